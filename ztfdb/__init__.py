@@ -1,0 +1,32 @@
+"""ztfdb: a catalogue of ZTF images that answers questions."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_LAZY = {
+    "open": ("ztfdb.archive", "open_archive"),
+    "Archive": ("ztfdb.archive", "Archive"),
+    "image": ("ztfdb.image", None),
+    "dao": ("ztfdb.dao", None),
+    "simulate": ("ztfdb.simulate", None),
+}
+
+__all__ = ["Archive", "__version__", "dao", "image", "open", "simulate"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the public names on first use, so that ``import ztfdb`` costs nothing."""
+    try:
+        module, attribute = _LAZY[name]
+    except KeyError:
+        raise AttributeError(f"module 'ztfdb' has no attribute {name!r}") from None
+    value = import_module(module)
+    return value if attribute is None else getattr(value, attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

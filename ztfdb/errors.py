@@ -1,0 +1,144 @@
+"""The errors ztfdb raises about data and the world; a caller's own mistake is a plain ValueError or TypeError."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class ZtfdbError(Exception):
+    """Base of every ztfdb error.
+
+    Attributes
+    ----------
+    retryable : bool
+        True where the same call may succeed later without anyone changing the input.
+    """
+
+    retryable = False
+
+
+class ConfigError(ZtfdbError):
+    """A setting is missing, misspelt or out of range."""
+
+
+class MissingExtraError(ZtfdbError):
+    """An optional dependency is not installed; the message names the extra that brings it.
+
+    Attributes
+    ----------
+    extra : str
+        The extra to install, as in ``pip install 'ztfdb[extra]'``.
+    """
+
+    def __init__(self, feature: str, extra: str) -> None:
+        self.feature = feature
+        self.extra = extra
+        super().__init__(f"{feature} needs an optional package: pip install 'ztfdb[{extra}]'")
+
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        return type(self), (self.feature, self.extra)
+
+
+class ImageError(ZtfdbError):
+    """Something is wrong with one image file.
+
+    Attributes
+    ----------
+    path : str
+        The file.
+    reason : str
+        What was found and what was wanted.
+    """
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        self.path = str(path)
+        self.reason = reason
+        super().__init__(f"{self.path}: {reason}")
+
+    def __reduce__(self) -> tuple[type, tuple[str, ...]]:
+        return type(self), (self.path, self.reason)
+
+
+class ImageReadError(ImageError):
+    """The file is missing, unreadable, truncated or not FITS."""
+
+    retryable = True
+
+
+class HeaderError(ImageError):
+    """A header keyword is missing or has a value that cannot be right.
+
+    Attributes
+    ----------
+    keyword : str
+        The keyword.
+    """
+
+    def __init__(self, path: str | Path, reason: str, keyword: str = "") -> None:
+        self.keyword = keyword
+        super().__init__(path, reason)
+
+    def __reduce__(self) -> tuple[type, tuple[str, ...]]:
+        return type(self), (self.path, self.reason, self.keyword)
+
+
+class WcsError(ImageError):
+    """The world coordinate system is missing, singular or not celestial."""
+
+
+class MaskError(ImageError):
+    """The mask image does not belong to the science image (shape, type)."""
+
+
+class ExtractionError(ImageError):
+    """The sources of the image could not be measured."""
+
+
+class MeasurementTimeout(ExtractionError):
+    """The worker was stopped: it took longer than the time allowed for one image."""
+
+    retryable = True
+
+
+class WorkerDied(ExtractionError):
+    """The worker process ended while it measured this image."""
+
+    retryable = True
+
+
+class StampError(ImageError):
+    """No stamp can be cut from this file at this position."""
+
+
+class StoreError(ZtfdbError):
+    """Something is wrong with the archive's database."""
+
+
+class DatabaseUnavailableError(StoreError):
+    """The database cannot be reached, or is locked."""
+
+    retryable = True
+
+
+class SchemaVersionError(StoreError):
+    """The archive's schema is missing or at another revision than this ztfdb."""
+
+
+class SettingsMismatchError(StoreError):
+    """The settings differ from those frozen when the archive was made."""
+
+
+class UnknownImageError(StoreError):
+    """No image of this id is in the archive."""
+
+
+class IdentityCollisionError(StoreError):
+    """Two different exposures came to the same ``image_id``."""
+
+
+class OlderVersionError(StoreError):
+    """The archive holds a newer processing of the same image; this one was refused."""
+
+
+class QueryError(ZtfdbError):
+    """The question was refused: not read-only, too long, or beyond a documented limit."""

@@ -1,0 +1,313 @@
+"""The words both halves of ztfdb speak: frozen records of scalars and of equal-length numpy columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.floating[Any]]
+IntArray = NDArray[np.integer[Any]]
+BoolArray = NDArray[np.bool_]
+
+APERTURE_DIAMETERS = (2.0, 3.0, 4.0, 6.0, 10.0, 14.0)
+"""ZTF's fixed aperture diameters (header FIXAPERS), pixels."""
+
+N_APERTURE = len(APERTURE_DIAMETERS)
+QUADRANT_SHAPE = (3080, 3072)
+"""Shape ``(ny, nx)`` of a whole science quadrant."""
+
+N_PV = 17
+"""Distortion coefficients kept per axis: PVi_0 … PVi_16, the fourth-order TPV that ZTF uses."""
+
+
+@dataclass(frozen=True)
+class WcsParameters:
+    """A celestial WCS as numbers: TPV, of which TAN is the case without distortion.
+
+    Attributes
+    ----------
+    projection : str
+        ``"TPV"``, ``"TAN"``, or ``"other"`` for what only astropy can evaluate (from the header cards).
+    crval, crpix : ndarray, shape (2,)
+        Reference position (deg) and reference pixel (1-based, as in FITS).
+    cd : ndarray, shape (2, 2)
+        Linear transformation, deg per pixel.
+    pv : ndarray, shape (2, 17)
+        TPV polynomial coefficients of both axes; identity (PVi_1 = 1) for TAN.
+    """
+
+    projection: str
+    crval: FloatArray
+    crpix: FloatArray
+    cd: FloatArray
+    pv: FloatArray
+
+    def to_array(self) -> FloatArray:
+        """Return the 42 numbers in storage order: crval, crpix, cd row by row, pv axis by axis."""
+        return np.concatenate([self.crval, self.crpix, self.cd.ravel(), self.pv.ravel()]).astype("<f8")
+
+    @classmethod
+    def from_array(cls, projection: str, values: FloatArray) -> WcsParameters:
+        """Rebuild the parameters from `to_array`'s numbers."""
+        v = np.asarray(values, dtype=float)
+        return cls(projection, v[0:2], v[2:4], v[4:8].reshape(2, 2), v[8:].reshape(2, N_PV))
+
+
+@dataclass(frozen=True)
+class BackgroundMesh:
+    """What rebuilds the background and its rms anywhere on the image.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        ``(ny, nx)`` of the image.
+    box : tuple of int
+        ``(height, width)`` of a mesh box, pixels.
+    level, rms : ndarray of float32, shape (n_box_y, n_box_x)
+        Filtered background level and pixel rms of each box, DN.
+    """
+
+    shape: tuple[int, int]
+    box: tuple[int, int]
+    level: FloatArray
+    rms: FloatArray
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """One file an image came from, and where its pixels start.
+
+    Attributes
+    ----------
+    role : str
+        ``sci``, ``msk``, ``ref``, ``psf``, ….
+    path : str
+        Absolute path as read.
+    size : int
+        Bytes.
+    mtime_ns : int
+        Modification time, nanoseconds since 1970.
+    sha256 : str
+        Hex digest of the file's bytes.
+    hdu : int
+        Index of the HDU that holds the pixels.
+    byte_offset : int or None
+        Where the pixels of an uncompressed image start; None for compressed files.
+    bitpix : int
+        BITPIX of the pixels as stored.
+    bscale, bzero : float
+        Linear scaling of the stored values.
+    compression : str
+        ``none``, ``gzip`` (the whole file), or the tile compression type (``RICE_1``, ``GZIP_2``, …).
+    """
+
+    role: str
+    path: str
+    size: int
+    mtime_ns: int
+    sha256: str
+    hdu: int
+    byte_offset: int | None
+    bitpix: int
+    bscale: float
+    bzero: float
+    compression: str
+
+
+@dataclass(frozen=True)
+class ImageInfo:
+    """Everything the ``image`` table holds about one image but its sources; ``None`` where the header is silent.
+
+    Units: degrees (ICRS), MJD in UTC days, seconds, AB mag, DN; ``seeing_pix`` in pixels.
+    ``kind`` is ``sci`` (a whole science quadrant), ``cutout`` (any other science window) or ``ref``.
+    ``x0, y0`` is the window's first pixel on its whole quadrant, ``nx, ny`` its size.
+    ``sun_*`` and ``ssb_*`` are the light-time vectors (seconds) from which ``hjd`` and ``bjd_tdb`` follow as
+    ``mid-exposure + vector · direction``.
+    """
+
+    image_id: int
+    kind: str
+    simulated: bool
+    filefracday: int | None
+    field: int
+    ccdid: int
+    qid: int
+    rcid: int
+    fid: int
+    filtercode: str
+    expid: int | None
+    pid: int | None
+    x0: int
+    y0: int
+    nx: int
+    ny: int
+    obsmjd: float | None
+    mjd_mid: float | None
+    exptime: float | None
+    seeing_pix: float | None
+    maglim: float | None
+    magzp: float
+    magzpunc: float | None
+    magzprms: float | None
+    clrcoeff: float | None
+    clrcounc: float | None
+    apcor1: float | None
+    apcor2: float | None
+    apcor3: float | None
+    apcor4: float | None
+    apcor5: float | None
+    apcor6: float | None
+    gain: float | None
+    readnoi: float | None
+    saturate: float | None
+    infobits: int | None
+    status: int | None
+    airmass: float | None
+    programid: int | None
+    procvsn: int | None
+    created: str | None
+    nframes: int | None
+    ra: float
+    dec: float
+    ra1: float
+    dec1: float
+    ra2: float
+    dec2: float
+    ra3: float
+    dec3: float
+    ra4: float
+    dec4: float
+    sun_x: float | None
+    sun_y: float | None
+    sun_z: float | None
+    ssb_x: float | None
+    ssb_y: float | None
+    ssb_z: float | None
+
+
+@dataclass(frozen=True)
+class SourceTable:
+    """The detections of one image: equal-length columns, ordered by ``number``.
+
+    Attributes
+    ----------
+    number : ndarray of int64, shape (n_source,)
+        Running number from 0, the low 18 bits of ``source_id``.
+    hpx29 : ndarray of int64
+        HEALPix cell, order 29, NESTED, ICRS.
+    ra, dec : ndarray of float64
+        Position, deg, ICRS.
+    x, y : ndarray of float64
+        Windowed position, zero-based pixels.
+    a, b, theta : ndarray of float32
+        Rms half axes, pixels, and position angle of the major axis from +x towards +y, rad.
+    npix : ndarray of int32
+        Pixels above the detection threshold.
+    peak : ndarray of float32
+        Highest pixel above the background, DN.
+    flux_auto, flux_auto_err, kron_radius : ndarray of float32
+        Kron flux and error (DN) and Kron radius in units of ``a``.
+    flux_radius : ndarray of float32
+        Half-light radius, pixels; NaN where it has no meaning.
+    flux_aper, flux_aper_err : ndarray of float32, shape (6, n_source)
+        Aperture sums and one-sigma errors (sky + Poisson, sky term scaled by the image's noise ratios), DN;
+        NaN where nothing could be measured.
+    flags : ndarray of int32
+        `ztfdb.bits.SourceFlag`.
+    mask_bits : ndarray of int32 or None
+        OR of the mask inside the 6 px aperture without the source bits; None when there was no mask.
+    background, background_rms : ndarray of float32
+        Level and pixel rms of the background at the source, DN.
+    """
+
+    number: IntArray
+    hpx29: IntArray
+    ra: FloatArray
+    dec: FloatArray
+    x: FloatArray
+    y: FloatArray
+    a: FloatArray
+    b: FloatArray
+    theta: FloatArray
+    npix: IntArray
+    peak: FloatArray
+    flux_auto: FloatArray
+    flux_auto_err: FloatArray
+    kron_radius: FloatArray
+    flux_radius: FloatArray
+    flux_aper: FloatArray
+    flux_aper_err: FloatArray
+    flags: IntArray
+    mask_bits: IntArray | None
+    background: FloatArray
+    background_rms: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.number)
+
+    def __post_init__(self) -> None:
+        n = len(self.number)
+        for f in fields(self):
+            column = getattr(self, f.name)
+            if column is not None and column.shape[-1] != n:
+                raise ValueError(f"column {f.name} has {column.shape[-1]} rows, number has {n}")
+
+
+@dataclass(frozen=True)
+class MeasurementConfig:
+    """Settings and software that made a measurement.
+
+    Attributes
+    ----------
+    config_hash : str
+        sha256 (hex) of the canonical JSON of settings and versions.
+    settings : dict
+        The extraction settings as plain JSON values.
+    versions : dict of str
+        Version of ztfdb and of each library the numbers depend on.
+    """
+
+    config_hash: str
+    settings: dict[str, Any]
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class MeasuredImage:
+    """One image as the pixel half hands it to the row half; picklable.
+
+    Attributes
+    ----------
+    info : ImageInfo
+    headers : dict of dict
+        Strict-JSON header cards by role (``{"sci": {...}, "msk": {...}}``); no NaN, no NUL.
+    wcs : WcsParameters
+    mesh : BackgroundMesh
+    background, background_rms : float
+        Median background level and median pixel rms of the image, DN.
+    sky_noise : ndarray, shape (6,)
+        Blank-aperture scatter divided by the white-noise value, per aperture; NaN where it could not be measured.
+    cells : ndarray of int64
+        HEALPix order-9 cells that the image touches, ascending.
+    files : tuple of FileFacts
+    sources : SourceTable
+    config : MeasurementConfig
+    seconds : dict of float
+        Wall time by step.
+    """
+
+    info: ImageInfo
+    headers: dict[str, dict[str, Any]]
+    wcs: WcsParameters
+    mesh: BackgroundMesh
+    background: float
+    background_rms: float
+    sky_noise: FloatArray
+    cells: IntArray
+    files: tuple[FileFacts, ...]
+    sources: SourceTable
+    config: MeasurementConfig
+    seconds: dict[str, float] = field(default_factory=dict)
