@@ -1,0 +1,67 @@
+"""The views that SQL users type, in one portable text for both engines.
+
+A migration drops them first and makes them last, so that they always fit the tables. REAL columns are cast to double
+before arithmetic (PostgreSQL would compute in single precision, SQLite never does) and logarithms are guarded.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, text
+
+from ztfdb.bits import APERTURE_BROKEN, BAD_BITS, CATFLAG_UNUSABLE, INFOBITS_USABLE_BELOW
+
+AB_MICROJANSKY = 23.9
+"""AB magnitude of 1 µJy: 2.5 log10(10^29) - 48.60."""
+
+_FLUX = "cast(source.flux_aper4 as double precision)"
+_FLUX_ERR = "cast(source.flux_aper4_err as double precision)"
+_ZEROPOINT = "(image.magzp + image.apcor4)"
+_FLOOR = "(select cast(value as double precision) from archive_meta where key = 'magerr_sys')"
+_USABLE = f"(image.infobits is null or image.infobits < {INFOBITS_USABLE_BELOW})"
+
+LIGHT_CURVE_POINT = f"""
+create view light_curve_point as
+select source.source_id, source.image_id, source.hpx29, source.ra, source.dec,
+       image.obsmjd as mjd, image.mjd_mid, image.field, image.ccdid, image.qid, image.fid, image.filtercode,
+       image.expid, image.exptime, image.maglim as limitmag,
+       {_FLUX} as flux, {_FLUX_ERR} as flux_err,
+       case when {_FLUX_ERR} > 0 then {_FLUX} / {_FLUX_ERR} end as snr,
+       case when {_FLUX} > 0 then {_ZEROPOINT} - 2.5 * log10({_FLUX}) end as mag,
+       case when {_FLUX} > 0 then sqrt(power(2.5 / ln(10.0) * {_FLUX_ERR} / {_FLUX}, 2) + power({_FLOOR}, 2)) end
+           as magerr,
+       {_FLUX} * power(10.0, 0.4 * ({AB_MICROJANSKY} - {_ZEROPOINT})) as flux_ujy,
+       {_FLUX_ERR} * power(10.0, 0.4 * ({AB_MICROJANSKY} - {_ZEROPOINT})) as flux_ujy_err,
+       source.flags, source.mask_bits,
+       coalesce(source.mask_bits, 0) + case when {_USABLE} then 0 else {int(CATFLAG_UNUSABLE)} end as catflags,
+       case when {_USABLE} and (source.mask_bits is null or (source.mask_bits & {int(BAD_BITS)}) = 0)
+                 and (source.flags & {int(APERTURE_BROKEN)}) = 0 then 1 else 0 end as good,
+       case when image.simulated then 1 else 0 end as simulated
+from source join image on image.image_id = source.image_id
+where image.kind <> 'ref'
+"""
+
+IMAGE_SUMMARY = """
+create view image_summary as
+select image.image_id, image.kind, case when image.simulated then 1 else 0 end as simulated, image.field, image.ccdid, image.qid, image.fid, image.filtercode,
+       image.obsmjd, image.exptime, image.ra, image.dec, image.seeing_pix, image.maglim, image.magzp, image.infobits,
+       image.status, case when image.has_mask then 1 else 0 end as has_mask, image.n_source, image.background, image.background_rms,
+       data_root.name as data_root, image_file.path, image_file.sha256, config.config_hash
+from image
+join image_file on image_file.image_id = image.image_id and image_file.role in ('sci', 'ref')
+join data_root on data_root.data_root_id = image_file.data_root_id
+join config on config.config_id = image.config_id
+"""
+
+VIEWS = {"light_curve_point": LIGHT_CURVE_POINT, "image_summary": IMAGE_SUMMARY}
+
+
+def drop_views(connection: Connection) -> None:
+    """Drop every view; the first step of a migration."""
+    for name in reversed(VIEWS):
+        connection.execute(text(f"drop view if exists {name}"))
+
+
+def create_views(connection: Connection) -> None:
+    """Make every view; the last step of a migration."""
+    for statement in VIEWS.values():
+        connection.execute(text(statement))
