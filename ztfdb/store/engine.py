@@ -1,0 +1,164 @@
+"""Engines and sessions: one URL in, one set of habits for SQLite and for PostgreSQL."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.orm import Session, sessionmaker
+
+from ztfdb.errors import ConfigError, DatabaseUnavailableError
+
+WRITE = "ztfdb_write"
+"""Execution option of a transaction that writes; on SQLite it begins with BEGIN IMMEDIATE."""
+
+BUSY_TIMEOUT_S = 30.0
+"""How long a SQLite connection waits for another writer."""
+
+SQLITE_CACHE_KIB = 65536
+"""Page cache of a SQLite connection: holds the inner pages of the light-curve index of some 10^8 rows."""
+
+_RETRYABLE_STATES = ("08", "53", "57P", "40001", "40P01", "55P03")
+"""PostgreSQL's SQLSTATEs (prefixes) of trouble that passes: connection, resources, shutdown, serialization, locks."""
+
+_RETRYABLE_WORDS = ("locked", "busy", "unable to open", "disk i/o error", "disk is full", "readonly database")
+
+
+def normalise_url(url: str | Path | URL) -> URL:
+    """Return the SQLAlchemy URL of an archive.
+
+    Parameters
+    ----------
+    url : str, Path or URL
+        ``sqlite:///night.db``, ``postgresql://…`` (read as ``postgresql+psycopg``), or the plain path of a SQLite file.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read as a URL, or names another kind of database.
+    """
+    if isinstance(url, Path) or (isinstance(url, str) and "://" not in url):
+        return URL.create("sqlite+pysqlite", database=str(url))
+    try:
+        parsed = make_url(url)
+    except ArgumentError as exc:
+        raise ConfigError("the archive's URL cannot be read: expected sqlite:///file or postgresql://…") from exc
+    drivers = {"sqlite": "sqlite+pysqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
+    name = parsed.drivername.split("+")[0]
+    if name not in drivers:
+        raise ConfigError(f"{name!r} is not an engine of ztfdb: expected sqlite or postgresql")
+    return parsed.set(drivername=drivers[name])
+
+
+def mask_password(url: str | Path | URL) -> str:
+    """Return the URL as it may be printed or logged: the password shows as ``***``."""
+    return normalise_url(url).render_as_string(hide_password=True)
+
+
+def make_engine(url: str | Path | URL, *, read_only: bool = False) -> Engine:
+    """Make the engine of an archive.
+
+    SQLite connections check foreign keys, use write-ahead logging and wait for other writers; a transaction
+    begins plainly, or IMMEDIATE where it was marked with `writing`. PostgreSQL is reached by psycopg in UTC.
+
+    Parameters
+    ----------
+    url : str, Path or URL
+        See `normalise_url`.
+    read_only : bool
+        Open so that the database itself refuses to write.
+
+    Raises
+    ------
+    ConfigError
+        For a URL of another kind of database.
+    """
+    parsed = normalise_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        engine = _sqlite_engine(parsed, read_only)
+    else:
+        options = "-c timezone=UTC" + (" -c default_transaction_read_only=on" if read_only else "")
+        given = parsed.query.get("options")
+        engine = create_engine(
+            parsed,
+            pool_pre_ping=True,
+            connect_args={"options": f"{given} {options}" if given else options},
+        )
+    event.listen(engine, "handle_error", _translate, retval=True)
+    return engine
+
+
+def sessions(engine: Engine) -> sessionmaker[Session]:
+    """Return the maker of sessions on `engine`; records, not ORM objects, leave them."""
+    return sessionmaker(engine, expire_on_commit=False)
+
+
+@contextmanager
+def writing(maker: sessionmaker[Session]) -> Iterator[Session]:
+    """One writing transaction: committed when the block ends, rolled back when it raises.
+
+    On SQLite the write lock is taken at the start, so that two writers queue up and never deadlock.
+    """
+    with maker.begin() as session:
+        session.connection(execution_options={WRITE: True})
+        yield session
+
+
+def unavailable(exc: BaseException | None) -> DatabaseUnavailableError | None:
+    """Return the typed error for a driver's exception that says "not now", None for any other.
+
+    Parameters
+    ----------
+    exc : BaseException or None
+        What psycopg or sqlite3 raised.
+    """
+    import psycopg  # the driver is loaded only where an error must be told
+
+    if isinstance(exc, psycopg.OperationalError):
+        state = exc.sqlstate
+        if state is None or state.startswith(_RETRYABLE_STATES):
+            return DatabaseUnavailableError(_one_line(exc))
+    if isinstance(exc, sqlite3.OperationalError) and any(word in str(exc).lower() for word in _RETRYABLE_WORDS):
+        return DatabaseUnavailableError(f"SQLite: {_one_line(exc)}")
+    return None
+
+
+def _sqlite_engine(url: URL, read_only: bool) -> Engine:
+    database = url.database
+    if read_only and database:
+        # A URI lets SQLite itself refuse: the file is neither made nor written.
+        quoted = Path(database).absolute().as_uri()
+        url = url.set(database=quoted, query={"mode": "ro", "uri": "true"})
+    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
+
+    def on_connect(connection: Any, record: Any) -> None:
+        connection.isolation_level = None  # sqlite3 must not begin transactions of its own; _begin does
+        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute(f"PRAGMA cache_size=-{SQLITE_CACHE_KIB}")
+        if not read_only:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
+
+    def on_begin(connection: Connection) -> None:
+        write = connection.get_execution_options().get(WRITE, False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+    event.listen(engine, "connect", on_connect)
+    event.listen(engine, "begin", on_begin)
+    return engine
+
+
+def _translate(context: ExceptionContext) -> BaseException | None:
+    original: BaseException | None = context.original_exception
+    if context.is_pre_ping:
+        return None
+    return unavailable(original)
+
+
+def _one_line(exc: BaseException) -> str:
+    return " ".join(str(exc).split()) or type(exc).__name__

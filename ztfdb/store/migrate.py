@@ -1,0 +1,117 @@
+"""The schema's revisions: bring an archive to this ztfdb's, and say clearly when it is at another."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import URL, Connection, Engine
+
+import ztfdb
+from ztfdb.errors import SchemaVersionError
+from ztfdb.store.engine import WRITE, make_engine, mask_password
+
+
+def migrations_folder() -> Path:
+    """Return the folder of the revisions: packaged with the wheel, else the repository's.
+
+    Raises
+    ------
+    SchemaVersionError
+        If neither is there: the installation is broken.
+    """
+    package = Path(ztfdb.__file__).parent
+    for folder in (package / "_migrations", package.parent / "migrations"):
+        if (folder / "env.py").is_file():
+            return folder
+    raise SchemaVersionError(f"the schema's revisions are missing from this installation of ztfdb ({package})")
+
+
+@cache
+def head_revision() -> str:
+    """Return the revision that this ztfdb works with."""
+    head = ScriptDirectory(str(migrations_folder())).get_current_head()
+    if head is None:
+        raise SchemaVersionError(f"no revision in {migrations_folder()}")
+    return head
+
+
+def current_revision(connection: Connection) -> str | None:
+    """Return the revision an archive is at; None where it has no schema yet."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def check_revision(engine: Engine) -> None:
+    """Do nothing if the archive is at this ztfdb's revision.
+
+    Raises
+    ------
+    SchemaVersionError
+        If it is at another or has none; the message names the command that helps.
+    DatabaseUnavailableError
+        If it cannot be reached.
+    """
+    with engine.connect() as connection:
+        found = current_revision(connection)
+    wanted = head_revision()
+    if found != wanted:
+        state = "holds no archive yet" if found is None else f"is at schema revision {found}"
+        raise SchemaVersionError(
+            f"{mask_password(engine.url)} {state}, this ztfdb works with {wanted}: run `ztfdb init`"
+        )
+
+
+def upgrade(url: str | Path | URL | Engine, revision: str = "head") -> None:
+    """Bring an archive to `revision`, in one transaction; the database must exist (a SQLite file is made).
+
+    Parameters
+    ----------
+    url : str, Path, URL or Engine
+        The archive.
+    revision : str
+        ``head`` or the id of a revision.
+
+    Raises
+    ------
+    SchemaVersionError
+        If the archive is at a revision that this ztfdb does not know: made by a newer one.
+    """
+    _run(url, revision, forward=True)
+
+
+def downgrade(url: str | Path | URL | Engine, revision: str) -> None:
+    """Take an archive back to an earlier `revision`; ``base`` removes every table and all rows."""
+    _run(url, revision, forward=False)
+
+
+def alembic_config(connection: Connection) -> Config:
+    """Return alembic's configuration for one connection, for its commands (``command.check(config)``)."""
+    config = Config()
+    config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    return config
+
+
+def _run(url: str | Path | URL | Engine, revision: str, *, forward: bool) -> None:
+    engine = url if isinstance(url, Engine) else make_engine(url)
+    try:
+        with engine.execution_options(**{WRITE: True}).begin() as connection:
+            _check_known(connection)
+            (command.upgrade if forward else command.downgrade)(alembic_config(connection), revision)
+    finally:
+        if engine is not url:
+            engine.dispose()
+
+
+def _check_known(connection: Connection) -> None:
+    found = current_revision(connection)
+    known = {script.revision for script in ScriptDirectory(str(migrations_folder())).walk_revisions()}
+    if found is not None and found not in known:
+        raise SchemaVersionError(
+            f"the archive is at schema revision {found}, which this ztfdb does not know: update it"
+        )
