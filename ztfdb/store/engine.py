@@ -12,7 +12,7 @@ from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine,
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session, sessionmaker
 
-from ztfdb.errors import ConfigError, DatabaseUnavailableError
+from ztfdb.errors import ConfigError, DatabaseUnavailableError, StoreError
 
 WRITE = "ztfdb_write"
 """Execution option of a transaction that writes; on SQLite it begins with BEGIN IMMEDIATE."""
@@ -126,6 +126,17 @@ def unavailable(exc: BaseException | None) -> DatabaseUnavailableError | None:
     if isinstance(exc, sqlite3.OperationalError) and any(word in str(exc).lower() for word in _RETRYABLE_WORDS):
         return DatabaseUnavailableError(f"SQLite: {_one_line(exc)}")
     return None
+
+
+@contextmanager
+def driver_errors() -> Iterator[None]:
+    """Turn what psycopg and sqlite3 raise inside the block into typed errors, for calls that bypass SQLAlchemy."""
+    import psycopg
+
+    try:
+        yield
+    except (psycopg.Error, sqlite3.Error) as exc:
+        raise unavailable(exc) or StoreError(_one_line(exc)) from exc
 
 
 def _sqlite_engine(url: URL, read_only: bool) -> Engine:

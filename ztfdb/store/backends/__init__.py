@@ -1,0 +1,155 @@
+"""What only one engine can say, behind one signature; the functions here pick the engine by the session's dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, cast
+
+from numpy.typing import NDArray
+from sqlalchemy import Executable, Table
+from sqlalchemy.orm import Session
+
+from ztfdb.records import BoolArray, IntArray
+from ztfdb.store.backends import postgresql, sqlite
+from ztfdb.store.columns import Columns, SqlColumn, sql_columns
+
+Statement = str | Executable
+"""SQL text with ``:name`` parameters (cast with ``cast(… as …)``, never ``::``), or an SQLAlchemy expression."""
+
+Dtypes = Mapping[str, Any]
+"""Names and numpy dtypes of an answer's columns, in the order of the selected expressions."""
+
+
+class Backend(Protocol):
+    """The functions each engine's module has, with the signatures both share; see the functions below."""
+
+    write_rows: Callable[[Session, str, list[SqlColumn]], None]
+    read_columns: Callable[[Session, Statement, Mapping[str, Any], Dtypes, Mapping[str, int]], dict[str, NDArray[Any]]]
+    read_bulk: Callable[[Session, str, Dtypes, Mapping[str, int]], dict[str, NDArray[Any]]]
+    range_rows: Callable[[dict[str, list[int]]], tuple[str, dict[str, Any]]]
+    make_temporary: Callable[[Session, str, Dtypes], None]
+    prefer_index_only: Callable[[Session], None]
+    lock_name: Callable[[Session, int], None]
+
+
+def backend(session: Session) -> Backend:
+    """Return the module of the session's engine."""
+    name = session.get_bind().dialect.name
+    return cast(Backend, {"postgresql": postgresql, "sqlite": sqlite}[name])
+
+
+def copy_rows(session: Session, table: Table, columns: Columns, nulls: Mapping[str, BoolArray] | None = None) -> None:
+    """Append rows in bulk: binary COPY on PostgreSQL, ``executemany`` on SQLite.
+
+    Parameters
+    ----------
+    session : Session
+        Its transaction takes the rows; nothing is committed.
+    table : Table
+        A table whose columns are numbers.
+    columns : mapping of str to ndarray, each of shape (n_row,)
+        In the table's units; NaN is stored as NULL.
+    nulls : mapping of str to ndarray of bool, optional
+        NULL rows of integer columns.
+
+    Raises
+    ------
+    ValueError
+        If a column does not fit the table.
+    StoreError
+        If the database refuses the rows.
+    """
+    ready = sql_columns(table, columns, nulls)
+    if ready and len(ready[0].values):
+        if len({len(column.values) for column in ready}) > 1:
+            raise ValueError("the columns differ in length")
+        backend(session).write_rows(session, table.name, ready)
+
+
+def read_columns(
+    session: Session,
+    statement: Statement,
+    params: Mapping[str, Any],
+    dtypes: Dtypes,
+    *,
+    nulls: Mapping[str, int] | None = None,
+) -> dict[str, NDArray[Any]]:
+    """Read the rows of a statement as columns (binary on PostgreSQL).
+
+    Parameters
+    ----------
+    session : Session
+    statement : str or Executable
+        Selects one expression per entry of `dtypes`, in its order.
+    params : mapping
+        Values of the ``:name`` parameters of a text; Python numbers, or lists of them on PostgreSQL.
+    dtypes : mapping of str to dtype
+        Names and types of the answer; NULL is NaN in float columns.
+    nulls : mapping of str to int, optional
+        What NULL becomes in an integer column.
+
+    Returns
+    -------
+    dict of ndarray, each of shape (n_row,)
+        All columns also where there are no rows.
+    """
+    return backend(session).read_columns(session, statement, params, dtypes, nulls or {})
+
+
+def read_bulk(
+    session: Session, statement: str, dtypes: Dtypes, *, nulls: Mapping[str, int] | None = None
+) -> dict[str, NDArray[Any]]:
+    """Read many rows as columns: binary COPY on PostgreSQL, a structured array on SQLite.
+
+    Parameters
+    ----------
+    session : Session
+    statement : str
+        SQL text without parameters (positions and ranges come from `load_temporary`) whose result has the columns
+        `dtypes` names. The order of rows is not kept: sort afterwards.
+    dtypes : mapping of str to dtype
+        Numeric dtypes; NULL is NaN in float columns.
+    nulls : mapping of str to int, optional
+        What NULL becomes in an integer column.
+    """
+    return backend(session).read_bulk(session, statement, dtypes, nulls or {})
+
+
+def range_rows(session: Session, **columns: IntArray) -> tuple[str, dict[str, Any]]:
+    """Return a FROM item named ``r`` with the given integer columns as rows, and the parameters it needs.
+
+    Put it first, then ``cross join source where source.hpx29 >= r.lo and source.hpx29 < r.hi``: on SQLite
+    the order of a CROSS JOIN is the order of its loops.
+    """
+    return backend(session).range_rows({name: values.tolist() for name, values in columns.items()})
+
+
+def load_temporary(session: Session, name: str, columns: Columns) -> None:
+    """Make a temporary table and fill it in bulk; it goes with the transaction (PostgreSQL) or the next load.
+
+    Parameters
+    ----------
+    session : Session
+    name : str
+        A plain identifier of ours.
+    columns : mapping of str to ndarray, each of shape (n_row,)
+        Integers and floats without NaN.
+    """
+    engine = backend(session)
+    dtypes = {column: values.dtype for column, values in columns.items()}
+    engine.make_temporary(session, name, dtypes)
+    if any(len(values) for values in columns.values()):
+        engine.write_rows(session, name, [SqlColumn(column, values, None) for column, values in columns.items()])
+
+
+def prefer_index_only(session: Session) -> None:
+    """Make this transaction answer from the covering index alone (DESIGN section 4); SQLite does anyway."""
+    backend(session).prefer_index_only(session)
+
+
+def lock_name(session: Session, key: int) -> None:
+    """Wait until no other transaction holds `key`, and hold it until this one ends.
+
+    Two processes that store the same image queue up here; on SQLite the write transaction already did.
+    """
+    backend(session).lock_name(session, key)

@@ -1,0 +1,160 @@
+"""PostgreSQL: binary COPY in and out, binary cursors, advisory locks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import psycopg
+from numpy.typing import NDArray
+from sqlalchemy import ClauseElement, Executable
+from sqlalchemy.orm import Session
+
+from ztfdb.errors import StoreError
+from ztfdb.store.columns import SqlColumn, numpy_columns
+from ztfdb.store.engine import driver_errors
+
+COPY_HEAD = b"PGCOPY\n\xff\r\n\0" + b"\0" * 8
+COPY_TAIL = b"\xff\xff"
+CHUNK = 50_000
+"""Rows packed at a time: a few MB, so that a bulk load never doubles its memory."""
+
+SQL_TYPES = {"i2": "smallint", "i4": "integer", "i8": "bigint", "f4": "real", "f8": "double precision"}
+
+
+def write_rows(session: Session, table: str, columns: list[SqlColumn]) -> None:
+    """Append rows by binary COPY; see `ztfdb.store.backends.copy_rows`."""
+    names = ", ".join(column.name for column in columns)
+    n_row = len(columns[0].values)
+    text = f"COPY {table} ({names}) FROM STDIN (FORMAT BINARY)"
+    with driver_errors(), _driver(session).cursor() as cursor, cursor.copy(text) as copy:
+        copy.write(COPY_HEAD)
+        for start in range(0, n_row, CHUNK):
+            copy.write(pack(columns, start, min(start + CHUNK, n_row)))
+        copy.write(COPY_TAIL)
+
+
+def pack(columns: list[SqlColumn], start: int, stop: int) -> bytes:
+    """Return rows ``start`` to ``stop`` in the format of binary COPY.
+
+    Every field is its length (int32, -1 for NULL) and its big-endian bytes; the rows are laid out as if nothing were
+    NULL, then the payload bytes of NULL fields are cut out.
+    """
+    record = record_dtype({column.name: column.values.dtype for column in columns})
+    rows = np.empty(stop - start, record)
+    rows["n_field"] = len(columns)
+    keep: NDArray[np.bool_] | None = None
+    for column in columns:
+        rows[f"{column.name}:length"] = column.values.dtype.itemsize
+        rows[column.name] = column.values[start:stop]
+        null = None if column.null is None else column.null[start:stop]
+        if null is None or not null.any():
+            continue
+        if keep is None:
+            keep = np.ones((len(rows), record.itemsize), bool)
+        rows[f"{column.name}:length"][null] = -1
+        offset = record.fields[column.name][1]  # type: ignore[index]
+        keep[null, offset : offset + column.values.dtype.itemsize] = False
+    if keep is None:
+        return rows.tobytes()
+    return rows.view("u1").reshape(len(rows), -1)[keep].tobytes()
+
+
+def read_columns(
+    session: Session,
+    statement: str | Executable,
+    params: Mapping[str, Any],
+    dtypes: Mapping[str, Any],
+    nulls: Mapping[str, int],
+) -> dict[str, NDArray[Any]]:
+    """Read by a binary cursor; see `ztfdb.store.backends.read_columns`."""
+    text, values = _text_and_values(session, statement, params)
+    with driver_errors(), _driver(session).cursor(binary=True) as cursor:
+        rows = cursor.execute(text, values).fetchall()
+    return numpy_columns(rows, dtypes, nulls)
+
+
+def read_bulk(
+    session: Session, statement: str, dtypes: Mapping[str, Any], nulls: Mapping[str, int]
+) -> dict[str, NDArray[Any]]:
+    """Read by binary COPY; see `ztfdb.store.backends.read_bulk`."""
+    kinds = {name: np.dtype(dtype) for name, dtype in dtypes.items()}
+    fields = ", ".join(_not_null(name, kind, nulls) for name, kind in kinds.items())
+    text = f"COPY (SELECT {fields} FROM ({statement}) AS q) TO STDOUT (FORMAT BINARY)"
+    with driver_errors(), _driver(session).cursor() as cursor, cursor.copy(text) as copy:
+        buffer = b"".join(copy)
+    record = record_dtype(kinds)
+    n_row, rest = divmod(len(buffer) - len(COPY_HEAD) - len(COPY_TAIL), record.itemsize)
+    if rest:
+        # Fields have one size each and nothing is NULL, so this is a column whose NULLs were not named.
+        raise StoreError(f"an integer column of the answer holds NULL: name its stand-in ({', '.join(kinds)})")
+    rows = np.frombuffer(buffer, record, n_row, offset=len(COPY_HEAD))
+    return {name: rows[name].astype(kind) for name, kind in kinds.items()}
+
+
+def range_rows(columns: dict[str, list[int]]) -> tuple[str, dict[str, Any]]:
+    """Return ``unnest`` of arrays; see `ztfdb.store.backends.range_rows`."""
+    arrays = ", ".join(f"cast(:r_{name} as bigint[])" for name in columns)
+    return f"unnest({arrays}) as r({', '.join(columns)})", {f"r_{name}": values for name, values in columns.items()}
+
+
+def make_temporary(session: Session, name: str, dtypes: Mapping[str, Any]) -> None:
+    """Make a table that is dropped with the transaction."""
+    fields = ", ".join(f"{column} {_sql_type(np.dtype(dtype))} not null" for column, dtype in dtypes.items())
+    connection = session.connection()
+    connection.exec_driver_sql(f"drop table if exists pg_temp.{name}")
+    connection.exec_driver_sql(f"create temporary table {name} ({fields}) on commit drop")
+
+
+def prefer_index_only(session: Session) -> None:
+    """Keep JIT (19 ms to plan), bitmaps and sequential scans out of this transaction, in one round trip."""
+    off = ("jit", "enable_bitmapscan", "enable_seqscan")
+    session.connection().exec_driver_sql("select " + ", ".join(f"set_config('{name}', 'off', true)" for name in off))
+
+
+def lock_name(session: Session, key: int) -> None:
+    """Hold a transaction's advisory lock."""
+    session.connection().exec_driver_sql("select pg_advisory_xact_lock(%(key)s)", {"key": int(key)})
+
+
+def record_dtype(dtypes: Mapping[str, np.dtype[Any]]) -> np.dtype[Any]:
+    """Return the layout of one row of binary COPY without NULLs."""
+    fields = [("n_field", ">i2")]
+    for name, dtype in dtypes.items():
+        fields += [(f"{name}:length", ">i4"), (name, dtype.newbyteorder(">").str)]
+    return np.dtype(fields)
+
+
+def _not_null(name: str, dtype: np.dtype[Any], nulls: Mapping[str, int]) -> str:
+    field = f"cast(q.{name} as {_sql_type(dtype)})"
+    if dtype.kind == "f":
+        return f"coalesce({field}, 'NaN')"
+    return f"coalesce({field}, {int(nulls[name])})" if name in nulls else field
+
+
+def _sql_type(dtype: np.dtype[Any]) -> str:
+    return SQL_TYPES[dtype.str[1:]]
+
+
+def _driver(session: Session) -> psycopg.Connection[Any]:
+    connection = session.connection().connection.driver_connection
+    assert isinstance(connection, psycopg.Connection)
+    return connection
+
+
+def _text_and_values(
+    session: Session, statement: str | Executable, params: Mapping[str, Any]
+) -> tuple[Any, Mapping[str, Any]]:
+    if isinstance(statement, str):
+        return _pyformat(statement), params
+    assert isinstance(statement, ClauseElement)
+    compiled = statement.compile(dialect=session.get_bind().dialect, compile_kwargs={"render_postcompile": True})
+    return str(compiled), compiled.construct_params(dict(params)) or {}
+
+
+@lru_cache(maxsize=256)
+def _pyformat(text: str) -> str:
+    return re.sub(r"(?<!:):([a-z_]\w*)", r"%(\1)s", text.replace("%", "%%"))

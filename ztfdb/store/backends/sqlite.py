@@ -1,0 +1,96 @@
+"""SQLite: the standard library's own driver only (a second SQLite library in one process corrupts the file)."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import ClauseElement, Executable
+from sqlalchemy.engine.interfaces import Compiled
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.compiler import SQLCompiler
+
+from ztfdb.store.columns import SqlColumn, numpy_columns
+from ztfdb.store.engine import driver_errors
+
+SQL_TYPES = {"i": "integer", "f": "real"}
+
+
+def write_rows(session: Session, table: str, columns: list[SqlColumn]) -> None:
+    """Append rows by ``executemany``; see `ztfdb.store.backends.copy_rows`."""
+    names = ", ".join(column.name for column in columns)
+    marks = ", ".join("?" * len(columns))
+    rows = zip(*(column.to_list() for column in columns), strict=True)
+    with driver_errors():
+        _driver(session).executemany(f"insert into {table} ({names}) values ({marks})", rows)
+
+
+def read_columns(
+    session: Session,
+    statement: str | Executable,
+    params: Mapping[str, Any],
+    dtypes: Mapping[str, Any],
+    nulls: Mapping[str, int],
+) -> dict[str, NDArray[Any]]:
+    """Read all rows; see `ztfdb.store.backends.read_columns`."""
+    text, values = _text_and_values(session, statement, params)
+    with driver_errors():
+        rows = _driver(session).execute(text, values).fetchall()
+    return numpy_columns(rows, dtypes, nulls)
+
+
+def read_bulk(
+    session: Session, statement: str, dtypes: Mapping[str, Any], nulls: Mapping[str, int]
+) -> dict[str, NDArray[Any]]:
+    """Read into one structured array; see `ztfdb.store.backends.read_bulk`."""
+    fields = ", ".join(f"coalesce(q.{n}, {int(nulls[n])})" if n in nulls else f"q.{n}" for n in dtypes)
+    record = np.dtype([(name, np.dtype(dtype)) for name, dtype in dtypes.items()])
+    with driver_errors():
+        # fromiter turns None into NaN in the float fields
+        rows = np.fromiter(_driver(session).execute(f"select {fields} from ({statement}) as q"), record)
+    return {name: np.ascontiguousarray(rows[name]) for name in dtypes}
+
+
+def range_rows(columns: dict[str, list[int]]) -> tuple[str, dict[str, Any]]:
+    """Return ``json_each`` of an array of rows; see `ztfdb.store.backends.range_rows`."""
+    fields = ", ".join(f"json_extract(j.value, '$[{k}]') as {name}" for k, name in enumerate(columns))
+    rows = json.dumps(list(zip(*columns.values(), strict=True)), separators=(",", ":"))
+    return f"(select {fields} from json_each(:r_rows) as j) as r", {"r_rows": rows}
+
+
+def make_temporary(session: Session, name: str, dtypes: Mapping[str, Any]) -> None:
+    """Make a table in the connection's own temporary database."""
+    fields = ", ".join(f"{column} {SQL_TYPES[np.dtype(dtype).kind]} not null" for column, dtype in dtypes.items())
+    connection = session.connection()
+    connection.exec_driver_sql(f"drop table if exists temp.{name}")
+    connection.exec_driver_sql(f"create temporary table {name} ({fields})")
+
+
+def prefer_index_only(session: Session) -> None:
+    """Do nothing: SQLite takes a covering index wherever there is one."""
+
+
+def lock_name(session: Session, key: int) -> None:
+    """Do nothing: a writing transaction holds the only write lock there is."""
+
+
+def _driver(session: Session) -> sqlite3.Connection:
+    connection = session.connection().connection.driver_connection
+    assert isinstance(connection, sqlite3.Connection)
+    return connection
+
+
+def _text_and_values(session: Session, statement: str | Executable, params: Mapping[str, Any]) -> tuple[str, Any]:
+    if isinstance(statement, str):
+        return statement, params
+    assert isinstance(statement, ClauseElement)
+    compiled: Compiled = statement.compile(
+        dialect=session.get_bind().dialect, compile_kwargs={"render_postcompile": True}
+    )
+    assert isinstance(compiled, SQLCompiler)
+    values = compiled.construct_params(dict(params))
+    return str(compiled), tuple(values[name] for name in compiled.positiontup or ())

@@ -1,0 +1,168 @@
+"""Where numpy columns meet SQL, and the traps between them.
+
+Python ints cross, not ``np.int64`` (SQLite binds one as an 8-byte blob and quietly matches nothing); NaN goes in as
+NULL and NULL comes out as NaN (PostgreSQL holds NaN to be larger than every number); REAL columns are rounded to
+single precision by us, because SQLite would keep 8 bytes where PostgreSQL keeps 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import REAL, BigInteger, Double, Integer, SmallInteger, Table
+
+from ztfdb.records import BoolArray
+
+Columns = Mapping[str, NDArray[Any]]
+
+_DTYPES: tuple[tuple[type, str], ...] = (
+    # subclasses first: SQLAlchemy derives the sized integers from Integer and Double from Float
+    (SmallInteger, "<i2"),
+    (BigInteger, "<i8"),
+    (Integer, "<i4"),
+    (Double, "<f8"),
+    (REAL, "<f4"),
+)
+
+
+@dataclass(frozen=True)
+class SqlColumn:
+    """One column ready to be written.
+
+    Attributes
+    ----------
+    name : str
+    values : ndarray, shape (n_row,)
+        In the dtype of the SQL column; what stands under a null is meaningless.
+    null : ndarray of bool or None
+        True where the row has NULL; None where no row has.
+    """
+
+    name: str
+    values: NDArray[Any]
+    null: BoolArray | None
+
+    def to_list(self) -> list[Any]:
+        """Return the column as Python values, None where NULL."""
+        values: list[Any] = self.values.tolist()
+        if self.null is not None:
+            for row in np.flatnonzero(self.null).tolist():
+                values[row] = None
+        return values
+
+
+@cache
+def table_dtypes(table: Table) -> dict[str, np.dtype[Any]]:
+    """Return the numpy dtype of each numeric column of a table, in the table's order."""
+    found: dict[str, np.dtype[Any]] = {}
+    for column in table.columns:
+        for kind, dtype in _DTYPES:
+            if isinstance(column.type, kind):
+                found[column.name] = np.dtype(dtype)
+                break
+    return found
+
+
+def sql_columns(table: Table, columns: Columns, nulls: Mapping[str, BoolArray] | None = None) -> list[SqlColumn]:
+    """Bring columns to the types of a table.
+
+    Parameters
+    ----------
+    table : Table
+        Its numeric columns give the dtypes.
+    columns : mapping of str to ndarray, each of shape (n_row,)
+        NaN becomes NULL; doubles meant for a REAL column are rounded to single precision.
+    nulls : mapping of str to ndarray of bool, optional
+        Rows that are NULL in an integer column.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, a column is not of the table, or an integer does not fit its column.
+    """
+    dtypes = table_dtypes(table)
+    return [_sql_column(name, np.asarray(values), dtypes, (nulls or {}).get(name)) for name, values in columns.items()]
+
+
+def python_value(value: Any) -> Any:
+    """Return one value as the drivers take it: a Python number, string or None; NaN is None."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and value != value:
+        return None
+    return value
+
+
+def python_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return one row's values as the drivers take them; see `python_value`."""
+    return {name: python_value(value) for name, value in values.items()}
+
+
+def python_ints(values: Iterable[Any] | NDArray[Any]) -> list[int]:
+    """Return integers as a list of Python ints."""
+    return [int(v) for v in (values.tolist() if isinstance(values, np.ndarray) else values)]
+
+
+def numpy_columns(
+    rows: Sequence[Sequence[Any]], dtypes: Mapping[str, Any], nulls: Mapping[str, int] | None = None
+) -> dict[str, NDArray[Any]]:
+    """Turn fetched rows into columns.
+
+    Parameters
+    ----------
+    rows : sequence of tuples
+        One value per entry of `dtypes`, in its order.
+    dtypes : mapping of str to dtype
+        Names and types of the columns; NULL becomes NaN in a float column and None in an object column.
+    nulls : mapping of str to int, optional
+        What NULL becomes in an integer column.
+
+    Raises
+    ------
+    ValueError
+        If an integer column holds NULL and `nulls` does not name it.
+    """
+    columns = zip(*rows, strict=True) if rows else ([] for _ in dtypes)
+    return {
+        name: _numpy_column(name, values, np.dtype(dtype), nulls or {})
+        for (name, dtype), values in zip(dtypes.items(), columns, strict=True)
+    }
+
+
+def _sql_column(
+    name: str, values: NDArray[Any], dtypes: Mapping[str, np.dtype[Any]], null: BoolArray | None
+) -> SqlColumn:
+    dtype = dtypes.get(name)
+    if dtype is None:
+        raise ValueError(f"{name!r} is not a numeric column of the table")
+    if values.ndim != 1 or (null is not None and null.shape != values.shape):
+        raise ValueError(f"column {name}: expected one value per row, found shape {values.shape}")
+    if dtype.kind == "f":
+        missing = np.isnan(values)
+        null = missing if null is None else null | missing
+        with np.errstate(over="ignore"):  # beyond single precision is infinite, on both engines alike
+            return SqlColumn(name, values.astype(dtype), null if null.any() else None)
+    if values.dtype.kind not in "iub":
+        raise ValueError(f"column {name} holds integers, found {values.dtype}")
+    if null is not None and null.any():
+        values = np.where(null, 0, values)
+    converted = values.astype(dtype)
+    if not np.array_equal(converted, values):
+        raise ValueError(f"column {name}: a value does not fit {dtype.itemsize} bytes")
+    return SqlColumn(name, converted, null if null is not None and null.any() else None)
+
+
+def _numpy_column(name: str, values: Iterable[Any], dtype: np.dtype[Any], nulls: Mapping[str, int]) -> NDArray[Any]:
+    values = list(values)
+    if dtype.kind in "iub":
+        if name in nulls:
+            fill = nulls[name]
+            values = [fill if v is None else v for v in values]
+        elif None in values:
+            raise ValueError(f"column {name} holds NULL: name its stand-in")
+    return np.array(values, dtype=dtype)
