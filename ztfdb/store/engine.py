@@ -46,8 +46,9 @@ def normalise_url(url: str | Path | URL) -> URL:
         return URL.create("sqlite+pysqlite", database=str(url))
     try:
         parsed = make_url(url)
-    except ArgumentError as exc:
-        raise ConfigError("the archive's URL cannot be read: expected sqlite:///file or postgresql://…") from exc
+    except (ArgumentError, ValueError):
+        # without its cause, which would show the password
+        raise ConfigError("the archive's URL cannot be read: expected sqlite:///file or postgresql://…") from None
     drivers = {"sqlite": "sqlite+pysqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
     name = parsed.drivername.split("+")[0]
     if name not in drivers:

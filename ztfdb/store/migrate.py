@@ -112,6 +112,4 @@ def _check_known(connection: Connection) -> None:
     found = current_revision(connection)
     known = {script.revision for script in ScriptDirectory(str(migrations_folder())).walk_revisions()}
     if found is not None and found not in known:
-        raise SchemaVersionError(
-            f"the archive is at schema revision {found}, which this ztfdb does not know: update it"
-        )
+        raise SchemaVersionError(f"the archive is at schema revision {found}, unknown to this ztfdb: update it")

@@ -1,0 +1,185 @@
+"""Columns into both engines and out again: what comes back is what went in, and the same from both."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sqlalchemy import func, select, text
+
+from ztfdb.errors import StoreError
+from ztfdb.schema import Source
+from ztfdb.store.backends import copy_rows, load_temporary, prefer_index_only, range_rows, read_bulk, read_columns
+from ztfdb.store.columns import table_dtypes
+from ztfdb.store.engine import make_engine, sessions, writing
+
+SOURCE = Source.__table__
+DTYPES = table_dtypes(SOURCE)
+IMAGE_ID = 3621738008150  # beyond 2^41: the source ids are beyond 2^53
+
+
+@pytest.fixture
+def maker(engine_url):
+    engine = make_engine(engine_url)
+    yield sessions(engine)
+    engine.dispose()
+
+
+def random_sources(n, seed=0):
+    rng = np.random.default_rng(seed)
+    columns = {
+        name: rng.normal(scale=1000, size=n) if dtype.kind == "f" else rng.integers(0, 2**15, n)
+        for name, dtype in DTYPES.items()
+    }
+    columns["image_id"] = np.full(n, IMAGE_ID)
+    columns["source_id"] = (IMAGE_ID << 18) + np.arange(n)
+    columns["hpx29"] = 2**61 + rng.permutation(n)
+    return columns
+
+
+def read_all(session, reader=read_bulk):
+    text_ = f"select {', '.join(DTYPES)} from source"
+    arguments = (session, text_, DTYPES) if reader is read_bulk else (session, text_, {}, DTYPES)
+    found = reader(*arguments, nulls={"mask_bits": -1})
+    order = np.argsort(found["source_id"])
+    return {name: values[order] for name, values in found.items()}
+
+
+@pytest.mark.parametrize("reader", [read_bulk, read_columns])
+@pytest.mark.parametrize("n", [1, 7, 300])
+def test_every_column_comes_back_bit_by_bit(maker, reader, n):
+    columns = random_sources(n)
+    with writing(maker) as session:
+        copy_rows(session, SOURCE, columns)
+    with maker.begin() as session:
+        found = read_all(session, reader)
+    for name, dtype in DTYPES.items():
+        assert found[name].dtype == dtype
+        np.testing.assert_array_equal(found[name], columns[name].astype(dtype), err_msg=name)
+
+
+def test_more_rows_than_one_chunk(maker):
+    columns = random_sources(60_001)
+    columns["flux_auto"][::3] = np.nan
+    with writing(maker) as session:
+        copy_rows(session, SOURCE, columns)
+        assert session.scalar(select(func.count(Source.source_id))) == 60_001
+        assert session.scalar(select(func.count(Source.flux_auto))) == 40_000
+
+
+def test_nan_is_stored_as_null_and_comes_back_as_nan(maker):
+    columns = random_sources(6)
+    columns["flux_aper4"][[0, 5]] = np.nan
+    columns["a"][:] = np.nan
+    with writing(maker) as session:
+        copy_rows(session, SOURCE, columns, {"mask_bits": np.array([True, False, True, False, False, True])})
+    with maker.begin() as session:
+        rows = session.execute(text("select count(flux_aper4), count(a), count(mask_bits), count(*) from source"))
+        assert rows.one() == (4, 0, 3, 6)
+        for reader in (read_bulk, read_columns):
+            found = read_all(session, reader)
+            np.testing.assert_array_equal(np.isnan(found["flux_aper4"]), [1, 0, 0, 0, 0, 1])
+            assert np.isnan(found["a"]).all()
+            np.testing.assert_array_equal(found["mask_bits"] == -1, [1, 0, 1, 0, 0, 1])
+
+
+def test_infinity_and_extremes_survive(maker):
+    columns = random_sources(4)
+    columns["peak"] = np.array([np.inf, -np.inf, 1e300, np.float32(1e-40)])
+    columns["hpx29"] = np.array([2**63 - 1, 2**53 + 1, 0, -1])
+    columns["ra"] = np.array([0.1, np.nextafter(360.0, 0), 1 / 3, 5e-324])
+    with writing(maker) as session:
+        copy_rows(session, SOURCE, columns)
+    with maker.begin() as session:
+        found = read_all(session)
+    with np.errstate(over="ignore"):
+        np.testing.assert_array_equal(found["peak"], columns["peak"].astype("f4"))
+    np.testing.assert_array_equal(found["hpx29"], columns["hpx29"])
+    np.testing.assert_array_equal(found["ra"], columns["ra"])
+
+
+def test_both_engines_round_to_the_same_single(both_urls):
+    columns = random_sources(500, seed=3)
+    answers = {}
+    for name, url in both_urls.items():
+        engine = make_engine(url)
+        with writing(sessions(engine)) as session:
+            copy_rows(session, SOURCE, columns)
+        with engine.connect() as connection:
+            rows = connection.execute(text("select cast(flux_auto as double precision) from source order by source_id"))
+            answers[name] = [value for (value,) in rows]
+        engine.dispose()
+    assert answers["sqlite"] == answers["postgresql"] == columns["flux_auto"].astype("f4").tolist()
+
+
+def test_no_rows_keep_their_columns(maker):
+    with writing(maker) as session:
+        copy_rows(session, SOURCE, {name: np.empty(0, dtype) for name, dtype in DTYPES.items()})
+        for reader in (read_bulk, read_columns):
+            found = read_all(session, reader)
+            assert {name: values.dtype for name, values in found.items()} == DTYPES
+            assert all(len(values) == 0 for values in found.values())
+
+
+def test_refused_rows_are_a_store_error_and_roll_back(maker):
+    columns = random_sources(5)
+    with writing(maker) as session:
+        copy_rows(session, SOURCE, columns)
+    with pytest.raises(StoreError), writing(maker) as session:
+        copy_rows(session, SOURCE, random_sources(9))
+    with maker.begin() as session:
+        assert session.scalar(select(func.count(Source.source_id))) == 5
+
+
+def test_unnamed_null_of_an_integer_column_is_an_error(maker):
+    with writing(maker) as session:
+        copy_rows(session, SOURCE, random_sources(2), {"mask_bits": np.array([True, False])})
+        with pytest.raises(ValueError, match="mask_bits holds NULL"):
+            read_columns(session, "select mask_bits from source", {}, {"mask_bits": "i4"})
+
+
+def test_named_parameters_and_percent_signs(maker):
+    with writing(maker) as session:
+        copy_rows(session, SOURCE, random_sources(9))
+        found = read_columns(
+            session,
+            "select source_id, source_id % 7 from source where source_id >= :least order by source_id",
+            {"least": (IMAGE_ID << 18) + 4},
+            {"source_id": "i8", "rest": "i8"},
+        )
+    np.testing.assert_array_equal(found["source_id"], (IMAGE_ID << 18) + np.arange(4, 9))
+    np.testing.assert_array_equal(found["rest"], found["source_id"] % 7)
+
+
+def test_expressions_are_read_too(maker):
+    with writing(maker) as session:
+        copy_rows(session, SOURCE, random_sources(9))
+        wanted = [(IMAGE_ID << 18) + 3, (IMAGE_ID << 18) + 5]
+        statement = select(Source.source_id).where(Source.source_id.in_(wanted), Source.image_id == IMAGE_ID)
+        found = read_columns(session, statement.order_by(Source.source_id), {}, {"source_id": "i8"})
+    np.testing.assert_array_equal(found["source_id"], wanted)
+
+
+def test_ranges_join_in_both_ways(maker):
+    rng = np.random.default_rng(5)
+    columns = random_sources(200)
+    lo = 2**61 + rng.integers(0, 200, 20)
+    hi = lo + rng.integers(0, 5, 20)
+    inside = (columns["hpx29"] >= lo[:, None]) & (columns["hpx29"] < hi[:, None])
+    k, row = np.nonzero(inside)
+    expected = np.stack([k, columns["source_id"][row]])
+    condition = "cross join source where source.hpx29 >= r.lo and source.hpx29 < r.hi"
+    with writing(maker) as session:
+        copy_rows(session, SOURCE, columns)
+        prefer_index_only(session)
+        ranges, params = range_rows(session, k=np.arange(20), lo=lo, hi=hi)
+        small = read_columns(
+            session, f"select r.k, source_id from {ranges} {condition}", params, {"k": "i8", "source_id": "i8"}
+        )
+        for _ in range(2):  # a second load replaces the first
+            load_temporary(session, "cone_range", {"k": np.arange(20), "lo": lo, "hi": hi})
+        big = read_bulk(
+            session, f"select r.k, source_id from cone_range as r {condition}", {"k": "i8", "source_id": "i8"}
+        )
+    for found in (small, big):
+        pairs = np.stack([found["k"], found["source_id"]])
+        np.testing.assert_array_equal(pairs[:, np.lexsort(pairs[::-1])], expected[:, np.lexsort(expected[::-1])])

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import pytest
+from alembic import command
+from alembic.util import CommandError
+from sqlalchemy import inspect, text
+
+from ztfdb.errors import SchemaVersionError
+from ztfdb.schema import LIGHT_CURVE_COLUMNS, Base
+from ztfdb.schema.source import POSTGRESQL_LIGHT_CURVE_INDEX, SQLITE_LIGHT_CURVE_INDEX
+from ztfdb.schema.views import VIEWS
+from ztfdb.store.engine import make_engine
+from ztfdb.store.migrate import alembic_config, check_revision, current_revision, downgrade, head_revision, upgrade
+
+TABLES = set(Base.metadata.tables)
+
+
+@pytest.fixture
+def empty_engine(empty_url):
+    engine = make_engine(empty_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def engine(engine_url):
+    engine = make_engine(engine_url)
+    yield engine
+    engine.dispose()
+
+
+def tables_and_views(engine):
+    found = inspect(engine)
+    return set(found.get_table_names()) - {"alembic_version"}, set(found.get_view_names())
+
+
+def test_empty_to_head_to_base_and_back(empty_engine):
+    for _ in range(2):
+        upgrade(empty_engine)
+        assert tables_and_views(empty_engine) == (TABLES, set(VIEWS))
+        check_revision(empty_engine)
+        downgrade(empty_engine, "base")
+        assert tables_and_views(empty_engine) == (set(), set())
+
+
+def test_upgrade_by_url_twice_changes_nothing(empty_url):
+    upgrade(empty_url)
+    upgrade(empty_url)
+    engine = make_engine(empty_url)
+    with engine.connect() as connection:
+        assert current_revision(connection) == head_revision()
+    engine.dispose()
+
+
+def test_revisions_and_schema_module_agree(engine):
+    with engine.connect() as connection:
+        command.check(alembic_config(connection))
+
+
+def test_a_forgotten_column_would_be_noticed(engine):
+    with engine.begin() as connection:
+        for view in VIEWS:
+            connection.execute(text(f"drop view {view}"))
+        connection.execute(text("alter table image drop column readnoi"))
+        with pytest.raises(CommandError, match="New upgrade operations"):
+            command.check(alembic_config(connection))
+
+
+def test_empty_database_is_told_from_an_archive(empty_engine):
+    with pytest.raises(SchemaVersionError, match=r"holds no archive yet.*`ztfdb init`"):
+        check_revision(empty_engine)
+
+
+def test_another_revision_is_an_error_that_names_the_command(engine):
+    with engine.begin() as connection:
+        connection.execute(text("update alembic_version set version_num = '20190101_older'"))
+    with pytest.raises(SchemaVersionError, match=r"20190101_older.*`ztfdb init`"):
+        check_revision(engine)
+
+
+def test_archive_of_a_newer_ztfdb_is_left_alone(engine):
+    with engine.begin() as connection:
+        connection.execute(text("update alembic_version set version_num = '29990101_newer'"))
+    with pytest.raises(SchemaVersionError, match="unknown to this ztfdb"):
+        upgrade(engine)
+
+
+def test_a_failing_upgrade_leaves_nothing_behind(empty_engine, monkeypatch):
+    def fail(connection):
+        raise RuntimeError("no views today")
+
+    monkeypatch.setattr("ztfdb.schema.views.create_views", fail)
+    with pytest.raises(RuntimeError, match="no views today"):
+        upgrade(empty_engine)
+    assert tables_and_views(empty_engine) == (set(), set())
+
+
+def test_light_curve_index_covers_what_a_light_curve_reads(engine):
+    with engine.connect() as connection:
+        if engine.dialect.name == "postgresql":
+            definition = connection.scalar(
+                text("select pg_get_indexdef(cast(:name as regclass))"), {"name": POSTGRESQL_LIGHT_CURVE_INDEX}
+            )
+            assert definition.replace('"', "").endswith(
+                f"USING btree (hpx29) INCLUDE ({', '.join(LIGHT_CURVE_COLUMNS)})"
+            )
+        else:
+            rows = connection.execute(text(f"pragma index_info({SQLITE_LIGHT_CURVE_INDEX})")).all()
+            assert [name for _, _, name in rows] == ["hpx29", *LIGHT_CURVE_COLUMNS]
+    names = {index["name"] for index in inspect(engine).get_indexes("source")}
+    assert len(names) == 1  # and not the other engine's as well
+
+
+def test_sqlite_answers_a_light_curve_from_the_index_alone(databases):
+    engine = make_engine(databases.migrated("sqlite"))
+    with engine.connect() as connection:
+        plan = connection.execute(
+            text(
+                f"explain query plan select hpx29, {', '.join(LIGHT_CURVE_COLUMNS)} from source "
+                "where hpx29 >= 1 and hpx29 < 9"
+            )
+        ).all()
+    engine.dispose()
+    assert f"USING COVERING INDEX {SQLITE_LIGHT_CURVE_INDEX}" in plan[0][-1]
+
+
+def test_source_is_vacuumed_by_inserted_rows(databases):
+    engine = make_engine(databases.migrated("postgresql"))
+    with engine.connect() as connection:
+        options = connection.scalar(text("select reloptions from pg_class where relname = 'source'"))
+    engine.dispose()
+    assert set(options) == {"autovacuum_vacuum_insert_threshold=100000", "autovacuum_vacuum_insert_scale_factor=0"}
+
+
+def test_storage_types_keep_eight_bytes_for_positions_and_four_for_fluxes(databases):
+    engine = make_engine(databases.migrated("postgresql"))
+    with engine.connect() as connection:
+        rows = connection.execute(
+            text("select column_name, data_type from information_schema.columns where table_name = 'source'")
+        )
+        types = dict(rows.all())
+    engine.dispose()
+    assert {types[name] for name in ("source_id", "image_id", "hpx29")} == {"bigint"}
+    assert {types[name] for name in ("ra", "dec", "x", "y")} == {"double precision"}
+    assert {kind for name, kind in types.items() if name.startswith("flux_")} == {"real"}
