@@ -1,0 +1,65 @@
+"""Reading single header cards without trust: unreadable, undefined and sentinel values are simply absent."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+from astropy.io import fits
+
+SENTINELS = (-9999.0, -999.0)
+"""What ZTF and its calibrators write for a number that is not known."""
+
+
+def card_value(header: fits.Header, keyword: str) -> Any:
+    """Return a card's value; None where it is absent, undefined or cannot be parsed.
+
+    The first of duplicate cards counts, as in astropy.
+    """
+    if keyword not in header:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            value = header[keyword]
+        except (fits.VerifyError, ValueError, TypeError, IndexError):
+            return None
+    return None if isinstance(value, fits.card.Undefined) else value
+
+
+def number(header: fits.Header, *keywords: str) -> float | None:
+    """Return the first finite number among the keywords; None for text, sentinels (-9999, -999) and nothing."""
+    for keyword in keywords:
+        value = card_value(header, keyword)
+        if _is_number(value) and math.isfinite(value) and value not in SENTINELS:
+            return float(value)
+    return None
+
+
+def integer(header: fits.Header, *keywords: str) -> int | None:
+    """Return the first whole number among the keywords; digits in quotes count, sentinels and fractions do not."""
+    for keyword in keywords:
+        value = card_value(header, keyword)
+        if isinstance(value, str) and value.strip().isdecimal():
+            value = int(value)
+        if _is_number(value) and math.isfinite(value) and value == int(value) and value not in SENTINELS:
+            return int(value)
+    return None
+
+
+def text(header: fits.Header, keyword: str) -> str | None:
+    """Return a card's text without control characters and outer blanks; None where it is empty or absent."""
+    value = card_value(header, keyword)
+    if value is None:
+        return None
+    return clean_text(str(value)).strip() or None
+
+
+def clean_text(value: str) -> str:
+    """Drop NUL and the other control characters, which no database text and few terminals take."""
+    return "".join(c for c in value if c.isprintable())
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

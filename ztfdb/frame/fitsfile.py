@@ -1,0 +1,350 @@
+"""The first two-dimensional image of a FITS file, read without trusting the file.
+
+A plain image is read by ztfdb itself: the header is parsed by astropy, the sizes it claims are compared with what is
+there before anything is allocated, and the pixels are one byte swap away. Gzip streams are unpacked only as far as
+the image reaches; tile-compressed images (``.fz``) are unpacked by astropy after the same checks.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import math
+import os
+import stat
+import warnings
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from ztfdb.errors import HeaderError, ImageReadError
+from ztfdb.frame.cards import card_value
+
+BLOCK = 2880
+"""FITS files come in blocks of this many bytes."""
+
+MAX_FILE_BYTES = 2**31
+"""Largest file that is read, bytes; a ZTF image has 38 million."""
+
+MAX_SIDE = 20_000
+"""Largest side of an image, pixels."""
+
+MAX_PIXELS = 100_000_000
+"""Most pixels of an image; a ZTF quadrant has 9.5 million."""
+
+MAX_HEADER_BLOCKS = 400
+"""Longest header that is read: 14,400 cards."""
+
+MAX_HDU = 100
+"""Most HDUs that are searched for an image."""
+
+MAX_DEFLATE_RATIO = 1040
+"""Deflate packs at most 1032 bytes into one, so that a claimed size can be checked before unpacking."""
+
+DTYPES = {8: ">u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
+"""Stored pixel types by BITPIX."""
+
+GZIP_MAGIC = b"\x1f\x8b"
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """The bytes of a file and what the file system says of it."""
+
+    path: str
+    content: bytes
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
+class FitsImage:
+    """One two-dimensional image as stored.
+
+    Attributes
+    ----------
+    header : astropy.io.fits.Header
+        The image's header, completed by the primary one's cards where the image is an extension.
+    pixels : ndarray, shape (ny, nx)
+        Stored values: unscaled and big-endian, a view of the file's bytes, for plain and gzip files; scaled by
+        astropy for tile-compressed ones.
+    hdu : int
+        Index of the HDU.
+    byte_offset : int or None
+        Where the pixels start in a plain file.
+    bitpix : int
+        BITPIX of the image.
+    bscale, bzero : float
+        Scaling of the stored values that is still to be applied for plain and gzip files.
+    blank : int or None
+        Stored value that stands for "no value".
+    compression : str
+        ``none``, ``gzip`` or the tile compression type.
+    """
+
+    header: fits.Header
+    pixels: NDArray[Any]
+    hdu: int
+    byte_offset: int | None
+    bitpix: int
+    bscale: float
+    bzero: float
+    blank: int | None
+    compression: str
+
+
+def read_bytes(path: str | Path) -> RawFile:
+    """Read a whole file into memory.
+
+    Raises
+    ------
+    ImageReadError
+        If it is missing, no regular file, unreadable, empty, or larger than 2 GiB.
+    """
+    try:
+        # O_NONBLOCK: opening a named pipe would wait for its other end forever.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0) as stream:
+            status = os.fstat(stream.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise ImageReadError(path, "not a regular file")
+            if status.st_size > MAX_FILE_BYTES:
+                raise ImageReadError(path, f"{status.st_size} bytes, more than an image can have ({MAX_FILE_BYTES})")
+            content = stream.readall()
+    except OSError as exc:
+        raise ImageReadError(path, f"cannot be read: {exc.strerror or exc}") from exc
+    if not content:
+        raise ImageReadError(path, "the file is empty")
+    # Not Path.resolve: a link into the data folder keeps the name under which the archive knows the file.
+    return RawFile(os.path.abspath(path), content, status.st_mtime_ns)  # noqa: PTH100
+
+
+def find_image(raw: RawFile) -> FitsImage:
+    """Return the first two-dimensional image of a file.
+
+    Parameters
+    ----------
+    raw : RawFile
+        A plain FITS file, a gzip stream of one (under any name), or one with tile-compressed images.
+
+    Returns
+    -------
+    FitsImage
+
+    Raises
+    ------
+    ImageReadError
+        If the bytes are not FITS, are cut short, or hold no two-dimensional image of a believable size.
+    HeaderError
+        If BSCALE, BZERO or BLANK is not a number.
+    """
+    packed = raw.content.startswith(GZIP_MAGIC)
+    source = _Source(raw, gzip.GzipFile(fileobj=io.BytesIO(raw.content)) if packed else None)
+    if not source.peek(9).startswith(b"SIMPLE  ="):
+        raise ImageReadError(raw.path, f"not a FITS file: it starts with {source.peek(16)!r}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # odd cards are ours to judge, one by one, where they are needed
+        return _search(source, packed)
+
+
+class _Source:
+    """A plain or gzip stream held in memory, read forward; its size is known before it is believed."""
+
+    def __init__(self, raw: RawFile, unpacked: gzip.GzipFile | None) -> None:
+        self.path = raw.path
+        self.content = raw.content
+        self.position = 0
+        self._stream: BinaryIO | None = unpacked  # type: ignore[assignment]
+        self._ahead = b""
+        self._limit = len(raw.content) * (1 if unpacked is None else MAX_DEFLATE_RATIO)
+
+    def peek(self, n: int) -> bytes:
+        """Return the next bytes without moving on."""
+        if self._stream is None:
+            return self.content[self.position : self.position + n]
+        if len(self._ahead) < n:
+            self._ahead += self._unpack(n - len(self._ahead))
+        return self._ahead[:n]
+
+    def take(self, n: int) -> memoryview:
+        """Return the next bytes and move on; fewer at the end of the file."""
+        if self._stream is None:
+            piece = memoryview(self.content)[self.position : self.position + n]
+        else:
+            ahead, self._ahead = self._ahead[:n], self._ahead[n:]
+            rest = self._unpack(n - len(ahead))
+            piece = memoryview(ahead + rest if ahead else rest)
+        self.position += len(piece)
+        return piece
+
+    def skip(self, n: int) -> None:
+        """Move on without keeping what is passed."""
+        if self._stream is None:
+            self.position = min(self.position + n, len(self.content))
+            return
+        while n > 0 and (piece := self.take(min(n, 1 << 24))):
+            n -= len(piece)
+
+    def require(self, n: int, what: str) -> None:
+        """Refuse a claim of more bytes than the file can hold."""
+        if self.position + n > self._limit:
+            have = "at most " if self._stream is not None else ""
+            raise ImageReadError(
+                self.path, f"cut short: {what} needs {n} bytes, {have}{self._limit - self.position} are there"
+            )
+
+    def _unpack(self, n: int) -> bytes:
+        if n <= 0 or self._stream is None:
+            return b""
+        try:
+            return self._stream.read(n)
+        except EOFError:
+            raise ImageReadError(self.path, "cut short: the gzip stream ends early") from None
+        except (OSError, zlib.error) as exc:
+            raise ImageReadError(self.path, f"the gzip stream is damaged: {exc}") from exc
+
+
+def _search(source: _Source, packed: bool) -> FitsImage:
+    """Walk through the HDUs up to the first image."""
+    primary: fits.Header | None = None
+    seen: list[str] = []
+    for hdu in range(MAX_HDU):
+        start = source.position
+        if hdu and source.peek(8) != b"XTENSION":
+            break  # the end, or trailing bytes that are no HDU
+        header = _read_header(source)
+        primary = header if primary is None else primary
+        axes, size = _sizes(header, source.path)
+        if card_value(header, "ZIMAGE") is True:
+            return _tile_compressed(source, header, hdu, packed)
+        if len(axes) == 2 and all(axes) and (hdu == 0 or card_value(header, "XTENSION") == "IMAGE"):
+            return _plain_image(source, header, primary, hdu, packed)
+        seen.append(f"{card_value(header, 'XTENSION') or 'PRIMARY'} {'x'.join(map(str, axes)) or 'empty'}")
+        source.require(size, f"HDU {hdu}")
+        source.skip(-(-size // BLOCK) * BLOCK)
+        if source.position == start:
+            break
+    raise ImageReadError(source.path, f"no two-dimensional image in it, only {', '.join(seen[:5])}")
+
+
+def _read_header(source: _Source) -> fits.Header:
+    """Read header blocks up to END."""
+    text = bytearray()
+    for _ in range(MAX_HEADER_BLOCKS):
+        block = source.take(BLOCK)
+        text += block
+        for card in range(len(text) - len(block), len(text), 80):
+            if text[card : card + 8] == b"END     ":
+                return fits.Header.fromstring(bytes(text[:card]))
+        if len(block) < BLOCK:
+            raise ImageReadError(source.path, "cut short inside a header: there is no END card")
+    raise ImageReadError(source.path, f"a header has no END card in {MAX_HEADER_BLOCKS} blocks")
+
+
+def _sizes(header: fits.Header, path: str) -> tuple[list[int], int]:
+    """Return the axes and the number of data bytes that a header claims."""
+    bitpix, naxis = card_value(header, "BITPIX"), card_value(header, "NAXIS")
+    if bitpix not in DTYPES or not isinstance(naxis, int) or not 0 <= naxis <= 999:
+        raise ImageReadError(path, f"BITPIX {bitpix!r} and NAXIS {naxis!r} make no FITS header")
+    axes = [card_value(header, f"NAXIS{i + 1}") for i in range(naxis)]
+    counts = [card_value(header, "PCOUNT") or 0, 1 if card_value(header, "GCOUNT") is None else header["GCOUNT"]]
+    if not all(isinstance(n, int) and n >= 0 for n in axes + counts):
+        raise ImageReadError(path, f"the axes {axes} (PCOUNT, GCOUNT {counts}) are not sizes")
+    # Random groups claim a first axis of 0 and have data all the same.
+    groups = bool(axes) and axes[0] == 0 and card_value(header, "GROUPS") is True
+    pixels = math.prod(axes[1:] if groups else axes) if axes else 0
+    return axes, abs(bitpix) // 8 * counts[1] * (counts[0] + pixels) if axes else 0
+
+
+def _plain_image(source: _Source, header: fits.Header, primary: fits.Header, hdu: int, packed: bool) -> FitsImage:
+    """Read an uncompressed image as a view of its bytes; missing final padding is not missed."""
+    nx, ny = header["NAXIS1"], header["NAXIS2"]
+    _check_size(nx, ny, source.path)
+    dtype = np.dtype(DTYPES[header["BITPIX"]])
+    size = nx * ny * dtype.itemsize
+    source.require(size, f"the {nx}x{ny} image")
+    offset = source.position
+    data = source.take(size)
+    if len(data) < size:
+        raise ImageReadError(source.path, f"cut short: {len(data)} of {size} bytes of pixels")
+    blank = card_value(header, "BLANK") if dtype.kind in "iu" else None
+    return FitsImage(
+        header=_completed(header, primary, hdu),
+        pixels=np.frombuffer(data, dtype).reshape(ny, nx),
+        hdu=hdu,
+        byte_offset=None if packed else offset,
+        bitpix=header["BITPIX"],
+        bscale=_scaling(header, "BSCALE", 1.0, source.path),
+        bzero=_scaling(header, "BZERO", 0.0, source.path),
+        blank=blank if isinstance(blank, int) else None,
+        compression="gzip" if packed else "none",
+    )
+
+
+def _tile_compressed(source: _Source, header: fits.Header, hdu: int, packed: bool) -> FitsImage:
+    """Unpack a tile-compressed image through astropy."""
+    axes = [card_value(header, f"ZNAXIS{i + 1}") for i in range(2)]
+    tile = [card_value(header, f"ZTILE{i + 1}") or 1 for i in range(2)]
+    if card_value(header, "ZNAXIS") != 2 or not all(isinstance(n, int) and n > 0 for n in (*axes, *tile)):
+        raise ImageReadError(source.path, f"the tile-compressed image of axes {axes} is not two-dimensional")
+    _check_size(axes[0], axes[1], source.path)
+    _check_size(tile[0], tile[1], source.path)
+    _, size = _sizes(header, source.path)
+    source.require(size, "the tile-compressed image")
+    content = source.content if not packed else _unpacked(source.path, source.content)
+    try:
+        with fits.open(io.BytesIO(content), memmap=False, lazy_load_hdus=True) as hdus:
+            # A damaged stream can make astropy raise nearly anything, hence the width of the except.
+            image, primary = hdus[hdu], hdus[0].header
+            pixels = np.asarray(image.data)
+            unpacked_header = _completed(image.header, primary, hdu)
+    except Exception as exc:
+        raise ImageReadError(source.path, f"the tile-compressed image cannot be unpacked: {exc}") from exc
+    if pixels.shape != (axes[1], axes[0]):
+        raise ImageReadError(source.path, f"unpacking gave {pixels.shape} instead of {(axes[1], axes[0])}")
+    return FitsImage(
+        header=unpacked_header,
+        pixels=pixels,
+        hdu=hdu,
+        byte_offset=None,
+        bitpix=int(header["ZBITPIX"]),
+        bscale=1.0,
+        bzero=0.0,
+        blank=None,
+        compression=str(header["ZCMPTYPE"]),
+    )
+
+
+def _unpacked(path: str, content: bytes) -> bytes:
+    """Gunzip a file of tile-compressed images, as far as a file may reach."""
+    with gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
+        unpacked = stream.read(MAX_FILE_BYTES + 1)
+    if len(unpacked) > MAX_FILE_BYTES:
+        raise ImageReadError(path, f"more than {MAX_FILE_BYTES} bytes after unpacking")
+    return unpacked
+
+
+def _check_size(nx: int, ny: int, path: str) -> None:
+    if max(nx, ny) > MAX_SIDE or nx * ny > MAX_PIXELS:
+        raise ImageReadError(path, f"an image of {nx}x{ny} pixels: at most {MAX_SIDE} a side, {MAX_PIXELS} in all")
+
+
+def _scaling(header: fits.Header, keyword: str, default: float, path: str) -> float:
+    if keyword not in header:
+        return default
+    value = card_value(header, keyword)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise HeaderError(path, f"{keyword} is {value!r}, not a number", keyword)
+    return float(value)
+
+
+def _completed(header: fits.Header, primary: fits.Header, hdu: int) -> fits.Header:
+    """Return an extension's header with the cards that only the primary header has."""
+    if hdu == 0:
+        return header
+    merged = header.copy()
+    merged.extend(primary.cards, strip=True, unique=True)
+    return merged

@@ -1,0 +1,228 @@
+"""From a FITS header to the typed facts of one image: identity, time, calibration, place on the sky.
+
+Only the structure of the file, the place of the quadrant (field, CCD, quadrant, filter), the time of a science
+exposure, the zero point and the WCS have to be there; everything else is None where the header is silent.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+
+from ztfdb.errors import HeaderError, WcsError
+from ztfdb.frame.cards import card_value, clean_text, integer, number, text
+from ztfdb.frame.filename import ZtfName
+from ztfdb.frame.identity import Exposure, image_id, is_reference, read_exposure, read_place, read_window
+from ztfdb.frame.wcs import locate, wcs_parameters
+from ztfdb.records import APERTURE_DIAMETERS, ImageInfo, WcsParameters
+from ztfdb.sky.times import light_time_vectors
+
+MAGZP_RANGE = (10.0, 40.0)
+"""Zero points (AB mag of 1 DN) that are believed; ZTF's lie between 24 and 26.6."""
+
+MAX_APCOR = 5.0
+"""Largest aperture correction that is believed, mag; ZTF's reach -1.2 in the 2 px aperture."""
+
+SECONDS_PER_DAY = 86400.0
+NO_VECTORS = dict.fromkeys(("sun_x", "sun_y", "sun_z", "ssb_x", "ssb_y", "ssb_z"))
+
+
+def image_info(
+    header: fits.Header,
+    name: ZtfName | None,
+    shape: tuple[int, int],
+    path: str | Path,
+    *,
+    wcs: WcsParameters | None = None,
+) -> ImageInfo:
+    """Read everything that the archive keeps about one image, its sources aside.
+
+    Parameters
+    ----------
+    header : astropy.io.fits.Header
+        Header of the image.
+    name : ZtfName or None
+        What the file's name says; fills what the header leaves out and never overrules it.
+    shape : tuple of int
+        ``(ny, nx)`` of the pixels.
+    path : str or Path
+        The file, for errors.
+    wcs : WcsParameters, optional
+        The header's WCS where it has been read already.
+
+    Returns
+    -------
+    ImageInfo
+
+    Raises
+    ------
+    HeaderError
+        If MAGZP, the place, or a science image's time is missing, cannot be right, or contradicts itself.
+    WcsError
+        If the WCS is missing or unusable.
+    """
+    wcs = wcs_parameters(header, path) if wcs is None else wcs
+    place = read_place(header, name, path)
+    reference = is_reference(header, name)
+    exposure = Exposure(None, None, None, None) if reference else read_exposure(header, name, place.rcid, path)
+    window = read_window(wcs, shape, reference)
+    simulated = card_value(header, "SIMULATE") is True
+    identity = image_id(place, exposure, window, reference=reference, simulated=simulated)
+    kind = "ref" if reference else "sci" if window.whole else "cutout"
+    return ImageInfo(
+        image_id=identity,
+        kind=kind,
+        simulated=simulated,
+        field=place.field,
+        ccdid=place.ccdid,
+        qid=place.qid,
+        rcid=place.rcid,
+        fid=place.fid,
+        filtercode=place.filtercode,
+        filefracday=exposure.filefracday,
+        expid=exposure.expid,
+        pid=None if simulated else exposure.pid,  # a simulated image is none of ZTF's
+        x0=window.x0,
+        y0=window.y0,
+        nx=window.nx,
+        ny=window.ny,
+        **_times(header, exposure),
+        **_calibration(header, path),
+        **_instrument(header),
+        **_sky_position(header, wcs, shape, path),
+    )
+
+
+def header_cards(header: fits.Header) -> dict[str, Any]:
+    """Return a header as strict JSON values, in the header's order.
+
+    Comments are left out: they are the pipeline's and the same in every file.
+
+    Parameters
+    ----------
+    header : astropy.io.fits.Header
+
+    Returns
+    -------
+    dict
+        Keyword to bool, int, float, str or None. Values that are not finite, undefined or cannot be parsed are None;
+        NUL and control characters are dropped from text. A keyword that occurs twice, HISTORY and COMMENT among
+        them, holds the list of its values.
+    """
+    cards: dict[str, list[Any]] = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for card in header.cards:
+            keyword, value = _json_card(card)
+            if keyword:
+                cards.setdefault(keyword, []).append(value)
+    listed = {"COMMENT", "HISTORY"}
+    return {k: v if len(v) > 1 or k in listed else v[0] for k, v in cards.items()}
+
+
+def _json_card(card: fits.Card) -> tuple[str, Any]:
+    """Return one card as (keyword, strict JSON value); an unparsable value is None."""
+    try:
+        keyword, value = clean_text(card.keyword).strip(), card.value
+    except (fits.VerifyError, ValueError, TypeError, IndexError):
+        return clean_text(card.image[:8]).strip(), None
+    if isinstance(value, (bool, int)):
+        return keyword, value
+    if isinstance(value, float):
+        return keyword, value if math.isfinite(value) else None
+    if isinstance(value, fits.card.Undefined) or value is None:
+        return keyword, None
+    return keyword, clean_text(str(value))
+
+
+def _times(header: fits.Header, exposure: Exposure) -> dict[str, Any]:
+    """Return start, middle and length of the exposure and the light-time vectors of its middle."""
+    exptime = _positive(header, "EXPTIME", "EXPOSURE")
+    times: dict[str, Any] = {"obsmjd": exposure.obsmjd, "exptime": exptime, "mjd_mid": None}
+    if exposure.obsmjd is None or exptime is None:
+        return {**times, **NO_VECTORS}
+    times["mjd_mid"] = exposure.obsmjd + 0.5 * exptime / SECONDS_PER_DAY
+    sun, ssb = light_time_vectors(np.array([times["mjd_mid"]]))
+    return {**times, **dict(zip(NO_VECTORS, [*sun[0].tolist(), *ssb[0].tolist()], strict=True))}
+
+
+def _calibration(header: fits.Header, path: str | Path) -> dict[str, Any]:
+    """Return the photometric calibration; no magnitude exists without a zero point, so that one is demanded."""
+    magzp = number(header, "MAGZP")
+    if magzp is None or not MAGZP_RANGE[0] <= magzp <= MAGZP_RANGE[1]:
+        found = "missing" if "MAGZP" not in header else f"{card_value(header, 'MAGZP')!r}"
+        wanted = f"wanted a number in {MAGZP_RANGE[0]:.0f}..{MAGZP_RANGE[1]:.0f}"
+        raise HeaderError(path, f"the zero point MAGZP is {found}, {wanted}", "MAGZP")
+    return {
+        "magzp": magzp,
+        "magzpunc": number(header, "MAGZPUNC"),
+        "magzprms": number(header, "MAGZPRMS"),
+        "clrcoeff": number(header, "CLRCOEFF"),
+        "clrcounc": number(header, "CLRCOUNC"),
+        **_aperture_corrections(header),
+    }
+
+
+def _aperture_corrections(header: fits.Header) -> dict[str, float | None]:
+    """Return APCOR of our diameters, found by FIXAPERS where the header has it."""
+    listed = re.findall(r"[\d.]+", text(header, "FIXAPERS") or "")
+    try:
+        diameters = [float(item) for item in listed] or list(APERTURE_DIAMETERS)
+    except ValueError:
+        diameters = []
+    corrections: dict[str, float | None] = {}
+    for i, diameter in enumerate(APERTURE_DIAMETERS):
+        value = number(header, f"APCOR{diameters.index(diameter) + 1}") if diameter in diameters else None
+        corrections[f"apcor{i + 1}"] = None if value is None or abs(value) > MAX_APCOR else value
+    return corrections
+
+
+def _instrument(header: fits.Header) -> dict[str, Any]:
+    """Return detector, quality and processing facts; SEEING is a FWHM in pixels, NFRAMES a coadd's depth in refs."""
+    return {
+        "seeing_pix": _positive(header, "SEEING"),
+        "maglim": number(header, "MAGLIM"),
+        "gain": _positive(header, "GAIN"),
+        "readnoi": _positive(header, "READNOI"),
+        "saturate": _positive(header, "SATURATE"),
+        "infobits": integer(header, "INFOBITS"),
+        "status": integer(header, "STATUS"),
+        "airmass": _positive(header, "AIRMASS"),
+        "programid": integer(header, "PROGRMID"),
+        "procvsn": integer(header, "PROCVSN"),
+        "created": text(header, "CREATED"),
+        "nframes": integer(header, "NFRAMES"),
+    }
+
+
+def _sky_position(header: fits.Header, wcs: WcsParameters, shape: tuple[int, int], path: str | Path) -> dict[str, Any]:
+    """Return the centre and the outer corners of the image, proving on the way that the WCS can be inverted."""
+    ny, nx = shape
+    right, top = nx - 0.5, ny - 0.5
+    x = np.array([(nx - 1) / 2, -0.5, right, right, -0.5])
+    y = np.array([(ny - 1) / 2, -0.5, -0.5, top, top])
+    pixel_to_sky, sky_to_pixel = locate(wcs, header)
+    try:
+        ra, dec = pixel_to_sky(x, y)
+        back_x, back_y = sky_to_pixel(ra, dec)
+    except Exception as exc:  # astropy's wrapper of wcslib raises a family of its own
+        raise WcsError(path, f"the WCS cannot be evaluated: {exc}") from exc
+    if not (np.abs(back_x - x).max() < 0.01 and np.abs(back_y - y).max() < 0.01):  # false for NaN
+        raise WcsError(path, "the WCS does not lead back from the sky to the corners of the image")
+    keys = ("", "1", "2", "3", "4")
+    return {f"{c}{k}": float(v[i]) for i, k in enumerate(keys) for c, v in (("ra", ra), ("dec", dec))}
+
+
+def _positive(header: fits.Header, *keywords: str) -> float | None:
+    """Return the first number above zero among the keywords."""
+    for keyword in keywords:
+        value = number(header, keyword)
+        if value is not None and value > 0.0:
+            return value
+    return None

@@ -1,0 +1,322 @@
+"""Which exposure, quadrant and window an image is, and the ``image_id`` that follows.
+
+The header decides. A file name only fills what the header leaves out, because IRSA's cutouts and reprocessed images
+carry the name of the whole quadrant and users rename files. Where the header contradicts itself (the exposure id or
+the processed-image id and OBSMJD, the readout channel and the CCD, the filter id and the filter) the image is
+refused: stored under either identity it would be a wrong epoch of a light curve.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from astropy.io import fits
+
+from ztfdb.errors import HeaderError
+from ztfdb.frame.cards import integer, number, text
+from ztfdb.frame.filename import FILTERCODES, ZtfName, parse_name
+from ztfdb.records import QUADRANT_SHAPE, WcsParameters
+
+FIRST_NIGHT = 57754
+"""MJD of ZTF's night 0, 2017-01-01."""
+
+MAX_NIGHT = 9999
+"""Last night whose processed-image ids stay below 10^13."""
+
+PIPELINE_ID = 15
+"""ZTF's pipeline id, the last two digits of every processed-image id seen."""
+
+MAX_FIELD = 999_999
+"""Highest field number a file name can hold."""
+
+REFERENCE_SHAPE = (3200, 3200)
+"""Shape ``(ny, nx)`` of a whole reference image."""
+
+FIRST_REFERENCE_ID = 10**13
+FIRST_HASHED_ID = 11 * 10**12
+END_OF_IDS = 1 << 45
+"""Image ids end here: shifted by 18 bits they fill a signed 64-bit source id."""
+
+CLOCK_TOLERANCE_S = 120.0
+"""Seconds by which ids and names may miss OBSMJD before they contradict it; real names lag by up to 42 s."""
+
+MJD_OF_UNIX_ZERO = 40587.0
+
+
+@dataclass(frozen=True)
+class Place:
+    """The field, readout channel and filter of an image."""
+
+    field: int
+    rcid: int
+    fid: int
+
+    @property
+    def ccdid(self) -> int:
+        """CCD, 1..16."""
+        return self.rcid // 4 + 1
+
+    @property
+    def qid(self) -> int:
+        """Quadrant of the CCD, 1..4."""
+        return self.rcid % 4 + 1
+
+    @property
+    def filtercode(self) -> str:
+        """``zg``, ``zr`` or ``zi``."""
+        return FILTERCODES[self.fid - 1]
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """The time and ZTF's ids of an image; all None for a reference."""
+
+    obsmjd: float | None
+    expid: int | None
+    pid: int | None
+    filefracday: int | None
+
+
+@dataclass(frozen=True)
+class Window:
+    """The part of its quadrant that an image shows, zero-based pixels; `whole` where that is all of it."""
+
+    x0: int
+    y0: int
+    nx: int
+    ny: int
+    whole: bool
+
+
+def read_place(header: fits.Header, name: ZtfName | None, path: str | Path) -> Place:
+    """Read field, readout channel and filter.
+
+    Parameters
+    ----------
+    header : astropy.io.fits.Header
+    name : ZtfName or None
+        What the file's name says; used only for what the header leaves out.
+    path : str or Path
+        The file, for the error.
+
+    Returns
+    -------
+    Place
+
+    Raises
+    ------
+    HeaderError
+        If one of them is nowhere to be found, out of range, or told differently by two cards.
+    """
+    names = _names(header, name)
+    field = _first(integer(header, "FIELDID", "DBFIELD"), *(n.field for n in names))
+    if field is None or not 0 <= field <= MAX_FIELD:
+        raise HeaderError(path, f"the field is {field}: no usable FIELDID, nor a ZTF file name", "FIELDID")
+    return Place(field, _read_rcid(header, names, path), _read_fid(header, names, path))
+
+
+def is_reference(header: fits.Header, name: ZtfName | None) -> bool:
+    """Return whether an image is a reference: it has no exposure, and its name or its own cards say so."""
+    if any(integer(header, keyword) is not None for keyword in ("EXPID", "DBEXPID", "DBPID")):
+        return False
+    if name is not None and name.product == "refimg":
+        return True
+    timeless = number(header, "OBSMJD", "OBSJD") is None and text(header, "SHUTOPEN") is None
+    return timeless and any(keyword in header for keyword in ("RFID", "GLOBMED", "PXSCAL"))
+
+
+def read_exposure(header: fits.Header, name: ZtfName | None, rcid: int, path: str | Path) -> Exposure:
+    """Read the time of a science image and its ids.
+
+    Parameters
+    ----------
+    header : astropy.io.fits.Header
+    name : ZtfName or None
+        What the file's name says.
+    rcid : int
+        Readout channel.
+    path : str or Path
+        The file, for the error.
+
+    Returns
+    -------
+    Exposure
+        ``obsmjd`` from OBSMJD, else OBSJD, else SHUTOPEN (0.6 to 1.6 s later, too late for an exposure id to follow
+        from it). ``pid`` from DBPID, else from the exposure id. ``filefracday`` from card FILENAME, else from the
+        file's name, and only where that agrees with the time.
+
+    Raises
+    ------
+    HeaderError
+        If there is no time, it lies outside ZTF's years, or an id contradicts it or the readout channel.
+    """
+    obsmjd = number(header, "OBSMJD")
+    obsjd = number(header, "OBSJD")
+    if obsmjd is None and obsjd is not None:
+        obsmjd = obsjd - 2400000.5
+    rounded = obsmjd is None
+    if obsmjd is None:
+        obsmjd = _mjd_of_iso(text(header, "SHUTOPEN"))
+    if obsmjd is None or not FIRST_NIGHT <= obsmjd < FIRST_NIGHT + MAX_NIGHT:
+        raise HeaderError(path, f"the time of the exposure is {obsmjd}, wanted an MJD since 2017 in OBSMJD", "OBSMJD")
+    pid = _read_pid(header, rcid, path)
+    expid = _first(integer(header, "EXPID", "DBEXPID"), None if pid is None else pid // 10_000)
+    if expid is None and not rounded:
+        expid = expid_from_mjd(obsmjd)
+    if expid is not None:
+        _check_expid(expid, pid, obsmjd, path)
+        pid = _first(pid, expid * 10_000 + rcid * 100 + PIPELINE_ID)
+    return Exposure(obsmjd, expid, pid, _filefracday(header, name, obsmjd))
+
+
+def expid_from_mjd(obsmjd: float) -> int:
+    """Return ZTF's exposure id: the night since 2017 and the fraction of the UT day in 1e-5 (0.9 s).
+
+    OBSMJD has seven decimals; they are counted as integers because ``0.29 * 1e5`` is below 29000 in binary.
+    """
+    ticks = round(obsmjd * 1e7)
+    night, fraction = divmod(ticks, 10**7)
+    return int((night - FIRST_NIGHT) * 100_000 + fraction // 100)
+
+
+def read_window(wcs: WcsParameters, shape: tuple[int, int], reference: bool) -> Window:
+    """Return which part of the whole quadrant an image is, from its size and its reference pixel.
+
+    A whole quadrant has CRPIX at its centre, and IRSA's cutouts keep the reference point, so that CRPIX tells
+    where they start.
+    """
+    whole_ny, whole_nx = REFERENCE_SHAPE if reference else QUADRANT_SHAPE
+    ny, nx = shape
+    offset_x = (whole_nx + 1) / 2 - float(wcs.crpix[0])
+    offset_y = (whole_ny + 1) / 2 - float(wcs.crpix[1])
+    same_size = shape == (whole_ny, whole_nx)
+    # A reference's tangent point is known to about a pixel only, so that its size must decide.
+    whole = same_size and (reference or max(abs(offset_x), abs(offset_y)) < 0.01)
+    return Window(0, 0, nx, ny, True) if whole else Window(round(offset_x), round(offset_y), nx, ny, False)
+
+
+def image_id(place: Place, exposure: Exposure, window: Window, *, reference: bool, simulated: bool) -> int:
+    """Return the id of an image.
+
+    Parameters
+    ----------
+    place, exposure, window : Place, Exposure, Window
+        The image's identity.
+    reference, simulated : bool
+        What kind it is.
+
+    Returns
+    -------
+    int
+        ZTF's own ``pid`` for a whole science quadrant, ``10^13 + (field * 4 + fid) * 64 + rcid`` for a whole
+        reference, and for the rest (cutouts, simulated images, exposures without id) a hash of the identity into
+        ``[1.1e13, 2^45)``.
+    """
+    if window.whole and not simulated:
+        if reference:
+            return FIRST_REFERENCE_ID + (place.field * 4 + place.fid) * 64 + place.rcid
+        if exposure.pid is not None:
+            return exposure.pid
+    what = f"reference {place.field} {place.fid}" if reference else f"exposure {exposure.expid}"
+    if not reference and exposure.expid is None:
+        what = f"mjd {exposure.obsmjd:.6f}"
+    key = f"{what}; rcid {place.rcid}; window {window.x0} {window.y0} {window.nx} {window.ny}; simulated {simulated}"
+    digest = int.from_bytes(hashlib.sha256(key.encode()).digest()[:16], "big")
+    return FIRST_HASHED_ID + digest % (END_OF_IDS - FIRST_HASHED_ID)
+
+
+def _read_rcid(header: fits.Header, names: list[ZtfName], path: str | Path) -> int:
+    """Return the readout channel: RCID, or CCD and quadrant, each from its card or else from a name."""
+    rcid = integer(header, "RCID", "DBRCID")
+    amplifier = integer(header, "AMP_ID")
+    ccdid = integer(header, "CCDID", "CCD_ID")
+    qid = _first(integer(header, "QID"), None if amplifier is None else amplifier + 1)
+    if rcid is None:
+        ccdid = _first(ccdid, *(n.ccdid for n in names))
+        qid = _first(qid, *(n.qid for n in names))
+    if ccdid is not None and not 1 <= ccdid <= 16:
+        raise HeaderError(path, f"CCDID is {ccdid}, not 1..16", "CCDID")
+    if qid is not None and not 1 <= qid <= 4:
+        raise HeaderError(path, f"QID is {qid}, not 1..4", "QID")
+    if rcid is None:
+        if ccdid is None or qid is None:
+            missing = "CCDID" if ccdid is None else "QID"
+            raise HeaderError(path, f"no RCID, no {missing} and no ZTF file name that tells it", missing)
+        return 4 * (ccdid - 1) + qid - 1
+    if not 0 <= rcid <= 63:
+        raise HeaderError(path, f"RCID is {rcid}, not 0..63", "RCID")
+    if ccdid not in (None, rcid // 4 + 1) or qid not in (None, rcid % 4 + 1):
+        raise HeaderError(path, f"RCID {rcid} contradicts CCD {ccdid} quadrant {qid}", "RCID")
+    return rcid
+
+
+def _read_fid(header: fits.Header, names: list[ZtfName], path: str | Path) -> int:
+    """Return the filter id from FILTERID and FILTER ("ZTF_g" or "ZTF g"); never from FILTPOS, which is a slot."""
+    fid = integer(header, "FILTERID", "DBFID")
+    spelled = re.fullmatch(r"ztf[ _]?([gri])", (text(header, "FILTER") or "").lower())
+    by_name = None if spelled is None else "gri".index(spelled.group(1)) + 1
+    if fid is not None and by_name is not None and fid != by_name:
+        raise HeaderError(path, f"FILTERID {fid} contradicts FILTER {text(header, 'FILTER')!r}", "FILTERID")
+    fid = _first(fid, by_name, *(n.fid for n in names))
+    if fid not in (1, 2, 3):
+        raise HeaderError(path, f"the filter is {fid}: no usable FILTERID or FILTER, nor a ZTF file name", "FILTERID")
+    return fid
+
+
+def _read_pid(header: fits.Header, rcid: int, path: str | Path) -> int | None:
+    pid = integer(header, "DBPID")
+    if pid is None:
+        return None
+    if not 0 < pid < FIRST_REFERENCE_ID:
+        raise HeaderError(path, f"DBPID {pid} lies outside 1..10^13", "DBPID")
+    if pid // 100 % 100 != rcid:
+        raise HeaderError(path, f"DBPID {pid} is of readout channel {pid // 100 % 100}, not {rcid}", "DBPID")
+    return pid
+
+
+def _check_expid(expid: int, pid: int | None, obsmjd: float, path: str | Path) -> None:
+    """Refuse an exposure id that contradicts the time, and a processed-image id that contradicts the exposure id."""
+    night, tick = divmod(expid, 100_000)
+    late_s = (obsmjd - FIRST_NIGHT - night - tick * 1e-5) * 86400.0
+    if abs(late_s) > CLOCK_TOLERANCE_S:
+        raise HeaderError(path, f"EXPID {expid} is of another time than OBSMJD {obsmjd} ({late_s:.0f} s)", "EXPID")
+    if pid is not None and pid // 10_000 != expid:
+        raise HeaderError(path, f"DBPID {pid} contradicts EXPID {expid}", "DBPID")
+
+
+def _filefracday(header: fits.Header, name: ZtfName | None, obsmjd: float) -> int | None:
+    """Return the first ``YYYYMMDDdddddd`` of the names that agrees with the time."""
+    for candidate in _names(header, name):
+        if candidate.filefracday is None:
+            continue
+        day, fraction = divmod(candidate.filefracday, 10**6)
+        midnight = _mjd_of_iso(f"{day // 10000:04d}-{day // 100 % 100:02d}-{day % 100:02d}")
+        if midnight is not None and abs(midnight + fraction * 1e-6 - obsmjd) * 86400.0 <= CLOCK_TOLERANCE_S:
+            return candidate.filefracday
+    return None
+
+
+def _names(header: fits.Header, name: ZtfName | None) -> list[ZtfName]:
+    """Return the names that speak for an image, the header's own first."""
+    own = text(header, "FILENAME")
+    candidates = (None if own is None else parse_name(own), name)
+    return [candidate for candidate in candidates if candidate is not None]
+
+
+def _mjd_of_iso(stamp: str | None) -> float | None:
+    try:
+        moment = datetime.fromisoformat(stamp or "")
+    except ValueError:
+        return None
+    mjd = MJD_OF_UNIX_ZERO + moment.replace(tzinfo=UTC).timestamp() / 86400.0
+    return mjd if math.isfinite(mjd) else None
+
+
+def _first(*values: int | None) -> int | None:
+    """Return the first value that is not None."""
+    return next((value for value in values if value is not None), None)

@@ -1,0 +1,202 @@
+"""A science, cutout or reference image with its mask, read into memory and checked."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from ztfdb.errors import ExtractionError, MaskError
+from ztfdb.frame.cards import integer, number
+from ztfdb.frame.filename import mask_path_for, parse_name
+from ztfdb.frame.fitsfile import FitsImage, RawFile, find_image, read_bytes
+from ztfdb.frame.header import header_cards, image_info
+from ztfdb.frame.wcs import Transform, locate, wcs_parameters
+from ztfdb.records import FileFacts, FloatArray, ImageInfo, WcsParameters
+
+MaskArray = NDArray[np.uint16]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One image in memory.
+
+    Attributes
+    ----------
+    path : str
+        Absolute path of the image.
+    data : ndarray of float32, shape (ny, nx)
+        Pixels as delivered (sky included), DN, native byte order, C-contiguous; NaN where the file has none.
+    mask : ndarray of uint16, shape (ny, nx), or None
+        `ztfdb.bits.MaskBit` of every pixel; None without a mask image.
+    header, mask_header : astropy.io.fits.Header, Header or None
+    info : ImageInfo
+    wcs : WcsParameters
+    headers : dict of dict
+        The headers as strict JSON, by role.
+    files : tuple of FileFacts
+        The image's file, then the mask's.
+    """
+
+    path: str
+    data: FloatArray
+    mask: MaskArray | None
+    header: fits.Header
+    mask_header: fits.Header | None
+    info: ImageInfo
+    wcs: WcsParameters
+    headers: dict[str, dict[str, Any]]
+    files: tuple[FileFacts, ...]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(ny, nx)``."""
+        return self.data.shape[0], self.data.shape[1]
+
+    def transforms(self) -> tuple[Transform, Transform]:
+        """Return the functions pixel to sky and sky to pixel (zero-based, deg ICRS), whatever the projection."""
+        return locate(self.wcs, self.header)
+
+
+def read_frame(
+    path: str | Path,
+    mask_path: str | Path | None = None,
+    *,
+    find_mask: bool = True,
+    hash_files: bool = True,
+) -> Frame:
+    """Read an image and its mask.
+
+    Plain FITS, ``.fits.gz``, ``.fits.fz`` and gzip data under a ``.fits`` name are told apart by content. The pixels
+    are those of the first two-dimensional image. Bytes after it, and missing padding at the end, do not matter.
+
+    Parameters
+    ----------
+    path : str or Path
+        A science image, a cutout of one, or a reference.
+    mask_path : str or Path, optional
+        The mask; without it, the ``mskimg`` beside the image.
+    find_mask : bool
+        Whether to look for the mask where none is given.
+    hash_files : bool
+        Whether to compute the sha256 of the files (beside the other work, in threads); "" without.
+
+    Returns
+    -------
+    Frame
+
+    Raises
+    ------
+    ImageReadError
+        If a file is missing, unreadable, cut short, not FITS, or holds no two-dimensional image of at most 20,000
+        pixels a side and 100 million in all.
+    HeaderError, WcsError
+        If the header lacks what cannot be done without.
+    MaskError
+        If the mask is not an integer image of the same pixels.
+    ExtractionError
+        If no pixel is finite.
+    """
+    if mask_path is None and find_mask:
+        mask_path = mask_path_for(path)
+    with ThreadPoolExecutor(max_workers=2, thread_name_prefix="sha256") as hashers:
+        raw = read_bytes(path)
+        digests = [_hashed(hashers, raw, hash_files)]
+        image = find_image(raw)
+        name = parse_name(path)
+        wcs = wcs_parameters(image.header, path)
+        shape = (image.pixels.shape[0], image.pixels.shape[1])
+        info = image_info(image.header, name, shape, path, wcs=wcs)
+        role = "ref" if info.kind == "ref" else "sci"
+        data = _science_pixels(image, path)
+        found = [(role, raw, image)]
+        if mask_path is not None:
+            mask_raw = read_bytes(mask_path)
+            digests.append(_hashed(hashers, mask_raw, hash_files))
+            found.append(("msk", mask_raw, find_image(mask_raw)))
+        mask = _mask_pixels(found[1][2], image, found[1][1].path) if len(found) > 1 else None
+        return Frame(
+            path=raw.path,
+            data=data,
+            mask=mask,
+            header=image.header,
+            mask_header=found[1][2].header if len(found) > 1 else None,
+            info=info,
+            wcs=wcs,
+            headers={item: header_cards(one.header) for item, _, one in found},
+            files=tuple(_facts(*part, digest()) for part, digest in zip(found, digests, strict=True)),
+        )
+
+
+def _science_pixels(image: FitsImage, path: str | Path) -> FloatArray:
+    """Return the pixels as native float32; blank ones are NaN."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        data = np.ascontiguousarray(image.pixels, dtype=np.float32)
+        if (image.bscale, image.bzero) != (1.0, 0.0):
+            data = (image.pixels * image.bscale + image.bzero).astype(np.float32)
+    if image.blank is not None:
+        data = np.where(image.pixels == image.blank, np.float32(np.nan), data)
+    if not data.flags.writeable or data.base is not None:
+        data = data.copy()
+    # A few rows tell of nearly every image that it is fine.
+    if not (np.isfinite(data[::97]).any() or np.isfinite(data).any()):
+        raise ExtractionError(path, "the image has no finite pixel")
+    return data
+
+
+def _mask_pixels(mask: FitsImage, image: FitsImage, path: str) -> MaskArray:
+    """Return the mask as unsigned bits, after checking that it is the image's."""
+    if mask.pixels.shape != image.pixels.shape:
+        raise MaskError(path, f"the mask has shape {mask.pixels.shape}, the image {image.pixels.shape}")
+    if mask.pixels.dtype.kind not in "iu" or mask.bscale != 1.0 or not mask.bzero.is_integer():
+        raise MaskError(path, f"the mask holds {mask.pixels.dtype.name} scaled by {mask.bscale}, not integers")
+    _check_same_exposure(mask, image, path)
+    if mask.pixels.dtype.itemsize == 2 and mask.bzero == 0.0:
+        return mask.pixels.astype(mask.pixels.dtype.newbyteorder("=")).view(np.uint16)  # bit 15 is int16's sign
+    values = mask.pixels.astype(np.int64) + int(mask.bzero)
+    if values.size and (values.min() < -(1 << 15) or values.max() >= 1 << 16):
+        raise MaskError(path, f"the mask holds values {values.min()}..{values.max()}, not 16 bits")
+    return (values & 0xFFFF).astype(np.uint16)
+
+
+def _check_same_exposure(mask: FitsImage, image: FitsImage, path: str) -> None:
+    """Refuse the mask of another exposure, detector or window; cards that either header lacks do not count."""
+    for keyword, tolerance in (("OBSMJD", 1e-6), ("CRPIX1", 0.01), ("CRPIX2", 0.01)):
+        ours, theirs = number(image.header, keyword), number(mask.header, keyword)
+        if ours is not None and theirs is not None and abs(ours - theirs) > tolerance:
+            raise MaskError(path, f"{keyword} of the mask is {theirs}, of the image {ours}")
+    for keyword in ("CCD_ID", "AMP_ID", "CCDID", "QID", "RCID", "EXPID"):
+        detector, other = integer(image.header, keyword), integer(mask.header, keyword)
+        if None not in (detector, other) and detector != other:
+            raise MaskError(path, f"{keyword} of the mask is {other}, of the image {detector}")
+
+
+def _hashed(hashers: ThreadPoolExecutor, raw: RawFile, wanted: bool) -> Callable[[], str]:
+    """Start the digest of a file's bytes (hashlib lets other threads run meanwhile); call the result to wait for it."""
+    if not wanted:
+        return str
+    digest: Future[str] = hashers.submit(lambda: hashlib.sha256(raw.content).hexdigest())
+    return digest.result
+
+
+def _facts(role: str, raw: RawFile, image: FitsImage, sha256: str) -> FileFacts:
+    return FileFacts(
+        role=role,
+        path=raw.path,
+        size=len(raw.content),
+        mtime_ns=raw.mtime_ns,
+        sha256=sha256,
+        hdu=image.hdu,
+        byte_offset=image.byte_offset,
+        bitpix=image.bitpix,
+        bscale=image.bscale,
+        bzero=image.bzero,
+        compression=image.compression,
+    )

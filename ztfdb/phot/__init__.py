@@ -1,0 +1,1 @@
+"""Light as numbers: fluxes and magnitudes, zero points and colour terms, depth."""

@@ -1,0 +1,1 @@
+"""Directions on the sky: separations, HEALPix cells, projections, footprints, matching, light-travel times."""

@@ -1,0 +1,220 @@
+"""HEALPix cells (NESTED, ICRS) and the ranges of cells that cover a cone.
+
+All of ztfdb's HEALPix goes through this module and through one library: libraries differ by a pixel of order 29 in a
+few positions of ten million, so keys made by one must not be looked up with another. The compiled functions of
+`astropy_healpix._core` are private but have kept their signatures from 1.1 to 2.0; its public functions are the same
+with a unit conversion around each call, which costs ten times the work for one position.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from astropy_healpix import _core
+from numpy.typing import ArrayLike, NDArray
+
+from ztfdb.sky.angles import ARCSEC_PER_RADIAN, check_position, unit_vector
+
+HPX_ORDER = 29
+"""Order of the stored cells: 0.4 mas a side, and 4 bits to spare in a signed 64-bit integer."""
+
+MAX_CONE_RADIUS = 180.0 * 3600.0
+"""Largest radius of a cone, arcsec: the whole sphere."""
+
+CELL_REACH = 1.0690
+"""No point of a cell is farther from its centre than this many radians divided by nside (healpy's max_pixrad)."""
+
+RANGE_PADDING = 1e-13
+"""Radians added to a cone's radius, for the rounding of unit vectors (an order-29 cell is 2e-9 rad wide)."""
+
+Int64Array = NDArray[np.int64]
+Float64Array = NDArray[np.float64]
+
+
+def sky_to_cell(ra: ArrayLike, dec: ArrayLike, order: int = HPX_ORDER) -> Int64Array:
+    """Return the HEALPix cells that hold positions.
+
+    Parameters
+    ----------
+    ra, dec : array_like
+        ICRS position, deg.
+    order : int
+        HEALPix order, 0..29.
+
+    Returns
+    -------
+    ndarray of int64
+        NESTED cell; a cell of a coarser order is this one shifted right by two bits per order.
+
+    Raises
+    ------
+    ValueError
+        If a position is not finite or ``|dec| > 90``.
+    """
+    lon, lat = (np.radians(v) for v in check_position(ra, dec))
+    return np.asarray(_core.lonlat_to_healpix_nested(lon, lat, _nside(order))[0], dtype=np.int64)
+
+
+def cell_to_sky(cell: ArrayLike, order: int = HPX_ORDER) -> tuple[Float64Array, Float64Array]:
+    """Return the centres of cells.
+
+    Parameters
+    ----------
+    cell : array_like of int
+        NESTED cells.
+    order : int
+        HEALPix order, 0..29.
+
+    Returns
+    -------
+    ra, dec : ndarray
+        Centre, deg, ICRS.
+
+    Raises
+    ------
+    ValueError
+        If a cell is not one of the ``12 * 4**order``.
+    """
+    cell = np.asarray(cell, dtype=np.int64)
+    if ((cell < 0) | (cell >= 12 * 4**order)).any():
+        raise ValueError(f"a cell of order {order} lies in 0..{12 * 4**order - 1}")
+    half = np.full(cell.shape, 0.5)
+    lon, lat = _core.healpix_nested_to_lonlat(cell, _nside(order), half, half)
+    return np.mod(np.degrees(lon), 360.0), np.asarray(np.degrees(lat))
+
+
+def cell_boundary(cell: Int64Array, order: int, n_step: int) -> tuple[Float64Array, Float64Array]:
+    """Return points along the boundaries of cells, in order around each cell.
+
+    Parameters
+    ----------
+    cell : ndarray of int64, shape (n_cell,)
+        NESTED cells.
+    order : int
+        HEALPix order.
+    n_step : int
+        Points per side.
+
+    Returns
+    -------
+    ra, dec : ndarray, shape (n_cell, 4 * n_step)
+        Position, deg, ICRS; the first point closes the polygon.
+    """
+    t = np.arange(n_step) / n_step
+    zero, one = np.zeros(n_step), np.ones(n_step)
+    dx = np.concatenate([t, one, 1.0 - t, zero])
+    dy = np.concatenate([zero, t, one, 1.0 - t])
+    cells = np.repeat(cell[:, None], dx.size, axis=1)
+    lon, lat = _core.healpix_nested_to_lonlat(
+        cells, _nside(order), np.broadcast_to(dx, cells.shape), np.broadcast_to(dy, cells.shape)
+    )
+    return np.mod(np.degrees(lon), 360.0), np.asarray(np.degrees(lat))
+
+
+def with_neighbours(cell: Int64Array, order: int) -> Int64Array:
+    """Return cells and all that share a side or a corner with them, ascending, each once."""
+    around = np.asarray(_core.neighbours_nested(cell, _nside(order)))
+    cells = np.unique(np.concatenate([cell.ravel(), around.ravel()]))
+    return cells[cells >= 0].astype(np.int64)  # -1 stands for the eighth neighbour that some cells lack
+
+
+def cone_ranges(
+    ra: ArrayLike, dec: ArrayLike, radius: ArrayLike, *, extra: int = 2
+) -> tuple[NDArray[np.intp], Int64Array, Int64Array]:
+    """Cover cones with ranges of order-29 cells.
+
+    The cover holds every position of every cone and some around it: an exact test of the separation must follow.
+    It starts from the nine cells of about twice the radius around the centre, refines what the rim cuts `extra`
+    times, and keeps what lies wholly inside at the coarser level.
+
+    Parameters
+    ----------
+    ra, dec : array_like, shape (n,) or scalar
+        Centres, deg, ICRS.
+    radius : array_like, arcsec
+        One radius or one per centre, 0 to 648000 (the whole sphere). A cone of radius 0 gets the cells that may hold
+        its centre, a neighbour included where it lies on a cell's edge.
+    extra : int
+        Refinements. 2 gives 6 to 8 ranges of 3.3 times the cone's area, 3 gives 10 and 2.0, 4 gives 18 and 1.5.
+
+    Returns
+    -------
+    k : ndarray of intp, shape (n_range,)
+        Index of the cone, ascending.
+    lo, hi : ndarray of int64, shape (n_range,)
+        Half-open ranges ``lo <= hpx29 < hi``, ascending and not touching within a cone.
+
+    Raises
+    ------
+    ValueError
+        If a position is not finite, or a radius is not finite, negative or above 648000 arcsec.
+    """
+    ra, dec = (np.atleast_1d(v).ravel() for v in check_position(ra, dec))
+    radius = np.broadcast_to(np.asarray(radius, dtype=np.float64), ra.shape)
+    if not ((radius >= 0.0) & (radius <= MAX_CONE_RADIUS)).all():
+        raise ValueError(f"a cone's radius must lie in 0..{MAX_CONE_RADIUS:.0f} arcsec")
+    reach = radius / ARCSEC_PER_RADIAN * (1.0 + 1e-9) + RANGE_PADDING
+    start = np.clip(np.floor(np.log2(0.5 / reach)), -1, HPX_ORDER).astype(int)
+    parts = [_cover(np.flatnonzero(start == order), ra, dec, reach, int(order), extra) for order in np.unique(start)]
+    return _merged(*(np.concatenate(column) for column in zip(*parts, strict=True))) if parts else _no_ranges()
+
+
+def _cover(
+    cone: NDArray[np.intp], ra: Float64Array, dec: Float64Array, reach: Float64Array, order: int, extra: int
+) -> tuple[NDArray[np.intp], Int64Array, Int64Array]:
+    """Cover the cones of one starting order; order -1 stands for cones that need all twelve base cells."""
+    last = min(HPX_ORDER, max(order, 0) + extra)
+    k, cells, order = _first_cells(cone, ra[cone], dec[cone], order)
+    centre = unit_vector(ra, dec)
+    found: list[tuple[NDArray[np.intp], Int64Array, Int64Array]] = []
+    while k.size:
+        distance, cell_radius = _distance(cells, order, centre[:, k]), CELL_REACH / _nside(order)
+        touched = distance <= reach[k] + cell_radius
+        done = touched if order == last else distance + cell_radius <= reach[k]
+        shift = 2 * (HPX_ORDER - order)
+        found.append((k[done], cells[done] << shift, (cells[done] + 1) << shift))
+        split = touched & ~done
+        k = np.repeat(k[split], 4)
+        cells = (4 * cells[split][:, None] + np.arange(4)).ravel()
+        order += 1
+    columns = [np.concatenate(column) for column in zip(*found, strict=True)]
+    return columns[0], columns[1], columns[2]
+
+
+def _first_cells(
+    cone: NDArray[np.intp], ra: Float64Array, dec: Float64Array, order: int
+) -> tuple[NDArray[np.intp], Int64Array, int]:
+    """Return cells that hold the cones: the centre's and its neighbours, or for huge cones the twelve base cells."""
+    if order < 0:
+        return np.repeat(cone, 12), np.tile(np.arange(12, dtype=np.int64), cone.size), 0
+    cell = sky_to_cell(ra, dec, order)
+    around = np.asarray(_core.neighbours_nested(cell, _nside(order)))
+    cells = np.vstack([cell[None], around]).T.ravel()
+    k = np.repeat(cone, 9)
+    return k[cells >= 0], cells[cells >= 0].astype(np.int64), order
+
+
+def _distance(cells: Int64Array, order: int, centre: Float64Array) -> Float64Array:
+    """Return the angle from each cell's centre to its cone's centre, rad."""
+    half = np.full(cells.shape, 0.5)
+    x, y, z = _core.healpix_nested_to_xyz(cells, _nside(order), half, half)
+    chord = np.sqrt((x - centre[0]) ** 2 + (y - centre[1]) ** 2 + (z - centre[2]) ** 2)
+    return np.asarray(2.0 * np.arcsin(np.minimum(1.0, 0.5 * chord)))
+
+
+def _merged(k: NDArray[np.intp], lo: Int64Array, hi: Int64Array) -> tuple[NDArray[np.intp], Int64Array, Int64Array]:
+    """Sort ranges by cone and start, and join those that touch (they never overlap)."""
+    by = np.lexsort((lo, k))
+    k, lo, hi = k[by], lo[by], hi[by]
+    first = np.flatnonzero(np.r_[True, (lo[1:] != hi[:-1]) | (k[1:] != k[:-1])])
+    last = np.r_[first[1:] - 1, k.size - 1]
+    return k[first], lo[first], hi[last]
+
+
+def _no_ranges() -> tuple[NDArray[np.intp], Int64Array, Int64Array]:
+    return np.empty(0, np.intp), np.empty(0, np.int64), np.empty(0, np.int64)
+
+
+def _nside(order: int) -> int:
+    if not 0 <= order <= HPX_ORDER:
+        raise ValueError(f"HEALPix order {order} lies outside 0..{HPX_ORDER}")
+    return 1 << order

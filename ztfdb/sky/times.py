@@ -1,0 +1,127 @@
+"""Light-travel time from Palomar: heliocentric and barycentric times of an exposure for any direction on it.
+
+The direction enters as a dot product only, so that an image stores two vectors and every one of its sources gets its
+own correction. Everything comes from ERFA with no Earth-orientation tables, hence with no download: leaving out
+UT1 - UTC (below 0.9 s) and polar motion moves the observatory by less than 420 m, 1.4 microseconds of light.
+"""
+
+from __future__ import annotations
+
+import erfa
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ztfdb.sky.angles import unit_vector
+
+PALOMAR = (-116.8598, 33.3573, 1668.0)
+"""Longitude (deg east), geodetic latitude (deg) and height (m) of the telescope, from the headers of images."""
+
+AU_LIGHT_S = erfa.AULT
+"""Light time of one astronomical unit, s."""
+
+MJD_ZERO = 2400000.5
+TT_MINUS_TAI_S = 32.184
+SECONDS_PER_DAY = 86400.0
+
+Float64Array = NDArray[np.float64]
+
+
+def light_time_vectors(mjd_mid_utc: ArrayLike) -> tuple[Float64Array, Float64Array]:
+    """Return the observatory's place relative to the Sun and to the barycentre, in light seconds.
+
+    Parameters
+    ----------
+    mjd_mid_utc : array_like, shape (n,)
+        Mid-exposure, MJD, UTC. NaN gives NaN vectors.
+
+    Returns
+    -------
+    sun, ssb : ndarray, shape (n, 3)
+        Light seconds along ICRS x, y, z from the centre of the Sun, and from the solar-system barycentre. Light from
+        direction ``n`` arrives at the Sun (barycentre) ``vector . n`` seconds after it arrives at the observatory.
+        Good to 0.01 ms, against 1 ms asked.
+
+    References
+    ----------
+    ERFA ``epv00`` (VSOP2000 fit), ``pvtob``, ``c2i06a``.
+    """
+    mjd = np.atleast_1d(np.asarray(mjd_mid_utc, dtype=np.float64))
+    known = np.isfinite(mjd)
+    sun, ssb = np.full((mjd.size, 3), np.nan), np.full((mjd.size, 3), np.nan)
+    if known.any():
+        tt = mjd[known] + _tt_minus_utc(mjd[known]) / SECONDS_PER_DAY
+        heliocentric, barycentric = erfa.epv00(MJD_ZERO, tt)  # TDB - TT, 1.7 ms, moves the Earth by 50 m
+        observatory = _observatory_light_s(mjd[known], tt)
+        sun[known] = heliocentric["p"] * AU_LIGHT_S + observatory
+        ssb[known] = barycentric["p"] * AU_LIGHT_S + observatory
+    return sun, ssb
+
+
+def hjd(mjd_mid: ArrayLike, sun_vectors: ArrayLike, ra: ArrayLike, dec: ArrayLike) -> Float64Array:
+    """Return heliocentric Julian dates.
+
+    Parameters
+    ----------
+    mjd_mid : array_like, shape (n,)
+        Mid-exposure, MJD, UTC.
+    sun_vectors : array_like, shape (n, 3)
+        Light-time vectors from the Sun, s.
+    ra, dec : array_like, shape (n,) or scalar
+        Direction of the source, deg, ICRS.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        Heliocentric JD in the UTC scale (the scale of IRSA's light curves); NaN where an input is NaN.
+    """
+    return np.asarray(mjd_mid, dtype=np.float64) + MJD_ZERO + _delay_s(sun_vectors, ra, dec) / SECONDS_PER_DAY
+
+
+def bjd_tdb(mjd_mid: ArrayLike, ssb_vectors: ArrayLike, ra: ArrayLike, dec: ArrayLike) -> Float64Array:
+    """Return barycentric Julian dates in the TDB scale.
+
+    Parameters
+    ----------
+    mjd_mid : array_like, shape (n,)
+        Mid-exposure, MJD, UTC.
+    ssb_vectors : array_like, shape (n, 3)
+        Light-time vectors from the barycentre, s.
+    ra, dec : array_like, shape (n,) or scalar
+        Direction of the source, deg, ICRS.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        BJD_TDB, as of Eastman et al. 2010, PASP 122, 935; NaN where an input is NaN. A double holds a Julian date to
+        0.04 ms.
+    """
+    mjd = np.asarray(mjd_mid, dtype=np.float64)
+    scale = _tt_minus_utc(mjd) + _tdb_minus_tt(mjd)
+    return mjd + MJD_ZERO + (_delay_s(ssb_vectors, ra, dec) + scale) / SECONDS_PER_DAY
+
+
+def _delay_s(vectors: ArrayLike, ra: ArrayLike, dec: ArrayLike) -> Float64Array:
+    """Return the light time (s) from the observatory to the plane through the origin, one per vector."""
+    return np.asarray(np.einsum("...j,j...->...", np.asarray(vectors, dtype=np.float64), unit_vector(ra, dec)))
+
+
+def _tt_minus_utc(mjd: Float64Array) -> Float64Array:
+    """Return TT - UTC (s) from the leap seconds that ERFA knows, silent about years beyond its table."""
+    table = erfa.leap_seconds.get()
+    starts = np.array([erfa.cal2jd(int(row["year"]), int(row["month"]), 1)[1] for row in table])
+    entry = np.searchsorted(starts, np.nan_to_num(mjd), side="right") - 1
+    return np.where(np.isnan(mjd), np.nan, table["tai_utc"][np.maximum(entry, 0)] + TT_MINUS_TAI_S)
+
+
+def _tdb_minus_tt(mjd: Float64Array) -> Float64Array:
+    """Return TDB - TT (s) at the geocentre; the observatory's 2 microseconds are left out."""
+    return np.asarray(erfa.dtdb(MJD_ZERO, np.nan_to_num(mjd), 0.0, 0.0, 0.0, 0.0))
+
+
+def _observatory_light_s(utc: Float64Array, tt: Float64Array) -> Float64Array:
+    """Return the geocentric place of the observatory along the ICRS axes, light seconds, UT1 taken as UTC."""
+    longitude, latitude, height = PALOMAR
+    angle = erfa.era00(MJD_ZERO, utc)
+    place = erfa.pvtob(np.radians(longitude), np.radians(latitude), height, 0.0, 0.0, 0.0, angle)["p"]
+    to_celestial = erfa.tr(erfa.c2i06a(MJD_ZERO, tt))
+    return np.asarray(erfa.rxp(to_celestial, place) / erfa.CMPS)
