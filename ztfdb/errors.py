@@ -106,6 +106,10 @@ class WorkerDied(ExtractionError):
     retryable = True
 
 
+class PsfFileError(ImageError):
+    """The file is no DAOPHOT ``.psf`` file, or not a whole one."""
+
+
 class StampError(ImageError):
     """No stamp can be cut from this file at this position."""
 

@@ -56,6 +56,54 @@ class WcsParameters:
         return cls(projection, v[0:2], v[2:4], v[4:8].reshape(2, 2), v[8:].reshape(2, N_PV))
 
 
+@dataclass(frozen=True, eq=False)
+class Stamp:
+    """A cutout around a position.
+
+    Attributes
+    ----------
+    data : ndarray, shape (ny, nx)
+        Pixels; NaN outside the image.
+    x, y : float
+        The position asked for, zero-based pixels of the image it was cut from.
+    x0, y0 : int
+        Image pixel of the stamp's first pixel.
+    mask : ndarray of bool or None
+        True where a pixel is bad or outside the image; None when the image has no mask.
+    wcs : astropy.wcs.WCS or None
+        The stamp's own WCS.
+    """
+
+    data: FloatArray
+    x: float
+    y: float
+    x0: int
+    y0: int
+    mask: BoolArray | None = None
+    wcs: Any = None
+
+    @property
+    def xref(self) -> float:
+        """The position's x in pixels of the stamp."""
+        return self.x - self.x0
+
+    @property
+    def yref(self) -> float:
+        """The position's y in pixels of the stamp."""
+        return self.y - self.y0
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(ny, nx)``."""
+        return self.data.shape[0], self.data.shape[1]
+
+    def show(self, ax: Any = None, **options: Any) -> Any:
+        """Draw the stamp with a white cross at the exact position; see `ztfdb.plot.draw_stamp`. Returns the Axes."""
+        from ztfdb.plot import draw_stamp
+
+        return draw_stamp(self, ax, **options)
+
+
 @dataclass(frozen=True)
 class BackgroundMesh:
     """What rebuilds the background and its rms anywhere on the image.
