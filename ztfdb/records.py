@@ -104,6 +104,26 @@ class Stamp:
         return draw_stamp(self, ax, **options)
 
 
+@dataclass(frozen=True, eq=False)
+class Match:
+    """Pairs of positions from two tables: equal-length columns.
+
+    Attributes
+    ----------
+    index1, index2 : ndarray of int64, shape (n_pair,)
+        Rows of the first and of the second table.
+    separation : ndarray of float64, shape (n_pair,)
+        Great-circle separation, arcsec.
+    """
+
+    index1: IntArray
+    index2: IntArray
+    separation: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.index1)
+
+
 @dataclass(frozen=True)
 class BackgroundMesh:
     """What rebuilds the background and its rms anywhere on the image.
