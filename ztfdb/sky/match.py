@@ -1,0 +1,160 @@
+"""Pairing two tables of positions: nearest, mutually nearest, or every pair within a radius.
+
+Positions become unit vectors in a k-d tree, so that RA 0 and the poles are no special places. Rows whose position is
+not finite never match. Of partners equally far (to 1e-9 arcsec: duplicates) the one with the smaller row counts.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.spatial import cKDTree
+
+from ztfdb.records import Match
+from ztfdb.sky.angles import ARCSEC_PER_RADIAN, separation, unit_vector
+
+TIE_ARCSEC = 1e-9
+"""Separations closer than this are equal: unit vectors are rounded at 3e-11 arcsec."""
+
+TIE_CHORD = 1e-14
+"""The same as a distance of unit vectors, with room for their rounding."""
+
+MAX_RADIUS = 180.0 * 3600.0
+"""Largest matching radius, arcsec."""
+
+Int64Array = NDArray[np.int64]
+Float64Array = NDArray[np.float64]
+
+
+def match_nearest(ra1: ArrayLike, dec1: ArrayLike, ra2: ArrayLike, dec2: ArrayLike, radius: float) -> Match:
+    """Find for each position of the first table the nearest of the second.
+
+    Parameters
+    ----------
+    ra1, dec1 : array_like, shape (n1,)
+        First table, deg, ICRS.
+    ra2, dec2 : array_like, shape (n2,)
+        Second table, deg, ICRS.
+    radius : float
+        Largest separation, arcsec, itself included.
+
+    Returns
+    -------
+    Match
+        At most one pair per row of the first table, by ascending ``index1``. A row of the second table may occur
+        more than once. Equal to astropy's ``match_coordinates_sky`` cut at `radius`, but for ties.
+
+    Raises
+    ------
+    ValueError
+        If `radius` does not lie in 0..648000 arcsec, or the coordinates of a table differ in length.
+    """
+    first, second = _Table(ra1, dec1), _Table(ra2, dec2)
+    reach = _chord(radius)
+    if not (first.row.size and second.row.size):
+        return _no_pairs()
+    tree = cKDTree(second.vector)
+    # The two nearest tell whether there is a tie; a table of one row gets a second neighbour at infinity.
+    distances, neighbours = tree.query(first.vector, k=[1, 2], distance_upper_bound=reach)
+    distance, nearest = np.asarray(distances), np.asarray(neighbours)[:, 0].astype(np.int64)
+    found = np.flatnonzero(np.isfinite(distance[:, 0]))
+    tied = found[distance[found, 1] <= distance[found, 0] + TIE_CHORD]
+    if tied.size:
+        as_near = tree.query_ball_point(first.vector[tied], distance[tied, 0] + TIE_CHORD, return_sorted=True)
+        nearest[tied] = [_first_of_nearest(first, second, i, near) for i, near in zip(tied, as_near, strict=True)]
+    return _pairs(first, second, found, nearest[found], radius)
+
+
+def match_mutual(ra1: ArrayLike, dec1: ArrayLike, ra2: ArrayLike, dec2: ArrayLike, radius: float) -> Match:
+    """Find the pairs whose members are each other's nearest.
+
+    Parameters
+    ----------
+    ra1, dec1, ra2, dec2 : array_like
+        The two tables, deg, ICRS.
+    radius : float
+        Largest separation, arcsec, itself included.
+
+    Returns
+    -------
+    Match
+        One-to-one pairs by ascending ``index1``.
+
+    Raises
+    ------
+    ValueError
+        As `match_nearest`.
+    """
+    there = match_nearest(ra1, dec1, ra2, dec2, radius)
+    back = match_nearest(ra2, dec2, ra1, dec1, radius)
+    partner = np.full(np.size(ra2), -1, dtype=np.int64)
+    partner[back.index1] = back.index2
+    mutual = partner[there.index2] == there.index1
+    return Match(there.index1[mutual], there.index2[mutual], there.separation[mutual])
+
+
+def match_all(ra1: ArrayLike, dec1: ArrayLike, ra2: ArrayLike, dec2: ArrayLike, radius: float) -> Match:
+    """Find every pair within a radius.
+
+    Parameters
+    ----------
+    ra1, dec1, ra2, dec2 : array_like
+        The two tables, deg, ICRS.
+    radius : float
+        Largest separation, arcsec, itself included.
+
+    Returns
+    -------
+    Match
+        Pairs by ascending ``index1``, then ``index2``: the set that astropy's ``search_around_sky`` finds.
+
+    Raises
+    ------
+    ValueError
+        As `match_nearest`.
+    """
+    first, second = _Table(ra1, dec1), _Table(ra2, dec2)
+    reach = _chord(radius)
+    if not (first.row.size and second.row.size):
+        return _no_pairs()
+    near = cKDTree(first.vector).sparse_distance_matrix(cKDTree(second.vector), reach, output_type="ndarray")
+    match = _pairs(first, second, near["i"], near["j"], radius)
+    by = np.lexsort((match.index2, match.index1))
+    return Match(match.index1[by], match.index2[by], match.separation[by])
+
+
+class _Table:
+    """The finite positions of one table: rows, coordinates, unit vectors."""
+
+    def __init__(self, ra: ArrayLike, dec: ArrayLike) -> None:
+        all_ra = np.atleast_1d(np.asarray(ra, dtype=np.float64))
+        all_dec = np.atleast_1d(np.asarray(dec, dtype=np.float64))
+        if all_ra.shape != all_dec.shape or all_ra.ndim != 1:
+            raise ValueError(f"ra {all_ra.shape} and dec {all_dec.shape} are not two columns of one length")
+        self.row: Int64Array = np.flatnonzero(np.isfinite(all_ra) & np.isfinite(all_dec)).astype(np.int64)
+        self.ra, self.dec = all_ra[self.row], all_dec[self.row]
+        self.vector = np.ascontiguousarray(unit_vector(self.ra, self.dec).T)
+
+
+def _chord(radius: float) -> float:
+    """Return the straight distance of two unit vectors `radius` arcsec apart, a little widened for rounding."""
+    if not 0.0 <= radius <= MAX_RADIUS:
+        raise ValueError(f"a matching radius must lie in 0..{MAX_RADIUS:.0f} arcsec, not {radius}")
+    return float(2.0 * np.sin(0.5 * radius / ARCSEC_PER_RADIAN) * (1.0 + 1e-12) + 1e-15)
+
+
+def _first_of_nearest(first: _Table, second: _Table, i: np.int64, candidates: list[int]) -> int:
+    """Return the smallest row among the candidates (ascending) that are as near as the nearest of them."""
+    apart = separation(first.ra[i], first.dec[i], second.ra[candidates], second.dec[candidates])
+    return candidates[int(np.argmax(apart <= apart.min() + TIE_ARCSEC))]
+
+
+def _pairs(first: _Table, second: _Table, index1: NDArray[np.intp], index2: NDArray[np.int64], radius: float) -> Match:
+    """Return the pairs that the exact separation confirms, as rows of the tables that were handed in."""
+    apart = separation(first.ra[index1], first.dec[index1], second.ra[index2], second.dec[index2])
+    within = apart <= radius
+    return Match(first.row[index1[within]], second.row[index2[within]], apart[within])
+
+
+def _no_pairs() -> Match:
+    return Match(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
