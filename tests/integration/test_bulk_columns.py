@@ -38,8 +38,7 @@ def random_sources(n, seed=0):
 
 def read_all(session, reader=read_bulk):
     text_ = f"select {', '.join(DTYPES)} from source"
-    arguments = (session, text_, DTYPES) if reader is read_bulk else (session, text_, {}, DTYPES)
-    found = reader(*arguments, nulls={"mask_bits": -1})
+    found = reader(session, text_, {}, DTYPES, nulls={"mask_bits": -1})
     order = np.argsort(found["source_id"])
     return {name: values[order] for name, values in found.items()}
 
@@ -178,7 +177,7 @@ def test_ranges_join_in_both_ways(maker):
         for _ in range(2):  # a second load replaces the first
             load_temporary(session, "cone_range", {"k": np.arange(20), "lo": lo, "hi": hi})
         big = read_bulk(
-            session, f"select r.k, source_id from cone_range as r {condition}", {"k": "i8", "source_id": "i8"}
+            session, f"select r.k, source_id from cone_range as r {condition}", {}, {"k": "i8", "source_id": "i8"}
         )
     for found in (small, big):
         pairs = np.stack([found["k"], found["source_id"]])

@@ -25,7 +25,7 @@ class Backend(Protocol):
 
     write_rows: Callable[[Session, str, list[SqlColumn]], None]
     read_columns: Callable[[Session, Statement, Mapping[str, Any], Dtypes, Mapping[str, int]], dict[str, NDArray[Any]]]
-    read_bulk: Callable[[Session, str, Dtypes, Mapping[str, int]], dict[str, NDArray[Any]]]
+    read_bulk: Callable[[Session, str, Mapping[str, Any], Dtypes, Mapping[str, int]], dict[str, NDArray[Any]]]
     range_rows: Callable[[dict[str, list[int]]], tuple[str, dict[str, Any]]]
     make_temporary: Callable[[Session, str, Dtypes], None]
     prefer_index_only: Callable[[Session], None]
@@ -97,7 +97,12 @@ def read_columns(
 
 
 def read_bulk(
-    session: Session, statement: str, dtypes: Dtypes, *, nulls: Mapping[str, int] | None = None
+    session: Session,
+    statement: str,
+    params: Mapping[str, Any],
+    dtypes: Dtypes,
+    *,
+    nulls: Mapping[str, int] | None = None,
 ) -> dict[str, NDArray[Any]]:
     """Read many rows as columns: binary COPY on PostgreSQL, a structured array on SQLite.
 
@@ -105,14 +110,16 @@ def read_bulk(
     ----------
     session : Session
     statement : str
-        SQL text without parameters (positions and ranges come from `load_temporary`) whose result has the columns
-        `dtypes` names. The order of rows is not kept: sort afterwards.
+        SQL text whose result has the columns `dtypes` names. The order of rows is not kept: sort afterwards.
+    params : mapping
+        Values of its ``:name`` parameters; many rows of integers come from `range_rows`, which a reader without the
+        right to make temporary tables may use too.
     dtypes : mapping of str to dtype
         Numeric dtypes; NULL is NaN in float columns.
     nulls : mapping of str to int, optional
         What NULL becomes in an integer column.
     """
-    return backend(session).read_bulk(session, statement, dtypes, nulls or {})
+    return backend(session).read_bulk(session, statement, params, dtypes, nulls or {})
 
 
 def range_rows(session: Session, **columns: IntArray) -> tuple[str, dict[str, Any]]:

@@ -44,14 +44,18 @@ def read_columns(
 
 
 def read_bulk(
-    session: Session, statement: str, dtypes: Mapping[str, Any], nulls: Mapping[str, int]
+    session: Session,
+    statement: str,
+    params: Mapping[str, Any],
+    dtypes: Mapping[str, Any],
+    nulls: Mapping[str, int],
 ) -> dict[str, NDArray[Any]]:
     """Read into one structured array; see `ztfdb.store.backends.read_bulk`."""
     fields = ", ".join(f"coalesce(q.{n}, {int(nulls[n])})" if n in nulls else f"q.{n}" for n in dtypes)
     record = np.dtype([(name, np.dtype(dtype)) for name, dtype in dtypes.items()])
     with driver_errors():
         # fromiter turns None into NaN in the float fields
-        rows = np.fromiter(_driver(session).execute(f"select {fields} from ({statement}) as q"), record)
+        rows = np.fromiter(_driver(session).execute(f"select {fields} from ({statement}) as q", params), record)
     return {name: np.ascontiguousarray(rows[name]) for name in dtypes}
 
 
