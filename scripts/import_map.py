@@ -1,0 +1,173 @@
+"""Draw which room of ztfdb imports which, from the code, and list the imports that point the wrong way.
+
+Usage: python scripts/import_map.py [folder of the package]
+
+The rooms stand in rows; imports point down. The pixel half and the row half never import each other. What a room
+may take from outside is in OUTSIDE. Exit status 1 when there is something to list.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+# Top to bottom; rooms in one row do not import each other.
+ROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("entries", ("cli", "daemon")),
+    ("", ("demo",)),
+    ("", ("archive",)),
+    ("", ("config", "logs", "server", "quadrant")),
+    ("workflows", ("ingest", "query")),
+    ("", ("derive",)),
+    ("halves", ("image", "simulate")),
+    ("", ("extract", "stamps", "store")),
+    ("", ("frame", "dao", "schema")),
+    ("", ("plot",)),
+    ("foundation", ("sky", "phot")),
+    ("", ("records",)),
+    ("", ("bits", "errors")),
+)
+LEVEL = {room: level for level, (_, rooms) in enumerate(ROWS) for room in rooms}
+PIXEL_HALF = {"image", "simulate", "extract", "stamps", "frame", "dao", "plot"}
+ROW_HALF = {"store", "schema"}
+ENTRIES = {"cli", "daemon", "demo", "archive", "config", "logs", "server", "quadrant"}
+WORKFLOWS = {"ingest", "query", "derive"}
+
+# Which rooms (or modules of one) see a package from outside. Whatever is not named here is free.
+OUTSIDE: dict[str, set[str]] = {
+    "sqlalchemy": {"schema", "store"},
+    "alembic": {"store"},
+    "psycopg": {"store", "server"},
+    "sqlite3": {"store"},
+    "sep": {"extract", "frame.background"},
+    "astropy.io.fits": {"frame", "stamps", "simulate"},
+    "astropy_healpix": {"sky"},
+    "pandas": {"image", "derive", "query"} | ENTRIES,
+    "matplotlib": {"plot"},
+    "loky": {"ingest"},
+    "click": {"cli"},
+    "rich": {"cli"},
+    "watchdog": {"daemon"},
+}
+# Words of a package that are types to hand on, not a way to do its work.
+TYPES = {"sqlalchemy": {"Session", "sessionmaker", "URL", "Engine"}}
+TYPES_SEEN_BY = WORKFLOWS | ENTRIES
+
+
+@dataclass(frozen=True)
+class Import:
+    """One imported name: where it stands, and whether that is inside a function or only for a type checker."""
+
+    module: str
+    line: int
+    target: str
+    inside: bool
+    typing: bool
+
+    @property
+    def room(self) -> str:
+        """The room that imports."""
+        return self.module.partition(".")[0]
+
+    @property
+    def target_room(self) -> str | None:
+        """The room that is imported; None for a package from outside and for ztfdb itself."""
+        parts = self.target.split(".")
+        return parts[1] if parts[0] == "ztfdb" and len(parts) > 1 and parts[1] in LEVEL else None
+
+    def __str__(self) -> str:
+        return f"ztfdb/{self.module.replace('.', '/')} line {self.line}: {self.target}"
+
+
+def imports(package: Path) -> list[Import]:
+    """Find every import of the package's modules; ``from a import b`` counts as ``a.b``."""
+    found = []
+    for path in sorted(package.rglob("*.py")):
+        module = ".".join(path.relative_to(package).with_suffix("").parts).removesuffix(".__init__")
+        if module != "__init__" and not module.startswith("_migrations"):
+            found += list(_walk(ast.parse(path.read_text(encoding="utf-8")), module))
+    return found
+
+
+def _walk(node: ast.AST, module: str, inside: bool = False, typing: bool = False) -> Iterator[Import]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            for alias in child.names:
+                yield Import(module, child.lineno, alias.name, inside, typing)
+        elif isinstance(child, ast.ImportFrom):
+            for alias in child.names:
+                yield Import(module, child.lineno, f"{child.module}.{alias.name}", inside, typing)
+        else:
+            function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            for_types = isinstance(child, ast.If) and ast.unparse(child.test).endswith("TYPE_CHECKING")
+            yield from _walk(child, module, inside or function, typing or for_types)
+
+
+def wrong_way(found: list[Import]) -> list[str]:
+    """List the imports between rooms that do not point down the picture."""
+    wrong = []
+    for one in found:
+        target = one.target_room
+        if one.room not in LEVEL:
+            wrong.append(f"{one.module}: this room is not in the picture")
+        elif target is None:
+            continue
+        elif target == one.room:
+            if one.inside and one.room not in ENTRIES:  # an entry may put off work for a quick start
+                wrong.append(f"{one}: a cycle inside the room?")
+        elif target == "plot":
+            if not (one.inside or one.typing):
+                wrong.append(f"{one}: plot is imported when a plot is asked for, inside the function")
+        elif LEVEL[target] <= LEVEL[one.room]:
+            wrong.append(f"{one}: points up or sideways")
+        elif (one.room in PIXEL_HALF and target in ROW_HALF) or (one.room in ROW_HALF and target in PIXEL_HALF):
+            wrong.append(f"{one}: crosses from one half to the other")
+    return sorted(set(wrong))
+
+
+def out_of_place(found: list[Import]) -> list[str]:
+    """List the packages from outside seen in a room that has no business with them."""
+    wrong = []
+    for one in found:
+        for package, rooms in OUTSIDE.items():
+            if one.target != package and not one.target.startswith(f"{package}."):
+                continue
+            if one.room in rooms or one.module in rooms:
+                continue
+            if one.target.rpartition(".")[2] in TYPES.get(package, ()) and one.room in TYPES_SEEN_BY:
+                continue
+            if package == "pandas" and (one.inside or one.typing):
+                continue  # .to_pandas() of a record
+            wrong.append(str(one))
+    return sorted(set(wrong))
+
+
+def draw(found: list[Import]) -> str:
+    """Draw each room with the rooms it imports; those that only functions import stand in brackets."""
+    lines = []
+    for title, rooms in ROWS:
+        for i, room in enumerate(rooms):
+            mine = [one for one in found if one.room == room and one.target_room not in (None, room)]
+            always = {one.target_room for one in mine if not (one.inside or one.typing)}
+            later = {one.target_room for one in mine} - always
+            names = [t for t in LEVEL if t in always] + [f"({t})" for t in LEVEL if t in later]
+            lines.append(f"{title if i == 0 else '':12}{room:10}-> {' '.join(names) or '-'}")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Print the picture and what is wrong with it."""
+    package = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).resolve().parents[1] / "ztfdb"
+    found = imports(package)
+    print(draw(found))
+    wrong = wrong_way(found) + out_of_place(found)
+    for line in wrong:
+        print(line, file=sys.stderr)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+"""Hold the picture of the rooms: what may import what, and what an import may load."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def load_import_map() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("import_map", ROOT / "scripts" / "import_map.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["import_map"] = module  # its dataclass looks itself up there
+    spec.loader.exec_module(module)
+    return module
+
+
+import_map = load_import_map()
+
+
+def loaded_by(statement: str) -> set[str]:
+    """Top-level packages in memory after `statement` in a fresh interpreter."""
+    code = f"{statement}; import sys; print(*{{m.partition('.')[0] for m in sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    return set(done.stdout.split())
+
+
+def test_imports_point_down_the_picture() -> None:
+    assert import_map.wrong_way(import_map.imports(ROOT / "ztfdb")) == []
+
+
+def test_outside_packages_are_seen_where_they_belong() -> None:
+    assert import_map.out_of_place(import_map.imports(ROOT / "ztfdb")) == []
+
+
+def test_a_worker_loads_neither_sqlalchemy_nor_pandas() -> None:
+    loaded = loaded_by("import ztfdb.extract.measure")
+    assert loaded & {"sqlalchemy", "pandas", "alembic", "psycopg", "matplotlib"} == set()
+    assert {"sep", "astropy"} <= loaded
+
+
+def test_importing_ztfdb_costs_nothing() -> None:
+    assert loaded_by("import ztfdb") & {"numpy", "astropy", "sqlalchemy", "pandas"} == set()
+
+
+def test_the_picture_names_every_room() -> None:
+    drawn = import_map.draw(import_map.imports(ROOT / "ztfdb"))
+    rooms = {p.stem for p in (ROOT / "ztfdb").iterdir() if p.stem[0] not in "._" and (p.suffix == ".py" or p.is_dir())}
+    assert rooms <= {word for line in drawn.splitlines() for word in line.partition("->")[0].split()}
+
+
+@pytest.mark.parametrize(
+    ("room", "source", "found"),
+    [
+        ("store/engine.py", "from ztfdb.frame import read_frame", "crosses from one half"),
+        ("extract/measure.py", "from ztfdb.schema import Source", "crosses from one half"),
+        ("sky/cells.py", "import ztfdb.frame.wcs", "points up"),
+        ("ingest/commit.py", "from ztfdb.query import cone", "points up or sideways"),
+        ("frame/read.py", "def f():\n    from ztfdb.ingest import x", "points up"),
+        ("frame/read.py", "def f():\n    from ztfdb.frame.wcs import x", "a cycle inside the room"),
+        ("image/science.py", "from ztfdb.plot import show", "inside the function"),
+        ("mess/own.py", "import os", "not in the picture"),
+        ("frame/read.py", "import sep", "sep"),
+        ("frame/read.py", "from sqlalchemy.orm import Session", "sqlalchemy"),
+        ("query/cone.py", "from sqlalchemy import select", "sqlalchemy"),
+        ("query/cone.py", "from astropy.io import fits", "astropy.io.fits"),
+        ("extract/measure.py", "import pandas as pd", "pandas"),
+    ],
+)
+def test_a_wrong_import_is_seen(tmp_path: Path, room: str, source: str, found: str) -> None:
+    path = tmp_path / room
+    path.parent.mkdir()
+    path.write_text(source)
+    read = import_map.imports(tmp_path)
+    wrong = import_map.wrong_way(read) + import_map.out_of_place(read)
+    assert len(wrong) == 1
+    assert found in wrong[0]
+
+
+@pytest.mark.parametrize(
+    ("room", "source"),
+    [
+        ("query/cone.py", "from sqlalchemy.orm import Session\nfrom ztfdb.store import sources\nimport pandas"),
+        ("ingest/commit.py", "from ztfdb.extract import measure\nfrom ztfdb.store import images\nimport loky"),
+        ("image/science.py", "def show():\n    from ztfdb.plot import show"),
+        ("records.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import pandas"),
+        ("frame/background.py", "import sep"),
+    ],
+)
+def test_a_right_import_passes(tmp_path: Path, room: str, source: str) -> None:
+    path = tmp_path / room
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(source)
+    read = import_map.imports(tmp_path)
+    assert import_map.wrong_way(read) + import_map.out_of_place(read) == []
