@@ -33,8 +33,8 @@ def test_cache_folder_follows_xdg(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert quadrant.cache_folder() == tmp_path / "ztfdb"
     monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", "/home/someone")
-    assert quadrant.cache_folder() == Path("/home/someone/.cache/ztfdb")
+    monkeypatch.setenv("HOME", str(tmp_path / "someone"))
+    assert quadrant.cache_folder() == tmp_path / "someone" / ".cache" / "ztfdb"
 
 
 def test_fetched_once_then_found(tiny: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
