@@ -9,17 +9,21 @@ from alembic import context
 from sqlalchemy import Connection
 
 from ztfdb.schema import Base
+from ztfdb.schema.catalogue import ONE_ENGINE_INDEXES
 from ztfdb.schema.source import POSTGRESQL_LIGHT_CURVE_INDEX, SQLITE_LIGHT_CURVE_INDEX
 from ztfdb.schema.views import create_views, drop_views
 from ztfdb.store.engine import WRITE, make_engine
 
-FOREIGN_INDEX = {"postgresql": SQLITE_LIGHT_CURVE_INDEX, "sqlite": POSTGRESQL_LIGHT_CURVE_INDEX}
-"""The index that the other engine has in place of this one's: alembic's comparison does not see ``ddl_if``."""
+FOREIGN_INDEXES = {
+    "postgresql": ONE_ENGINE_INDEXES["sqlite"] | {SQLITE_LIGHT_CURVE_INDEX},
+    "sqlite": ONE_ENGINE_INDEXES["postgresql"] | {POSTGRESQL_LIGHT_CURVE_INDEX},
+}
+"""The indexes that the other engine has in place of this one's: alembic's comparison does not see ``ddl_if``."""
 
 
 def include_object(item: Any, name: str | None, kind: str, reflected: bool, compare_to: Any) -> bool:
     """Leave the other dialect's index out of comparisons."""
-    return not (kind == "index" and name == FOREIGN_INDEX[context.get_context().dialect.name])
+    return not (kind == "index" and name in FOREIGN_INDEXES[context.get_context().dialect.name])
 
 
 def run(connection: Connection) -> None:

@@ -2,7 +2,10 @@
 
 from ztfdb.schema.archive import ArchiveMeta, Config, DataRoot
 from ztfdb.schema.base import Base
+from ztfdb.schema.calibration import Calibration
+from ztfdb.schema.catalogue import Catalogue, CatalogueCell, CatalogueFile, Gaia, Ps1, ReferenceSource
 from ztfdb.schema.image import Image, ImageCell, ImageFile, ImageHeader
+from ztfdb.schema.match import ImageMatch, SourceMatch
 from ztfdb.schema.source import LIGHT_CURVE_COLUMNS, SOURCE_ID_SHIFT, Source
 
 __all__ = [
@@ -10,11 +13,20 @@ __all__ = [
     "SOURCE_ID_SHIFT",
     "ArchiveMeta",
     "Base",
+    "Calibration",
+    "Catalogue",
+    "CatalogueCell",
+    "CatalogueFile",
     "Config",
     "DataRoot",
+    "Gaia",
     "Image",
     "ImageCell",
     "ImageFile",
     "ImageHeader",
+    "ImageMatch",
+    "Ps1",
+    "ReferenceSource",
     "Source",
+    "SourceMatch",
 ]

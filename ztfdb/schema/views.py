@@ -52,7 +52,44 @@ join data_root on data_root.data_root_id = image_file.data_root_id
 join config on config.config_id = image.config_id
 """
 
-VIEWS = {"light_curve_point": LIGHT_CURVE_POINT, "image_summary": IMAGE_SUMMARY}
+MATCHED_SOURCE = """
+create view matched_source as
+select source_match.source_id, source.image_id, catalogue.name as catalogue, source_match.rank,
+       source_match.reference_id, source_match.separation, source.hpx29, source.ra, source.dec, source.x, source.y,
+       cast(source.flux_aper4 as double precision) as flux, cast(source.flux_aper4_err as double precision) as flux_err,
+       source.flags, source.mask_bits
+from source_match
+join source on source.source_id = source_match.source_id
+join catalogue on catalogue.catalogue_id = source_match.catalogue_id
+"""
+
+_APCOR = "case calibration.aperture " + " ".join(f"when {k} then image.apcor{k}" for k in range(1, 7)) + " end"
+
+IMAGE_CALIBRATION = f"""
+create view image_calibration as
+select calibration.image_id, image.field, image.ccdid, image.qid, image.filtercode, image.obsmjd,
+       calibration.method, calibration.aperture, catalogue.name as catalogue, calibration.color,
+       calibration.zeropoint, calibration.zeropoint_err, image.magzp + {_APCOR} as header_zeropoint,
+       calibration.zeropoint - (image.magzp + {_APCOR}) as zeropoint_difference,
+       calibration.color_term, calibration.color_term_err, image.clrcoeff as header_color_term,
+       calibration.covariance, calibration.scatter, calibration.rms, calibration.n_star, calibration.n_clipped,
+       calibration.apcor, calibration.apcor_err, {_APCOR} - image.apcor6 as header_apcor, calibration.n_apcor,
+       image_match.ra_offset, image_match.dec_offset, image_match.ra_rms, image_match.dec_rms,
+       image_match.n_astrometry, image_match.warning as astrometric_warning,
+       calibration.failure, calibration.calibrated
+from calibration
+join image on image.image_id = calibration.image_id
+join catalogue on catalogue.catalogue_id = calibration.catalogue_id
+left join image_match on image_match.image_id = calibration.image_id
+    and image_match.catalogue_id = calibration.catalogue_id
+"""
+
+VIEWS = {
+    "light_curve_point": LIGHT_CURVE_POINT,
+    "image_summary": IMAGE_SUMMARY,
+    "matched_source": MATCHED_SOURCE,
+    "image_calibration": IMAGE_CALIBRATION,
+}
 
 
 def drop_views(connection: Connection) -> None:

@@ -1,0 +1,185 @@
+"""Reference catalogues: what is held, PS1 and Gaia in tables of their own, and one table for any other."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from sqlalchemy import REAL, Double, ForeignKey, Index, Integer
+from sqlalchemy.orm import Mapped, mapped_column
+
+from ztfdb.schema.base import ID, AutoKey, Base, Big, Degree, Key, Small
+
+Year = Annotated[float, mapped_column(Double, info={"unit": "yr"})]
+ProperMotion = Annotated[float, mapped_column(Double, info={"unit": "mas / yr"})]
+RealMagnitude = Annotated[float, mapped_column(REAL, info={"unit": "mag"})]
+RealArcsec = Annotated[float, mapped_column(REAL, info={"unit": "arcsec"})]
+RealParallax = Annotated[float, mapped_column(REAL, info={"unit": "mas"})]
+RealRatio = Annotated[float, mapped_column(REAL, info={"unit": ""})]
+
+CELL_ORDER = 9
+"""HEALPix order of `CatalogueCell`, that of ``image_cell``: which images see new rows is an equality join."""
+
+CELL_DIVISOR = 4 ** (29 - CELL_ORDER)
+"""``hpx29 // CELL_DIVISOR`` is the cell, in Python and in SQL."""
+
+PS1_BANDS = ("g", "r", "i", "z", "y")
+MEAN_PHOTOMETRY, STACK_PHOTOMETRY = 1, 2
+"""``ps1.photometry``: magnitudes averaged over single exposures (the calibrators), or measured on the stack."""
+
+
+def _sky_indexes(table: str, *columns: str, within: tuple[str, ...] = ()) -> tuple[Index, Index]:
+    """Return the covering index of a table for PostgreSQL and for SQLite: a match is answered from it alone."""
+    keys = (*within, "hpx29")
+    return (
+        Index(f"ix_{table}_sky", *keys, postgresql_include=list(columns)).ddl_if(dialect="postgresql"),
+        Index(f"ix_{table}_sky_key", *keys, *columns).ddl_if(dialect="sqlite"),
+    )
+
+
+POSITION = ("ra", "dec")
+MOVING_POSITION = ("ra", "dec", "epoch", "pmra", "pmdec")
+ONE_ENGINE_INDEXES = {
+    "postgresql": frozenset({"ix_ps1_sky", "ix_gaia_sky", "ix_reference_source_sky"}),
+    "sqlite": frozenset({"ix_ps1_sky_key", "ix_gaia_sky_key", "ix_reference_source_sky_key"}),
+}
+"""Indexes that only one engine has."""
+
+
+class Catalogue(Base):
+    """One held catalogue."""
+
+    __tablename__ = "catalogue"
+
+    catalogue_id: Mapped[AutoKey]
+    name: Mapped[str] = mapped_column(unique=True)
+    kind: Mapped[str]
+    """``ps1``, ``gaia`` or ``reference``: the table its rows are in."""
+    n_row: Mapped[Big]
+    n_moving: Mapped[Big]
+    """Rows with an epoch and a proper motion."""
+    max_pm: Mapped[ProperMotion]
+    """Largest proper motion held: how far a search must look around."""
+    min_epoch: Mapped[Year | None]
+    max_epoch: Mapped[Year | None]
+    """Epochs of the rows that have a proper motion."""
+    created: Mapped[str]
+
+
+class CatalogueFile(Base):
+    """One imported file; its id also orders the imports, which is how a match knows what it has seen."""
+
+    __tablename__ = "catalogue_file"
+    __table_args__ = (Index("ix_catalogue_file_sha256", "catalogue_id", "sha256"),)
+
+    catalogue_file_id: Mapped[AutoKey]
+    catalogue_id: Mapped[int] = mapped_column(ID, ForeignKey("catalogue.catalogue_id", ondelete="CASCADE"))
+    path: Mapped[str]
+    size: Mapped[Big]
+    sha256: Mapped[str]
+    format: Mapped[str]
+    layout: Mapped[str]
+    """Whose column names were recognised: ``mast-mean``, ``vizier``, ``calibrator``, …, or ``named``."""
+    n_row: Mapped[Big]
+    """Rows the file added."""
+    n_known: Mapped[Big]
+    """Rows left out because their ids were held."""
+    n_bad: Mapped[Big]
+    """Rows left out because they could not be read."""
+    imported: Mapped[str]
+
+
+class CatalogueCell(Base):
+    """One HEALPix order-9 cell that holds rows of a catalogue."""
+
+    __tablename__ = "catalogue_cell"
+
+    cell9: Mapped[int] = mapped_column(ID, primary_key=True, autoincrement=False)
+    catalogue_id: Mapped[int] = mapped_column(
+        ID, ForeignKey("catalogue.catalogue_id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    n_row: Mapped[Big]
+    last_file_id: Mapped[Big]
+    """The import that last added a row here."""
+
+
+class Ps1(Base):
+    """One Pan-STARRS1 object; magnitudes are AB in the PS1 system."""
+
+    __tablename__ = "ps1"
+    __table_args__ = _sky_indexes("ps1", "ps1_id", *POSITION)
+
+    ps1_id: Mapped[Key]
+    """objID; where a file has none, minus one minus ``hpx29``."""
+    hpx29: Mapped[Big]
+    ra: Mapped[Degree]
+    dec: Mapped[Degree]
+    ra_err: Mapped[RealArcsec | None]
+    dec_err: Mapped[RealArcsec | None]
+    epoch: Mapped[Year | None]
+    photometry: Mapped[Small]
+    n_detection: Mapped[int | None] = mapped_column(Integer)
+    quality: Mapped[int | None] = mapped_column(Integer)
+    info_flag: Mapped[int | None] = mapped_column(Integer)
+    g_mag: Mapped[RealMagnitude | None]
+    g_mag_err: Mapped[RealMagnitude | None]
+    g_kron_mag: Mapped[RealMagnitude | None]
+    r_mag: Mapped[RealMagnitude | None]
+    r_mag_err: Mapped[RealMagnitude | None]
+    r_kron_mag: Mapped[RealMagnitude | None]
+    i_mag: Mapped[RealMagnitude | None]
+    i_mag_err: Mapped[RealMagnitude | None]
+    i_kron_mag: Mapped[RealMagnitude | None]
+    z_mag: Mapped[RealMagnitude | None]
+    z_mag_err: Mapped[RealMagnitude | None]
+    z_kron_mag: Mapped[RealMagnitude | None]
+    y_mag: Mapped[RealMagnitude | None]
+    y_mag_err: Mapped[RealMagnitude | None]
+    y_kron_mag: Mapped[RealMagnitude | None]
+
+
+class Gaia(Base):
+    """One Gaia source; magnitudes are Gaia's own (Vega)."""
+
+    __tablename__ = "gaia"
+    __table_args__ = _sky_indexes("gaia", "gaia_id", *MOVING_POSITION)
+
+    gaia_id: Mapped[Key]
+    """source_id as Gaia gives it."""
+    hpx29: Mapped[Big]
+    ra: Mapped[Degree]
+    dec: Mapped[Degree]
+    epoch: Mapped[Year | None]
+    pmra: Mapped[ProperMotion | None]
+    """Along right ascension, times cos dec."""
+    pmdec: Mapped[ProperMotion | None]
+    parallax: Mapped[RealParallax | None]
+    parallax_err: Mapped[RealParallax | None]
+    ruwe: Mapped[RealRatio | None]
+    g_mag: Mapped[RealMagnitude | None]
+    g_mag_err: Mapped[RealMagnitude | None]
+    bp_mag: Mapped[RealMagnitude | None]
+    bp_mag_err: Mapped[RealMagnitude | None]
+    rp_mag: Mapped[RealMagnitude | None]
+    rp_mag_err: Mapped[RealMagnitude | None]
+
+
+class ReferenceSource(Base):
+    """One row of any other catalogue."""
+
+    __tablename__ = "reference_source"
+    __table_args__ = _sky_indexes("reference_source", "reference_id", *MOVING_POSITION, within=("catalogue_id",))
+
+    catalogue_id: Mapped[int] = mapped_column(
+        ID, ForeignKey("catalogue.catalogue_id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    reference_id: Mapped[Key]
+    hpx29: Mapped[Big]
+    ra: Mapped[Degree]
+    dec: Mapped[Degree]
+    epoch: Mapped[Year | None]
+    pmra: Mapped[ProperMotion | None]
+    pmdec: Mapped[ProperMotion | None]
+    mag: Mapped[RealMagnitude | None]
+    mag_err: Mapped[RealMagnitude | None]
+    extra: Mapped[dict[str, Any] | None]
+    """Further columns of the file that were asked for."""
