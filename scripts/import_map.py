@@ -43,7 +43,7 @@ OUTSIDE: dict[str, set[str]] = {
     "psycopg": {"store", "server"},
     "sqlite3": {"store"},
     "sep": {"extract", "frame.background"},
-    "astropy.io.fits": {"frame", "stamps", "simulate"},
+    "astropy.io.fits": {"frame", "stamps", "simulate", "demo"},  # the last two make images: simulated ones
     "astropy_healpix": {"sky"},
     "pandas": {"image", "derive", "query"} | ENTRIES,
     "matplotlib": {"plot"},

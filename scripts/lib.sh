@@ -35,6 +35,8 @@ find_python() {
 
 # Make an empty environment with pip in it: by uv where it is there and works, else by Python's own venv.
 make_venv() {  # <python>
+    [ ! -e "$VENV" ] || [ -f "$VENV/pyvenv.cfg" ] || die "$VENV is there and is no environment; it is left alone." \
+        "Move it away, or name another place: ZTFDB_VENV=folder $0"
     rm -rf "$VENV"
     if command -v uv >/dev/null; then
         uv venv --quiet --seed --python "$1" "$VENV" && return
