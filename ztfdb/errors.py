@@ -114,6 +114,26 @@ class StampError(ImageError):
     """No stamp can be cut from this file at this position."""
 
 
+class CatalogueError(ZtfdbError):
+    """A reference catalogue is missing, unreadable, or lacks a column.
+
+    Attributes
+    ----------
+    path : str
+        The file, or the place where it was looked for.
+    reason : str
+        What was found and what was wanted.
+    """
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        self.path = str(path)
+        self.reason = reason
+        super().__init__(f"{self.path}: {reason}")
+
+    def __reduce__(self) -> tuple[type, tuple[str, ...]]:
+        return type(self), (self.path, self.reason)
+
+
 class StoreError(ZtfdbError):
     """Something is wrong with the archive's database."""
 
@@ -138,6 +158,10 @@ class UnknownImageError(StoreError):
 
 class IdentityCollisionError(StoreError):
     """Two different exposures came to the same ``image_id``."""
+
+
+class TooManySourcesError(StoreError):
+    """An image has more sources than its ids can number."""
 
 
 class OlderVersionError(StoreError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -88,10 +89,16 @@ def make_engine(url: str | Path | URL, *, read_only: bool = False) -> Engine:
         engine = create_engine(
             parsed,
             pool_pre_ping=True,
+            json_serializer=strict_json,
             connect_args={"options": f"{given} {options}" if given else options},
         )
     event.listen(engine, "handle_error", _translate, retval=True)
     return engine
+
+
+def strict_json(value: Any) -> str:
+    """Return JSON text without NaN or infinity, which are not JSON; ValueError where there is one."""
+    return json.dumps(value, allow_nan=False, separators=(",", ":"))
 
 
 def sessions(engine: Engine) -> sessionmaker[Session]:
@@ -146,7 +153,7 @@ def _sqlite_engine(url: URL, read_only: bool) -> Engine:
         # A URI lets SQLite itself refuse: the file is neither made nor written.
         quoted = Path(database).absolute().as_uri()
         url = url.set(database=quoted, query={"mode": "ro", "uri": "true"})
-    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
+    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S}, json_serializer=strict_json)
 
     def on_connect(connection: Any, record: Any) -> None:
         connection.isolation_level = None  # sqlite3 must not begin transactions of its own; _begin does

@@ -1,0 +1,341 @@
+"""Images: stored whole, replaced whole and deleted whole, inside the caller's transaction."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from ztfdb.errors import IdentityCollisionError, OlderVersionError, UnknownImageError
+from ztfdb.records import FileFacts, MeasuredImage
+from ztfdb.schema import Base, DataRoot, Image, ImageCell, ImageFile, ImageHeader
+from ztfdb.store.backends import copy_rows, lock_name
+from ztfdb.store.columns import python_values
+from ztfdb.store.meta import config_id
+from ztfdb.store.roots import FilePlace, absolute_path, place_file
+from ztfdb.store.sources import delete_sources, store_sources
+
+OWN_ROLES = ("sci", "ref")
+"""Roles of the file that holds an image's own pixels; every image has one of them."""
+
+IDENTITY = ("kind", "simulated", "expid", "field", "rcid", "fid", "x0", "y0", "nx", "ny")
+"""What makes two files the same image: the columns of the UNIQUE constraint."""
+
+IMPORTED = ("seeing", "maglimit", "infobits", "infobits_source")
+"""Columns that IRSA's metadata may have filled; measuring the same pixels again keeps them."""
+
+
+class Stored(Enum):
+    """What storing a measured image came to."""
+
+    STORED = "stored"
+    REPLACED = "replaced"
+    UNCHANGED = "unchanged"
+    KNOWN_COPY = "known copy"
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file of an image as the archive knows it.
+
+    Attributes
+    ----------
+    image_id : int
+    place : FilePlace
+    absolute : str
+        Where it lies if its root is where the archive says.
+    facts : FileFacts
+        As read when the image was measured; ``path`` is the absolute one.
+    """
+
+    image_id: int
+    place: FilePlace
+    absolute: str
+    facts: FileFacts
+
+    @property
+    def role(self) -> str:
+        """``sci``, ``msk``, ``ref``, …."""
+        return self.facts.role
+
+
+def store_image(
+    session: Session,
+    measured: MeasuredImage,
+    *,
+    places: Mapping[str, str | Path] | None = None,
+    given: str | Path | None = None,
+    force: bool = False,
+) -> Stored:
+    """Store a measured image with its sources, or replace the one of the same identity.
+
+    The same content again is unchanged, or a known copy where it lies at another path. A mask that came late or
+    changed replaces. Other content replaces when it is newer (PROCVSN, then CREATED), or as new and in the same
+    place (a file that was written again).
+
+    Parameters
+    ----------
+    session : Session
+        A writing one, see `ztfdb.store.engine.writing`: all of it is one transaction.
+    measured : MeasuredImage
+    places : mapping of str to path, optional
+        Folders of this host by the name of their data root.
+    given : str or Path, optional
+        The folder given to ingest, a candidate for a new data root.
+    force : bool
+        Replace also what is the same; never what is newer.
+
+    Raises
+    ------
+    OlderVersionError
+        If the archive holds a newer processing, or another file of the same version.
+    IdentityCollisionError
+        If another exposure has the same ``image_id``.
+    TooManySourcesError
+        If it has more than 2^18 sources.
+    """
+    image_id = int(measured.info.image_id)
+    lock_name(session, image_id)  # another process may be storing the same image
+    own = _own_file(measured.files)
+    places_by_role = {f.role: place_file(session, f.path, places=places, given=given) for f in measured.files}
+    existing = session.execute(select(Image.__table__).where(Image.image_id == image_id)).one_or_none()
+    if existing is None:
+        _insert_image(session, _image_row(session, measured))
+        _store_parts(session, measured, places_by_role)
+        return Stored.STORED
+    _check_identity(existing, measured)
+    stored = {file.role: file for file in find_files(session, image_id)}
+    mine = stored[own.role]
+    if not force:
+        known = _already_known(stored, measured.files, mine.place == places_by_role[own.role])
+        if known is not None:
+            return known
+    same_pixels = mine.facts.sha256 == own.sha256
+    if not same_pixels:
+        _check_newer(existing, measured, mine, in_place=mine.place == places_by_role[own.role])
+    row = _image_row(session, measured)
+    if same_pixels:
+        row = {name: value for name, value in row.items() if name not in IMPORTED or existing.infobits_source is None}
+    _delete_parts(session, image_id)
+    session.execute(update(Image).where(Image.image_id == image_id).values(**row))
+    _store_parts(session, measured, places_by_role)
+    return Stored.REPLACED
+
+
+def delete_image(session: Session, image_id: int) -> int:
+    """Delete an image and all that belongs to it, and return how many sources went with it.
+
+    Raises
+    ------
+    UnknownImageError
+        If the archive has no such image.
+    """
+    lock_name(session, image_id)
+    if session.get(Image, int(image_id)) is None:
+        raise UnknownImageError(f"no image {image_id} in this archive")
+    n_source = _delete_parts(session, int(image_id))
+    session.execute(delete(Image).where(Image.image_id == int(image_id)))
+    return n_source
+
+
+def find_files(
+    session: Session, image_id: int | Sequence[int], *, places: Mapping[str, str | Path] | None = None
+) -> list[StoredFile]:
+    """Return the files of one or several images, ordered by image and role; empty where unknown.
+
+    Parameters
+    ----------
+    session : Session
+    image_id : int or sequence of int
+    places : mapping of str to path, optional
+        Folders of this host by root name.
+    """
+    ids = [int(image_id)] if isinstance(image_id, int | np.integer) else [int(one) for one in image_id]
+    return _files(session, ImageFile.image_id.in_(ids), places=places)
+
+
+def find_file_at(session: Session, candidates: Sequence[FilePlace]) -> StoredFile | None:
+    """Return the image's own file stored under one of these places, the first that is; None if none."""
+    for place in candidates:
+        found = _files(
+            session,
+            ImageFile.data_root_id == place.data_root_id,
+            ImageFile.path == place.path,
+            ImageFile.role.in_(OWN_ROLES),
+        )
+        if found:
+            return found[0]
+    return None
+
+
+def find_copy(session: Session, sha256: str) -> StoredFile | None:
+    """Return the image's own file of this content, wherever it lies; None if the archive has none."""
+    found = _files(session, ImageFile.sha256 == sha256, ImageFile.role.in_(OWN_ROLES))
+    return found[0] if found else None
+
+
+def may_have_copy(session: Session, *, size: int, filefracday: int | None, field: int | None) -> bool:
+    """Tell cheaply whether a file's content may be stored already, so that most new files need no checksum.
+
+    Parameters
+    ----------
+    session : Session
+    size : int
+        Bytes of the file.
+    filefracday, field : int or None
+        What its ZTF name says; None for other names and for references.
+    """
+    statement = select(ImageFile.image_id).join(Image, Image.image_id == ImageFile.image_id)
+    statement = statement.where(ImageFile.size == size, ImageFile.role.in_(OWN_ROLES))
+    if field is not None:
+        statement = statement.where(Image.field == field)
+    if filefracday is not None:
+        statement = statement.where(Image.filefracday == filefracday)
+    return session.execute(statement.limit(1)).first() is not None
+
+
+def version_of(procvsn: int | None, created: str | None) -> tuple[int, str]:
+    """Return what orders the processings of one image: PROCVSN, then CREATED (ISO text); what is missing is oldest."""
+    return (-1 if procvsn is None else procvsn, (created or "").strip())
+
+
+def _files(session: Session, *conditions: Any, places: Mapping[str, str | Path] | None = None) -> list[StoredFile]:
+    statement = (
+        select(ImageFile.__table__, DataRoot.name.label("root_name"), DataRoot.path.label("root_path"))
+        .join(DataRoot, DataRoot.data_root_id == ImageFile.data_root_id)
+        .where(*conditions)
+        .order_by(ImageFile.image_id, ImageFile.role)
+    )
+    return [_stored_file(row, places or {}) for row in session.execute(statement)]
+
+
+def _stored_file(row: Row[Any], places: Mapping[str, str | Path]) -> StoredFile:
+    absolute = absolute_path(str(places.get(row.root_name, row.root_path)), row.path)
+    names = [f.name for f in dataclasses.fields(FileFacts) if f.name != "path"]
+    facts = FileFacts(path=absolute, **{name: getattr(row, name) for name in names})
+    return StoredFile(row.image_id, FilePlace(row.data_root_id, row.path), absolute, facts)
+
+
+def _own_file(files: Sequence[FileFacts]) -> FileFacts:
+    return next(f for f in files if f.role in OWN_ROLES)
+
+
+def _already_known(stored: Mapping[str, StoredFile], files: Sequence[FileFacts], same_place: bool) -> Stored | None:
+    """Return the outcome if every file that came is stored with the same content; None if something is new.
+
+    A mask that is stored and did not come along is no reason to measure again.
+    """
+    if any(f.role not in stored or stored[f.role].facts.sha256 != f.sha256 for f in files):
+        return None
+    return Stored.UNCHANGED if same_place else Stored.KNOWN_COPY
+
+
+def _check_identity(existing: Row[Any], measured: MeasuredImage) -> None:
+    differing = [
+        f"{name} {getattr(existing, name)!r} and {getattr(measured.info, name)!r}"
+        for name in IDENTITY
+        if getattr(existing, name) != getattr(measured.info, name)
+    ]
+    if differing:
+        raise IdentityCollisionError(
+            f"image {existing.image_id} is stored for another exposure: {', '.join(differing)}"
+        )
+
+
+def _check_newer(existing: Row[Any], measured: MeasuredImage, stored: StoredFile, *, in_place: bool) -> None:
+    have = version_of(existing.procvsn, existing.created)
+    come = version_of(measured.info.procvsn, measured.info.created)
+    if come > have or (come == have and in_place):
+        return
+    what = "an older processing" if come < have else "another file of the same processing"
+    raise OlderVersionError(
+        f"{what} of image {existing.image_id} (PROCVSN {measured.info.procvsn}, CREATED {measured.info.created}); "
+        f"the archive keeps {stored.absolute} (PROCVSN {existing.procvsn}, CREATED {existing.created})"
+    )
+
+
+def _image_row(session: Session, measured: MeasuredImage) -> dict[str, Any]:
+    info = measured.info
+    row = {f.name: getattr(info, f.name) for f in dataclasses.fields(info)}
+    row |= {f"sky_noise{k}": value for k, value in enumerate(measured.sky_noise.tolist(), start=1)}
+    row |= {
+        "background": measured.background,
+        "background_rms": measured.background_rms,
+        "infobits_source": None if info.infobits is None else "header",
+        "has_mask": any(f.role == "msk" for f in measured.files),
+        "n_source": len(measured.sources),
+        "config_id": config_id(session, measured.config),
+    }
+    return python_values(row)
+
+
+def _insert_image(session: Session, row: dict[str, Any]) -> None:
+    try:
+        session.execute(insert(Image), row)
+    except IntegrityError as exc:
+        if "identity" not in str(exc.orig) and "image.kind" not in str(exc.orig):
+            raise
+        raise IdentityCollisionError(f"the exposure of image {row['image_id']} is stored under another id") from exc
+
+
+def _store_parts(session: Session, measured: MeasuredImage, places: Mapping[str, FilePlace]) -> None:
+    image_id = int(measured.info.image_id)
+    session.execute(insert(ImageFile), [_file_row(image_id, f, places[f.role]) for f in measured.files])
+    own = _own_file(measured.files).role
+    session.execute(
+        insert(ImageHeader),
+        [
+            {
+                "image_id": image_id,
+                "role": role,
+                "cards": cards,
+                **(_pixel_facts(measured) if role == own else _NO_FACTS),
+            }
+            for role, cards in measured.headers.items()
+        ],
+    )
+    cells = measured.cells.astype(np.int64)
+    copy_rows(session, Base.metadata.tables["image_cell"], {"cell9": cells, "image_id": np.full(len(cells), image_id)})
+    store_sources(session, image_id, measured.sources)
+
+
+def _delete_parts(session: Session, image_id: int) -> int:
+    for part in (ImageFile, ImageHeader, ImageCell):
+        session.execute(delete(part).where(part.image_id == image_id))
+    return delete_sources(session, image_id)
+
+
+def _file_row(image_id: int, facts: FileFacts, place: FilePlace) -> dict[str, Any]:
+    row = dataclasses.asdict(facts) | {
+        "image_id": image_id,
+        "data_root_id": place.data_root_id,
+        "path": place.path,
+    }
+    return python_values(row)
+
+
+_NO_FACTS: dict[str, Any] = dict.fromkeys(
+    ("wcs_projection", "wcs", "mesh_box_y", "mesh_box_x", "mesh_ny", "mesh_nx", "mesh_level", "mesh_rms")
+)
+
+
+def _pixel_facts(measured: MeasuredImage) -> dict[str, Any]:
+    mesh = measured.mesh
+    return {
+        "wcs_projection": measured.wcs.projection,
+        "wcs": measured.wcs.to_array().tobytes(),
+        "mesh_box_y": mesh.box[0],
+        "mesh_box_x": mesh.box[1],
+        "mesh_ny": mesh.level.shape[0],
+        "mesh_nx": mesh.level.shape[1],
+        "mesh_level": np.ascontiguousarray(mesh.level, "<f4").tobytes(),
+        "mesh_rms": np.ascontiguousarray(mesh.rms, "<f4").tobytes(),
+    }

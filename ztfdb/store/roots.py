@@ -1,0 +1,169 @@
+"""Data roots: named folders that image paths are relative to, so that an archive can move with its files.
+
+Which root a file gets: the deepest known one that holds it; else a new one, at the folder above ``sci/`` or ``ref/``
+where the file lies in ZTF's own tree, else at the folder that was given to ingest, else at the file's own folder. A
+host may see a root at another place than the archive says (`places`); paths are never resolved through symbolic links.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.orm import Session
+
+from ztfdb.errors import ConfigError
+from ztfdb.schema import DataRoot
+from ztfdb.store.backends import lock_name
+
+_ROOT_LOCK = -2  # image ids, the other keys of `lock_name`, are never negative
+
+_ZTF_TREE = re.compile(r"(?P<root>.+?)/(?:sci/\d{4}/\d{4}/\d{6}|ref/\d{3}/field\d{6}/z[gri]/ccd\d\d/q[1-4])")
+"""ZTF's folders below its base, as IRSA and ``$ZTFDATA`` lay them out."""
+
+
+@dataclass(frozen=True)
+class Root:
+    """One data root as this host sees it.
+
+    Attributes
+    ----------
+    data_root_id : int
+    name : str
+    path : str
+        The folder here: what the host says of this name, else what the archive says.
+    """
+
+    data_root_id: int
+    name: str
+    path: str
+
+
+@dataclass(frozen=True)
+class FilePlace:
+    """Where a file lies: a path relative to a root, with forward slashes."""
+
+    data_root_id: int
+    path: str
+
+
+def read_roots(session: Session, places: Mapping[str, str | Path] | None = None) -> list[Root]:
+    """Return the data roots, ordered by id.
+
+    Parameters
+    ----------
+    session : Session
+    places : mapping of str to path, optional
+        Folders of this host by root name; they win over the archive's.
+    """
+    here = {name: str(path) for name, path in (places or {}).items()}
+    rows = session.execute(
+        select(DataRoot.data_root_id, DataRoot.name, DataRoot.path).order_by(DataRoot.data_root_id)
+    ).all()
+    return [Root(row.data_root_id, row.name, here.get(row.name, row.path)) for row in rows]
+
+
+def find_places(roots: list[Root], path: str | Path) -> list[FilePlace]:
+    """Return every place a file may have been stored under, the deepest root first."""
+    absolute = os.path.abspath(path)  # noqa: PTH100 (resolve() would follow links to another mount's name)
+    inside = [root for root in roots if _holds(root.path, absolute)]
+    inside.sort(key=lambda root: len(root.path), reverse=True)
+    return [FilePlace(root.data_root_id, _relative(root.path, absolute)) for root in inside]
+
+
+def place_file(
+    session: Session,
+    path: str | Path,
+    *,
+    places: Mapping[str, str | Path] | None = None,
+    given: str | Path | None = None,
+) -> FilePlace:
+    """Return where a file lies, making a root for it when no known one holds it.
+
+    Parameters
+    ----------
+    session : Session
+        A writing one.
+    path : str or Path
+        The file.
+    places : mapping of str to path, optional
+        See `read_roots`.
+    given : str or Path, optional
+        The folder that was given to ingest.
+    """
+    found = find_places(read_roots(session, places), path)
+    if not found:
+        lock_name(session, _ROOT_LOCK)
+        found = find_places(read_roots(session, places), path)
+    return found[0] if found else _new_place(session, path, places or {}, given)
+
+
+def move_root(session: Session, name: str, path: str | Path) -> str:
+    """Point a root at another folder, in one UPDATE, and return where it pointed before.
+
+    Raises
+    ------
+    ConfigError
+        If the archive has no root of this name.
+    """
+    before = session.scalar(select(DataRoot.path).where(DataRoot.name == name))
+    if before is None:
+        names = ", ".join(root.name for root in read_roots(session)) or "none"
+        raise ConfigError(f"no data root is called {name!r}; this archive has: {names}")
+    session.execute(update(DataRoot).where(DataRoot.name == name).values(path=_posix(path)))
+    return before
+
+
+def absolute_path(root: str, relative: str) -> str:
+    """Return the path of a file on this host."""
+    return str(Path(root) / relative)
+
+
+def _new_place(
+    session: Session, path: str | Path, places: Mapping[str, str | Path], given: str | Path | None
+) -> FilePlace:
+    absolute = _posix(path)
+    taken = {root.name for root in read_roots(session)}
+    # A root this host knows by name but the archive does not yet.
+    configured = [(name, _posix(folder)) for name, folder in places.items() if _holds(_posix(folder), absolute)]
+    if configured:
+        name, folder = max(configured, key=lambda item: len(item[1]))
+    else:
+        folder = _new_folder(absolute, given)
+        name = _free_name(PurePosixPath(folder).name or "root", taken | set(places))
+    key = session.execute(insert(DataRoot).returning(DataRoot.data_root_id), {"name": name, "path": folder})
+    return FilePlace(key.scalar_one(), _relative(folder, absolute))
+
+
+def _new_folder(absolute: str, given: str | Path | None) -> str:
+    parent = str(PurePosixPath(absolute).parent)
+    tree = _ZTF_TREE.fullmatch(parent)
+    if tree:
+        return tree["root"]
+    if given is not None and _holds(_posix(given), absolute):
+        return _posix(given)
+    return parent
+
+
+def _free_name(name: str, taken: set[str]) -> str:
+    candidate, serial = name, 1
+    while candidate in taken:
+        serial += 1
+        candidate = f"{name}-{serial}"
+    return candidate
+
+
+def _posix(path: str | Path) -> str:
+    return Path(os.path.abspath(path)).as_posix()  # noqa: PTH100 (links are kept, see the module)
+
+
+def _holds(folder: str, absolute: str) -> bool:
+    return PurePosixPath(_posix(folder)) in PurePosixPath(_posix(absolute)).parents
+
+
+def _relative(folder: str, absolute: str) -> str:
+    return PurePosixPath(_posix(absolute)).relative_to(_posix(folder)).as_posix()
