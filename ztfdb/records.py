@@ -30,7 +30,7 @@ class WcsParameters:
     Attributes
     ----------
     projection : str
-        ``"TPV"``, ``"TAN"``, or ``"other"`` for what only astropy can evaluate (from the header cards).
+        ``"TPV"`` or ``"TAN"``; headers with any other projection are expressed as TPV when they are read.
     crval, crpix : ndarray, shape (2,)
         Reference position (deg) and reference pixel (1-based, as in FITS).
     cd : ndarray, shape (2, 2)

@@ -19,8 +19,9 @@ from ztfdb.errors import HeaderError, WcsError
 from ztfdb.frame.cards import card_value, clean_text, integer, number, text
 from ztfdb.frame.filename import ZtfName
 from ztfdb.frame.identity import Exposure, image_id, is_reference, read_exposure, read_place, read_window
-from ztfdb.frame.wcs import locate, wcs_parameters
+from ztfdb.frame.wcs import wcs_parameters
 from ztfdb.records import APERTURE_DIAMETERS, ImageInfo, WcsParameters
+from ztfdb.sky.projection import pixel_to_sky, sky_to_pixel
 from ztfdb.sky.times import light_time_vectors
 
 MAGZP_RANGE = (10.0, 40.0)
@@ -95,7 +96,7 @@ def image_info(
         **_times(header, exposure),
         **_calibration(header, path),
         **_instrument(header),
-        **_sky_position(header, wcs, shape, path),
+        **_sky_position(wcs, shape, path),
     )
 
 
@@ -201,18 +202,14 @@ def _instrument(header: fits.Header) -> dict[str, Any]:
     }
 
 
-def _sky_position(header: fits.Header, wcs: WcsParameters, shape: tuple[int, int], path: str | Path) -> dict[str, Any]:
+def _sky_position(wcs: WcsParameters, shape: tuple[int, int], path: str | Path) -> dict[str, Any]:
     """Return the centre and the outer corners of the image, proving on the way that the WCS can be inverted."""
     ny, nx = shape
     right, top = nx - 0.5, ny - 0.5
     x = np.array([(nx - 1) / 2, -0.5, right, right, -0.5])
     y = np.array([(ny - 1) / 2, -0.5, -0.5, top, top])
-    pixel_to_sky, sky_to_pixel = locate(wcs, header)
-    try:
-        ra, dec = pixel_to_sky(x, y)
-        back_x, back_y = sky_to_pixel(ra, dec)
-    except Exception as exc:  # astropy's wrapper of wcslib raises a family of its own
-        raise WcsError(path, f"the WCS cannot be evaluated: {exc}") from exc
+    ra, dec = pixel_to_sky(wcs, x, y)
+    back_x, back_y = sky_to_pixel(wcs, ra, dec)
     if not (np.abs(back_x - x).max() < 0.01 and np.abs(back_y - y).max() < 0.01):  # false for NaN
         raise WcsError(path, "the WCS does not lead back from the sky to the corners of the image")
     keys = ("", "1", "2", "3", "4")

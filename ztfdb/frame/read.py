@@ -18,7 +18,7 @@ from ztfdb.frame.cards import integer, number
 from ztfdb.frame.filename import mask_path_for, parse_name
 from ztfdb.frame.fitsfile import FitsImage, RawFile, find_image, read_bytes
 from ztfdb.frame.header import header_cards, image_info
-from ztfdb.frame.wcs import Transform, locate, wcs_parameters
+from ztfdb.frame.wcs import wcs_parameters
 from ztfdb.records import FileFacts, FloatArray, ImageInfo, WcsParameters
 
 MaskArray = NDArray[np.uint16]
@@ -59,10 +59,6 @@ class Frame:
     def shape(self) -> tuple[int, int]:
         """``(ny, nx)``."""
         return self.data.shape[0], self.data.shape[1]
-
-    def transforms(self) -> tuple[Transform, Transform]:
-        """Return the functions pixel to sky and sky to pixel (zero-based, deg ICRS), whatever the projection."""
-        return locate(self.wcs, self.header)
 
 
 def read_frame(

@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
-from numpy.typing import ArrayLike
+from numpy.typing import NDArray
 
 from ztfdb.errors import WcsError
 from ztfdb.frame.cards import card_value
-from ztfdb.records import N_PV, FloatArray, WcsParameters
-from ztfdb.sky.projection import IDENTITY_PV, pixel_to_sky, sky_to_pixel
+from ztfdb.frame.distortion import fit_distortion
+from ztfdb.records import N_PV, WcsParameters
+from ztfdb.sky.projection import IDENTITY_PV
 
-Transform = Callable[[ArrayLike, ArrayLike], tuple[FloatArray, FloatArray]]
-"""Pixels to sky, or sky to pixels."""
+Float64Array = NDArray[np.float64]
 
 MAX_PV = 39
 """Highest index of a TPV coefficient in the FITS registry; ztfdb's own arithmetic stops at 16 (fourth order)."""
 
 PIXEL_SCALES = (0.05, 60.0)
 """Pixel scales (arcsec) between which a header is believed; ZTF has 1.01, its references 1.00."""
+
+MAX_FIT_ERROR_PIX = 1e-3
+"""Largest error of a WCS that had to be expressed as TPV, pixels; SIP up to fourth order fits to 1e-6."""
 
 MAX_CRPIX = 1e6
 """Farthest reference pixel that is believed, pixels."""
@@ -35,10 +37,11 @@ MAX_CRPIX = 1e6
 def wcs_parameters(header: fits.Header, path: str | Path) -> WcsParameters:
     """Read the celestial WCS of an image header.
 
-    ``TAN`` with PV cards is SCAMP's spelling of TPV and is read as such. A right-handed or rotated image, CD or
-    CDELT with PC or CROTA2 all work. SIP, other projections, swapped axes and rotated poles come back with projection
-    ``"other"``: `astropy_wcs` evaluates those from the header. Positions without RADESYS, and FK5 ones of equinox
-    2000, are taken as ICRS (they differ by less than 0.03 arcsec).
+    TPV and TAN are read as they stand; ``TAN`` with PV cards is SCAMP's spelling of TPV. Anything else that astropy
+    can evaluate (SIP, other projections, declination first, a rotated pole) is expressed as a fourth-order TPV over
+    the image, which must then agree with astropy within `MAX_FIT_ERROR_PIX`. The matrix may be CD, PC with CDELT,
+    or CDELT with CROTA2. Positions without RADESYS, and FK5 ones of equinox 2000, are taken as ICRS (they differ by
+    less than 0.03 arcsec).
 
     Parameters
     ----------
@@ -50,28 +53,33 @@ def wcs_parameters(header: fits.Header, path: str | Path) -> WcsParameters:
     Returns
     -------
     WcsParameters
+        Projection ``"TPV"`` or ``"TAN"``.
 
     Raises
     ------
     WcsError
         If there is no celestial WCS, its matrix is singular, its pixel scale lies outside 0.05..60 arcsec, a number
-        is missing or not finite, or its frame is not equatorial J2000.
+        is missing or not finite, its frame is not equatorial J2000, or it cannot be expressed.
     """
     ctypes = [str(card_value(header, f"CTYPE{i}") or "").upper() for i in (1, 2)]
     _check_axes(header, ctypes, path)
     crval = np.array([_number(header, f"CRVAL{i}", path) for i in (1, 2)])
     crpix = np.array([_number(header, f"CRPIX{i}", path) for i in (1, 2)])
     cd = _linear_matrix(header, path)
+    if ctypes[0].startswith("DEC"):
+        crval, cd = crval[::-1].copy(), cd[::-1].copy()
     if abs(crval[1]) > 90.0 or np.abs(crpix).max() > MAX_CRPIX:
         raise WcsError(path, f"CRVAL {crval.tolist()} or CRPIX {crpix.tolist()} is out of range")
     scale = 3600.0 * math.sqrt(abs(np.linalg.det(cd)))
     if not PIXEL_SCALES[0] <= scale <= PIXEL_SCALES[1]:
         raise WcsError(path, f"the CD matrix {cd.tolist()} is singular or absurd (a pixel of {scale:.3g} arcsec)")
-    pv = _distortion(header, path)
-    projection = _projection(header, ctypes, pv)
-    if projection != "other" and crval[1] == 90.0:
+    if not _is_tpv(header, ctypes, crval):
+        return _fitted(header, crval, crpix, cd, path)
+    if crval[1] == 90.0:
         crval[0] = (crval[0] + 180.0) % 360.0  # the default LONPOLE is 0 at the pole and 180 elsewhere; ours is 180
-    return WcsParameters(projection, crval, crpix, cd, pv if projection == "TPV" else IDENTITY_PV.copy())
+    pv = _distortion(header, path)
+    identity = np.array_equal(pv, IDENTITY_PV) and ctypes[0].endswith("TAN")
+    return WcsParameters("TAN" if identity else "TPV", crval, crpix, cd, pv)
 
 
 def astropy_wcs(source: WcsParameters | fits.Header | Mapping[str, Any]) -> WCS:
@@ -80,71 +88,24 @@ def astropy_wcs(source: WcsParameters | fits.Header | Mapping[str, Any]) -> WCS:
     Parameters
     ----------
     source : WcsParameters, Header or mapping of cards
-        The numbers (TPV and TAN), a header, or the stored header cards as `ztfdb.frame.header.header_cards` gives
-        them.
+        The numbers, a header, or stored header cards as `ztfdb.frame.header.header_cards` gives them.
 
     Returns
     -------
     astropy.wcs.WCS
         Two celestial axes, deg, ICRS.
-
-    Raises
-    ------
-    ValueError
-        If the parameters are of projection ``"other"``: those need the header.
     """
-    if isinstance(source, WcsParameters):
-        header = parameters_to_header(source)
-    elif isinstance(source, fits.Header):
-        header = source
-    else:
-        header = fits.Header([(k, v) for k, v in source.items() if isinstance(v, (int, float, str))])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # obsolete cards and the dates of the header are no concern of the caller
-        return WCS(header, naxis=2)
-
-
-def locate(wcs: WcsParameters, header: fits.Header | Mapping[str, Any]) -> tuple[Transform, Transform]:
-    """Return the functions ``(x, y) -> (ra, dec)`` and ``(ra, dec) -> (x, y)`` of an image, whatever its projection.
-
-    Parameters
-    ----------
-    wcs : WcsParameters
-        The numbers; evaluated in numpy where they suffice.
-    header : Header or mapping of cards
-        Needed for projection ``"other"``, which astropy evaluates (NaN where it finds no solution).
-
-    Returns
-    -------
-    pixel_to_sky, sky_to_pixel : callable
-        Zero-based pixels, deg ICRS.
-    """
-    if wcs.projection != "other":
-        return partial(pixel_to_sky, wcs), partial(sky_to_pixel, wcs)
-    full = astropy_wcs(header)
-
-    def to_sky(x: ArrayLike, y: ArrayLike) -> tuple[FloatArray, FloatArray]:
-        ra, dec = full.all_pix2world(x, y, 0) if full.wcs.lng == 0 else full.all_pix2world(x, y, 0)[::-1]
-        return np.asarray(ra), np.asarray(dec)
-
-    def to_pixel(ra: ArrayLike, dec: ArrayLike) -> tuple[FloatArray, FloatArray]:
-        world = (ra, dec) if full.wcs.lng == 0 else (dec, ra)
-        x, y = full.all_world2pix(*world, 0, quiet=True)
-        return np.asarray(x), np.asarray(y)
-
-    return to_sky, to_pixel
+        if isinstance(source, WcsParameters):
+            source = parameters_to_header(source)
+        elif not isinstance(source, fits.Header):
+            source = fits.Header([(k, v) for k, v in source.items() if isinstance(v, (int, float, str))])
+        return WCS(source, naxis=2)
 
 
 def parameters_to_header(wcs: WcsParameters) -> fits.Header:
-    """Return FITS cards that spell WCS parameters.
-
-    Raises
-    ------
-    ValueError
-        If the projection is ``"other"``.
-    """
-    if wcs.projection not in ("TPV", "TAN"):
-        raise ValueError(f"projection {wcs.projection!r} cannot be written from its parameters")
+    """Return FITS cards that spell WCS parameters."""
     cards: list[tuple[str, Any]] = [("WCSAXES", 2), ("RADESYS", "ICRS"), ("LONPOLE", 180.0)]
     for i, name in enumerate(("RA---", "DEC--")):
         cards += [(f"CTYPE{i + 1}", name + wcs.projection), (f"CUNIT{i + 1}", "deg")]
@@ -170,7 +131,7 @@ def _check_axes(header: fits.Header, ctypes: list[str], path: str | Path) -> Non
         raise WcsError(path, f"the axes are in {units}, not in degrees")
 
 
-def _linear_matrix(header: fits.Header, path: str | Path) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _linear_matrix(header: fits.Header, path: str | Path) -> Float64Array:
     """Return the CD matrix, deg per pixel, however the header spells it."""
     names = [f"CD{i}_{j}" for i in (1, 2) for j in (1, 2)]
     if any(name in header for name in names):
@@ -191,7 +152,7 @@ def _linear_matrix(header: fits.Header, path: str | Path) -> np.ndarray[Any, np.
     return np.asarray(cdelt[:, None] * pc)
 
 
-def _distortion(header: fits.Header, path: str | Path) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _distortion(header: fits.Header, path: str | Path) -> Float64Array:
     """Return the TPV coefficients; the identity where the header has none."""
     pv = IDENTITY_PV.copy()
     for i in (1, 2):
@@ -200,16 +161,26 @@ def _distortion(header: fits.Header, path: str | Path) -> np.ndarray[Any, np.dty
     return pv
 
 
-def _projection(header: fits.Header, ctypes: list[str], pv: np.ndarray[Any, Any]) -> str:
-    """Name the projection: what `ztfdb.sky.projection` can evaluate, or ``other``."""
-    kinds = {c[5:8] for c in ctypes}
-    plain = ctypes[0].startswith("RA") and all(len(c.rstrip()) == 8 for c in ctypes)
-    crval2 = float(card_value(header, "CRVAL2"))
-    usual_pole = card_value(header, "LONPOLE") in ((0, None) if crval2 == 90.0 else (180, None))
+def _is_tpv(header: fits.Header, ctypes: list[str], crval: Float64Array) -> bool:
+    """Return whether the cards spell TPV or TAN in the usual orientation, up to fourth order."""
+    usual_pole = card_value(header, "LONPOLE") in ((0, None) if crval[1] == 90.0 else (180, None))
     high_order = any(f"PV{i}_{j}" in header for i in (1, 2) for j in range(N_PV, MAX_PV + 1))
-    if not plain or not usual_pole or high_order or kinds not in ({"TPV"}, {"TAN"}):
-        return "other"
-    return "TAN" if np.array_equal(pv, IDENTITY_PV) and kinds == {"TAN"} else "TPV"
+    spelled = tuple(c.rstrip() for c in ctypes) in (("RA---TPV", "DEC--TPV"), ("RA---TAN", "DEC--TAN"))
+    return usual_pole and spelled and not high_order
+
+
+def _fitted(
+    header: fits.Header, crval: Float64Array, crpix: Float64Array, cd: Float64Array, path: str | Path
+) -> WcsParameters:
+    """Express a WCS that only astropy can evaluate as TPV."""
+    nx, ny = (_number(header, f"NAXIS{i}", path) for i in (1, 2))
+    try:
+        pv, error = fit_distortion(astropy_wcs(header), nx, ny, crval, crpix, cd)
+    except Exception as exc:  # astropy's wrapper of wcslib raises a family of its own
+        raise WcsError(path, f"the WCS cannot be evaluated: {exc}") from exc
+    if not error <= MAX_FIT_ERROR_PIX:
+        raise WcsError(path, f"the WCS cannot be expressed as TPV: {error:.3g} pixels off")
+    return WcsParameters("TPV", crval, crpix, cd, pv)
 
 
 def _number(header: fits.Header, keyword: str, path: str | Path, default: float | None = None) -> float:

@@ -112,9 +112,9 @@ def cell_boundary(cell: Int64Array, order: int, n_step: int) -> tuple[Float64Arr
 
 def with_neighbours(cell: Int64Array, order: int) -> Int64Array:
     """Return cells and all that share a side or a corner with them, ascending, each once."""
-    around = np.asarray(_core.neighbours_nested(cell, _nside(order)))
+    around = _neighbours(cell, order)
     cells = np.unique(np.concatenate([cell.ravel(), around.ravel()]))
-    return cells[cells >= 0].astype(np.int64)  # -1 stands for the eighth neighbour that some cells lack
+    return cells[cells >= 0]
 
 
 def cone_ranges(
@@ -187,10 +187,16 @@ def _first_cells(
     if order < 0:
         return np.repeat(cone, 12), np.tile(np.arange(12, dtype=np.int64), cone.size), 0
     cell = sky_to_cell(ra, dec, order)
-    around = np.asarray(_core.neighbours_nested(cell, _nside(order)))
+    around = _neighbours(cell, order)
     cells = np.vstack([cell[None], around]).T.ravel()
     k = np.repeat(cone, 9)
-    return k[cells >= 0], cells[cells >= 0].astype(np.int64), order
+    return k[cells >= 0], cells[cells >= 0], order
+
+
+def _neighbours(cell: Int64Array, order: int) -> Int64Array:
+    """Return the eight neighbours of cells, shape (8, n_cell); -1 for the eighth that some cells lack."""
+    with np.errstate(invalid="ignore"):  # raised inside the library for cells that lack one
+        return np.asarray(_core.neighbours_nested(cell, _nside(order)), dtype=np.int64)
 
 
 def _distance(cells: Int64Array, order: int, centre: Float64Array) -> Float64Array:

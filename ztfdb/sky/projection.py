@@ -47,7 +47,7 @@ def pixel_to_sky(wcs: WcsParameters, x: ArrayLike, y: ArrayLike) -> tuple[Float6
     Raises
     ------
     ValueError
-        If the projection is another: only `ztfdb.frame.wcs.astropy_wcs` can evaluate it.
+        If the projection is neither TPV nor TAN; `ztfdb.frame.wcs.wcs_parameters` expresses all others as TPV.
     """
     _require_known(wcs)
     x, y = np.broadcast_arrays(np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64))
@@ -78,7 +78,7 @@ def sky_to_pixel(wcs: WcsParameters, ra: ArrayLike, dec: ArrayLike) -> tuple[Flo
     Raises
     ------
     ValueError
-        If the projection is another: only `ztfdb.frame.wcs.astropy_wcs` can evaluate it.
+        If the projection is neither TPV nor TAN; `ztfdb.frame.wcs.wcs_parameters` expresses all others as TPV.
     """
     _require_known(wcs)
     return _project(np.asarray(wcs.to_array(), dtype=np.float64), ra, dec)
@@ -190,4 +190,4 @@ def _polynomial(p: Float64Array, a: Float64Array, b: Float64Array) -> tuple[Floa
 
 def _require_known(wcs: WcsParameters) -> None:
     if wcs.projection not in ("TPV", "TAN"):
-        raise ValueError(f"projection {wcs.projection!r} is evaluated from its header by ztfdb.frame.wcs.astropy_wcs")
+        raise ValueError(f"projection {wcs.projection!r} is neither TPV nor TAN")
