@@ -13,6 +13,7 @@ same for bright and faint only when the box does not follow the stars' wings.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +32,7 @@ BIN = 4
 DEFAULT_BOX = 128
 """Default side of a mesh box, pixels."""
 
-SOURCE_SIGMA = 3.0
+SOURCE_SIGMA = 4.0
 """A bin counts as source where it, or the mean of its 3 × 3 neighbourhood, is this many sigma above the level."""
 
 GROWTH = ((0.0, 1), (30.0, 3), (300.0, 6), (3000.0, 12))
@@ -131,6 +132,35 @@ def background_surface(
     values = mesh.rms if rms else mesh.level
     surface: Float32Array = (along_y @ values.astype(float)).astype(np.float32) @ along_x.T.astype(np.float32)
     return surface
+
+
+def surface_blocks(mesh: BackgroundMesh, *, rms: bool = False, step: int = 64) -> Iterator[tuple[slice, Float32Array]]:
+    """Evaluate the whole surface in blocks of rows that stay in the cache.
+
+    Parameters
+    ----------
+    mesh : BackgroundMesh
+        The stored mesh.
+    rms : bool
+        Give the pixel rms instead of the level.
+    step : int
+        Rows per block.
+
+    Yields
+    ------
+    rows : slice
+        The rows of the block.
+    surface : ndarray of float32, shape (rows, nx)
+        As `background_surface`, DN; valid until the next block.
+    """
+    ny, nx = mesh.shape
+    along_y = _weights(np.arange(ny), ny, mesh.box[0], mesh.level.shape[0])
+    along_x = _weights(np.arange(nx), nx, mesh.box[1], mesh.level.shape[1]).T.astype(np.float32)
+    columns = (along_y @ (mesh.rms if rms else mesh.level).astype(float)).astype(np.float32)
+    buffer = np.empty((min(step, ny), nx), dtype=np.float32)
+    for start in range(0, ny, step):
+        rows = slice(start, min(start + step, ny))
+        yield rows, np.matmul(columns[rows], along_x, out=buffer[: rows.stop - start])
 
 
 def background_at(mesh: BackgroundMesh, x: FloatArray, y: FloatArray) -> tuple[Float32Array, Float32Array]:
@@ -331,7 +361,7 @@ def _neighbourhood(values: Float32Array) -> Float32Array:
     return np.stack([padded[j : j + n_y, i : i + n_x] for j in range(3) for i in range(3)])
 
 
-def _weights(positions: FloatArray, length: int, box: int, n_box: int) -> FloatArray:
+def _weights(positions: NDArray[Any], length: int, box: int, n_box: int) -> FloatArray:
     """Weights (n, n_box) that turn the box values along one axis into values at pixel positions.
 
     The natural cubic spline is linear in its values, so its weights are the splines through unit vectors.

@@ -1,0 +1,124 @@
+"""Cleaning: spurious detections in the wings of bright sources.
+
+The rule is SExtractor's (manual v2.25, section 8.3; ``sep`` has the same): a source is dropped when the Moffat wing
+of a brighter one, at its place, exceeds its own surface brightness above the threshold, taken at its fifth
+(`min_area`-th) brightest pixel. SExtractor and ``sep`` look at every pair of sources; here a tree gives the pairs
+close enough to matter, so the cost grows with the number of sources and not with its square.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from ztfdb.extract.settings import ExtractionSettings
+from ztfdb.records import BoolArray, FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from ztfdb.extract.detect import Objects, Pixels
+
+ZONE = 10.0
+"""Sources further apart than this many times the sum of their half axes `a` leave each other alone."""
+
+
+def survivors(objects: Objects, pixels: Pixels, raw: FloatArray, settings: ExtractionSettings) -> BoolArray:
+    """Say which objects survive the cleaning.
+
+    Parameters
+    ----------
+    objects : Objects
+        All detections.
+    pixels : Pixels
+        Their pixels; `owner` counts rows of `objects`.
+    raw : ndarray, shape (n_pixel,)
+        Values of the same pixels before smoothing, in units of the pixel rms.
+    settings : ExtractionSettings
+        Threshold, area and the exponent `clean`.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_object,)
+        True where the object stays.
+    """
+    light, surface = _brightness(len(objects), pixels, settings)
+    amplitude, falloff = _wings(objects, light, pixels.owner, raw, settings)
+    eater, victim = _near_pairs(objects, light)
+    dx, dy = objects.x[eater] - objects.x[victim], objects.y[eater] - objects.y[victim]
+    distance = objects.cxx[eater] * dx**2 + objects.cyy[eater] * dy**2 + objects.cxy[eater] * dx * dy
+    profile = 1.0 + falloff[eater] * distance
+    inside = (profile > 1.0) & (profile < 1e10)
+    wing = np.where(inside, amplitude[eater] * np.where(inside, profile, 1.0) ** -settings.clean, 0.0)
+    # at profile <= 1 the wing has no falloff and the rule does not apply
+    eats = inside & (wing > surface[victim])
+    return _sequence(eater[eats], victim[eats], len(objects))
+
+
+def _brightness(n: int, pixels: Pixels, settings: ExtractionSettings) -> tuple[FloatArray, FloatArray]:
+    """Sum of the smoothed light, and the surface brightness above the threshold at the fifth brightest pixel."""
+    light: FloatArray = np.bincount(pixels.owner, weights=pixels.value, minlength=n).astype(float)
+    # one sort of 64-bit keys (owner above, positive float below) orders each object's pixels by value
+    key = (pixels.owner.astype(np.uint64) << np.uint64(32)) | pixels.value.view(np.uint32)
+    key.sort()
+    count = np.bincount(pixels.owner, minlength=n)
+    place = np.cumsum(count) - np.minimum(settings.min_area, count)
+    value = (key[place] & np.uint64(0xFFFFFFFF)).astype(np.uint32).view(np.float32)
+    return light, value.astype(float) - settings.threshold
+
+
+def _wings(
+    objects: Objects, light: FloatArray, owner: IntArray, raw: FloatArray, settings: ExtractionSettings
+) -> tuple[FloatArray, FloatArray]:
+    """Amplitude and falloff of each object's Moffat profile."""
+    n = len(objects)
+    peak = np.full(n, -np.inf)
+    np.maximum.at(peak, owner, raw)
+    half = (settings.threshold + peak) / 2
+    area = np.bincount(owner[raw > half[owner]], minlength=n)
+    count = np.bincount(owner[raw > settings.threshold], minlength=n)
+    ratio = settings.threshold / np.where(half > 0, half, settings.threshold)
+    ellipse = np.pi * np.maximum(objects.a * objects.b, 1e-6)
+    missing = np.where(area < count, area - count, -1.0)
+    # SExtractor's abcor: how much of the ellipse's area the isophote cut off
+    shrink = np.where(half > 0, np.minimum(missing / (2.0 * np.log(np.minimum(ratio, 0.99)) * ellipse), 1.0), 1.0)
+    amplitude = light / (2.0 * ellipse * shrink)
+    falloff = ((amplitude / settings.threshold) ** (1.0 / settings.clean) - 1.0) * ellipse / objects.npix
+    return amplitude, falloff
+
+
+def _near_pairs(objects: Objects, light: FloatArray) -> tuple[IntArray, IntArray]:
+    """Pairs (brighter, fainter) no further apart than ZONE times the sum of their half axes.
+
+    Sources are sorted in classes of size, each with its own tree, so that one huge star does not make every small
+    source look far around itself.
+    """
+    position = np.stack([objects.x, objects.y], axis=1)
+    size = np.floor(np.log2(np.maximum(objects.a, 0.5))).astype(int)
+    classes = [np.flatnonzero(size == k) for k in np.unique(size)]
+    trees = [cKDTree(position[rows]) for rows in classes]
+    largest = [float(objects.a[rows].max()) for rows in classes]
+    one, other = [], []
+    for i in range(len(classes)):
+        for j in range(i + 1):
+            reach = ZONE * (largest[i] + largest[j])
+            pairs = trees[i].sparse_distance_matrix(trees[j], reach, output_type="ndarray")
+            first, second = classes[i][pairs["i"]], classes[j][pairs["j"]]
+            near = pairs["v"] <= ZONE * (objects.a[first] + objects.a[second])
+            if i == j:
+                near &= first < second
+            one.append(first[near])
+            other.append(second[near])
+    first, second = np.concatenate(one), np.concatenate(other)
+    swap = light[second] > light[first]
+    return np.where(swap, second, first), np.where(swap, first, second)
+
+
+def _sequence(eater: IntArray, victim: IntArray, n: int) -> BoolArray:
+    """Let the brighter ones eat in the order of the list, as SExtractor does: the eaten do not begin to eat."""
+    alive = np.ones(n, dtype=bool)
+    order = np.lexsort((np.maximum(eater, victim), np.minimum(eater, victim)))
+    for i, j in zip(eater[order].tolist(), victim[order].tolist(), strict=True):
+        if alive[i] and alive[j]:
+            alive[j] = False
+    return alive

@@ -1,0 +1,188 @@
+"""Forced photometry: the six apertures at given positions, calculated as for a detection.
+
+Background, apertures, noise ratios and errors are those of `ztfdb.extract.measure`, so a forced measurement at a
+catalogued position returns the catalogued flux to single precision.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ztfdb.bits import MaskBit, SourceFlag
+from ztfdb.extract.aperture import aperture_sums, flux_errors, mask_in_aperture
+from ztfdb.extract.flags import aperture_flags
+from ztfdb.extract.prepare import excluded_pixels, subtracted_window
+from ztfdb.frame.background import background_at
+from ztfdb.records import BackgroundMesh, FloatArray
+
+if TYPE_CHECKING:
+    from ztfdb.frame.read import Frame
+
+REACH = 10
+"""Pixels that a window must hold around a position: the largest aperture's 7, and the pixels its rim cuts."""
+
+FEW = 64
+"""Up to so many positions are measured in a window each; more, on the whole image."""
+
+
+@dataclass(frozen=True)
+class ForcedFluxes:
+    """Aperture photometry at given positions: equal-length columns, rounded to single precision.
+
+    Attributes
+    ----------
+    flux_aper, flux_aper_err : ndarray of float32, shape (6, n)
+        Aperture sums and one-sigma errors, DN; NaN where no pixel could be used or the position is not finite.
+    flags : ndarray of int32, shape (n,)
+        The aperture flags of `ztfdb.bits.SourceFlag`, and SATURATED where a pixel of the 6 px aperture is saturated.
+    mask_bits : ndarray of int32, shape (n,), or None
+        OR of the mask inside the 6 px aperture without the source bits; None without a mask.
+    background, background_rms : ndarray of float32, shape (n,)
+        Background level and pixel rms there, DN.
+    """
+
+    flux_aper: FloatArray
+    flux_aper_err: FloatArray
+    flags: NDArray[np.int32]
+    mask_bits: NDArray[np.int32] | None
+    background: FloatArray
+    background_rms: FloatArray
+
+
+def measure_at(frame: Frame, mesh: BackgroundMesh, x: FloatArray, y: FloatArray, sky_noise: FloatArray) -> ForcedFluxes:
+    """Measure the six apertures at positions on an image in memory.
+
+    Parameters
+    ----------
+    frame : Frame
+        The image as read (sky included); not changed.
+    mesh : BackgroundMesh
+        Its background, as stored at ingest or from `ztfdb.frame.background.measure_background`.
+    x, y : ndarray, shape (n,)
+        Positions, zero-based pixels.
+    sky_noise : ndarray, shape (6,)
+        The image's sky-noise ratios; NaN counts as 1.
+
+    Returns
+    -------
+    ForcedFluxes
+    """
+    x, y = np.atleast_1d(np.asarray(x, dtype=float)), np.atleast_1d(np.asarray(y, dtype=float))
+    if len(x) > FEW:
+        return measure_window(frame.data, frame.mask, mesh, x, y, sky_noise, gain=frame.info.gain)
+    parts = [_measure_one(frame, mesh, x[i : i + 1], y[i : i + 1], sky_noise) for i in range(len(x))]
+    if not parts:
+        return measure_window(frame.data[:1, :1], _part(frame.mask, 0, 1, 0, 1), mesh, x, y, sky_noise)
+    return _joined(parts)
+
+
+def window_for(shape: tuple[int, int], x: float, y: float) -> tuple[slice, slice]:
+    """Return the rows and columns of the image that a forced measurement at a position needs.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        ``(ny, nx)`` of the image.
+    x, y : float
+        Position, zero-based pixels; finite.
+
+    Returns
+    -------
+    rows, cols : slice
+        At least one pixel each, also for a position off the image.
+    """
+    bounds = []
+    for centre, length in ((y, shape[0]), (x, shape[1])):
+        middle = int(np.clip(np.rint(centre), 0, length - 1))
+        bounds.append(slice(max(middle - REACH, 0), min(middle + REACH + 1, length)))
+    return bounds[0], bounds[1]
+
+
+def measure_window(
+    data: FloatArray,
+    mask: NDArray[np.uint16] | None,
+    mesh: BackgroundMesh,
+    x: FloatArray,
+    y: FloatArray,
+    sky_noise: FloatArray,
+    *,
+    gain: float | None = None,
+    origin: tuple[int, int] = (0, 0),
+) -> ForcedFluxes:
+    """Measure the six apertures at positions inside a window of an image.
+
+    Parameters
+    ----------
+    data : ndarray of float32, shape (height, width)
+        Pixels of the window as read, DN.
+    mask : ndarray of uint16, shape (height, width), or None
+        The mask of the same pixels.
+    mesh : BackgroundMesh
+        The background of the whole image.
+    x, y : ndarray, shape (n,)
+        Positions on the whole image, zero-based pixels.
+    sky_noise : ndarray, shape (6,)
+        The image's sky-noise ratios; NaN counts as 1.
+    gain : float or None
+        Electrons per DN; without it the errors are the sky's alone.
+    origin : tuple of int
+        ``(x0, y0)``, the window's first pixel in the image. Where the window ends inside the image it must reach
+        `REACH` pixels around every position (`window_for`).
+
+    Returns
+    -------
+    ForcedFluxes
+    """
+    known = np.isfinite(x) & np.isfinite(y)
+    # far off the image any place off the image is as good, and safe for integer pixel numbers
+    px = np.clip(np.where(known, x, -100.0), -100.0, mesh.shape[1] + 100.0)
+    py = np.clip(np.where(known, y, -100.0), -100.0, mesh.shape[0] + 100.0)
+    excluded = excluded_pixels(data, mask)
+    image = subtracted_window(data, mesh, excluded, origin)
+    wx, wy = px - origin[0], py - origin[1]
+    sums = aperture_sums(image, wx, wy, excluded)
+    level, rms = background_at(mesh, px, py)
+    errors = flux_errors(sums.flux, sums.area, rms, np.asarray(sky_noise, dtype=float)[:, None], gain)
+    bits = None if mask is None else mask_in_aperture(mask, wx, wy)
+    flags = aperture_flags(sums)
+    if bits is not None:
+        flags[(bits & MaskBit.SATURATED) != 0] |= np.int32(SourceFlag.SATURATED)
+    return ForcedFluxes(
+        flux_aper=np.where(known, sums.flux, np.nan).astype(np.float32),
+        flux_aper_err=np.where(known, errors, np.nan).astype(np.float32),
+        flags=flags,
+        mask_bits=bits,
+        background=level,
+        background_rms=rms,
+    )
+
+
+def _measure_one(
+    frame: Frame, mesh: BackgroundMesh, x: FloatArray, y: FloatArray, sky_noise: FloatArray
+) -> ForcedFluxes:
+    known = bool(np.isfinite(x[0]) and np.isfinite(y[0]))
+    rows, cols = window_for(frame.shape, float(x[0]) if known else 0.0, float(y[0]) if known else 0.0)
+    mask = None if frame.mask is None else frame.mask[rows, cols]
+    origin = (cols.start, rows.start)
+    data = np.ascontiguousarray(frame.data[rows, cols])
+    return measure_window(data, mask, mesh, x, y, sky_noise, gain=frame.info.gain, origin=origin)
+
+
+def _part(mask: NDArray[np.uint16] | None, y0: int, y1: int, x0: int, x1: int) -> NDArray[np.uint16] | None:
+    return None if mask is None else mask[y0:y1, x0:x1]
+
+
+def _joined(parts: list[ForcedFluxes]) -> ForcedFluxes:
+    bits = [part.mask_bits for part in parts if part.mask_bits is not None]
+    return ForcedFluxes(
+        flux_aper=np.concatenate([part.flux_aper for part in parts], axis=1),
+        flux_aper_err=np.concatenate([part.flux_aper_err for part in parts], axis=1),
+        flags=np.concatenate([part.flags for part in parts]),
+        mask_bits=np.concatenate(bits) if bits else None,
+        background=np.concatenate([part.background for part in parts]),
+        background_rms=np.concatenate([part.background_rms for part in parts]),
+    )

@@ -1,0 +1,278 @@
+"""One image from path to picklable records: what a worker process runs.
+
+This module and all it imports know neither SQLAlchemy nor pandas.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ztfdb import __version__
+from ztfdb.bits import SOURCE_BITS
+from ztfdb.errors import ExtractionError
+from ztfdb.extract.aperture import PixelFinder, aperture_sums, flux_errors, mask_in_aperture
+from ztfdb.extract.detect import Objects, Pixels, detect
+from ztfdb.extract.flags import footprint_flags, source_flags
+from ztfdb.extract.kron import kron_sums
+from ztfdb.extract.noise import free_bins, sky_noise_ratios
+from ztfdb.extract.position import window_sigma, windowed_positions
+from ztfdb.extract.prepare import background_mask, bad_pixels, excluded_pixels, has_bits, subtract_background
+from ztfdb.extract.radius import half_light_radius
+from ztfdb.extract.settings import ExtractionSettings
+from ztfdb.frame.background import background_at, measure_background
+from ztfdb.frame.read import Frame, read_frame
+from ztfdb.records import (
+    APERTURE_DIAMETERS,
+    BackgroundMesh,
+    BoolArray,
+    FloatArray,
+    MeasuredImage,
+    MeasurementConfig,
+    SourceTable,
+)
+from ztfdb.sky.cells import sky_to_cell
+from ztfdb.sky.footprint import image_cells
+from ztfdb.sky.projection import pixel_to_sky
+
+RADIUS_SIGMA = 3.0
+"""Kron flux over error from which a half-light radius has a meaning."""
+
+WINDOW_STAR_SIGMA = 50.0
+"""Peak over pixel rms from which a star may define the width of the windows."""
+
+
+@dataclass
+class _Steps:
+    """Wall time by step."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    _since: float = field(default_factory=time.perf_counter)
+
+    def done(self, name: str) -> None:
+        now = time.perf_counter()
+        self.seconds[name] = self.seconds.get(name, 0.0) + now - self._since
+        self._since = now
+
+
+def measure_image(
+    path: str | Path,
+    mask_path: str | Path | None = None,
+    settings: ExtractionSettings | None = None,
+    *,
+    find_mask: bool = True,
+) -> MeasuredImage:
+    """Read one image, find its sources and measure them.
+
+    Parameters
+    ----------
+    path : str or Path
+        A science image, a cutout of one, or a reference.
+    mask_path : str or Path, optional
+        Its mask; without it, the ``mskimg`` beside the image is looked for.
+    settings : ExtractionSettings, optional
+        What to find and how to measure; the documented defaults without.
+    find_mask : bool
+        Whether to look for the mask where none is given.
+
+    Returns
+    -------
+    MeasuredImage
+        Also for an image without sources: its table is empty.
+
+    Raises
+    ------
+    ImageError
+        Whatever `ztfdb.frame.read.read_frame` raises; ExtractionError when no pixel can be used.
+    """
+    settings = settings or ExtractionSettings()
+    steps = _Steps()
+    frame = read_frame(path, mask_path, find_mask=find_mask)
+    steps.done("read")
+    return measure_frame(frame, settings, steps)
+
+
+def measure_frame(frame: Frame, settings: ExtractionSettings, steps: _Steps | None = None) -> MeasuredImage:
+    """Find and measure the sources of an image in memory, whose pixels are changed.
+
+    Parameters
+    ----------
+    frame : Frame
+        The image as read. Its pixels are background-subtracted in place (a second copy would be 38 MB).
+    settings : ExtractionSettings
+        What to find and how to measure.
+    steps : optional
+        Clock that has been running since before the image was read.
+
+    Returns
+    -------
+    MeasuredImage
+
+    Raises
+    ------
+    ExtractionError
+        If no pixel can be used, or the extraction engine fails.
+    """
+    steps = steps or _Steps()
+    data, mask = frame.data, frame.mask
+    try:
+        mesh = measure_background(data, background_mask(mask), box=settings.background_box)
+    except ValueError as exc:
+        raise ExtractionError(frame.path, str(exc)) from exc
+    excluded = excluded_pixels(data, mask)
+    subtract_background(data, mesh, excluded)
+    steps.done("background")
+    objects, pixels = detect(data, mesh, settings)
+    steps.done("detect")
+    free = _source_free(pixels, mask, excluded, data.shape)
+    sky_noise = sky_noise_ratios(data, mesh, free, settings)
+    steps.done("sky noise")
+    sources = _measure_sources(frame, mesh, excluded, objects, pixels, sky_noise, settings, steps)
+    cells = image_cells(frame.wcs, data.shape[1], data.shape[0])
+    steps.done("sky positions")
+    return MeasuredImage(
+        info=frame.info,
+        headers=frame.headers,
+        wcs=frame.wcs,
+        mesh=mesh,
+        background=float(np.median(mesh.level)),
+        background_rms=float(np.median(mesh.rms)),
+        sky_noise=sky_noise,
+        cells=cells,
+        files=frame.files,
+        sources=sources,
+        config=measurement_config(settings),
+        seconds=steps.seconds,
+    )
+
+
+def measurement_config(settings: ExtractionSettings) -> MeasurementConfig:
+    """Name the settings and software that make a measurement.
+
+    Parameters
+    ----------
+    settings : ExtractionSettings
+        The settings.
+
+    Returns
+    -------
+    MeasurementConfig
+        Its hash changes with any setting and any version.
+    """
+    content = {"settings": settings.to_dict(), "versions": _versions()}
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return MeasurementConfig(hashlib.sha256(text.encode()).hexdigest(), settings.to_dict(), dict(_versions()))
+
+
+@cache
+def _versions() -> dict[str, str]:
+    """Versions of everything that the numbers depend on."""
+    import astropy
+    import astropy_healpix
+    import scipy
+    import sep
+
+    modules: dict[str, Any] = {"numpy": np, "scipy": scipy, "sep": sep, "astropy": astropy}
+    versions = {name: str(module.__version__) for name, module in modules.items()}
+    return {"ztfdb": __version__, **versions, "astropy-healpix": str(astropy_healpix.__version__)}
+
+
+def _source_free(
+    pixels: Pixels, mask: NDArray[np.uint16] | None, excluded: BoolArray | None, shape: tuple[int, ...]
+) -> BoolArray:
+    occupied = bad_pixels(mask, excluded, shape)
+    occupied.ravel()[pixels.index] = True
+    return free_bins(occupied)
+
+
+def _measure_sources(
+    frame: Frame,
+    mesh: BackgroundMesh,
+    excluded: BoolArray | None,
+    objects: Objects,
+    pixels: Pixels,
+    sky_noise: FloatArray,
+    settings: ExtractionSettings,
+    steps: _Steps,
+) -> SourceTable:
+    """Measure every detection: position, apertures, Kron flux, radius, flags, mask, sky position."""
+    data, gain = frame.data, frame.info.gain
+    level, rms = background_at(mesh, objects.x, objects.y)
+    edge, saturated, peak = footprint_flags(objects, pixels, data, level, frame.mask, frame.info.saturate)
+    stars = ~(objects.blended | saturated | edge) & (peak > WINDOW_STAR_SIGMA * rms)
+    sigma = window_sigma(data, objects.x, objects.y, objects.a, objects.b, stars)
+    x, y, lost = windowed_positions(data, objects.x, objects.y, objects.a, sigma, excluded)
+    level, rms = background_at(mesh, x, y)
+    steps.done("windowed positions")
+    sums = aperture_sums(data, x, y, excluded)
+    errors = flux_errors(sums.flux, sums.area, rms, sky_noise[:, None], gain)
+    steps.done("apertures")
+    kron = kron_sums(data, x, y, objects.a, objects.b, objects.theta, excluded, settings)
+    kron_error = flux_errors(kron.flux, kron.area, rms, ratio_for_area(kron.area, sky_noise), gain)
+    steps.done("kron")
+    radius = half_light_radius(sums.flux, kron.flux)
+    with np.errstate(invalid="ignore"):
+        radius[~(kron.flux > RADIUS_SIGMA * kron_error)] = np.nan
+    flags = source_flags(objects, edge, saturated, sums, kron, lost, radius)
+    bits = None if frame.mask is None else _mask_bits(frame.mask, x, y)
+    steps.done("radius, flags, mask")
+    ra, dec = pixel_to_sky(frame.wcs, x, y)
+    hpx29 = sky_to_cell(ra, dec)
+    steps.done("sky positions")
+    single = np.float32
+    return SourceTable(
+        number=np.arange(len(x), dtype=np.int64),
+        hpx29=hpx29,
+        ra=ra,
+        dec=dec,
+        x=x,
+        y=y,
+        a=objects.a.astype(single),
+        b=objects.b.astype(single),
+        theta=objects.theta.astype(single),
+        npix=objects.npix.astype(np.int32),
+        peak=peak.astype(single),
+        flux_auto=kron.flux.astype(single),
+        flux_auto_err=kron_error.astype(single),
+        kron_radius=kron.radius.astype(single),
+        flux_radius=radius.astype(single),
+        flux_aper=sums.flux.astype(single),
+        flux_aper_err=errors.astype(single),
+        flags=flags,
+        mask_bits=bits,
+        background=level,
+        background_rms=rms,
+    )
+
+
+def _mask_bits(mask: NDArray[np.uint16], x: FloatArray, y: FloatArray) -> NDArray[np.int32]:
+    finder = PixelFinder(has_bits(mask, ~int(SOURCE_BITS) & 0xFFFF))
+    return mask_in_aperture(mask, x, y, finder=finder)
+
+
+def ratio_for_area(area: FloatArray, sky_noise: FloatArray) -> FloatArray:
+    """Interpolate the sky-noise ratios to apertures of other areas.
+
+    Parameters
+    ----------
+    area : ndarray, shape (n,)
+        Areas, px².
+    sky_noise : ndarray, shape (6,)
+        Ratios of the six apertures.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        Linear in the root of the area; held constant outside the measured range.
+    """
+    radius = np.asarray(APERTURE_DIAMETERS) / 2
+    ratio: FloatArray = np.interp(np.sqrt(area / np.pi), radius, np.where(np.isfinite(sky_noise), sky_noise, 1.0))
+    return ratio

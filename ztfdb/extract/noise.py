@@ -1,0 +1,98 @@
+"""Sky noise in apertures, measured where there is no source.
+
+The pixels of real images are correlated, so the scatter of the sky in an aperture exceeds the white-noise value
+``rms · sqrt(area)``, the more the larger the aperture. Each image measures the ratio itself.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ztfdb.extract.aperture import aperture_sums
+from ztfdb.extract.settings import ExtractionSettings
+from ztfdb.frame.background import BIN, background_at, bin_any
+from ztfdb.records import APERTURE_DIAMETERS, BackgroundMesh, BoolArray, FloatArray, IntArray
+
+CLEARANCE = 2
+"""Bins (of 4 px) that must be free around a position's own bin: the largest aperture reaches 7 px."""
+
+
+def free_bins(occupied: BoolArray) -> BoolArray:
+    """Bins in which an aperture of 14 px meets no occupied pixel.
+
+    Parameters
+    ----------
+    occupied : ndarray of bool, shape (ny, nx)
+        Pixels of sources and bad pixels.
+
+    Returns
+    -------
+    ndarray of bool, shape (ny // 4, nx // 4)
+        True where the bin and the two around it on each side, all inside the image, are free.
+    """
+    taken = np.pad(bin_any(occupied), CLEARANCE, constant_values=True)
+    ny, nx = taken.shape[0] - 2 * CLEARANCE, taken.shape[1] - 2 * CLEARANCE
+    rows = np.zeros((ny, taken.shape[1]), dtype=bool)
+    for j in range(2 * CLEARANCE + 1):
+        rows |= taken[j : j + ny]
+    near = np.zeros((ny, nx), dtype=bool)
+    for i in range(2 * CLEARANCE + 1):
+        near |= rows[:, i : i + nx]
+    return ~near
+
+
+def blank_positions(free: BoolArray, n: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+    """Draw positions in free bins, at most one a bin.
+
+    Parameters
+    ----------
+    free : ndarray of bool, shape (ny // 4, nx // 4)
+        `free_bins`.
+    n : int
+        Wanted number; fewer come back when there are fewer free bins.
+    rng : numpy.random.Generator
+        Where the randomness comes from.
+
+    Returns
+    -------
+    x, y : ndarray of float64
+        Positions, zero-based pixels, anywhere in their bins.
+    """
+    candidates: IntArray = np.flatnonzero(free)
+    chosen = np.sort(rng.choice(candidates, size=min(n, len(candidates)), replace=False))
+    row, column = np.divmod(chosen, free.shape[1])
+    shift = rng.uniform(-0.5, BIN - 0.5, size=(2, len(chosen)))
+    return column * BIN + shift[0], row * BIN + shift[1]
+
+
+def sky_noise_ratios(
+    data: FloatArray, mesh: BackgroundMesh, free: BoolArray, settings: ExtractionSettings
+) -> FloatArray:
+    """Measure how much more the sky scatters in the six apertures than white noise would.
+
+    Parameters
+    ----------
+    data : ndarray of float32, shape (ny, nx)
+        Background-subtracted pixels, DN.
+    mesh : BackgroundMesh
+        The background, for the pixel rms.
+    free : ndarray of bool, shape (ny // 4, nx // 4)
+        `free_bins`.
+    settings : ExtractionSettings
+        Number of apertures, its minimum, and the seed (the same image gives the same ratios).
+
+    Returns
+    -------
+    ndarray of float64, shape (6,)
+        Half the central 68.27 % range of sum / (rms · sqrt(area)): a standard deviation that undetected sources
+        hardly touch. NaN, which errors read as 1, with fewer free places than ``sky_apertures_minimum``.
+    """
+    x, y = blank_positions(free, settings.sky_apertures, np.random.default_rng(settings.sky_seed))
+    if len(x) < settings.sky_apertures_minimum:
+        return np.full(len(APERTURE_DIAMETERS), np.nan)
+    sums = aperture_sums(data, x, y)
+    rms = background_at(mesh, x, y)[1]
+    pulls = sums.flux / (np.maximum(rms, 1e-20) * np.sqrt(sums.area))
+    low, high = np.percentile(pulls, [15.865, 84.135], axis=1)
+    ratios: FloatArray = (high - low) / 2
+    return ratios

@@ -1,0 +1,90 @@
+"""From pixels as read to pixels ready to be measured: sky subtracted, pixels without light found."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ztfdb.bits import BAD_BITS, EXCLUDED_BITS, SOURCE_BITS
+from ztfdb.frame.background import background_surface, surface_blocks
+from ztfdb.records import BackgroundMesh, BoolArray, FloatArray
+
+MaskArray = NDArray[np.uint16]
+
+DEFINED_BITS = BAD_BITS | SOURCE_BITS
+"""Every bit that ZTF defines, the source bits included; bits 13 to 15 mean nothing."""
+
+
+def has_bits(mask: MaskArray, bits: int) -> BoolArray:
+    """Return where a mask has any of these bits."""
+    found: BoolArray = (mask & np.uint16(bits)) != 0
+    return found
+
+
+def background_mask(mask: MaskArray | None) -> BoolArray | None:
+    """Pixels that the background leaves out on the mask's word: bad ones and known sources."""
+    return None if mask is None else has_bits(mask, int(DEFINED_BITS))
+
+
+def excluded_pixels(data: FloatArray, mask: MaskArray | None) -> BoolArray | None:
+    """Pixels without a light measurement: dead, NaN by the mask, or not finite; None when there are none."""
+    excluded = ~np.isfinite(data)
+    if mask is not None:
+        excluded |= has_bits(mask, int(EXCLUDED_BITS))
+    return excluded if excluded.any() else None
+
+
+def bad_pixels(mask: MaskArray | None, excluded: BoolArray | None, shape: tuple[int, ...]) -> BoolArray:
+    """Pixels that no noise measurement may use: any bad bit, or excluded. A new array."""
+    bad = np.zeros(shape, dtype=bool) if mask is None else has_bits(mask, int(BAD_BITS))
+    if excluded is not None:
+        bad |= excluded
+    return bad
+
+
+def subtract_background(data: FloatArray, mesh: BackgroundMesh, excluded: BoolArray | None) -> None:
+    """Subtract the background surface in place and set the excluded pixels to zero.
+
+    Parameters
+    ----------
+    data : ndarray of float32, shape (ny, nx)
+        The whole image as read, DN; changed.
+    mesh : BackgroundMesh
+        The background of this image.
+    excluded : ndarray of bool, shape (ny, nx), optional
+        Pixels without a light measurement.
+    """
+    for rows, surface in surface_blocks(mesh):
+        data[rows] -= surface
+    if excluded is not None:
+        data[excluded] = 0.0
+
+
+def subtracted_window(
+    data: FloatArray, mesh: BackgroundMesh, excluded: BoolArray | None, origin: tuple[int, int]
+) -> FloatArray:
+    """Return a background-subtracted copy of a window of the image.
+
+    Parameters
+    ----------
+    data : ndarray of float32, shape (height, width)
+        Pixels of the window as read, DN.
+    mesh : BackgroundMesh
+        The background of the whole image.
+    excluded : ndarray of bool, shape (height, width), optional
+        Pixels without a light measurement; zero in the result.
+    origin : tuple of int
+        ``(x0, y0)``, the window's first pixel in the image.
+
+    Returns
+    -------
+    ndarray of float32, shape (height, width)
+        To the last bit or nearly so what `subtract_background` makes of the same pixels.
+    """
+    x0, y0 = origin
+    height, width = data.shape
+    surface = background_surface(mesh, slice(y0, y0 + height), slice(x0, x0 + width))
+    result: FloatArray = np.subtract(data, surface, dtype=np.float32)
+    if excluded is not None:
+        result[excluded] = 0.0
+    return result
