@@ -231,10 +231,14 @@ def _own_file(files: Sequence[FileFacts]) -> FileFacts:
 def _already_known(stored: Mapping[str, StoredFile], files: Sequence[FileFacts], same_place: bool) -> Stored | None:
     """Return the outcome if every file that came is stored with the same content; None if something is new.
 
-    A mask that is stored and did not come along is no reason to measure again.
+    A mask that is stored and did not come along is no reason to measure again; nor is another mask beside a copy
+    elsewhere, else two copies would replace each other for ever.
     """
-    if any(f.role not in stored or stored[f.role].facts.sha256 != f.sha256 for f in files):
-        return None
+    for file in files:
+        known = stored.get(file.role)
+        same = known is not None and known.facts.sha256 == file.sha256
+        if not same and (known is None or same_place or file.role in OWN_ROLES):
+            return None
     return Stored.UNCHANGED if same_place else Stored.KNOWN_COPY
 
 

@@ -1,0 +1,93 @@
+"""Whether a file is in the archive already, told without reading its pixels."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from ztfdb.frame.filename import parse_name
+from ztfdb.ingest.discover import Candidate
+from ztfdb.records import FileFacts
+from ztfdb.store.images import Stored, StoredFile, find_copy, find_file_at, find_files, may_have_copy
+from ztfdb.store.roots import find_places, read_roots
+
+
+@dataclass(frozen=True)
+class Known:
+    """An image that needs no measuring.
+
+    Attributes
+    ----------
+    image_id : int
+    how : Stored
+        ``UNCHANGED`` or ``KNOWN_COPY``.
+    """
+
+    image_id: int
+    how: Stored
+
+
+def find_known(
+    session: Session, candidate: Candidate, *, places: Mapping[str, str | Path] | None = None
+) -> Known | None:
+    """Return the stored image that a file is, or None if it must be measured.
+
+    A file is the stored one if size and modification time are, else if its sha256 is. At the stored path the mask must
+    be the stored one too; a copy elsewhere is measured only if it brings the first mask.
+
+    Parameters
+    ----------
+    session : Session
+    candidate : Candidate
+    places : mapping of str to path, optional
+        Folders of this host by the name of their data root.
+    """
+    stored = find_file_at(session, find_places(read_roots(session, places), candidate.path))
+    if stored is not None:
+        if not _same_content(candidate.path, stored.facts):
+            return None
+        same_mask = candidate.mask is None or _same_mask(candidate.mask, _mask_of(session, stored))
+        return Known(stored.image_id, Stored.UNCHANGED) if same_mask else None
+    copy = _find_copy(session, candidate.path)
+    if copy is None or (candidate.mask is not None and _mask_of(session, copy) is None):
+        return None
+    return Known(copy.image_id, Stored.KNOWN_COPY)
+
+
+def _find_copy(session: Session, path: str) -> StoredFile | None:
+    name = parse_name(path)
+    try:
+        size = Path(path).stat().st_size
+        # A checksum costs 0.1 s for a quadrant; most new files have a name that no stored image has.
+        if name and not may_have_copy(session, size=size, filefracday=name.filefracday, field=name.field):
+            return None
+        return find_copy(session, _sha256(path))
+    except OSError:
+        return None  # measuring will say what is wrong with it
+
+
+def _mask_of(session: Session, stored: StoredFile) -> FileFacts | None:
+    return next((file.facts for file in find_files(session, stored.image_id) if file.role == "msk"), None)
+
+
+def _same_mask(path: str, stored: FileFacts | None) -> bool:
+    return stored is not None and _same_content(path, stored)
+
+
+def _same_content(path: str, stored: FileFacts) -> bool:
+    try:
+        now = Path(path).stat()
+        if now.st_size != stored.size:
+            return False
+        return now.st_mtime_ns == stored.mtime_ns or _sha256(path) == stored.sha256
+    except OSError:
+        return False
+
+
+def _sha256(path: str) -> str:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,162 @@
+"""What an ingest came to: one outcome per image, and a report whose numbers add up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from enum import Enum
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Outcome(Enum):
+    """What became of one image."""
+
+    STORED = "stored"
+    """New in the archive."""
+    REPLACED = "replaced"
+    """Measured again and put in place of what was stored: a newer processing, a late or changed mask, or forced."""
+    UNCHANGED = "unchanged"
+    """Stored already, from this very path; nothing was written."""
+    KNOWN_COPY = "known copy"
+    """Stored already, with the same content under another path; nothing was written."""
+    FAILED = "failed"
+    """Refused or broken; `ImageOutcome.reason` says why. Nothing was written."""
+
+
+@dataclass(frozen=True)
+class ImageOutcome:
+    """What became of one image.
+
+    Attributes
+    ----------
+    path : str
+        Absolute path of the image.
+    outcome : Outcome
+    image_id : int or None
+        None where it failed.
+    n_source : int or None
+        Sources stored; None where nothing was measured.
+    seconds : float
+        From taking the image up to its outcome, waiting for the writer included.
+    reason : str
+        Why it failed, in one line; empty otherwise.
+    error : str
+        Name of the error's class; empty otherwise.
+    retryable : bool
+        True where the same file may succeed later.
+    """
+
+    path: str
+    outcome: Outcome
+    image_id: int | None = None
+    n_source: int | None = None
+    seconds: float = 0.0
+    reason: str = ""
+    error: str = ""
+    retryable: bool = False
+
+
+@dataclass(frozen=True)
+class IngestReport:
+    """All outcomes of one ingest, in the order in which the images were found.
+
+    ``found = stored + unchanged + known_copies + failed``; `replaced` images are among the stored ones.
+
+    Attributes
+    ----------
+    outcomes : tuple of ImageOutcome
+    seconds : float
+        Wall time.
+    """
+
+    outcomes: tuple[ImageOutcome, ...]
+    seconds: float
+
+    @property
+    def found(self) -> int:
+        """Images found, and paths given that turned out to be none."""
+        return len(self.outcomes)
+
+    @property
+    def stored(self) -> int:
+        """Images whose rows were written, new and replaced."""
+        return self._count(Outcome.STORED, Outcome.REPLACED)
+
+    @property
+    def replaced(self) -> int:
+        """Of the stored ones, those that replaced what was there."""
+        return self._count(Outcome.REPLACED)
+
+    @property
+    def unchanged(self) -> int:
+        """Images that are in the archive as they are."""
+        return self._count(Outcome.UNCHANGED)
+
+    @property
+    def known_copies(self) -> int:
+        """Copies of images that are in the archive."""
+        return self._count(Outcome.KNOWN_COPY)
+
+    @property
+    def failed(self) -> int:
+        """Images that were refused or broken."""
+        return self._count(Outcome.FAILED)
+
+    @property
+    def failures(self) -> tuple[ImageOutcome, ...]:
+        """The outcomes of the failed images."""
+        return tuple(one for one in self.outcomes if one.outcome is Outcome.FAILED)
+
+    @property
+    def n_source(self) -> int:
+        """Sources written."""
+        return sum(one.n_source or 0 for one in self.outcomes)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.found} found = {self.stored} stored + {self.unchanged} unchanged + "
+            f"{self.known_copies} known copies + {self.failed} failed"
+        )
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the outcomes as a table; ids and counts are ``Int64``."""
+        import pandas as pd
+
+        rows = [asdict(one) | {"outcome": one.outcome.value} for one in self.outcomes]
+        table = pd.DataFrame(rows, columns=[f.name for f in fields(ImageOutcome)])
+        return table.astype({"image_id": "Int64", "n_source": "Int64"})
+
+    def _count(self, *kinds: Outcome) -> int:
+        return sum(one.outcome in kinds for one in self.outcomes)
+
+
+@dataclass(frozen=True)
+class IngestStep:
+    """What a progress callback hears: once before the first image, then after each.
+
+    Attributes
+    ----------
+    done, found : int
+        Images that have an outcome, and all of them.
+    outcome : ImageOutcome or None
+        The last outcome; None before the first image.
+    """
+
+    done: int
+    found: int
+    outcome: ImageOutcome | None
+
+
+class Progress(Protocol):
+    """Called in the parent process, between transactions; what it raises ends the ingest."""
+
+    def __call__(self, step: IngestStep, /) -> None:
+        """Hear of one step."""
+
+
+def report(outcomes: Iterable[ImageOutcome], order: dict[str, int], seconds: float) -> IngestReport:
+    """Return the report, the outcomes in the order in which their paths were found."""
+    return IngestReport(tuple(sorted(outcomes, key=lambda one: order[one.path])), seconds)

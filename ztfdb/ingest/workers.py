@@ -1,0 +1,251 @@
+"""Measuring images in this process, or in worker processes that cannot take each other down.
+
+Every worker is an executor of its own with one process (loky: the caller's main module is not imported again, nothing
+is forked after libpq). So a worker that dies or is stopped costs its own image one attempt, and the others never
+notice. A worker imports the pixel half only; results come back as picklable records, and the parent stores them.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+
+import loky
+
+from ztfdb.errors import ExtractionError, MeasurementTimeout, WorkerDied, ZtfdbError
+from ztfdb.extract.measure import measure_image
+from ztfdb.extract.settings import ExtractionSettings
+from ztfdb.ingest.discover import Candidate
+from ztfdb.records import MeasuredImage
+
+Measure = Callable[..., MeasuredImage]
+
+ATTEMPTS = 2
+"""How often an image is tried whose worker dies: it may have been stopped for another reason, but not twice."""
+
+TIMEOUT_S = 300.0
+MEMORY_MB = 2048
+
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+"""A worker uses one core: with several workers, libraries' own threads would only fight for them."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one image may take in a worker process; without worker processes (``jobs=1``) there is no limit.
+
+    Attributes
+    ----------
+    timeout_s : float
+        Wall time.
+    memory_mb : int
+        Private memory of the process (where the system can limit it).
+    """
+
+    timeout_s: float = TIMEOUT_S
+    memory_mb: int = MEMORY_MB
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The end of one measurement: a record or an error, and the seconds it took (all attempts)."""
+
+    candidate: Candidate
+    result: MeasuredImage | ZtfdbError
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    candidate: Candidate
+    number: int
+    started: float
+
+
+def measure_all(
+    candidates: Iterable[Candidate],
+    settings: ExtractionSettings,
+    *,
+    jobs: int = 1,
+    limits: Limits | None = None,
+    measure: Measure = measure_image,
+) -> Generator[Measured, None, None]:
+    """Measure images and yield each as it ends; while the caller stores one, workers measure the next.
+
+    Parameters
+    ----------
+    candidates : iterable of Candidate
+        Asked for one at a time, in this thread, whenever a worker is free.
+    settings : ExtractionSettings
+    jobs : int
+        Worker processes; 1 measures in this process.
+    limits : Limits, optional
+        For one image in a worker process.
+    measure : callable
+        ``measure(path, mask, settings, find_mask=False)``, importable by name.
+
+    Yields
+    ------
+    Measured
+        In the order in which they end. Nothing that happens to an image raises.
+    """
+    if jobs <= 1:
+        for candidate in candidates:
+            yield _measure_here(candidate, settings, measure)
+        return
+    crew = _Crew(jobs, settings, limits or Limits(), measure)
+    try:
+        yield from crew.run(iter(candidates))
+    except BaseException:
+        crew.stop(kill=True)
+        raise
+    crew.stop(kill=False)
+
+
+def _measure_here(candidate: Candidate, settings: ExtractionSettings, measure: Measure) -> Measured:
+    started = time.perf_counter()
+    try:
+        result = measure(candidate.path, candidate.mask, settings, find_mask=False)
+    except Exception as exc:
+        return _failed(candidate, exc, time.perf_counter() - started)
+    return Measured(candidate, result, time.perf_counter() - started)
+
+
+def _failed(candidate: Candidate, exc: Exception, seconds: float, memory_mb: int | None = None) -> Measured:
+    """Turn whatever a measurement raised into the outcome of its image."""
+    if isinstance(exc, ZtfdbError):
+        return Measured(candidate, exc, seconds)
+    if isinstance(exc, MemoryError):
+        limit = "" if memory_mb is None else f" of {memory_mb} MB"
+        error = ExtractionError(candidate.path, f"the memory{limit} did not suffice to measure this image")
+    else:
+        # Not one of ours: a mistake in ztfdb or in a library, which must cost one image and be told in full.
+        logger.warning("unexpected error in a measurement", extra={"path": candidate.path}, exc_info=exc)
+        error = ExtractionError(candidate.path, f"unexpected {type(exc).__name__}: {' '.join(str(exc).split())}")
+    error.__cause__ = exc
+    return Measured(candidate, error, seconds)
+
+
+class _Crew:
+    """The workers, what each is measuring, and what is to be tried again."""
+
+    def __init__(self, jobs: int, settings: ExtractionSettings, limits: Limits, measure: Measure) -> None:
+        self._workers = [_Worker(settings, limits, measure) for _ in range(jobs)]
+        self._limits = limits
+        self._again: deque[_Attempt] = deque()
+
+    def run(self, candidates: Iterator[Candidate]) -> Iterator[Measured]:
+        """Keep every worker busy until all candidates have ended."""
+        while True:
+            for worker in self._workers:
+                self._occupy(worker, candidates)
+            busy = [worker for worker in self._workers if worker.attempt is not None]
+            if not busy:
+                return
+            self._wait(busy)
+            for worker in busy:
+                ended = self._collect(worker)
+                if ended is not None:
+                    self._occupy(worker, candidates)  # measures the next one while the caller stores this one
+                    yield ended
+
+    def stop(self, *, kill: bool) -> None:
+        """End the worker processes, at once or after what they are doing."""
+        for worker in self._workers:
+            worker.stop(kill=kill)
+
+    def _occupy(self, worker: _Worker, candidates: Iterator[Candidate]) -> None:
+        if worker.attempt is not None:
+            return
+        if self._again:
+            worker.start(self._again.popleft())
+            return
+        candidate = next(candidates, None)
+        if candidate is not None:
+            worker.start(_Attempt(candidate, 1, time.perf_counter()))
+
+    def _wait(self, busy: list[_Worker]) -> None:
+        patience = min(worker.deadline for worker in busy) - time.perf_counter()
+        futures = [worker.future for worker in busy if worker.future is not None]
+        loky.wait(futures, timeout=max(patience, 0.0), return_when=FIRST_COMPLETED)
+
+    def _collect(self, worker: _Worker) -> Measured | None:
+        """Return what the worker's image came to; None while it is not done, or when it is tried again."""
+        attempt, future = worker.attempt, worker.future
+        assert attempt is not None
+        assert future is not None
+        seconds = time.perf_counter() - attempt.started
+        if not future.done():
+            if time.perf_counter() < worker.deadline:
+                return None
+            worker.stop(kill=True)
+            late = MeasurementTimeout(attempt.candidate.path, f"stopped after {self._limits.timeout_s:g} s")
+            return _failed(attempt.candidate, late, seconds)
+        worker.attempt = None
+        try:
+            return Measured(attempt.candidate, future.result(), seconds)
+        except BrokenProcessPool:
+            worker.stop(kill=True)
+            if attempt.number < ATTEMPTS:
+                self._again.append(replace(attempt, number=attempt.number + 1))
+                return None
+            died = WorkerDied(
+                attempt.candidate.path, f"the worker process ended while it measured this, {ATTEMPTS} times"
+            )
+            return _failed(attempt.candidate, died, seconds)
+        except Exception as exc:
+            return _failed(attempt.candidate, exc, seconds, self._limits.memory_mb)
+
+
+class _Worker:
+    """One executor with one process, made when it is first needed and again after it was stopped."""
+
+    def __init__(self, settings: ExtractionSettings, limits: Limits, measure: Measure) -> None:
+        self._settings = settings
+        self._limits = limits
+        self._measure = measure
+        self._executor: loky.ProcessPoolExecutor | None = None
+        self.attempt: _Attempt | None = None
+        self.future: Future[MeasuredImage] | None = None
+        self.deadline = 0.0
+
+    def start(self, attempt: _Attempt) -> None:
+        """Begin to measure."""
+        if self._executor is None:
+            self._executor = _new_executor(self._limits.memory_mb)
+        candidate = attempt.candidate
+        self.attempt = attempt
+        self.deadline = time.perf_counter() + self._limits.timeout_s
+        self.future = self._executor.submit(
+            self._measure, candidate.path, candidate.mask, self._settings, find_mask=False
+        )
+
+    def stop(self, *, kill: bool) -> None:
+        """End the process, and forget what it was doing."""
+        self.attempt, self.future = None, None
+        if self._executor is not None:
+            self._executor.shutdown(wait=True, kill_workers=kill)
+            self._executor = None
+
+
+def _new_executor(memory_mb: int) -> loky.ProcessPoolExecutor:
+    if sys.platform == "win32":
+        return loky.ProcessPoolExecutor(max_workers=1, env=_ONE_THREAD)
+    import resource
+
+    # The system's own function is the initializer, so that a worker imports no module for it.
+    limit = memory_mb * 2**20
+    return loky.ProcessPoolExecutor(
+        max_workers=1,
+        env=_ONE_THREAD,
+        initializer=resource.setrlimit,
+        initargs=(resource.RLIMIT_DATA, (limit, limit)),
+    )
