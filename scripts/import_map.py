@@ -55,8 +55,6 @@ OUTSIDE: dict[str, set[str]] = {
 # Words of a package that are types to hand on, not a way to do its work.
 TYPES = {"sqlalchemy": {"Session", "sessionmaker", "URL", "Engine", "SQLAlchemyError"}}
 TYPES_SEEN_BY = WORKFLOWS | ENTRIES
-# A record's .to_pandas() and .plot() import these when called.
-IN_METHODS = {"pandas", "matplotlib"}
 
 
 @dataclass(frozen=True)
@@ -141,8 +139,8 @@ def out_of_place(found: list[Import]) -> list[str]:
                 continue
             if one.target.rpartition(".")[2] in TYPES.get(package, ()) and one.room in TYPES_SEEN_BY:
                 continue
-            if package in IN_METHODS and (one.inside or one.typing):
-                continue
+            if (package == "pandas" and one.inside) or (package in ("pandas", "matplotlib") and one.typing):
+                continue  # .to_pandas() imports when called, .plot() hands it on to the room plot
             wrong.append(str(one))
     return sorted(set(wrong))
 
