@@ -72,7 +72,7 @@ def separation(ra1: ArrayLike, dec1: ArrayLike, ra2: ArrayLike, dec2: ArrayLike)
     Vincenty 1975, Survey Review 23, 88, on the sphere: no cancellation at 0 nor at 180 deg.
     """
     ra1, dec1, ra2, dec2 = (np.asarray(v, dtype=np.float64) for v in (ra1, dec1, ra2, dec2))
-    dlon = np.radians(ra2 - ra1)
+    dlon = np.radians(np.fmod(ra2 - ra1, 360.0))
     lat1, dlat = np.radians(dec1), np.radians(dec2 - dec1)
     lat2 = np.radians(dec2)
     sin1, cos1, sin2, cos2 = np.sin(lat1), np.cos(lat1), np.sin(lat2), np.cos(lat2)
