@@ -1,7 +1,7 @@
 """Rows by position: the sources inside ranges of sky cells, the images on a cell, and image rows by id.
 
-Everything that a question narrows by is an integer; the exact test on the sky follows in numpy. Integers that are
-NULL come out as `MISSING`.
+Everything that a question narrows by is an integer; the exact test on the sky follows in numpy. Positions and ids
+cross as parameters and not through temporary tables, which a reader (a read-only transaction, a standby) cannot make.
 """
 
 from __future__ import annotations
@@ -11,21 +11,23 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Boolean, Text
+from sqlalchemy import Boolean, Text, select
 from sqlalchemy.orm import Session
 
 from ztfdb.records import IntArray
-from ztfdb.schema import Image, Source
-from ztfdb.store.backends import load_temporary, prefer_index_only, range_rows, read_bulk, read_columns
+from ztfdb.schema import Image, ImageHeader, Source
+from ztfdb.store.backends import prefer_index_only, range_rows, read_bulk, read_columns
 from ztfdb.store.columns import table_dtypes
 
 Columns = dict[str, NDArray[Any]]
+Fields = dict[str, tuple[str, Any]]
+"""SQL expressions over a table, with the dtypes of their values, by the names they get."""
 
 MISSING = -(1 << 62)
 """Stands for NULL in an integer column."""
 
-FEW = 20_000
-"""Up to this many ids or ranges cross as parameters of one statement; more go through a temporary table."""
+FEW = 2_000
+"""Up to this many rows by id come through a cursor, more in bulk."""
 
 LIGHT_CURVE_DTYPES: dict[str, Any] = {
     "source_id": "i8",
@@ -41,9 +43,34 @@ LIGHT_CURVE_DTYPES: dict[str, Any] = {
 NO_MASK = -1
 """Stands for NULL in ``mask_bits``."""
 
-SOURCE_DTYPES = {name: dtype.str for name, dtype in table_dtypes(Source.__table__).items()}  # type: ignore[arg-type]
+SOURCE_DTYPES = {name: dtype.str for name, dtype in table_dtypes(Source.__table__).items()}
 """All columns of a source, in the table's order."""
 
+REFERENCE_RANK = 2
+
+_EPOCH_FIELDS: Fields = {
+    **{
+        name: (f"image.{name}", "i8")
+        for name in ("filefracday", "field", "ccdid", "qid", "rcid", "fid", "expid", "programid", "infobits")
+    },
+    "rank": (f"case image.kind when 'sci' then 0 when 'ref' then {REFERENCE_RANK} else 1 end", "i4"),
+    "simulated": ("case when image.simulated then 1 else 0 end", "i4"),
+    "mjd": ("image.obsmjd", "f8"),
+    "limitmag": ("image.maglim", "f8"),
+    **{
+        name: (f"image.{name}", "f8")
+        for name in ("mjd_mid", "exptime", "magzp", "magzprms", "clrcoeff", "clrcounc", "airmass")
+    },
+    **{name: (f"image.{name}", "f8") for name in ("sun_x", "sun_y", "sun_z")},
+    "magerr_sys": ("(select cast(value as double precision) from archive_meta where key = 'magerr_sys')", "f8"),
+}
+_VERSION_FIELDS: Fields = {"procvsn": ("image.procvsn", "i8"), "created": ("coalesce(image.created, '')", "O")}
+_DATE_FIELDS: Fields = {"obsmjd": ("image.obsmjd", "f8"), "filtercode": ("image.filtercode", "O")}
+_OWN_PATH = """(
+    select rtrim(data_root.path, '/') || '/' || image_file.path
+    from image_file join data_root on data_root.data_root_id = image_file.data_root_id
+    where image_file.image_id = image.image_id and image_file.role in ('sci', 'ref')
+)"""
 _IN_RANGE = "source.hpx29 >= r.lo and source.hpx29 < r.hi"
 
 
@@ -74,11 +101,11 @@ def light_curve_sources_of_many(session: Session, k: IntArray, lo: IntArray, hi:
 
     A source inside the ranges of two positions comes twice. Otherwise as `light_curve_sources`.
     """
-    load_temporary(session, "cone_range", {"k": k.astype(np.int32), "lo": lo, "hi": hi})
     prefer_index_only(session)
+    ranges, params = range_rows(session, k=k, lo=lo, hi=hi)
     fields = ", ".join(f"source.{name}" for name in LIGHT_CURVE_DTYPES)
-    statement = f"select r.k, {fields} from cone_range as r cross join source where {_IN_RANGE}"
-    return read_bulk(session, statement, {"k": "i4", **LIGHT_CURVE_DTYPES}, nulls={"mask_bits": NO_MASK})
+    statement = f"select r.k, {fields} from {ranges} cross join source where {_IN_RANGE}"
+    return read_bulk(session, statement, params, {"k": "i4", **LIGHT_CURVE_DTYPES}, nulls={"mask_bits": NO_MASK})
 
 
 def sources_in_cone(session: Session, lo: IntArray, hi: IntArray, columns: Sequence[str]) -> Columns:
@@ -95,9 +122,10 @@ def sources_in_cone(session: Session, lo: IntArray, hi: IntArray, columns: Seque
     dtypes = {name: SOURCE_DTYPES[name] for name in columns}
     nulls = {"mask_bits": NO_MASK} if "mask_bits" in dtypes else {}
     fields = ", ".join(f"source.{name}" for name in columns)
-    load_temporary(session, "cone_range", {"lo": lo, "hi": hi})
-    statement = f"select {fields} from cone_range as r cross join source where {_IN_RANGE}"
-    return read_bulk(session, statement, dtypes, nulls=nulls)
+    prefer_index_only(session)  # the table's rows are visited here, but still from the index
+    ranges, params = range_rows(session, lo=lo, hi=hi)
+    statement = f"select {fields} from {ranges} cross join source where {_IN_RANGE}"
+    return read_bulk(session, statement, params, dtypes, nulls=nulls)
 
 
 def aperture_fluxes(session: Session, source_id: IntArray, aperture: int) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -121,22 +149,34 @@ def aperture_fluxes(session: Session, source_id: IntArray, aperture: int) -> tup
     return found[names[0]][at], found[names[1]][at]
 
 
-def image_columns(session: Session, image_id: IntArray, fields: dict[str, tuple[str, Any]]) -> Columns:
-    """Return chosen expressions over the rows of some images, ordered by ``image_id``.
+def epoch_images(session: Session, image_id: IntArray, aperture: int) -> Columns:
+    """Return what epochs need of their images, ordered by ``image_id``.
 
     Parameters
     ----------
     session : Session
     image_id : ndarray of int64, shape (n_image,)
         Ids, each once; unknown ones are left out.
-    fields : dict of str to (expression, dtype)
-        Our own SQL expressions over ``image``; integers that are NULL come out as `MISSING`.
+    aperture : int
+        1 to 6: whose correction comes as ``apcor``.
+
+    Returns
+    -------
+    dict of ndarray
+        `_EPOCH_FIELDS` by IRSA's names, ``rank`` (0 whole quadrant, 1 cutout, `REFERENCE_RANK`), ``simulated`` (0, 1),
+        ``apcor``, and ``magerr_sys`` of the archive.
     """
-    dtypes = {"image_id": "i8", **{name: dtype for name, (_, dtype) in fields.items()}}
-    expressions = ", ".join(f"{expression} as {name}" for name, (expression, _) in fields.items())
-    found = _rows_by_id(session, "image", "image_id", image_id, f"image.image_id, {expressions}", dtypes)
-    order = np.argsort(found["image_id"])
-    return {name: values[order] for name, values in found.items()}
+    return _images_by_id(session, image_id, _EPOCH_FIELDS | {"apcor": (f"image.apcor{int(aperture)}", "f8")})
+
+
+def image_versions(session: Session, image_id: IntArray) -> Columns:
+    """Return ``procvsn`` and ``created`` (text, empty where unknown) of images, ordered by ``image_id``."""
+    return _images_by_id(session, image_id, _VERSION_FIELDS)
+
+
+def image_dates(session: Session, image_id: IntArray) -> Columns:
+    """Return ``obsmjd`` and ``filtercode`` of images, ordered by ``image_id``."""
+    return _images_by_id(session, image_id, _DATE_FIELDS)
 
 
 def images_on_cell(session: Session, cell9: int) -> Columns:
@@ -160,22 +200,45 @@ def images_on_cell(session: Session, cell9: int) -> Columns:
 
 
 def image_rows(session: Session, image_id: IntArray) -> Columns:
-    """Return all columns of some images, ordered by ``image_id``; texts are object arrays."""
+    """Return all columns of some images and ``path``, their own file, ordered by ``image_id``.
+
+    Texts are object arrays; ``path`` is below the folder of its data root as the archive knows it.
+    """
     columns = [column for column in Image.__table__.columns if column.name != "image_id"]
-    numbers = table_dtypes(Image.__table__)  # type: ignore[arg-type]
-    fields: dict[str, tuple[str, Any]] = {}
+    numbers = table_dtypes(Image.__table__)
+    fields: Fields = {}
     for column in columns:
         dtype = "O" if isinstance(column.type, Text) else "?" if isinstance(column.type, Boolean) else "i8"
         known = numbers.get(column.name)
         fields[column.name] = (f"image.{column.name}", "f8" if known is not None and known.kind == "f" else dtype)
-    return image_columns(session, image_id, fields)
+    prefer_index_only(session)
+    return _images_by_id(session, image_id, fields | {"path": (_OWN_PATH, "O")})
+
+
+def header_cards(session: Session, image_id: int, role: str) -> dict[str, Any]:
+    """Return the stored header cards of one file of an image."""
+    wanted = (ImageHeader.image_id == int(image_id), ImageHeader.role == role)
+    cards: dict[str, Any] = session.execute(select(ImageHeader.cards).where(*wanted)).scalar_one()
+    return cards
+
+
+def _images_by_id(session: Session, image_id: IntArray, fields: Fields) -> Columns:
+    dtypes = {"image_id": "i8", **{name: dtype for name, (_, dtype) in fields.items()}}
+    expressions = ", ".join(f"{expression} as {name}" for name, (expression, _) in fields.items())
+    found = _rows_by_id(session, "image", "image_id", image_id, f"image.image_id, {expressions}", dtypes)
+    order = np.argsort(found["image_id"])
+    return {name: values[order] for name, values in found.items()}
 
 
 def _rows_by_id(session: Session, table: str, key: str, ids: IntArray, fields: str, dtypes: dict[str, Any]) -> Columns:
     nulls = {name: MISSING for name, dtype in dtypes.items() if np.dtype(dtype).kind == "i"}
-    join = f"cross join {table} where {table}.{key} = r.id"
-    if len(ids) <= FEW:
-        rows, params = range_rows(session, id=ids)
-        return read_columns(session, f"select {fields} from {rows} {join}", params, dtypes, nulls=nulls)
-    load_temporary(session, "wanted_id", {"id": ids})
-    return read_bulk(session, f"select {fields} from wanted_id as r {join}", dtypes, nulls=nulls)
+    prefer_index_only(session)
+    rows, params = range_rows(session, id=ids)
+    read = read_columns if len(ids) <= FEW or "O" in dtypes.values() else read_bulk
+    return read(
+        session,
+        f"select {fields} from {rows} cross join {table} where {table}.{key} = r.id",
+        params,
+        dtypes,
+        nulls=nulls,
+    )

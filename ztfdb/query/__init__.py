@@ -1,0 +1,20 @@
+"""The questions an archive answers: cones, light curves, which images saw a spot, and read-only SQL."""
+
+from ztfdb.query.cone import MAX_CONE_RADIUS, cone
+from ztfdb.query.coverage import images_covering
+from ztfdb.query.lightcurve import MAX_RADIUS, LightCurve, iter_light_curves, light_curve, light_curves
+from ztfdb.query.readonly import read_only_sql
+from ztfdb.query.status import status
+
+__all__ = [
+    "MAX_CONE_RADIUS",
+    "MAX_RADIUS",
+    "LightCurve",
+    "cone",
+    "images_covering",
+    "iter_light_curves",
+    "light_curve",
+    "light_curves",
+    "read_only_sql",
+    "status",
+]

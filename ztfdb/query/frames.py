@@ -1,0 +1,110 @@
+"""Columns into DataFrames and astropy tables: integers that may be missing, words from short lists, units."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from astropy.table import MaskedColumn, Table
+from numpy.typing import NDArray
+
+from ztfdb.records import BoolArray, IntArray
+from ztfdb.store.lookup import MISSING
+
+
+def nullable(values: IntArray, missing: int = MISSING) -> pd.api.extensions.ExtensionArray:
+    """Return integers as pandas' ``Int64``, <NA> where they are `missing`."""
+    return masked_integers(values.astype(np.int64, copy=False), values == missing)
+
+
+def masked_integers(values: IntArray, mask: BoolArray) -> pd.api.extensions.ExtensionArray:
+    """Return integers as pandas' ``Int64``, <NA> where `mask` is True."""
+    return pd.arrays.IntegerArray(values, mask)
+
+
+def words(codes: IntArray, dtype: pd.CategoricalDtype) -> pd.Categorical:
+    """Return a column of words from a short list; a code of -1 is missing.
+
+    Codes keep a column of millions of epochs small; comparing and grouping work as with strings.
+    """
+    return pd.Categorical.from_codes(codes.astype(np.int8, copy=False), dtype=dtype, validate=False)
+
+
+def data_frame(columns: Mapping[str, Any], attrs: Mapping[str, Any] | None = None) -> pd.DataFrame:
+    """Return a DataFrame of equal-length columns, in their order, numbered from 0."""
+    frame = pd.DataFrame(dict(columns), copy=False)
+    frame.attrs.update(attrs or {})
+    return frame
+
+
+def astropy_table(frame: pd.DataFrame, units: Mapping[str, str], meta: Mapping[str, Any]) -> Table:
+    """Return an astropy table with units; <NA> and missing words are masked, NaN stays NaN.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    units : mapping of str to str
+        Units by column name, as astropy spells them.
+    meta : mapping
+        Goes into the table's ``meta``.
+    """
+    table = Table(meta=dict(meta))
+    for name in frame.columns:
+        table[name] = _astropy_column(frame[name].array)
+        if units.get(name):
+            table[name].unit = units[name]
+    return table
+
+
+def concatenated(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Join columns of several parts, one column after the other, letting go of each part's as it goes."""
+    rest = [dict(part) for part in parts]
+    joined = {}
+    for name in list(rest[0]):
+        arrays = [part.pop(name) for part in rest]
+        joined[name] = arrays[0] if len(arrays) == 1 else _joined(arrays)
+    return joined
+
+
+def _joined(arrays: list[Any]) -> Any:
+    if isinstance(arrays[0], np.ndarray):
+        return np.concatenate(arrays)
+    return pd.concat([pd.Series(array, copy=False) for array in arrays], ignore_index=True).array
+
+
+def _astropy_column(values: Any) -> NDArray[Any] | MaskedColumn:
+    if pd.api.types.is_string_dtype(values.dtype) or isinstance(values, pd.Categorical):
+        missing = values.isna()
+        texts = np.where(missing, "", np.asarray(values, dtype=object)).astype(str)
+        return MaskedColumn(texts, mask=missing) if missing.any() else texts
+    if isinstance(values, pd.arrays.IntegerArray):
+        missing = values.isna()
+        numbers = values.to_numpy(np.int64, na_value=0)
+        return MaskedColumn(numbers, mask=missing) if missing.any() else numbers
+    return np.asarray(values)
+
+
+def from_values(names: Sequence[str], columns: Sequence[Sequence[Any]]) -> pd.DataFrame:
+    """Return rows of SQL as a DataFrame whose types follow from the values alone, the same on both engines.
+
+    Integers are ``Int64``, numbers float64 (decimals too), texts ``str``; anything else stays as it is.
+    """
+    frame = pd.DataFrame({number: _inferred(values) for number, values in enumerate(columns)})
+    frame.columns = pd.Index(list(names))
+    return frame
+
+
+def _inferred(values: Sequence[Any]) -> Any:
+    kinds = {type(value) for value in values if value is not None}
+    if kinds and kinds <= {int}:
+        return pd.array(values, dtype="Int64")
+    if kinds and kinds <= {int, float, Decimal}:
+        return np.array([np.nan if value is None else float(value) for value in values])
+    if kinds == {bool}:
+        return pd.array(values, dtype="boolean")
+    if kinds == {str}:
+        return pd.array(values, dtype="str")
+    return pd.Series(list(values), dtype=object)

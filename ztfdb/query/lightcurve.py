@@ -1,0 +1,280 @@
+"""The light curve of a position, and of ten thousand positions in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from astropy.table import Table
+from sqlalchemy.orm import Session
+
+from ztfdb.query.choice import Choice, choice
+from ztfdb.query.cone import check_radius
+from ztfdb.query.epochs import IRSA_COLUMNS, Positions, epochs
+from ztfdb.query.frames import astropy_table, concatenated, data_frame
+from ztfdb.query.positions import Color, chunk, positions_of
+from ztfdb.sky.angles import separation
+from ztfdb.sky.cells import cone_ranges
+from ztfdb.store.lookup import Columns, light_curve_sources, light_curve_sources_of_many
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MAX_RADIUS = 600.0
+"""Largest radius of a light curve, arcsec, as at IRSA: beyond, "the nearest" means little."""
+
+POSITIONS_PER_CHUNK = 1_000
+"""Positions answered at a time: some 300,000 epochs, 100 MB of columns."""
+
+OUR_COLUMNS = (
+    "kind", "flux_ujy", "flux_ujy_err", "snr", "magerr_sys", "aperture", "calibration", "color", "mask_bits", "flags",
+    "separation", "n_within", "image_id", "source_id", "mjd_mid", "good", "simulated",
+)  # fmt: skip
+"""Our columns of a light curve; they follow IRSA's."""
+
+COLUMNS = (*IRSA_COLUMNS, *OUR_COLUMNS)
+
+UNITS = {
+    "hjd": "d", "mjd": "d", "mjd_mid": "d", "mag": "mag", "magerr": "mag", "magerr_sys": "mag", "color": "mag",
+    "limitmag": "mag", "magzp": "mag", "magzprms": "mag", "ra": "deg", "dec": "deg", "exptime": "s",
+    "flux_ujy": "uJy", "flux_ujy_err": "uJy", "separation": "arcsec",
+}  # fmt: skip
+"""Units of a light curve's columns; the others are numbers without one."""
+
+
+@dataclass(frozen=True, repr=False)
+class LightCurve:
+    """The epochs of one position, as a small record around a DataFrame.
+
+    Indexing, ``len`` and ``columns`` are the DataFrame's.
+
+    Attributes
+    ----------
+    data : DataFrame
+        The epochs; see `light_curve`.
+    """
+
+    data: pd.DataFrame
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.data[key]
+
+    def __repr__(self) -> str:
+        asked = self.data.attrs
+        words = f"LightCurve of ({asked['ra']:.6f}, {asked['dec']:+.6f}) deg within {asked['radius']:g} arcsec"
+        return f"<{words}: {len(self)} epochs>\n{self.data!r}"
+
+    def _repr_html_(self) -> str:
+        return self.data.to_html(max_rows=20, max_cols=30)
+
+    @property
+    def columns(self) -> pd.Index[str]:
+        """The columns' names."""
+        return self.data.columns
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """What was asked for: position, radius, aperture, colour and cuts."""
+        return {str(key): value for key, value in self.data.attrs.items()}
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the epochs as a DataFrame; ``attrs`` holds what was asked for."""
+        return self.data
+
+    def to_table(self) -> Table:
+        """Return the epochs as an astropy table with units; ``meta`` holds what was asked for."""
+        return astropy_table(self.data, UNITS, self.meta)
+
+    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw the light curve; see `ztfdb.plot.draw_light_curve`.
+
+        Raises
+        ------
+        MissingExtraError
+            If matplotlib is not installed.
+        """
+        from ztfdb.plot import draw_light_curve  # drawing is an extra
+
+        return draw_light_curve(self.data, ax, **options)
+
+
+def light_curve(
+    session: Session,
+    ra: float,
+    dec: float,
+    radius: float = 1.5,
+    *,
+    aperture: int = 4,
+    color: float | None = None,
+    good: bool = False,
+    filters: Iterable[str | int] | str | int | None = None,
+    mjd: tuple[float | None, float | None] | None = None,
+    fields: Iterable[int] | int | None = None,
+    all_versions: bool = False,
+) -> LightCurve:
+    """Return the light curve of a position: on each image the nearest source within a radius.
+
+    Parameters
+    ----------
+    session : Session
+        A transaction of its own is best: on PostgreSQL the planner is told to answer from the index alone.
+    ra, dec : float
+        Position, deg, ICRS.
+    radius : float
+        arcsec, 0 to `MAX_RADIUS`.
+    aperture : int
+        1 to 6, of the diameters 2, 3, 4, 6, 10, 14 px. The fourth is answered from the index alone.
+    color : float, optional
+        PS1 colour of the star, mag (the one header PCOLOR names: g − r for g and r, r − i for i). Adds
+        CLRCOEFF · color to the magnitudes; by default there is no colour term.
+    good : bool
+        Keep only epochs without known trouble: infobits < 2^25, no bad mask bit in the 6 px aperture, aperture not
+        truncated. Where an image has no mask, or no infobits, nothing is known against it.
+    filters : str, int or iterable of them, optional
+        ``zg``, ``zr``, ``zi`` (or g, r, i; 1, 2, 3).
+    mjd : tuple of float, optional
+        ``(first, last)``: exposures that start in ``first <= mjd < last``; None leaves an end open.
+    fields : int or iterable of int, optional
+        ZTF fields.
+    all_versions : bool
+        Keep every image. By default an exposure × quadrant gives one epoch: from the whole quadrant before a cutout
+        of it, then from the newest processing.
+
+    Returns
+    -------
+    LightCurve
+        Ordered by (mjd, image_id); references are never epochs; an empty one has all columns. IRSA's 24 columns come
+        first, in IRSA's order and units:
+
+        ``oid`` is negative: minus the number made of field, fid, ccdid (2 digits), qid and the 8 digits of
+        `ztfdb.query.epochs.oid_digits`, so that it groups like IRSA's, one star per field, filter and quadrant, and
+        is never mistaken for one. ``mjd`` is the start and ``hjd`` the middle of the exposure. ``mag`` (AB) and its
+        error are NaN where the flux is not positive, or where ``calibration`` is ``none``: the header has no APCOR (or
+        no CLRCOEFF, where a colour was given). ``magerr`` holds the archive's systematic floor (``magerr_sys``) in
+        quadrature. ``catflags`` is ``mask_bits``, plus 32768 on an unusable image; <NA> without a mask. ``limitmag`` is
+        header MAGLIM. ``chi`` and ``sharp`` are NaN: nothing is fitted.
+
+        Then `OUR_COLUMNS`: ``flux_ujy`` and its error (µJy, statistical only), ``snr``, ``flags``
+        (`ztfdb.bits.SourceFlag`), ``separation`` (arcsec) from the position asked for, ``n_within``, the number of
+        sources of that image within the radius, and the ids of image and source.
+
+    Raises
+    ------
+    ValueError
+        If a position, radius or option is not one.
+    QueryError
+        If the radius is beyond the maximum.
+    """
+    asked = choice(aperture=aperture, good=good, filters=filters, mjd=mjd, fields=fields, all_versions=all_versions)
+    check_radius(radius, MAX_RADIUS)
+    if isinstance(color, str):
+        raise ValueError(f"color {color!r}: expected a number (light_curves takes the name of a column, too)")
+    positions = positions_of({"ra": ra, "dec": dec}, color)
+    _, lo, hi = cone_ranges(positions.ra, positions.dec, radius)
+    rows = light_curve_sources(session, lo, hi)
+    rows["k"] = np.zeros(len(rows["source_id"]), np.int32)
+    columns = epochs(session, _inside(rows, positions, radius), positions, asked)
+    attrs = {"ra": float(positions.ra[0]), "dec": float(positions.dec[0]), "color": color}
+    return LightCurve(_frame(columns, COLUMNS, attrs | _attrs(asked, radius)))
+
+
+def light_curves(
+    session: Session,
+    positions: Any,
+    radius: float = 1.5,
+    *,
+    color: Color = None,
+    **options: Any,
+) -> pd.DataFrame:
+    """Return the light curves of many positions in one call.
+
+    Parameters
+    ----------
+    session : Session
+    positions : DataFrame, astropy Table, mapping, or array_like of shape (n, 2)
+        Columns ``ra`` and ``dec``, deg, ICRS.
+    radius : float
+        arcsec, 0 to `MAX_RADIUS`.
+    color : float, array_like of shape (n,), str, optional
+        PS1 colour of each star, mag; a string names a column of `positions`.
+    **options
+        The other options of `light_curve`.
+
+    Returns
+    -------
+    DataFrame
+        The columns of `light_curve`, with exactly its values, then ``position``: the row of `positions`, counted from
+        0. Ordered by (position, mjd, image_id); a position without epochs has no rows.
+
+    Raises
+    ------
+    ValueError, QueryError
+        As `light_curve`; the message names the row.
+
+    See Also
+    --------
+    iter_light_curves : The same in pieces, where all epochs together do not fit into memory (0.4 kB each).
+    """
+    asked = choice(**options)
+    parts = list(_parts(session, positions, radius, color, asked, POSITIONS_PER_CHUNK))
+    return _frame(concatenated(parts), (*COLUMNS, "position"), _attrs(asked, radius))
+
+
+def iter_light_curves(
+    session: Session,
+    positions: Any,
+    radius: float = 1.5,
+    *,
+    color: Color = None,
+    n_position: int = POSITIONS_PER_CHUNK,
+    **options: Any,
+) -> Iterator[pd.DataFrame]:
+    """Yield the light curves of many positions, `n_position` at a time; otherwise as `light_curves`."""
+    asked = choice(**options)
+    for part in _parts(session, positions, radius, color, asked, n_position):
+        yield _frame(part, (*COLUMNS, "position"), _attrs(asked, radius))
+
+
+def _parts(
+    session: Session, table: Any, radius: float, color: Color, asked: Choice, n_position: int
+) -> Iterator[dict[str, Any]]:
+    check_radius(radius, MAX_RADIUS)
+    positions = positions_of(table, color)
+    for start in range(0, max(1, len(positions.ra)), n_position):
+        part = chunk(positions, start, start + n_position)
+        k, lo, hi = cone_ranges(part.ra, part.dec, radius)
+        rows = light_curve_sources_of_many(session, k, lo, hi)
+        columns = epochs(session, _inside(rows, part, radius), part, asked)
+        columns["position"] = columns["position"] + start
+        yield columns
+
+
+def _inside(rows: Columns, positions: Positions, radius: float) -> Columns:
+    """Return the rows inside the cones, by the exact great circle, with their ``separation``."""
+    k = rows["k"]
+    rows["separation"] = separation(positions.ra[k], positions.dec[k], rows["ra"], rows["dec"])
+    inside = np.flatnonzero(rows["separation"] <= radius)
+    return {name: values[inside] for name, values in rows.items()}
+
+
+def _frame(columns: dict[str, Any], names: tuple[str, ...], attrs: dict[str, Any]) -> pd.DataFrame:
+    return data_frame({name: columns[name] for name in names}, attrs)
+
+
+def _attrs(asked: Choice, radius: float) -> dict[str, Any]:
+    first, last = asked.mjd
+    return {
+        "radius": radius,
+        "aperture": asked.aperture,
+        "good": asked.good,
+        "filters": None if asked.fids is None else sorted(asked.fids),
+        "mjd": None if np.isinf(first) and np.isinf(last) else (first, last),
+        "fields": None if asked.fields is None else sorted(asked.fields),
+        "all_versions": asked.all_versions,
+    }

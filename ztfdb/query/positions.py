@@ -1,0 +1,85 @@
+"""Tables of positions as people have them, checked and turned into arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from astropy import units as u
+from numpy.typing import NDArray
+
+from ztfdb.query.epochs import Positions, oid_digits
+from ztfdb.sky.angles import check_position
+from ztfdb.sky.cells import sky_to_cell
+
+Color = float | str | NDArray[np.floating[Any]] | list[float] | None
+
+
+def positions_of(table: Any, color: Color = None) -> Positions:
+    """Return the positions of a table.
+
+    Parameters
+    ----------
+    table : DataFrame, astropy Table, mapping, or array_like of shape (n, 2)
+        Columns ``ra`` and ``dec``: degrees, ICRS, or Quantities.
+    color : float, array_like of shape (n,), str, optional
+        PS1 colour of each position, mag; a string names a column of `table`.
+
+    Raises
+    ------
+    ValueError
+        If there are no such columns, or a position is not on the sky (the message gives its row).
+    """
+    ra, dec = _coordinates(table)
+    bad = np.flatnonzero(~(np.isfinite(ra) & np.isfinite(dec) & (np.abs(dec) <= 90.0)))
+    if len(bad):
+        row = bad[0]
+        raise ValueError(f"row {row}: ({ra[row]}, {dec[row]}) is not a position ({len(bad)} such rows)")
+    ra, dec = check_position(ra, dec)
+    return Positions(ra, dec, _colors(table, color, len(ra)), oid_digits(sky_to_cell(ra, dec)))
+
+
+def chunk(positions: Positions, start: int, stop: int) -> Positions:
+    """Return some of the positions."""
+    color = None if positions.color is None else positions.color[start:stop]
+    return Positions(positions.ra[start:stop], positions.dec[start:stop], color, positions.oid[start:stop])
+
+
+def _coordinates(table: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    if isinstance(table, Mapping) or hasattr(table, "columns"):
+        try:
+            ra, dec = _degrees(table["ra"]), _degrees(table["dec"])
+        except KeyError as exc:
+            raise ValueError("a table of positions has the columns 'ra' and 'dec'") from exc
+    else:
+        pairs = np.asarray(table, dtype=np.float64)
+        pairs = pairs.reshape(0, 2) if pairs.size == 0 else pairs
+        if pairs.ndim != 2 or pairs.shape[1] != 2:
+            raise ValueError(f"positions of shape {pairs.shape}: expected a table with ra and dec, or shape (n, 2)")
+        ra, dec = pairs[:, 0], pairs[:, 1]
+    if ra.shape != dec.shape:
+        raise ValueError(f"{len(ra)} right ascensions and {len(dec)} declinations")
+    return ra, dec
+
+
+def _degrees(column: Any) -> NDArray[np.float64]:
+    unit = getattr(column, "unit", None)
+    values: Any = u.Quantity(column, unit).to_value(u.deg) if unit is not None else column
+    if isinstance(values, np.ma.MaskedArray):
+        values = np.ma.filled(values.astype(np.float64), np.nan)
+    return np.atleast_1d(np.asarray(values, dtype=np.float64))
+
+
+def _colors(table: Any, color: Color, n: int) -> NDArray[np.float64] | None:
+    if color is None:
+        return None
+    if isinstance(color, str):
+        try:
+            color = table[color]
+        except (KeyError, TypeError, IndexError) as exc:
+            raise ValueError(f"color {color!r} is neither a number nor a column of the positions") from exc
+    values = np.asarray(color, dtype=np.float64)
+    if values.ndim and values.shape != (n,):
+        raise ValueError(f"{values.size} colours for {n} positions")
+    return np.broadcast_to(values, n)

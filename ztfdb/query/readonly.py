@@ -1,0 +1,62 @@
+"""SQL that can only read, because the database itself refuses everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from sqlalchemy import URL
+
+from ztfdb.query.frames import from_values
+from ztfdb.store.readonly import run_read_only
+
+TIMEOUT_S = 60.0
+"""Default time limit of a statement."""
+
+
+def read_only_sql(
+    url: str | Path | URL,
+    statement: str,
+    params: Mapping[str, Any] | None = None,
+    *,
+    timeout_s: float = TIMEOUT_S,
+    force: bool = False,
+) -> pd.DataFrame:
+    """Run one SQL statement that returns rows and cannot write.
+
+    PostgreSQL: a connection of its own, the extended protocol (one statement), a READ ONLY transaction with a time
+    limit that is always rolled back; a superuser is refused, and so is a role that may write files or run programs on
+    the server. SQLite: the file is opened read-only, and an authorizer allows only to select, to read columns, to call
+    functions and to recurse.
+
+    Parameters
+    ----------
+    url : str, Path or URL
+        The archive.
+    statement : str
+        One statement; values are written as ``:name``.
+    params : mapping, optional
+        Those values: numbers, text, bytes, None.
+    timeout_s : float
+        The statement is stopped after this long.
+    force : bool
+        Run it on PostgreSQL even though the role could get around the safeguards.
+
+    Returns
+    -------
+    DataFrame
+        Integers as ``Int64``, numbers as float64, text as ``str``; columns without a single value are ``object``.
+
+    Raises
+    ------
+    QueryError
+        If the statement is refused, wrong, or takes too long; the message says which.
+    DatabaseUnavailableError
+        If the database cannot be reached.
+    """
+    if not timeout_s > 0:
+        raise ValueError(f"a time limit of {timeout_s} s: expected more than 0")
+    names, columns = run_read_only(url, statement, dict(params or {}), timeout_s=timeout_s, force=force)
+    return from_values(names, columns)

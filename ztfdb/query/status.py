@@ -1,0 +1,27 @@
+"""What an archive holds, in numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from ztfdb.store.summary import archive_summary
+
+
+def status(session: Session) -> dict[str, Any]:
+    """Return what the archive holds.
+
+    Parameters
+    ----------
+    session : Session
+
+    Returns
+    -------
+    dict
+        ``n_image``, ``n_source`` (as the images count them), ``n_simulated``; ``images`` by kind; ``filters``, a list
+        of ``filtercode``, ``n_image``, ``n_source``, ``first_mjd``, ``last_mjd``; ``n_field``; ``configs``, a list of
+        ``config_hash``, ``n_image`` and ``versions`` (more than one says that software changed on the way);
+        ``roots``, where the files lie; and ``archive``, the facts frozen when it was made.
+    """
+    return archive_summary(session)

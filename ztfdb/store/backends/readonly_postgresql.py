@@ -1,0 +1,79 @@
+"""Read-only SQL on PostgreSQL: one statement, a READ ONLY transaction with a time limit, always rolled back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import capabilities
+from sqlalchemy import Engine
+
+from ztfdb.errors import QueryError
+from ztfdb.store.engine import unavailable
+
+if TYPE_CHECKING:
+    from ztfdb.store.readonly import Statement
+
+CHUNK = 1_000
+"""Rows taken from the server at a time."""
+
+_POWERS = """
+select exists (select from pg_catalog.pg_roles where rolname in (session_user, current_user) and rolsuper),
+       pg_catalog.pg_has_role(session_user, 'pg_execute_server_program', 'member')
+       or pg_catalog.pg_has_role(session_user, 'pg_write_server_files', 'member')
+"""
+
+
+def run(engine: Engine, statement: Statement, *, force: bool) -> tuple[list[str], list[list[Any]]]:
+    """Run a statement; see `ztfdb.store.readonly.run_read_only`."""
+    pooled = engine.raw_connection()
+    try:
+        connection = pooled.driver_connection
+        assert isinstance(connection, psycopg.Connection)
+        connection.rollback()
+        connection.read_only = True
+        _check_powers(connection, force)
+        limit = str(max(1, round(statement.timeout_s * 1000)))
+        connection.execute("select pg_catalog.set_config('statement_timeout', %s, true)", [limit])
+        return _rows(connection, statement)
+    except psycopg.Error as exc:
+        raise _told(exc, statement.timeout_s) from exc
+    finally:
+        pooled.invalidate()  # closing rolls back; what the statement did to the session goes with it
+
+
+def _check_powers(connection: psycopg.Connection[Any], force: bool) -> None:
+    """Refuse roles that a READ ONLY transaction does not hold."""
+    superuser, server_files = connection.execute(_POWERS).fetchone() or (True, True)
+    if force or not (superuser or server_files):
+        return
+    power = "a superuser" if superuser else "a role that may write files or run programs on the server"
+    raise QueryError(
+        f"{connection.info.user!r} is {power}, which read-only SQL is not run as: connect as a role that may "
+        "only read (GRANT SELECT), or force it"
+    )
+
+
+def _rows(connection: psycopg.Connection[Any], statement: Statement) -> tuple[list[str], list[list[Any]]]:
+    # A stream asks by the extended protocol, which takes one statement, and never holds more than a chunk.
+    cursor = psycopg.RawCursor(connection)
+    size = CHUNK if capabilities.has_stream_chunked() else 1
+    rows: list[Any] = []
+    names: list[str] | None = None
+    for row in cursor.stream(statement.numbered, list(statement.values.values()), binary=True, size=size):
+        names = names or [column.name for column in cursor.description or ()]
+        rows.append(row)
+        if len(rows) > statement.max_rows:
+            raise QueryError(f"more than {statement.max_rows:,} rows: narrow the question, aggregate, or add a LIMIT")
+    if names is None:
+        names = [column.name for column in cursor.description or ()]
+    return names, [list(column) for column in zip(*rows, strict=True)] or [[] for _ in names]
+
+
+def _told(exc: psycopg.Error, timeout_s: float) -> Exception:
+    text = " ".join(str(exc).split())
+    if isinstance(exc, psycopg.errors.QueryCanceled):
+        return QueryError(f"stopped after the time limit of {timeout_s:g} s")
+    if isinstance(exc, psycopg.errors.ReadOnlySqlTransaction | psycopg.errors.InsufficientPrivilege):
+        return QueryError(f"refused, only reading is allowed: {text}")
+    return unavailable(exc) or QueryError(text)

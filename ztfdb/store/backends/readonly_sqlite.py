@@ -1,0 +1,77 @@
+"""Read-only SQL on SQLite: a file opened for reading, an authorizer that knows four actions, and a clock."""
+
+from __future__ import annotations
+
+import sqlite3
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Engine
+
+from ztfdb.errors import QueryError
+from ztfdb.store.engine import unavailable
+
+if TYPE_CHECKING:
+    from ztfdb.store.readonly import Statement
+
+ALLOWED = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
+"""Everything else is denied: ATTACH would create files, PRAGMA rewrite the schema, VACUUM INTO copy the archive."""
+
+DENIED_FUNCTIONS = {"load_extension", "fts3_tokenizer", "writefile", "edit"}
+
+MAX_BYTES = 16_000_000
+"""Longest text or blob: no single function call can then outlast the clock, which ticks between steps only."""
+
+STEPS = 10_000
+"""Virtual-machine steps between two looks at the clock: below a millisecond."""
+
+
+def run(engine: Engine, statement: Statement) -> tuple[list[str], list[list[Any]]]:
+    """Run a statement; see `ztfdb.store.readonly.run_read_only`."""
+    pooled = engine.raw_connection()
+    try:
+        connection = pooled.driver_connection
+        assert isinstance(connection, sqlite3.Connection)
+        _guard(connection, statement.timeout_s)
+        return _rows(connection, statement)
+    finally:
+        pooled.invalidate()  # guarded for good: closed, not pooled
+
+
+def _guard(connection: sqlite3.Connection, timeout_s: float) -> None:
+    deadline = monotonic() + timeout_s
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_BYTES)
+    connection.set_progress_handler(lambda: monotonic() > deadline, STEPS)
+    connection.set_authorizer(_authorize)
+
+
+def _authorize(action: int, first: str | None, second: str | None, *_: str | None) -> int:
+    # of a function, the name is the second argument
+    if action not in ALLOWED or (action == sqlite3.SQLITE_FUNCTION and (second or "").lower() in DENIED_FUNCTIONS):
+        return sqlite3.SQLITE_DENY
+    return sqlite3.SQLITE_OK
+
+
+def _rows(connection: sqlite3.Connection, statement: Statement) -> tuple[list[str], list[list[Any]]]:
+    try:
+        cursor = connection.execute(statement.text, statement.values)
+        if cursor.description is None:
+            raise QueryError("refused: the statement returns no rows")
+        rows = cursor.fetchmany(statement.max_rows + 1)
+    except (sqlite3.Error, sqlite3.Warning) as exc:  # a second statement is a Warning in Python 3.11
+        raise _told(exc, statement.timeout_s) from exc
+    except OverflowError as exc:
+        raise QueryError(f"a value does not fit SQLite's 64 bits: {exc}") from exc
+    if len(rows) > statement.max_rows:
+        raise QueryError(f"more than {statement.max_rows:,} rows: narrow the question, aggregate, or add a LIMIT")
+    names = [column[0] for column in cursor.description]
+    return names, [list(column) for column in zip(*rows, strict=True)] or [[] for _ in names]
+
+
+def _told(exc: Exception, timeout_s: float) -> Exception:
+    text = str(exc)
+    if "interrupted" in text:
+        return QueryError(f"stopped after the time limit of {timeout_s:g} s")
+    if "not authorized" in text or "prohibited" in text:
+        return QueryError(f"refused, only reading is allowed: {text}")
+    return unavailable(exc) or QueryError(text)

@@ -1,0 +1,125 @@
+"""One SQL statement that the database itself keeps from writing; what only one engine can do is in its backend."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL
+
+from ztfdb.errors import QueryError
+from ztfdb.store.backends import readonly_postgresql, readonly_sqlite
+from ztfdb.store.columns import python_value
+from ztfdb.store.engine import make_engine
+
+MAX_ROWS = 5_000_000
+"""More rows than this are refused loudly: an endless query would fill the memory before its time is up."""
+
+READING = ("select", "with", "values", "table", "explain", "show")
+"""Words that a statement may begin with: those that return rows. DO, COPY, CALL, SET and the like never pass."""
+
+_FIRST_WORD = re.compile(r"(?:\s|\(|--[^\n]*(?:\n|$)|/\*.*?\*/)*([a-z]*)", re.IGNORECASE | re.DOTALL)
+_TOKEN = re.compile(
+    r"""
+      [eE]'(?:[^'\\]|''|\\.)*'            # text with escapes
+    | '(?:[^']|'')*'                      # text
+    | "(?:[^"]|"")*"                      # a quoted name
+    | \$(?P<tag>[a-zA-Z_]?\w*)\$.*?\$(?P=tag)\$   # dollar-quoted text
+    | --[^\n]*
+    | /\*.*?\*/
+    | ::                                  # PostgreSQL's cast
+    | :(?P<name>[a-zA-Z_]\w*)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A statement with its parameters, as both backends take it.
+
+    Attributes
+    ----------
+    text : str
+        As written, parameters as ``:name``.
+    numbered : str
+        The same with ``$1``, ``$2``, … in the order of `values`.
+    values : dict
+        Python values by name.
+    timeout_s : float
+    max_rows : int
+    """
+
+    text: str
+    numbered: str
+    values: dict[str, Any]
+    timeout_s: float
+    max_rows: int
+
+
+def run_read_only(
+    url: str | Path | URL,
+    text: str,
+    params: Mapping[str, Any],
+    *,
+    timeout_s: float,
+    force: bool = False,
+    max_rows: int = MAX_ROWS,
+) -> tuple[list[str], list[list[Any]]]:
+    """Run a statement on a connection of its own; see `ztfdb.query.read_only_sql`.
+
+    Returns
+    -------
+    names : list of str
+        The columns' names; two may be the same.
+    columns : list of list
+        Their values as Python has them.
+
+    Raises
+    ------
+    QueryError
+        If it is refused, wrong, too slow, or has more than `max_rows` rows.
+    ValueError
+        If parameters and values do not fit.
+    DatabaseUnavailableError
+        If the database cannot be reached.
+    """
+    statement = parse(text, params, timeout_s, max_rows)
+    engine = make_engine(url, read_only=True)
+    try:
+        if engine.dialect.name == "sqlite":
+            return readonly_sqlite.run(engine, statement)
+        return readonly_postgresql.run(engine, statement, force=force)
+    finally:
+        engine.dispose()
+
+
+def parse(text: str, params: Mapping[str, Any], timeout_s: float, max_rows: int = MAX_ROWS) -> Statement:
+    """Check what a statement begins with and that its parameters have values.
+
+    Raises
+    ------
+    QueryError
+        If it does not begin as one that returns rows.
+    ValueError
+        If a parameter has no value, or a value no parameter.
+    """
+    match = _FIRST_WORD.match(text)
+    word = match[1].lower() if match else ""
+    if word not in READING:
+        raise QueryError(f"{word.upper() or 'an empty statement'} is refused: only statements that return rows are run")
+    numbers: dict[str, int] = {}
+
+    def number(token: re.Match[str]) -> str:
+        name = token["name"]
+        return token[0] if name is None else f"${numbers.setdefault(name, len(numbers) + 1)}"
+
+    numbered = _TOKEN.sub(number, text)
+    if missing := [name for name in numbers if name not in params]:
+        raise ValueError(f"no value for :{missing[0]}")
+    if unused := [name for name in params if name not in numbers]:
+        raise ValueError(f"the statement has no parameter :{unused[0]}")
+    return Statement(text, numbered, {name: python_value(params[name]) for name in numbers}, timeout_s, max_rows)
