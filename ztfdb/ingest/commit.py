@@ -8,6 +8,7 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
+from ztfdb.derive.crossmatch import match_new_image
 from ztfdb.errors import StoreError
 from ztfdb.records import MeasuredImage
 from ztfdb.store.engine import writing
@@ -22,7 +23,9 @@ def commit_image(
     given: str | Path | None = None,
     force: bool = False,
 ) -> Stored:
-    """Store a measured image in a transaction of its own; see `ztfdb.store.images.store_image`.
+    """Store a measured image in a transaction of its own, and match it with the reference catalogues that are held.
+
+    See `ztfdb.store.images.store_image` for what is stored when.
 
     Raises
     ------
@@ -33,7 +36,10 @@ def commit_image(
     """
     try:
         with writing(sessions) as session:
-            return store_image(session, measured, places=places, given=given, force=force)
+            outcome = store_image(session, measured, places=places, given=given, force=force)
+            if outcome in (Stored.STORED, Stored.REPLACED):
+                match_new_image(session, measured.info.image_id)
+            return outcome
     except (SQLAlchemyError, ValueError) as exc:
         # A value that no column takes: the image's own fault (a damaged header), never the end of a night.
         cause = exc.__cause__ if isinstance(exc, SQLAlchemyError) and exc.__cause__ else exc

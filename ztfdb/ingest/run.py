@@ -148,7 +148,6 @@ class _Run:
     def end(self, outcome: ImageOutcome) -> None:
         """Keep, log and tell one outcome."""
         self.outcomes.append(outcome)
-        level = logging.WARNING if outcome.outcome is Outcome.FAILED else logging.INFO
         facts = {
             "path": outcome.path,
             "outcome": outcome.outcome.value,
@@ -156,7 +155,10 @@ class _Run:
             "n_source": outcome.n_source,
             "seconds": round(outcome.seconds, 3),
         }
-        logger.log(level, "image ingested", extra=facts | ({"reason": outcome.reason} if outcome.reason else {}))
+        if outcome.outcome is Outcome.FAILED:
+            logger.warning("image failed", extra=facts | {"error": outcome.error, "reason": outcome.reason})
+        else:
+            logger.info("image ingested", extra=facts)
         self._tell(outcome)
 
     def elapsed(self) -> float:
