@@ -77,6 +77,7 @@ def aperture_sums(
     *,
     diameters: Sequence[float] = APERTURE_DIAMETERS,
     finder: PixelFinder | None = None,
+    subpix: int = 0,
 ) -> ApertureSums:
     """Sum the light in circular apertures around positions.
 
@@ -92,6 +93,8 @@ def aperture_sums(
         Aperture diameters, pixels.
     finder : PixelFinder, optional
         Finder of the excluded pixels, where the caller has one.
+    subpix : int
+        0 for the exact overlap of circle and pixels; n for n × n subpixels.
 
     Returns
     -------
@@ -105,7 +108,7 @@ def aperture_sums(
     area = np.broadcast_to(np.pi * radius**2, shape).copy()
     incomplete = np.zeros(shape, dtype=bool)
     for k, r in enumerate(radius[:, 0]):
-        flux[k] = sep.sum_circle(data, x, y, r, subpix=0)[0]
+        flux[k] = sep.sum_circle(data, x, y, r, subpix=subpix)[0]
     truncated = (x - radius < -0.5) | (x + radius > nx - 0.5) | (y - radius < -0.5) | (y + radius > ny - 0.5)
     special = truncated.any(axis=0)
     if excluded is not None:
@@ -113,17 +116,17 @@ def aperture_sums(
     rows = np.flatnonzero(special)
     for k, r in enumerate(radius[:, 0]):
         if rows.size:
-            flux[k, rows], area[k, rows], incomplete[k, rows] = _careful(data, x[rows], y[rows], r, excluded)
+            flux[k, rows], area[k, rows], incomplete[k, rows] = _careful(data, x[rows], y[rows], r, excluded, subpix)
     return ApertureSums(flux, area, truncated, incomplete)
 
 
 def _careful(
-    data: FloatArray, x: FloatArray, y: FloatArray, r: float, excluded: BoolArray | None
+    data: FloatArray, x: FloatArray, y: FloatArray, r: float, excluded: BoolArray | None, subpix: int
 ) -> tuple[FloatArray, FloatArray, BoolArray]:
     """Sum apertures at edges and excluded pixels: flux, effective area, whether pixels are excluded."""
     with np.errstate(invalid="ignore", divide="ignore"):
         # with unit errors sep's error is the root of the effective area
-        flux, root, flag = sep.sum_circle(data, x, y, r, err=1.0, mask=excluded, subpix=0)
+        flux, root, flag = sep.sum_circle(data, x, y, r, err=1.0, mask=excluded, subpix=subpix)
     masked = (flag & (sep.APER_HASMASKED | sep.APER_ALLMASKED)) != 0
     empty = ~np.isfinite(flux) | ~np.isfinite(root) | (root <= 0)
     return np.where(empty, np.nan, flux), np.where(empty, np.nan, root**2), masked

@@ -1,0 +1,47 @@
+"""Mean level of annuli around positions: a local background."""
+
+from __future__ import annotations
+
+import numpy as np
+import sep
+
+from ztfdb.records import BoolArray, FloatArray
+
+
+def annulus_means(
+    data: FloatArray, x: FloatArray, y: FloatArray, inner: float, outer: float, excluded: BoolArray
+) -> tuple[FloatArray, FloatArray]:
+    """Average the pixels of an annulus, weighted by exact overlap.
+
+    Parameters
+    ----------
+    data : ndarray of float32, shape (ny, nx)
+        Pixels, DN; finite where not excluded.
+    x, y : ndarray, shape (n,)
+        Centres, zero-based pixels; finite.
+    inner, outer : float
+        Radii, pixels.
+    excluded : ndarray of bool, shape (ny, nx)
+        Pixels left out.
+
+    Returns
+    -------
+    mean : ndarray, shape (n,)
+        DN per pixel; NaN where no pixel of the annulus is left (`sep` itself gives up on the whole call there).
+    area : ndarray, shape (n,)
+        Pixels that went into it; 0 where none did.
+
+    Raises
+    ------
+    ValueError
+        If the radii are not 0 <= inner < outer.
+    """
+    if not 0 <= inner < outer:
+        raise ValueError(f"an annulus from {inner} to {outer} pixels: 0 <= inner < outer was wanted")
+    # sums of good light and of good area, so that edges and excluded pixels need no rule of their own
+    good = np.ascontiguousarray(~excluded, dtype=np.float32)
+    light = np.ascontiguousarray(np.where(excluded, np.float32(0.0), data), dtype=np.float32)
+    total = sep.sum_circann(light, x, y, inner, outer, subpix=0)[0]
+    area = sep.sum_circann(good, x, y, inner, outer, subpix=0)[0]
+    some = area > 1e-3
+    return np.where(some, total / np.where(some, area, 1.0), np.nan), np.where(some, area, 0.0)

@@ -1,0 +1,284 @@
+"""PSF-fit photometry: the flux of stars at given positions, with DAOPHOT's measures of how starlike they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntFlag
+
+import numpy as np
+
+from ztfdb.dao.model import PsfModel
+from ztfdb.records import BoolArray, FloatArray, IntArray
+
+FIT_RADIUS = 5.0
+"""Default radius of the pixels that are fitted, pixels: inside it lies 99 % of the light of a ZTF star."""
+
+MEAN_TO_SIGMA = 1.2533
+"""Standard deviation over mean absolute deviation of a Gaussian, as DAOPHOT spells it."""
+
+_ITERATIONS = 8
+_CONVERGED = 1e-3
+_MAX_STEP = 0.4
+_MAX_SHIFT = 2.0
+
+
+class PsfFlag(IntFlag):
+    """What went wrong with one PSF fit."""
+
+    TRUNCATED = 1 << 0
+    """Fitted pixels lie outside the image."""
+    INCOMPLETE = 1 << 1
+    """Fitted pixels are masked or not finite; they were left out."""
+    NOT_CONVERGED = 1 << 2
+    """The position did not settle, or wandered away; the flux is that at the given position."""
+    NO_DATA = 1 << 3
+    """Too few pixels to fit; everything is NaN."""
+
+
+@dataclass(frozen=True)
+class PsfFluxes:
+    """Fitted stars: equal-length columns.
+
+    Attributes
+    ----------
+    x, y : ndarray, shape (n,)
+        Position of the fit, zero-based pixels.
+    flux, flux_err : ndarray, shape (n,)
+        DN; the sum of the whole PSF, and its one-sigma error from sky and Poisson noise.
+    sky : ndarray, shape (n,)
+        Fitted constant under the star, DN; 0 where none was fitted.
+    chi : ndarray, shape (n,)
+        Scatter of the residuals over the expected one: 1 for a star of this PSF.
+    sharp : ndarray, shape (n,)
+        0 for a star, above for something wider than the PSF, below for a spike.
+    flags : ndarray of int64, shape (n,)
+        `PsfFlag`.
+    """
+
+    x: FloatArray
+    y: FloatArray
+    flux: FloatArray
+    flux_err: FloatArray
+    sky: FloatArray
+    chi: FloatArray
+    sharp: FloatArray
+    flags: IntArray
+
+
+@dataclass(frozen=True)
+class _Pixels:
+    """The good pixels around one star."""
+
+    x: FloatArray
+    y: FloatArray
+    data: FloatArray
+    variance: FloatArray
+    gain: float
+
+
+def fit_psf_fluxes(
+    data: FloatArray,
+    rms: float | FloatArray,
+    psf: PsfModel,
+    x: FloatArray,
+    y: FloatArray,
+    *,
+    bad: BoolArray | None = None,
+    gain: float = np.inf,
+    fit_position: bool = False,
+    fit_sky: bool = True,
+    radius: float = FIT_RADIUS,
+    origin: tuple[int, int] = (0, 0),
+) -> PsfFluxes:
+    """Fit the PSF to stars one by one, by weighted least squares.
+
+    The flux is linear; pixel variances are `rms`² plus the model's own Poisson noise, iterated. They come from the
+    model, never from the data, which would favour low pixels and bias the flux.
+
+    Parameters
+    ----------
+    data : ndarray, shape (ny, nx)
+        Background-subtracted pixels, DN; those that are not finite are left out.
+    rms : float or ndarray, shape (ny, nx)
+        Pixel noise of the sky, DN.
+    psf : PsfModel
+    x, y : ndarray, shape (n,)
+        Positions, zero-based pixels.
+    bad : ndarray of bool, shape (ny, nx), optional
+        True where a pixel must not count.
+    gain : float
+        e-/DN; infinite for no Poisson term.
+    fit_position : bool
+        Fit the position too (Gauss-Newton from the given one).
+    fit_sky : bool
+        Fit a constant under the star too: what the background is wrong by there.
+    radius : float
+        Pixels whose centre lies within this distance of the given position are fitted.
+    origin : tuple of int
+        Quadrant pixel of the image's first pixel, because the PSF varies over the quadrant.
+
+    Returns
+    -------
+    PsfFluxes
+        NaN with `PsfFlag.NO_DATA` where fewer than four pixels more than parameters are left.
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree or `radius` is not positive.
+
+    References
+    ----------
+    Stetson 1987, PASP 99, 191 (chi and sharp).
+    """
+    x, y = (np.atleast_1d(np.asarray(v, dtype=float)) for v in (x, y))
+    if x.shape != y.shape or x.ndim != 1:
+        raise ValueError(f"x {x.shape} and y {y.shape} are not two columns of one length")
+    if not radius > 0:
+        raise ValueError(f"a fit radius must be positive, not {radius}")
+    noise = np.broadcast_to(np.asarray(rms, dtype=float), data.shape)
+    good = np.isfinite(data) & np.isfinite(noise) & (noise > 0)
+    if bad is not None:
+        good &= ~bad
+    rows = [
+        _fit_one(data, noise, good, psf, x[i], y[i], gain, fit_position, fit_sky, radius, origin) for i in range(len(x))
+    ]
+    px, py, flux, error, sky, chi, sharp, flags = np.array(rows, dtype=float).reshape(len(x), 8).T
+    return PsfFluxes(px, py, flux, error, sky, chi, sharp, flags.astype(np.int64))
+
+
+def _fit_one(
+    data: FloatArray,
+    noise: FloatArray,
+    good: BoolArray,
+    psf: PsfModel,
+    x: float,
+    y: float,
+    gain: float,
+    fit_position: bool,
+    fit_sky: bool,
+    radius: float,
+    origin: tuple[int, int],
+) -> tuple[float, ...]:
+    """Fit one star: x, y, flux, error, sky, chi, sharp, flags."""
+    pixels, flags = _pixels(data, noise, good, x, y, gain, radius)
+    n_parameter = 1 + int(fit_sky) + 2 * int(fit_position)
+    if len(pixels.x) < n_parameter + 4:
+        return x, y, *([np.nan] * 5), float(flags | PsfFlag.NO_DATA)
+    star = _Star(psf, x + origin[0], y + origin[1])
+    px, py = x, y
+    if fit_position:
+        px, py, settled = _settle(pixels, star, x, y, fit_sky)
+        flags |= PsfFlag(0) if settled else PsfFlag.NOT_CONVERGED
+    shape = star.shape(pixels, px, py)
+    flux, sky, error = _linear(pixels, shape, fit_sky)
+    if fit_position and settled:
+        error = _error_with_position(pixels, star, px, py, shape, flux, fit_sky)
+    residual = pixels.data - flux * shape - sky
+    sigma2 = _variance(pixels, flux * shape)
+    n = len(residual)
+    chi = MEAN_TO_SIGMA * np.sum(np.abs(residual) / np.sqrt(sigma2)) / np.sqrt(n * (n - n_parameter))
+    return px, py, flux, error, sky, chi, _sharpness(pixels, psf, px, py, residual, sigma2, flux), float(flags)
+
+
+class _Star:
+    """The PSF around one place of the quadrant, normalised to unit sum."""
+
+    def __init__(self, psf: PsfModel, x: float, y: float) -> None:
+        self.psf, self.x, self.y = psf, x, y
+        reach = np.arange(-int(np.ceil(psf.radius)) - 1, int(np.ceil(psf.radius)) + 2)
+        dx, dy = reach + np.floor(x + 0.5) - x, reach + np.floor(y + 0.5) - y
+        self.total = float(psf.value(dx[None, :], dy[:, None], x, y).sum())
+
+    def shape(self, pixels: _Pixels, x: float, y: float) -> FloatArray:
+        """Share of the flux in each pixel for a star at (x, y) of the image."""
+        return self.psf.value(pixels.x - x, pixels.y - y, self.x, self.y) / self.total
+
+    def slopes(self, pixels: _Pixels, x: float, y: float) -> tuple[FloatArray, FloatArray]:
+        """Return the derivatives of `shape` with respect to the star's position."""
+        h = 0.01
+        along_x = (self.shape(pixels, x + h, y) - self.shape(pixels, x - h, y)) / (2 * h)
+        along_y = (self.shape(pixels, x, y + h) - self.shape(pixels, x, y - h)) / (2 * h)
+        return along_x, along_y
+
+
+def _pixels(
+    data: FloatArray, noise: FloatArray, good: BoolArray, x: float, y: float, gain: float, radius: float
+) -> tuple[_Pixels, PsfFlag]:
+    """Collect the good pixels within the radius."""
+    ny, nx = data.shape
+    empty = np.empty(0)
+    if not (np.isfinite(x) and np.isfinite(y)) or not (-radius < x < nx + radius and -radius < y < ny + radius):
+        return _Pixels(empty, empty, empty, empty, gain), PsfFlag.TRUNCATED
+    columns = np.arange(int(np.ceil(x - radius)), int(np.floor(x + radius)) + 1)
+    rows = np.arange(int(np.ceil(y - radius)), int(np.floor(y + radius)) + 1)
+    column, row = (v.ravel() for v in np.meshgrid(columns, rows))
+    near = (column - x) ** 2 + (row - y) ** 2 <= radius**2
+    inside = near & (column >= 0) & (column < nx) & (row >= 0) & (row < ny)
+    column, row = column[inside], row[inside]
+    use = good[row, column]
+    flags = PsfFlag.TRUNCATED if inside.sum() < near.sum() else PsfFlag(0)
+    flags |= PsfFlag(0) if use.all() else PsfFlag.INCOMPLETE
+    column, row = column[use], row[use]
+    variance = noise[row, column] ** 2
+    return _Pixels(column.astype(float), row.astype(float), data[row, column].astype(float), variance, gain), flags
+
+
+def _variance(pixels: _Pixels, model: FloatArray) -> FloatArray:
+    return np.asarray(pixels.variance + np.maximum(model, 0.0) / pixels.gain)
+
+
+def _linear(pixels: _Pixels, shape: FloatArray, fit_sky: bool) -> tuple[float, float, float]:
+    """Flux, sky and flux error at a fixed position; three rounds settle the Poisson weights."""
+    columns = [shape, np.ones_like(shape)] if fit_sky else [shape]
+    design = np.stack(columns, axis=1)
+    flux, sky, error = 0.0, 0.0, np.nan
+    for _ in range(3):
+        weight = 1.0 / _variance(pixels, flux * shape)
+        covariance = np.linalg.pinv((design.T * weight) @ design)
+        solution = covariance @ ((design.T * weight) @ pixels.data)
+        flux, error = float(solution[0]), float(np.sqrt(covariance[0, 0]))
+        sky = float(solution[1]) if fit_sky else 0.0
+    return flux, sky, error
+
+
+def _settle(pixels: _Pixels, star: _Star, x: float, y: float, fit_sky: bool) -> tuple[float, float, bool]:
+    """Move the position by Gauss-Newton steps until it rests; back at the start when it does not."""
+    px, py = x, y
+    for _ in range(_ITERATIONS):
+        shape = star.shape(pixels, px, py)
+        flux, sky, error = _linear(pixels, shape, fit_sky)
+        if not flux > 0 or not np.isfinite(error):
+            return x, y, False
+        design = np.stack([shape, *(flux * s for s in star.slopes(pixels, px, py))], axis=1)
+        weight = 1.0 / _variance(pixels, flux * shape)
+        step = np.linalg.pinv((design.T * weight) @ design) @ ((design.T * weight) @ (pixels.data - sky - flux * shape))
+        dx, dy = np.clip(step[1:], -_MAX_STEP, _MAX_STEP)
+        px, py = px + float(dx), py + float(dy)
+        if np.hypot(px - x, py - y) > _MAX_SHIFT:
+            return x, y, False
+        if np.hypot(dx, dy) < _CONVERGED:
+            return px, py, True
+    return x, y, False
+
+
+def _error_with_position(
+    pixels: _Pixels, star: _Star, x: float, y: float, shape: FloatArray, flux: float, fit_sky: bool
+) -> float:
+    """Flux error when the position was free as well."""
+    columns = [shape, *(flux * s for s in star.slopes(pixels, x, y))]
+    design = np.stack([*columns, np.ones_like(shape)] if fit_sky else columns, axis=1)
+    covariance = np.linalg.pinv((design.T / _variance(pixels, flux * shape)) @ design)
+    return float(np.sqrt(covariance[0, 0]))
+
+
+def _sharpness(
+    pixels: _Pixels, psf: PsfModel, x: float, y: float, residual: FloatArray, sigma2: FloatArray, flux: float
+) -> float:
+    """DAOPHOT's sharp: how much wider than the PSF, from the residuals' projection on d(Gaussian)/d(width)."""
+    p1, p2 = psf.parameters[:2]
+    rho = np.log(2.0) * (((pixels.x - x) / p1) ** 2 + ((pixels.y - y) / p2) ** 2)
+    slope = np.exp(-rho) * (rho - 1.0)
+    peak = flux * np.log(2.0) / (np.pi * p1 * p2)
+    norm = peak * np.sum(slope**2 / sigma2)
+    return float(p1 * p2 / np.log(2.0) * np.sum(residual * slope / sigma2) / norm) if norm > 0 else np.nan

@@ -1,0 +1,95 @@
+"""`ReferenceImage`: the deep coadd of a field, quadrant and filter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ztfdb.errors import MaskError
+from ztfdb.frame.fitsfile import find_image, read_bytes
+from ztfdb.image.base import SOURCE_RADIUS, Image
+from ztfdb.records import BoolArray, FloatArray
+
+
+class ReferenceImage(Image):
+    """A reference image: the same methods as `ScienceImage`.
+
+    Parameters
+    ----------
+    imagefile : str or Path
+        ``…_refimg.fits``. Mind that its pixels are another grid than the science image's: 1.00 arcsec, x to the east.
+    covfile, uncfile : str or Path, optional
+        ``…_refcov.fits`` and ``…_refunc.fits``: pixels without coverage, or without a finite positive uncertainty, are
+        masked. ZTF has no mask product for references; without these files only NaN pixels are.
+
+    Raises
+    ------
+    ImageReadError, HeaderError, WcsError
+        If a file cannot be used.
+    MaskError
+        If coverage or uncertainty have another shape.
+    """
+
+    def __init__(
+        self, imagefile: str | Path, covfile: str | Path | None = None, uncfile: str | Path | None = None
+    ) -> None:
+        super().__init__(self._read(imagefile))
+        globmed = self.header.get("GLOBMED")
+        self.background = float(globmed) if isinstance(globmed, (int, float)) and np.isfinite(globmed) else 0.0
+        self._mask = ~np.isfinite(self.data)
+        if covfile is not None:
+            self._mask |= ~(self._companion(covfile) > 0)
+        if uncfile is not None:
+            uncertainty = self._companion(uncfile)
+            self._mask |= ~(np.isfinite(uncertainty) & (uncertainty > 0))
+
+    @classmethod
+    def from_filename(cls, filename: str | Path) -> ReferenceImage:
+        """Open a reference with the coverage and uncertainty images that lie beside it, where they do."""
+        path = Path(filename)
+        beside = [path.with_name(path.name.replace("refimg", product)) for product in ("refcov", "refunc")]
+        return cls(path, *(p if p != path and p.exists() else None for p in beside))
+
+    @property
+    def mask(self) -> BoolArray:
+        """True where the reference has no data."""
+        return self._mask
+
+    @property
+    def nframe(self) -> int | None:
+        """Number of exposures in the coadd (NFRAMES; on a science image that card counts something else)."""
+        return self._frame.info.nframes
+
+    def get_mask(
+        self, *, from_sources: bool | pd.DataFrame | None = None, r: float = SOURCE_RADIUS, **_flags: Any
+    ) -> BoolArray:
+        """Return True where the reference has no data.
+
+        Parameters
+        ----------
+        from_sources : bool or DataFrame, optional
+            True (for `sources`) or a table with ``x, y, a, b, theta``: mask ellipses around these and nothing else.
+        r : float
+            Scale of the ellipses, in their rms half axes.
+        **_flags
+            The science image's flags are accepted and mean nothing here: a reference has no mask bits.
+
+        Returns
+        -------
+        ndarray of bool, shape (ny, nx)
+        """
+        if from_sources is None or from_sources is False:
+            return self._mask.copy()
+        table = self.sources if from_sources is True else from_sources
+        if table is None:
+            raise ValueError("there are no sources to mask: run extract_sources() first")
+        return self._ellipses(table, r)
+
+    def _companion(self, path: str | Path) -> FloatArray:
+        image = find_image(read_bytes(path))
+        if image.pixels.shape != self.shape:
+            raise MaskError(path, f"it has shape {image.pixels.shape}, the reference {self.shape}")
+        return np.asarray(image.pixels * image.bscale + image.bzero, dtype=np.float32)
