@@ -130,9 +130,13 @@ def header_cards(header: fits.Header) -> dict[str, Any]:
 def _json_card(card: fits.Card) -> tuple[str, Any]:
     """Return one card as (keyword, strict JSON value); an unparsable value is None."""
     try:
-        keyword, value = clean_text(card.keyword).strip(), card.value
+        keyword = clean_text(card.keyword).strip()
+    except (fits.VerifyError, ValueError):
+        return "", None
+    try:
+        value = card.value
     except (fits.VerifyError, ValueError, TypeError, IndexError):
-        return clean_text(card.image[:8]).strip(), None
+        return keyword, None
     if isinstance(value, (bool, int)):
         return keyword, value
     if isinstance(value, float):

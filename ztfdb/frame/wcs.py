@@ -175,7 +175,11 @@ def _fitted(
     """Express a WCS that only astropy can evaluate as TPV."""
     nx, ny = (_number(header, f"NAXIS{i}", path) for i in (1, 2))
     try:
-        pv, error = fit_distortion(astropy_wcs(header), nx, ny, crval, crpix, cd)
+        full = astropy_wcs(header)
+        pv, _ = fit_distortion(full, nx, ny, crval, crpix, cd)
+        # A rotation (of the pole) belongs into the matrix: as a distortion, astropy could not invert it.
+        cd = np.array([[pv[0, 1], pv[0, 2]], [pv[1, 2], pv[1, 1]]]) @ cd
+        pv, error = fit_distortion(full, nx, ny, crval, crpix, cd)
     except Exception as exc:  # astropy's wrapper of wcslib raises a family of its own
         raise WcsError(path, f"the WCS cannot be evaluated: {exc}") from exc
     if not error <= MAX_FIT_ERROR_PIX:

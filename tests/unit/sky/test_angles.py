@@ -45,7 +45,7 @@ def test_positions_are_wrapped_into_one_turn() -> None:
 
 @pytest.mark.parametrize(("ra", "dec"), [(np.nan, 0.0), (0.0, np.inf), (0.0, 90.0001), (10.0, [0.0, -91.0])])
 def test_impossible_positions_are_refused(ra: float, dec: float) -> None:
-    with pytest.raises(ValueError, match="position|dec"):
+    with pytest.raises(ValueError, match=r"position|dec"):
         check_position(ra, dec)
 
 
