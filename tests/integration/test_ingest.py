@@ -1,0 +1,383 @@
+"""Images into an archive and what a second look finds, on both engines, with simulated images."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from sqlalchemy import func, select, text
+
+from tests.support.pretend import pretend_to_measure
+from ztfdb.errors import DatabaseUnavailableError, SettingsMismatchError
+from ztfdb.extract.measure import measure_image
+from ztfdb.extract.settings import ExtractionSettings
+from ztfdb.ingest import IngestStep, Outcome, ingest_paths
+from ztfdb.ingest.workers import measure_all
+from ztfdb.schema import Image, ImageFile, Source
+from ztfdb.server import PostgresServer
+from ztfdb.simulate import make_science_image
+from ztfdb.store.engine import make_engine, sessions
+from ztfdb.store.meta import read_meta
+from ztfdb.store.migrate import upgrade
+from ztfdb.store.sources import count_orphans, sources_of_image
+
+NIGHT = 59116.4317708
+
+
+@pytest.fixture
+def maker(engine_url):
+    engine = make_engine(engine_url)
+    yield sessions(engine)
+    engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def simulated(tmp_path_factory):
+    """Three small exposures of one field with masks, made once."""
+    folder = tmp_path_factory.mktemp("simulated")
+    for k in range(3):
+        make_science_image(folder, shape=(200, 220), n_star=40, seed=k, obsmjd=NIGHT + k)
+    return folder
+
+
+@pytest.fixture
+def night(simulated, tmp_path):
+    """A copy of these exposures that a test may change."""
+    return Path(shutil.copytree(simulated, tmp_path / "night"))
+
+
+@pytest.fixture
+def pretend(monkeypatch):
+    monkeypatch.setattr("ztfdb.ingest.run.measure_all", partial(measure_all, measure=pretend_to_measure))
+
+
+def ingest(maker, *paths, **how):
+    report = ingest_paths(maker, paths, **how)
+    assert report.found == report.stored + report.unchanged + report.known_copies + report.failed
+    with maker.begin() as session:
+        assert count_orphans(session) == 0
+        counted = select(Source.image_id, func.count()).group_by(Source.image_id)
+        assert dict(session.execute(counted).all()) == {
+            image_id: n for image_id, n in session.execute(select(Image.image_id, Image.n_source)) if n
+        }
+    return report
+
+
+def outcomes(report):
+    return [one.outcome.value for one in report.outcomes]
+
+
+def n_image(maker):
+    with maker.begin() as session:
+        return session.scalar(select(func.count()).select_from(Image))
+
+
+def science_files(folder):
+    return sorted(folder.glob("*sciimg.fits"))
+
+
+def rewrite(path, **cards):
+    with fits.open(path, mode="update") as hdus:
+        hdus[0].header.update(cards)
+
+
+def test_a_folder_is_stored_and_then_unchanged(maker, night):
+    first = ingest(maker, night)
+    assert outcomes(first) == ["stored"] * 3
+    assert [Path(one.path) for one in first.outcomes] == science_files(night)
+    with maker.begin() as session:
+        before = session.execute(text("select max(source_id), count(*), sum(x) from source")).one()
+    again = ingest(maker, night)
+    assert outcomes(again) == ["unchanged"] * 3
+    assert [one.image_id for one in again.outcomes] == [one.image_id for one in first.outcomes]
+    with maker.begin() as session:
+        assert session.execute(text("select max(source_id), count(*), sum(x) from source")).one() == before
+
+
+def test_rows_are_what_was_measured(maker, night):
+    path = science_files(night)[0]
+    measured = measure_image(path)
+    (one,) = ingest(maker, path).outcomes
+    assert one.n_source == len(measured.sources) > 5
+    with maker.begin() as session:
+        found = sources_of_image(session, measured.info.image_id)
+        row = session.execute(select(Image.__table__)).one()
+    np.testing.assert_array_equal(found["hpx29"], measured.sources.hpx29)
+    np.testing.assert_array_equal(found["flux_aper4"], measured.sources.flux_aper[3])
+    np.testing.assert_array_equal(found["mask_bits"], measured.sources.mask_bits)
+    assert (row.simulated, row.has_mask, row.magzp) == (True, True, measured.info.magzp)
+
+
+def test_both_engines_hold_the_same_rows(both_urls, night):
+    tables = {}
+    for name, url in both_urls.items():
+        engine = make_engine(url)
+        ingest_paths(sessions(engine), [night])
+        with engine.connect() as connection:
+            tables[name] = [
+                connection.execute(text(f"select * from {table} order by 1, 2")).all()
+                for table in ("image_cell", "light_curve_point")
+            ]
+        engine.dispose()
+    assert [len(rows) for rows in tables["sqlite"]] == [len(rows) for rows in tables["postgresql"]]
+    assert tables["sqlite"][0] == tables["postgresql"][0]
+    for one, other in zip(tables["sqlite"][1], tables["postgresql"][1], strict=True):
+        for value, wanted in zip(one, other, strict=True):
+            # logarithms and powers are each engine's own C library call: equal to the last bit or the one before
+            assert value == (pytest.approx(wanted, rel=1e-14) if isinstance(wanted, float) else wanted)
+
+
+def test_worker_processes_store_the_same(databases, night):
+    rows = []
+    for jobs in (1, 2):
+        url = databases.migrated("sqlite")
+        engine = make_engine(url)
+        assert outcomes(ingest_paths(sessions(engine), [night], jobs=jobs)) == ["stored"] * 3
+        with engine.connect() as connection:
+            rows.append(connection.execute(text("select * from source order by source_id")).all())
+        engine.dispose()
+    assert rows[0] == rows[1]
+
+
+def test_a_touched_file_is_unchanged(maker, night):
+    ingest(maker, night)
+    for path in night.iterdir():
+        os.utime(path)
+    assert outcomes(ingest(maker, night)) == ["unchanged"] * 3
+
+
+def test_force_measures_again(maker, night):
+    ingest(maker, night)
+    assert outcomes(ingest(maker, night, force=True)) == ["replaced"] * 3
+    assert n_image(maker) == 3
+
+
+def test_a_mask_that_arrives_late_measures_again(maker, night, tmp_path):
+    (path, *_) = science_files(night)
+    mask = path.with_name(path.name.replace("sciimg", "mskimg"))
+    mask.rename(tmp_path / "later.fits")
+    assert outcomes(ingest(maker, path)) == ["stored"]
+    assert outcomes(ingest(maker, path)) == ["unchanged"]
+    (tmp_path / "later.fits").rename(mask)
+    assert outcomes(ingest(maker, night)) == ["replaced", "stored", "stored"]
+    assert outcomes(ingest(maker, night)) == ["unchanged"] * 3
+    with maker.begin() as session:
+        assert session.scalar(select(func.count()).select_from(Image).where(Image.has_mask)) == 3
+
+
+def test_a_mask_that_changes_measures_again(maker, night):
+    (path, *_) = science_files(night)
+    ingest(maker, path)
+    rewrite(path.with_name(path.name.replace("sciimg", "mskimg")), NOTE="changed")
+    assert outcomes(ingest(maker, path)) == ["replaced"]
+    assert outcomes(ingest(maker, path)) == ["unchanged"]
+
+
+def test_a_mask_that_went_away_changes_nothing(maker, night):
+    ingest(maker, night)
+    for mask in night.glob("*mskimg*"):
+        mask.unlink()
+    assert outcomes(ingest(maker, night)) == ["unchanged"] * 3
+
+
+def test_a_mask_by_hand(maker, night, tmp_path):
+    (path, *_) = science_files(night)
+    image = shutil.copy(path, tmp_path / "star.fits")
+    mask = path.with_name(path.name.replace("sciimg", "mskimg"))
+    assert outcomes(ingest(maker, image, mask=mask)) == ["stored"]
+    assert outcomes(ingest(maker, image, mask=mask)) == ["unchanged"]
+    with maker.begin() as session:
+        assert session.scalar(select(Image.has_mask))
+        assert session.scalar(select(func.count()).select_from(ImageFile)) == 2
+
+
+def test_the_mask_stands_for_its_image(maker, night):
+    masks = sorted(night.glob("*mskimg*"))
+    assert outcomes(ingest(maker, *masks)) == ["stored"] * 3
+
+
+def test_a_copy_elsewhere_is_known(maker, night, tmp_path):
+    ingest(maker, night)
+    copies = shutil.copytree(night, tmp_path / "copies")
+    assert outcomes(ingest(maker, copies)) == ["known copy"] * 3
+    odd = shutil.copy(science_files(night)[0], tmp_path / "odd-name.fits")
+    assert outcomes(ingest(maker, odd)) == ["known copy"]
+    assert outcomes(ingest(maker, copies, odd, night)) == ["known copy"] * 4 + ["unchanged"] * 3
+
+
+def test_a_copy_that_brings_the_first_mask_is_measured(maker, night, tmp_path):
+    (path, *_) = science_files(night)
+    alone = shutil.copy(path, tmp_path / path.name)
+    assert outcomes(ingest(maker, alone)) == ["stored"]
+    assert outcomes(ingest(maker, path)) == ["replaced"]
+    assert outcomes(ingest(maker, alone, path)) == ["known copy", "unchanged"]
+
+
+def test_a_newer_processing_replaces_and_the_older_is_refused_for_good(maker, night, tmp_path):
+    (path, *_) = science_files(night)
+    newer = Path(shutil.copytree(night, tmp_path / "newer")) / path.name
+    rewrite(newer, PROCVSN=2)
+    assert outcomes(ingest(maker, path)) == ["stored"]
+    assert outcomes(ingest(maker, newer)) == ["replaced"]
+    for force in (False, True):
+        (refused,) = ingest(maker, path, force=force).outcomes
+        assert (refused.outcome, refused.error) == (Outcome.FAILED, "OlderVersionError")
+        assert "older processing" in refused.reason
+    assert outcomes(ingest(maker, newer)) == ["unchanged"]
+    assert n_image(maker) == 1
+
+
+def test_a_bad_file_never_stops_the_rest(maker, night):
+    truncated = science_files(night)[0]
+    (night / "ztf_20200924431764_000655_zr_c13_o_q3_sciimg.fits").write_text("<html>404</html>")
+    truncated.write_bytes(truncated.read_bytes()[:50_000])
+    report = ingest(maker, night, night / "gone.fits", "nothing-*.fits")
+    assert sorted(outcomes(report)) == ["failed"] * 4 + ["stored"] * 2
+    assert {one.error for one in report.failures} == {"ImageReadError"}
+    assert all(one.reason and "\n" not in one.reason for one in report.failures)
+    assert n_image(maker) == 2
+
+
+def test_a_repaired_file_is_stored_the_next_time(maker, night):
+    path = science_files(night)[0]
+    whole = path.read_bytes()
+    path.write_bytes(whole[:50_000])
+    assert outcomes(ingest(maker, path)) == ["failed"]
+    path.write_bytes(whole)
+    assert outcomes(ingest(maker, path)) == ["stored"]
+
+
+def test_an_image_without_sources_is_stored(maker, tmp_path):
+    image = make_science_image(tmp_path, shape=(100, 100), n_star=0, noise=False)
+    (one,) = ingest(maker, image.sci).outcomes
+    assert (one.outcome, one.n_source) == (Outcome.STORED, 0)
+    assert outcomes(ingest(maker, image.sci)) == ["unchanged"]
+
+
+def test_progress_hears_every_image_and_adds_up(maker, night):
+    (night / "ztf_20200924431764_000655_zr_c13_o_q3_sciimg.fits").write_text("<html>404</html>")
+    steps: list[IngestStep] = []
+    report = ingest(maker, night, progress=steps.append)
+    assert [(step.done, step.found) for step in steps] == [(k, 4) for k in range(5)]
+    assert steps[0].outcome is None
+    assert sorted(one.path for one in report.outcomes) == sorted(step.outcome.path for step in steps[1:])
+
+
+def test_one_log_line_per_image(maker, night, caplog):
+    caplog.set_level("INFO", logger="ztfdb")
+    (night / "ztf_20200924431764_000655_zr_c13_o_q3_sciimg.fits").write_text("<html>404</html>")
+    ingest(maker, night)
+    lines = [record for record in caplog.records if record.name == "ztfdb.ingest.run"]
+    assert [(record.levelname, record.outcome) for record in lines if record.outcome == "failed"] == [
+        ("WARNING", "failed")
+    ]
+    stored = [record for record in lines if record.outcome == "stored"]
+    assert len(stored) == 3
+    assert all(record.n_source > 0 and record.seconds > 0 and record.path for record in stored)
+
+
+def test_other_settings_are_refused_by_name(maker, night):
+    ingest(maker, night)
+    with pytest.raises(SettingsMismatchError, match=r"threshold is 1.5 in the archive and 3.0 here"):
+        ingest_paths(maker, [night], settings=ExtractionSettings(threshold=3.0))
+    assert outcomes(ingest(maker, night, settings=ExtractionSettings())) == ["unchanged"] * 3
+
+
+def test_the_first_ingest_freezes_the_settings(maker, night):
+    ingest(maker, night, settings=ExtractionSettings(threshold=5.0))
+    with maker.begin() as session:
+        assert read_meta(session)["settings"]["threshold"] == 5.0
+    assert outcomes(ingest(maker, night)) == ["unchanged"] * 3
+
+
+@pytest.mark.parametrize("how", [{"jobs": 0}, {"timeout_s": 0}, {"memory_mb": -1}])
+def test_senseless_limits_are_the_callers_mistake(maker, how):
+    with pytest.raises(ValueError, match="must be positive"):
+        ingest_paths(maker, [], **how)
+
+
+def test_nothing_to_do_is_an_empty_report(maker, tmp_path):
+    report = ingest(maker, tmp_path)
+    assert (report.found, list(report.to_pandas())) == (0, list(ingest(maker).to_pandas()))
+
+
+def test_a_headers_number_that_no_column_takes_costs_its_image_only(maker, night, monkeypatch):
+    def measure(path, *args, **how):
+        measured = measure_image(path, *args, **how)
+        bad = path == str(science_files(night)[1])
+        return replace(measured, info=replace(measured.info, nframes=2**70)) if bad else measured
+
+    monkeypatch.setattr("ztfdb.ingest.run.measure_all", partial(measure_all, measure=measure))
+    report = ingest(maker, night)
+    assert outcomes(report) == ["stored", "failed", "stored"]
+    assert report.failures[0].error == "StoreError"
+
+
+def test_a_killed_worker_costs_one_image(maker, tmp_path, pretend):
+    for k, word in enumerate(("star 1", "die", "star 2", "die-once 3", "header", "star 4")):
+        (tmp_path / f"{k}.txt").write_text(word)
+    report = ingest(maker, tmp_path / "*.txt", jobs=2)
+    assert outcomes(report) == ["stored", "failed", "stored", "stored", "failed", "stored"]
+    assert [one.error for one in report.failures] == ["WorkerDied", "HeaderError"]
+    assert [one.retryable for one in report.failures] == [True, False]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_an_interrupt_leaves_whole_images(maker, tmp_path, pretend, jobs):
+    for k in range(6):
+        (tmp_path / f"{k}.txt").write_text(f"star {k}")
+
+    def interrupt(step: IngestStep) -> None:
+        if step.done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ingest(maker, tmp_path / "*.txt", jobs=jobs, progress=interrupt)
+    assert n_image(maker) == 3
+    report = ingest(maker, tmp_path / "*.txt", jobs=jobs)
+    assert (report.stored, report.unchanged) == (3, 3)
+
+
+def test_a_database_that_goes_away_is_a_typed_error(tmp_path, night, pretend):
+    for k in range(4):
+        (tmp_path / f"{k}.txt").write_text(f"star {k}")
+    server = PostgresServer()
+    server.start()
+    try:
+        url = server.create_database("away")
+        upgrade(url)
+        engine = make_engine(url)
+
+        def stop(step: IngestStep) -> None:
+            if step.done == 2:
+                server.stop()
+
+        with pytest.raises(DatabaseUnavailableError):
+            ingest_paths(sessions(engine), [tmp_path / "*.txt"], progress=stop)
+        server.start()
+        report = ingest(sessions(engine), tmp_path / "*.txt")
+        assert (report.stored, report.unchanged) == (2, 2)
+        engine.dispose()
+    finally:
+        server.close()
+
+
+def test_a_locked_file_is_a_typed_error(databases, tmp_path, pretend, monkeypatch):
+    monkeypatch.setattr("ztfdb.store.engine.BUSY_TIMEOUT_S", 0.1)
+    (tmp_path / "1.txt").write_text("star 1")
+    url = databases.migrated("sqlite")
+    engine, other = make_engine(url), make_engine(url)
+    ingest_paths(sessions(engine), [])
+    with other.connect() as connection:
+        connection.exec_driver_sql("insert into data_root (name, path) values ('x', '/x')")  # and no commit yet
+        with pytest.raises(DatabaseUnavailableError, match="locked"):
+            ingest_paths(sessions(engine), [tmp_path / "1.txt"])
+    assert outcomes(ingest(sessions(engine), tmp_path / "1.txt")) == ["stored"]
+    engine.dispose()
+    other.dispose()
