@@ -26,9 +26,6 @@ Fields = dict[str, tuple[str, Any]]
 MISSING = -(1 << 62)
 """Stands for NULL in an integer column."""
 
-FEW = 2_000
-"""Up to this many rows by id come through a cursor, more in bulk."""
-
 LIGHT_CURVE_DTYPES: dict[str, Any] = {
     "source_id": "i8",
     "ra": "f8",
@@ -53,8 +50,8 @@ _EPOCH_FIELDS: Fields = {
         name: (f"image.{name}", "i8")
         for name in ("filefracday", "field", "ccdid", "qid", "rcid", "fid", "expid", "programid", "infobits")
     },
-    "rank": (f"case image.kind when 'sci' then 0 when 'ref' then {REFERENCE_RANK} else 1 end", "i4"),
-    "simulated": ("case when image.simulated then 1 else 0 end", "i4"),
+    "rank": (f"case image.kind when 'sci' then 0 when 'ref' then {REFERENCE_RANK} else 1 end", "i8"),
+    "simulated": ("case when image.simulated then 1 else 0 end", "i8"),
     "mjd": ("image.obsmjd", "f8"),
     "limitmag": ("image.maglim", "f8"),
     **{
@@ -93,7 +90,7 @@ def light_curve_sources(session: Session, lo: IntArray, hi: IntArray) -> Columns
     ranges, params = range_rows(session, lo=lo, hi=hi)
     fields = ", ".join(f"source.{name}" for name in LIGHT_CURVE_DTYPES)
     statement = f"select {fields} from {ranges} cross join source where {_IN_RANGE}"
-    return read_columns(session, statement, params, LIGHT_CURVE_DTYPES, nulls={"mask_bits": NO_MASK})
+    return read_bulk(session, statement, params, LIGHT_CURVE_DTYPES, nulls={"mask_bits": NO_MASK})
 
 
 def light_curve_sources_of_many(session: Session, k: IntArray, lo: IntArray, hi: IntArray) -> Columns:
@@ -234,7 +231,7 @@ def _rows_by_id(session: Session, table: str, key: str, ids: IntArray, fields: s
     nulls = {name: MISSING for name, dtype in dtypes.items() if np.dtype(dtype).kind == "i"}
     prefer_index_only(session)
     rows, params = range_rows(session, id=ids)
-    read = read_columns if len(ids) <= FEW or "O" in dtypes.values() else read_bulk
+    read = read_columns if "O" in dtypes.values() else read_bulk
     return read(
         session,
         f"select {fields} from {rows} cross join {table} where {table}.{key} = r.id",
