@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import pytest
+from astropy.coordinates import Angle
+
+from ztfdb.cli.positions import MINUS, parse_dec, parse_position, parse_ra, parse_radius
+
+
+@pytest.mark.parametrize(
+    "text", ["12:34:56.7", "12h34m56.7s", "12 34 56.7", "0:0:0.5", "23:59:59.999", "12:34", "5h05m"]
+)
+def test_sexagesimal_right_ascension_is_hours_as_astropy_reads_it(text):
+    assert parse_ra(text) == pytest.approx(Angle(text, unit="hourangle").deg, abs=1e-11)
+
+
+@pytest.mark.parametrize(
+    "text", ["+12:34:56", "-12:34:56.78", "-00:00:01", "-3d12m", "-3d12m05s", "89 59 59.9", "-0:30"]
+)
+def test_sexagesimal_declination_is_degrees_as_astropy_reads_it(text):
+    assert parse_dec(text) == pytest.approx(Angle(text, unit="deg").deg, abs=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("text", "degrees"),
+    [("188.5", 188.5), ("188.5d", 188.5), ("188.5 deg", 188.5), ("12.5h", 187.5), ("188d30m", 188.5), ("360", 0.0),
+     ("-10", 350.0), ("1e1", 10.0), (".5", 0.5), ("10°30′", 10.5)],
+)  # fmt: skip
+def test_right_ascension_in_decimals_and_marked_degrees(text, degrees):
+    assert parse_ra(text) == pytest.approx(degrees, abs=1e-12)
+
+
+def test_typographic_minus_is_a_minus():
+    assert parse_dec(f"{MINUS}3.25") == -3.25
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["188.73625", "-12.58"], ["188.73625 -12.58"], ["188.73625,-12.58"], ["188.73625,", "-12.58"],
+     ["12:34:56.7", "-12:34:48"], ["12:34:56.7 -12:34:48"], ["12", "34", "56.7", "-12", "34", "48"],
+     ["12h34m56.7s", "-12d34m48s"]],
+)  # fmt: skip
+def test_every_spelling_is_the_same_position(words):
+    assert parse_position(words) == pytest.approx((188.73625, -12.58), abs=1e-9)
+
+
+@pytest.mark.parametrize("words", [[], ["188.7"], ["1", "2", "3"], ["nan", "3"], ["3", "nan"], ["inf", "3"], ["a", "b"],
+                                   ["3", "91"], ["3", "-90.001"], ["400", "3"], ["25:00:00", "3"], ["12:60:00", "3"],
+                                   ["12:30:60", "3"], ["3", "5h"], ["1_0", "3"], ["3", ""]])  # fmt: skip
+def test_what_is_no_position_is_a_value_error(words):
+    with pytest.raises(ValueError, match=r"right ascension|declination|position"):
+        parse_position(words)
+
+
+@pytest.mark.parametrize(
+    ("text", "arcsec"),
+    [("3", 3.0), ("3arcsec", 3.0), ('3"', 3.0), ("0.1deg", 360.0), ("2arcmin", 120.0), ("2'", 120.0), ("0", 0.0),
+     ("1.5 arcsec", 1.5), ("1E-1d", 360.0)],
+)  # fmt: skip
+def test_radius_is_arcsec_unless_it_says_otherwise(text, arcsec):
+    assert parse_radius(text) == pytest.approx(arcsec, rel=1e-12)
+
+
+@pytest.mark.parametrize("text", ["", "-1", "nan", "inf", "3 parsec", "arcsec", "1e999"])
+def test_what_is_no_radius_is_a_value_error(text):
+    with pytest.raises(ValueError, match="radius"):
+        parse_radius(text)

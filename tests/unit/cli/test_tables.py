@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from astropy.table import Table
+
+from ztfdb.cli.tables import PositionTableError, read_positions
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".vot", ".fits", ".ecsv", ".tbl", ".parquet"])
+def test_positions_are_read_from_every_format(tmp_path, suffix):
+    path = tmp_path / f"stars{suffix}"
+    table = Table({"name": ["a", "b"], "RA": [10.5, 359.9], "Dec": [-3.25, 89.0]})
+    if suffix == ".parquet":
+        table.to_pandas().to_parquet(path)
+    else:
+        formats = {".csv": "ascii.csv", ".vot": "votable", ".fits": "fits", ".ecsv": "ascii.ecsv", ".tbl": "ascii.ipac"}
+        table.write(path, format=formats[suffix])
+    frame = read_positions(str(path))
+    np.testing.assert_array_equal(frame[["ra", "dec"]], [[10.5, -3.25], [359.9, 89.0]])
+    assert frame["name"].tolist() == ["a", "b"]
+
+
+def test_sexagesimal_text_and_named_columns(tmp_path):
+    path = tmp_path / "stars.csv"
+    path.write_text("ra,dec,RA2000,DE2000\n1,2,12:00:00,-00:30:00\n")
+    frame = read_positions(str(path), "ra2000", "de2000")
+    assert frame[["ra", "dec"]].to_numpy().tolist() == [[180.0, -0.5]]
+
+
+def test_csv_comes_from_stdin_too(monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("ra, dec\n1, 2\n"))
+    assert read_positions("-")[["ra", "dec"]].to_numpy().tolist() == [[1.0, 2.0]]
+
+
+def test_a_bad_row_is_named(tmp_path):
+    path = tmp_path / "stars.csv"
+    path.write_text("ra,dec\n1,2\n12:00:00,95:00:00\n")
+    with pytest.raises(PositionTableError, match=r"row 2: declination '95:00:00'"):
+        read_positions(str(path))
+
+
+def test_missing_columns_are_named(tmp_path):
+    path = tmp_path / "stars.csv"
+    path.write_text("lon,lat\n1,2\n")
+    with pytest.raises(PositionTableError, match="no column ra; there are lon, lat"):
+        read_positions(str(path))
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".fits", ".vot", ".parquet"])
+def test_a_file_that_is_something_else_is_one_error(tmp_path, suffix):
+    path = tmp_path / f"stars{suffix}"
+    path.write_bytes(b"\x00\xff\xfe nonsense")
+    with pytest.raises(PositionTableError):
+        read_positions(str(path))
+
+
+def test_a_table_without_rows_has_no_positions(tmp_path):
+    path = tmp_path / "stars.csv"
+    path.write_text("ra,dec\n")
+    assert len(read_positions(str(path))) == 0

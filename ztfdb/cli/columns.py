@@ -1,0 +1,65 @@
+"""What the command line knows about columns by name: which are ids, their decimals, their VOTable words."""
+
+from __future__ import annotations
+
+import re
+
+_ID_NAMES = frozenset({"oid", "pid", "expid", "hpx29"})
+_DECIMALS = (
+    (re.compile(r"(input_)?(ra|dec)[1-4]?"), 6),  # 0.004 arcsec
+    (re.compile(r"\w*(mjd|hjd|bjd)\w*"), 5),  # one second
+    (re.compile(r"separation|\w*mag\w*|snr|seeing\w*|\w*limit|maglim|airmass|clr\w+|apcor\d|sky_noise\d"), 3),
+    (re.compile(r"x|y|flux\w*|background\w*|peak|seconds|kron_radius|a|b|theta"), 2),
+)
+VO_UNITS = {"DN": "adu", "electron / DN": "electron/adu", "": None}
+"""Units whose VOUnit spelling differs from astropy's; DN is unknown there, adu is its word for the same count."""
+
+TIME_SYSTEMS = {
+    "UTC": '<TIMESYS ID="UTC" timeorigin="MJD-origin" timescale="UTC" refposition="TOPOCENTER"/>',
+    "HJD": '<TIMESYS ID="HJD" timeorigin="JD-origin" timescale="UTC" refposition="HELIOCENTER"/>',
+    "BJD": '<TIMESYS ID="BJD" timeorigin="JD-origin" timescale="TDB" refposition="BARYCENTER"/>',
+}
+_TIME_COLUMNS = {"mjd": "UTC", "obsmjd": "UTC", "mjd_mid": "UTC", "hjd": "HJD", "bjd_tdb": "BJD"}
+_UCDS = {
+    "ra": "pos.eq.ra;meta.main",
+    "dec": "pos.eq.dec;meta.main",
+    "mjd": "time.epoch;obs.exposure;meta.main",
+    "obsmjd": "time.epoch;obs.exposure",
+    "hjd": "time.epoch",
+    "bjd_tdb": "time.epoch",
+    "mag": "phot.mag;meta.main",
+    "magerr": "stat.error;phot.mag",
+    "flux_ujy": "phot.flux",
+    "flux_ujy_err": "stat.error;phot.flux",
+    "separation": "pos.angDistance",
+    "filtercode": "meta.id;instr.filter",
+    "source_id": "meta.id;src",
+    "image_id": "meta.id;obs.image",
+    "exptime": "time.duration;obs.exposure",
+    "airmass": "obs.airMass",
+}
+
+
+def is_id(name: str) -> bool:
+    """Tell whether a column holds ids, which JSON shows as text: some exceed 2^53."""
+    return name in _ID_NAMES or name.endswith("_id")
+
+
+def decimals(name: str) -> int | None:
+    """Return the decimals a column shows in a text table, or None for six significant digits."""
+    return next((digits for pattern, digits in _DECIMALS if pattern.fullmatch(name)), None)
+
+
+def vo_unit(unit: str) -> str | None:
+    """Return a unit in VOUnit spelling, None where there is none."""
+    return VO_UNITS.get(unit, unit)
+
+
+def vo_reference(name: str) -> str | None:
+    """Return the ID of the coordinate or time system a VOTable column refers to."""
+    return "ICRS" if name in ("ra", "dec") else _TIME_COLUMNS.get(name)
+
+
+def ucd(name: str) -> str | None:
+    """Return the IVOA content descriptor of a column, where it has one."""
+    return _UCDS.get(name)

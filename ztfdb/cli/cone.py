@@ -1,0 +1,39 @@
+"""``ztfdb cone``: every detection within a radius."""
+
+from __future__ import annotations
+
+import click
+
+from ztfdb.cli.options import Command, position_of, radius_value, shared_options
+from ztfdb.cli.output import Output, output_options
+from ztfdb.cli.session import opened, wrong_usage
+
+USUAL = (
+    "ra", "dec", "separation", "obsmjd", "filtercode", "flux_aper4", "flux_aper4_err", "flags", "mask_bits",
+    "image_id", "source_id",
+)  # fmt: skip
+"""The columns of a text table, most telling first."""
+
+
+@click.command(
+    cls=Command,
+    examples=(
+        "ztfdb cone 58.0021 35.7412 5",
+        "ztfdb cone 12:34:56.7 -03:12:00 2arcmin -o field.vot",
+    ),
+)
+@click.argument("position", nargs=-1, metavar="RA DEC")
+@click.argument("radius", callback=radius_value)
+@output_options
+@shared_options
+@click.pass_context
+def cone(ctx: click.Context, position: tuple[str, ...], radius: float, output: Output) -> None:
+    """Find every detection near a position.
+
+    Nearest first, within RADIUS. RA and DEC are decimal degrees or sexagesimal (hours and degrees), ICRS. RADIUS is in
+    arcsec unless it ends in arcmin or deg.
+    """
+    ra, dec = position_of(position)
+    with opened(ctx, read_only=True) as archive, wrong_usage():
+        frame = archive.cone(ra, dec, radius)
+    output.write(frame, usual=USUAL)

@@ -1,0 +1,111 @@
+"""``ztfdb demo``: a small archive to look at, from one real image."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import ztfdb
+from ztfdb.cli.cone import USUAL as CONE_COLUMNS
+from ztfdb.cli.ingest import Follower, tell
+from ztfdb.cli.lightcurve import save_plot
+from ztfdb.cli.options import Command, shared_options
+from ztfdb.cli.output import Output
+from ztfdb.cli.progress import progress_bar
+from ztfdb.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from ztfdb.demo import Demo
+
+IMAGE_COLUMNS = (
+    "image_id",
+    "filtercode",
+    "obsmjd",
+    "kind",
+    "simulated",
+    "nx",
+    "ny",
+    "seeing_pix",
+    "maglim",
+    "n_source",
+)
+CURVE_COLUMNS = ("mjd", "filtercode", "mag", "magerr", "flux_ujy", "flux_ujy_err", "good", "simulated", "image_id")
+CONE_RADIUS = 15.0
+
+
+@click.command(cls=Command, examples=("ztfdb demo demo/", "ztfdb demo demo/ --quadrant-dir ~/ztf"))
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--quadrant-dir", type=click.Path(path_type=Path, file_okay=False), help="Cache of the real image.")
+@click.option("-j", "--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="Processes that measure.")
+@shared_options
+def demo(folder: Path, quadrant_dir: Path | None, jobs: int) -> None:
+    """Build a small archive and ask it.
+
+    A real ZTF quadrant (fetched once with pip, 60 MB) is measured; further epochs of its field are simulated, in which
+    one star varies, and are labelled as simulated in header, archive and output. Then its images, a cone and a light
+    curve are shown. DIR gets the archive, the simulated images and a plot (140 MB).
+    """
+    from ztfdb.quadrant import fetch_quadrant, find_quadrant
+
+    if find_quadrant(quadrant_dir) is None:
+        click.echo("fetching the real quadrant (60 MB)", err=True)
+    run_demo(folder, fetch_quadrant(quadrant_dir)[0], jobs)
+
+
+def run_demo(folder: Path, science: Path, jobs: int) -> None:
+    """Build the demo's archive from a science image and print what it answers."""
+    made = build(folder, science, jobs)
+    for report in made.reports:
+        tell(report)
+    with ztfdb.open(f"sqlite:///{made.database}", read_only=True) as archive:
+        show(archive, made)
+        picture = folder / "lightcurve.png"
+        try:
+            save_plot(archive.light_curve(made.ra, made.dec), picture)
+        except MissingExtraError as exc:
+            click.echo(f"no plot: {exc}", err=True)
+    click.echo(next_commands(made, picture))
+
+
+def build(folder: Path, science: Path, jobs: int) -> Demo:
+    """Build the archive behind bars of progress."""
+    from ztfdb.demo import build_demo  # imports the pixel half
+
+    with progress_bar("demo", "images") as bar:
+
+        def painted(done: int, total: int) -> None:
+            bar.total(total)
+            bar.step("simulated")
+
+        return build_demo(folder, science, jobs=jobs, measured=Follower(bar), painted=painted)
+
+
+def show(archive: Any, made: Demo) -> None:
+    """Print images, cone and light curve of the star that varies."""
+    rows = Output("table", None, None, every=False)
+    where = f"{made.ra:.6f} {made.dec:+.6f}"
+    click.echo(f"\nImages that cover {where}  (simulated: yes = made up, its stars are the real image's)\n")
+    rows.write(archive.images(made.ra, made.dec), usual=IMAGE_COLUMNS)
+    click.echo(f"\nDetections within {CONE_RADIUS:g} arcsec of it\n")
+    rows.write(archive.cone(made.ra, made.dec, CONE_RADIUS), usual=CONE_COLUMNS)
+    click.echo("\nIts light curve: one real epoch, and simulated ones in which it varies\n")
+    rows.write(archive.light_curve(made.ra, made.dec).to_pandas(), usual=CURVE_COLUMNS)
+
+
+def next_commands(made: Demo, picture: Path) -> str:
+    """Return where everything lies and what to type next."""
+    position = f"{made.ra:.6f} {made.dec:.6f}"
+    lines = [f"\narchive  {made.database}"]
+    lines += [f"plot     {picture}"] if picture.exists() else []
+    lines += [
+        "\nNext:\n",
+        f"  export ZTFDB_URL={shlex.quote(f'sqlite:///{made.database.absolute()}')}",
+        "  ztfdb status",
+        f"  ztfdb lightcurve {position} -o star.csv",
+        f"  ztfdb cone {position} 1arcmin --format votable -o field.vot",
+        '  ztfdb sql "select filtercode, simulated, count(*) as n from light_curve_point group by 1, 2 order by 1, 2"',
+    ]
+    return "\n".join(lines)

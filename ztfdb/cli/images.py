@@ -1,0 +1,37 @@
+"""``ztfdb images``: which images cover a position."""
+
+from __future__ import annotations
+
+import click
+
+from ztfdb.cli.options import Command, position_of, shared_options
+from ztfdb.cli.output import Output, output_options
+from ztfdb.cli.session import opened, wrong_usage
+
+USUAL = (
+    "image_id", "obsmjd", "filtercode", "kind", "simulated", "field", "ccdid", "qid", "x", "y", "magzp", "maglim",
+    "seeing_pix", "n_source", "infobits", "path",
+)  # fmt: skip
+"""The columns of a text table, most telling first."""
+
+
+@click.command(
+    cls=Command,
+    examples=(
+        "ztfdb images 58.0021 35.7412",
+        "ztfdb images 03:52:00.5 +35:44:28 --format csv",
+    ),
+)
+@click.argument("position", nargs=-1, required=True, metavar="RA DEC")
+@output_options
+@shared_options
+@click.pass_context
+def images(ctx: click.Context, position: tuple[str, ...], output: Output) -> None:
+    """Find which images cover a position.
+
+    Exactly (by each image's own WCS), in order of time.
+    """
+    ra, dec = position_of(position)
+    with opened(ctx, read_only=True) as archive, wrong_usage():
+        frame = archive.images(ra, dec)
+    output.write(frame, usual=USUAL)

@@ -1,0 +1,104 @@
+"""``ztfdb ingest``: measure images and store them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ztfdb.cli.options import Command, shared_options
+from ztfdb.cli.output import make_output
+from ztfdb.cli.progress import Bar, progress_bar
+from ztfdb.cli.session import opened, wrong_usage
+
+if TYPE_CHECKING:
+    from ztfdb.ingest import ImageOutcome, IngestReport, IngestStep
+
+
+@click.command(
+    cls=Command,
+    examples=(
+        "ztfdb ingest data/ --jobs 2",
+        "ztfdb ingest 'data/2020*/*_sciimg.fits' --list",
+        "ztfdb ingest image.fits --mask image_mask.fits",
+        "find /archive -name '*sciimg.fits*' | ztfdb ingest - --report outcomes.csv",
+    ),
+)
+@click.argument("paths", nargs=-1, required=True, metavar="PATH…")
+@click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that measure.")
+@click.option("--mask", type=click.Path(dir_okay=False), help="Mask of the one image given.")
+@click.option("--force", is_flag=True, help="Measure again what has not changed.")
+@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), help="Seconds for one image.")
+@click.option("--memory", "memory_mb", type=click.IntRange(min=1), help="Megabytes for one image.")
+@click.option("-l", "--list", "listed", is_flag=True, help="Print a line for every image.")
+@click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Write all outcomes (.csv, .json, …).")
+@shared_options
+@click.pass_context
+def ingest(
+    ctx: click.Context,
+    /,
+    paths: tuple[str, ...],
+    listed: bool,
+    report: Path | None,
+    timeout_s: float | None,
+    memory_mb: int | None,
+    **how: Any,
+) -> None:
+    """Measure images and store them.
+
+    PATH is a file, a folder (searched below) or a glob; - reads paths from stdin, one to a line. Masks are found beside
+    their image by name. What has not changed is not measured again. A bad file is reported and never stops the rest;
+    then the exit status is 1. --timeout and --memory are for worker processes, that is for --jobs beyond 1.
+    """
+    table = make_output(None, report, None, every=True) if report is not None else None
+    limits: dict[str, Any] = {
+        name: value for name, value in (("timeout_s", timeout_s), ("memory_mb", memory_mb)) if value is not None
+    }
+    with opened(ctx) as archive, wrong_usage(), progress_bar("ingest", "images") as bar:
+        result = archive.ingest(given(paths), progress=Follower(bar, listed), **how, **limits)
+    if table is not None:
+        table.write(result.to_pandas(), known=False)
+    tell(result)
+    ctx.exit(1 if result.failed else 0)
+
+
+def given(paths: tuple[str, ...]) -> list[str]:
+    """Return the paths, those of stdin in place of ``-``."""
+    return [path for word in paths for path in (_lines() if word == "-" else [word])]
+
+
+def _lines() -> list[str]:
+    return [line for line in sys.stdin.read().splitlines() if line.strip()]
+
+
+class Follower:
+    """Hears of every image: moves the bar, prints its line where one was asked for."""
+
+    def __init__(self, bar: Bar, listed: bool = False) -> None:
+        self._bar = bar
+        self._listed = listed
+
+    def __call__(self, step: IngestStep, /) -> None:
+        """Hear of one step."""
+        if step.outcome is None:
+            self._bar.total(step.found)
+            return
+        self._bar.step(Path(step.outcome.path).name)
+        if self._listed:
+            self._bar.line(outcome_line(step.outcome))
+
+
+def outcome_line(one: ImageOutcome) -> str:
+    """Return what became of one image, on one line."""
+    sources = "" if one.n_source is None else f"{one.n_source} sources"
+    reason = f": {one.reason}" if one.reason else ""
+    return f"{one.outcome.value:10}  {sources:>14}  {one.seconds:6.2f} s  {one.path}{reason}"
+
+
+def tell(result: IngestReport) -> None:
+    """Print the failures with their reasons and the sum of all outcomes to stderr."""
+    for one in result.failures:
+        click.echo(f"failed: {one.path}: {one.reason}", err=True)
+    click.echo(f"{result}; {result.n_source:,} sources in {result.seconds:.1f} s", err=True)

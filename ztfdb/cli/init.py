@@ -1,0 +1,26 @@
+"""``ztfdb init``: make an archive, or bring an old one up to date."""
+
+from __future__ import annotations
+
+import click
+
+from ztfdb.cli.options import Command, shared_options
+from ztfdb.cli.session import opened
+
+
+@click.command(
+    cls=Command,
+    examples=(
+        "ztfdb init",
+        "ztfdb init --db postgresql://ztf@db.example.org/ztf",
+    ),
+)
+@shared_options
+@click.pass_context
+def init(ctx: click.Context) -> None:
+    """Make the archive, or bring its schema up to date.
+
+    An archive that is up to date is left as it is. On PostgreSQL the database itself must exist (createdb).
+    """
+    with opened(ctx, create=True) as archive:
+        click.echo(f"{archive.url} is ready", err=True)

@@ -1,0 +1,199 @@
+"""Where a command's rows go: format, file, columns."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import click
+
+from ztfdb.errors import ZtfdbError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMATS = ("table", "csv", "json", "votable", "parquet")
+_SUFFIXES = {
+    ".txt": "table",
+    ".csv": "csv",
+    ".json": "json",
+    ".vot": "votable",
+    ".votable": "votable",
+    ".xml": "votable",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
+
+
+class OutputError(ZtfdbError):
+    """The rows cannot be written where they were asked for."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """What the output options of one call say.
+
+    Attributes
+    ----------
+    format : str
+        One of `FORMATS`.
+    path : Path or None
+        The file, None for stdout.
+    columns : tuple of str or None
+        Columns to write, in this order; None for the usual ones.
+    every : bool
+        Write all columns, also as a text table.
+    """
+
+    format: str
+    path: Path | None
+    columns: tuple[str, ...] | None
+    every: bool
+
+    def write(self, frame: pd.DataFrame, *, usual: Sequence[str] | None = None, known: bool = True) -> None:
+        """Write the rows; words about them go to stderr.
+
+        Parameters
+        ----------
+        frame : DataFrame
+            The rows; may be empty.
+        usual : sequence of str, optional
+            The columns of a text table, most telling first; all of them by default. As many as fit the terminal
+            are shown. Every other format has all columns.
+        known : bool
+            Whether the columns are ztfdb's own, whose units are known by their names.
+
+        Raises
+        ------
+        click.UsageError
+            If a column was asked for that the answer does not have.
+        OutputError
+            If the file cannot be written.
+        """
+        from ztfdb.cli.units import UNITS  # this and the writers import what --help does not need to wait for
+        from ztfdb.cli.writers import WRITERS
+
+        chosen = self._chosen(frame, usual)
+        units = UNITS if known else {}
+        with self._stream() as stream:
+            if self.format == "table":
+                self._write_table(chosen, frame.shape[1], units, stream)
+            else:
+                WRITERS[self.format](chosen, units, stream)
+        if frame.empty:
+            click.echo("no rows", err=True)
+        elif self.path is not None:
+            click.echo(f"wrote {len(frame):,} {'row' if len(frame) == 1 else 'rows'} to {self.path}", err=True)
+
+    def _chosen(self, frame: pd.DataFrame, usual: Sequence[str] | None) -> pd.DataFrame:
+        if self.columns is not None:
+            if unknown := [name for name in self.columns if name not in frame.columns]:
+                known = ", ".join(map(str, frame.columns))
+                raise click.UsageError(f"no column {', '.join(unknown)}; there are {known}")
+            return frame[list(self.columns)]
+        if self.format != "table" or self.every or usual is None:
+            return frame
+        return frame[[name for name in usual if name in frame.columns]]
+
+    def _write_table(self, frame: pd.DataFrame, n_column: int, units: Mapping[str, str], stream: BinaryIO) -> None:
+        from ztfdb.cli.table import fitting, text_table  # imports pandas
+
+        width = shutil.get_terminal_size().columns if self.path is None and sys.stdout.isatty() else None
+        if width is not None and self.columns is None and not self.every and frame.shape[1] < n_column:
+            frame = frame.iloc[:, : fitting(frame, width)]
+        for line in text_table(frame, units, width):
+            stream.write(f"{line}\n".encode())
+        if frame.shape[1] < n_column and sys.stderr.isatty():
+            stream.flush()
+            click.echo(f"{frame.shape[1]} of {n_column} columns; --all shows every one", err=True)
+
+    @contextlib.contextmanager
+    def _stream(self) -> Iterator[BinaryIO]:
+        """Yield stdout, or a file that takes its name only when it is whole."""
+        if self.path is None:
+            stream = sys.stdout.buffer
+            yield stream
+            stream.flush()
+            return
+        try:
+            if self.path.exists() and not self.path.is_file():  # a device or a pipe
+                with self.path.open("wb") as stream:
+                    yield stream
+                return
+            with tempfile.NamedTemporaryFile(dir=self.path.parent, prefix=f".{self.path.name}.", delete=False) as part:
+                try:
+                    yield part  # type: ignore[misc]  # the wrapper has every method of BinaryIO
+                    part.close()
+                    _permit(part.name)
+                    Path(part.name).replace(self.path)
+                except BaseException:
+                    Path(part.name).unlink(missing_ok=True)
+                    raise
+        except OSError as exc:
+            raise OutputError(f"{self.path} cannot be written: {exc.strerror or exc}") from exc
+
+
+def _permit(path: str) -> None:
+    """Give a temporary file (which is private) the permissions that any new file has."""
+    mask = os.umask(0)
+    os.umask(mask)
+    Path(path).chmod(0o666 & ~mask)
+
+
+def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say how rows are written; the command gets them as ``output``, an `Output`."""
+
+    @click.option("--format", "format_", type=click.Choice(FORMATS), help="[default: by -o, else table]")
+    @click.option("-o", "--output", "path", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file.")
+    @click.option("--columns", metavar="A,B,…", help="Only these columns, in this order.")
+    @click.option("--all", "every", is_flag=True, help="All columns, also in a table.")
+    @wraps(command)
+    def with_output(
+        *args: Any, format_: str | None, path: Path | None, columns: str | None, every: bool, **kwargs: Any
+    ) -> Any:
+        return command(*args, output=make_output(format_, path, columns, every), **kwargs)
+
+    return with_output
+
+
+def make_output(format_: str | None, path: Path | None, columns: str | None, every: bool) -> Output:
+    """Check the output options before any work is done.
+
+    Raises
+    ------
+    click.UsageError
+        If a file's suffix tells no format and none was given, or Parquet was meant for a terminal.
+    MissingExtraError
+        If Parquet is wanted and pyarrow is not installed.
+    OutputError
+        If the file's folder does not exist.
+    """
+    if path is not None and str(path) == "-":
+        path = None
+    if path is not None and not path.parent.is_dir():
+        raise OutputError(f"{path} cannot be written: there is no folder {path.parent}")
+    chosen = format_ or (_guessed(path) if path is not None else "table")
+    if chosen == "parquet":
+        from ztfdb.cli.writers import require_parquet  # imports pandas
+
+        require_parquet()
+        if path is None and sys.stdout.isatty():
+            raise click.UsageError("Parquet is binary; name a file with -o")
+    names = tuple(name.strip() for name in columns.split(",") if name.strip()) if columns is not None else None
+    return Output(chosen, path, names, every)
+
+
+def _guessed(path: Path) -> str:
+    try:
+        return _SUFFIXES[path.suffix.lower()]
+    except KeyError:
+        known = ", ".join(_SUFFIXES)
+        raise click.UsageError(f"the suffix of {path} tells no format ({known}); give one with --format") from None

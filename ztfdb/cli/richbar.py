@@ -1,0 +1,76 @@
+"""The progress bar that a terminal shows."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+
+class RateColumn(ProgressColumn):
+    """Steps per second, or per minute where that reads better."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self.unit = unit
+
+    def render(self, task: Task) -> Text:
+        """Return the rate of a task; nothing before its first step."""
+        speed = task.finished_speed or task.speed
+        if not speed:
+            return Text("")
+        return Text(f"{speed:.1f} {self.unit}/s" if speed >= 0.5 else f"{speed * 60:.1f} {self.unit}/min")
+
+
+class RichBar:
+    """A bar on stderr; lines of stdout go above it where both are the same terminal."""
+
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self._progress = progress
+        self._task = task
+
+    def total(self, n: int) -> None:
+        """Say how many steps there are."""
+        self._progress.update(self._task, total=n)
+
+    def step(self, note: str = "") -> None:
+        """Say that one more is done."""
+        self._progress.update(self._task, advance=1, note=note)
+
+    def line(self, text: str) -> None:
+        """Print a line of stdout above the bar."""
+        if sys.stdout.isatty():
+            self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        else:
+            sys.stdout.write(f"{text}\n")
+
+
+@contextmanager
+def rich_bar(title: str, unit: str) -> Iterator[RichBar]:
+    """Show the bar while the block runs; it disappears at the end."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        RateColumn(unit),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True, speed_estimate_period=120) as progress:
+        yield RichBar(progress, progress.add_task(title, total=None, note=""))

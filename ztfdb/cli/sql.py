@@ -1,0 +1,63 @@
+"""``ztfdb sql``: a question in SQL that cannot write."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Any
+
+import click
+
+from ztfdb.cli.options import Command, shared_options
+from ztfdb.cli.output import Output, output_options
+from ztfdb.cli.session import opened, wrong_usage
+
+_INTEGER = re.compile(r"[+-]?\d+")
+_FLOAT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
+_OPTIONS = frozenset({"force", "timeout_s"})
+"""What `Archive.sql` takes besides the statement's parameters."""
+
+
+@click.command(
+    cls=Command,
+    examples=(
+        'ztfdb sql "select filtercode, count(*) as n from image group by filtercode"',
+        'ztfdb sql "select * from image_summary where fid = :fid" -p fid=2 -o r.csv',
+    ),
+)
+@click.argument("text", metavar="STATEMENT")
+@click.option("-p", "--param", "params", multiple=True, metavar="NAME=VALUE", help="Value of :NAME; repeat.")
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Stop after this long.")
+@click.option("--force", is_flag=True, help="Ask even as a PostgreSQL superuser, whom read-only cannot hold.")
+@output_options
+@shared_options
+@click.pass_context
+def sql(
+    ctx: click.Context, text: str, params: tuple[str, ...], timeout: float | None, force: bool, output: Output
+) -> None:
+    """Ask one read-only SQL statement.
+
+    The database itself refuses to write. STATEMENT may be - to read it from stdin. Views to ask: light_curve_point,
+    image_summary.
+    """
+    statement = sys.stdin.read() if text == "-" else text
+    values: dict[str, Any] = dict(map(parse_param, params))
+    with opened(ctx, read_only=True) as archive, wrong_usage():
+        frame = archive.sql(statement, timeout_s=timeout, force=force, **values)
+    output.write(frame, known=False)
+
+
+def parse_param(text: str) -> tuple[str, int | float | str]:
+    """Return name and value of ``NAME=VALUE``: an integer or a number where the value reads as one, else text.
+
+    Raises
+    ------
+    click.UsageError
+        If there is no name.
+    """
+    name, sign, value = text.partition("=")
+    if not sign or not name.isidentifier() or name in _OPTIONS:
+        raise click.UsageError(f"--param {text}: expected NAME=VALUE")
+    if _INTEGER.fullmatch(value):
+        return name, int(value)
+    return name, float(value) if _FLOAT.fullmatch(value) else value

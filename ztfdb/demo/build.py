@@ -1,0 +1,111 @@
+"""Build the demo's archive: the real quadrant measured, its field simulated on other nights, all of it ingested."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ztfdb.archive import open_archive
+from ztfdb.demo.epochs import SIMULATED_EPOCHS, DemoError, choose_star, field_stars, simulate_epochs
+from ztfdb.frame.fitsfile import find_image, read_bytes
+from ztfdb.schema import SOURCE_ID_SHIFT
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ztfdb.archive import Archive
+    from ztfdb.ingest import IngestReport, Progress
+
+DATABASE = "demo.sqlite"
+SIMULATED = "simulated"
+"""Folder of the simulated images, below the demo's."""
+
+_SOURCES = """
+select source.x, source.y, source.ra, source.dec, source.flux_aper4, source.flags, source.mask_bits,
+       image.magzp, image.apcor4, image.nx, image.ny
+from source join image on image.image_id = source.image_id
+where source.source_id >= :first and source.source_id < :last
+order by source.source_id
+"""
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What `build_demo` made.
+
+    Attributes
+    ----------
+    database : Path
+        The SQLite archive.
+    ra, dec : float
+        The star that varies, deg.
+    reports : tuple of IngestReport
+        What became of the real image, and of the simulated ones.
+    """
+
+    database: Path
+    ra: float
+    dec: float
+    reports: tuple[IngestReport, IngestReport]
+
+
+def build_demo(
+    folder: Path,
+    science: Path,
+    *,
+    jobs: int = 2,
+    measured: Progress | None = None,
+    painted: Callable[[int, int], None] | None = None,
+) -> Demo:
+    """Make the demo's archive in `folder`; what is there already is not made again.
+
+    Parameters
+    ----------
+    folder : Path
+        Made where it does not exist.
+    science : Path
+        A real science image, its mask beside it.
+    jobs : int
+        Processes that measure the simulated images.
+    measured : Progress, optional
+        Hears of every image that is ingested.
+    painted : callable, optional
+        Hears how many of how many simulated images are there.
+
+    Returns
+    -------
+    Demo
+
+    Raises
+    ------
+    DemoError
+        If the real image could not be measured, or has no star to make vary.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    database = folder / DATABASE
+    with open_archive(f"sqlite:///{database}", create=True) as archive:
+        real = archive.ingest(science, progress=measured)
+        sources = _sources(archive, real)
+        stars = field_stars(sources)
+        star = choose_star(stars, (int(sources["ny"].iloc[0]), int(sources["nx"].iloc[0])))
+        epochs = []
+        for path in simulate_epochs(find_image(read_bytes(science)).header, stars, star, folder / SIMULATED):
+            epochs.append(path)
+            if painted is not None:
+                painted(len(epochs), len(SIMULATED_EPOCHS))
+        simulated = archive.ingest(epochs, jobs=jobs, progress=measured)
+    return Demo(database, star.ra, star.dec, (real, simulated))
+
+
+def _sources(archive: Archive, real: IngestReport) -> pd.DataFrame:
+    """Return the sources of the real image with its calibration."""
+    outcome = real.outcomes[0]
+    if outcome.image_id is None:
+        raise DemoError(f"the demo's image cannot be measured: {outcome.reason}")
+    first = outcome.image_id << SOURCE_ID_SHIFT
+    sources = archive.sql(_SOURCES, first=first, last=first + (1 << SOURCE_ID_SHIFT))
+    if sources.empty:
+        raise DemoError("the demo's image has no sources")
+    return sources
