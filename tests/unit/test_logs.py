@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import io
+import json
+import logging
+
+import pytest
+
+from ztfdb.logs import set_up_logs, without_passwords
+
+
+@pytest.fixture
+def log():
+    stream = io.StringIO()
+    logger = logging.getLogger("ztfdb")
+    before = logger.level, list(logger.handlers)
+    yield lambda form, level="INFO": set_up_logs(level, form, stream) and stream
+    logger.setLevel(before[0])
+    logger.handlers[:] = before[1]
+
+
+def ingested():
+    extra = {"path": "/a b.fits", "n_source": 7, "image_id": None, "seconds": 1.25}
+    logging.getLogger("ztfdb.ingest").info("image ingested", extra=extra)
+
+
+def test_text_lines_carry_the_fields(log):
+    stream = log("text")
+    ingested()
+    stamp, line = stream.getvalue().split(" ", 1)
+    assert line == 'INFO image ingested path="/a b.fits" n_source=7 seconds=1.25\n'
+    assert stamp.endswith("Z")
+
+
+def test_json_lines_are_json(log):
+    stream = log("json")
+    ingested()
+    facts = json.loads(stream.getvalue())
+    assert facts.pop("time").endswith("Z")
+    assert facts == {
+        "level": "INFO",
+        "logger": "ztfdb.ingest",
+        "message": "image ingested",
+        "path": "/a b.fits",
+        "n_source": 7,
+        "seconds": 1.25,
+    }
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_tracebacks_are_kept_and_passwords_are_not(log, form):
+    stream = log(form)
+    try:
+        raise ValueError("cannot reach postgresql://op:s3cret@db/ztf")
+    except ValueError:
+        logging.getLogger("ztfdb.store").exception("failed at %s", "postgresql://op:s3cret@db/ztf")
+    assert "s3cret" not in stream.getvalue()
+    assert "ValueError" in stream.getvalue()
+    assert "op:***@db" in stream.getvalue()
+
+
+def test_setting_up_twice_writes_once(log):
+    log("json")
+    stream = log("text", "WARNING")
+    ingested()
+    logging.getLogger("ztfdb").warning("image failed")
+    assert stream.getvalue().count("\n") == 1
+
+
+def test_only_passwords_are_hidden():
+    text = "see https://irsa.ipac.caltech.edu/a:b@c and sqlite:///a.db, postgresql://u:p@ss@h/d"
+    assert without_passwords(text) == text.replace("u:p@ss@", "u:***@")

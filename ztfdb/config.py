@@ -1,0 +1,178 @@
+"""The operating configuration: defaults, then a TOML file, then ``ZTFDB_*`` variables, then flags.
+
+An entry (the command line, a daemon) reads it once and passes plain values down. The file is the one named by a flag
+or by ``ZTFDB_CONFIG``, else ``ztfdb.toml`` in the current folder where there is one::
+
+    url = "postgresql://ztf@db.example.org/ztf"
+    jobs = 8
+    timeout_s = 120.0
+    log_format = "json"
+
+    [roots]                 # folders of this host, by the name of their data root
+    ztf = "/mnt/ztf"
+
+    [extraction]            # frozen into an archive when it is made
+    threshold = 1.5
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from ztfdb.errors import ConfigError
+from ztfdb.extract.settings import ExtractionSettings
+from ztfdb.ingest.workers import MEMORY_MB, TIMEOUT_S
+from ztfdb.store.engine import mask_password, normalise_url
+
+CONFIG_VARIABLE = "ZTFDB_CONFIG"
+CONFIG_FILE = "ztfdb.toml"
+DEFAULT_URL = "sqlite:///ztfdb.sqlite"
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+LOG_FORMATS = ("text", "json")
+
+
+@dataclass(frozen=True)
+class Config:
+    """How ztfdb runs here. Its ``repr`` and `describe` hide the password of the URL.
+
+    Attributes
+    ----------
+    url : str
+        The archive (``ZTFDB_URL``).
+    jobs : int
+        Processes that measure (``ZTFDB_JOBS``).
+    timeout_s : float
+        Seconds one image may take in a worker process (``ZTFDB_TIMEOUT_S``).
+    memory_mb : int
+        Megabytes it may take there (``ZTFDB_MEMORY_MB``).
+    log_level : str
+        ``DEBUG``, ``INFO``, ``WARNING`` or ``ERROR`` (``ZTFDB_LOG_LEVEL``).
+    log_format : str
+        ``text`` or ``json`` (``ZTFDB_LOG_FORMAT``).
+    roots : dict of str
+        Folders of this host by the name of their data root (``ZTFDB_ROOTS``: ``name=folder``, separated like PATH).
+    extraction : ExtractionSettings
+        For archives that are made here; an existing one keeps its own. Only from the file.
+    """
+
+    url: str = field(default=DEFAULT_URL, repr=False)
+    jobs: int = 1
+    timeout_s: float = TIMEOUT_S
+    memory_mb: int = MEMORY_MB
+    log_level: str = "WARNING"
+    log_format: str = "text"
+    roots: dict[str, str] = field(default_factory=dict)
+    extraction: ExtractionSettings = field(default_factory=ExtractionSettings)
+
+    def __post_init__(self) -> None:
+        normalise_url(self.url)
+        if self.jobs < 1 or self.timeout_s <= 0 or self.memory_mb <= 0:
+            raise ConfigError(
+                f"jobs ({self.jobs}), timeout_s ({self.timeout_s:g}) and memory_mb ({self.memory_mb}) must be positive"
+            )
+        for name, known in (("log_level", LOG_LEVELS), ("log_format", LOG_FORMATS)):
+            if getattr(self, name) not in known:
+                raise ConfigError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(known)}")
+
+    def describe(self) -> dict[str, Any]:
+        """Return all values as they may be shown: the URL's password is ``***``."""
+        shown = {f.name: getattr(self, f.name) for f in fields(self)}
+        return shown | {"url": mask_password(self.url), "extraction": self.extraction.to_dict()}
+
+
+def load_config(
+    flags: Mapping[str, Any] | None = None,
+    *,
+    path: str | Path | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Config:
+    """Read the configuration.
+
+    Parameters
+    ----------
+    flags : mapping, optional
+        Values by the names of `Config`'s attributes; None stands for a flag that was not given.
+    path : str or Path, optional
+        The TOML file; it must exist.
+    environ : mapping, optional
+        The environment, by default the process's.
+
+    Raises
+    ------
+    ConfigError
+        If a name is unknown, a value of the wrong kind or out of range, or the file named cannot be read. The message
+        says where it was found and never shows a password.
+    """
+    environ = os.environ if environ is None else environ
+    values = _from_file(path or environ.get(CONFIG_VARIABLE))
+    values |= _from_environ(environ)
+    values |= {name: value for name, value in (flags or {}).items() if value is not None}
+    unknown = sorted(values.keys() - {f.name for f in fields(Config)})
+    if unknown:
+        raise ConfigError(
+            f"unknown setting {', '.join(unknown)}; known are {', '.join(f.name for f in fields(Config))}"
+        )
+    return Config(**values)
+
+
+def _from_file(path: str | Path | None) -> dict[str, Any]:
+    if path is None and not Path(CONFIG_FILE).is_file():
+        return {}
+    found = Path(path or CONFIG_FILE)
+    try:
+        table = tomllib.loads(found.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
+        raise ConfigError(f"the configuration {found} cannot be read: {exc}") from exc
+    extraction = table.pop("extraction", None)
+    values = {name: _of_kind(name, value, str(found)) for name, value in table.items()}
+    if extraction is not None:
+        if not isinstance(extraction, dict):
+            raise ConfigError(f"{found}: extraction is a table")
+        try:
+            values["extraction"] = ExtractionSettings.from_dict(extraction)
+        except TypeError as exc:
+            raise ConfigError(f"{found}: a value of [extraction] is of the wrong kind: {exc}") from exc
+    return values
+
+
+def _from_environ(environ: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name in ("url", "jobs", "timeout_s", "memory_mb", "log_level", "log_format", "roots"):
+        variable = f"ZTFDB_{name.upper()}"
+        text = environ.get(variable, "")
+        if text:
+            values[name] = _of_kind(name, _parsed(name, text, variable), variable)
+    return values
+
+
+def _parsed(name: str, text: str, variable: str) -> Any:
+    if name == "roots":
+        pairs = [item.partition("=") for item in text.split(os.pathsep) if item]
+        if any(not mark for _, mark, _ in pairs):
+            raise ConfigError(f"{variable} must be name=folder, several separated by {os.pathsep!r}")
+        return {root: folder for root, _, folder in pairs}
+    kinds = {"jobs": int, "memory_mb": int, "timeout_s": float}
+    try:
+        return kinds.get(name, str)(text)
+    except ValueError as exc:
+        raise ConfigError(f"{variable} is {text!r}, expected a number") from exc
+
+
+def _of_kind(name: str, value: Any, where: str) -> Any:
+    """Return a value whose kind fits its setting; unknown names are left to be told together."""
+    if name == "roots":
+        if not isinstance(value, dict) or not all(isinstance(folder, str) for folder in value.values()):
+            raise ConfigError(f"{where}: roots is a table of folders by name")
+        return {root: os.path.abspath(os.path.expanduser(folder)) for root, folder in value.items()}  # noqa: PTH100, PTH111
+    if name == "timeout_s" and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    kind = {"jobs": int, "memory_mb": int, "timeout_s": float}.get(name, str)
+    if name in {f.name for f in fields(Config)} and (not isinstance(value, kind) or isinstance(value, bool)):
+        shown = "" if name == "url" else f" {value!r}"
+        raise ConfigError(f"{where}: {name}{shown} must be {'a text' if kind is str else 'a number'}")
+    return value.upper() if name == "log_level" else value

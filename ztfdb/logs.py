@@ -1,0 +1,94 @@
+"""Logs of an entry: one handler on the ``ztfdb`` logger, as text or as JSON lines, without passwords.
+
+The library itself only ever logs a fixed sentence with ``extra`` fields; this module is where they become a line.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+import time
+from typing import Any, TextIO
+
+_PLAIN = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__dict__) | {"message", "asctime", "taskName"}
+_PASSWORD = re.compile(r"(?<=://)([^:/@\s]*):[^/\s]+(?=@)")
+
+
+def set_up_logs(level: str = "WARNING", form: str = "text", stream: TextIO | None = None) -> logging.Handler:
+    """Send ztfdb's log records to a stream; called once, by an entry, and again to change it.
+
+    Parameters
+    ----------
+    level : str
+        ``DEBUG``, ``INFO``, ``WARNING`` or ``ERROR``.
+    form : str
+        ``text``, or ``json`` for one JSON object per line.
+    stream : file, optional
+        By default stderr.
+
+    Returns
+    -------
+    logging.Handler
+        The handler, which replaced the one of an earlier call.
+    """
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
+    handler.set_name("ztfdb")
+    logger = logging.getLogger("ztfdb")
+    for old in [one for one in logger.handlers if one.get_name() == "ztfdb"]:
+        logger.removeHandler(old)
+    logger.addHandler(handler)
+    logger.setLevel(level.upper())
+    return handler
+
+
+def without_passwords(text: str) -> str:
+    """Return the text with the password of every URL in it hidden."""
+    return _PASSWORD.sub(r"\1:***", text)
+
+
+def extra_fields(record: logging.LogRecord) -> dict[str, Any]:
+    """Return what was given as ``extra``, in that order, without the fields that are None."""
+    return {name: value for name, value in record.__dict__.items() if name not in _PLAIN and value is not None}
+
+
+class TextFormatter(logging.Formatter):
+    """``2026-11-22T03:04:05Z WARNING image failed path=… reason="no MAGZP"``; a traceback follows on its own lines."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        words = [_stamp(record), record.levelname, record.getMessage()]
+        words += [f"{name}={_word(value)}" for name, value in extra_fields(record).items()]
+        line = " ".join(words)
+        if record.exc_info:
+            line = f"{line}\n{self.formatException(record.exc_info)}"
+        return without_passwords(line)
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object per line: ``time``, ``level``, ``logger``, ``message``, the extra fields, ``traceback``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        facts = {
+            "time": _stamp(record),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+            **extra_fields(record),
+        }
+        if record.exc_info:
+            facts["traceback"] = self.formatException(record.exc_info)
+        return without_passwords(json.dumps(facts, default=str))
+
+
+def _stamp(record: logging.LogRecord) -> str:
+    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+    return f"{whole}.{int(record.msecs):03d}Z"
+
+
+def _word(value: Any) -> str:
+    text = str(value)
+    return json.dumps(text, ensure_ascii=False) if not text or re.search(r'[\s"=]', text) else text
