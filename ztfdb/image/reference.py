@@ -10,7 +10,8 @@ import pandas as pd
 
 from ztfdb.errors import MaskError
 from ztfdb.frame.fitsfile import find_image, read_bytes
-from ztfdb.image.base import SOURCE_RADIUS, Image
+from ztfdb.image.backgrounds import SOURCE_RADIUS
+from ztfdb.image.base import Image
 from ztfdb.records import BoolArray, FloatArray
 
 

@@ -10,7 +10,8 @@ import pandas as pd
 
 from ztfdb.bits import MaskBit
 from ztfdb.frame.filename import mask_path_for
-from ztfdb.image.base import SOURCE_RADIUS, Image
+from ztfdb.image.backgrounds import SOURCE_RADIUS
+from ztfdb.image.base import Image
 from ztfdb.records import BoolArray
 
 

@@ -1,0 +1,195 @@
+"""What an image object starts from: header, pixels, mask, sky, catalogues."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from astropy.coordinates import SkyCoord
+from astropy.wcs import WCS
+from numpy.typing import ArrayLike
+
+from ztfdb.extract.sepobjects import ellipse_mask
+from ztfdb.frame.read import Frame, read_frame
+from ztfdb.frame.wcs import astropy_wcs
+from ztfdb.image.catalogs import CatalogCollection
+from ztfdb.image.conversions import EFFECTIVE_WAVELENGTH
+from ztfdb.records import BoolArray, FloatArray
+from ztfdb.sky.projection import pixel_to_sky, sky_to_pixel
+
+Data = str | FloatArray
+DATA_NAMES = ("data", "datamasked", "dataclean")
+
+
+class Pixels:
+    """One quadrant in memory: its header, pixels, mask, place on the sky and catalogues.
+
+    Attributes
+    ----------
+    filename : str
+    data : ndarray of float32, shape (ny, nx)
+        Pixels as delivered, DN, sky included.
+    header : astropy.io.fits.Header
+    catalogs : CatalogCollection
+        ``sources``, ``ps1cat`` and whatever `set_catalog` stored.
+    """
+
+    def __init__(self, frame: Frame) -> None:
+        self._frame = frame
+        self.filename = frame.path
+        self.data = frame.data
+        self.header = frame.header
+        self.catalogs = CatalogCollection()
+
+    @classmethod
+    def _read(cls, path: str | Path, mask_path: str | Path | None = None) -> Frame:
+        return read_frame(path, mask_path, find_mask=False, hash_files=False)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(ny, nx)``."""
+        return self._frame.shape
+
+    @property
+    def filtername(self) -> str:
+        """``ZTF_g``, ``ZTF_r`` or ``ZTF_i``, whichever way the header spells it."""
+        return f"ZTF_{self._frame.info.filtercode[1]}"
+
+    @property
+    def filter_lbda(self) -> float:
+        """Effective wavelength of the filter, Å."""
+        return EFFECTIVE_WAVELENGTH[self._frame.info.fid]
+
+    @property
+    def pixel_scale(self) -> float:
+        """Arcsec per pixel, from PIXSCALE or PXSCAL, else from the WCS."""
+        for keyword in ("PIXSCALE", "PXSCAL"):
+            value = self.header.get(keyword)
+            if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0:
+                return float(value)
+        return float(3600.0 * np.sqrt(abs(np.linalg.det(self._frame.wcs.cd))))
+
+    magzp = property(lambda self: self._frame.info.magzp, doc="Zero point of PSF photometry, AB mag of 1 DN.")
+    maglim = property(lambda self: self._frame.info.maglim, doc="Five-sigma limiting magnitude, AB mag, or None.")
+    saturation = property(lambda self: self._frame.info.saturate, doc="Saturation level, DN, or None.")
+    gain = property(lambda self: self._frame.info.gain, doc="Gain, e-/DN, or None.")
+    rcid = property(lambda self: self._frame.info.rcid, doc="Readout channel, 0..63.")
+    ccdid = property(lambda self: self._frame.info.ccdid, doc="CCD, 1..16.")
+    qid = property(lambda self: self._frame.info.qid, doc="Quadrant, 1..4.")
+    fieldid = property(lambda self: self._frame.info.field, doc="Field.")
+    filterid = property(lambda self: self._frame.info.fid, doc="Filter id: 1 g, 2 r, 3 i (never FILTPOS).")
+    obsmjd = property(lambda self: self._frame.info.obsmjd, doc="Exposure start, MJD UTC, or None.")
+    exptime = property(lambda self: self._frame.info.exptime, doc="Exposure time, s, or None.")
+
+    @property
+    def obsjd(self) -> float | None:
+        """Exposure start, JD UTC, or None."""
+        return None if self.obsmjd is None else float(self.obsmjd) + 2400000.5
+
+    def is_data_bad(self) -> bool:
+        """Return whether the pipeline found the image unusable (STATUS = 0).
+
+        STATUS is 1 on many bad images too; ``header["INFOBITS"]`` tells more.
+        """
+        return bool(self._frame.info.status == 0)
+
+    @property
+    def mask(self) -> Any:
+        """The mask image (ScienceImage: bits, or None without one; ReferenceImage: bool)."""
+        return self._frame.mask
+
+    def get_mask(self, **options: Any) -> BoolArray:
+        """Return True where a pixel is bad."""
+        raise NotImplementedError
+
+    @property
+    def sources(self) -> pd.DataFrame | None:
+        """The table that `extract_sources` made, or None."""
+        return self.catalogs.get_catalog("sources") if "sources" in self.catalogs else None
+
+    @cached_property
+    def wcs(self) -> WCS:
+        """The image's astropy WCS (TPV and all)."""
+        return astropy_wcs(self.header)
+
+    def coords_to_pixels(self, ra: ArrayLike | SkyCoord, dec: ArrayLike | None = None) -> FloatArray:
+        """Return the pixels of sky positions.
+
+        Parameters
+        ----------
+        ra, dec : float or array_like
+            Deg, ICRS; or a `SkyCoord` alone.
+
+        Returns
+        -------
+        ndarray, shape (2,) for one position, (2, n) for n
+            Zero-based x and y, so that ``x, y = image.coords_to_pixels(ra, dec)``; the first pixel is centred on
+            (0, 0). NaN where the position is more than 90 degrees away.
+        """
+        ra, dec = _degrees(ra, dec)
+        return np.stack(sky_to_pixel(self._frame.wcs, ra, dec))
+
+    def pixels_to_coords(self, x: ArrayLike, y: ArrayLike) -> FloatArray:
+        """Return the sky positions of pixels.
+
+        Parameters
+        ----------
+        x, y : float or array_like
+            Zero-based pixels.
+
+        Returns
+        -------
+        ndarray, shape (2,) for one position, (2, n) for n
+            ra and dec, deg, ICRS.
+        """
+        x, y = np.broadcast_arrays(np.asarray(x, dtype=float), np.asarray(y, dtype=float))
+        return np.stack(pixel_to_sky(self._frame.wcs, x, y))
+
+    def get_center(self, inpixel: bool = True) -> FloatArray:
+        """Return the centre: zero-based pixels, or ra and dec; the original mixed counts from 0 and from 1."""
+        ny, nx = self.shape
+        centre = np.array([(nx - 1) / 2.0, (ny - 1) / 2.0])
+        return centre if inpixel else self.pixels_to_coords(*centre)
+
+    def get_diagonal(self, inpixel: bool = True) -> float:
+        """Return the diagonal, pixels or degrees."""
+        pixels = float(np.hypot(*self.shape))
+        return pixels if inpixel else pixels * self.pixel_scale / 3600.0
+
+    def _pixels(self, data: Data) -> FloatArray:
+        """Pixels by name, or an array of the image's shape."""
+        if isinstance(data, str):
+            if data not in DATA_NAMES:
+                raise ValueError(f"data {data!r} is none of {', '.join(DATA_NAMES)}")
+            pixels: FloatArray = getattr(self, data)
+        else:
+            pixels = self._of_image_shape(np.asarray(data, dtype=np.float32), "data")
+        return pixels
+
+    def _of_image_shape(self, array: Any, what: str) -> Any:
+        if np.shape(array) != self.shape:
+            raise ValueError(f"{what} has shape {np.shape(array)}, the image {self.shape}")
+        return array
+
+    def _ellipses(self, sources: pd.DataFrame, r: float) -> BoolArray:
+        missing = [name for name in ("x", "y", "a", "b", "theta") if name not in sources]
+        if missing:
+            raise ValueError(f"the table of sources has no column {', '.join(missing)}")
+        x, y, a, b, theta = (sources[name].to_numpy(dtype=float) for name in ("x", "y", "a", "b", "theta"))
+        return ellipse_mask(self.shape, x, y, a, b, theta, r)
+
+
+def _degrees(ra: ArrayLike | SkyCoord, dec: ArrayLike | None) -> tuple[FloatArray, FloatArray]:
+    """Columns in deg from numbers or a SkyCoord."""
+    if isinstance(ra, SkyCoord):
+        if dec is not None:
+            raise ValueError("give a SkyCoord alone, or ra and dec")
+        position = ra.icrs
+        return np.asarray(position.ra.deg), np.asarray(position.dec.deg)
+    if dec is None:
+        raise ValueError("dec is missing")
+    ra, dec = np.broadcast_arrays(np.asarray(ra, dtype=float), np.asarray(dec, dtype=float))
+    return ra, dec
