@@ -134,6 +134,32 @@ class CatalogueError(ZtfdbError):
         return type(self), (self.path, self.reason)
 
 
+class CatalogueFileError(ZtfdbError):
+    """A file cannot be understood as a reference catalogue; nothing of it was stored.
+
+    Attributes
+    ----------
+    path : str
+        The file.
+    reason : str
+        What was found and what was wanted.
+    """
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        self.path = str(path)
+        self.reason = reason
+        super().__init__(f"{self.path}: {reason}")
+
+    def __reduce__(self) -> tuple[type, tuple[str, ...]]:
+        return type(self), (self.path, self.reason)
+
+
+class CatalogueServiceError(ZtfdbError):
+    """A catalogue service cannot be reached, refused the query, or cut its answer short."""
+
+    retryable = True
+
+
 class StoreError(ZtfdbError):
     """Something is wrong with the archive's database."""
 
@@ -154,6 +180,10 @@ class SettingsMismatchError(StoreError):
 
 class UnknownImageError(StoreError):
     """No image of this id is in the archive."""
+
+
+class UnknownCatalogueError(StoreError):
+    """No reference catalogue of this name is in the archive."""
 
 
 class IdentityCollisionError(StoreError):

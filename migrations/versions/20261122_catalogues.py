@@ -53,6 +53,8 @@ def _catalogue_tables() -> None:
         sa.Column("n_moving", ID, nullable=False),
         *_doubles("max_pm", nullable=False),
         *_doubles("min_epoch", "max_epoch"),
+        sa.Column("match_mode", sa.Text(), nullable=False),
+        *_doubles("match_radius", nullable=False),
         sa.Column("created", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("catalogue_id", name="pk_catalogue"),
         sa.UniqueConstraint("name", name="uq_catalogue_name"),

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from sqlalchemy import REAL, Double, ForeignKey, Index, Integer
 from sqlalchemy.orm import Mapped, mapped_column
 
-from ztfdb.schema.base import ID, AutoKey, Base, Big, Degree, Key, Small
+from ztfdb.schema.base import ID, Arcsec, AutoKey, Base, Big, Degree, Key, Small
 
 Year = Annotated[float, mapped_column(Double, info={"unit": "yr"})]
 ProperMotion = Annotated[float, mapped_column(Double, info={"unit": "mas / yr"})]
@@ -62,6 +62,9 @@ class Catalogue(Base):
     min_epoch: Mapped[Year | None]
     max_epoch: Mapped[Year | None]
     """Epochs of the rows that have a proper motion."""
+    match_mode: Mapped[str]
+    match_radius: Mapped[Arcsec]
+    """How images are matched with it when nothing else is said, as when they are ingested."""
     created: Mapped[str]
 
 

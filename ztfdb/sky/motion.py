@@ -43,7 +43,8 @@ def move(
     The Hipparcos catalogue, ESA SP-1200 (1997), volume 1, section 1.5.5, without parallax and radial velocity.
     """
     ra, dec = np.asarray(ra, dtype=np.float64), np.asarray(dec, dtype=np.float64)
-    east, north = (np.asarray(pm, dtype=np.float64) * years / MAS_PER_RADIAN for pm in (pmra, pmdec))
+    span = np.asarray(years, dtype=np.float64) / MAS_PER_RADIAN
+    east, north = (np.asarray(np.asarray(pm, dtype=np.float64) * span) for pm in (pmra, pmdec))
     moving = np.isfinite(east) & np.isfinite(north) & ((east != 0.0) | (north != 0.0))
     new_ra, new_dec = np.array(np.broadcast_to(ra, moving.shape)), np.array(np.broadcast_to(dec, moving.shape))
     if moving.any():

@@ -16,9 +16,10 @@ from sqlalchemy.orm import Session
 
 from ztfdb.errors import IdentityCollisionError, OlderVersionError, UnknownImageError
 from ztfdb.records import FileFacts, MeasuredImage
-from ztfdb.schema import Base, DataRoot, Image, ImageCell, ImageFile, ImageHeader
+from ztfdb.schema import Base, Calibration, DataRoot, Image, ImageCell, ImageFile, ImageHeader
 from ztfdb.store.backends import copy_rows, lock_name
 from ztfdb.store.columns import python_values
+from ztfdb.store.matches import delete_matches
 from ztfdb.store.meta import config_id
 from ztfdb.store.roots import FilePlace, absolute_path, place_file
 from ztfdb.store.sources import delete_sources, store_sources
@@ -312,7 +313,8 @@ def _store_parts(session: Session, measured: MeasuredImage, places: Mapping[str,
 
 
 def _delete_parts(session: Session, image_id: int) -> int:
-    for part in (ImageFile, ImageHeader, ImageCell):
+    delete_matches(session, image_id)
+    for part in (ImageFile, ImageHeader, ImageCell, Calibration):
         session.execute(delete(part).where(part.image_id == image_id))
     return delete_sources(session, image_id)
 

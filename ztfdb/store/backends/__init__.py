@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol, cast
 
 from numpy.typing import NDArray
-from sqlalchemy import Executable, Table
+from sqlalchemy import Engine, Executable, Table
 from sqlalchemy.orm import Session
 
 from ztfdb.records import BoolArray, IntArray
@@ -24,6 +24,9 @@ class Backend(Protocol):
     """The functions each engine's module has, with the signatures both share; see the functions below."""
 
     write_rows: Callable[[Session, str, list[SqlColumn]], None]
+    write_mixed_rows: Callable[[Session, str, list[SqlColumn], Mapping[str, list[str | None]]], None]
+    DUPLICATE_ERROR: type[Exception]
+    settle_table: Callable[[Engine, str], None]
     read_columns: Callable[[Session, Statement, Mapping[str, Any], Dtypes, Mapping[str, int]], dict[str, NDArray[Any]]]
     read_bulk: Callable[[Session, str, Mapping[str, Any], Dtypes, Mapping[str, int]], dict[str, NDArray[Any]]]
     range_rows: Callable[[dict[str, list[int]]], tuple[str, dict[str, Any]]]
@@ -64,6 +67,46 @@ def copy_rows(session: Session, table: Table, columns: Columns, nulls: Mapping[s
         if len({len(column.values) for column in ready}) > 1:
             raise ValueError("the columns differ in length")
         backend(session).write_rows(session, table.name, ready)
+
+
+def copy_mixed_rows(
+    session: Session,
+    table: Table,
+    columns: Columns,
+    nulls: Mapping[str, BoolArray] | None,
+    texts: Mapping[str, list[str | None]],
+) -> None:
+    """Append rows that also have columns of text (or JSON as text): row by row, a third as fast as `copy_rows`.
+
+    Parameters
+    ----------
+    session : Session
+    table : Table
+    columns : mapping of str to ndarray, each of shape (n_row,)
+        The numeric columns, as in `copy_rows`.
+    nulls : mapping of str to ndarray of bool, optional
+    texts : mapping of str to list of str or None
+        The others, of the same length.
+    """
+    ready = sql_columns(table, columns, nulls)
+    if len({*(len(column.values) for column in ready), *map(len, texts.values())}) > 1:
+        raise ValueError("the columns differ in length")
+    if ready and len(ready[0].values):
+        backend(session).write_mixed_rows(session, table.name, ready, texts)
+
+
+def is_duplicate(exc: BaseException) -> bool:
+    """Tell whether rows were refused because a unique key is taken."""
+    return isinstance(exc.__cause__, (postgresql.DUPLICATE_ERROR, sqlite.DUPLICATE_ERROR))
+
+
+def settle_table(engine: Engine, table: Table) -> None:
+    """Make a table that has grown by much ready for index-only scans; outside of any transaction.
+
+    On PostgreSQL this is VACUUM (ANALYZE), which autovacuum would come to within minutes; SQLite needs nothing.
+    """
+    module = {"postgresql": postgresql, "sqlite": sqlite}[engine.dialect.name]
+    cast(Backend, module).settle_table(engine, table.name)
 
 
 def read_columns(

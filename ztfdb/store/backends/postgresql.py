@@ -12,7 +12,7 @@ import psycopg
 from numpy.typing import NDArray
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGconn, PGresult
-from sqlalchemy import ClauseElement, Executable
+from sqlalchemy import ClauseElement, Engine, Executable
 from sqlalchemy.orm import Session
 
 from ztfdb.errors import StoreError
@@ -23,6 +23,8 @@ COPY_HEAD = b"PGCOPY\n\xff\r\n\0" + b"\0" * 8
 COPY_TAIL = b"\xff\xff"
 CHUNK = 50_000
 """Rows packed at a time: a few MB, so that a bulk load never doubles its memory."""
+
+DUPLICATE_ERROR = psycopg.errors.UniqueViolation
 
 SQL_TYPES = {"i2": "smallint", "i4": "integer", "i8": "bigint", "f4": "real", "f8": "double precision"}
 
@@ -37,6 +39,24 @@ def write_rows(session: Session, table: str, columns: list[SqlColumn]) -> None:
         for start in range(0, n_row, CHUNK):
             copy.write(pack(columns, start, min(start + CHUNK, n_row)))
         copy.write(COPY_TAIL)
+
+
+def write_mixed_rows(
+    session: Session, table: str, columns: list[SqlColumn], texts: Mapping[str, list[str | None]]
+) -> None:
+    """Append rows by COPY in text format; see `ztfdb.store.backends.copy_mixed_rows`."""
+    names = ", ".join([*(column.name for column in columns), *texts])
+    rows = zip(*(column.to_list() for column in columns), *texts.values(), strict=True)
+    text = f"COPY {table} ({names}) FROM STDIN"
+    with driver_errors(), _driver(session).cursor() as cursor, cursor.copy(text) as copy:
+        for row in rows:
+            copy.write_row(row)
+
+
+def settle_table(engine: Engine, table: str) -> None:
+    """Vacuum and analyse; see `ztfdb.store.backends.settle_table`."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql(f"vacuum (analyze) {table}")
 
 
 def pack(columns: list[SqlColumn], start: int, stop: int) -> bytes:

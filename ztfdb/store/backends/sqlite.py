@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ClauseElement, Executable
+from sqlalchemy import ClauseElement, Engine, Executable
 from sqlalchemy.engine.interfaces import Compiled
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from ztfdb.store.columns import SqlColumn, numpy_columns
 from ztfdb.store.engine import driver_errors
+
+DUPLICATE_ERROR = sqlite3.IntegrityError
 
 SQL_TYPES = {"i": "integer", "f": "real"}
 
@@ -27,6 +29,21 @@ def write_rows(session: Session, table: str, columns: list[SqlColumn]) -> None:
     rows = zip(*(column.to_list() for column in columns), strict=True)
     with driver_errors():
         _driver(session).executemany(f"insert into {table} ({names}) values ({marks})", rows)
+
+
+def write_mixed_rows(
+    session: Session, table: str, columns: list[SqlColumn], texts: Mapping[str, list[str | None]]
+) -> None:
+    """Append rows by ``executemany``; see `ztfdb.store.backends.copy_mixed_rows`."""
+    names = ", ".join([*(column.name for column in columns), *texts])
+    marks = ", ".join("?" * (len(columns) + len(texts)))
+    rows = zip(*(column.to_list() for column in columns), *texts.values(), strict=True)
+    with driver_errors():
+        _driver(session).executemany(f"insert into {table} ({names}) values ({marks})", rows)
+
+
+def settle_table(engine: Engine, table: str) -> None:
+    """Do nothing: a covering index always answers alone."""
 
 
 def read_columns(

@@ -1,0 +1,376 @@
+"""Matching the sources of images with reference catalogues.
+
+One image is one piece of work and one transaction: its sources, the catalogue's rows in the cells around them (from
+the covering index), two k-d trees, and the matches back in bulk.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import select
+from sqlalchemy.orm import Session, sessionmaker
+
+from ztfdb.derive.astrometry import AstrometrySettings, check_astrometry
+from ztfdb.errors import UnknownImageError
+from ztfdb.records import FloatArray, Match
+from ztfdb.schema import Image
+from ztfdb.sky.cover import cover_positions
+from ztfdb.sky.match import match_all, match_mutual, match_nearest
+from ztfdb.sky.motion import julian_year, move
+from ztfdb.store.backends import read_bulk
+from ztfdb.store.catalogues import (
+    MODES,
+    CatalogueInfo,
+    get_catalogue,
+    held_catalogues,
+    positions_in_ranges,
+    set_match,
+)
+from ztfdb.store.engine import writing
+from ztfdb.store.matches import Astrometry, MatchTable, delete_matches, store_matches, unmatched_images
+from ztfdb.store.sources import source_id_range
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Columns = dict[str, NDArray[Any]]
+Progress = Callable[[int, int], None]
+"""Called with images done and images in all."""
+
+MAX_RADIUS = 60.0
+"""arcsec; beyond it a match says nothing about which object a source is."""
+
+_MATCHERS = {"nearest": match_nearest, "mutual": match_mutual, "all": match_all}
+_SOURCE_DTYPES = {
+    "source_id": "i8",
+    "hpx29": "i8",
+    "ra": "f8",
+    "dec": "f8",
+    "flux_aper4": "f4",
+    "flux_aper4_err": "f4",
+    "flags": "i4",
+}
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ImageMatched:
+    """What matching one image with one catalogue came to.
+
+    Attributes
+    ----------
+    image_id : int
+    catalogue : str
+    n_source, n_reference : int
+        Sources of the image, and rows of the catalogue around them.
+    n_matched, n_match : int
+        Sources with a match, and matches.
+    astrometry : Astrometry
+    seconds : float
+    """
+
+    image_id: int
+    catalogue: str
+    n_source: int
+    n_reference: int
+    n_matched: int
+    n_match: int
+    astrometry: Astrometry
+    seconds: float
+
+
+@dataclass
+class CrossmatchReport:
+    """What a cross-match did.
+
+    Attributes
+    ----------
+    catalogue, mode : str
+    radius : float
+        arcsec.
+    n_skipped : int
+        Images of the selection that were matched already.
+    images : list of ImageMatched
+    """
+
+    catalogue: str
+    mode: str
+    radius: float
+    n_skipped: int = 0
+    images: list[ImageMatched] = field(default_factory=list)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """One row per image that was matched."""
+        import pandas as pd
+
+        rows = [{**vars(one), **vars(one.astrometry)} for one in self.images]
+        names = [*ImageMatched.__dataclass_fields__, *Astrometry.__dataclass_fields__]
+        return pd.DataFrame(rows, columns=[name for name in names if name != "astrometry"])
+
+
+def crossmatch(
+    sessions: sessionmaker[Session],
+    name: str,
+    *,
+    image_ids: Sequence[int] | None = None,
+    mode: str | None = None,
+    radius: float | None = None,
+    again: bool = False,
+    progress: Progress | None = None,
+) -> CrossmatchReport:
+    """Match images with a catalogue, those that are not matched yet; one transaction an image.
+
+    Parameters
+    ----------
+    sessions : sessionmaker
+    name : str
+        A held catalogue.
+    image_ids : sequence of int, optional
+        These images; by default all of the archive. A `mode` or `radius` given for all is kept as the catalogue's,
+        and images ingested later are matched in the same way.
+    mode : str, optional
+        ``nearest`` (the nearest row to each source), ``mutual`` (if that source is also the row's nearest) or ``all``
+        (every row within the radius, ranked); the catalogue's own by default.
+    radius : float, optional
+        arcsec, up to 60; the catalogue's own by default.
+    again : bool
+        Match also what is matched.
+    progress : callable, optional
+
+    Raises
+    ------
+    UnknownCatalogueError, UnknownImageError
+        If one is not in the archive.
+    ValueError
+        If mode or radius are out of range.
+    """
+    with writing(sessions) as session:
+        catalogue = get_catalogue(session, name)
+        chosen_mode, chosen_radius = _chosen(catalogue, mode, radius)
+        if image_ids is None:
+            set_match(session, catalogue.catalogue_id, mode=chosen_mode, radius=chosen_radius)
+        wanted = _images(session, image_ids)
+        todo = (
+            wanted
+            if again
+            else unmatched_images(session, catalogue, mode=chosen_mode, radius=chosen_radius, among=wanted)
+        )
+    report = CrossmatchReport(name, chosen_mode, chosen_radius, n_skipped=len(wanted) - len(todo))
+    for done, image_id in enumerate(todo, start=1):
+        with writing(sessions) as session:
+            report.images.append(match_image(session, image_id, catalogue, mode=chosen_mode, radius=chosen_radius))
+        if progress is not None:
+            progress(done, len(todo))
+    return report
+
+
+def match_new_image(session: Session, image_id: int) -> list[ImageMatched]:
+    """Match an image that was just stored with every held catalogue, in the caller's transaction."""
+    return [match_image(session, image_id, catalogue) for catalogue in held_catalogues(session)]
+
+
+def match_image(
+    session: Session,
+    image_id: int,
+    catalogue: CatalogueInfo,
+    *,
+    mode: str | None = None,
+    radius: float | None = None,
+    astrometry: AstrometrySettings | None = None,
+) -> ImageMatched:
+    """Match one image with a catalogue and store the matches in place of earlier ones.
+
+    Parameters
+    ----------
+    session : Session
+        A writing one; nothing is committed.
+    image_id : int
+    catalogue : CatalogueInfo
+    mode, radius : optional
+        As in `crossmatch`; the catalogue's own by default.
+    astrometry : AstrometrySettings, optional
+
+    Raises
+    ------
+    UnknownImageError
+        If the archive has no such image.
+    """
+    start = time.perf_counter()
+    chosen_mode, chosen_radius = _chosen(catalogue, mode, radius)
+    sources, rows, match = find_matches(session, image_id, catalogue, mode=chosen_mode, radius=chosen_radius)
+    table = rank_matches(sources["source_id"], rows["reference_id"], match)
+    checked = _check(sources, rows, table, astrometry or AstrometrySettings())
+    store_matches(session, image_id, catalogue, table, checked, mode=chosen_mode, radius=chosen_radius)
+    n_matched = int(np.count_nonzero(table.rank == 1))
+    seconds = time.perf_counter() - start
+    log.debug(
+        "image matched",
+        extra={"image_id": image_id, "catalogue": catalogue.name, "n_match": len(table), "seconds": seconds},
+    )
+    if checked.warning:
+        log.warning(
+            "astrometry of an image deserves a look",
+            extra={"image_id": image_id, "catalogue": catalogue.name, **vars(checked)},
+        )
+    n_source, n_reference = len(sources["source_id"]), len(rows["reference_id"])
+    return ImageMatched(image_id, catalogue.name, n_source, n_reference, n_matched, len(table), checked, seconds)
+
+
+def find_matches(
+    session: Session, image_id: int, catalogue: CatalogueInfo, *, mode: str, radius: float
+) -> tuple[Columns, Columns, Match]:
+    """Match one image with a catalogue without storing anything.
+
+    Returns
+    -------
+    sources : dict of ndarray
+        ``source_id``, ``hpx29``, ``ra``, ``dec``, ``flux_aper4``, ``flux_aper4_err``, ``flags``, by ascending id.
+    rows : dict of ndarray
+        The catalogue's rows around them by ascending ``reference_id``; ``ra`` and ``dec`` at the image's epoch.
+    match : Match
+        ``index1`` counts in `sources`, ``index2`` in `rows`.
+    """
+    epoch = image_epoch(session, image_id)
+    sources = _sources(session, image_id)
+    rows = rows_around(session, catalogue, sources["hpx29"], radius, epoch)
+    match = _MATCHERS[mode](sources["ra"], sources["dec"], rows["ra"], rows["dec"], radius)
+    return sources, rows, match
+
+
+def rows_around(
+    session: Session, catalogue: CatalogueInfo, hpx29: NDArray[np.int64], radius: float, epoch: float | None
+) -> Columns:
+    """Return a catalogue's rows that may lie within `radius` of positions at an epoch, moved to that epoch.
+
+    Parameters
+    ----------
+    session : Session
+    catalogue : CatalogueInfo
+    hpx29 : ndarray of int64, shape (n,)
+        Cells of the positions.
+    radius : float
+        arcsec.
+    epoch : float or None
+        Julian year; None leaves rows where the catalogue has them (a coadd has no epoch).
+
+    Returns
+    -------
+    dict of ndarray
+        ``reference_id``, ``ra``, ``dec``, ordered by id.
+    """
+    lo, hi = cover_positions(hpx29, radius + _farthest_move(catalogue, epoch))
+    rows = positions_in_ranges(session, catalogue, lo, hi)
+    if epoch is not None and "pmra" in rows:
+        ra, dec = move(rows["ra"], rows["dec"], rows["pmra"], rows["pmdec"], epoch - rows["epoch"])
+        rows = {**rows, "ra": ra, "dec": dec}
+    return {name: rows[name] for name in ("reference_id", "ra", "dec")}
+
+
+def rank_matches(source_id: NDArray[np.int64], reference_id: NDArray[np.int64], match: Match) -> MatchTable:
+    """Return matches as rows to be stored, ranked by separation, then by reference id.
+
+    Parameters
+    ----------
+    source_id, reference_id : ndarray of int64
+        Ids of the two tables that `match` counts in, each ascending.
+    match : Match
+    """
+    order = np.lexsort((match.index2, match.separation, match.index1))
+    first = match.index1[order]
+    starts = np.flatnonzero(np.diff(first, prepend=-1))
+    rank = np.arange(len(first)) - np.repeat(starts, np.diff(starts, append=len(first))) + 1
+    return MatchTable(source_id[first], rank, reference_id[match.index2[order]], match.separation[order])
+
+
+def remove_matches(
+    sessions: sessionmaker[Session], name: str, *, image_ids: Sequence[int] | None = None
+) -> int:
+    """Remove the stored matches of images (by default all) with a catalogue, and return how many they were."""
+    with writing(sessions) as session:
+        catalogue = get_catalogue(session, name)
+        return sum(delete_matches(session, one, catalogue.catalogue_id) for one in _images(session, image_ids))
+
+
+def image_epoch(session: Session, image_id: int) -> float | None:
+    """Return the Julian year of an image's mid-exposure, None for a coadd.
+
+    Raises
+    ------
+    UnknownImageError
+        If the archive has no such image.
+    """
+    row = session.execute(select(Image.mjd_mid).where(Image.image_id == int(image_id))).one_or_none()
+    if row is None:
+        raise UnknownImageError(f"no image {image_id} in this archive")
+    return None if row.mjd_mid is None else julian_year(row.mjd_mid)
+
+
+def offsets(
+    ra: FloatArray, dec: FloatArray, reference_ra: FloatArray, reference_dec: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return position minus reference position towards east (times cos dec) and north, arcsec."""
+    dra = np.mod(ra - reference_ra + 180.0, 360.0) - 180.0
+    return dra * np.cos(np.radians(reference_dec)) * 3600.0, (dec - reference_dec) * 3600.0
+
+
+def _chosen(catalogue: CatalogueInfo, mode: str | None, radius: float | None) -> tuple[str, float]:
+    """Return mode and radius, the catalogue's own where none is given."""
+    mode = catalogue.match_mode if mode is None else mode
+    radius = catalogue.match_radius if radius is None else radius
+    if mode not in MODES:
+        raise ValueError(f"mode {mode!r} is none of {', '.join(MODES)}")
+    if not 0.0 < radius <= MAX_RADIUS:
+        raise ValueError(f"a matching radius lies between 0 and {MAX_RADIUS:.0f} arcsec, not at {radius}")
+    return mode, float(radius)
+
+
+def _images(session: Session, image_ids: Sequence[int] | None) -> list[int]:
+    held = list(session.execute(select(Image.image_id).order_by(Image.image_id)).scalars())
+    if image_ids is None:
+        return held
+    wanted = {int(one) for one in image_ids}
+    unknown = sorted(wanted - set(held))
+    if unknown:
+        raise UnknownImageError(f"no image {', '.join(map(str, unknown[:5]))} in this archive")
+    return sorted(wanted)
+
+
+def _sources(session: Session, image_id: int) -> Columns:
+    first, last = source_id_range(image_id)
+    fields = ", ".join(_SOURCE_DTYPES)
+    found = read_bulk(
+        session,
+        f"select {fields} from source where source_id >= :first and source_id < :last",
+        {"first": first, "last": last},
+        _SOURCE_DTYPES,
+    )
+    order = np.argsort(found["source_id"], kind="stable")
+    return {name: values[order] for name, values in found.items()}
+
+
+def _farthest_move(catalogue: CatalogueInfo, epoch: float | None) -> float:
+    """Return how far the fastest row may have moved, arcsec."""
+    if epoch is None or catalogue.min_epoch is None or catalogue.max_epoch is None:
+        return 0.0
+    years = max(abs(epoch - catalogue.min_epoch), abs(epoch - catalogue.max_epoch))
+    return 1.001 * years * catalogue.max_pm / 1000.0
+
+
+def _check(
+    sources: Columns, rows: Columns, table: MatchTable, settings: AstrometrySettings
+) -> Astrometry:
+    nearest = table.rank == 1
+    i = np.searchsorted(sources["source_id"], table.source_id[nearest])
+    j = np.searchsorted(rows["reference_id"], table.reference_id[nearest])
+    east, north = offsets(sources["ra"][i], sources["dec"][i], rows["ra"][j], rows["dec"][j])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        bright = sources["flux_aper4"][i] > settings.min_snr * sources["flux_aper4_err"][i]
+    return check_astrometry(east, north, bright & (sources["flags"][i] == 0), settings)

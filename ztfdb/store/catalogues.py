@@ -1,0 +1,471 @@
+"""Reference catalogues: what is held, rows in bulk, rows by cell and by id."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Row, Table, delete, func, insert, select, text, update
+from sqlalchemy.orm import Session
+
+from ztfdb.errors import StoreError, UnknownCatalogueError
+from ztfdb.records import BoolArray, IntArray
+from ztfdb.schema import Base, Calibration, Catalogue, CatalogueCell, CatalogueFile, ImageMatch, SourceMatch
+from ztfdb.schema.catalogue import CELL_DIVISOR, CELL_ORDER
+from ztfdb.store.backends import (
+    copy_mixed_rows,
+    copy_rows,
+    is_duplicate,
+    load_temporary,
+    lock_name,
+    prefer_index_only,
+    range_rows,
+    read_bulk,
+)
+from ztfdb.store.columns import table_dtypes
+
+Columns = dict[str, NDArray[Any]]
+
+KINDS = {"ps1": ("ps1", "ps1_id"), "gaia": ("gaia", "gaia_id"), "reference": ("reference_source", "reference_id")}
+"""Table and id column by kind of catalogue."""
+
+MODES = ("nearest", "mutual", "all")
+"""How sources are matched: with the nearest row, with the row they are nearest to in turn, with all of them."""
+
+DEFAULT_MODE, DEFAULT_RADIUS = "nearest", 1.0
+
+CELL_AREA = 41252.96124941928 / (12 * 4**CELL_ORDER)
+"""Area of a cell, deg²: the sphere shared out."""
+
+MISSING = -(1 << 31)
+"""Stands for NULL in an integer column of a catalogue (32 bits)."""
+
+MOTION = ("epoch", "pmra", "pmdec")
+
+_CATALOGUE_LOCK = -3  # image ids, the other keys of `lock_name`, are never negative
+
+
+@dataclass(frozen=True)
+class CatalogueInfo:
+    """One held catalogue.
+
+    Attributes
+    ----------
+    catalogue_id : int
+    name, kind : str
+        ``ps1`` and ``gaia`` are their own kind, all others ``reference``.
+    n_row : int
+    n_moving : int
+        Rows with an epoch and a proper motion.
+    max_pm : float
+        Largest proper motion, mas / yr.
+    min_epoch, max_epoch : float or None
+        Epochs of the moving rows, Julian years.
+    match_mode : str
+        One of `MODES`.
+    match_radius : float
+        arcsec.
+    """
+
+    catalogue_id: int
+    name: str
+    kind: str
+    n_row: int
+    n_moving: int
+    max_pm: float
+    min_epoch: float | None
+    max_epoch: float | None
+    match_mode: str
+    match_radius: float
+
+    @property
+    def table(self) -> Table:
+        """The table its rows are in."""
+        return Base.metadata.tables[KINDS[self.kind][0]]
+
+    @property
+    def id_column(self) -> str:
+        """The column of its rows' ids."""
+        return KINDS[self.kind][1]
+
+
+@dataclass(frozen=True)
+class HeldFile:
+    """One imported file: see `ztfdb.schema.CatalogueFile`."""
+
+    catalogue_file_id: int
+    path: str
+    size: int
+    sha256: str
+    format: str
+    layout: str
+    n_row: int
+    n_known: int
+    n_bad: int
+    imported: str
+
+
+@dataclass
+class Growth:
+    """What an import adds up while its rows go in: rows per cell, and how fast the fastest moves.
+
+    Attributes
+    ----------
+    n_row, n_known : int
+        Rows added, and rows left out because their ids were held.
+    cells : dict of int
+        Rows added by order-9 cell.
+    checked : bool
+        Whether ids are looked up before rows are written: off until a file shows a duplicate.
+    """
+
+    n_row: int = 0
+    n_known: int = 0
+    n_moving: int = 0
+    max_pm: float = 0.0
+    epochs: tuple[float, float] = (np.inf, -np.inf)
+    cells: dict[int, int] = field(default_factory=dict)
+    checked: bool = False
+
+
+def held_catalogues(session: Session) -> list[CatalogueInfo]:
+    """Return the held catalogues, ordered by name."""
+    rows = session.execute(select(Catalogue.__table__).order_by(Catalogue.name)).all()
+    return [_info(row) for row in rows]
+
+
+def find_catalogue(session: Session, name: str) -> CatalogueInfo | None:
+    """Return a catalogue by name, None if it is not held."""
+    row = session.execute(select(Catalogue.__table__).where(Catalogue.name == name)).one_or_none()
+    return None if row is None else _info(row)
+
+
+def get_catalogue(session: Session, name: str) -> CatalogueInfo:
+    """Return a catalogue by name.
+
+    Raises
+    ------
+    UnknownCatalogueError
+        If it is not held; the message says which are.
+    """
+    found = find_catalogue(session, name)
+    if found is None:
+        held = ", ".join(info.name for info in held_catalogues(session)) or "none"
+        raise UnknownCatalogueError(f"no catalogue {name!r} in this archive (held: {held})")
+    return found
+
+
+def make_catalogue(session: Session, name: str) -> CatalogueInfo:
+    """Return a catalogue by name, made without rows where it is new; held until the transaction ends."""
+    lock_name(session, _CATALOGUE_LOCK)
+    found = find_catalogue(session, name)
+    if found is not None:
+        return found
+    row = {
+        "name": name,
+        "kind": name if name in KINDS and name != "reference" else "reference",
+        "n_row": 0,
+        "n_moving": 0,
+        "max_pm": 0.0,
+        "match_mode": DEFAULT_MODE,
+        "match_radius": DEFAULT_RADIUS,
+        "created": _now(),
+    }
+    session.execute(insert(Catalogue), row)
+    return get_catalogue(session, name)
+
+
+def set_match(session: Session, catalogue_id: int, *, mode: str, radius: float) -> None:
+    """Say how images are matched with a catalogue from now on."""
+    values = {"match_mode": mode, "match_radius": float(radius)}
+    session.execute(update(Catalogue).where(Catalogue.catalogue_id == catalogue_id).values(**values))
+
+
+def find_file(session: Session, catalogue_id: int, sha256: str) -> HeldFile | None:
+    """Return the import of a file of this content, None if there was none."""
+    held = [f for f in catalogue_files(session, catalogue_id) if f.sha256 == sha256]
+    return held[0] if held else None
+
+
+def catalogue_files(session: Session, catalogue_id: int) -> list[HeldFile]:
+    """Return a catalogue's imports, oldest first."""
+    names = list(HeldFile.__dataclass_fields__)
+    columns = [CatalogueFile.__table__.c[name] for name in names]
+    statement = select(*columns).where(CatalogueFile.catalogue_id == catalogue_id)
+    rows = session.execute(statement.order_by(CatalogueFile.catalogue_file_id))
+    return [HeldFile(*row) for row in rows]
+
+
+def coverage(session: Session, catalogue_id: int) -> float:
+    """Return the sky covered by a catalogue, deg²: the order-9 cells (6.9 arcmin) with at least one row."""
+    statement = select(func.count()).select_from(CatalogueCell).where(CatalogueCell.catalogue_id == catalogue_id)
+    return float(session.execute(statement).scalar_one() * CELL_AREA)
+
+
+def add_rows(
+    session: Session,
+    catalogue: CatalogueInfo,
+    columns: Columns,
+    growth: Growth,
+    *,
+    nulls: Mapping[str, BoolArray] | None = None,
+    extra: Sequence[Mapping[str, Any] | None] | None = None,
+) -> None:
+    """Append rows whose ids are not held; the first of equal ids counts.
+
+    Parameters
+    ----------
+    session : Session
+    catalogue : CatalogueInfo
+    columns : dict of ndarray, each of shape (n_row,)
+        Columns of the catalogue's table, the id and ``hpx29`` among them; NaN is NULL.
+    growth : Growth
+        Grows with the rows that went in.
+    nulls : mapping of str to ndarray of bool, optional
+        NULL rows of integer columns.
+    extra : sequence of dict, optional
+        Column ``extra`` of ``reference_source``, plain JSON values.
+    """
+    ids = columns[catalogue.id_column]
+    keep = np.sort(np.unique(ids, return_index=True)[1])
+    n_given = len(ids)
+    if not growth.checked:
+        try:
+            with session.begin_nested():
+                added = _write(session, catalogue, columns, keep, nulls, extra)
+        except StoreError as exc:
+            if not is_duplicate(exc):
+                raise
+            growth.checked = True  # from here on it is cheaper to look first
+    if growth.checked:
+        keep = keep[~np.isin(ids[keep], _held_ids(session, catalogue, ids[keep]))]
+        added = _write(session, catalogue, columns, keep, nulls, extra)
+    growth.n_known += n_given - len(keep)
+    _grow(growth, added)
+
+
+def record_file(
+    session: Session, catalogue: CatalogueInfo, growth: Growth, *, n_bad: int, **facts: Any
+) -> HeldFile:
+    """File an import and bring the catalogue's own row and its cells up to date.
+
+    Parameters
+    ----------
+    session : Session
+    catalogue : CatalogueInfo
+    growth : Growth
+    n_bad : int
+        Rows that could not be read.
+    **facts
+        ``path``, ``size``, ``sha256``, ``format``, ``layout``.
+    """
+    counts = {"n_row": growth.n_row, "n_known": growth.n_known, "n_bad": n_bad}
+    row = {"catalogue_id": catalogue.catalogue_id, "imported": _now(), **counts, **facts}
+    file_id = session.execute(insert(CatalogueFile).returning(CatalogueFile.catalogue_file_id), row).scalar_one()
+    _add_cells(session, catalogue.catalogue_id, file_id, growth.cells)
+    epochs = [e for e in (catalogue.min_epoch, catalogue.max_epoch, *growth.epochs) if e is not None and np.isfinite(e)]
+    session.execute(
+        update(Catalogue)
+        .where(Catalogue.catalogue_id == catalogue.catalogue_id)
+        .values(
+            n_row=Catalogue.n_row + growth.n_row,
+            n_moving=Catalogue.n_moving + growth.n_moving,
+            max_pm=max(catalogue.max_pm, growth.max_pm),
+            min_epoch=min(epochs, default=None),
+            max_epoch=max(epochs, default=None),
+        )
+    )
+    return HeldFile(file_id, **{k: v for k, v in row.items() if k != "catalogue_id"})
+
+
+def remove_catalogue(session: Session, catalogue: CatalogueInfo) -> int:
+    """Delete a catalogue with its rows, matches and calibrations, and return how many rows it had."""
+    lock_name(session, _CATALOGUE_LOCK)
+    own = catalogue.catalogue_id
+    for child in (SourceMatch, Calibration, ImageMatch, CatalogueCell, CatalogueFile):
+        session.execute(delete(child).where(child.catalogue_id == own))
+    rows = delete(catalogue.table)
+    if catalogue.kind == "reference":
+        rows = rows.where(catalogue.table.c.catalogue_id == own)
+    n_row = int(session.execute(rows).rowcount)  # type: ignore[attr-defined]
+    session.execute(delete(Catalogue).where(Catalogue.catalogue_id == own))
+    return n_row
+
+
+def positions_in_ranges(session: Session, catalogue: CatalogueInfo, lo: IntArray, hi: IntArray) -> Columns:
+    """Return the rows of a catalogue inside ranges of cells, ordered by id; answered from the covering index.
+
+    Parameters
+    ----------
+    session : Session
+    catalogue : CatalogueInfo
+    lo, hi : ndarray of int64, shape (n_range,)
+        Half-open ranges of ``hpx29`` that do not overlap.
+
+    Returns
+    -------
+    dict of ndarray
+        ``reference_id``, ``ra``, ``dec``, and where rows of it move ``epoch`` (Julian year), ``pmra`` and ``pmdec``
+        (mas / yr), NaN where NULL.
+    """
+    names = ["ra", "dec", *(MOTION if catalogue.n_moving else ())]
+    dtypes = {"reference_id": "i8", **dict.fromkeys(names, "f8")}
+    prefer_index_only(session)
+    ranges, params = range_rows(session, lo=lo, hi=hi)
+    fields = ", ".join(f"c.{name}" for name in names)
+    found = read_bulk(
+        session,
+        f"select c.{catalogue.id_column} as reference_id, {fields} "
+        f"from {ranges} cross join {catalogue.table.name} as c "
+        f"where c.hpx29 >= r.lo and c.hpx29 < r.hi {_own_rows(catalogue)}",
+        params,
+        dtypes,
+    )
+    order = np.argsort(found["reference_id"], kind="stable")
+    return {name: values[order] for name, values in found.items()}
+
+
+def rows_by_id(session: Session, catalogue: CatalogueInfo, ids: IntArray, names: Sequence[str]) -> Columns:
+    """Return chosen columns of rows by id, ordered by id; unknown ids are left out.
+
+    Parameters
+    ----------
+    session : Session
+    catalogue : CatalogueInfo
+    ids : ndarray of int64
+        Each once or more often.
+    names : sequence of str
+        Numeric columns of the catalogue's table.
+
+    Returns
+    -------
+    dict of ndarray
+        ``reference_id`` and `names`; NULL is NaN, in integer columns `MISSING`.
+
+    Raises
+    ------
+    ValueError
+        If a name is not a numeric column of the table.
+    """
+    found = _select_rows(session, catalogue, names, f"c.{catalogue.id_column} = r.id", id=np.unique(ids))
+    order = np.argsort(found["reference_id"], kind="stable")
+    return {name: values[order] for name, values in found.items()}
+
+
+def rows_in_ranges(
+    session: Session, catalogue: CatalogueInfo, lo: IntArray, hi: IntArray, names: Sequence[str]
+) -> Columns:
+    """Return chosen columns of the rows inside ranges of cells, ordered by id; as `rows_by_id`."""
+    found = _select_rows(session, catalogue, names, "c.hpx29 >= r.lo and c.hpx29 < r.hi", lo=lo, hi=hi)
+    order = np.argsort(found["reference_id"], kind="stable")
+    return {name: values[order] for name, values in found.items()}
+
+
+def _select_rows(
+    session: Session, catalogue: CatalogueInfo, names: Sequence[str], condition: str, **keys: IntArray
+) -> Columns:
+    known = table_dtypes(catalogue.table)
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ValueError(f"not columns of {catalogue.name}: {', '.join(unknown)}; there are {', '.join(known)}")
+    dtypes: dict[str, Any] = {"reference_id": "i8", **{name: known[name] for name in names}}
+    nulls = {name: MISSING for name in names if known[name].kind == "i" and catalogue.table.c[name].nullable}
+    fields = "".join(f", c.{name}" for name in names)
+    prefer_index_only(session)
+    rows, params = range_rows(session, **keys)
+    statement = (
+        f"select c.{catalogue.id_column} as reference_id{fields} from {rows} cross join {catalogue.table.name} as c "
+        f"where {condition} {_own_rows(catalogue)}"
+    )
+    return read_bulk(session, statement, params, dtypes, nulls=nulls)
+
+
+def _own_rows(catalogue: CatalogueInfo) -> str:
+    return f"and c.catalogue_id = {int(catalogue.catalogue_id)}" if catalogue.kind == "reference" else ""
+
+
+def _write(
+    session: Session,
+    catalogue: CatalogueInfo,
+    columns: Columns,
+    keep: IntArray,
+    nulls: Mapping[str, BoolArray] | None,
+    extra: Sequence[Mapping[str, Any] | None] | None,
+) -> Columns:
+    """Write the rows `keep` and return them."""
+    whole = len(keep) == len(columns["hpx29"])
+    kept = columns if whole else {name: values[keep] for name, values in columns.items()}
+    kept_nulls = {name: null if whole else null[keep] for name, null in (nulls or {}).items()}
+    if catalogue.kind == "reference":
+        kept = {"catalogue_id": np.full(len(keep), catalogue.catalogue_id), **kept}
+    if extra is None:
+        copy_rows(session, catalogue.table, kept, kept_nulls)
+    else:
+        texts = [None if extra[k] is None else json.dumps(extra[k], allow_nan=False) for k in keep.tolist()]
+        copy_mixed_rows(session, catalogue.table, kept, kept_nulls, {"extra": texts})
+    return kept
+
+
+def _held_ids(session: Session, catalogue: CatalogueInfo, ids: IntArray) -> IntArray:
+    """Return which of the ids are held."""
+    load_temporary(session, "incoming_reference", {"id": ids.astype(np.int64)})
+    statement = (
+        f"select c.{catalogue.id_column} as id from incoming_reference as r "
+        f"join {catalogue.table.name} as c on c.{catalogue.id_column} = r.id {_own_rows(catalogue)}"
+    )
+    return read_bulk(session, statement, {}, {"id": "i8"})["id"]
+
+
+def _grow(growth: Growth, added: Columns) -> None:
+    growth.n_row += len(added["hpx29"])
+    cells, counts = np.unique(added["hpx29"] // CELL_DIVISOR, return_counts=True)
+    for cell, count in zip(cells.tolist(), counts.tolist(), strict=True):
+        growth.cells[cell] = growth.cells.get(cell, 0) + count
+    if "pmra" not in added or "epoch" not in added:
+        return
+    speed = np.hypot(added["pmra"], added["pmdec"])
+    moving = np.isfinite(speed) & np.isfinite(added["epoch"])
+    if moving.any():
+        epochs = added["epoch"][moving]
+        growth.n_moving += int(moving.sum())
+        growth.max_pm = max(growth.max_pm, float(speed[moving].max()))
+        growth.epochs = min(growth.epochs[0], float(epochs.min())), max(growth.epochs[1], float(epochs.max()))
+
+
+def _add_cells(session: Session, catalogue_id: int, file_id: int, cells: Mapping[int, int]) -> None:
+    counts = {
+        "cell9": np.fromiter(cells.keys(), np.int64, len(cells)),
+        "n_row": np.fromiter(cells.values(), np.int64, len(cells)),
+    }
+    load_temporary(session, "grown_cell", counts)
+    ids = {"catalogue_id": catalogue_id, "file_id": file_id}
+    session.execute(
+        text(
+            "update catalogue_cell set last_file_id = :file_id, n_row = n_row + "
+            "(select g.n_row from grown_cell as g where g.cell9 = catalogue_cell.cell9) "
+            "where catalogue_id = :catalogue_id and cell9 in (select g.cell9 from grown_cell as g)"
+        ),
+        ids,
+    )
+    session.execute(
+        text(
+            "insert into catalogue_cell (cell9, catalogue_id, n_row, last_file_id) "
+            "select g.cell9, cast(:catalogue_id as bigint), g.n_row, cast(:file_id as bigint) from grown_cell as g "
+            "where not exists (select 1 from catalogue_cell as c "
+            "where c.cell9 = g.cell9 and c.catalogue_id = :catalogue_id)"
+        ),
+        ids,
+    )
+
+
+def _info(row: Row[Any]) -> CatalogueInfo:
+    return CatalogueInfo(**{name: getattr(row, name) for name in CatalogueInfo.__dataclass_fields__})
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,211 @@
+"""Matches of sources with reference catalogues: an image's rows go in together and out together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import delete, func, insert, select
+from sqlalchemy.orm import Session
+
+from ztfdb.records import FloatArray, IntArray
+from ztfdb.schema import (
+    Base,
+    CatalogueCell,
+    CatalogueFile,
+    Image,
+    ImageCell,
+    ImageMatch,
+    SourceMatch,
+)
+from ztfdb.store.backends import copy_rows, read_columns
+from ztfdb.store.catalogues import CatalogueInfo
+from ztfdb.store.columns import python_values
+from ztfdb.store.sources import source_id_range
+
+Columns = dict[str, NDArray[Any]]
+
+_TABLE = Base.metadata.tables["source_match"]
+
+
+@dataclass(frozen=True)
+class Astrometry:
+    """Where a catalogue says that an image's sources are.
+
+    Attributes
+    ----------
+    n_astrometry : int
+        Sources left after clipping.
+    ra_offset, dec_offset : float
+        Median of source minus catalogue, arcsec, along right ascension times cos dec; NaN without sources.
+    ra_rms, dec_rms : float
+        Scatter about the median, arcsec; NaN with fewer than two sources.
+    warning : int
+        0 none, 1 look at it, 2 wrong.
+    """
+
+    n_astrometry: int
+    ra_offset: float
+    dec_offset: float
+    ra_rms: float
+    dec_rms: float
+    warning: int
+
+
+@dataclass(frozen=True)
+class MatchTable:
+    """The matches of one image with one catalogue: equal-length columns, ordered by (source_id, rank).
+
+    Attributes
+    ----------
+    source_id, reference_id : ndarray of int64, shape (n_match,)
+    rank : ndarray of int64, shape (n_match,)
+        1 for the nearest.
+    separation : ndarray of float64, shape (n_match,)
+        arcsec.
+    """
+
+    source_id: IntArray
+    rank: IntArray
+    reference_id: IntArray
+    separation: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.source_id)
+
+
+def store_matches(
+    session: Session,
+    image_id: int,
+    catalogue: CatalogueInfo,
+    matches: MatchTable,
+    astrometry: Astrometry,
+    *,
+    mode: str,
+    radius: float,
+) -> None:
+    """Replace an image's matches with a catalogue.
+
+    Parameters
+    ----------
+    session : Session
+    image_id : int
+    catalogue : CatalogueInfo
+    matches : MatchTable
+        Of this image's sources only.
+    astrometry : Astrometry
+    mode : str
+        One of `ztfdb.store.catalogues.MODES`.
+    radius : float
+        arcsec.
+    """
+    delete_matches(session, image_id, catalogue.catalogue_id)
+    n_match = len(matches)
+    columns = {
+        "source_id": matches.source_id,
+        "catalogue_id": np.full(n_match, catalogue.catalogue_id, np.int64),
+        "rank": matches.rank,
+        "reference_id": matches.reference_id,
+        "separation": matches.separation,
+    }
+    copy_rows(session, _TABLE, columns)
+    row = {
+        "image_id": image_id,
+        "catalogue_id": catalogue.catalogue_id,
+        "mode": mode,
+        "radius": radius,
+        "last_file_id": _last_file(session, catalogue),
+        "n_matched": int(np.count_nonzero(matches.rank == 1)),
+        "n_match": n_match,
+        **vars(astrometry),
+        "matched": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    session.execute(insert(ImageMatch), python_values(row))
+
+
+def delete_matches(session: Session, image_id: int, catalogue_id: int | None = None) -> int:
+    """Delete an image's matches, with one catalogue or with all, and return how many they were."""
+    first, last = source_id_range(image_id)
+    rows = delete(SourceMatch).where(SourceMatch.source_id >= first, SourceMatch.source_id < last)
+    record = delete(ImageMatch).where(ImageMatch.image_id == int(image_id))
+    if catalogue_id is not None:
+        rows = rows.where(SourceMatch.catalogue_id == catalogue_id)
+        record = record.where(ImageMatch.catalogue_id == catalogue_id)
+    if not session.execute(record).rowcount:  # type: ignore[attr-defined]
+        return 0
+    return int(session.execute(rows).rowcount)  # type: ignore[attr-defined]
+
+
+def matches_of_image(session: Session, image_id: int, catalogue_id: int) -> MatchTable:
+    """Return an image's stored matches with a catalogue, ordered by (source_id, rank)."""
+    first, last = source_id_range(image_id)
+    found = read_columns(
+        session,
+        "select source_id, rank, reference_id, separation from source_match "
+        "where source_id >= :first and source_id < :last and catalogue_id = :catalogue_id order by source_id, rank",
+        {"first": first, "last": last, "catalogue_id": int(catalogue_id)},
+        {"source_id": "i8", "rank": "i8", "reference_id": "i8", "separation": "f8"},
+    )
+    return MatchTable(**found)
+
+
+def find_image_match(session: Session, image_id: int, catalogue_id: int) -> ImageMatch | None:
+    """Return how an image was matched with a catalogue, None if it was not."""
+    found = session.get(ImageMatch, (int(image_id), int(catalogue_id)))
+    if found is not None:
+        session.expunge(found)
+    return found
+
+
+def unmatched_images(
+    session: Session, catalogue: CatalogueInfo, *, mode: str, radius: float, among: Sequence[int] | None = None
+) -> list[int]:
+    """Return the images whose matches are missing or no longer what a match now would give.
+
+    That is: never matched, matched in another way, or the catalogue has since got rows in one of their cells.
+
+    Parameters
+    ----------
+    session : Session
+    catalogue : CatalogueInfo
+    mode : str
+    radius : float
+        arcsec.
+    among : sequence of int, optional
+        Only these images.
+
+    Returns
+    -------
+    list of int
+        Ascending ids.
+    """
+    newest = (
+        select(func.max(CatalogueCell.last_file_id))
+        .join(ImageCell, ImageCell.cell9 == CatalogueCell.cell9)
+        .where(ImageCell.image_id == Image.image_id, CatalogueCell.catalogue_id == catalogue.catalogue_id)
+        .scalar_subquery()
+    )
+    own = (ImageMatch.image_id == Image.image_id) & (ImageMatch.catalogue_id == catalogue.catalogue_id)
+    statement = (
+        select(Image.image_id, ImageMatch.mode, ImageMatch.radius, ImageMatch.last_file_id, newest)
+        .outerjoin(ImageMatch, own)
+        .order_by(Image.image_id)
+    )
+    wanted = None if among is None else {int(one) for one in among}
+    return [
+        image_id
+        for image_id, was_mode, was_radius, seen, last in session.execute(statement)
+        if (wanted is None or image_id in wanted)
+        and (was_mode != mode or was_radius != float(radius) or seen < (last or 0))
+    ]
+
+
+def _last_file(session: Session, catalogue: CatalogueInfo) -> int:
+    statement = select(func.max(CatalogueFile.catalogue_file_id)).where(
+        CatalogueFile.catalogue_id == catalogue.catalogue_id
+    )
+    return session.execute(statement).scalar_one() or 0
