@@ -108,9 +108,12 @@ def test_pip_takes_over_from_a_failing_uv(checkout: Checkout) -> None:
 def test_a_ready_environment_is_used_at_once_until_something_changes(checkout: Checkout) -> None:
     checkout.add("python3", WORKING_PYTHON)
     assert "Making the environment" in checkout.run("test").stderr
-    start = time.monotonic()
-    assert "Making" not in checkout.run("test").stderr
-    assert time.monotonic() - start < 1.0
+    seconds = []
+    for _ in range(3):
+        start = time.monotonic()
+        assert "Making" not in checkout.run("test").stderr
+        seconds.append(time.monotonic() - start)
+    assert min(seconds) < 1.0
     assert "Making" not in (demo := checkout.run("demo")).stderr, "the demo's packages are among the tests'"
     assert demo.returncode != 0  # the stand-in has no ztfdb
     with (checkout.folder / "pyproject.toml").open("a") as file:
