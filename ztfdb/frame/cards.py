@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from typing import Any
 
@@ -10,6 +9,9 @@ from astropy.io import fits
 
 SENTINELS = (-9999.0, -999.0)
 """What ZTF and its calibrators write for a number that is not known."""
+
+UNBELIEVABLE = 1e30
+"""No number of a header is as large as this; what is computed from a larger one might overflow."""
 
 
 def card_value(header: fits.Header, keyword: str) -> Any:
@@ -29,21 +31,21 @@ def card_value(header: fits.Header, keyword: str) -> Any:
 
 
 def number(header: fits.Header, *keywords: str) -> float | None:
-    """Return the first finite number among the keywords; None for text, sentinels (-9999, -999) and nothing."""
+    """Return the first number below 1e30 among the keywords; None for text, sentinels (-9999, -999) and nothing."""
     for keyword in keywords:
         value = card_value(header, keyword)
-        if _is_number(value) and math.isfinite(value) and value not in SENTINELS:
+        if _is_number(value) and abs(value) < UNBELIEVABLE and value not in SENTINELS:  # false for NaN
             return float(value)
     return None
 
 
 def integer(header: fits.Header, *keywords: str) -> int | None:
-    """Return the first whole number among the keywords; digits in quotes count, sentinels and fractions do not."""
+    """Return the first whole number of 64 bits among the keywords; digits in quotes count, sentinels do not."""
     for keyword in keywords:
         value = card_value(header, keyword)
         if isinstance(value, str) and value.strip().isdecimal():
             value = int(value)
-        if _is_number(value) and math.isfinite(value) and value == int(value) and value not in SENTINELS:
+        if _is_number(value) and abs(value) < 2**63 and value == int(value) and value not in SENTINELS:
             return int(value)
     return None
 

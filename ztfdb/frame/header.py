@@ -30,6 +30,9 @@ MAGZP_RANGE = (10.0, 40.0)
 MAX_APCOR = 5.0
 """Largest aperture correction that is believed, mag; ZTF's reach -1.2 in the 2 px aperture."""
 
+MAX_EXPTIME = 86400.0
+"""Longest exposure that is believed, s."""
+
 SECONDS_PER_DAY = 86400.0
 NO_VECTORS = dict.fromkeys(("sun_x", "sun_y", "sun_z", "ssb_x", "ssb_y", "ssb_z"))
 
@@ -148,7 +151,7 @@ def _json_card(card: fits.Card) -> tuple[str, Any]:
 
 def _times(header: fits.Header, exposure: Exposure) -> dict[str, Any]:
     """Return start, middle and length of the exposure and the light-time vectors of its middle."""
-    exptime = _positive(header, "EXPTIME", "EXPOSURE")
+    exptime = _positive(header, "EXPTIME", "EXPOSURE", below=MAX_EXPTIME)
     times: dict[str, Any] = {"obsmjd": exposure.obsmjd, "exptime": exptime, "mjd_mid": None}
     if exposure.obsmjd is None or exptime is None:
         return {**times, **NO_VECTORS}
@@ -196,13 +199,13 @@ def _instrument(header: fits.Header) -> dict[str, Any]:
         "gain": _positive(header, "GAIN"),
         "readnoi": _positive(header, "READNOI"),
         "saturate": _positive(header, "SATURATE"),
-        "infobits": integer(header, "INFOBITS"),
-        "status": integer(header, "STATUS"),
+        "infobits": _count(header, "INFOBITS", below=2**63),
+        "status": _count(header, "STATUS", below=2**15),
         "airmass": _positive(header, "AIRMASS"),
-        "programid": integer(header, "PROGRMID"),
-        "procvsn": integer(header, "PROCVSN"),
+        "programid": _count(header, "PROGRMID", below=2**15),
+        "procvsn": _count(header, "PROCVSN", below=2**31),
         "created": text(header, "CREATED"),
-        "nframes": integer(header, "NFRAMES"),
+        "nframes": _count(header, "NFRAMES", below=2**31),
     }
 
 
@@ -220,10 +223,16 @@ def _sky_position(wcs: WcsParameters, shape: tuple[int, int], path: str | Path) 
     return {f"{c}{k}": float(v[i]) for i, k in enumerate(keys) for c, v in (("ra", ra), ("dec", dec))}
 
 
-def _positive(header: fits.Header, *keywords: str) -> float | None:
+def _positive(header: fits.Header, *keywords: str, below: float = math.inf) -> float | None:
     """Return the first number above zero among the keywords."""
     for keyword in keywords:
         value = number(header, keyword)
-        if value is not None and value > 0.0:
+        if value is not None and 0.0 < value < below:
             return value
     return None
+
+
+def _count(header: fits.Header, keyword: str, *, below: int) -> int | None:
+    """Return a whole number from 0 up to what its column holds."""
+    value = integer(header, keyword)
+    return value if value is not None and 0 <= value < below else None

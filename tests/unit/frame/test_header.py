@@ -51,6 +51,10 @@ def test_the_middle_of_the_exposure() -> None:
     assert (found.ssb_x, found.ssb_y, found.ssb_z) == tuple(ssb[0])
 
 
+def test_an_absurd_exposure_time_is_none() -> None:
+    assert info(header_a(EXPTIME=1e20, EXPOSURE=-3.0)).exptime is None
+
+
 def test_exposure_stands_in_for_exptime() -> None:
     assert info(header_a(without=("EXPTIME",), EXPOSURE=60.0)).exptime == 60.0
     without = info(header_a(without=("EXPTIME", "EXPOSURE")))
@@ -71,7 +75,7 @@ def test_every_other_keyword_is_optional(keyword: str, field: str) -> None:
     assert getattr(info(header_a(without=(keyword,))), field) is None
 
 
-@pytest.mark.parametrize("value", [-9999.0, -999.0, -999, "n/a", True])
+@pytest.mark.parametrize("value", [-9999.0, -999.0, -999, "n/a", True, 1e300, 10**31])
 @pytest.mark.parametrize(("keyword", "field"), [item for item in OPTIONAL.items() if item[0] != "CREATED"])
 def test_what_is_no_number_is_none(keyword: str, field: str, value: Any) -> None:
     assert getattr(info(header_a(**{keyword: value})), field) is None
