@@ -27,12 +27,13 @@ select source.source_id, source.image_id, source.hpx29, source.ra, source.dec,
        {_FLUX} as flux, {_FLUX_ERR} as flux_err,
        case when {_FLUX_ERR} > 0 then {_FLUX} / {_FLUX_ERR} end as snr,
        case when {_FLUX} > 0 then {_ZEROPOINT} - 2.5 * log10({_FLUX}) end as mag,
-       case when {_FLUX} > 0 then sqrt(power(2.5 / ln(10.0) * {_FLUX_ERR} / {_FLUX}, 2) + power({_FLOOR}, 2)) end
-           as magerr,
+       case when {_FLUX} > 0 and image.apcor4 is not null
+            then sqrt(power(2.5 / ln(10.0) * {_FLUX_ERR} / {_FLUX}, 2) + power({_FLOOR}, 2)) end as magerr,
        {_FLUX} * power(10.0, 0.4 * ({AB_MICROJANSKY} - {_ZEROPOINT})) as flux_ujy,
        {_FLUX_ERR} * power(10.0, 0.4 * ({AB_MICROJANSKY} - {_ZEROPOINT})) as flux_ujy_err,
        source.flags, source.mask_bits,
-       coalesce(source.mask_bits, 0) + case when {_USABLE} then 0 else {int(CATFLAG_UNUSABLE)} end as catflags,
+       case when {_USABLE} then source.mask_bits
+            else coalesce(source.mask_bits, 0) + {int(CATFLAG_UNUSABLE)} end as catflags,
        case when {_USABLE} and (source.mask_bits is null or (source.mask_bits & {int(BAD_BITS)}) = 0)
                  and (source.flags & {int(APERTURE_BROKEN)}) = 0 then 1 else 0 end as good,
        case when image.simulated then 1 else 0 end as simulated
@@ -42,9 +43,10 @@ where image.kind <> 'ref'
 
 IMAGE_SUMMARY = """
 create view image_summary as
-select image.image_id, image.kind, case when image.simulated then 1 else 0 end as simulated, image.field, image.ccdid, image.qid, image.fid, image.filtercode,
-       image.obsmjd, image.exptime, image.ra, image.dec, image.seeing_pix, image.maglim, image.magzp, image.infobits,
-       image.status, case when image.has_mask then 1 else 0 end as has_mask, image.n_source, image.background, image.background_rms,
+select image.image_id, image.kind, case when image.simulated then 1 else 0 end as simulated,
+       image.field, image.ccdid, image.qid, image.fid, image.filtercode, image.obsmjd, image.exptime,
+       image.ra, image.dec, image.seeing_pix, image.maglim, image.magzp, image.infobits, image.status,
+       case when image.has_mask then 1 else 0 end as has_mask, image.n_source, image.background, image.background_rms,
        data_root.name as data_root, image_file.path, image_file.sha256, config.config_hash
 from image
 join image_file on image_file.image_id = image.image_id and image_file.role in ('sci', 'ref')

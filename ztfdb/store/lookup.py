@@ -87,9 +87,7 @@ def light_curve_sources(session: Session, lo: IntArray, hi: IntArray) -> Columns
         `LIGHT_CURVE_DTYPES`, in no particular order; ``mask_bits`` is -1 where NULL.
     """
     prefer_index_only(session)
-    ranges, params = range_rows(session, lo=lo, hi=hi)
-    fields = ", ".join(f"source.{name}" for name in LIGHT_CURVE_DTYPES)
-    statement = f"select {fields} from {ranges} cross join source where {_IN_RANGE}"
+    statement, params = light_curve_statement(session, lo=lo, hi=hi)
     return read_bulk(session, statement, params, LIGHT_CURVE_DTYPES, nulls={"mask_bits": NO_MASK})
 
 
@@ -99,10 +97,20 @@ def light_curve_sources_of_many(session: Session, k: IntArray, lo: IntArray, hi:
     A source inside the ranges of two positions comes twice. Otherwise as `light_curve_sources`.
     """
     prefer_index_only(session)
-    ranges, params = range_rows(session, k=k, lo=lo, hi=hi)
-    fields = ", ".join(f"source.{name}" for name in LIGHT_CURVE_DTYPES)
-    statement = f"select r.k, {fields} from {ranges} cross join source where {_IN_RANGE}"
+    statement, params = light_curve_statement(session, k=k, lo=lo, hi=hi)
     return read_bulk(session, statement, params, {"k": "i4", **LIGHT_CURVE_DTYPES}, nulls={"mask_bits": NO_MASK})
+
+
+def light_curve_statement(session: Session, **ranges: IntArray) -> tuple[str, dict[str, Any]]:
+    """Return the SQL text (and parameters) that reads sources inside ranges: ``lo``, ``hi`` and perhaps ``k`` of each.
+
+    A test reads its plan.
+    """
+    rows, params = range_rows(session, **ranges)
+    fields = [f"source.{name}" for name in LIGHT_CURVE_DTYPES]
+    if "k" in ranges:
+        fields.insert(0, "r.k")
+    return f"select {', '.join(fields)} from {rows} cross join source where {_IN_RANGE}", params
 
 
 def sources_in_cone(session: Session, lo: IntArray, hi: IntArray, columns: Sequence[str]) -> Columns:
