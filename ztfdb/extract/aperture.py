@@ -60,13 +60,29 @@ class PixelFinder:
             for i in range(3):
                 near |= cells[j : j + ny, i : i + nx]
         self._near = near
+        self._any = bool(row.size)
 
-    def near(self, x: FloatArray, y: FloatArray) -> IntArray:
-        """Return the rows of the positions that may have a special pixel within 15 pixels."""
+    def near(self, x: FloatArray, y: FloatArray, *, reach: FloatArray | float = 0.0) -> IntArray:
+        """Return the rows of the positions that may have a special pixel nearby.
+
+        Parameters
+        ----------
+        x, y : ndarray, shape (n,)
+            Positions, zero-based pixels.
+        reach : float or ndarray, shape (n,)
+            How far a position looks, pixels. Up to 15 the map is asked; further, the position is always returned.
+
+        Returns
+        -------
+        ndarray of int64
+            Rows, ascending; none where there is no special pixel at all.
+        """
+        if not self._any:
+            return np.zeros(0, dtype=np.int64)
         ny, nx = self._near.shape
         column = np.clip(np.floor((x + 0.5) / _CELL), 0, nx - 1).astype(int)
         row = np.clip(np.floor((y + 0.5) / _CELL), 0, ny - 1).astype(int)
-        return np.flatnonzero(self._near[row, column])
+        return np.flatnonzero(self._near[row, column] | (np.asarray(reach) > _CELL - 1))
 
 
 def aperture_sums(

@@ -17,7 +17,7 @@ import sep
 from numpy.typing import NDArray
 
 from ztfdb.extract.settings import ExtractionSettings
-from ztfdb.records import BoolArray, FloatArray, IntArray
+from ztfdb.records import FloatArray, IntArray
 
 Float32Array = NDArray[np.float32]
 
@@ -44,8 +44,8 @@ class Blends:
     ----------
     index : ndarray of int64, shape (n_pixel,)
         Flat index into the image.
-    group : ndarray of int32 or int64
-        Component number; any numbers.
+    group : ndarray of int64
+        Component number, from 0; every number has pixels.
     value : ndarray of float32
         Smoothed value in units of the pixel rms.
     nx : int
@@ -59,7 +59,10 @@ class Blends:
 
     def take(self, keep: NDArray[Any]) -> Blends:
         """Return the pixels selected by a mask or index array."""
-        return Blends(self.index[keep], self.group[keep], self.value[keep], self.nx)
+        group = self.group[keep]
+        present = np.bincount(group) > 0
+        number = np.cumsum(present) - 1
+        return Blends(self.index[keep], number[group], self.value[keep], self.nx)
 
 
 def deblend(blends: Blends, settings: ExtractionSettings) -> tuple[dict[str, NDArray[Any]], IntArray]:
@@ -76,10 +79,10 @@ def deblend(blends: Blends, settings: ExtractionSettings) -> tuple[dict[str, NDA
     -------
     objects : dict of ndarray, shape (n_object,)
         The columns of `ztfdb.extract.detect.Objects`.
-    owner : ndarray of int32, shape (n_pixel,)
+    owner : ndarray of int64, shape (n_pixel,)
         Object of each pixel; -1 for a pixel that no object kept.
     """
-    owner = np.full(len(blends.index), -1, dtype=np.int32)
+    owner = np.full(len(blends.index), -1, dtype=np.int64)
     tables: list[dict[str, NDArray[Any]]] = [_columns(np.zeros(0, dtype=_CATALOGUE), np.zeros((0, 2)), False)]
     n_object = 0
     for rows, limited in _batches(blends):
@@ -103,14 +106,15 @@ def _columns(catalogue: NDArray[Any], offset: FloatArray, limited: bool) -> dict
 
 def _batches(blends: Blends) -> Iterator[tuple[IntArray, bool]]:
     """Cut what is too large, then group whole components into batches of at most ATLAS_PIXELS pixels."""
-    _, group, size = np.unique(blends.group, return_inverse=True, return_counts=True)
+    size = np.bincount(blends.group)
     large = size > LARGEST_BLEND
-    regular = np.flatnonzero(~large[group])
-    batch = np.cumsum(np.where(large, 0, size))[group[regular]] // ATLAS_PIXELS
-    for number in np.unique(batch):
-        yield regular[batch == number], False
-    for number in np.flatnonzero(large):
-        rows = np.flatnonzero(group == number)
+    batch = np.where(large, -1, np.cumsum(np.where(large, 0, size)) // ATLAS_PIXELS)
+    for number in range(int(batch.max(initial=-1)) + 1):
+        rows = np.flatnonzero((batch == number)[blends.group])
+        if rows.size:
+            yield rows, False
+    for component in np.flatnonzero(large):
+        rows = np.flatnonzero(blends.group == component)
         for piece in _cut(blends.take(rows), CUTS[0]):
             yield rows[piece], True
 
@@ -132,10 +136,11 @@ def _split(
         if found is not None:
             yield everything, *found
             return
-    groups = np.unique(blends.group)
+    n_group = int(blends.group.max()) + 1
     parts: list[IntArray]
-    if len(groups) > 1:
-        parts = [np.flatnonzero(half) for half in _halves(blends, groups)]
+    if n_group > 1:
+        first = blends.group < n_group // 2
+        parts = [np.flatnonzero(first), np.flatnonzero(~first)]
     elif side:
         parts, limited, side = list(_cut(blends, side)), True, 0
     else:
@@ -146,11 +151,6 @@ def _split(
     for part in parts:
         for rows, table, owner in _split(blends.take(part), settings, limited, side):
             yield part[rows], table, owner
-
-
-def _halves(blends: Blends, groups: IntArray) -> tuple[BoolArray, BoolArray]:
-    first = blends.group < groups[len(groups) // 2]
-    return first, ~first
 
 
 def _extract(
@@ -175,7 +175,7 @@ def _extract(
         if "limit of" in str(exc):
             return None
         raise
-    owner = segments.ravel()[place].astype(np.int32) - np.int32(1)
+    owner = segments.ravel()[place].astype(np.int64) - 1
     n = len(catalogue)
     of_object = np.zeros(n, dtype=np.int64)
     of_object[owner[owner >= 0]] = component[owner >= 0]
@@ -191,8 +191,8 @@ def _pack(blends: Blends) -> tuple[Float32Array, IntArray, FloatArray, IntArray]
     came from, and the component (from 0) of each pixel.
     """
     row, column = np.divmod(blends.index, blends.nx)
-    groups, component = np.unique(blends.group, return_inverse=True)
-    n = len(groups)
+    component = blends.group
+    n = int(component.max()) + 1
     y0, x0 = np.full(n, np.iinfo(np.int64).max), np.full(n, np.iinfo(np.int64).max)
     y1, x1 = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
     for low, high, values in ((y0, y1, row), (x0, x1, column)):

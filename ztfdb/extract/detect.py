@@ -9,7 +9,7 @@ is the same (``tests/unit/extract/test_detect.py``).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,7 @@ class Pixels:
     ----------
     index : ndarray of int64, shape (n_pixel,)
         Flat index into the image.
-    owner : ndarray of int32
+    owner : ndarray of int64
         Object (or component) number, from 0.
     value : ndarray of float32
         Smoothed value in units of the local pixel rms.
@@ -131,7 +131,9 @@ def significance(data: Float32Array, mesh: BackgroundMesh) -> Float32Array:
     ny, nx = data.shape
     result = np.empty_like(data)
     # blocks of rows stay in the cache: a third of the time of whole-frame operations
-    for rows, rms in surface_blocks(mesh, rms=True):
+    # the kernel's weights sum to 16
+    scaled = replace(mesh, rms=np.maximum(np.float32(16.0) * mesh.rms, np.float32(1e-30)))
+    for rows, rms in surface_blocks(scaled, rms=True):
         top, end = rows.start, rows.stop
         across = np.zeros((end - top + 2, nx), dtype=np.float32)
         first, last = max(top - 1, 0), min(end + 1, ny)
@@ -144,8 +146,7 @@ def significance(data: Float32Array, mesh: BackgroundMesh) -> Float32Array:
         np.add(across[2:], across[:-2], out=out)
         out += across[1:-1]
         out += across[1:-1]
-        # the kernel's weights sum to 16
-        out /= np.maximum(np.float32(16.0) * rms, np.float32(1e-30))
+        out /= rms
     return result
 
 
@@ -159,7 +160,7 @@ def _components(smoothed: Float32Array, threshold: float, min_area: int) -> Pixe
     del labels
     big = np.bincount(label, minlength=n + 1) >= min_area
     keep = big[label]
-    number = np.cumsum(big, dtype=np.int32) - np.int32(1)
+    number = np.cumsum(big) - 1
     index = index[keep]
     return Pixels(index, number[label[keep]], smoothed.ravel()[index])
 
@@ -171,16 +172,17 @@ def _measure(smoothed: Float32Array, pixels: Pixels, settings: ExtractionSetting
     apart = divisible[pixels.owner]
     nx = smoothed.shape[1]
     whole, blends = _subset(pixels, ~apart), _subset(pixels, apart)
-    number = np.cumsum(~divisible, dtype=np.int32) - np.int32(1)
+    number = np.cumsum(~divisible) - 1
     whole = Pixels(whole.index, number[whole.owner], whole.value)
     singles = _moments(whole, int((~divisible).sum()), nx)
-    split, owner = deblend(Blends(blends.index, blends.owner, blends.value, nx), settings)
+    group = (np.cumsum(divisible) - 1)[blends.owner]
+    split, owner = deblend(Blends(blends.index, group, blends.value, nx), settings)
     members = owner >= 0
     parts = Objects(**split)
     objects = Objects(**{name: np.concatenate([column, vars(parts)[name]]) for name, column in vars(singles).items()})
     both = Pixels(
         np.concatenate([whole.index, blends.index[members]]),
-        np.concatenate([whole.owner, owner[members] + np.int32(len(singles))]),
+        np.concatenate([whole.owner, owner[members] + len(singles)]),
         np.concatenate([whole.value, blends.value[members]]),
     )
     return objects, both
@@ -197,25 +199,25 @@ def _divisible(smoothed: Float32Array, pixels: Pixels, n: int, min_area: int) ->
     look = large[pixels.owner]
     index, owner, value = pixels.index[look], pixels.owner[look], pixels.value[look]
     flat = smoothed.ravel()
-    row, column = np.divmod(index, nx)
-    border = (row == 0) | (row == ny - 1) | (column == 0) | (column == nx - 1)
-    index = np.where(border, nx + 1, index)
-    maximum = np.ones(len(index), dtype=bool)
-    for step in (1, nx - 1, nx, nx + 1):
-        maximum &= value >= flat[index + step]
-        maximum &= value > flat[index - step]
-    # a border pixel has neighbours outside: let the deblending decide
-    count = np.bincount(owner[maximum | border], minlength=n) + np.bincount(owner[border], minlength=n)
-    divisible: BoolArray = count > 1
+    column = index % nx
+    border = (index < nx) | (index >= (ny - 1) * nx) | (column == 0) | (column == nx - 1)
+    # a pixel on the border has neighbours outside: let the deblending decide
+    count = 2 * np.bincount(owner[border], minlength=n)
+    inner = ~border
+    index, owner, value = index[inner], owner[inner], value[inner]
+    for step in (1, nx, nx - 1, nx + 1):
+        maximum = (value >= flat.take(index + step)) & (value > flat.take(index - step))
+        index, owner, value = index[maximum], owner[maximum], value[maximum]
+    divisible: BoolArray = count + np.bincount(owner, minlength=n) > 1
     return divisible
 
 
 def _moments(pixels: Pixels, n: int, nx: int) -> Objects:
     """Barycentres and second moments of whole components (as SExtractor defines them: manual v2.25, section 9.1)."""
     row, column = np.divmod(pixels.index, nx)
-    x0, y0 = np.full(n, nx, dtype=np.int64), np.full(n, np.iinfo(np.int64).max)
-    np.minimum.at(x0, pixels.owner, column)
-    np.minimum.at(y0, pixels.owner, row)
+    # relative to each component's first pixel, so that squares stay exact; the last assignment wins
+    x0, y0 = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
+    x0[pixels.owner[::-1]], y0[pixels.owner[::-1]] = column[::-1], row[::-1]
     dx, dy = (column - x0[pixels.owner]).astype(float), (row - y0[pixels.owner]).astype(float)
     weight = pixels.value.astype(float)
 
@@ -248,8 +250,8 @@ def _moments(pixels: Pixels, n: int, nx: int) -> Objects:
 
 def _select(objects: Objects, pixels: Pixels, rows: IntArray) -> tuple[Objects, Pixels]:
     """Keep these objects, in this order, and their pixels."""
-    number = np.full(len(objects), -1, dtype=np.int32)
-    number[rows] = np.arange(len(rows), dtype=np.int32)
+    number = np.full(len(objects), -1, dtype=np.int64)
+    number[rows] = np.arange(len(rows))
     owner = number[pixels.owner]
     keep = owner >= 0
     return objects.take(rows), Pixels(pixels.index[keep], owner[keep], pixels.value[keep])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import sep
 
+from ztfdb.extract.aperture import PixelFinder
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.records import BoolArray, FloatArray
 
@@ -47,6 +48,7 @@ def kron_sums(
     theta: FloatArray,
     excluded: BoolArray | None,
     settings: ExtractionSettings,
+    finder: PixelFinder | None = None,
 ) -> KronSums:
     """Measure Kron radii and fluxes (SExtractor's FLUX_AUTO without its replacement of neighbours' pixels).
 
@@ -62,6 +64,8 @@ def kron_sums(
         Pixels without a light measurement.
     settings : ExtractionSettings
         Kron factor and minimum.
+    finder : PixelFinder, optional
+        Finder of the excluded pixels, where the caller has one.
 
     Returns
     -------
@@ -71,11 +75,26 @@ def kron_sums(
     ----------
     Kron 1980, ApJS 43, 305; Bertin & Arnouts 1996, A&AS 117, 393, section 7.4.
     """
+    a, b = np.maximum(a, 1e-3), np.clip(b, 1e-3, np.maximum(a, 1e-3))
+    shape = (x, y, a, b, np.clip(theta, -np.pi / 2, np.pi / 2))
+    sums = _sums(data, shape, None, settings)
+    if excluded is not None:
+        reach = np.maximum(MOMENT_ELLIPSE, sums.radius) * a
+        rows = (finder or PixelFinder(excluded)).near(x, y, reach=reach)
+        part = _sums(data, tuple(column[rows] for column in shape), excluded, settings)
+        for name, column in vars(part).items():
+            vars(sums)[name][rows] = column
+    return sums
+
+
+def _sums(
+    data: FloatArray, shape: tuple[FloatArray, ...], excluded: BoolArray | None, settings: ExtractionSettings
+) -> KronSums:
+    """Measure with one mask for all, or none."""
+    x, y, a, b, theta = shape
     if not len(x):
         none = np.zeros(0)
         return KronSums(none, none, none, none.astype(bool), none.astype(bool))
-    a, b = np.maximum(a, 1e-3), np.clip(b, 1e-3, a)
-    theta = np.clip(theta, -np.pi / 2, np.pi / 2)
     with np.errstate(invalid="ignore", divide="ignore"):
         first_moment, flag = sep.kron_radius(data, x, y, a, b, theta, MOMENT_ELLIPSE, mask=excluded)
         default = ~(first_moment > 0) | (flag & (sep.APER_NONPOSITIVE | sep.APER_ALLMASKED) != 0)

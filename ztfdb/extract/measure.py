@@ -205,17 +205,18 @@ def _measure_sources(
 ) -> SourceTable:
     """Measure every detection: position, apertures, Kron flux, radius, flags, mask, sky position."""
     data, gain = frame.data, frame.info.gain
+    finder = None if excluded is None else PixelFinder(excluded)
     level, rms = background_at(mesh, objects.x, objects.y)
     edge, saturated, peak = footprint_flags(objects, pixels, data, level, frame.mask, frame.info.saturate)
     stars = ~(objects.blended | saturated | edge) & (peak > WINDOW_STAR_SIGMA * rms)
     sigma = window_sigma(data, objects.x, objects.y, objects.a, objects.b, stars)
-    x, y, lost = windowed_positions(data, objects.x, objects.y, objects.a, sigma, excluded)
+    x, y, lost = windowed_positions(data, objects.x, objects.y, objects.a, sigma, excluded, finder)
     level, rms = background_at(mesh, x, y)
     steps.done("windowed positions")
-    sums = aperture_sums(data, x, y, excluded)
+    sums = aperture_sums(data, x, y, excluded, finder=finder)
     errors = flux_errors(sums.flux, sums.area, rms, sky_noise[:, None], gain)
     steps.done("apertures")
-    kron = kron_sums(data, x, y, objects.a, objects.b, objects.theta, excluded, settings)
+    kron = kron_sums(data, x, y, objects.a, objects.b, objects.theta, excluded, settings, finder)
     kron_error = flux_errors(kron.flux, kron.area, rms, ratio_for_area(kron.area, sky_noise), gain)
     steps.done("kron")
     radius = half_light_radius(sums.flux, kron.flux)

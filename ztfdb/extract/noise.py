@@ -13,6 +13,9 @@ from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.frame.background import BIN, background_at, bin_any
 from ztfdb.records import APERTURE_DIAMETERS, BackgroundMesh, BoolArray, FloatArray, IntArray
 
+CLIP_SIGMA = 5.0
+CLIP_ROUNDS = 5
+
 CLEARANCE = 2
 """Bins (of 4 px) that must be free around a position's own bin: the largest aperture reaches 7 px."""
 
@@ -84,8 +87,8 @@ def sky_noise_ratios(
     Returns
     -------
     ndarray of float64, shape (6,)
-        Half the central 68.27 % range of sum / (rms · sqrt(area)): a standard deviation that undetected sources
-        hardly touch. NaN, which errors read as 1, with fewer free places than ``sky_apertures_minimum``.
+        Standard deviation of sum / (rms · sqrt(area)), clipped at 5 sigma. NaN, which errors read as 1, with fewer
+        free places than ``sky_apertures_minimum``.
     """
     x, y = blank_positions(free, settings.sky_apertures, np.random.default_rng(settings.sky_seed))
     if len(x) < settings.sky_apertures_minimum:
@@ -93,6 +96,19 @@ def sky_noise_ratios(
     sums = aperture_sums(data, x, y)
     rms = background_at(mesh, x, y)[1]
     pulls = sums.flux / (np.maximum(rms, 1e-20) * np.sqrt(sums.area))
-    low, high = np.percentile(pulls, [15.865, 84.135], axis=1)
-    ratios: FloatArray = (high - low) / 2
-    return ratios
+    return _clipped_std(pulls)
+
+
+def _clipped_std(values: FloatArray) -> FloatArray:
+    """Take the standard deviation of each row without what lies CLIP_SIGMA off its mean.
+
+    Faint undetected sources are part of what an aperture meets on the sky, so the clip is wide; the tail of bright
+    stars' halos is not.
+    """
+    centre = np.median(values, axis=1, keepdims=True)
+    spread = 1.4826 * np.median(np.abs(values - centre), axis=1, keepdims=True)
+    for _ in range(CLIP_ROUNDS):
+        kept = np.where(np.abs(values - centre) <= CLIP_SIGMA * spread, values, np.nan)
+        centre = np.nanmean(kept, axis=1, keepdims=True)
+        spread = np.nanstd(kept, axis=1, keepdims=True)
+    return np.asarray(spread[:, 0])

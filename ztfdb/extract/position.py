@@ -5,19 +5,20 @@ from __future__ import annotations
 import numpy as np
 import sep
 
-from ztfdb.extract.aperture import aperture_sums
+from ztfdb.extract.aperture import PixelFinder, aperture_sums
 from ztfdb.extract.radius import half_light_radius
 from ztfdb.records import BoolArray, FloatArray
 
-MOST_STARS = 500
+MOST_STARS = 200
 """Stars from which the width of the window is taken."""
 
 FEWEST_STARS = 10
-LARGEST_SHIFT = 2.0
-"""A windowed position further than this from the barycentre, in units of `a` (at least 1 px), has lost its source."""
+LARGEST_SHIFT = 0.5
+"""A windowed position further than this from the barycentre, in units of `a`, has lost its source …"""
 
-MOST_ROUNDS = 16
-"""``sep.winpos`` stops after so many rounds, converged or not."""
+SHIFT_LIMITS = (1.0, 5.0)
+"""… where the limit is never below the first nor above the second of these, pixels: the faint halo that deblending
+leaves around a saturated star must not walk onto the star."""
 
 WIDEST = 20.0
 """Largest window, pixels; a saturated star's own extent would make it hundreds of pixels wide."""
@@ -41,9 +42,10 @@ def window_sigma(
     -------
     ndarray of float64, shape (n,)
         Standard deviation of the window, pixels: that of a Gaussian with the stars' half-light diameter as FWHM
-        (SExtractor's choice), or the source's own ``sqrt(a b)`` where that is larger.
+        (SExtractor's choice), or two thirds of the source's own ``sqrt(a b)`` where that is larger (an isophote
+        of a bright star is wider than its core).
     """
-    own = np.sqrt(np.maximum(a * b, 0.0))
+    own = np.sqrt(np.maximum(a * b, 0.0)) / 1.5
     stars = np.flatnonzero(usable)
     stars = stars[:: max(1, len(stars) // MOST_STARS)]
     if len(stars) < FEWEST_STARS:
@@ -56,7 +58,13 @@ def window_sigma(
 
 
 def windowed_positions(
-    data: FloatArray, x: FloatArray, y: FloatArray, a: FloatArray, sigma: FloatArray, excluded: BoolArray | None
+    data: FloatArray,
+    x: FloatArray,
+    y: FloatArray,
+    a: FloatArray,
+    sigma: FloatArray,
+    excluded: BoolArray | None,
+    finder: PixelFinder | None = None,
 ) -> tuple[FloatArray, FloatArray, BoolArray]:
     """Refine barycentres to windowed positions.
 
@@ -70,6 +78,8 @@ def windowed_positions(
         Widths of the windows, pixels.
     excluded : ndarray of bool, shape (ny, nx), optional
         Pixels without a light measurement.
+    finder : PixelFinder, optional
+        Finder of the excluded pixels, where the caller has one.
 
     Returns
     -------
@@ -83,10 +93,13 @@ def windowed_positions(
     # the window is 3e-4 at the rim of the aperture, so the rim's pixels need no fine sampling: 2 × 2 moves no
     # position by more than 0.002 px from the exact overlap, in half the time
     with np.errstate(invalid="ignore", divide="ignore"):
-        wx, wy, flag = sep.winpos(data, x, y, sigma, mask=excluded, subpix=2)
-    del flag
+        wx, wy, _ = sep.winpos(data, x, y, sigma, subpix=2)
+        if excluded is not None:
+            # 4 sigma is the window's radius; looking at a mask everywhere would cost a third more
+            rows = (finder or PixelFinder(excluded)).near(x, y, reach=4.0 * sigma)
+            wx[rows], wy[rows], _ = sep.winpos(data, x[rows], y[rows], sigma[rows], mask=excluded, subpix=2)
     ny, nx = data.shape
     shift = np.hypot(wx - x, wy - y)
-    failed = ~(shift <= LARGEST_SHIFT * np.maximum(a, 1.0))
+    failed = ~(shift <= np.clip(LARGEST_SHIFT * a, *SHIFT_LIMITS))
     failed |= ~((wx > -0.5) & (wx < nx - 0.5) & (wy > -0.5) & (wy < ny - 0.5))
     return np.where(failed, x, wx), np.where(failed, y, wy), failed
