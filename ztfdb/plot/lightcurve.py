@@ -83,15 +83,10 @@ def _draw_filter(ax: Axes, rows: pd.DataFrame, code: str, time: str, options: di
         for fine in (True, False):
             here = measured & ((kind == "forced") == forced) & (good == fine)
             if here.any():
-                style = {
-                    "fmt": "o",
-                    "ms": 4.5,
-                    "mfc": "white" if forced else colour,
-                    "color": colour,
-                    "elinewidth": 0.8,
-                }
-                style |= {"alpha": 1.0 if fine else FADED, "label": label}
-                ax.errorbar(when[here], mag[here], np.nan_to_num(error[here]), **(style | options))
+                style: dict[str, Any] = {"fmt": "o", "ms": 4.5, "color": colour, "elinewidth": 0.8, "label": label}
+                style.update(mfc="white" if forced else colour, alpha=1.0 if fine else FADED)
+                style.update(options)
+                ax.errorbar(when[here], mag[here], np.nan_to_num(error[here]), **style)
                 label = None
     limit = _limits(rows, kind, measured)
     shown = np.isfinite(limit)
