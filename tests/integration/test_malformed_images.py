@@ -130,6 +130,8 @@ HOSTILE: dict[str, bytes] = {
     "wide": image_header(10**7, 1) + ZEROS,
     "more pixels than bytes": image_header(3072, 3080) + ZEROS,
     "negative axis": image_header(-5, 10) + ZEROS,
+    "true axis": image_header("T", 1) + ZEROS,
+    "true dimensions": header_bytes(card("SIMPLE", "T"), card("BITPIX", 8), card("NAXIS", "T"), card("NAXIS1", 4)),
     "text axis": image_header("'many'", 10) + ZEROS,
     "no second axis": header_bytes(card("SIMPLE", "T"), card("BITPIX", -32), card("NAXIS", 2), card("NAXIS1", 5)),
     "axis of zero": image_header(0, 10) + ZEROS,

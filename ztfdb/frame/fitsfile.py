@@ -262,11 +262,11 @@ def _read_header(source: _Source) -> fits.Header:
 def _sizes(header: fits.Header, path: str) -> tuple[list[int], int]:
     """Return the axes and the number of data bytes that a header claims."""
     bitpix, naxis = card_value(header, "BITPIX"), card_value(header, "NAXIS")
-    if bitpix not in DTYPES or not isinstance(naxis, int) or not 0 <= naxis <= 999:
+    if bitpix not in DTYPES or not _is_size(naxis) or naxis > 999:
         raise ImageReadError(path, f"BITPIX {bitpix!r} and NAXIS {naxis!r} make no FITS header")
     axes = [card_value(header, f"NAXIS{i + 1}") for i in range(naxis)]
     counts = [card_value(header, "PCOUNT") or 0, 1 if card_value(header, "GCOUNT") is None else header["GCOUNT"]]
-    if not all(isinstance(n, int) and n >= 0 for n in axes + counts):
+    if not all(map(_is_size, axes + counts)):
         raise ImageReadError(path, f"the axes {axes} (PCOUNT, GCOUNT {counts}) are not sizes")
     # Random groups claim a first axis of 0 and have data all the same.
     groups = bool(axes) and axes[0] == 0 and card_value(header, "GROUPS") is True
@@ -303,7 +303,7 @@ def _tile_compressed(source: _Source, header: fits.Header, hdu: int, packed: boo
     """Unpack a tile-compressed image through astropy."""
     axes = [card_value(header, f"ZNAXIS{i + 1}") for i in range(2)]
     tile = [card_value(header, f"ZTILE{i + 1}") or 1 for i in range(2)]
-    if card_value(header, "ZNAXIS") != 2 or not all(isinstance(n, int) and n > 0 for n in (*axes, *tile)):
+    if card_value(header, "ZNAXIS") != 2 or not all(_is_size(n) and n for n in (*axes, *tile)):
         raise ImageReadError(source.path, f"the tile-compressed image of axes {axes} is not two-dimensional")
     _check_size(axes[0], axes[1], source.path)
     _check_size(tile[0], tile[1], source.path)
@@ -340,6 +340,11 @@ def _unpacked(path: str, content: memoryview) -> bytes:
     if len(unpacked) > MAX_FILE_BYTES:
         raise ImageReadError(path, f"more than {MAX_FILE_BYTES} bytes after unpacking")
     return unpacked
+
+
+def _is_size(value: Any) -> bool:
+    """Return whether a card's value is a whole number from 0 up (T and F are integers to Python)."""
+    return type(value) is int and value >= 0
 
 
 def _check_size(nx: int, ny: int, path: str) -> None:

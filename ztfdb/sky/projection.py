@@ -54,9 +54,10 @@ def pixel_to_sky(wcs: WcsParameters, x: ArrayLike, y: ArrayLike) -> tuple[Float6
     dx, dy = x + 1.0 - wcs.crpix[0], y + 1.0 - wcs.crpix[1]
     xi = wcs.cd[0, 0] * dx + wcs.cd[0, 1] * dy
     eta = wcs.cd[1, 0] * dx + wcs.cd[1, 1] * dy
-    if not np.array_equal(wcs.pv, IDENTITY_PV):
-        xi, eta = _polynomial(wcs.pv[0], xi, eta)[0], _polynomial(wcs.pv[1], eta, xi)[0]
-    return _from_plane(np.radians(xi), np.radians(eta), np.radians(wcs.crval))
+    with np.errstate(invalid="ignore", over="ignore"):  # of absurd coefficients
+        if not np.array_equal(wcs.pv, IDENTITY_PV):
+            xi, eta = _polynomial(wcs.pv[0], xi, eta)[0], _polynomial(wcs.pv[1], eta, xi)[0]
+        return _from_plane(np.radians(xi), np.radians(eta), np.radians(wcs.crval))
 
 
 def sky_to_pixel(wcs: WcsParameters, ra: ArrayLike, dec: ArrayLike) -> tuple[Float64Array, Float64Array]:
