@@ -8,7 +8,7 @@ notice. A worker imports the pixel half only; results come back as picklable rec
 from __future__ import annotations
 
 import logging
-import sys
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -20,6 +20,7 @@ import loky
 
 from ztfdb.errors import ExtractionError, MeasurementTimeout, WorkerDied, ZtfdbError
 from ztfdb.extract.measure import measure_image
+from ztfdb.extract.process import enter_worker
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ingest.discover import Candidate
 from ztfdb.records import MeasuredImage
@@ -237,15 +238,6 @@ class _Worker:
 
 
 def _new_executor(memory_mb: int) -> loky.ProcessPoolExecutor:
-    if sys.platform == "win32":
-        return loky.ProcessPoolExecutor(max_workers=1, env=_ONE_THREAD)
-    import resource
-
-    # The system's own function is the initializer, so that a worker imports no module for it.
-    limit = memory_mb * 2**20
     return loky.ProcessPoolExecutor(
-        max_workers=1,
-        env=_ONE_THREAD,
-        initializer=resource.setrlimit,
-        initargs=(resource.RLIMIT_DATA, (limit, limit)),
+        max_workers=1, env=_ONE_THREAD, initializer=enter_worker, initargs=(memory_mb, os.getpid())
     )
