@@ -1,0 +1,126 @@
+"""Which images cover a position: by their full projection, and by nothing else."""
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.wcs import WCS
+from sqlalchemy import text, update
+
+from tests.support.archives import NX, NY, Plan, image_row, quadrant_of, store_images, store_places
+from tests.support.headers import header_a
+from ztfdb.query import images_covering
+from ztfdb.schema import Image, ImageHeader
+from ztfdb.sky.projection import pixel_to_sky
+from ztfdb.store.engine import make_engine, sessions, writing
+from ztfdb.store.meta import create_meta
+
+PLANS = [Plan(1, 1, centre=(359.9, 1.0)), Plan(1, 1, centre=(10.0, 89.8), first_epoch=5), Plan(1, 1, first_epoch=9)]
+
+
+@pytest.fixture
+def maker(engine_url):
+    """An archive of a quadrant across RA 0, one on the pole and an ordinary one."""
+    made = sessions(make_engine(engine_url))
+    with writing(made) as session:
+        create_meta(session, {})
+        store_places(session)
+        for plan in PLANS:
+            quadrant = quadrant_of(plan, 0)
+            row = image_row(plan, plan.first_epoch, quadrant, 0, np.random.default_rng(0))
+            store_images(session, [(row, quadrant)])
+    yield made
+    made.kw["bind"].dispose()
+
+
+@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize(
+    ("x", "y", "inside"),
+    [
+        (-0.499, 5.0, True),
+        (-0.501, 5.0, False),
+        (NX - 0.501, NY - 0.501, True),
+        (NX - 0.499, NY / 2, False),
+        (100.0, -0.501, False),
+        (100.0, NY - 0.499, False),
+        (1500.0, 1500.0, True),
+    ],
+)
+def test_a_position_is_covered_to_the_outer_edge_of_the_last_pixel(maker, plan, x, y, inside):
+    ra, dec = pixel_to_sky(quadrant_of(plan, 0).wcs, x, y)
+    with maker() as session:
+        found = images_covering(session, float(ra), float(dec))
+    own = found[found["filefracday"] == 20180000000000 + plan.first_epoch]
+    assert len(own) == inside
+    if inside:
+        assert (own["x"].iloc[0], own["y"].iloc[0]) == pytest.approx((x, y), abs=1e-6)
+
+
+def test_random_positions_are_covered_as_astropy_says(generated_maker, generated):
+    rng = np.random.default_rng(4)
+    with generated_maker() as session:
+        rows = session.execute(
+            text("select i.image_id, i.nx, i.ny, h.wcs from image i join image_header h on h.image_id = i.image_id")
+        )
+        images = {row.image_id: (row.nx, row.ny, np.frombuffer(row.wcs)) for row in rows}
+        wcs = {image: astropy_wcs(values) for image, (_, _, values) in images.items()}
+        n_found = 0
+        for k in range(60):
+            stars = generated.stars[k % 4]
+            star = rng.integers(len(stars.ra))
+            offset = rng.normal(0.0, 0.4, 2)
+            ra, dec = (stars.ra[star] + offset[0]) % 360.0, float(np.clip(stars.dec[star] + offset[1], -90.0, 90.0))
+            found = images_covering(session, ra, dec)
+            expected = []
+            for image, (nx, ny, values) in images.items():
+                if np.cos(np.radians(dec - values[1])) < 0.9:
+                    continue
+                x, y = wcs[image].all_world2pix(ra, dec, 0)
+                if -0.5 <= x < nx - 0.5 and -0.5 <= y < ny - 0.5:
+                    expected.append(image)
+            assert sorted(found["image_id"]) == sorted(expected)
+            n_found += len(found)
+    assert n_found > 150
+
+
+def astropy_wcs(values):
+    header = fits.Header(header_a().cards)
+    names = ("CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2", "CD1_1", "CD1_2", "CD2_1", "CD2_2")
+    header.update(dict(zip(names, values.tolist(), strict=False)))
+    header.update({"NAXIS": 2, "NAXIS1": NX, "NAXIS2": NY})
+    return WCS(header)
+
+
+def test_rows_are_ordered_by_time_and_hold_every_column_of_an_image(generated_maker, generated):
+    stars = generated.stars[0]
+    with generated_maker() as session:
+        found = images_covering(session, stars.ra[0], stars.dec[0])
+        empty = images_covering(session, 90.0, 45.0)
+    assert list(found.columns) == [c.name for c in Image.__table__.columns] + ["path", "x", "y"]
+    assert len(found) == 12
+    assert found["obsmjd"].is_monotonic_increasing
+    assert found["path"][0] == f"/generated/{found['image_id'][0]}.fits"
+    assert empty.empty
+    assert list(empty.columns) == list(found.columns)
+    assert (empty.dtypes == found.dtypes)[["image_id", "obsmjd", "x", "kind", "infobits"]].all()
+
+
+def test_a_projection_that_only_astropy_knows_is_asked_of_astropy(maker):
+    header = header_a(CTYPE1="RA---ZEA", CTYPE2="DEC--ZEA", CRVAL1=180.0, CRVAL2=10.0)
+    for card in list(header):
+        if card.startswith("PV"):
+            del header[card]
+    with writing(maker) as session:
+        image_id = session.execute(text("select max(image_id) from image")).scalar_one()
+        change = {"wcs_projection": "other", "cards": dict(header), "wcs": np.full(42, np.nan).tobytes()}
+        session.execute(update(ImageHeader).where(ImageHeader.image_id == image_id).values(**change))
+    ra, dec = WCS(header).all_pix2world(1200.25, 333.5, 0)
+    with maker() as session:
+        found = images_covering(session, float(ra), float(dec))
+    assert list(found["image_id"]) == [image_id]
+    assert (found["x"][0], found["y"][0]) == pytest.approx((1200.25, 333.5), abs=1e-6)
+
+
+@pytest.mark.parametrize(("ra", "dec"), [(np.nan, 0.0), (0.0, 90.5)])
+def test_what_is_no_position_is_refused(maker, ra, dec):
+    with maker() as session, pytest.raises(ValueError, match="dec"):
+        images_covering(session, ra, dec)
