@@ -40,7 +40,7 @@ def commit_image(
             if outcome in (Stored.STORED, Stored.REPLACED):
                 match_new_image(session, measured.info.image_id)
             return outcome
-    except (SQLAlchemyError, ValueError) as exc:
+    except (SQLAlchemyError, ValueError, OverflowError) as exc:
         # A value that no column takes: the image's own fault (a damaged header), never the end of a night.
         cause = exc.__cause__ if isinstance(exc, SQLAlchemyError) and exc.__cause__ else exc
         raise StoreError(f"image {measured.info.image_id} was refused: {' '.join(str(cause).split())}") from exc
