@@ -51,6 +51,9 @@ class Application(WithExamples, click.Group):
         except BrokenPipeError:
             _discard_stdout()
             ctx.exit(EXIT_BROKEN_PIPE)
+        except (ZtfdbError, OSError):
+            log.debug("command failed", exc_info=True)
+            raise
         return result
 
     def _run(self, *args: Any, **kwargs: Any) -> int:
@@ -60,7 +63,6 @@ class Application(WithExamples, click.Group):
             exc.show()
             return exc.exit_code
         except (ZtfdbError, OSError) as exc:
-            log.debug("the command failed", exc_info=True)
             click.echo(f"error: {one_line(exc)}", err=True)
             return EXIT_FAILED
         return result if isinstance(result, int) else 0

@@ -15,7 +15,9 @@ from ztfdb.cli.lightcurve import save_plot
 from ztfdb.cli.options import Command, shared_options
 from ztfdb.cli.output import Output
 from ztfdb.cli.progress import progress_bar
+from ztfdb.cli.session import configuration
 from ztfdb.errors import MissingExtraError
+from ztfdb.quadrant import fetch_quadrant, find_quadrant
 
 if TYPE_CHECKING:
     from ztfdb.demo import Demo
@@ -41,15 +43,15 @@ CONE_RADIUS = 15.0
 @click.option("--quadrant-dir", type=click.Path(path_type=Path, file_okay=False), help="Cache of the real image.")
 @click.option("-j", "--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="Processes that measure.")
 @shared_options
-def demo(folder: Path, quadrant_dir: Path | None, jobs: int) -> None:
+@click.pass_context
+def demo(ctx: click.Context, folder: Path, quadrant_dir: Path | None, jobs: int) -> None:
     """Build a small archive and ask it.
 
     A real ZTF quadrant (fetched once with pip, 60 MB) is measured; further epochs of its field are simulated, in which
     one star varies, and are labelled as simulated in header, archive and output. Then its images, a cone and a light
     curve are shown. DIR gets the archive, the simulated images and a plot (140 MB).
     """
-    from ztfdb.quadrant import fetch_quadrant, find_quadrant
-
+    configuration(ctx)
     if find_quadrant(quadrant_dir) is None:
         click.echo("fetching the real quadrant (60 MB)", err=True)
     run_demo(folder, fetch_quadrant(quadrant_dir)[0], jobs)
@@ -74,11 +76,12 @@ def build(folder: Path, science: Path, jobs: int) -> Demo:
     """Build the archive behind bars of progress."""
     from ztfdb.demo import build_demo  # imports the pixel half
 
-    with progress_bar("demo", "images") as bar:
+    with progress_bar("images") as bar:
 
         def painted(done: int, total: int) -> None:
-            bar.total(total)
-            bar.step("simulated")
+            if done == 1:
+                bar.begin("simulate", total)
+            bar.step()
 
         return build_demo(folder, science, jobs=jobs, measured=Follower(bar), painted=painted)
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+import ztfdb
 from ztfdb.cli.options import Command, shared_options
 from ztfdb.cli.output import make_output
 from ztfdb.cli.progress import Bar, progress_bar
-from ztfdb.cli.session import opened, wrong_usage
+from ztfdb.cli.session import configuration, wrong_usage
 
 if TYPE_CHECKING:
     from ztfdb.ingest import ImageOutcome, IngestReport, IngestStep
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     ),
 )
 @click.argument("paths", nargs=-1, required=True, metavar="PATH…")
-@click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that measure.")
+@click.option("-j", "--jobs", type=click.IntRange(min=1), help="Processes that measure.  [default: 1]")
 @click.option("--mask", type=click.Path(dir_okay=False), help="Mask of the one image given.")
 @click.option("--force", is_flag=True, help="Measure again what has not changed.")
 @click.option("--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), help="Seconds for one image.")
@@ -40,11 +41,13 @@ def ingest(
     ctx: click.Context,
     /,
     paths: tuple[str, ...],
+    jobs: int | None,
+    mask: str | None,
+    force: bool,
     listed: bool,
     report: Path | None,
     timeout_s: float | None,
     memory_mb: int | None,
-    **how: Any,
 ) -> None:
     """Measure images and store them.
 
@@ -53,11 +56,11 @@ def ingest(
     then the exit status is 1. --timeout and --memory are for worker processes, that is for --jobs beyond 1.
     """
     table = make_output(None, report, None, every=True) if report is not None else None
-    limits: dict[str, Any] = {
-        name: value for name, value in (("timeout_s", timeout_s), ("memory_mb", memory_mb)) if value is not None
-    }
-    with opened(ctx) as archive, wrong_usage(), progress_bar("ingest", "images") as bar:
-        result = archive.ingest(given(paths), progress=Follower(bar, listed), **how, **limits)
+    config = configuration(ctx, jobs=jobs, timeout_s=timeout_s, memory_mb=memory_mb)
+    limits = {"timeout_s": config.timeout_s, "memory_mb": config.memory_mb, "places": config.roots}
+    with ztfdb.open(config.url) as archive, wrong_usage(), progress_bar("images") as bar:
+        follower = Follower(bar, listed)
+        result = archive.ingest(given(paths), jobs=config.jobs, mask=mask, force=force, progress=follower, **limits)
     if table is not None:
         table.write(result.to_pandas(), known=False)
     tell(result)
@@ -83,7 +86,7 @@ class Follower:
     def __call__(self, step: IngestStep, /) -> None:
         """Hear of one step."""
         if step.outcome is None:
-            self._bar.total(step.found)
+            self._bar.begin("measure", step.found)
             return
         self._bar.step(Path(step.outcome.path).name)
         if self._listed:

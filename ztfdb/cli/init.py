@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
+import ztfdb
 from ztfdb.cli.options import Command, shared_options
-from ztfdb.cli.session import opened
+from ztfdb.cli.session import configuration
 
 
 @click.command(
@@ -21,6 +22,9 @@ def init(ctx: click.Context) -> None:
     """Make the archive, or bring its schema up to date.
 
     An archive that is up to date is left as it is. On PostgreSQL the database itself must exist (createdb).
+    Extraction settings other than the usual come from [extraction] of the configuration and are frozen.
     """
-    with opened(ctx, create=True) as archive:
+    config = configuration(ctx)
+    own = None if config.extraction == type(config.extraction)() else config.extraction
+    with ztfdb.open(config.url, create=True, settings=own) as archive:
         click.echo(f"{archive.url} is ready", err=True)

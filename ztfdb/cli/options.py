@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import click
@@ -76,42 +76,65 @@ def position_of(words: tuple[str, ...]) -> tuple[float, float]:
         raise click.UsageError(plain_minus(str(exc))) from exc
 
 
+@dataclass
+class Shared:
+    """What the shared options say.
+
+    Attributes
+    ----------
+    db : str or None
+        The archive's URL.
+    config : str or None
+        The configuration file.
+    verbose : int
+        How often ``-v`` was given.
+    """
+
+    db: str | None = None
+    config: str | None = None
+    verbose: int = 0
+
+    @property
+    def log_level(self) -> str | None:
+        """The logging level asked for, None where it was not."""
+        return {0: None, 1: "INFO"}.get(self.verbose, "DEBUG")
+
+
+def shared(ctx: click.Context) -> Shared:
+    """Return what the shared options of the group and of the command say."""
+    return ctx.ensure_object(Shared)
+
+
 def shared_options(function: F) -> F:
-    """Add ``--db`` and ``-v``, which the group takes too: they may stand before or after the command."""
-    function = click.option(
-        "-v",
-        "--verbose",
-        count=True,
-        expose_value=False,
-        callback=_verbosity,
-        help="Log to stderr; twice for every step.",
-    )(function)
-    return click.option(
+    """Add ``--db``, ``--config`` and ``-v``, which may stand before or after the command."""
+    for option in reversed(_SHARED_OPTIONS):
+        function = option(function)
+    return function
+
+
+def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    if value and param.name == "verbose":
+        shared(ctx).verbose += value
+    elif value is not None and param.name:
+        setattr(shared(ctx), param.name, value)
+
+
+_SHARED_OPTIONS = (
+    click.option(
         "--db",
         metavar="URL",
         expose_value=False,
-        callback=_database,
+        callback=_remember,
         help="Archive: sqlite:///FILE or postgresql://…  [default: $ZTFDB_URL, else sqlite:///ztfdb.sqlite]",
-    )(function)
-
-
-def _database(ctx: click.Context, _param: click.Parameter, url: str | None) -> None:
-    if url is not None:
-        ctx.ensure_object(dict)["db"] = url
-
-
-def _verbosity(ctx: click.Context, _param: click.Parameter, count: int) -> None:
-    if count:
-        facts = ctx.ensure_object(dict)
-        facts["verbose"] = facts.get("verbose", 0) + count
-
-
-def database(ctx: click.Context) -> str | None:
-    """Return the URL given with ``--db``, None where it was not."""
-    url: str | None = ctx.ensure_object(dict).get("db")
-    return url
-
-
-def log_level(ctx: click.Context) -> int:
-    """Return the logging level that the ``-v`` options ask for."""
-    return {0: logging.WARNING, 1: logging.INFO}.get(ctx.ensure_object(dict).get("verbose", 0), logging.DEBUG)
+    ),
+    click.option(
+        "--config",
+        metavar="FILE",
+        expose_value=False,
+        callback=_remember,
+        help="Configuration.  [default: $ZTFDB_CONFIG, else ztfdb.toml where there is one]",
+    ),
+    click.option(
+        "-v", "--verbose", count=True, expose_value=False, callback=_remember, help="Log to stderr; -vv: every step."
+    ),
+)

@@ -11,8 +11,8 @@ from typing import Protocol
 class Bar(Protocol):
     """What the work tells about itself."""
 
-    def total(self, n: int) -> None:
-        """Say how many steps there are."""
+    def begin(self, title: str, n: int) -> None:
+        """Begin some work of `n` steps."""
 
     def step(self, note: str = "") -> None:
         """Say that one more is done."""
@@ -24,7 +24,7 @@ class Bar(Protocol):
 class _Quiet:
     """No terminal, no bar."""
 
-    def total(self, n: int) -> None:
+    def begin(self, title: str, n: int) -> None:
         """Do nothing."""
 
     def step(self, note: str = "") -> None:
@@ -36,13 +36,11 @@ class _Quiet:
 
 
 @contextmanager
-def progress_bar(title: str, unit: str) -> Iterator[Bar]:
+def progress_bar(unit: str) -> Iterator[Bar]:
     """Show a bar while the work in the ``with`` block goes on.
 
     Parameters
     ----------
-    title : str
-        What is being done.
     unit : str
         What is counted, for the rate: ``images`` gives "1.4 images/s".
     """
@@ -51,5 +49,5 @@ def progress_bar(title: str, unit: str) -> Iterator[Bar]:
         return
     from ztfdb.cli.richbar import rich_bar  # rich takes as long to import as all of --help
 
-    with rich_bar(title, unit) as bar:
+    with rich_bar(unit) as bar:
         yield bar

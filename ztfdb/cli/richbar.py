@@ -18,6 +18,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 from rich.text import Text
 
 
@@ -43,9 +44,9 @@ class RichBar:
         self._progress = progress
         self._task = task
 
-    def total(self, n: int) -> None:
-        """Say how many steps there are."""
-        self._progress.update(self._task, total=n)
+    def begin(self, title: str, n: int) -> None:
+        """Begin some work of `n` steps."""
+        self._progress.reset(self._task, description=title, total=n, note="")
 
     def step(self, note: str = "") -> None:
         """Say that one more is done."""
@@ -60,7 +61,7 @@ class RichBar:
 
 
 @contextmanager
-def rich_bar(title: str, unit: str) -> Iterator[RichBar]:
+def rich_bar(unit: str) -> Iterator[RichBar]:
     """Show the bar while the block runs; it disappears at the end."""
     columns = (
         TextColumn("{task.description}"),
@@ -70,7 +71,8 @@ def rich_bar(title: str, unit: str) -> Iterator[RichBar]:
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True, speed_estimate_period=120) as progress:
-        yield RichBar(progress, progress.add_task(title, total=None, note=""))
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, expand=True, speed_estimate_period=120) as progress:
+        yield RichBar(progress, progress.add_task("", total=None, note=""))

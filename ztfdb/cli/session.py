@@ -1,7 +1,8 @@
-"""The archive a command works on."""
+"""The configuration and the archive a command works with."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -9,15 +10,43 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import ztfdb
-from ztfdb.cli.options import database
+from ztfdb.cli.options import shared
 
 if TYPE_CHECKING:
     from ztfdb.archive import Archive
+    from ztfdb.config import Config
+
+
+def configuration(ctx: click.Context, **flags: Any) -> Config:
+    """Read the configuration, flags before all else, and begin to log.
+
+    Parameters
+    ----------
+    ctx : click.Context
+        The command's context, which knows ``--db``, ``--config`` and ``-v``.
+    **flags
+        Further values by `Config`'s names; None stands for a flag that was not given.
+    """
+    from ztfdb.config import load_config  # imports SQLAlchemy, which --help does not need
+    from ztfdb.logs import set_up_logs
+
+    given = shared(ctx)
+    config = load_config({"url": given.db, "log_level": given.log_level, **flags}, path=given.config)
+    handler = set_up_logs(config.log_level, config.log_format)
+    if given.log_level is None:
+        handler.addFilter(_told_by_the_report)
+    ctx.find_root().call_on_close(lambda: logging.getLogger("ztfdb").removeHandler(handler))
+    return config
+
+
+def _told_by_the_report(record: logging.LogRecord) -> bool:
+    """Let pass what the user does not read anyway: ingest lists its failures at the end."""
+    return record.getMessage() != "image failed"
 
 
 @contextmanager
 def opened(ctx: click.Context, **how: Any) -> Iterator[Archive]:
-    """Open the archive that ``--db`` or the environment names, and close it at the end.
+    """Open the archive that ``--db``, the environment or the configuration file names, and close it at the end.
 
     Parameters
     ----------
@@ -26,7 +55,7 @@ def opened(ctx: click.Context, **how: Any) -> Iterator[Archive]:
     **how
         Passed on to `ztfdb.open`.
     """
-    with ztfdb.open(database(ctx), **how) as archive:
+    with ztfdb.open(configuration(ctx).url, **how) as archive:
         yield archive
 
 

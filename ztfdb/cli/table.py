@@ -17,6 +17,7 @@ EMPTY = "-"
 """Stands for NULL, so that the columns of every row can be counted (awk, cut)."""
 
 _GAP = 2
+_UNIT_ROW = 1
 
 
 def text_table(frame: pd.DataFrame, units: Mapping[str, str], width: int | None = None) -> Iterator[str]:
@@ -38,13 +39,13 @@ def text_table(frame: pd.DataFrame, units: Mapping[str, str], width: int | None 
         One line without its line end.
     """
     columns = [_column(str(name), frame.iloc[:, i], units) for i, name in enumerate(frame.columns)]
-    if not any(units.get(str(name)) for name in frame.columns):
-        columns = [column[:1] + column[2:] for column in columns]
     for k, block in enumerate(_blocks([len(column[0]) for column in columns], width)):
         if k:
             yield ""
-        for cells in zip(*(columns[i] for i in block), strict=True):
-            yield (" " * _GAP).join(cells).rstrip()
+        for row, cells in enumerate(zip(*(columns[i] for i in block), strict=True)):
+            line = (" " * _GAP).join(cells).rstrip()
+            if line or row != _UNIT_ROW:
+                yield line
 
 
 def fitting(frame: pd.DataFrame, width: int) -> int:

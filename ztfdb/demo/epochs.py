@@ -17,14 +17,14 @@ from ztfdb.errors import ZtfdbError
 from ztfdb.phot.magnitudes import flux_to_mag
 from ztfdb.simulate.epoch import exposure_like, simulate_epoch
 
-PERIOD_D = 0.5713
-AMPLITUDE = {"zr": 0.55, "zg": 0.8}
-"""Full range of the injected variation, mag: an RRab star's, of the usual size in each filter."""
+PERIOD_D = 9.7
+AMPLITUDE = {"zr": 0.5, "zg": 0.75}
+"""Full range of the injected variation, mag: like a classical Cepheid's in each filter."""
 
-RISE = 0.2
+RISE = 0.3
 """Share of the period from faintest to brightest."""
 
-VARIABLE_COLOR = 0.25
+VARIABLE_COLOR = 0.5
 FIELD_COLOR = 0.6
 """g - r of the variable and of every other star, mag. One quadrant in r holds no colours, so these are assumptions."""
 
@@ -65,18 +65,18 @@ class Epoch:
 
 SIMULATED_EPOCHS = (
     Epoch(-8.0413, "zr", 2.0, 26.27, 160.0),
-    Epoch(-6.0629, "zg", 2.1, 26.31, 90.0),
+    Epoch(-6.5629, "zg", 2.1, 26.31, 90.0),
     Epoch(-5.1207, "zr", 1.8, 26.25, 150.0),
-    Epoch(-2.9884, "zg", 2.3, 26.28, 110.0),
-    Epoch(-1.0351, "zr", 2.4, 26.18, 210.0),
-    Epoch(1.0272, "zr", 1.9, 26.28, 170.0),
+    Epoch(-2.0884, "zr", 2.4, 26.18, 210.0),
+    Epoch(-0.9651, "zg", 2.3, 26.28, 110.0),
+    Epoch(1.9672, "zr", 1.9, 26.28, 170.0),
     Epoch(2.9431, "zg", 1.9, 26.33, 95.0),
     Epoch(4.0848, "zr", 2.2, 26.24, 230.0),
 )
 
 
-def rr_lyrae(phase: float) -> float:
-    """Return a sawtooth-like RRab curve: -0.5 (brightest) at phase 0, +0.5 (faintest) at phase ``1 - RISE``.
+def cepheid(phase: float) -> float:
+    """Return a sawtooth-like curve: -0.5 (brightest) at phase 0, +0.5 (faintest) at phase ``1 - RISE``.
 
     Two half cosines, one falling slowly and one rising fast.
     """
@@ -89,7 +89,7 @@ def rr_lyrae(phase: float) -> float:
 def variable_mag(mjd: float, filtercode: str, mjd_real: float, mag_real: float) -> float:
     """Return the magnitude of the injected star: in the real image, in r, it was `mag_real`, its mean."""
     phase_real = 0.5 * (1.0 - RISE)  # halfway down
-    curve = rr_lyrae(phase_real + (mjd - mjd_real) / PERIOD_D)
+    curve = cepheid(phase_real + (mjd - mjd_real) / PERIOD_D)
     return mag_real + (VARIABLE_COLOR if filtercode == "zg" else 0.0) + AMPLITUDE[filtercode] * curve
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import subprocess
 import sys
 import time
@@ -42,7 +43,9 @@ class Answers:
 
 
 @pytest.fixture
-def answers(monkeypatch):
+def answers(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # where no configuration lies
+    monkeypatch.delenv("ZTFDB_URL", raising=False)
     made = Answers()
     monkeypatch.setitem(vars(ztfdb), "open", made.open)  # without the lazy import of what it stands for
     return made
@@ -174,7 +177,27 @@ def test_the_archive_is_named_before_or_after_the_command(answers):
     run("cone", "--db", "sqlite:///b.db", "1", "2", "3")
     assert (answers.url, answers.how) == ("sqlite:///b.db", {"read_only": True})
     run("cone", "1", "2", "3")
-    assert answers.url is None
+    assert answers.url == "sqlite:///ztfdb.sqlite"
+    run("cone", "1", "2", "3", env={"ZTFDB_URL": "sqlite:///c.db"})
+    assert answers.url == "sqlite:///c.db"
+
+
+def test_the_configuration_file_is_read(answers, tmp_path):
+    path = tmp_path / "ztfdb.toml"
+    path.write_text('url = "sqlite:///d.db"\n')
+    run("cone", "1", "2", "3", "--config", str(path))
+    assert answers.url == "sqlite:///d.db"
+    path.write_text("nonsense = 1")
+    result = run("--config", str(path), "cone", "1", "2", "3")
+    assert (result.exit_code, "nonsense" in result.stderr) == (1, True)
+
+
+def test_verbose_logs_the_traceback_of_an_error(answers):
+    answers.error = DatabaseUnavailableError("cannot connect")
+    stderr = run("cone", "1", "2", "3", "-v", "-v").stderr
+    assert "Traceback" in stderr
+    assert stderr.endswith("\nerror: cannot connect\n")
+    assert not logging.getLogger("ztfdb").handlers
 
 
 def test_sql_parameters_are_numbers_where_they_read_as_numbers(answers):

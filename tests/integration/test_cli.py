@@ -1,0 +1,296 @@
+"""The command line on real archives: on both engines, in this process and as its own."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+import ztfdb
+from tests.support.postgres import ENGINES, Databases
+from ztfdb.cli.app import application
+from ztfdb.simulate import make_science_image
+
+RA, DEC = 57.9974, 35.7463
+OFFSET_DEG = 20.0 / 3600.0
+
+
+@dataclass
+class Night:
+    """An archive that the command line made, and the images in it."""
+
+    url: str
+    folder: Path
+
+    def run(self, *words: str, **how: object) -> Result:
+        return CliRunner().invoke(application, ["--db", self.url, *words], **how)
+
+    def rows(self, *words: str) -> list[dict[str, object]]:
+        result = self.run(*words, "--format", "json")
+        assert result.exit_code == 0, result.stderr
+        return json.loads(result.stdout)
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two exposures of one field in two filters, and a file that is no image."""
+    folder = tmp_path_factory.mktemp("night")
+    sky = ([RA, RA + OFFSET_DEG, RA], [DEC, DEC, DEC + OFFSET_DEG], [16.5, 17.0, 18.0])
+    for k, filtercode in enumerate(("zr", "zg")):
+        settings = {"obsmjd": 59116.25 + k, "filtercode": filtercode, "ra": RA, "dec": DEC}
+        make_science_image(folder, sky_stars=sky, n_star=60, seed=k, shape=(300, 300), **settings)
+    (folder / "ztf_20200924431759_000655_zr_c13_o_q3_sciimg.fits").write_text("<html>Not Found</html>")
+    return folder
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def night(request: pytest.FixtureRequest, databases: Databases, images: Path) -> Night:
+    made = Night(databases.empty(request.param), images)
+    assert made.run("init").exit_code == 0
+    result = made.run("ingest", str(images), "--list")
+    assert result.exit_code == 1
+    assert "3 found = 2 stored + 0 unchanged + 0 known copies + 1 failed" in result.stderr
+    failed = [line for line in result.stderr.splitlines() if line.startswith("failed: ")]
+    assert len(failed) == 1
+    assert "000655_zr" in failed[0]
+    assert result.stderr.count("c13_o_q3_sciimg") == 1  # the log does not say it once more
+    outcomes = sorted(line.split()[0] for line in result.stdout.splitlines())
+    assert outcomes == ["failed", "stored", "stored"]
+    return made
+
+
+def test_init_again_changes_nothing(night):
+    assert night.run("init").exit_code == 0
+    assert json.loads(night.run("status", "--format", "json").stdout)["n_image"] == 2
+
+
+def test_a_second_ingest_writes_nothing_and_reports_it(night, tmp_path):
+    path = tmp_path / "outcomes.csv"
+    listed = "\n".join(str(one) for one in night.folder.glob("*sciimg.fits"))
+    result = night.run("ingest", "-", "--report", str(path), input=listed)
+    assert result.exit_code == 1
+    assert "2 unchanged" in result.stderr
+    rows = list(csv.DictReader(path.read_text().splitlines()))
+    assert sorted(row["outcome"] for row in rows) == ["failed", "unchanged", "unchanged"]
+    assert all(row["reason"] for row in rows if row["outcome"] == "failed")
+
+
+def test_ingest_without_failures_exits_0(night):
+    good = [str(path) for path in night.folder.glob("*sciimg.fits") if "20200924431759" not in path.name]
+    assert night.run("ingest", *good).exit_code == 0
+
+
+def test_status_says_what_is_there(night):
+    text = night.run("status").stdout
+    assert "2 simulated" in text
+    assert "secret" not in text
+    filters = json.loads(night.run("status", "--format", "json").stdout)["filters"]
+    assert [one["filtercode"] for one in filters] == ["zg", "zr"]
+
+
+def test_answers_are_those_of_python(night):
+    with ztfdb.open(night.url) as archive:
+        assert night.rows("cone", str(RA), str(DEC), "30") == as_json(archive.cone(RA, DEC, 30.0))
+        curve = archive.light_curve(RA, DEC, 2.0, filters=["zr"]).to_pandas()
+        assert night.rows("lightcurve", str(RA), str(DEC), "--radius", "2", "--filter", "zr") == as_json(curve)
+        assert night.rows("images", str(RA), str(DEC)) == as_json(archive.images(RA, DEC))
+        statement = "select * from light_curve_point order by source_id"
+        assert night.rows("sql", statement, *superuser(night)) == as_json(archive.sql(statement, force=True))
+
+
+def superuser(night: Night) -> list[str]:
+    """The tests' server knows only its superuser, whom ``sql`` refuses."""
+    return ["--force"] if night.url.startswith("postgres") else []
+
+
+def as_json(frame):
+    from ztfdb.cli.writers import write_json
+
+    stream = io.BytesIO()
+    write_json(frame, {}, stream)
+    return json.loads(stream.getvalue())
+
+
+def test_a_sexagesimal_position_is_the_same_position(night):
+    expected = night.rows("cone", str(RA), str(DEC), "5")
+    assert len(expected) == 2
+    again = night.rows("cone", "03:51:59.376", "+35:44:46.68", "0.0833333arcmin")
+    assert [row["source_id"] for row in again] == [row["source_id"] for row in expected]
+
+
+def test_a_table_of_positions_keeps_its_names(night, tmp_path):
+    path = tmp_path / "stars.csv"
+    path.write_text(f"star,RA,Dec\nnobody,10,-10\nfirst,{RA},{DEC}\nthird,{RA},{DEC + OFFSET_DEG}\n")
+    rows = night.rows("lightcurve", str(path), "--keep", "star")
+    assert [(row["star"], row["position"], row["filtercode"]) for row in rows] == [
+        ("first", 1, "zr"), ("first", 1, "zg"), ("third", 2, "zr"), ("third", 2, "zg"),
+    ]  # fmt: skip
+    assert all(isinstance(row["oid"], str) for row in rows)
+
+
+@pytest.mark.parametrize("wrong", [("--keep", "nothing"), ("--plot", "x.png"), ("--color", "nothing")])
+def test_what_a_table_cannot_do_is_wrong_usage(night, tmp_path, wrong):
+    path = tmp_path / "stars.csv"
+    path.write_text("ra,dec\n1,2\n")
+    assert night.run("lightcurve", str(path), *wrong).exit_code == 2
+
+
+def test_a_plot_is_drawn(night, tmp_path):
+    path = tmp_path / "curve.png"
+    result = night.run("lightcurve", str(RA), str(DEC), "--plot", str(path))
+    assert result.exit_code == 0, result.stderr
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert night.run("lightcurve", str(RA), str(DEC), "--plot", str(tmp_path / "curve.xyz")).exit_code == 1
+
+
+@pytest.mark.skipif(shutil.which("stilts") is None, reason="stilts is not installed")
+@pytest.mark.parametrize(
+    "command", ["cone {} {} 30", "lightcurve {} {}", "images {} {}", "cone 1 2 3", "lightcurve 1 2"]
+)
+def test_votables_are_valid(night, tmp_path, command):
+    path = tmp_path / "rows.vot"
+    assert night.run(*command.format(RA, DEC).split(), "-o", str(path)).exit_code == 0
+    done = subprocess.run(
+        ["stilts", "votlint", "ucd=true", "unit=true", str(path)], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.returncode) == ("", 0)
+
+
+@pytest.mark.parametrize("command", ["cone", "lightcurve", "images"])
+def test_an_empty_answer_has_its_columns(night, command):
+    result = night.run(command, "200", "-60", *(["3"] if command == "cone" else []), "--format", "csv")
+    assert (result.exit_code, result.stderr) == (0, "no rows\n")
+    full = night.run(command, str(RA), str(DEC), *(["3"] if command == "cone" else []), "--format", "csv")
+    assert result.stdout.splitlines()[0] == full.stdout.splitlines()[0]
+
+
+@pytest.mark.parametrize("words", [("cone", "1", "2", "1000deg"), ("lightcurve", "1", "2", "--radius", "2deg")])
+def test_a_radius_beyond_the_maximum_is_refused(night, words):
+    result = night.run(*words)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: ")
+    assert "maximum" in result.stderr
+
+
+@pytest.mark.parametrize("statement", ["delete from source", "select 1; drop table source", "attach 'x.db' as x"])
+def test_sql_cannot_write(night, statement):
+    result = night.run("sql", statement, *superuser(night))
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+    assert json.loads(night.run("status", "--format", "json").stdout)["n_image"] == 2
+
+
+def test_both_engines_print_the_same(databases, images):
+    nights = [Night(databases.empty(engine), images) for engine in ENGINES]
+    for night in nights:
+        night.run("init")
+        night.run("ingest", str(images))
+    for words in (["cone", str(RA), str(DEC), "60"], ["lightcurve", str(RA), str(DEC)]):
+        for form in ("table", "csv", "json", "votable", "parquet"):
+            one, other = (night.run(*words, "--format", form).stdout_bytes for night in nights)
+            assert one == other, (words, form)
+
+
+def test_without_an_archive_init_is_named(tmp_path):
+    result = Night(f"sqlite:///{tmp_path / 'none.sqlite'}", tmp_path).run("cone", "1", "2", "3")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "ztfdb init" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("place", ["/nowhere?host=/nonexistent", "127.0.0.1:1/nowhere"])
+def test_an_unreachable_database_is_one_line_without_the_password(place):
+    result = Night(f"postgresql://someone:secret@{place}", Path()).run("status")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+    assert "secret" not in result.stderr
+
+
+# As its own process
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-m", "ztfdb.cli", *words]
+
+
+def environment(night: Night) -> dict[str, str]:
+    return {**os.environ, "ZTFDB_URL": night.url}
+
+
+def test_the_environment_names_the_archive(night):
+    done = subprocess.run(command("status"), env=environment(night), capture_output=True, text=True, check=True)
+    assert "images    2" in done.stdout
+
+
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_a_reader_that_goes_away_is_no_error(night, form):
+    statement = "with recursive n(i) as (select 1 union all select i + 1 from n where i < 100000) select i from n"
+    words = command("sql", statement, "--format", form, *superuser(night))
+    with subprocess.Popen(words, env=environment(night), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(10)
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 141
+
+
+def test_interrupted_it_says_so_in_one_line(night):
+    endless = "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n"
+    words = command("-vv", "sql", endless, "--timeout", "60", *superuser(night))
+    with subprocess.Popen(words, env=environment(night), stderr=subprocess.PIPE, text=True) as process:
+        time.sleep(4.0)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert stderr.splitlines()[-1] == "interrupted"
+    assert "Traceback" not in stderr
+
+
+def test_on_a_terminal_the_table_fits_and_the_bar_shows(night):
+    text, status = on_terminal(command("lightcurve", str(RA), str(DEC)), environment(night), columns=80)
+    assert status == 0
+    assert max(len(line) for line in text.splitlines()) <= 80
+    assert "--all shows every one" in text
+    text, status = on_terminal(command("ingest", str(night.folder)), environment(night), columns=120)
+    assert status == 1
+    assert "3/3" in text
+    assert "3 found = " in text
+
+
+def on_terminal(words: list[str], env: dict[str, str], columns: int) -> tuple[str, int]:
+    """Run a command with stdout and stderr on one pseudo-terminal."""
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    env = {key: value for key, value in env.items() if key not in ("COLUMNS", "LINES")} | {"TERM": "xterm"}
+    process = subprocess.Popen(words, env=env, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    pieces = []
+    while True:
+        try:
+            piece = os.read(ours, 65536)
+        except OSError:  # Linux's end of file of a terminal whose other side has closed
+            break
+        if not piece:
+            break
+        pieces.append(piece)
+    os.close(ours)
+    return b"".join(pieces).decode(), process.wait()
