@@ -26,12 +26,16 @@ select exists (select from pg_catalog.pg_roles where rolname in (session_user, c
 
 def run(engine: Engine, statement: Statement, *, force: bool) -> tuple[list[str], list[list[Any]]]:
     """Run a statement; see `ztfdb.store.readonly.run_read_only`."""
-    pooled = engine.raw_connection()
+    try:
+        pooled = engine.raw_connection()
+    except psycopg.Error as exc:
+        raise unavailable(exc) or QueryError(str(exc)) from exc
     try:
         connection = pooled.driver_connection
         assert isinstance(connection, psycopg.Connection)
         connection.rollback()
         connection.read_only = True
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         _check_powers(connection, force)
         limit = str(max(1, round(statement.timeout_s * 1000)))
         connection.execute("select pg_catalog.set_config('statement_timeout', %s, true)", [limit])
@@ -57,16 +61,16 @@ def _check_powers(connection: psycopg.Connection[Any], force: bool) -> None:
 def _rows(connection: psycopg.Connection[Any], statement: Statement) -> tuple[list[str], list[list[Any]]]:
     # A stream asks by the extended protocol, which takes one statement, and never holds more than a chunk.
     cursor = psycopg.RawCursor(connection)
+    values = list(statement.values.values())
     size = CHUNK if capabilities.has_stream_chunked() else 1
     rows: list[Any] = []
-    names: list[str] | None = None
-    for row in cursor.stream(statement.numbered, list(statement.values.values()), binary=True, size=size):
-        names = names or [column.name for column in cursor.description or ()]
+    for row in cursor.stream(statement.numbered, values, binary=True, size=size):
         rows.append(row)
         if len(rows) > statement.max_rows:
             raise QueryError(f"more than {statement.max_rows:,} rows: narrow the question, aggregate, or add a LIMIT")
-    if names is None:
-        names = [column.name for column in cursor.description or ()]
+    if not rows:  # a stream without rows does not tell its columns; the same snapshot is asked once more
+        cursor.execute(statement.numbered, values, binary=True)
+    names = [column.name for column in cursor.description or ()]
     return names, [list(column) for column in zip(*rows, strict=True)] or [[] for _ in names]
 
 

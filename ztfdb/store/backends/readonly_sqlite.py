@@ -28,7 +28,10 @@ STEPS = 10_000
 
 def run(engine: Engine, statement: Statement) -> tuple[list[str], list[list[Any]]]:
     """Run a statement; see `ztfdb.store.readonly.run_read_only`."""
-    pooled = engine.raw_connection()
+    try:
+        pooled = engine.raw_connection()
+    except sqlite3.Error as exc:
+        raise unavailable(exc) or QueryError(str(exc)) from exc
     try:
         connection = pooled.driver_connection
         assert isinstance(connection, sqlite3.Connection)
