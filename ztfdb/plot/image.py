@@ -106,13 +106,13 @@ def draw_stamp(
     savefile : str, optional
         Write the figure there.
     **options
-        As for `draw_image`.
+        As for `draw_image`; `vmax` is the brightest pixel by default.
 
     Returns
     -------
     matplotlib Axes
     """
-    ax = draw_image(stamp.data, ax, **{"figsize": (4.5, 4.0), **options})
+    ax = draw_image(stamp.data, ax, **{"figsize": (4.5, 4.0), "vmax": "100", **options})
     ny, nx = stamp.shape
     if cross:
         ax.axvline(stamp.xref, color="white", linewidth=0.8)
