@@ -1,29 +1,27 @@
 """Detection: which pixels belong to which source.
 
-The image is smoothed, divided by its local rms and labelled once as a whole, so there are no tiles and no seams.
-Nine components in ten have a single local maximum: no threshold can split those, and their moments are sums over
-their pixels. Only the others are handed to ``sep`` for multi-threshold deblending (`ztfdb.extract.deblend`), packed
-side by side into a small image. That takes half the time of ``sep.extract`` on the whole frame, and what it finds
-is the same (``tests/unit/extract/test_detect.py``).
+The image is scanned once as a whole (`ztfdb.extract.scan`), so there are no tiles and no seams. Nine components in
+ten have a single local maximum: no threshold can split those, and their moments are sums over their pixels. Only
+the others are handed to ``sep`` for multi-threshold deblending (`ztfdb.extract.deblend`), packed side by side into a
+small image. That takes half the time of ``sep.extract`` on the whole frame, and what it finds is the same
+(``tests/unit/extract/test_detect.py``).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from ztfdb.extract.clean import survivors
 from ztfdb.extract.deblend import Blends, deblend
+from ztfdb.extract.scan import connected, scan
 from ztfdb.extract.settings import ExtractionSettings
-from ztfdb.frame.background import background_at, surface_blocks
+from ztfdb.frame.background import background_at
 from ztfdb.records import BackgroundMesh, BoolArray, FloatArray, IntArray
 
 Float32Array = NDArray[np.float32]
-
-EIGHT_CONNECTED = np.ones((3, 3), dtype=bool)
 
 
 @dataclass(frozen=True)
@@ -102,10 +100,8 @@ def detect(data: Float32Array, mesh: BackgroundMesh, settings: ExtractionSetting
     pixels : Pixels
         Their pixels; `owner` counts rows of `objects`.
     """
-    smoothed = significance(data, mesh)
-    pixels = _components(smoothed, settings.threshold, settings.min_area)
-    objects, pixels = _measure(smoothed, pixels, settings)
-    del smoothed
+    pixels, peaks = _components(*scan(data, mesh, settings.threshold), data.shape[1], settings.min_area)
+    objects, pixels = _measure(pixels, peaks, data.shape[1], settings)
     if settings.clean > 0 and len(objects):
         raw = data.ravel()[pixels.index] / background_at(mesh, objects.x, objects.y)[1][pixels.owner]
         keep = survivors(objects, pixels, raw, settings)
@@ -113,67 +109,25 @@ def detect(data: Float32Array, mesh: BackgroundMesh, settings: ExtractionSetting
     return _select(objects, pixels, np.argsort(objects.y, kind="stable"))
 
 
-def significance(data: Float32Array, mesh: BackgroundMesh) -> Float32Array:
-    """Smooth with the 3 × 3 binomial kernel (sum 1) and divide by the local pixel rms.
-
-    Parameters
-    ----------
-    data : ndarray of float32, shape (ny, nx)
-        Background-subtracted, finite pixels, DN.
-    mesh : BackgroundMesh
-        The background, for the rms.
-
-    Returns
-    -------
-    ndarray of float32, shape (ny, nx)
-        Smoothed image in units of the pixel rms; light from beyond the edge counts as none.
-    """
-    ny, nx = data.shape
-    result = np.empty_like(data)
-    # blocks of rows stay in the cache: a third of the time of whole-frame operations
-    # the kernel's weights sum to 16
-    scaled = replace(mesh, rms=np.maximum(np.float32(16.0) * mesh.rms, np.float32(1e-30)))
-    for rows, rms in surface_blocks(scaled, rms=True):
-        top, end = rows.start, rows.stop
-        across = np.zeros((end - top + 2, nx), dtype=np.float32)
-        first, last = max(top - 1, 0), min(end + 1, ny)
-        block, inner = data[first:last], across[first - top + 1 : last - top + 1]
-        np.add(block[:, 2:], block[:, :-2], out=inner[:, 1:-1])
-        inner[:, 0], inner[:, -1] = block[:, 1], block[:, -2]
-        inner += block
-        inner += block
-        out = result[rows]
-        np.add(across[2:], across[:-2], out=out)
-        out += across[1:-1]
-        out += across[1:-1]
-        out /= rms
-    return result
-
-
-def _components(smoothed: Float32Array, threshold: float, min_area: int) -> Pixels:
-    """Label the pixels above the threshold and drop components smaller than `min_area`."""
-    above = smoothed > np.float32(threshold)
-    labels, n = ndimage.label(above, EIGHT_CONNECTED)
-    index = np.flatnonzero(above)
-    del above
-    label = labels.ravel()[index]
-    del labels
-    big = np.bincount(label, minlength=n + 1) >= min_area
+def _components(
+    index: IntArray, value: Float32Array, peak: NDArray[np.uint8], nx: int, min_area: int
+) -> tuple[Pixels, IntArray]:
+    """Join touching pixels, drop what is smaller than `min_area`, count the peaks of the rest."""
+    label, n = connected(index, nx)
+    big = np.bincount(label, minlength=n) >= min_area
     keep = big[label]
-    number = np.cumsum(big) - 1
-    index = index[keep]
-    return Pixels(index, number[label[keep]], smoothed.ravel()[index])
+    owner = (np.cumsum(big) - 1)[label[keep]]
+    peaks = np.bincount(owner, weights=peak[keep], minlength=int(big.sum())).astype(np.int64)
+    return Pixels(index[keep], owner, value[keep]), peaks
 
 
-def _measure(smoothed: Float32Array, pixels: Pixels, settings: ExtractionSettings) -> tuple[Objects, Pixels]:
-    """Turn components into objects: sums for those with one maximum, deblending for the rest."""
-    n = int(pixels.owner.max()) + 1 if len(pixels.owner) else 0
-    divisible = _divisible(smoothed, pixels, n, settings.min_area)
+def _measure(pixels: Pixels, peaks: IntArray, nx: int, settings: ExtractionSettings) -> tuple[Objects, Pixels]:
+    """Turn components into objects: sums for those that cannot be split, deblending for the rest."""
+    # two pieces of the smallest area and a pixel between them
+    divisible = (peaks > 1) & (np.bincount(pixels.owner, minlength=len(peaks)) > 2 * settings.min_area)
     apart = divisible[pixels.owner]
-    nx = smoothed.shape[1]
     whole, blends = _subset(pixels, ~apart), _subset(pixels, apart)
-    number = np.cumsum(~divisible) - 1
-    whole = Pixels(whole.index, number[whole.owner], whole.value)
+    whole = Pixels(whole.index, (np.cumsum(~divisible) - 1)[whole.owner], whole.value)
     singles = _moments(whole, int((~divisible).sum()), nx)
     group = (np.cumsum(divisible) - 1)[blends.owner]
     split, owner = deblend(Blends(blends.index, group, blends.value, nx), settings)
@@ -190,26 +144,6 @@ def _measure(smoothed: Float32Array, pixels: Pixels, settings: ExtractionSetting
 
 def _subset(pixels: Pixels, keep: BoolArray) -> Pixels:
     return Pixels(pixels.index[keep], pixels.owner[keep], pixels.value[keep])
-
-
-def _divisible(smoothed: Float32Array, pixels: Pixels, n: int, min_area: int) -> BoolArray:
-    """Say which components some higher threshold could split in two pieces of `min_area` pixels each."""
-    ny, nx = smoothed.shape
-    large = np.bincount(pixels.owner, minlength=n) > 2 * min_area
-    look = large[pixels.owner]
-    index, owner, value = pixels.index[look], pixels.owner[look], pixels.value[look]
-    flat = smoothed.ravel()
-    column = index % nx
-    border = (index < nx) | (index >= (ny - 1) * nx) | (column == 0) | (column == nx - 1)
-    # a pixel on the border has neighbours outside: let the deblending decide
-    count = 2 * np.bincount(owner[border], minlength=n)
-    inner = ~border
-    index, owner, value = index[inner], owner[inner], value[inner]
-    for step in (1, nx, nx - 1, nx + 1):
-        maximum = (value >= flat.take(index + step)) & (value > flat.take(index - step))
-        index, owner, value = index[maximum], owner[maximum], value[maximum]
-    divisible: BoolArray = count + np.bincount(owner, minlength=n) > 1
-    return divisible
 
 
 def _moments(pixels: Pixels, n: int, nx: int) -> Objects:
