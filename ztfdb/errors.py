@@ -114,28 +114,8 @@ class StampError(ImageError):
     """No stamp can be cut from this file at this position."""
 
 
-class CatalogueError(ZtfdbError):
-    """A reference catalogue is missing, unreadable, or lacks a column.
-
-    Attributes
-    ----------
-    path : str
-        The file, or the place where it was looked for.
-    reason : str
-        What was found and what was wanted.
-    """
-
-    def __init__(self, path: str | Path, reason: str) -> None:
-        self.path = str(path)
-        self.reason = reason
-        super().__init__(f"{self.path}: {reason}")
-
-    def __reduce__(self) -> tuple[type, tuple[str, ...]]:
-        return type(self), (self.path, self.reason)
-
-
 class CatalogueFileError(ZtfdbError):
-    """A file cannot be understood as a reference catalogue; nothing of it was stored.
+    """A file is missing or cannot be understood as a reference catalogue; nothing of it was stored.
 
     Attributes
     ----------

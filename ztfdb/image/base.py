@@ -230,7 +230,7 @@ class Image(Backgrounds, Conversions, Photometry):
 
         Raises
         ------
-        CatalogueError
+        CatalogueFileError
             If no file is found, or it lacks the field or a column.
         MissingExtraError
             If the package that reads the file is not installed.

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ztfdb.errors import CatalogueError, MissingExtraError
+from ztfdb.errors import CatalogueFileError, MissingExtraError
 
 
 def read_ps1_calibrators(field: int, rcid: int, band: str, root: str | Path | None = None) -> pd.DataFrame:
@@ -35,14 +35,14 @@ def read_ps1_calibrators(field: int, rcid: int, band: str, root: str | Path | No
 
     Raises
     ------
-    CatalogueError
+    CatalogueFileError
         If no root is known, no file is found, or it lacks the field or a column.
     MissingExtraError
         If h5py (extra ``hdf5``) or pyarrow (extra ``parquet``) is needed and not installed.
     """
     given = root if root is not None else os.environ.get("ZTFDATA")
     if not given:
-        raise CatalogueError("PS1 calibrators", "give their root folder, or set ZTFDATA")
+        raise CatalogueFileError("PS1 calibrators", "give their root folder, or set ZTFDATA")
     folder = Path(given) / "calibrator"
     tables = [folder / f"PS1cal_v2_rc{rcid:02d}.hdf5", folder / "ps1" / f"PS1cal_v2_rc{rcid:02d}.hdf5"]
     parquet = folder / "ps1" / f"{rcid:02d}" / f"ps1_rc{rcid:02d}_{field:06d}.parquet"
@@ -53,12 +53,12 @@ def read_ps1_calibrators(field: int, rcid: int, band: str, root: str | Path | No
     else:
         path = parquet
         if not path.exists():
-            raise CatalogueError(folder, f"no {tables[0].name} and no {parquet.name} there")
+            raise CatalogueFileError(folder, f"no {tables[0].name} and no {parquet.name} there")
         table = _read_parquet(path)
     wanted = ("ra", "dec", f"{band}mag", f"e_{band}mag")
     missing = [name for name in wanted if name not in table]
     if missing:
-        raise CatalogueError(path, f"the table has no column {', '.join(missing)}")
+        raise CatalogueFileError(path, f"the table has no column {', '.join(missing)}")
     return table.assign(mag=table[wanted[2]], e_mag=table[wanted[3]])
 
 
@@ -70,12 +70,12 @@ def _read_hdf5(path: Path, key: str) -> pd.DataFrame:
     try:
         with h5py.File(path, "r") as file:
             if key not in file:
-                raise CatalogueError(path, f"there is no dataset {key}")
+                raise CatalogueFileError(path, f"there is no dataset {key}")
             records = file[key][()]
     except OSError as exc:
-        raise CatalogueError(path, f"it is not a readable HDF5 file: {exc}") from exc
+        raise CatalogueFileError(path, f"it is not a readable HDF5 file: {exc}") from exc
     if not isinstance(records, np.ndarray) or records.dtype.names is None:
-        raise CatalogueError(path, f"{key} is no table of named columns")
+        raise CatalogueFileError(path, f"{key} is no table of named columns")
     # columns one by one: a record array's fields may be big-endian, which pandas refuses
     native = {n: records[n].astype(records[n].dtype.newbyteorder("="), copy=False) for n in records.dtype.names}
     return pd.DataFrame(native)
@@ -87,4 +87,4 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     except ImportError as exc:
         raise MissingExtraError("reading PS1 calibrators from Parquet", "parquet") from exc
     except Exception as exc:
-        raise CatalogueError(path, f"it is not a readable Parquet file: {exc}") from exc
+        raise CatalogueFileError(path, f"it is not a readable Parquet file: {exc}") from exc

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from ztfdb import image
-from ztfdb.errors import CatalogueError
+from ztfdb.errors import CatalogueFileError
 from ztfdb.simulate import SimulatedImage
 
 
@@ -66,21 +66,21 @@ def test_what_is_missing_is_told(
     z: image.ScienceImage, simulated: SimulatedImage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("ZTFDATA", raising=False)
-    with pytest.raises(CatalogueError, match="set ZTFDATA"):
+    with pytest.raises(CatalogueFileError, match="set ZTFDATA"):
         _ = z.ps1calibrators
-    with pytest.raises(CatalogueError, match=r"PS1cal_v2_rc50\.hdf5"):
+    with pytest.raises(CatalogueFileError, match=r"PS1cal_v2_rc50\.hdf5"):
         z.load_ps1_calibrators(tmp_path)
     write_hdf5(tmp_path / "a/calibrator/PS1cal_v2_rc50.hdf5", table(simulated).drop(columns="rmag"))
-    with pytest.raises(CatalogueError, match="no column rmag"):
+    with pytest.raises(CatalogueFileError, match="no column rmag"):
         z.load_ps1_calibrators(tmp_path / "a")
     bad = tmp_path / "b/calibrator/PS1cal_v2_rc50.hdf5"
     bad.parent.mkdir(parents=True)
     bad.write_bytes(b"no HDF5")
-    with pytest.raises(CatalogueError, match="not a readable HDF5"):
+    with pytest.raises(CatalogueFileError, match="not a readable HDF5"):
         z.load_ps1_calibrators(tmp_path / "b")
     h5py = pytest.importorskip("h5py")
     with h5py.File(bad, "w") as file:
         file["FieldID_000001"] = np.zeros(3)
-    with pytest.raises(CatalogueError, match="FieldID_000655"):
+    with pytest.raises(CatalogueFileError, match="FieldID_000655"):
         z.load_ps1_calibrators(tmp_path / "b")
     assert "ps1cat" not in z.catalogs
