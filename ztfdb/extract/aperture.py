@@ -128,7 +128,7 @@ def aperture_sums(
     truncated = (x - radius < -0.5) | (x + radius > nx - 0.5) | (y - radius < -0.5) | (y + radius > ny - 0.5)
     special = truncated.any(axis=0)
     if excluded is not None:
-        special[(finder or PixelFinder(excluded)).near(x, y)] = True
+        special[(finder or PixelFinder(excluded)).near(x, y, reach=float(radius.max(initial=0.0)))] = True
     rows = np.flatnonzero(special)
     for k, r in enumerate(radius[:, 0]):
         if rows.size:

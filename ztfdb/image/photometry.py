@@ -13,7 +13,7 @@ from scipy.interpolate import PchipInterpolator
 
 from ztfdb.dao import DAOPhotReader, PsfModel
 from ztfdb.extract.annulus import annulus_means
-from ztfdb.extract.aperture import PixelFinder, aperture_sums, flux_errors
+from ztfdb.extract.aperture import aperture_sums, flux_errors
 from ztfdb.extract.psffit import FIT_RADIUS, fit_psf_fluxes
 from ztfdb.image.conversions import UNITS
 from ztfdb.records import APERTURE_DIAMETERS, BoolArray, FloatArray, IntArray
@@ -30,16 +30,6 @@ class ApertureFlag(IntFlag):
     """No pixel of it could be used; the result is NaN."""
     NO_ANNULUS = 1 << 3
     """No pixel of the background annulus could be used; the result is NaN."""
-
-
-class _EveryRow(PixelFinder):
-    """Sends every aperture through the careful sums: apertures of any radius, few at a time."""
-
-    def __init__(self) -> None:
-        pass
-
-    def near(self, x: FloatArray, y: FloatArray) -> IntArray:
-        return np.arange(len(x))
 
 
 class Photometry:
@@ -283,7 +273,7 @@ def _sums(
     far = 1000.0 + 2.0 * float(radii.max())
     px = np.clip(np.where(known, x, -far), -far, nx + far)
     py = np.clip(np.where(known, y, -far), -far, ny + far)
-    sums = aperture_sums(pixels, px, py, bad, diameters=list(2.0 * radii), finder=_EveryRow(), subpix=subpix)
+    sums = aperture_sums(pixels, px, py, bad, diameters=list(2.0 * radii), subpix=subpix)
     flux = np.where(known & (sums.area > 0), sums.flux, np.nan)
     error = flux_errors(flux, sums.area, rms, np.ones(1), gain)
     flag = np.where(sums.truncated, ApertureFlag.TRUNCATED, 0) | np.where(sums.incomplete, ApertureFlag.INCOMPLETE, 0)
