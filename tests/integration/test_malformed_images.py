@@ -104,14 +104,19 @@ def table_header(rows: int, width: int) -> bytes:
     )  # fmt: skip
 
 
-def compressed_header(n: int, tile: int, heap: int) -> bytes:
+def compressed_header(n: int, tile: int, heap: int, *more: bytes, kind: str = "RICE_1", rows: int = 1) -> bytes:
     return header_bytes(
-        b"XTENSION= 'BINTABLE'".ljust(80), card("BITPIX", 8), card("NAXIS", 2), card("NAXIS1", 8), card("NAXIS2", 1),
-        card("PCOUNT", heap), card("GCOUNT", 1), card("TFIELDS", 1), b"TFORM1  = '1PB(9)'".ljust(80),
-        b"TTYPE1  = 'COMPRESSED_DATA'".ljust(80), card("ZIMAGE", "T"), card("ZBITPIX", -32), card("ZNAXIS", 2),
-        card("ZNAXIS1", n), card("ZNAXIS2", n), card("ZTILE1", tile), card("ZTILE2", tile),
-        b"ZCMPTYPE= 'RICE_1  '".ljust(80),
+        b"XTENSION= 'BINTABLE'".ljust(80), card("BITPIX", 8), card("NAXIS", 2), card("NAXIS1", 8),
+        card("NAXIS2", rows), card("PCOUNT", heap), card("GCOUNT", 1), card("TFIELDS", 1),
+        b"TFORM1  = '1PB(9)'".ljust(80), b"TTYPE1  = 'COMPRESSED_DATA'".ljust(80), card("ZIMAGE", "T"),
+        card("ZBITPIX", -32), card("ZNAXIS", 2), card("ZNAXIS1", n), card("ZNAXIS2", n), card("ZTILE1", tile),
+        card("ZTILE2", tile), f"ZCMPTYPE= '{kind:<8}'".encode().ljust(80), *more,
     )  # fmt: skip
+
+
+def setting(name: str, value: object) -> tuple[bytes, bytes]:
+    """The two cards of one setting of a tile compression."""
+    return f"ZNAME1  = '{name:<8}'".encode().ljust(80), card("ZVAL1", value)
 
 
 EMPTY_PRIMARY = header_bytes(card("SIMPLE", "T"), card("BITPIX", 8), card("NAXIS", 0))
@@ -160,6 +165,18 @@ HOSTILE: dict[str, bytes] = {
     "tiles out of the file": EMPTY_PRIMARY + compressed_header(100, 100, 10**12) + ZEROS,
     "a tile too large": EMPTY_PRIMARY + compressed_header(100, 10**6, 8) + ZEROS,
     "an image too large of tiles": EMPTY_PRIMARY + compressed_header(10**6, 100, 8) + ZEROS,
+    "tiles of another compression": EMPTY_PRIMARY + compressed_header(64, 64, 64, kind="HCOMPRESS_1") + ZEROS,
+    "tiles of an unknown compression": EMPTY_PRIMARY + compressed_header(64, 64, 64, kind="LZ4") + ZEROS,
+    "a pixel of 2 GB": EMPTY_PRIMARY + compressed_header(64, 64, 64, *setting("BYTEPIX", 2_000_000_000)) + ZEROS,
+    "a negative block": EMPTY_PRIMARY + compressed_header(64, 64, 64, *setting("BLOCKSIZE", -1)) + ZEROS,
+    "a wild dither": EMPTY_PRIMARY
+    + compressed_header(64, 64, 64, b"ZQUANTIZ= 'SUBTRACTIVE_DITHER_1'".ljust(80), card("ZDITHER0", -(10**9)))
+    + ZEROS,
+    "tiles without rows": EMPTY_PRIMARY + compressed_header(64, 1, 64) + ZEROS,
+    "a million tiles": EMPTY_PRIMARY + compressed_header(1000, 1, 64, rows=10**6) + bytes(8_000_640),
+    "gzip of tiles cut short": gzip.compress(
+        EMPTY_PRIMARY + compressed_header(64, 64, 50000) + np.random.default_rng(3).bytes(60000)
+    )[:40000],
     "random after a header": EMPTY_PRIMARY + compressed_header(64, 64, 5000) + np.random.default_rng(2).bytes(8640),
 }  # fmt: skip
 

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from ztfdb.errors import HeaderError, ImageReadError
 from ztfdb.frame.cards import card_value
+from ztfdb.frame.tiles import check_tiles, unpack_tiles
 
 BLOCK = 2880
 """FITS files come in blocks of this many bytes."""
@@ -301,27 +302,16 @@ def _plain_image(source: _Source, header: fits.Header, primary: fits.Header, hdu
 
 def _tile_compressed(source: _Source, header: fits.Header, hdu: int, packed: bool) -> FitsImage:
     """Unpack a tile-compressed image through astropy."""
-    axes = [card_value(header, f"ZNAXIS{i + 1}") for i in range(2)]
-    tile = [card_value(header, f"ZTILE{i + 1}") or 1 for i in range(2)]
-    if card_value(header, "ZNAXIS") != 2 or not all(_is_size(n) and n for n in (*axes, *tile)):
-        raise ImageReadError(source.path, f"the tile-compressed image of axes {axes} is not two-dimensional")
-    _check_size(axes[0], axes[1], source.path)
-    _check_size(tile[0], tile[1], source.path)
+    nx, ny = check_tiles(header, source.path)
+    _check_size(nx, ny, source.path)
     _, size = _sizes(header, source.path)
     source.require(size, "the tile-compressed image")
     content = _unpacked(source.path, source.content) if packed else source.content
-    try:
-        with fits.open(io.BytesIO(content), memmap=False, lazy_load_hdus=True) as hdus:
-            # A damaged stream can make astropy raise nearly anything, hence the width of the except.
-            image, primary = hdus[hdu], hdus[0].header
-            pixels = np.asarray(image.data)
-            unpacked_header = _completed(image.header, primary, hdu)
-    except Exception as exc:
-        raise ImageReadError(source.path, f"the tile-compressed image cannot be unpacked: {exc}") from exc
-    if pixels.shape != (axes[1], axes[0]):
-        raise ImageReadError(source.path, f"unpacking gave {pixels.shape} instead of {(axes[1], axes[0])}")
+    image_header, primary, pixels = unpack_tiles(content, hdu, source.path)
+    if pixels.shape != (ny, nx):
+        raise ImageReadError(source.path, f"unpacking gave {pixels.shape} instead of {(ny, nx)}")
     return FitsImage(
-        header=unpacked_header,
+        header=_completed(image_header, primary, hdu),
         pixels=pixels,
         hdu=hdu,
         byte_offset=None,
@@ -335,8 +325,11 @@ def _tile_compressed(source: _Source, header: fits.Header, hdu: int, packed: boo
 
 def _unpacked(path: str, content: memoryview) -> bytes:
     """Gunzip a file of tile-compressed images, as far as a file may reach."""
-    with gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
-        unpacked = stream.read(MAX_FILE_BYTES + 1)
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
+            unpacked = stream.read(MAX_FILE_BYTES + 1)
+    except (EOFError, OSError, zlib.error) as exc:
+        raise ImageReadError(path, f"the gzip stream is damaged: {exc}") from exc
     if len(unpacked) > MAX_FILE_BYTES:
         raise ImageReadError(path, f"more than {MAX_FILE_BYTES} bytes after unpacking")
     return unpacked
