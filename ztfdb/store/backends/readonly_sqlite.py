@@ -35,14 +35,14 @@ def run(engine: Engine, statement: Statement) -> tuple[list[str], list[list[Any]
     try:
         connection = pooled.driver_connection
         assert isinstance(connection, sqlite3.Connection)
-        _guard(connection, statement.timeout_s)
-        return _rows(connection, statement)
+        deadline = monotonic() + statement.timeout_s
+        _guard(connection, deadline)
+        return _rows(connection, statement, deadline)
     finally:
         pooled.invalidate()  # guarded for good: closed, not pooled
 
 
-def _guard(connection: sqlite3.Connection, timeout_s: float) -> None:
-    deadline = monotonic() + timeout_s
+def _guard(connection: sqlite3.Connection, deadline: float) -> None:
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_BYTES)
     connection.set_progress_handler(lambda: monotonic() > deadline, STEPS)
     connection.set_authorizer(_authorize)
@@ -55,13 +55,15 @@ def _authorize(action: int, first: str | None, second: str | None, *_: str | Non
     return sqlite3.SQLITE_OK
 
 
-def _rows(connection: sqlite3.Connection, statement: Statement) -> tuple[list[str], list[list[Any]]]:
+def _rows(connection: sqlite3.Connection, statement: Statement, deadline: float) -> tuple[list[str], list[list[Any]]]:
     try:
         cursor = connection.execute(statement.text, statement.values)
         if cursor.description is None:
             raise QueryError("refused: the statement returns no rows")
         rows = cursor.fetchmany(statement.max_rows + 1)
     except (sqlite3.Error, sqlite3.Warning) as exc:  # a second statement is a Warning in Python 3.11
+        if "interrupted" in str(exc) and monotonic() < deadline:
+            raise KeyboardInterrupt from exc  # Ctrl-C came while the clock was looked at, where sqlite3 swallows it
         raise _told(exc, statement.timeout_s) from exc
     except OverflowError as exc:
         raise QueryError(f"a value does not fit SQLite's 64 bits: {exc}") from exc
