@@ -14,17 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from ztfdb.derive.astrometry import AstrometrySettings, check_astrometry
-from ztfdb.errors import UnknownImageError
 from ztfdb.records import FloatArray, Match
-from ztfdb.schema import Image
 from ztfdb.sky.cover import cover_positions
 from ztfdb.sky.match import match_all, match_mutual, match_nearest
 from ztfdb.sky.motion import julian_year, move
-from ztfdb.store.backends import read_bulk
 from ztfdb.store.catalogues import (
     MODES,
     CatalogueInfo,
@@ -34,8 +30,16 @@ from ztfdb.store.catalogues import (
     set_match,
 )
 from ztfdb.store.engine import writing
-from ztfdb.store.matches import Astrometry, MatchTable, delete_matches, store_matches, unmatched_images
-from ztfdb.store.sources import source_id_range
+from ztfdb.store.matches import (
+    Astrometry,
+    MatchTable,
+    chosen_images,
+    delete_matches,
+    image_mjd,
+    sources_to_match,
+    store_matches,
+    unmatched_images,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,15 +52,6 @@ MAX_RADIUS = 60.0
 """arcsec; beyond it a match says nothing about which object a source is."""
 
 _MATCHERS = {"nearest": match_nearest, "mutual": match_mutual, "all": match_all}
-_SOURCE_DTYPES = {
-    "source_id": "i8",
-    "hpx29": "i8",
-    "ra": "f8",
-    "dec": "f8",
-    "flux_aper4": "f4",
-    "flux_aper4_err": "f4",
-    "flags": "i4",
-}
 
 log = logging.getLogger(__name__)
 
@@ -157,7 +152,7 @@ def crossmatch(
         chosen_mode, chosen_radius = _chosen(catalogue, mode, radius)
         if image_ids is None:
             set_match(session, catalogue.catalogue_id, mode=chosen_mode, radius=chosen_radius)
-        wanted = _images(session, image_ids)
+        wanted = chosen_images(session, image_ids)
         todo = (
             wanted
             if again
@@ -238,8 +233,9 @@ def find_matches(
     match : Match
         ``index1`` counts in `sources`, ``index2`` in `rows`.
     """
-    epoch = image_epoch(session, image_id)
-    sources = _sources(session, image_id)
+    mjd = image_mjd(session, image_id)
+    epoch = None if mjd is None else julian_year(mjd)
+    sources = sources_to_match(session, image_id)
     rows = rows_around(session, catalogue, sources["hpx29"], radius, epoch)
     match = _MATCHERS[mode](sources["ra"], sources["dec"], rows["ra"], rows["dec"], radius)
     return sources, rows, match
@@ -296,21 +292,7 @@ def remove_matches(
     """Remove the stored matches of images (by default all) with a catalogue, and return how many they were."""
     with writing(sessions) as session:
         catalogue = get_catalogue(session, name)
-        return sum(delete_matches(session, one, catalogue.catalogue_id) for one in _images(session, image_ids))
-
-
-def image_epoch(session: Session, image_id: int) -> float | None:
-    """Return the Julian year of an image's mid-exposure, None for a coadd.
-
-    Raises
-    ------
-    UnknownImageError
-        If the archive has no such image.
-    """
-    row = session.execute(select(Image.mjd_mid).where(Image.image_id == int(image_id))).one_or_none()
-    if row is None:
-        raise UnknownImageError(f"no image {image_id} in this archive")
-    return None if row.mjd_mid is None else julian_year(row.mjd_mid)
+        return sum(delete_matches(session, one, catalogue.catalogue_id) for one in chosen_images(session, image_ids))
 
 
 def offsets(
@@ -330,30 +312,6 @@ def _chosen(catalogue: CatalogueInfo, mode: str | None, radius: float | None) ->
     if not 0.0 < radius <= MAX_RADIUS:
         raise ValueError(f"a matching radius lies between 0 and {MAX_RADIUS:.0f} arcsec, not at {radius}")
     return mode, float(radius)
-
-
-def _images(session: Session, image_ids: Sequence[int] | None) -> list[int]:
-    held = list(session.execute(select(Image.image_id).order_by(Image.image_id)).scalars())
-    if image_ids is None:
-        return held
-    wanted = {int(one) for one in image_ids}
-    unknown = sorted(wanted - set(held))
-    if unknown:
-        raise UnknownImageError(f"no image {', '.join(map(str, unknown[:5]))} in this archive")
-    return sorted(wanted)
-
-
-def _sources(session: Session, image_id: int) -> Columns:
-    first, last = source_id_range(image_id)
-    fields = ", ".join(_SOURCE_DTYPES)
-    found = read_bulk(
-        session,
-        f"select {fields} from source where source_id >= :first and source_id < :last",
-        {"first": first, "last": last},
-        _SOURCE_DTYPES,
-    )
-    order = np.argsort(found["source_id"], kind="stable")
-    return {name: values[order] for name, values in found.items()}
 
 
 def _farthest_move(catalogue: CatalogueInfo, epoch: float | None) -> float:

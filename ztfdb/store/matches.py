@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
+from ztfdb.errors import UnknownImageError
 from ztfdb.records import FloatArray, IntArray
 from ztfdb.schema import (
     Base,
@@ -22,12 +23,22 @@ from ztfdb.schema import (
     ImageMatch,
     SourceMatch,
 )
-from ztfdb.store.backends import copy_rows, read_columns
+from ztfdb.store.backends import copy_rows, read_bulk, read_columns
 from ztfdb.store.catalogues import CatalogueInfo
 from ztfdb.store.columns import python_values
 from ztfdb.store.sources import source_id_range
 
 Columns = dict[str, NDArray[Any]]
+
+SOURCE_DTYPES = {
+    "source_id": "i8",
+    "hpx29": "i8",
+    "ra": "f8",
+    "dec": "f8",
+    "flux_aper4": "f4",
+    "flux_aper4_err": "f4",
+    "flags": "i4",
+}
 
 _TABLE = Base.metadata.tables["source_match"]
 
@@ -202,6 +213,51 @@ def unmatched_images(
         if (wanted is None or image_id in wanted)
         and (was_mode != mode or was_radius != float(radius) or seen < (last or 0))
     ]
+
+
+def chosen_images(session: Session, image_ids: Sequence[int] | None) -> list[int]:
+    """Return the ids of these images, by default of all, ascending and each once.
+
+    Raises
+    ------
+    UnknownImageError
+        If the archive has not all of them.
+    """
+    held = list(session.execute(select(Image.image_id).order_by(Image.image_id)).scalars())
+    if image_ids is None:
+        return held
+    wanted = {int(one) for one in image_ids}
+    unknown = sorted(wanted - set(held))
+    if unknown:
+        raise UnknownImageError(f"no image {', '.join(map(str, unknown[:5]))} in this archive")
+    return sorted(wanted)
+
+
+def image_mjd(session: Session, image_id: int) -> float | None:
+    """Return an image's mid-exposure (MJD, UTC), None for a coadd.
+
+    Raises
+    ------
+    UnknownImageError
+        If the archive has no such image.
+    """
+    row = session.execute(select(Image.mjd_mid).where(Image.image_id == int(image_id))).one_or_none()
+    if row is None:
+        raise UnknownImageError(f"no image {image_id} in this archive")
+    return None if row.mjd_mid is None else float(row.mjd_mid)
+
+
+def sources_to_match(session: Session, image_id: int) -> Columns:
+    """Return what a match needs of an image's sources (`SOURCE_DTYPES`), ordered by ``source_id``."""
+    first, last = source_id_range(image_id)
+    found = read_bulk(
+        session,
+        f"select {', '.join(SOURCE_DTYPES)} from source where source_id >= :first and source_id < :last",
+        {"first": first, "last": last},
+        SOURCE_DTYPES,
+    )
+    order = np.argsort(found["source_id"], kind="stable")
+    return {name: values[order] for name, values in found.items()}
 
 
 def _last_file(session: Session, catalogue: CatalogueInfo) -> int:

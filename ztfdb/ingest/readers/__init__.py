@@ -1,0 +1,56 @@
+"""Tables of reference catalogues as files: each format yields its rows in blocks, whatever the size of the file."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+from ztfdb.errors import CatalogueFileError
+from ztfdb.ingest.readers.base import BadRow, Block, TableReader
+from ztfdb.ingest.readers.fits_table import FitsReader
+from ztfdb.ingest.readers.hdf5 import Hdf5Reader
+from ztfdb.ingest.readers.parquet import ParquetReader
+from ztfdb.ingest.readers.text import TextReader
+from ztfdb.ingest.readers.votable import VotableReader
+
+__all__ = ["BadRow", "Block", "TableReader", "open_table"]
+
+
+def open_table(path: str | Path) -> TableReader:
+    """Open a table by what the file begins with, not by its name.
+
+    Parameters
+    ----------
+    path : str or Path
+        CSV (or separated by tabs, semicolons, bars), FITS, VOTable, Parquet or HDF5; text, FITS and VOTable also
+        compressed by gzip.
+
+    Raises
+    ------
+    CatalogueFileError
+        If it cannot be read, or is none of these.
+    MissingExtraError
+        If its format needs a package that is not installed.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            head = file.read(2048)
+        if head[:2] == b"\x1f\x8b":
+            with gzip.open(path) as file:
+                head = file.read(2048)
+    except (OSError, EOFError) as exc:
+        raise CatalogueFileError(path, f"cannot be read: {exc}") from exc
+    if head.startswith(b"SIMPLE  ="):
+        return FitsReader(path)
+    if head.startswith(b"PAR1"):
+        return ParquetReader(path)
+    if head.startswith(b"\x89HDF\r\n\x1a\n"):
+        return Hdf5Reader(path)
+    if b"<VOTABLE" in head or head.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"<?xml"):
+        return VotableReader(path)
+    if not head.strip():
+        raise CatalogueFileError(path, "is empty")
+    if b"\0" in head:
+        raise CatalogueFileError(path, "is no table that ztfdb reads: CSV, FITS, VOTable, Parquet or HDF5")
+    return TextReader(path)

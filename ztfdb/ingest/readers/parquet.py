@@ -1,0 +1,48 @@
+"""Parquet, batch by batch (extra ``parquet``)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ztfdb.errors import CatalogueFileError, MissingExtraError
+from ztfdb.ingest.readers.base import ROWS, Block, Wanted, converted, sequence_rows
+
+
+class ParquetReader:
+    """A Parquet file."""
+
+    format = "parquet"
+
+    def __init__(self, path: Path) -> None:
+        try:
+            import pyarrow
+            from pyarrow import parquet
+        except ImportError as exc:
+            raise MissingExtraError("reading Parquet", "parquet") from exc
+        try:
+            self._file = parquet.ParquetFile(path)
+        except (pyarrow.ArrowException, OSError) as exc:
+            raise CatalogueFileError(path, f"is no Parquet file that can be read: {exc}") from exc
+        self.names = tuple(self._file.schema_arrow.names)
+
+    def blocks(self, wanted: Wanted) -> Iterator[Block]:
+        """Yield the rows; see `ztfdb.ingest.readers.base.TableReader`."""
+        first = 1
+        for batch in self._file.iter_batches(ROWS, columns=list(wanted)):
+            given = {name: _values(batch.column(name)) for name in wanted}
+            yield converted(sequence_rows(first, batch.num_rows), given, wanted)
+            first += batch.num_rows
+
+
+def _values(column: Any) -> tuple[Any, Any]:
+    """Return an Arrow array as numpy values and the mask of its nulls; integers stay integers."""
+    import pyarrow as pa
+
+    missing = np.asarray(column.is_null().to_numpy(zero_copy_only=False), dtype=bool)
+    if missing.any() and pa.types.is_integer(column.type):
+        column = column.fill_null(0)
+    return column.to_numpy(zero_copy_only=False), missing if missing.any() else None

@@ -1,0 +1,214 @@
+"""CSV and its relatives, read in stretches of some MB.
+
+A stretch goes through pandas' C parser at once. Where that cannot read it, or the number of separators says that a row
+is too short or too long, the same stretch is read line by line, which finds the bad rows and keeps the others.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import numpy as np
+
+from ztfdb.errors import CatalogueFileError
+from ztfdb.ingest.readers.base import BadRow, Block, Wanted, sequence_rows
+
+STRETCH = 8 * 1024 * 1024
+"""Bytes read at a time."""
+
+SEPARATORS = (",", "\t", ";", "|")
+NULLS = ("", "null", "NULL", "Null", "nan", "NaN", "NAN", "None", "none", "--", "N/A", "NA", "\\N")
+"""What stands for no value."""
+
+MAX_INTEGER = 2**63
+_NULL_SET = frozenset(NULLS)
+
+
+class TextReader:
+    """A table in text: comments (``#``), a line of names, rows; VizieR's lines of units and dashes are passed over."""
+
+    format = "csv"
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with self._open() as file:
+            start = self._find_header(file)
+            self._line, self._offset = start
+            self._pass_units(file)
+
+    def blocks(self, wanted: Wanted) -> Iterator[Block]:
+        """Yield the rows; see `ztfdb.ingest.readers.base.TableReader`."""
+        line = self._line
+        with self._open() as file:
+            file.seek(self._offset)
+            rest = b""
+            while True:
+                try:
+                    data = file.read(STRETCH)
+                except (OSError, EOFError) as exc:
+                    raise CatalogueFileError(self._path, f"breaks off at line {line}: {exc}") from exc
+                stretch, rest = self._cut(rest + data, last=not data)
+                if stretch:
+                    yield self._block(stretch, line, wanted)
+                    line += stretch.count(b"\n")
+                if not data:
+                    return
+
+    def _open(self) -> BinaryIO:
+        with self._path.open("rb") as file:
+            zipped = file.read(2) == b"\x1f\x8b"
+        return cast(BinaryIO, gzip.open(self._path)) if zipped else self._path.open("rb")
+
+    def _find_header(self, file: BinaryIO) -> tuple[int, int]:
+        """Find the line of names; return the line after it and its offset."""
+        for number, raw in enumerate(file, start=1):
+            text = raw.decode("utf-8-sig", "replace").rstrip("\r\n")
+            if not text.strip() or text.startswith("#"):
+                continue
+            counts = {mark: text.count(mark) for mark in SEPARATORS}
+            self._separator = max(counts, key=lambda mark: counts[mark])
+            if not counts[self._separator]:
+                raise CatalogueFileError(
+                    self._path, f"line {number} holds no column names separated by comma, tab, semicolon or bar"
+                )
+            self.names = tuple(name.strip() for name in next(csv.reader([text], delimiter=self._separator)))
+            doubled = sorted({name for name in self.names if self.names.count(name) > 1 and name})
+            if doubled:
+                raise CatalogueFileError(self._path, f"two columns are named {', '.join(doubled)}")
+            return number + 1, file.tell()
+        raise CatalogueFileError(self._path, "has no line of column names")
+
+    def _pass_units(self, file: BinaryIO) -> None:
+        """Step over a line of units and a line of dashes, where the second is one."""
+        file.seek(self._offset)
+        lines = [file.readline() for _ in range(2)]
+        dashes = lines[1].decode("utf-8", "replace").replace(self._separator, "").strip()
+        if dashes and not dashes.strip("- "):
+            self._line += 2
+            self._offset = file.tell()
+
+    def _cut(self, data: bytes, *, last: bool) -> tuple[bytes, bytes]:
+        """Return whole rows, and the rest for the next stretch; a quoted field may run over lines."""
+        if last:
+            return (data if not data or data.endswith(b"\n") else data + b"\n"), b""
+        end = data.rfind(b"\n") + 1
+        while end and data.count(b'"', 0, end) % 2:
+            end = data.rfind(b"\n", 0, end - 1) + 1
+        return data[:end], data[end:]
+
+    def _block(self, stretch: bytes, line: int, wanted: Wanted) -> Block:
+        n_line = stretch.count(b"\n")
+        mark = self._separator.encode()
+        if b'"' not in stretch and stretch.count(mark) == n_line * (len(self.names) - 1):
+            block = self._fast_block(stretch, line, n_line, wanted)
+            if block is not None:
+                return block
+        return self._slow_block(stretch, line, wanted)
+
+    def _fast_block(self, stretch: bytes, line: int, n_line: int, wanted: Wanted) -> Block | None:
+        """Return all rows at once, None if something among them is wrong."""
+        import pandas as pd
+
+        kinds = {"i": "int64", "f": "float64", "O": "str"}
+        try:
+            frame = pd.read_csv(
+                io.BytesIO(stretch),
+                sep=self._separator,
+                header=None,
+                names=list(self.names),
+                usecols=list(wanted),
+                dtype={name: kinds[kind] for name, kind in wanted.items()},
+                na_values=list(NULLS),
+                keep_default_na=False,
+                skipinitialspace=True,
+                encoding_errors="replace",
+                quoting=csv.QUOTE_NONE,
+                index_col=False,
+            )
+        except (ValueError, OverflowError):
+            return None
+        if len(frame) != n_line:
+            return None
+        columns = {name: frame[name].to_numpy() for name in wanted}
+        for name, kind in wanted.items():
+            if kind == "O":
+                texts = frame[name].astype(object).to_numpy(copy=True)
+                texts[frame[name].isna().to_numpy()] = None
+                columns[name] = texts
+        return Block(sequence_rows(line, n_line), columns)
+
+    def _slow_block(self, stretch: bytes, line: int, wanted: Wanted) -> Block:
+        """Read row by row, and keep what can be read."""
+        lines: list[int] = []
+        bad: list[BadRow] = []
+        fields = [(self.names.index(name), name, kind) for name, kind in wanted.items()]
+        kept: dict[str, list[object]] = {name: [] for name in wanted}
+        text = io.StringIO(stretch.decode("utf-8", "replace"), newline="")
+        rows = csv.reader(text, delimiter=self._separator, skipinitialspace=True)
+        before = 0
+        while True:
+            try:
+                row = next(rows, None)
+            except csv.Error as exc:
+                bad.append(BadRow(line + rows.line_num - 1, str(exc)))
+                continue
+            if row is None:
+                break
+            here, before = line + before, rows.line_num
+            if not row or row[0].startswith("#"):
+                continue
+            values = _row_values(row, fields, len(self.names))
+            if isinstance(values, str):
+                bad.append(BadRow(here, values))
+                continue
+            lines.append(here)
+            for name, value in zip(kept, values, strict=True):
+                kept[name].append(value)
+        return _listed_block(lines, kept, bad, wanted)
+
+
+def _row_values(row: list[str], fields: list[tuple[int, str, str]], n_field: int) -> list[object] | str:
+    """Return the wanted values of one row, or why it cannot be read."""
+    if len(row) != n_field:
+        return f"{len(row)} fields instead of {n_field}"
+    values: list[object] = []
+    for index, name, kind in fields:
+        text = row[index].strip()
+        if text in _NULL_SET:
+            values.append(None)
+        elif kind == "O":
+            values.append(text)
+        else:
+            try:
+                values.append(_integer(text) if kind == "i" else float(text))
+            except ValueError:
+                return f"{name} is {text[:40]!r}, not {'an integer' if kind == 'i' else 'a number'}"
+    return values
+
+
+def _integer(text: str) -> int:
+    value = int(text)
+    if not -MAX_INTEGER <= value < MAX_INTEGER:
+        raise ValueError(text)
+    return value
+
+
+def _listed_block(lines: list[int], kept: dict[str, list[object]], bad: list[BadRow], wanted: Wanted) -> Block:
+    block = Block(np.array(lines, dtype=np.int64), {}, bad=bad)
+    for name, kind in wanted.items():
+        values = kept[name]
+        if kind == "i":
+            block.columns[name] = np.array([0 if value is None else value for value in values], dtype=np.int64)
+            none = np.array([value is None for value in values], dtype=bool)
+            if none.any():
+                block.missing[name] = none
+        elif kind == "f":
+            block.columns[name] = np.array(values, dtype=np.float64)
+        else:
+            block.columns[name] = np.array(values, dtype=object)
+    return block
