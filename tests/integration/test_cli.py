@@ -230,11 +230,13 @@ def environment(night: Night) -> dict[str, str]:
     return {**os.environ, "ZTFDB_URL": night.url}
 
 
+@pytest.mark.parametrize("night", ["sqlite"], indirect=True)
 def test_the_environment_names_the_archive(night):
     done = subprocess.run(command("status"), env=environment(night), capture_output=True, text=True, check=True)
     assert "images    2" in done.stdout
 
 
+@pytest.mark.parametrize("night", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("form", ["table", "json"])
 def test_a_reader_that_goes_away_is_no_error(night, form):
     statement = "with recursive n(i) as (select 1 union all select i + 1 from n where i < 100000) select i from n"
@@ -260,6 +262,7 @@ def test_interrupted_it_says_so_in_one_line(night):
     assert "Traceback" not in stderr
 
 
+@pytest.mark.parametrize("night", ["sqlite"], indirect=True)
 def test_on_a_terminal_the_table_fits_and_the_bar_shows(night):
     text, status = on_terminal(command("lightcurve", str(RA), str(DEC)), environment(night), columns=80)
     assert status == 0

@@ -34,7 +34,7 @@ def status_lines(facts: dict[str, Any]) -> Iterator[str]:
     """Yield the facts of `Archive.status` as lines to read."""
     kinds = ", ".join(f"{n:,} {kind}" for kind, n in facts["images"].items()) or "none yet"
     yield f"archive   {facts['url']}"
-    yield f"images    {facts['n_image']:,} ({kinds}; {facts['n_simulated']:,} simulated) in {facts['n_field']:,} fields"
+    yield f"images    {facts['n_image']:,} ({kinds}; {facts['n_simulated']:,} simulated); fields: {facts['n_field']:,}"
     yield f"sources   {facts['n_source']:,}"
     yield from _tables(facts)
     made = {key: value for key, value in facts["archive"].items() if key != "settings"}
