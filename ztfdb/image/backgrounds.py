@@ -6,13 +6,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
+from ztfdb.extract.noise import free_bins, sky_noise_ratios
 from ztfdb.extract.sepobjects import DEFAULT_BOX, sep_background, sep_objects
+from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.frame.background import DEFAULT_BOX as MESH_BOX
 from ztfdb.frame.background import background_surface, measure_background
 from ztfdb.frame.read import Frame
 from ztfdb.image.pixels import Pixels
-from ztfdb.records import BackgroundMesh, BoolArray, FloatArray
+from ztfdb.records import APERTURE_DIAMETERS, BackgroundMesh, BoolArray, FloatArray
 
 NOISE_METHODS = ("default", "sep", "globalrms", "rms", "nmad", "std")
 BACKGROUND_METHODS = ("default", "median", "sep", "sextractor")
@@ -20,6 +23,8 @@ NMAD = 1.4826022185056018
 """Standard deviation over median absolute deviation of a Gaussian."""
 SOURCE_RADIUS = 5.0
 """Scale of the ellipses by which sources are masked, in their rms half axes."""
+OCCUPIED_SIGMA = 4.0
+"""A pixel this far above the sky belongs to a source where blank apertures are looked for."""
 DETECTION_THRESHOLD = 2.0
 """Default threshold of a detection, in units of the pixel noise."""
 
@@ -57,6 +62,7 @@ class Backgrounds(Pixels):
         self.background: FloatArray | float | None = None
         self.sourcebackground: Any = None
         self._dataclean: FloatArray | None = None
+        self._noise_ratios: FloatArray | None = None
 
     @property
     def datamasked(self) -> FloatArray:
@@ -197,6 +203,7 @@ class Backgrounds(Pixels):
             raise ValueError(f"a background of {background} is not finite")
         else:
             self.background = float(background)
+        self._noise_ratios = None
         if cleardataclean:
             self._dataclean = None
 
@@ -264,6 +271,36 @@ class Backgrounds(Pixels):
             low, high = np.percentile(self._blank_pixels(rmbkgd), [16, 84])
             return float(0.5 * (high - low))
         raise ValueError(f"noise method {method!r} is none of {', '.join(NOISE_METHODS)}")
+
+    def get_noise_ratio(self, radius: ArrayLike) -> FloatArray:
+        """Return how much more the sky scatters in an aperture than independent pixels of `get_noise` would.
+
+        Neighbouring pixels of real images are correlated, the more apertures hold the more: 1.05, 1.2 and 1.4 at 3, 5
+        and 7 px on a ZTF quadrant. Measured once, as the archive does, in 1,500 apertures without sources.
+
+        Parameters
+        ----------
+        radius : float or array_like
+            Pixels. Interpolated between ZTF's six radii from 1 to 7 px, and constant beyond.
+
+        Returns
+        -------
+        ndarray
+            1 where the image has fewer than 100 free places.
+        """
+        if self._noise_ratios is None:
+            clean = self._subtracted
+            noise = float(np.asarray(self.get_noise()))
+            bad = self.get_mask()
+            any_bit = self._any_mask_bit()
+            occupied = bad | (clean > OCCUPIED_SIGMA * noise) | (False if any_bit is None else any_bit)
+            flat = BackgroundMesh(self.shape, self.shape, np.zeros((1, 1)), np.full((1, 1), noise))
+            pixels = np.where(bad, np.float32(0.0), clean)
+            self._noise_ratios = sky_noise_ratios(pixels, flat, free_bins(occupied), ExtractionSettings())
+        if not np.all(np.isfinite(self._noise_ratios)):
+            return np.ones(np.shape(radius))
+        known = np.asarray(APERTURE_DIAMETERS) / 2.0
+        return np.asarray(np.interp(np.asarray(radius, dtype=float), known, self._noise_ratios))
 
     def _blank_pixels(self, rmbkgd: bool) -> FloatArray:
         """Good pixels that no mask bit marks as a source."""

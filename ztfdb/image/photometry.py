@@ -77,7 +77,8 @@ class Photometry:
             pixels of the aperture (`ApertureFlag.INCOMPLETE`): for a star with a saturated core that is far too
             faint, so mind the flag, or pass ``get_mask(saturated=False)``.
         noise : float, ndarray or str, optional
-            Pixel noise of the sky, DN, or a method of `get_noise`; default `get_noise`.
+            Pixel noise of the sky, DN; or a method of `get_noise`. Default `get_noise`, times `get_noise_ratio`
+            because the pixels of real images are correlated.
         gain : float, optional
             e-/DN; default the header's GAIN.
         system : str
@@ -109,8 +110,10 @@ class Photometry:
         pixels = self._subtracted if isinstance(data, str) and data == "dataclean" else self._pixels(data)
         bad = bad | ~np.isfinite(pixels)
         pixels = np.where(bad, np.float32(0.0), pixels)
+        # this first: it loads the background, after which the noise is that of the sky alone
+        ratio = self.get_noise_ratio(radii.ravel()) if noise is None else np.ones(radii.size)
         rms = self._noise_at(noise, x, y)
-        flux, error, flag = _sums(pixels, bad, x, y, radii.ravel(), bkgann, rms, gain or self.gain, subpix)
+        flux, error, flag = _sums(pixels, bad, x, y, radii.ravel(), bkgann, rms, ratio, gain or self.gain, subpix)
         if apcor:
             factor = 10.0 ** (-0.4 * self.aperture_correction(radii.ravel()))[:, None]
             flux, error = flux * factor, error * factor
@@ -263,6 +266,7 @@ def _sums(
     radii: FloatArray,
     bkgann: tuple[float, float] | None,
     rms: FloatArray,
+    ratio: FloatArray,
     gain: float | None,
     subpix: int,
 ) -> tuple[FloatArray, FloatArray, IntArray]:
@@ -275,7 +279,7 @@ def _sums(
     py = np.clip(np.where(known, y, -far), -far, ny + far)
     sums = aperture_sums(pixels, px, py, bad, diameters=list(2.0 * radii), subpix=subpix)
     flux = np.where(known & (sums.area > 0), sums.flux, np.nan)
-    error = flux_errors(flux, sums.area, rms, np.ones(1), gain)
+    error = flux_errors(flux, sums.area, rms, ratio[:, None], gain)
     flag = np.where(sums.truncated, ApertureFlag.TRUNCATED, 0) | np.where(sums.incomplete, ApertureFlag.INCOMPLETE, 0)
     flag |= np.where(np.isnan(flux), ApertureFlag.EMPTY, 0)
     if bkgann is not None:

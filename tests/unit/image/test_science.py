@@ -308,6 +308,28 @@ def test_error_is_sky_and_poisson(z: image.ScienceImage, simulated: SimulatedIma
     assert annulus > error
 
 
+def test_errors_know_that_sky_pixels_are_correlated(tmp_path: Path) -> None:
+    made = make_science_image(tmp_path, shape=(800, 800), correlated_rms=2.0, correlated_scale=3.0, seed=6)
+    z = image.ScienceImage(made.sci, made.msk)
+    z.load_source_background()
+    ratio = z.get_noise_ratio([1, 3, 5, 7, 12])
+    assert np.all(np.diff(ratio[:4]) > 0)
+    assert ratio[4] == ratio[3] > 1.5
+    x, y = np.random.default_rng(2).uniform(10, 790, (2, 1500))
+    counts, error = z.get_aperture(x, y, [3, 5, 7])
+    # 1,500 blank apertures know their scatter to 2 %
+    np.testing.assert_allclose(np.std(counts / error, axis=1), 1, atol=0.08)
+    _, plain = z.get_aperture(x, y, 5, noise="sep")
+    np.testing.assert_allclose(error[1] / plain, ratio[2], rtol=0.02)
+
+
+def test_white_noise_and_small_images_have_ratio_one(tmp_path: Path, z: image.ScienceImage) -> None:
+    white = make_science_image(tmp_path / "a", shape=(800, 800), seed=6)
+    assert abs(image.ScienceImage(white.sci, white.msk).get_noise_ratio(5.0) - 1) < 0.08
+    small = make_science_image(tmp_path / "b", shape=(48, 48), seed=6)
+    assert image.ScienceImage(small.sci, small.msk).get_noise_ratio([3, 5]).tolist() == [1, 1]
+
+
 def test_annulus_takes_the_local_sky_off(z: image.ScienceImage, simulated: SimulatedImage) -> None:
     t = simulated.truth
     raw, _ = z.get_aperture(t.x, t.y, 5, bkgann=(9, 14), data="data")
