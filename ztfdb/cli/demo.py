@@ -49,15 +49,16 @@ def demo(ctx: click.Context, folder: Path, quadrant_dir: Path | None, jobs: int)
 
     A real ZTF quadrant (fetched once with pip, 60 MB) is measured; further epochs of its field are simulated, in which
     one star varies, and are labelled as simulated in header, archive and output. Then its images, a cone and a light
-    curve are shown. DIR gets the archive, the simulated images and a plot (140 MB).
+    curve are shown. DIR gets the archive, the simulated images and a plot (70 MB).
     """
     configuration(ctx)
     if find_quadrant(quadrant_dir) is None:
         click.echo("fetching the real quadrant (60 MB)", err=True)
-    run_demo(folder, fetch_quadrant(quadrant_dir)[0], jobs)
+    made = run_demo(folder, fetch_quadrant(quadrant_dir)[0], jobs)
+    ctx.exit(1 if any(report.failed for report in made.reports) else 0)
 
 
-def run_demo(folder: Path, science: Path, jobs: int) -> None:
+def run_demo(folder: Path, science: Path, jobs: int) -> Demo:
     """Build the demo's archive from a science image and print what it answers."""
     made = build(folder, science, jobs)
     for report in made.reports:
@@ -70,6 +71,7 @@ def run_demo(folder: Path, science: Path, jobs: int) -> None:
         except MissingExtraError as exc:
             click.echo(f"no plot: {exc}", err=True)
     click.echo(next_commands(made, picture))
+    return made
 
 
 def build(folder: Path, science: Path, jobs: int) -> Demo:
@@ -91,11 +93,11 @@ def show(archive: Any, made: Demo) -> None:
     rows = Output("table", None, None, every=False)
     where = f"{made.ra:.6f} {made.dec:+.6f}"
     click.echo(f"\nImages that cover {where}  (simulated: yes = made up, its stars are the real image's)\n")
-    rows.write(archive.images(made.ra, made.dec), usual=IMAGE_COLUMNS)
+    rows.write(archive.images(made.ra, made.dec), usual=IMAGE_COLUMNS, hint=False)
     click.echo(f"\nDetections within {CONE_RADIUS:g} arcsec of it\n")
-    rows.write(archive.cone(made.ra, made.dec, CONE_RADIUS), usual=CONE_COLUMNS)
+    rows.write(archive.cone(made.ra, made.dec, CONE_RADIUS), usual=CONE_COLUMNS, hint=False)
     click.echo("\nIts light curve: one real epoch, and simulated ones in which it varies\n")
-    rows.write(archive.light_curve(made.ra, made.dec).to_pandas(), usual=CURVE_COLUMNS)
+    rows.write(archive.light_curve(made.ra, made.dec).to_pandas(), usual=CURVE_COLUMNS, hint=False)
 
 
 def next_commands(made: Demo, picture: Path) -> str:

@@ -58,7 +58,9 @@ class Output:
     columns: tuple[str, ...] | None
     every: bool
 
-    def write(self, frame: pd.DataFrame, *, usual: Sequence[str] | None = None, known: bool = True) -> None:
+    def write(
+        self, frame: pd.DataFrame, *, usual: Sequence[str] | None = None, known: bool = True, hint: bool = True
+    ) -> None:
         """Write the rows; words about them go to stderr.
 
         Parameters
@@ -70,6 +72,8 @@ class Output:
             are shown. Every other format has all columns.
         known : bool
             Whether the columns are ztfdb's own, whose units are known by their names.
+        hint : bool
+            Say on a terminal how to see the columns that are not shown.
 
         Raises
         ------
@@ -85,7 +89,7 @@ class Output:
         units = UNITS if known else {}
         with self._stream() as stream:
             if self.format == "table":
-                self._write_table(chosen, frame.shape[1], units, stream)
+                self._write_table(chosen, frame.shape[1], units, stream, hint)
             else:
                 WRITERS[self.format](chosen, units, stream)
         if frame.empty:
@@ -103,7 +107,9 @@ class Output:
             return frame
         return frame[[name for name in usual if name in frame.columns]]
 
-    def _write_table(self, frame: pd.DataFrame, n_column: int, units: Mapping[str, str], stream: BinaryIO) -> None:
+    def _write_table(
+        self, frame: pd.DataFrame, n_column: int, units: Mapping[str, str], stream: BinaryIO, hint: bool
+    ) -> None:
         from ztfdb.cli.table import fitting, text_table  # imports pandas
 
         width = shutil.get_terminal_size().columns if self.path is None and sys.stdout.isatty() else None
@@ -111,7 +117,7 @@ class Output:
             frame = frame.iloc[:, : fitting(frame, width)]
         for line in text_table(frame, units, width):
             stream.write(f"{line}\n".encode())
-        if frame.shape[1] < n_column and sys.stderr.isatty():
+        if hint and frame.shape[1] < n_column and sys.stderr.isatty():
             stream.flush()
             click.echo(f"{frame.shape[1]} of {n_column} columns; --all shows every one", err=True)
 

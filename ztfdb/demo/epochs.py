@@ -32,8 +32,8 @@ ISOLATION_PIX = 8.0
 BRIGHTNESS = (0.03, 0.15)
 """The star that varies is among the brightest 3 to 15 per cent: well measured, not saturated."""
 
-WINDOW = 1536
-"""Side of a simulated image, pixels: a quarter of a quadrant, so that the demo stays quick and small."""
+WINDOW = 1024
+"""Side of a simulated image, pixels: a ninth of a quadrant, so that the demo stays quick and small."""
 
 
 class DemoError(ZtfdbError):
