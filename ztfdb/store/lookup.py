@@ -7,7 +7,9 @@ cross as parameters and not through temporary tables, which a reader (a read-onl
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from ztfdb.records import IntArray
 from ztfdb.schema import Image, ImageHeader, Source
-from ztfdb.store.backends import prefer_index_only, range_rows, read_bulk, read_columns
+from ztfdb.store.backends import prefer_index_only, range_rows, read_bulk, read_columns, read_doubles
 from ztfdb.store.columns import table_dtypes
 
 Columns = dict[str, NDArray[Any]]
@@ -45,22 +47,36 @@ SOURCE_DTYPES = {name: dtype.str for name, dtype in table_dtypes(Source.__table_
 
 REFERENCE_RANK = 2
 
-_EPOCH_FIELDS: Fields = {
+EPOCH_FIELDS = {
     **{
-        name: (f"image.{name}", "i8")
-        for name in ("filefracday", "field", "ccdid", "qid", "rcid", "fid", "expid", "programid", "infobits")
+        name: f"image.{name}"
+        for name in (
+            "image_id",
+            "filefracday",
+            "field",
+            "ccdid",
+            "qid",
+            "rcid",
+            "fid",
+            "expid",
+            "programid",
+            "infobits",
+        )
     },
-    "rank": (f"case image.kind when 'sci' then 0 when 'ref' then {REFERENCE_RANK} else 1 end", "i8"),
-    "simulated": ("case when image.simulated then 1 else 0 end", "i8"),
-    "mjd": ("image.obsmjd", "f8"),
-    "limitmag": ("image.maglim", "f8"),
+    "rank": f"case image.kind when 'sci' then 0 when 'ref' then {REFERENCE_RANK} else 1 end",
+    "simulated": "case when image.simulated then 1 else 0 end",
+    "mjd": "image.obsmjd",
+    "limitmag": "image.maglim",
     **{
-        name: (f"image.{name}", "f8")
-        for name in ("mjd_mid", "exptime", "magzp", "magzprms", "clrcoeff", "clrcounc", "airmass")
+        name: f"image.{name}" for name in ("mjd_mid", "exptime", "magzp", "magzprms", "clrcoeff", "clrcounc", "airmass")
     },
-    **{name: (f"image.{name}", "f8") for name in ("sun_x", "sun_y", "sun_z")},
-    "magerr_sys": ("(select cast(value as double precision) from archive_meta where key = 'magerr_sys')", "f8"),
+    "apcor": "image.apcorK",
+    **{name: f"image.{name}" for name in ("sun_x", "sun_y", "sun_z")},
+    "magerr_sys": "(select cast(value as double precision) from archive_meta where key = 'magerr_sys')",
 }
+"""What an epoch needs of its image, by IRSA's names; ``rank``: 0 whole quadrant, 1 cutout, 2 reference."""
+
+_EPOCH_ROWS = {name: row for row, name in enumerate(EPOCH_FIELDS)}
 _VERSION_FIELDS: Fields = {"procvsn": ("image.procvsn", "i8"), "created": ("coalesce(image.created, '')", "O")}
 _DATE_FIELDS: Fields = {"obsmjd": ("image.obsmjd", "f8"), "filtercode": ("image.filtercode", "O")}
 _OWN_PATH = """(
@@ -154,8 +170,36 @@ def aperture_fluxes(session: Session, source_id: IntArray, aperture: int) -> tup
     return found[names[0]][at], found[names[1]][at]
 
 
-def epoch_images(session: Session, image_id: IntArray, aperture: int) -> Columns:
-    """Return what epochs need of their images, ordered by ``image_id``.
+@dataclass(frozen=True)
+class ImageTable:
+    """What epochs need of their images, as one matrix of doubles (ids and counts are below 2^53, hence exact).
+
+    Attributes
+    ----------
+    values : ndarray, shape (n_field, n_image)
+        One row per name of `EPOCH_FIELDS`; NULL is NaN.
+    """
+
+    values: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return int(self.values.shape[1])
+
+    def __getitem__(self, name: str) -> NDArray[np.float64]:
+        return cast(NDArray[np.float64], self.values[_EPOCH_ROWS[name]])
+
+    def integers(self, name: str) -> NDArray[np.int64]:
+        """Return a column of integers, `MISSING` where NULL."""
+        values = self[name]
+        return np.where(np.isnan(values), MISSING, values).astype(np.int64)
+
+    def take(self, images: IntArray) -> ImageTable:
+        """Return some of the images, or the image of each row."""
+        return ImageTable(self.values[:, images])
+
+
+def epoch_images(session: Session, image_id: IntArray, aperture: int) -> ImageTable:
+    """Return what epochs need of their images, in no particular order.
 
     Parameters
     ----------
@@ -164,14 +208,18 @@ def epoch_images(session: Session, image_id: IntArray, aperture: int) -> Columns
         Ids, each once; unknown ones are left out.
     aperture : int
         1 to 6: whose correction comes as ``apcor``.
-
-    Returns
-    -------
-    dict of ndarray
-        `_EPOCH_FIELDS` by IRSA's names, ``rank`` (0 whole quadrant, 1 cutout, `REFERENCE_RANK`), ``simulated`` (0, 1),
-        ``apcor``, and ``magerr_sys`` of the archive.
     """
-    return _images_by_id(session, image_id, _EPOCH_FIELDS | {"apcor": (f"image.apcor{int(aperture)}", "f8")})
+    rows, params = range_rows(session, id=image_id)
+    statement = _epoch_statement(rows, int(aperture))
+    return ImageTable(read_doubles(session, statement, params, tuple(EPOCH_FIELDS)))
+
+
+@lru_cache
+def _epoch_statement(rows: str, aperture: int) -> str:
+    fields = ", ".join(f"{expression} as {name}" for name, expression in EPOCH_FIELDS.items())
+    return f"select {fields} from {rows} cross join image where image.image_id = r.id".replace(
+        "apcorK", f"apcor{aperture}"
+    )
 
 
 def image_versions(session: Session, image_id: IntArray) -> Columns:

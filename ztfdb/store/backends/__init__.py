@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, cast
 
+import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Engine, Executable, Table
 from sqlalchemy.orm import Session
@@ -29,6 +30,7 @@ class Backend(Protocol):
     settle_table: Callable[[Engine, str], None]
     read_columns: Callable[[Session, Statement, Mapping[str, Any], Dtypes, Mapping[str, int]], dict[str, NDArray[Any]]]
     read_bulk: Callable[[Session, str, Mapping[str, Any], Dtypes, Mapping[str, int]], dict[str, NDArray[Any]]]
+    read_doubles: Callable[[Session, str, Mapping[str, Any], tuple[str, ...]], NDArray[np.float64]]
     range_rows: Callable[[dict[str, list[int]]], tuple[str, dict[str, Any]]]
     make_temporary: Callable[[Session, str, Dtypes], None]
     prefer_index_only: Callable[[Session], None]
@@ -163,6 +165,28 @@ def read_bulk(
         What NULL becomes in an integer column.
     """
     return backend(session).read_bulk(session, statement, params, dtypes, nulls or {})
+
+
+def read_doubles(
+    session: Session, statement: str, params: Mapping[str, Any], names: tuple[str, ...]
+) -> NDArray[np.float64]:
+    """Read rows of numbers as one matrix of doubles, which costs less than columns of many types.
+
+    Parameters
+    ----------
+    session : Session
+    statement : str
+        SQL text whose result has the columns `names`: numbers that a double holds exactly.
+    params : mapping
+        Values of its ``:name`` parameters.
+    names : tuple of str
+
+    Returns
+    -------
+    ndarray, shape (n_column, n_row)
+        One row per name; NULL is NaN. The order of the statement's rows is not kept.
+    """
+    return backend(session).read_doubles(session, statement, params, names)
 
 
 def range_rows(session: Session, **columns: IntArray) -> tuple[str, dict[str, Any]]:

@@ -24,6 +24,9 @@ COPY_TAIL = b"\xff\xff"
 CHUNK = 50_000
 """Rows packed at a time: a few MB, so that a bulk load never doubles its memory."""
 
+_INDEX_ONLY = "select " + ", ".join(
+    f"set_config('{name}', 'off', true)" for name in ("jit", "enable_bitmapscan", "enable_seqscan")
+)
 DUPLICATE_ERROR = psycopg.errors.UniqueViolation
 
 SQL_TYPES = {"i2": "smallint", "i4": "integer", "i8": "bigint", "f4": "real", "f8": "double precision"}
@@ -107,18 +110,42 @@ def read_bulk(
     nulls: Mapping[str, int],
 ) -> dict[str, NDArray[Any]]:
     """Read by binary COPY; see `ztfdb.store.backends.read_bulk`."""
-    kinds = {name: np.dtype(dtype) for name, dtype in dtypes.items()}
-    fields = ", ".join(_not_null(name, kind, nulls) for name, kind in kinds.items())
-    text = f"COPY (SELECT {fields} FROM ({statement}) AS q) TO STDOUT (FORMAT BINARY)"
+    kinds = tuple((name, np.dtype(dtype)) for name, dtype in dtypes.items())
+    text, record = _bulk_query(statement, kinds, tuple(nulls.items()))
     with driver_errors():
-        buffer = copy_out(_driver(session), _pyformat(text), params)
-    record = record_dtype(kinds)
+        buffer = copy_out(_driver(session), text, params)
+    rows = _records(buffer, record)
+    return {name: rows[name].astype(kind) for name, kind in kinds}
+
+
+def read_doubles(
+    session: Session, statement: str, params: Mapping[str, Any], names: tuple[str, ...]
+) -> NDArray[np.float64]:
+    """Read by binary COPY; see `ztfdb.store.backends.read_doubles`."""
+    text, _ = _bulk_query(statement, tuple((name, np.dtype("f8")) for name in names), ())
+    field = np.dtype([("length", ">i4"), ("value", ">f8")])
+    record = np.dtype([("n_field", ">i2"), ("fields", field, (len(names),))])
+    with driver_errors():
+        buffer = copy_out(_driver(session), text, params)
+    return np.ascontiguousarray(_records(buffer, record)["fields"]["value"].T, dtype=np.float64)
+
+
+@lru_cache(maxsize=256)
+def _bulk_query(
+    statement: str, kinds: tuple[tuple[str, np.dtype[Any]], ...], nulls: tuple[tuple[str, int], ...]
+) -> tuple[str, np.dtype[Any]]:
+    """Return the COPY, with psycopg's placeholders, that sends a statement's rows without NULLs, and their layout."""
+    fields = ", ".join(_not_null(name, kind, dict(nulls)) for name, kind in kinds)
+    text = f"COPY (SELECT {fields} FROM ({statement}) AS q) TO STDOUT (FORMAT BINARY)"
+    return _pyformat(text), record_dtype(dict(kinds))
+
+
+def _records(buffer: bytes, record: np.dtype[Any]) -> NDArray[Any]:
     n_row, rest = divmod(len(buffer) - len(COPY_HEAD) - len(COPY_TAIL), record.itemsize)
     if rest:
         # Fields have one size each and nothing is NULL, so this is a column whose NULLs were not named.
-        raise StoreError(f"an integer column of the answer holds NULL: name its stand-in ({', '.join(kinds)})")
-    rows = np.frombuffer(buffer, record, n_row, offset=len(COPY_HEAD))
-    return {name: rows[name].astype(kind) for name, kind in kinds.items()}
+        raise StoreError("an integer column of the answer holds NULL: name its stand-in")
+    return np.frombuffer(buffer, record, n_row, offset=len(COPY_HEAD))
 
 
 def copy_out(connection: psycopg.Connection[Any], text: str, params: Mapping[str, Any]) -> bytes:
@@ -153,7 +180,9 @@ def _copied(pgconn: PGconn, query: bytes) -> tuple[PGresult, list[bytes]]:
 def range_rows(columns: dict[str, list[int]]) -> tuple[str, dict[str, Any]]:
     """Return ``unnest`` of arrays; see `ztfdb.store.backends.range_rows`."""
     arrays = ", ".join(f"cast(:r_{name} as bigint[])" for name in columns)
-    return f"unnest({arrays}) as r({', '.join(columns)})", {f"r_{name}": values for name, values in columns.items()}
+    # as text, which the server reads faster than psycopg writes a list of numbers
+    params = {f"r_{name}": "{" + ",".join(map(str, values)) + "}" for name, values in columns.items()}
+    return f"unnest({arrays}) as r({', '.join(columns)})", params
 
 
 def make_temporary(session: Session, name: str, dtypes: Mapping[str, Any]) -> None:
@@ -166,8 +195,8 @@ def make_temporary(session: Session, name: str, dtypes: Mapping[str, Any]) -> No
 
 def prefer_index_only(session: Session) -> None:
     """Keep JIT (19 ms to plan), bitmaps and sequential scans out of this transaction, in one round trip."""
-    off = ("jit", "enable_bitmapscan", "enable_seqscan")
-    session.connection().exec_driver_sql("select " + ", ".join(f"set_config('{name}', 'off', true)" for name in off))
+    with driver_errors():
+        _driver(session).execute(_INDEX_ONLY)
 
 
 def lock_name(session: Session, key: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -76,8 +77,21 @@ def read_bulk(
     return {name: np.ascontiguousarray(rows[name]) for name in dtypes}
 
 
+def read_doubles(
+    session: Session, statement: str, params: Mapping[str, Any], names: tuple[str, ...]
+) -> NDArray[np.float64]:
+    """Read into one array; see `ztfdb.store.backends.read_doubles`."""
+    with driver_errors():
+        cursor = _driver(session).execute(statement, params)
+        values = np.fromiter(chain.from_iterable(cursor), np.float64)  # None becomes NaN
+    return np.ascontiguousarray(values.reshape(-1, len(names)).T)
+
+
 def range_rows(columns: dict[str, list[int]]) -> tuple[str, dict[str, Any]]:
     """Return ``json_each`` of an array of rows; see `ztfdb.store.backends.range_rows`."""
+    if len(columns) == 1:  # twice as fast as rows of one
+        ((name, values),) = columns.items()
+        return f"(select j.value as {name} from json_each(:r_rows) as j) as r", {"r_rows": json.dumps(values)}
     fields = ", ".join(f"json_extract(j.value, '$[{k}]') as {name}" for k, name in enumerate(columns))
     rows = json.dumps(list(zip(*columns.values(), strict=True)), separators=(",", ":"))
     return f"(select {fields} from json_each(:r_rows) as j) as r", {"r_rows": rows}
