@@ -130,9 +130,11 @@ def aperture_sums(
     if excluded is not None:
         special[(finder or PixelFinder(excluded)).near(x, y, reach=float(radius.max(initial=0.0)))] = True
     rows = np.flatnonzero(special)
-    for k, r in enumerate(radius[:, 0]):
-        if rows.size:
+    if rows.size:
+        for k, r in enumerate(radius[:, 0]):
             flux[k, rows], area[k, rows], incomplete[k, rows] = _careful(data, x[rows], y[rows], r, excluded, subpix)
+        if excluded is not None and incomplete.any():
+            area *= _enlargement(x, y, radius[:, 0], area, incomplete, excluded)
     return ApertureSums(flux, area, truncated, incomplete)
 
 
@@ -146,6 +148,18 @@ def _careful(
     masked = (flag & (sep.APER_HASMASKED | sep.APER_ALLMASKED)) != 0
     empty = ~np.isfinite(flux) | ~np.isfinite(root) | (root <= 0)
     return np.where(empty, np.nan, flux), np.where(empty, np.nan, root**2), masked
+
+
+def _enlargement(
+    x: FloatArray, y: FloatArray, radius: FloatArray, area: FloatArray, incomplete: BoolArray, excluded: BoolArray
+) -> FloatArray:
+    """Return how excluded pixels raise the variance: a sum scaled up by s from 1/s of its pixels has s times it."""
+    pixels, factor = excluded.astype(np.float32), np.ones(area.shape)
+    for k, r in enumerate(radius):
+        rows = np.flatnonzero(incomplete[k] & np.isfinite(area[k]))
+        missing = sep.sum_circle(pixels, x[rows], y[rows], r, subpix=0)[0]
+        factor[k, rows] = area[k, rows] / np.maximum(area[k, rows] - missing, 1e-6)
+    return factor
 
 
 def flux_errors(

@@ -1,7 +1,9 @@
 """Sky noise in apertures, measured where there is no source.
 
 The pixels of real images are correlated, so the scatter of the sky in an aperture exceeds the white-noise value
-``rms · sqrt(area)``, the more the larger the aperture. Each image measures the ratio itself.
+``rms · sqrt(area)``, the more the larger the aperture. (In the smallest apertures it stays below: most of their
+pixels lie on the rim and count in part, with the square of that part in the variance.) Each image measures the ratio
+itself.
 """
 
 from __future__ import annotations

@@ -67,13 +67,19 @@ class PsfFluxes:
 
 @dataclass(frozen=True)
 class _Pixels:
-    """The good pixels around one star."""
+    """The good pixels around one star: a block of columns and rows, which of them count, and their values."""
 
-    x: FloatArray
-    y: FloatArray
+    columns: FloatArray
+    rows: FloatArray
+    use: BoolArray
     data: FloatArray
     variance: FloatArray
     gain: float
+
+    def offsets(self, x: float, y: float) -> tuple[FloatArray, FloatArray]:
+        """Return how far the good pixels lie from a position."""
+        dx, dy = np.broadcast_arrays(self.columns[None, :] - x, self.rows[:, None] - y)
+        return dx[self.use], dy[self.use]
 
 
 def fit_psf_fluxes(
@@ -163,7 +169,7 @@ def _fit_one(
     """Fit one star: x, y, flux, error, sky, chi, sharp, flags."""
     pixels, flags = _pixels(data, noise, good, x, y, gain, radius)
     n_parameter = 1 + int(fit_sky) + 2 * int(fit_position)
-    if len(pixels.x) < n_parameter + 4:
+    if len(pixels.data) < n_parameter + 4:
         return x, y, *([np.nan] * 5), float(flags | PsfFlag.NO_DATA)
     star = _Star(psf, x + origin[0], y + origin[1])
     px, py = x, y
@@ -182,17 +188,17 @@ def _fit_one(
 
 
 class _Star:
-    """The PSF around one place of the quadrant, normalised to unit sum."""
+    """The PSF at one place of the quadrant, normalised to unit sum."""
 
     def __init__(self, psf: PsfModel, x: float, y: float) -> None:
         self.psf, self.x, self.y = psf, x, y
+        self.terms = psf.position_terms(x, y)
         reach = np.arange(-int(np.ceil(psf.radius)) - 1, int(np.ceil(psf.radius)) + 2)
-        dx, dy = reach + np.floor(x + 0.5) - x, reach + np.floor(y + 0.5) - y
-        self.total = float(psf.value(dx[None, :], dy[:, None], x, y).sum())
+        self.total = float(self._block(reach + np.floor(x + 0.5), reach + np.floor(y + 0.5), x, y).sum())
 
     def shape(self, pixels: _Pixels, x: float, y: float) -> FloatArray:
-        """Share of the flux in each pixel for a star at (x, y) of the image."""
-        return self.psf.value(pixels.x - x, pixels.y - y, self.x, self.y) / self.total
+        """Share of the flux in each good pixel for a star at (x, y) of the image."""
+        return self._block(pixels.columns, pixels.rows, x, y)[pixels.use] / self.total
 
     def slopes(self, pixels: _Pixels, x: float, y: float) -> tuple[FloatArray, FloatArray]:
         """Return the derivatives of `shape` with respect to the star's position."""
@@ -200,6 +206,11 @@ class _Star:
         along_x = (self.shape(pixels, x + h, y) - self.shape(pixels, x - h, y)) / (2 * h)
         along_y = (self.shape(pixels, x, y + h) - self.shape(pixels, x, y - h)) / (2 * h)
         return along_x, along_y
+
+    def _block(self, columns: FloatArray, rows: FloatArray, x: float, y: float) -> FloatArray:
+        if self.psf.n_frac:
+            return self.psf.value(columns[None, :] - x, rows[:, None] - y, self.x, self.y)
+        return self.psf.value_on_pixels(columns, rows, x, y, self.terms)
 
 
 def _pixels(
@@ -209,23 +220,31 @@ def _pixels(
     ny, nx = data.shape
     empty = np.empty(0)
     if not (np.isfinite(x) and np.isfinite(y)) or not (-radius < x < nx + radius and -radius < y < ny + radius):
-        return _Pixels(empty, empty, empty, empty, gain), PsfFlag.TRUNCATED
-    columns = np.arange(int(np.ceil(x - radius)), int(np.floor(x + radius)) + 1)
-    rows = np.arange(int(np.ceil(y - radius)), int(np.floor(y + radius)) + 1)
-    column, row = (v.ravel() for v in np.meshgrid(columns, rows))
-    near = (column - x) ** 2 + (row - y) ** 2 <= radius**2
-    inside = near & (column >= 0) & (column < nx) & (row >= 0) & (row < ny)
-    column, row = column[inside], row[inside]
-    use = good[row, column]
-    flags = PsfFlag.TRUNCATED if inside.sum() < near.sum() else PsfFlag(0)
-    flags |= PsfFlag(0) if use.all() else PsfFlag.INCOMPLETE
-    column, row = column[use], row[use]
-    variance = noise[row, column] ** 2
-    return _Pixels(column.astype(float), row.astype(float), data[row, column].astype(float), variance, gain), flags
+        return _Pixels(empty, empty, np.empty((0, 0), dtype=bool), empty, empty, gain), PsfFlag.TRUNCATED
+    first_x, first_y = int(np.ceil(x - radius)), int(np.ceil(y - radius))
+    last_x, last_y = int(np.floor(x + radius)), int(np.floor(y + radius))
+    columns = np.arange(max(first_x, 0), min(last_x, nx - 1) + 1)
+    rows = np.arange(max(first_y, 0), min(last_y, ny - 1) + 1)
+    near = (columns[None, :] - x) ** 2 + (rows[:, None] - y) ** 2 <= radius**2
+    block = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)) if near.size else (slice(0), slice(0))
+    use = near & good[block]
+    whole = first_x >= 0 and first_y >= 0 and last_x < nx and last_y < ny
+    flags = PsfFlag(0) if whole else PsfFlag.TRUNCATED
+    flags |= PsfFlag(0) if use.sum() == near.sum() else PsfFlag.INCOMPLETE
+    values, variance = data[block][use].astype(float), noise[block][use] ** 2
+    return _Pixels(columns.astype(float), rows.astype(float), use, values, variance, gain), flags
 
 
 def _variance(pixels: _Pixels, model: FloatArray) -> FloatArray:
     return np.asarray(pixels.variance + np.maximum(model, 0.0) / pixels.gain)
+
+
+def _inverse(matrix: FloatArray) -> FloatArray:
+    """Invert normal equations; NaN where they are singular."""
+    try:
+        return np.asarray(np.linalg.inv(matrix))
+    except np.linalg.LinAlgError:
+        return np.full(matrix.shape, np.nan)
 
 
 def _linear(pixels: _Pixels, shape: FloatArray, fit_sky: bool) -> tuple[float, float, float]:
@@ -235,7 +254,7 @@ def _linear(pixels: _Pixels, shape: FloatArray, fit_sky: bool) -> tuple[float, f
     flux, sky, error = 0.0, 0.0, np.nan
     for _ in range(3):
         weight = 1.0 / _variance(pixels, flux * shape)
-        covariance = np.linalg.pinv((design.T * weight) @ design)
+        covariance = _inverse((design.T * weight) @ design)
         solution = covariance @ ((design.T * weight) @ pixels.data)
         flux, error = float(solution[0]), float(np.sqrt(covariance[0, 0]))
         sky = float(solution[1]) if fit_sky else 0.0
@@ -252,10 +271,10 @@ def _settle(pixels: _Pixels, star: _Star, x: float, y: float, fit_sky: bool) -> 
             return x, y, False
         design = np.stack([shape, *(flux * s for s in star.slopes(pixels, px, py))], axis=1)
         weight = 1.0 / _variance(pixels, flux * shape)
-        step = np.linalg.pinv((design.T * weight) @ design) @ ((design.T * weight) @ (pixels.data - sky - flux * shape))
+        step = _inverse((design.T * weight) @ design) @ ((design.T * weight) @ (pixels.data - sky - flux * shape))
         dx, dy = np.clip(step[1:], -_MAX_STEP, _MAX_STEP)
         px, py = px + float(dx), py + float(dy)
-        if np.hypot(px - x, py - y) > _MAX_SHIFT:
+        if not np.hypot(px - x, py - y) <= _MAX_SHIFT:
             return x, y, False
         if np.hypot(dx, dy) < _CONVERGED:
             return px, py, True
@@ -268,7 +287,7 @@ def _error_with_position(
     """Flux error when the position was free as well."""
     columns = [shape, *(flux * s for s in star.slopes(pixels, x, y))]
     design = np.stack([*columns, np.ones_like(shape)] if fit_sky else columns, axis=1)
-    covariance = np.linalg.pinv((design.T / _variance(pixels, flux * shape)) @ design)
+    covariance = _inverse((design.T / _variance(pixels, flux * shape)) @ design)
     return float(np.sqrt(covariance[0, 0]))
 
 
@@ -277,7 +296,8 @@ def _sharpness(
 ) -> float:
     """DAOPHOT's sharp: how much wider than the PSF, from the residuals' projection on d(Gaussian)/d(width)."""
     p1, p2 = psf.parameters[:2]
-    rho = np.log(2.0) * (((pixels.x - x) / p1) ** 2 + ((pixels.y - y) / p2) ** 2)
+    dx, dy = pixels.offsets(x, y)
+    rho = np.log(2.0) * ((dx / p1) ** 2 + (dy / p2) ** 2)
     slope = np.exp(-rho) * (rho - 1.0)
     peak = flux * np.log(2.0) / (np.pi * p1 * p2)
     norm = peak * np.sum(slope**2 / sigma2)

@@ -39,7 +39,7 @@ GROWTH = ((10.0, 1), (40.0, 3), (300.0, 6), (3000.0, 12))
 further than its detection; 12 bins are 48 px)."""
 
 MIN_BINS = 24
-"""Fewer usable bins than this in a box: its level comes from the neighbouring boxes."""
+"""Fewer usable bins than this in a box, or than a tenth of a small box: its level comes from the boxes around."""
 
 CLIP_SIGMA = 3.0
 CLIP_ROUNDS = 4
@@ -101,7 +101,10 @@ def measure_background(data: FloatArray, bad: BoolArray | None = None, *, box: i
     free = bins.usable & ~_source_bins(bins, mesh)
     level, rms = _second_pass(bins, free, side)
     level, rms = _fill(level, rms, fallback=first)
-    return _mesh(data.shape, side, _median3(level) + np.float32(bins.pivot), _median3(rms))
+    level = _median3(level) + np.float32(bins.pivot)
+    # no image is quieter than single precision lets it be
+    rms = np.maximum(_median3(rms), 4 * np.spacing(np.abs(level)))
+    return _mesh(data.shape, side, level, rms)
 
 
 def background_surface(
@@ -201,6 +204,8 @@ def bin_pixels(data: FloatArray, bad: BoolArray | None = None) -> PixelBins:
         mean /= BIN * BIN
         square /= BIN * BIN
     usable = np.isfinite(mean) & np.isfinite(square)
+    mean[~usable] = np.nan
+    square[~usable] = np.nan
     if bad is not None:
         usable &= ~bin_any(bad)
     return PixelBins(mean, square, usable, pivot)
@@ -257,12 +262,17 @@ def _first_pass(bins: PixelBins, side: tuple[int, int]) -> tuple[Float32Array, F
         middle, low = _quantile(ordered, kept, 0.5), _quantile(ordered, kept, 0.1587)
         limit = middle + CLIP_SIGMA * (middle - low)
         kept = np.minimum(kept, (ordered <= limit[..., None]).sum(axis=-1))
-    level = np.where(count >= MIN_BINS, _quantile(ordered, kept, 0.5), np.nan)
+    enough = count >= _fewest(side)
+    level = np.where(enough, _quantile(ordered, kept, 0.5), np.nan)
     within = np.where(_boxes(bins.usable, side, False), _boxes(bins.square - bins.mean**2, side, 0.0), np.inf)
     within.sort(axis=-1)
     # the lower quartile of the variances inside bins hardly meets a source; 1.37 makes it the mean of χ²(15)/16
     variance = 1.37 * _quantile(within, count, 0.25)
-    return level.astype(np.float32), np.sqrt(np.where(count >= MIN_BINS, variance, np.nan)).astype(np.float32)
+    return level.astype(np.float32), np.sqrt(np.where(enough, variance, np.nan)).astype(np.float32)
+
+
+def _fewest(side: tuple[int, int]) -> int:
+    return min(MIN_BINS, max(1, side[0] * side[1] // 10))
 
 
 def _quantile(ordered: Float32Array, count: NDArray[np.int_], q: float) -> Float32Array:
@@ -330,7 +340,7 @@ def _second_pass(bins: PixelBins, free: BoolArray, side: tuple[int, int]) -> tup
         spread = np.sqrt(np.maximum(np.einsum("ijk,ijk->ij", mean * mean, use) / n - level**2, 0.0))
         low, high = level - CLIP_SIGMA * spread, level + CLIP_SIGMA * spread
     variance = np.einsum("ijk,ijk->ij", square, use) / n - level**2
-    enough = use.sum(axis=-1) >= MIN_BINS
+    enough = use.sum(axis=-1) >= _fewest(side)
     level = np.where(enough, level, np.nan)
     return level.astype(np.float32), np.sqrt(np.where(enough, np.maximum(variance, 0.0), np.nan)).astype(np.float32)
 
@@ -349,24 +359,27 @@ def _fill(
 def _spread(values: Float32Array) -> Float32Array:
     values = values.copy()
     while np.isnan(values).any():
-        with np.errstate(invalid="ignore"):
-            near = _neighbourhood(values)
-            n = np.isfinite(near).sum(axis=0)
-            mean = np.nansum(near, axis=0) / np.maximum(n, 1)
+        near = _shifts(np.pad(values, 1, constant_values=np.nan))
+        n = np.isfinite(near).sum(axis=0)
+        mean = np.nansum(near, axis=0) / np.maximum(n, 1)
         values = np.where(np.isnan(values) & (n > 0), mean, values).astype(np.float32)
     return values
 
 
 def _median3(values: Float32Array) -> Float32Array:
-    """3 × 3 median of the mesh; at the edges of the boxes there are."""
-    result: Float32Array = np.nanmedian(_neighbourhood(values), axis=0).astype(np.float32)
+    """3 × 3 median of the mesh; beyond the edge the mesh is continued linearly, so that a plane stays a plane."""
+    padded = values
+    for axis in (0, 1):
+        edge = [padded.take([k], axis=axis) for k in (0, -1)]
+        inner = [padded.take([k], axis=axis) for k in (1, -2)] if padded.shape[axis] > 1 else edge
+        padded = np.concatenate([2 * edge[0] - inner[0], padded, 2 * edge[1] - inner[1]], axis=axis)
+    result: Float32Array = np.median(_shifts(padded), axis=0).astype(np.float32)
     return result
 
 
-def _neighbourhood(values: Float32Array) -> Float32Array:
-    """Stack the nine shifts of a mesh, NaN outside: shape (9, n_box_y, n_box_x)."""
-    padded = np.pad(values, 1, constant_values=np.nan)
-    n_y, n_x = values.shape
+def _shifts(padded: Float32Array) -> Float32Array:
+    """Stack the nine shifts of a mesh padded by one box on each side: shape (9, n_box_y, n_box_x)."""
+    n_y, n_x = padded.shape[0] - 2, padded.shape[1] - 2
     return np.stack([padded[j : j + n_y, i : i + n_x] for j in range(3) for i in range(3)])
 
 
