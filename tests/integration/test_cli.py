@@ -197,10 +197,22 @@ def test_both_engines_print_the_same(databases, images):
     for night in nights:
         night.run("init")
         night.run("ingest", str(images))
-    for words in (["cone", str(RA), str(DEC), "60"], ["lightcurve", str(RA), str(DEC)]):
+    summary = "select filtercode, max(mag) as m, sum(good) as n from light_curve_point group by 1 order by 1"
+    questions = (
+        ["cone", str(RA), str(DEC), "60"],
+        ["lightcurve", str(RA), str(DEC)],
+        ["sql", summary],
+    )
+    for words in questions:
         for form in ("table", "csv", "json", "votable", "parquet"):
-            one, other = (night.run(*words, "--format", form).stdout_bytes for night in nights)
+            one, other = (asked(night, *words, "--format", form) for night in nights)
             assert one == other, (words, form)
+
+
+def asked(night: Night, *words: str) -> bytes:
+    result = night.run(*words, *(superuser(night) if words[0] == "sql" else ()))
+    assert result.exit_code == 0, result.stderr
+    return result.stdout_bytes
 
 
 def test_without_an_archive_init_is_named(tmp_path):

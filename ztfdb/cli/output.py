@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -86,12 +86,11 @@ class Output:
         from ztfdb.cli.writers import WRITERS
 
         chosen = self._chosen(frame, usual)
-        units = UNITS if known else {}
         with self._stream() as stream:
             if self.format == "table":
-                self._write_table(chosen, frame.shape[1], units, stream, hint)
+                self._write_table(chosen, frame.shape[1], stream, known, hint)
             else:
-                WRITERS[self.format](chosen, units, stream)
+                WRITERS[self.format](chosen, UNITS if known else {}, stream)
         if frame.empty:
             click.echo("no rows", err=True)
         elif self.path is not None:
@@ -107,15 +106,14 @@ class Output:
             return frame
         return frame[[name for name in usual if name in frame.columns]]
 
-    def _write_table(
-        self, frame: pd.DataFrame, n_column: int, units: Mapping[str, str], stream: BinaryIO, hint: bool
-    ) -> None:
-        from ztfdb.cli.table import fitting, text_table  # imports pandas
+    def _write_table(self, frame: pd.DataFrame, n_column: int, stream: BinaryIO, known: bool, hint: bool) -> None:
+        from ztfdb.cli.table import fitting, text_table
+        from ztfdb.cli.units import UNITS
 
         width = shutil.get_terminal_size().columns if self.path is None and sys.stdout.isatty() else None
         if width is not None and self.columns is None and not self.every and frame.shape[1] < n_column:
             frame = frame.iloc[:, : fitting(frame, width)]
-        for line in text_table(frame, units, width):
+        for line in text_table(frame, UNITS if known else {}, width, known=known):
             stream.write(f"{line}\n".encode())
         if hint and frame.shape[1] < n_column and sys.stderr.isatty():
             stream.flush()

@@ -20,7 +20,9 @@ _GAP = 2
 _UNIT_ROW = 1
 
 
-def text_table(frame: pd.DataFrame, units: Mapping[str, str], width: int | None = None) -> Iterator[str]:
+def text_table(
+    frame: pd.DataFrame, units: Mapping[str, str], width: int | None = None, *, known: bool = True
+) -> Iterator[str]:
     """Yield the lines of a table: names, units where there are any, rows.
 
     Parameters
@@ -32,13 +34,15 @@ def text_table(frame: pd.DataFrame, units: Mapping[str, str], width: int | None 
     width : int, optional
         Characters to a line; wider tables come in blocks of columns, each beginning with the first column.
         None never breaks.
+    known : bool
+        Whether the columns are ztfdb's own, whose decimals are known by their names; others show ten digits.
 
     Yields
     ------
     str
         One line without its line end.
     """
-    columns = [_column(str(name), frame.iloc[:, i], units) for i, name in enumerate(frame.columns)]
+    columns = [_column(str(name), frame.iloc[:, i], units, known) for i, name in enumerate(frame.columns)]
     for k, block in enumerate(_blocks([len(column[0]) for column in columns], width)):
         if k:
             yield ""
@@ -71,23 +75,25 @@ def _blocks(widths: list[int], width: int | None) -> Iterator[list[int]]:
     yield block
 
 
-def _column(name: str, values: pd.Series[Any], units: Mapping[str, str]) -> list[str]:
+def _column(name: str, values: pd.Series[Any], units: Mapping[str, str], known: bool = True) -> list[str]:
     """Return name, unit and cells of one column, padded to one width."""
-    cells = [name, units.get(name, ""), *_cells(name, values)]
+    cells = [name, units.get(name, ""), *_cells(name if known else None, values)]
     width = max(map(len, cells))
     return [f"{cell:<{width}}" if _is_text(values) else f"{cell:>{width}}" for cell in cells]
 
 
-def _cells(name: str, values: pd.Series[Any]) -> list[str]:
+def _cells(name: str | None, values: pd.Series[Any]) -> list[str]:
     missing = values.isna().to_numpy()
     form = _form(name, values)
     return [EMPTY if none else form(value) for value, none in zip(values.tolist(), missing, strict=True)]
 
 
-def _form(name: str, values: pd.Series[Any]) -> Callable[[Any], str]:
+def _form(name: str | None, values: pd.Series[Any]) -> Callable[[Any], str]:
     if pd.api.types.is_bool_dtype(values.dtype):
         return lambda value: "yes" if value else "no"
     if pd.api.types.is_float_dtype(values.dtype):
+        if name is None:
+            return "{:.10g}".format
         digits = decimals(name)
         return "{:.6g}".format if digits is None or _out_of_scale(values, digits) else f"{{:.{digits}f}}".format
     return lambda value: str(value).replace("\n", " ")

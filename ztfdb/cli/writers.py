@@ -14,6 +14,7 @@ import pandas as pd
 
 from ztfdb import __version__
 from ztfdb.cli.columns import TIME_SYSTEMS, is_id, ucd, vo_reference, vo_unit
+from ztfdb.cli.output import OutputError
 from ztfdb.errors import MissingExtraError
 
 _CHUNK = 10_000
@@ -78,14 +79,19 @@ def write_parquet(frame: pd.DataFrame, units: Mapping[str, str], stream: BinaryI
     ------
     MissingExtraError
         Where pyarrow is not installed.
+    OutputError
+        If Parquet has no type for a column.
     """
     require_parquet()
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pa.Table.from_pandas(frame, preserve_index=False)
-    fields = [f.with_metadata({"unit": units[f.name]}) if units.get(f.name) else f for f in table.schema]
-    pq.write_table(table.cast(pa.schema(fields, metadata=table.schema.metadata)), stream)
+    try:
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+        fields = [f.with_metadata({"unit": units[f.name]}) if units.get(f.name) else f for f in table.schema]
+        pq.write_table(table.cast(pa.schema(fields, metadata=table.schema.metadata)), stream)
+    except pa.ArrowException as exc:
+        raise OutputError(f"these rows cannot be written as Parquet: {exc}") from exc
 
 
 def require_parquet() -> None:

@@ -59,5 +59,9 @@ def test_tiny_and_huge_numbers_keep_their_digits():
     assert "1e+15" in text
 
 
+def test_columns_that_are_not_ours_show_ten_digits():
+    assert list(text_table(pd.DataFrame({"mag": [1.23456789012]}), {}, known=False)) == ["       mag", "1.23456789"]
+
+
 def test_a_table_of_no_columns_is_nothing():
     assert list(text_table(pd.DataFrame(), {})) == []

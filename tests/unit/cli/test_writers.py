@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from astropy.io.votable import parse_single_table
 
+from ztfdb.cli.output import OutputError
 from ztfdb.cli.writers import WRITERS
 
 UNITS = {
@@ -108,6 +109,11 @@ def test_parquet_keeps_types_and_units(frame):
     assert table.column("dec").to_pylist() == [-3.2, None]
     assert table.schema.field("flux_aper4").metadata == {b"unit": b"DN"}
     assert str(table.schema.field("flux_aper4").type) == "float"
+
+
+def test_what_parquet_has_no_type_for_is_one_error(frame):
+    with pytest.raises(OutputError, match="Parquet"):
+        written(frame, "parquet")  # a column of texts and numbers
 
 
 @pytest.mark.parametrize("name", sorted(WRITERS))
