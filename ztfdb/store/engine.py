@@ -24,6 +24,13 @@ BUSY_TIMEOUT_S = 30.0
 SQLITE_CACHE_KIB = 65536
 """Page cache of a SQLite connection: holds the inner pages of the light-curve index of some 10^8 rows."""
 
+SQLITE_PAGE = 8192
+"""Page size of new SQLite files: an image's sources touch as many index pages as there are stars, and twice the page
+halves their number until a field has about a hundred epochs."""
+
+SQLITE_CHECKPOINT_PAGES = 8192
+"""Pages (64 MB) in the write-ahead log before it is copied back: a page that several images touch is copied once."""
+
 _RETRYABLE_STATES = ("08", "53", "57P", "40001", "40P01", "55P03")
 """PostgreSQL's SQLSTATEs (prefixes) of trouble that passes: connection, resources, shutdown, serialization, locks."""
 
@@ -160,8 +167,10 @@ def _sqlite_engine(url: URL, read_only: bool) -> Engine:
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute(f"PRAGMA cache_size=-{SQLITE_CACHE_KIB}")
         if not read_only:
+            connection.execute(f"PRAGMA page_size={SQLITE_PAGE}")  # heeded by a file that is still empty
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
+            connection.execute(f"PRAGMA wal_autocheckpoint={SQLITE_CHECKPOINT_PAGES}")
 
     def on_begin(connection: Connection) -> None:
         write = connection.get_execution_options().get(WRITE, False)
