@@ -59,20 +59,10 @@ def astropy_table(frame: pd.DataFrame, units: Mapping[str, str], meta: Mapping[s
     return table
 
 
-def concatenated(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Join columns of several parts, one column after the other, letting go of each part's as it goes."""
+def concatenated(parts: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    """Join the columns of several parts, letting go of each part's column as it goes."""
     rest = [dict(part) for part in parts]
-    joined = {}
-    for name in list(rest[0]):
-        arrays = [part.pop(name) for part in rest]
-        joined[name] = arrays[0] if len(arrays) == 1 else _joined(arrays)
-    return joined
-
-
-def _joined(arrays: list[Any]) -> Any:
-    if isinstance(arrays[0], np.ndarray):
-        return np.concatenate(arrays)
-    return pd.concat([pd.Series(array, copy=False) for array in arrays], ignore_index=True).array
+    return {name: np.concatenate([part.pop(name) for part in rest]) for name in list(rest[0])}
 
 
 def _astropy_column(values: Any) -> NDArray[Any] | MaskedColumn:

@@ -222,8 +222,10 @@ def light_curves(
     iter_light_curves : The same in pieces, where all epochs together do not fit into memory (0.4 kB each).
     """
     asked = choice(**options)
-    parts = list(_parts(session, positions, radius, color, asked, POSITIONS_PER_CHUNK))
-    return _frame(concatenated(parts), (*COLUMNS, "position"), _attrs(asked, radius))
+    check_radius(radius, MAX_RADIUS)
+    wanted = positions_of(positions, color)
+    rows = concatenated([_rows(session, wanted, start, radius) for start in _starts(wanted, POSITIONS_PER_CHUNK)])
+    return _frame(epochs(session, rows, wanted, asked), (*COLUMNS, "position"), _attrs(asked, radius))
 
 
 def iter_light_curves(
@@ -237,22 +239,28 @@ def iter_light_curves(
 ) -> Iterator[pd.DataFrame]:
     """Yield the light curves of many positions, `n_position` at a time; otherwise as `light_curves`."""
     asked = choice(**options)
-    for part in _parts(session, positions, radius, color, asked, n_position):
-        yield _frame(part, (*COLUMNS, "position"), _attrs(asked, radius))
-
-
-def _parts(
-    session: Session, table: Any, radius: float, color: Color, asked: Choice, n_position: int
-) -> Iterator[dict[str, Any]]:
     check_radius(radius, MAX_RADIUS)
-    positions = positions_of(table, color)
-    for start in range(0, max(1, len(positions.ra)), n_position):
-        part = chunk(positions, start, start + n_position)
-        k, lo, hi = cone_ranges(part.ra, part.dec, radius)
-        rows = light_curve_sources_of_many(session, k, lo, hi)
-        columns = epochs(session, _inside(rows, part, radius), part, asked)
-        columns["position"] = columns["position"] + start
-        yield columns
+    wanted = positions_of(positions, color)
+    for start in _starts(wanted, n_position):
+        part = chunk(wanted, start, start + n_position)
+        columns = epochs(session, _rows(session, part, 0, radius, n_position), part, asked)
+        columns["position"] += start
+        yield _frame(columns, (*COLUMNS, "position"), _attrs(asked, radius))
+
+
+def _starts(positions: Positions, n_position: int) -> range:
+    return range(0, max(1, len(positions.ra)), n_position)
+
+
+def _rows(
+    session: Session, positions: Positions, start: int, radius: float, n_position: int = POSITIONS_PER_CHUNK
+) -> Columns:
+    """Return the sources inside the cones of some positions, which ``k`` numbers among all of them."""
+    part = chunk(positions, start, start + n_position)
+    k, lo, hi = cone_ranges(part.ra, part.dec, radius)
+    rows = _inside(light_curve_sources_of_many(session, k, lo, hi), part, radius)
+    rows["k"] += start
+    return rows
 
 
 def _inside(rows: Columns, positions: Positions, radius: float) -> Columns:
