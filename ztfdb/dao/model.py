@@ -104,6 +104,47 @@ class PsfModel:
                 out[inside] += np.sum(_phase_terms(dx[inside], dy[inside]) * corrections[self.n_exp :], axis=0)
         return out
 
+    def value_on_pixels(
+        self, columns: FloatArray, rows: FloatArray, px: float, py: float, terms: FloatArray
+    ) -> FloatArray:
+        """Evaluate the PSF on a block of whole pixels; the same numbers as `value`, many times faster.
+
+        All pixels of a star share its place within the pixel, so the interpolation is one small product per axis.
+
+        Parameters
+        ----------
+        columns, rows : ndarray, shape (nx,), (ny,)
+            Pixels, in the frame of (px, py).
+        px, py : float
+            Position of the star.
+        terms : ndarray, shape (n_exp,)
+            `position_terms` of the star.
+
+        Returns
+        -------
+        ndarray, shape (ny, nx)
+            As `value`.
+
+        Raises
+        ------
+        ValueError
+            If the model has tables that vary with the subpixel phase.
+        """
+        if self.n_frac:
+            raise ValueError("tables that vary with the subpixel phase need PsfModel.value")
+        dx, dy = columns - px, rows - py
+        out = self.bright * profile_value(self.label, self.parameters, dx[None, :], dy[:, None])
+        if len(self.tables):
+            table = np.tensordot(terms, self.tables, axes=1)
+            last = table.shape[0] - 1
+            middle = last / 2.0
+            column, wx = _cubic_weights(2.0 * dx + middle)
+            row, wy = _cubic_weights(2.0 * dy + middle)
+            along_y = sum(wy[j][:, None] * table[np.clip(row + j - 1, 0, last)] for j in range(4))
+            out += sum(wx[i] * along_y[:, np.clip(column + i - 1, 0, last)] for i in range(4))
+            out[dx[None, :] ** 2 + dy[:, None] ** 2 >= self.radius**2] = 0.0
+        return np.asarray(out)
+
     def _table_values(self, dx: FloatArray, dy: FloatArray) -> FloatArray:
         """All tables at the offsets, by DAOPHOT's bicubic interpolation: (n_table, n_point)."""
         middle = (self.tables.shape[1] - 1) / 2.0

@@ -131,6 +131,17 @@ def test_phase_tables_follow_the_place_in_the_pixel() -> None:
     assert float(psf.value(2.25, 0, 0, 0) - base.value(2.25, 0, 0, 0)) == pytest.approx(-5.0)
 
 
+@pytest.mark.parametrize("label", ["GAUSSIAN", "MOFFAT25", "PENNY2"])
+def test_a_block_of_pixels_has_the_same_values(table: np.ndarray, label: str) -> None:
+    psf = model(table, 3, label=label)
+    columns, rows = np.arange(88.0, 115.0), np.arange(190.0, 213.0)
+    block = psf.value_on_pixels(columns, rows, 100.3, 201.8, psf.position_terms(700.0, 2900.0))
+    single = psf.value(columns[None, :] - 100.3, rows[:, None] - 201.8, 700.0, 2900.0)
+    np.testing.assert_allclose(block, single, rtol=1e-10, atol=1e-10)
+    with pytest.raises(ValueError, match="phase"):
+        model(np.zeros((6, 47, 47)), 1, 5).value_on_pixels(columns, rows, 100.3, 201.8, np.ones(1))
+
+
 def test_value_ends_at_the_psf_radius(written: Path) -> None:
     psf = read_psf(written)
     assert psf.radius == 11.0
