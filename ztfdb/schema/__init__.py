@@ -4,6 +4,7 @@ from ztfdb.schema.archive import ArchiveMeta, Config, DataRoot
 from ztfdb.schema.base import Base
 from ztfdb.schema.calibration import Calibration
 from ztfdb.schema.catalogue import Catalogue, CatalogueCell, CatalogueFile, Gaia, Ps1, ReferenceSource
+from ztfdb.schema.forced import ForcedMethod, ForcedSource
 from ztfdb.schema.image import Image, ImageCell, ImageFile, ImageHeader
 from ztfdb.schema.match import ImageMatch, SourceMatch
 from ztfdb.schema.source import LIGHT_CURVE_COLUMNS, SOURCE_ID_SHIFT, Source
@@ -19,6 +20,8 @@ __all__ = [
     "CatalogueFile",
     "Config",
     "DataRoot",
+    "ForcedMethod",
+    "ForcedSource",
     "Gaia",
     "Image",
     "ImageCell",
