@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from astropy import units as u
+from astropy.coordinates import SkyCoord, search_around_sky
 
 from ztfdb import image
 from ztfdb.dao import DAOPhotReader
@@ -44,6 +46,21 @@ def test_aperture_corrections_bring_all_apertures_together(z: image.ScienceImage
     assert stars.sum() > 500
     for k in range(5):
         assert abs(np.median((mag[k] - mag[2])[stars])) < 0.006
+
+
+def test_matches_on_the_real_quadrant_are_astropys(z: image.ScienceImage) -> None:
+    bright = z.extract_sources(thresh=20, update=False)
+    assert bright is not None
+    z.set_catalog(bright, "bright")
+    place = {k: SkyCoord(t["ra"].to_numpy(), t["dec"].to_numpy(), unit="deg") for k, t in z.catalogs.catalogs.items()}
+    index, apart, _ = place["bright"].match_to_catalog_sky(place["sources"])
+    nearest = z.catalogs.match("sources", "bright", seplimit=1.0)
+    np.testing.assert_array_equal(nearest["bright_index"], np.flatnonzero(apart.arcsec <= 1.0))
+    np.testing.assert_array_equal(nearest["sources_index"], index[apart.arcsec <= 1.0])
+    i, j, _, _ = search_around_sky(place["bright"], place["sources"], 15 * u.arcsec)
+    every = z.catalogs.match("sources", "bright", seplimit=15.0, method="all")
+    assert set(zip(every["bright_index"], every["sources_index"], strict=True)) == set(zip(i, j, strict=True))
+    assert len(every) == len(i) > 5_000
 
 
 @pytest.fixture(scope="module")

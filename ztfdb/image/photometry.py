@@ -200,7 +200,8 @@ class Photometry:
             raise TypeError(f"a PSF is a DAOPhotReader or a PsfModel, not {type(psf).__name__}")
         x, y, _ = _positions(self, x0, y0, system)
         bad = self.get_mask() if mask is None else np.asarray(self._of_image_shape(mask, "mask"), dtype=bool)
-        rms = self.get_noise(noise or "default") if noise is None or isinstance(noise, str) else noise
+        method = noise if isinstance(noise, str) else "default"
+        rms = self.get_noise(method) if noise is None or isinstance(noise, str) else noise
         info = self._frame.info
         fit = fit_psf_fluxes(
             self._subtracted,
