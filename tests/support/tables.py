@@ -10,16 +10,23 @@ MAST_NAMES = (
 )  # fmt: skip
 
 
-def mast_columns(n, *, seed=0, ra=(255.5, 256.5), dec=(32.5, 33.5), first_id=148_000_000_000_000_000):
-    """Columns of MAST's mean-object table: plausible stars, some without a y magnitude (-999)."""
+def object_ids(ra, dec):
+    """objID as PS1 makes it: the zone of declination (120 to a degree), then right ascension, then the zone's rest."""
+    zone = (dec + 90) * 120
+    return (zone.astype(np.int64) * 10**13) + (ra * 10**7).astype(np.int64) * 10**3 + (zone % 1 * 10**3).astype(np.int64)
+
+
+def mast_columns(n, *, seed=0, ra=(255.5, 256.5), dec=(32.5, 33.5)):
+    """Columns of MAST's mean-object table: plausible stars in no order, some without a y magnitude (-999)."""
     rng = np.random.default_rng(seed)
     r = rng.uniform(14, 22, n)
     color = rng.normal(0.6, 0.3, n)
     mags = {"g": r + color, "r": r, "i": r - 0.5 * color, "z": r - 0.7 * color, "y": np.where(r > 21, -999.0, r - 0.8)}
+    ra, dec = rng.uniform(*ra, n), rng.uniform(*dec, n)
     columns = {
-        "objID": first_id + rng.permutation(n).astype(np.int64),
-        "raMean": rng.uniform(*ra, n),
-        "decMean": rng.uniform(*dec, n),
+        "objID": object_ids(ra, dec),
+        "raMean": ra,
+        "decMean": dec,
         "raMeanErr": rng.uniform(0.002, 0.05, n).round(4),
         "decMeanErr": rng.uniform(0.002, 0.05, n).round(4),
         "epochMean": rng.uniform(55500, 56500, n).round(5),
