@@ -16,7 +16,7 @@ from ztfdb.cli.images import images
 from ztfdb.cli.ingest import ingest
 from ztfdb.cli.init import init
 from ztfdb.cli.lightcurve import lightcurve
-from ztfdb.cli.options import WithExamples, shared_options
+from ztfdb.cli.options import Command, shared_options
 from ztfdb.cli.sql import sql
 from ztfdb.cli.status import status
 from ztfdb.errors import ZtfdbError
@@ -28,7 +28,7 @@ EXIT_BROKEN_PIPE = 141
 log = logging.getLogger(__name__)
 
 
-class Application(WithExamples, click.Group):
+class Application(Command, click.Group):
     """The group of commands; a failure is one line on stderr and an exit status."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ztfdb.cli.options import Command, position_of, radius_value, shared_options
+from ztfdb.cli.options import PositionCommand, position_of, radius_value, shared_options
 from ztfdb.cli.output import Output, output_options
 from ztfdb.cli.session import opened, wrong_usage
 
@@ -16,7 +16,7 @@ USUAL = (
 
 
 @click.command(
-    cls=Command,
+    cls=PositionCommand,
     examples=(
         "ztfdb cone 58.0021 35.7412 5",
         "ztfdb cone 12:34:56.7 -03:12:00 2arcmin -o field.vot",

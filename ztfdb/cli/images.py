@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ztfdb.cli.options import Command, position_of, shared_options
+from ztfdb.cli.options import PositionCommand, position_of, shared_options
 from ztfdb.cli.output import Output, output_options
 from ztfdb.cli.session import opened, wrong_usage
 
@@ -16,7 +16,7 @@ USUAL = (
 
 
 @click.command(
-    cls=Command,
+    cls=PositionCommand,
     examples=(
         "ztfdb images 58.0021 35.7412",
         "ztfdb images 03:52:00.5 +35:44:28 --format csv",

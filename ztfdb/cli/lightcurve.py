@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ztfdb.cli.options import Command, number_value, position_of, radius_value, shared_options
+from ztfdb.cli.options import PositionCommand, number_value, position_of, radius_value, shared_options
 from ztfdb.cli.output import Output, OutputError, output_options
 from ztfdb.cli.positions import plain_minus
 from ztfdb.cli.session import opened, wrong_usage
@@ -31,7 +31,7 @@ def color_value(_ctx: click.Context, _param: click.Parameter, text: str | None) 
 
 
 @click.command(
-    cls=Command,
+    cls=PositionCommand,
     examples=(
         "ztfdb lightcurve 58.0021 35.7412 --plot star.png",
         "ztfdb lightcurve 03:52:00.5 +35:44:28 --good --filter zr -o star.csv",

@@ -16,7 +16,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _NEGATIVE_NUMBER = re.compile(r"^-(?=\.?\d)")
 
 
-class WithExamples(click.Command):
+class Command(click.Command):
     """A command whose help ends with examples to copy.
 
     Attributes
@@ -36,18 +36,12 @@ class WithExamples(click.Command):
                 formatter.write(f"{'':>{formatter.current_indent}}{example}\n")
 
 
-class Command(WithExamples):
+class PositionCommand(Command):
     """A command on which ``-3.2`` is a number: a negative declination needs no ``--`` before it."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the words after the command; the typographic minus keeps click from reading numbers as options."""
-        return super().parse_args(
-            ctx, [_NEGATIVE_NUMBER.sub(MINUS, arg, count=1) if _is_number(arg) else arg for arg in args]
-        )
-
-
-def _is_number(arg: str) -> bool:
-    return _NEGATIVE_NUMBER.match(arg) is not None
+        return super().parse_args(ctx, [_NEGATIVE_NUMBER.sub(MINUS, arg) for arg in args])
 
 
 def radius_value(_ctx: click.Context, _param: click.Parameter, text: str) -> float:
