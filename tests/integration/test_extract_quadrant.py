@@ -19,7 +19,7 @@ from ztfdb.extract.detect import detect
 from ztfdb.extract.forced import measure_at
 from ztfdb.extract.measure import measure_image
 from ztfdb.extract.noise import blank_positions, free_bins
-from ztfdb.extract.prepare import bad_pixels, excluded_pixels, subtract_background
+from ztfdb.extract.prepare import bad_pixels, excluded_pixels, flagged_pixels, subtract_background
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.frame.background import background_surface
 from ztfdb.frame.read import Frame, read_frame
@@ -93,8 +93,10 @@ def test_sums_equal_photutils(measured: MeasuredImage, frame: Frame) -> None:
 
 def test_blank_apertures_scatter_as_the_errors_say(measured: MeasuredImage, quadrant: tuple[Path, Path]) -> None:
     frame = read_frame(*quadrant, hash_files=False)
-    excluded = excluded_pixels(frame.data, frame.mask)
-    occupied = bad_pixels(frame.mask, excluded, frame.shape)
+    assert frame.mask is not None
+    flagged = flagged_pixels(frame.mask)
+    excluded = excluded_pixels(frame.data, flagged)
+    occupied = bad_pixels(flagged, excluded, frame.shape)
     raw = frame.data.copy()
     subtract_background(frame.data, measured.mesh, excluded)
     _, pixels = detect(frame.data, measured.mesh, SETTINGS)

@@ -46,14 +46,16 @@ class PixelFinder:
 
     Parameters
     ----------
-    pixels : ndarray of bool, shape (ny, nx)
-        True for the special pixels.
+    index : ndarray of int64, shape (n_pixel,)
+        Flat indices of the special pixels.
+    shape : tuple of int
+        ``(ny, nx)`` of the image.
     """
 
-    def __init__(self, pixels: BoolArray) -> None:
-        ny, nx = (-(-n // _CELL) for n in pixels.shape)
+    def __init__(self, index: IntArray, shape: tuple[int, ...]) -> None:
+        ny, nx = (-(-n // _CELL) for n in shape)
         cells = np.zeros((ny + 2, nx + 2), dtype=bool)
-        row, column = np.divmod(np.flatnonzero(pixels), pixels.shape[1])
+        row, column = np.divmod(index, shape[1])
         cells[row // _CELL + 1, column // _CELL + 1] = True
         near = np.zeros_like(cells[1:-1, 1:-1])
         for j in range(3):
@@ -61,6 +63,11 @@ class PixelFinder:
                 near |= cells[j : j + ny, i : i + nx]
         self._near = near
         self._any = bool(row.size)
+
+    @classmethod
+    def of(cls, pixels: BoolArray) -> PixelFinder:
+        """Build the finder from a map that is True at the special pixels."""
+        return cls(np.flatnonzero(pixels), pixels.shape)
 
     def near(self, x: FloatArray, y: FloatArray, *, reach: FloatArray | float = 0.0) -> IntArray:
         """Return the rows of the positions that may have a special pixel nearby.
@@ -128,7 +135,7 @@ def aperture_sums(
     truncated = (x - radius < -0.5) | (x + radius > nx - 0.5) | (y - radius < -0.5) | (y + radius > ny - 0.5)
     special = truncated.any(axis=0)
     if excluded is not None:
-        special[(finder or PixelFinder(excluded)).near(x, y, reach=float(radius.max(initial=0.0)))] = True
+        special[(finder or PixelFinder.of(excluded)).near(x, y, reach=float(radius.max(initial=0.0)))] = True
     rows = np.flatnonzero(special)
     if rows.size:
         for k, r in enumerate(radius[:, 0]):
@@ -220,7 +227,7 @@ def mask_in_aperture(
     """
     bits = np.zeros(len(x), dtype=np.int32)
     relevant = np.uint16(~int(SOURCE_BITS) & 0xFFFF)
-    rows = (finder or PixelFinder((mask & relevant) != 0)).near(x, y)
+    rows = (finder or PixelFinder.of((mask & relevant) != 0)).near(x, y)
     if not rows.size:
         return bits
     cx, cy = np.asarray(x, dtype=float)[rows], np.asarray(y, dtype=float)[rows]

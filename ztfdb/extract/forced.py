@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ztfdb.bits import MaskBit, SourceFlag
 from ztfdb.extract.aperture import aperture_sums, flux_errors, mask_in_aperture
 from ztfdb.extract.flags import aperture_flags
-from ztfdb.extract.prepare import excluded_pixels, subtracted_window
+from ztfdb.extract.prepare import excluded_pixels, flagged_pixels, subtracted_window
 from ztfdb.frame.background import background_at
 from ztfdb.records import BackgroundMesh, FloatArray
 
@@ -77,7 +77,7 @@ def measure_at(frame: Frame, mesh: BackgroundMesh, x: FloatArray, y: FloatArray,
     parts = [_measure_one(frame, mesh, x[i : i + 1], y[i : i + 1], sky_noise) for i in range(len(x))]
     if not parts:
         return measure_window(frame.data[:1, :1], _part(frame.mask, 0, 1, 0, 1), mesh, x, y, sky_noise)
-    return _joined(parts)
+    return joined(parts)
 
 
 def window_for(shape: tuple[int, int], x: float, y: float) -> tuple[slice, slice]:
@@ -141,7 +141,7 @@ def measure_window(
     # far off the image any place off the image is as good, and safe for integer pixel numbers
     px = np.clip(np.where(known, x, -100.0), -100.0, mesh.shape[1] + 100.0)
     py = np.clip(np.where(known, y, -100.0), -100.0, mesh.shape[0] + 100.0)
-    excluded = excluded_pixels(data, mask)
+    excluded = excluded_pixels(data, None if mask is None else flagged_pixels(mask))
     image = subtracted_window(data, mesh, excluded, origin)
     wx, wy = px - origin[0], py - origin[1]
     sums = aperture_sums(image, wx, wy, excluded)
@@ -176,7 +176,7 @@ def _part(mask: NDArray[np.uint16] | None, y0: int, y1: int, x0: int, x1: int) -
     return None if mask is None else mask[y0:y1, x0:x1]
 
 
-def _joined(parts: list[ForcedFluxes]) -> ForcedFluxes:
+def joined(parts: list[ForcedFluxes]) -> ForcedFluxes:
     bits = [part.mask_bits for part in parts if part.mask_bits is not None]
     return ForcedFluxes(
         flux_aper=np.concatenate([part.flux_aper for part in parts], axis=1),

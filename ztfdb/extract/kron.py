@@ -80,7 +80,7 @@ def kron_sums(
     sums = _sums(data, shape, None, settings)
     if excluded is not None:
         reach = np.maximum(MOMENT_ELLIPSE, sums.radius) * a
-        rows = (finder or PixelFinder(excluded)).near(x, y, reach=reach)
+        rows = (finder or PixelFinder.of(excluded)).near(x, y, reach=reach)
         part = _sums(data, tuple(column[rows] for column in shape), excluded, settings)
         for name, column in vars(part).items():
             vars(sums)[name][rows] = column

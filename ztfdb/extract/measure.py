@@ -7,25 +7,32 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 import time
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ztfdb import __version__
-from ztfdb.bits import SOURCE_BITS
-from ztfdb.errors import ExtractionError
+from ztfdb.errors import ExtractionError, ImageReadError
 from ztfdb.extract.aperture import PixelFinder, aperture_sums, flux_errors, mask_in_aperture
 from ztfdb.extract.detect import Objects, Pixels, detect
 from ztfdb.extract.flags import footprint_flags, source_flags
 from ztfdb.extract.kron import kron_sums
 from ztfdb.extract.noise import free_bins, sky_noise_ratios
 from ztfdb.extract.position import window_sigma, windowed_positions
-from ztfdb.extract.prepare import background_mask, bad_pixels, excluded_pixels, has_bits, subtract_background
+from ztfdb.extract.prepare import (
+    FlaggedPixels,
+    background_mask,
+    bad_pixels,
+    excluded_pixels,
+    flagged_pixels,
+    subtract_background,
+)
 from ztfdb.extract.radius import half_light_radius
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.frame.background import background_at, measure_background
@@ -34,6 +41,7 @@ from ztfdb.records import (
     APERTURE_DIAMETERS,
     BackgroundMesh,
     BoolArray,
+    FileFacts,
     FloatArray,
     MeasuredImage,
     MeasurementConfig,
@@ -95,9 +103,34 @@ def measure_image(
     """
     settings = settings or ExtractionSettings()
     steps = _Steps()
-    frame = read_frame(path, mask_path, find_mask=find_mask)
+    frame = read_frame(path, mask_path, find_mask=find_mask, hash_files=False)
     steps.done("read")
-    return measure_frame(frame, settings, steps)
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="sha256") as hasher:
+        digests = [hasher.submit(_digest, facts) for facts in frame.files]
+        measured = measure_frame(frame, settings, steps)
+        files = tuple(
+            replace(facts, sha256=digest.result()) for facts, digest in zip(frame.files, digests, strict=True)
+        )
+    steps.done("wait for sha256")
+    return replace(measured, files=files)
+
+
+def _digest(facts: FileFacts) -> str:
+    """Return the sha256 of a file while its pixels are measured.
+
+    One call hashes the whole mapped file and releases the interpreter lock meanwhile; in pieces it would have to
+    wait for ``sep``, which does not, after each of them.
+    """
+    path = Path(facts.path)
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            digest = hashlib.sha256(content).hexdigest()
+        now = path.stat()
+    except (OSError, ValueError) as exc:
+        raise ImageReadError(path, f"the file could not be read a second time: {exc}") from exc
+    if (now.st_size, now.st_mtime_ns) != (facts.size, facts.mtime_ns):
+        raise ImageReadError(path, "the file changed while it was measured")
+    return digest
 
 
 def measure_frame(frame: Frame, settings: ExtractionSettings, steps: _Steps | None = None) -> MeasuredImage:
@@ -127,15 +160,16 @@ def measure_frame(frame: Frame, settings: ExtractionSettings, steps: _Steps | No
         mesh = measure_background(data, background_mask(mask), box=settings.background_box)
     except ValueError as exc:
         raise ExtractionError(frame.path, str(exc)) from exc
-    excluded = excluded_pixels(data, mask)
+    flagged = None if mask is None else flagged_pixels(mask)
+    excluded = excluded_pixels(data, flagged)
     subtract_background(data, mesh, excluded)
     steps.done("background")
     objects, pixels = detect(data, mesh, settings)
     steps.done("detect")
-    free = _source_free(pixels, mask, excluded, data.shape)
+    free = _source_free(pixels, flagged, excluded, data.shape)
     sky_noise = sky_noise_ratios(data, mesh, free, settings)
     steps.done("sky noise")
-    sources = _measure_sources(frame, mesh, excluded, objects, pixels, sky_noise, settings, steps)
+    sources = _measure_sources(frame, mesh, flagged, excluded, objects, pixels, sky_noise, settings, steps)
     cells = image_cells(frame.wcs, data.shape[1], data.shape[0])
     steps.done("sky positions")
     return MeasuredImage(
@@ -186,9 +220,9 @@ def _versions() -> dict[str, str]:
 
 
 def _source_free(
-    pixels: Pixels, mask: NDArray[np.uint16] | None, excluded: BoolArray | None, shape: tuple[int, ...]
+    pixels: Pixels, flagged: FlaggedPixels | None, excluded: BoolArray | None, shape: tuple[int, ...]
 ) -> BoolArray:
-    occupied = bad_pixels(mask, excluded, shape)
+    occupied = bad_pixels(flagged, excluded, shape)
     occupied.ravel()[pixels.index] = True
     return free_bins(occupied)
 
@@ -196,6 +230,7 @@ def _source_free(
 def _measure_sources(
     frame: Frame,
     mesh: BackgroundMesh,
+    flagged: FlaggedPixels | None,
     excluded: BoolArray | None,
     objects: Objects,
     pixels: Pixels,
@@ -205,7 +240,7 @@ def _measure_sources(
 ) -> SourceTable:
     """Measure every detection: position, apertures, Kron flux, radius, flags, mask, sky position."""
     data, gain = frame.data, frame.info.gain
-    finder = None if excluded is None else PixelFinder(excluded)
+    finder = None if excluded is None else PixelFinder.of(excluded)
     level, rms = background_at(mesh, objects.x, objects.y)
     edge, saturated, peak = footprint_flags(objects, pixels, data, level, frame.mask, frame.info.saturate)
     stars = ~(objects.blended | saturated | edge) & (peak > WINDOW_STAR_SIGMA * rms)
@@ -223,7 +258,9 @@ def _measure_sources(
     with np.errstate(invalid="ignore"):
         radius[~(kron.flux > RADIUS_SIGMA * kron_error)] = np.nan
     flags = source_flags(objects, edge, saturated, sums, kron, lost, radius)
-    bits = None if frame.mask is None else _mask_bits(frame.mask, x, y)
+    bits = None
+    if frame.mask is not None and flagged is not None:
+        bits = mask_in_aperture(frame.mask, x, y, finder=PixelFinder(flagged.index, frame.shape))
     steps.done("radius, flags, mask")
     ra, dec = pixel_to_sky(frame.wcs, x, y)
     hpx29 = sky_to_cell(ra, dec)
@@ -252,11 +289,6 @@ def _measure_sources(
         background=level,
         background_rms=rms,
     )
-
-
-def _mask_bits(mask: NDArray[np.uint16], x: FloatArray, y: FloatArray) -> NDArray[np.int32]:
-    finder = PixelFinder(has_bits(mask, ~int(SOURCE_BITS) & 0xFFFF))
-    return mask_in_aperture(mask, x, y, finder=finder)
 
 
 def ratio_for_area(area: FloatArray, sky_noise: FloatArray) -> FloatArray:

@@ -96,7 +96,7 @@ def windowed_positions(
         wx, wy, _ = sep.winpos(data, x, y, sigma, subpix=2)
         if excluded is not None:
             # 4 sigma is the window's radius; looking at a mask everywhere would cost a third more
-            rows = (finder or PixelFinder(excluded)).near(x, y, reach=4.0 * sigma)
+            rows = (finder or PixelFinder.of(excluded)).near(x, y, reach=4.0 * sigma)
             wx[rows], wy[rows], _ = sep.winpos(data, x[rows], y[rows], sigma[rows], mask=excluded, subpix=2)
     ny, nx = data.shape
     shift = np.hypot(wx - x, wy - y)

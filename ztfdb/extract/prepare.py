@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ztfdb.bits import BAD_BITS, EXCLUDED_BITS, SOURCE_BITS
 from ztfdb.frame.background import background_surface, surface_blocks
-from ztfdb.records import BackgroundMesh, BoolArray, FloatArray
+from ztfdb.records import BackgroundMesh, BoolArray, FloatArray, IntArray
 
 MaskArray = NDArray[np.uint16]
 
@@ -26,19 +28,51 @@ def background_mask(mask: MaskArray | None) -> BoolArray | None:
     return None if mask is None else has_bits(mask, int(DEFINED_BITS))
 
 
-def excluded_pixels(data: FloatArray, mask: MaskArray | None) -> BoolArray | None:
+@dataclass(frozen=True)
+class FlaggedPixels:
+    """The few pixels of an image that carry a mask bit other than the two source bits.
+
+    Attributes
+    ----------
+    index : ndarray of int64, shape (n_pixel,)
+        Flat indices, ascending.
+    bits : ndarray of uint16, shape (n_pixel,)
+        Their `ztfdb.bits.MaskBit`, without the source bits.
+    """
+
+    index: IntArray
+    bits: MaskArray
+
+    def having(self, bits: int) -> IntArray:
+        """Return the flat indices of the pixels that have any of these bits."""
+        found: IntArray = self.index[(self.bits & np.uint16(bits)) != 0]
+        return found
+
+
+def flagged_pixels(mask: MaskArray) -> FlaggedPixels:
+    """Collect the pixels with any bit but the source bits, in one pass over the mask."""
+    others = np.uint16(~int(SOURCE_BITS) & 0xFFFF)
+    index = np.flatnonzero(has_bits(mask, int(others)))
+    return FlaggedPixels(index, mask.ravel()[index] & others)
+
+
+def excluded_pixels(data: FloatArray, flagged: FlaggedPixels | None) -> BoolArray | None:
     """Pixels without a light measurement: dead, NaN by the mask, or not finite; None when there are none."""
-    excluded = ~np.isfinite(data)
-    if mask is not None:
-        excluded |= has_bits(mask, int(EXCLUDED_BITS))
-    return excluded if excluded.any() else None
+    dead = np.zeros(0, dtype=np.int64) if flagged is None else flagged.having(int(EXCLUDED_BITS))
+    flat = data.ravel()
+    with np.errstate(over="ignore", invalid="ignore"):
+        # a sum of squares is finite only where every pixel is, and costs a third of asking each
+        finite = bool(np.isfinite(np.dot(flat, flat)))
+    excluded = np.zeros(data.shape, dtype=bool) if finite else ~np.isfinite(data)
+    excluded.ravel()[dead] = True
+    return excluded if dead.size or excluded.any() else None
 
 
-def bad_pixels(mask: MaskArray | None, excluded: BoolArray | None, shape: tuple[int, ...]) -> BoolArray:
+def bad_pixels(flagged: FlaggedPixels | None, excluded: BoolArray | None, shape: tuple[int, ...]) -> BoolArray:
     """Pixels that no noise measurement may use: any bad bit, or excluded. A new array."""
-    bad = np.zeros(shape, dtype=bool) if mask is None else has_bits(mask, int(BAD_BITS))
-    if excluded is not None:
-        bad |= excluded
+    bad = np.zeros(shape, dtype=bool) if excluded is None else excluded.copy()
+    if flagged is not None:
+        bad.ravel()[flagged.having(int(BAD_BITS))] = True
     return bad
 
 

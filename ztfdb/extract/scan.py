@@ -24,6 +24,9 @@ KERNEL_SUM = 16.0
 BLOCK = 128
 """Rows per block."""
 
+LIMIT_ROWS = 8
+"""The threshold is the same in so many rows: the rms changes by less than a thousandth over them."""
+
 
 def scan(
     data: Float32Array, mesh: BackgroundMesh, threshold: float
@@ -52,9 +55,10 @@ def scan(
     nx = data.shape[1]
     limits = replace(mesh, rms=np.maximum(np.float32(KERNEL_SUM * threshold) * mesh.rms, np.float32(1e-30)))
     found: list[tuple[IntArray, Float32Array, NDArray[np.uint8]]] = []
-    for rows, limit in surface_blocks(limits, rms=True, step=BLOCK):
+    for rows, coarse in surface_blocks(limits, rms=True, step=BLOCK, every=LIMIT_ROWS):
         smoothed, before = _smoothed(data, rows)
         inner = smoothed[before : before + rows.stop - rows.start]
+        limit = np.repeat(coarse, LIMIT_ROWS, axis=0)[: len(inner)]
         local = np.flatnonzero(inner > limit)
         value = inner.ravel().take(local)
         peak = _local_maxima(smoothed.ravel(), local + before * nx, value, nx)

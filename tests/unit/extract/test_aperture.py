@@ -112,8 +112,8 @@ def test_finder_misses_nothing_within_its_reach() -> None:
     pixels[33, 47] = True
     x, y = RNG.uniform(-5, 155, 3000), RNG.uniform(-5, 125, 3000)
     near = np.zeros(3000, dtype=bool)
-    near[PixelFinder(pixels).near(x, y)] = True
+    near[PixelFinder.of(pixels).near(x, y)] = True
     assert near[np.hypot(x - 47, y - 33) < 15].all()
     assert near.mean() < 0.35
-    assert len(PixelFinder(np.zeros(SHAPE, dtype=bool)).near(x, y, reach=100.0)) == 0
-    assert len(PixelFinder(pixels).near(x, y, reach=100.0)) == 3000
+    assert len(PixelFinder.of(np.zeros(SHAPE, dtype=bool)).near(x, y, reach=100.0)) == 0
+    assert len(PixelFinder.of(pixels).near(x, y, reach=100.0)) == 3000

@@ -1,0 +1,173 @@
+"""The background surface: a mesh of box values evaluated on windows, blocks of rows, or at points, alike.
+
+Everything is two small matrix products: the natural cubic spline through the box centres (as in SExtractor),
+continued linearly outside them, is linear in the box values along each axis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ztfdb.records import BackgroundMesh, FloatArray
+
+Float32Array = NDArray[np.float32]
+
+
+def background_surface(
+    mesh: BackgroundMesh, rows: slice = slice(None), cols: slice = slice(None), *, rms: bool = False
+) -> Float32Array:
+    """Evaluate the background (or its rms) on a window of pixels.
+
+    Parameters
+    ----------
+    mesh : BackgroundMesh
+        The stored mesh.
+    rows, cols : slice
+        The window, pixels (step 1).
+    rms : bool
+        Give the pixel rms instead of the level.
+
+    Returns
+    -------
+    ndarray of float32
+        The surface, DN. It is the natural cubic spline through the box centres (as in SExtractor), continued
+        linearly outside them; the same numbers, to single precision, as `background_at`.
+    """
+    along_y, along_x = _axes(mesh)
+    values = mesh.rms if rms else mesh.level
+    surface: Float32Array = (along_y[rows] @ values.astype(float)).astype(np.float32) @ along_x[:, cols]
+    return surface
+
+
+def surface_blocks(
+    mesh: BackgroundMesh, *, rms: bool = False, step: int = 64, every: int = 1
+) -> Iterator[tuple[slice, Float32Array]]:
+    """Evaluate the whole surface in blocks of rows that stay in the cache.
+
+    Parameters
+    ----------
+    mesh : BackgroundMesh
+        The stored mesh.
+    rms : bool
+        Give the pixel rms instead of the level.
+    step : int
+        Rows per block.
+    every : int
+        Evaluate one row in so many, the middle one; a divisor of `step`.
+
+    Yields
+    ------
+    rows : slice
+        The rows of the block.
+    surface : ndarray of float32, shape (rows / every, nx)
+        As `background_surface`, DN; valid until the next block.
+    """
+    ny, nx = mesh.shape
+    along_y, along_x = _axes(mesh)
+    middle = np.minimum(np.arange(0, ny, every) + (every - 1) // 2, ny - 1)
+    columns = (along_y[middle] @ (mesh.rms if rms else mesh.level).astype(float)).astype(np.float32)
+    buffer = np.empty((-(-min(step, ny) // every), nx), dtype=np.float32)
+    for start in range(0, ny, step):
+        part = columns[start // every : (start + step) // every]
+        yield slice(start, min(start + step, ny)), np.matmul(part, along_x, out=buffer[: len(part)])
+
+
+def background_at(mesh: BackgroundMesh, x: FloatArray, y: FloatArray) -> tuple[Float32Array, Float32Array]:
+    """Evaluate the background and its rms at positions.
+
+    Parameters
+    ----------
+    mesh : BackgroundMesh
+        The stored mesh.
+    x, y : ndarray, shape (n,)
+        Positions, zero-based pixels; positions off the image take the value of the nearest pixel.
+
+    Returns
+    -------
+    level, rms : ndarray of float32, shape (n,)
+        Background level and pixel rms, DN.
+    """
+    along_y = _weights(np.asarray(y, dtype=float), mesh.shape[0], mesh.box[0], mesh.level.shape[0])
+    along_x = _weights(np.asarray(x, dtype=float), mesh.shape[1], mesh.box[1], mesh.level.shape[1])
+    level = np.einsum("ij,ij->i", along_y @ mesh.level.astype(float), along_x)
+    rms = np.einsum("ij,ij->i", along_y @ mesh.rms.astype(float), along_x)
+    return level.astype(np.float32), rms.astype(np.float32)
+
+
+def surface_at_bins(mesh: BackgroundMesh, bin_side: int, *, rms: bool = False) -> Float32Array:
+    """Evaluate the surface at the centres of whole bins of pixels.
+
+    Parameters
+    ----------
+    mesh : BackgroundMesh
+        The mesh.
+    bin_side : int
+        Side of a bin, pixels.
+    rms : bool
+        Give the pixel rms instead of the level.
+
+    Returns
+    -------
+    ndarray of float32, shape (ny // bin_side, nx // bin_side)
+        The surface, DN.
+    """
+    (ny, nx), values = mesh.shape, mesh.rms if rms else mesh.level
+    y, x = (np.arange(n // bin_side) * bin_side + (bin_side - 1) / 2 for n in (ny, nx))
+    along_y = _weights(y, ny, mesh.box[0], values.shape[0])
+    along_x = _weights(x, nx, mesh.box[1], values.shape[1]).T.astype(np.float32)
+    surface: Float32Array = (along_y @ values.astype(float)).astype(np.float32) @ along_x
+    return surface
+
+
+def _axes(mesh: BackgroundMesh) -> tuple[FloatArray, Float32Array]:
+    """Weights of every row (ny, n_box_y) and of every column (n_box_x, nx)."""
+    (ny, nx), (n_y, n_x) = mesh.shape, mesh.level.shape
+    return _all_weights(ny, mesh.box[0], n_y), _all_weights(nx, mesh.box[1], n_x).T.astype(np.float32)
+
+
+@lru_cache(maxsize=16)
+def _all_weights(length: int, box: int, n_box: int) -> FloatArray:
+    return _weights(np.arange(length), length, box, n_box)
+
+
+def _weights(positions: NDArray[Any], length: int, box: int, n_box: int) -> FloatArray:
+    """Weights (n, n_box) that turn the box values along one axis into values at pixel positions.
+
+    The natural cubic spline is linear in its values, and between two centres it needs the two values and the two
+    second derivatives there, which are themselves a fixed matrix times the values.
+    """
+    if n_box == 1:
+        return np.ones((len(positions), 1))
+    centre, curvature = _spline(length, box, n_box)
+    u = np.clip(np.asarray(positions, dtype=float), 0, length - 1)
+    k = np.clip(np.searchsorted(centre, u) - 1, 0, n_box - 2)
+    h = centre[k + 1] - centre[k]
+    right = (u - centre[k]) / h
+    t = np.clip(right, 0.0, 1.0)
+    # outside the centres the cubic terms vanish, but their slope there remains
+    beyond = (right - t) * h**2 / 6
+    left_bend = ((1 - t) ** 3 - (1 - t)) * h**2 / 6 + beyond * np.where(t < 0.5, -2.0, 1.0)
+    right_bend = (t**3 - t) * h**2 / 6 + beyond * np.where(t < 0.5, -1.0, 2.0)
+    weights: FloatArray = left_bend[:, None] * curvature[k] + right_bend[:, None] * curvature[k + 1]
+    rows = np.arange(len(u))
+    weights[rows, k] += 1 - right
+    weights[rows, k + 1] += right
+    return weights
+
+
+@lru_cache(maxsize=64)
+def _spline(length: int, box: int, n_box: int) -> tuple[FloatArray, FloatArray]:
+    """Box centres along an axis, and the matrix that gives the spline's second derivatives there."""
+    edges = np.minimum(np.arange(n_box + 1) * box, length) - 0.5
+    centre = (edges[:-1] + edges[1:]) / 2
+    h = np.diff(centre)
+    system, slopes = np.eye(n_box), np.zeros((n_box, n_box))
+    for i in range(1, n_box - 1):
+        system[i, i - 1 : i + 2] = h[i - 1] / 6, (h[i - 1] + h[i]) / 3, h[i] / 6
+        slopes[i, i - 1 : i + 2] = 1 / h[i - 1], -1 / h[i - 1] - 1 / h[i], 1 / h[i]
+    return centre, np.linalg.solve(system, slopes)
