@@ -222,6 +222,14 @@ def test_without_an_archive_init_is_named(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("word", ["status", "init"])
+def test_a_file_that_is_no_archive_is_one_line(tmp_path, word):
+    path = tmp_path / "notes.txt"
+    path.write_text("not an archive, only words " * 50)
+    result = Night(f"sqlite:///{path}", tmp_path).run(word)
+    assert (result.exit_code, result.stderr) == (1, "error: SQLite: file is not a database\n")
+
+
 @pytest.mark.parametrize("place", ["/nowhere?host=/nonexistent", "127.0.0.1:1/nowhere"])
 def test_an_unreachable_database_is_one_line_without_the_password(place):
     result = Night(f"postgresql://someone:secret@{place}", Path()).run("status")

@@ -185,6 +185,8 @@ def _translate(context: ExceptionContext) -> BaseException | None:
     original: BaseException | None = context.original_exception
     if context.is_pre_ping:
         return None
+    if type(original) is sqlite3.DatabaseError:  # its subclasses are about statements; this is about the file
+        return StoreError(f"SQLite: {_one_line(original)}")
     return unavailable(original)
 
 
