@@ -129,10 +129,23 @@ def test_a_copy_that_lost_its_mask_changes_nothing(maker):
     assert the_image(maker).has_mask
 
 
+def test_another_mask_beside_a_copy_changes_nothing(maker):
+    """Else two copies with different masks would replace each other for ever."""
+    store(maker, make_measured(mask="one"))
+    assert store(maker, make_measured("/backup/a_sciimg.fits", mask="two")) is Stored.KNOWN_COPY
+
+
 def test_force_replaces_the_same(maker):
     store(maker, make_measured(n_source=20))
     assert store(maker, make_measured(n_source=7), force=True) is Stored.REPLACED
     assert counts(maker)["source"] == the_image(maker).n_source == 7
+
+
+def test_a_copy_in_a_new_folder_makes_no_data_root(maker):
+    store(maker, make_measured("/data/ztf/a_sciimg.fits"))
+    before = counts(maker)
+    assert store(maker, make_measured("/backup/a_sciimg.fits")) is Stored.KNOWN_COPY
+    assert counts(maker) == before
 
 
 @pytest.mark.parametrize("first", [None, "other mask"])

@@ -50,7 +50,7 @@ class Discovery:
     problems: list[ImageError] = field(default_factory=list)
 
 
-def discover(paths: Iterable[str | Path], *, mask: str | Path | None = None) -> Discovery:
+def discover(paths: str | Path | Iterable[str | Path], *, mask: str | Path | None = None) -> Discovery:
     """Find the images of files, folders and globs.
 
     A folder is searched below for ZTF's science and reference images; where one lies there both plain and compressed,
@@ -59,7 +59,7 @@ def discover(paths: Iterable[str | Path], *, mask: str | Path | None = None) -> 
 
     Parameters
     ----------
-    paths : iterable of str or Path
+    paths : str, Path or iterable of them
     mask : str or Path, optional
         The mask of the one image that `paths` mean.
 
@@ -74,7 +74,7 @@ def discover(paths: Iterable[str | Path], *, mask: str | Path | None = None) -> 
     """
     found = Discovery()
     seen: set[str] = set()
-    for path in paths:
+    for path in [paths] if isinstance(paths, str | Path) else paths:
         for item in _expand(path):
             if isinstance(item, ImageError):
                 found.problems.append(item)

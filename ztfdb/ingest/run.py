@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 def ingest_paths(
     sessions: sessionmaker[Session],
-    paths: Iterable[str | Path],
+    paths: str | Path | Iterable[str | Path],
     *,
     jobs: int = 1,
     mask: str | Path | None = None,
@@ -42,7 +42,7 @@ def ingest_paths(
     ----------
     sessions : sessionmaker
         Of the archive.
-    paths : iterable of str or Path
+    paths : str, Path or iterable of them
         Files, folders (searched below) and globs; see `ztfdb.ingest.discover`.
     jobs : int
         Processes that measure; 1 measures in this one.

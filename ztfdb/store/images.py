@@ -19,9 +19,10 @@ from ztfdb.records import FileFacts, MeasuredImage
 from ztfdb.schema import Base, Calibration, DataRoot, Image, ImageCell, ImageFile, ImageHeader
 from ztfdb.store.backends import copy_rows, lock_name
 from ztfdb.store.columns import python_values
+from ztfdb.store.forced import delete_forced
 from ztfdb.store.matches import delete_matches
 from ztfdb.store.meta import config_id
-from ztfdb.store.roots import FilePlace, absolute_path, place_file
+from ztfdb.store.roots import FilePlace, absolute_path, find_places, place_file, read_roots
 from ztfdb.store.sources import delete_sources, store_sources
 
 OWN_ROLES = ("sci", "ref")
@@ -105,29 +106,27 @@ def store_image(
     """
     image_id = int(measured.info.image_id)
     lock_name(session, image_id)  # another process may be storing the same image
-    own = _own_file(measured.files)
-    places_by_role = {f.role: place_file(session, f.path, places=places, given=given) for f in measured.files}
     existing = session.execute(select(Image.__table__).where(Image.image_id == image_id)).one_or_none()
     if existing is None:
         _insert_image(session, _image_row(session, measured))
-        _store_parts(session, measured, places_by_role)
+        _store_parts(session, measured, places, given)
         return Stored.STORED
     _check_identity(existing, measured)
+    own = _own_file(measured.files)
     stored = {file.role: file for file in find_files(session, image_id)}
     mine = stored[own.role]
-    if not force:
-        known = _already_known(stored, measured.files, mine.place == places_by_role[own.role])
-        if known is not None:
-            return known
-    same_pixels = mine.facts.sha256 == own.sha256
-    if not same_pixels:
-        _check_newer(existing, measured, mine, in_place=mine.place == places_by_role[own.role])
+    in_place = mine.place in find_places(read_roots(session, places), own.path)
+    known = None if force else _already_known(stored, measured.files, in_place)
+    if known is not None:
+        return known
     row = _image_row(session, measured)
-    if same_pixels:
-        row = {name: value for name, value in row.items() if name not in IMPORTED or existing.infobits_source is None}
+    if mine.facts.sha256 != own.sha256:
+        _check_newer(existing, measured, mine, in_place=in_place)
+    elif existing.infobits_source is not None:
+        row = {name: value for name, value in row.items() if name not in IMPORTED}
     _delete_parts(session, image_id)
     session.execute(update(Image).where(Image.image_id == image_id).values(**row))
-    _store_parts(session, measured, places_by_role)
+    _store_parts(session, measured, places, given)
     return Stored.REPLACED
 
 
@@ -291,9 +290,12 @@ def _insert_image(session: Session, row: dict[str, Any]) -> None:
         raise IdentityCollisionError(f"the exposure of image {row['image_id']} is stored under another id") from exc
 
 
-def _store_parts(session: Session, measured: MeasuredImage, places: Mapping[str, FilePlace]) -> None:
+def _store_parts(
+    session: Session, measured: MeasuredImage, places: Mapping[str, str | Path] | None, given: str | Path | None
+) -> None:
     image_id = int(measured.info.image_id)
-    session.execute(insert(ImageFile), [_file_row(image_id, f, places[f.role]) for f in measured.files])
+    placed = [(f, place_file(session, f.path, places=places, given=given)) for f in measured.files]
+    session.execute(insert(ImageFile), [_file_row(image_id, f, place) for f, place in placed])
     own = _own_file(measured.files).role
     session.execute(
         insert(ImageHeader),
@@ -314,6 +316,7 @@ def _store_parts(session: Session, measured: MeasuredImage, places: Mapping[str,
 
 def _delete_parts(session: Session, image_id: int) -> int:
     delete_matches(session, image_id)
+    delete_forced(session, image_id)
     for part in (ImageFile, ImageHeader, ImageCell, Calibration):
         session.execute(delete(part).where(part.image_id == image_id))
     return delete_sources(session, image_id)

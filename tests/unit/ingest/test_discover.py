@@ -90,6 +90,7 @@ def test_a_name_with_brackets_is_a_name_first(folder):
 def test_the_same_file_twice_is_one(folder):
     top = folder(SCI)
     assert len(discover([top, SCI, top / SCI, "*.fits"]).candidates) == 1
+    assert discover(SCI) == discover([SCI])
 
 
 def test_what_matches_nothing_is_a_problem(folder):

@@ -109,9 +109,7 @@ def numbers(values: NDArray[Any], missing: BoolArray | None = None) -> NDArray[n
     return found
 
 
-def converted(
-    line: IntArray, given: Mapping[str, tuple[NDArray[Any], BoolArray | None]], wanted: Wanted
-) -> Block:
+def converted(line: IntArray, given: Mapping[str, tuple[NDArray[Any], BoolArray | None]], wanted: Wanted) -> Block:
     """Make a block of columns as a binary format holds them.
 
     Parameters
