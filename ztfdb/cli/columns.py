@@ -11,8 +11,6 @@ _DECIMALS = (
     (re.compile(r"separation|\w*mag\w*|snr|seeing\w*|\w*limit|maglim|airmass|clr\w+|apcor\d|sky_noise\d"), 3),
     (re.compile(r"x|y|flux\w*|background\w*|peak|seconds|kron_radius|a|b|theta"), 2),
 )
-VO_UNITS = {"DN": "adu", "electron / DN": "electron/adu", "": None}
-"""Units whose VOUnit spelling differs from astropy's; DN is unknown there, adu is its word for the same count."""
 
 TIME_SYSTEMS = {
     "UTC": '<TIMESYS ID="UTC" timeorigin="MJD-origin" timescale="UTC" refposition="TOPOCENTER"/>',
@@ -51,8 +49,8 @@ def decimals(name: str) -> int | None:
 
 
 def vo_unit(unit: str) -> str | None:
-    """Return a unit in VOUnit spelling, None where there is none."""
-    return VO_UNITS.get(unit, unit)
+    """Return a unit in VOUnit spelling, None where there is none; for DN its word is adu, the same count."""
+    return re.sub(r"([A-Za-z])(\d)", r"\1**\2", unit.replace(" ", "").replace("DN", "adu")) or None
 
 
 def vo_reference(name: str) -> str | None:

@@ -6,10 +6,14 @@ import re
 import shlex
 from pathlib import Path
 
+import astropy.units
 import click
 import pytest
 
 from ztfdb.cli.app import application
+from ztfdb.cli.columns import vo_unit
+from ztfdb.cli.units import UNITS
+from ztfdb.query.lightcurve import COLUMNS
 
 TOP = Path(__file__).resolve().parents[3]
 PAGES = ("README.md", "docs/commands.md", "docs/postgresql.md")
@@ -40,6 +44,21 @@ def test_every_command_and_each_of_its_options_is_documented(name):
     }
     missing = [option for option in options - SHARED if option not in text]
     assert not missing
+
+
+def test_the_table_of_units_is_that_of_the_columns():
+    documented = {}
+    for line in (TOP / "docs/units.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.split("|")]
+        if len(cells) > 3 and "`" in cells[1]:
+            documented |= dict.fromkeys(re.findall(r"`(\w+)`", cells[1]), cells[2])
+    assert {name: UNITS[name] for name in documented} == documented
+    assert {name for name in COLUMNS if name in UNITS} - set(documented) == set()
+
+
+@pytest.mark.parametrize("unit", sorted(unit for unit in set(UNITS.values()) if "electron" not in unit))
+def test_every_unit_has_a_vounit(unit):  # votlint takes electron, too, astropy's VOUnit does not know it
+    assert astropy.units.Unit(vo_unit(unit), format="vounit") == astropy.units.Unit(unit.replace("DN", "adu"))
 
 
 def test_no_command_is_documented_that_there_is_not():
