@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from astropy import units as u
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 DEFAULT_URL = "sqlite:///ztfdb.sqlite"
 URL_VARIABLE = "ZTFDB_URL"
 
-Angle = float | u.Quantity
-Position = float | u.Quantity | SkyCoord
+Angle: TypeAlias = "float | u.Quantity"
+Position: TypeAlias = "float | u.Quantity | SkyCoord"
 
 
 def archive_url(url: str | Path | URL | None = None) -> str | Path | URL:

@@ -79,7 +79,7 @@ class SourceFlag(IntFlag):
     RADIUS_FAILED = 1 << 10
     """No half-light radius could be measured."""
     DEBLEND_LIMITED = 1 << 11
-    """Detected where the extraction buffers overflowed: deblending there was done with raised limits or switched off."""
+    """The extraction buffers overflowed here: deblending was done with raised limits or switched off."""
 
 
 APERTURE_BROKEN = SourceFlag.APERTURE_TRUNCATED

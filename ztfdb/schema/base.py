@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from sqlalchemy import JSON, REAL, BigInteger, Double, Integer, LargeBinary, MetaData, SmallInteger, Text
 from sqlalchemy.orm import DeclarativeBase, mapped_column
@@ -23,7 +23,7 @@ class Base(DeclarativeBase):
     """Base of all tables."""
 
     metadata = MetaData(naming_convention=NAMING_CONVENTION)
-    type_annotation_map = {dict[str, Any]: JSON, bytes: LargeBinary, str: Text}
+    type_annotation_map: ClassVar = {dict[str, Any]: JSON, bytes: LargeBinary, str: Text}
 
 
 def _unit(unit: str) -> dict[str, str]:
