@@ -133,7 +133,7 @@ def store_matches(
         "n_matched": int(np.count_nonzero(matches.rank == 1)),
         "n_match": n_match,
         **vars(astrometry),
-        "matched": datetime.now(UTC).isoformat(timespec="seconds"),
+        "matched": datetime.now(UTC).isoformat(timespec="microseconds"),
     }
     session.execute(insert(ImageMatch), python_values(row))
 

@@ -1,0 +1,102 @@
+"""Simulated images of a known photometric system, with the PS1 stars that are on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tests.support.reference import hold
+from tests.support.tables import object_ids
+from ztfdb.derive.calibrate import calibrate
+from ztfdb.extract.measure import measure_image
+from ztfdb.extract.settings import ExtractionSettings
+from ztfdb.ingest.commit import commit_image
+from ztfdb.records import MeasuredImage
+from ztfdb.simulate import make_science_image
+
+SCATTER = 0.012
+"""mag; what flat field and variability add to each star on each image, and no error knows of."""
+
+FILTERS = ("zg", "zr", "zi")
+COLOR_OF = {"zg": ("g", "r"), "zr": ("g", "r"), "zi": ("r", "i")}
+
+
+@dataclass(frozen=True)
+class Observed:
+    """One simulated image as measured, its stars in PS1 and the truth of its photometric system."""
+
+    measured: MeasuredImage
+    stars: dict[str, np.ndarray]
+    zeropoint: np.ndarray  # of the six apertures
+    color_term: float
+
+
+def observe(folder: Path, number: int, *, n_star: int = 260, shape=(512, 512), seed: int = 0) -> Observed:
+    """Paint and measure image `number` of the campaign."""
+    rng = np.random.default_rng([seed, number])
+    ny, nx = shape
+    filtercode = FILTERS[number % 3]
+    exposure = {
+        "filtercode": filtercode,
+        "magzp": rng.uniform(25.9, 26.5),
+        "clrcoeff": rng.uniform(-0.15, 0.2),
+        "fwhm": rng.uniform(1.8, 2.6),
+        "sky": rng.uniform(80.0, 400.0),
+        "ra": (5.0 + 0.7 * number) % 360.0,
+        "dec": 20.0 + 0.1 * (number % 40),
+        "obsmjd": 59000.3 + 0.01 * number,
+        "shape": shape,
+    }
+    x, y = rng.uniform(-4, nx + 3, n_star), rng.uniform(-4, ny + 3, n_star)
+    mags = stellar_mags(n_star, rng)
+    blue, red = COLOR_OF[filtercode]
+    light = mags[filtercode[1]] - exposure["clrcoeff"] * (mags[blue] - mags[red]) + rng.normal(0, SCATTER, n_star)
+    flux = 10 ** (0.4 * (exposure["magzp"] - light))
+    image = make_science_image(folder, stars=(x, y, flux), seed=int(rng.integers(2**31)), **exposure)
+    measured = measure_image(image.sci, image.msk, ExtractionSettings())
+    stars = {"ra": image.truth.ra, "dec": image.truth.dec}
+    for band in "gri":
+        error = rng.uniform(0.004, 0.02, n_star)
+        stars[f"{band}_mag"] = mags[band] + rng.normal(0, error)
+        stars[f"{band}_mag_err"] = error
+        stars[f"{band}_kron_mag"] = stars[f"{band}_mag"] + rng.normal(0, 0.01, n_star)
+    stars["n_detection"] = np.full(n_star, 30)
+    apcor = image.exposure.profile.aperture_corrections()
+    for path in (image.sci, image.msk):
+        path.unlink()
+    return Observed(measured, stars, exposure["magzp"] + apcor, exposure["clrcoeff"])
+
+
+def stellar_mags(n, rng):
+    """PS1 magnitudes of main-sequence stars, r from 14.6 to 19.8, more of them the fainter."""
+    low = 10 ** (-0.3 * 5.2)
+    r = 19.8 + np.log10(low + (1 - low) * rng.uniform(size=n)) / 0.3
+    color = np.clip(rng.normal(0.65, 0.3, n), 0.0, 1.3)
+    return {"g": r + color, "r": r, "i": r - 0.4 * color - rng.normal(0, 0.08, n)}
+
+
+def run(maker, folder, numbers, *, outliers: float = 0.0, seed: int = 0, **how):
+    """Observe, store and calibrate; return a row per image and aperture with the truth beside what was found.
+
+    With `outliers`, that share of the PS1 stars is wrong by 0.3 to 0.6 mag in the band of its image.
+    """
+    observed = [observe(folder, number, seed=seed, **how) for number in numbers]
+    rng = np.random.default_rng([seed, 77])
+    columns = {name: np.concatenate([one.stars[name] for one in observed]) for name in observed[0].stars}
+    ids = object_ids(columns["ra"], columns["dec"])
+    if outliers:
+        bands = np.concatenate([np.full(len(one.stars["ra"]), one.measured.info.filtercode[1]) for one in observed])
+        wild = rng.uniform(size=len(ids)) < outliers
+        shift = rng.choice([-1, 1], len(ids)) * rng.uniform(0.3, 0.6, len(ids))
+        for band in "gri":
+            columns[f"{band}_mag"] = columns[f"{band}_mag"] + np.where(wild & (bands == band), shift, 0.0)
+    hold(maker, "ps1", ids, **columns)
+    for one in observed:
+        commit_image(maker, one.measured)
+    table = calibrate(maker).to_pandas()
+    truth = {one.measured.info.image_id: one for one in observed}
+    table["true_zeropoint"] = [truth[i].zeropoint[k - 1] for i, k in zip(table.image_id, table.aperture, strict=True)]
+    table["true_color_term"] = [truth[i].color_term for i in table.image_id]
+    return table

@@ -1,0 +1,292 @@
+"""Photometric calibration of images against PS1: a zero point and a colour term for each aperture.
+
+It stands beside the header's own calibration; which of the two is used is chosen when magnitudes are read, and no
+stored flux changes.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy.orm import Session, sessionmaker
+
+from ztfdb.derive.calibrators import (
+    BANDS,
+    COLORS,
+    CalibrationSettings,
+    Stars,
+    alone,
+    find_stars,
+    instrumental,
+)
+from ztfdb.phot.calibration import LineFit, clipped_mean, fit_line
+from ztfdb.records import BoolArray
+from ztfdb.store.calibrations import (
+    APERTURES,
+    image_to_calibrate,
+    sources_to_calibrate,
+    store_calibration,
+    uncalibrated_images,
+)
+from ztfdb.store.catalogues import CatalogueInfo, get_catalogue
+from ztfdb.store.engine import writing
+from ztfdb.store.matches import chosen_images
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+METHOD = "ps1"
+Progress = Callable[[int, int], None]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ApertureCalibration:
+    """Calibration of one aperture of one image, with the stars it was made from.
+
+    Attributes
+    ----------
+    aperture : int
+        1 to 6.
+    fit : LineFit or None
+        None where there was none to make.
+    failure : str or None
+        Why not.
+    used : ndarray of int64
+        Stars handed to the fit, as rows of the image's `Stars`.
+    apcor, apcor_err : float
+        Aperture correction to the largest aperture, mag; NaN where too few stars tell.
+    n_apcor : int
+    """
+
+    aperture: int
+    fit: LineFit | None
+    failure: str | None
+    used: NDArray[np.int64]
+    apcor: float
+    apcor_err: float
+    n_apcor: int
+
+
+@dataclass(frozen=True)
+class ImageCalibrated:
+    """Calibration of one image.
+
+    Attributes
+    ----------
+    image_id : int
+    filtercode : str
+    color : str
+        ``g-r`` or ``r-i``.
+    stars : Stars
+        Candidates; each aperture takes those that are good in it.
+    apertures : tuple of ApertureCalibration
+    seconds : float
+    """
+
+    image_id: int
+    filtercode: str
+    color: str
+    stars: Stars
+    apertures: tuple[ApertureCalibration, ...]
+    seconds: float
+
+
+@dataclass
+class CalibrationReport:
+    """What a calibration did: one row per image and aperture.
+
+    Attributes
+    ----------
+    catalogue : str
+    n_skipped : int
+        Images of the selection that were calibrated already.
+    n_image, n_failed : int
+        Images done, and those of them without a zero point in the 6 px aperture.
+    rows : list of dict
+    """
+
+    catalogue: str
+    n_skipped: int = 0
+    n_image: int = 0
+    n_failed: int = 0
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return one row per image and aperture."""
+        import pandas as pd
+
+        names = ["image_id", "aperture", *_FITTED, "n_star", "n_clipped", *_CORRECTED, "failure"]
+        return pd.DataFrame(self.rows, columns=names)
+
+
+_FITTED = ("zeropoint", "zeropoint_err", "color_term", "color_term_err", "covariance", "scatter", "rms")
+_CORRECTED = ("apcor", "apcor_err", "n_apcor")
+
+
+def calibrate(
+    sessions: sessionmaker[Session],
+    *,
+    catalogue: str = "ps1",
+    image_ids: Sequence[int] | None = None,
+    settings: CalibrationSettings | None = None,
+    again: bool = False,
+    progress: Progress | None = None,
+) -> CalibrationReport:
+    """Calibrate images against PS1, those that are not calibrated since they were matched; one transaction an image.
+
+    Parameters
+    ----------
+    sessions : sessionmaker
+    catalogue : str
+        ``ps1``, the one catalogue with magnitudes in the bands of ZTF's colour terms.
+    image_ids : sequence of int, optional
+        These images; by default all.
+    settings : CalibrationSettings, optional
+    again : bool
+        Calibrate also what is calibrated.
+    progress : callable, optional
+        Called with images done and images in all.
+
+    Raises
+    ------
+    UnknownCatalogueError, UnknownImageError
+        If one is not in the archive.
+    ValueError
+        If the catalogue is not PS1.
+    """
+    with sessions() as session:
+        held = get_catalogue(session, catalogue)
+        if held.kind != METHOD:
+            raise ValueError(f"{catalogue} has no magnitudes in g, r and i: calibrate against ps1")
+        wanted = chosen_images(session, image_ids)
+        todo = wanted if again else uncalibrated_images(session, METHOD, held.catalogue_id, wanted)
+    report = CalibrationReport(catalogue, n_skipped=len(wanted) - len(todo))
+    for done, image_id in enumerate(todo, start=1):
+        with writing(sessions) as session:
+            rows = calibration_rows(calibrate_image(session, image_id, held, settings), held, settings)
+            store_calibration(session, image_id, METHOD, rows)
+        report.rows += rows
+        report.n_image += 1
+        report.n_failed += rows[3]["failure"] is not None
+        if progress is not None:
+            progress(done, len(todo))
+    return report
+
+
+def calibrate_image(
+    session: Session, image_id: int, catalogue: CatalogueInfo, settings: CalibrationSettings | None = None
+) -> ImageCalibrated:
+    """Calibrate one image without storing anything.
+
+    Parameters
+    ----------
+    session : Session
+    image_id : int
+    catalogue : CatalogueInfo
+    settings : CalibrationSettings, optional
+
+    Raises
+    ------
+    UnknownImageError
+        If the archive has no such image.
+    """
+    start = time.perf_counter()
+    chosen = settings or CalibrationSettings()
+    image = image_to_calibrate(session, image_id)
+    sources = sources_to_calibrate(session, image_id)
+    stars = find_stars(session, image_id, catalogue, image, sources, chosen)
+    apertures = tuple(calibrate_aperture(stars, k, chosen) for k in APERTURES)
+    seconds = time.perf_counter() - start
+    fit = apertures[3].fit
+    log.info(
+        "image calibrated",
+        extra={"image_id": image_id, "n_star": 0 if fit is None else int(fit.kept.sum()), "seconds": seconds},
+    )
+    return ImageCalibrated(image_id, image["filtercode"], "-".join(COLORS[image["fid"]]), stars, apertures, seconds)
+
+
+def calibrate_aperture(stars: Stars, aperture: int, settings: CalibrationSettings) -> ApertureCalibration:
+    """Fit zero point and colour term of one aperture (1 to 6), and its correction to the largest aperture."""
+    mag, variance, snr = instrumental(stars, aperture)
+    total = stars.mag_var + variance
+    with np.errstate(invalid="ignore"):
+        good = alone(stars, aperture) & (snr >= settings.min_snr) & (total <= settings.max_error**2)
+    used = np.flatnonzero(good)
+    fit, failure = None, None
+    try:
+        fit = fit_line(
+            (stars.mag - mag)[used],
+            stars.color[used],
+            total[used],
+            stars.color_var[used],
+            stars.covariance[used],
+            clip=settings.clip,
+            min_star=settings.min_star,
+        )
+    except ValueError as exc:
+        failure = str(exc)
+    return ApertureCalibration(aperture, fit, failure, used, *_correction(stars, aperture, settings))
+
+
+def calibration_rows(
+    done: ImageCalibrated, catalogue: CatalogueInfo, settings: CalibrationSettings | None = None
+) -> list[dict[str, Any]]:
+    """Return a calibration as rows of the table ``calibration``."""
+    shared = {
+        "image_id": done.image_id,
+        "method": METHOD,
+        "catalogue_id": catalogue.catalogue_id,
+        "color": done.color,
+        "settings": (settings or CalibrationSettings()).to_dict(),
+        "calibrated": datetime.now(UTC).isoformat(timespec="microseconds"),
+    }
+    return [{**shared, **_fit_values(one, done.stars)} for one in done.apertures]
+
+
+def band_of(filtercode: str) -> str:
+    """Return the PS1 band of a ZTF filter code."""
+    return {"zg": BANDS[1], "zr": BANDS[2], "zi": BANDS[3]}[filtercode]
+
+
+def _fit_values(one: ApertureCalibration, stars: Stars) -> dict[str, Any]:
+    fit = one.fit
+    values: dict[str, Any] = {name: None if fit is None else getattr(fit, name) for name in _FITTED}
+    colors = stars.color[one.used[fit.kept]] if fit is not None else np.empty(0)
+    return values | {
+        "aperture": one.aperture,
+        "n_star": 0 if fit is None else int(fit.kept.sum()),
+        "n_clipped": 0 if fit is None else int((~fit.kept).sum()),
+        "color_min": float(colors.min()) if len(colors) else None,
+        "color_max": float(colors.max()) if len(colors) else None,
+        "apcor": one.apcor,
+        "apcor_err": one.apcor_err,
+        "n_apcor": one.n_apcor,
+        "failure": one.failure,
+    }
+
+
+def _correction(stars: Stars, aperture: int, settings: CalibrationSettings) -> tuple[float, float, int]:
+    """Return magnitude in the largest aperture minus magnitude in this one, of bright stars that stand alone."""
+    largest = APERTURES[-1]
+    mag, variance, snr = instrumental(stars, aperture)
+    mag_all, variance_all, snr_all = instrumental(stars, largest)
+    lone: BoolArray = alone(stars, largest)
+    with np.errstate(invalid="ignore"):
+        lone = lone & (snr >= settings.apcor_snr) & (snr_all >= settings.apcor_snr)
+    if lone.sum() < 3:
+        return np.nan, np.nan, int(lone.sum())
+    if aperture == largest:
+        return 0.0, 0.0, int(lone.sum())
+    # the light of the smaller aperture is in both: what differs is the ring between them
+    ring = np.maximum(variance_all[lone] - variance[lone], 0.0) + 1e-10
+    mean, error, n = clipped_mean((mag_all - mag)[lone], ring, clip=settings.clip)
+    return mean, error, n

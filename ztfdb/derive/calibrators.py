@@ -1,0 +1,302 @@
+"""Which sources of an image are stars to calibrate with: clean, alone, and of known magnitude and colour in PS1."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy.orm import Session
+
+from ztfdb.bits import BAD_BITS, SourceFlag
+from ztfdb.derive.crossmatch import Columns, find_matches, rank_matches
+from ztfdb.phot.magnitudes import POGSON
+from ztfdb.records import APERTURE_DIAMETERS, BoolArray
+from ztfdb.schema.catalogue import MEAN_PHOTOMETRY
+from ztfdb.sky.cover import cover_positions
+from ztfdb.sky.match import match_all
+from ztfdb.store.calibrations import NO_MASK
+from ztfdb.store.catalogues import MISSING, CatalogueInfo, rows_by_id, rows_in_ranges
+from ztfdb.store.matches import MatchTable, find_image_match, matches_of_image
+
+PIXEL_SCALE = 1.012
+"""arcsec a pixel, anywhere on the camera to 0.3 %."""
+
+COLORS = {1: ("g", "r"), 2: ("g", "r"), 3: ("r", "i")}
+"""The PS1 colour of the colour term by filter id, bluer band first."""
+
+BANDS = {1: "g", 2: "r", 3: "i"}
+
+UNCLEAN = (
+    SourceFlag.BLENDED
+    | SourceFlag.EDGE
+    | SourceFlag.SATURATED
+    | SourceFlag.APERTURE_TRUNCATED
+    | SourceFlag.APERTURE_INCOMPLETE
+    | SourceFlag.WINDOW_FAILED
+    | SourceFlag.DEBLEND_LIMITED
+)
+"""Flags of sources that calibrate nothing."""
+
+UNCLEAN_LARGE = SourceFlag.LARGE_APERTURE_TRUNCATED | SourceFlag.LARGE_APERTURE_INCOMPLETE
+"""Further ones for the apertures of 10 and 14 px."""
+
+NEIGHBOUR_GAP_PIX = 5.0
+"""A neighbour this far beyond an aperture's rim (2.5 times a typical FWHM) adds nothing to it."""
+
+
+@dataclass(frozen=True)
+class CalibrationSettings:
+    """Which stars calibrate, and how.
+
+    Attributes
+    ----------
+    bright_limit, faint_limit : float
+        PS1 magnitudes of the image's band and of both bands of the colour; PS1 saturates above 14.5.
+    star_limit : float
+        Point-like is an object with i_PSF - i_Kron below this, mag; one without a Kron magnitude passes.
+    min_detection : int
+        Fewest PS1 detections; an object that does not say passes.
+    mean_photometry : bool
+        Only magnitudes averaged over exposures, none measured on stacks.
+    color_range : tuple of float
+        PS1 colour for which the colour term is a line.
+    max_error : float
+        Largest error of a star's offset, PS1's and ours together, mag.
+    assumed_error : float
+        Error of a PS1 magnitude that has none, mag.
+    min_snr : float
+        Smallest signal to noise in the aperture.
+    peak_limit : float
+        Largest peak (with background) as a share of SATURATE.
+    max_separation : float
+        Largest distance from the PS1 position, arcsec.
+    neighbour_share : float
+        A neighbour fainter than this share of the star's flux does not count.
+    clip : float
+        Sigmas at which stars are left out of the fit.
+    min_star : int
+        Fewest stars of a calibration.
+    apcor_snr : float
+        Smallest signal to noise, in the smaller and the largest aperture, of a star that tells aperture corrections.
+    """
+
+    bright_limit: float = 14.5
+    faint_limit: float = 20.5
+    star_limit: float = 0.05
+    min_detection: int = 2
+    mean_photometry: bool = True
+    color_range: tuple[float, float] = (-0.5, 1.5)
+    max_error: float = 0.05
+    assumed_error: float = 0.01
+    min_snr: float = 20.0
+    peak_limit: float = 0.7
+    max_separation: float = 1.0
+    neighbour_share: float = 0.02
+    clip: float = 4.0
+    min_star: int = 10
+    apcor_snr: float = 50.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as plain JSON values."""
+        return {**asdict(self), "color_range": list(self.color_range)}
+
+
+@dataclass(frozen=True)
+class Stars:
+    """Sources of one image that are known stars: equal-length columns.
+
+    Attributes
+    ----------
+    x, y : ndarray, shape (n_star,)
+        Pixels.
+    mag, mag_var : ndarray
+        PS1 magnitude in the image's band and its squared error.
+    color, color_var : ndarray
+        PS1 colour and its squared error.
+    covariance : ndarray
+        Of magnitude and colour, mag².
+    clear : ndarray
+        Distance of the nearest neighbour that counts, pixels; infinite without one in reach.
+    flags : ndarray of int
+    flux, flux_err : ndarray, shape (6, n_star)
+        DN.
+    source_id : ndarray of int64
+    """
+
+    source_id: NDArray[np.int64]
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    mag: NDArray[np.float64]
+    mag_var: NDArray[np.float64]
+    color: NDArray[np.float64]
+    color_var: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+    clear: NDArray[np.float64]
+    flags: NDArray[np.int32]
+    flux: NDArray[np.float64]
+    flux_err: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.source_id)
+
+
+def find_stars(
+    session: Session,
+    image_id: int,
+    catalogue: CatalogueInfo,
+    image: dict[str, Any],
+    sources: Columns,
+    settings: CalibrationSettings,
+) -> Stars:
+    """Return the sources of an image that are stars of PS1, clean and of good magnitudes.
+
+    Parameters
+    ----------
+    session : Session
+    image_id : int
+    catalogue : CatalogueInfo
+        PS1.
+    image : dict
+        From `ztfdb.store.calibrations.image_to_calibrate`.
+    sources : dict of ndarray
+        From `ztfdb.store.calibrations.sources_to_calibrate`.
+    settings : CalibrationSettings
+    """
+    table = _matches(session, image_id, catalogue)
+    usable = (table.rank == 1) & (table.separation <= settings.max_separation)
+    row = np.searchsorted(sources["source_id"], table.source_id)
+    usable &= _clean(sources, image, settings)[row]
+    ids, counts = np.unique(table.reference_id[table.rank == 1], return_counts=True)
+    usable &= ~np.isin(table.reference_id, ids[counts > 1])  # one star that fell to pieces is no standard
+    band, (blue, red) = BANDS[image["fid"]], COLORS[image["fid"]]
+    names = ("photometry", "n_detection", "i_mag", "i_kron_mag", *_mags(band, blue, red))
+    objects = rows_by_id(session, catalogue, table.reference_id[usable], names)
+    at = np.searchsorted(objects["reference_id"], table.reference_id[usable])
+    objects = {name: values[at] for name, values in objects.items()}
+    good = _good_objects(objects, band, blue, red, settings)
+    picked, reference = row[usable][good], table.reference_id[usable][good]
+    objects = {name: values[good].astype(np.float64) for name, values in objects.items() if name != "reference_id"}
+    clear = _clearance(session, catalogue, sources, picked, reference, objects[f"{band}_mag"], band, settings)
+    return _stars(sources, picked, objects, clear, band, blue, red, settings)
+
+
+def alone(stars: Stars, aperture: int) -> BoolArray:
+    """Return the stars that nothing disturbs in one aperture (1 to 6)."""
+    radius = APERTURE_DIAMETERS[aperture - 1] / 2.0
+    lone = stars.clear > radius + NEIGHBOUR_GAP_PIX
+    return lone & ((stars.flags & int(UNCLEAN_LARGE)) == 0) if aperture >= 5 else lone
+
+
+def _matches(session: Session, image_id: int, catalogue: CatalogueInfo) -> MatchTable:
+    """Return the stored matches, else matches made for the moment."""
+    if find_image_match(session, image_id, catalogue.catalogue_id) is not None:
+        return matches_of_image(session, image_id, catalogue.catalogue_id)
+    sources, rows, match = find_matches(
+        session, image_id, catalogue, mode=catalogue.match_mode, radius=catalogue.match_radius
+    )
+    return rank_matches(sources["source_id"], rows["reference_id"], match)
+
+
+def _clean(sources: Columns, image: dict[str, Any], settings: CalibrationSettings) -> BoolArray:
+    mask = sources["mask_bits"]
+    clean = ((sources["flags"] & int(UNCLEAN)) == 0) & ((mask == NO_MASK) | ((mask & int(BAD_BITS)) == 0))
+    if image["saturate"] is not None:
+        clean &= sources["peak"] + sources["background"] <= settings.peak_limit * image["saturate"]
+    return np.asarray(clean)
+
+
+def _mags(*bands: str) -> list[str]:
+    return [f"{band}_{part}" for band in dict.fromkeys(bands) for part in ("mag", "mag_err")]
+
+
+def _good_objects(objects: Columns, band: str, blue: str, red: str, settings: CalibrationSettings) -> BoolArray:
+    good = np.ones(len(objects["reference_id"]), dtype=bool)
+    if settings.mean_photometry:
+        good &= objects["photometry"] == MEAN_PHOTOMETRY
+    n_detection = objects["n_detection"]
+    good &= (n_detection >= settings.min_detection) | (n_detection == MISSING)
+    with np.errstate(invalid="ignore"):
+        good &= ~(objects["i_mag"] - objects["i_kron_mag"] >= settings.star_limit)
+        for name in {band, blue, red}:
+            mag = objects[f"{name}_mag"]
+            good &= (mag >= settings.bright_limit) & (mag <= settings.faint_limit)
+        color = objects[f"{blue}_mag"].astype(np.float64) - objects[f"{red}_mag"]
+        good &= (color >= settings.color_range[0]) & (color <= settings.color_range[1])
+    return np.asarray(good)
+
+
+def _clearance(
+    session: Session,
+    catalogue: CatalogueInfo,
+    sources: Columns,
+    picked: NDArray[np.int64],
+    reference: NDArray[np.int64],
+    mag: NDArray[np.float64],
+    band: str,
+    settings: CalibrationSettings,
+) -> NDArray[np.float64]:
+    """Return how far the nearest neighbour that counts is, pixels: among the sources, and among all PS1 objects."""
+    reach = (APERTURE_DIAMETERS[-1] / 2.0 + NEIGHBOUR_GAP_PIX) * PIXEL_SCALE
+    clear = np.full(len(picked), np.inf)
+    if not len(picked):
+        return clear
+    ra, dec, flux = sources["ra"], sources["dec"], sources["flux_aper4"]
+    near = match_all(ra[picked], dec[picked], ra, dec, reach)
+    other = near.index2 != picked[near.index1]
+    counts = other & (flux[near.index2] > settings.neighbour_share * flux[picked[near.index1]])
+    np.minimum.at(clear, near.index1[counts], near.separation[counts])
+    lo, hi = cover_positions(sources["hpx29"][picked], reach)
+    rows = rows_in_ranges(session, catalogue, lo, hi, ("ra", "dec", f"{band}_mag"))
+    near = match_all(ra[picked], dec[picked], rows["ra"], rows["dec"], reach)
+    other = rows["reference_id"][near.index2] != reference[near.index1]
+    faintest = mag[near.index1] - 2.5 * np.log10(settings.neighbour_share)
+    with np.errstate(invalid="ignore"):
+        counts = other & (rows[f"{band}_mag"][near.index2] < faintest)
+    np.minimum.at(clear, near.index1[counts], near.separation[counts])
+    return clear / PIXEL_SCALE
+
+
+def _stars(
+    sources: Columns,
+    picked: NDArray[np.int64],
+    objects: Columns,
+    clear: NDArray[np.float64],
+    band: str,
+    blue: str,
+    red: str,
+    settings: CalibrationSettings,
+) -> Stars:
+    variance = {}
+    for name in {band, blue, red}:
+        error = objects[f"{name}_mag_err"]
+        variance[name] = np.where(error > 0, error, settings.assumed_error) ** 2
+    # the band's own error is in its colour too, with the sign of the band in it; a band outside of it is independent
+    sign = {blue: 1.0, red: -1.0}.get(band, 0.0)
+    flux = np.array([sources[f"flux_aper{k}"][picked] for k in range(1, 7)], dtype=np.float64)
+    flux_err = np.array([sources[f"flux_aper{k}_err"][picked] for k in range(1, 7)], dtype=np.float64)
+    return Stars(
+        source_id=sources["source_id"][picked],
+        x=sources["x"][picked],
+        y=sources["y"][picked],
+        mag=objects[f"{band}_mag"],
+        mag_var=variance[band],
+        color=objects[f"{blue}_mag"] - objects[f"{red}_mag"],
+        color_var=variance[blue] + variance[red],
+        covariance=sign * variance[band],
+        clear=clear,
+        flags=sources["flags"][picked],
+        flux=flux,
+        flux_err=flux_err,
+    )
+
+
+def instrumental(
+    stars: Stars, aperture: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return instrumental magnitudes of an aperture, their squared errors, and signal to noise; NaN without flux."""
+    flux, flux_err = stars.flux[aperture - 1], stars.flux_err[aperture - 1]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        positive = np.where((flux > 0) & (flux_err > 0), flux, np.nan)
+        return -POGSON * np.log(positive), (POGSON * flux_err / positive) ** 2, positive / flux_err

@@ -1,0 +1,164 @@
+"""Photometric calibrations: what one is made from, and what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import delete, func, insert, select
+from sqlalchemy.orm import Session
+
+from ztfdb.errors import UnknownImageError
+from ztfdb.records import APERTURE_DIAMETERS, IntArray
+from ztfdb.schema import Calibration, Image, ImageMatch
+from ztfdb.store.backends import range_rows, read_bulk, read_columns
+from ztfdb.store.columns import python_values
+from ztfdb.store.sources import source_id_range
+
+Columns = dict[str, NDArray[Any]]
+
+APERTURES = tuple(range(1, len(APERTURE_DIAMETERS) + 1))
+METHODS = ("header", "ps1")
+"""Where a zero point comes from: the header's MAGZP and APCOR, or stars of PS1."""
+
+NO_MASK = -1
+"""Stands for NULL in ``mask_bits``."""
+
+SOURCE_DTYPES = {
+    "source_id": "i8",
+    "hpx29": "i8",
+    "ra": "f8",
+    "dec": "f8",
+    "x": "f8",
+    "y": "f8",
+    "peak": "f4",
+    "flags": "i4",
+    "mask_bits": "i4",
+    "background": "f4",
+    **{f"flux_aper{k}{part}": "f4" for k in APERTURES for part in ("", "_err")},
+}
+"""What a calibration reads of a source."""
+
+
+def sources_to_calibrate(session: Session, image_id: int) -> Columns:
+    """Return `SOURCE_DTYPES` of an image's sources, ordered by ``source_id``; ``mask_bits`` is -1 where NULL."""
+    first, last = source_id_range(image_id)
+    found = read_bulk(
+        session,
+        f"select {', '.join(SOURCE_DTYPES)} from source where source_id >= :first and source_id < :last",
+        {"first": first, "last": last},
+        SOURCE_DTYPES,
+        nulls={"mask_bits": NO_MASK},
+    )
+    order = np.argsort(found["source_id"], kind="stable")
+    return {name: values[order] for name, values in found.items()}
+
+
+def image_to_calibrate(session: Session, image_id: int) -> dict[str, Any]:
+    """Return what a calibration needs of an image: ``fid``, ``saturate``, ``nx``, ``ny``, ``filtercode``.
+
+    Raises
+    ------
+    UnknownImageError
+        If the archive has no such image.
+    """
+    columns = (Image.fid, Image.saturate, Image.nx, Image.ny, Image.filtercode)
+    row = session.execute(select(*columns).where(Image.image_id == int(image_id))).one_or_none()
+    if row is None:
+        raise UnknownImageError(f"no image {image_id} in this archive")
+    return dict(row._mapping)
+
+
+def store_calibration(session: Session, image_id: int, method: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Replace an image's calibration by one method with the rows of its apertures."""
+    delete_calibrations(session, image_id, method)
+    if rows:
+        session.execute(insert(Calibration), [python_values(row) for row in rows])
+
+
+def delete_calibrations(session: Session, image_id: int, method: str | None = None) -> int:
+    """Delete an image's calibrations, by one method or all, and return how many rows they were."""
+    statement = delete(Calibration).where(Calibration.image_id == int(image_id))
+    if method is not None:
+        statement = statement.where(Calibration.method == method)
+    return int(session.execute(statement).rowcount)  # type: ignore[attr-defined]
+
+
+def calibrations_of_image(session: Session, image_id: int, method: str = "ps1") -> list[dict[str, Any]]:
+    """Return an image's calibration rows, ordered by aperture; empty where it has none."""
+    statement = select(Calibration.__table__).where(Calibration.image_id == int(image_id), Calibration.method == method)
+    return [dict(row._mapping) for row in session.execute(statement.order_by(Calibration.aperture))]
+
+
+def uncalibrated_images(session: Session, method: str, catalogue_id: int, among: Sequence[int]) -> list[int]:
+    """Return those of the images that have no calibration by a method, or one older than their match."""
+    own = (Calibration.image_id == Image.image_id) & (Calibration.method == method)
+    matched = (
+        select(ImageMatch.matched)
+        .where(ImageMatch.image_id == Image.image_id, ImageMatch.catalogue_id == catalogue_id)
+        .scalar_subquery()
+    )
+    statement = (
+        select(Image.image_id, func.min(Calibration.calibrated), matched)
+        .outerjoin(Calibration, own)
+        .group_by(Image.image_id)
+        .order_by(Image.image_id)
+    )
+    wanted = set(among)
+    return [
+        image_id
+        for image_id, calibrated, when in session.execute(statement)
+        if image_id in wanted and (calibrated is None or (when is not None and when > calibrated))
+    ]
+
+
+def zeropoints(session: Session, image_id: IntArray, *, aperture: int = 4, calibration: str = "header") -> Columns:
+    """Return the zero points of an aperture for images, the choice on read that every calibrated number comes from.
+
+    Parameters
+    ----------
+    session : Session
+    image_id : ndarray of int64, shape (n_image,)
+        Ids, in any order.
+    aperture : int
+        1 to 6: diameters 2, 3, 4, 6, 10, 14 px.
+    calibration : str
+        ``header`` (MAGZP + APCOR) or ``ps1`` (fitted to stars of PS1).
+
+    Returns
+    -------
+    dict of ndarray, each of shape (n_image,)
+        In the order asked: ``zeropoint`` and ``zeropoint_err`` (AB mag of 1 DN in the aperture for a star of colour 0),
+        ``color_term`` (mag per mag) and ``color_term_err``; NaN where the image has no such calibration.
+
+    Raises
+    ------
+    ValueError
+        If there is no such aperture or calibration.
+    """
+    if aperture not in APERTURES:
+        raise ValueError(f"aperture {aperture} is none of {', '.join(map(str, APERTURES))}")
+    if calibration not in METHODS:
+        raise ValueError(f"calibration {calibration!r} is none of {', '.join(METHODS)}")
+    names = ("zeropoint", "zeropoint_err", "color_term", "color_term_err")
+    wanted = np.asarray(image_id, dtype=np.int64)
+    ids, back = np.unique(wanted, return_inverse=True)
+    rows, params = range_rows(session, id=ids)
+    if calibration == "header":
+        fields = f"image.magzp + image.apcor{int(aperture)}, image.magzpunc, image.clrcoeff, image.clrcounc"
+        statement = f"select image.image_id, {fields} from {rows} join image on image.image_id = r.id"
+    else:
+        fields = ", ".join(f"calibration.{name}" for name in names)
+        statement = (
+            f"select calibration.image_id, {fields} from {rows} join calibration on calibration.image_id = r.id "
+            "and calibration.method = :method and calibration.aperture = :aperture"
+        )
+        params = {**params, "method": calibration, "aperture": int(aperture)}
+    found = read_columns(session, statement, params, {"image_id": "i8", **dict.fromkeys(names, "f8")})
+    at = np.searchsorted(ids, found["image_id"])
+    answer = {name: np.full(len(ids), np.nan) for name in names}
+    for name in names:
+        answer[name][at] = found[name]
+    return {name: values[back] for name, values in answer.items()}
