@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +13,7 @@ from astropy.coordinates import SkyCoord
 from sqlalchemy import URL
 
 from ztfdb import query
+from ztfdb.config import load_config
 from ztfdb.errors import SchemaVersionError
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ingest import ingest_paths
@@ -28,16 +28,8 @@ if TYPE_CHECKING:
     from ztfdb.ingest import IngestReport, Progress
     from ztfdb.query import LightCurve
 
-DEFAULT_URL = "sqlite:///ztfdb.sqlite"
-URL_VARIABLE = "ZTFDB_URL"
-
 Angle: TypeAlias = "float | u.Quantity"
 Position: TypeAlias = "float | u.Quantity | SkyCoord"
-
-
-def archive_url(url: str | Path | URL | None = None) -> str | Path | URL:
-    """Return `url`, else what ``ZTFDB_URL`` names, else ``sqlite:///ztfdb.sqlite`` in the current folder."""
-    return url if url is not None else os.environ.get(URL_VARIABLE) or DEFAULT_URL
 
 
 def open_archive(
@@ -54,7 +46,7 @@ def open_archive(
     ----------
     url : str, Path or URL, optional
         ``sqlite:///night.db``, ``postgresql+psycopg://…`` or the path of a SQLite file; by default what ``ZTFDB_URL``
-        names, else ``sqlite:///ztfdb.sqlite`` in the current folder.
+        names, then the configuration file (`ztfdb.config`), else ``sqlite:///ztfdb.sqlite`` in the current folder.
     create : bool
         Make the archive where there is none, and bring an older schema up to date.
     settings : ExtractionSettings, optional
@@ -73,7 +65,7 @@ def open_archive(
     DatabaseUnavailableError
         If the database cannot be reached.
     """
-    parsed = normalise_url(archive_url(url))
+    parsed = normalise_url(load_config().url if url is None else url)
     if create and read_only:
         raise ValueError("an archive cannot be created read-only")
     if create:
@@ -256,4 +248,4 @@ def _positions(table: pd.DataFrame | Table | SkyCoord | Mapping[str, Any]) -> An
     return table
 
 
-__all__ = ["Archive", "archive_url", "open_archive"]
+__all__ = ["Archive", "open_archive"]

@@ -65,8 +65,9 @@ def normalise_url(url: str | Path | URL) -> URL:
 
 
 def mask_password(url: str | Path | URL) -> str:
-    """Return the URL as it may be printed or logged: the password shows as ``***``."""
-    return normalise_url(url).render_as_string(hide_password=True)
+    """Return the URL as it may be printed or logged: the password shows as ``***``, the driver not at all."""
+    parsed = normalise_url(url)
+    return parsed.set(drivername=parsed.get_backend_name()).render_as_string(hide_password=True)
 
 
 def make_engine(url: str | Path | URL, *, read_only: bool = False) -> Engine:
