@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
-from sqlalchemy import text, update
+from sqlalchemy import text
 
 from tests.support.archives import NX, NY, Plan, image_row, quadrant_of, store_images, store_places
 from tests.support.headers import header_a
 from ztfdb.query import images_covering
-from ztfdb.schema import Image, ImageHeader
+from ztfdb.schema import Image
 from ztfdb.sky.projection import pixel_to_sky
 from ztfdb.store.engine import make_engine, sessions, writing
 from ztfdb.store.meta import create_meta
@@ -102,22 +102,6 @@ def test_rows_are_ordered_by_time_and_hold_every_column_of_an_image(generated_ma
     assert empty.empty
     assert list(empty.columns) == list(found.columns)
     assert (empty.dtypes == found.dtypes)[["image_id", "obsmjd", "x", "kind", "infobits"]].all()
-
-
-def test_a_projection_that_only_astropy_knows_is_asked_of_astropy(maker):
-    header = header_a(CTYPE1="RA---ZEA", CTYPE2="DEC--ZEA", CRVAL1=180.0, CRVAL2=10.0)
-    for card in list(header):
-        if card.startswith("PV"):
-            del header[card]
-    with writing(maker) as session:
-        image_id = session.execute(text("select max(image_id) from image")).scalar_one()
-        change = {"wcs_projection": "other", "cards": dict(header), "wcs": np.full(42, np.nan).tobytes()}
-        session.execute(update(ImageHeader).where(ImageHeader.image_id == image_id).values(**change))
-    ra, dec = WCS(header).all_pix2world(1200.25, 333.5, 0)
-    with maker() as session:
-        found = images_covering(session, float(ra), float(dec))
-    assert list(found["image_id"]) == [image_id]
-    assert (found["x"][0], found["y"][0]) == pytest.approx((1200.25, 333.5), abs=1e-6)
 
 
 @pytest.mark.parametrize(("ra", "dec"), [(np.nan, 0.0), (0.0, 90.5)])

@@ -8,14 +8,13 @@ import numpy as np
 import pandas as pd
 from sqlalchemy.orm import Session
 
-from ztfdb.frame.wcs import astropy_wcs
 from ztfdb.query.frames import data_frame, nullable
 from ztfdb.records import BoolArray, FloatArray
 from ztfdb.sky.angles import check_position
 from ztfdb.sky.cells import sky_to_cell
 from ztfdb.sky.footprint import FOOTPRINT_ORDER
 from ztfdb.sky.projection import sky_to_pixel_many
-from ztfdb.store.lookup import Columns, header_cards, image_rows, images_on_cell
+from ztfdb.store.lookup import Columns, image_rows, images_on_cell
 
 N_WCS = 42
 """Numbers that `ztfdb.records.WcsParameters.to_array` stores."""
@@ -44,7 +43,7 @@ def images_covering(session: Session, ra: float, dec: float) -> pd.DataFrame:
     """
     centre_ra, centre_dec = check_position(ra, dec)
     candidates = images_on_cell(session, int(sky_to_cell(centre_ra, centre_dec, FOOTPRINT_ORDER)))
-    x, y = _pixels(session, candidates, float(centre_ra), float(centre_dec))
+    x, y = _pixels(candidates, float(centre_ra), float(centre_dec))
     inside = np.flatnonzero(_covers(candidates, x, y))
     images = image_rows(session, candidates["image_id"][inside])
     images |= {"x": x[inside], "y": y[inside]}
@@ -57,15 +56,10 @@ def _covers(candidates: Columns, x: FloatArray, y: FloatArray) -> BoolArray:
     return np.asarray((x >= -0.5) & (x < nx - 0.5) & (y >= -0.5) & (y < ny - 0.5))  # False where NaN
 
 
-def _pixels(session: Session, candidates: Columns, ra: float, dec: float) -> tuple[FloatArray, FloatArray]:
-    """Return the position's pixel on each candidate; what numpy cannot project goes through astropy, one by one."""
-    n = len(candidates["image_id"])
-    values = np.frombuffer(b"".join(candidates["wcs"]), dtype="<f8").reshape(n, N_WCS)
-    x, y = sky_to_pixel_many(values, ra, dec)
-    for row in np.flatnonzero(candidates["wcs_projection"] == "other"):
-        cards = header_cards(session, int(candidates["image_id"][row]), candidates["role"][row])
-        x[row], y[row] = astropy_wcs(cards).all_world2pix(ra, dec, 0, quiet=True)
-    return x, y
+def _pixels(candidates: Columns, ra: float, dec: float) -> tuple[FloatArray, FloatArray]:
+    """Return the position's pixel on each candidate (every projection is kept as TPV)."""
+    values = np.frombuffer(b"".join(candidates["wcs"]), dtype="<f8")
+    return sky_to_pixel_many(values.reshape(len(candidates["wcs"]), N_WCS), ra, dec)
 
 
 def _column(values: Any) -> Any:

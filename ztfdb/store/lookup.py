@@ -13,11 +13,11 @@ from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Boolean, Text, select
+from sqlalchemy import Boolean, Text
 from sqlalchemy.orm import Session
 
 from ztfdb.records import IntArray
-from ztfdb.schema import Image, ImageHeader, Source
+from ztfdb.schema import Image, Source
 from ztfdb.store.backends import prefer_index_only, range_rows, read_bulk, read_columns, read_doubles
 from ztfdb.store.columns import table_dtypes
 
@@ -238,17 +238,16 @@ def images_on_cell(session: Session, cell9: int) -> Columns:
     Returns
     -------
     dict of ndarray
-        ``image_id``, ``nx``, ``ny``, ``role`` (of the image's own header), ``wcs_projection`` and ``wcs`` (bytes),
-        ordered by ``image_id``.
+        ``image_id``, ``nx``, ``ny`` and ``wcs`` (bytes), ordered by ``image_id``.
     """
     statement = """
-        select image.image_id, image.nx, image.ny, image_header.role, image_header.wcs_projection, image_header.wcs
+        select image.image_id, image.nx, image.ny, image_header.wcs
         from image_cell
         join image on image.image_id = image_cell.image_id
         join image_header on image_header.image_id = image.image_id and image_header.wcs is not null
         where image_cell.cell9 = :cell9
         order by image.image_id"""
-    dtypes = {"image_id": "i8", "nx": "i8", "ny": "i8", "role": "O", "wcs_projection": "O", "wcs": "O"}
+    dtypes = {"image_id": "i8", "nx": "i8", "ny": "i8", "wcs": "O"}
     return read_columns(session, statement, {"cell9": int(cell9)}, dtypes)
 
 
@@ -266,13 +265,6 @@ def image_rows(session: Session, image_id: IntArray) -> Columns:
         fields[column.name] = (f"image.{column.name}", "f8" if known is not None and known.kind == "f" else dtype)
     prefer_index_only(session)
     return _images_by_id(session, image_id, fields | {"path": (_OWN_PATH, "O")})
-
-
-def header_cards(session: Session, image_id: int, role: str) -> dict[str, Any]:
-    """Return the stored header cards of one file of an image."""
-    wanted = (ImageHeader.image_id == int(image_id), ImageHeader.role == role)
-    cards: dict[str, Any] = session.execute(select(ImageHeader.cards).where(*wanted)).scalar_one()
-    return cards
 
 
 def _images_by_id(session: Session, image_id: IntArray, fields: Fields) -> Columns:

@@ -1,0 +1,52 @@
+"""The options of a light curve are checked once, in all their spellings."""
+
+import numpy as np
+import pytest
+
+from ztfdb.query.choice import choice
+
+
+@pytest.mark.parametrize(
+    ("filters", "fids"),
+    [
+        ("zg", {1}),
+        ("r", {2}),
+        (3, {3}),
+        (np.int64(1), {1}),
+        (["zg", "i"], {1, 3}),
+        ("2", {2}),
+        ((), set()),
+        (None, None),
+    ],
+)
+def test_filters_have_many_spellings(filters, fids):
+    assert choice(filters=filters).fids == (None if fids is None else frozenset(fids))
+
+
+@pytest.mark.parametrize("filters", ["g'", "y", 4, 0, ["zg", "zz"]])
+def test_a_filter_that_ztf_does_not_have_is_refused(filters):
+    with pytest.raises(ValueError, match="expected zg, zr or zi"):
+        choice(filters=filters)
+
+
+def test_an_open_end_of_a_time_range_is_infinite():
+    assert choice(mjd=(58000.0, None)).mjd == (58000.0, np.inf)
+    assert choice(mjd=(None, 58000)).mjd == (-np.inf, 58000.0)
+    assert choice().mjd == (-np.inf, np.inf)
+
+
+@pytest.mark.parametrize("mjd", [(2.0, 1.0), (np.nan, 1.0), (1.0, np.nan)])
+def test_times_that_are_no_range_are_refused(mjd):
+    with pytest.raises(ValueError, match="in order"):
+        choice(mjd=mjd)
+
+
+@pytest.mark.parametrize("aperture", [0, 7, -1, 2.5, "4"])
+def test_an_aperture_is_one_of_six(aperture):
+    with pytest.raises(ValueError, match="1 to 6"):
+        choice(aperture=aperture)
+
+
+def test_fields_are_integers():
+    assert choice(fields=651).fields == {651}
+    assert choice(fields=[651, np.int32(652)]).fields == {651, 652}
