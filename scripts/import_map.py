@@ -48,7 +48,7 @@ OUTSIDE: dict[str, set[str]] = {
     "astropy_healpix": {"sky", "extract.measure"},  # the latter for its version, which it records
     "pandas": {"image", "derive", "query"} | ENTRIES,
     "matplotlib": {"plot"},
-    "loky": {"ingest"},
+    "loky": {"ingest", "derive"},
     "click": {"cli"},
     "rich": {"cli"},
     "watchdog": {"daemon"},

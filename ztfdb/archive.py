@@ -101,6 +101,7 @@ class Archive:
     ) -> None:
         self._target = url
         self.url = mask_password(url)
+        self._read_only = read_only
         self._engine = make_engine(url, read_only=read_only)
         self._sessions = sessions(self._engine)
         try:
@@ -178,17 +179,67 @@ class Archive:
         with self._sessions() as session:
             return query.cone(session, *_position(ra, dec), _arcsec(radius), **options)
 
-    def light_curve(self, ra: Position, dec: Angle | None = None, radius: Angle = 1.5, **options: Any) -> LightCurve:
-        """Return the light curve of a position: per image the nearest source; see `ztfdb.query.light_curve`."""
+    def light_curve(
+        self, ra: Position, dec: Angle | None = None, radius: Angle = 1.5, *, complete: bool = False, **options: Any
+    ) -> LightCurve:
+        """Return the light curve of a position.
+
+        Parameters
+        ----------
+        ra, dec, radius
+            Position and match radius.
+        complete : bool
+            One labelled epoch for every exposure that covers the position: a detection, a forced measurement, an upper
+            limit, or the reason why there is none. By default the detections alone.
+        **options
+            See `ztfdb.query.light_curve`; with ``complete`` (or with a proper motion, ``pmra``, ``pmdec``, ``epoch``)
+            `ztfdb.query.complete_light_curve`, and ``jobs``, ``keep`` and ``progress`` of `ztfdb.query.How`.
+
+        Returns
+        -------
+        LightCurve
+        """
+        position = _position(ra, dec)
+        if complete or "pmra" in options or "pmdec" in options:
+            how, rest = self._how(complete, options)
+            return query.complete_light_curve(self._sessions, *position, _arcsec(radius), how=how, **rest)
         with self._sessions() as session:
-            return query.light_curve(session, *_position(ra, dec), _arcsec(radius), **options)
+            return query.light_curve(session, *position, _arcsec(radius), **options)
 
     def light_curves(
-        self, positions: pd.DataFrame | Table | SkyCoord | Mapping[str, Any], radius: Angle = 1.5, **options: Any
+        self,
+        positions: pd.DataFrame | Table | SkyCoord | Mapping[str, Any],
+        radius: Angle = 1.5,
+        *,
+        complete: bool = False,
+        **options: Any,
     ) -> pd.DataFrame:
-        """Return the light curves of many positions in one call; see `ztfdb.query.light_curves`."""
+        """Return the light curves of many positions in one call.
+
+        As `light_curve`, see `ztfdb.query.light_curves` and `ztfdb.query.complete_light_curves`: each image file is
+        opened once for all positions on it.
+        """
+        table = _positions(positions)
+        if complete or "pmra" in options or "pmdec" in options:
+            how, rest = self._how(complete, options)
+            return query.complete_light_curves(self._sessions, table, _arcsec(radius), how=how, **rest)
         with self._sessions() as session:
-            return query.light_curves(session, _positions(positions), _arcsec(radius), **options)
+            return query.light_curves(session, table, _arcsec(radius), **options)
+
+    def light_curve_on_path(
+        self,
+        path: pd.DataFrame | Table | Mapping[str, Any],
+        radius: Angle = 1.5,
+        *,
+        complete: bool = True,
+        **options: Any,
+    ) -> LightCurve:
+        """Return the light curve of a moving body from a table of ``time`` (MJD), ``ra`` and ``dec``.
+
+        See `ztfdb.query.complete_light_curve_on_path`; without ``complete``, the detections alone.
+        """
+        how, rest = self._how(complete, options)
+        return query.complete_light_curve_on_path(self._sessions, path, _arcsec(radius), how=how, **rest)
 
     def images(self, ra: Position, dec: Angle | None = None, **options: Any) -> pd.DataFrame:
         """Return the images whose pixels cover a position, exactly; see `ztfdb.query.images_covering`."""
@@ -206,6 +257,14 @@ class Archive:
         """Return what the archive holds: rows, span, filters, measurement configurations; see `ztfdb.query.status`."""
         with self._sessions() as session:
             return {"url": self.url, **query.status(session)}
+
+    def _how(self, complete: bool, options: dict[str, Any]) -> tuple[query.How, dict[str, Any]]:
+        """Divide the options of a complete light curve into how and what."""
+        how = {name: options[name] for name in ("jobs", "keep", "places", "progress") if name in options}
+        if self._read_only:
+            how["keep"] = False
+        rest = {name: value for name, value in options.items() if name not in how}
+        return query.How(**how), rest if complete else {**rest, "measure": "none"}
 
     def _frozen_settings(self, wanted: ExtractionSettings | None) -> ExtractionSettings:
         with self._sessions() as session:

@@ -65,6 +65,16 @@ class ImageReadError(ImageError):
     retryable = True
 
 
+class FileMissingError(ImageReadError):
+    """A file that the archive knows is not where it was."""
+
+
+class FileChangedError(ImageReadError):
+    """A file that the archive knows holds other content than was ingested; its pixels are not used."""
+
+    retryable = False
+
+
 class HeaderError(ImageError):
     """A header keyword is missing or has a value that cannot be right.
 

@@ -185,6 +185,45 @@ class FileFacts:
     compression: str
 
 
+@dataclass(frozen=True, eq=False)
+class StoredImage:
+    """An ingested image as the row half hands it back to the pixel half, to cut stamps from and to measure again.
+
+    Attributes
+    ----------
+    image_id : int
+    shape : tuple of int
+        ``(ny, nx)``.
+    wcs : WcsParameters
+    files : tuple of FileFacts
+        As they were when the image was ingested; the image's own file first.
+    mesh : BackgroundMesh
+        The background that ingest used.
+    sky_noise : ndarray, shape (6,)
+        Its sky-noise ratios; NaN where they could not be measured.
+    gain : float or None
+        Electrons per DN.
+    """
+
+    image_id: int
+    shape: tuple[int, int]
+    wcs: WcsParameters
+    files: tuple[FileFacts, ...]
+    mesh: BackgroundMesh
+    sky_noise: FloatArray
+    gain: float | None
+
+    @property
+    def own(self) -> FileFacts:
+        """The file that holds the image's own pixels."""
+        return self.files[0]
+
+    @property
+    def mask(self) -> FileFacts | None:
+        """The file of its mask."""
+        return next((file for file in self.files if file.role == "msk"), None)
+
+
 @dataclass(frozen=True)
 class ImageInfo:
     """Everything the ``image`` table holds about one image but its sources; ``None`` where the header is silent.

@@ -177,6 +177,7 @@ def _part(mask: NDArray[np.uint16] | None, y0: int, y1: int, x0: int, x1: int) -
 
 
 def joined(parts: list[ForcedFluxes]) -> ForcedFluxes:
+    """Return the measurements of several windows of one image as one table, in their order."""
     bits = [part.mask_bits for part in parts if part.mask_bits is not None]
     return ForcedFluxes(
         flux_aper=np.concatenate([part.flux_aper for part in parts], axis=1),

@@ -103,7 +103,13 @@ def _measure(revisit: Revisit, pixels: PixelFile, mask: PixelFile | None) -> For
 
 
 def _measure_in(
-    image: StoredImage, pixels: PixelFile, mask: PixelFile | None, rows: slice, cols: slice, x: FloatArray, y: FloatArray
+    image: StoredImage,
+    pixels: PixelFile,
+    mask: PixelFile | None,
+    rows: slice,
+    cols: slice,
+    x: FloatArray,
+    y: FloatArray,
 ) -> ForcedFluxes:
     return measure_window(
         pixels.read(rows, cols),

@@ -131,14 +131,37 @@ def read_frame(
         )
 
 
-def _science_pixels(image: FitsImage, path: str | Path) -> FloatArray:
-    """Return the pixels as native float32; blank ones are NaN."""
+def science_values(pixels: NDArray[Any], bscale: float, bzero: float, blank: int | None = None) -> FloatArray:
+    """Return stored pixels as native float32, scaled, C-contiguous (a view where nothing changes); blank is NaN."""
     with np.errstate(over="ignore", invalid="ignore"):
-        data = np.ascontiguousarray(image.pixels, dtype=np.float32)
-        if (image.bscale, image.bzero) != (1.0, 0.0):
-            data = (image.pixels * image.bscale + image.bzero).astype(np.float32)
-    if image.blank is not None:
-        data = np.where(image.pixels == image.blank, np.float32(np.nan), data)
+        if (bscale, bzero) == (1.0, 0.0):
+            data = np.ascontiguousarray(pixels, dtype=np.float32)
+        else:
+            data = (pixels * bscale + bzero).astype(np.float32)
+    return data if blank is None else np.where(pixels == blank, np.float32(np.nan), data)
+
+
+def mask_values(pixels: NDArray[Any], bscale: float, bzero: float, path: str) -> MaskArray:
+    """Return stored mask pixels as unsigned bits.
+
+    Raises
+    ------
+    MaskError
+        If they are not integers of 16 bits.
+    """
+    if pixels.dtype.kind not in "iu" or bscale != 1.0 or not bzero.is_integer():
+        raise MaskError(path, f"the mask holds {pixels.dtype.name} scaled by {bscale}, not integers")
+    if pixels.dtype.itemsize == 2 and bzero == 0.0:
+        return pixels.astype(pixels.dtype.newbyteorder("=")).view(np.uint16)  # bit 15 is int16's sign
+    values = pixels.astype(np.int64) + int(bzero)
+    if values.size and (values.min() < -(1 << 15) or values.max() >= 1 << 16):
+        raise MaskError(path, f"the mask holds values {values.min()}..{values.max()}, not 16 bits")
+    return (values & 0xFFFF).astype(np.uint16)
+
+
+def _science_pixels(image: FitsImage, path: str | Path) -> FloatArray:
+    """Return the pixels as native float32, an array of our own."""
+    data = science_values(image.pixels, image.bscale, image.bzero, image.blank)
     if not data.flags.writeable or data.base is not None:
         data = data.copy()
     # A few rows tell of nearly every image that it is fine.
@@ -151,15 +174,9 @@ def _mask_pixels(mask: FitsImage, image: FitsImage, path: str) -> MaskArray:
     """Return the mask as unsigned bits, after checking that it is the image's."""
     if mask.pixels.shape != image.pixels.shape:
         raise MaskError(path, f"the mask has shape {mask.pixels.shape}, the image {image.pixels.shape}")
-    if mask.pixels.dtype.kind not in "iu" or mask.bscale != 1.0 or not mask.bzero.is_integer():
-        raise MaskError(path, f"the mask holds {mask.pixels.dtype.name} scaled by {mask.bscale}, not integers")
+    values = mask_values(mask.pixels, mask.bscale, mask.bzero, path)
     _check_same_exposure(mask, image, path)
-    if mask.pixels.dtype.itemsize == 2 and mask.bzero == 0.0:
-        return mask.pixels.astype(mask.pixels.dtype.newbyteorder("=")).view(np.uint16)  # bit 15 is int16's sign
-    values = mask.pixels.astype(np.int64) + int(mask.bzero)
-    if values.size and (values.min() < -(1 << 15) or values.max() >= 1 << 16):
-        raise MaskError(path, f"the mask holds values {values.min()}..{values.max()}, not 16 bits")
-    return (values & 0xFFFF).astype(np.uint16)
+    return values
 
 
 def _check_same_exposure(mask: FitsImage, image: FitsImage, path: str) -> None:

@@ -1,5 +1,12 @@
 """The questions an archive answers: cones, light curves, which images saw a spot, and read-only SQL."""
 
+from ztfdb.query.complete import (
+    How,
+    complete_light_curve,
+    complete_light_curve_on_path,
+    complete_light_curves,
+    iter_complete_light_curves,
+)
 from ztfdb.query.cone import MAX_CONE_RADIUS, cone
 from ztfdb.query.coverage import images_covering
 from ztfdb.query.lightcurve import MAX_RADIUS, LightCurve, iter_light_curves, light_curve, light_curves
@@ -9,9 +16,14 @@ from ztfdb.query.status import status
 __all__ = [
     "MAX_CONE_RADIUS",
     "MAX_RADIUS",
+    "How",
     "LightCurve",
+    "complete_light_curve",
+    "complete_light_curve_on_path",
+    "complete_light_curves",
     "cone",
     "images_covering",
+    "iter_complete_light_curves",
     "iter_light_curves",
     "light_curve",
     "light_curves",

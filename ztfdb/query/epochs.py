@@ -210,10 +210,7 @@ def _columns(
 ) -> dict[str, Any]:
     """Compute every column; row and image of an epoch stand at the same place."""
     n, k, usable = len(images), rows["k"], _usable(images)
-    if asked.aperture == 4:
-        flux, flux_err = rows["flux_aper4"], rows["flux_aper4_err"]
-    else:
-        flux, flux_err = aperture_fluxes(session, rows["source_id"], asked.aperture)
+    flux, flux_err = fluxes_of(session, rows, asked.aperture)
     columns = _photometry(flux.astype(np.float64), flux_err.astype(np.float64), images, positions, k)
     columns |= {name: images[name] for name in _COPIED}
     columns |= {name: images[name].astype(np.int64) for name in ("field", "ccdid", "qid", "image_id")}
@@ -234,6 +231,15 @@ def _columns(
     columns["simulated"] = images["simulated"] == 1
     columns["position"] = k.astype(np.int64)
     return columns
+
+
+def fluxes_of(session: Session, rows: Columns, aperture: int) -> tuple[Any, Any]:
+    """Return flux and error (DN) of sources, or what ``flux`` and ``flux_err`` say already."""
+    if "flux" in rows:
+        return rows["flux"], rows["flux_err"]
+    if aperture == 4:
+        return rows["flux_aper4"], rows["flux_aper4_err"]
+    return aperture_fluxes(session, rows["source_id"], aperture)
 
 
 def _photometry(

@@ -181,7 +181,7 @@ def light_curve(
     rows["k"] = np.zeros(len(rows["source_id"]), np.int32)
     columns = epochs(session, _inside(rows, positions, radius), positions, asked)
     attrs = {"ra": float(positions.ra[0]), "dec": float(positions.dec[0]), "color": color}
-    return LightCurve(_frame(columns, COLUMNS, attrs | _attrs(asked, radius)))
+    return LightCurve(_frame(columns, COLUMNS, attrs | light_curve_attrs(asked, radius)))
 
 
 def light_curves(
@@ -225,7 +225,7 @@ def light_curves(
     check_radius(radius, MAX_RADIUS)
     wanted = positions_of(positions, color)
     rows = concatenated([_rows(session, wanted, start, radius) for start in _starts(wanted, POSITIONS_PER_CHUNK)])
-    return _frame(epochs(session, rows, wanted, asked), (*COLUMNS, "position"), _attrs(asked, radius))
+    return _frame(epochs(session, rows, wanted, asked), (*COLUMNS, "position"), light_curve_attrs(asked, radius))
 
 
 def iter_light_curves(
@@ -245,7 +245,7 @@ def iter_light_curves(
         part = chunk(wanted, start, start + n_position)
         columns = epochs(session, _rows(session, part, 0, radius, n_position), part, asked)
         columns["position"] += start
-        yield _frame(columns, (*COLUMNS, "position"), _attrs(asked, radius))
+        yield _frame(columns, (*COLUMNS, "position"), light_curve_attrs(asked, radius))
 
 
 def _starts(positions: Positions, n_position: int) -> range:
@@ -275,7 +275,8 @@ def _frame(columns: dict[str, Any], names: tuple[str, ...], attrs: dict[str, Any
     return data_frame({name: columns[name] for name in names}, attrs)
 
 
-def _attrs(asked: Choice, radius: float) -> dict[str, Any]:
+def light_curve_attrs(asked: Choice, radius: float) -> dict[str, Any]:
+    """Return what was asked for, for the ``attrs`` of an answer."""
     first, last = asked.mjd
     return {
         "radius": radius,

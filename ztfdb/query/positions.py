@@ -49,7 +49,7 @@ def chunk(positions: Positions, start: int, stop: int) -> Positions:
 def _coordinates(table: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     if isinstance(table, Mapping) or hasattr(table, "columns"):
         try:
-            ra, dec = _degrees(table["ra"]), _degrees(table["dec"])
+            ra, dec = (plain_numbers(table[name], u.deg) for name in ("ra", "dec"))
         except KeyError as exc:
             raise ValueError("a table of positions has the columns 'ra' and 'dec'") from exc
     else:
@@ -63,9 +63,10 @@ def _coordinates(table: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return ra, dec
 
 
-def _degrees(column: Any) -> NDArray[np.float64]:
+def plain_numbers(column: Any, wanted: u.UnitBase) -> NDArray[np.float64]:
+    """Return a column (or one value) as plain doubles in a unit, which numbers without one are in already."""
     unit = getattr(column, "unit", None)
-    values: Any = u.Quantity(column, unit).to_value(u.deg) if unit is not None else column
+    values: Any = u.Quantity(column, unit).to_value(wanted) if unit is not None else column
     if isinstance(values, np.ma.MaskedArray):
         values = np.ma.filled(values.astype(np.float64), np.nan)
     return np.atleast_1d(np.asarray(values, dtype=np.float64))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import overload
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ztfdb.records import FloatArray
 from ztfdb.sky.angles import unit_vector
 
 MAS_PER_RADIAN = 180.0 * 3600.0 * 1000.0 / np.pi
@@ -14,7 +17,11 @@ DAYS_PER_YEAR = 365.25
 Float64Array = NDArray[np.float64]
 
 
-def julian_year(mjd: float) -> float:
+@overload
+def julian_year(mjd: float) -> float: ...
+@overload
+def julian_year(mjd: FloatArray) -> FloatArray: ...
+def julian_year(mjd: float | FloatArray) -> float | FloatArray:
     """Return the Julian year (such as 2016.0) of a Modified Julian Date."""
     return 2000.0 + (mjd - J2000_MJD) / DAYS_PER_YEAR
 

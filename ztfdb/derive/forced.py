@@ -1,0 +1,242 @@
+"""Forced measurements on images that are already in the archive: each file opened once, each result kept once."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import loky
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session, sessionmaker
+
+from ztfdb.errors import FileChangedError, FileMissingError, ImageError, StoreError, WorkerDied
+from ztfdb.extract.measure import measurement_config
+from ztfdb.extract.process import enter_worker
+from ztfdb.extract.revisit import Revisit, Revisited, revisit_image, revisit_images
+from ztfdb.extract.settings import ExtractionSettings
+from ztfdb.records import N_APERTURE, IntArray, StoredImage
+from ztfdb.schema import ForcedMethod
+from ztfdb.store.engine import writing
+from ztfdb.store.forced import FORCED_DTYPES, store_forced
+from ztfdb.store.lookup import NO_MASK
+from ztfdb.store.meta import config_id, read_meta
+from ztfdb.store.stored import accept_mtimes, stored_images
+
+Columns = dict[str, NDArray[Any]]
+ForcedProgress = Callable[[int, int], None]
+"""Told how many images are done, of how many."""
+
+IMAGES_PER_TRANSACTION = 100
+"""Images whose measurements are kept together."""
+
+IMAGES_PER_TASK = 8
+"""Images that a worker process measures at a time."""
+
+WORKER_MEMORY_MB = 2048
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+REQUEST = ("hpx29", "image_id", "ra", "dec", "x", "y")
+"""Columns of a request: where, on which image, and at which pixel."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Forced:
+    """What became of forced measurements.
+
+    Attributes
+    ----------
+    kept : bool
+        They are in the archive. Otherwise it cannot be written, and `rows` has them.
+    rows : list of dict of ndarray
+        Those that are not in the archive: `ztfdb.store.forced.FORCED_DTYPES`.
+    problems : dict of int to str
+        By ``image_id``: why an image could not be measured.
+    n_measured : int
+    """
+
+    kept: bool = True
+    rows: list[Columns] = field(default_factory=list)
+    problems: dict[int, str] = field(default_factory=dict)
+    n_measured: int = 0
+
+
+def measure_forced(
+    sessions: sessionmaker[Session],
+    wanted: Columns,
+    *,
+    jobs: int = 1,
+    keep: bool = True,
+    places: Mapping[str, str | Path] | None = None,
+    progress: ForcedProgress | None = None,
+) -> Forced:
+    """Measure positions on ingested images and keep the results.
+
+    Parameters
+    ----------
+    sessions : sessionmaker
+    wanted : dict of ndarray, each of shape (n,)
+        `REQUEST`; each pair of cell and image once.
+    jobs : int
+        Processes that measure; 1 measures in this one.
+    keep : bool
+        Write them to ``forced_source``; where the archive cannot be written, they are returned all the same.
+    places : mapping of str to path, optional
+        Folders of this host by the name of their data root.
+    progress : callable, optional
+        Called with the number of images done, and of all.
+
+    Returns
+    -------
+    Forced
+    """
+    done = Forced(kept=keep)
+    order = np.argsort(wanted["image_id"], kind="stable")
+    ids, first = np.unique(wanted["image_id"][order], return_index=True)
+    groups = np.split(order, first[1:])
+    crew = _Crew(jobs, len(ids))
+    try:
+        for start in range(0, len(ids), IMAGES_PER_TRANSACTION):
+            some = slice(start, start + IMAGES_PER_TRANSACTION)
+            with sessions() as session:
+                images = stored_images(session, ids[some], places=places)
+            revisits = _revisits(images, dict(zip(ids[some].tolist(), groups[some], strict=True)), wanted)
+            results = []
+            for result in crew.measure(revisits):
+                results.append(result)
+                if progress is not None:
+                    progress(start + len(results), len(ids))
+            _finish(sessions, images, results, wanted, done)
+    finally:
+        crew.stop()
+    return done
+
+
+def reason_of(problem: ImageError) -> str:
+    """Return in a few words why an image could not be measured."""
+    if isinstance(problem, FileMissingError):
+        return "file missing"
+    return "file changed" if isinstance(problem, FileChangedError) else "file unreadable"
+
+
+def _revisits(images: Sequence[StoredImage], groups: Mapping[int, IntArray], wanted: Columns) -> list[Revisit]:
+    return [Revisit(image, rows := groups[image.image_id], wanted["x"][rows], wanted["y"][rows]) for image in images]
+
+
+def _finish(
+    sessions: sessionmaker[Session],
+    images: Sequence[StoredImage],
+    results: Sequence[Revisited],
+    wanted: Columns,
+    done: Forced,
+) -> None:
+    """Keep the measurements of some images, or add them to those that cannot be kept."""
+    for result in results:
+        if result.problem is not None:
+            done.problems[result.image_id] = reason_of(result.problem)
+            logger.warning("no forced measurement", extra={"image_id": result.image_id, "reason": str(result.problem)})
+    measured = [result for result in results if result.fluxes is not None]
+    if not measured:
+        return
+    columns = _columns(measured, wanted)
+    done.n_measured += len(columns["image_id"])
+    accepted = [(one.image_id, role, now) for one in measured for role, now in one.accepted]
+    sha256 = {image.image_id: image.own.sha256 for image in images}
+    if done.kept:
+        done.kept = _kept(sessions, columns, sha256, accepted)
+    if not done.kept:
+        done.rows.append(columns)
+
+
+def _kept(
+    sessions: sessionmaker[Session],
+    columns: Columns,
+    sha256: Mapping[int, str],
+    accepted: Sequence[tuple[int, str, int]],
+) -> bool:
+    """Write measurements; False where the archive refuses, for the reader gets them anyway."""
+    try:
+        with writing(sessions) as session:
+            settings = ExtractionSettings.from_dict(read_meta(session)["settings"])
+            columns["config_id"][:] = config_id(session, measurement_config(settings))
+            store_forced(session, columns, sha256)
+            accept_mtimes(session, accepted)
+    except (StoreError, SQLAlchemyError) as exc:
+        logger.info("forced measurements are not kept", extra={"reason": " ".join(str(exc).split())[:200]})
+        return False
+    return True
+
+
+def _columns(measured: Sequence[Revisited], wanted: Columns) -> Columns:
+    """Return measurements as columns of ``forced_source``."""
+    rows = np.concatenate([one.row for one in measured])
+    columns: Columns = {name: np.full(len(rows), np.nan, np.float32) for name in FORCED_DTYPES}
+    columns |= {name: wanted[name][rows] for name in REQUEST}
+    columns["method"] = np.full(len(rows), int(ForcedMethod.APERTURE), np.int16)
+    columns["config_id"] = np.zeros(len(rows), np.int64)
+    fluxes = [one.fluxes for one in measured if one.fluxes is not None]
+    for k in range(N_APERTURE):
+        columns[f"flux_aper{k + 1}"] = np.concatenate([one.flux_aper[k] for one in fluxes])
+        columns[f"flux_aper{k + 1}_err"] = np.concatenate([one.flux_aper_err[k] for one in fluxes])
+    for name in ("flags", "background", "background_rms"):
+        columns[name] = np.concatenate([getattr(one, name) for one in fluxes])
+    no_mask = [np.full(len(one.flags), NO_MASK, np.int32) for one in fluxes]
+    bits = [one.mask_bits if one.mask_bits is not None else none for one, none in zip(fluxes, no_mask, strict=True)]
+    columns["mask_bits"] = np.concatenate(bits)
+    return columns
+
+
+class _Crew:
+    """Worker processes, made when they are first needed; with one job, none: this process measures."""
+
+    def __init__(self, jobs: int, n_image: int) -> None:
+        self._jobs = max(1, min(jobs, -(-n_image // IMAGES_PER_TASK)))
+        self._executor: loky.ProcessPoolExecutor | None = None
+
+    def measure(self, revisits: Sequence[Revisit]) -> Iterator[Revisited]:
+        """Measure on images; each that ends its worker process is tried once more, alone."""
+        if self._jobs == 1:
+            yield from map(revisit_image, revisits)
+            return
+        if self._executor is None:
+            self._executor = _new_executor(self._jobs)
+        tasks = [revisits[i : i + IMAGES_PER_TASK] for i in range(0, len(revisits), IMAGES_PER_TASK)]
+        futures = [self._executor.submit(revisit_images, task) for task in tasks]
+        for task, future in zip(tasks, futures, strict=True):
+            try:
+                yield from future.result()
+            except BrokenProcessPool:
+                self.stop()
+                yield from map(_alone, task)
+
+    def stop(self) -> None:
+        """End the worker processes."""
+        if self._executor is not None:
+            self._executor.shutdown(wait=True, kill_workers=True)
+            self._executor = None
+
+
+def _alone(revisit: Revisit) -> Revisited:
+    executor = _new_executor(1)
+    try:
+        result: Revisited = executor.submit(revisit_image, revisit).result()
+    except BrokenProcessPool:
+        problem = WorkerDied(revisit.image.own.path, "the worker process ended while it measured this, 2 times")
+        return Revisited(revisit.image.image_id, revisit.row, None, problem)
+    finally:
+        executor.shutdown(wait=True, kill_workers=True)
+    return result
+
+
+def _new_executor(jobs: int) -> loky.ProcessPoolExecutor:
+    return loky.ProcessPoolExecutor(
+        max_workers=jobs, env=_ONE_THREAD, initializer=enter_worker, initargs=(WORKER_MEMORY_MB, os.getpid())
+    )

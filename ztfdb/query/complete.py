@@ -1,0 +1,491 @@
+"""The complete light curve: one labelled epoch for every exposure and quadrant that covers the position.
+
+A detection where there is one; where there is none, the light measured at the position, which is a forced
+measurement or an upper limit; and where nothing could be measured, the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sqlalchemy.orm import Session, sessionmaker
+
+from ztfdb.bits import InfoBit, SourceFlag
+from ztfdb.derive.forced import Forced, ForcedProgress, measure_forced
+from ztfdb.phot.limits import LIMIT_SIGMA
+from ztfdb.phot.magnitudes import microjansky_to_mag
+from ztfdb.query.choice import Choice, choice
+from ztfdb.query.cone import check_radius
+from ztfdb.query.covering import Covering, covering
+from ztfdb.query.epochs import KINDS, _columns, _first_of_each, _good, _kept, _places, _usable, fluxes_of
+from ztfdb.query.frames import data_frame, masked_integers, words
+from ztfdb.query.lightcurve import COLUMNS, MAX_RADIUS, POSITIONS_PER_CHUNK, LightCurve, light_curve_attrs
+from ztfdb.query.positions import Color
+from ztfdb.query.targets import Motion, Targets, path_of, targets_of
+from ztfdb.records import APERTURE_DIAMETERS, BoolArray, FloatArray, IntArray
+from ztfdb.schema import SOURCE_ID_SHIFT, ForcedMethod
+from ztfdb.sky.angles import separation
+from ztfdb.sky.cells import cone_ranges, sky_to_cell
+from ztfdb.store.coverage import observed_span
+from ztfdb.store.forced import find_forced
+from ztfdb.store.lookup import MISSING, NO_MASK, Columns, light_curve_sources_of_many
+
+FORCED_SIGMA = 3.0
+"""Signal-to-noise ratio from which forced light is a measurement; below, it is a limit."""
+
+LARGEST_SCALE = 1.1
+"""Arcsec per pixel that no ZTF image exceeds; bounds the search for sources whose light reaches an aperture."""
+
+REQUESTS_AT_ONCE = 2_000_000
+"""Positions × images that are measured together, 100 MB: each file is opened once for all of them."""
+
+MEASURES = ("auto", "forced", "none")
+
+REASONS = (
+    "file missing", "file changed", "file unreadable", "aperture off the edge", "no usable pixel", "STATUS 0",
+    "no photometric calibration", "no zero point",
+)  # fmt: skip
+"""Why an epoch is ``unavailable``."""
+
+REASON_WORDS = pd.CategoricalDtype(list(REASONS))
+DETECTION, FORCED, LIMIT, UNAVAILABLE = range(4)  # as in KINDS
+
+COMPLETE_COLUMNS = (
+    *COLUMNS[: COLUMNS.index("kind") + 1], "reason", "flux_ujy", "flux_ujy_err", "snr", "upper_limit_mag",
+    "upper_limit_nsigma", *COLUMNS[COLUMNS.index("snr") + 1 :], "blended", "contaminated", "x", "y",
+)  # fmt: skip
+"""Columns of a complete light curve: those of every light curve, and what labels its epochs."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One question: the cuts of a light curve, and how its epochs are measured.
+
+    Attributes
+    ----------
+    cuts : Choice
+    radius : float
+        arcsec.
+    measure : str
+        ``auto``, ``forced`` or ``none``.
+    """
+
+    cuts: Choice
+    radius: float
+    measure: str
+
+
+@dataclass(frozen=True)
+class How:
+    """How forced measurements are made: arguments of `ztfdb.derive.forced.measure_forced`."""
+
+    jobs: int = 1
+    keep: bool = True
+    places: Mapping[str, str | Path] | None = None
+    progress: ForcedProgress | None = None
+
+
+@dataclass(eq=False)
+class _Plan:
+    """The epochs of some targets, as far as the archive knows them."""
+
+    pairs: Covering
+    rows: Columns
+    kind: IntArray
+    reason: IntArray
+    contaminated: BoolArray
+    cell: IntArray
+
+
+def complete_light_curve(
+    sessions: sessionmaker[Session],
+    ra: float,
+    dec: float,
+    radius: float = 1.5,
+    *,
+    measure: str = "auto",
+    pmra: float | None = None,
+    pmdec: float | None = None,
+    epoch: float | None = None,
+    color: float | None = None,
+    how: How | None = None,
+    **cuts: Any,
+) -> LightCurve:
+    """Return the complete light curve of a position.
+
+    Every exposure × quadrant whose pixels cover the position gives exactly one epoch, of one ``kind``:
+
+    ``detection``
+        The nearest source within the radius.
+    ``forced``, ``limit``
+        Without one, the light in the aperture at the position: ``forced`` from `FORCED_SIGMA` on; below, a ``limit``
+        whose ``upper_limit_mag`` is `LIMIT_SIGMA` times the error (``upper_limit_nsigma``), aperture correction
+        included. ``mag`` holds measurements only, never a limit.
+    ``unavailable``
+        With its ``reason``, one of `REASONS`.
+
+    Parameters
+    ----------
+    sessions : sessionmaker
+    ra, dec : float
+        Position, deg, ICRS; at `epoch` where there is a proper motion.
+    radius : float
+        arcsec, 0 to `ztfdb.query.MAX_RADIUS`.
+    measure : str
+        ``auto`` as above; ``forced`` measures every epoch at the position, also where there is a detection;
+        ``none`` measures nothing, and gives the detections alone.
+    pmra, pmdec : float, optional
+        Proper motion, mas / yr, `pmra` with cos dec: each exposure is asked at its own place.
+    epoch : float, optional
+        Julian year of the position, 2016.0 by default.
+    color : float, optional
+        As in `ztfdb.query.light_curve`.
+    how : How, optional
+        Processes, progress, and whether results are kept.
+    **cuts
+        ``aperture``, ``good``, ``filters``, ``mjd``, ``fields``, ``all_versions``, as in `ztfdb.query.light_curve`.
+
+    Returns
+    -------
+    LightCurve
+        `COMPLETE_COLUMNS`, ordered by (mjd, image_id). ``flux_ujy`` and its error are there for every kind but the
+        last, also where negative. ``ra``, ``dec`` and ``separation`` are the source's, or those of the position.
+        ``n_within`` counts the sources of the image within the radius; ``blended`` is True where there are several
+        or the detection itself was deblended, ``contaminated`` where a source outside the radius is nearer than the
+        aperture's diameter, so that its own aperture overlaps. ``attrs["kept"]`` tells whether what was measured is
+        in the archive now (False where that cannot be written); ``attrs["n_measured"]`` how much was.
+
+    Raises
+    ------
+    ValueError
+        If a position, radius or option is not one.
+    QueryError
+        If the radius is beyond the maximum.
+    """
+    if isinstance(color, str):
+        raise ValueError(f"color {color!r}: expected a number (many positions take the name of a column, too)")
+    targets = targets_of({"ra": ra, "dec": dec}, color, pmra=pmra, pmdec=pmdec, epoch=epoch)
+    return _one(sessions, targets, _asked(radius, measure, cuts), how, color)
+
+
+def complete_light_curve_on_path(
+    sessions: sessionmaker[Session],
+    path: Any,
+    radius: float = 1.5,
+    *,
+    measure: str = "auto",
+    color: float | None = None,
+    how: How | None = None,
+    **cuts: Any,
+) -> LightCurve:
+    """Return the complete light curve of a moving body.
+
+    Parameters
+    ----------
+    sessions : sessionmaker
+    path : DataFrame, astropy Table or mapping
+        Columns ``time`` (MJD, UTC), ``ra``, ``dec`` (deg): where it is seen from Palomar. A spline gives the place at
+        mid-exposure; exposures before the first and after the last time have no epoch.
+    radius, measure, color, how, **cuts
+        As in `complete_light_curve`.
+    """
+    return _one(sessions, path_of(path, color), _asked(radius, measure, cuts), how, color)
+
+
+def complete_light_curves(
+    sessions: sessionmaker[Session], positions: Any, radius: float = 1.5, **options: Any
+) -> pd.DataFrame:
+    """Return the complete light curves of many positions in one call.
+
+    Each file is opened once for all positions on it (of every `REQUESTS_AT_ONCE` measurements).
+
+    Parameters
+    ----------
+    sessions : sessionmaker
+    positions : DataFrame, astropy Table, mapping, or array_like of shape (n, 2)
+        As in `ztfdb.query.light_curves`; `pmra`, `pmdec`, `epoch` and `color` may name columns.
+    radius : float
+        arcsec.
+    **options
+        As in `complete_light_curve`.
+
+    Returns
+    -------
+    DataFrame
+        `COMPLETE_COLUMNS` and ``position``, the row of `positions`; ordered by (position, mjd, image_id).
+
+    See Also
+    --------
+    iter_complete_light_curves : The same in pieces, in bounded memory.
+    """
+    frames, kept, n_measured = [], True, 0
+    for frame in iter_complete_light_curves(sessions, positions, radius, **options):
+        attrs, frame.attrs = frame.attrs, {}
+        frames.append(frame)
+        kept, n_measured = kept and attrs["kept"], n_measured + attrs["n_measured"]
+    joined = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True, copy=False)
+    joined.attrs = attrs | {"kept": kept, "n_measured": n_measured}
+    return joined
+
+
+def iter_complete_light_curves(
+    sessions: sessionmaker[Session], positions: Any, radius: float = 1.5, **options: Any
+) -> Iterator[pd.DataFrame]:
+    """Yield the complete light curves of many positions, `POSITIONS_PER_CHUNK` at a time, in order."""
+    asked, targets = _questions(positions, radius, **options)
+    for _, columns, forced in _parts(sessions, targets, asked, options.get("how") or How()):
+        attrs = _attrs(asked) | {"kept": forced.kept, "n_measured": forced.n_measured}
+        yield data_frame({name: columns[name] for name in (*COMPLETE_COLUMNS, "position")}, attrs)
+
+
+def _questions(
+    positions: Any,
+    radius: float,
+    *,
+    measure: str = "auto",
+    pmra: Motion = None,
+    pmdec: Motion = None,
+    epoch: Motion = None,
+    color: Color = None,
+    how: How | None = None,
+    **cuts: Any,
+) -> tuple[Asked, Targets]:
+    return _asked(radius, measure, cuts), targets_of(positions, color, pmra=pmra, pmdec=pmdec, epoch=epoch)
+
+
+def _attrs(asked: Asked) -> dict[str, Any]:
+    return light_curve_attrs(asked.cuts, asked.radius) | {"measure": asked.measure}
+
+
+def _asked(radius: float, measure: str, cuts: dict[str, Any]) -> Asked:
+    check_radius(radius, MAX_RADIUS)
+    if measure not in MEASURES:
+        raise ValueError(f"measure {measure!r}: expected one of {', '.join(MEASURES)}")
+    return Asked(choice(**cuts), float(radius), measure)
+
+
+def _one(
+    sessions: sessionmaker[Session], targets: Targets, asked: Asked, how: How | None, color: float | None
+) -> LightCurve:
+    ((_, columns, forced),) = _parts(sessions, targets, asked, how or How())
+    attrs = {"ra": float(targets.positions.ra[0]), "dec": float(targets.positions.dec[0]), "color": color}
+    attrs |= _attrs(asked) | {"kept": forced.kept, "n_measured": forced.n_measured}
+    return LightCurve(data_frame({name: columns[name] for name in COMPLETE_COLUMNS}, attrs))
+
+
+def _parts(
+    sessions: sessionmaker[Session], targets: Targets, asked: Asked, how: How
+) -> Iterator[tuple[int, dict[str, Any], Forced]]:
+    """Yield the columns of some targets at a time, with the place of their first; measure many parts together."""
+    starts = list(range(0, max(1, len(targets)), POSITIONS_PER_CHUNK))
+    while starts:
+        block: list[int] = []
+        wanted: list[Columns] = []
+        plan = None
+        while starts and sum(len(one["image_id"]) for one in wanted) < REQUESTS_AT_ONCE:
+            block.append(starts.pop(0))
+            with sessions() as session:
+                plan = _plan(session, targets.part(block[-1], block[-1] + POSITIONS_PER_CHUNK), asked)
+                wanted.append(_missing(session, plan, asked))
+        forced = _measured(sessions, wanted, how)
+        for number, start in enumerate(block):
+            part = targets.part(start, start + POSITIONS_PER_CHUNK)
+            with sessions() as session:
+                if len(block) > 1 or plan is None:
+                    plan = _plan(session, part, asked)
+                columns = _finished(session, plan, part, asked, forced)
+            columns["position"] = columns["position"] + start
+            yield start, columns, forced if number == 0 else Forced(kept=forced.kept)
+
+
+def _measured(sessions: sessionmaker[Session], wanted: list[Columns], how: How) -> Forced:
+    together = {name: np.concatenate([one[name] for one in wanted]) for name in wanted[0]}
+    if len(together["image_id"]) == 0:
+        return Forced(kept=how.keep)
+    if len(wanted) > 1 or len(together["image_id"]) > 1:
+        once = np.unique(np.stack([together["hpx29"], together["image_id"]]), axis=1, return_index=True)[1]
+        together = {name: values[once] for name, values in together.items()}
+    return measure_forced(sessions, together, jobs=how.jobs, keep=how.keep, places=how.places, progress=how.progress)
+
+
+def _plan(session: Session, targets: Targets, asked: Asked) -> _Plan:
+    """Find the epochs of targets and the detections among them; say what cannot be measured at all."""
+    pairs = covering(session, targets, asked.cuts)
+    n = len(pairs)
+    rows: Columns = {name: values.copy() for name, values in pairs.rows.items()}
+    for name in ("flux", "flux_err"):
+        rows[name] = np.full(n, np.nan)
+    for name, value in (("source_id", MISSING), ("flags", 0), ("mask_bits", NO_MASK), ("n_within", 0)):
+        rows[name] = np.full(n, value, np.int64)
+    rows["separation"] = np.zeros(n)
+    kind = np.full(n, -1, np.int8)
+    contaminated = _add_detections(session, pairs, rows, kind, targets, asked)
+    reason = _image_reasons(pairs, targets.positions.color)
+    _add_edges(pairs, kind, reason, asked.cuts.aperture)
+    kind[reason >= 0] = UNAVAILABLE
+    cell = sky_to_cell(pairs.rows["ra"], pairs.rows["dec"])
+    return _Plan(pairs, rows, kind, reason, contaminated, cell)
+
+
+def _add_detections(
+    session: Session, pairs: Covering, rows: Columns, kind: IntArray, targets: Targets, asked: Asked
+) -> BoolArray:
+    """Enter the nearest source of each epoch; return which epochs have a neighbour that reaches their aperture."""
+    diameter = APERTURE_DIAMETERS[asked.cuts.aperture - 1]
+    contaminated = np.zeros(len(pairs), bool)
+    found, of = _sources_near(session, pairs, targets, max(asked.radius, diameter * LARGEST_SCALE))
+    apart = separation(rows["ra"][of], rows["dec"][of], found["ra"], found["dec"])
+    reach = diameter * pairs.scale[pairs.at[of]]
+    contaminated[of[(apart > asked.radius) & (apart <= reach)]] = True
+    within = np.flatnonzero(apart <= asked.radius)
+    found, of, apart = {name: values[within] for name, values in found.items()}, of[within], apart[within]
+    nearest, n_sharing = _first_of_each(of, apart, found["source_id"])
+    rows["n_within"][of] = n_sharing
+    found, of, apart = {name: values[nearest] for name, values in found.items()}, of[nearest], apart[nearest]
+    if asked.measure == "forced":
+        deblended = (found["flags"] & int(SourceFlag.BLENDED)) != 0
+        rows["flags"][of[deblended]] = int(SourceFlag.BLENDED)
+        return contaminated
+    kind[of] = DETECTION
+    for name in ("source_id", "ra", "dec", "flags", "mask_bits"):
+        rows[name][of] = found[name]
+    rows["separation"][of] = apart
+    rows["flux"][of], rows["flux_err"][of] = fluxes_of(session, found, asked.cuts.aperture)
+    return contaminated
+
+
+def _sources_near(session: Session, pairs: Covering, targets: Targets, reach: float) -> tuple[Columns, IntArray]:
+    """Return sources around targets on the images that cover them, and the pair of each."""
+    if targets.path is not None:
+        places, radius = (pairs.rows["ra"], pairs.rows["dec"]), np.asarray(reach)
+    else:
+        places, radius = (targets.positions.ra, targets.positions.dec), np.asarray(reach)
+        if targets.pmra is not None:
+            first, last = observed_span(session)
+            middle = 0.5 * (first + last)
+            k = np.arange(len(targets))
+            places = targets.at(k, np.full(len(k), middle))
+            drift = targets.drift(middle, first, last + 1.0)
+            radius = reach + np.where(np.isfinite(drift), 1.01 * drift, 0.0)
+    k, lo, hi = cone_ranges(*places, radius)
+    found = light_curve_sources_of_many(session, k, lo, hi)
+    image = _places(pairs.images["image_id"], found["source_id"] >> SOURCE_ID_SHIFT)
+    if targets.path is not None:
+        on_own = image == pairs.at[found["k"]]
+        return {name: values[on_own] for name, values in found.items()}, found["k"][on_own].astype(np.int64)
+    key = found["k"].astype(np.int64) * max(1, len(pairs.images)) + image
+    of = np.minimum(np.searchsorted(pairs.key, key), max(len(pairs) - 1, 0))
+    hit = (image >= 0) & (pairs.key[of] == key) if len(pairs) else np.zeros(len(key), bool)
+    return {name: values[hit] for name, values in found.items()}, of[hit]
+
+
+def _image_reasons(pairs: Covering, color: FloatArray | None) -> IntArray:
+    """Return for each epoch why its image gives no magnitude; -1 where it does."""
+    images = pairs.images
+    reason = np.full(len(images), -1, np.int8)
+    zeropoint = images["magzp"] + images["apcor"]
+    if color is not None:
+        zeropoint = zeropoint + images["clrcoeff"]
+    reason[np.isnan(zeropoint)] = REASONS.index("no zero point")
+    infobits = np.where(np.isnan(images["infobits"]), 0.0, images["infobits"]).astype(np.int64)
+    reason[(infobits & int(InfoBit.NO_PHOTOMETRIC_CALIBRATION)) != 0] = REASONS.index("no photometric calibration")
+    reason[pairs.status == 0] = REASONS.index("STATUS 0")
+    return reason[pairs.at]
+
+
+def _add_edges(pairs: Covering, kind: IntArray, reason: IntArray, aperture: int) -> None:
+    """Mark the epochs without a detection whose aperture leaves the image."""
+    radius = APERTURE_DIAMETERS[aperture - 1] / 2.0
+    x, y, nx, ny = pairs.rows["x"], pairs.rows["y"], pairs.nx[pairs.at], pairs.ny[pairs.at]
+    off = (x - radius < -0.5) | (x + radius > nx - 0.5) | (y - radius < -0.5) | (y + radius > ny - 0.5)
+    reason[off & (kind < 0) & (reason < 0)] = REASONS.index("aperture off the edge")
+
+
+def _missing(session: Session, plan: _Plan, asked: Asked) -> Columns:
+    """Enter what is kept, and return what is still to be measured."""
+    unknown = _unknown(plan)
+    if len(unknown) and asked.measure != "none":
+        kept = find_forced(session, np.unique(plan.cell[unknown]), ForcedMethod.APERTURE)
+        _enter(plan, kept, asked.cuts.aperture)
+        unknown = _unknown(plan)
+    if asked.measure == "none":
+        unknown = unknown[:0]
+    return {
+        "hpx29": plan.cell[unknown],
+        "image_id": plan.pairs.image_id[plan.pairs.at[unknown]],
+        **{name: plan.pairs.rows[name][unknown] for name in ("ra", "dec", "x", "y")},
+    }
+
+
+def _unknown(plan: _Plan) -> IntArray:
+    return np.flatnonzero(plan.kind < 0)
+
+
+def _enter(plan: _Plan, forced: Columns, aperture: int) -> None:
+    """Enter forced measurements into the epochs they belong to."""
+    unknown = _unknown(plan)
+    image = _places(plan.pairs.images["image_id"], forced["image_id"])
+    cells, code = np.unique(plan.cell[unknown], return_inverse=True)
+    place = np.minimum(np.searchsorted(cells, forced["hpx29"]), max(len(cells) - 1, 0))
+    known = (image >= 0) & (cells[place] == forced["hpx29"]) if len(cells) else image < -1
+    key = place[known] * len(plan.pairs.images) + image[known]
+    order = np.argsort(key)
+    wanted = code * len(plan.pairs.images) + plan.pairs.at[unknown]
+    at = np.minimum(np.searchsorted(key, wanted, sorter=order), max(len(key) - 1, 0))
+    hit = key[order[at]] == wanted if len(key) else np.zeros(len(wanted), bool)
+    row, epoch = np.flatnonzero(known)[order[at[hit]]] if len(key) else at[:0], unknown[hit]
+    flux, error = (forced[f"flux_aper{aperture}{suffix}"][row].astype(np.float64) for suffix in ("", "_err"))
+    plan.rows["flux"][epoch], plan.rows["flux_err"][epoch] = flux, error
+    plan.rows["flags"][epoch] |= forced["flags"][row]
+    plan.rows["mask_bits"][epoch] = forced["mask_bits"][row]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        plan.kind[epoch] = np.where(flux / error >= FORCED_SIGMA, FORCED, LIMIT)
+
+
+def _finished(session: Session, plan: _Plan, targets: Targets, asked: Asked, forced: Forced) -> dict[str, Any]:
+    """Return all columns, after what has been measured is entered and the rest has its reason."""
+    _missing(session, plan, asked)
+    for rows in forced.rows:
+        _enter(plan, rows, asked.cuts.aperture)
+    pairs, rows = plan.pairs, plan.rows
+    if asked.measure != "none":
+        for row in _unknown(plan):
+            why = forced.problems.get(int(pairs.image_id[pairs.at[row]]), "file changed")
+            plan.reason[row] = REASONS.index(why)
+    dark = (plan.kind >= 0) & (plan.reason < 0) & ~(np.isfinite(rows["flux"]) & np.isfinite(rows["flux_err"]))
+    plan.reason[dark] = REASONS.index("no usable pixel")
+    plan.kind[plan.reason >= 0] = UNAVAILABLE
+    keep = plan.kind >= 0
+    good = _good(rows, _usable(pairs.images)[pairs.at], asked.cuts.aperture) & (plan.kind != UNAVAILABLE)
+    if asked.cuts.good:
+        keep &= good
+    which = np.flatnonzero(keep)
+    rows, at = _kept(rows, pairs.at, which)
+    columns = _columns(session, rows, pairs.images.take(at), targets.positions, asked.cuts)
+    columns["good"] = good[which]
+    return columns | _labels(columns, rows, plan.kind[which], plan.reason[which], plan.contaminated[which])
+
+
+def _labels(
+    columns: dict[str, Any], rows: Columns, kind: IntArray, reason: IntArray, contaminated: BoolArray
+) -> dict[str, Any]:
+    """Return the columns that tell the kinds of epochs apart."""
+    limit, unavailable = kind == LIMIT, kind == UNAVAILABLE
+    return {
+        "kind": words(kind, KINDS),
+        "reason": words(reason, REASON_WORDS),
+        **{name: np.where(limit | unavailable, np.nan, columns[name]) for name in ("mag", "magerr")},
+        **{name: np.where(unavailable, np.nan, columns[name]) for name in ("flux_ujy", "flux_ujy_err", "snr")},
+        "upper_limit_mag": np.where(limit, microjansky_to_mag(LIMIT_SIGMA * columns["flux_ujy_err"]), np.nan),
+        "upper_limit_nsigma": np.where(limit, LIMIT_SIGMA, np.nan),
+        "source_id": masked_integers(rows["source_id"], rows["source_id"] == MISSING),
+        "blended": (rows["n_within"] > 1) | ((rows["flags"] & int(SourceFlag.BLENDED)) != 0),
+        "contaminated": contaminated,
+        "x": rows["x"],
+        "y": rows["y"],
+    }

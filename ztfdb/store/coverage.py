@@ -1,0 +1,78 @@
+"""Which images may see many positions: by the order-9 cells they touch, with what the exact test needs."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy.orm import Session
+
+from ztfdb.records import IntArray
+from ztfdb.store.backends import prefer_index_only, range_rows, read_bulk, read_columns
+from ztfdb.store.lookup import MISSING, Columns
+
+N_WCS = 42
+"""Numbers that `ztfdb.records.WcsParameters.to_array` gives."""
+
+
+def images_on_cells(session: Session, cells: IntArray) -> Columns:
+    """Return the images that touch order-9 cells.
+
+    Parameters
+    ----------
+    session : Session
+    cells : ndarray of int64, shape (n,)
+        Each once.
+
+    Returns
+    -------
+    dict of ndarray
+        ``cell9`` and ``image_id``, ordered by both.
+    """
+    prefer_index_only(session)
+    rows, params = range_rows(session, cell=cells)
+    statement = f"""
+        select image_cell.cell9, image_cell.image_id from {rows} cross join image_cell
+        where image_cell.cell9 = r.cell"""
+    found = read_bulk(session, statement, params, {"cell9": "i8", "image_id": "i8"})
+    order = np.lexsort((found["image_id"], found["cell9"]))
+    return {name: values[order] for name, values in found.items()}
+
+
+def image_frames(session: Session, image_id: IntArray) -> tuple[Columns, NDArray[np.float64]]:
+    """Return size, STATUS and WCS numbers of images, ordered by ``image_id``.
+
+    Returns
+    -------
+    columns : dict of ndarray
+        ``image_id``, ``nx``, ``ny`` and ``status`` (`ztfdb.store.lookup.MISSING` where the header has none).
+    wcs : ndarray, shape (n_image, 42)
+        As `ztfdb.sky.projection.sky_to_pixel_many` takes them.
+    """
+    prefer_index_only(session)
+    rows, params = range_rows(session, id=image_id)
+    statement = f"""
+        select image.image_id, image.nx, image.ny, image.status, image_header.wcs
+        from {rows} cross join image
+        join image_header on image_header.image_id = image.image_id and image_header.role in ('sci', 'ref')
+        where image.image_id = r.id"""
+    dtypes = {"image_id": "i8", "nx": "i8", "ny": "i8", "status": "i8", "wcs": "O"}
+    found = read_columns(session, statement, params, dtypes, nulls={"status": MISSING})
+    order = np.argsort(found["image_id"])
+    wcs = np.frombuffer(b"".join(found.pop("wcs")[order]), "<f8").reshape(len(order), N_WCS)
+    return {name: values[order] for name, values in found.items()}, wcs
+
+
+def observed_span(session: Session) -> tuple[float, float]:
+    """Return the first and the last exposure's start, MJD; NaN where there is none."""
+    statement = "select min(obsmjd) as first, max(obsmjd) as last from image"
+    found = read_columns(session, statement, {}, {"first": "f8", "last": "f8"})
+    return float(found["first"][0]), float(found["last"][0])
+
+
+def images_between(session: Session, first: float, last: float) -> Columns:
+    """Return the images with ``first <= mjd_mid <= last`` (MJD): ``image_id`` and ``mjd_mid``, ordered by id."""
+    statement = """
+        select image_id, mjd_mid from image
+        where obsmjd >= :first - 1.0 and obsmjd <= :last and mjd_mid >= :first and mjd_mid <= :last
+        order by image_id"""
+    return read_columns(session, statement, {"first": first, "last": last}, {"image_id": "i8", "mjd_mid": "f8"})

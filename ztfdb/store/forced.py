@@ -1,0 +1,105 @@
+"""Forced measurements: found by the position's cell and the image, kept once, deleted with their image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from ztfdb.records import IntArray
+from ztfdb.schema import Base, ForcedMethod, ForcedSource, ImageFile
+from ztfdb.store.backends import copy_rows, lock_name, prefer_index_only, range_rows, read_bulk
+from ztfdb.store.columns import python_ints, table_dtypes
+from ztfdb.store.lookup import NO_MASK, Columns
+
+_TABLE = Base.metadata.tables["forced_source"]
+FORCED_DTYPES = {name: dtype.str for name, dtype in table_dtypes(_TABLE).items()}
+"""All columns of a forced measurement, in the table's order."""
+
+
+def find_forced(session: Session, hpx29: IntArray, method: ForcedMethod) -> Columns:
+    """Return what is kept of some positions, on all images; of several configurations the latest.
+
+    Parameters
+    ----------
+    session : Session
+    hpx29 : ndarray of int64, shape (n,)
+        Cells of the positions, each once.
+    method : ForcedMethod
+
+    Returns
+    -------
+    dict of ndarray
+        `FORCED_DTYPES`, ordered by (hpx29, image_id); ``mask_bits`` is -1 where NULL.
+    """
+    prefer_index_only(session)
+    rows, params = range_rows(session, cell=hpx29)
+    fields = ", ".join(f"forced_source.{name}" for name in FORCED_DTYPES)
+    statement = f"""
+        select {fields} from {rows} cross join forced_source
+        where forced_source.hpx29 = r.cell and forced_source.method = {int(method)}"""
+    found = read_bulk(session, statement, params, FORCED_DTYPES, nulls={"mask_bits": NO_MASK})
+    order = np.lexsort((found["config_id"], found["image_id"], found["hpx29"]))
+    last = np.ones(len(order), bool)
+    for name in ("hpx29", "image_id"):
+        values = found[name][order]
+        last[:-1] &= values[1:] == values[:-1]
+    last[:-1] = ~last[:-1]
+    last[-1:] = True
+    return {name: values[order[last]] for name, values in found.items()}
+
+
+def store_forced(session: Session, columns: Columns, sha256: Mapping[int, str]) -> int:
+    """Keep forced measurements that are not kept yet, and return how many were new.
+
+    Parameters
+    ----------
+    session : Session
+        A writing one.
+    columns : dict of ndarray
+        `FORCED_DTYPES`; ``mask_bits`` is -1 for NULL. One measurement per key.
+    sha256 : mapping of int to str
+        By ``image_id``, the content of the image's own file that was measured: where the image has been replaced
+        since, the measurement is left out.
+    """
+    ids = np.unique(columns["image_id"])
+    for image_id in python_ints(ids):
+        lock_name(session, image_id)  # the image may be replaced, or the same position measured, by another process
+    keep = np.isin(columns["image_id"], _unchanged(session, ids, sha256)) & ~_known(session, columns)
+    if not keep.any():
+        return 0
+    rows = {name: columns[name][keep] for name in FORCED_DTYPES}
+    missing = rows["mask_bits"] == NO_MASK
+    copy_rows(session, _TABLE, rows, {"mask_bits": missing})
+    return int(keep.sum())
+
+
+def delete_forced(session: Session, image_id: int) -> int:
+    """Delete the forced measurements on an image, and return how many they were."""
+    result = session.execute(delete(ForcedSource).where(ForcedSource.image_id == int(image_id)))
+    return int(result.rowcount)  # type: ignore[attr-defined]
+
+
+def _unchanged(session: Session, ids: IntArray, sha256: Mapping[int, str]) -> NDArray[np.int64]:
+    from_files = select(ImageFile.image_id, ImageFile.sha256).where(
+        ImageFile.image_id.in_(python_ints(ids)), ImageFile.role.in_(("sci", "ref"))
+    )
+    rows = session.execute(from_files)
+    return np.array([row.image_id for row in rows if sha256.get(row.image_id) == row.sha256], np.int64)
+
+
+def _known(session: Session, columns: Columns) -> NDArray[np.bool_]:
+    """Tell the rows whose key is taken."""
+    names = ("image_id", "hpx29", "method", "config_id")
+    rows, params = range_rows(session, hpx29=columns["hpx29"], image_id=columns["image_id"])
+    statement = f"""
+        select {", ".join(f"forced_source.{name}" for name in names)} from {rows} cross join forced_source
+        where forced_source.hpx29 = r.hpx29 and forced_source.image_id = r.image_id"""
+    found = read_bulk(session, statement, params, dict.fromkeys(names, "i8"))
+    taken = set(zip(*(found[name].tolist() for name in names), strict=True))
+    keys: Any = zip(*(columns[name].tolist() for name in names), strict=True)
+    return np.fromiter((key in taken for key in keys), bool, len(columns["image_id"]))
