@@ -77,26 +77,29 @@ def stellar_mags(n, rng):
     return {"g": r + color, "r": r, "i": r - 0.4 * color - rng.normal(0, 0.08, n)}
 
 
-def run(maker, folder, numbers, *, outliers: float = 0.0, seed: int = 0, **how):
-    """Observe, store and calibrate; return a row per image and aperture with the truth beside what was found.
+def hold_stars(maker, observed, *, outliers: float = 0.0, seed: int = 0) -> None:
+    """Put the PS1 stars of all images into the archive.
 
-    With `outliers`, that share of the PS1 stars is wrong by 0.3 to 0.6 mag in the band of its image.
+    With `outliers`, that share of them is wrong by 0.3 to 0.6 mag, either way, in the band of its image.
     """
-    observed = [observe(folder, number, seed=seed, **how) for number in numbers]
     rng = np.random.default_rng([seed, 77])
     columns = {name: np.concatenate([one.stars[name] for one in observed]) for name in observed[0].stars}
-    ids = object_ids(columns["ra"], columns["dec"])
-    if outliers:
-        bands = np.concatenate([np.full(len(one.stars["ra"]), one.measured.info.filtercode[1]) for one in observed])
-        wild = rng.uniform(size=len(ids)) < outliers
-        shift = rng.choice([-1, 1], len(ids)) * rng.uniform(0.3, 0.6, len(ids))
-        for band in "gri":
-            columns[f"{band}_mag"] = columns[f"{band}_mag"] + np.where(wild & (bands == band), shift, 0.0)
-    hold(maker, "ps1", ids, **columns)
+    bands = np.concatenate([np.full(len(one.stars["ra"]), one.measured.info.filtercode[1]) for one in observed])
+    wild = rng.uniform(size=len(bands)) < outliers
+    shift = rng.choice([-1, 1], len(bands)) * rng.uniform(0.3, 0.6, len(bands))
+    for band in "gri":
+        columns[f"{band}_mag"] = columns[f"{band}_mag"] + np.where(wild & (bands == band), shift, 0.0)
+    hold(maker, "ps1", object_ids(columns["ra"], columns["dec"]), **columns)
+
+
+def calibrated(maker, observed):
+    """Store the images, calibrate them, and return a row per image and aperture with the truth beside it."""
     for one in observed:
         commit_image(maker, one.measured)
     table = calibrate(maker).to_pandas()
     truth = {one.measured.info.image_id: one for one in observed}
     table["true_zeropoint"] = [truth[i].zeropoint[k - 1] for i, k in zip(table.image_id, table.aperture, strict=True)]
     table["true_color_term"] = [truth[i].color_term for i in table.image_id]
+    table["zeropoint_pull"] = (table.zeropoint - table.true_zeropoint) / table.zeropoint_err
+    table["color_term_pull"] = (table.color_term - table.true_color_term) / table.color_term_err
     return table

@@ -171,7 +171,7 @@ def find_stars(
     ids, counts = np.unique(table.reference_id[table.rank == 1], return_counts=True)
     usable &= ~np.isin(table.reference_id, ids[counts > 1])  # one star that fell to pieces is no standard
     band, (blue, red) = BANDS[image["fid"]], COLORS[image["fid"]]
-    names = ("photometry", "n_detection", "i_mag", "i_kron_mag", *_mags(band, blue, red))
+    names = tuple(dict.fromkeys(("photometry", "n_detection", "i_mag", "i_kron_mag", *_mags(band, blue, red))))
     objects = rows_by_id(session, catalogue, table.reference_id[usable], names)
     at = np.searchsorted(objects["reference_id"], table.reference_id[usable])
     objects = {name: values[at] for name, values in objects.items()}
