@@ -31,7 +31,7 @@ def survivors(objects: Objects, pixels: Pixels, raw: FloatArray, settings: Extra
     objects : Objects
         All detections.
     pixels : Pixels
-        Their pixels; `owner` counts rows of `objects`.
+        Their pixels, object after object; `owner` counts rows of `objects`.
     raw : ndarray, shape (n_pixel,)
         Values of the same pixels before smoothing, in units of the pixel rms.
     settings : ExtractionSettings
@@ -43,7 +43,7 @@ def survivors(objects: Objects, pixels: Pixels, raw: FloatArray, settings: Extra
         True where the object stays.
     """
     light, surface = _brightness(len(objects), pixels, settings)
-    amplitude, falloff = _wings(objects, light, pixels.owner, raw, settings)
+    amplitude, falloff = _wings(objects, light, pixels, raw, settings)
     eater, victim = _near_pairs(objects, light)
     dx, dy = objects.x[eater] - objects.x[victim], objects.y[eater] - objects.y[victim]
     distance = objects.cxx[eater] * dx**2 + objects.cyy[eater] * dy**2 + objects.cxy[eater] * dx * dy
@@ -68,12 +68,11 @@ def _brightness(n: int, pixels: Pixels, settings: ExtractionSettings) -> tuple[F
 
 
 def _wings(
-    objects: Objects, light: FloatArray, owner: IntArray, raw: FloatArray, settings: ExtractionSettings
+    objects: Objects, light: FloatArray, pixels: Pixels, raw: FloatArray, settings: ExtractionSettings
 ) -> tuple[FloatArray, FloatArray]:
     """Amplitude and falloff of each object's Moffat profile."""
-    n = len(objects)
-    peak = np.full(n, -np.inf)
-    np.maximum.at(peak, owner, raw)
+    n, owner = len(objects), pixels.owner
+    peak = pixels.largest(raw, n)
     half = (settings.threshold + peak) / 2
     area = np.bincount(owner[raw > half[owner]], minlength=n)
     count = np.bincount(owner[raw > settings.threshold], minlength=n)

@@ -26,7 +26,9 @@ Float32Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Pixels:
-    """The pixels above the threshold, in raster order, each with the object that owns it.
+    """The pixels above the threshold, each with the component or object that owns it.
+
+    Components come in raster order; the objects of `detect` have their pixels together, object after object.
 
     Attributes
     ----------
@@ -41,6 +43,14 @@ class Pixels:
     index: IntArray
     owner: IntArray
     value: Float32Array
+
+    def largest(self, values: FloatArray, n: int) -> FloatArray:
+        """Return each of `n` objects' largest of some values of its pixels, which must lie together."""
+        result = np.full(n, -np.inf)
+        first = np.flatnonzero(np.diff(self.owner, prepend=-1))
+        if first.size:
+            result[self.owner[first]] = np.maximum.reduceat(values, first)
+        return result
 
 
 @dataclass(frozen=True)
@@ -102,11 +112,12 @@ def detect(data: Float32Array, mesh: BackgroundMesh, settings: ExtractionSetting
     """
     pixels, peaks = _components(*scan(data, mesh, settings.threshold), data.shape[1], settings.min_area)
     objects, pixels = _measure(pixels, peaks, data.shape[1], settings)
+    objects, pixels = _ordered(objects, pixels)
     if settings.clean > 0 and len(objects):
         raw = data.ravel()[pixels.index] / background_at(mesh, objects.x, objects.y)[1][pixels.owner]
         keep = survivors(objects, pixels, raw, settings)
         objects, pixels = _select(objects, pixels, np.flatnonzero(keep))
-    return _select(objects, pixels, np.argsort(objects.y, kind="stable"))
+    return objects, pixels
 
 
 def _components(
@@ -182,8 +193,21 @@ def _moments(pixels: Pixels, n: int, nx: int) -> Objects:
     )
 
 
+def _ordered(objects: Objects, pixels: Pixels) -> tuple[Objects, Pixels]:
+    """Order the objects by y, and the pixels by object."""
+    order = np.argsort(objects.y, kind="stable")
+    rank = np.empty(len(order), dtype=np.uint64)
+    rank[order] = np.arange(len(order), dtype=np.uint64)
+    # plain integers sort ten times faster than their places
+    key = (rank[pixels.owner] << np.uint64(32)) | np.arange(len(pixels.owner), dtype=np.uint64)
+    key.sort()
+    place = (key & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    owner = (key >> np.uint64(32)).astype(np.int64)
+    return objects.take(order), Pixels(pixels.index[place], owner, pixels.value[place])
+
+
 def _select(objects: Objects, pixels: Pixels, rows: IntArray) -> tuple[Objects, Pixels]:
-    """Keep these objects, in this order, and their pixels."""
+    """Keep these objects (rows ascending) and their pixels."""
     number = np.full(len(objects), -1, dtype=np.int64)
     number[rows] = np.arange(len(rows))
     owner = number[pixels.owner]

@@ -44,8 +44,7 @@ def footprint_flags(
     """
     n, (ny, nx) = len(objects), data.shape
     value = data.ravel()[pixels.index]
-    peak = np.full(n, -np.inf)
-    np.maximum.at(peak, pixels.owner, value)
+    peak = pixels.largest(value, n)
     saturated = peak + level >= saturate if saturate is not None else np.zeros(n, dtype=bool)
     if mask is not None:
         hot = (mask.ravel()[pixels.index] & np.uint16(MaskBit.SATURATED)) != 0

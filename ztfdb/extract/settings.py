@@ -49,7 +49,7 @@ class ExtractionSettings:
     aperture_diameters: tuple[float, ...] = APERTURE_DIAMETERS
     kron_factor: float = 2.5
     kron_minimum: float = 3.5
-    sky_apertures: int = 1000
+    sky_apertures: int = 1200
     sky_apertures_minimum: int = 100
     sky_seed: int = 20180317
 

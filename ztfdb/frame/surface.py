@@ -36,12 +36,13 @@ def background_surface(
     -------
     ndarray of float32
         The surface, DN. It is the natural cubic spline through the box centres (as in SExtractor), continued
-        linearly outside them; the same numbers, to single precision, as `background_at`.
+        linearly outside them; the rms stays between the mesh's extremes. The same numbers, to single precision, as
+        `background_at`.
     """
     along_y, along_x = _axes(mesh)
     values = mesh.rms if rms else mesh.level
     surface: Float32Array = (along_y[rows] @ values.astype(float)).astype(np.float32) @ along_x[:, cols]
-    return surface
+    return _within(mesh, surface) if rms else surface
 
 
 def surface_blocks(
@@ -74,7 +75,8 @@ def surface_blocks(
     buffer = np.empty((-(-min(step, ny) // every), nx), dtype=np.float32)
     for start in range(0, ny, step):
         part = columns[start // every : (start + step) // every]
-        yield slice(start, min(start + step, ny)), np.matmul(part, along_x, out=buffer[: len(part)])
+        surface = np.matmul(part, along_x, out=buffer[: len(part)])
+        yield slice(start, min(start + step, ny)), _within(mesh, surface) if rms else surface
 
 
 def background_at(mesh: BackgroundMesh, x: FloatArray, y: FloatArray) -> tuple[Float32Array, Float32Array]:
@@ -96,7 +98,7 @@ def background_at(mesh: BackgroundMesh, x: FloatArray, y: FloatArray) -> tuple[F
     along_x = _weights(np.asarray(x, dtype=float), mesh.shape[1], mesh.box[1], mesh.level.shape[1])
     level = np.einsum("ij,ij->i", along_y @ mesh.level.astype(float), along_x)
     rms = np.einsum("ij,ij->i", along_y @ mesh.rms.astype(float), along_x)
-    return level.astype(np.float32), rms.astype(np.float32)
+    return level.astype(np.float32), _within(mesh, rms.astype(np.float32))
 
 
 def surface_at_bins(mesh: BackgroundMesh, bin_side: int, *, rms: bool = False) -> Float32Array:
@@ -121,7 +123,12 @@ def surface_at_bins(mesh: BackgroundMesh, bin_side: int, *, rms: bool = False) -
     along_y = _weights(y, ny, mesh.box[0], values.shape[0])
     along_x = _weights(x, nx, mesh.box[1], values.shape[1]).T.astype(np.float32)
     surface: Float32Array = (along_y @ values.astype(float)).astype(np.float32) @ along_x
-    return surface
+    return _within(mesh, surface) if rms else surface
+
+
+def _within(mesh: BackgroundMesh, rms: Float32Array) -> Float32Array:
+    """Hold an rms between the mesh's extremes, in place: a spline that overshoots could make the noise negative."""
+    return np.clip(rms, mesh.rms.min(), mesh.rms.max(), out=rms)
 
 
 def _axes(mesh: BackgroundMesh) -> tuple[FloatArray, Float32Array]:
