@@ -142,7 +142,7 @@ def _finish(
     for result in results:
         if result.problem is not None:
             done.problems[result.image_id] = reason_of(result.problem)
-            logger.warning("no forced measurement", extra={"image_id": result.image_id, "reason": str(result.problem)})
+            logger.info("no forced measurement", extra={"image_id": result.image_id, "reason": str(result.problem)})
     measured = [result for result in results if result.fluxes is not None]
     if not measured:
         return

@@ -228,7 +228,7 @@ def complete_light_curves(
         attrs, frame.attrs = frame.attrs, {}
         frames.append(frame)
         kept, n_measured = kept and attrs["kept"], n_measured + attrs["n_measured"]
-    joined = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True, copy=False)
+    joined = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
     joined.attrs = attrs | {"kept": kept, "n_measured": n_measured}
     return joined
 

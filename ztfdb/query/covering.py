@@ -142,7 +142,7 @@ def _candidates_on_path(session: Session, targets: Targets) -> tuple[IntArray, I
 def _pixels(wcs: FloatArray, at: IntArray, ra: FloatArray, dec: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return the pixel of each pair."""
     x, y = np.empty(len(at)), np.empty(len(at))
-    if len(at) < MANY_POSITIONS * len(wcs):
+    if len(at) <= MANY_POSITIONS * len(wcs):
         for start in range(0, len(at), PAIRS_AT_ONCE):
             some = slice(start, start + PAIRS_AT_ONCE)
             x[some], y[some] = sky_to_pixel_many(wcs[at[some]], ra[some], dec[some])
