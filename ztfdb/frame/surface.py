@@ -17,6 +17,9 @@ from ztfdb.records import BackgroundMesh, FloatArray
 
 Float32Array = NDArray[np.float32]
 
+SMALL_PRODUCT = 300_000
+"""Multiplications in one call of the matrix library."""
+
 
 def background_surface(
     mesh: BackgroundMesh, rows: slice = slice(None), cols: slice = slice(None), *, rms: bool = False
@@ -41,7 +44,7 @@ def background_surface(
     """
     along_y, along_x = _axes(mesh)
     values = mesh.rms if rms else mesh.level
-    surface: Float32Array = (along_y[rows] @ values.astype(float)).astype(np.float32) @ along_x[:, cols]
+    surface = _product(_product(along_y[rows], values.astype(float)).astype(np.float32), along_x[:, cols])
     return _within(mesh, surface) if rms else surface
 
 
@@ -71,11 +74,11 @@ def surface_blocks(
     ny, nx = mesh.shape
     along_y, along_x = _axes(mesh)
     middle = np.minimum(np.arange(0, ny, every) + (every - 1) // 2, ny - 1)
-    columns = (along_y[middle] @ (mesh.rms if rms else mesh.level).astype(float)).astype(np.float32)
+    columns = _product(along_y[middle], (mesh.rms if rms else mesh.level).astype(float)).astype(np.float32)
     buffer = np.empty((-(-min(step, ny) // every), nx), dtype=np.float32)
     for start in range(0, ny, step):
         part = columns[start // every : (start + step) // every]
-        surface = np.matmul(part, along_x, out=buffer[: len(part)])
+        surface = _product(part, along_x, buffer[: len(part)])
         yield slice(start, min(start + step, ny)), _within(mesh, surface) if rms else surface
 
 
@@ -96,8 +99,8 @@ def background_at(mesh: BackgroundMesh, x: FloatArray, y: FloatArray) -> tuple[F
     """
     along_y = _weights(np.asarray(y, dtype=float), mesh.shape[0], mesh.box[0], mesh.level.shape[0])
     along_x = _weights(np.asarray(x, dtype=float), mesh.shape[1], mesh.box[1], mesh.level.shape[1])
-    level = np.einsum("ij,ij->i", along_y @ mesh.level.astype(float), along_x)
-    rms = np.einsum("ij,ij->i", along_y @ mesh.rms.astype(float), along_x)
+    level = np.einsum("ij,ij->i", _product(along_y, mesh.level.astype(float)), along_x)
+    rms = np.einsum("ij,ij->i", _product(along_y, mesh.rms.astype(float)), along_x)
     return level.astype(np.float32), _within(mesh, rms.astype(np.float32))
 
 
@@ -121,9 +124,24 @@ def surface_at_bins(mesh: BackgroundMesh, bin_side: int, *, rms: bool = False) -
     (ny, nx), values = mesh.shape, mesh.rms if rms else mesh.level
     y, x = (np.arange(n // bin_side) * bin_side + (bin_side - 1) / 2 for n in (ny, nx))
     along_y = _weights(y, ny, mesh.box[0], values.shape[0])
-    along_x = _weights(x, nx, mesh.box[1], values.shape[1]).T.astype(np.float32)
-    surface: Float32Array = (along_y @ values.astype(float)).astype(np.float32) @ along_x
+    along_x = _weights(x, nx, mesh.box[1], values.shape[1]).T.astype(np.float32, order="C")
+    surface = _product(_product(along_y, values.astype(float)).astype(np.float32), along_x)
     return _within(mesh, surface) if rms else surface
+
+
+def _product(left: NDArray[Any], right: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:
+    """Multiply matrices a few rows at a time.
+
+    Products this small stay in the cache and below the size at which the library starts threads, whose waiting costs
+    more than the work where other processes keep the processors busy.
+    """
+    if out is None:
+        out = np.empty((left.shape[0], right.shape[1]), dtype=left.dtype)
+    step = max(1, SMALL_PRODUCT // right.size)
+    for start in range(0, len(left), step):
+        part = slice(start, start + step)
+        np.matmul(left[part], right, out=out[part])
+    return out
 
 
 def _within(mesh: BackgroundMesh, rms: Float32Array) -> Float32Array:
@@ -134,7 +152,7 @@ def _within(mesh: BackgroundMesh, rms: Float32Array) -> Float32Array:
 def _axes(mesh: BackgroundMesh) -> tuple[FloatArray, Float32Array]:
     """Weights of every row (ny, n_box_y) and of every column (n_box_x, nx)."""
     (ny, nx), (n_y, n_x) = mesh.shape, mesh.level.shape
-    return _all_weights(ny, mesh.box[0], n_y), _all_weights(nx, mesh.box[1], n_x).T.astype(np.float32)
+    return _all_weights(ny, mesh.box[0], n_y), _all_weights(nx, mesh.box[1], n_x).T.astype(np.float32, order="C")
 
 
 @lru_cache(maxsize=16)
