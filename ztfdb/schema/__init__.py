@@ -7,6 +7,16 @@ from ztfdb.schema.catalogue import Catalogue, CatalogueCell, CatalogueFile, Gaia
 from ztfdb.schema.forced import ForcedMethod, ForcedSource
 from ztfdb.schema.image import Image, ImageCell, ImageFile, ImageHeader
 from ztfdb.schema.match import ImageMatch, SourceMatch
+from ztfdb.schema.objects import (
+    MemberKind,
+    Object,
+    ObjectAlias,
+    ObjectCurve,
+    ObjectFilter,
+    ObjectImage,
+    ObjectSource,
+    ObjectState,
+)
 from ztfdb.schema.source import LIGHT_CURVE_COLUMNS, SOURCE_ID_SHIFT, Source
 
 __all__ = [
@@ -28,6 +38,14 @@ __all__ = [
     "ImageFile",
     "ImageHeader",
     "ImageMatch",
+    "MemberKind",
+    "Object",
+    "ObjectAlias",
+    "ObjectCurve",
+    "ObjectFilter",
+    "ObjectImage",
+    "ObjectSource",
+    "ObjectState",
     "Ps1",
     "ReferenceSource",
     "Source",

@@ -86,11 +86,22 @@ left join image_match on image_match.image_id = calibration.image_id
     and image_match.catalogue_id = calibration.catalogue_id
 """
 
+OBJECT_SUMMARY = """
+create view object_summary as
+select object.object_id, object.ra, object.dec, object.crowded, object.ps1_id, object.ps1_separation,
+       object_filter.fid, case object_filter.fid when 1 then 'zg' when 2 then 'zr' when 3 then 'zi' end as filtercode,
+       object_filter.n, object_filter.first_mjd, object_filter.last_mjd, object_filter.min_mag, object_filter.max_mag,
+       object_filter.median_mag, object_filter.mean_mag, object_filter.mean_mag_err, object_filter.scatter,
+       object_filter.chi2, object_filter.stetson_j, object_filter.eta
+from object join object_filter on object_filter.object_id = object.object_id
+"""
+
 VIEWS = {
     "light_curve_point": LIGHT_CURVE_POINT,
     "image_summary": IMAGE_SUMMARY,
     "matched_source": MATCHED_SOURCE,
     "image_calibration": IMAGE_CALIBRATION,
+    "object_summary": OBJECT_SUMMARY,
 }
 
 

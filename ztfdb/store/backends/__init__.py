@@ -26,6 +26,7 @@ class Backend(Protocol):
 
     write_rows: Callable[[Session, str, list[SqlColumn]], None]
     write_mixed_rows: Callable[[Session, str, list[SqlColumn], Mapping[str, list[str | None]]], None]
+    write_blobs: Callable[[Session, str, list[SqlColumn], str, list[bytes]], None]
     DUPLICATE_ERROR: type[Exception]
     settle_table: Callable[[Engine, str], None]
     read_columns: Callable[[Session, Statement, Mapping[str, Any], Dtypes, Mapping[str, int]], dict[str, NDArray[Any]]]
@@ -95,6 +96,25 @@ def copy_mixed_rows(
         raise ValueError("the columns differ in length")
     if ready and len(ready[0].values):
         backend(session).write_mixed_rows(session, table.name, ready, texts)
+
+
+def copy_blobs(session: Session, table: Table, keys: Mapping[str, IntArray], name: str, blobs: list[bytes]) -> None:
+    """Append rows of integers and one column of bytes, which go as bytes and not as text.
+
+    Parameters
+    ----------
+    session : Session
+    table : Table
+    keys : mapping of str to ndarray of int64, each of shape (n_row,)
+    name : str
+        The column of bytes.
+    blobs : list of bytes
+        Of the same length.
+    """
+    if any(len(values) != len(blobs) for values in keys.values()):
+        raise ValueError("the columns differ in length")
+    if blobs:
+        backend(session).write_blobs(session, table.name, sql_columns(table, keys), name, blobs)
 
 
 def is_duplicate(exc: BaseException) -> bool:

@@ -56,10 +56,25 @@ def write_mixed_rows(
             copy.write_row(row)
 
 
+def write_blobs(session: Session, table: str, keys: list[SqlColumn], name: str, blobs: list[bytes]) -> None:
+    """Append rows by binary COPY; see `ztfdb.store.backends.copy_blobs`."""
+    names = ", ".join([*(key.name for key in keys), name])
+    text = f"COPY {table} ({names}) FROM STDIN (FORMAT BINARY)"
+    with driver_errors(), _driver(session).cursor() as cursor, cursor.copy(text) as copy:
+        copy.set_types([*(SQL_TYPES[key.values.dtype.str[1:]] for key in keys), "bytea"])
+        for row in zip(*(key.values.tolist() for key in keys), blobs, strict=True):
+            copy.write_row(row)
+
+
 def settle_table(engine: Engine, table: str) -> None:
     """Vacuum and analyse; see `ztfdb.store.backends.settle_table`."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.exec_driver_sql(f"vacuum (analyze) {table}")
+        # Rows whose commit is not on disk yet cannot be marked visible to all. Where commits are asynchronous, the one
+        # of ANALYZE, made synchronous, brings those before it there.
+        connection.exec_driver_sql("set synchronous_commit = on")
+        connection.exec_driver_sql(f"analyze {table}")
+        connection.exec_driver_sql(f"vacuum {table}")
+        connection.exec_driver_sql("reset synchronous_commit")
 
 
 def pack(columns: list[SqlColumn], start: int, stop: int) -> bytes:

@@ -43,6 +43,15 @@ def write_mixed_rows(
         _driver(session).executemany(f"insert into {table} ({names}) values ({marks})", rows)
 
 
+def write_blobs(session: Session, table: str, keys: list[SqlColumn], name: str, blobs: list[bytes]) -> None:
+    """Append rows by ``executemany``; see `ztfdb.store.backends.copy_blobs`."""
+    names = ", ".join([*(key.name for key in keys), name])
+    marks = ", ".join("?" * (len(keys) + 1))
+    with driver_errors():
+        rows = zip(*(key.values.tolist() for key in keys), blobs, strict=True)
+        _driver(session).executemany(f"insert into {table} ({names}) values ({marks})", rows)
+
+
 def settle_table(engine: Engine, table: str) -> None:
     """Do nothing: a covering index always answers alone."""
 

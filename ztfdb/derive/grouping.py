@@ -1,0 +1,321 @@
+"""Which detections are one object: a pure function of the set of detections, whatever their order.
+
+Clean detections within `LINK` of each other are linked, and so are those linked through others, which keeps a star
+together that moves. Two rules keep apart what bad seeing joins:
+
+* a chain in which some image has two detections more than `ATTACH` apart is several stars: its densest places, no two
+  within `ATTACH`, become groups, and each detection goes to the nearest;
+* of groups within `ATTACH` of each other, those that were resolved on a tenth of the images, and then those of more
+  detections, stand first; a group that is mostly seen where the larger one is not is a blend, and is absorbed by it.
+
+The other detections go to the nearest object within `ATTACH`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+
+from ztfdb.records import BoolArray, FloatArray, IntArray
+from ztfdb.schema import MemberKind
+from ztfdb.sky.angles import ARCSEC_PER_RADIAN, separation, unit_vector
+from ztfdb.sky.cells import CELL_REACH, HPX_ORDER
+from ztfdb.sky.match import match_nearest
+
+Columns = dict[str, NDArray[Any]]
+
+LINK = 0.5
+"""arcsec between clean detections of one object: five times the scatter of a star near S/N 7."""
+
+ATTACH = 1.5
+"""arcsec within which ZTF (pixels of 1 arcsec) does not tell two stars apart; also the radius of light curves."""
+
+RESOLVED = 0.1
+"""Share of the images on which two groups must be seen together to be two stars, rather than one that fell apart."""
+
+CELL_ORDER = 20
+CELL_SPAN = 2.0 * CELL_REACH / 2**CELL_ORDER * ARCSEC_PER_RADIAN
+"""Largest extent of a cell of that order, 0.42 arcsec: its detections are linked without looking."""
+
+DOUBTS_AT_ONCE = 20_000
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Sources to be joined: equal-length columns.
+
+    Attributes
+    ----------
+    source_id, image_id, hpx29 : ndarray of int64
+    ra, dec : ndarray
+        deg.
+    snr : ndarray
+    clean : ndarray of bool
+        Bright and unflagged: fit to found an object.
+    """
+
+    source_id: IntArray
+    image_id: IntArray
+    hpx29: IntArray
+    ra: FloatArray
+    dec: FloatArray
+    snr: FloatArray
+    clean: BoolArray
+
+    def __len__(self) -> int:
+        return len(self.source_id)
+
+    def take(self, rows: IntArray | BoolArray) -> Detections:
+        """Return some of the rows."""
+        return Detections(**{name: values[rows] for name, values in vars(self).items()})
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """Objects and their members.
+
+    Attributes
+    ----------
+    objects : dict of ndarray
+        ``object_id`` (ascending), ``ra``, ``dec``, ``reach``, ``crowded``, ``best_snr``, ``best_source_id``,
+        ``first_source_id``.
+    row : ndarray of int64, shape (n_member,)
+        Which detection.
+    owner : ndarray of int64, shape (n_member,)
+        Which of `objects`.
+    kind : ndarray, shape (n_member,)
+        `MemberKind`.
+    separation : ndarray, shape (n_member,)
+        arcsec from the object's position.
+    conflict : ndarray of bool, shape (n_member,)
+        Its image has another detection in the same object.
+    """
+
+    objects: Columns
+    row: IntArray
+    owner: IntArray
+    kind: IntArray
+    separation: FloatArray
+    conflict: BoolArray
+
+    def take(self, wanted: BoolArray) -> Grouped:
+        """Return some of the objects with their members."""
+        place = np.cumsum(wanted) - 1
+        keep = wanted[self.owner]
+        members = (self.row[keep], place[self.owner[keep]], self.kind[keep], self.separation[keep], self.conflict[keep])
+        return Grouped({name: values[wanted] for name, values in self.objects.items()}, *members)
+
+
+def group_detections(found: Detections) -> Grouped:
+    """Join detections to objects by the rules above.
+
+    Parameters
+    ----------
+    found : Detections
+        In any order; the result is the same but for `Grouped.row`.
+    """
+    rows = np.flatnonzero(found.clean)
+    seeds = found.take(rows)
+    vector = np.ascontiguousarray(unit_vector(seeds.ra, seeds.dec).T)
+    label = linked(seeds.hpx29, vector)
+    label, crowded = _split(label, vector, seeds)
+    absorber, core, close = _absorb(label, vector, seeds)
+    owner = absorber[label]
+    kind = np.where(owner == label, MemberKind.LINKED, MemberKind.ABSORBED)
+    objects, owner = _objects(seeds, owner, core, crowded | close)
+    # the way round in which matching measures, for the last bit
+    apart = separation(seeds.ra, seeds.dec, objects["ra"][owner], objects["dec"][owner])
+    np.maximum.at(objects["reach"], owner, apart)
+    rest = np.flatnonzero(~found.clean)
+    near = match_nearest(found.ra[rest], found.dec[rest], objects["ra"], objects["dec"], ATTACH)
+    row = np.concatenate([rows, rest[near.index1]])
+    owner = np.concatenate([owner, near.index2])
+    kind = np.concatenate([kind, np.full(len(near.index1), MemberKind.ATTACHED)])
+    apart = np.concatenate([apart, near.separation])
+    return Grouped(objects, row, owner, kind, apart, repeated(owner, found.image_id[row]))
+
+
+def chord(arcsec: FloatArray | float) -> Any:
+    """Return the straight distance of unit vectors by their angle."""
+    return 2.0 * np.sin(0.5 * np.asarray(arcsec) / ARCSEC_PER_RADIAN)
+
+
+def components(n: int, pairs: IntArray) -> IntArray:
+    """Return the connected component of each of `n` nodes; `pairs` has shape (n_pair, 2)."""
+    graph = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
+    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
+
+
+def repeated(first: IntArray, second: IntArray) -> BoolArray:
+    """Tell the rows whose pair of values other rows have, too."""
+    order = np.lexsort((second, first))
+    same = (np.diff(first[order]) == 0) & (np.diff(second[order]) == 0)
+    result = np.zeros(len(first), bool)
+    result[order] = np.r_[same, False] | np.r_[False, same] if len(first) else False
+    return result
+
+
+def linked(hpx29: IntArray, vector: FloatArray) -> IntArray:
+    """Return the component of each detection under links of `LINK`.
+
+    A star seen 300 times has 45,000 pairs. So the detections of a small cell go together, one of each cell (its pivot)
+    is compared with the others, and single detections only where two cells stay apart that could touch.
+    """
+    if not len(hpx29):
+        return np.empty(0, np.int64)
+    cell = hpx29 >> 2 * (HPX_ORDER - CELL_ORDER)
+    order = np.argsort(cell, kind="stable")
+    first = np.flatnonzero(np.diff(cell[order], prepend=-1))
+    count = np.diff(first, append=len(cell))
+    pivot = vector[order[first]]
+    pairs = cKDTree(pivot).query_pairs(chord(LINK + 2.0 * CELL_SPAN), output_type="ndarray").astype(np.int64)
+    sure = _distance(pivot, pivot, pairs) <= chord(LINK)
+    label = components(len(first), pairs[sure])
+    doubt = pairs[label[pairs[:, 0]] != label[pairs[:, 1]]]
+    if len(doubt):
+        batches = [doubt[k : k + DOUBTS_AT_ONCE] for k in range(0, len(doubt), DOUBTS_AT_ONCE)]
+        touching = np.concatenate([_touching(batch, vector[order], first, count) for batch in batches])
+        label = components(len(first), np.concatenate([pairs[sure], doubt[touching]]))
+    result = np.empty(len(cell), np.int64)
+    result[order] = np.repeat(label, count)
+    return result
+
+
+def _touching(pairs: IntArray, vector: FloatArray, first: IntArray, count: IntArray) -> BoolArray:
+    """Tell the pairs of cells that hold detections within `LINK` of each other."""
+    n_right = count[pairs[:, 1]]
+    n = count[pairs[:, 0]] * n_right
+    start = np.cumsum(n) - n
+    of = np.repeat(np.arange(len(pairs)), n)
+    within = np.arange(len(of)) - start[of]
+    left = first[pairs[of, 0]] + within // n_right[of]
+    right = first[pairs[of, 1]] + within % n_right[of]
+    distance = np.linalg.norm(vector[left] - vector[right], axis=1)
+    return np.asarray(np.minimum.reduceat(distance, start) <= chord(LINK))
+
+
+def _distance(first: FloatArray, second: FloatArray, pairs: IntArray) -> FloatArray:
+    return np.asarray(np.linalg.norm(first[pairs[:, 0]] - second[pairs[:, 1]], axis=1))
+
+
+def _by_label(label: IntArray) -> tuple[IntArray, IntArray]:
+    """Return the rows ordered by label, and where each label begins (one more at the end)."""
+    order = np.argsort(label, kind="stable")
+    n_label = int(label.max()) + 1 if len(label) else 0
+    return order, np.searchsorted(label[order], np.arange(n_label + 1))
+
+
+def _split(label: IntArray, vector: FloatArray, seeds: Detections) -> tuple[IntArray, BoolArray]:
+    """Split chains of several stars; return the new labels, and for each whether it comes of a split."""
+    order, start = _by_label(label)
+    suspects = np.unique(label[repeated(label, seeds.image_id)])
+    label, n_label, pieces = label.copy(), len(start) - 1, []
+    for suspect in suspects.tolist():
+        rows = order[start[suspect] : start[suspect + 1]]
+        if not _several(vector[rows], seeds.image_id[rows]):
+            continue
+        piece = _densest(vector[rows], seeds.source_id[rows])
+        label[rows] = np.where(piece == 0, suspect, n_label + piece - 1)
+        pieces += [suspect, *range(n_label, n_label + int(piece.max()))]
+        n_label += int(piece.max())
+    split = np.zeros(n_label, bool)
+    split[pieces] = True
+    return label, split
+
+
+def _several(vector: FloatArray, image_id: IntArray) -> bool:
+    """Tell whether an image has two detections farther apart than `ATTACH`."""
+    order = np.argsort(image_id, kind="stable")
+    vector, image_id = vector[order], image_id[order]
+    for shift in range(1, len(image_id)):
+        same = np.flatnonzero(image_id[shift:] == image_id[:-shift])
+        if not len(same):
+            return False
+        if (np.linalg.norm(vector[same + shift] - vector[same], axis=1) > chord(ATTACH)).any():
+            return True
+    return False
+
+
+def _densest(vector: FloatArray, source_id: IntArray) -> IntArray:
+    """Return for each detection the number of its nearest dense place; no two places lie within `ATTACH`."""
+    n_near = np.asarray(cKDTree(vector).query_ball_point(vector, chord(LINK), return_length=True))
+    waiting = np.lexsort((source_id, -n_near))
+    places = []
+    while len(waiting):
+        places.append(vector[waiting[0]])
+        waiting = waiting[np.linalg.norm(vector[waiting] - places[-1], axis=1) > chord(ATTACH)]
+    apart = np.stack([np.linalg.norm(vector - place, axis=1) for place in places])
+    return np.asarray(apart.argmin(axis=0), dtype=np.int64)
+
+
+def _absorb(label: IntArray, vector: FloatArray, seeds: Detections) -> tuple[IntArray, Columns, BoolArray]:
+    """Decide which groups are blends.
+
+    Returns
+    -------
+    absorber : ndarray of int64, shape (n_group,)
+        The group each belongs to, its own number where it stands for itself.
+    core : dict of ndarray, each of shape (n_group,)
+        Rows of the ``best`` and ``first`` detection of each.
+    close : ndarray of bool, shape (n_group,)
+        Other groups were near.
+    """
+    order, start = _by_label(label)
+    n_group = len(start) - 1
+    best = np.lexsort((seeds.source_id, -seeds.snr, label))[start[:-1]]
+    first = np.lexsort((seeds.source_id, label))[start[:-1]]
+    absorber, close = np.arange(n_group), np.zeros(n_group, bool)
+    pairs = np.empty((0, 2), np.int64)
+    if n_group:
+        pairs = cKDTree(vector[best]).query_pairs(chord(ATTACH), output_type="ndarray").astype(np.int64)
+    close[pairs.ravel()] = True
+    together = components(n_group, pairs)
+    crowd = np.flatnonzero(close)
+    crowd = crowd[np.lexsort((seeds.source_id[first[crowd]], together[crowd]))]
+    for groups in np.split(crowd, np.flatnonzero(np.diff(together[crowd])) + 1) if len(crowd) else []:
+        images = [np.unique(seeds.image_id[order[start[g] : start[g + 1]]]) for g in groups.tolist()]
+        absorber[groups] = groups[_blends(vector[best[groups]], images)]
+    return absorber, {"best": best, "first": first}, close
+
+
+def _blends(place: FloatArray, images: list[IntArray]) -> IntArray:
+    """Return for each of some close groups (in the order of their first detections) the one that it belongs to."""
+    n = len(images)
+    shared = np.array([[len(np.intersect1d(a, b, assume_unique=True)) for b in images] for a in images])
+    n_image = shared.diagonal().copy()
+    np.fill_diagonal(shared, 0)
+    resolved = shared.max(axis=1) >= RESOLVED * len(np.unique(np.concatenate(images)))
+    apart = np.linalg.norm(place[:, None] - place[None], axis=2)
+    belongs = np.full(n, -1)
+    for one in np.lexsort((np.arange(n), -n_image, ~resolved)).tolist():
+        larger = np.flatnonzero((belongs == np.arange(n)) & (apart[one] <= chord(ATTACH)))
+        larger = larger[2 * shared[one, larger] < n_image[one]]
+        belongs[one] = larger[np.argmin(apart[one, larger])] if len(larger) else one
+    return belongs
+
+
+def _objects(seeds: Detections, group: IntArray, core: Columns, crowded: BoolArray) -> tuple[Columns, IntArray]:
+    """Return the objects by ascending id, and of each detection which of them is its own."""
+    groups = np.unique(group)
+    object_id = seeds.hpx29[core["first"][groups]]
+    order = np.argsort(object_id, kind="stable")
+    place = np.empty(len(core["first"]), np.int64)
+    place[groups[order]] = np.arange(len(groups))
+    best, first = core["best"][groups[order]], core["first"][groups[order]]
+    objects = {
+        "object_id": object_id[order],
+        "ra": seeds.ra[best],
+        "dec": seeds.dec[best],
+        "reach": np.zeros(len(groups)),
+        "crowded": crowded[groups[order]].astype(np.int64),
+        "best_snr": seeds.snr[best],
+        "best_source_id": seeds.source_id[best],
+        "first_source_id": seeds.source_id[first],
+    }
+    return objects, place[group]

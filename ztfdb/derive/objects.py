@@ -1,0 +1,501 @@
+"""Objects kept up with the images: built from all sources, or updated with what came and went.
+
+The objects are a pure function of the stored sources (`ztfdb.derive.grouping`), so a build, and updates in any order,
+end in the same rows. What makes an update cheap: most sources of a new image lie within `LINK` of the best detection
+of an object that has no close neighbour, and can change nothing but its statistics. Around the others, whole
+neighbourhoods are made anew: objects whose reaches come within `APART` of each other, out of which nothing can link.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from scipy.spatial import cKDTree
+from sqlalchemy.orm import Session, sessionmaker
+
+from ztfdb.derive.crossmatch import rows_around
+from ztfdb.derive.grouping import ATTACH, LINK, Columns, Detections, Grouped, chord, components, group_detections
+from ztfdb.derive.members import (
+    Images,
+    Sample,
+    counted_members,
+    curve_rows,
+    lengthened,
+    make_points,
+    make_sample,
+    member_rows,
+    packed,
+    read_images,
+)
+from ztfdb.derive.variability import statistics
+from ztfdb.records import BoolArray, FloatArray, IntArray
+from ztfdb.schema import SOURCE_ID_SHIFT, MemberKind
+from ztfdb.sky.angles import separation, unit_vector
+from ztfdb.sky.cells import HPX_ORDER, cell_to_sky, cone_ranges, sky_to_cell, with_neighbours
+from ztfdb.sky.cover import cover_positions
+from ztfdb.sky.match import match_all, match_nearest
+from ztfdb.store import objects as store
+from ztfdb.store.catalogues import CatalogueInfo, held_catalogues
+from ztfdb.store.engine import writing
+from ztfdb.store.lookup import MISSING
+
+Progress = Callable[[int, int], None]
+"""Called with steps done and steps in all: tiles of a build, images of an update."""
+
+RULES = 1
+"""Number of the rules of joining; objects made by others are built again."""
+
+APART = 3.0
+"""arcsec between what two objects reach, beyond which no new detection makes either concern the other: twice
+`ATTACH`, for a faint source that could go to both."""
+
+TOLERANCE = 1e-3
+"""arcsec added where a search must not miss what an exact test would keep."""
+
+TILE_ORDER = 8
+"""Cells of 14 arcmin: some 250,000 sources where ZTF has been 300 times."""
+
+RING_ORDER = 14
+"""A tile is read with rings of cells of 13 arcsec around it."""
+
+REBUILD_SHARE = 0.25
+"""Where more than this share of all sources is new, building takes less time than updating."""
+
+SOURCES_AT_ONCE = 600_000
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class ObjectsReport:
+    """What a build or an update came to.
+
+    Attributes
+    ----------
+    built : bool
+        All objects were made anew.
+    n_added, n_removed : int
+        Images whose sources came in and went out; one that was measured again counts in both.
+    n_source : int
+        Sources of the images that came in.
+    n_remade : int
+        Objects that were made anew, or first made.
+    seconds : float
+    """
+
+    built: bool = False
+    n_added: int = 0
+    n_removed: int = 0
+    n_source: int = 0
+    n_remade: int = 0
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        images = f"{self.n_added:,} images added, {self.n_removed:,} taken out"
+        return f"{images}, {self.n_source:,} sources, {self.n_remade:,} objects made in {self.seconds:.1f} s"
+
+
+def build_objects(sessions: sessionmaker[Session], *, progress: Progress | None = None) -> ObjectsReport:
+    """Make all objects from all sources, in one transaction; ids that are objects no longer stay as aliases.
+
+    Parameters
+    ----------
+    sessions : sessionmaker
+    progress : callable, optional
+        Told about every tile of the sky.
+    """
+    began = time.perf_counter()
+    with writing(sessions) as session:
+        store.lock_objects(session)
+        report = _build(session, progress)
+    return _finished(report, began)
+
+
+def update_objects(sessions: sessionmaker[Session], *, progress: Progress | None = None) -> ObjectsReport:
+    """Bring the objects up to date with the images; one transaction an image.
+
+    Images that were removed, replaced or measured again since are taken out and, where they are still there, put in
+    again. Where there are no objects yet, or a quarter of all sources is new, all are built.
+
+    Parameters
+    ----------
+    sessions : sessionmaker
+    progress : callable, optional
+        Told about every image.
+    """
+    began = time.perf_counter()
+    report = ObjectsReport()
+    with writing(sessions) as session:
+        store.lock_objects(session)
+        prints, joined, state = (
+            store.image_fingerprints(session), store.joined_images(session), store.read_state(session),
+        )  # fmt: skip
+        stale = [one for one, fingerprint in joined.items() if prints.get(one) != fingerprint]
+        new = sorted(prints.keys() - (joined.keys() - set(stale)))
+        if state.get("rules") != RULES or _too_many(session, new, stale):
+            return _finished(_build(session, progress), began)
+        if stale:
+            report.n_removed, report.n_remade = len(stale), _leave(session, stale)
+        if state.get("ps1") != _ps1_import(session):
+            _identify_all(session)
+    for done, image_id in enumerate(new, start=1):
+        with writing(sessions) as session:
+            store.lock_objects(session)
+            if image_id not in store.joined_images(session):
+                n_source, n_remade = _join(session, image_id)
+                store.record_images(session, {image_id: prints[image_id]})
+                report.n_added, report.n_source = report.n_added + 1, report.n_source + n_source
+                report.n_remade += n_remade
+        if progress is not None:
+            progress(done, len(new))
+    return _finished(report, began)
+
+
+def _finished(report: ObjectsReport, began: float) -> ObjectsReport:
+    report.seconds = time.perf_counter() - began
+    log.info("objects are up to date", extra=vars(report))
+    return report
+
+
+def _too_many(session: Session, new: list[int], stale: list[int]) -> bool:
+    n_source = store.count_sources(session)
+    changed = sum(n_source.get(one, 0) for one in {*new, *stale})
+    return changed > REBUILD_SHARE * sum(n_source.values())
+
+
+# Building, tile by tile -------------------------------------------------------------------------------------------
+
+
+def _build(session: Session, progress: Progress | None) -> ObjectsReport:
+    old = store.object_ids(session)
+    prints, n_source = store.image_fingerprints(session), store.count_sources(session)
+    store.clear_objects(session)
+    images = read_images(session, np.array(sorted(prints), np.int64))
+    ps1 = _ps1(session)
+    report = ObjectsReport(True, len(prints), 0, sum(n_source.values()))
+    tiles = store.covered_cells(session, 4 ** (9 - TILE_ORDER))
+    for done, tile in enumerate(tiles.tolist(), start=1):
+        sample, whole, own = _tile(session, tile, images)
+        grouped = whole.take(own)
+        _write(session, sample, images, grouped, ps1)
+        store.drop_aliases(session, grouped.objects["object_id"])
+        _redirect(session, old[(old >> _shift(TILE_ORDER)) == tile], sample.found, whole)
+        report.n_remade += len(grouped.objects["object_id"])
+        if progress is not None:
+            progress(done, len(tiles))
+    store.record_images(session, prints)
+    store.write_state(session, {"rules": RULES, "ps1": _ps1_import(session)})
+    return report
+
+
+def _tile(session: Session, tile: int, images: Images) -> tuple[Sample, Grouped, BoolArray]:
+    """Join the sources of a tile and some around it, and tell the objects that are its own.
+
+    Of neighbourhoods across its edge, it owns those whose smallest cell is inside.
+    """
+    cells = np.arange(tile << _shift(TILE_ORDER, RING_ORDER), (tile + 1) << _shift(TILE_ORDER, RING_ORDER))
+    inner, shift = with_neighbours(cells, RING_ORDER), _shift(RING_ORDER)
+    while True:
+        view = with_neighbours(inner, RING_ORDER)
+        rows = store.detections_in_ranges(session, *_joined_ranges(view << shift, (view + 1) << shift))
+        sample = make_sample(rows, images)
+        grouped = group_detections(sample.found)
+        objects = grouped.objects
+        area = components(len(objects["object_id"]), _near_pairs(objects["ra"], objects["dec"], objects["reach"]))
+        seed = grouped.kind != MemberKind.ATTACHED
+        cell, of = sample.found.hpx29[grouped.row[seed]], area[grouped.owner[seed]]
+        n_area = int(area.max(initial=-1)) + 1
+        touched = np.bincount(of[cell >> _shift(TILE_ORDER) == tile], minlength=n_area) > 0
+        cut = np.bincount(of[~np.isin(cell >> shift, inner)], minlength=n_area) > 0
+        if not (touched & cut).any():
+            break
+        inner = view  # a neighbourhood goes on beyond what was read
+    smallest = np.full(n_area, np.iinfo(np.int64).max)
+    np.minimum.at(smallest, of, cell)
+    return sample, grouped, np.asarray((smallest >> _shift(TILE_ORDER) == tile)[area])
+
+
+def _shift(order: int, finer: int = HPX_ORDER) -> int:
+    return 2 * (finer - order)
+
+
+# Updating ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Disturbed:
+    """What must be made anew: discs on the sky (objects, and detections that no object explains) and their areas.
+
+    Attributes
+    ----------
+    object_id : ndarray of int64, shape (n_disc,)
+        `MISSING` for a detection.
+    ra, dec, reach : ndarray, shape (n_disc,)
+    area : ndarray of int64, shape (n_disc,)
+        Discs of one area concern each other.
+    """
+
+    object_id: IntArray
+    ra: FloatArray
+    dec: FloatArray
+    reach: FloatArray
+    area: IntArray
+
+
+def _leave(session: Session, image_ids: list[int]) -> int:
+    """Take images out, and return the number of objects that were made anew."""
+    owners = np.unique(np.concatenate([store.forget_image(session, one) for one in image_ids]))
+    start = store.objects_by_id(session, owners)
+    return _regroup(session, _disturbed(session, start, np.ones(len(start["object_id"]), bool), _no_place()))
+
+
+def _join(session: Session, image_id: int) -> tuple[int, int]:
+    """Put an image in; return the numbers of its sources and of objects that were made anew."""
+    joined = {*store.joined_images(session), image_id}
+    images = read_images(session, np.array([image_id], np.int64))
+    sample = make_sample(store.detections_of_image(session, image_id), images)
+    found = sample.found
+    if not len(found):
+        return 0, 0
+    margin = _margin(store.largest_reach(session))
+    objects = store.objects_in_ranges(session, *cover_positions(found.hpx29.astype(np.int64, copy=False), margin))
+    alone = not (store.same_exposure(session, image_id) & (joined - {image_id}))
+    owner, apart, plain = _explained(found, objects, alone)
+    twice = np.bincount(owner[owner >= 0], minlength=len(objects["object_id"])) > (1 if alone else 0)
+    new = found.clean & ~plain
+    disturbed = _disturbed(session, objects, twice, (found.ra[new], found.dec[new]))
+    calm = np.flatnonzero(owner >= 0)
+    calm = calm[(plain | ~found.clean)[calm]]
+    calm = calm[~np.isin(objects["object_id"][owner[calm]], disturbed.object_id)]
+    _lengthen(session, sample, images, objects, Grouped(
+        objects, calm, owner[calm], np.where(found.clean, MemberKind.LINKED, MemberKind.ATTACHED)[calm], apart[calm],
+        np.zeros(len(calm), bool),
+    ))  # fmt: skip
+    return len(found), _regroup(session, disturbed, joined)
+
+
+def _explained(found: Detections, objects: Columns, alone: bool) -> tuple[IntArray, FloatArray, BoolArray]:
+    """Find the objects that a new image's detections belong to if nothing is disturbed there.
+
+    Returns
+    -------
+    owner : ndarray of int64, shape (n,)
+        Nearest object within reach of the rule, -1 without.
+    apart : ndarray, shape (n,)
+        Its separation, arcsec.
+    plain : ndarray of bool, shape (n,)
+        Clean detections that link with this object's best one and with nothing else, and change neither its position
+        nor its id nor the telling apart of neighbours.
+    """
+    owner, apart = np.full(len(found), -1), np.full(len(found), np.nan)
+    near = match_nearest(found.ra, found.dec, objects["ra"], objects["dec"], ATTACH)
+    keep = ~found.clean[near.index1] | (near.separation <= LINK)
+    owner[near.index1[keep]], apart[near.index1[keep]] = near.index2[keep], near.separation[keep]
+    plain = found.clean & (owner >= 0)
+    if not alone or not plain.any():
+        return owner, apart, plain & alone
+    # other new detections may lie up to LINK from an object's position, so that is the least it reaches
+    reach = np.maximum(objects["reach"], LINK) + LINK + TOLERANCE
+    every = match_all(found.ra, found.dec, objects["ra"], objects["dec"], float(reach.max()))
+    touching = every.index1[every.separation <= reach[every.index2]]
+    own = np.where(owner >= 0, owner, 0)
+    plain &= np.bincount(touching, minlength=len(found)) == 1
+    plain &= (objects["crowded"][own] == 0) & (found.snr < objects["best_snr"][own])
+    plain &= found.source_id > objects["first_source_id"][own]
+    return owner, apart, plain
+
+
+def _lengthen(session: Session, sample: Sample, images: Images, objects: Columns, grouped: Grouped) -> None:
+    """Add one detection each to objects that change in nothing but their statistics."""
+    row, owner = grouped.row, grouped.owner
+    counted = sample.eligible[row]
+    store.add_members(session, member_rows(sample, grouped, counted))
+    wider = sample.found.clean[row] & (grouped.separation > objects["reach"][owner])
+    if wider.any():
+        changed = {name: values[owner[wider]] for name, values in objects.items()}
+        store.replace_objects(session, changed | {"reach": grouped.separation[wider]})
+    if not counted.any():
+        return
+    order = np.argsort(owner[counted])
+    object_id = objects["object_id"][owner[counted][order]]
+    fid = int(images.fid[0])
+    known = store.read_curves(session, object_id, fid)
+    curves = [known.get(one, b"") for one in object_id.tolist()]
+    points, start = lengthened(curves, make_points(sample, images, row[counted][order]))
+    rows = {"object_id": object_id, "fid": np.full(len(object_id), fid), **statistics(points, start)}
+    store.replace_curves(session, fid, rows, packed(points, start))
+
+
+def _disturbed(
+    session: Session, objects: Columns, start: BoolArray, places: tuple[FloatArray, FloatArray]
+) -> _Disturbed:
+    """Return the areas around the objects marked by `start` and around `places`, as far as one thing leads to another.
+
+    Parameters
+    ----------
+    session : Session
+    objects : dict of ndarray
+        Objects known so far; others are read where an area leads to them.
+    start : ndarray of bool
+        One value per object.
+    places : tuple of ndarray
+        Right ascensions and declinations, deg, of new detections.
+    """
+    first = objects["object_id"][start]
+    margin = _margin(store.largest_reach(session))
+    n_place = len(places[0])
+    while True:
+        ra, dec = np.append(objects["ra"], places[0]), np.append(objects["dec"], places[1])
+        reach = np.append(objects["reach"], np.zeros(n_place))
+        area = components(len(ra), _near_pairs(ra, dec, reach))
+        begin = np.append(np.isin(objects["object_id"], first), np.ones(n_place, bool))
+        inside = np.flatnonzero(np.isin(area, area[begin]))
+        around = store.objects_in_ranges(session, *cover_positions(sky_to_cell(ra[inside], dec[inside]), margin))
+        missing = ~np.isin(around["object_id"], objects["object_id"])
+        if not missing.any():
+            break
+        objects = {name: np.append(values, around[name][missing]) for name, values in objects.items()}
+    ids = np.append(objects["object_id"], np.full(n_place, MISSING))
+    return _Disturbed(ids[inside], ra[inside], dec[inside], reach[inside], area[inside])
+
+
+def _regroup(session: Session, disturbed: _Disturbed, joined: Iterable[int] | None = None) -> int:
+    """Make the objects of areas anew, and return how many they are."""
+    if not len(disturbed.ra):
+        return 0
+    ids = np.array(sorted(store.joined_images(session) if joined is None else joined), np.int64)
+    ps1 = _ps1(session)
+    old = disturbed.object_id[disturbed.object_id != MISSING]
+    store.delete_objects(session, old)
+    n_made = 0
+    order = np.argsort(disturbed.area, kind="stable")
+    for discs in _batches(disturbed.area[order], max(500, SOURCES_AT_ONCE // max(1, len(ids)))):
+        which = order[discs]
+        rows = _inside(session, disturbed.ra[which], disturbed.dec[which], disturbed.reach[which] + ATTACH)
+        present = np.unique(rows["source_id"] >> SOURCE_ID_SHIFT)
+        images = read_images(session, present[np.isin(present, ids)])
+        sample = make_sample(rows, images)
+        grouped = group_detections(sample.found)
+        _write(session, sample, images, grouped, ps1)
+        mine = disturbed.object_id[which]
+        store.drop_aliases(session, grouped.objects["object_id"])
+        _redirect(session, mine[mine != MISSING], sample.found, grouped)
+        n_made += len(grouped.objects["object_id"])
+    return n_made
+
+
+def _batches(area: IntArray, size: int) -> list[slice]:
+    """Cut ascending areas into batches of about `size` discs, no area in two."""
+    edges = [0]
+    for last in np.flatnonzero(np.diff(area, append=-1)).tolist():
+        if last + 1 - edges[-1] >= size or last + 1 == len(area):
+            edges.append(last + 1)
+    return [slice(a, b) for a, b in pairwise(edges)]
+
+
+def _inside(session: Session, ra: FloatArray, dec: FloatArray, radius: FloatArray) -> Columns:
+    """Return the sources within the discs, each once."""
+    _, lo, hi = cone_ranges(ra, dec, radius + TOLERANCE)
+    rows = store.detections_in_ranges(session, *_joined_ranges(lo, hi))
+    if not len(rows["ra"]):
+        return rows
+    tree = cKDTree(unit_vector(rows["ra"], rows["dec"]).T)
+    inside = tree.query_ball_point(unit_vector(ra, dec).T, chord(radius + TOLERANCE))
+    keep = np.zeros(len(rows["ra"]), bool)
+    keep[np.concatenate([np.asarray(one, np.int64) for one in inside])] = True
+    return {name: values[keep] for name, values in rows.items()}
+
+
+def _joined_ranges(lo: IntArray, hi: IntArray) -> tuple[IntArray, IntArray]:
+    """Return ranges that cover the same and do not overlap."""
+    order = np.argsort(lo, kind="stable")
+    lo, hi = lo[order], np.maximum.accumulate(hi[order])
+    first = np.flatnonzero(np.append(True, lo[1:] > hi[:-1])) if len(lo) else np.empty(0, np.int64)
+    return lo[first], hi[np.append(first[1:], len(lo)) - 1] if len(lo) else hi
+
+
+def _near_pairs(ra: FloatArray, dec: FloatArray, reach: FloatArray) -> IntArray:
+    """Return the pairs of discs that come within `APART` of each other, shape (n_pair, 2)."""
+    if not len(ra):
+        return np.empty((0, 2), np.int64)
+    farthest = 2.0 * float(reach.max()) + APART + TOLERANCE
+    pairs = cKDTree(unit_vector(ra, dec).T).query_pairs(chord(farthest), output_type="ndarray").astype(np.int64)
+    i, j = pairs[:, 0], pairs[:, 1]
+    return pairs[separation(ra[i], dec[i], ra[j], dec[j]) <= reach[i] + reach[j] + APART + TOLERANCE]
+
+
+def _margin(largest: float) -> float:
+    """Return how far from a position the first detection of an object can lie that concerns it, arcsec."""
+    return 3.0 * max(largest, LINK) + APART + LINK + TOLERANCE
+
+
+def _no_place() -> tuple[FloatArray, FloatArray]:
+    return np.empty(0), np.empty(0)
+
+
+# Writing ----------------------------------------------------------------------------------------------------------
+
+
+def _write(session: Session, sample: Sample, images: Images, grouped: Grouped, ps1: CatalogueInfo | None) -> None:
+    """Store new objects with their members, statistics and PS1 ids."""
+    if not len(grouped.objects["object_id"]):
+        return
+    counted = counted_members(sample, images, grouped)
+    store.add_objects(session, _identified(session, grouped.objects, ps1))
+    store.add_members(session, member_rows(sample, grouped, counted))
+    store.add_curves(session, *curve_rows(sample, images, grouped, counted))
+
+
+def _redirect(session: Session, old: IntArray, found: Detections, grouped: Grouped) -> None:
+    """Leave aliases for ids that are objects no longer: the object of their first detection, else the nearest."""
+    new = grouped.objects["object_id"]
+    gone = old[~np.isin(old, new)]
+    if not len(gone) or not len(new):
+        return
+    seed = grouped.kind != MemberKind.ATTACHED
+    cell, owner = found.hpx29[grouped.row[seed]], grouped.owner[seed]
+    order = np.argsort(cell, kind="stable")
+    at = order[np.minimum(np.searchsorted(cell, gone, sorter=order), len(order) - 1)]
+    target = np.where(cell[at] == gone, owner[at], -1)
+    lost = np.flatnonzero(target < 0)
+    near = match_nearest(*cell_to_sky(gone[lost]), grouped.objects["ra"], grouped.objects["dec"], ATTACH)
+    target[lost[near.index1]] = near.index2
+    known = target >= 0
+    store.move_aliases(session, gone[known], new[target[known]])
+
+
+# PS1 --------------------------------------------------------------------------------------------------------------
+
+
+def _ps1(session: Session) -> CatalogueInfo | None:
+    return next((one for one in held_catalogues(session) if one.kind == "ps1"), None)
+
+
+def _ps1_import(session: Session) -> int:
+    ps1 = _ps1(session)
+    return 0 if ps1 is None else store.newest_import(session, ps1.catalogue_id)
+
+
+def _identified(session: Session, objects: Columns, ps1: CatalogueInfo | None) -> Columns:
+    """Add the nearest PS1 object within `ATTACH`, where the catalogue is held."""
+    n = len(objects["object_id"])
+    ps1_id, apart = np.full(n, MISSING), np.full(n, np.nan)
+    if ps1 is not None and n:
+        rows = rows_around(session, ps1, sky_to_cell(objects["ra"], objects["dec"]), ATTACH, None)
+        near = match_nearest(objects["ra"], objects["dec"], rows["ra"], rows["dec"], ATTACH)
+        ps1_id[near.index1], apart[near.index1] = rows["reference_id"][near.index2], near.separation
+    return objects | {"ps1_id": ps1_id, "ps1_separation": apart}
+
+
+def _identify_all(session: Session) -> None:
+    """Look for all objects in PS1 again: the catalogue has changed."""
+    ps1 = _ps1(session)
+    ids = store.object_ids(session)
+    for part in np.array_split(ids, len(ids) // 50_000 + 1):
+        store.replace_objects(session, _identified(session, store.objects_by_id(session, part), ps1))
+    store.write_state(session, {"rules": RULES, "ps1": _ps1_import(session)})

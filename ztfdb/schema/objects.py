@@ -1,0 +1,130 @@
+"""Objects: detections joined across epochs, fields and filters.
+
+Like ``source``, these tables have no foreign keys: they follow the images when objects are updated, not before.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from sqlalchemy import Index, Integer
+from sqlalchemy.orm import Mapped, mapped_column
+
+from ztfdb.schema.base import Arcsec, Base, Big, Day, Degree, Key, Magnitude, Number, Small
+
+
+class MemberKind(IntEnum):
+    """How a source came to its object."""
+
+    LINKED = 1
+    """A clean detection linked with others."""
+    ABSORBED = 2
+    """A clean detection of several stars that the image did not resolve; it counts in no statistics."""
+    ATTACHED = 3
+    """A faint or flagged detection; this is the nearest object."""
+
+
+class Object(Base):
+    """One object on the sky."""
+
+    __tablename__ = "object"
+    __table_args__ = (Index("ix_object_reach", "reach"),)
+
+    object_id: Mapped[Key]
+    """``hpx29`` of its first clean detection, that of the smallest ``source_id``."""
+    ra: Mapped[Degree]
+    """Of its best clean detection, that of the highest S/N."""
+    dec: Mapped[Degree]
+    reach: Mapped[Arcsec]
+    """Largest separation of its clean detections from this position."""
+    crowded: Mapped[Small]
+    """1 where close neighbours had to be told apart."""
+    best_snr: Mapped[Number]
+    best_source_id: Mapped[Big]
+    first_source_id: Mapped[Big]
+    ps1_id: Mapped[Big | None]
+    ps1_separation: Mapped[Arcsec | None]
+
+
+class ObjectSource(Base):
+    """Which object a source belongs to: at most one."""
+
+    __tablename__ = "object_source"
+    __table_args__ = (Index("ix_object_source_object_id", "object_id", "source_id"),)
+
+    source_id: Mapped[Key]
+    object_id: Mapped[Big]
+    kind: Mapped[Small]
+    """`MemberKind`."""
+    conflict: Mapped[Small]
+    """1 where its image has another source in the same object."""
+    counted: Mapped[Small]
+    """1 where it is in the statistics: one good detection of each exposure."""
+    separation: Mapped[Arcsec]
+    """From the object's position."""
+
+
+class ObjectFilter(Base):
+    """Statistics of one object in one filter, of its counted detections; errors hold the systematic floor."""
+
+    __tablename__ = "object_filter"
+    __table_args__ = (Index("ix_object_filter_chi2", "fid", "chi2", "n", "object_id"),)
+
+    object_id: Mapped[Key]
+    fid: Mapped[Small] = mapped_column(primary_key=True, autoincrement=False)
+    n: Mapped[int] = mapped_column(Integer)
+    first_mjd: Mapped[Day]
+    last_mjd: Mapped[Day]
+    min_mag: Mapped[Magnitude]
+    max_mag: Mapped[Magnitude]
+    median_mag: Mapped[Magnitude]
+    mean_mag: Mapped[Magnitude]
+    """Weighted by the inverse squares of the errors."""
+    mean_mag_err: Mapped[Magnitude]
+    scatter: Mapped[Magnitude | None]
+    """Standard deviation (n - 1)."""
+    chi2: Mapped[Number | None]
+    """Reduced, about the weighted mean."""
+    stetson_j: Mapped[Number | None]
+    eta: Mapped[Number | None]
+    """Von Neumann: mean square of successive differences over the variance; 2 for noise."""
+
+
+class ObjectCurve(Base):
+    """The counted detections of one object in one filter, packed, so that one more is added without reading all."""
+
+    __tablename__ = "object_curve"
+
+    object_id: Mapped[Key]
+    fid: Mapped[Small] = mapped_column(primary_key=True, autoincrement=False)
+    points: Mapped[bytes]
+    """Records of mjd (double), magnitude and total error (single, mag), little-endian, in order of time."""
+
+
+class ObjectAlias(Base):
+    """An id that an object once had, and the object that holds its detections now."""
+
+    __tablename__ = "object_alias"
+    __table_args__ = (Index("ix_object_alias_object_id", "object_id"),)
+
+    alias_id: Mapped[Key]
+    object_id: Mapped[Big]
+
+
+class ObjectImage(Base):
+    """An image whose sources are in the objects, as it was then."""
+
+    __tablename__ = "object_image"
+
+    image_id: Mapped[Key]
+    fingerprint: Mapped[Big]
+    """Of its files, its configuration and what calibrates it."""
+
+
+class ObjectState(Base):
+    """One number that tells whether the objects are what a build now would give."""
+
+    __tablename__ = "object_state"
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[Big]

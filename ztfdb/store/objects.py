@@ -1,0 +1,315 @@
+"""Objects: their rows in bulk, the detections they are made of, and what is known of the images inside them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Table, delete, func, insert, select, text
+from sqlalchemy.orm import Session
+
+from ztfdb.records import IntArray
+from ztfdb.schema import (
+    Base,
+    CatalogueFile,
+    Image,
+    ImageCell,
+    ImageFile,
+    Object,
+    ObjectAlias,
+    ObjectCurve,
+    ObjectFilter,
+    ObjectImage,
+    ObjectSource,
+    ObjectState,
+)
+from ztfdb.store.backends import (
+    copy_blobs,
+    copy_rows,
+    lock_name,
+    prefer_index_only,
+    range_rows,
+    read_bulk,
+    read_columns,
+)
+from ztfdb.store.columns import python_ints, table_dtypes
+from ztfdb.store.lookup import MISSING, NO_MASK
+from ztfdb.store.sources import source_id_range
+
+Columns = dict[str, NDArray[Any]]
+
+DETECTION_DTYPES: dict[str, Any] = {
+    "source_id": "i8",
+    "hpx29": "i8",
+    "ra": "f8",
+    "dec": "f8",
+    "flux_aper4": "f4",
+    "flux_aper4_err": "f4",
+    "flags": "i4",
+    "mask_bits": "i4",
+}
+"""What joining reads of a source: all of it is in the covering index."""
+
+OBJECT_DTYPES = table_dtypes(Base.metadata.tables["object"])
+FILTER_DTYPES = table_dtypes(Base.metadata.tables["object_filter"])
+
+_LOCK = 0x0B1EC7
+_OF_OBJECTS = (ObjectSource, ObjectFilter, ObjectCurve, Object)
+
+
+def lock_objects(session: Session) -> None:
+    """Wait until no other transaction changes objects, and hold that until this one ends."""
+    lock_name(session, _LOCK)
+
+
+def image_fingerprints(session: Session) -> dict[int, int]:
+    """Return a number per image (references left out) that changes when its sources or their meaning may have.
+
+    It is made of the checksums of the image's files, its configuration and the columns that objects use.
+    """
+    files: dict[int, list[str]] = {}
+    own = select(ImageFile.image_id, ImageFile.sha256).order_by(ImageFile.image_id, ImageFile.role)
+    for image_id, sha256 in session.execute(own.where(ImageFile.role.in_(("sci", "msk")))):
+        files.setdefault(image_id, []).append(sha256)
+    names = (
+        "config_id", "n_source", "infobits", "obsmjd", "fid", "magzp", "apcor4", "expid", "rcid", "procvsn", "created",
+    )  # fmt: skip
+    statement = select(Image.image_id, *(getattr(Image, name) for name in names)).where(Image.kind != "ref")
+    return {row[0]: _fingerprint([*row[1:], *files.get(row[0], ())]) for row in session.execute(statement)}
+
+
+def _fingerprint(facts: list[Any]) -> int:
+    return int.from_bytes(hashlib.blake2b(repr(facts).encode(), digest_size=8).digest()) >> 1
+
+
+def joined_images(session: Session) -> dict[int, int]:
+    """Return the images whose sources are in the objects, with their fingerprints of then."""
+    return {row[0]: row[1] for row in session.execute(select(ObjectImage.image_id, ObjectImage.fingerprint))}
+
+
+def record_images(session: Session, fingerprints: Mapping[int, int]) -> None:
+    """Note that images are in the objects."""
+    if fingerprints:
+        rows = [{"image_id": image_id, "fingerprint": value} for image_id, value in fingerprints.items()]
+        session.execute(insert(ObjectImage), rows)
+
+
+def forget_image(session: Session, image_id: int) -> IntArray:
+    """Take an image's sources out of the membership, and return the objects that had them."""
+    first, last = source_id_range(image_id)
+    owners = select(ObjectSource.object_id).where(ObjectSource.source_id.between(first, last)).distinct()
+    found = np.fromiter(session.execute(owners).scalars(), np.int64)
+    session.execute(delete(ObjectSource).where(ObjectSource.source_id.between(first, last)))
+    session.execute(delete(ObjectImage).where(ObjectImage.image_id == int(image_id)))
+    return np.sort(found)
+
+
+def same_exposure(session: Session, image_id: int) -> set[int]:
+    """Return the other images of the same exposure × quadrant: cutouts of it, or the whole."""
+    own = session.execute(
+        select(Image.expid, Image.rcid, Image.simulated).where(Image.image_id == int(image_id))
+    ).one_or_none()
+    if own is None or own.expid is None:
+        return set()
+    same = (Image.expid == own.expid, Image.rcid == own.rcid, Image.simulated == own.simulated)
+    return set(session.execute(select(Image.image_id).where(*same)).scalars()) - {int(image_id)}
+
+
+def read_state(session: Session) -> dict[str, int]:
+    """Return what `write_state` noted."""
+    return {row[0]: row[1] for row in session.execute(select(ObjectState.key, ObjectState.value))}
+
+
+def write_state(session: Session, state: Mapping[str, int]) -> None:
+    """Note what the objects were made with."""
+    session.execute(delete(ObjectState))
+    session.execute(insert(ObjectState), [{"key": key, "value": int(value)} for key, value in state.items()])
+
+
+def newest_import(session: Session, catalogue_id: int) -> int:
+    """Return the id of a catalogue's newest file, 0 without one."""
+    newest = select(func.max(CatalogueFile.catalogue_file_id)).where(CatalogueFile.catalogue_id == int(catalogue_id))
+    return session.execute(newest).scalar_one() or 0
+
+
+def count_sources(session: Session) -> dict[int, int]:
+    """Return the number of sources of each image that is no reference."""
+    statement = select(Image.image_id, Image.n_source).where(Image.kind != "ref")
+    return {row[0]: row[1] for row in session.execute(statement)}
+
+
+def covered_cells(session: Session, divisor: int) -> IntArray:
+    """Return the cells (``cell9`` divided by `divisor`) that images touch, ascending."""
+    statement = select(ImageCell.cell9).distinct()
+    cells = np.fromiter(session.execute(statement).scalars(), np.int64)
+    return np.unique(cells // divisor)
+
+
+def detections_in_ranges(session: Session, lo: IntArray, hi: IntArray) -> Columns:
+    """Return the sources (`DETECTION_DTYPES`) inside ranges of cells, ordered by ``source_id``; from the index alone.
+
+    Parameters
+    ----------
+    session : Session
+    lo, hi : ndarray of int64, shape (n_range,)
+        Half-open ranges of ``hpx29`` that do not overlap.
+    """
+    prefer_index_only(session)
+    rows, params = range_rows(session, lo=lo, hi=hi)
+    fields = ", ".join(f"source.{name}" for name in DETECTION_DTYPES)
+    statement = f"select {fields} from {rows} cross join source where source.hpx29 >= r.lo and source.hpx29 < r.hi"
+    return _ordered(read_bulk(session, statement, params, DETECTION_DTYPES, nulls={"mask_bits": NO_MASK}), "source_id")
+
+
+def detections_of_image(session: Session, image_id: int) -> Columns:
+    """Return an image's sources (`DETECTION_DTYPES`), ordered by ``source_id``."""
+    first, last = source_id_range(image_id)
+    statement = f"select {', '.join(DETECTION_DTYPES)} from source where source_id between :first and :last"
+    ids = {"first": first, "last": last}
+    return _ordered(read_bulk(session, statement, ids, DETECTION_DTYPES, nulls={"mask_bits": NO_MASK}), "source_id")
+
+
+def largest_reach(session: Session) -> float:
+    """Return the reach of the widest object, arcsec; 0 without objects."""
+    return session.execute(select(func.max(Object.reach))).scalar_one() or 0.0
+
+
+def objects_in_ranges(session: Session, lo: IntArray, hi: IntArray) -> Columns:
+    """Return the objects whose ids (the cells of their first detections) lie in ranges, ordered by id."""
+    prefer_index_only(session)
+    rows, params = range_rows(session, lo=lo, hi=hi)
+    return _objects(session, f"{rows} cross join object as o where o.object_id >= r.lo and o.object_id < r.hi", params)
+
+
+def objects_by_id(session: Session, object_id: IntArray) -> Columns:
+    """Return objects, ordered by id; unknown ids are left out."""
+    prefer_index_only(session)
+    rows, params = range_rows(session, id=object_id)
+    return _objects(session, f"{rows} cross join object as o where o.object_id = r.id", params)
+
+
+def _objects(session: Session, origin: str, params: Mapping[str, Any]) -> Columns:
+    fields = ", ".join(f"o.{name}" for name in OBJECT_DTYPES)
+    found = read_bulk(session, f"select {fields} from {origin}", params, OBJECT_DTYPES, nulls={"ps1_id": MISSING})
+    return _ordered(found, "object_id")
+
+
+def object_ids(session: Session) -> IntArray:
+    """Return the ids of all objects, ascending."""
+    return np.sort(read_bulk(session, "select object_id from object", {}, {"object_id": "i8"})["object_id"])
+
+
+def read_curves(session: Session, object_id: IntArray, fid: int) -> dict[int, bytes]:
+    """Return the packed curves of objects in one filter; objects without one are left out."""
+    prefer_index_only(session)
+    rows, params = range_rows(session, id=object_id)
+    statement = (
+        f"select c.object_id, c.points from {rows} cross join object_curve as c "
+        f"where c.object_id = r.id and c.fid = {int(fid)}"
+    )
+    found = read_columns(session, statement, params, {"object_id": "i8", "points": "O"})
+    return dict(zip(found["object_id"].tolist(), found["points"].tolist(), strict=True))
+
+
+def replace_curves(session: Session, fid: int, statistics: Columns, curves: list[bytes]) -> None:
+    """Write statistics (columns of ``object_filter``) and curves of objects in one filter in place of earlier ones."""
+    for table in ("object_filter", "object_curve"):
+        _delete_rows(session, table, statistics["object_id"], f"and fid = {int(fid)}")
+    add_curves(session, statistics, curves)
+
+
+def add_curves(session: Session, statistics: Columns, curves: list[bytes]) -> None:
+    """Append rows of ``object_filter`` and of ``object_curve``."""
+    _copy(session, ObjectFilter, statistics)
+    keys = {"object_id": statistics["object_id"], "fid": statistics["fid"]}
+    copy_blobs(session, _table(ObjectCurve), keys, "points", curves)
+
+
+def add_objects(session: Session, objects: Columns) -> None:
+    """Append objects; a ``ps1_id`` of `MISSING` is stored as NULL."""
+    _copy(session, Object, objects, {"ps1_id": objects["ps1_id"] == MISSING})
+
+
+def add_members(session: Session, members: Columns) -> None:
+    """Append rows of ``object_source``."""
+    _copy(session, ObjectSource, members)
+
+
+def replace_objects(session: Session, objects: Columns) -> None:
+    """Write objects in place of those of the same ids; their members and curves stay."""
+    _delete_rows(session, "object", objects["object_id"])
+    add_objects(session, objects)
+
+
+def delete_objects(session: Session, object_id: IntArray) -> None:
+    """Delete objects with their members and curves."""
+    for table in _OF_OBJECTS:
+        _delete_rows(session, table.__tablename__, object_id)
+
+
+def clear_objects(session: Session) -> None:
+    """Delete all objects and what is known of the images in them; aliases stay."""
+    for table in (*_OF_OBJECTS, ObjectImage, ObjectState):
+        session.execute(delete(table))
+
+
+def move_aliases(session: Session, old: IntArray, new: IntArray) -> None:
+    """Let ids that are objects no longer lead to the objects `new`, as well as what led to them.
+
+    Parameters
+    ----------
+    session : Session
+    old, new : ndarray of int64, shape (n_id,)
+        None of `new` is in `old`.
+    """
+    pairs = [{"old": a, "new": b} for a, b in zip(python_ints(old), python_ints(new), strict=True)]
+    if pairs:
+        session.execute(text("update object_alias set object_id = :new where object_id = :old"), pairs)
+        session.execute(text("delete from object_alias where alias_id = :old"), pairs)
+        session.execute(insert(ObjectAlias), [{"alias_id": pair["old"], "object_id": pair["new"]} for pair in pairs])
+
+
+def drop_aliases(session: Session, object_id: IntArray) -> None:
+    """Forget the aliases that are ids of objects (again)."""
+    _delete_rows(session, "object_alias", object_id, key="alias_id")
+
+
+def find_object_id(session: Session, object_id: int) -> int | None:
+    """Return the id of the object that an id leads to: itself, or the one it is an alias of; None if neither."""
+    if session.get(Object, int(object_id)) is not None:
+        return int(object_id)
+    alias = session.get(ObjectAlias, int(object_id))
+    return None if alias is None else alias.object_id
+
+
+def object_summary(session: Session, object_id: int) -> Columns:
+    """Return the rows of view ``object_summary`` of one object, one per filter, ordered by filter; NULL is NaN."""
+    dtypes: dict[str, Any] = {"object_id": "i8", "ra": "f8", "dec": "f8", "crowded": "i8", "ps1_id": "i8"}
+    dtypes |= {"ps1_separation": "f8", "filtercode": "O", "n": "i8"}
+    dtypes |= {name: "f8" for name, dtype in FILTER_DTYPES.items() if dtype.kind == "f"}
+    statement = f"select {', '.join(dtypes)} from object_summary where object_id = :object_id order by fid"
+    return read_columns(session, statement, {"object_id": int(object_id)}, dtypes, nulls={"ps1_id": MISSING})
+
+
+def _copy(session: Session, model: type[Base], columns: Columns, nulls: Mapping[str, Any] | None = None) -> None:
+    table = _table(model)
+    copy_rows(session, table, {column.name: columns[column.name] for column in table.columns}, nulls)
+
+
+def _table(model: type[Base]) -> Table:
+    return Base.metadata.tables[model.__tablename__]
+
+
+def _delete_rows(session: Session, table: str, ids: IntArray, condition: str = "", *, key: str = "object_id") -> None:
+    if len(ids):
+        rows, params = range_rows(session, id=ids)
+        where = f"{key} in (select r.id from {rows}) {condition}"
+        session.execute(text(f"delete from {table} where {where}"), params)
+
+
+def _ordered(columns: Columns, name: str) -> Columns:
+    order = np.argsort(columns[name], kind="stable")
+    return {key: values[order] for key, values in columns.items()}
