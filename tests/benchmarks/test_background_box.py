@@ -1,7 +1,7 @@
-"""Why the background box has the size it has: two figures that pull opposite ways, measured on the real quadrant.
+"""Why the background box has the size it has: two figures that should pull opposite ways, on the real quadrant.
 
-Small boxes follow the wings of bright stars: m(10 px) - m(6 px) of bright isolated stars moves away from that of
-fainter ones. Large boxes miss the sky: the medians of blank apertures leave zero, and their scatter grows.
+A box that followed the wings of bright stars would move m(10 px) - m(6 px) of bright isolated stars away from that of
+fainter ones. A box too large misses the sky: the medians of blank apertures leave zero, and their scatter grows.
 """
 
 from __future__ import annotations

@@ -6,9 +6,11 @@ clipped mean of the bins that are left. A mask only adds to what the first pass 
 a mask are treated alike. All pixels count, but everything after the binning works on a sixteenth of them, which is
 why the whole costs less than a plain evaluation of a spline would.
 
-The box of 128 px is chosen by two figures that pull opposite ways (``tests/benchmarks/test_background_box.py``):
-blank apertures have median zero only when the box follows the sky, and m(10 px) - m(6 px) of isolated stars is the
-same for bright and faint only when the box does not follow the stars' wings.
+The box of 128 px is chosen by two figures that should pull opposite ways (``tests/benchmarks/test_background_box.py``).
+Blank apertures on the real quadrant have medians of 0.1 DN per px² with boxes of 32 to 256 px and 0.2 with 512, and
+their scatter grows with the box: 92, 98, 106, 120, 150 DN in 14 px. m(10 px) - m(6 px) of isolated stars is the
+same to 0.001 mag for every box, because stars are masked with their wings; what speaks against small boxes is the
+crowded field, where a box of 32 px keeps a dozen free bins.
 """
 
 from __future__ import annotations
