@@ -14,6 +14,7 @@ from sqlalchemy import URL
 
 from ztfdb import query
 from ztfdb.config import load_config
+from ztfdb.derive.objects import build_objects, summarise, update_objects
 from ztfdb.errors import SchemaVersionError
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ingest import ingest_paths
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from astropy.table import Table
 
+    from ztfdb.derive.objects import ObjectsReport
     from ztfdb.ingest import IngestReport, Progress
     from ztfdb.query import LightCurve
 
@@ -252,6 +254,19 @@ class Archive:
         """Run one read-only SQL statement with ``:name`` parameters; see `ztfdb.query.read_only_sql`."""
         options = {} if timeout_s is None else {"timeout_s": timeout_s}
         return query.read_only_sql(self._target, statement, params, force=force, **options)
+
+    def build_objects(self, **options: Any) -> ObjectsReport:
+        """Join all detections to objects; see `ztfdb.derive.objects.build_objects`."""
+        return build_objects(self._sessions, **options)
+
+    def update_objects(self, **options: Any) -> ObjectsReport:
+        """Bring the objects up to date with the images; see `ztfdb.derive.objects.update_objects`."""
+        return update_objects(self._sessions, **options)
+
+    def object(self, object_id: int) -> pd.DataFrame:
+        """Return the statistics of an object, one row per filter; see `ztfdb.derive.objects.summarise`."""
+        with self._sessions() as session:
+            return summarise(session, object_id)
 
     def status(self) -> dict[str, Any]:
         """Return what the archive holds: rows, span, filters, measurement configurations; see `ztfdb.query.status`."""

@@ -172,6 +172,10 @@ class UnknownImageError(StoreError):
     """No image of this id is in the archive."""
 
 
+class UnknownObjectError(StoreError):
+    """No object has or had this id."""
+
+
 class UnknownCatalogueError(StoreError):
     """No reference catalogue of this name is in the archive."""
 

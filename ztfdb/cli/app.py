@@ -16,6 +16,7 @@ from ztfdb.cli.images import images
 from ztfdb.cli.ingest import ingest
 from ztfdb.cli.init import init
 from ztfdb.cli.lightcurve import lightcurve
+from ztfdb.cli.objects import objects
 from ztfdb.cli.options import Command, shared_options
 from ztfdb.cli.sql import sql
 from ztfdb.cli.status import status
@@ -99,7 +100,7 @@ def application() -> None:
     """
 
 
-for command in (init, ingest, status, cone, lightcurve, images, sql, demo):
+for command in (init, ingest, status, cone, lightcurve, images, objects, sql, demo):
     application.add_command(command)
 
 

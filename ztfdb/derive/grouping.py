@@ -129,16 +129,19 @@ def group_detections(found: Detections) -> Grouped:
     owner = absorber[label]
     kind = np.where(owner == label, MemberKind.LINKED, MemberKind.ABSORBED)
     objects, owner = _objects(seeds, owner, core, crowded | close)
-    # the way round in which matching measures, for the last bit
-    apart = separation(seeds.ra, seeds.dec, objects["ra"][owner], objects["dec"][owner])
-    np.maximum.at(objects["reach"], owner, apart)
+    np.maximum.at(objects["reach"], owner, separation_from(found, rows, objects, owner))
     rest = np.flatnonzero(~found.clean)
     near = match_nearest(found.ra[rest], found.dec[rest], objects["ra"], objects["dec"], ATTACH)
     row = np.concatenate([rows, rest[near.index1]])
     owner = np.concatenate([owner, near.index2])
     kind = np.concatenate([kind, np.full(len(near.index1), MemberKind.ATTACHED)])
-    apart = np.concatenate([apart, near.separation])
+    apart = separation_from(found, row, objects, owner)
     return Grouped(objects, row, owner, kind, apart, repeated(owner, found.image_id[row]))
+
+
+def separation_from(found: Detections, row: IntArray, objects: Columns, owner: IntArray) -> FloatArray:
+    """Return how far detections lie from their objects, arcsec: one way to measure, the same to the last bit."""
+    return separation(found.ra[row], found.dec[row], objects["ra"][owner], objects["dec"][owner])
 
 
 def chord(arcsec: FloatArray | float) -> Any:

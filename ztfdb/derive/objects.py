@@ -3,7 +3,7 @@
 The objects are a pure function of the stored sources (`ztfdb.derive.grouping`), so a build, and updates in any order,
 end in the same rows. What makes an update cheap: most sources of a new image lie within `LINK` of the best detection
 of an object that has no close neighbour, and can change nothing but its statistics. Around the others, whole
-neighbourhoods are made anew: objects whose reaches come within `APART` of each other, out of which nothing can link.
+neighbourhoods are made anew (`ztfdb.derive.neighbourhoods`).
 """
 
 from __future__ import annotations
@@ -12,14 +12,13 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
-from scipy.spatial import cKDTree
+import pandas as pd
 from sqlalchemy.orm import Session, sessionmaker
 
 from ztfdb.derive.crossmatch import rows_around
-from ztfdb.derive.grouping import ATTACH, LINK, Columns, Detections, Grouped, chord, components, group_detections
+from ztfdb.derive.grouping import separation_from, ATTACH, LINK, Columns, Detections, Grouped, group_detections
 from ztfdb.derive.members import (
     Images,
     Sample,
@@ -32,11 +31,22 @@ from ztfdb.derive.members import (
     packed,
     read_images,
 )
+from ztfdb.derive.neighbourhoods import (
+    TILE_ORDER,
+    TOLERANCE,
+    Disturbed,
+    batches,
+    cell_shift,
+    find_disturbed,
+    join_tile,
+    search_margin,
+    sources_inside,
+)
 from ztfdb.derive.variability import statistics
+from ztfdb.errors import UnknownObjectError
 from ztfdb.records import BoolArray, FloatArray, IntArray
 from ztfdb.schema import SOURCE_ID_SHIFT, MemberKind
-from ztfdb.sky.angles import separation, unit_vector
-from ztfdb.sky.cells import HPX_ORDER, cell_to_sky, cone_ranges, sky_to_cell, with_neighbours
+from ztfdb.sky.cells import cell_to_sky, sky_to_cell
 from ztfdb.sky.cover import cover_positions
 from ztfdb.sky.match import match_all, match_nearest
 from ztfdb.store import objects as store
@@ -49,19 +59,6 @@ Progress = Callable[[int, int], None]
 
 RULES = 1
 """Number of the rules of joining; objects made by others are built again."""
-
-APART = 3.0
-"""arcsec between what two objects reach, beyond which no new detection makes either concern the other: twice
-`ATTACH`, for a faint source that could go to both."""
-
-TOLERANCE = 1e-3
-"""arcsec added where a search must not miss what an exact test would keep."""
-
-TILE_ORDER = 8
-"""Cells of 14 arcmin: some 250,000 sources where ZTF has been 300 times."""
-
-RING_ORDER = 14
-"""A tile is read with rings of cells of 13 arcsec around it."""
 
 REBUILD_SHARE = 0.25
 """Where more than this share of all sources is new, building takes less time than updating."""
@@ -180,11 +177,11 @@ def _build(session: Session, progress: Progress | None) -> ObjectsReport:
     report = ObjectsReport(True, len(prints), 0, sum(n_source.values()))
     tiles = store.covered_cells(session, 4 ** (9 - TILE_ORDER))
     for done, tile in enumerate(tiles.tolist(), start=1):
-        sample, whole, own = _tile(session, tile, images)
+        sample, whole, own = join_tile(session, tile, images)
         grouped = whole.take(own)
         _write(session, sample, images, grouped, ps1)
         store.drop_aliases(session, grouped.objects["object_id"])
-        _redirect(session, old[(old >> _shift(TILE_ORDER)) == tile], sample.found, whole)
+        _redirect(session, old[(old >> cell_shift(TILE_ORDER)) == tile], sample.found, whole)
         report.n_remade += len(grouped.objects["object_id"])
         if progress is not None:
             progress(done, len(tiles))
@@ -193,65 +190,14 @@ def _build(session: Session, progress: Progress | None) -> ObjectsReport:
     return report
 
 
-def _tile(session: Session, tile: int, images: Images) -> tuple[Sample, Grouped, BoolArray]:
-    """Join the sources of a tile and some around it, and tell the objects that are its own.
-
-    Of neighbourhoods across its edge, it owns those whose smallest cell is inside.
-    """
-    cells = np.arange(tile << _shift(TILE_ORDER, RING_ORDER), (tile + 1) << _shift(TILE_ORDER, RING_ORDER))
-    inner, shift = with_neighbours(cells, RING_ORDER), _shift(RING_ORDER)
-    while True:
-        view = with_neighbours(inner, RING_ORDER)
-        rows = store.detections_in_ranges(session, *_joined_ranges(view << shift, (view + 1) << shift))
-        sample = make_sample(rows, images)
-        grouped = group_detections(sample.found)
-        objects = grouped.objects
-        area = components(len(objects["object_id"]), _near_pairs(objects["ra"], objects["dec"], objects["reach"]))
-        seed = grouped.kind != MemberKind.ATTACHED
-        cell, of = sample.found.hpx29[grouped.row[seed]], area[grouped.owner[seed]]
-        n_area = int(area.max(initial=-1)) + 1
-        touched = np.bincount(of[cell >> _shift(TILE_ORDER) == tile], minlength=n_area) > 0
-        cut = np.bincount(of[~np.isin(cell >> shift, inner)], minlength=n_area) > 0
-        if not (touched & cut).any():
-            break
-        inner = view  # a neighbourhood goes on beyond what was read
-    smallest = np.full(n_area, np.iinfo(np.int64).max)
-    np.minimum.at(smallest, of, cell)
-    return sample, grouped, np.asarray((smallest >> _shift(TILE_ORDER) == tile)[area])
-
-
-def _shift(order: int, finer: int = HPX_ORDER) -> int:
-    return 2 * (finer - order)
-
-
 # Updating ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Disturbed:
-    """What must be made anew: discs on the sky (objects, and detections that no object explains) and their areas.
-
-    Attributes
-    ----------
-    object_id : ndarray of int64, shape (n_disc,)
-        `MISSING` for a detection.
-    ra, dec, reach : ndarray, shape (n_disc,)
-    area : ndarray of int64, shape (n_disc,)
-        Discs of one area concern each other.
-    """
-
-    object_id: IntArray
-    ra: FloatArray
-    dec: FloatArray
-    reach: FloatArray
-    area: IntArray
 
 
 def _leave(session: Session, image_ids: list[int]) -> int:
     """Take images out, and return the number of objects that were made anew."""
     owners = np.unique(np.concatenate([store.forget_image(session, one) for one in image_ids]))
     start = store.objects_by_id(session, owners)
-    return _regroup(session, _disturbed(session, start, np.ones(len(start["object_id"]), bool), _no_place()))
+    return _regroup(session, find_disturbed(session, start, np.ones(len(start["object_id"]), bool), (np.empty(0), np.empty(0))))
 
 
 def _join(session: Session, image_id: int) -> tuple[int, int]:
@@ -262,13 +208,13 @@ def _join(session: Session, image_id: int) -> tuple[int, int]:
     found = sample.found
     if not len(found):
         return 0, 0
-    margin = _margin(store.largest_reach(session))
+    margin = search_margin(store.largest_reach(session))
     objects = store.objects_in_ranges(session, *cover_positions(found.hpx29.astype(np.int64, copy=False), margin))
     alone = not (store.same_exposure(session, image_id) & (joined - {image_id}))
     owner, apart, plain = _explained(found, objects, alone)
     twice = np.bincount(owner[owner >= 0], minlength=len(objects["object_id"])) > (1 if alone else 0)
     new = found.clean & ~plain
-    disturbed = _disturbed(session, objects, twice, (found.ra[new], found.dec[new]))
+    disturbed = find_disturbed(session, objects, twice, (found.ra[new], found.dec[new]))
     calm = np.flatnonzero(owner >= 0)
     calm = calm[(plain | ~found.clean)[calm]]
     calm = calm[~np.isin(objects["object_id"][owner[calm]], disturbed.object_id)]
@@ -295,7 +241,8 @@ def _explained(found: Detections, objects: Columns, alone: bool) -> tuple[IntArr
     owner, apart = np.full(len(found), -1), np.full(len(found), np.nan)
     near = match_nearest(found.ra, found.dec, objects["ra"], objects["dec"], ATTACH)
     keep = ~found.clean[near.index1] | (near.separation <= LINK)
-    owner[near.index1[keep]], apart[near.index1[keep]] = near.index2[keep], near.separation[keep]
+    row, which = near.index1[keep], near.index2[keep]
+    owner[row], apart[row] = which, separation_from(found, row, objects, which)
     plain = found.clean & (owner >= 0)
     if not alone or not plain.any():
         return owner, apart, plain & alone
@@ -331,40 +278,7 @@ def _lengthen(session: Session, sample: Sample, images: Images, objects: Columns
     store.replace_curves(session, fid, rows, packed(points, start))
 
 
-def _disturbed(
-    session: Session, objects: Columns, start: BoolArray, places: tuple[FloatArray, FloatArray]
-) -> _Disturbed:
-    """Return the areas around the objects marked by `start` and around `places`, as far as one thing leads to another.
-
-    Parameters
-    ----------
-    session : Session
-    objects : dict of ndarray
-        Objects known so far; others are read where an area leads to them.
-    start : ndarray of bool
-        One value per object.
-    places : tuple of ndarray
-        Right ascensions and declinations, deg, of new detections.
-    """
-    first = objects["object_id"][start]
-    margin = _margin(store.largest_reach(session))
-    n_place = len(places[0])
-    while True:
-        ra, dec = np.append(objects["ra"], places[0]), np.append(objects["dec"], places[1])
-        reach = np.append(objects["reach"], np.zeros(n_place))
-        area = components(len(ra), _near_pairs(ra, dec, reach))
-        begin = np.append(np.isin(objects["object_id"], first), np.ones(n_place, bool))
-        inside = np.flatnonzero(np.isin(area, area[begin]))
-        around = store.objects_in_ranges(session, *cover_positions(sky_to_cell(ra[inside], dec[inside]), margin))
-        missing = ~np.isin(around["object_id"], objects["object_id"])
-        if not missing.any():
-            break
-        objects = {name: np.append(values, around[name][missing]) for name, values in objects.items()}
-    ids = np.append(objects["object_id"], np.full(n_place, MISSING))
-    return _Disturbed(ids[inside], ra[inside], dec[inside], reach[inside], area[inside])
-
-
-def _regroup(session: Session, disturbed: _Disturbed, joined: Iterable[int] | None = None) -> int:
+def _regroup(session: Session, disturbed: Disturbed, joined: Iterable[int] | None = None) -> int:
     """Make the objects of areas anew, and return how many they are."""
     if not len(disturbed.ra):
         return 0
@@ -374,9 +288,9 @@ def _regroup(session: Session, disturbed: _Disturbed, joined: Iterable[int] | No
     store.delete_objects(session, old)
     n_made = 0
     order = np.argsort(disturbed.area, kind="stable")
-    for discs in _batches(disturbed.area[order], max(500, SOURCES_AT_ONCE // max(1, len(ids)))):
+    for discs in batches(disturbed.area[order], max(500, SOURCES_AT_ONCE // max(1, len(ids)))):
         which = order[discs]
-        rows = _inside(session, disturbed.ra[which], disturbed.dec[which], disturbed.reach[which] + ATTACH)
+        rows = sources_inside(session, disturbed.ra[which], disturbed.dec[which], disturbed.reach[which] + ATTACH)
         present = np.unique(rows["source_id"] >> SOURCE_ID_SHIFT)
         images = read_images(session, present[np.isin(present, ids)])
         sample = make_sample(rows, images)
@@ -387,55 +301,6 @@ def _regroup(session: Session, disturbed: _Disturbed, joined: Iterable[int] | No
         _redirect(session, mine[mine != MISSING], sample.found, grouped)
         n_made += len(grouped.objects["object_id"])
     return n_made
-
-
-def _batches(area: IntArray, size: int) -> list[slice]:
-    """Cut ascending areas into batches of about `size` discs, no area in two."""
-    edges = [0]
-    for last in np.flatnonzero(np.diff(area, append=-1)).tolist():
-        if last + 1 - edges[-1] >= size or last + 1 == len(area):
-            edges.append(last + 1)
-    return [slice(a, b) for a, b in pairwise(edges)]
-
-
-def _inside(session: Session, ra: FloatArray, dec: FloatArray, radius: FloatArray) -> Columns:
-    """Return the sources within the discs, each once."""
-    _, lo, hi = cone_ranges(ra, dec, radius + TOLERANCE)
-    rows = store.detections_in_ranges(session, *_joined_ranges(lo, hi))
-    if not len(rows["ra"]):
-        return rows
-    tree = cKDTree(unit_vector(rows["ra"], rows["dec"]).T)
-    inside = tree.query_ball_point(unit_vector(ra, dec).T, chord(radius + TOLERANCE))
-    keep = np.zeros(len(rows["ra"]), bool)
-    keep[np.concatenate([np.asarray(one, np.int64) for one in inside])] = True
-    return {name: values[keep] for name, values in rows.items()}
-
-
-def _joined_ranges(lo: IntArray, hi: IntArray) -> tuple[IntArray, IntArray]:
-    """Return ranges that cover the same and do not overlap."""
-    order = np.argsort(lo, kind="stable")
-    lo, hi = lo[order], np.maximum.accumulate(hi[order])
-    first = np.flatnonzero(np.append(True, lo[1:] > hi[:-1])) if len(lo) else np.empty(0, np.int64)
-    return lo[first], hi[np.append(first[1:], len(lo)) - 1] if len(lo) else hi
-
-
-def _near_pairs(ra: FloatArray, dec: FloatArray, reach: FloatArray) -> IntArray:
-    """Return the pairs of discs that come within `APART` of each other, shape (n_pair, 2)."""
-    if not len(ra):
-        return np.empty((0, 2), np.int64)
-    farthest = 2.0 * float(reach.max()) + APART + TOLERANCE
-    pairs = cKDTree(unit_vector(ra, dec).T).query_pairs(chord(farthest), output_type="ndarray").astype(np.int64)
-    i, j = pairs[:, 0], pairs[:, 1]
-    return pairs[separation(ra[i], dec[i], ra[j], dec[j]) <= reach[i] + reach[j] + APART + TOLERANCE]
-
-
-def _margin(largest: float) -> float:
-    """Return how far from a position the first detection of an object can lie that concerns it, arcsec."""
-    return 3.0 * max(largest, LINK) + APART + LINK + TOLERANCE
-
-
-def _no_place() -> tuple[FloatArray, FloatArray]:
-    return np.empty(0), np.empty(0)
 
 
 # Writing ----------------------------------------------------------------------------------------------------------
@@ -490,6 +355,29 @@ def _identified(session: Session, objects: Columns, ps1: CatalogueInfo | None) -
         near = match_nearest(objects["ra"], objects["dec"], rows["ra"], rows["dec"], ATTACH)
         ps1_id[near.index1], apart[near.index1] = rows["reference_id"][near.index2], near.separation
     return objects | {"ps1_id": ps1_id, "ps1_separation": apart}
+
+
+def summarise(session: Session, object_id: int) -> pd.DataFrame:
+    """Return the statistics of an object, one row per filter.
+
+    Parameters
+    ----------
+    session : Session
+    object_id : int
+        Its id, or one that it had.
+
+    Raises
+    ------
+    UnknownObjectError
+        If no object has or had this id.
+    """
+    known = store.find_object_id(session, object_id)
+    if known is None:
+        raise UnknownObjectError(f"no object {object_id} in this archive; are the objects up to date?")
+    columns = store.object_summary(session, known)
+    ps1_id = pd.array(columns["ps1_id"], dtype="Int64")
+    ps1_id[columns["ps1_id"] == MISSING] = pd.NA
+    return pd.DataFrame(columns | {"ps1_id": ps1_id})
 
 
 def _identify_all(session: Session) -> None:

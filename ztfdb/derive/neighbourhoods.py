@@ -1,0 +1,167 @@
+"""Neighbourhoods: parts of the sky whose objects can be made without looking at anything else.
+
+Two objects are neighbours where what they reach comes within `APART`; a neighbourhood is closed under that. No link, no
+blend and no faint source joins what is in it with what is not, so its objects follow from its own sources alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from scipy.spatial import cKDTree
+from sqlalchemy.orm import Session
+
+from ztfdb.derive.grouping import LINK, Columns, Grouped, chord, components, group_detections
+from ztfdb.derive.members import Images, Sample, make_sample
+from ztfdb.records import BoolArray, FloatArray, IntArray
+from ztfdb.schema import MemberKind
+from ztfdb.sky.angles import separation, unit_vector
+from ztfdb.sky.cells import HPX_ORDER, cone_ranges, sky_to_cell, with_neighbours
+from ztfdb.sky.cover import cover_positions
+from ztfdb.store.lookup import MISSING
+from ztfdb.store.objects import detections_in_ranges, largest_reach, objects_in_ranges
+
+APART = 3.0
+"""arcsec between what two objects reach, beyond which no new detection makes either concern the other: twice
+`ATTACH`, for a faint source that could go to both."""
+
+TOLERANCE = 1e-3
+"""arcsec added where a search must not miss what an exact test would keep."""
+
+TILE_ORDER = 8
+"""Cells of 14 arcmin: some 250,000 sources where ZTF has been 300 times."""
+
+RING_ORDER = 14
+"""A tile is read with rings of cells of 13 arcsec around it."""
+
+
+@dataclass(frozen=True)
+class Disturbed:
+    """What must be made anew: discs on the sky (objects, and detections that no object explains) and their areas.
+
+    Attributes
+    ----------
+    object_id : ndarray of int64, shape (n_disc,)
+        `MISSING` for a detection.
+    ra, dec, reach : ndarray, shape (n_disc,)
+    area : ndarray of int64, shape (n_disc,)
+        Discs of one area concern each other.
+    """
+
+    object_id: IntArray
+    ra: FloatArray
+    dec: FloatArray
+    reach: FloatArray
+    area: IntArray
+
+
+def find_disturbed(
+    session: Session, objects: Columns, start: BoolArray, places: tuple[FloatArray, FloatArray]
+) -> Disturbed:
+    """Return the areas around the objects marked by `start` and around `places`, as far as one thing leads to another.
+
+    Parameters
+    ----------
+    session : Session
+    objects : dict of ndarray
+        Objects known so far; others are read where an area leads to them.
+    start : ndarray of bool
+        One value per object.
+    places : tuple of ndarray
+        Right ascensions and declinations, deg, of new detections.
+    """
+    first = objects["object_id"][start]
+    margin = search_margin(largest_reach(session))
+    n_place = len(places[0])
+    while True:
+        ra, dec = np.append(objects["ra"], places[0]), np.append(objects["dec"], places[1])
+        reach = np.append(objects["reach"], np.zeros(n_place))
+        area = components(len(ra), neighbours(ra, dec, reach))
+        begin = np.append(np.isin(objects["object_id"], first), np.ones(n_place, bool))
+        inside = np.flatnonzero(np.isin(area, area[begin]))
+        around = objects_in_ranges(session, *cover_positions(sky_to_cell(ra[inside], dec[inside]), margin))
+        missing = ~np.isin(around["object_id"], objects["object_id"])
+        if not missing.any():
+            break
+        objects = {name: np.append(values, around[name][missing]) for name, values in objects.items()}
+    ids = np.append(objects["object_id"], np.full(n_place, MISSING))
+    return Disturbed(ids[inside], ra[inside], dec[inside], reach[inside], area[inside])
+
+
+def join_tile(session: Session, tile: int, images: Images) -> tuple[Sample, Grouped, BoolArray]:
+    """Join the sources of a tile and some around it, and tell the objects that are its own.
+
+    Of neighbourhoods across its edge, it owns those whose smallest cell is inside.
+    """
+    cells = np.arange(tile << cell_shift(TILE_ORDER, RING_ORDER), (tile + 1) << cell_shift(TILE_ORDER, RING_ORDER))
+    inner, shift = with_neighbours(cells, RING_ORDER), cell_shift(RING_ORDER)
+    while True:
+        view = with_neighbours(inner, RING_ORDER)
+        rows = detections_in_ranges(session, *united(view << shift, (view + 1) << shift))
+        sample = make_sample(rows, images)
+        grouped = group_detections(sample.found)
+        objects = grouped.objects
+        area = components(len(objects["object_id"]), neighbours(objects["ra"], objects["dec"], objects["reach"]))
+        seed = grouped.kind != MemberKind.ATTACHED
+        cell, of = sample.found.hpx29[grouped.row[seed]], area[grouped.owner[seed]]
+        n_area = int(area.max(initial=-1)) + 1
+        touched = np.bincount(of[cell >> cell_shift(TILE_ORDER) == tile], minlength=n_area) > 0
+        cut = np.bincount(of[~np.isin(cell >> shift, inner)], minlength=n_area) > 0
+        if not (touched & cut).any():
+            break
+        inner = view  # a neighbourhood goes on beyond what was read
+    smallest = np.full(n_area, np.iinfo(np.int64).max)
+    np.minimum.at(smallest, of, cell)
+    return sample, grouped, np.asarray((smallest >> cell_shift(TILE_ORDER) == tile)[area])
+
+
+def cell_shift(order: int, finer: int = HPX_ORDER) -> int:
+    """Return by how many bits a cell of order `finer` is shifted right to give that of `order`."""
+    return 2 * (finer - order)
+
+
+def batches(area: IntArray, size: int) -> list[slice]:
+    """Cut ascending areas into batches of about `size` discs, no area in two."""
+    edges = [0]
+    for last in np.flatnonzero(np.diff(area, append=-1)).tolist():
+        if last + 1 - edges[-1] >= size or last + 1 == len(area):
+            edges.append(last + 1)
+    return [slice(a, b) for a, b in pairwise(edges)]
+
+
+def sources_inside(session: Session, ra: FloatArray, dec: FloatArray, radius: FloatArray) -> Columns:
+    """Return the sources within the discs, each once."""
+    _, lo, hi = cone_ranges(ra, dec, radius + TOLERANCE)
+    rows = detections_in_ranges(session, *united(lo, hi))
+    if not len(rows["ra"]):
+        return rows
+    tree = cKDTree(unit_vector(rows["ra"], rows["dec"]).T)
+    inside = tree.query_ball_point(unit_vector(ra, dec).T, chord(radius + TOLERANCE))
+    keep = np.zeros(len(rows["ra"]), bool)
+    keep[np.concatenate([np.asarray(one, np.int64) for one in inside])] = True
+    return {name: values[keep] for name, values in rows.items()}
+
+
+def united(lo: IntArray, hi: IntArray) -> tuple[IntArray, IntArray]:
+    """Return ranges that cover the same and do not overlap."""
+    order = np.argsort(lo, kind="stable")
+    lo, hi = lo[order], np.maximum.accumulate(hi[order])
+    first = np.flatnonzero(np.append(True, lo[1:] > hi[:-1])) if len(lo) else np.empty(0, np.int64)
+    return lo[first], hi[np.append(first[1:], len(lo)) - 1] if len(lo) else hi
+
+
+def neighbours(ra: FloatArray, dec: FloatArray, reach: FloatArray) -> IntArray:
+    """Return the pairs of discs that come within `APART` of each other, shape (n_pair, 2)."""
+    if not len(ra):
+        return np.empty((0, 2), np.int64)
+    farthest = 2.0 * float(reach.max()) + APART + TOLERANCE
+    pairs = cKDTree(unit_vector(ra, dec).T).query_pairs(chord(farthest), output_type="ndarray").astype(np.int64)
+    i, j = pairs[:, 0], pairs[:, 1]
+    return pairs[separation(ra[i], dec[i], ra[j], dec[j]) <= reach[i] + reach[j] + APART + TOLERANCE]
+
+
+def search_margin(largest: float) -> float:
+    """Return how far from a position the first detection of an object can lie that concerns it, arcsec."""
+    return 3.0 * max(largest, LINK) + APART + LINK + TOLERANCE
