@@ -1,7 +1,8 @@
 """Pairing two tables of positions: nearest, mutually nearest, or every pair within a radius.
 
-Positions become unit vectors in a k-d tree, so that RA 0 and the poles are no special places. Rows whose position is
-not finite never match. Of partners equally far (to 1e-9 arcsec: duplicates) the one with the smaller row counts.
+Positions become unit vectors, in cells of a grid or in a k-d tree, so that RA 0 and the poles are no special places.
+Rows whose position is not finite never match. Of partners equally far (to 1e-9 arcsec: duplicates) the one with the
+smaller row counts.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from scipy.spatial import cKDTree
 
 from ztfdb.records import Match
 from ztfdb.sky.angles import ARCSEC_PER_RADIAN, separation, unit_vector
+from ztfdb.sky.grid import near_pairs
 
 TIE_ARCSEC = 1e-9
 """Separations closer than this are equal: unit vectors are rounded at 3e-11 arcsec."""
@@ -53,16 +55,8 @@ def match_nearest(ra1: ArrayLike, dec1: ArrayLike, ra2: ArrayLike, dec2: ArrayLi
     reach = _chord(radius)
     if not (first.row.size and second.row.size):
         return _no_pairs()
-    tree = cKDTree(second.vector)
-    # The two nearest tell whether there is a tie; a table of one row gets a second neighbour at infinity.
-    distances, neighbours = tree.query(first.vector, k=[1, 2], distance_upper_bound=reach)
-    distance, nearest = np.asarray(distances), np.asarray(neighbours)[:, 0].astype(np.int64)
-    found = np.flatnonzero(np.isfinite(distance[:, 0]))
-    tied = found[distance[found, 1] <= distance[found, 0] + TIE_CHORD]
-    if tied.size:
-        as_near = tree.query_ball_point(first.vector[tied], distance[tied, 0] + TIE_CHORD, return_sorted=True)
-        nearest[tied] = [_first_of_nearest(first, second, i, near) for i, near in zip(tied, as_near, strict=True)]
-    return _pairs(first, second, found, nearest[found], radius)
+    near = near_pairs(first.vector, second.vector, reach)
+    return _nearest_by_tree(first, second, reach, radius) if near is None else _nearest(first, second, near, radius)
 
 
 def match_mutual(ra1: ArrayLike, dec1: ArrayLike, ra2: ArrayLike, dec2: ArrayLike, radius: float) -> Match:
@@ -117,8 +111,11 @@ def match_all(ra1: ArrayLike, dec1: ArrayLike, ra2: ArrayLike, dec2: ArrayLike, 
     reach = _chord(radius)
     if not (first.row.size and second.row.size):
         return _no_pairs()
-    near = cKDTree(first.vector).sparse_distance_matrix(cKDTree(second.vector), reach, output_type="ndarray")
-    match = _pairs(first, second, near["i"], near["j"], radius)
+    near = near_pairs(first.vector, second.vector, reach)
+    if near is None:
+        found = cKDTree(first.vector).sparse_distance_matrix(cKDTree(second.vector), reach, output_type="ndarray")
+        near = found["i"].astype(np.int64), found["j"].astype(np.int64)
+    match = _pairs(first, second, *near, radius)
     by = np.lexsort((match.index2, match.index1))
     return Match(match.index1[by], match.index2[by], match.separation[by])
 
@@ -134,6 +131,35 @@ class _Table:
         self.row: Int64Array = np.flatnonzero(np.isfinite(all_ra) & np.isfinite(all_dec)).astype(np.int64)
         self.ra, self.dec = all_ra[self.row], all_dec[self.row]
         self.vector = np.ascontiguousarray(unit_vector(self.ra, self.dec).T)
+
+
+def _nearest(first: _Table, second: _Table, near: tuple[Int64Array, Int64Array], radius: float) -> Match:
+    """Pick the nearest out of all pairs within reach."""
+    i, j = near
+    apart = separation(first.ra[i], first.dec[i], second.ra[j], second.dec[j])
+    least = np.full(first.row.size, np.inf)
+    np.minimum.at(least, i, apart)
+    as_near = np.flatnonzero((apart <= least[i] + TIE_ARCSEC) & (least[i] <= radius))
+    chosen = np.full(first.row.size, second.row.size, dtype=np.int64)
+    np.minimum.at(chosen, i[as_near], j[as_near])
+    kept = as_near[chosen[i[as_near]] == j[as_near]]
+    least[i[kept]] = apart[kept]
+    found = np.flatnonzero(chosen < second.row.size)
+    return Match(first.row[found], second.row[chosen[found]], least[found])
+
+
+def _nearest_by_tree(first: _Table, second: _Table, reach: float, radius: float) -> Match:
+    """Find the nearest without looking at all pairs: for wide radii and crowded fields."""
+    tree = cKDTree(second.vector)
+    # The two nearest tell whether there is a tie; a table of one row gets a second neighbour at infinity.
+    distances, neighbours = tree.query(first.vector, k=[1, 2], distance_upper_bound=reach)
+    distance, nearest = np.asarray(distances), np.asarray(neighbours)[:, 0].astype(np.int64)
+    found = np.flatnonzero(np.isfinite(distance[:, 0]))
+    tied = found[distance[found, 1] <= distance[found, 0] + TIE_CHORD]
+    if tied.size:
+        as_near = tree.query_ball_point(first.vector[tied], distance[tied, 0] + TIE_CHORD, return_sorted=True)
+        nearest[tied] = [_first_of_nearest(first, second, i, near) for i, near in zip(tied, as_near, strict=True)]
+    return _pairs(first, second, found, nearest[found], radius)
 
 
 def _chord(radius: float) -> float:

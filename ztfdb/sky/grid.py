@@ -1,0 +1,119 @@
+"""Pairs of near points by cells of a cubic grid: for sparse pairs several times as fast as a k-d tree.
+
+A point looks into the cell that it lies in, and into a neighbouring one only where it lies within reach of the border.
+Cells are a third as wide as points are apart: what shares one is most often a pair.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+BITS = 21
+"""Bits of a cell's number along each axis; three fit into 63."""
+
+SMALLEST_SIDE = 2.0 ** (2 - BITS)
+"""Unit vectors span 2: this leaves room for the cells at the edges."""
+
+CELLS_PER_SPACING = 3.0
+
+MOST_PER_POINT = 8
+"""With more pairs to look at for each point, a tree that sees only the nearest wins."""
+
+Int64Array = NDArray[np.int64]
+Float64Array = NDArray[np.float64]
+
+
+def near_pairs(first: Float64Array, second: Float64Array, reach: float) -> tuple[Int64Array, Int64Array] | None:
+    """Return all pairs of points at most `reach` apart.
+
+    Parameters
+    ----------
+    first : ndarray, shape (n1, 3)
+        Unit vectors.
+    second : ndarray, shape (n2, 3)
+        Unit vectors, at least one.
+    reach : float
+        Largest distance along the chord.
+
+    Returns
+    -------
+    i, j : ndarray of int64
+        Rows of the two tables, in no particular order; None where points are so dense, or the reach so wide, that
+        this is not the way.
+    """
+    side = max(_spacing(second) / CELLS_PER_SPACING, 4.0 * reach, SMALLEST_SIDE)
+    if side > 0.25:
+        return None
+    order2, second, cells, starts, counts = _sorted_cells(second, side)
+    base, spread = _lowest_cells(first, reach, side)
+    order1 = np.argsort(base)
+    first, base, spread = first.T[:, order1], base[order1], spread[order1]
+    parts_i: list[Int64Array] = []
+    parts_j: list[Int64Array] = []
+    n_left = MOST_PER_POINT * (len(order1) + len(order2)) + 100_000
+    for shift in range(8):  # the lowest cell, and the next one along each set of axes where the point is near it
+        rows = np.flatnonzero((spread & shift) == shift) if shift else None
+        wanted = base if rows is None else base[rows] + _step(shift)
+        at = np.minimum(np.searchsorted(cells, wanted), len(cells) - 1)
+        hit = np.flatnonzero(cells[at] == wanted)
+        at = at[hit]
+        n_pair = counts[at]
+        n_left -= int(n_pair.sum())
+        if n_left < 0:
+            return None
+        i = np.repeat(hit if rows is None else rows[hit], n_pair)
+        j = np.repeat(starts[at] - np.cumsum(n_pair) + n_pair, n_pair) + np.arange(len(i))
+        near = _square_distance(first, i, second, j) <= reach * reach
+        parts_i.append(order1[i[near]])
+        parts_j.append(order2[j[near]])
+    return np.concatenate(parts_i), np.concatenate(parts_j)
+
+
+def _sorted_cells(
+    points: Float64Array, side: float
+) -> tuple[Int64Array, Float64Array, Int64Array, Int64Array, Int64Array]:
+    """Return the order by cell, the points in it (3, n), the cells that hold points, where each begins, how many."""
+    keys = np.zeros(len(points), dtype=np.int64)
+    for axis in range(3):
+        keys = (keys << BITS) + _cell(points[:, axis], side)
+    order = np.argsort(keys)
+    keys = keys[order]
+    starts = np.flatnonzero(np.diff(keys, prepend=-1))
+    return order, points.T[:, order], keys[starts], starts, np.diff(starts, append=len(keys))
+
+
+def _lowest_cells(points: Float64Array, reach: float, side: float) -> tuple[Int64Array, NDArray[np.int8]]:
+    """Return for each point the lowest cell within reach, and along which axes the next one is within it too."""
+    keys, spread = np.zeros(len(points), dtype=np.int64), np.zeros(len(points), dtype=np.int8)
+    for axis in range(3):
+        low = _cell(points[:, axis] - reach, side)
+        spread = (spread << 1) + (_cell(points[:, axis] + reach, side) != low).astype(np.int8)
+        keys = (keys << BITS) + low
+    return keys, spread
+
+
+def _step(shift: int) -> int:
+    """Return how far the key of the next cell along a set of axes (x 4, y 2, z 1) is."""
+    return ((shift >> 2 & 1) << 2 * BITS) + ((shift >> 1 & 1) << BITS) + (shift & 1)
+
+
+def _spacing(points: Float64Array) -> float:
+    """Return about how far points are apart: the root of the area of their box over their number."""
+    x, y, z = (np.ptp(points[:, axis]) for axis in range(3))
+    return float(np.sqrt((x * y + y * z + x * z) / len(points)))
+
+
+def _cell(coordinate: Float64Array, side: float) -> NDArray[np.int32]:
+    """Return the number of the cell along one axis; one is kept free below, for what lies before -1."""
+    return ((coordinate + (1.0 + side)) / side).astype(np.int32)  # none is negative: cutting off is rounding down
+
+
+def _square_distance(first: Float64Array, i: Int64Array, second: Float64Array, j: Int64Array) -> Float64Array:
+    """Return squared distances; the tables have shape (3, n)."""
+    total = np.zeros(len(i))
+    for one, other in zip(first, second, strict=True):
+        apart = one[i] - other[j]
+        apart *= apart
+        total += apart
+    return total
