@@ -18,6 +18,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from ztfdb.derive.astrometry import AstrometrySettings, check_astrometry
 from ztfdb.records import FloatArray, Match
+from ztfdb.schema.catalogue import CELL_DIVISOR
+from ztfdb.sky.cells import cone_ranges
 from ztfdb.sky.cover import cover_positions
 from ztfdb.sky.match import match_all, match_mutual, match_nearest
 from ztfdb.sky.motion import julian_year, move
@@ -29,6 +31,7 @@ from ztfdb.store.catalogues import (
     positions_in_ranges,
     set_match,
 )
+from ztfdb.store.coverage import images_on_cells
 from ztfdb.store.engine import writing
 from ztfdb.store.matches import (
     Astrometry,
@@ -116,6 +119,7 @@ def crossmatch(
     name: str,
     *,
     image_ids: Sequence[int] | None = None,
+    region: tuple[float, float, float] | None = None,
     mode: str | None = None,
     radius: float | None = None,
     again: bool = False,
@@ -131,6 +135,8 @@ def crossmatch(
     image_ids : sequence of int, optional
         These images; by default all of the archive. A `mode` or `radius` given for all is kept as the catalogue's,
         and images ingested later are matched in the same way.
+    region : tuple of float, optional
+        The images of a region in place of `image_ids`: (ra, dec, radius) in deg, deg and arcsec.
     mode : str, optional
         ``nearest`` (the nearest row to each source), ``mutual`` (if that source is also the row's nearest) or ``all``
         (every row within the radius, ranked); the catalogue's own by default.
@@ -150,6 +156,8 @@ def crossmatch(
     with writing(sessions) as session:
         catalogue = get_catalogue(session, name)
         chosen_mode, chosen_radius = _chosen(catalogue, mode, radius)
+        if region is not None:
+            image_ids = images_in_region(session, *region)
         if image_ids is None:
             set_match(session, catalogue.catalogue_id, mode=chosen_mode, radius=chosen_radius)
         wanted = chosen_images(session, image_ids)
@@ -284,6 +292,14 @@ def rank_matches(source_id: NDArray[np.int64], reference_id: NDArray[np.int64], 
     starts = np.flatnonzero(np.diff(first, prepend=-1))
     rank = np.arange(len(first)) - np.repeat(starts, np.diff(starts, append=len(first))) + 1
     return MatchTable(source_id[first], rank, reference_id[match.index2[order]], match.separation[order])
+
+
+def images_in_region(session: Session, ra: float, dec: float, radius: float) -> list[int]:
+    """Return the images that touch an order-9 cell (6.9 arcmin) of a region (deg, deg, arcsec), ascending."""
+    _, lo, hi = cone_ranges(ra, dec, radius)
+    cells = [np.arange(a, b + 1) for a, b in zip(lo // CELL_DIVISOR, (hi - 1) // CELL_DIVISOR, strict=True)]
+    found = images_on_cells(session, np.unique(np.concatenate(cells)))
+    return [int(one) for one in np.unique(found["image_id"])]
 
 
 def remove_matches(
