@@ -160,6 +160,10 @@ class DatabaseUnavailableError(StoreError):
     retryable = True
 
 
+class LeaseLostError(StoreError):
+    """A job of the ingest queue is no longer ours: its lease ended and another process took it, or its file changed."""
+
+
 class SchemaVersionError(StoreError):
     """The archive's schema is missing or at another revision than this ztfdb."""
 

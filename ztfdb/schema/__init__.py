@@ -17,6 +17,7 @@ from ztfdb.schema.objects import (
     ObjectSource,
     ObjectState,
 )
+from ztfdb.schema.queue import IngestJob, JobState
 from ztfdb.schema.source import LIGHT_CURVE_COLUMNS, SOURCE_ID_SHIFT, Source
 
 __all__ = [
@@ -38,6 +39,8 @@ __all__ = [
     "ImageFile",
     "ImageHeader",
     "ImageMatch",
+    "IngestJob",
+    "JobState",
     "MemberKind",
     "Object",
     "ObjectAlias",

@@ -1,0 +1,65 @@
+"""The queue of images to ingest: one row per file, kept for ever, so that nothing is dropped silently."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from sqlalchemy import ForeignKey, Index
+from sqlalchemy.orm import Mapped, mapped_column
+
+from ztfdb.schema.base import ID, AutoKey, Base, Big, Second
+
+
+class JobState(StrEnum):
+    """Where a job stands."""
+
+    PENDING = "pending"
+    """Waits to be taken."""
+    LEASED = "leased"
+    """Taken by a process that must keep showing that it lives."""
+    FAILED = "failed"
+    """Went wrong in a way that may pass; is tried again at ``due``."""
+    DONE = "done"
+    """Its image is in the archive."""
+    QUARANTINED = "quarantined"
+    """Set aside with the reason; waits for a person, or for the file to change."""
+
+
+class IngestJob(Base):
+    """One image file to bring into the archive, known by where it lies: a cut-off file has no identity yet.
+
+    ``size`` and ``mtime_ns`` (and the mask's, NULL without one) say which content is meant; a file that changes is
+    work again. ``due`` is when the job can be taken: since when it waits, when it is tried again, or when its lease
+    ends; NULL once nobody may take it any more. All times are seconds since 1970, on PostgreSQL by the server's clock.
+    """
+
+    __tablename__ = "ingest_job"
+    __table_args__ = (
+        Index("uq_ingest_job_place", "data_root_id", "path", unique=True),
+        Index("ix_ingest_job_due", "data_root_id", "due", "job_id"),
+        Index("ix_ingest_job_state", "state", "ended"),
+    )
+
+    job_id: Mapped[AutoKey]
+    data_root_id: Mapped[int] = mapped_column(ID, ForeignKey("data_root.data_root_id"))
+    path: Mapped[str]
+    size: Mapped[Big]
+    mtime_ns: Mapped[Big]
+    mask_size: Mapped[Big | None]
+    mask_mtime_ns: Mapped[Big | None]
+    state: Mapped[str]
+    """`JobState`."""
+    queued: Mapped[Second]
+    due: Mapped[Second | None]
+    ended: Mapped[Second | None]
+    """When it last came to an outcome: done, failed or set aside."""
+    owner: Mapped[str | None]
+    token: Mapped[Big | None]
+    attempts: Mapped[int]
+    """Failures so far of this content."""
+    image_id: Mapped[Big | None]
+    outcome: Mapped[str | None]
+    error: Mapped[str | None]
+    reason: Mapped[str | None]
+    detail: Mapped[str | None]
+    """The error in full, with its traceback."""

@@ -1,0 +1,369 @@
+"""The queue of images to ingest: put in, taken with a lease, marked with what they came to.
+
+Whoever takes a job gets a new token and must show that it lives (`beat`) before the lease ends; then anyone may take
+it again. What a job's image changes in the archive happens in one transaction that begins with `hold`: where the token
+is no longer the row's, somebody else has the job and all is rolled back. On SQLite every function but the reading ones
+needs a transaction of `ztfdb.store.engine.writing`, whose BEGIN IMMEDIATE is the lock; PostgreSQL locks the rows.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import CursorResult, Select, and_, func, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from ztfdb.errors import LeaseLostError
+from ztfdb.schema import DataRoot, IngestJob, JobState
+
+CHUNK = 1_000
+"""Jobs put in by one statement."""
+
+MAX_DETAIL = 20_000
+"""Longest error text that is kept, characters: a traceback has a few thousand."""
+
+
+@dataclass(frozen=True)
+class JobFile:
+    """An image file as it lay there when it was put into the queue.
+
+    Attributes
+    ----------
+    data_root_id : int
+    path : str
+        Relative to the root, with forward slashes.
+    size, mtime_ns : int
+        Bytes, and nanoseconds since 1970.
+    mask_size, mask_mtime_ns : int or None
+        Of its mask; None where it has none (yet).
+    """
+
+    data_root_id: int
+    path: str
+    size: int
+    mtime_ns: int
+    mask_size: int | None = None
+    mask_mtime_ns: int | None = None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A job that was taken.
+
+    Attributes
+    ----------
+    job_id : int
+    token : int
+        New with every claim.
+    attempts : int
+        Failures before this one.
+    file : JobFile
+    """
+
+    job_id: int
+    token: int
+    attempts: int
+    file: JobFile
+
+
+@dataclass(frozen=True)
+class JobReport:
+    """A job as people are told of it; the columns of `ztfdb.schema.IngestJob`."""
+
+    job_id: int
+    root: str
+    path: str
+    state: str
+    attempts: int
+    queued: float
+    due: float | None
+    ended: float | None
+    owner: str | None
+    image_id: int | None
+    outcome: str | None
+    error: str | None
+    reason: str | None
+    detail: str | None
+
+
+def read_clock(session: Session, clock: Callable[[], float] = time.time) -> float:
+    """Return the time leases run on, seconds since 1970: PostgreSQL's own, else the host's.
+
+    Parameters
+    ----------
+    session : Session
+    clock : callable
+        The host's clock.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        return float(session.execute(select(func.extract("epoch", func.clock_timestamp()))).scalar_one())
+    return clock()
+
+
+def enqueue(session: Session, files: Iterable[tuple[JobFile, float]], *, now: float) -> int:
+    """Put files into the queue and return how many of them are work now: new ones, and those that have changed.
+
+    A job that is under way when its file changes is taken from whoever has it.
+
+    Parameters
+    ----------
+    session : Session
+        A writing one.
+    files : iterable of (JobFile, float)
+        Each with the time from which it may be taken.
+    now : float
+        See `read_clock`.
+    """
+    # In one order, so that two processes that see the same folder do not wait for each other in a circle.
+    rows = sorted(
+        (asdict(file) | {"due": due} for file, due in files), key=lambda row: (row["data_root_id"], row["path"])
+    )
+    statement = _upsert(session, now)
+    changed = 0
+    for start in range(0, len(rows), CHUNK):
+        changed += len(session.execute(statement, rows[start : start + CHUNK]).all())
+    return changed
+
+
+def _upsert(session: Session, now: float) -> Any:
+    engine = {"postgresql": postgresql, "sqlite": sqlite}[session.get_bind().dialect.name]
+    new = engine.insert(IngestJob.__table__).values(state=JobState.PENDING.value, queued=now, attempts=0)
+    come = new.excluded
+    facts = ("size", "mtime_ns", "mask_size", "mask_mtime_ns")
+    written = new.on_conflict_do_update(
+        index_elements=["data_root_id", "path"],
+        set_={name: come[name] for name in (*facts, "state", "queued", "due")} | _FRESH,
+        where=or_(
+            IngestJob.size != come.size,
+            IngestJob.mtime_ns != come.mtime_ns,
+            # a mask that is gone is no reason to measure again
+            and_(
+                come.mask_size.is_not(None),
+                or_(
+                    IngestJob.mask_size.is_distinct_from(come.mask_size),
+                    IngestJob.mask_mtime_ns.is_distinct_from(come.mask_mtime_ns),
+                ),
+            ),
+        ),
+    )
+    return written.returning(IngestJob.job_id)  # of the rows written alone
+
+
+_NOBODY: dict[str, Any] = {"owner": None, "token": None}
+_NO_ERROR: dict[str, Any] = {"error": None, "reason": None, "detail": None}
+_FRESH: dict[str, Any] = {"attempts": 0, "ended": None, **_NOBODY, **_NO_ERROR}
+
+
+def claim_jobs(
+    session: Session, roots: Sequence[int], *, owner: str, n: int, lease_s: float, now: float
+) -> list[Claim]:
+    """Take up to `n` jobs that are due, those that wait longest first, root by root.
+
+    Jobs whose lease has ended are due, too.
+
+    Parameters
+    ----------
+    session : Session
+        A writing one; commit it before the work begins.
+    roots : sequence of int
+        The data roots whose files are here.
+    owner : str
+        Who takes them, see `ztfdb.daemon.owner`.
+    n : int
+    lease_s : float
+        Seconds until `beat` must have been called.
+    now : float
+        See `read_clock`.
+    """
+    token = secrets.randbits(62)
+    taken: list[Claim] = []
+    for root in roots:
+        rows = session.execute(_due(root, now, n - len(taken))).mappings().all()
+        taken += [_claim(row, token) for row in rows]
+        if len(taken) >= n:
+            break
+    if taken:
+        session.execute(
+            update(IngestJob)
+            .where(IngestJob.job_id.in_([claim.job_id for claim in taken]))
+            .values(state=JobState.LEASED.value, due=now + lease_s, owner=owner, token=token)
+        )
+    return taken
+
+
+def _due(root: int, now: float, n: int) -> Select[Any]:
+    names = ("job_id", "attempts", *JobFile.__dataclass_fields__)
+    return (
+        select(*(getattr(IngestJob, name) for name in names))
+        .where(IngestJob.data_root_id == int(root), IngestJob.due <= now)
+        .order_by(IngestJob.due, IngestJob.job_id)
+        .limit(n)
+        .with_for_update(skip_locked=True)  # SQLite leaves it out: its transaction has the only lock
+    )
+
+
+def _claim(row: Mapping[Any, Any], token: int) -> Claim:
+    facts = {str(name): value for name, value in row.items()}
+    return Claim(facts.pop("job_id"), token, facts.pop("attempts"), JobFile(**facts))
+
+
+def beat(session: Session, owner: str, *, lease_s: float, now: float) -> set[int]:
+    """Lengthen all leases of an owner and return the tokens that are still its own."""
+    own = (IngestJob.owner == owner, IngestJob.state == JobState.LEASED.value)
+    rows = session.execute(update(IngestJob).where(*own).values(due=now + lease_s).returning(IngestJob.token))
+    return {token for (token,) in rows if token is not None}
+
+
+def hold(session: Session, claim: Claim, *, lease_s: float, now: float) -> None:
+    """Make sure that the job is still this claim's, and keep it so until the transaction ends.
+
+    Raises
+    ------
+    LeaseLostError
+        If it is not: the lease ended and somebody took the job, or its file changed. Roll back.
+    """
+    if not _mark(session, claim, {"due": now + lease_s}):
+        raise LeaseLostError(f"the job of {claim.file.path} was taken over, or its file has changed")
+
+
+def finish(session: Session, claim: Claim, *, outcome: str, image_id: int, now: float) -> bool:
+    """Mark a job as done; False where it is no longer this claim's."""
+    return _mark(
+        session,
+        claim,
+        {"state": JobState.DONE.value, "due": None, "ended": now, "outcome": outcome, "image_id": int(image_id)}
+        | _NOBODY
+        | _NO_ERROR,
+    )
+
+
+def fail(
+    session: Session, claim: Claim, *, error: str, reason: str, detail: str, retry_at: float | None, now: float
+) -> bool:
+    """Mark a job as failed until `retry_at`, or set it aside where that is None; False where it is no longer ours."""
+    state = JobState.QUARANTINED if retry_at is None else JobState.FAILED
+    values = {"state": state.value, "due": retry_at, "ended": now, "attempts": claim.attempts + 1}
+    # PostgreSQL keeps no NUL in texts, and damaged headers have them
+    texts = {"error": error, "reason": reason, "detail": detail[-MAX_DETAIL:]}
+    return _mark(session, claim, values | _NOBODY | {name: text.replace("\0", "\\0") for name, text in texts.items()})
+
+
+def put_back(session: Session, claim: Claim, *, due: float, reason: str | None = None) -> bool:
+    """Return a job to the queue without counting an attempt; False where it is no longer this claim's."""
+    return _mark(session, claim, {"state": JobState.PENDING.value, "due": due, "reason": reason} | _NOBODY)
+
+
+def _mark(session: Session, claim: Claim, values: Mapping[str, Any]) -> bool:
+    own = (
+        IngestJob.job_id == claim.job_id,
+        IngestJob.token == claim.token,
+        IngestJob.state == JobState.LEASED.value,
+    )
+    return _n_row(session.execute(update(IngestJob).where(*own).values(**values))) == 1
+
+
+def find_owners(session: Session) -> list[str]:
+    """Return who has leases."""
+    leased = select(IngestJob.owner).where(IngestJob.state == JobState.LEASED.value).distinct()
+    return sorted(owner for owner in session.scalars(leased) if owner is not None)
+
+
+def take_back(session: Session, owners: Collection[str], *, now: float) -> int:
+    """Return all jobs of these owners to the queue, and how many they were."""
+    if not owners:
+        return 0
+    theirs = (IngestJob.state == JobState.LEASED.value, IngestJob.owner.in_(sorted(owners)))
+    pending = {"state": JobState.PENDING.value, "due": now}
+    return _n_row(session.execute(update(IngestJob).where(*theirs).values(**pending, **_NOBODY)))
+
+
+def retry_failed(session: Session, *, now: float) -> int:
+    """Make the failed jobs due at once, and return how many they were."""
+    failed = IngestJob.state == JobState.FAILED.value
+    return _n_row(session.execute(update(IngestJob).where(failed).values(due=now)))
+
+
+def release_quarantined(session: Session, job_ids: Collection[int] | None = None, *, now: float) -> int:
+    """Return jobs that were set aside to the queue, with all their attempts before them, and how many they were.
+
+    Parameters
+    ----------
+    session : Session
+        A writing one.
+    job_ids : collection of int, optional
+        Which; all by default.
+    now : float
+    """
+    which = [IngestJob.state == JobState.QUARANTINED.value]
+    if job_ids is not None:
+        which.append(IngestJob.job_id.in_([int(one) for one in job_ids]))
+    values = {"state": JobState.PENDING.value, "due": now, "attempts": 0}
+    return _n_row(session.execute(update(IngestJob).where(*which).values(**values)))
+
+
+def find_jobs(
+    session: Session, states: Collection[JobState], *, job_ids: Collection[int] | None = None, limit: int | None = None
+) -> list[JobReport]:
+    """Return jobs in these states, those that ended last first."""
+    which = [IngestJob.state.in_([state.value for state in states])]
+    if job_ids is not None:
+        which.append(IngestJob.job_id.in_([int(one) for one in job_ids]))
+    names = [name for name in JobReport.__dataclass_fields__ if name != "root"]
+    rows = session.execute(
+        select(DataRoot.name.label("root"), *(getattr(IngestJob, name) for name in names))
+        .join(DataRoot, DataRoot.data_root_id == IngestJob.data_root_id)
+        .where(*which)
+        .order_by(IngestJob.ended.desc().nulls_last(), IngestJob.job_id)
+        .limit(limit)
+    ).mappings()
+    return [JobReport(**{str(name): value for name, value in row.items()}) for row in rows]
+
+
+def count_jobs(session: Session, roots: Sequence[int] | None = None) -> dict[str, int]:
+    """Return the number of jobs in each state, all states named.
+
+    Parameters
+    ----------
+    session : Session
+    roots : sequence of int, optional
+        Only jobs of these data roots.
+    """
+    statement = select(IngestJob.state, func.count()).group_by(IngestJob.state)
+    if roots is not None:
+        statement = statement.where(IngestJob.data_root_id.in_([int(root) for root in roots]))
+    found: dict[str, int] = {state: int(n) for state, n in session.execute(statement)}
+    return {state.value: found.get(state.value, 0) for state in JobState}
+
+
+def queue_summary(session: Session, *, now: float, n_error: int = 5, rate_s: float = 3600.0) -> dict[str, Any]:
+    """Return how the queue stands.
+
+    Returns
+    -------
+    dict
+        ``jobs``, a number by state; ``rate_per_hour``, images done in the last `rate_s` seconds brought to an hour;
+        ``oldest_waiting_s``, for how long the oldest job that is due has waited, None without one; ``last_errors``, a
+        list of ``path``, ``state``, ``attempts``, ``error`` and ``reason``.
+    """
+    done = (IngestJob.state == JobState.DONE.value, IngestJob.ended > now - rate_s)
+    waiting = IngestJob.state.in_([JobState.PENDING.value, JobState.FAILED.value])
+    n_done = session.scalar(select(func.count()).where(*done)) or 0
+    oldest = session.scalar(select(func.min(IngestJob.queued)).where(waiting, IngestJob.due <= now))
+    errors = find_jobs(session, (JobState.FAILED, JobState.QUARANTINED), limit=n_error)
+    shown = ("path", "state", "attempts", "error", "reason")
+    return {
+        "jobs": count_jobs(session),
+        "rate_per_hour": n_done * 3600.0 / rate_s,
+        "oldest_waiting_s": None if oldest is None else now - oldest,
+        "last_errors": [{name: getattr(job, name) for name in shown} for job in errors],
+    }
+
+
+def _n_row(result: Any) -> int:
+    assert isinstance(result, CursorResult)
+    return int(result.rowcount)
