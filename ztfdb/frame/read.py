@@ -111,13 +111,13 @@ def read_frame(
         shape = (image.pixels.shape[0], image.pixels.shape[1])
         info = image_info(image.header, name, shape, path, wcs=wcs)
         role = "ref" if info.kind == "ref" else "sci"
-        data = _science_pixels(image, path)
+        data = _science_pixels(image, path, swap=not hash_files)
         found = [(role, raw, image)]
         if mask_path is not None:
             mask_raw = read_bytes(mask_path)
             digests.append(_hashed(hashers, mask_raw, hash_files))
             found.append(("msk", mask_raw, find_image(mask_raw)))
-        mask = _mask_pixels(found[1][2], image, found[1][1].path) if len(found) > 1 else None
+        mask = _mask_pixels(found[1][2], image, found[1][1].path, swap=not hash_files) if len(found) > 1 else None
         return Frame(
             path=raw.path,
             data=data,
@@ -152,17 +152,24 @@ def mask_values(pixels: NDArray[Any], bscale: float, bzero: float, path: str) ->
     if pixels.dtype.kind not in "iu" or bscale != 1.0 or not bzero.is_integer():
         raise MaskError(path, f"the mask holds {pixels.dtype.name} scaled by {bscale}, not integers")
     if pixels.dtype.itemsize == 2 and bzero == 0.0:
-        return pixels.astype(pixels.dtype.newbyteorder("=")).view(np.uint16)  # bit 15 is int16's sign
+        return pixels.astype(pixels.dtype.newbyteorder("="), copy=False).view(np.uint16)  # bit 15 is int16's sign
     values = pixels.astype(np.int64) + int(bzero)
     if values.size and (values.min() < -(1 << 15) or values.max() >= 1 << 16):
         raise MaskError(path, f"the mask holds values {values.min()}..{values.max()}, not 16 bits")
     return (values & 0xFFFF).astype(np.uint16)
 
 
-def _science_pixels(image: FitsImage, path: str | Path) -> FloatArray:
-    """Return the pixels as native float32, an array of our own."""
-    data = science_values(image.pixels, image.bscale, image.bzero, image.blank)
-    if not data.flags.writeable or data.base is not None:
+def _native(pixels: NDArray[Any], swap: bool) -> NDArray[Any]:
+    """Bring pixels into native byte order where they lie (half the memory of a copy), if the file's bytes may go."""
+    if not swap or pixels.dtype.isnative or not pixels.flags.writeable:
+        return pixels
+    return pixels.byteswap(inplace=True).view(pixels.dtype.newbyteorder("="))
+
+
+def _science_pixels(image: FitsImage, path: str | Path, *, swap: bool) -> FloatArray:
+    """Return the pixels as native float32 that nobody else looks at."""
+    data = science_values(_native(image.pixels, swap), image.bscale, image.bzero, image.blank)
+    if not data.flags.writeable or (data.base is not None and not swap):
         data = data.copy()
     # A few rows tell of nearly every image that it is fine.
     if not (np.isfinite(data[::97]).any() or np.isfinite(data).any()):
@@ -170,11 +177,11 @@ def _science_pixels(image: FitsImage, path: str | Path) -> FloatArray:
     return data
 
 
-def _mask_pixels(mask: FitsImage, image: FitsImage, path: str) -> MaskArray:
+def _mask_pixels(mask: FitsImage, image: FitsImage, path: str, *, swap: bool) -> MaskArray:
     """Return the mask as unsigned bits, after checking that it is the image's."""
     if mask.pixels.shape != image.pixels.shape:
         raise MaskError(path, f"the mask has shape {mask.pixels.shape}, the image {image.pixels.shape}")
-    values = mask_values(mask.pixels, mask.bscale, mask.bzero, path)
+    values = mask_values(_native(mask.pixels, swap), mask.bscale, mask.bzero, path)
     _check_same_exposure(mask, image, path)
     return values
 

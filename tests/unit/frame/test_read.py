@@ -54,6 +54,18 @@ def test_the_facts_of_a_plain_file(image: Path) -> None:
     assert read_frame(image, hash_files=False).files[0].sha256 == ""
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_pixels_swapped_in_place_are_the_same(image: Path, tmp_path: Path, packed: bool) -> None:
+    mask = write_mask(tmp_path / "copy_mskimg.fits", mask_values())
+    if packed:
+        image.write_bytes(gzip.compress(image.read_bytes()))
+    copied, swapped = (read_frame(image, mask, hash_files=hashed) for hashed in (True, False))
+    assert swapped.data.dtype.isnative and swapped.data.flags.writeable and swapped.data.flags.c_contiguous
+    assert np.array_equal(copied.data, swapped.data)
+    assert copied.mask is not None and swapped.mask is not None
+    assert swapped.mask.dtype == np.uint16 and np.array_equal(copied.mask, swapped.mask)
+
+
 def test_gzip_under_either_name(image: Path, tmp_path: Path) -> None:
     packed = gzip.compress(image.read_bytes())
     for name in ("a_sciimg.fits.gz", "b_sciimg.fits"):
