@@ -13,11 +13,15 @@ from astropy.coordinates import SkyCoord
 from sqlalchemy import URL
 
 from ztfdb import query
+from ztfdb.derive import calibrate as derive_calibrate
+from ztfdb.derive import crossmatch as derive_crossmatch
 from ztfdb.config import load_config
 from ztfdb.derive.objects import build_objects, summarise, update_objects
 from ztfdb.errors import SchemaVersionError
 from ztfdb.extract.settings import ExtractionSettings
-from ztfdb.ingest import ingest_paths
+from ztfdb.ingest import ingest_paths, services
+from ztfdb.ingest.reference import import_catalogue
+from ztfdb.store.catalogues import get_catalogue, remove_catalogue
 from ztfdb.store.engine import make_engine, mask_password, normalise_url, sessions, writing
 from ztfdb.store.meta import MAGERR_SYS, check_settings, create_meta, read_meta
 from ztfdb.store.migrate import check_revision, upgrade
@@ -27,8 +31,12 @@ if TYPE_CHECKING:
     from astropy.table import Table
 
     from ztfdb.derive.objects import ObjectsReport
+    from ztfdb.derive.calibrate import CalibrationReport
+    from ztfdb.derive.crossmatch import CrossmatchReport
     from ztfdb.ingest import IngestReport, Progress
-    from ztfdb.query import LightCurve
+    from ztfdb.ingest.reference import FileImport
+    from ztfdb.query import LightCurve, StampSeries
+    from ztfdb.stamps import ImageStamp
 
 Angle: TypeAlias = "float | u.Quantity"
 Position: TypeAlias = "float | u.Quantity | SkyCoord"
@@ -248,6 +256,103 @@ class Archive:
         with self._sessions() as session:
             return query.images_covering(session, *_position(ra, dec), **options)
 
+    def stamp(self, ra: Position, dec: Angle | None = None, *, image_id: int, **options: Any) -> ImageStamp:
+        """Return the stamp of a position on one image, cut from its file; see `ztfdb.query.stamp`."""
+        with self._sessions() as session:
+            return query.stamp(session, *_position(ra, dec), image_id=image_id, **options)
+
+    def stamps(self, ra: Position, dec: Angle | None = None, **options: Any) -> StampSeries:
+        """Return the stamps of a position on every image that covers it, in order of time; see `ztfdb.query.stamps`."""
+        with self._sessions() as session:
+            return query.stamps(session, *_position(ra, dec), **options)
+
+    def stamps_on_path(self, path: pd.DataFrame | Table | Mapping[str, Any], **options: Any) -> StampSeries:
+        """Return the stamps of a moving body (``time``, ``ra``, ``dec``); see `ztfdb.query.stamps_on_path`."""
+        with self._sessions() as session:
+            return query.stamps_on_path(session, path, **options)
+
+    def stamps_on_image(
+        self, positions: pd.DataFrame | Table | SkyCoord | Mapping[str, Any], *, image_id: int, **options: Any
+    ) -> StampSeries:
+        """Return the stamps of many positions on one image; see `ztfdb.query.stamps_on_image`."""
+        with self._sessions() as session:
+            return query.stamps_on_image(session, _positions(positions), image_id=image_id, **options)
+
+    def import_catalogue(
+        self, name: str, paths: str | Path | Iterable[str | Path], **options: Any
+    ) -> list[FileImport]:
+        """Import files of a reference catalogue; see `ztfdb.ingest.reference.import_catalogue`."""
+        given = [paths] if isinstance(paths, str | Path) else list(paths)
+        return import_catalogue(self._engine, name, given, **options)
+
+    def catalogues(self) -> pd.DataFrame:
+        """Return the reference catalogues that are held, a row per imported file."""
+        with self._sessions() as session:
+            return query.catalogues(session)
+
+    def catalogue_recipe(self, name: str, service: str = "vizier", *, everything: bool = False) -> tuple[str, list[str]]:
+        """Return a service's address and the queries that bring a catalogue; see `ztfdb.ingest.services.recipe`."""
+        with self._sessions() as session:
+            cones = services.footprint_cones(session, name, everything=everything)
+        return services.ADDRESSES[service], services.recipe(name, cones, service)
+
+    def fetch_catalogue(self, name: str, *, url: str | None = None, **options: Any) -> list[FileImport]:
+        """Ask VizieR (or another TAP service) and import; see `ztfdb.ingest.services.fetch_catalogue`."""
+        return services.fetch_catalogue(self._engine, name, url=url or services.VIZIER_URL, **options)
+
+    def remove_catalogue(self, name: str, *, dry_run: bool = False) -> int:
+        """Remove a catalogue with its rows, matches and calibrations; return how many rows it has."""
+        with self._sessions() as session:
+            held = get_catalogue(session, name)
+        if dry_run:
+            return held.n_row
+        with writing(self._sessions) as session:
+            return remove_catalogue(session, held)
+
+    def crossmatch(
+        self, name: str, *, region: tuple[Any, ...] | None = None, **options: Any
+    ) -> CrossmatchReport:
+        """Match images with a catalogue, those not matched yet; see `ztfdb.derive.crossmatch.crossmatch`.
+
+        `region` is (ra, dec, radius) or (SkyCoord, radius).
+        """
+        return derive_crossmatch.crossmatch(self._sessions, name, region=_region(region), **options)
+
+    def remove_matches(self, name: str, **options: Any) -> int:
+        """Remove stored matches with a catalogue; see `ztfdb.derive.crossmatch.remove_matches`."""
+        return derive_crossmatch.remove_matches(self._sessions, name, **options)
+
+    def get_matched_entries(
+        self,
+        columns: Sequence[str],
+        catin: str,
+        catref: str,
+        *,
+        region: tuple[Any, ...] | None = None,
+        **options: Any,
+    ) -> pd.DataFrame:
+        """Return sources beside the catalogue rows they match; see `ztfdb.query.matched_entries`.
+
+        `region` is (ra, dec, radius) or (SkyCoord, radius).
+        """
+        with self._sessions() as session:
+            return query.matched_entries(session, columns, catin, catref, region=_region(region), **options)
+
+    def calibrate(self, **options: Any) -> CalibrationReport:
+        """Calibrate images against PS1, those not calibrated yet; see `ztfdb.derive.calibrate.calibrate`."""
+        return derive_calibrate.calibrate(self._sessions, **options)
+
+    def plot_calibration(self, image_id: int, *, aperture: int = 4, catalogue: str = "ps1") -> Any:
+        """Draw the residuals of an image's calibration; return the first of its three Axes.
+
+        See `ztfdb.plot.draw_calibration`.
+        """
+        from ztfdb.plot.calibration import draw_calibration
+
+        with self._sessions() as session:
+            done = derive_calibrate.calibrate_image(session, image_id, get_catalogue(session, catalogue))
+        return draw_calibration(derive_calibrate.residuals(done, aperture))[0]
+
     def sql(
         self, statement: str, /, *, timeout_s: float | None = None, force: bool = False, **params: Any
     ) -> pd.DataFrame:
@@ -289,6 +394,15 @@ class Archive:
             if wanted is not None:
                 check_settings(session, wanted.to_dict())
         return ExtractionSettings.from_dict(facts["settings"])
+
+
+def _region(region: tuple[Any, ...] | None) -> tuple[float, float, float] | None:
+    """Return a region as (ra, dec, radius) in deg, deg and arcsec."""
+    if region is None:
+        return None
+    if len(region) not in (2, 3):
+        raise ValueError("a region is (ra, dec, radius) or (SkyCoord, radius)")
+    return (*_position(*region[:-1]) if len(region) == 3 else _position(region[0], None), _arcsec(region[-1]))
 
 
 def _position(ra: Position, dec: Angle | None) -> tuple[float, float]:

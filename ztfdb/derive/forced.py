@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
-from ztfdb.errors import FileChangedError, FileMissingError, ImageError, StoreError, WorkerDied
+from ztfdb.errors import StoreError, WorkerDied
 from ztfdb.extract.measure import measurement_config
 from ztfdb.extract.process import enter_worker
 from ztfdb.extract.revisit import Revisit, Revisited, revisit_image, revisit_images
 from ztfdb.extract.settings import ExtractionSettings
+from ztfdb.frame.window import file_status
 from ztfdb.records import N_APERTURE, IntArray, StoredImage
 from ztfdb.schema import ForcedMethod
 from ztfdb.store.engine import writing
@@ -120,13 +121,6 @@ def measure_forced(
     return done
 
 
-def reason_of(problem: ImageError) -> str:
-    """Return in a few words why an image could not be measured."""
-    if isinstance(problem, FileMissingError):
-        return "file missing"
-    return "file changed" if isinstance(problem, FileChangedError) else "file unreadable"
-
-
 def _revisits(images: Sequence[StoredImage], groups: Mapping[int, IntArray], wanted: Columns) -> list[Revisit]:
     return [Revisit(image, rows := groups[image.image_id], wanted["x"][rows], wanted["y"][rows]) for image in images]
 
@@ -141,7 +135,7 @@ def _finish(
     """Keep the measurements of some images, or add them to those that cannot be kept."""
     for result in results:
         if result.problem is not None:
-            done.problems[result.image_id] = reason_of(result.problem)
+            done.problems[result.image_id] = file_status(result.problem)
             logger.info("no forced measurement", extra={"image_id": result.image_id, "reason": str(result.problem)})
     measured = [result for result in results if result.fluxes is not None]
     if not measured:

@@ -22,7 +22,7 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from ztfdb.errors import FileChangedError, FileMissingError, ImageReadError
+from ztfdb.errors import FileChangedError, FileMissingError, ImageError, ImageReadError
 from ztfdb.frame.fitsfile import DTYPES, GZIP_MAGIC, find_image, read_bytes
 from ztfdb.frame.read import mask_values, science_values
 from ztfdb.records import FileFacts
@@ -174,6 +174,13 @@ class PixelFile:
         if self._facts.role == "msk":
             return mask_values(stored, bscale, bzero, self._facts.path)
         return science_values(stored, bscale, bzero)
+
+
+def file_status(problem: ImageError) -> str:
+    """Return in two words what is wrong with a file."""
+    if isinstance(problem, FileMissingError):
+        return "file missing"
+    return "file changed" if isinstance(problem, FileChangedError) else "file unreadable"
 
 
 def _open(facts: FileFacts) -> int:

@@ -3,5 +3,13 @@
 from ztfdb.plot.image import draw_image, draw_stamp
 from ztfdb.plot.lightcurve import draw_light_curve
 from ztfdb.plot.psf import draw_psf
+from ztfdb.plot.stamps import draw_light_curve_with_stamps, draw_stamps
 
-__all__ = ["draw_image", "draw_light_curve", "draw_psf", "draw_stamp"]
+__all__ = [
+    "draw_image",
+    "draw_light_curve",
+    "draw_light_curve_with_stamps",
+    "draw_psf",
+    "draw_stamp",
+    "draw_stamps",
+]

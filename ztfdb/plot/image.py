@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from ztfdb.plot.canvas import axes, pyplot
-from ztfdb.records import FloatArray, Stamp
+from ztfdb.records import FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -92,17 +92,45 @@ def draw_image(
     return ax
 
 
+class Cutout(Protocol):
+    """What a stamp must have to be drawn."""
+
+    @property
+    def data(self) -> FloatArray:
+        """Pixels, NaN where there are none."""
+
+    @property
+    def xref(self) -> float:
+        """The position's x in pixels of the stamp."""
+
+    @property
+    def yref(self) -> float:
+        """The position's y in pixels of the stamp."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(ny, nx)``."""
+
+
 def draw_stamp(
-    stamp: Stamp, ax: Axes | None = None, *, cross: bool = True, savefile: str | None = None, **options: Any
+    stamp: Cutout,
+    ax: Axes | None = None,
+    *,
+    cross: bool = True,
+    aperture: float | None = None,
+    savefile: str | None = None,
+    **options: Any,
 ) -> Axes:
     """Draw a stamp with a white cross at the exact position that was asked for.
 
     Parameters
     ----------
-    stamp : Stamp
+    stamp : Stamp, or ImageStamp of `ztfdb.stamps`
     ax : matplotlib Axes, optional
     cross : bool
         Draw the cross.
+    aperture : float, optional
+        Draw a circle of this radius (pixels) around the position.
     savefile : str, optional
         Write the figure there.
     **options
@@ -117,12 +145,22 @@ def draw_stamp(
     if cross:
         ax.axvline(stamp.xref, color="white", linewidth=0.8)
         ax.axhline(stamp.yref, color="white", linewidth=0.8)
+    if aperture is not None:
+        draw_circle(ax, stamp.xref, stamp.yref, aperture)
     ax.set_xlim(-0.5, nx - 0.5)
     ax.set_ylim(-0.5, ny - 0.5)
     figure = ax.get_figure(root=True)
     if savefile is not None and figure is not None:
         figure.savefig(savefile)
     return ax
+
+
+def draw_circle(ax: Axes, x: float, y: float, radius: float) -> None:
+    """Draw an open circle, in pixels."""
+    pyplot()
+    from matplotlib.patches import Circle
+
+    ax.add_patch(Circle((x, y), radius, fill=False, edgecolor="tab:orange", linewidth=0.9))
 
 
 def stretched(data: FloatArray, stretch: str | None, *, floorstretch: bool = True) -> FloatArray:

@@ -11,6 +11,7 @@ from ztfdb.query.cone import MAX_CONE_RADIUS, cone
 from ztfdb.query.coverage import images_covering
 from ztfdb.query.lightcurve import MAX_RADIUS, LightCurve, iter_light_curves, light_curve, light_curves
 from ztfdb.query.readonly import read_only_sql
+from ztfdb.query.stamps import StampSeries, stamp, stamps, stamps_on_image, stamps_on_path
 from ztfdb.query.status import status
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "MAX_RADIUS",
     "How",
     "LightCurve",
+    "StampSeries",
     "complete_light_curve",
     "complete_light_curve_on_path",
     "complete_light_curves",
@@ -28,5 +30,9 @@ __all__ = [
     "light_curve",
     "light_curves",
     "read_only_sql",
+    "stamp",
+    "stamps",
+    "stamps_on_image",
+    "stamps_on_path",
     "status",
 ]

@@ -1,5 +1,6 @@
 """Image + position → cutout, its padding and mask told honestly."""
 
 from ztfdb.stamps.cutout import cut_stamp, stamp_origin
+from ztfdb.stamps.window import ImageStamp, cut_stamps, write_stamps
 
-__all__ = ["cut_stamp", "stamp_origin"]
+__all__ = ["ImageStamp", "cut_stamp", "cut_stamps", "stamp_origin", "write_stamps"]

@@ -1,0 +1,199 @@
+"""Stamps of ingested images against astropy's cutouts of the same files, on both engines."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from astropy import units as u
+from astropy.coordinates import SkyCoord
+from astropy.io import fits
+from astropy.nddata import Cutout2D
+from astropy.wcs import WCS
+
+import ztfdb
+from tests.support.postgres import ENGINES
+from ztfdb.errors import FileChangedError, FileMissingError, StampError, UnknownImageError
+from ztfdb.simulate import make_science_image
+
+NIGHT = 59116.4317708
+RA, DEC = 57.9974032715, 35.74628707041
+EDGE = (RA + 0.0255, DEC)  # 2 px from the image's first column
+OUTSIDE = (RA + 0.5, DEC)
+
+
+@pytest.fixture
+def seen(archive, tmp_path):
+    """Four exposures of one star: plain, packed, in tiles, and without a mask."""
+    stars = ([RA], [DEC], [17.0])
+    for number in range(4):
+        made = make_science_image(
+            tmp_path / "night", sky_stars=stars, seed=number, shape=(140, 150), obsmjd=NIGHT + number, mask=number != 3
+        )
+        for path in (made.sci, made.msk):
+            if number == 1:
+                Path(f"{path}.gz").write_bytes(gzip.compress(path.read_bytes(), 1))
+                path.unlink()
+            if number == 2:
+                data, header = fits.getdata(path), fits.getheader(path)
+                tiles = fits.CompImageHDU(data, header, compression_type="GZIP_2", quantize_level=0.0)
+                fits.HDUList([fits.PrimaryHDU(), tiles]).writeto(f"{path}.fz")
+                path.unlink()
+    archive.ingest(tmp_path / "night")
+    return archive
+
+
+def by_astropy(path, ra, dec, size):
+    hdu = 1 if path.endswith(".fz") else 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        data, header = fits.getdata(path, hdu), fits.getheader(path, hdu)
+        position = SkyCoord(ra * u.deg, dec * u.deg)
+        return Cutout2D(data.astype(float), position, size, wcs=WCS(header), mode="partial", fill_value=np.nan)
+
+
+@pytest.mark.parametrize("size", [1, 22, 23, 60])
+@pytest.mark.parametrize("place", [(RA, DEC), EDGE])
+def test_stamps_are_the_pixels_astropy_cuts(seen, place, size):
+    series = seen.stamps(*place, size=size)
+    assert len(series) == 4
+    assert series.to_pandas()["image_id"].tolist() == seen.images(*place)["image_id"].tolist()
+    for stamp in series:
+        path = stamp.facts["path"]
+        truth = by_astropy(path, *place, size if size % 2 else size + 1)
+        want = truth.data if size % 2 else truth.data[:-1, :-1]
+        np.testing.assert_array_equal(stamp.data, want)
+        ra, dec = stamp.wcs.all_pix2world(stamp.xref, stamp.yref, 0)
+        assert SkyCoord(ra * u.deg, dec * u.deg).separation(SkyCoord(*place, unit="deg")).arcsec < 1e-6
+        assert stamp.radius == 3.0
+        if path.endswith("01431770_000655_zr_c13_o_q3_sciimg.fits"):
+            assert stamp.mask is None
+        elif stamp.mask is not None:
+            bits = by_astropy(path.replace("sciimg", "mskimg"), *place, size if size % 2 else size + 1).data
+            bits = np.nan_to_num(bits if size % 2 else bits[:-1, :-1])
+            np.testing.assert_array_equal(stamp.mask, bits)
+    assert [stamp.mask is None for stamp in series] == [False, False, False, True]
+
+
+def test_what_lies_off_the_image_is_nan_and_bad(seen):
+    stamp = seen.stamps(*EDGE)[0]
+    outside = np.arange(23) + stamp.x0 < 0
+    assert outside.any()
+    assert np.isnan(stamp.data[:, outside]).all()
+    assert np.isfinite(stamp.data[:, ~outside]).all()
+    assert stamp.bad[:, outside].all()
+    assert not stamp.mask[:, outside].any()
+
+
+def test_one_image_gives_many_stamps_and_says_what_lies_off(seen):
+    image_id = int(seen.images(RA, DEC)["image_id"][0])
+    table = pd.DataFrame({"ra": [RA, EDGE[0], OUTSIDE[0], RA + 180.0], "dec": [DEC, EDGE[1], OUTSIDE[1], -DEC]})
+    series = seen.stamps_on_image(table, image_id=image_id)
+    assert series.to_pandas()["status"].tolist() == ["ok", "ok", "off the image", "off the image"]
+    assert np.isnan(series[2].data).all()
+    np.testing.assert_array_equal(series[0].data, seen.stamps(RA, DEC)[0].data)
+    np.testing.assert_array_equal(series[0].data, seen.stamp(RA, DEC, image_id=image_id).data)
+    with pytest.raises(StampError, match="outside"):
+        seen.stamp(*OUTSIDE, image_id=image_id)
+    with pytest.raises(UnknownImageError):
+        seen.stamp(RA, DEC, image_id=5)
+
+
+def test_north_is_up_and_east_is_left(seen):
+    for stamp in seen.stamps(RA, DEC, north_up=True):
+        (ra, _), (right, up) = (
+            stamp.wcs.all_pix2world([stamp.xref, stamp.xref + 1], [stamp.yref, stamp.yref], 0),
+            (
+                stamp.wcs.all_pix2world(stamp.xref + 1, stamp.yref, 0),
+                stamp.wcs.all_pix2world(stamp.xref, stamp.yref + 1, 0),
+            ),
+        )
+        assert ra[0] == pytest.approx(RA, abs=1e-9)
+        assert right[0] < RA
+        assert up[1] > DEC
+    plain, turned = seen.stamps(RA, DEC)[0], seen.stamps(RA, DEC, north_up=True)[0]
+    np.testing.assert_array_equal(turned.data, plain.data[::-1])
+    np.testing.assert_array_equal(turned.mask, plain.mask[::-1])
+    assert plain.data[round(plain.yref), round(plain.xref)] == turned.data[round(turned.yref), round(turned.xref)]
+
+
+def test_missing_and_changed_files_are_a_status_never_wrong_pixels(seen):
+    table = seen.stamps(RA, DEC).to_pandas()
+    paths = [Path(path) for path in table["path"]]
+    paths[0].unlink()
+    content = bytearray(paths[3].read_bytes())
+    content[-5000] ^= 1
+    paths[3].write_bytes(content)
+    os.utime(paths[1], ns=(7, 7))
+    mask = Path(str(paths[2]).replace("sciimg", "mskimg"))
+    mask.write_bytes(mask.read_bytes()[:-1])
+    series = seen.stamps(RA, DEC)
+    assert series.to_pandas()["status"].tolist() == ["file missing", "ok", "file changed", "file changed"]
+    assert np.isnan(series.data[[0, 2, 3]]).all()
+    assert np.isfinite(series[1].data).all()
+    for number, error in ((0, FileMissingError), (3, FileChangedError)):
+        with pytest.raises(error):
+            seen.stamp(RA, DEC, image_id=int(table["image_id"][number]))
+
+
+def test_fits_files_hold_every_stamp_with_its_wcs(seen, tmp_path):
+    series = seen.stamps(RA, DEC)
+    series.write_fits(tmp_path / "stamps.fits")
+    with fits.open(tmp_path / "stamps.fits") as hdus:
+        assert hdus[0].header["NSTAMP"] == 4
+        assert [(h.name, h.ver) for h in hdus[1:]] == [
+            (name, k) for k in (1, 2, 3, 4) for name in ("SCI", "MSK") if (name, k) != ("MSK", 4)
+        ]
+        for number, stamp in enumerate(series, start=1):
+            header = hdus["SCI", number].header
+            np.testing.assert_array_equal(hdus["SCI", number].data, stamp.data)
+            assert header["IMAGEID"] == stamp.image_id
+            ra, dec = WCS(header).all_pix2world(header["TARGX"], header["TARGY"], 0)
+            assert (float(ra), float(dec)) == pytest.approx((RA, DEC), abs=1e-9)
+        np.testing.assert_array_equal(hdus["MSK", 1].data, series[0].mask)
+
+
+def test_a_contact_sheet_shows_every_stamp_and_every_gap(seen):
+    Path(seen.stamps(RA, DEC)[0].facts["path"]).unlink()
+    figure = seen.stamps(RA, DEC).plot(columns=3)
+    drawn = [ax for ax in figure.axes if ax.axison]
+    assert len(drawn) == 4
+    assert drawn[0].texts[0].get_text() == "file\nmissing"
+    assert len(drawn[1].patches) == 1
+    assert drawn[1].get_title() == f"{NIGHT + 1:.3f}"
+
+
+def test_stamps_follow_a_moving_target(seen):
+    year = 1000.0 * 365.25  # mas / yr of one arcsec a day
+    epoch = 2000.0 + (NIGHT + 15.0 / 86400.0 - 51544.5) / 365.25
+    series = seen.stamps(RA, DEC, pmra=0.0, pmdec=10.0 * year, epoch=epoch)
+    for number, stamp in enumerate(series):
+        assert stamp.dec == pytest.approx(DEC + number * 10.0 / 3600.0, abs=1e-7)
+    path = {"time": [NIGHT - 1, NIGHT + 5], "ra": [RA, RA], "dec": [DEC - 10 / 3600, DEC + 50 / 3600]}
+    for one, other in zip(seen.stamps_on_path(path), series, strict=True):
+        assert (one.x0, one.y0) == (other.x0, other.y0)
+
+
+def test_wrong_sizes_are_refused(seen):
+    for size in (0, 2.5, 10**6):
+        with pytest.raises(ValueError, match="stamp of"):
+            seen.stamps(RA, DEC, size=size)
+    assert len(seen.stamps(*OUTSIDE)) == 0
+    assert seen.stamps(*OUTSIDE).to_pandas().empty
+    assert seen.stamps(*OUTSIDE).data.size == 0
+
+
+def test_both_engines_cut_alike(both_urls, tmp_path):
+    make_science_image(tmp_path, n_star=20, seed=1, shape=(140, 150), obsmjd=NIGHT)
+    answers = []
+    for name in ENGINES:
+        with ztfdb.open(both_urls[name], create=True) as archive:
+            archive.ingest(tmp_path)
+            answers.append(archive.stamps(RA, DEC))
+    np.testing.assert_array_equal(answers[0].data, answers[1].data)
+    pd.testing.assert_frame_equal(answers[0].to_pandas(), answers[1].to_pandas())

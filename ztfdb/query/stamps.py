@@ -1,0 +1,273 @@
+"""Stamps of ingested images by position: one, the time series of a position, or many positions on one image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from sqlalchemy.orm import Session
+
+from ztfdb.errors import StampError, UnknownImageError
+from ztfdb.query.choice import FILTERS, choice
+from ztfdb.query.covering import covering
+from ztfdb.query.frames import data_frame
+from ztfdb.query.positions import positions_of
+from ztfdb.query.targets import Targets, path_of, targets_of
+from ztfdb.records import APERTURE_DIAMETERS, FloatArray, IntArray
+from ztfdb.sky.projection import sky_to_pixel
+from ztfdb.stamps import ImageStamp, cut_stamps, write_stamps
+from ztfdb.stamps.cutout import DEFAULT_SIZE
+from ztfdb.store.lookup import ImageTable, epoch_images
+from ztfdb.store.stored import stored_images
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MAX_SIZE = 2_000
+"""Largest width of a stamp, pixels."""
+
+Places = Mapping[str, str | Path] | None
+
+
+@dataclass(frozen=True, repr=False)
+class StampSeries:
+    """Stamps in an order, of one size.
+
+    Attributes
+    ----------
+    stamps : list of ImageStamp
+    """
+
+    stamps: list[ImageStamp]
+
+    def __len__(self) -> int:
+        return len(self.stamps)
+
+    def __getitem__(self, number: int) -> ImageStamp:
+        return self.stamps[number]
+
+    def __iter__(self) -> Iterator[ImageStamp]:
+        return iter(self.stamps)
+
+    def __repr__(self) -> str:
+        wrong = sum(stamp.status != "ok" for stamp in self)
+        return f"<StampSeries: {len(self)} stamps{f', {wrong} without pixels' if wrong else ''}>"
+
+    @property
+    def data(self) -> FloatArray:
+        """All pixels, shape (n_stamp, ny, nx), DN; NaN where there are none."""
+        return np.stack([stamp.data for stamp in self]) if self.stamps else np.zeros((0, 0, 0), np.float32)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return one row per stamp: image, time, filter, position, pixel, first pixel, ``status`` and file."""
+        names = ("image_id", "ra", "dec", "x", "y", "x0", "y0", "status")
+        columns: dict[str, Any] = {name: [getattr(stamp, name) for stamp in self] for name in names}
+        facts = [stamp.facts or {} for stamp in self]
+        columns["mjd"] = np.array([fact.get("mjd", np.nan) for fact in facts])
+        for name in ("filtercode", "path"):
+            columns[name] = pd.array([fact.get(name) for fact in facts], dtype="str")
+        columns["status"] = pd.array(columns["status"], dtype="str")
+        columns["image_id"] = np.array(columns["image_id"], np.int64)
+        return data_frame({name: columns[name] for name in ("image_id", "mjd", "filtercode", *names[1:], "path")})
+
+    def turned_north(self) -> StampSeries:
+        """Return the stamps with north up and east left, see `ImageStamp.turned_north`."""
+        return StampSeries([stamp.turned_north() for stamp in self])
+
+    def write_fits(self, path: str | Path) -> None:
+        """Write one FITS file: extensions ``SCI`` and ``MSK`` of each stamp, in order."""
+        write_stamps(path, self.stamps)
+
+    def plot(self, **options: Any) -> Figure:
+        """Draw a contact sheet; see `ztfdb.plot.draw_stamps`."""
+        from ztfdb.plot import draw_stamps  # drawing is an extra
+
+        return draw_stamps(self.stamps, **options)
+
+
+def stamps(
+    session: Session,
+    ra: float,
+    dec: float,
+    *,
+    size: int = DEFAULT_SIZE,
+    aperture: int = 4,
+    pmra: float | None = None,
+    pmdec: float | None = None,
+    epoch: float | None = None,
+    north_up: bool = False,
+    places: Places = None,
+    **cuts: Any,
+) -> StampSeries:
+    """Return the stamps of a position on every image that covers it, in order of time.
+
+    Parameters
+    ----------
+    session : Session
+    ra, dec : float
+        Position, deg, ICRS.
+    size : int
+        Width and height, pixels.
+    aperture : int
+        1 to 6: whose circle is shown.
+    pmra, pmdec, epoch : float, optional
+        Proper motion (mas / yr) and Julian year of the position: each stamp is centred on the star's own place.
+    north_up : bool
+        North up and east left, by flips alone.
+    places : mapping of str to path, optional
+        Folders of this host by the name of their data root.
+    **cuts
+        ``filters``, ``mjd``, ``fields``, ``all_versions`` as in `ztfdb.query.light_curve`.
+
+    Returns
+    -------
+    StampSeries
+        A stamp whose file is missing or changed has no pixels, and its ``status`` says so.
+    """
+    targets = targets_of({"ra": ra, "dec": dec}, pmra=pmra, pmdec=pmdec, epoch=epoch)
+    return _series(session, targets, size, aperture, north_up, places, cuts)
+
+
+def stamps_on_path(
+    session: Session,
+    path: Any,
+    *,
+    size: int = DEFAULT_SIZE,
+    aperture: int = 4,
+    north_up: bool = False,
+    places: Places = None,
+    **cuts: Any,
+) -> StampSeries:
+    """Return the stamps of a moving body, see `ztfdb.query.complete_light_curve_on_path`; otherwise as `stamps`."""
+    return _series(session, path_of(path), size, aperture, north_up, places, cuts)
+
+
+def stamp(
+    session: Session,
+    ra: float,
+    dec: float,
+    *,
+    image_id: int,
+    size: int = DEFAULT_SIZE,
+    aperture: int = 4,
+    north_up: bool = False,
+    places: Places = None,
+) -> ImageStamp:
+    """Return the stamp of a position on one image.
+
+    Parameters
+    ----------
+    session, ra, dec, size, aperture, north_up, places
+        As in `stamps`.
+    image_id : int
+        Also a reference's.
+
+    Raises
+    ------
+    UnknownImageError
+        If there is no such image.
+    ImageReadError, FileMissingError, FileChangedError
+        If its file cannot be used.
+    StampError
+        If no pixel of the stamp lies on the image.
+    """
+    cut = stamps_on_image(
+        session,
+        {"ra": ra, "dec": dec},
+        image_id=image_id,
+        size=size,
+        aperture=aperture,
+        north_up=north_up,
+        places=places,
+    )[0]
+    if cut.problem is not None:
+        raise cut.problem
+    if cut.status != "ok":
+        path = (cut.facts or {}).get("path", str(image_id))
+        raise StampError(path, f"a stamp of {size} pixels around ({ra:.6f}, {dec:+.6f}) lies outside image {image_id}")
+    return cut
+
+
+def stamps_on_image(
+    session: Session,
+    positions: Any,
+    *,
+    image_id: int,
+    size: int = DEFAULT_SIZE,
+    aperture: int = 4,
+    north_up: bool = False,
+    places: Places = None,
+) -> StampSeries:
+    """Return the stamps of many positions on one image, in their order; its files are opened once.
+
+    Parameters
+    ----------
+    positions : DataFrame, astropy Table, mapping, or array_like of shape (n, 2)
+        Columns ``ra`` and ``dec``, deg.
+    session, image_id, size, aperture, north_up, places
+        As in `stamp`.
+
+    Raises
+    ------
+    UnknownImageError
+        If there is no such image.
+    """
+    wanted = positions_of(positions)
+    radius = _radius(size, choice(aperture=aperture).aperture)
+    images = stored_images(session, [image_id], places=places)
+    if not images:
+        raise UnknownImageError(f"no image {image_id} in this archive")
+    x, y = sky_to_pixel(images[0].wcs, wanted.ra, wanted.dec)
+    facts = _facts(epoch_images(session, np.array([image_id]), aperture), 0, images[0].own.path)
+    cut = cut_stamps(
+        images[0],
+        wanted.ra.tolist(),
+        wanted.dec.tolist(),
+        x.tolist(),
+        y.tolist(),
+        size=size,
+        radius=radius,
+        facts=facts,
+    )
+    return StampSeries([one.turned_north() for one in cut] if north_up else cut)
+
+
+def _series(
+    session: Session,
+    targets: Targets,
+    size: int,
+    aperture: int,
+    north_up: bool,
+    places: Places,
+    cuts: dict[str, Any],
+) -> StampSeries:
+    asked = choice(aperture=aperture, **cuts)
+    radius = _radius(size, asked.aperture)
+    pairs = covering(session, targets, asked)
+    ids = pairs.image_id[pairs.at]
+    images = {image.image_id: image for image in stored_images(session, ids, places=places)}
+    found: list[ImageStamp] = []
+    columns = [pairs.rows[name].tolist() for name in ("ra", "dec", "x", "y")]
+    for image_id, at, ra, dec, x, y in zip(ids.tolist(), pairs.at.tolist(), *columns, strict=True):
+        image = images[image_id]
+        facts = _facts(pairs.images, at, image.own.path)
+        found += cut_stamps(image, [ra], [dec], [x], [y], size=size, radius=radius, facts=facts)
+    return StampSeries([one.turned_north() for one in found] if north_up else found)
+
+
+def _radius(size: int, aperture: int) -> float:
+    if int(size) != size or not 1 <= size <= MAX_SIZE:
+        raise ValueError(f"a stamp of {size} pixels: expected a whole number from 1 to {MAX_SIZE}")
+    return APERTURE_DIAMETERS[aperture - 1] / 2.0
+
+
+def _facts(images: ImageTable, at: int | IntArray, path: str) -> dict[str, Any]:
+    return {
+        "mjd": float(images["mjd"][at]),
+        "filtercode": FILTERS.get(int(images["fid"][at]), ""),
+        "path": path,
+    }
