@@ -178,9 +178,7 @@ def member_rows(sample: Sample, grouped: Grouped, counted: BoolArray) -> Columns
     return {name: values[order] for name, values in rows.items()}
 
 
-def curve_rows(
-    sample: Sample, images: Images, grouped: Grouped, counted: BoolArray
-) -> tuple[Columns, list[bytes]]:
+def curve_rows(sample: Sample, images: Images, grouped: Grouped, counted: BoolArray) -> tuple[Columns, list[bytes]]:
     """Return the rows of ``object_filter``, ordered by object and filter, and their packed curves."""
     row, owner = grouped.row[counted], grouped.owner[counted]
     points = make_points(sample, images, row)

@@ -18,7 +18,7 @@ import pandas as pd
 from sqlalchemy.orm import Session, sessionmaker
 
 from ztfdb.derive.crossmatch import rows_around
-from ztfdb.derive.grouping import separation_from, ATTACH, LINK, Columns, Detections, Grouped, group_detections
+from ztfdb.derive.grouping import ATTACH, LINK, Columns, Detections, Grouped, group_detections, separation_from
 from ztfdb.derive.members import (
     Images,
     Sample,
@@ -197,7 +197,8 @@ def _leave(session: Session, image_ids: list[int]) -> int:
     """Take images out, and return the number of objects that were made anew."""
     owners = np.unique(np.concatenate([store.forget_image(session, one) for one in image_ids]))
     start = store.objects_by_id(session, owners)
-    return _regroup(session, find_disturbed(session, start, np.ones(len(start["object_id"]), bool), (np.empty(0), np.empty(0))))
+    every, nowhere = np.ones(len(start["object_id"]), bool), (np.empty(0), np.empty(0))
+    return _regroup(session, find_disturbed(session, start, every, nowhere))
 
 
 def _join(session: Session, image_id: int) -> tuple[int, int]:
