@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -13,9 +13,9 @@ from astropy.coordinates import SkyCoord
 from sqlalchemy import URL
 
 from ztfdb import query
+from ztfdb.config import load_config
 from ztfdb.derive import calibrate as derive_calibrate
 from ztfdb.derive import crossmatch as derive_crossmatch
-from ztfdb.config import load_config
 from ztfdb.derive.objects import build_objects, summarise, update_objects
 from ztfdb.errors import SchemaVersionError
 from ztfdb.extract.settings import ExtractionSettings
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from astropy.table import Table
 
-    from ztfdb.derive.objects import ObjectsReport
     from ztfdb.derive.calibrate import CalibrationReport
     from ztfdb.derive.crossmatch import CrossmatchReport
+    from ztfdb.derive.objects import ObjectsReport
     from ztfdb.ingest import IngestReport, Progress
     from ztfdb.ingest.reference import FileImport
     from ztfdb.query import LightCurve, StampSeries
@@ -278,9 +278,7 @@ class Archive:
         with self._sessions() as session:
             return query.stamps_on_image(session, _positions(positions), image_id=image_id, **options)
 
-    def import_catalogue(
-        self, name: str, paths: str | Path | Iterable[str | Path], **options: Any
-    ) -> list[FileImport]:
+    def import_catalogue(self, name: str, paths: str | Path | Iterable[str | Path], **options: Any) -> list[FileImport]:
         """Import files of a reference catalogue; see `ztfdb.ingest.reference.import_catalogue`."""
         given = [paths] if isinstance(paths, str | Path) else list(paths)
         return import_catalogue(self._engine, name, given, **options)
@@ -290,7 +288,9 @@ class Archive:
         with self._sessions() as session:
             return query.catalogues(session)
 
-    def catalogue_recipe(self, name: str, service: str = "vizier", *, everything: bool = False) -> tuple[str, list[str]]:
+    def catalogue_recipe(
+        self, name: str, service: str = "vizier", *, everything: bool = False
+    ) -> tuple[str, list[str]]:
         """Return a service's address and the queries that bring a catalogue; see `ztfdb.ingest.services.recipe`."""
         with self._sessions() as session:
             cones = services.footprint_cones(session, name, everything=everything)
@@ -309,9 +309,7 @@ class Archive:
         with writing(self._sessions) as session:
             return remove_catalogue(session, held)
 
-    def crossmatch(
-        self, name: str, *, region: tuple[Any, ...] | None = None, **options: Any
-    ) -> CrossmatchReport:
+    def crossmatch(self, name: str, *, region: tuple[Any, ...] | None = None, **options: Any) -> CrossmatchReport:
         """Match images with a catalogue, those not matched yet; see `ztfdb.derive.crossmatch.crossmatch`.
 
         `region` is (ra, dec, radius) or (SkyCoord, radius).
@@ -347,7 +345,7 @@ class Archive:
 
         See `ztfdb.plot.draw_calibration`.
         """
-        from ztfdb.plot.calibration import draw_calibration
+        from ztfdb.plot import draw_calibration
 
         with self._sessions() as session:
             done = derive_calibrate.calibrate_image(session, image_id, get_catalogue(session, catalogue))
@@ -402,7 +400,8 @@ def _region(region: tuple[Any, ...] | None) -> tuple[float, float, float] | None
         return None
     if len(region) not in (2, 3):
         raise ValueError("a region is (ra, dec, radius) or (SkyCoord, radius)")
-    return (*_position(*region[:-1]) if len(region) == 3 else _position(region[0], None), _arcsec(region[-1]))
+    ra, dec = _position(region[0], region[1] if len(region) == 3 else None)
+    return ra, dec, _arcsec(region[-1])
 
 
 def _position(ra: Position, dec: Angle | None) -> tuple[float, float]:

@@ -10,7 +10,10 @@ from typing import Any
 import click
 
 from ztfdb import __version__
+from ztfdb.cli.calibrate import calibrate
+from ztfdb.cli.catalog import catalog
 from ztfdb.cli.cone import cone
+from ztfdb.cli.crossmatch import crossmatch
 from ztfdb.cli.demo import demo
 from ztfdb.cli.images import images
 from ztfdb.cli.ingest import ingest
@@ -100,7 +103,20 @@ def application() -> None:
     """
 
 
-for command in (init, ingest, status, cone, lightcurve, images, objects, sql, demo):
+for command in (
+    init,
+    ingest,
+    status,
+    cone,
+    lightcurve,
+    images,
+    catalog,
+    crossmatch,
+    calibrate,
+    objects,
+    sql,
+    demo,
+):
     application.add_command(command)
 
 

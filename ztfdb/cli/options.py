@@ -36,6 +36,14 @@ class Command(click.Command):
                 formatter.write(f"{'':>{formatter.current_indent}}{example}\n")
 
 
+class CommandGroup(Command, click.Group):
+    """A command of commands, listed in the order in which one meets them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands."""
+        return list(self.commands)
+
+
 class PositionCommand(Command):
     """A command on which ``-3.2`` is a number: a negative declination needs no ``--`` before it."""
 

@@ -237,6 +237,46 @@ def calibrate_aperture(stars: Stars, aperture: int, settings: CalibrationSetting
     return ApertureCalibration(aperture, fit, failure, used, *_correction(stars, aperture, settings))
 
 
+def residuals(done: ImageCalibrated, aperture: int = 4) -> pd.DataFrame:
+    """Return the stars of one aperture with what the fit leaves of each.
+
+    Parameters
+    ----------
+    done : ImageCalibrated
+    aperture : int
+        1 to 6.
+
+    Returns
+    -------
+    DataFrame
+        ``source_id``, ``x``, ``y`` (pixels), ``mag``, ``color`` (PS1), ``residual`` (PS1 minus calibrated magnitude),
+        ``error`` (of it, without the intrinsic scatter) and ``kept``; ``attrs`` says the image, the aperture and the
+        fit. Without rows where there was no fit.
+    """
+    import pandas as pd
+
+    one, stars = done.apertures[aperture - 1], done.stars
+    used = one.used if one.fit is not None else one.used[:0]
+    mag, variance, _ = instrumental(stars, aperture)
+    zeropoint, slope = (one.fit.zeropoint, one.fit.color_term) if one.fit is not None else (np.nan, np.nan)
+    left = stars.mag - mag - zeropoint - slope * stars.color
+    total = stars.mag_var + variance + slope**2 * stars.color_var - 2.0 * slope * stars.covariance
+    columns = {
+        "source_id": stars.source_id[used],
+        "x": stars.x[used],
+        "y": stars.y[used],
+        "mag": stars.mag[used],
+        "color": stars.color[used],
+        "residual": left[used],
+        "error": np.sqrt(total[used]),
+        "kept": one.fit.kept if one.fit is not None else np.empty(0, dtype=bool),
+    }
+    frame = pd.DataFrame(columns)
+    frame.attrs.update(image_id=done.image_id, filtercode=done.filtercode, band=band_of(done.filtercode))
+    frame.attrs.update(color=done.color, **_fit_values(one, stars))
+    return frame
+
+
 def calibration_rows(
     done: ImageCalibrated, catalogue: CatalogueInfo, settings: CalibrationSettings | None = None
 ) -> list[dict[str, Any]]:

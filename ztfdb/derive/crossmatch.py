@@ -37,6 +37,7 @@ from ztfdb.store.matches import (
     Astrometry,
     MatchTable,
     chosen_images,
+    count_matches,
     delete_matches,
     image_mjd,
     sources_to_match,
@@ -303,9 +304,16 @@ def images_in_region(session: Session, ra: float, dec: float, radius: float) -> 
 
 
 def remove_matches(
-    sessions: sessionmaker[Session], name: str, *, image_ids: Sequence[int] | None = None
+    sessions: sessionmaker[Session], name: str, *, image_ids: Sequence[int] | None = None, dry_run: bool = False
 ) -> int:
-    """Remove the stored matches of images (by default all) with a catalogue, and return how many they were."""
+    """Remove the stored matches of images (by default all) with a catalogue, and return how many they were.
+
+    With `dry_run` nothing is removed.
+    """
+    if dry_run:
+        with sessions() as session:
+            catalogue = get_catalogue(session, name)
+            return count_matches(session, catalogue.catalogue_id, chosen_images(session, image_ids))
     with writing(sessions) as session:
         catalogue = get_catalogue(session, name)
         return sum(delete_matches(session, one, catalogue.catalogue_id) for one in chosen_images(session, image_ids))

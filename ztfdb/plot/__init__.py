@@ -1,15 +1,19 @@
 """Pictures: functions that take an Axes and return it. matplotlib is an optional extra and seen only here."""
 
+from ztfdb.plot.calibration import draw_calibration, draw_residual_map, draw_residuals
 from ztfdb.plot.image import draw_image, draw_stamp
 from ztfdb.plot.lightcurve import draw_light_curve
 from ztfdb.plot.psf import draw_psf
 from ztfdb.plot.stamps import draw_light_curve_with_stamps, draw_stamps
 
 __all__ = [
+    "draw_calibration",
     "draw_image",
     "draw_light_curve",
     "draw_light_curve_with_stamps",
     "draw_psf",
+    "draw_residual_map",
+    "draw_residuals",
     "draw_stamp",
     "draw_stamps",
 ]

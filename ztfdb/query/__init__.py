@@ -10,6 +10,7 @@ from ztfdb.query.complete import (
 from ztfdb.query.cone import MAX_CONE_RADIUS, cone
 from ztfdb.query.coverage import images_covering
 from ztfdb.query.lightcurve import MAX_RADIUS, LightCurve, iter_light_curves, light_curve, light_curves
+from ztfdb.query.matched import catalogues, matched_entries
 from ztfdb.query.readonly import read_only_sql
 from ztfdb.query.stamps import StampSeries, stamp, stamps, stamps_on_image, stamps_on_path
 from ztfdb.query.status import status
@@ -20,6 +21,7 @@ __all__ = [
     "How",
     "LightCurve",
     "StampSeries",
+    "catalogues",
     "complete_light_curve",
     "complete_light_curve_on_path",
     "complete_light_curves",
@@ -29,6 +31,7 @@ __all__ = [
     "iter_light_curves",
     "light_curve",
     "light_curves",
+    "matched_entries",
     "read_only_sql",
     "stamp",
     "stamps",

@@ -18,7 +18,7 @@ from ztfdb.sky.angles import separation
 from ztfdb.sky.motion import julian_year, move
 from ztfdb.sky.projection import sky_to_pixel_many
 from ztfdb.store.calibrations import image_to_calibrate, zeropoints
-from ztfdb.store.catalogues import MISSING, MODES, CatalogueInfo, get_catalogue, rows_by_id
+from ztfdb.store.catalogues import MISSING, MODES, CatalogueInfo, get_catalogue, list_catalogues, rows_by_id
 from ztfdb.store.columns import table_dtypes
 from ztfdb.store.coverage import image_frames
 from ztfdb.store.matches import MatchTable, chosen_images, find_image_match, image_mjd, matches_of_image
@@ -98,6 +98,15 @@ def matched_entries(
     frame = _frame(parts, ids, columns, catin, catref, single)
     frame.attrs["calibration"] = f"{calibration}, aperture {aperture}"
     return frame
+
+
+def catalogues(session: Session) -> pd.DataFrame:
+    """Return the reference catalogues that are held, a row per imported file; see `list_catalogues`."""
+    names = (
+        "catalogue", "n_row", "coverage_deg2", "match_mode", "match_radius", "file", "file_rows", "n_known", "n_bad",
+        "layout", "imported",
+    )  # fmt: skip
+    return pd.DataFrame(list_catalogues(session), columns=list(names))
 
 
 def _images(

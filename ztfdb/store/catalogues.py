@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from ztfdb.errors import StoreError, UnknownCatalogueError
 from ztfdb.records import BoolArray, IntArray
-from ztfdb.schema import Base, Calibration, Catalogue, CatalogueCell, CatalogueFile, ImageMatch, SourceMatch
+from ztfdb.schema import Base, Calibration, Catalogue, CatalogueCell, CatalogueFile, ImageCell, ImageMatch, SourceMatch
 from ztfdb.schema.catalogue import CELL_DIVISOR, CELL_ORDER
 from ztfdb.store.backends import (
     copy_mixed_rows,
@@ -26,6 +26,7 @@ from ztfdb.store.backends import (
     prefer_index_only,
     range_rows,
     read_bulk,
+    read_columns,
 )
 from ztfdb.store.columns import table_dtypes
 
@@ -205,6 +206,40 @@ def coverage(session: Session, catalogue_id: int) -> float:
     """Return the sky covered by a catalogue, deg²: the order-9 cells (6.9 arcmin) with at least one row."""
     statement = select(func.count()).select_from(CatalogueCell).where(CatalogueCell.catalogue_id == catalogue_id)
     return float(session.execute(statement).scalar_one() * CELL_AREA)
+
+
+def footprint_cells(session: Session, name: str | None = None) -> NDArray[np.int64]:
+    """Return the order-9 cells that images touch, ascending; with a catalogue's name those where it has no rows."""
+    touched = select(ImageCell.cell9).distinct()
+    if name is not None:
+        held = (
+            select(CatalogueCell.cell9)
+            .join(Catalogue, Catalogue.catalogue_id == CatalogueCell.catalogue_id)
+            .where(Catalogue.name == name, CatalogueCell.cell9 == ImageCell.cell9)
+        )
+        touched = touched.where(~held.exists())
+    return read_columns(session, touched.order_by(ImageCell.cell9), {}, {"cell9": "i8"})["cell9"]
+
+
+def list_catalogues(session: Session) -> list[dict[str, Any]]:
+    """Return what is held, a row per imported file, ordered by catalogue and import.
+
+    Each has ``catalogue``, ``n_row`` and ``coverage_deg2`` of the whole catalogue, how images are matched with it, and
+    ``file``, ``file_rows``, ``n_known``, ``n_bad``, ``layout``, ``imported`` of the file.
+    """
+    rows = []
+    for info in held_catalogues(session):
+        shared = {
+            "catalogue": info.name,
+            "n_row": info.n_row,
+            "coverage_deg2": coverage(session, info.catalogue_id),
+            "match_mode": info.match_mode,
+            "match_radius": info.match_radius,
+        }
+        for file in catalogue_files(session, info.catalogue_id):
+            own = {"file": file.path, "file_rows": file.n_row, "n_known": file.n_known, "n_bad": file.n_bad}
+            rows.append({**shared, **own, "layout": file.layout, "imported": file.imported})
+    return rows
 
 
 def add_rows(

@@ -151,6 +151,13 @@ def delete_matches(session: Session, image_id: int, catalogue_id: int | None = N
     return int(session.execute(rows).rowcount)  # type: ignore[attr-defined]
 
 
+def count_matches(session: Session, catalogue_id: int, image_ids: Sequence[int]) -> int:
+    """Return how many matches with a catalogue images have."""
+    statement = select(ImageMatch.image_id, ImageMatch.n_match).where(ImageMatch.catalogue_id == catalogue_id)
+    wanted = set(image_ids)
+    return sum(n_match for image_id, n_match in session.execute(statement) if image_id in wanted)
+
+
 def matches_of_image(session: Session, image_id: int, catalogue_id: int) -> MatchTable:
     """Return an image's stored matches with a catalogue, ordered by (source_id, rank)."""
     first, last = source_id_range(image_id)

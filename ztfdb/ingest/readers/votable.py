@@ -104,9 +104,15 @@ class VotableReader:
             kept[name].append(value)
 
     def _whole(self, wanted: Wanted) -> Iterator[Block]:
-        from astropy.io.votable import parse_single_table
+        from astropy.io.votable import parse
 
-        table = parse_single_table(str(self._path), verify="ignore")
+        try:
+            document = parse(str(self._path), verify="ignore")
+            table = document.get_first_table()
+        except (OSError, EOFError, ValueError, IndexError) as exc:
+            raise CatalogueFileError(self._path, f"breaks off: {exc}") from exc
+        for info in (info for resource in document.resources for info in resource.infos):
+            self._check_info({"name": info.name, "value": info.value})
         array = table.array
         renamed = {field.name or field.ID: field.ID for field in table.fields}
         for start in range(0, len(array), ROWS):

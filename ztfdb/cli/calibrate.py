@@ -1,0 +1,68 @@
+"""``ztfdb calibrate``: zero points and colour terms from PS1."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ztfdb.cli.options import Command, shared_options
+from ztfdb.cli.output import Output, output_options
+from ztfdb.cli.progress import progress_bar
+from ztfdb.cli.session import opened, wrong_usage
+
+USUAL = (
+    "image_id", "aperture", "zeropoint", "zeropoint_err", "color_term", "color_term_err", "scatter", "n_star",
+    "n_clipped", "apcor", "failure",
+)  # fmt: skip
+
+
+@click.command(
+    cls=Command,
+    examples=(
+        "ztfdb calibrate",
+        "ztfdb calibrate --image 1362431795015 --again --plot residuals.png",
+        "ztfdb calibrate --aperture 4 -o zeropoints.csv",
+    ),
+)
+@click.option("--image", "image_ids", multiple=True, type=int, metavar="ID", help="Only this image; may be repeated.")
+@click.option("--again", is_flag=True, help="Calibrate also what is calibrated.")
+@click.option("--aperture", type=click.IntRange(1, 6), help="Print this aperture only (1 to 6: 2, 3, 4, 6, 10, 14 px).")
+@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw the residuals of the one --image.")
+@output_options
+@shared_options
+@click.pass_context
+def calibrate(
+    ctx: click.Context,
+    image_ids: tuple[int, ...],
+    again: bool,
+    aperture: int | None,
+    plot: Path | None,
+    output: Output,
+) -> None:
+    """Fit zero point and colour term of each image and aperture to stars of PS1.
+
+    The catalogue ps1 must be held (ztfdb catalog import). Images that are not calibrated since they were matched are
+    done. The header's own calibration stays beside it: reading takes one or the other, and says which. Prints a row per
+    image and aperture.
+    """
+    if plot is not None and len(image_ids) != 1:
+        raise click.UsageError("--plot draws one image: name it with --image")
+    with opened(ctx) as archive, wrong_usage(), progress_bar("images") as bar:
+
+        def follow(done: int, total: int) -> None:
+            if done == 1:
+                bar.begin("calibrate", total)
+            bar.step()
+
+        report = archive.calibrate(image_ids=list(image_ids) or None, again=again, progress=follow)
+        if plot is not None:
+            archive.plot_calibration(image_ids[0], aperture=aperture or 4).figure.savefig(plot, dpi=120)
+            click.echo(f"wrote {plot}", err=True)
+    frame = report.to_pandas()
+    output.write(frame if aperture is None else frame[frame.aperture == aperture], usual=USUAL)
+    click.echo(
+        f"{report.n_image:,} images calibrated ({report.n_failed:,} without a zero point), "
+        f"{report.n_skipped:,} were calibrated already",
+        err=True,
+    )
