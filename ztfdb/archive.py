@@ -20,11 +20,15 @@ from ztfdb.derive.objects import build_objects, summarise, update_objects
 from ztfdb.errors import SchemaVersionError
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ingest import ingest_paths, services
+from ztfdb.ingest.metadata import import_metadata
 from ztfdb.ingest.reference import import_catalogue
+from ztfdb.ingest.remove import remove_images
 from ztfdb.store.catalogues import get_catalogue, remove_catalogue
 from ztfdb.store.engine import make_engine, mask_password, normalise_url, sessions, writing
 from ztfdb.store.meta import MAGERR_SYS, check_settings, create_meta, read_meta
 from ztfdb.store.migrate import check_revision, upgrade
+from ztfdb.store.roots import move_root
+from ztfdb.store.upkeep import images_of_night
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,8 +38,10 @@ if TYPE_CHECKING:
     from ztfdb.derive.crossmatch import CrossmatchReport
     from ztfdb.derive.objects import ObjectsReport
     from ztfdb.ingest import IngestReport, Progress
+    from ztfdb.ingest.metadata import MetadataReport
     from ztfdb.ingest.reference import FileImport
-    from ztfdb.query import LightCurve, StampSeries
+    from ztfdb.ingest.remove import Removal
+    from ztfdb.query import Explanation, LightCurve, StampSeries
     from ztfdb.stamps import ImageStamp
 
 Angle: TypeAlias = "float | u.Quantity"
@@ -350,6 +356,37 @@ class Archive:
         with self._sessions() as session:
             done = derive_calibrate.calibrate_image(session, image_id, get_catalogue(session, catalogue))
         return draw_calibration(derive_calibrate.residuals(done, aperture))[0]
+
+    def explain(self, source_id: int, **options: Any) -> Explanation:
+        """Return everything behind one source, and measure it again from its file; see `ztfdb.query.explain`."""
+        with self._sessions() as session:
+            return query.explain(session, source_id, **options)
+
+    def import_metadata(self, path: str | Path) -> MetadataReport:
+        """Fill infobits, maglimit and seeing from IRSA's metadata; see `ztfdb.ingest.metadata.import_metadata`."""
+        return import_metadata(self._sessions, path)
+
+    def relocate(self, name: str, path: str | Path) -> str:
+        """Point the data root `name` at another folder, and return where it pointed before."""
+        with writing(self._sessions) as session:
+            return move_root(session, name, path)
+
+    def verify(self, **options: Any) -> pd.DataFrame:
+        """Return what is wrong with files and tables, nothing when all is well; see `ztfdb.query.verify`."""
+        return query.verify(self._sessions, **options)
+
+    def remove(
+        self, image_id: int | Iterable[int] | None = None, *, night: int | None = None, **options: Any
+    ) -> Removal:
+        """Remove images, or a night's (UTC date such as 20200924); see `ztfdb.ingest.remove.remove_images`."""
+        if (image_id is None) == (night is None):
+            raise TypeError("remove takes ids of images or a night")
+        if night is not None:
+            with self._sessions() as session:
+                wanted: Iterable[int] = images_of_night(session, night)
+        else:
+            wanted = image_id if isinstance(image_id, Iterable) else [int(image_id or 0)]
+        return remove_images(self._sessions, wanted, **options)
 
     def sql(
         self, statement: str, /, *, timeout_s: float | None = None, force: bool = False, **params: Any

@@ -180,6 +180,10 @@ class UnknownObjectError(StoreError):
     """No object has or had this id."""
 
 
+class UnknownSourceError(StoreError):
+    """No source of this id is in the archive."""
+
+
 class UnknownCatalogueError(StoreError):
     """No reference catalogue of this name is in the archive."""
 

@@ -183,6 +183,37 @@ def file_status(problem: ImageError) -> str:
     return "file changed" if isinstance(problem, FileChangedError) else "file unreadable"
 
 
+def check_file(facts: FileFacts, *, whole: bool = False) -> str | None:
+    """Tell what is wrong with a file that the archive knows.
+
+    Parameters
+    ----------
+    facts : FileFacts
+        The file as it was ingested.
+    whole : bool
+        Compute the sha256 also where size and modification time are as they were.
+
+    Returns
+    -------
+    str or None
+        ``file missing``, ``file changed`` or ``file unreadable``; None where it is as it was.
+    """
+    try:
+        descriptor = _open(facts)
+        try:
+            status = os.fstat(descriptor)
+            _check(facts, status)
+        finally:
+            os.close(descriptor)
+        if whole and _digest(facts.path) != facts.sha256:
+            return "file changed"
+    except ImageError as exc:
+        return file_status(exc)
+    except OSError:
+        return "file unreadable"
+    return None
+
+
 def _open(facts: FileFacts) -> int:
     try:
         # O_NONBLOCK: opening a named pipe would wait for its other end forever.
@@ -205,5 +236,9 @@ def _check(facts: FileFacts, status: os.stat_result) -> None:
 @lru_cache(maxsize=100_000)
 def _sha256(path: str, size: int, mtime_ns: int) -> str:
     """Return the digest of a file; size and time tell when it must be computed again."""
+    return _digest(path)
+
+
+def _digest(path: str) -> str:
     with open(path, "rb") as stream:  # noqa: PTH123 (hashlib wants the file object)
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -9,15 +9,18 @@ from ztfdb.query.complete import (
 )
 from ztfdb.query.cone import MAX_CONE_RADIUS, cone
 from ztfdb.query.coverage import images_covering
+from ztfdb.query.explain import Explanation, explain
 from ztfdb.query.lightcurve import MAX_RADIUS, LightCurve, iter_light_curves, light_curve, light_curves
 from ztfdb.query.matched import catalogues, matched_entries
 from ztfdb.query.readonly import read_only_sql
 from ztfdb.query.stamps import StampSeries, stamp, stamps, stamps_on_image, stamps_on_path
 from ztfdb.query.status import status
+from ztfdb.query.verify import verify
 
 __all__ = [
     "MAX_CONE_RADIUS",
     "MAX_RADIUS",
+    "Explanation",
     "How",
     "LightCurve",
     "StampSeries",
@@ -26,6 +29,7 @@ __all__ = [
     "complete_light_curve_on_path",
     "complete_light_curves",
     "cone",
+    "explain",
     "images_covering",
     "iter_complete_light_curves",
     "iter_light_curves",
@@ -38,4 +42,5 @@ __all__ = [
     "stamps_on_image",
     "stamps_on_path",
     "status",
+    "verify",
 ]

@@ -115,7 +115,8 @@ def move_root(session: Session, name: str, path: str | Path) -> str:
     if before is None:
         names = ", ".join(root.name for root in read_roots(session)) or "none"
         raise ConfigError(f"no data root is called {name!r}; this archive has: {names}")
-    session.execute(update(DataRoot).where(DataRoot.name == name).values(path=_posix(path)))
+    place = str(path).rstrip("/") if "://" in str(path) else _posix(path)
+    session.execute(update(DataRoot).where(DataRoot.name == name).values(path=place))
     return before
 
 

@@ -1,0 +1,83 @@
+"""Whether an archive and its files still agree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from sqlalchemy.orm import Session, sessionmaker
+
+from ztfdb.frame.window import check_file
+from ztfdb.query.frames import data_frame
+from ztfdb.store.images import find_files
+from ztfdb.store.upkeep import forced_by_image, image_names, images_without, sources_by_image
+
+IMAGES_AT_ONCE = 500
+COLUMNS = ("image_id", "role", "path", "problem")
+
+
+def verify(
+    sessions: sessionmaker[Session],
+    *,
+    hashes: bool = False,
+    places: Mapping[str, str | Path] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> pd.DataFrame:
+    """Check every file of the archive, and that its tables agree with each other.
+
+    Parameters
+    ----------
+    sessions : sessionmaker
+    hashes : bool
+        Compute the sha256 of every file. By default size and modification time are compared, and only a file that was
+        touched is read.
+    places : mapping of str to path, optional
+        Folders of this host by the name of their data root.
+    progress : callable, optional
+        Called with the number of images done, and of all.
+
+    Returns
+    -------
+    DataFrame
+        One row per problem: ``image_id``, ``role`` and ``path`` (of a file), and ``problem``; empty when all is well.
+        Counts of what was checked are in ``attrs``: ``n_image``, ``n_file``, ``n_source``.
+    """
+    with sessions() as session:
+        images = image_names(session)
+        problems = _of_tables(session, dict(zip(*(images[n].tolist() for n in ("image_id", "n_source")), strict=True)))
+    ids, n_file = images["image_id"].tolist(), 0
+    for start in range(0, len(ids), IMAGES_AT_ONCE):
+        with sessions() as session:
+            files = find_files(session, ids[start : start + IMAGES_AT_ONCE], places=places)
+        for file in files:
+            n_file += 1
+            problem = check_file(file.facts, whole=hashes)
+            if problem is not None:
+                problems.append((file.image_id, file.role, file.absolute, problem))
+        if progress is not None:
+            progress(min(start + IMAGES_AT_ONCE, len(ids)), len(ids))
+    problems.sort(key=lambda row: (row[0], row[1], row[3]))
+    columns: dict[str, Any] = {name: [row[i] for row in problems] for i, name in enumerate(COLUMNS)}
+    texts = {name: pd.array(columns[name], dtype="str") for name in COLUMNS[1:]}
+    counts = {"n_image": len(ids), "n_file": n_file, "n_source": int(images["n_source"].sum())}
+    return data_frame({"image_id": pd.array(columns["image_id"], dtype="Int64"), **texts}, counts)
+
+
+def _of_tables(session: Session, images: dict[int, int]) -> list[tuple[int, str, str, str]]:
+    """Return where the tables disagree."""
+    problems: list[tuple[int, str, str, str]] = []
+    found = sources_by_image(session)
+    for image_id in sorted(images.keys() | found.keys()):
+        stored, counted = images.get(image_id), found.get(image_id, 0)
+        if stored is None:
+            problems.append((image_id, "", "", f"{counted} sources without an image"))
+        elif stored != counted:
+            problems.append((image_id, "", "", f"{counted} sources, {stored} were stored"))
+    for image_id, n in forced_by_image(session).items():
+        if image_id not in images:
+            problems.append((image_id, "", "", f"{n} forced measurements without an image"))
+    for table in ("image_file", "image_header", "image_cell"):
+        problems += [(int(i), "", "", f"no row in {table}") for i in images_without(session, table)]
+    return problems

@@ -1,0 +1,65 @@
+"""What stands behind one source: its row, its image's row, header cards, settings and calibrations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ztfdb.errors import UnknownImageError
+from ztfdb.schema import Base, Calibration, Catalogue, Config, Image, ImageHeader
+from ztfdb.store.backends import read_columns
+from ztfdb.store.columns import python_value, table_dtypes
+from ztfdb.store.sources import NO_MASK
+
+
+def source_of(session: Session, source_id: int) -> dict[str, Any] | None:
+    """Return all columns of a source as Python numbers, None where NULL; None where there is no such source.
+
+    Single-precision columns come with exactly the value that is stored.
+    """
+    dtypes = table_dtypes(Base.metadata.tables["source"])
+    statement = f"select {', '.join(dtypes)} from source where source_id = :source_id"
+    found = read_columns(session, statement, {"source_id": int(source_id)}, dtypes, nulls={"mask_bits": NO_MASK})
+    if not len(found["source_id"]):
+        return None
+    row = {name: python_value(values[0]) for name, values in found.items()}
+    return row | {"mask_bits": None if row["mask_bits"] == NO_MASK else row["mask_bits"]}
+
+
+def image_of(session: Session, image_id: int) -> dict[str, Any]:
+    """Return all columns of an image."""
+    row = session.execute(select(Image.__table__).where(Image.image_id == image_id)).mappings().one_or_none()
+    if row is None:
+        raise UnknownImageError(f"no image {image_id} in this archive")
+    return dict(row)
+
+
+def cards_of(session: Session, image_id: int, role: str) -> dict[str, Any]:
+    """Return the header cards of one file of an image."""
+    wanted = (ImageHeader.image_id == image_id, ImageHeader.role == role)
+    cards: dict[str, Any] = session.execute(select(ImageHeader.cards).where(*wanted)).scalar_one()
+    return cards
+
+
+def settings_of(session: Session, image_id: int) -> tuple[dict[str, Any], dict[str, str], str]:
+    """Return the settings, the software versions and their hash by which an image was measured."""
+    statement = (
+        select(Config.settings, Config.versions, Config.config_hash)
+        .join(Image, Image.config_id == Config.config_id)
+        .where(Image.image_id == image_id)
+    )
+    row = session.execute(statement).one()
+    return dict(row.settings), dict(row.versions), row.config_hash
+
+
+def calibrations_of(session: Session, image_id: int) -> list[dict[str, Any]]:
+    """Return the calibrations of an image, ordered by method and aperture, with the catalogue's name."""
+    statement = (
+        select(Calibration.__table__, Catalogue.name.label("catalogue"))
+        .join(Catalogue, Catalogue.catalogue_id == Calibration.catalogue_id)
+        .where(Calibration.image_id == image_id)
+        .order_by(Calibration.method, Calibration.aperture)
+    )
+    return [dict(row) for row in session.execute(statement).mappings()]
