@@ -185,9 +185,10 @@ def _ask(url: str, query: str, path: Path) -> None:
     except ImportError as exc:
         raise MissingExtraError("fetching a catalogue", "vo") from exc
     try:
-        answer = pyvo.dal.TAPQuery(url, query, maxrec=MAX_ROWS).execute_stream()
+        answer = pyvo.dal.TAPQuery(url, query, maxrec=MAX_ROWS).submit()
+        answer.raise_for_status()
         with path.open("wb") as file:
-            while data := answer.read(1 << 20):
+            for data in answer.iter_content(1 << 20):
                 file.write(data)
     except (pyvo.dal.DALAccessError, requests.RequestException, OSError) as exc:
         raise CatalogueServiceError(f"{url} did not answer: {' '.join(str(exc).split())}") from exc

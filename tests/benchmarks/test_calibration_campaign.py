@@ -1,0 +1,47 @@
+"""Two hundred simulated images of known photometric systems, calibrated with and without wrong stars in PS1.
+
+Run with ``pytest -m benchmark tests/benchmarks/test_calibration_campaign.py -s``; some minutes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.support.campaign import calibrated, hold_stars, observe
+from tests.support.reference import open_sessions
+
+pytestmark = pytest.mark.benchmark
+
+N_IMAGE = 200
+
+
+def test_calibration_recovers_the_truth_of_200_images(databases, tmp_path):
+    observed = [observe(tmp_path, number, seed=20260101) for number in range(N_IMAGE)]
+    tables = {}
+    for share in (0.0, 0.1):
+        with open_sessions(databases.migrated("sqlite")) as maker:
+            hold_stars(maker, observed, outliers=share)
+            tables[share] = calibrated(maker, observed).set_index(["image_id", "aperture"])
+    for share, table in tables.items():
+        print(f"\n{N_IMAGE} images, {share:.0%} of the PS1 stars wrong by 0.3 to 0.6 mag")
+        print("aperture  stars  median error   pull of zero point   of colour term   within 3 errors")
+        for aperture, rows in table.groupby("aperture"):
+            pulls = rows[["zeropoint_pull", "color_term_pull"]].to_numpy()
+            inside = (np.abs(pulls) < 3).mean(axis=0)
+            print(
+                f"{aperture:8}  {rows.n_star.median():5.0f}  {rows.zeropoint_err.median():8.4f} mag   "
+                f"{pulls[:, 0].mean():+.2f} ± {pulls[:, 0].std():.2f}        {pulls[:, 1].mean():+.2f} ± "
+                f"{pulls[:, 1].std():.2f}     {inside[0]:.1%} {inside[1]:.1%}"
+            )
+            assert np.all(inside >= 0.97)
+            assert np.all(np.abs(pulls.std(axis=0) - 1) < 0.15)
+    clean, wild = tables[0.0], tables[0.1]
+    shift = ((wild.zeropoint - clean.zeropoint).abs() / clean.zeropoint_err).to_numpy()
+    print(
+        f"shift of the zero point by wrong stars: median {np.median(shift):.2f} of its error, "
+        f"below one error in {(shift < 1).mean():.1%}, mean {wild.zeropoint.sub(clean.zeropoint).mean():+.5f} mag"
+    )
+    # a tenth of the stars less moves it by a third of an error, chance does the rest
+    assert np.median(shift) < 0.4
+    assert (shift < 1).mean() >= 0.97
