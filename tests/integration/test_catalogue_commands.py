@@ -59,7 +59,8 @@ def test_calibrate_prints_and_draws(run, engine_url, one, tmp_path):
         hold_stars(maker, [one])
         commit_image(maker, one.measured)
     image_id = one.measured.info.image_id
-    done = run("calibrate", "--image", str(image_id), "--aperture", "4", "--format", "csv", "--plot", str(tmp_path / "p.png"))
+    words = ("--image", str(image_id), "--aperture", "4", "--format", "csv", "--plot", str(tmp_path / "p.png"))
+    done = run("calibrate", *words)
     assert done.exit_code == 0 and "1 images calibrated (0 without" in done.stderr
     row = dict(zip(*(line.split(",") for line in done.stdout.splitlines()), strict=True))
     assert abs(float(row["zeropoint"]) - one.zeropoint[3]) < 4 * float(row["zeropoint_err"])

@@ -65,6 +65,8 @@ class Service:
         return ANSWER.format(rows="".join(rows), after=self.after)
 
     def close(self):
+        if not self._thread.is_alive():
+            return
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -72,7 +74,8 @@ class Service:
 
 @pytest.fixture
 def service():
-    made = Service([(4472832130942575872, 10.0, 5.0), (4472832130942575873, 10.3, 5.2), (7, 200.0, 40.0), (8, 90.0, 0.0)])
+    two = (4472832130942575872, 10.0, 5.0), (4472832130942575873, 10.3, 5.2)
+    made = Service([*two, (7, 200.0, 40.0), (8, 90.0, 0.0)])
     yield made
     made.close()
 

@@ -185,9 +185,12 @@ def _ask(url: str, query: str, path: Path) -> None:
     except ImportError as exc:
         raise MissingExtraError("fetching a catalogue", "vo") from exc
     try:
-        answer = pyvo.dal.TAPQuery(url, query, maxrec=MAX_ROWS).submit()
-        answer.raise_for_status()
-        with path.open("wb") as file:
+        with (
+            requests.Session() as session,
+            pyvo.dal.TAPQuery(url, query, maxrec=MAX_ROWS, session=session).submit() as answer,
+            path.open("wb") as file,
+        ):
+            answer.raise_for_status()
             for data in answer.iter_content(1 << 20):
                 file.write(data)
     except (pyvo.dal.DALAccessError, requests.RequestException, OSError) as exc:
