@@ -15,6 +15,7 @@ from ztfdb.cli.catalog import catalog
 from ztfdb.cli.cone import cone
 from ztfdb.cli.crossmatch import crossmatch
 from ztfdb.cli.demo import demo
+from ztfdb.cli.explain import explain
 from ztfdb.cli.images import images
 from ztfdb.cli.ingest import ingest
 from ztfdb.cli.init import init
@@ -22,7 +23,9 @@ from ztfdb.cli.lightcurve import lightcurve
 from ztfdb.cli.objects import objects
 from ztfdb.cli.options import Command, shared_options
 from ztfdb.cli.sql import sql
+from ztfdb.cli.stamp import stamp
 from ztfdb.cli.status import status
+from ztfdb.cli.upkeep import relocate, remove, verify
 from ztfdb.errors import ZtfdbError
 
 EXIT_FAILED = 1
@@ -110,11 +113,16 @@ for command in (
     cone,
     lightcurve,
     images,
+    stamp,
     catalog,
     crossmatch,
     calibrate,
     objects,
+    explain,
     sql,
+    relocate,
+    verify,
+    remove,
     demo,
 ):
     application.add_command(command)

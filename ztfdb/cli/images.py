@@ -14,23 +14,34 @@ USUAL = (
 )  # fmt: skip
 """The columns of a text table, most telling first."""
 
+IMPORT = "import-metadata"
+
 
 @click.command(
     cls=PositionCommand,
     examples=(
         "ztfdb images 58.0021 35.7412",
         "ztfdb images 03:52:00.5 +35:44:28 --format csv",
+        "ztfdb images import-metadata irsa.csv",
     ),
 )
-@click.argument("position", nargs=-1, required=True, metavar="RA DEC")
+@click.argument("position", nargs=-1, required=True, metavar="RA DEC | import-metadata FILE")
 @output_options
 @shared_options
 @click.pass_context
 def images(ctx: click.Context, position: tuple[str, ...], output: Output) -> None:
     """Find which images cover a position.
 
-    Exactly (by each image's own WCS), in order of time.
+    Exactly (by each image's own WCS), in order of time. import-metadata fills infobits, maglimit and seeing from IRSA's
+    table of images (FILE: CSV, VOTable or FITS with a column pid).
     """
+    if position[0] == IMPORT:
+        if len(position) != 2:
+            raise click.UsageError(f"{IMPORT} takes one file")
+        with opened(ctx) as archive:
+            report = archive.import_metadata(position[1])
+        click.echo(str(report))
+        return
     ra, dec = position_of(position)
     with opened(ctx, read_only=True) as archive, wrong_usage():
         frame = archive.images(ra, dec)

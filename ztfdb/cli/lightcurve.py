@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,16 +12,22 @@ import click
 from ztfdb.cli.options import PositionCommand, number_value, position_of, radius_value, shared_options
 from ztfdb.cli.output import Output, OutputError, output_options
 from ztfdb.cli.positions import plain_minus
+from ztfdb.cli.progress import progress_bar
 from ztfdb.cli.session import opened, wrong_usage
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from ztfdb.archive import Archive
 
 USUAL = (
     "position", "mjd", "filtercode", "mag", "magerr", "flux_ujy", "flux_ujy_err", "good", "simulated", "catflags",
     "limitmag", "separation", "field", "ccdid", "qid", "image_id",
 )  # fmt: skip
 """The columns of a text table, most telling first."""
+
+LABELS = ("kind", "reason", "upper_limit_mag")
+"""Those of a complete light curve, after the filter."""
 
 
 def color_value(_ctx: click.Context, _param: click.Parameter, text: str | None) -> float | str | None:
@@ -36,6 +44,7 @@ def color_value(_ctx: click.Context, _param: click.Parameter, text: str | None) 
         "ztfdb lightcurve 58.0021 35.7412 --plot star.png",
         "ztfdb lightcurve 03:52:00.5 +35:44:28 --good --filter zr -o star.csv",
         "ztfdb lightcurve stars.csv --radius 2 -o curves.parquet",
+        "ztfdb lightcurve 58.0021 35.7412 --complete --plot star.png --stamps",
     ),
 )
 @click.argument("target", nargs=-1, required=True, metavar="RA DEC | TABLE")
@@ -48,6 +57,14 @@ def color_value(_ctx: click.Context, _param: click.Parameter, text: str | None) 
 @click.option("--field", "fields", multiple=True, type=int, help="Only this field; repeat.")
 @click.option("--good", is_flag=True, help="Only epochs without known trouble.")
 @click.option("--all-versions", is_flag=True, help="Also cutouts and older versions of an exposure.")
+@click.option("--complete", is_flag=True, help="An epoch for every image: also forced light, limits, reasons.")
+@click.option("--forced", is_flag=True, help="With --complete: measure every epoch at the position itself.")
+@click.option("-j", "--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes that measure.")
+@click.option("--pmra", metavar="MAS/YR", callback=color_value, help="Proper motion (with cos dec), or its column.")
+@click.option("--pmdec", metavar="MAS/YR", callback=color_value, help="Proper motion, or its column.")
+@click.option("--epoch", metavar="YEAR", callback=color_value, help="Of the position, or its column.  [default: 2016]")
+@click.option("--moving", is_flag=True, help="TABLE is the path of one body: time (MJD), ra, dec.")
+@click.option("--stamps", is_flag=True, help="With --plot: a strip of stamps below.")
 @click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw it (.png, .pdf, .svg).")
 @click.option("--ra-column", metavar="NAME", help="Column of right ascensions in TABLE.")
 @click.option("--dec-column", metavar="NAME", help="Column of declinations in TABLE.")
@@ -60,6 +77,8 @@ def lightcurve(
     /,
     target: tuple[str, ...],
     plot: Path | None,
+    stamps: bool,
+    moving: bool,
     ra_column: str | None,
     dec_column: str | None,
     keep: tuple[str, ...],
@@ -68,26 +87,61 @@ def lightcurve(
 ) -> None:
     """Show the light curve of a position or a table.
 
-    Per image the nearest detection within the radius, ordered by time. TABLE is a CSV, VOTable, FITS, ECSV or Parquet
+    Per image the nearest detection within the radius, ordered by time; with --complete one labelled epoch for every
+    image that covers the position. TABLE is a CSV, VOTable, FITS, ECSV or Parquet
     file with columns ra and dec (- reads CSV from stdin); "position" in the answer is its row, counted from 0.
     """
     how = _question(**options)
-    if (path := table_of(target)) is not None:
-        if plot is not None:
-            raise click.UsageError("--plot draws one position, not a table")
-        from ztfdb.cli.tables import read_positions  # imports pandas and astropy
+    if stamps and plot is None:
+        raise click.UsageError("--stamps goes with --plot")
+    path = table_of(target)
+    if moving and path is None:
+        raise click.UsageError("--moving takes a table with the columns time, ra and dec")
+    with asked(ctx, how) as archive, wrong_usage():
+        if path is None:
+            position = position_of(target)
+            curve = archive.light_curve(*position, **how)
+            drawn = archive.stamps(*position, **_cuts(how)) if stamps else None
+        else:
+            from ztfdb.cli.tables import read_positions  # imports pandas and astropy
 
-        table = read_positions(path, ra_column, dec_column)
-        with opened(ctx, read_only=True) as archive, wrong_usage():
-            frame = with_columns(archive.light_curves(table, **how), table, keep)
-    else:
-        ra, dec = position_of(target)
-        with opened(ctx, read_only=True) as archive, wrong_usage():
-            curve = archive.light_curve(ra, dec, **how)
-        frame = curve.to_pandas()
-        if plot is not None:
-            save_plot(curve, plot)
-    output.write(frame, usual=(*keep, *USUAL))
+            table = read_positions(path, ra_column, dec_column)
+            if not moving:
+                if plot is not None:
+                    raise click.UsageError("--plot draws one position, not a table")
+                output.write(with_columns(archive.light_curves(table, **how), table, keep), usual=(*keep, *usual(how)))
+                return
+            curve = archive.light_curve_on_path(table, **{"complete": False, **how})
+            drawn = archive.stamps_on_path(table, **_cuts(how)) if stamps else None
+    if plot is not None:
+        save_plot(curve, plot, drawn)
+    output.write(curve.to_pandas(), usual=(*keep, *usual(how)))
+
+
+@contextmanager
+def asked(ctx: click.Context, how: dict[str, Any]) -> Iterator[Archive]:
+    """Open the archive, for writing where forced measurements are to be kept, and show how far they are."""
+    complete = how.get("complete", False)
+    with opened(ctx, read_only=not complete) as archive, progress_bar("images") as bar:
+
+        def follow(done: int, total: int) -> None:
+            if done == 1:
+                bar.begin("measuring", total)
+            bar.step()
+
+        if complete:
+            how["progress"] = follow
+        yield archive
+
+
+def usual(how: dict[str, Any]) -> tuple[str, ...]:
+    """Return the columns of a text table."""
+    return (*USUAL[:3], *LABELS, *USUAL[3:]) if how.get("complete") else USUAL
+
+
+def _cuts(how: dict[str, Any]) -> dict[str, Any]:
+    names = ("aperture", "filters", "mjd", "fields", "all_versions", "pmra", "pmdec", "epoch")
+    return {name: how[name] for name in names if name in how}
 
 
 def with_columns(frame: pd.DataFrame, table: pd.DataFrame, keep: tuple[str, ...]) -> pd.DataFrame:
@@ -114,8 +168,8 @@ def table_of(target: tuple[str, ...]) -> str | None:
     return target[0]
 
 
-def save_plot(curve: Any, path: Path) -> None:
-    """Draw a light curve into a file, whose suffix tells the format.
+def save_plot(curve: Any, path: Path, stamps: Any = None) -> None:
+    """Draw a light curve, perhaps with stamps below, into a file, whose suffix tells the format.
 
     Raises
     ------
@@ -124,7 +178,7 @@ def save_plot(curve: Any, path: Path) -> None:
     OutputError
         If the file cannot be written.
     """
-    figure = curve.plot().figure
+    figure = curve.plot(stamps=stamps).figure
     try:
         figure.savefig(path, dpi=150)
     except (OSError, ValueError) as exc:  # ValueError: a suffix matplotlib does not know
@@ -143,10 +197,19 @@ def _question(
     fields: tuple[int, ...],
     good: bool,
     all_versions: bool,
+    complete: bool,
+    forced: bool,
+    jobs: int,
+    **motion: float | str | None,
 ) -> dict[str, Any]:
     """Return the options as the arguments of `Archive.light_curve` and `light_curves`."""
     mjd = None if start is None and end is None else (start, end)
-    return {
+    if forced and not complete:
+        raise click.UsageError("--forced goes with --complete")
+    more: dict[str, Any] = {name: value for name, value in motion.items() if value is not None}
+    if complete:
+        more |= {"complete": True, "measure": "forced" if forced else "auto", "jobs": jobs}
+    return more | {
         "radius": radius,
         "aperture": aperture,
         "color": color,

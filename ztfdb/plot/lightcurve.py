@@ -25,14 +25,15 @@ def draw_light_curve(
 ) -> Axes:
     """Draw a light curve: magnitudes against time, a colour for each filter.
 
-    Detections are filled dots, forced measurements open circles, limits triangles that point down, at ``limitmag``.
+    Detections are filled dots, forced measurements open circles, limits triangles that point down, at
+    ``upper_limit_mag`` of a complete light curve, else at ``limitmag``.
     Epochs that are not ``good`` are faded. Brighter is up.
 
     Parameters
     ----------
     data : DataFrame
-        Columns ``mjd`` (or `time`), ``mag``, ``magerr``, ``filtercode``; ``kind``, ``limitmag``, ``good`` and
-        ``simulated`` count where they are there.
+        Columns ``mjd`` (or `time`), ``mag``, ``magerr``, ``filtercode``; ``kind``, ``upper_limit_mag``, ``limitmag``,
+        ``good`` and ``simulated`` count where they are there.
     ax : matplotlib Axes, optional
         Where to draw; default a new figure.
     time : str
@@ -96,6 +97,8 @@ def _draw_filter(ax: Axes, rows: pd.DataFrame, code: str, time: str, options: di
 
 def _limits(rows: pd.DataFrame, kind: Any, measured: BoolArray) -> FloatArray:
     """Limit of the epochs that are limits or have no magnitude; NaN elsewhere."""
+    if "upper_limit_mag" in rows:  # a complete light curve: limits in the aperture at the position
+        return np.where(kind == "limit", _floats(rows, "upper_limit_mag"), np.nan)
     if "limitmag" not in rows:
         return np.full(len(rows), np.nan)
     return np.where((kind == "limit") | ((kind != "unavailable") & ~measured), _floats(rows, "limitmag"), np.nan)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -91,17 +91,32 @@ class LightCurve:
         """Return the epochs as an astropy table with units; ``meta`` holds what was asked for."""
         return astropy_table(self.data, UNITS, self.meta)
 
-    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
+    def plot(self, ax: Axes | None = None, *, stamps: Sequence[Any] | None = None, **options: Any) -> Axes:
         """Draw the light curve; see `ztfdb.plot.draw_light_curve`.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; default a new figure.
+        stamps : sequence of ImageStamp, optional
+            Stamps of the same position (`Archive.stamps`), for a strip below, on a new figure.
+        **options
+            For `ztfdb.plot.draw_light_curve`, or `ztfdb.plot.draw_light_curve_with_stamps`.
 
         Raises
         ------
         MissingExtraError
             If matplotlib is not installed.
+        ValueError
+            If both Axes and stamps are given.
         """
-        from ztfdb.plot import draw_light_curve  # drawing is an extra
+        from ztfdb.plot import draw_light_curve, draw_light_curve_with_stamps  # drawing is an extra
 
-        return draw_light_curve(self.data, ax, **options)
+        if stamps is None:
+            return draw_light_curve(self.data, ax, **options)
+        if ax is not None:
+            raise ValueError("a light curve with stamps is a figure of its own: give no Axes")
+        return draw_light_curve_with_stamps(self.data, stamps, **options).axes[0]
 
 
 def light_curve(
@@ -117,6 +132,7 @@ def light_curve(
     mjd: tuple[float | None, float | None] | None = None,
     fields: Iterable[int] | int | None = None,
     all_versions: bool = False,
+    calibration: str = "header",
 ) -> LightCurve:
     """Return the light curve of a position: on each image the nearest source within a radius.
 
@@ -145,6 +161,8 @@ def light_curve(
     all_versions : bool
         Keep every image. By default an exposure × quadrant gives one epoch: from the whole quadrant before a cutout
         of it, then from the newest processing.
+    calibration : str
+        ``header`` (MAGZP + APCOR, CLRCOEFF) or ``ps1`` (fitted to stars of PS1: `ztfdb.derive.calibrate`).
 
     Returns
     -------
@@ -156,7 +174,7 @@ def light_curve(
         `ztfdb.query.epochs.oid_digits`, so that it groups like IRSA's, one star per field, filter and quadrant, and
         is never mistaken for one. ``mjd`` is the start and ``hjd`` the middle of the exposure. ``mag`` (AB) and its
         error are NaN where the flux is not positive, or where ``calibration`` is ``none``: the header has no APCOR (or
-        no CLRCOEFF, where a colour was given). ``magerr`` holds the archive's systematic floor (``magerr_sys``) in
+        no CLRCOEFF, where a colour was given), or the image was not calibrated against PS1. ``magerr`` holds the archive's systematic floor (``magerr_sys``) in
         quadrature. ``catflags`` is ``mask_bits``, plus 32768 on an unusable image; <NA> without a mask. ``limitmag`` is
         header MAGLIM. ``chi`` and ``sharp`` are NaN: nothing is fitted.
 
@@ -171,7 +189,8 @@ def light_curve(
     QueryError
         If the radius is beyond the maximum.
     """
-    asked = choice(aperture=aperture, good=good, filters=filters, mjd=mjd, fields=fields, all_versions=all_versions)
+    cuts = {"good": good, "filters": filters, "mjd": mjd, "fields": fields, "all_versions": all_versions}
+    asked = choice(aperture=aperture, calibration=calibration, **cuts)  # type: ignore[arg-type]
     check_radius(radius, MAX_RADIUS)
     if isinstance(color, str):
         raise ValueError(f"color {color!r}: expected a number (light_curves takes the name of a column, too)")
@@ -281,6 +300,7 @@ def light_curve_attrs(asked: Choice, radius: float) -> dict[str, Any]:
     return {
         "radius": radius,
         "aperture": asked.aperture,
+        "calibration": asked.calibration,
         "good": asked.good,
         "filters": None if asked.fids is None else sorted(asked.fids),
         "mjd": None if np.isinf(first) and np.isinf(last) else (first, last),

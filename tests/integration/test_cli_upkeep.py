@@ -1,0 +1,142 @@
+"""The commands of complete light curves, stamps, explanations and upkeep, on both engines."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from click.testing import CliRunner
+
+from ztfdb.cli.app import application
+from ztfdb.simulate import make_science_image
+
+RA, DEC = 57.9974, 35.7463
+POSITION = (str(RA), str(DEC))
+EMPTY = (str(RA + 0.004), str(DEC))
+
+
+@dataclass
+class Night:
+    """An archive of three exposures."""
+
+    url: str
+    folder: Path
+
+    def run(self, *words):
+        return CliRunner().invoke(application, ["--db", self.url, *words])
+
+    def rows(self, *words):
+        result = self.run(*words, "--format", "json")
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+
+@pytest.fixture(scope="session")
+def exposures(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("exposures")
+    for k, filtercode in enumerate(("zr", "zg", "zr")):
+        how = {"obsmjd": 59116.25 + k, "filtercode": filtercode, "ra": RA, "dec": DEC, "shape": (120, 120)}
+        make_science_image(folder, sky_stars=([RA], [DEC], [16.5]), seed=k, **how)
+    return folder
+
+
+@pytest.fixture
+def night(engine_url, exposures, tmp_path):
+    made = Night(engine_url, Path(shutil.copytree(exposures, tmp_path / "exposures")))
+    assert made.run("init").exit_code == 0
+    assert made.run("ingest", str(made.folder)).exit_code == 0
+    return made
+
+
+def test_a_complete_light_curve_and_its_picture(night, tmp_path):
+    rows = night.rows("lightcurve", *EMPTY, "--complete")
+    assert [row["kind"] for row in rows] == ["limit"] * 3
+    assert night.rows("lightcurve", *EMPTY) == []
+    forced = night.rows("lightcurve", *POSITION, "--complete", "--forced")
+    assert [row["kind"] for row in forced] == ["forced"] * 3
+    table = night.run("lightcurve", *EMPTY, "--complete")
+    assert "upper_limit_mag" in table.stdout.splitlines()[0]
+    picture = tmp_path / "star.png"
+    assert night.run("lightcurve", *POSITION, "--complete", "--plot", str(picture), "--stamps").exit_code == 0
+    assert picture.stat().st_size > 10_000
+
+
+def test_moving_targets(night, tmp_path):
+    path = tmp_path / "path.csv"
+    path.write_text(f"time,ra,dec\n59116,{RA},{DEC}\n59120,{RA + 0.01},{DEC}\n")
+    rows = night.rows("lightcurve", str(path), "--moving", "--complete")
+    assert len(rows) == 3
+    assert len({row["x"] for row in rows}) == 3
+    rows = night.rows("lightcurve", *POSITION, "--complete", "--pmra", "-5000", "--pmdec", "0", "--epoch", "2016")
+    assert {row["kind"] for row in rows} == {"limit"}
+    for words in (("--stamps",), ("--forced",), ("--moving",), ("--complete", "--pmra", "3")):
+        assert night.run("lightcurve", *POSITION, *words).exit_code == 2
+
+
+def test_stamps_as_list_fits_picture_and_numbers(night, tmp_path):
+    listed = night.run("stamp", *POSITION)
+    assert listed.exit_code == 0
+    assert listed.stdout.count(" ok ") == 3
+    for name in ("s.fits", "s.png", "s.npy"):
+        result = night.run("stamp", *POSITION, "-o", str(tmp_path / name), "--north-up", "--size", "31")
+        assert result.exit_code == 0, result.output
+        assert "wrote 3 stamps" in result.stderr
+    assert np.load(tmp_path / "s.npy").shape == (3, 31, 31)
+    assert fits.getheader(tmp_path / "s.fits")["NSTAMP"] == 3
+    assert night.run("stamp", *POSITION, "-o", str(tmp_path / "s.txt")).exit_code == 2
+    assert night.run("stamp", "3", "3", "-o", str(tmp_path / "n.fits")).exit_code == 1
+    image_id = night.rows("images", *POSITION)[0]["image_id"]
+    assert len(night.run("stamp", *POSITION, "--image", image_id).stdout.splitlines()) == 3
+    next(night.folder.glob("*zg*sciimg*")).unlink()
+    gone = night.run("stamp", *POSITION)
+    assert (gone.exit_code, gone.stderr.count("no such file")) == (1, 1)
+
+
+def test_explain_shows_that_the_numbers_come_back(night):
+    source_id = night.rows("cone", *POSITION, "3")[0]["source_id"]
+    told = night.run("explain", "source", source_id)
+    assert told.exit_code == 0
+    assert "identical to the last bit" in told.stdout
+    assert "sha256" in told.stdout
+    assert "not asked for" in night.run("explain", "source", source_id, "--no-measure").stdout
+    for path in night.folder.glob("*sciimg*"):
+        path.write_bytes(path.read_bytes() + b"x")
+    changed = night.run("explain", "source", source_id)
+    assert (changed.exit_code, "not what was ingested" in changed.stdout) == (1, True)
+    assert night.run("explain", "source", "7").exit_code == 1
+
+
+def test_relocate_verify_and_remove(night, tmp_path):
+    sound = night.run("verify", "--hashes")
+    assert (sound.exit_code, "no problems" in sound.stderr) == (0, True)
+    moved = tmp_path / "moved"
+    night.folder.rename(moved)
+    assert night.run("verify").exit_code == 1
+    root = json.loads(night.run("status", "--format", "json").stdout)["roots"][0]["name"]
+    assert night.run("relocate", root, str(moved)).exit_code == 0
+    assert night.run("verify").exit_code == 0
+    assert night.run("relocate", "nowhere", str(moved)).exit_code == 1
+    ids = [row["image_id"] for row in night.rows("images", *POSITION)]
+    plan = night.run("remove", "night", "20200924", "--dry-run")
+    assert plan.stdout.split() == [ids[0]]
+    assert len(night.rows("images", *POSITION)) == 3
+    assert night.run("remove", "night", "20200924").exit_code == 0
+    assert night.run("remove", "image", ids[1]).exit_code == 0
+    assert [row["image_id"] for row in night.rows("images", *POSITION)] == ids[2:]
+    assert night.run("remove", "image", "5").exit_code == 1
+    assert list(moved.iterdir())
+
+
+def test_metadata_are_imported(night, tmp_path):
+    table = tmp_path / "irsa.csv"
+    table.write_text("pid,infobits,seeing,maglimit\n5,0,2.0,20.0\n")
+    result = night.run("images", "import-metadata", str(table))
+    assert (result.exit_code, "1 rows" in result.stdout) == (0, True)
+    assert night.run("images", "import-metadata").exit_code == 2
+    table.write_text("a,b\n1,2\n")
+    assert night.run("images", "import-metadata", str(table)).exit_code == 1

@@ -1,0 +1,66 @@
+"""``ztfdb explain``: where the numbers of one source come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ztfdb.cli.options import Command, shared_options
+from ztfdb.cli.session import opened
+
+if TYPE_CHECKING:
+    from ztfdb.query import Explanation
+
+
+@click.command(cls=Command, examples=("ztfdb explain source 22270038017541471",))
+@click.argument("what", type=click.Choice(("source",)))
+@click.argument("source_id", type=click.IntRange(0), metavar="ID")
+@click.option("--no-measure", is_flag=True, help="Do not measure the source again.")
+@shared_options
+@click.pass_context
+def explain(ctx: click.Context, what: str, source_id: int, no_measure: bool) -> None:
+    """Say where the numbers of a source come from.
+
+    The file and its sha256, header values, settings, software and calibrations; then the source is measured again from
+    the file, and stored and new values stand side by side. With the software of that time they are the same to the
+    last bit; where they are not, or the file is not the one, the exit status is 1.
+    """
+    del what  # sources are what there is so far
+    with opened(ctx, read_only=True) as archive:
+        told = archive.explain(source_id, measure=not no_measure)
+    for line in explanation_lines(told):
+        click.echo(line)
+    if not no_measure and (told.problem is not None or (told.same_software and not told.identical)):
+        ctx.exit(1)
+
+
+def explanation_lines(told: Explanation) -> Iterator[str]:
+    """Yield an explanation as lines to read."""
+    from ztfdb.cli.table import text_table  # imports pandas
+
+    image = told.image
+    yield f"source    {told.source_id}"
+    yield f"image     {image['image_id']} ({image['kind']}{', simulated' if image['simulated'] else ''})"
+    for row in told.files.itertuples():
+        yield f"{row.role:<9} {row.path} ({row.size:,} bytes, {row.status})"
+        yield f"          sha256 {row.sha256}"
+    yield f"header    {_pairs(told.cards)}"
+    yield f"settings  {_pairs(told.settings)}"
+    yield f"software  {_pairs(told.versions)}{'' if told.same_software else ' (not what is installed here)'}"
+    if len(told.calibrations):
+        columns = ["method", "aperture", "catalogue", "zeropoint", "zeropoint_err", "color_term", "n_star"]
+        yield ""
+        yield from text_table(told.calibrations[columns], {"zeropoint": "mag", "zeropoint_err": "mag"})
+    yield ""
+    if told.identical is None:
+        yield f"not measured again: {told.problem or 'there is no such source now'}"
+        return
+    for row in told.values.itertuples():
+        yield f"{row.column:<16} {row.stored!r:>24} {row.measured!r:>24}{'' if row.identical else '  differs'}"
+    yield "measured again: " + ("identical to the last bit" if told.identical else "not identical")
+
+
+def _pairs(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())

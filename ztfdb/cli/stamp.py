@@ -1,0 +1,102 @@
+"""``ztfdb stamp``: cut stamps of a position again from the image files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ztfdb.cli.options import PositionCommand, number_value, position_of, shared_options
+from ztfdb.cli.output import OutputError
+from ztfdb.cli.session import opened, wrong_usage
+
+if TYPE_CHECKING:
+    from ztfdb.query import StampSeries
+
+PICTURES = (".png", ".pdf", ".svg", ".jpg")
+
+
+@click.command(
+    cls=PositionCommand,
+    examples=(
+        "ztfdb stamp 58.0021 35.7412",
+        "ztfdb stamp 58.0021 35.7412 -o sheet.png --north-up",
+        "ztfdb stamp 58.0021 35.7412 -o stamps.fits --size 51 --filter zr",
+    ),
+)
+@click.argument("position", nargs=-1, required=True, metavar="RA DEC")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="FITS, PNG, PDF, SVG or NPY file."
+)
+@click.option("--image", "image_id", type=click.IntRange(0), metavar="ID", help="Only from this image.")
+@click.option("--size", type=click.IntRange(1), default=23, show_default=True, help="Width in pixels.")
+@click.option("--aperture", type=click.IntRange(1, 6), default=4, show_default=True, help="Aperture to be drawn.")
+@click.option("--filter", "filters", multiple=True, type=click.Choice(("zg", "zr", "zi")), help="Only this; repeat.")
+@click.option("--from", "start", metavar="MJD", callback=number_value, help="Only exposures from here on.")
+@click.option("--to", "end", metavar="MJD", callback=number_value, help="Only exposures before.")
+@click.option("--north-up", is_flag=True, help="North up and east left, by flips.")
+@shared_options
+@click.pass_context
+def stamp(
+    ctx: click.Context,
+    /,
+    position: tuple[str, ...],
+    output: Path | None,
+    image_id: int | None,
+    filters: tuple[str, ...],
+    start: float | None,
+    end: float | None,
+    **how: Any,
+) -> None:
+    """Cut stamps of a position from every image that covers it.
+
+    Without -o, say what there is. A file that is missing or is not the one that was ingested gives no pixels but its
+    status, and exit status 1.
+    """
+    ra, dec = position_of(position)
+    with opened(ctx, read_only=True) as archive, wrong_usage():
+        if image_id is not None:
+            series = archive.stamps_on_image({"ra": [ra], "dec": [dec]}, image_id=image_id, **how)
+        else:
+            mjd = None if start is None and end is None else (start, end)
+            series = archive.stamps(ra, dec, filters=list(filters) or None, mjd=mjd, **how)
+    if output is not None:
+        save(series, output)
+    else:
+        from ztfdb.cli.table import text_table  # imports pandas
+
+        for line in text_table(series.to_pandas(), {"ra": "deg", "dec": "deg", "mjd": "d", "x": "pix", "y": "pix"}):
+            click.echo(line)
+    wrong = [one for one in series if one.status != "ok"]
+    for one in wrong:
+        click.echo(f"image {one.image_id}: {one.problem or one.status}", err=True)
+    if wrong:
+        ctx.exit(1)
+
+
+def save(series: StampSeries, path: Path) -> None:
+    """Write stamps into a file, whose suffix tells the format.
+
+    Raises
+    ------
+    OutputError
+        If there is no stamp, or the file cannot be written.
+    """
+    if not len(series):
+        raise OutputError("no image covers this position: there is no stamp to write")
+    suffix = path.suffix.lower()
+    if suffix not in (".fits", ".npy", *PICTURES):
+        raise click.UsageError(f"the suffix of {path} tells no format: .fits, .npy, {', '.join(PICTURES)}")
+    try:
+        if suffix == ".fits":
+            series.write_fits(path)
+        elif suffix == ".npy":
+            import numpy as np
+
+            np.save(path, series.data)
+        else:
+            series.plot().savefig(path, dpi=150)
+    except OSError as exc:
+        raise OutputError(f"{path} cannot be written: {exc}") from exc
+    click.echo(f"wrote {len(series)} {'stamp' if len(series) == 1 else 'stamps'} to {path}", err=True)

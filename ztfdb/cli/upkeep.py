@@ -1,0 +1,97 @@
+"""``ztfdb relocate``, ``verify`` and ``remove``: keeping an archive and its files together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ztfdb.cli.options import Command, shared_options
+from ztfdb.cli.output import Output, output_options
+from ztfdb.cli.progress import progress_bar
+from ztfdb.cli.session import opened
+
+
+@click.command(cls=Command, examples=("ztfdb relocate data /mnt/archive/data",))
+@click.argument("name")
+@click.argument("folder")
+@shared_options
+@click.pass_context
+def relocate(ctx: click.Context, name: str, folder: str) -> None:
+    """Tell the archive that a data root has moved.
+
+    NAME is a root that `ztfdb status` lists, FOLDER where its files are now. No image is read: `ztfdb verify` says
+    whether they are there.
+    """
+    with opened(ctx) as archive:
+        before = archive.relocate(name, folder)
+    click.echo(f"{name}: {before} -> {folder if '://' in folder else Path(folder).absolute()}")
+
+
+@click.command(cls=Command, examples=("ztfdb verify", "ztfdb verify --hashes -o problems.csv"))
+@click.option("--hashes", is_flag=True, help="Read every file and compare its sha256.")
+@output_options
+@shared_options
+@click.pass_context
+def verify(ctx: click.Context, hashes: bool, output: Output) -> None:
+    """Check that the files are those that were ingested and the tables agree.
+
+    Prints one row per problem; exit status 1 where there is one.
+    """
+    with opened(ctx, read_only=True) as archive, progress_bar("images") as bar:
+        at = 0
+
+        def follow(done: int, total: int) -> None:
+            nonlocal at
+            if at == 0:
+                bar.begin("verify", total)
+            for _ in range(done - at):
+                bar.step()
+            at = done
+
+        problems = archive.verify(hashes=hashes, progress=follow)
+    counts = problems.attrs
+    click.echo(f"{counts['n_image']:,} images, {counts['n_file']:,} files, {counts['n_source']:,} sources", err=True)
+    if problems.empty:
+        click.echo("no problems", err=True)
+        return
+    output.write(problems)
+    ctx.exit(1)
+
+
+@click.command(
+    cls=Command,
+    examples=("ztfdb remove image 136243179501215 --dry-run", "ztfdb remove night 20200924"),
+)
+@click.argument("what", type=click.Choice(("image", "night")))
+@click.argument("names", nargs=-1, required=True, type=click.IntRange(0), metavar="ID… | DATE…")
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@shared_options
+@click.pass_context
+def remove(ctx: click.Context, what: str, names: tuple[int, ...], dry_run: bool) -> None:
+    """Remove images, or all images of a night, from the archive.
+
+    With their sources, matches, calibrations and forced measurements; the files stay where they are. A night is a UTC
+    date such as 20200924.
+    """
+    with opened(ctx) as archive, progress_bar("images") as bar:
+
+        def follow(done: int, total: int) -> None:
+            if done == 1:
+                bar.begin("remove", total)
+            bar.step()
+
+        how: dict[str, Any] = {"dry_run": dry_run, "progress": follow}
+        removals = (
+            [archive.remove(names, **how)]
+            if what == "image"
+            else [archive.remove(night=night, **how) for night in names]
+        )
+    n_image, n_source = sum(len(one.images) for one in removals), sum(one.n_source for one in removals)
+    if dry_run:
+        for one in removals:
+            for image_id in one.images:
+                click.echo(image_id)
+    done = "would remove" if dry_run else "removed"
+    click.echo(f"{done} {n_image:,} images with {n_source:,} sources", err=True)
