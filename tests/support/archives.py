@@ -146,6 +146,15 @@ def _build(maker: sessionmaker[Session], plan: Plan) -> Stars:
     return stars
 
 
+def add_image(maker: sessionmaker[Session], plan: Plan, stars: Stars, epoch: int, number: int = 0) -> int:
+    """Store one more image of an archive's stars, that of one quadrant, and return its id."""
+    quadrant, member = quadrant_of(plan, number), np.flatnonzero(stars.quadrant == number)
+    rng = np.random.default_rng([plan.seed, 1, epoch, number])
+    image = image_row(plan, epoch, quadrant, len(member), rng)
+    _store(maker, [(image, quadrant)], [_sources(image, quadrant, stars, member, plan.trouble, rng)])
+    return int(image["image_id"])
+
+
 def quadrant_of(plan: Plan, number: int) -> Quadrant:
     """One quadrant of a plan."""
     wcs = quadrant_wcs(plan, number)

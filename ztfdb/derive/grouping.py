@@ -6,7 +6,8 @@ together that moves. Two rules keep apart what bad seeing joins:
 * a chain in which some image has two detections more than `ATTACH` apart is several stars: its densest places, no two
   within `ATTACH`, become groups, and each detection goes to the nearest;
 * of groups within `ATTACH` of each other, those that were resolved on a tenth of the images, and then those of more
-  detections, stand first; a group that is mostly seen where the larger one is not is a blend, and is absorbed by it.
+  detections, stand first; a group that is mostly seen where the larger one is not is a blend, and is absorbed by it;
+  so is one that lies between two resolved stars within `BLEND` and is mostly seen where they are not.
 
 The other detections go to the nearest object within `ATTACH`.
 """
@@ -35,6 +36,12 @@ LINK = 0.5
 
 ATTACH = 1.5
 """arcsec within which ZTF (pixels of 1 arcsec) does not tell two stars apart; also the radius of light curves."""
+
+BLEND = 2.8
+"""arcsec from a star within which it can be blended with another: on bad nights ZTF joins two stars 4 arcsec apart."""
+
+BETWEEN = 0.5
+"""arcsec by which the way from star to star by way of a blend may be longer than the straight one."""
 
 RESOLVED = 0.1
 """Share of the images on which two groups must be seen together to be two stars, rather than one that fell apart."""
@@ -276,7 +283,7 @@ def _absorb(label: IntArray, vector: FloatArray, seeds: Detections) -> tuple[Int
     absorber, close = np.arange(n_group), np.zeros(n_group, bool)
     pairs = np.empty((0, 2), np.int64)
     if n_group:
-        pairs = cKDTree(vector[best]).query_pairs(chord(ATTACH), output_type="ndarray").astype(np.int64)
+        pairs = cKDTree(vector[best]).query_pairs(chord(BLEND), output_type="ndarray").astype(np.int64)
     close[pairs.ravel()] = True
     together = components(n_group, pairs)
     crowd = np.flatnonzero(close)
@@ -293,14 +300,22 @@ def _blends(place: FloatArray, images: list[IntArray]) -> IntArray:
     shared = np.array([[len(np.intersect1d(a, b, assume_unique=True)) for b in images] for a in images])
     n_image = shared.diagonal().copy()
     np.fill_diagonal(shared, 0)
-    resolved = shared.max(axis=1) >= RESOLVED * len(np.unique(np.concatenate(images)))
+    together = shared >= RESOLVED * len(np.unique(np.concatenate(images)))
     apart = np.linalg.norm(place[:, None] - place[None], axis=2)
     belongs = np.full(n, -1)
-    for one in np.lexsort((np.arange(n), -n_image, ~resolved)).tolist():
-        larger = np.flatnonzero((belongs == np.arange(n)) & (apart[one] <= chord(ATTACH)))
-        larger = larger[2 * shared[one, larger] < n_image[one]]
-        belongs[one] = larger[np.argmin(apart[one, larger])] if len(larger) else one
+    for one in np.lexsort((np.arange(n), -n_image, ~together.any(axis=1))).tolist():
+        larger = np.flatnonzero((belongs == np.arange(n)) & (2 * shared[one] < n_image[one]))
+        hosts = larger[(apart[one, larger] <= chord(ATTACH)) | _one_side_of(one, larger, apart, together)]
+        belongs[one] = hosts[np.argmin(apart[one, hosts])] if len(hosts) else one
     return belongs
+
+
+def _one_side_of(one: int, stars: IntArray, apart: FloatArray, together: BoolArray) -> BoolArray:
+    """Tell the stars that, with another one that is seen together with them, have the place `one` between them."""
+    near = apart[one, stars] <= chord(BLEND)
+    way = apart[one, stars][:, None] + apart[one, stars]
+    straight = way <= apart[np.ix_(stars, stars)] + chord(BETWEEN)
+    return np.asarray((straight & together[np.ix_(stars, stars)] & near[:, None] & near).any(axis=1))
 
 
 def _objects(seeds: Detections, group: IntArray, core: Columns, crowded: BoolArray) -> tuple[Columns, IntArray]:

@@ -25,7 +25,7 @@ from ztfdb.store.objects import detections_in_ranges, largest_reach, objects_in_
 
 APART = 3.0
 """arcsec between what two objects reach, beyond which no new detection makes either concern the other: twice
-`ATTACH`, for a faint source that could go to both."""
+`ATTACH`, for a faint source that could go to both, and more than `BLEND`."""
 
 TOLERANCE = 1e-3
 """arcsec added where a search must not miss what an exact test would keep."""

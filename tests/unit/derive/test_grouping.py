@@ -116,7 +116,7 @@ def test_what_the_rules_promise_of_every_sky(seed):
     assert grouped.conflict.tolist() == [pairs.count(one) > 1 for one in pairs]
 
 
-def two_stars(apart, *, n_epoch=300, ratio=1.0, seed=1):
+def two_stars(apart, *, n_epoch=300, ratio=1.0, seed=1, resolution=0.85):
     """Two stars on nights of varying seeing: when they are not resolved, one detection at their centre of light."""
     rng = np.random.default_rng(seed)
     east, image, star, snr = [], [], [], []
@@ -124,7 +124,7 @@ def two_stars(apart, *, n_epoch=300, ratio=1.0, seed=1):
         seeing = rng.uniform(1.5, 4.0)
         # the fainter pulls the brighter towards it as the images melt into each other
         melt = np.clip(0.3 * (seeing / apart - 0.6), 0.0, 0.5) * ratio / (1 + ratio)
-        if apart > 0.85 * seeing:
+        if apart > resolution * seeing:
             east += [melt * apart, apart * (1 - melt)]
             image, star, snr = [*image, night, night], [*star, 0, 1], [*snr, 40.0, 40.0 * ratio]
         else:
@@ -136,9 +136,9 @@ def two_stars(apart, *, n_epoch=300, ratio=1.0, seed=1):
 
 
 @pytest.mark.parametrize("ratio", [1.0, 0.5, 0.2])
-@pytest.mark.parametrize("apart", [2.5, 3.0])
+@pytest.mark.parametrize("apart", [2.5, 3.0, 3.5, 4.0])
 def test_two_stars_stay_two_objects_whatever_the_seeing(apart, ratio):
-    found, star = two_stars(apart, ratio=ratio)
+    found, star = two_stars(apart, ratio=ratio, resolution=max(0.85, 0.35 * apart))
     assert np.count_nonzero(star == 2) > 20
     grouped = group_detections(found)
     assert len(grouped.objects["object_id"]) == 2
