@@ -1,0 +1,247 @@
+"""Light curves against q3c: the same table, the same join, the same columns, side by side in one run.
+
+Debian's PostgreSQL 15 with ``postgresql-15-q3c`` (skipped where it is not installed). Both indexes are there while
+the table is loaded, in the order of the exposures, and it is never clustered. From the statement sent to the
+calibrated columns as numpy arrays; the full call to a DataFrame stands beside it. Cold: the server is stopped, its
+files are evicted from the page cache, it is started again, and each position is visited for the first time.
+
+Set ``ZTFDB_BENCHMARK_STARS`` to another number of stars (300 epochs each; 10,000 by default, 3 million detections;
+100,000 for 30 million: some 25 GB and half an hour).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+import ztfdb
+from tests.support.archives import Plan, Stars, build_archive
+from ztfdb.phot.magnitudes import flux_to_mag, microjansky_per_dn
+from ztfdb.schema import Source
+from ztfdb.server import PostgresServer
+from ztfdb.sky.angles import separation
+from ztfdb.sky.cells import cone_ranges
+from ztfdb.store.backends import prefer_index_only, range_rows, read_bulk, settle_table
+from ztfdb.store.engine import make_engine, sessions
+
+pytestmark = pytest.mark.benchmark
+
+BINARIES = Path("/usr/lib/postgresql/15/bin")
+Q3C = Path("/usr/share/postgresql/15/extension/q3c.control")
+N_STAR = int(os.environ.get("ZTFDB_BENCHMARK_STARS", "10000"))
+N_SMALL = 3_334
+N_EPOCH = 300
+RADIUS = 1.5
+BYTES_PER_ROW = 800
+WARM_RATIO, COLD_RATIO, MANY_RATIO, GROWTH = 4.0, 15.0, 5.0, 1.5
+N_POSITION = 10_000
+
+DTYPES = {
+    "source_id": "i8", "ra": "f8", "dec": "f8", "flux": "f4", "flux_err": "f4", "flags": "i4", "mask_bits": "i4",
+    "obsmjd": "f8", "exptime": "f8", "fid": "i4", "magzp": "f8", "apcor4": "f8", "maglim": "f8", "infobits": "i8",
+}  # fmt: skip
+FIELDS = """source.source_id, source.ra, source.dec, source.flux_aper4 as flux, source.flux_aper4_err as flux_err,
+    source.flags, source.mask_bits, image.obsmjd, image.exptime, image.fid, image.magzp, image.apcor4, image.maglim,
+    image.infobits"""
+NULLS = {"mask_bits": -1, "infobits": -1}
+
+
+@dataclass
+class Loaded:
+    """The server, the archive on it and what is in it."""
+
+    server: PostgresServer
+    url: str
+    stars: Stars
+    small_url: str
+    small_stars: Stars
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loaded]:
+    if not (Q3C.exists() and (BINARIES / "postgres").exists()):
+        pytest.skip("Debian's PostgreSQL 15 with postgresql-15-q3c is not installed")
+    folder = tmp_path_factory.mktemp("q3c")
+    wanted, free = (N_STAR + N_SMALL) * N_EPOCH * BYTES_PER_ROW, shutil.disk_usage(folder).free
+    if free < wanted:
+        pytest.skip(f"{wanted / 1e9:.1f} GB are needed in {folder}, {free / 1e9:.1f} GB are free")
+    settings = {"shared_buffers": "1GB", "max_wal_size": "8GB"}
+    server = PostgresServer(durable=True, settings=settings, binaries=BINARIES)
+    server.start()
+    try:
+        url, stars = _filled(server, "big", N_STAR)
+        small_url, small_stars = _filled(server, "small", N_SMALL)
+        yield Loaded(server, url, stars, small_url, small_stars)
+    finally:
+        server.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _filled(server: PostgresServer, name: str, n_star: int) -> tuple[str, Stars]:
+    url = server.create_database(name)
+    ztfdb.open(url, create=True).close()
+    engine = make_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("create extension q3c"))
+        connection.execute(text("create index source_q3c on source (q3c_ang2ipix(ra, dec))"))
+    start = time.perf_counter()
+    stars = build_archive(url, Plan(n_star, N_EPOCH, trouble=0.02))[0]
+    seconds = time.perf_counter() - start
+    print(f"\n{name}: {n_star * N_EPOCH:,} detections with both indexes in {seconds:.0f} s")
+    settle_table(engine, Source.__table__)
+    engine.dispose()
+    return url, stars
+
+
+def calibrated(rows: dict[str, Any], ra: float, dec: float) -> dict[str, Any]:
+    """Both ways end here: the exact cut, magnitudes and microjansky, in the order of time."""
+    apart = separation(ra, dec, rows["ra"], rows["dec"])
+    inside = np.flatnonzero(apart <= RADIUS)
+    inside = inside[np.lexsort((rows["source_id"][inside], rows["obsmjd"][inside]))]
+    rows = {name: values[inside] for name, values in rows.items()}
+    zeropoint = rows["magzp"] + rows["apcor4"]
+    mag, mag_err = flux_to_mag(rows["flux"].astype(float), rows["flux_err"].astype(float), zeropoint)
+    return rows | {"mag": mag, "mag_err": mag_err, "flux_ujy": rows["flux"] * microjansky_per_dn(zeropoint)}
+
+
+def by_cells(session: Session, ra: float, dec: float) -> dict[str, Any]:
+    prefer_index_only(session)
+    _, lo, hi = cone_ranges(ra, dec, RADIUS)
+    ranges, params = range_rows(session, lo=lo, hi=hi)
+    statement = f"""select {FIELDS} from {ranges} cross join source join image on image.image_id = source.image_id
+        where source.hpx29 >= r.lo and source.hpx29 < r.hi"""
+    return calibrated(read_bulk(session, statement, params, DTYPES, nulls=NULLS), ra, dec)
+
+
+def by_q3c(session: Session, ra: float, dec: float) -> dict[str, Any]:
+    session.connection().exec_driver_sql("set local jit = off")  # as good as q3c can be
+    statement = f"""select {FIELDS} from source join image on image.image_id = source.image_id
+        where q3c_radial_query(source.ra, source.dec, :ra, :dec, :radius)"""
+    params = {"ra": float(ra), "dec": float(dec), "radius": RADIUS / 3600.0 * (1 + 1e-9)}
+    return calibrated(read_bulk(session, statement, params, DTYPES, nulls=NULLS), ra, dec)
+
+
+def timed(maker: Any, way: Callable[..., Any], stars: Stars, chosen: Any) -> list[float]:
+    """Milliseconds of each question, every one in a transaction of its own that is open already."""
+    wall = []
+    for star in chosen:
+        with maker() as session:
+            session.connection()
+            start = time.perf_counter()
+            rows = way(session, float(stars.ra[star]), float(stars.dec[star]))
+            wall.append(1e3 * (time.perf_counter() - start))
+            assert len(rows["mag"]) >= 0.9 * N_EPOCH
+    return wall
+
+
+def evict(folder: Path) -> None:
+    """Ask the system to forget the pages of every file below a folder."""
+    os.sync()
+    for path in folder.rglob("*"):
+        if path.is_file():
+            descriptor = os.open(path, os.O_RDONLY)
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.close(descriptor)
+
+
+def report(what: str, *figures: str) -> None:
+    print(f"{N_STAR * N_EPOCH:>12,} rows  {what:<34} {'  '.join(figures)}")
+
+
+def test_both_ways_give_the_same_rows(loaded: Loaded) -> None:
+    engine = make_engine(loaded.url)
+    with sessions(engine)() as session:
+        for star in range(0, N_STAR, N_STAR // 20):
+            position = float(loaded.stars.ra[star]), float(loaded.stars.dec[star])
+            one, other = by_cells(session, *position), by_q3c(session, *position)
+            for name in one:
+                np.testing.assert_array_equal(one[name], other[name])
+    engine.dispose()
+
+
+def test_warm(loaded: Loaded) -> None:
+    engine = make_engine(loaded.url)
+    maker, rng = sessions(engine), np.random.default_rng(1)
+    chosen = rng.integers(N_STAR, size=60)
+    for way in (by_cells, by_q3c):
+        timed(maker, way, loaded.stars, chosen)  # what is asked below is in the caches
+    ours, theirs = [], []
+    for some in np.split(chosen, 6):  # in turn, so that other work on the machine hits both
+        ours += timed(maker, by_cells, loaded.stars, some)
+        theirs += timed(maker, by_q3c, loaded.stars, some)
+    ratio = np.median(theirs) / np.median(ours)
+    with ztfdb.open(loaded.url) as archive:
+        call = []
+        for star in chosen:
+            start = time.perf_counter()
+            archive.light_curve(loaded.stars.ra[star], loaded.stars.dec[star])
+            call.append(1e3 * (time.perf_counter() - start))
+    report("one light curve, warm", f"ztfdb {np.median(ours):.2f} ms", f"q3c {np.median(theirs):.2f} ms",
+           f"ratio {ratio:.1f} (bar {WARM_RATIO:g})", f"full call to DataFrame {np.median(call):.2f} ms")  # fmt: skip
+    engine.dispose()
+    assert ratio >= WARM_RATIO
+
+
+def test_growth(loaded: Loaded) -> None:
+    medians = []
+    for url, stars in ((loaded.small_url, loaded.small_stars), (loaded.url, loaded.stars)):
+        engine = make_engine(url)
+        chosen = np.random.default_rng(2).integers(len(stars.ra), size=100)
+        timed(sessions(engine), by_cells, stars, chosen)
+        medians.append(np.median(timed(sessions(engine), by_cells, stars, chosen)))
+        engine.dispose()
+    report("median at 1 million, and here", *(f"{median:.2f} ms" for median in medians),
+           f"grows {medians[1] / medians[0]:.2f} times (bar {GROWTH:g})")  # fmt: skip
+    assert medians[1] <= GROWTH * medians[0]
+
+
+def test_ten_thousand_positions(loaded: Loaded) -> None:
+    n = min(N_STAR, N_POSITION)
+    positions = {"ra": loaded.stars.ra[:n], "dec": loaded.stars.dec[:n]}
+    with ztfdb.open(loaded.url) as archive:
+        archive.light_curves({name: values[:500] for name, values in positions.items()})
+        start = time.perf_counter()
+        frame = archive.light_curves(positions)
+        ours = n / (time.perf_counter() - start)
+    engine = make_engine(loaded.url)
+    some = np.linspace(0, n - 1, 300).astype(int)
+    timed(sessions(engine), by_q3c, loaded.stars, some)
+    start = time.perf_counter()
+    timed(sessions(engine), by_q3c, loaded.stars, some)
+    theirs = len(some) / (time.perf_counter() - start)
+    engine.dispose()
+    rate = ours * len(frame) / n
+    report(f"{n:,} positions, one call", f"{rate:,.0f} epochs/s to DataFrame", f"q3c {theirs:.0f} positions/s",
+           f"ratio {ours / theirs:.1f} (bar {MANY_RATIO:g})")  # fmt: skip
+    assert ours >= MANY_RATIO * theirs
+
+
+def test_cold(loaded: Loaded) -> None:
+    """Last: it restarts the server."""
+    chosen = np.random.default_rng(3).permutation(N_STAR)[:60]
+    medians = {}
+    for way, some in ((by_q3c, chosen[:30]), (by_cells, chosen[30:])):
+        loaded.server.stop()
+        evict(loaded.server.data)
+        loaded.server.start()
+        engine = make_engine(loaded.url)
+        with engine.connect() as connection:
+            connection.execute(
+                text("select count(*) from archive_meta")
+            )  # the connection is made, the catalogs are read
+        medians[way] = float(np.median(timed(sessions(engine), way, loaded.stars, some)))
+        engine.dispose()
+    ratio = medians[by_q3c] / medians[by_cells]
+    report("one light curve, cold", f"ztfdb {medians[by_cells]:.2f} ms", f"q3c {medians[by_q3c]:.2f} ms",
+           f"ratio {ratio:.1f} (bar {COLD_RATIO:g})")  # fmt: skip
+    assert ratio >= COLD_RATIO
