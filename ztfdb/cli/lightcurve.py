@@ -51,6 +51,7 @@ def color_value(_ctx: click.Context, _param: click.Parameter, text: str | None) 
 @click.option("-r", "--radius", default="1.5", show_default="1.5 arcsec", callback=radius_value, help="Match radius.")
 @click.option("--aperture", type=click.IntRange(1, 6), default=4, show_default=True, help="Aperture; 4 is 6 px wide.")
 @click.option("--color", metavar="MAG", callback=color_value, help="PS1 colour for the colour term, or its column.")
+@click.option("--calibration", type=click.Choice(("header", "ps1")), default="header", help="Zero points.")
 @click.option("--filter", "filters", multiple=True, type=click.Choice(("zg", "zr", "zi")), help="Only this; repeat.")
 @click.option("--from", "start", metavar="MJD", callback=number_value, help="Only exposures from here on.")
 @click.option("--to", "end", metavar="MJD", callback=number_value, help="Only exposures before.")
@@ -197,6 +198,7 @@ def _question(
     fields: tuple[int, ...],
     good: bool,
     all_versions: bool,
+    calibration: str,
     complete: bool,
     forced: bool,
     jobs: int,
@@ -218,4 +220,5 @@ def _question(
         "fields": list(fields) or None,
         "good": good,
         "all_versions": all_versions,
+        "calibration": calibration,
     }

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ztfdb.records import N_APERTURE
+from ztfdb.store.calibrations import METHODS
 
 FILTERS = {1: "zg", 2: "zr", 3: "zi"}
 """ZTF's ``filtercode`` by ``fid``."""
@@ -31,6 +32,8 @@ class Choice:
     fields : frozenset of int or None
     all_versions : bool
         Keep every image of an exposure × quadrant, not only the preferred one.
+    calibration : str
+        ``header`` or ``ps1``.
     """
 
     aperture: int
@@ -39,6 +42,7 @@ class Choice:
     mjd: tuple[float, float]
     fields: frozenset[int] | None
     all_versions: bool
+    calibration: str = "header"
 
 
 def choice(
@@ -49,6 +53,7 @@ def choice(
     mjd: tuple[float | None, float | None] | None = None,
     fields: Iterable[int] | int | None = None,
     all_versions: bool = False,
+    calibration: str = "header",
 ) -> Choice:
     """Check the options of a light curve; see `ztfdb.query.light_curve`.
 
@@ -59,6 +64,8 @@ def choice(
     """
     if aperture not in range(1, N_APERTURE + 1):
         raise ValueError(f"aperture {aperture!r}: expected 1 to {N_APERTURE}")
+    if calibration not in METHODS:
+        raise ValueError(f"calibration {calibration!r}: expected {' or '.join(METHODS)}")
     return Choice(
         aperture=int(aperture),
         good=bool(good),
@@ -66,6 +73,7 @@ def choice(
         mjd=_times(mjd),
         fields=None if fields is None else _integers(fields),
         all_versions=bool(all_versions),
+        calibration=calibration,
     )
 
 

@@ -388,9 +388,9 @@ def _image_reasons(pairs: Covering, color: FloatArray | None) -> IntArray:
     """Return for each epoch why its image gives no magnitude; -1 where it does."""
     images = pairs.images
     reason = np.full(len(images), -1, np.int8)
-    zeropoint = images["magzp"] + images["apcor"]
+    zeropoint = images["zeropoint"]
     if color is not None:
-        zeropoint = zeropoint + images["clrcoeff"]
+        zeropoint = zeropoint + images["color_term"]
     reason[np.isnan(zeropoint)] = REASONS.index("no zero point")
     infobits = np.where(np.isnan(images["infobits"]), 0.0, images["infobits"]).astype(np.int64)
     reason[(infobits & int(InfoBit.NO_PHOTOMETRIC_CALIBRATION)) != 0] = REASONS.index("no photometric calibration")

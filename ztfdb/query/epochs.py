@@ -21,6 +21,7 @@ from ztfdb.query.frames import masked_integers, words
 from ztfdb.records import BoolArray, FloatArray, IntArray
 from ztfdb.schema import SOURCE_ID_SHIFT
 from ztfdb.sky.times import hjd
+from ztfdb.store.calibrations import zeropoints
 from ztfdb.store.lookup import (
     EPOCH_FIELDS,
     MISSING,
@@ -41,7 +42,10 @@ IRSA_COLUMNS = (
 
 KINDS = pd.CategoricalDtype(["detection", "forced", "limit", "unavailable"])
 FILTERCODES = pd.CategoricalDtype(list(FILTERS.values()))
-CALIBRATIONS = pd.CategoricalDtype(["header", "header+colour", "none"])
+CALIBRATIONS = pd.CategoricalDtype(["header", "header+colour", "none", "ps1", "ps1+colour"])
+CALIBRATION_CODES = {"header": 0, "ps1": 3}
+"""Place of a calibration without its colour term in `CALIBRATIONS`; the one with it comes next."""
+NO_CALIBRATION = 2
 
 LARGE_APERTURE = 5
 """From this aperture (10 px) on, its own truncation counts for ``good``, too."""
@@ -111,9 +115,20 @@ def _images(session: Session, image_id: IntArray, asked: Choice) -> tuple[ImageT
     """Return the images asked for, ordered by (mjd, image_id), and each row's place in them, -1 where cut."""
     codes, ids = pd.factorize(image_id)
     images = epoch_images(session, ids, asked.aperture)
+    if asked.calibration != "header":
+        images = _recalibrated(session, images, asked)
     wanted = np.flatnonzero(_wanted(images, asked))
     images = images.take(wanted[np.lexsort((images["image_id"][wanted], images["mjd"][wanted]))])
     return images, _places(images["image_id"], ids)[codes]
+
+
+def _recalibrated(session: Session, images: ImageTable, asked: Choice) -> ImageTable:
+    """Return the images with zero points and colour terms of another calibration than the header's, NaN without."""
+    found = zeropoints(session, images.integers("image_id"), aperture=asked.aperture, calibration=asked.calibration)
+    values = images.values.copy()
+    for name in ("zeropoint", "color_term"):
+        values[list(EPOCH_FIELDS).index(name)] = found[name]
+    return ImageTable(values)
 
 
 def _places(image_id: FloatArray, wanted: IntArray) -> IntArray:
@@ -211,7 +226,7 @@ def _columns(
     """Compute every column; row and image of an epoch stand at the same place."""
     n, k, usable = len(images), rows["k"], _usable(images)
     flux, flux_err = fluxes_of(session, rows, asked.aperture)
-    columns = _photometry(flux.astype(np.float64), flux_err.astype(np.float64), images, positions, k)
+    columns = _photometry(flux.astype(np.float64), flux_err.astype(np.float64), images, positions, k, asked.calibration)
     columns |= {name: images[name] for name in _COPIED}
     columns |= {name: images[name].astype(np.int64) for name in ("field", "ccdid", "qid", "image_id")}
     columns |= {name: _nullable(images[name]) for name in ("expid", "filefracday", "programid")}
@@ -243,15 +258,21 @@ def fluxes_of(session: Session, rows: Columns, aperture: int) -> tuple[Any, Any]
 
 
 def _photometry(
-    flux: FloatArray, flux_err: FloatArray, images: ImageTable, positions: Positions, k: IntArray
+    flux: FloatArray,
+    flux_err: FloatArray,
+    images: ImageTable,
+    positions: Positions,
+    k: IntArray,
+    calibration: str,
 ) -> dict[str, Any]:
-    """Calibrate fluxes (DN): nothing where the header has no aperture correction, or no colour term that was asked."""
-    zeropoint = images["magzp"] + images["apcor"]
+    """Calibrate fluxes (DN): nothing where the calibration has no zero point, or no colour term that was asked."""
+    zeropoint = images["zeropoint"]
+    calibrated = CALIBRATION_CODES[calibration]
     if positions.color is None:
-        color, calibrated = np.full(len(k), np.nan), 0
+        color = np.full(len(k), np.nan)
     else:
-        color, calibrated = positions.color[k], 1
-        zeropoint = zeropoint + images["clrcoeff"] * color
+        color, calibrated = positions.color[k], calibrated + 1
+        zeropoint = zeropoint + images["color_term"] * color
     mag, mag_err = flux_to_mag(flux, flux_err, zeropoint)
     microjansky = microjansky_per_dn(zeropoint)
     return {
@@ -260,7 +281,7 @@ def _photometry(
         "flux_ujy": flux * microjansky,
         "flux_ujy_err": flux_err * microjansky,
         "snr": np.divide(flux, flux_err, out=np.full(len(k), np.nan), where=flux_err > 0),
-        "calibration": words(np.where(np.isnan(zeropoint), 2, calibrated), CALIBRATIONS),
+        "calibration": words(np.where(np.isnan(zeropoint), NO_CALIBRATION, calibrated), CALIBRATIONS),
         "color": color,
     }
 

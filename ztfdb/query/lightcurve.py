@@ -174,9 +174,10 @@ def light_curve(
         `ztfdb.query.epochs.oid_digits`, so that it groups like IRSA's, one star per field, filter and quadrant, and
         is never mistaken for one. ``mjd`` is the start and ``hjd`` the middle of the exposure. ``mag`` (AB) and its
         error are NaN where the flux is not positive, or where ``calibration`` is ``none``: the header has no APCOR (or
-        no CLRCOEFF, where a colour was given), or the image was not calibrated against PS1. ``magerr`` holds the archive's systematic floor (``magerr_sys``) in
-        quadrature. ``catflags`` is ``mask_bits``, plus 32768 on an unusable image; <NA> without a mask. ``limitmag`` is
-        header MAGLIM. ``chi`` and ``sharp`` are NaN: nothing is fitted.
+        no CLRCOEFF, where a colour was given), or the image was not calibrated against PS1. ``magerr`` holds the
+        archive's systematic floor (``magerr_sys``) in quadrature. ``catflags`` is ``mask_bits``, plus 32768 on an
+        unusable image; <NA> without a mask. ``limitmag`` is header MAGLIM. ``chi`` and ``sharp`` are NaN: nothing is
+        fitted.
 
         Then `OUR_COLUMNS`: ``flux_ujy`` and its error (µJy, statistical only), ``snr``, ``flags``
         (`ztfdb.bits.SourceFlag`), ``separation`` (arcsec) from the position asked for, ``n_within``, the number of

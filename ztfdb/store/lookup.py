@@ -71,6 +71,8 @@ EPOCH_FIELDS = {
         name: f"image.{name}" for name in ("mjd_mid", "exptime", "magzp", "magzprms", "clrcoeff", "clrcounc", "airmass")
     },
     "apcor": "image.apcorK",
+    "zeropoint": "image.magzp + image.apcorK",
+    "color_term": "image.clrcoeff",
     **{name: f"image.{name}" for name in ("sun_x", "sun_y", "sun_z")},
     "magerr_sys": "(select cast(value as double precision) from archive_meta where key = 'magerr_sys')",
 }
