@@ -3,8 +3,9 @@
 Clean detections within `LINK` of each other are linked, and so are those linked through others, which keeps a star
 together that moves. Two rules keep apart what bad seeing joins:
 
-* a chain in which some image has two detections more than `ATTACH` apart is several stars: its densest places, no two
-  within `ATTACH`, become groups, and each detection goes to the nearest;
+* a chain in which some image has two detections more than `ATTACH` apart, or that goes on beyond `STRAY` without being
+  the way of a star that moves, is several stars: its densest places, no two within `ATTACH`, become groups, and each
+  detection goes to the nearest;
 * of groups within `ATTACH` of each other, those that were resolved on a tenth of the images, and then those of more
   detections, stand first; a group that is mostly seen where the larger one is not is a blend, and is absorbed by it;
   so is one that lies between two resolved stars within `BLEND` and is mostly seen where they are not.
@@ -37,6 +38,12 @@ LINK = 0.5
 ATTACH = 1.5
 """arcsec within which ZTF (pixels of 1 arcsec) does not tell two stars apart; also the radius of light curves."""
 
+STRAY = 1.0
+"""arcsec from its best detection within which a star stays that does not move."""
+
+STEADY = 0.35
+"""arcsec of scatter (both axes together) about a uniform motion that a moving star may have."""
+
 BLEND = 2.8
 """arcsec from a star within which it can be blended with another: on bad nights ZTF joins two stars 4 arcsec apart."""
 
@@ -63,6 +70,8 @@ class Detections:
     ra, dec : ndarray
         deg.
     snr : ndarray
+    mjd : ndarray
+        NaN where unknown.
     clean : ndarray of bool
         Bright and unflagged: fit to found an object.
     """
@@ -73,6 +82,7 @@ class Detections:
     ra: FloatArray
     dec: FloatArray
     snr: FloatArray
+    mjd: FloatArray
     clean: BoolArray
 
     def __len__(self) -> int:
@@ -131,8 +141,8 @@ def group_detections(found: Detections) -> Grouped:
     seeds = found.take(rows)
     vector = np.ascontiguousarray(unit_vector(seeds.ra, seeds.dec).T)
     label = linked(seeds.hpx29, vector)
-    label, crowded = _split(label, vector, seeds)
-    absorber, core, close = _absorb(label, vector, seeds)
+    label, crowded, fringe = _split(label, vector, seeds)
+    absorber, core, close = _absorb(label, vector, seeds, np.where(fringe, 0.0, seeds.snr))
     owner = absorber[label]
     kind = np.where(owner == label, MemberKind.LINKED, MemberKind.ABSORBED)
     objects, owner = _objects(seeds, owner, core, crowded | close)
@@ -221,22 +231,48 @@ def _by_label(label: IntArray) -> tuple[IntArray, IntArray]:
     return order, np.searchsorted(label[order], np.arange(n_label + 1))
 
 
-def _split(label: IntArray, vector: FloatArray, seeds: Detections) -> tuple[IntArray, BoolArray]:
-    """Split chains of several stars; return the new labels, and for each whether it comes of a split."""
+def _split(label: IntArray, vector: FloatArray, seeds: Detections) -> tuple[IntArray, BoolArray, BoolArray]:
+    """Split chains of several stars.
+
+    Returns
+    -------
+    label : ndarray of int64, shape (n,)
+    judged : ndarray of bool, shape (n_label,)
+        Groups whose detections had to be looked at.
+    fringe : ndarray of bool, shape (n,)
+        Detections too far from the middle of their part of a chain to tell its position.
+    """
     order, start = _by_label(label)
-    suspects = np.unique(label[repeated(label, seeds.image_id)])
-    label, n_label, pieces = label.copy(), len(start) - 1, []
+    best = np.lexsort((seeds.source_id, -seeds.snr, label))[start[:-1]]
+    far = np.linalg.norm(vector - vector[best[label]], axis=1) > chord(STRAY)
+    long = np.unique(label[far])
+    suspects = np.union1d(label[repeated(label, seeds.image_id)], long)
+    label, n_label, judged, fringe = label.copy(), len(start) - 1, long.tolist(), np.zeros(len(label), bool)
     for suspect in suspects.tolist():
         rows = order[start[suspect] : start[suspect + 1]]
-        if not _several(vector[rows], seeds.image_id[rows]):
+        rows = rows[np.argsort(seeds.source_id[rows])]
+        straying = suspect in judged and not _moving(vector[rows], seeds.mjd[rows])
+        if not straying and not _several(vector[rows], seeds.image_id[rows]):
             continue
-        piece = _densest(vector[rows], seeds.source_id[rows])
+        piece, fringe[rows] = _densest(vector[rows], seeds.source_id[rows])
         label[rows] = np.where(piece == 0, suspect, n_label + piece - 1)
-        pieces += [suspect, *range(n_label, n_label + int(piece.max()))]
+        judged += [suspect, *range(n_label, n_label + int(piece.max()))]
         n_label += int(piece.max())
-    split = np.zeros(n_label, bool)
-    split[pieces] = True
-    return label, split
+    marked = np.zeros(n_label, bool)
+    marked[judged] = True
+    return label, marked, fringe
+
+
+def _moving(vector: FloatArray, mjd: FloatArray) -> bool:
+    """Tell whether a uniform motion explains why detections lie apart."""
+    since = mjd - mjd.mean()
+    if not np.isfinite(since).all() or not since.any():
+        return False
+    place = vector - vector.mean(axis=0)
+    speed = since @ place / (since @ since)
+    scatter = np.sqrt(np.mean(np.sum((place - since[:, None] * speed) ** 2, axis=1)))
+    way = np.linalg.norm(speed) * np.ptp(mjd)
+    return bool(scatter <= chord(STEADY) and way >= chord(STRAY))
 
 
 def _several(vector: FloatArray, image_id: IntArray) -> bool:
@@ -252,8 +288,11 @@ def _several(vector: FloatArray, image_id: IntArray) -> bool:
     return False
 
 
-def _densest(vector: FloatArray, source_id: IntArray) -> IntArray:
-    """Return for each detection the number of its nearest dense place; no two places lie within `ATTACH`."""
+def _densest(vector: FloatArray, source_id: IntArray) -> tuple[IntArray, BoolArray]:
+    """Return for each detection its nearest dense place, and whether that is farther than `LINK`.
+
+    No two places lie within `ATTACH`; they are numbered from 0.
+    """
     n_near = np.asarray(cKDTree(vector).query_ball_point(vector, chord(LINK), return_length=True))
     waiting = np.lexsort((source_id, -n_near))
     places = []
@@ -261,11 +300,13 @@ def _densest(vector: FloatArray, source_id: IntArray) -> IntArray:
         places.append(vector[waiting[0]])
         waiting = waiting[np.linalg.norm(vector[waiting] - places[-1], axis=1) > chord(ATTACH)]
     apart = np.stack([np.linalg.norm(vector - place, axis=1) for place in places])
-    return np.asarray(apart.argmin(axis=0), dtype=np.int64)
+    return apart.argmin(axis=0).astype(np.int64), np.asarray(apart.min(axis=0) > chord(LINK))
 
 
-def _absorb(label: IntArray, vector: FloatArray, seeds: Detections) -> tuple[IntArray, Columns, BoolArray]:
-    """Decide which groups are blends.
+def _absorb(
+    label: IntArray, vector: FloatArray, seeds: Detections, worth: FloatArray
+) -> tuple[IntArray, Columns, BoolArray]:
+    """Decide which groups are blends; `worth` says how well each detection tells the position of its group.
 
     Returns
     -------
@@ -278,7 +319,7 @@ def _absorb(label: IntArray, vector: FloatArray, seeds: Detections) -> tuple[Int
     """
     order, start = _by_label(label)
     n_group = len(start) - 1
-    best = np.lexsort((seeds.source_id, -seeds.snr, label))[start[:-1]]
+    best = np.lexsort((seeds.source_id, -worth, label))[start[:-1]]
     first = np.lexsort((seeds.source_id, label))[start[:-1]]
     absorber, close = np.arange(n_group), np.zeros(n_group, bool)
     pairs = np.empty((0, 2), np.int64)

@@ -141,7 +141,9 @@ def make_sample(rows: Columns, images: Images) -> Sample:
     mag, mag_err = mag64.astype(np.float32), np.hypot(err64, images.floor[image]).astype(np.float32)
     measured = np.isfinite(mag) & np.isfinite(mag_err) & (mag_err > 0) & np.isfinite(images.mjd[image])
     eligible = fit & measured & (rows["flags"] & int(APERTURE_BROKEN) == 0)
-    found = Detections(rows["source_id"], image_id, rows["hpx29"], rows["ra"], rows["dec"], snr, clean)
+    found = Detections(
+        rows["source_id"], image_id, rows["hpx29"], rows["ra"], rows["dec"], snr, images.mjd[image], clean
+    )
     return Sample(found, image, mag, mag_err, eligible)
 
 

@@ -30,6 +30,7 @@ def detections(ra, dec, *, image=None, snr=None, clean=True):
         np.asarray(ra, float),
         np.asarray(dec, float),
         np.full(n, 20.0) if snr is None else np.asarray(snr, float),
+        image.astype(float),
         np.broadcast_to(clean, n).copy(),
     )
 
@@ -103,7 +104,8 @@ def test_what_the_rules_promise_of_every_sky(seed):
         core = row[(owner == k) & (grouped.kind == MemberKind.LINKED)]
         first = core[np.argmin(found.source_id[core])]
         assert objects["object_id"][k] == found.hpx29[first]
-        assert objects["best_snr"][k] == found.snr[core].max()
+        assert objects["best_snr"][k] <= found.snr[core].max()
+        assert objects["crowded"][k] or objects["best_snr"][k] == found.snr[core].max()
         clean = row[(owner == k) & (grouped.kind != MemberKind.ATTACHED)]
         far = separation(found.ra[clean], found.dec[clean], objects["ra"][k], objects["dec"][k])
         assert objects["reach"][k] == far.max()
@@ -160,6 +162,24 @@ def test_a_moving_star_is_one_object():
     grouped = group_detections(detections(ra, dec))
     assert len(grouped.objects["object_id"]) == 1
     assert len(grouped.row) == n
+
+
+def test_blends_that_link_with_one_of_two_stars_are_not_taken_for_it():
+    """The other star is too far to be linked, so no image has both of them in the chain."""
+    rng = np.random.default_rng(9)
+    n = 100
+    east = np.concatenate(
+        [rng.normal(0, 0.08, n), rng.normal(3.5, 0.08, n), rng.uniform(1.7, 2.0, n), [2.35, 2.7, 3.1]]
+    )
+    image = np.concatenate([np.arange(n), np.arange(n), n + np.arange(n), [300, 301, 302]])
+    ra, dec = offsets(120.0, 60.0, east, rng.normal(0, 0.05, len(east)))
+    snr = np.where(image >= n, 60.0, 40.0) + rng.uniform(0, 1, len(east))
+    grouped = group_detections(detections(ra, dec, image=image, snr=snr))
+    assert len(grouped.objects["object_id"]) == 2
+    near = separation(
+        *offsets(120.0, 60.0, [0.0, 3.5], [0.0, 0.0]), grouped.objects["ra"][:, None], grouped.objects["dec"][:, None]
+    )
+    assert (near.min(axis=1) <= LINK).all()
 
 
 def test_a_chain_of_two_stars_is_told_apart():
