@@ -16,8 +16,8 @@ from pathlib import Path
 
 # Top to bottom; rooms in one row do not import each other.
 ROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("entries", ("cli", "daemon")),
-    ("", ("demo",)),
+    ("entries", ("cli",)),
+    ("", ("daemon", "demo")),
     ("", ("archive",)),
     ("", ("config", "logs", "server", "quadrant")),
     ("workflows", ("ingest", "query")),

@@ -273,7 +273,7 @@ def test_one_log_line_per_image(maker, night, caplog):
     caplog.set_level("INFO", logger="ztfdb")
     (night / "ztf_20200924431764_000655_zr_c13_o_q3_sciimg.fits").write_text("<html>404</html>")
     ingest(maker, night)
-    lines = [record for record in caplog.records if record.name == "ztfdb.ingest.run"]
+    lines = [record for record in caplog.records if record.name == "ztfdb.ingest.report"]
     assert [(record.levelname, record.outcome) for record in lines if record.outcome == "failed"] == [
         ("WARNING", "failed")
     ]

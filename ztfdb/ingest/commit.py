@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -13,6 +15,25 @@ from ztfdb.errors import StoreError
 from ztfdb.records import MeasuredImage
 from ztfdb.store.engine import writing
 from ztfdb.store.images import Stored, store_image
+from ztfdb.store.queue import Claim, finish, hold, read_clock
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A job of the queue under which an image is stored.
+
+    Attributes
+    ----------
+    claim : Claim
+    seconds : float
+        How long the lease is.
+    clock : callable
+        Of this host, for databases without one of their own.
+    """
+
+    claim: Claim
+    seconds: float
+    clock: Callable[[], float] = time.time
 
 
 def commit_image(
@@ -22,13 +43,17 @@ def commit_image(
     places: Mapping[str, str | Path] | None = None,
     given: str | Path | None = None,
     force: bool = False,
+    lease: Lease | None = None,
 ) -> Stored:
     """Store a measured image in a transaction of its own, and match it with the reference catalogues that are held.
 
-    See `ztfdb.store.images.store_image` for what is stored when.
+    See `ztfdb.store.images.store_image` for what is stored when. With a `lease` the same transaction first makes sure
+    that the job is still held, and marks it as done at its end: an image is stored exactly as often as its job is done.
 
     Raises
     ------
+    LeaseLostError
+        If the job is no longer held; nothing is stored then.
     DatabaseUnavailableError
         If the database cannot be reached any more, or is locked for too long.
     StoreError
@@ -36,9 +61,14 @@ def commit_image(
     """
     try:
         with writing(sessions) as session:
+            if lease is not None:
+                hold(session, lease.claim, lease_s=lease.seconds, now=read_clock(session, lease.clock))
             outcome = store_image(session, measured, places=places, given=given, force=force)
             if outcome in (Stored.STORED, Stored.REPLACED):
                 match_new_image(session, measured.info.image_id)
+            if lease is not None:
+                now = read_clock(session, lease.clock)
+                finish(session, lease.claim, outcome=outcome.value, image_id=measured.info.image_id, now=now)
             return outcome
     except (SQLAlchemyError, ValueError, OverflowError) as exc:
         # A value that no column takes: the image's own fault (a damaged header), never the end of a night.

@@ -91,7 +91,7 @@ def discover(paths: str | Path | Iterable[str | Path], *, mask: str | Path | Non
 def _expand(path: str | Path) -> Iterator[Candidate | ImageError]:
     text = os.path.expanduser(path)  # noqa: PTH111 (a glob is no Path yet)
     if os.path.isdir(text):  # noqa: PTH112
-        yield from _from_folder(_absolute(text))
+        yield from search_folder(_absolute(text))
     elif os.path.lexists(text) or not glob.has_magic(text):
         yield _from_file(_absolute(text))
     else:
@@ -102,7 +102,14 @@ def _expand(path: str | Path) -> Iterator[Candidate | ImageError]:
             yield from _expand(match)
 
 
-def _from_folder(folder: str) -> Iterator[Candidate | ImageError]:
+def search_folder(folder: str) -> Iterator[Candidate | ImageError]:
+    """Yield ZTF's images below a folder as they are met, and at the end an error for each folder that is closed.
+
+    Parameters
+    ----------
+    folder : str
+        Absolute path.
+    """
     errors: list[ImageError] = []
     walk = os.walk(folder, onerror=lambda exc: errors.append(_unreadable(exc)))
     for parent, folders, names in walk:
@@ -122,6 +129,22 @@ def _images_in(names: list[str]) -> list[str]:
             if parsed is not None and any(parsed.suffix == product + suffix for product in PRODUCTS):
                 chosen.setdefault(name.removesuffix(suffix), name)
     return sorted(chosen.values())
+
+
+def image_of(path: str, folder: str | None) -> Candidate | None:
+    """Return the image that a file of a folder is, or whose mask it is; None for files that `search_folder` passes by.
+
+    Parameters
+    ----------
+    path : str
+        Absolute path.
+    folder : str or None
+        The folder it was found under.
+    """
+    found = _from_file(path)
+    if isinstance(found, ImageError) or not _images_in([Path(found.path).name]):
+        return None
+    return replace(found, given=folder)
 
 
 def _from_file(path: str) -> Candidate | ImageError:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
+from ztfdb.errors import ImageError, ZtfdbError
+
 if TYPE_CHECKING:
     import pandas as pd
+
+logger = logging.getLogger(__name__)
 
 
 class Outcome(Enum):
@@ -160,3 +165,31 @@ class Progress(Protocol):
 def report(outcomes: Iterable[ImageOutcome], order: dict[str, int], seconds: float) -> IngestReport:
     """Return the report, the outcomes in the order in which their paths were found."""
     return IngestReport(tuple(sorted(outcomes, key=lambda one: order[one.path])), seconds)
+
+
+def refused(path: str, exc: ZtfdbError, seconds: float) -> ImageOutcome:
+    """Return the outcome of an image that an error ended."""
+    reason = exc.reason if isinstance(exc, ImageError) and exc.path == path else str(exc)
+    return ImageOutcome(
+        path,
+        Outcome.FAILED,
+        seconds=seconds,
+        reason=" ".join(reason.split()),
+        error=type(exc).__name__,
+        retryable=exc.retryable,
+    )
+
+
+def log_outcome(outcome: ImageOutcome) -> None:
+    """Write the one log line of an image."""
+    facts = {
+        "path": outcome.path,
+        "outcome": outcome.outcome.value,
+        "image_id": outcome.image_id,
+        "n_source": outcome.n_source,
+        "seconds": round(outcome.seconds, 3),
+    }
+    if outcome.outcome is Outcome.FAILED:
+        logger.warning("image failed", extra=facts | {"error": outcome.error, "reason": outcome.reason})
+    else:
+        logger.info("image ingested", extra=facts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
@@ -10,17 +9,15 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session, sessionmaker
 
-from ztfdb.errors import DatabaseUnavailableError, ImageError, StoreError, ZtfdbError
+from ztfdb.errors import DatabaseUnavailableError, StoreError, ZtfdbError
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ingest.commit import commit_image
 from ztfdb.ingest.discover import Candidate, discover
 from ztfdb.ingest.known import find_known
-from ztfdb.ingest.report import ImageOutcome, IngestReport, IngestStep, Outcome, Progress, report
+from ztfdb.ingest.report import ImageOutcome, IngestReport, IngestStep, Outcome, Progress, log_outcome, refused, report
 from ztfdb.ingest.workers import MEMORY_MB, TIMEOUT_S, Limits, Measured, measure_all
 from ztfdb.store.engine import writing
 from ztfdb.store.meta import check_settings, create_meta, read_meta
-
-logger = logging.getLogger(__name__)
 
 
 def ingest_paths(
@@ -75,13 +72,13 @@ def ingest_paths(
     """
     if jobs < 1 or timeout_s <= 0 or memory_mb <= 0:
         raise ValueError(f"jobs ({jobs}), timeout_s ({timeout_s}) and memory_mb ({memory_mb}) must be positive")
-    frozen = _frozen_settings(sessions, settings)
+    frozen = frozen_settings(sessions, settings)
     found = discover(paths, mask=mask)
     run = _Run(
         sessions, force=force, places=places, progress=progress, found=len(found.candidates) + len(found.problems)
     )
     for problem in found.problems:
-        run.end(_refused(problem.path, problem, 0.0))
+        run.end(refused(problem.path, problem, 0.0))
     limits = Limits(timeout_s, memory_mb)
     with closing(measure_all(run.unknown(found.candidates), frozen, jobs=jobs, limits=limits)) as measured:
         for one in measured:
@@ -129,7 +126,7 @@ class _Run:
         """Store what was measured and say what it came to."""
         path = one.candidate.path
         if isinstance(one.result, ZtfdbError):
-            return _refused(path, one.result, one.seconds)
+            return refused(path, one.result, one.seconds)
         started = time.perf_counter()
         try:
             stored = commit_image(
@@ -138,7 +135,7 @@ class _Run:
         except DatabaseUnavailableError:
             raise
         except StoreError as exc:
-            return _refused(path, exc, one.seconds)
+            return refused(path, exc, one.seconds)
         seconds = one.seconds + time.perf_counter() - started
         image_id = one.result.info.image_id
         outcome = Outcome(stored.value)
@@ -148,17 +145,7 @@ class _Run:
     def end(self, outcome: ImageOutcome) -> None:
         """Keep, log and tell one outcome."""
         self.outcomes.append(outcome)
-        facts = {
-            "path": outcome.path,
-            "outcome": outcome.outcome.value,
-            "image_id": outcome.image_id,
-            "n_source": outcome.n_source,
-            "seconds": round(outcome.seconds, 3),
-        }
-        if outcome.outcome is Outcome.FAILED:
-            logger.warning("image failed", extra=facts | {"error": outcome.error, "reason": outcome.reason})
-        else:
-            logger.info("image ingested", extra=facts)
+        log_outcome(outcome)
         self._tell(outcome)
 
     def elapsed(self) -> float:
@@ -170,8 +157,14 @@ class _Run:
             self._progress(IngestStep(len(self.outcomes), self._found, outcome))
 
 
-def _frozen_settings(sessions: sessionmaker[Session], wanted: ExtractionSettings | None) -> ExtractionSettings:
-    """Return the archive's settings; one that was never written to takes those it is first used with."""
+def frozen_settings(sessions: sessionmaker[Session], wanted: ExtractionSettings | None) -> ExtractionSettings:
+    """Return the archive's settings; one that was never written to takes those it is first used with.
+
+    Raises
+    ------
+    SettingsMismatchError
+        If `wanted` are others.
+    """
     with sessions() as session:
         facts = read_meta(session)
     if not facts:
@@ -181,15 +174,3 @@ def _frozen_settings(sessions: sessionmaker[Session], wanted: ExtractionSettings
         with sessions() as session:
             check_settings(session, wanted.to_dict())
     return ExtractionSettings.from_dict(facts["settings"])
-
-
-def _refused(path: str, exc: ZtfdbError, seconds: float) -> ImageOutcome:
-    reason = exc.reason if isinstance(exc, ImageError) else str(exc)
-    return ImageOutcome(
-        path,
-        Outcome.FAILED,
-        seconds=seconds,
-        reason=" ".join(reason.split()),
-        error=type(exc).__name__,
-        retryable=exc.retryable,
-    )

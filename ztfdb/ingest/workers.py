@@ -102,7 +102,7 @@ def measure_all(
         for candidate in candidates:
             yield _measure_here(candidate, settings, measure)
         return
-    crew = _Crew(jobs, settings, limits or Limits(), measure)
+    crew = Crew(jobs, settings, limits or Limits(), measure)
     try:
         yield from crew.run(iter(candidates))
     except BaseException:
@@ -135,10 +135,12 @@ def _failed(candidate: Candidate, exc: Exception, seconds: float, memory_mb: int
     return Measured(candidate, error, seconds)
 
 
-class _Crew:
+class Crew:
     """The workers, what each is measuring, and what is to be tried again."""
 
-    def __init__(self, jobs: int, settings: ExtractionSettings, limits: Limits, measure: Measure) -> None:
+    def __init__(
+        self, jobs: int, settings: ExtractionSettings, limits: Limits, measure: Measure = measure_image
+    ) -> None:
         self._workers = [_Worker(settings, limits, measure) for _ in range(jobs)]
         self._limits = limits
         self._again: deque[_Attempt] = deque()
@@ -158,6 +160,30 @@ class _Crew:
                     self._occupy(worker, candidates)  # measures the next one while the caller stores this one
                     yield ended
 
+    @property
+    def n_free(self) -> int:
+        """Workers that have nothing to do and nothing to try again."""
+        return sum(worker.attempt is None for worker in self._workers) - len(self._again)
+
+    @property
+    def n_busy(self) -> int:
+        """Images that are being measured or will be tried again."""
+        return len(self._workers) - self.n_free
+
+    def begin(self, candidate: Candidate) -> None:
+        """Give an image to a free worker."""
+        free = next(worker for worker in self._workers if worker.attempt is None)
+        free.start(_Attempt(candidate, 1, time.perf_counter()))
+
+    def collect(self, timeout_s: float) -> list[Measured]:
+        """Return what has ended, after waiting at most `timeout_s` for something to end."""
+        for worker in self._workers:
+            self._occupy(worker, iter(()))
+        busy = [worker for worker in self._workers if worker.attempt is not None]
+        if busy:
+            self._wait(busy, timeout_s)
+        return [ended for worker in busy if (ended := self._collect(worker)) is not None]
+
     def stop(self, *, kill: bool) -> None:
         """End the worker processes, at once or after what they are doing."""
         for worker in self._workers:
@@ -173,8 +199,8 @@ class _Crew:
         if candidate is not None:
             worker.start(_Attempt(candidate, 1, time.perf_counter()))
 
-    def _wait(self, busy: list[_Worker]) -> None:
-        patience = min(worker.deadline for worker in busy) - time.perf_counter()
+    def _wait(self, busy: list[_Worker], timeout_s: float = float("inf")) -> None:
+        patience = min(timeout_s, min(worker.deadline for worker in busy) - time.perf_counter())
         futures = [worker.future for worker in busy if worker.future is not None]
         loky.wait(futures, timeout=max(patience, 0.0), return_when=FIRST_COMPLETED)
 
@@ -220,14 +246,21 @@ class _Worker:
 
     def start(self, attempt: _Attempt) -> None:
         """Begin to measure."""
-        if self._executor is None:
-            self._executor = _new_executor(self._limits.memory_mb)
-        candidate = attempt.candidate
+        try:
+            self.future = self._submit(attempt.candidate)
+        except BrokenProcessPool:  # somebody ended the process while it had nothing to do
+            self.stop(kill=True)
+            self.future = self._submit(attempt.candidate)
         self.attempt = attempt
         self.deadline = time.perf_counter() + self._limits.timeout_s
-        self.future = self._executor.submit(
+
+    def _submit(self, candidate: Candidate) -> Future[MeasuredImage]:
+        if self._executor is None:
+            self._executor = _new_executor(self._limits.memory_mb)
+        future: Future[MeasuredImage] = self._executor.submit(
             self._measure, candidate.path, candidate.mask, self._settings, find_mask=False
         )
+        return future
 
     def stop(self, *, kill: bool) -> None:
         """End the process, and forget what it was doing."""

@@ -1,0 +1,42 @@
+"""A daemon, its workers and its server are killed at random moments: every image is stored once and whole."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.crash import CrashRun, content_of, pretend_files
+from ztfdb.server import PostgresServer
+from ztfdb.store.migrate import upgrade
+
+N_KILL = 20
+N_IMAGE = 60
+
+
+@pytest.fixture
+def night(tmp_path):
+    folder = tmp_path / "night"
+    folder.mkdir()
+    return folder
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_it_loses_no_image_and_stores_none_twice(engine_url, night, databases):
+    if engine_url.startswith("sqlite"):
+        crash(engine_url, night, None, databases.migrated("sqlite"))
+        return
+    with PostgresServer(durable=True) as server:
+        url, undisturbed = server.create_database("crash"), server.create_database("calm")
+        upgrade(url)
+        upgrade(undisturbed)
+        crash(url, night, server, undisturbed)
+
+
+def crash(url, night, server, undisturbed):
+    pretend_files(night, ["slow"] * N_IMAGE)
+    run = CrashRun(url, night, measure="pretend", jobs=2, server=server, seed=7)
+    run.kill_often(N_KILL)
+    run.finish(N_IMAGE, timeout_s=60)
+    calm = CrashRun(undisturbed, night, measure="pretend", jobs=2)
+    calm.start()
+    calm.finish(N_IMAGE, timeout_s=60)
+    assert content_of(url) == content_of(undisturbed)

@@ -1,0 +1,114 @@
+"""The daemon as a process: an archive, its folders, signals, and settings that can be read again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ztfdb.config import Config
+from ztfdb.daemon.loop import Loop, Operating
+from ztfdb.daemon.signals import Signals
+from ztfdb.daemon.watch import Watcher
+from ztfdb.errors import ZtfdbError
+from ztfdb.ingest.run import frozen_settings
+from ztfdb.ingest.workers import Limits
+from ztfdb.logs import set_up_logs
+from ztfdb.store.engine import make_engine, mask_password, sessions
+from ztfdb.store.migrate import check_revision
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Watching:
+    """How folders are watched; see `ztfdb.daemon.watch.Watcher`, `ztfdb.daemon.loop.Operating`."""
+
+    settle_s: float = 2.0
+    grace_s: float = 600.0
+    scan_s: float = 60.0
+    events: bool = True
+    lease_s: float = 120.0
+    retry_s: float = 60.0
+    attempts: int = 6
+
+
+def serve(
+    config: Config,
+    folders: Sequence[str | Path],
+    watching: Watching,
+    *,
+    once: bool = False,
+    reload: Callable[[], Config] | None = None,
+) -> None:
+    """Watch folders and work on the queue until SIGTERM or SIGINT.
+
+    Parameters
+    ----------
+    config : Config
+    folders : sequence of path
+        None: only work on what others put into the queue.
+    watching : Watching
+    once : bool
+        Leave when everything that is there has been dealt with.
+    reload : callable, optional
+        Reads the configuration again, on SIGHUP. Workers, limits, data roots and logs follow it; the archive and its
+        extraction settings do not.
+
+    Raises
+    ------
+    SchemaVersionError
+        If there is no archive of this revision.
+    MissingExtraError
+        If `watching` asks for events and ``watchdog`` is not installed.
+    """
+    engine = make_engine(config.url)
+    watcher = None
+    try:
+        check_revision(engine)
+        maker = sessions(engine)
+        settings = frozen_settings(maker, None)
+        watcher = Watcher(
+            folders,
+            settle_s=watching.settle_s,
+            grace_s=watching.grace_s,
+            scan_s=watching.scan_s,
+            events=watching.events and not once,
+        )
+        loop = Loop(maker, settings, _operating(config, watching), watcher=watcher)
+        with Signals() as signals:
+            started = {"archive": mask_password(config.url), "folders": [str(one) for one in folders]}
+            logger.info("watching", extra=started | {"jobs": config.jobs})
+
+            def tick() -> None:
+                if reload is not None and signals.take_reload():
+                    _reload(loop, reload, watching)
+
+            loop.run(lambda: signals.stop, once=once, tick=tick)
+    finally:
+        if watcher is not None:
+            watcher.stop()
+        engine.dispose()
+
+
+def _operating(config: Config, watching: Watching) -> Operating:
+    return Operating(
+        jobs=config.jobs,
+        limits=Limits(config.timeout_s, config.memory_mb),
+        lease_s=watching.lease_s,
+        attempts=watching.attempts,
+        retry_s=watching.retry_s,
+        places=config.roots,
+    )
+
+
+def _reload(loop: Loop, reload: Callable[[], Config], watching: Watching) -> None:
+    try:
+        config = reload()
+    except ZtfdbError as exc:
+        logger.warning("the configuration was not read again", extra={"reason": str(exc)})
+        return
+    set_up_logs(config.log_level, config.log_format)
+    loop.change(_operating(config, watching))
+    logger.info("configuration read again", extra={"jobs": config.jobs, "timeout_s": config.timeout_s})

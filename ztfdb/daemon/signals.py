@@ -1,0 +1,50 @@
+"""SIGTERM, SIGINT and SIGHUP as flags that the loop looks at between two images."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType, TracebackType
+from typing import Any
+
+
+class Signals:
+    """Remembers signals while it is entered.
+
+    The first SIGTERM or SIGINT asks to finish what is in hand; a second SIGINT is an ordinary KeyboardInterrupt.
+
+    Attributes
+    ----------
+    stop : bool
+        Finish and leave.
+    """
+
+    def __init__(self) -> None:
+        self.stop = False
+        self._reload = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Signals:
+        wanted = {signal.SIGTERM: self._on_stop, signal.SIGINT: self._on_stop}
+        if hasattr(signal, "SIGHUP"):
+            wanted[signal.SIGHUP] = self._on_reload
+        self._before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def take_reload(self) -> bool:
+        """Return whether SIGHUP came since the last call."""
+        asked, self._reload = self._reload, False
+        return asked
+
+    def _on_stop(self, number: int, frame: FrameType | None) -> None:
+        if self.stop and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.stop = True
+
+    def _on_reload(self, number: int, frame: FrameType | None) -> None:
+        self._reload = True

@@ -1,0 +1,203 @@
+"""Which files of the watched folders are ready: heard of by events, found by scans, complete and at rest."""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ztfdb.daemon.events import Events
+from ztfdb.errors import ImageError
+from ztfdb.frame.length import missing_bytes
+from ztfdb.ingest.discover import Candidate, image_of, search_folder
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a look at an image and its mask shows; None for a mask that is not there."""
+
+    size: int
+    mtime_ns: int
+    mask_size: int | None = None
+    mask_mtime_ns: int | None = None
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """A file that is ready for the queue.
+
+    Attributes
+    ----------
+    candidate : Candidate
+    facts : Facts
+    wait_s : float
+        How long its mask may still take to arrive, seconds; 0 where it is here, or is not to be expected.
+    """
+
+    candidate: Candidate
+    facts: Facts
+    wait_s: float
+
+
+@dataclass(frozen=True)
+class _Watched:
+    candidate: Candidate
+    facts: Facts
+    since: float
+    """When it was first seen like this."""
+    look_again: float
+
+
+class Watcher:
+    """Watches folders. It never blocks for long: each call of `look` does a little of the scan.
+
+    Parameters
+    ----------
+    folders : sequence of str
+        Searched below.
+    settle_s : float
+        A file is at rest when two looks this far apart see the same size and time.
+    patience_s : float
+        A file at rest that is shorter than its headers claim is handed over all the same after this time, so that the
+        archive knows of it and says what is wrong.
+    grace_s : float
+        How long after the image was written its mask may arrive.
+    scan_s : float
+        From the end of one scan to the next: events get lost, and network file systems have none.
+    events : bool
+        Listen to the file system, too.
+    clock : callable
+        Seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        folders: Sequence[str | Path],
+        *,
+        settle_s: float = 2.0,
+        patience_s: float = 600.0,
+        grace_s: float = 600.0,
+        scan_s: float = 60.0,
+        events: bool = True,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.settle_s, self.patience_s, self.grace_s, self.scan_s = settle_s, patience_s, grace_s, scan_s
+        self._folders = [os.path.abspath(folder) for folder in folders]  # noqa: PTH100 (links are kept)
+        self._clock = clock
+        self._heard: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._watched: dict[str, _Watched] = {}
+        self._handed_over: dict[str, Facts] = {}
+        self._scan: Iterator[Candidate | ImageError] | None = self._search()
+        self._next_scan = 0.0
+        self._scanned_once = not self._folders
+        self._events = Events(self._folders, self._heard.put) if events and self._folders else None
+
+    @property
+    def idle(self) -> bool:
+        """True once everything that a first scan found has been handed over."""
+        return self._scanned_once and not self._watched and self._heard.empty()
+
+    def stop(self) -> None:
+        """Listen no more."""
+        if self._events is not None:
+            self._events.stop()
+
+    def look(self, budget_s: float = 0.2) -> list[Sighting]:
+        """Return the files that have become ready, after at most about `budget_s` of looking."""
+        end = time.perf_counter() + budget_s
+        while time.perf_counter() < end and self._hear():
+            pass
+        while time.perf_counter() < end and self._scan_on():
+            pass
+        return [sighting for path in list(self._watched) if (sighting := self._ready(path)) is not None]
+
+    def _hear(self) -> bool:
+        try:
+            path = self._heard.get_nowait()
+        except queue.Empty:
+            return False
+        folder = next((one for one in self._folders if path.startswith(one + os.sep)), None)
+        if folder is not None and os.path.isdir(path):  # noqa: PTH112
+            for found in search_folder(path):  # it may have come with files in it
+                if isinstance(found, Candidate):
+                    self._consider(replace(found, given=folder))
+        elif folder is not None and (candidate := image_of(path, folder)) is not None:
+            self._consider(candidate)
+        return True
+
+    def _search(self) -> Iterator[Candidate | ImageError]:
+        for folder in self._folders:
+            yield from search_folder(folder)
+
+    def _scan_on(self) -> bool:
+        """Take the next file of the scan; False while none is going on."""
+        if self._scan is None:
+            if self._clock() < self._next_scan or not self._folders:
+                return False
+            self._scan = self._search()
+        found = next(self._scan, None)
+        if found is None:
+            self._scan, self._scanned_once = None, True
+            self._next_scan = self._clock() + self.scan_s
+            return False
+        if isinstance(found, ImageError):
+            logger.warning("folder cannot be read", extra={"path": found.path, "reason": found.reason})
+        else:
+            self._consider(found)
+        return True
+
+    def _consider(self, candidate: Candidate) -> None:
+        facts = look_at(candidate)
+        if facts is None or self._handed_over.get(candidate.path) == facts:
+            return
+        before = self._watched.get(candidate.path)
+        if before is None or before.facts != facts:
+            now = self._clock()
+            self._watched[candidate.path] = _Watched(candidate, facts, now, now + self.settle_s)
+
+    def _ready(self, path: str) -> Sighting | None:
+        watched, now = self._watched[path], self._clock()
+        if now < watched.look_again:
+            return None
+        candidate = image_of(path, watched.candidate.given)  # with the mask that may have come
+        facts = None if candidate is None else look_at(candidate)
+        if candidate is None or facts is None:
+            del self._watched[path]  # gone again
+        elif facts != watched.facts:
+            self._watched[path] = _Watched(candidate, facts, now, now + self.settle_s)
+        elif now < watched.since + self.patience_s and not _is_whole(candidate):
+            self._watched[path] = replace(watched, look_again=now + self.settle_s)
+        else:
+            del self._watched[path]
+            self._handed_over[path] = facts
+            return Sighting(candidate, facts, self._mask_wait(candidate, facts))
+        return None
+
+    def _mask_wait(self, candidate: Candidate, facts: Facts) -> float:
+        if candidate.mask is not None or "sciimg" not in Path(candidate.path).name:
+            return 0.0
+        return max(0.0, facts.mtime_ns / 1e9 + self.grace_s - self._clock())
+
+
+def look_at(candidate: Candidate) -> Facts | None:
+    """Return what the image and its mask are now; None where the image is not there."""
+    try:
+        image = Path(candidate.path).stat()
+        mask = None if candidate.mask is None else Path(candidate.mask).stat()
+    except OSError:
+        return None
+    facts = Facts(image.st_size, image.st_mtime_ns)
+    return facts if mask is None else replace(facts, mask_size=mask.st_size, mask_mtime_ns=mask.st_mtime_ns)
+
+
+def _is_whole(candidate: Candidate) -> bool:
+    try:
+        return not any(missing_bytes(path) for path in (candidate.path, candidate.mask) if path is not None)
+    except OSError:
+        return False
