@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import mmap
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -36,6 +35,7 @@ from ztfdb.extract.prepare import (
 from ztfdb.extract.radius import half_light_radius
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.frame.background import background_at, measure_background
+from ztfdb.frame.fitsfile import read_bytes
 from ztfdb.frame.read import Frame, read_frame
 from ztfdb.records import (
     APERTURE_DIAMETERS,
@@ -118,19 +118,18 @@ def measure_image(
 def _digest(facts: FileFacts) -> str:
     """Return the sha256 of a file while its pixels are measured.
 
-    One call hashes the whole mapped file and releases the interpreter lock meanwhile; in pieces it would have to
-    wait for ``sep``, which does not, after each of them.
+    One call reads the whole file and one hashes it, and both release the interpreter lock meanwhile; in pieces they
+    would have to wait for ``sep``, which does not, after each of them. (The pixels are swapped and changed where they
+    were read; a mapped file that is cut short meanwhile would end the process.)
     """
-    path = Path(facts.path)
+    content = read_bytes(facts.path).content
     try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            digest = hashlib.sha256(content).hexdigest()
-        now = path.stat()
-    except (OSError, ValueError) as exc:
-        raise ImageReadError(path, f"the file could not be read a second time: {exc}") from exc
-    if (now.st_size, now.st_mtime_ns) != (facts.size, facts.mtime_ns):
-        raise ImageReadError(path, "the file changed while it was measured")
-    return digest
+        now = Path(facts.path).stat()
+    except OSError as exc:
+        raise ImageReadError(facts.path, f"the file went away while it was measured: {exc.strerror}") from exc
+    if (len(content), now.st_mtime_ns) != (facts.size, facts.mtime_ns):
+        raise ImageReadError(facts.path, "the file changed while it was measured")
+    return hashlib.sha256(content).hexdigest()
 
 
 def measure_frame(frame: Frame, settings: ExtractionSettings, steps: _Steps | None = None) -> MeasuredImage:

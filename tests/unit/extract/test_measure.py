@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import pickle
 import subprocess
 import sys
@@ -12,9 +13,11 @@ from astropy.io import fits
 from scipy.spatial import cKDTree
 
 from ztfdb.bits import MaskBit, SourceFlag
-from ztfdb.errors import ExtractionError
+from ztfdb.errors import ExtractionError, ImageReadError
+from ztfdb.extract import measure
 from ztfdb.extract.measure import measure_image, ratio_for_area
 from ztfdb.extract.settings import ExtractionSettings
+from ztfdb.frame.fitsfile import RawFile, read_bytes
 from ztfdb.frame.wcs import astropy_wcs
 from ztfdb.records import MeasuredImage
 from ztfdb.simulate.image import SimulatedImage, make_science_image
@@ -192,3 +195,15 @@ def test_worker_module_loads_neither_database_nor_pandas() -> None:
     code = "import sys, ztfdb.extract.measure; print([m for m in ('sqlalchemy', 'pandas') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_file_that_changes_while_it_is_measured_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = make_science_image(tmp_path, shape=(64, 64), mask=False)
+
+    def read_once_cut(path: str) -> RawFile:
+        os.truncate(path, 4000)
+        return read_bytes(path)
+
+    monkeypatch.setattr(measure, "read_bytes", read_once_cut)
+    with pytest.raises(ImageReadError, match="changed while it was measured"):
+        measure_image(made.sci)
