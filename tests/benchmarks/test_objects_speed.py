@@ -34,7 +34,8 @@ N_UPDATE = 7
 PLAN = Plan(N_STAR, N_EPOCH)
 BYTES_PER_ROW = 1000
 LIMIT_S = 2.0
-"""For one image at 10^7 sources, on a machine with nothing else to do."""
+"""For one image at 10^7 sources, on a machine with nothing else to do; asserted is that the fastest stays below twice
+that."""
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -102,4 +103,4 @@ def test_objects_follow_one_more_image(loaded, capsys):
     updated = digest(maker)
     build_objects(maker)
     assert digest(maker) == updated
-    assert min(wall) < LIMIT_S
+    assert min(wall) < 2 * LIMIT_S

@@ -190,6 +190,28 @@ def test_ids_stay_and_former_ones_lead_to_the_object(maker):
 
 
 @pytest.mark.usefixtures("updates_only")
+def test_ids_of_objects_that_are_gone_lead_nowhere(maker):
+    star(maker, 3, first=5)
+    build_objects(maker)
+    former = rows(maker)["object"][0][0]
+    star(maker, 1, first=1, dec=2.0 + 0.2 / 3600)
+    update_objects(maker)
+    assert scalar(maker, "select alias_id from object_alias") == former
+    star(maker, 1, first=30, ra=150.1)
+    with maker() as session:
+        ids = session.execute(text("select image_id from image where image_id < (select max(image_id) from image)"))
+        gone = ids.scalars().all()
+    with writing(maker) as session:
+        for image_id in gone:
+            delete_image(session, image_id)
+    update_objects(maker)
+    assert scalar(maker, "select count(*) from object_alias") == 0
+    assert len(rows(maker)["object"]) == 1
+    with maker() as session, pytest.raises(UnknownObjectError):
+        workflow.summarise(session, former)
+
+
+@pytest.mark.usefixtures("updates_only")
 def test_one_exposure_counts_once_and_the_whole_quadrant_before_its_cutout(maker):
     star(maker, 2)
     cutout = {"kind": "cutout", "pid": None, "nx": 300, "ny": 300}

@@ -318,21 +318,25 @@ def _write(session: Session, sample: Sample, images: Images, grouped: Grouped, p
 
 
 def _redirect(session: Session, old: IntArray, found: Detections, grouped: Grouped) -> None:
-    """Leave aliases for ids that are objects no longer: the object of their first detection, else the nearest."""
+    """Leave aliases for ids that are objects no longer: the object of their first detection, else the nearest.
+
+    Where there is none (the images are gone), what led there leads nowhere.
+    """
     new = grouped.objects["object_id"]
     gone = old[~np.isin(old, new)]
-    if not len(gone) or not len(new):
-        return
-    seed = grouped.kind != MemberKind.ATTACHED
-    cell, owner = found.hpx29[grouped.row[seed]], grouped.owner[seed]
-    order = np.argsort(cell, kind="stable")
-    at = order[np.minimum(np.searchsorted(cell, gone, sorter=order), len(order) - 1)]
-    target = np.where(cell[at] == gone, owner[at], -1)
-    lost = np.flatnonzero(target < 0)
-    near = match_nearest(*cell_to_sky(gone[lost]), grouped.objects["ra"], grouped.objects["dec"], ATTACH)
-    target[lost[near.index1]] = near.index2
+    target = np.full(len(gone), -1)
+    if len(gone) and len(new):
+        seed = grouped.kind != MemberKind.ATTACHED
+        cell, owner = found.hpx29[grouped.row[seed]], grouped.owner[seed]
+        order = np.argsort(cell, kind="stable")
+        at = order[np.minimum(np.searchsorted(cell, gone, sorter=order), len(order) - 1)]
+        target = np.where(cell[at] == gone, owner[at], -1)
+        lost = np.flatnonzero(target < 0)
+        near = match_nearest(*cell_to_sky(gone[lost]), grouped.objects["ra"], grouped.objects["dec"], ATTACH)
+        target[lost[near.index1]] = near.index2
     known = target >= 0
     store.move_aliases(session, gone[known], new[target[known]])
+    store.drop_aliases_to(session, gone[~known])
 
 
 # PS1 --------------------------------------------------------------------------------------------------------------

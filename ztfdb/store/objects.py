@@ -277,6 +277,11 @@ def drop_aliases(session: Session, object_id: IntArray) -> None:
     _delete_rows(session, "object_alias", object_id, key="alias_id")
 
 
+def drop_aliases_to(session: Session, object_id: IntArray) -> None:
+    """Forget the aliases that lead to objects which are no more."""
+    _delete_rows(session, "object_alias", object_id)
+
+
 def find_object_id(session: Session, object_id: int) -> int | None:
     """Return the id of the object that an id leads to: itself, or the one it is an alias of; None if neither."""
     if session.get(Object, int(object_id)) is not None:
