@@ -52,6 +52,7 @@ OUTSIDE: dict[str, set[str]] = {
     "click": {"cli"},
     "rich": {"cli"},
     "watchdog": {"daemon"},
+    "fsspec": {"frame.remote"},
 }
 # Words of a package that are types to hand on, not a way to do its work.
 TYPES = {"sqlalchemy": {"Session", "sessionmaker", "URL", "Engine", "SQLAlchemyError"}}

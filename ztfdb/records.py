@@ -203,6 +203,8 @@ class StoredImage:
         Its sky-noise ratios; NaN where they could not be measured.
     gain : float or None
         Electrons per DN.
+    cards : dict of dict, or None
+        Header cards by role, for files behind a URL, whose header tells whether they are the same.
     """
 
     image_id: int
@@ -212,6 +214,7 @@ class StoredImage:
     mesh: BackgroundMesh
     sky_noise: FloatArray
     gain: float | None
+    cards: dict[str, dict[str, Any]] | None = None
 
     @property
     def own(self) -> FileFacts:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
+import http.server
 import os
+import threading
 import warnings
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -197,3 +201,80 @@ def test_both_engines_cut_alike(both_urls, tmp_path):
             answers.append(archive.stamps(RA, DEC))
     np.testing.assert_array_equal(answers[0].data, answers[1].data)
     pd.testing.assert_frame_equal(answers[0].to_pandas(), answers[1].to_pandas())
+
+
+class RangeHandler(http.server.SimpleHTTPRequestHandler):
+    """Serves a folder, and byte ranges of its files."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self):
+        content = (Path(self.directory) / self.path.lstrip("/")).read_bytes() if self._there() else None
+        if content is None:
+            self.send_error(404)
+            return
+        first, last = (int(v) for v in self.headers["Range"].removeprefix("bytes=").split("-"))
+        part = content[first : last + 1]
+        self.asked.append(self.headers["Range"])
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes {first}-{first + len(part) - 1}/{len(content)}")
+        self.send_header("Content-Length", str(len(part)))
+        self.end_headers()
+        self.wfile.write(part)
+
+    def log_message(self, *words):
+        pass
+
+    def _there(self):
+        return (Path(self.directory) / self.path.lstrip("/")).is_file()
+
+
+@pytest.fixture
+def web(tmp_path):
+    handler = functools.partial(RangeHandler, directory=str(tmp_path / "night"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def test_files_on_the_web_are_read_by_byte_ranges(seen, web):
+    here = seen.stamps(RA, DEC)
+    forced = seen.light_curve(RA + 0.004, DEC, complete=True, keep=False)
+    seen.relocate(seen.status()["roots"][0]["name"], web)
+    RangeHandler.asked.clear()
+    there = seen.stamps(RA, DEC)
+    np.testing.assert_array_equal(there.data, here.data)
+    assert there.to_pandas()["status"].tolist() == ["ok"] * 4
+    assert there[0].facts["path"].startswith("http://")
+    assert max(np.ptp([int(v) for v in asked[6:].split("-")]) for asked in RangeHandler.asked[:4]) < 40_000
+    again = seen.light_curve(RA + 0.004, DEC, complete=True, keep=False)
+    pd.testing.assert_frame_equal(forced.data, again.data)
+    assert seen.verify(hashes=True).empty
+
+
+def test_other_files_on_the_web_are_a_status(seen, web, tmp_path):
+    paths = [Path(path) for path in seen.stamps(RA, DEC).to_pandas()["path"]]
+    seen.relocate(seen.status()["roots"][0]["name"], web)
+    paths[0].unlink()
+    content = paths[3].read_bytes()
+    paths[3].write_bytes(content.replace(b"AIRMASS =                1.018", b"AIRMASS =                1.019"))
+    assert paths[3].read_bytes() != content
+    packed = bytearray(paths[1].read_bytes())
+    packed[-20] ^= 1
+    paths[1].write_bytes(packed)
+    status = seen.stamps(RA, DEC).to_pandas()["status"].tolist()
+    assert status == ["file missing", "file changed", "ok", "file changed"]
+
+
+def test_any_file_system_of_fsspec_serves(seen, tmp_path):
+    fsspec = pytest.importorskip("fsspec", reason="fsspec is not installed (extra 'remote')")
+    here = seen.stamps(RA, DEC)
+    memory = fsspec.filesystem("memory")
+    for path in (tmp_path / "night").iterdir():
+        memory.pipe_file(f"/ztf/{path.name}", path.read_bytes())
+    seen.relocate(seen.status()["roots"][0]["name"], "memory://ztf")
+    np.testing.assert_array_equal(seen.stamps(RA, DEC).data, here.data)
+    memory.rm("/ztf", recursive=True)
+    assert set(seen.stamps(RA, DEC).to_pandas()["status"]) == {"file missing"}

@@ -13,7 +13,7 @@ import numpy as np
 
 from ztfdb.errors import ImageError
 from ztfdb.extract.forced import FEW, ForcedFluxes, joined, measure_window, window_for
-from ztfdb.frame.window import PixelFile
+from ztfdb.frame.window import PixelFile, open_pixels
 from ztfdb.records import FloatArray, IntArray, StoredImage
 
 
@@ -78,8 +78,8 @@ def revisit_image(revisit: Revisit) -> Revisited:
     image = revisit.image
     try:
         with ExitStack() as stack:
-            pixels = stack.enter_context(PixelFile(image.own, image.shape))
-            mask = stack.enter_context(PixelFile(image.mask, image.shape)) if image.mask is not None else None
+            pixels = stack.enter_context(open_pixels(image, image.own))
+            mask = stack.enter_context(open_pixels(image, image.mask)) if image.mask is not None else None
             fluxes = _measure(revisit, pixels, mask)
             times = [(image.own, pixels.mtime_ns)]
             if image.mask is not None and mask is not None:

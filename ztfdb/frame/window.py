@@ -23,9 +23,11 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from ztfdb.errors import FileChangedError, FileMissingError, ImageError, ImageReadError
-from ztfdb.frame.fitsfile import DTYPES, GZIP_MAGIC, find_image, read_bytes
+from ztfdb.frame.fitsfile import DTYPES, GZIP_MAGIC, PRINTABLE, RawFile, find_image, read_bytes
+from ztfdb.frame.header import header_cards
 from ztfdb.frame.read import mask_values, science_values
-from ztfdb.records import FileFacts
+from ztfdb.frame.remote import is_remote, open_remote
+from ztfdb.records import FileFacts, StoredImage
 
 CONTIGUOUS_SHARE = 0.25
 """From this share of the image's width on, whole rows are read at once rather than each row's part."""
@@ -108,10 +110,13 @@ class PixelFile:
             window = self._read_whole()[rows, cols].copy()
         else:
             window = self._convert(self._section(rows, cols))
+        self._check_unchanged()
+        return window
+
+    def _check_unchanged(self) -> None:
         now = os.fstat(self._descriptor)
         if (now.st_mtime_ns, now.st_size) != (self._status.st_mtime_ns, self._status.st_size):
             raise FileChangedError(self._facts.path, "the file changed while it was read")
-        return window
 
     def _is_plain(self) -> bool:
         # whole numbers may stand for "no value" (BLANK), which only the header knows
@@ -128,11 +133,15 @@ class PixelFile:
             block = self._bytes(first, height * nx * size)
             return np.frombuffer(block, dtype).reshape(height, nx)[:, cols]
         first += cols.start * size
-        pread, descriptor, n, step = os.pread, self._descriptor, width * size, nx * size
-        content = b"".join([pread(descriptor, n, at) for at in range(first, first + height * step, step)])
-        if len(content) < height * n:
+        content = self._row_parts(first, width * size, nx * size, height)
+        if len(content) < height * width * size:
             raise ImageReadError(self._facts.path, "the file ends before the image does")
         return np.frombuffer(content, dtype).reshape(height, width)
+
+    def _row_parts(self, first: int, n: int, step: int, height: int) -> bytes:
+        """Return `n` bytes every `step` bytes, `height` times."""
+        pread, descriptor = os.pread, self._descriptor
+        return b"".join([pread(descriptor, n, at) for at in range(first, first + height * step, step)])
 
     def _bytes(self, offset: int, n: int) -> bytes:
         parts = []
@@ -147,8 +156,11 @@ class PixelFile:
     def _begins_with(self, magic: bytes) -> bool:
         return os.pread(self._descriptor, len(magic), 0) == magic
 
+    def _raw(self) -> RawFile:
+        return read_bytes(self._facts.path)
+
     def _read_whole(self) -> NDArray[Any]:
-        image = find_image(read_bytes(self._facts.path))
+        image = find_image(self._raw())
         if image.pixels.shape != self._shape:
             raise FileChangedError(self._facts.path, f"an image of {image.pixels.shape}, {self._shape} was ingested")
         if self._facts.role == "msk":
@@ -176,6 +188,81 @@ class PixelFile:
         return science_values(stored, bscale, bzero)
 
 
+class RemotePixelFile(PixelFile):
+    """A file behind a URL, read by byte ranges: one request for the rows of a window.
+
+    There is no modification time to compare. The file must have the size and, card by card, the header that were
+    ingested; a packed one is fetched whole, and its sha256 decides.
+
+    Parameters
+    ----------
+    facts : FileFacts
+    shape : tuple of int
+    cards : dict
+        The file's header as it was ingested.
+    """
+
+    def __init__(self, facts: FileFacts, shape: tuple[int, int], cards: dict[str, Any]) -> None:
+        self._facts, self._shape = facts, shape
+        self._whole = self._tiles = None
+        self.mtime_ns = facts.mtime_ns
+        self._remote = open_remote(facts.path)
+        head = self._remote.read(0, facts.byte_offset) if facts.byte_offset is not None else b""
+        if self._remote.size() != facts.size:
+            raise FileChangedError(facts.path, f"{self._remote.size()} bytes, {facts.size} were ingested")
+        if facts.byte_offset is not None and facts.hdu == 0 and not _same_header(head, cards):
+            raise FileChangedError(facts.path, "the header is not the one that was ingested")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Do nothing: no connection is kept."""
+
+    def _is_plain(self) -> bool:
+        return super()._is_plain() and self._facts.hdu == 0  # else the header is not at the beginning
+
+    def _row_parts(self, first: int, n: int, step: int, height: int) -> bytes:
+        block = self._remote.read(first, (height - 1) * step + n)
+        return b"".join([block[at : at + n] for at in range(0, height * step, step)])
+
+    def _bytes(self, offset: int, n: int) -> bytes:
+        content = self._remote.read(offset, n)
+        if len(content) < n:
+            raise ImageReadError(self._facts.path, "the file ends before the image does")
+        return content
+
+    def _section(self, rows: slice, cols: slice) -> NDArray[Any]:
+        return self._read_whole()[rows, cols].copy()
+
+    def _convert(self, stored: NDArray[Any]) -> NDArray[Any]:
+        return stored if self._whole is not None else super()._convert(stored)
+
+    def _begins_with(self, magic: bytes) -> bool:
+        return False  # whatever it is, it is fetched whole
+
+    def _check_unchanged(self) -> None:
+        """Do nothing: every request stands for itself."""
+
+    def _raw(self) -> RawFile:
+        content = self._remote.read(0, self._facts.size)
+        if hashlib.sha256(content).hexdigest() != self._facts.sha256:
+            raise FileChangedError(self._facts.path, "the content is not what was ingested (sha256)")
+        return RawFile(self._facts.path, memoryview(content), self._facts.mtime_ns)
+
+
+def open_pixels(image: StoredImage, facts: FileFacts) -> PixelFile:
+    """Open one file of an ingested image, here or behind a URL; see `PixelFile` and `RemotePixelFile`."""
+    if is_remote(facts.path):
+        return RemotePixelFile(facts, image.shape, (image.cards or {}).get(facts.role, {}))
+    return PixelFile(facts, image.shape)
+
+
+def _same_header(head: bytes, cards: dict[str, Any]) -> bool:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return header_cards(fits.Header.fromstring(head.translate(PRINTABLE).decode("ascii"))) == cards
+
+
 def file_status(problem: ImageError) -> str:
     """Return in two words what is wrong with a file."""
     if isinstance(problem, FileMissingError):
@@ -199,6 +286,8 @@ def check_file(facts: FileFacts, *, whole: bool = False) -> str | None:
         ``file missing``, ``file changed`` or ``file unreadable``; None where it is as it was.
     """
     try:
+        if is_remote(facts.path):
+            return _check_remote(facts, whole=whole)
         descriptor = _open(facts)
         try:
             status = os.fstat(descriptor)
@@ -212,6 +301,14 @@ def check_file(facts: FileFacts, *, whole: bool = False) -> str | None:
     except OSError:
         return "file unreadable"
     return None
+
+
+def _check_remote(facts: FileFacts, *, whole: bool) -> str | None:
+    remote = open_remote(facts.path)
+    same = remote.size() == facts.size
+    if same and whole:
+        same = hashlib.sha256(remote.read(0, facts.size)).hexdigest() == facts.sha256
+    return None if same else "file changed"
 
 
 def _open(facts: FileFacts) -> int:

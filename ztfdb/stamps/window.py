@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ztfdb.bits import BAD_BITS
 from ztfdb.errors import ImageError, StampError
 from ztfdb.frame.wcs import astropy_wcs, parameters_to_header
-from ztfdb.frame.window import PixelFile, file_status
+from ztfdb.frame.window import PixelFile, file_status, open_pixels
 from ztfdb.records import FloatArray, StoredImage, WcsParameters
 from ztfdb.stamps.cutout import stamp_origin
 
@@ -191,8 +191,8 @@ def cut_stamps(
     places = list(zip(ra, dec, x, y, strict=True))
     try:
         with ExitStack() as stack:
-            pixels = stack.enter_context(PixelFile(image.own, image.shape))
-            mask = stack.enter_context(PixelFile(image.mask, image.shape)) if image.mask is not None else None
+            pixels = stack.enter_context(open_pixels(image, image.own))
+            mask = stack.enter_context(open_pixels(image, image.mask)) if image.mask is not None else None
             return [_cut(image, place, size, radius, facts, pixels, mask) for place in places]
     except ImageError as exc:
         return [_blank(image, place, size, radius, facts, exc) for place in places]

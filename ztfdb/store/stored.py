@@ -70,10 +70,21 @@ def _some(session: Session, ids: list[int], places: Mapping[str, str | Path] | N
     files: dict[int, list[FileFacts]] = {}
     for file in find_files(session, ids, places=places):
         files.setdefault(file.image_id, []).append(file.facts)
-    return [_stored(row, files[row.image_id]) for row in session.execute(statement)]
+    remote = [image_id for image_id, some in files.items() if any("://" in file.path for file in some)]
+    cards = _cards(session, remote) if remote else {}
+    return [_stored(row, files[row.image_id], cards.get(row.image_id)) for row in session.execute(statement)]
 
 
-def _stored(row: Row[Any], files: list[FileFacts]) -> StoredImage:
+def _cards(session: Session, ids: list[int]) -> dict[int, dict[str, dict[str, Any]]]:
+    """Return the header cards of images by id and role."""
+    found: dict[int, dict[str, dict[str, Any]]] = {}
+    statement = select(ImageHeader.image_id, ImageHeader.role, ImageHeader.cards).where(ImageHeader.image_id.in_(ids))
+    for image_id, role, cards in session.execute(statement):
+        found.setdefault(image_id, {})[role] = cards
+    return found
+
+
+def _stored(row: Row[Any], files: list[FileFacts], cards: dict[str, dict[str, Any]] | None) -> StoredImage:
     shape = (row.ny, row.nx)
     mesh_shape = (row.mesh_ny or 0, row.mesh_nx or 0)
     level, rms = (np.frombuffer(v or b"", "<f4").reshape(mesh_shape) for v in (row.mesh_level, row.mesh_rms))
@@ -86,4 +97,5 @@ def _stored(row: Row[Any], files: list[FileFacts]) -> StoredImage:
         mesh=BackgroundMesh(shape, (row.mesh_box_y or 0, row.mesh_box_x or 0), level, rms),
         sky_noise=np.array([np.nan if v is None else v for v in noise]),
         gain=row.gain,
+        cards=cards,
     )
