@@ -5,7 +5,7 @@ from alembic import command
 from alembic.util import CommandError
 from sqlalchemy import inspect, text
 
-from ztfdb.errors import SchemaVersionError
+from ztfdb.errors import SchemaVersionError, StoreError
 from ztfdb.schema import LIGHT_CURVE_COLUMNS, Base
 from ztfdb.schema.source import POSTGRESQL_LIGHT_CURVE_INDEX, SQLITE_LIGHT_CURVE_INDEX
 from ztfdb.schema.views import VIEWS
@@ -71,11 +71,28 @@ def test_empty_database_is_told_from_an_archive(empty_engine):
         check_revision(empty_engine)
 
 
-def test_another_revision_is_an_error_that_names_the_command(engine):
+def test_an_unknown_revision_is_an_error_that_says_what_helps(engine):
     with engine.begin() as connection:
         connection.execute(text("update alembic_version set version_num = '20190101_older'"))
-    with pytest.raises(SchemaVersionError, match=r"20190101_older.*`ztfdb init`"):
+    with pytest.raises(SchemaVersionError, match=r"20190101_older.*update this one.*`ztfdb init`"):
         check_revision(engine)
+
+
+def test_an_older_revision_is_an_error_that_names_the_command(engine):
+    downgrade(engine, "base")
+    upgrade(engine, "+1")
+    with pytest.raises(
+        SchemaVersionError, match=r"is at schema revision .*, this ztfdb works with .*: run `ztfdb init`"
+    ):
+        check_revision(engine)
+
+
+def test_tables_of_others_are_left_alone(empty_engine):
+    with empty_engine.begin() as connection:
+        connection.execute(text("create table image (k integer)"))
+    with pytest.raises(StoreError, match=r"cannot be brought to revision head: .*image.* already exists"):
+        upgrade(empty_engine)
+    assert tables_and_views(empty_engine)[0] == {"image"}
 
 
 def test_archive_of_a_newer_ztfdb_is_left_alone(engine):

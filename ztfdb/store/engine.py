@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
@@ -33,6 +35,9 @@ SQLITE_CHECKPOINT_PAGES = 8192
 
 _RETRYABLE_STATES = ("08", "53", "57P", "40001", "40P01", "55P03")
 """PostgreSQL's SQLSTATEs (prefixes) of trouble that passes: connection, resources, shutdown, serialization, locks."""
+
+_NO_RIGHT = "42501"
+"""PostgreSQL's SQLSTATE of a missing privilege."""
 
 _RETRYABLE_WORDS = ("locked", "busy", "unable to open", "disk i/o error", "disk is full", "readonly database")
 
@@ -67,6 +72,8 @@ def normalise_url(url: str | Path | URL) -> URL:
 def mask_password(url: str | Path | URL) -> str:
     """Return the URL as it may be printed or logged: the password shows as ``***``, the driver not at all."""
     parsed = normalise_url(url)
+    if parsed.get_backend_name() == "sqlite" and (parsed.database or "").startswith("file:"):  # opened read-only
+        parsed = parsed.set(database=unquote(str(parsed.database).removeprefix("file://")), query={})
     return parsed.set(drivername=parsed.get_backend_name()).render_as_string(hide_password=True)
 
 
@@ -160,7 +167,7 @@ def _sqlite_engine(url: URL, read_only: bool) -> Engine:
     if read_only and database:
         # A URI lets SQLite itself refuse: the file is neither made nor written.
         quoted = Path(database).absolute().as_uri()
-        url = url.set(database=quoted, query={"mode": "ro", "uri": "true"})
+        url = url.set(database=quoted, query={"mode": "ro", "uri": "true"} | _immutable(Path(database)))
     engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S}, json_serializer=strict_json)
 
     def on_connect(connection: Any, record: Any) -> None:
@@ -182,14 +189,35 @@ def _sqlite_engine(url: URL, read_only: bool) -> Engine:
     return engine
 
 
+def _immutable(path: Path) -> dict[str, str]:
+    """Return the option for a file in a folder that we may not write: SQLite cannot make its log's index there.
+
+    A log that exists belongs to a writer at work; then its files are used as they are.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    return {} if os.access(path.absolute().parent, os.W_OK) or log.exists() else {"immutable": "1"}
+
+
 def _translate(context: ExceptionContext) -> BaseException | None:
     original: BaseException | None = context.original_exception
     if context.is_pre_ping:
         return None
+    if (typed := _file_error(context, original) or unavailable(original)) is not None:
+        return typed
+    if getattr(original, "sqlstate", None) == _NO_RIGHT:
+        return StoreError(f"this role may not do that: {_one_line(original)}")
+    return None
+
+
+def _file_error(context: ExceptionContext, original: BaseException | None) -> StoreError | None:
+    """Return the typed error for trouble with a SQLite file, named; None for trouble with a statement."""
+    name = context.engine.url.database if context.engine is not None else None
+    where = unquote(name.removeprefix("file://")) if name else "SQLite"
     if type(original) is sqlite3.DatabaseError:  # its subclasses are about statements; this is about the file
-        return StoreError(f"SQLite: {_one_line(original)}")
-    return unavailable(original)
+        return StoreError(f"{where}: {_one_line(original)}")
+    found = unavailable(original) if isinstance(original, sqlite3.Error) else None
+    return None if found is None else DatabaseUnavailableError(f"{where}: {_one_line(original)}")
 
 
-def _one_line(exc: BaseException) -> str:
+def _one_line(exc: BaseException | None) -> str:
     return " ".join(str(exc).split()) or type(exc).__name__

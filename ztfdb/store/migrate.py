@@ -10,9 +10,10 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, Engine
+from sqlalchemy.exc import DBAPIError
 
 import ztfdb
-from ztfdb.errors import SchemaVersionError
+from ztfdb.errors import SchemaVersionError, StoreError
 from ztfdb.store.engine import WRITE, make_engine, mask_password
 
 
@@ -60,9 +61,9 @@ def check_revision(engine: Engine) -> None:
     wanted = head_revision()
     if found != wanted:
         state = "holds no archive yet" if found is None else f"is at schema revision {found}"
-        raise SchemaVersionError(
-            f"{mask_password(engine.url)} {state}, this ztfdb works with {wanted}: run `ztfdb init`"
-        )
+        known = found is None or found in _known_revisions()
+        help_ = "run `ztfdb init`" if known else "it was made by another ztfdb; update this one, then run `ztfdb init`"
+        raise SchemaVersionError(f"{mask_password(engine.url)} {state}, this ztfdb works with {wanted}: {help_}")
 
 
 def upgrade(url: str | Path | URL | Engine, revision: str = "head") -> None:
@@ -79,6 +80,8 @@ def upgrade(url: str | Path | URL | Engine, revision: str = "head") -> None:
     ------
     SchemaVersionError
         If the archive is at a revision that this ztfdb does not know: made by a newer one.
+    StoreError
+        If the database refuses, for want of rights or because tables of those names are there already.
     """
     _run(url, revision, forward=True)
 
@@ -103,6 +106,9 @@ def _run(url: str | Path | URL | Engine, revision: str, *, forward: bool) -> Non
         with engine.execution_options(**{WRITE: True}).begin() as connection:
             _check_known(connection)
             (command.upgrade if forward else command.downgrade)(alembic_config(connection), revision)
+    except DBAPIError as exc:
+        reason = " ".join(str(exc.orig).split())
+        raise StoreError(f"{mask_password(engine.url)} cannot be brought to revision {revision}: {reason}") from exc
     finally:
         if engine is not url:
             engine.dispose()
@@ -110,6 +116,9 @@ def _run(url: str | Path | URL | Engine, revision: str, *, forward: bool) -> Non
 
 def _check_known(connection: Connection) -> None:
     found = current_revision(connection)
-    known = {script.revision for script in ScriptDirectory(str(migrations_folder())).walk_revisions()}
-    if found is not None and found not in known:
+    if found is not None and found not in _known_revisions():
         raise SchemaVersionError(f"the archive is at schema revision {found}, unknown to this ztfdb: update it")
+
+
+def _known_revisions() -> set[str]:
+    return {script.revision for script in ScriptDirectory(str(migrations_folder())).walk_revisions()}

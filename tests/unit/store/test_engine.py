@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from ztfdb.errors import ConfigError, DatabaseUnavailableError
+from ztfdb.errors import ConfigError, DatabaseUnavailableError, StoreError
 from ztfdb.store.engine import make_engine, mask_password, normalise_url, sessions, unavailable, writing
 
 
@@ -94,6 +94,33 @@ def test_read_only_sqlite_refuses_to_write_and_makes_no_file(tmp_path):
             connection.execute(text("insert into t values (1)"))
     engine.dispose()
     writer.dispose()
+
+
+def test_trouble_with_a_file_names_it(tmp_path):
+    path = tmp_path / "note s.txt"
+    path.write_text("no database " * 100)
+    with pytest.raises(StoreError, match=r"note s\.txt: file is not a database"), make_engine(path).connect():
+        pass
+    engine = make_engine(path, read_only=True)
+    with pytest.raises(StoreError, match=r"note s\.txt: file is not a database"), engine.connect() as connection:
+        connection.execute(text("select * from sqlite_master"))
+    assert mask_password(engine.url) == f"sqlite:///{path}"
+
+
+def test_an_archive_in_a_folder_of_others_can_be_read(tmp_path, monkeypatch):
+    path = tmp_path / "night.sqlite"
+    writer = make_engine(path)
+    with writer.begin() as connection:
+        connection.execute(text("create table t (k integer)"))
+    writer.dispose()
+    monkeypatch.setattr("ztfdb.store.engine.os.access", lambda *_: False)  # root may write everywhere
+    engine = make_engine(path, read_only=True)
+    with engine.connect() as connection:
+        assert connection.scalar(text("select count(*) from t")) == 0
+    engine.dispose()
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["night.sqlite"]
+    path.with_name("night.sqlite-wal").touch()
+    assert "immutable" not in make_engine(path, read_only=True).url.query
 
 
 def test_unreachable_server_is_typed(tmp_path):
