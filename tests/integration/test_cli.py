@@ -86,6 +86,22 @@ def test_a_second_ingest_writes_nothing_and_reports_it(night, tmp_path):
     assert all(row["reason"] for row in rows if row["outcome"] == "failed")
 
 
+def test_other_settings_than_the_archive_s_are_refused(night, tmp_path):
+    path = tmp_path / "other.toml"
+    path.write_text("[extraction]\nthreshold = 3.0\n")
+    result = night.run("ingest", str(night.folder), "--config", str(path))
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    assert "threshold is 1.5 in the archive and 3.0 here" in result.stderr
+
+
+def test_a_missing_mask_is_what_the_report_names(night):
+    image = next(path for path in night.folder.glob("*sciimg.fits") if "20200924431759" not in path.name)
+    result = night.run("ingest", str(image), "--mask", str(night.folder / "nowhere_mskimg.fits"))
+    assert result.exit_code == 1
+    assert "nowhere_mskimg.fits: cannot be read" in result.stderr
+
+
 def test_ingest_without_failures_exits_0(night):
     good = [str(path) for path in night.folder.glob("*sciimg.fits") if "20200924431759" not in path.name]
     assert night.run("ingest", *good).exit_code == 0

@@ -12,7 +12,7 @@ import ztfdb
 from ztfdb.cli.options import Command, shared_options
 from ztfdb.cli.output import make_output
 from ztfdb.cli.progress import Bar, progress_bar
-from ztfdb.cli.session import configuration, wrong_usage
+from ztfdb.cli.session import configuration, own_settings, wrong_usage
 
 if TYPE_CHECKING:
     from ztfdb.ingest import ImageOutcome, IngestReport, IngestStep
@@ -58,7 +58,7 @@ def ingest(
     table = make_output(None, report, None, every=True) if report is not None else None
     config = configuration(ctx, jobs=jobs, timeout_s=timeout_s, memory_mb=memory_mb)
     limits = {"timeout_s": config.timeout_s, "memory_mb": config.memory_mb, "places": config.roots}
-    with ztfdb.open(config.url) as archive, wrong_usage(), progress_bar("images") as bar:
+    with ztfdb.open(config.url, settings=own_settings(config)) as archive, wrong_usage(), progress_bar("images") as bar:
         follower = Follower(bar, listed)
         result = archive.ingest(given(paths), jobs=config.jobs, mask=mask, force=force, progress=follower, **limits)
     if table is not None:

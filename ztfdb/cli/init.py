@@ -6,7 +6,7 @@ import click
 
 import ztfdb
 from ztfdb.cli.options import Command, shared_options
-from ztfdb.cli.session import configuration
+from ztfdb.cli.session import configuration, own_settings
 
 
 @click.command(
@@ -25,6 +25,5 @@ def init(ctx: click.Context) -> None:
     Extraction settings other than the usual come from [extraction] of the configuration and are frozen.
     """
     config = configuration(ctx)
-    own = None if config.extraction == type(config.extraction)() else config.extraction
-    with ztfdb.open(config.url, create=True, settings=own) as archive:
+    with ztfdb.open(config.url, create=True, settings=own_settings(config)) as archive:
         click.echo(f"{archive.url} is ready", err=True)

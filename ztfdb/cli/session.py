@@ -15,6 +15,7 @@ from ztfdb.cli.options import shared
 if TYPE_CHECKING:
     from ztfdb.archive import Archive
     from ztfdb.config import Config
+    from ztfdb.extract.settings import ExtractionSettings
 
 
 def configuration(ctx: click.Context, **flags: Any) -> Config:
@@ -42,6 +43,11 @@ def configuration(ctx: click.Context, **flags: Any) -> Config:
 def _told_by_the_report(record: logging.LogRecord) -> bool:
     """Let pass what the user does not read anyway: ingest lists its failures at the end."""
     return record.getMessage() != "image failed"
+
+
+def own_settings(config: Config) -> ExtractionSettings | None:
+    """Return the extraction settings where the configuration has its own; an archive with others refuses them."""
+    return None if config.extraction == type(config.extraction)() else config.extraction
 
 
 @contextmanager
