@@ -6,6 +6,8 @@ before arithmetic (PostgreSQL would compute in single precision, SQLite never do
 
 from __future__ import annotations
 
+import math
+
 from sqlalchemy import Connection, text
 
 from ztfdb.bits import APERTURE_BROKEN, BAD_BITS, CATFLAG_UNUSABLE, INFOBITS_USABLE_BELOW
@@ -13,9 +15,13 @@ from ztfdb.bits import APERTURE_BROKEN, BAD_BITS, CATFLAG_UNUSABLE, INFOBITS_USA
 AB_MICROJANSKY = 23.9
 """AB magnitude of 1 µJy: 2.5 log10(10^29) - 48.60."""
 
+POGSON = 2.5 / math.log(10.0)
+"""Magnitudes per e-fold of flux; written as digits, since PostgreSQL's ``ln(10.0)`` is a decimal of 16 places."""
+
 _FLUX = "cast(source.flux_aper4 as double precision)"
 _FLUX_ERR = "cast(source.flux_aper4_err as double precision)"
 _ZEROPOINT = "(image.magzp + image.apcor4)"
+_MAGERR = f"({POGSON!r} * {_FLUX_ERR} / {_FLUX})"
 _FLOOR = "(select cast(value as double precision) from archive_meta where key = 'magerr_sys')"
 _USABLE = f"(image.infobits is null or image.infobits < {INFOBITS_USABLE_BELOW})"
 
@@ -28,7 +34,7 @@ select source.source_id, source.image_id, source.hpx29, source.ra, source.dec,
        case when {_FLUX_ERR} > 0 then {_FLUX} / {_FLUX_ERR} end as snr,
        case when {_FLUX} > 0 then {_ZEROPOINT} - 2.5 * log10({_FLUX}) end as mag,
        case when {_FLUX} > 0 and image.apcor4 is not null
-            then sqrt(power(2.5 / ln(10.0) * {_FLUX_ERR} / {_FLUX}, 2) + power({_FLOOR}, 2)) end as magerr,
+            then sqrt({_MAGERR} * {_MAGERR} + {_FLOOR} * {_FLOOR}) end as magerr,
        {_FLUX} * power(10.0, 0.4 * ({AB_MICROJANSKY} - {_ZEROPOINT})) as flux_ujy,
        {_FLUX_ERR} * power(10.0, 0.4 * ({AB_MICROJANSKY} - {_ZEROPOINT})) as flux_ujy_err,
        source.flags, source.mask_bits,
