@@ -179,7 +179,7 @@ def _build(session: Session, progress: Progress | None) -> ObjectsReport:
     for done, tile in enumerate(tiles.tolist(), start=1):
         sample, whole, own = join_tile(session, tile, images)
         grouped = whole.take(own)
-        _write(session, sample, images, grouped, ps1)
+        store.add_members(session, _write(session, sample, images, grouped, ps1))
         store.drop_aliases(session, grouped.objects["object_id"])
         _redirect(session, old[(old >> cell_shift(TILE_ORDER)) == tile], sample.found, whole)
         report.n_remade += len(grouped.objects["object_id"])
@@ -286,6 +286,7 @@ def _regroup(session: Session, disturbed: Disturbed, joined: Iterable[int] | Non
     ids = np.array(sorted(store.joined_images(session) if joined is None else joined), np.int64)
     ps1 = _ps1(session)
     old = disturbed.object_id[disturbed.object_id != MISSING]
+    before, after = store.members_of(session, old), []
     store.delete_objects(session, old)
     n_made = 0
     order = np.argsort(disturbed.area, kind="stable")
@@ -296,25 +297,24 @@ def _regroup(session: Session, disturbed: Disturbed, joined: Iterable[int] | Non
         images = read_images(session, present[np.isin(present, ids)])
         sample = make_sample(rows, images)
         grouped = group_detections(sample.found)
-        _write(session, sample, images, grouped, ps1)
+        after.append(_write(session, sample, images, grouped, ps1))
         mine = disturbed.object_id[which]
         store.drop_aliases(session, grouped.objects["object_id"])
         _redirect(session, mine[mine != MISSING], sample.found, grouped)
         n_made += len(grouped.objects["object_id"])
+    store.replace_members(session, before, {name: np.concatenate([one[name] for one in after]) for name in before})
     return n_made
 
 
 # Writing ----------------------------------------------------------------------------------------------------------
 
 
-def _write(session: Session, sample: Sample, images: Images, grouped: Grouped, ps1: CatalogueInfo | None) -> None:
-    """Store new objects with their members, statistics and PS1 ids."""
-    if not len(grouped.objects["object_id"]):
-        return
+def _write(session: Session, sample: Sample, images: Images, grouped: Grouped, ps1: CatalogueInfo | None) -> Columns:
+    """Store new objects with their statistics and PS1 ids, and return the rows of their members."""
     counted = counted_members(sample, images, grouped)
     store.add_objects(session, _identified(session, grouped.objects, ps1))
-    store.add_members(session, member_rows(sample, grouped, counted))
     store.add_curves(session, *curve_rows(sample, images, grouped, counted))
+    return member_rows(sample, grouped, counted)
 
 
 def _redirect(session: Session, old: IntArray, found: Detections, grouped: Grouped) -> None:

@@ -54,10 +54,11 @@ DETECTION_DTYPES: dict[str, Any] = {
 """What joining reads of a source: all of it is in the covering index."""
 
 OBJECT_DTYPES = table_dtypes(Base.metadata.tables["object"])
+MEMBER_DTYPES = table_dtypes(Base.metadata.tables["object_source"])
 FILTER_DTYPES = table_dtypes(Base.metadata.tables["object_filter"])
 
 _LOCK = 0x0B1EC7
-_OF_OBJECTS = (ObjectSource, ObjectFilter, ObjectCurve, Object)
+_OF_OBJECTS = (ObjectFilter, ObjectCurve, Object)
 
 
 def lock_objects(session: Session) -> None:
@@ -245,14 +246,42 @@ def replace_objects(session: Session, objects: Columns) -> None:
 
 
 def delete_objects(session: Session, object_id: IntArray) -> None:
-    """Delete objects with their members and curves."""
+    """Delete objects with their curves; their members are for `replace_members`."""
     for table in _OF_OBJECTS:
         _delete_rows(session, table.__tablename__, object_id)
 
 
+def members_of(session: Session, object_id: IntArray) -> Columns:
+    """Return the rows of ``object_source`` of some objects, ordered by ``source_id``."""
+    prefer_index_only(session)
+    rows, params = range_rows(session, id=object_id)
+    fields = ", ".join(f"m.{name}" for name in MEMBER_DTYPES)
+    statement = f"select {fields} from {rows} cross join object_source as m where m.object_id = r.id"
+    return _ordered(read_bulk(session, statement, params, MEMBER_DTYPES), "source_id")
+
+
+def replace_members(session: Session, old: Columns, new: Columns) -> None:
+    """Write rows of ``object_source`` in place of others; those that are the same are left alone.
+
+    Parameters
+    ----------
+    session : Session
+    old : dict of ndarray
+        What `members_of` read.
+    new : dict of ndarray
+        The same columns, each ``source_id`` once.
+    """
+    _, i, j = np.intersect1d(old["source_id"], new["source_id"], assume_unique=True, return_indices=True)
+    same = np.logical_and.reduce([old[name][i] == new[name][j] for name in MEMBER_DTYPES])
+    gone, fresh = np.ones(len(old["source_id"]), bool), np.ones(len(new["source_id"]), bool)
+    gone[i[same]] = fresh[j[same]] = False
+    _delete_rows(session, "object_source", old["source_id"][gone], key="source_id")
+    add_members(session, {name: values[fresh] for name, values in new.items()})
+
+
 def clear_objects(session: Session) -> None:
     """Delete all objects and what is known of the images in them; aliases stay."""
-    for table in (*_OF_OBJECTS, ObjectImage, ObjectState):
+    for table in (ObjectSource, *_OF_OBJECTS, ObjectImage, ObjectState):
         session.execute(delete(table))
 
 
