@@ -122,16 +122,18 @@ def lightcurve(
 @contextmanager
 def asked(ctx: click.Context, how: dict[str, Any]) -> Iterator[Archive]:
     """Open the archive, for writing where forced measurements are to be kept, and show how far they are."""
-    complete = how.get("complete", False)
-    with opened(ctx, read_only=not complete) as archive, progress_bar("images") as bar:
+    if not how.get("complete"):
+        with opened(ctx, read_only=True) as archive:
+            yield archive
+        return
+    with opened(ctx) as archive, progress_bar("images") as bar:
 
         def follow(done: int, total: int) -> None:
             if done == 1:
                 bar.begin("measuring", total)
             bar.step()
 
-        if complete:
-            how["progress"] = follow
+        how["progress"] = follow
         yield archive
 
 
