@@ -28,16 +28,18 @@ def test_calibration_recovers_the_truth_of_200_images(databases, tmp_path):
         print("aperture  stars  median error   pull of zero point   of colour term   within 3 errors")
         for aperture, rows in table.groupby("aperture"):
             pulls = rows[["zeropoint_pull", "color_term_pull"]].to_numpy()
+            # an image with too few stars for an aperture has no zero point there, which counts as a miss
             inside = (np.abs(pulls) < 3).mean(axis=0)
             print(
                 f"{aperture:8}  {rows.n_star.median():5.0f}  {rows.zeropoint_err.median():8.4f} mag   "
-                f"{pulls[:, 0].mean():+.2f} ± {pulls[:, 0].std():.2f}        {pulls[:, 1].mean():+.2f} ± "
-                f"{pulls[:, 1].std():.2f}     {inside[0]:.1%} {inside[1]:.1%}"
+                f"{np.nanmean(pulls[:, 0]):+.2f} ± {np.nanstd(pulls[:, 0]):.2f}        "
+                f"{np.nanmean(pulls[:, 1]):+.2f} ± {np.nanstd(pulls[:, 1]):.2f}     {inside[0]:.1%} {inside[1]:.1%}"
             )
             assert np.all(inside >= 0.97)
-            assert np.all(np.abs(pulls.std(axis=0) - 1) < 0.15)
+            if not share:
+                assert np.all(np.abs(np.nanstd(pulls, axis=0) - 1) < 0.15)
     clean, wild = tables[0.0], tables[0.1]
-    shift = ((wild.zeropoint - clean.zeropoint).abs() / clean.zeropoint_err).to_numpy()
+    shift = ((wild.zeropoint - clean.zeropoint).abs() / clean.zeropoint_err).dropna().to_numpy()
     print(
         f"shift of the zero point by wrong stars: median {np.median(shift):.2f} of its error, "
         f"below one error in {(shift < 1).mean():.1%}, mean {wild.zeropoint.sub(clean.zeropoint).mean():+.5f} mag"

@@ -23,6 +23,7 @@ from ztfdb.derive.calibrators import (
     CalibrationSettings,
     Stars,
     alone,
+    expected_noise,
     find_stars,
     instrumental,
 )
@@ -216,11 +217,11 @@ def calibrate_image(
 
 def calibrate_aperture(stars: Stars, aperture: int, settings: CalibrationSettings) -> ApertureCalibration:
     """Fit zero point and colour term of one aperture (1 to 6), and its correction to the largest aperture."""
-    mag, variance, snr = instrumental(stars, aperture)
+    mag, variance, snr = expected_noise(stars, aperture, settings.min_snr)
     total = stars.mag_var + variance
     with np.errstate(invalid="ignore"):
         good = alone(stars, aperture) & (snr >= settings.min_snr) & (total <= settings.max_error**2)
-    used = np.flatnonzero(good)
+    used = np.flatnonzero(good & np.isfinite(mag))
     fit, failure = None, None
     try:
         fit = fit_line(
@@ -237,7 +238,7 @@ def calibrate_aperture(stars: Stars, aperture: int, settings: CalibrationSetting
     return ApertureCalibration(aperture, fit, failure, used, *_correction(stars, aperture, settings))
 
 
-def residuals(done: ImageCalibrated, aperture: int = 4) -> pd.DataFrame:
+def residuals(done: ImageCalibrated, aperture: int = 4, *, min_snr: float = 20.0) -> pd.DataFrame:
     """Return the stars of one aperture with what the fit leaves of each.
 
     Parameters
@@ -245,6 +246,8 @@ def residuals(done: ImageCalibrated, aperture: int = 4) -> pd.DataFrame:
     done : ImageCalibrated
     aperture : int
         1 to 6.
+    min_snr : float
+        That of the calibration's settings.
 
     Returns
     -------
@@ -257,7 +260,7 @@ def residuals(done: ImageCalibrated, aperture: int = 4) -> pd.DataFrame:
 
     one, stars = done.apertures[aperture - 1], done.stars
     used = one.used if one.fit is not None else one.used[:0]
-    mag, variance, _ = instrumental(stars, aperture)
+    mag, variance, _ = expected_noise(stars, aperture, min_snr)
     zeropoint, slope = (one.fit.zeropoint, one.fit.color_term) if one.fit is not None else (np.nan, np.nan)
     left = stars.mag - mag - zeropoint - slope * stars.color
     total = stars.mag_var + variance + slope**2 * stars.color_var - 2.0 * slope * stars.covariance

@@ -300,3 +300,22 @@ def instrumental(
     with np.errstate(invalid="ignore", divide="ignore"):
         positive = np.where((flux > 0) & (flux_err > 0), flux, np.nan)
         return -POGSON * np.log(positive), (POGSON * flux_err / positive) ** 2, positive / flux_err
+
+
+def expected_noise(
+    stars: Stars, aperture: int, min_snr: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return instrumental magnitudes, with squared errors and signal to noise of the flux that PS1 lets expect.
+
+    A star that noise made brighter would pass a limit of signal to noise more easily, and weigh more, than one that it
+    made fainter: both would pull the zero point up. So the noise is related to the catalogue's light, not to our own.
+    """
+    mag, variance, snr = instrumental(stars, aperture)
+    with np.errstate(invalid="ignore"):
+        bright = np.flatnonzero(snr >= min_snr)
+    if not len(bright):
+        return mag, variance, snr
+    expected = 10.0 ** (-0.4 * (stars.mag - np.median((stars.mag - mag)[bright])))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        snr = expected / np.where(stars.flux_err[aperture - 1] > 0, stars.flux_err[aperture - 1], np.nan)
+    return mag, (POGSON / snr) ** 2, snr

@@ -21,7 +21,7 @@ from ztfdb.store.engine import driver_errors
 
 COPY_HEAD = b"PGCOPY\n\xff\r\n\0" + b"\0" * 8
 COPY_TAIL = b"\xff\xff"
-CHUNK = 50_000
+CHUNK = 8_000
 """Rows packed at a time: a few MB, so that a bulk load never doubles its memory."""
 
 _INDEX_ONLY = "select " + ", ".join(
