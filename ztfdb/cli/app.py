@@ -22,10 +22,12 @@ from ztfdb.cli.init import init
 from ztfdb.cli.lightcurve import lightcurve
 from ztfdb.cli.objects import objects
 from ztfdb.cli.options import Command, shared_options
+from ztfdb.cli.queue import quarantine, retry
 from ztfdb.cli.sql import sql
 from ztfdb.cli.stamp import stamp
 from ztfdb.cli.status import status
 from ztfdb.cli.upkeep import relocate, remove, verify
+from ztfdb.cli.watch import watch
 from ztfdb.errors import ZtfdbError
 
 EXIT_FAILED = 1
@@ -109,6 +111,9 @@ def application() -> None:
 for command in (
     init,
     ingest,
+    watch,
+    retry,
+    quarantine,
     status,
     cone,
     lightcurve,

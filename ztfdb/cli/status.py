@@ -36,10 +36,22 @@ def status_lines(facts: dict[str, Any]) -> Iterator[str]:
     yield f"archive   {facts['url']}"
     yield f"images    {facts['n_image']:,} ({kinds}; {facts['n_simulated']:,} simulated); fields: {facts['n_field']:,}"
     yield f"sources   {facts['n_source']:,}"
+    yield from _queue(facts["queue"])
     yield from _tables(facts)
     made = {key: value for key, value in facts["archive"].items() if key != "settings"}
     yield ""
     yield from (f"{key}: {value}" for key, value in made.items())
+
+
+def _queue(queue: dict[str, Any]) -> Iterator[str]:
+    if not any(queue["jobs"].values()):
+        return
+    yield "queue     " + ", ".join(f"{n:,} {state}" for state, n in queue["jobs"].items() if n)
+    waits = queue["oldest_waiting_s"]
+    oldest = "nothing is due" if waits is None else f"the oldest due waits since {waits:,.0f} s"
+    yield f"          {queue['rate_per_hour']:,.0f} done in the last hour; {oldest}"
+    for one in queue["last_errors"]:
+        yield f"          {one['state']}: {one['path']}: {one['error']}: {one['reason']}"
 
 
 def _tables(facts: dict[str, Any]) -> Iterator[str]:

@@ -1,0 +1,106 @@
+"""``ztfdb retry`` and ``ztfdb quarantine``: what went wrong, and another try."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from ztfdb.cli.options import Command, shared_options
+from ztfdb.cli.session import configuration
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from ztfdb.store.queue import JobReport
+
+
+@click.command(cls=Command, examples=("ztfdb retry",))
+@shared_options
+@click.pass_context
+def retry(ctx: click.Context) -> None:
+    """Let the failed images be tried again at once, without waiting for their next attempt."""
+    from ztfdb.store.queue import read_clock, retry_failed
+
+    with _writing(ctx) as session:
+        n = retry_failed(session, now=read_clock(session))
+    click.echo(f"{n:,} images will be tried again", err=True)
+
+
+@click.command(
+    cls=Command,
+    examples=("ztfdb quarantine list", "ztfdb quarantine show 17", "ztfdb quarantine release --all"),
+)
+@click.argument("action", type=click.Choice(("list", "show", "release")))
+@click.argument("job_ids", nargs=-1, type=int, metavar="[JOB…]")
+@click.option("--all", "all_", is_flag=True, help="Release every image.")
+@shared_options
+@click.pass_context
+def quarantine(ctx: click.Context, action: str, job_ids: tuple[int, ...], all_: bool) -> None:
+    """List, show or release the images that were set aside.
+
+    list prints a line for each, show the whole error of some, release lets them be tried again from the start. A file
+    that changes is released by itself.
+    """
+    if action == "release":
+        _release(ctx, job_ids, all_)
+        return
+    if action == "show" and not job_ids:
+        raise click.UsageError("show needs the number of a job, see `ztfdb quarantine list`")
+    from ztfdb.schema.queue import JobState
+    from ztfdb.store.queue import find_jobs
+
+    with _writing(ctx) as session:
+        jobs = find_jobs(session, (JobState.QUARANTINED,), job_ids=job_ids or None)
+    missing = sorted(set(job_ids) - {job.job_id for job in jobs})
+    if missing:
+        raise click.UsageError(f"not in quarantine: {', '.join(map(str, missing))}")
+    for job in jobs:
+        for line in full_lines(job) if action == "show" else [short_line(job)]:
+            click.echo(line)
+
+
+def _release(ctx: click.Context, job_ids: tuple[int, ...], all_: bool) -> None:
+    if bool(job_ids) == all_:
+        raise click.UsageError("release needs either the numbers of jobs or --all")
+    from ztfdb.store.queue import read_clock, release_quarantined
+
+    with _writing(ctx) as session:
+        n = release_quarantined(session, None if all_ else job_ids, now=read_clock(session))
+    click.echo(f"{n:,} images released", err=True)
+
+
+def short_line(job: JobReport) -> str:
+    """Return a job that was set aside, on one line."""
+    return f"{job.job_id:>8}  {_time(job.ended)}  {job.root}:{job.path}  {job.error}: {job.reason}"
+
+
+def full_lines(job: JobReport) -> Iterator[str]:
+    """Yield all that is known of a job that was set aside."""
+    yield f"job       {job.job_id}"
+    yield f"file      {job.root}:{job.path}"
+    yield f"queued    {_time(job.queued)}"
+    yield f"ended     {_time(job.ended)}, after {job.attempts} attempts"
+    yield f"error     {job.error}: {job.reason}"
+    yield from (job.detail or "").splitlines()
+
+
+def _time(seconds: float | None) -> str:
+    return "-" if seconds is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+@contextmanager
+def _writing(ctx: click.Context) -> Iterator[Session]:
+    from ztfdb.store.engine import make_engine, sessions, writing
+    from ztfdb.store.migrate import check_revision
+
+    engine = make_engine(configuration(ctx).url)
+    try:
+        check_revision(engine)
+        with writing(sessions(engine)) as session:
+            yield session
+    finally:
+        engine.dispose()

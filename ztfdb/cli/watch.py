@@ -1,0 +1,80 @@
+"""``ztfdb watch``: keep an archive in step with files that arrive."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from ztfdb.cli.options import Command, shared, shared_options
+from ztfdb.cli.session import configuration
+
+if TYPE_CHECKING:
+    from ztfdb.config import Config
+
+POSITIVE = click.FloatRange(min=0, min_open=True)
+
+
+@click.command(
+    cls=Command,
+    examples=(
+        "ztfdb watch /data/ztf --jobs 2",
+        "ztfdb watch /data/ztf --once",
+        "ztfdb watch --jobs 8",
+    ),
+)
+@click.argument("folders", nargs=-1, metavar="[DIR…]", type=click.Path(file_okay=False))
+@click.option("-j", "--jobs", type=click.IntRange(min=1), help="Processes that measure.  [default: 1]")
+@click.option("--once", is_flag=True, help="Leave when everything that is there has been dealt with.")
+@click.option("--mask-grace", "grace_s", type=click.FloatRange(min=0), default=600.0, help="Seconds for a late mask.")
+@click.option("--settle", "settle_s", type=click.FloatRange(min=0), default=2.0, help="Seconds a file must be at rest.")
+@click.option("--scan", "scan_s", type=POSITIVE, default=60.0, help="Seconds between two scans of the folders.")
+@click.option("--no-events", is_flag=True, help="Scan only; do not listen to the file system.")
+@click.option("--lease", "lease_s", type=POSITIVE, default=120.0, help="Seconds until a silent process loses its jobs.")
+@click.option("--retry", "retry_s", type=POSITIVE, default=60.0, help="Seconds before the second attempt.")
+@click.option("--attempts", type=click.IntRange(min=1), default=6, help="Failures before an image is set aside.")
+@click.option("--timeout", "timeout_s", type=POSITIVE, help="Seconds for one image.")
+@click.option("--memory", "memory_mb", type=click.IntRange(min=1), help="Megabytes for one image.")
+@click.option("--log-format", type=click.Choice(("text", "json")), help="json: one object per line.")
+@shared_options
+@click.pass_context
+def watch(
+    ctx: click.Context,
+    /,
+    folders: tuple[str, ...],
+    once: bool,
+    no_events: bool,
+    grace_s: float,
+    settle_s: float,
+    scan_s: float,
+    lease_s: float,
+    retry_s: float,
+    attempts: int,
+    jobs: int | None,
+    timeout_s: float | None,
+    memory_mb: int | None,
+    log_format: str | None,
+) -> None:
+    """Keep the archive in step with files that arrive in folders.
+
+    Runs until SIGTERM or Ctrl-C, which let the images in hand be finished; SIGHUP reads the configuration again.
+    Without DIR it only works on what others put into the queue: several processes may work on one archive, with
+    PostgreSQL on several hosts. Every image is a line in the log on stderr.
+    """
+    from ztfdb.daemon.service import Watching, serve
+
+    shared(ctx).verbose = max(shared(ctx).verbose, 1)  # the log is what this command has to say
+
+    def read() -> Config:
+        return configuration(ctx, jobs=jobs, timeout_s=timeout_s, memory_mb=memory_mb, log_format=log_format)
+
+    watching = Watching(
+        settle_s=settle_s,
+        grace_s=grace_s,
+        scan_s=scan_s,
+        events=not no_events,
+        lease_s=lease_s,
+        retry_s=retry_s,
+        attempts=attempts,
+    )
+    serve(read(), folders, watching, once=once, reload=read)
