@@ -203,6 +203,8 @@ class StoredImage:
         Its sky-noise ratios; NaN where they could not be measured.
     gain : float or None
         Electrons per DN.
+    window : tuple of int
+        ``(x0, y0)``, the image's first pixel on its whole quadrant.
     cards : dict of dict, or None
         Header cards by role, for files behind a URL, whose header tells whether they are the same.
     """
@@ -214,6 +216,7 @@ class StoredImage:
     mesh: BackgroundMesh
     sky_noise: FloatArray
     gain: float | None
+    window: tuple[int, int] = (0, 0)
     cards: dict[str, dict[str, Any]] | None = None
 
     @property

@@ -9,13 +9,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from astropy import units as u
+from astropy.coordinates import EarthLocation, SkyCoord
 from astropy.io import fits
+from astropy.time import Time
 from photutils.aperture import CircularAperture, aperture_photometry
 from sqlalchemy import text
 
 import ztfdb
 from tests.support.postgres import ENGINES
 from ztfdb.bits import CATFLAG_UNUSABLE
+from ztfdb.dao.model import PsfModel
+from ztfdb.dao.psffile import write_psf
 from ztfdb.frame.background import background_surface
 from ztfdb.query.complete import COMPLETE_COLUMNS
 from ztfdb.query.epochs import IRSA_COLUMNS
@@ -353,7 +358,7 @@ def test_measuring_an_image_again_drops_what_was_forced_on_it(seen, files):
 
 def test_wrong_questions_are_refused(seen):
     with pytest.raises(ValueError, match="measure"):
-        seen.light_curve(*EMPTY, complete=True, measure="psf")
+        seen.light_curve(*EMPTY, complete=True, measure="wrong")
     with pytest.raises(ValueError, match="position"):
         seen.light_curve(np.nan, 0.0, complete=True)
     with pytest.raises(ValueError, match="two components"):
@@ -363,3 +368,46 @@ def test_wrong_questions_are_refused(seen):
     empty = seen.light_curves(pd.DataFrame({"ra": [], "dec": []}), complete=True)
     assert tuple(empty.columns) == (*COMPLETE_COLUMNS, "position")
     assert empty.empty
+
+
+def gaussian_psf(fwhm):
+    """The PSF of the simulated stars in DAOPHOT's form: half widths at half maximum, no corrections."""
+    half = np.array([fwhm / 2.0, fwhm / 2.0])
+    return PsfModel("GAUSSIAN", 13.5, 7000.0, 1535.5, 1539.5, half, np.zeros((1, 47, 47)), 1, 0)
+
+
+def test_the_psf_is_fitted_where_it_lies_beside_the_image(archive, tmp_path):
+    for number in range(4):
+        made = make_epoch(tmp_path, number)
+        if number != 2:
+            path = Path(str(made.sci).replace("sciimg.fits", "sciimgdao.psf"))
+            write_psf(gaussian_psf(made.exposure.fwhm), path)
+    archive.ingest(tmp_path)
+    for star in (BRIGHT, FAINT):
+        curve = archive.light_curve(*star[:2], complete=True, measure="psf")
+        assert reasons(curve) == {2: "no PSF file"}
+        fitted = curve.data[curve["kind"] != "unavailable"]
+        truth = 10 ** (0.4 * (23.9 - star[2]))
+        pull = (fitted["flux_ujy"] - truth) / np.hypot(fitted["flux_ujy_err"], 0.01 * truth)
+        assert (pull.abs() < 4.5).all()
+        assert fitted["chi"].between(*((0.6, 1.6) if star is FAINT else (1.6, 9.0))).all()  # BRIGHT has a neighbour
+        assert fitted["aperture"].isna().all()
+        assert curve.meta["n_measured"] == 3
+        again = archive.light_curve(*star[:2], complete=True, measure="psf")
+        assert again.meta["n_measured"] == 0
+        pd.testing.assert_frame_equal(curve.data, again.data)
+    apertures = archive.light_curve(*BRIGHT[:2], complete=True, measure="forced").data
+    assert (apertures["kind"] == "forced").all()
+    assert apertures["chi"].isna().all()
+
+
+def test_barycentric_dates_on_request(seen):
+    curve = seen.light_curve(*EMPTY, complete=True, bjd=True).data
+    assert tuple(curve.columns) == (*COMPLETE_COLUMNS, "bjd_tdb")
+    site = EarthLocation.from_geodetic(-116.8597 * u.deg, 33.3558 * u.deg, 1706 * u.m)
+    time = Time(curve["mjd_mid"].to_numpy(), format="mjd", scale="utc", location=site)
+    star = SkyCoord(*EMPTY, unit="deg")
+    truth = (time.tdb + time.light_travel_time(star, ephemeris="builtin")).jd
+    np.testing.assert_allclose(curve["bjd_tdb"], truth, rtol=0, atol=0.01 / 86400)
+    many = seen.light_curves(pd.DataFrame({"ra": [EMPTY[0]], "dec": [EMPTY[1]]}), complete=True, bjd=True)
+    np.testing.assert_array_equal(many["bjd_tdb"], curve["bjd_tdb"])

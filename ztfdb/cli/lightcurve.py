@@ -60,6 +60,8 @@ def color_value(_ctx: click.Context, _param: click.Parameter, text: str | None) 
 @click.option("--all-versions", is_flag=True, help="Also cutouts and older versions of an exposure.")
 @click.option("--complete", is_flag=True, help="An epoch for every image: also forced light, limits, reasons.")
 @click.option("--forced", is_flag=True, help="With --complete: measure every epoch at the position itself.")
+@click.option("--psf", is_flag=True, help="With --complete: fit each exposure's PSF (sciimgdao.psf) at the position.")
+@click.option("--bjd", is_flag=True, help="With --complete: add the barycentric date (TDB).")
 @click.option("-j", "--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes that measure.")
 @click.option("--pmra", metavar="MAS/YR", callback=color_value, help="Proper motion (with cos dec), or its column.")
 @click.option("--pmdec", metavar="MAS/YR", callback=color_value, help="Proper motion, or its column.")
@@ -203,16 +205,19 @@ def _question(
     calibration: str,
     complete: bool,
     forced: bool,
+    psf: bool,
+    bjd: bool,
     jobs: int,
     **motion: float | str | None,
 ) -> dict[str, Any]:
     """Return the options as the arguments of `Archive.light_curve` and `light_curves`."""
     mjd = None if start is None and end is None else (start, end)
-    if forced and not complete:
-        raise click.UsageError("--forced goes with --complete")
+    if (forced or psf or bjd) and not complete:
+        raise click.UsageError("--forced, --psf and --bjd go with --complete")
     more: dict[str, Any] = {name: value for name, value in motion.items() if value is not None}
     if complete:
-        more |= {"complete": True, "measure": "forced" if forced else "auto", "jobs": jobs}
+        measure = "psf" if psf else "forced" if forced else "auto"
+        more |= {"complete": True, "measure": measure, "bjd": bjd, "jobs": jobs}
     return more | {
         "radius": radius,
         "aperture": aperture,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
-from ztfdb.errors import StoreError, WorkerDied
+from ztfdb.errors import ImageError, PsfFileError, StoreError, WorkerDied
 from ztfdb.extract.measure import measurement_config
 from ztfdb.extract.process import enter_worker
 from ztfdb.extract.revisit import Revisit, Revisited, revisit_image, revisit_images
@@ -74,6 +74,7 @@ def measure_forced(
     sessions: sessionmaker[Session],
     wanted: Columns,
     *,
+    method: ForcedMethod = ForcedMethod.APERTURE,
     jobs: int = 1,
     keep: bool = True,
     places: Mapping[str, str | Path] | None = None,
@@ -86,6 +87,8 @@ def measure_forced(
     sessions : sessionmaker
     wanted : dict of ndarray, each of shape (n,)
         `REQUEST`; each pair of cell and image once.
+    method : ForcedMethod
+        ``PSF`` fits the exposure's own PSF, too.
     jobs : int
         Processes that measure; 1 measures in this one.
     keep : bool
@@ -109,20 +112,25 @@ def measure_forced(
             some = slice(start, start + IMAGES_PER_TRANSACTION)
             with sessions() as session:
                 images = stored_images(session, ids[some], places=places)
-            revisits = _revisits(images, dict(zip(ids[some].tolist(), groups[some], strict=True)), wanted)
+            revisits = _revisits(images, dict(zip(ids[some].tolist(), groups[some], strict=True)), wanted, method)
             results = []
             for result in crew.measure(revisits):
                 results.append(result)
                 if progress is not None:
                     progress(start + len(results), len(ids))
-            _finish(sessions, images, results, wanted, done)
+            _finish(sessions, images, results, wanted, method, done)
     finally:
         crew.stop()
     return done
 
 
-def _revisits(images: Sequence[StoredImage], groups: Mapping[int, IntArray], wanted: Columns) -> list[Revisit]:
-    return [Revisit(image, rows := groups[image.image_id], wanted["x"][rows], wanted["y"][rows]) for image in images]
+def _revisits(
+    images: Sequence[StoredImage], groups: Mapping[int, IntArray], wanted: Columns, method: ForcedMethod
+) -> list[Revisit]:
+    psf = method == ForcedMethod.PSF
+    return [
+        Revisit(image, rows := groups[image.image_id], wanted["x"][rows], wanted["y"][rows], psf) for image in images
+    ]
 
 
 def _finish(
@@ -130,17 +138,18 @@ def _finish(
     images: Sequence[StoredImage],
     results: Sequence[Revisited],
     wanted: Columns,
+    method: ForcedMethod,
     done: Forced,
 ) -> None:
     """Keep the measurements of some images, or add them to those that cannot be kept."""
     for result in results:
         if result.problem is not None:
-            done.problems[result.image_id] = file_status(result.problem)
+            done.problems[result.image_id] = reason_of(result.problem)
             logger.info("no forced measurement", extra={"image_id": result.image_id, "reason": str(result.problem)})
     measured = [result for result in results if result.fluxes is not None]
     if not measured:
         return
-    columns = _columns(measured, wanted)
+    columns = _columns(measured, wanted, method)
     done.n_measured += len(columns["image_id"])
     accepted = [(one.image_id, role, now) for one in measured for role, now in one.accepted]
     sha256 = {image.image_id: image.own.sha256 for image in images}
@@ -169,12 +178,17 @@ def _kept(
     return True
 
 
-def _columns(measured: Sequence[Revisited], wanted: Columns) -> Columns:
+def reason_of(problem: ImageError) -> str:
+    """Return in a few words why an image could not be measured."""
+    return "no PSF file" if isinstance(problem, PsfFileError) else file_status(problem)
+
+
+def _columns(measured: Sequence[Revisited], wanted: Columns, method: ForcedMethod) -> Columns:
     """Return measurements as columns of ``forced_source``."""
     rows = np.concatenate([one.row for one in measured])
     columns: Columns = {name: np.full(len(rows), np.nan, np.float32) for name in FORCED_DTYPES}
     columns |= {name: wanted[name][rows] for name in REQUEST}
-    columns["method"] = np.full(len(rows), int(ForcedMethod.APERTURE), np.int16)
+    columns["method"] = np.full(len(rows), int(method), np.int16)
     columns["config_id"] = np.zeros(len(rows), np.int64)
     fluxes = [one.fluxes for one in measured if one.fluxes is not None]
     for k in range(N_APERTURE):
@@ -182,6 +196,10 @@ def _columns(measured: Sequence[Revisited], wanted: Columns) -> Columns:
         columns[f"flux_aper{k + 1}_err"] = np.concatenate([one.flux_aper_err[k] for one in fluxes])
     for name in ("flags", "background", "background_rms"):
         columns[name] = np.concatenate([getattr(one, name) for one in fluxes])
+    stars = [one.stars for one in measured if one.stars is not None]
+    if stars:
+        for name, ours in (("flux", "flux_psf"), ("flux_err", "flux_psf_err"), ("chi", "chi"), ("sharp", "sharp")):
+            columns[ours] = np.concatenate([getattr(one, name) for one in stars]).astype(np.float32)
     no_mask = [np.full(len(one.flags), NO_MASK, np.int32) for one in fluxes]
     bits = [one.mask_bits if one.mask_bits is not None else none for one, none in zip(fluxes, no_mask, strict=True)]
     columns["mask_bits"] = np.concatenate(bits)
@@ -224,7 +242,7 @@ def _alone(revisit: Revisit) -> Revisited:
         result: Revisited = executor.submit(revisit_image, revisit).result()
     except BrokenProcessPool:
         problem = WorkerDied(revisit.image.own.path, "the worker process ended while it measured this, 2 times")
-        return Revisited(revisit.image.image_id, revisit.row, None, problem)
+        return Revisited(revisit.image.image_id, revisit.row, None, None, problem)
     finally:
         executor.shutdown(wait=True, kill_workers=True)
     return result

@@ -5,16 +5,24 @@ This module and all it imports know neither SQLAlchemy nor pandas.
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
 
-from ztfdb.errors import ImageError
+from ztfdb.dao.psffile import read_psf
+from ztfdb.errors import ImageError, PsfFileError
 from ztfdb.extract.forced import FEW, ForcedFluxes, joined, measure_window, window_for
+from ztfdb.extract.prepare import excluded_pixels, flagged_pixels, subtracted_window
+from ztfdb.extract.psffit import PsfFluxes, fit_psf_fluxes
+from ztfdb.frame.background import background_surface
 from ztfdb.frame.window import PixelFile, open_pixels
 from ztfdb.records import FloatArray, IntArray, StoredImage
+
+_SCIENCE = re.compile(r"(.*)sciimg\.fits(?:\.gz|\.fz)?")
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,12 +36,15 @@ class Revisit:
         The caller's own numbers of the positions.
     x, y : ndarray, shape (n,)
         Zero-based pixels, on the image.
+    psf : bool
+        Fit the exposure's PSF, too, from the ``sciimgdao.psf`` beside the image.
     """
 
     image: StoredImage
     row: IntArray
     x: FloatArray
     y: FloatArray
+    psf: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +58,8 @@ class Revisited:
         As in the `Revisit`.
     fluxes : ForcedFluxes or None
         None where the files could not be used.
+    stars : PsfFluxes or None
+        Of the PSF fits that were asked for.
     problem : ImageError or None
         Why not.
     accepted : tuple of (str, int)
@@ -56,6 +69,7 @@ class Revisited:
     image_id: int
     row: IntArray
     fluxes: ForcedFluxes | None
+    stars: PsfFluxes | None = None
     problem: ImageError | None = None
     accepted: tuple[tuple[str, int], ...] = ()
 
@@ -81,13 +95,14 @@ def revisit_image(revisit: Revisit) -> Revisited:
             pixels = stack.enter_context(open_pixels(image, image.own))
             mask = stack.enter_context(open_pixels(image, image.mask)) if image.mask is not None else None
             fluxes = _measure(revisit, pixels, mask)
+            stars = _fit(revisit, pixels, mask) if revisit.psf else None
             times = [(image.own, pixels.mtime_ns)]
             if image.mask is not None and mask is not None:
                 times.append((image.mask, mask.mtime_ns))
     except ImageError as exc:
-        return Revisited(image.image_id, revisit.row, None, exc)
+        return Revisited(image.image_id, revisit.row, None, None, exc)
     accepted = tuple((file.role, now) for file, now in times if now != file.mtime_ns)
-    return Revisited(image.image_id, revisit.row, fluxes, None, accepted)
+    return Revisited(image.image_id, revisit.row, fluxes, stars, None, accepted)
 
 
 def _measure(revisit: Revisit, pixels: PixelFile, mask: PixelFile | None) -> ForcedFluxes:
@@ -121,3 +136,40 @@ def _measure_in(
         gain=image.gain,
         origin=(cols.start, rows.start),
     )
+
+
+def psf_path(path: str) -> str:
+    """Return where the PSF of a science image lies: beside it, under ZTF's name.
+
+    Raises
+    ------
+    PsfFileError
+        If the image has no name of ZTF's.
+    """
+    found = _SCIENCE.fullmatch(path)
+    if found is None:
+        raise PsfFileError(path, "a file of another name than sciimg.fits has no sciimgdao.psf beside it")
+    return f"{found[1]}sciimgdao.psf"
+
+
+def _fit(revisit: Revisit, pixels: PixelFile, mask: PixelFile | None) -> PsfFluxes:
+    """Fit the PSF at each position, in a window of its own."""
+    image = revisit.image
+    path = psf_path(image.own.path)
+    try:
+        psf = read_psf(path)
+    except ImageError as exc:
+        raise PsfFileError(path, exc.reason) from exc
+    fits = []
+    for x, y in zip(revisit.x.tolist(), revisit.y.tolist(), strict=True):
+        rows, cols = window_for(image.shape, x, y)
+        data, bits = pixels.read(rows, cols), None if mask is None else mask.read(rows, cols)
+        excluded = excluded_pixels(data, None if bits is None else flagged_pixels(bits))
+        sky_free = subtracted_window(data, image.mesh, excluded, (cols.start, rows.start))
+        rms = background_surface(image.mesh, rows, cols, rms=True)
+        at = np.array([x - cols.start]), np.array([y - rows.start])
+        corner = image.window[0] + cols.start, image.window[1] + rows.start
+        gain = image.gain if image.gain else np.inf
+        fits.append(fit_psf_fluxes(sky_free, rms, psf, *at, bad=excluded, gain=gain, origin=corner))
+    names = [field.name for field in dataclasses.fields(PsfFluxes)]
+    return PsfFluxes(*(np.concatenate([getattr(one, name) for one in fits]) for name in names))

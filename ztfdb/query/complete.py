@@ -7,7 +7,7 @@ measurement or an upper limit; and where nothing could be measured, the reason.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from ztfdb.bits import InfoBit, SourceFlag
 from ztfdb.derive.forced import Forced, ForcedProgress, measure_forced
+from ztfdb.extract.psffit import FIT_RADIUS
 from ztfdb.phot.limits import LIMIT_SIGMA
 from ztfdb.phot.magnitudes import microjansky_to_mag
 from ztfdb.query.choice import Choice, choice
@@ -31,7 +32,8 @@ from ztfdb.records import APERTURE_DIAMETERS, BoolArray, FloatArray, IntArray
 from ztfdb.schema import SOURCE_ID_SHIFT, ForcedMethod
 from ztfdb.sky.angles import separation
 from ztfdb.sky.cells import cone_ranges, sky_to_cell
-from ztfdb.store.coverage import observed_span
+from ztfdb.sky.times import bjd_tdb
+from ztfdb.store.coverage import barycentric_vectors, observed_span
 from ztfdb.store.forced import find_forced
 from ztfdb.store.lookup import MISSING, NO_MASK, Columns, light_curve_sources_of_many
 
@@ -44,11 +46,11 @@ LARGEST_SCALE = 1.1
 REQUESTS_AT_ONCE = 2_000_000
 """Positions × images that are measured together, 100 MB: each file is opened once for all of them."""
 
-MEASURES = ("auto", "forced", "none")
+MEASURES = ("auto", "forced", "psf", "none")
 
 REASONS = (
     "file missing", "file changed", "file unreadable", "aperture off the edge", "no usable pixel", "STATUS 0",
-    "no photometric calibration", "no zero point",
+    "no photometric calibration", "no zero point", "no PSF file",
 )  # fmt: skip
 """Why an epoch is ``unavailable``."""
 
@@ -72,12 +74,31 @@ class Asked:
     radius : float
         arcsec.
     measure : str
-        ``auto``, ``forced`` or ``none``.
+        One of `MEASURES`.
+    bjd : bool
+        Add ``bjd_tdb``.
     """
 
     cuts: Choice
     radius: float
     measure: str
+    bjd: bool
+
+    @property
+    def method(self) -> ForcedMethod:
+        """How light is measured where it is."""
+        return ForcedMethod.PSF if self.measure == "psf" else ForcedMethod.APERTURE
+
+    @property
+    def flux(self) -> tuple[str, str]:
+        """Columns of ``forced_source`` with the flux and its error."""
+        name = "flux_psf" if self.measure == "psf" else f"flux_aper{self.cuts.aperture}"
+        return name, f"{name}_err"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the answer."""
+        return (*COMPLETE_COLUMNS, "bjd_tdb") if self.bjd else COMPLETE_COLUMNS
 
 
 @dataclass(frozen=True)
@@ -109,6 +130,7 @@ def complete_light_curve(
     radius: float = 1.5,
     *,
     measure: str = "auto",
+    bjd: bool = False,
     pmra: float | None = None,
     pmdec: float | None = None,
     epoch: float | None = None,
@@ -137,8 +159,12 @@ def complete_light_curve(
     radius : float
         arcsec, 0 to `ztfdb.query.MAX_RADIUS`.
     measure : str
-        ``auto`` as above; ``forced`` measures every epoch at the position, also where there is a detection;
-        ``none`` measures nothing, and gives the detections alone.
+        ``auto`` as above; ``forced`` measures every epoch at the position, also where there is a detection; ``psf``
+        does so by fitting the exposure's own PSF, for which its ``sciimgdao.psf`` must lie beside the image (``chi``
+        and ``sharp`` are there then, and no aperture correction); ``none`` measures nothing, and gives the detections
+        alone.
+    bjd : bool
+        Add ``bjd_tdb``, the barycentric Julian date (TDB) of mid-exposure.
     pmra, pmdec : float, optional
         Proper motion, mas / yr, `pmra` with cos dec: each exposure is asked at its own place.
     epoch : float, optional
@@ -170,7 +196,7 @@ def complete_light_curve(
     if isinstance(color, str):
         raise ValueError(f"color {color!r}: expected a number (many positions take the name of a column, too)")
     targets = targets_of({"ra": ra, "dec": dec}, color, pmra=pmra, pmdec=pmdec, epoch=epoch)
-    return _one(sessions, targets, _asked(radius, measure, cuts), how, color)
+    return _one(sessions, targets, _asked(radius, measure, bjd, cuts), how, color)
 
 
 def complete_light_curve_on_path(
@@ -179,6 +205,7 @@ def complete_light_curve_on_path(
     radius: float = 1.5,
     *,
     measure: str = "auto",
+    bjd: bool = False,
     color: float | None = None,
     how: How | None = None,
     **cuts: Any,
@@ -194,7 +221,7 @@ def complete_light_curve_on_path(
     radius, measure, color, how, **cuts
         As in `complete_light_curve`.
     """
-    return _one(sessions, path_of(path, color), _asked(radius, measure, cuts), how, color)
+    return _one(sessions, path_of(path, color), _asked(radius, measure, bjd, cuts), how, color)
 
 
 def complete_light_curves(
@@ -240,7 +267,7 @@ def iter_complete_light_curves(
     asked, targets = _questions(positions, radius, **options)
     for _, columns, forced in _parts(sessions, targets, asked, options.get("how") or How()):
         attrs = _attrs(asked) | {"kept": forced.kept, "n_measured": forced.n_measured}
-        yield data_frame({name: columns[name] for name in (*COMPLETE_COLUMNS, "position")}, attrs)
+        yield data_frame({name: columns[name] for name in (*asked.columns, "position")}, attrs)
 
 
 def _questions(
@@ -248,6 +275,7 @@ def _questions(
     radius: float,
     *,
     measure: str = "auto",
+    bjd: bool = False,
     pmra: Motion = None,
     pmdec: Motion = None,
     epoch: Motion = None,
@@ -255,18 +283,18 @@ def _questions(
     how: How | None = None,
     **cuts: Any,
 ) -> tuple[Asked, Targets]:
-    return _asked(radius, measure, cuts), targets_of(positions, color, pmra=pmra, pmdec=pmdec, epoch=epoch)
+    return _asked(radius, measure, bjd, cuts), targets_of(positions, color, pmra=pmra, pmdec=pmdec, epoch=epoch)
 
 
 def _attrs(asked: Asked) -> dict[str, Any]:
     return light_curve_attrs(asked.cuts, asked.radius) | {"measure": asked.measure}
 
 
-def _asked(radius: float, measure: str, cuts: dict[str, Any]) -> Asked:
+def _asked(radius: float, measure: str, bjd: bool, cuts: dict[str, Any]) -> Asked:
     check_radius(radius, MAX_RADIUS)
     if measure not in MEASURES:
         raise ValueError(f"measure {measure!r}: expected one of {', '.join(MEASURES)}")
-    return Asked(choice(**cuts), float(radius), measure)
+    return Asked(choice(**cuts), float(radius), measure, bool(bjd))
 
 
 def _one(
@@ -275,7 +303,7 @@ def _one(
     ((_, columns, forced),) = _parts(sessions, targets, asked, how or How())
     attrs = {"ra": float(targets.positions.ra[0]), "dec": float(targets.positions.dec[0]), "color": color}
     attrs |= _attrs(asked) | {"kept": forced.kept, "n_measured": forced.n_measured}
-    return LightCurve(data_frame({name: columns[name] for name in COMPLETE_COLUMNS}, attrs))
+    return LightCurve(data_frame({name: columns[name] for name in asked.columns}, attrs))
 
 
 def _parts(
@@ -292,7 +320,7 @@ def _parts(
             with sessions() as session:
                 plan = _plan(session, targets.part(block[-1], block[-1] + POSITIONS_PER_CHUNK), asked)
                 wanted.append(_missing(session, plan, asked))
-        forced = _measured(sessions, wanted, how)
+        forced = _measured(sessions, wanted, how, asked.method)
         for number, start in enumerate(block):
             part = targets.part(start, start + POSITIONS_PER_CHUNK)
             with sessions() as session:
@@ -303,22 +331,26 @@ def _parts(
             yield start, columns, forced if number == 0 else Forced(kept=forced.kept)
 
 
-def _measured(sessions: sessionmaker[Session], wanted: list[Columns], how: How) -> Forced:
+def _measured(sessions: sessionmaker[Session], wanted: list[Columns], how: How, method: ForcedMethod) -> Forced:
     together = {name: np.concatenate([one[name] for one in wanted]) for name in wanted[0]}
     if len(together["image_id"]) == 0:
         return Forced(kept=how.keep)
     if len(wanted) > 1 or len(together["image_id"]) > 1:
         once = np.unique(np.stack([together["hpx29"], together["image_id"]]), axis=1, return_index=True)[1]
         together = {name: values[once] for name, values in together.items()}
-    return measure_forced(sessions, together, jobs=how.jobs, keep=how.keep, places=how.places, progress=how.progress)
+    return measure_forced(
+        sessions, together, method=method, jobs=how.jobs, keep=how.keep, places=how.places, progress=how.progress
+    )
 
 
 def _plan(session: Session, targets: Targets, asked: Asked) -> _Plan:
     """Find the epochs of targets and the detections among them; say what cannot be measured at all."""
     pairs = covering(session, targets, asked.cuts)
+    if asked.measure == "psf":
+        pairs = replace(pairs, images=pairs.images.without_aperture_correction())
     n = len(pairs)
     rows: Columns = {name: values.copy() for name, values in pairs.rows.items()}
-    for name in ("flux", "flux_err"):
+    for name in ("flux", "flux_err", "chi", "sharp"):
         rows[name] = np.full(n, np.nan)
     for name, value in (("source_id", MISSING), ("flags", 0), ("mask_bits", NO_MASK), ("n_within", 0)):
         rows[name] = np.full(n, value, np.int64)
@@ -326,7 +358,8 @@ def _plan(session: Session, targets: Targets, asked: Asked) -> _Plan:
     kind = np.full(n, -1, np.int8)
     contaminated = _add_detections(session, pairs, rows, kind, targets, asked)
     reason = _image_reasons(pairs, targets.positions.color)
-    _add_edges(pairs, kind, reason, asked.cuts.aperture)
+    diameter = 2.0 * FIT_RADIUS if asked.measure == "psf" else APERTURE_DIAMETERS[asked.cuts.aperture - 1]
+    _add_edges(pairs, kind, reason, diameter)
     kind[reason >= 0] = UNAVAILABLE
     cell = sky_to_cell(pairs.rows["ra"], pairs.rows["dec"])
     return _Plan(pairs, rows, kind, reason, contaminated, cell)
@@ -347,7 +380,7 @@ def _add_detections(
     nearest, n_sharing = _first_of_each(of, apart, found["source_id"])
     rows["n_within"][of] = n_sharing
     found, of, apart = {name: values[nearest] for name, values in found.items()}, of[nearest], apart[nearest]
-    if asked.measure == "forced":
+    if asked.measure in ("forced", "psf"):
         deblended = (found["flags"] & int(SourceFlag.BLENDED)) != 0
         rows["flags"][of[deblended]] = int(SourceFlag.BLENDED)
         return contaminated
@@ -398,9 +431,9 @@ def _image_reasons(pairs: Covering, color: FloatArray | None) -> IntArray:
     return reason[pairs.at]
 
 
-def _add_edges(pairs: Covering, kind: IntArray, reason: IntArray, aperture: int) -> None:
+def _add_edges(pairs: Covering, kind: IntArray, reason: IntArray, diameter: float) -> None:
     """Mark the epochs without a detection whose aperture leaves the image."""
-    radius = APERTURE_DIAMETERS[aperture - 1] / 2.0
+    radius = diameter / 2.0
     x, y, nx, ny = pairs.rows["x"], pairs.rows["y"], pairs.nx[pairs.at], pairs.ny[pairs.at]
     off = (x - radius < -0.5) | (x + radius > nx - 0.5) | (y - radius < -0.5) | (y + radius > ny - 0.5)
     reason[off & (kind < 0) & (reason < 0)] = REASONS.index("aperture off the edge")
@@ -410,8 +443,8 @@ def _missing(session: Session, plan: _Plan, asked: Asked) -> Columns:
     """Enter what is kept, and return what is still to be measured."""
     unknown = _unknown(plan)
     if len(unknown) and asked.measure != "none":
-        kept = find_forced(session, np.unique(plan.cell[unknown]), ForcedMethod.APERTURE)
-        _enter(plan, kept, asked.cuts.aperture)
+        kept = find_forced(session, np.unique(plan.cell[unknown]), asked.method)
+        _enter(plan, kept, asked.flux)
         unknown = _unknown(plan)
     if asked.measure == "none":
         unknown = unknown[:0]
@@ -426,7 +459,7 @@ def _unknown(plan: _Plan) -> IntArray:
     return np.flatnonzero(plan.kind < 0)
 
 
-def _enter(plan: _Plan, forced: Columns, aperture: int) -> None:
+def _enter(plan: _Plan, forced: Columns, names: tuple[str, str]) -> None:
     """Enter forced measurements into the epochs they belong to."""
     unknown = _unknown(plan)
     image = _places(plan.pairs.images["image_id"], forced["image_id"])
@@ -439,9 +472,11 @@ def _enter(plan: _Plan, forced: Columns, aperture: int) -> None:
     at = np.minimum(np.searchsorted(key, wanted, sorter=order), max(len(key) - 1, 0))
     hit = key[order[at]] == wanted if len(key) else np.zeros(len(wanted), bool)
     row, epoch = np.flatnonzero(known)[order[at[hit]]] if len(key) else at[:0], unknown[hit]
-    flux, error = (forced[f"flux_aper{aperture}{suffix}"][row].astype(np.float64) for suffix in ("", "_err"))
+    flux, error = (forced[name][row].astype(np.float64) for name in names)
     plan.rows["flux"][epoch], plan.rows["flux_err"][epoch] = flux, error
     plan.rows["flags"][epoch] |= forced["flags"][row]
+    for name in ("chi", "sharp"):
+        plan.rows[name][epoch] = forced[name][row]
     plan.rows["mask_bits"][epoch] = forced["mask_bits"][row]
     with np.errstate(invalid="ignore", divide="ignore"):
         plan.kind[epoch] = np.where(flux / error >= FORCED_SIGMA, FORCED, LIMIT)
@@ -451,7 +486,7 @@ def _finished(session: Session, plan: _Plan, targets: Targets, asked: Asked, for
     """Return all columns, after what has been measured is entered and the rest has its reason."""
     _missing(session, plan, asked)
     for rows in forced.rows:
-        _enter(plan, rows, asked.cuts.aperture)
+        _enter(plan, rows, asked.flux)
     pairs, rows = plan.pairs, plan.rows
     if asked.measure != "none":
         for row in _unknown(plan):
@@ -468,6 +503,11 @@ def _finished(session: Session, plan: _Plan, targets: Targets, asked: Asked, for
     rows, at = _kept(rows, pairs.at, which)
     columns = _columns(session, rows, pairs.images.take(at), targets.positions, asked.cuts)
     columns["good"] = good[which]
+    if asked.measure == "psf":
+        columns["aperture"] = masked_integers(np.zeros(len(which), np.int64), np.ones(len(which), bool))
+    if asked.bjd:
+        ssb = barycentric_vectors(session, pairs.image_id)[at]
+        columns["bjd_tdb"] = bjd_tdb(columns["mjd_mid"], ssb, columns["ra"], columns["dec"])
     return columns | _labels(columns, rows, plan.kind[which], plan.reason[which], plan.contaminated[which])
 
 
@@ -486,6 +526,7 @@ def _labels(
         "source_id": masked_integers(rows["source_id"], rows["source_id"] == MISSING),
         "blended": (rows["n_within"] > 1) | ((rows["flags"] & int(SourceFlag.BLENDED)) != 0),
         "contaminated": contaminated,
+        **{name: np.where(unavailable, np.nan, rows[name]) for name in ("chi", "sharp")},
         "x": rows["x"],
         "y": rows["y"],
     }

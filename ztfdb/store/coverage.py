@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from ztfdb.records import IntArray
-from ztfdb.store.backends import prefer_index_only, range_rows, read_bulk, read_columns
+from ztfdb.store.backends import prefer_index_only, range_rows, read_bulk, read_columns, read_doubles
 from ztfdb.store.lookup import MISSING, Columns
 
 N_WCS = 42
@@ -76,3 +76,16 @@ def images_between(session: Session, first: float, last: float) -> Columns:
         where obsmjd >= :first - 1.0 and obsmjd <= :last and mjd_mid >= :first and mjd_mid <= :last
         order by image_id"""
     return read_columns(session, statement, {"first": first, "last": last}, {"image_id": "i8", "mjd_mid": "f8"})
+
+
+def barycentric_vectors(session: Session, image_id: IntArray) -> NDArray[np.float64]:
+    """Return the light-time vectors to the barycentre (s) of images, shape (n_image, 3), in the order asked."""
+    prefer_index_only(session)
+    rows, params = range_rows(session, id=image_id)
+    names = ("image_id", "ssb_x", "ssb_y", "ssb_z")
+    fields = ", ".join(f"image.{name}" for name in names)
+    found = read_doubles(
+        session, f"select {fields} from {rows} cross join image where image.image_id = r.id", params, names
+    )
+    order = np.argsort(found[0])
+    return np.ascontiguousarray(found[1:, order[np.searchsorted(found[0][order], image_id)]].T)

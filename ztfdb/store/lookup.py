@@ -195,6 +195,12 @@ class ImageTable:
         values = self[name]
         return np.where(np.isnan(values), MISSING, values).astype(np.int64)
 
+    def without_aperture_correction(self) -> ImageTable:
+        """Return the images for photometry that MAGZP holds for as it is: that of whole stars."""
+        values = self.values.copy()
+        values[_EPOCH_ROWS["apcor"]] = 0.0
+        return ImageTable(values)
+
     def take(self, images: IntArray) -> ImageTable:
         """Return some of the images, or the image of each row."""
         return ImageTable(self.values[:, images])

@@ -60,6 +60,8 @@ def _some(session: Session, ids: list[int], places: Mapping[str, str | Path] | N
             Image.nx,
             Image.ny,
             Image.gain,
+            Image.x0,
+            Image.y0,
             *(getattr(Image, name) for name in _NOISE),
             *(column for column in header if column.name not in ("image_id", "role", "cards")),
         )
@@ -97,5 +99,6 @@ def _stored(row: Row[Any], files: list[FileFacts], cards: dict[str, dict[str, An
         mesh=BackgroundMesh(shape, (row.mesh_box_y or 0, row.mesh_box_x or 0), level, rms),
         sky_noise=np.array([np.nan if v is None else v for v in noise]),
         gain=row.gain,
+        window=(row.x0, row.y0),
         cards=cards,
     )
