@@ -23,7 +23,16 @@ from ztfdb.phot.magnitudes import microjansky_to_mag
 from ztfdb.query.choice import Choice, choice
 from ztfdb.query.cone import check_radius
 from ztfdb.query.covering import Covering, covering
-from ztfdb.query.epochs import KINDS, _columns, _first_of_each, _good, _kept, _places, _usable, fluxes_of
+from ztfdb.query.epochs import (
+    KINDS,
+    epoch_columns,
+    first_of_each,
+    fluxes_of,
+    good_epochs,
+    kept_rows,
+    places_of,
+    usable_images,
+)
 from ztfdb.query.frames import data_frame, masked_integers, words
 from ztfdb.query.lightcurve import COLUMNS, MAX_RADIUS, POSITIONS_PER_CHUNK, LightCurve, light_curve_attrs
 from ztfdb.query.positions import Color
@@ -377,7 +386,7 @@ def _add_detections(
     contaminated[of[(apart > asked.radius) & (apart <= reach)]] = True
     within = np.flatnonzero(apart <= asked.radius)
     found, of, apart = {name: values[within] for name, values in found.items()}, of[within], apart[within]
-    nearest, n_sharing = _first_of_each(of, apart, found["source_id"])
+    nearest, n_sharing = first_of_each(of, apart, found["source_id"])
     rows["n_within"][of] = n_sharing
     found, of, apart = {name: values[nearest] for name, values in found.items()}, of[nearest], apart[nearest]
     if asked.measure in ("forced", "psf"):
@@ -407,7 +416,7 @@ def _sources_near(session: Session, pairs: Covering, targets: Targets, reach: fl
             radius = reach + np.where(np.isfinite(drift), 1.01 * drift, 0.0)
     k, lo, hi = cone_ranges(*places, radius)
     found = light_curve_sources_of_many(session, k, lo, hi)
-    image = _places(pairs.images["image_id"], found["source_id"] >> SOURCE_ID_SHIFT)
+    image = places_of(pairs.images["image_id"], found["source_id"] >> SOURCE_ID_SHIFT)
     if targets.path is not None:
         on_own = image == pairs.at[found["k"]]
         return {name: values[on_own] for name, values in found.items()}, found["k"][on_own].astype(np.int64)
@@ -462,7 +471,7 @@ def _unknown(plan: _Plan) -> IntArray:
 def _enter(plan: _Plan, forced: Columns, names: tuple[str, str]) -> None:
     """Enter forced measurements into the epochs they belong to."""
     unknown = _unknown(plan)
-    image = _places(plan.pairs.images["image_id"], forced["image_id"])
+    image = places_of(plan.pairs.images["image_id"], forced["image_id"])
     cells, code = np.unique(plan.cell[unknown], return_inverse=True)
     place = np.minimum(np.searchsorted(cells, forced["hpx29"]), max(len(cells) - 1, 0))
     known = (image >= 0) & (cells[place] == forced["hpx29"]) if len(cells) else image < -1
@@ -496,12 +505,12 @@ def _finished(session: Session, plan: _Plan, targets: Targets, asked: Asked, for
     plan.reason[dark] = REASONS.index("no usable pixel")
     plan.kind[plan.reason >= 0] = UNAVAILABLE
     keep = plan.kind >= 0
-    good = _good(rows, _usable(pairs.images)[pairs.at], asked.cuts.aperture) & (plan.kind != UNAVAILABLE)
+    good = good_epochs(rows, usable_images(pairs.images)[pairs.at], asked.cuts.aperture) & (plan.kind != UNAVAILABLE)
     if asked.cuts.good:
         keep &= good
     which = np.flatnonzero(keep)
-    rows, at = _kept(rows, pairs.at, which)
-    columns = _columns(session, rows, pairs.images.take(at), targets.positions, asked.cuts)
+    rows, at = kept_rows(rows, pairs.at, which)
+    columns = epoch_columns(session, rows, pairs.images.take(at), targets.positions, asked.cuts)
     columns["good"] = good[which]
     if asked.measure == "psf":
         columns["aperture"] = masked_integers(np.zeros(len(which), np.int64), np.ones(len(which), bool))

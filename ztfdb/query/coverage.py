@@ -8,16 +8,15 @@ import numpy as np
 import pandas as pd
 from sqlalchemy.orm import Session
 
+from ztfdb.query.covering import covers
 from ztfdb.query.frames import data_frame, nullable
-from ztfdb.records import BoolArray, FloatArray
+from ztfdb.records import FloatArray
 from ztfdb.sky.angles import check_position
 from ztfdb.sky.cells import sky_to_cell
 from ztfdb.sky.footprint import FOOTPRINT_ORDER
 from ztfdb.sky.projection import sky_to_pixel_many
+from ztfdb.store.coverage import N_WCS
 from ztfdb.store.lookup import Columns, image_rows, images_on_cell
-
-N_WCS = 42
-"""Numbers that `ztfdb.records.WcsParameters.to_array` stores."""
 
 
 def images_covering(session: Session, ra: float, dec: float) -> pd.DataFrame:
@@ -44,16 +43,11 @@ def images_covering(session: Session, ra: float, dec: float) -> pd.DataFrame:
     centre_ra, centre_dec = check_position(ra, dec)
     candidates = images_on_cell(session, int(sky_to_cell(centre_ra, centre_dec, FOOTPRINT_ORDER)))
     x, y = _pixels(candidates, float(centre_ra), float(centre_dec))
-    inside = np.flatnonzero(_covers(candidates, x, y))
+    inside = np.flatnonzero(covers(x, y, candidates["nx"], candidates["ny"]))
     images = image_rows(session, candidates["image_id"][inside])
     images |= {"x": x[inside], "y": y[inside]}
     order = np.lexsort((images["image_id"], images["obsmjd"]))
     return data_frame({name: _column(values[order]) for name, values in images.items()})
-
-
-def _covers(candidates: Columns, x: FloatArray, y: FloatArray) -> BoolArray:
-    nx, ny = candidates["nx"], candidates["ny"]
-    return np.asarray((x >= -0.5) & (x < nx - 0.5) & (y >= -0.5) & (y < ny - 0.5))  # False where NaN
 
 
 def _pixels(candidates: Columns, ra: float, dec: float) -> tuple[FloatArray, FloatArray]:

@@ -9,7 +9,7 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from ztfdb.query.choice import Choice
-from ztfdb.query.epochs import _images, _kept, _one_version
+from ztfdb.query.epochs import images_of, kept_rows, one_version
 from ztfdb.query.targets import Targets
 from ztfdb.records import BoolArray, FloatArray, IntArray, WcsParameters
 from ztfdb.sky.cells import sky_to_cell
@@ -73,7 +73,7 @@ def covering(session: Session, targets: Targets, asked: Choice) -> Covering:
     One image per exposure × quadrant unless all versions are asked for; never a reference.
     """
     k, image_id = _candidates(session, targets)
-    images, at = _images(session, image_id, asked)
+    images, at = images_of(session, image_id, asked)
     k, at = k[at >= 0], at[at >= 0]
     ids = images.integers("image_id")
     frames, wcs = image_frames(session, ids)
@@ -81,12 +81,12 @@ def covering(session: Session, targets: Targets, asked: Choice) -> Covering:
     nx, ny, status, wcs = frames["nx"][order], frames["ny"][order], frames["status"][order], wcs[order]
     ra, dec = targets.at(k, images["mjd_mid"][at])
     x, y = _pixels(wcs, at, ra, dec)
-    inside = np.flatnonzero(_covers(x, y, nx[at], ny[at]))
+    inside = np.flatnonzero(covers(x, y, nx[at], ny[at]))
     inside = inside[np.argsort(k[inside] * max(1, len(images)) + at[inside])]
-    rows, at = _kept({"k": k, "ra": ra, "dec": dec, "x": x, "y": y}, at, inside)
+    rows, at = kept_rows({"k": k, "ra": ra, "dec": dec, "x": x, "y": y}, at, inside)
     if not asked.all_versions:
         nothing = np.zeros(len(at))  # the first of each group is asked for by rank alone
-        rows, at = _one_version(session, rows | {"separation": nothing}, images, at)
+        rows, at = one_version(session, rows | {"separation": nothing}, images, at)
         del rows["separation"]
     scale = 3600.0 * np.sqrt(np.abs(wcs[:, 4] * wcs[:, 7] - wcs[:, 5] * wcs[:, 6]))
     return Covering(images, at, rows, nx, ny, status, scale)
@@ -154,5 +154,6 @@ def _pixels(wcs: FloatArray, at: IntArray, ra: FloatArray, dec: FloatArray) -> t
     return x, y
 
 
-def _covers(x: FloatArray, y: FloatArray, nx: IntArray, ny: IntArray) -> BoolArray:
+def covers(x: FloatArray, y: FloatArray, nx: IntArray, ny: IntArray) -> BoolArray:
+    """Tell which pixels lie on images of these sizes."""
     return np.asarray((x >= -0.5) & (x < nx - 0.5) & (y >= -0.5) & (y < ny - 0.5))  # False where NaN

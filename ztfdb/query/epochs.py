@@ -98,20 +98,20 @@ def epochs(session: Session, rows: Columns, positions: Positions, asked: Choice)
         Indexed by ``k``.
     asked : Choice
     """
-    images, at = _images(session, rows["source_id"] >> SOURCE_ID_SHIFT, asked)
+    images, at = images_of(session, rows["source_id"] >> SOURCE_ID_SHIFT, asked)
     if (at < 0).any():
-        rows, at = _kept(rows, at, np.flatnonzero(at >= 0))
+        rows, at = kept_rows(rows, at, np.flatnonzero(at >= 0))
     key = rows["k"].astype(np.int64) * max(1, len(images)) + at
-    chosen, rows["n_within"] = _first_of_each(key, rows["separation"], rows["source_id"])
-    rows, at = _kept(rows, at, chosen)
+    chosen, rows["n_within"] = first_of_each(key, rows["separation"], rows["source_id"])
+    rows, at = kept_rows(rows, at, chosen)
     if not asked.all_versions:
-        rows, at = _one_version(session, rows, images, at)
+        rows, at = one_version(session, rows, images, at)
     if asked.good:
-        rows, at = _kept(rows, at, np.flatnonzero(_good(rows, _usable(images)[at], asked.aperture)))
-    return _columns(session, rows, images.take(at), positions, asked)
+        rows, at = kept_rows(rows, at, np.flatnonzero(good_epochs(rows, usable_images(images)[at], asked.aperture)))
+    return epoch_columns(session, rows, images.take(at), positions, asked)
 
 
-def _images(session: Session, image_id: IntArray, asked: Choice) -> tuple[ImageTable, IntArray]:
+def images_of(session: Session, image_id: IntArray, asked: Choice) -> tuple[ImageTable, IntArray]:
     """Return the images asked for, ordered by (mjd, image_id), and each row's place in them, -1 where cut."""
     codes, ids = pd.factorize(image_id)
     images = epoch_images(session, ids, asked.aperture)
@@ -119,7 +119,7 @@ def _images(session: Session, image_id: IntArray, asked: Choice) -> tuple[ImageT
         images = _recalibrated(session, images, asked)
     wanted = np.flatnonzero(_wanted(images, asked))
     images = images.take(wanted[np.lexsort((images["image_id"][wanted], images["mjd"][wanted]))])
-    return images, _places(images["image_id"], ids)[codes]
+    return images, places_of(images["image_id"], ids)[codes]
 
 
 def _recalibrated(session: Session, images: ImageTable, asked: Choice) -> ImageTable:
@@ -131,7 +131,7 @@ def _recalibrated(session: Session, images: ImageTable, asked: Choice) -> ImageT
     return ImageTable(values)
 
 
-def _places(image_id: FloatArray, wanted: IntArray) -> IntArray:
+def places_of(image_id: FloatArray, wanted: IntArray) -> IntArray:
     """Return where each wanted id stands in `image_id`, -1 where it does not."""
     if len(image_id) == 0:
         return np.full(len(wanted), -1)
@@ -154,7 +154,7 @@ def _wanted(images: ImageTable, asked: Choice) -> BoolArray:
     return keep
 
 
-def _first_of_each(key: IntArray, *by: Any) -> tuple[IntArray, IntArray]:
+def first_of_each(key: IntArray, *by: Any) -> tuple[IntArray, IntArray]:
     """Return the row of each key that is smallest in `by` (first entry first), by key.
 
     Also, for every row, how many rows share its key.
@@ -173,7 +173,7 @@ def _first_of_each(key: IntArray, *by: Any) -> tuple[IntArray, IntArray]:
     return order[first], n_sharing
 
 
-def _one_version(session: Session, rows: Columns, images: ImageTable, at: IntArray) -> tuple[Columns, IntArray]:
+def one_version(session: Session, rows: Columns, images: ImageTable, at: IntArray) -> tuple[Columns, IntArray]:
     """Return the rows that stay when each exposure × quadrant gives one epoch per position, in their order.
 
     The whole quadrant goes before a cutout of it, then the newest processing (PROCVSN, CREATED), then the smaller id.
@@ -183,7 +183,7 @@ def _one_version(session: Session, rows: Columns, images: ImageTable, at: IntArr
         return rows, at
     rank = _preference(session, images, n_image[exposure] > 1)
     key = rows["k"].astype(np.int64) * len(n_image) + exposure[at]
-    return _kept(rows, at, np.sort(_first_of_each(key, rank[at])[0]))
+    return kept_rows(rows, at, np.sort(first_of_each(key, rank[at])[0]))
 
 
 def _exposures(images: ImageTable) -> IntArray:
@@ -206,12 +206,12 @@ def _preference(session: Session, images: ImageTable, shared: BoolArray) -> IntA
     return rank
 
 
-def _usable(images: ImageTable) -> BoolArray:
+def usable_images(images: ImageTable) -> BoolArray:
     """Tell the images whose photometry can be used, as far as INFOBITS is known."""
     return ~(images["infobits"] >= INFOBITS_USABLE_BELOW)
 
 
-def _good(rows: Columns, usable: BoolArray, aperture: int) -> BoolArray:
+def good_epochs(rows: Columns, usable: BoolArray, aperture: int) -> BoolArray:
     """Tell the epochs without known trouble (DESIGN section 3); without a mask nothing is known against a pixel."""
     truncated = APERTURE_BROKEN
     if aperture >= LARGE_APERTURE:
@@ -220,11 +220,11 @@ def _good(rows: Columns, usable: BoolArray, aperture: int) -> BoolArray:
     return np.asarray(usable & clean & (rows["flags"] & int(truncated) == 0))
 
 
-def _columns(
+def epoch_columns(
     session: Session, rows: Columns, images: ImageTable, positions: Positions, asked: Choice
 ) -> dict[str, Any]:
     """Compute every column; row and image of an epoch stand at the same place."""
-    n, k, usable = len(images), rows["k"], _usable(images)
+    n, k, usable = len(images), rows["k"], usable_images(images)
     flux, flux_err = fluxes_of(session, rows, asked.aperture)
     columns = _photometry(flux.astype(np.float64), flux_err.astype(np.float64), images, positions, k, asked.calibration)
     columns |= {name: images[name] for name in _COPIED}
@@ -242,7 +242,7 @@ def _columns(
     columns["catflags"], columns["mask_bits"] = _mask_columns(rows["mask_bits"], usable)
     columns["flags"] = rows["flags"].astype(np.int64)
     columns["aperture"] = np.full(n, asked.aperture)
-    columns["good"] = _good(rows, usable, asked.aperture)
+    columns["good"] = good_epochs(rows, usable, asked.aperture)
     columns["simulated"] = images["simulated"] == 1
     columns["position"] = k.astype(np.int64)
     return columns
@@ -299,6 +299,6 @@ def _nullable(values: FloatArray) -> Any:
     return masked_integers(np.where(missing, 0.0, values).astype(np.int64), missing)
 
 
-def _kept(rows: Columns, at: IntArray, which: IntArray) -> tuple[Columns, IntArray]:
+def kept_rows(rows: Columns, at: IntArray, which: IntArray) -> tuple[Columns, IntArray]:
     """Return some rows (or the same in another order), each with its image's place."""
     return {name: values[which] for name, values in rows.items()}, at[which]
