@@ -134,13 +134,15 @@ def test_an_image_without_stars_says_why(maker):
 @pytest.mark.parametrize(
     ("spoiled", "value"),
     [
-        ("n_detection", 1), ("photometry", 2), ("i_kron_mag", 16.0), ("r_mag", 14.0), ("g_mag", 20.6), ("r_mag_err", 0.2),
+        ("n_detection", 1), ("photometry", 2), ("i_kron_mag", 16.0),
+        ("r_mag", 14.0), ("g_mag", 20.6), ("r_mag_err", 0.2),
     ],
 )  # fmt: skip
 def test_stars_that_are_no_standards_are_left_out(maker, spoiled, value):
     rng = np.random.default_rng(8)
     ra, dec = 10 + 0.01 * np.arange(40), np.full(40, 5.0)
-    columns = {f"{band}_mag": np.full(40, mag) + rng.uniform(0, 0.2, 40) for band, mag in (("g", 18), ("r", 17.4), ("i", 17.2))}
+    mags = {"g": 18, "r": 17.4, "i": 17.2}
+    columns = {f"{band}_mag": np.full(40, mag) + rng.uniform(0, 0.2, 40) for band, mag in mags.items()}
     columns |= {f"{band}_mag_err": np.full(40, 0.01) for band in "gri"}
     columns |= {"n_detection": np.full(40, 10), "photometry": np.ones(40, int), "i_kron_mag": columns["i_mag"].copy()}
     columns[spoiled][:15] = value

@@ -136,9 +136,13 @@ def test_a_file_that_breaks_off_leaves_nothing(engine, tmp_path, monkeypatch):
 def test_vizier_stack_and_calibrator_layouts_are_recognised(engine, tmp_path):
     h5py = pytest.importorskip("h5py")
     vizier = tmp_path / "vizier.csv"
-    vizier.write_text("RAJ2000,DEJ2000,objID,f_objID,Qual,Nd,Epoch,gmag,e_gmag,rmag,e_rmag,rKmag\n1,2,11,1,52,9,56000,18,.01,17,.02,17.1\n")
+    vizier.write_text(
+        "RAJ2000,DEJ2000,objID,f_objID,Qual,Nd,Epoch,gmag,e_gmag,rmag,e_rmag,rKmag\n1,2,11,1,52,9,56000,18,.01,17,.02,17.1\n"
+    )
     stack = tmp_path / "stack.csv"
-    stack.write_text("objID,raStack,decStack,primaryDetection,gPSFMag,rPSFMag,rKronMag\n12,3,4,1,19,18,18.2\n12,3,4,0,19,18,18\n")
+    stack.write_text(
+        "objID,raStack,decStack,primaryDetection,gPSFMag,rPSFMag,rKronMag\n12,3,4,1,19,18,18.2\n12,3,4,0,19,18,18\n"
+    )
     record = np.dtype([("ra", "f8"), ("dec", "f8"), *((f"{e}{b}mag", "f4") for b in "griz" for e in ("", "e_"))])
     with h5py.File(tmp_path / "cal.hdf5", "w") as file:
         file["FieldID_000655"] = np.array([(5, 6, 17, 0.1, 16, 0.1, 15, 0.1, 14, 0.1)], record)

@@ -13,7 +13,8 @@ MAST_NAMES = (
 def object_ids(ra, dec):
     """objID as PS1 makes it: the zone of declination (120 to a degree), then right ascension, then the zone's rest."""
     zone = (dec + 90) * 120
-    return (zone.astype(np.int64) * 10**13) + (ra * 10**7).astype(np.int64) * 10**3 + (zone % 1 * 10**3).astype(np.int64)
+    rest = (zone % 1 * 10**3).astype(np.int64)
+    return zone.astype(np.int64) * 10**13 + (ra * 10**7).astype(np.int64) * 10**3 + rest
 
 
 def mast_columns(n, *, seed=0, ra=(255.5, 256.5), dec=(32.5, 33.5)):

@@ -74,9 +74,7 @@ def check_astrometry(
     return Astrometry(n, east_offset, north_offset, east_rms, north_rms, warning)
 
 
-def astrometric_warning(
-    n_star: int, offsets: tuple[float, float], rms: float, settings: AstrometrySettings
-) -> int:
+def astrometric_warning(n_star: int, offsets: tuple[float, float], rms: float, settings: AstrometrySettings) -> int:
     """Return the level of warning: 0 none, 1 look at it (few stars, offset or scatter large), 2 wrong."""
     if n_star < settings.min_star:
         return 1

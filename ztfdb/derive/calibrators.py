@@ -292,9 +292,7 @@ def _stars(
     )
 
 
-def instrumental(
-    stars: Stars, aperture: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def instrumental(stars: Stars, aperture: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Return instrumental magnitudes of an aperture, their squared errors, and signal to noise; NaN without flux."""
     flux, flux_err = stars.flux[aperture - 1], stars.flux_err[aperture - 1]
     with np.errstate(invalid="ignore", divide="ignore"):

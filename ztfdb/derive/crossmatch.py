@@ -346,9 +346,7 @@ def _farthest_move(catalogue: CatalogueInfo, epoch: float | None) -> float:
     return 1.001 * years * catalogue.max_pm / 1000.0
 
 
-def _check(
-    sources: Columns, rows: Columns, table: MatchTable, settings: AstrometrySettings
-) -> Astrometry:
+def _check(sources: Columns, rows: Columns, table: MatchTable, settings: AstrometrySettings) -> Astrometry:
     nearest = table.rank == 1
     i = np.searchsorted(sources["source_id"], table.source_id[nearest])
     j = np.searchsorted(rows["reference_id"], table.reference_id[nearest])

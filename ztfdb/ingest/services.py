@@ -119,7 +119,7 @@ def vizier_query(name: str, cone: Cone) -> str:
     table, columns, condition = VIZIER_TABLES[name]
     quoted = ", ".join(f'"{column}"' for column in columns)
     return (
-        f'SELECT TOP {MAX_ROWS} {quoted} FROM "{table}" WHERE {condition} AND 1=CONTAINS(POINT(\'ICRS\', '
+        f"SELECT TOP {MAX_ROWS} {quoted} FROM \"{table}\" WHERE {condition} AND 1=CONTAINS(POINT('ICRS', "
         f'"{columns[1]}", "{columns[2]}"), CIRCLE(\'ICRS\', {cone.ra:.6f}, {cone.dec:.6f}, {cone.radius:.6f}))'
     )
 

@@ -284,9 +284,7 @@ def add_rows(
     _grow(growth, added)
 
 
-def record_file(
-    session: Session, catalogue: CatalogueInfo, growth: Growth, *, n_bad: int, **facts: Any
-) -> HeldFile:
+def record_file(session: Session, catalogue: CatalogueInfo, growth: Growth, *, n_bad: int, **facts: Any) -> HeldFile:
     """File an import and bring the catalogue's own row and its cells up to date.
 
     Parameters
