@@ -118,9 +118,7 @@ def by_cells(session: Session, ra: float, dec: float) -> dict[str, Any]:
     prefer_index_only(session)
     _, lo, hi = cone_ranges(ra, dec, RADIUS)
     ranges, params = range_rows(session, lo=lo, hi=hi)
-    # by key, row by row: the planner cannot know how few rows a range holds, and would read all images
-    image = "cross join lateral (select * from image where image.image_id = source.image_id offset 0) as image"
-    statement = f"""select {FIELDS} from {ranges} cross join source {image}
+    statement = f"""select {FIELDS} from {ranges} cross join source join image on image.image_id = source.image_id
         where source.hpx29 >= r.lo and source.hpx29 < r.hi"""
     return calibrated(read_bulk(session, statement, params, DTYPES, nulls=NULLS), ra, dec)
 
