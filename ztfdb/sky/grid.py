@@ -6,6 +6,8 @@ Cells are a third as wide as points are apart: what shares one is most often a p
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -45,10 +47,11 @@ def near_pairs(first: Float64Array, second: Float64Array, reach: float) -> tuple
     side = max(_spacing(second) / CELLS_PER_SPACING, 4.0 * reach, SMALLEST_SIDE)
     if side > 0.25:
         return None
-    order2, second, cells, starts, counts = _sorted_cells(second, side)
-    base, spread = _lowest_cells(first, reach, side)
-    order1 = np.argsort(base)
-    first, base, spread = first.T[:, order1], base[order1], spread[order1]
+    # numpy lets go of the interpreter in sorts and copies: the two tables are prepared at the same time
+    with ThreadPoolExecutor(1) as other:
+        waiting = other.submit(_sorted_cells, second, side)
+        order1, first, base, spread = _sorted_points(first, reach, side)
+        order2, second, cells, starts, counts = waiting.result()
     parts_i: list[Int64Array] = []
     parts_j: list[Int64Array] = []
     n_left = MOST_PER_POINT * (len(order1) + len(order2)) + 100_000
@@ -81,6 +84,15 @@ def _sorted_cells(
     keys = keys[order]
     starts = np.flatnonzero(np.diff(keys, prepend=-1))
     return order, points.T[:, order], keys[starts], starts, np.diff(starts, append=len(keys))
+
+
+def _sorted_points(
+    points: Float64Array, reach: float, side: float
+) -> tuple[Int64Array, Float64Array, Int64Array, NDArray[np.int8]]:
+    """Return the order by lowest cell, the points in it (3, n), those cells, and the axes as `_lowest_cells` does."""
+    base, spread = _lowest_cells(points, reach, side)
+    order = np.argsort(base)
+    return order, points.T[:, order], base[order], spread[order]
 
 
 def _lowest_cells(points: Float64Array, reach: float, side: float) -> tuple[Int64Array, NDArray[np.int8]]:

@@ -7,6 +7,8 @@ smaller row counts.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
@@ -23,6 +25,9 @@ TIE_CHORD = 1e-14
 
 MAX_RADIUS = 180.0 * 3600.0
 """Largest matching radius, arcsec."""
+
+LARGE = 100_000
+"""Tables of so many rows are prepared in two threads."""
 
 Int64Array = NDArray[np.int64]
 Float64Array = NDArray[np.float64]
@@ -51,7 +56,7 @@ def match_nearest(ra1: ArrayLike, dec1: ArrayLike, ra2: ArrayLike, dec2: ArrayLi
     ValueError
         If `radius` does not lie in 0..648000 arcsec, or the coordinates of a table differ in length.
     """
-    first, second = _Table(ra1, dec1), _Table(ra2, dec2)
+    first, second = _two_tables(ra1, dec1, ra2, dec2)
     reach = _chord(radius)
     if not (first.row.size and second.row.size):
         return _no_pairs()
@@ -107,7 +112,7 @@ def match_all(ra1: ArrayLike, dec1: ArrayLike, ra2: ArrayLike, dec2: ArrayLike, 
     ValueError
         As `match_nearest`.
     """
-    first, second = _Table(ra1, dec1), _Table(ra2, dec2)
+    first, second = _two_tables(ra1, dec1, ra2, dec2)
     reach = _chord(radius)
     if not (first.row.size and second.row.size):
         return _no_pairs()
@@ -160,6 +165,15 @@ def _nearest_by_tree(first: _Table, second: _Table, reach: float, radius: float)
         as_near = tree.query_ball_point(first.vector[tied], distance[tied, 0] + TIE_CHORD, return_sorted=True)
         nearest[tied] = [_first_of_nearest(first, second, i, near) for i, near in zip(tied, as_near, strict=True)]
     return _pairs(first, second, found, nearest[found], radius)
+
+
+def _two_tables(ra1: ArrayLike, dec1: ArrayLike, ra2: ArrayLike, dec2: ArrayLike) -> tuple[_Table, _Table]:
+    """Make both tables, at the same time where they are large: numpy lets go of the interpreter in its loops."""
+    if np.size(ra1) < LARGE or np.size(ra2) < LARGE:
+        return _Table(ra1, dec1), _Table(ra2, dec2)
+    with ThreadPoolExecutor(1) as other:
+        second = other.submit(_Table, ra2, dec2)
+        return _Table(ra1, dec1), second.result()
 
 
 def _chord(radius: float) -> float:
