@@ -18,9 +18,7 @@ def test_everything_within_the_radius_is_covered(center, radius):
     angle, size = rng.uniform(0, 2 * np.pi, (300, 20)), np.radians(radius / 3600)
     lat, lon = np.radians(dec)[:, None], np.radians(ra)[:, None]
     rim_dec = np.arcsin(np.clip(np.sin(lat) * np.cos(size) + np.cos(lat) * np.sin(size) * np.cos(angle), -1, 1))
-    rim_ra = lon + np.arctan2(
-        np.sin(angle) * np.sin(size) * np.cos(lat), np.cos(size) - np.sin(lat) * np.sin(rim_dec)
-    )
+    rim_ra = lon + np.arctan2(np.sin(angle) * np.sin(size) * np.cos(lat), np.cos(size) - np.sin(lat) * np.sin(rim_dec))
     cells = sky_to_cell(np.degrees(rim_ra).ravel() % 360, np.degrees(rim_dec).ravel())
     at = np.searchsorted(lo, cells, side="right") - 1
     assert np.all((at >= 0) & (cells < hi[at]))
