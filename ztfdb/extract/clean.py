@@ -101,11 +101,14 @@ def _near_pairs(objects: Objects, light: FloatArray) -> tuple[IntArray, IntArray
     for i in range(len(classes)):
         for j in range(i + 1):
             reach = ZONE * (largest[i] + largest[j])
-            pairs = trees[i].sparse_distance_matrix(trees[j], reach, output_type="ndarray")
-            first, second = classes[i][pairs["i"]], classes[j][pairs["j"]]
-            near = pairs["v"] <= ZONE * (objects.a[first] + objects.a[second])
             if i == j:
-                near &= first < second
+                pairs = trees[i].query_pairs(reach, output_type="ndarray")
+                first, second = classes[i][pairs[:, 0]], classes[i][pairs[:, 1]]
+            else:
+                found = trees[i].sparse_distance_matrix(trees[j], reach, output_type="ndarray")
+                first, second = classes[i][found["i"]], classes[j][found["j"]]
+            away = np.hypot(objects.x[first] - objects.x[second], objects.y[first] - objects.y[second])
+            near = away <= ZONE * (objects.a[first] + objects.a[second])
             one.append(first[near])
             other.append(second[near])
     first, second = np.concatenate(one), np.concatenate(other)

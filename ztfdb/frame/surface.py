@@ -97,10 +97,10 @@ def background_at(mesh: BackgroundMesh, x: FloatArray, y: FloatArray) -> tuple[F
     level, rms : ndarray of float32, shape (n,)
         Background level and pixel rms, DN.
     """
-    along_y = _weights(np.asarray(y, dtype=float), mesh.shape[0], mesh.box[0], mesh.level.shape[0])
-    along_x = _weights(np.asarray(x, dtype=float), mesh.shape[1], mesh.box[1], mesh.level.shape[1])
-    level = np.einsum("ij,ij->i", _product(along_y, mesh.level.astype(float)), along_x)
-    rms = np.einsum("ij,ij->i", _product(along_y, mesh.rms.astype(float)), along_x)
+    (ny, nx), (n_y, n_x) = mesh.shape, mesh.level.shape
+    places = _near(y, ny, mesh.box[0], n_y), _near(x, nx, mesh.box[1], n_x)
+    bends = _with_bends(ny, mesh.box[0], n_y), _with_bends(nx, mesh.box[1], n_x)
+    level, rms = (_at(bends[0] @ values.astype(float) @ bends[1].T, *places) for values in (mesh.level, mesh.rms))
     return level.astype(np.float32), _within(mesh, rms.astype(np.float32))
 
 
@@ -127,6 +127,17 @@ def surface_at_bins(mesh: BackgroundMesh, bin_side: int, *, rms: bool = False) -
     along_x = _weights(x, nx, mesh.box[1], values.shape[1]).T.astype(np.float32, order="C")
     surface = _product(_product(along_y, values.astype(float)).astype(np.float32), along_x)
     return _within(mesh, surface) if rms else surface
+
+
+def _at(nodes: FloatArray, along_y: _Near, along_x: _Near) -> FloatArray:
+    """Sum the terms of values and second derivatives at the nodes around each position."""
+    total = np.zeros(len(along_y[0][0]))
+    for row, weight_y in along_y:
+        across = np.zeros(len(total))
+        for column, weight_x in along_x:
+            across += weight_x * nodes[row, column]
+        total += weight_y * across
+    return total
 
 
 def _product(left: NDArray[Any], right: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:
@@ -166,10 +177,23 @@ def _weights(positions: NDArray[Any], length: int, box: int, n_box: int) -> Floa
     The natural cubic spline is linear in its values, and between two centres it needs the two values and the two
     second derivatives there, which are themselves a fixed matrix times the values.
     """
-    if n_box == 1:
-        return np.ones((len(positions), 1))
-    centre, curvature = _spline(length, box, n_box)
+    nodes = np.zeros((len(positions), 2 * n_box))
+    rows = np.arange(len(positions))
+    for node, weight in _near(positions, length, box, n_box):
+        nodes[rows, node] += weight
+    return nodes @ _with_bends(length, box, n_box)
+
+
+_Near = list[tuple[NDArray[np.intp], FloatArray]]
+"""Four nodes and weights for each position: two values, then two second derivatives (numbered after all values)."""
+
+
+def _near(positions: NDArray[Any], length: int, box: int, n_box: int) -> _Near:
+    """Return the nodes of the spline that count at positions along one axis, and their weights."""
     u = np.clip(np.asarray(positions, dtype=float), 0, length - 1)
+    if n_box == 1:
+        return [(np.zeros(len(u), np.intp), np.ones(len(u)))]
+    centre, _ = _spline(length, box, n_box)
     k = np.clip(np.searchsorted(centre, u) - 1, 0, n_box - 2)
     h = centre[k + 1] - centre[k]
     right = (u - centre[k]) / h
@@ -178,11 +202,13 @@ def _weights(positions: NDArray[Any], length: int, box: int, n_box: int) -> Floa
     beyond = (right - t) * h**2 / 6
     left_bend = ((1 - t) ** 3 - (1 - t)) * h**2 / 6 + beyond * np.where(t < 0.5, -2.0, 1.0)
     right_bend = (t**3 - t) * h**2 / 6 + beyond * np.where(t < 0.5, -1.0, 2.0)
-    weights: FloatArray = left_bend[:, None] * curvature[k] + right_bend[:, None] * curvature[k + 1]
-    rows = np.arange(len(u))
-    weights[rows, k] += 1 - right
-    weights[rows, k + 1] += right
-    return weights
+    return [(k, 1 - right), (k + 1, right), (k + n_box, left_bend), (k + n_box + 1, right_bend)]
+
+
+def _with_bends(length: int, box: int, n_box: int) -> FloatArray:
+    """Matrix (2 n_box, n_box) from box values to the values and second derivatives at the centres."""
+    bends = np.zeros((1, 1)) if n_box == 1 else _spline(length, box, n_box)[1]
+    return np.vstack([np.eye(n_box), bends])
 
 
 @lru_cache(maxsize=64)
