@@ -134,6 +134,8 @@ def test_unnamed_null_of_an_integer_column_is_an_error(maker):
         copy_rows(session, SOURCE, random_sources(2), {"mask_bits": np.array([True, False])})
         with pytest.raises(ValueError, match="mask_bits holds NULL"):
             read_columns(session, "select mask_bits from source", {}, {"mask_bits": "i4"})
+        with pytest.raises((StoreError, TypeError)):
+            read_bulk(session, "select mask_bits from source", {}, {"mask_bits": "i4"})
 
 
 def test_named_parameters_and_percent_signs(maker):

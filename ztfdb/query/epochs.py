@@ -23,10 +23,12 @@ from ztfdb.schema import SOURCE_ID_SHIFT
 from ztfdb.sky.times import hjd
 from ztfdb.store.calibrations import zeropoints
 from ztfdb.store.lookup import (
-    EPOCH_FIELDS,
+    COLOR_TERM,
+    EPOCH_ROWS,
     MISSING,
     NO_MASK,
     REFERENCE_RANK,
+    ZEROPOINT,
     Columns,
     ImageTable,
     aperture_fluxes,
@@ -54,7 +56,7 @@ LARGE_APERTURE = 5
 _COPIED = (
     "mjd", "mjd_mid", "exptime", "limitmag", "magzp", "magzprms", "clrcoeff", "clrcounc", "airmass", "magerr_sys",
 )  # fmt: skip
-_SUN = [list(EPOCH_FIELDS).index(name) for name in ("sun_x", "sun_y", "sun_z")]
+_SUN = [EPOCH_ROWS[name] for name in ("sun_x", "sun_y", "sun_z")]
 _FILTER_CODES = np.array([-1, 0, 1, 2, -1], np.int8)
 """Place of a ``fid``'s filter in `FILTERCODES`; -1 for a filter that ZTF does not have."""
 
@@ -126,8 +128,7 @@ def _recalibrated(session: Session, images: ImageTable, asked: Choice) -> ImageT
     """Return the images with zero points and colour terms of another calibration than the header's, NaN without."""
     found = zeropoints(session, images.integers("image_id"), aperture=asked.aperture, calibration=asked.calibration)
     values = images.values.copy()
-    for name in ("zeropoint", "color_term"):
-        values[list(EPOCH_FIELDS).index(name)] = found[name]
+    values[ZEROPOINT], values[COLOR_TERM] = found["zeropoint"], found["color_term"]
     return ImageTable(values)
 
 
