@@ -6,8 +6,8 @@ calibrated columns as numpy arrays; the full call to a DataFrame stands beside i
 files are evicted from the page cache, it is started again, and each position is visited for the first time.
 
 Set ``ZTFDB_BENCHMARK_STARS`` to another number of stars (300 epochs each; 10,000 by default, 3 million detections;
-100,000 for 30 million: some 25 GB and half an hour), and ``ZTFDB_BENCHMARK_ARCHIVE`` to a folder that keeps the server's
-files, to ask the same archive again without building it.
+100,000 for 30 million: some 25 GB and half an hour), and ``ZTFDB_BENCHMARK_ARCHIVE`` to a folder that keeps the
+server's files, to ask the same archive again without building it.
 """
 
 from __future__ import annotations

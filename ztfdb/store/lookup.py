@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from ztfdb.records import IntArray
 from ztfdb.schema import Image, Source
-from ztfdb.store.backends import prefer_index_only, range_rows, read_bulk, read_columns, read_doubles
+from ztfdb.store.backends import memory, prefer_index_only, range_rows, read_bulk, read_columns, read_doubles
 from ztfdb.store.columns import table_dtypes
 
 Columns = dict[str, NDArray[Any]]
@@ -46,6 +46,9 @@ SOURCE_DTYPES = {name: dtype.str for name, dtype in table_dtypes(Source.__table_
 """All columns of a source, in the table's order."""
 
 REFERENCE_RANK = 2
+
+MOST_REMEMBERED = 50_000
+"""Images whose epoch fields are kept on a connection (SQLite): 11 MB."""
 
 EPOCH_FIELDS = {
     **{
@@ -207,6 +210,16 @@ class ImageTable:
         """Return some of the images, or the image of each row."""
         return ImageTable(self.values[:, images])
 
+    def joined(self, kept: ImageTable | None) -> ImageTable:
+        """Return these images and those kept before, each once, by ascending id.
+
+        Those kept before are dropped where it would be more than `MOST_REMEMBERED`.
+        """
+        both = self.values
+        if kept is not None and len(self) + len(kept) <= MOST_REMEMBERED:
+            both = np.hstack([both, kept.values])
+        return ImageTable(both[:, np.unique(both[EPOCH_ROWS["image_id"]], return_index=True)[1]])
+
 
 def epoch_images(session: Session, image_id: IntArray, aperture: int) -> ImageTable:
     """Return what epochs need of their images, in no particular order.
@@ -219,10 +232,18 @@ def epoch_images(session: Session, image_id: IntArray, aperture: int) -> ImageTa
     aperture : int
         1 to 6: whose correction comes as ``apcor``. ``zeropoint`` and ``color_term`` are the header's.
     """
+    known = memory(session)
+    kept: ImageTable | None = known.get(f"images{aperture}")
+    if kept is not None:
+        at = np.searchsorted(kept["image_id"], image_id)
+        if np.array_equal(kept["image_id"].take(at, mode="clip"), image_id):
+            return kept.take(at)
     rows, params = range_rows(session, id=image_id)
     read = read_doubles(session, _epoch_statement(rows, int(aperture)), params, tuple(EPOCH_FIELDS))
     magzp, apcor, clrcoeff = (read[EPOCH_ROWS[name]] for name in ("magzp", "apcor", "clrcoeff"))
-    return ImageTable(np.vstack([read, magzp + apcor, clrcoeff]))
+    images = ImageTable(np.vstack([read, magzp + apcor, clrcoeff]))
+    known[f"images{aperture}"] = images.joined(kept)
+    return images
 
 
 @lru_cache

@@ -32,6 +32,7 @@ class Backend(Protocol):
     read_columns: Callable[[Session, Statement, Mapping[str, Any], Dtypes, Mapping[str, int]], dict[str, NDArray[Any]]]
     read_bulk: Callable[[Session, str, Mapping[str, Any], Dtypes, Mapping[str, int]], dict[str, NDArray[Any]]]
     read_doubles: Callable[[Session, str, Mapping[str, Any], tuple[str, ...]], NDArray[np.float64]]
+    memory: Callable[[Session], dict[str, Any]]
     range_rows: Callable[[dict[str, list[int]]], tuple[str, dict[str, Any]]]
     make_temporary: Callable[[Session, str, Dtypes], None]
     prefer_index_only: Callable[[Session], None]
@@ -207,6 +208,15 @@ def read_doubles(
         One row per name; NULL is NaN. The order of the statement's rows is not kept.
     """
     return backend(session).read_doubles(session, statement, params, names)
+
+
+def memory(session: Session) -> dict[str, Any]:
+    """Return a place to keep what this transaction reads, with what earlier ones on its connection have kept.
+
+    It is empty again after any commit, on whatever connection or by whatever process, so what it holds is what the
+    database would say now. On PostgreSQL, and in writing transactions, it is always empty.
+    """
+    return backend(session).memory(session)
 
 
 def range_rows(session: Session, **columns: IntArray) -> tuple[str, dict[str, Any]]:

@@ -162,6 +162,11 @@ def _packed_query(
     return _pyformat(f"SELECT count(*), {fields} FROM ({statement}) AS q")
 
 
+def memory(session: Session) -> dict[str, Any]:
+    """Remember nothing: PostgreSQL has no cheap word on whether anything was committed."""
+    return {}
+
+
 def range_rows(columns: dict[str, list[int]]) -> tuple[str, dict[str, Any]]:
     """Return ``unnest`` of arrays; see `ztfdb.store.backends.range_rows`."""
     arrays = ", ".join(f"cast(:r_{name} as bigint[])" for name in columns)

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from ztfdb.store.columns import SqlColumn, numpy_columns
-from ztfdb.store.engine import driver_errors
+from ztfdb.store.engine import WRITE, driver_errors
 
 DUPLICATE_ERROR = sqlite3.IntegrityError
 
@@ -94,6 +94,20 @@ def read_doubles(
         cursor = _driver(session).execute(statement, params)
         values = np.fromiter(chain.from_iterable(cursor), np.float64)  # None becomes NaN
     return np.ascontiguousarray(values.reshape(-1, len(names)).T)
+
+
+def memory(session: Session) -> dict[str, Any]:
+    """Return the connection's memory, emptied by any commit since; see `ztfdb.store.backends.memory`."""
+    connection = session.connection()
+    if connection.get_execution_options().get(WRITE, False):
+        return {}  # what is written here may yet be rolled back
+    driver = _driver(session)
+    # the first number changes with every commit of others that this transaction sees, the second with own changes
+    version = (driver.execute("PRAGMA data_version").fetchone()[0], driver.total_changes)
+    kept: tuple[tuple[int, int], dict[str, Any]] | None = connection.info.get("ztfdb")
+    if kept is None or kept[0] != version:
+        kept = connection.info["ztfdb"] = (version, {})
+    return kept[1]
 
 
 def range_rows(columns: dict[str, list[int]]) -> tuple[str, dict[str, Any]]:

@@ -1,0 +1,80 @@
+"""What a connection remembers of images is what the database says now: every commit is seen at once."""
+
+import pytest
+from sqlalchemy import update
+
+import ztfdb
+from tests.support.archives import Plan, add_image, build_archive
+from ztfdb.query import light_curve
+from ztfdb.schema import Image
+from ztfdb.store.backends import memory
+from ztfdb.store.engine import make_engine, sessions, writing
+
+PLAN = Plan(40, 6, trouble=0.0)
+
+
+@pytest.fixture
+def stars(engine_url):
+    return build_archive(engine_url, PLAN)[0]
+
+
+@pytest.fixture
+def maker(engine_url, stars):
+    engine = make_engine(engine_url)
+    yield sessions(engine)
+    engine.dispose()
+
+
+def magzp_of(maker, stars):
+    with maker() as session:
+        return light_curve(session, stars.ra[0], stars.dec[0])["magzp"].tolist()
+
+
+def shift(session, by):
+    session.execute(update(Image).values(magzp=Image.magzp + by))
+
+
+def test_a_change_by_others_is_seen_at_once(engine_url, maker, stars):
+    before = magzp_of(maker, stars)
+    assert magzp_of(maker, stars) == before
+    other = make_engine(engine_url)
+    with writing(sessions(other)) as session:
+        shift(session, 1.0)
+    other.dispose()
+    assert magzp_of(maker, stars) == pytest.approx([value + 1.0 for value in before])
+
+
+def test_an_own_change_is_seen_at_once_and_one_taken_back_never(maker, stars):
+    before = magzp_of(maker, stars)
+    with writing(maker) as session:
+        shift(session, 5.0)
+        within = light_curve(session, stars.ra[0], stars.dec[0])["magzp"].tolist()
+        assert within == pytest.approx([value + 5.0 for value in before])
+        session.rollback()
+    assert magzp_of(maker, stars) == before
+    with writing(maker) as session:
+        shift(session, 1.0)
+    assert magzp_of(maker, stars) == pytest.approx([value + 1.0 for value in before])
+
+
+def test_new_images_join_those_remembered(engine_url, maker, stars):
+    assert len(magzp_of(maker, stars)) == 6
+    add_image(maker, PLAN, stars, 6)
+    assert len(magzp_of(maker, stars)) == 7
+    with ztfdb.open(engine_url) as archive:
+        for number in range(20):  # stars whose images are all remembered, and other apertures' corrections are not
+            curve = archive.light_curve(stars.ra[number], stars.dec[number], aperture=1 + number % 6)
+            assert len(curve) == 7
+            assert curve["magzp"].notna().all()
+
+
+def test_sqlite_remembers_within_a_state_of_the_database_and_postgresql_never(maker, stars):
+    dialect = maker.kw["bind"].dialect.name
+    magzp_of(maker, stars)
+    with maker() as session:
+        assert bool(memory(session)) == (dialect == "sqlite")
+    with writing(maker) as session:
+        assert not memory(session)
+        shift(session, 1.0)
+    with maker() as session:
+        assert not memory(session)
