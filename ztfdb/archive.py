@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -241,6 +241,26 @@ class Archive:
             return query.complete_light_curves(self._sessions, table, _arcsec(radius), how=how, **rest)
         with self._sessions() as session:
             return query.light_curves(session, table, _arcsec(radius), **options)
+
+    def iter_light_curves(
+        self,
+        positions: pd.DataFrame | Table | SkyCoord | Mapping[str, Any],
+        radius: Angle = 1.5,
+        *,
+        complete: bool = False,
+        **options: Any,
+    ) -> Iterator[pd.DataFrame]:
+        """Yield what `light_curves` returns in pieces of a thousand positions, in bounded memory.
+
+        For answers beyond `ztfdb.query.lightcurve.MOST_EPOCHS`, which `light_curves` refuses.
+        """
+        table = _positions(positions)
+        if complete or "pmra" in options or "pmdec" in options:
+            how, rest = self._how(complete, options)
+            yield from query.iter_complete_light_curves(self._sessions, table, _arcsec(radius), how=how, **rest)
+            return
+        with self._sessions() as session:
+            yield from query.iter_light_curves(session, table, _arcsec(radius), **options)
 
     def light_curve_on_path(
         self,

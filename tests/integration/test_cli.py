@@ -153,6 +153,11 @@ def test_a_table_of_positions_keeps_its_names(night, tmp_path):
         ("first", 1, "zr"), ("first", 1, "zg"), ("third", 2, "zr"), ("third", 2, "zg"),
     ]  # fmt: skip
     assert all(isinstance(row["oid"], str) for row in rows)
+    out = tmp_path / "curves.csv"  # written piece by piece
+    result = night.run("lightcurve", str(path), "--keep", "star", "-o", str(out))
+    assert (result.exit_code, "wrote 4 rows" in result.stderr) == (0, True)
+    read = list(csv.DictReader(out.open()))
+    assert [(row["star"], float(row["mag"])) for row in read] == [(row["star"], row["mag"]) for row in rows]
 
 
 @pytest.mark.parametrize("wrong", [("--keep", "nothing"), ("--plot", "x.png"), ("--color", "nothing")])

@@ -7,9 +7,11 @@ from astropy import units as u
 from astropy.table import Table
 from sqlalchemy import insert, text
 
+import ztfdb
 from tests.support.archives import Plan, build_archive
 from tests.support.postgres import ENGINES
-from ztfdb.query import iter_light_curves, light_curve, light_curves
+from ztfdb.errors import QueryError
+from ztfdb.query import iter_light_curves, light_curve, light_curves, lightcurve
 from ztfdb.schema import Image
 from ztfdb.sky.cells import cone_ranges
 from ztfdb.store.backends import prefer_index_only, range_rows
@@ -75,6 +77,22 @@ def test_pieces_make_the_whole(generated, generated_maker):
     joined = pd.concat(pieces, ignore_index=True)
     joined.attrs = whole.attrs
     pd.testing.assert_frame_equal(joined, whole)
+
+
+def test_an_answer_too_large_for_memory_is_refused_and_comes_in_pieces(generated, monkeypatch, tmp_path):
+    monkeypatch.setattr(lightcurve, "MOST_EPOCHS", 500)
+    monkeypatch.setattr(lightcurve, "POSITIONS_PER_CHUNK", 40)
+    table = some_positions(generated.stars, 150)
+    answers = []
+    for name in ENGINES:
+        with ztfdb.open(str(generated.engines[name].url.render_as_string(hide_password=False))) as archive:
+            with pytest.raises(QueryError, match="500 epochs in one answer: take them in pieces"):
+                archive.light_curves(table)
+            pieces = list(archive.iter_light_curves(table))
+        assert [piece["position"].max() < 40 * (k + 1) for k, piece in enumerate(pieces)] == [True] * 4
+        answers.append(pd.concat(pieces, ignore_index=True))
+    assert len(answers[0]) > 500
+    pd.testing.assert_frame_equal(*answers, check_exact=True)
 
 
 def test_positions_come_as_tables_of_all_kinds(generated, generated_maker):

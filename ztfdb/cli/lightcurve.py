@@ -112,6 +112,11 @@ def lightcurve(
             if not moving:
                 if plot is not None:
                     raise click.UsageError("--plot draws one position, not a table")
+                if output.in_parts:
+                    output.write_parts(
+                        with_columns(part, table, keep) for part in archive.iter_light_curves(table, **how)
+                    )
+                    return
                 output.write(with_columns(archive.light_curves(table, **how), table, keep), usual=(*keep, *usual(how)))
                 return
             curve = archive.light_curve_on_path(table, **{"complete": False, **how})

@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -91,10 +91,37 @@ class Output:
                 self._write_table(chosen, frame.shape[1], stream, known, hint)
             else:
                 WRITERS[self.format](chosen, UNITS if known else {}, stream)
-        if frame.empty:
+        self._say(len(frame))
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether this format is written piece by piece, so that an answer need not fit into memory."""
+        from ztfdb.cli.writers import PART_WRITERS
+
+        return self.format in PART_WRITERS
+
+    def write_parts(self, parts: Iterable[pd.DataFrame]) -> None:
+        """Write rows that come in several frames of ztfdb's own columns; otherwise as `write`."""
+        from ztfdb.cli.units import UNITS
+        from ztfdb.cli.writers import PART_WRITERS
+
+        n_row = 0
+
+        def counted() -> Iterator[pd.DataFrame]:
+            nonlocal n_row
+            for frame in parts:
+                n_row += len(frame)
+                yield self._chosen(frame, None)
+
+        with self._stream() as stream:
+            PART_WRITERS[self.format](counted(), UNITS, stream)
+        self._say(n_row)
+
+    def _say(self, n_row: int) -> None:
+        if n_row == 0:
             click.echo("no rows", err=True)
         elif self.path is not None:
-            click.echo(f"wrote {len(frame):,} {'row' if len(frame) == 1 else 'rows'} to {self.path}", err=True)
+            click.echo(f"wrote {n_row:,} {'row' if n_row == 1 else 'rows'} to {self.path}", err=True)
 
     def _chosen(self, frame: pd.DataFrame, usual: Sequence[str] | None) -> pd.DataFrame:
         if self.columns is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, BinaryIO
 from xml.sax.saxutils import escape, quoteattr
 
@@ -28,9 +28,15 @@ _VOTABLE = (
 
 def write_csv(frame: pd.DataFrame, units: Mapping[str, str], stream: BinaryIO) -> None:
     """Write comma-separated rows under a line of names; NULL is an empty field, floats keep every digit."""
+    write_csv_parts([frame], units, stream)
+
+
+def write_csv_parts(parts: Iterable[pd.DataFrame], units: Mapping[str, str], stream: BinaryIO) -> None:
+    """Write the rows of several frames of the same columns as one CSV file; see `write_csv`."""
     text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
     try:
-        frame.to_csv(text, index=False, lineterminator="\n", chunksize=_CHUNK)
+        for number, frame in enumerate(parts):
+            frame.to_csv(text, index=False, header=number == 0, lineterminator="\n", chunksize=_CHUNK)
     finally:
         text.detach()
 
@@ -82,16 +88,28 @@ def write_parquet(frame: pd.DataFrame, units: Mapping[str, str], stream: BinaryI
     OutputError
         If Parquet has no type for a column.
     """
+    write_parquet_parts([frame], units, stream)
+
+
+def write_parquet_parts(parts: Iterable[pd.DataFrame], units: Mapping[str, str], stream: BinaryIO) -> None:
+    """Write the rows of several frames (at least one) of the same columns as one Parquet file; see `write_parquet`."""
     require_parquet()
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    writer: pq.ParquetWriter | None = None
     try:
-        table = pa.Table.from_pandas(frame, preserve_index=False)
-        fields = [f.with_metadata({"unit": units[f.name]}) if units.get(f.name) else f for f in table.schema]
-        pq.write_table(table.cast(pa.schema(fields, metadata=table.schema.metadata)), stream)
+        for frame in parts:
+            table = pa.Table.from_pandas(frame, preserve_index=False)
+            fields = [f.with_metadata({"unit": units[f.name]}) if units.get(f.name) else f for f in table.schema]
+            if writer is None:
+                writer = pq.ParquetWriter(stream, pa.schema(fields, metadata=table.schema.metadata))
+            writer.write_table(table.cast(writer.schema))
     except pa.ArrowException as exc:
         raise OutputError(f"these rows cannot be written as Parquet: {exc}") from exc
+    finally:
+        if writer is not None:
+            writer.close()
 
 
 def require_parquet() -> None:
@@ -108,6 +126,12 @@ WRITERS: dict[str, Callable[[pd.DataFrame, Mapping[str, str], BinaryIO], None]] 
     "votable": write_votable,
     "parquet": write_parquet,
 }
+
+PART_WRITERS: dict[str, Callable[[Iterable[pd.DataFrame], Mapping[str, str], BinaryIO], None]] = {
+    "csv": write_csv_parts,
+    "parquet": write_parquet_parts,
+}
+"""Those that write an answer piece by piece, however large it is."""
 
 
 def _chunks(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:

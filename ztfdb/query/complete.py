@@ -34,7 +34,14 @@ from ztfdb.query.epochs import (
     usable_images,
 )
 from ztfdb.query.frames import data_frame, masked_integers, words
-from ztfdb.query.lightcurve import COLUMNS, MAX_RADIUS, POSITIONS_PER_CHUNK, LightCurve, light_curve_attrs
+from ztfdb.query.lightcurve import (
+    COLUMNS,
+    MAX_RADIUS,
+    POSITIONS_PER_CHUNK,
+    LightCurve,
+    check_size,
+    light_curve_attrs,
+)
 from ztfdb.query.positions import Color
 from ztfdb.query.targets import Motion, Targets, path_of, targets_of
 from ztfdb.records import APERTURE_DIAMETERS, BoolArray, FloatArray, IntArray
@@ -263,6 +270,7 @@ def complete_light_curves(
     for frame in iter_complete_light_curves(sessions, positions, radius, **options):
         attrs, frame.attrs = frame.attrs, {}
         frames.append(frame)
+        check_size(sum(map(len, frames)))
         kept, n_measured = kept and attrs["kept"], n_measured + attrs["n_measured"]
     joined = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
     joined.attrs = attrs | {"kept": kept, "n_measured": n_measured}

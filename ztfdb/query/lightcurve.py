@@ -11,6 +11,7 @@ import pandas as pd
 from astropy.table import Table
 from sqlalchemy.orm import Session
 
+from ztfdb.errors import QueryError
 from ztfdb.query.choice import Choice, choice
 from ztfdb.query.cone import check_radius
 from ztfdb.query.epochs import IRSA_COLUMNS, Positions, epochs
@@ -28,6 +29,9 @@ MAX_RADIUS = 600.0
 
 POSITIONS_PER_CHUNK = 1_000
 """Positions answered at a time: some 300,000 epochs, 100 MB of columns."""
+
+MOST_EPOCHS = 20_000_000
+"""Most epochs in one answer: 8 GB as a DataFrame."""
 
 OUR_COLUMNS = (
     "kind", "flux_ujy", "flux_ujy_err", "snr", "magerr_sys", "aperture", "calibration", "color", "mask_bits", "flags",
@@ -235,17 +239,30 @@ def light_curves(
     Raises
     ------
     ValueError, QueryError
-        As `light_curve`; the message names the row.
+        As `light_curve`, the message names the row; QueryError also for more than `MOST_EPOCHS` epochs.
 
     See Also
     --------
-    iter_light_curves : The same in pieces, where all epochs together do not fit into memory (0.4 kB each).
+    iter_light_curves : The same in pieces, however many there are.
     """
     asked = choice(**options)
     check_radius(radius, MAX_RADIUS)
     wanted = positions_of(positions, color)
-    rows = concatenated([_rows(session, wanted, start, radius) for start in _starts(wanted, POSITIONS_PER_CHUNK)])
+    parts, n_row = [], 0
+    for start in _starts(wanted, POSITIONS_PER_CHUNK):
+        parts.append(_rows(session, wanted, start, radius, POSITIONS_PER_CHUNK))
+        check_size(n_row := n_row + len(parts[-1]["k"]))
+    rows = concatenated(parts)
     return _frame(epochs(session, rows, wanted, asked), (*COLUMNS, "position"), light_curve_attrs(asked, radius))
+
+
+def check_size(n_epoch: int) -> None:
+    """Raise QueryError where an answer grows beyond `MOST_EPOCHS`, long before it fills the memory."""
+    if n_epoch > MOST_EPOCHS:
+        raise QueryError(
+            f"more than {MOST_EPOCHS:,} epochs in one answer: take them in pieces (iter_light_curves, or "
+            "`ztfdb lightcurve TABLE -o FILE.csv`), or ask for fewer positions"
+        )
 
 
 def iter_light_curves(
@@ -254,10 +271,11 @@ def iter_light_curves(
     radius: float = 1.5,
     *,
     color: Color = None,
-    n_position: int = POSITIONS_PER_CHUNK,
+    n_position: int | None = None,
     **options: Any,
 ) -> Iterator[pd.DataFrame]:
     """Yield the light curves of many positions, `n_position` at a time; otherwise as `light_curves`."""
+    n_position = n_position or POSITIONS_PER_CHUNK
     asked = choice(**options)
     check_radius(radius, MAX_RADIUS)
     wanted = positions_of(positions, color)
@@ -272,9 +290,7 @@ def _starts(positions: Positions, n_position: int) -> range:
     return range(0, max(1, len(positions.ra)), n_position)
 
 
-def _rows(
-    session: Session, positions: Positions, start: int, radius: float, n_position: int = POSITIONS_PER_CHUNK
-) -> Columns:
+def _rows(session: Session, positions: Positions, start: int, radius: float, n_position: int) -> Columns:
     """Return the sources inside the cones of some positions, which ``k`` numbers among all of them."""
     part = chunk(positions, start, start + n_position)
     k, lo, hi = cone_ranges(part.ra, part.dec, radius)

@@ -13,7 +13,7 @@ import pytest
 from astropy.io.votable import parse_single_table
 
 from ztfdb.cli.output import OutputError
-from ztfdb.cli.writers import WRITERS
+from ztfdb.cli.writers import PART_WRITERS, WRITERS
 
 UNITS = {
     "ra": "deg",
@@ -53,6 +53,20 @@ def written(frame, name):
     stream = io.BytesIO()
     WRITERS[name](frame, UNITS, stream)
     return stream.getvalue()
+
+
+@pytest.mark.parametrize("name", PART_WRITERS)
+def test_parts_make_the_file_of_the_whole(frame, name):
+    frame = frame.drop(columns="mixed")
+    stream = io.BytesIO()
+    PART_WRITERS[name]((frame.iloc[k : k + 1] for k in range(2)), UNITS, stream)
+    if name == "csv":
+        assert stream.getvalue() == written(frame, name)
+    else:
+        assert pq.read_table(stream).equals(pq.read_table(io.BytesIO(written(frame, name))), check_metadata=True)
+    empty = io.BytesIO()
+    PART_WRITERS[name](iter([frame.iloc[:0]]), UNITS, empty)
+    assert empty.getvalue() == written(frame.iloc[:0], name)
 
 
 def test_json_is_strict_with_ids_as_text(frame):
