@@ -8,7 +8,15 @@ from sqlalchemy import func, select, text
 
 from ztfdb.errors import StoreError
 from ztfdb.schema import Source
-from ztfdb.store.backends import copy_rows, load_temporary, prefer_index_only, range_rows, read_bulk, read_columns
+from ztfdb.store.backends import (
+    copy_rows,
+    load_temporary,
+    prefer_index_only,
+    range_rows,
+    read_bulk,
+    read_columns,
+    read_few,
+)
 from ztfdb.store.columns import table_dtypes
 from ztfdb.store.engine import make_engine, sessions, writing
 
@@ -43,7 +51,7 @@ def read_all(session, reader=read_bulk):
     return {name: values[order] for name, values in found.items()}
 
 
-@pytest.mark.parametrize("reader", [read_bulk, read_columns])
+@pytest.mark.parametrize("reader", [read_bulk, read_few, read_columns])
 @pytest.mark.parametrize("n", [1, 7, 300])
 def test_every_column_comes_back_bit_by_bit(maker, reader, n):
     columns = random_sources(n)
@@ -74,7 +82,7 @@ def test_nan_is_stored_as_null_and_comes_back_as_nan(maker):
     with maker.begin() as session:
         rows = session.execute(text("select count(flux_aper4), count(a), count(mask_bits), count(*) from source"))
         assert rows.one() == (4, 0, 3, 6)
-        for reader in (read_bulk, read_columns):
+        for reader in (read_bulk, read_few, read_columns):
             found = read_all(session, reader)
             np.testing.assert_array_equal(np.isnan(found["flux_aper4"]), [1, 0, 0, 0, 0, 1])
             assert np.isnan(found["a"]).all()
@@ -113,7 +121,7 @@ def test_both_engines_round_to_the_same_single(both_urls):
 def test_no_rows_keep_their_columns(maker):
     with writing(maker) as session:
         copy_rows(session, SOURCE, {name: np.empty(0, dtype) for name, dtype in DTYPES.items()})
-        for reader in (read_bulk, read_columns):
+        for reader in (read_bulk, read_few, read_columns):
             found = read_all(session, reader)
             assert {name: values.dtype for name, values in found.items()} == DTYPES
             assert all(len(values) == 0 for values in found.values())
@@ -134,8 +142,9 @@ def test_unnamed_null_of_an_integer_column_is_an_error(maker):
         copy_rows(session, SOURCE, random_sources(2), {"mask_bits": np.array([True, False])})
         with pytest.raises(ValueError, match="mask_bits holds NULL"):
             read_columns(session, "select mask_bits from source", {}, {"mask_bits": "i4"})
-        with pytest.raises((StoreError, TypeError)):
-            read_bulk(session, "select mask_bits from source", {}, {"mask_bits": "i4"})
+        for reader in (read_bulk, read_few):
+            with pytest.raises((StoreError, TypeError)):
+                reader(session, "select mask_bits from source", {}, {"mask_bits": "i4"})
 
 
 def test_named_parameters_and_percent_signs(maker):

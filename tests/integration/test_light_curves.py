@@ -7,7 +7,6 @@ from astropy import units as u
 from astropy.table import Table
 from sqlalchemy import insert, text
 
-import ztfdb
 from tests.support.archives import Plan, build_archive
 from tests.support.postgres import ENGINES
 from ztfdb.errors import QueryError
@@ -79,16 +78,16 @@ def test_pieces_make_the_whole(generated, generated_maker):
     pd.testing.assert_frame_equal(joined, whole)
 
 
-def test_an_answer_too_large_for_memory_is_refused_and_comes_in_pieces(generated, monkeypatch, tmp_path):
+def test_an_answer_too_large_for_memory_is_refused_and_comes_in_pieces(generated, monkeypatch):
     monkeypatch.setattr(lightcurve, "MOST_EPOCHS", 500)
     monkeypatch.setattr(lightcurve, "POSITIONS_PER_CHUNK", 40)
     table = some_positions(generated.stars, 150)
     answers = []
     for name in ENGINES:
-        with ztfdb.open(str(generated.engines[name].url.render_as_string(hide_password=False))) as archive:
+        with generated.makers[name]() as session:
             with pytest.raises(QueryError, match="500 epochs in one answer: take them in pieces"):
-                archive.light_curves(table)
-            pieces = list(archive.iter_light_curves(table))
+                light_curves(session, table)
+            pieces = list(iter_light_curves(session, table))
         assert [piece["position"].max() < 40 * (k + 1) for k, piece in enumerate(pieces)] == [True] * 4
         answers.append(pd.concat(pieces, ignore_index=True))
     assert len(answers[0]) > 500

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from alembic import command
 from alembic.util import CommandError
@@ -7,9 +9,11 @@ from sqlalchemy import inspect, text
 
 from ztfdb.errors import SchemaVersionError, StoreError
 from ztfdb.schema import LIGHT_CURVE_COLUMNS, Base
+from ztfdb.schema.image import EPOCH_COLUMNS, POSTGRESQL_EPOCH_INDEX
 from ztfdb.schema.source import POSTGRESQL_LIGHT_CURVE_INDEX, SQLITE_LIGHT_CURVE_INDEX
 from ztfdb.schema.views import VIEWS
 from ztfdb.store.engine import make_engine
+from ztfdb.store.lookup import EPOCH_FIELDS
 from ztfdb.store.migrate import alembic_config, check_revision, current_revision, downgrade, head_revision, upgrade
 
 TABLES = set(Base.metadata.tables)
@@ -110,6 +114,22 @@ def test_a_failing_upgrade_leaves_nothing_behind(empty_engine, monkeypatch):
     with pytest.raises(RuntimeError, match="no views today"):
         upgrade(empty_engine)
     assert tables_and_views(empty_engine) == (set(), set())
+
+
+def test_an_index_covers_what_epochs_read_of_images_on_postgresql(engine):
+    names = {index["name"] for index in inspect(engine).get_indexes("image")}
+    if engine.dialect.name == "sqlite":
+        assert POSTGRESQL_EPOCH_INDEX not in names
+        return
+    with engine.connect() as connection:
+        definition = connection.scalar(
+            text("select pg_get_indexdef(cast(:name as regclass))"), {"name": POSTGRESQL_EPOCH_INDEX}
+        )
+    assert definition.endswith(f"(image_id) INCLUDE ({', '.join(EPOCH_COLUMNS)})")
+    read = " ".join(expression for expression in EPOCH_FIELDS.values() if "select" not in expression)
+    for aperture in range(1, 7):
+        wanted = set(re.findall(r"image\.(\w+)", read.replace("apcorK", f"apcor{aperture}")))
+        assert wanted <= {"image_id", *EPOCH_COLUMNS}
 
 
 def test_light_curve_index_covers_what_a_light_curve_reads(engine):

@@ -21,6 +21,7 @@ from ztfdb.store.backends import (
     copy_mixed_rows,
     copy_rows,
     is_duplicate,
+    joined,
     load_temporary,
     lock_name,
     prefer_index_only,
@@ -351,13 +352,9 @@ def positions_in_ranges(session: Session, catalogue: CatalogueInfo, lo: IntArray
     prefer_index_only(session)
     ranges, params = range_rows(session, lo=lo, hi=hi)
     fields = ", ".join(f"c.{name}" for name in names)
+    origin = _looked_up(session, catalogue, ranges, names, "c.hpx29 >= r.lo and c.hpx29 < r.hi")
     found = read_bulk(
-        session,
-        f"select c.{catalogue.id_column} as reference_id, {fields} "
-        f"from {ranges} cross join {catalogue.table.name} as c "
-        f"where c.hpx29 >= r.lo and c.hpx29 < r.hi {_own_rows(catalogue)}",
-        params,
-        dtypes,
+        session, f"select c.{catalogue.id_column} as reference_id, {fields} from {origin}", params, dtypes
     )
     order = np.argsort(found["reference_id"], kind="stable")
     return {name: values[order] for name, values in found.items()}
@@ -411,11 +408,15 @@ def _select_rows(
     fields = "".join(f", c.{name}" for name in names)
     prefer_index_only(session)
     rows, params = range_rows(session, **keys)
-    statement = (
-        f"select c.{catalogue.id_column} as reference_id{fields} from {rows} cross join {catalogue.table.name} as c "
-        f"where {condition} {_own_rows(catalogue)}"
-    )
+    origin = _looked_up(session, catalogue, rows, names, condition)
+    statement = f"select c.{catalogue.id_column} as reference_id{fields} from {origin}"
     return read_bulk(session, statement, params, dtypes, nulls=nulls)
+
+
+def _looked_up(session: Session, catalogue: CatalogueInfo, rows: str, names: Sequence[str], condition: str) -> str:
+    columns = list(dict.fromkeys([catalogue.id_column, *names]))
+    condition = f"{condition} {_own_rows(catalogue)}"
+    return joined(session, rows, catalogue.table.name, columns, condition, alias="c")
 
 
 def _own_rows(catalogue: CatalogueInfo) -> str:

@@ -18,7 +18,16 @@ from sqlalchemy.orm import Session
 
 from ztfdb.records import IntArray
 from ztfdb.schema import Image, Source
-from ztfdb.store.backends import memory, prefer_index_only, range_rows, read_bulk, read_columns, read_doubles
+from ztfdb.store.backends import (
+    joined,
+    memory,
+    prefer_index_only,
+    range_rows,
+    read_bulk,
+    read_columns,
+    read_doubles,
+    read_few,
+)
 from ztfdb.store.columns import table_dtypes
 
 Columns = dict[str, NDArray[Any]]
@@ -110,7 +119,7 @@ def light_curve_sources(session: Session, lo: IntArray, hi: IntArray) -> Columns
     """
     prefer_index_only(session)
     statement, params = light_curve_statement(session, lo=lo, hi=hi)
-    return read_bulk(session, statement, params, LIGHT_CURVE_DTYPES, nulls={"mask_bits": NO_MASK})
+    return read_few(session, statement, params, LIGHT_CURVE_DTYPES, nulls={"mask_bits": NO_MASK})
 
 
 def light_curve_sources_of_many(session: Session, k: IntArray, lo: IntArray, hi: IntArray) -> Columns:
@@ -132,7 +141,8 @@ def light_curve_statement(session: Session, **ranges: IntArray) -> tuple[str, di
     fields = [f"source.{name}" for name in LIGHT_CURVE_DTYPES]
     if "k" in ranges:
         fields.insert(0, "r.k")
-    return f"select {', '.join(fields)} from {rows} cross join source where {_IN_RANGE}", params
+    origin = joined(session, rows, "source", [*LIGHT_CURVE_DTYPES], _IN_RANGE)
+    return f"select {', '.join(fields)} from {origin}", params
 
 
 def sources_in_cone(session: Session, lo: IntArray, hi: IntArray, columns: Sequence[str]) -> Columns:
@@ -151,8 +161,8 @@ def sources_in_cone(session: Session, lo: IntArray, hi: IntArray, columns: Seque
     fields = ", ".join(f"source.{name}" for name in columns)
     prefer_index_only(session)  # the table's rows are visited here, but still from the index
     ranges, params = range_rows(session, lo=lo, hi=hi)
-    statement = f"select {fields} from {ranges} cross join source where {_IN_RANGE}"
-    return read_bulk(session, statement, params, dtypes, nulls=nulls)
+    statement = f"select {fields} from {joined(session, ranges, 'source', columns, _IN_RANGE)}"
+    return read_few(session, statement, params, dtypes, nulls=nulls)
 
 
 def aperture_fluxes(session: Session, source_id: IntArray, aperture: int) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -210,7 +220,7 @@ class ImageTable:
         """Return some of the images, or the image of each row."""
         return ImageTable(self.values[:, images])
 
-    def joined(self, kept: ImageTable | None) -> ImageTable:
+    def with_kept(self, kept: ImageTable | None) -> ImageTable:
         """Return these images and those kept before, each once, by ascending id.
 
         Those kept before are dropped where it would be more than `MOST_REMEMBERED`.
@@ -242,7 +252,7 @@ def epoch_images(session: Session, image_id: IntArray, aperture: int) -> ImageTa
     read = read_doubles(session, _epoch_statement(rows, int(aperture)), params, tuple(EPOCH_FIELDS))
     magzp, apcor, clrcoeff = (read[EPOCH_ROWS[name]] for name in ("magzp", "apcor", "clrcoeff"))
     images = ImageTable(np.vstack([read, magzp + apcor, clrcoeff]))
-    known[f"images{aperture}"] = images.joined(kept)
+    known[f"images{aperture}"] = images.with_kept(kept)
     return images
 
 

@@ -29,6 +29,7 @@ from ztfdb.schema import (
 from ztfdb.store.backends import (
     copy_blobs,
     copy_rows,
+    joined,
     lock_name,
     prefer_index_only,
     range_rows,
@@ -161,7 +162,8 @@ def detections_in_ranges(session: Session, lo: IntArray, hi: IntArray) -> Column
     prefer_index_only(session)
     rows, params = range_rows(session, lo=lo, hi=hi)
     fields = ", ".join(f"source.{name}" for name in DETECTION_DTYPES)
-    statement = f"select {fields} from {rows} cross join source where source.hpx29 >= r.lo and source.hpx29 < r.hi"
+    found = joined(session, rows, "source", [*DETECTION_DTYPES], "source.hpx29 >= r.lo and source.hpx29 < r.hi")
+    statement = f"select {fields} from {found}"
     return _ordered(read_bulk(session, statement, params, DETECTION_DTYPES, nulls={"mask_bits": NO_MASK}), "source_id")
 
 
@@ -182,7 +184,8 @@ def objects_in_ranges(session: Session, lo: IntArray, hi: IntArray) -> Columns:
     """Return the objects whose ids (the cells of their first detections) lie in ranges, ordered by id."""
     prefer_index_only(session)
     rows, params = range_rows(session, lo=lo, hi=hi)
-    return _objects(session, f"{rows} cross join object as o where o.object_id >= r.lo and o.object_id < r.hi", params)
+    condition = "o.object_id >= r.lo and o.object_id < r.hi"
+    return _objects(session, joined(session, rows, "object", [*OBJECT_DTYPES], condition, alias="o"), params)
 
 
 def objects_by_id(session: Session, object_id: IntArray) -> Columns:

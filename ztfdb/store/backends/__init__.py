@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -31,9 +31,11 @@ class Backend(Protocol):
     settle_table: Callable[[Engine, str], None]
     read_columns: Callable[[Session, Statement, Mapping[str, Any], Dtypes, Mapping[str, int]], dict[str, NDArray[Any]]]
     read_bulk: Callable[[Session, str, Mapping[str, Any], Dtypes, Mapping[str, int]], dict[str, NDArray[Any]]]
+    read_few: Callable[[Session, str, Mapping[str, Any], Dtypes, Mapping[str, int]], dict[str, NDArray[Any]]]
     read_doubles: Callable[[Session, str, Mapping[str, Any], tuple[str, ...]], NDArray[np.float64]]
     memory: Callable[[Session], dict[str, Any]]
     range_rows: Callable[[dict[str, list[int]]], tuple[str, dict[str, Any]]]
+    joined: Callable[[str, str, str, Sequence[str], str], str]
     make_temporary: Callable[[Session, str, Dtypes], None]
     prefer_index_only: Callable[[Session], None]
     lock_name: Callable[[Session, int], None]
@@ -170,7 +172,7 @@ def read_bulk(
     *,
     nulls: Mapping[str, int] | None = None,
 ) -> dict[str, NDArray[Any]]:
-    """Read many rows as columns: binary COPY on PostgreSQL, a structured array on SQLite.
+    """Read many rows as columns: as bytes on PostgreSQL, a structured array on SQLite.
 
     Parameters
     ----------
@@ -186,6 +188,18 @@ def read_bulk(
         What NULL becomes in an integer column.
     """
     return backend(session).read_bulk(session, statement, params, dtypes, nulls or {})
+
+
+def read_few(
+    session: Session,
+    statement: str,
+    params: Mapping[str, Any],
+    dtypes: Dtypes,
+    *,
+    nulls: Mapping[str, int] | None = None,
+) -> dict[str, NDArray[Any]]:
+    """Read rows as columns, some thousand at most: as `read_bulk`, by binary COPY on PostgreSQL."""
+    return backend(session).read_few(session, statement, params, dtypes, nulls or {})
 
 
 def read_doubles(
@@ -222,10 +236,31 @@ def memory(session: Session) -> dict[str, Any]:
 def range_rows(session: Session, **columns: IntArray) -> tuple[str, dict[str, Any]]:
     """Return a FROM item named ``r`` with the given integer columns as rows, and the parameters it needs.
 
-    Put it first, then ``cross join source where source.hpx29 >= r.lo and source.hpx29 < r.hi``: on SQLite
-    the order of a CROSS JOIN is the order of its loops.
+    Put it first, then ``cross join image where image.image_id = r.id``: on SQLite the order of a CROSS JOIN is the
+    order of its loops. For ranges see `joined`.
     """
     return backend(session).range_rows({name: values.tolist() for name, values in columns.items()})
+
+
+def joined(
+    session: Session, rows: str, table: str, columns: Sequence[str], condition: str, *, alias: str | None = None
+) -> str:
+    """Return the FROM text that looks rows of a table up for each row of another item, in this order always.
+
+    Parameters
+    ----------
+    session : Session
+    rows : str
+        The first item, as from `range_rows`.
+    table : str
+        The table, under its own name or `alias` after that.
+    columns : sequence of str
+        What is used of it.
+    condition : str
+        On both, such as ``source.hpx29 >= r.lo and source.hpx29 < r.hi``.
+    alias : str, optional
+    """
+    return backend(session).joined(rows, table, alias or table, columns, condition)
 
 
 def load_temporary(session: Session, name: str, columns: Columns) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -86,6 +86,10 @@ def read_bulk(
     return {name: np.ascontiguousarray(rows[name]) for name in dtypes}
 
 
+read_few = read_bulk
+"""One way serves both here; see `ztfdb.store.backends.read_few`."""
+
+
 def read_doubles(
     session: Session, statement: str, params: Mapping[str, Any], names: tuple[str, ...]
 ) -> NDArray[np.float64]:
@@ -118,6 +122,11 @@ def range_rows(columns: dict[str, list[int]]) -> tuple[str, dict[str, Any]]:
     fields = ", ".join(f"json_extract(j.value, '$[{k}]') as {name}" for k, name in enumerate(columns))
     rows = json.dumps(list(zip(*columns.values(), strict=True)), separators=(",", ":"))
     return f"(select {fields} from json_each(:r_rows) as j) as r", {"r_rows": rows}
+
+
+def joined(rows: str, table: str, alias: str, columns: Sequence[str], condition: str) -> str:
+    """Return a CROSS JOIN, whose order is that of its loops; see `ztfdb.store.backends.joined`."""
+    return f"{rows} cross join {table} as {alias} on {condition}"
 
 
 def make_temporary(session: Session, name: str, dtypes: Mapping[str, Any]) -> None:
