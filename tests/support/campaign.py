@@ -77,18 +77,23 @@ def stellar_mags(n, rng):
     return {"g": r + color, "r": r, "i": r - 0.4 * color - rng.normal(0, 0.08, n)}
 
 
-def hold_stars(maker, observed, *, outliers: float = 0.0, seed: int = 0) -> None:
+def hold_stars(maker, observed, *, outliers: float = 0.0, left_out: bool = False, seed: int = 0) -> None:
     """Put the PS1 stars of all images into the archive.
 
-    With `outliers`, that share of them is wrong by 0.3 to 0.6 mag, either way, in the band of its image.
+    With `outliers`, that share of each image's stars is wrong by 0.3 to 0.6 mag, either way, in the band of the image;
+    with `left_out` those stars are missing.
     """
     rng = np.random.default_rng([seed, 77])
-    columns = {name: np.concatenate([one.stars[name] for one in observed]) for name in observed[0].stars}
-    bands = np.concatenate([np.full(len(one.stars["ra"]), one.measured.info.filtercode[1]) for one in observed])
-    wild = rng.uniform(size=len(bands)) < outliers
-    shift = rng.choice([-1, 1], len(bands)) * rng.uniform(0.3, 0.6, len(bands))
-    for band in "gri":
-        columns[f"{band}_mag"] = columns[f"{band}_mag"] + np.where(wild & (bands == band), shift, 0.0)
+    tables = []
+    for one in observed:
+        stars, band = dict(one.stars), one.measured.info.filtercode[1]
+        n_star = len(stars["ra"])
+        wild = rng.permutation(n_star)[: round(outliers * n_star)]
+        shift = np.zeros(n_star)
+        shift[wild] = rng.choice([-1, 1], len(wild)) * rng.uniform(0.3, 0.6, len(wild))
+        stars[f"{band}_mag"] = stars[f"{band}_mag"] + shift
+        tables.append({name: values[shift == 0] if left_out else values for name, values in stars.items()})
+    columns = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
     hold(maker, "ps1", object_ids(columns["ra"], columns["dec"]), **columns)
 
 

@@ -40,14 +40,29 @@ def test_truth_lies_within_the_stated_errors(n, outliers):
 
 
 def test_outliers_move_the_zero_point_by_less_than_its_error():
+    moved = []
     for seed in range(50):
         clean = fit_line(*stars(150, np.random.default_rng(seed)))
         offset, *rest = stars(150, np.random.default_rng(seed))
         wild = np.random.default_rng(seed + 1000).permutation(150)[:15]
         offset[wild] += np.random.default_rng(seed + 2000).choice([-0.3, 0.3], 15)
         fit = fit_line(offset, *rest)
-        assert abs(fit.zeropoint - clean.zeropoint) < clean.zeropoint_err
+        moved.append(abs(fit.zeropoint - clean.zeropoint) / fit.zeropoint_err)
         assert fit.kept[wild].sum() <= 1  # the noise of a faint star can hide a third of 0.3 mag
+        good = np.delete(np.arange(150), wild)
+        known = fit_line(offset[good], *(values[good] for values in rest))
+        assert abs(fit.zeropoint - known.zeropoint) < 0.4 * fit.zeropoint_err
+    # Leaving a tenth of the stars out moves it by a third of its error (Gaussian), which no method can help.
+    assert np.median(moved) < 0.3 and np.mean(np.array(moved) < 1) >= 0.98
+
+
+def test_a_quarter_of_stars_wrong_to_one_side_is_seen_through():
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        offset, *rest = stars(48, rng)
+        offset[:12] -= rng.uniform(0.3, 0.7, 12)
+        fit = fit_line(offset, *rest)
+        assert fit.kept[:12].sum() <= 1 and abs(fit.zeropoint - ZEROPOINT) < 3 * fit.zeropoint_err
 
 
 def test_the_line_is_where_chi_square_with_errors_in_both_is_least():
@@ -55,13 +70,13 @@ def test_the_line_is_where_chi_square_with_errors_in_both_is_least():
     x = rng.normal(0.7, 0.3, 80)
     sx, sy = rng.uniform(0.02, 0.2, 80), rng.uniform(0.02, 0.2, 80)
     y = 26 + 0.5 * x + rng.normal(0, sy / 2)
-    x = x + rng.normal(0, sx / 2)  # half the errors stated: no scatter is needed
+    x = x + rng.normal(0, sx / 2)
     cov = 0.5 * sx * sy * rng.uniform(-1, 1, 80)
 
     def chi_square(p):
         return np.sum((y - p[0] - p[1] * x) ** 2 / (sy**2 + p[1] ** 2 * sx**2 - 2 * p[1] * cov))
 
-    fit = fit_line(y, x, sy**2, sx**2, cov, clip=50)
+    fit = fit_line(y, x, sy**2, sx**2, cov, clip=50, scatter=0.0)
     least = minimize(chi_square, [26, 0.5], method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-12})
     assert fit.scatter == 0.0
     np.testing.assert_allclose([fit.zeropoint, fit.color_term], least.x, atol=1e-6)
@@ -72,7 +87,7 @@ def test_errors_are_those_of_least_squares_where_only_one_side_has_them():
     x, s = rng.normal(0.5, 0.3, 40), rng.uniform(0.5, 1.5, 40)
     y = 26 + 0.1 * x + rng.normal(0, 0.001, 40)
     zero = np.zeros(40)
-    fit = fit_line(y, x, s**2, zero, zero)
+    fit = fit_line(y, x, s**2, zero, zero, scatter=0.0)
     (slope, zeropoint), cov = np.polyfit(x, y, 1, w=1 / s, cov="unscaled")
     assert fit.zeropoint == pytest.approx(zeropoint, abs=1e-9) and fit.color_term == pytest.approx(slope, abs=1e-9)
     assert fit.zeropoint_err == pytest.approx(cov[1, 1] ** 0.5)
@@ -84,7 +99,7 @@ def test_values_without_noise_give_the_line_back():
     x = np.linspace(0, 1, 20)
     fit = fit_line(26 + 0.1 * x, x, np.full(20, 1e-4), np.zeros(20), np.zeros(20))
     assert fit.zeropoint == pytest.approx(26, abs=1e-10) and fit.color_term == pytest.approx(0.1, abs=1e-10)
-    assert fit.scatter == 0 and fit.kept.all()
+    assert fit.scatter < 0.004 and fit.kept.all()  # with errors of 0.01, 20 stars allow no more
 
 
 def test_too_few_stars_and_one_colour_are_refused():
