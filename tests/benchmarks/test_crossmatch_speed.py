@@ -36,6 +36,7 @@ pytestmark = pytest.mark.benchmark
 N_ROW = 1_000_000
 N_SOURCE = 12_000
 ROUNDS = 15
+STILTS_ROUNDS = 5
 FIELD = {"ra": (250.0, 254.0), "dec": (31.0, 34.0)}
 """A million objects on 10 deg²: PS1's density at middle latitudes."""
 
@@ -119,29 +120,46 @@ def test_a_million_against_a_million_beside_astropy(capsys):
 
 @pytest.mark.skipif(shutil.which("stilts") is None, reason="stilts is not installed")
 def test_a_million_against_a_million_beside_stilts(tmp_path):
+    """Beside STILTS, which tells its own time in whole seconds only, and reads and writes files, as we do not here.
+
+    Its match is what ``tskymatch2`` takes as a process, less what ``tjoin`` takes, which starts the same Java, reads
+    the same two tables and writes the same rows and columns without matching them. The two run in turn, then ours.
+    """
     ra1, dec1, ra2, dec2 = two_catalogues()
     number = np.arange(N_ROW)
     for name, ra, dec in (("1", ra1, dec1), ("2", ra2, dec2)):
         Table({"n": number, "ra": ra, "dec": dec}).write(tmp_path / f"{name}.fits")
-    command = ["stilts", "-Xmx4g", "-verbose", "tskymatch2", f"in1={tmp_path}/1.fits", f"in2={tmp_path}/2.fits"]
-    command += ["ra1=ra", "dec1=dec", "ra2=ra", "dec2=dec", "error=1.5", "find=best1", f"out={tmp_path}/out.fits"]
-    ratios = []
-    for _ in range(2):
+    files = [f"in1={tmp_path}/1.fits", f"in2={tmp_path}/2.fits"]
+    matching = ["tskymatch2", *files, "ra1=ra", "dec1=dec", "ra2=ra", "dec2=dec", "error=1.5", "find=best1"]
+    joining = ["tjoin", "nin=2", *files, "fixcols=all"]
+
+    def run(command, out):
+        start = time.perf_counter()
+        whole = ["stilts", "-Xmx2g", "-verbose", *command, f"out={tmp_path}/{out}.fits"]
+        told = subprocess.run(whole, capture_output=True, text=True, check=True).stderr
+        return time.perf_counter() - start, told
+
+    rounds = []
+    for _ in range(STILTS_ROUNDS):
+        joined, _ = run(joining, "joined")
+        matched, told = run(matching, "matched")
         start = time.perf_counter()
         match = match_nearest(ra1, dec1, ra2, dec2, 1.5)
         ours = time.perf_counter() - start
-        start = time.perf_counter()
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        whole = time.perf_counter() - start
-        told = re.search(r"Elapsed time for match: (\d+) seconds", done.stderr)
-        theirs = float(told[1]) if told else whole
-        ratios.append(theirs / ours)
-        print(f"\n10^6 x 10^6: ztfdb {ours:.2f} s, STILTS {theirs:.0f} s for the match ({whole:.1f} s in all)")
-    found = Table.read(tmp_path / "out.fits")
+        says = re.search(r"Elapsed time for match: (\d+) seconds", told)
+        rounds.append((matched - joined, matched, ours))
+        print(
+            f"\n10^6 x 10^6: ztfdb {ours:.2f} s, STILTS {matched - joined:.1f} s for the match "
+            f"({matched:.1f} s in all, {joined:.1f} s without matching; it says {says and says[1]} s): "
+            f"{(matched - joined) / ours:.1f} and {matched / ours:.1f} times as fast"
+        )
+    found = Table.read(tmp_path / "matched.fits")
     order = np.argsort(found["n_1"])
     np.testing.assert_array_equal(match.index1, np.asarray(found["n_1"])[order])
     np.testing.assert_array_equal(match.index2, np.asarray(found["n_2"])[order])
-    assert max(ratios) >= 5
+    itself, whole = (statistics.median(values[k] / values[2] for values in rounds) for k in (0, 1))
+    print(f"medians: {itself:.1f} for the match, {whole:.1f} in all")
+    assert itself >= 5
 
 
 def test_import_into_postgresql(databases, tmp_path):

@@ -6,7 +6,9 @@ Cells are a third as wide as points are apart: what shares one is most often a p
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +24,10 @@ CELLS_PER_SPACING = 3.0
 MOST_PER_POINT = 8
 """With more pairs to look at for each point, a tree that sees only the nearest wins."""
 
+LARGE = 100_000
+"""So many rows are worked on in two threads: numpy lets go of the interpreter in its loops."""
+
+Done = TypeVar("Done")
 Int64Array = NDArray[np.int64]
 Float64Array = NDArray[np.float64]
 
@@ -52,9 +58,41 @@ def near_pairs(first: Float64Array, second: Float64Array, reach: float) -> tuple
         waiting = other.submit(_sorted_cells, second, side)
         order1, first, base, spread = _sorted_points(first, reach, side)
         order2, second, cells, starts, counts = waiting.result()
+    most = MOST_PER_POINT * (len(order1) + len(order2)) + 100_000
+
+    def look(rows: slice) -> tuple[Int64Array, Int64Array] | None:
+        found = _pairs_in_cells(first[:, rows], base[rows], spread[rows], second, cells, starts, counts, reach, most)
+        return None if found is None else (order1[rows][found[0]], order2[found[1]])
+
+    halves = [found for found in in_halves(look, len(order1)) if found is not None]
+    if not halves or (len(order1) >= LARGE and len(halves) < 2):
+        return None
+    return np.concatenate([i for i, _ in halves]), np.concatenate([j for _, j in halves])
+
+
+def in_halves(work: Callable[[slice], Done], n_row: int) -> list[Done]:
+    """Return what `work` makes of the rows; of many, both halves at the same time."""
+    if n_row < LARGE:
+        return [work(slice(0, n_row))]
+    with ThreadPoolExecutor(1) as other:
+        second = other.submit(work, slice(n_row // 2, n_row))
+        return [work(slice(0, n_row // 2)), second.result()]
+
+
+def _pairs_in_cells(
+    first: Float64Array,
+    base: Int64Array,
+    spread: NDArray[np.int8],
+    second: Float64Array,
+    cells: Int64Array,
+    starts: Int64Array,
+    counts: Int64Array,
+    reach: float,
+    most: int,
+) -> tuple[Int64Array, Int64Array] | None:
+    """Return the near pairs of some points with those in cells; None with more than `most` to look at."""
     parts_i: list[Int64Array] = []
     parts_j: list[Int64Array] = []
-    n_left = MOST_PER_POINT * (len(order1) + len(order2)) + 100_000
     for shift in range(8):  # the lowest cell, and the next one along each set of axes where the point is near it
         rows = np.flatnonzero((spread & shift) == shift) if shift else None
         wanted = base if rows is None else base[rows] + _step(shift)
@@ -62,14 +100,14 @@ def near_pairs(first: Float64Array, second: Float64Array, reach: float) -> tuple
         hit = np.flatnonzero(cells[at] == wanted)
         at = at[hit]
         n_pair = counts[at]
-        n_left -= int(n_pair.sum())
-        if n_left < 0:
+        most -= int(n_pair.sum())
+        if most < 0:
             return None
         i = np.repeat(hit if rows is None else rows[hit], n_pair)
         j = np.repeat(starts[at] - np.cumsum(n_pair) + n_pair, n_pair) + np.arange(len(i))
         near = _square_distance(first, i, second, j) <= reach * reach
-        parts_i.append(order1[i[near]])
-        parts_j.append(order2[j[near]])
+        parts_i.append(i[near])
+        parts_j.append(j[near])
     return np.concatenate(parts_i), np.concatenate(parts_j)
 
 

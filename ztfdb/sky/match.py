@@ -15,7 +15,7 @@ from scipy.spatial import cKDTree
 
 from ztfdb.records import Match
 from ztfdb.sky.angles import ARCSEC_PER_RADIAN, separation, unit_vector
-from ztfdb.sky.grid import near_pairs
+from ztfdb.sky.grid import LARGE, in_halves, near_pairs
 
 TIE_ARCSEC = 1e-9
 """Separations closer than this are equal: unit vectors are rounded at 3e-11 arcsec."""
@@ -25,9 +25,6 @@ TIE_CHORD = 1e-14
 
 MAX_RADIUS = 180.0 * 3600.0
 """Largest matching radius, arcsec."""
-
-LARGE = 100_000
-"""Tables of so many rows are prepared in two threads."""
 
 Int64Array = NDArray[np.int64]
 Float64Array = NDArray[np.float64]
@@ -141,7 +138,7 @@ class _Table:
 def _nearest(first: _Table, second: _Table, near: tuple[Int64Array, Int64Array], radius: float) -> Match:
     """Pick the nearest out of all pairs within reach."""
     i, j = near
-    apart = separation(first.ra[i], first.dec[i], second.ra[j], second.dec[j])
+    apart = _separations(first, i, second, j)
     least = np.full(first.row.size, np.inf)
     np.minimum.at(least, i, apart)
     as_near = np.flatnonzero((apart <= least[i] + TIE_ARCSEC) & (least[i] <= radius))
@@ -189,9 +186,19 @@ def _first_of_nearest(first: _Table, second: _Table, i: np.int64, candidates: li
     return candidates[int(np.argmax(apart <= apart.min() + TIE_ARCSEC))]
 
 
+def _separations(first: _Table, i: NDArray[np.intp], second: _Table, j: NDArray[np.intp]) -> Float64Array:
+    """Return the separations of pairs."""
+
+    def of(rows: slice) -> Float64Array:
+        one, other = i[rows], j[rows]
+        return separation(first.ra[one], first.dec[one], second.ra[other], second.dec[other])
+
+    return np.concatenate(in_halves(of, len(i)))
+
+
 def _pairs(first: _Table, second: _Table, index1: NDArray[np.intp], index2: NDArray[np.int64], radius: float) -> Match:
     """Return the pairs that the exact separation confirms, as rows of the tables that were handed in."""
-    apart = separation(first.ra[index1], first.dec[index1], second.ra[index2], second.dec[index2])
+    apart = _separations(first, index1, second, index2)
     within = apart <= radius
     return Match(first.row[index1[within]], second.row[index2[within]], apart[within])
 
