@@ -19,7 +19,7 @@ from ztfdb.derive import crossmatch as derive_crossmatch
 from ztfdb.derive.objects import build_objects, summarise, update_objects
 from ztfdb.errors import SchemaVersionError
 from ztfdb.extract.settings import ExtractionSettings
-from ztfdb.ingest import ingest_paths, services
+from ztfdb.ingest import ingest_paths, ingest_psfcats, services
 from ztfdb.ingest.metadata import import_metadata
 from ztfdb.ingest.reference import import_catalogue
 from ztfdb.ingest.remove import remove_images
@@ -151,6 +151,7 @@ class Archive:
         *,
         jobs: int = 1,
         mask: str | Path | None = None,
+        psfcat: str | Path | None = None,
         force: bool = False,
         progress: Progress | None = None,
         **limits: Any,
@@ -165,6 +166,8 @@ class Archive:
             Processes that measure; 1 measures in this one.
         mask : path, optional
             The mask of the one image given, where it does not lie beside it under ZTF's name.
+        psfcat : path, optional
+            ZTF's PSF catalogue of the one image given, likewise.
         force : bool
             Measure again what has not changed.
         progress : Progress, optional
@@ -184,11 +187,17 @@ class Archive:
             given,
             jobs=jobs,
             mask=mask,
+            psfcat=psfcat,
             settings=self.settings,
             force=force,
             progress=progress,
             **limits,
         )
+
+    def ingest_psfcat(self, paths: str | Path | Iterable[str | Path], **options: Any) -> IngestReport:
+        """Store ZTF's PSF catalogues of images that are held, and of references; see `ztfdb.ingest.ingest_psfcats`."""
+        given = [paths] if isinstance(paths, str | Path) else list(paths)
+        return ingest_psfcats(self._sessions, given, **options)
 
     def cone(self, ra: Position, dec: Angle | None = None, radius: Angle = 1.5, **options: Any) -> pd.DataFrame:
         """Return all sources within `radius` of a position, nearest first; see `ztfdb.query.cone`."""

@@ -143,10 +143,7 @@ def test_sqlite_answers_a_light_curve_from_the_index_alone(databases, table, col
     engine = make_engine(databases.migrated("sqlite"))
     with engine.connect() as connection:
         plan = connection.execute(
-            text(
-                f"explain query plan select hpx29, {', '.join(columns)} from {table} "
-                "where hpx29 >= 1 and hpx29 < 9"
-            )
+            text(f"explain query plan select hpx29, {', '.join(columns)} from {table} where hpx29 >= 1 and hpx29 < 9")
         ).all()
     engine.dispose()
     assert f"USING COVERING INDEX {indexes[1]}" in plan[0][-1]

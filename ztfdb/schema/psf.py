@@ -45,7 +45,7 @@ SQLITE_PSF_INDEX = "ix_psf_source_light_curve_key"
 class PsfSource(Base):
     """One row of a ``psfcat`` or ``refpsfcat``, its numbers as ZTF wrote them. Append-only, without foreign keys.
 
-    ``source_id`` is ``image_id << 18 | sourceid``; it says nothing about the row of ``source`` that has the same number.
+    ``source_id`` is ``image_id << 18 | sourceid``; a row of ``source`` with the same number is another detection.
     ``x`` and ``y`` are ``xpos - 1`` and ``ypos - 1`` (less the window's origin on a cutout), exact as doubles.
     """
 
