@@ -36,6 +36,8 @@ PSF_LIGHT_CURVE_DTYPES: dict[str, Any] = {
 }
 """What a light curve reads of a row; ``image_id`` is the upper bits of ``source_id``."""
 
+_IN_RANGE = "psf_source.hpx29 >= r.lo and psf_source.hpx29 < r.hi"
+
 
 @dataclass(frozen=True)
 class StoredPsf:
@@ -212,28 +214,33 @@ def psf_sources_of_image(session: Session, image_id: int) -> Columns:
     return read_columns(session, statement, {"first": first, "last": last}, PSF_DTYPES)
 
 
-def psf_light_curve_sources(session: Session, k: NDArray[Any], lo: NDArray[Any], hi: NDArray[Any]) -> Columns:
-    """Return the rows inside ranges of cells, from the covering index alone, each with the ``k`` of its range.
+def psf_light_curve_sources(session: Session, **ranges: NDArray[Any]) -> Columns:
+    """Return the rows inside ranges of cells, from the covering index alone.
 
     Parameters
     ----------
     session : Session
-    k, lo, hi : ndarray of int64, shape (n_range,)
-        Half-open ranges of ``hpx29`` and what to call each.
+    **ranges : ndarray of int64, each of shape (n_range,)
+        ``lo`` and ``hi``, half-open ranges of ``hpx29``, and perhaps ``k``, the position of each.
 
     Returns
     -------
     dict of ndarray
-        ``k`` and `PSF_LIGHT_CURVE_DTYPES`, in no particular order.
+        `PSF_LIGHT_CURVE_DTYPES`, and ``k`` where it was given; in no particular order.
     """
     prefer_index_only(session)
-    rows, params = range_rows(session, k=k, lo=lo, hi=hi)
-    fields = ", ".join(f"psf_source.{name}" for name in PSF_LIGHT_CURVE_DTYPES)
-    statement = (
-        f"select r.k, {fields} from {rows} cross join psf_source "
-        "where psf_source.hpx29 >= r.lo and psf_source.hpx29 < r.hi"
-    )
-    return read_bulk(session, statement, params, {"k": "i8", **PSF_LIGHT_CURVE_DTYPES})
+    statement, params = psf_light_curve_statement(session, **ranges)
+    dtypes = {"k": "i4", **PSF_LIGHT_CURVE_DTYPES} if "k" in ranges else PSF_LIGHT_CURVE_DTYPES
+    return read_bulk(session, statement, params, dtypes)
+
+
+def psf_light_curve_statement(session: Session, **ranges: NDArray[Any]) -> tuple[str, dict[str, Any]]:
+    """Return the SQL text (and parameters) of `psf_light_curve_sources`; a test reads its plan."""
+    rows, params = range_rows(session, **ranges)
+    fields = [f"psf_source.{name}" for name in PSF_LIGHT_CURVE_DTYPES]
+    if "k" in ranges:
+        fields.insert(0, "r.k")
+    return f"select {', '.join(fields)} from {rows} cross join psf_source where {_IN_RANGE}", params
 
 
 def psf_sources_in_cone(session: Session, lo: NDArray[Any], hi: NDArray[Any], names: Sequence[str]) -> Columns:
@@ -257,10 +264,22 @@ def psf_sources_in_cone(session: Session, lo: NDArray[Any], hi: NDArray[Any], na
     prefer_index_only(session)
     rows, params = range_rows(session, lo=lo, hi=hi)
     fields = ", ".join(f"psf_source.{name}" for name in names)
-    statement = (
-        f"select {fields} from {rows} cross join psf_source where psf_source.hpx29 >= r.lo and psf_source.hpx29 < r.hi"
-    )
+    statement = f"select {fields} from {rows} cross join psf_source where {_IN_RANGE}"
     return read_bulk(session, statement, params, {name: PSF_DTYPES[name] for name in names})
+
+
+def psf_catalogue_dates(session: Session, image_id: NDArray[Any]) -> Columns:
+    """Return ``obsmjd``, ``filtercode``, ``role`` and ``magzp`` of catalogues, ordered by ``image_id``.
+
+    Date and zero point are the image's own where it is held.
+    """
+    rows, params = range_rows(session, id=image_id)
+    statement = f"""
+        select c.image_id, coalesce(image.obsmjd, c.obsmjd), c.filtercode, c.role, coalesce(image.magzp, c.magzp)
+        from {rows} cross join psf_catalogue as c left join image on image.image_id = c.image_id
+        where c.image_id = r.id order by c.image_id"""
+    dtypes = {"image_id": "i8", "obsmjd": "f8", "filtercode": "O", "role": "O", "magzp": "f8"}
+    return read_columns(session, statement, params, dtypes)
 
 
 def psf_catalogues_held(session: Session) -> list[int]:
