@@ -357,7 +357,7 @@ def _together(parts: list[pd.DataFrame], names: tuple[str, ...], attrs: dict[str
     columns: dict[str, Any] = {}
     for name in names:
         values = [part[name] for part in some]
-        if name in ("aperture", "source_id"):
+        if any(one.dtype == "Int64" for one in values):
             values = [one.astype("Int64") for one in values]
         columns[name] = values[0] if len(values) == 1 else pd.concat(values, ignore_index=True)
     joined = pd.DataFrame(columns, columns=list(names)).reset_index(drop=True)
