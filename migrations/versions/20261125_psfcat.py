@@ -17,7 +17,6 @@ depends_on = None
 ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 LIGHT_CURVE_COLUMNS = [
     "source_id",
-    "image_id",
     "ra",
     "dec",
     "flux",
@@ -47,7 +46,9 @@ def upgrade() -> None:
     if op.get_bind().dialect.name == "postgresql":
         op.create_index("ix_psf_source_light_curve", "psf_source", ["hpx29"], postgresql_include=LIGHT_CURVE_COLUMNS)
     else:
-        op.create_index("ix_psf_source_light_curve_key", "psf_source", ["hpx29", *LIGHT_CURVE_COLUMNS])
+        op.create_index(
+            "ix_psf_source_light_curve_key", "psf_source", ["hpx29", *LIGHT_CURVE_COLUMNS[1:]]
+        )  # source_id is the row
     _catalogue_table()
 
 

@@ -133,7 +133,8 @@ def test_light_curve_index_covers_what_a_light_curve_reads(engine, table, column
             assert definition.replace('"', "").endswith(f"USING btree (hpx29) INCLUDE ({', '.join(columns)})")
         else:
             rows = connection.execute(text(f"pragma index_info({indexes[1]})")).all()
-            assert [name for _, _, name in rows] == ["hpx29", *columns]
+            # the number of a row is in every index of SQLite's
+            assert [name for _, _, name in rows] == ["hpx29", *columns[table == "psf_source" :]]
     names = {index["name"] for index in inspect(engine).get_indexes(table)}
     assert len(names) == 1  # and not the other engine's as well
 

@@ -282,9 +282,7 @@ def _row_dtype(found: FitsTable, path: str) -> np.dtype[Any]:
         repeat, code = int(match[1] or 1), match[2]
         wanted = COLUMNS.get(name.lower())
         if wanted is not None:
-            scaled = [
-                key for key in ("TSCAL", "TZERO") if number(header, f"{key}{k}") not in (None, float(key == "TSCAL"))
-            ]
+            scaled = number(header, f"TSCAL{k}") not in (None, 1.0) or number(header, f"TZERO{k}") not in (None, 0.0)
             if repeat != 1 or _CODES.get(code) != wanted or scaled:
                 raise PsfCatalogueError(path, f"column {name} is of format {form}{' scaled' if scaled else ''}")
             offsets.setdefault(name.lower(), offset)
@@ -313,7 +311,7 @@ def _check_rows(columns: dict[str, NDArray[Any]], path: str) -> None:
         wrong = np.flatnonzero(~((columns[name] >= low) & (columns[name] <= high)))
         if len(wrong):
             raise PsfCatalogueError(path, f"{name} is {columns[name][wrong[0]]} in row {wrong[0]}")
-    if len(np.unique(number_of)) < len(number_of):
+    if not (np.diff(np.sort(number_of)) > 0).all():
         raise PsfCatalogueError(path, "a sourceid occurs twice")
 
 

@@ -25,7 +25,6 @@ from ztfdb.schema.base import (
 
 PSF_LIGHT_CURVE_COLUMNS = (
     "source_id",
-    "image_id",
     "ra",
     "dec",
     "flux",
@@ -36,7 +35,10 @@ PSF_LIGHT_CURVE_COLUMNS = (
     "sharp",
     "flags",
 )
-"""What a light curve and the view read; the covering index holds them, so the table itself is never visited."""
+"""What a light curve and the view read; the covering index holds them, so the table itself is never visited.
+
+``image_id`` is the upper bits of ``source_id``. On SQLite that is the row's own number, which every index holds anyway.
+"""
 
 POSTGRESQL_PSF_INDEX = "ix_psf_source_light_curve"
 SQLITE_PSF_INDEX = "ix_psf_source_light_curve_key"
@@ -56,7 +58,7 @@ class PsfSource(Base):
             "hpx29",
             postgresql_include=list(PSF_LIGHT_CURVE_COLUMNS),
         ).ddl_if(dialect="postgresql"),
-        Index(SQLITE_PSF_INDEX, "hpx29", *PSF_LIGHT_CURVE_COLUMNS).ddl_if(dialect="sqlite"),
+        Index(SQLITE_PSF_INDEX, "hpx29", *PSF_LIGHT_CURVE_COLUMNS[1:]).ddl_if(dialect="sqlite"),
     )
 
     source_id: Mapped[Key]

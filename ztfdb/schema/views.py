@@ -54,7 +54,7 @@ _PSF_BITS = "(cast(psf_source.flags as integer) & 65535)"
 
 PSF_LIGHT_CURVE_POINT = f"""
 create view psf_light_curve_point as
-select psf_source.source_id, psf_source.image_id, psf_source.hpx29, psf_source.ra, psf_source.dec,
+select psf_source.source_id, image.image_id, psf_source.hpx29, psf_source.ra, psf_source.dec,
        image.obsmjd as mjd, image.mjd_mid, image.field, image.ccdid, image.qid, image.fid, image.filtercode,
        image.expid, image.exptime, image.maglim as limitmag,
        {_PSF_FLUX} as flux, {_PSF_FLUX_ERR} as flux_err,
@@ -68,7 +68,7 @@ select psf_source.source_id, psf_source.image_id, psf_source.hpx29, psf_source.r
        case when {_USABLE} then {_PSF_BITS} else {_PSF_BITS} | {int(CATFLAG_UNUSABLE)} end as catflags,
        case when {_USABLE} and ({_PSF_BITS} & {int(BAD_BITS)}) = 0 then 1 else 0 end as good,
        case when image.simulated then 1 else 0 end as simulated
-from psf_source join image on image.image_id = psf_source.image_id
+from psf_source join image on image.image_id = psf_source.source_id >> 18
 where image.kind <> 'ref'
 """
 
