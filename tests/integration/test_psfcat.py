@@ -483,6 +483,43 @@ def test_complete_light_curves_fall_back_to_our_own_measurements(archive, tmp_pa
     assert [name for name in plain.columns if name not in curve.columns] == []
 
 
+def test_a_reference_has_its_catalogue_beside_it(archive, tmp_path):
+    image = make_science_image(tmp_path / "s.fits", n_star=60, seed=8, shape=(300, 310), mask=False)
+    sci, ref = image.sci, tmp_path / "ztf_000655_zg_c13_q3_refimg.fits"
+    with fits.open(sci) as hdus:
+        header = hdus[0].header
+        for key in (
+            "EXPID",
+            "DBEXPID",
+            "DBPID",
+            "OBSMJD",
+            "OBSJD",
+            "HJD",
+            "SHUTOPEN",
+            "SHUTCLSD",
+            "SIMULATE",
+            "FILENAME",
+        ):
+            del header[key]
+        header["RFID"] = 655120150
+        hdus.writeto(ref)
+    sci.unlink()
+    (outcome,) = archive.ingest(ref).outcomes
+    row = ask(archive, "select kind, x0, y0, fid from image").iloc[0]
+    assert row["kind"] == "ref"
+    t = image.truth
+    columns = {"xpos": t.x + row["x0"] + 1, "ypos": t.y + row["y0"] + 1, "ra": t.ra, "dec": t.dec, "flux": t.flux}
+    cat = write_psfcat(tmp_path / "ztf_000655_zg_c13_q3_refpsfcat.fits", header, columns | {"sigflux": 0.01 * t.flux})
+    assert archive.ingest(tmp_path).n_psf == len(t)
+    known, rows = stored(archive, outcome.image_id)
+    assert known["role"] == "refpsfcat"
+    np.testing.assert_allclose(rows["x"], t.x, atol=0.001)
+    assert archive.ingest_psfcat(cat).unchanged == 1
+    assert archive.cone(t.ra[0], t.dec[0], 0.5, phot="psfcat")["role"].tolist() == ["refpsfcat"]
+    assert archive.light_curve(t.ra[0], t.dec[0], phot="both").data.empty
+    assert archive.verify(hashes=True).empty
+
+
 @pytest.fixture(scope="module")
 def three_exposures(shared_data, tmp_path_factory):
     """The three real exposures as files: cutouts with their PSF beside them, and ZTF's rows of their stars."""

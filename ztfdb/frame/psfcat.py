@@ -153,7 +153,7 @@ def of_image(record: PsfCatalogueRecord, image: Any, wcs: WcsParameters) -> PsfC
     """
     _check_belongs(record, image)
     table = record.table
-    if image.kind == "cutout" or (image.x0, image.y0) != (0, 0):
+    if image.kind == "cutout" or (image.kind == "ref" and (image.ny, image.nx) != REFERENCE_SHAPE):
         x, y = table.x - image.x0, table.y - image.y0
         inside = (x >= -0.5) & (x < image.nx - 0.5) & (y >= -0.5) & (y < image.ny - 0.5)
         kept = {name: values[inside] for name, values in vars(replace(table, x=x, y=y)).items()}

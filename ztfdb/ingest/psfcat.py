@@ -167,39 +167,44 @@ def _store(
     force: bool,
     places: Places,
 ) -> tuple[Stored, int, int | None]:
-    images = _images(session, record, image_id)
     written: list[int] = []
     how: list[Stored] = []
-    ids = [int(row.image_id) for row, _ in images] or [reference_image_id(record)]
-    for number, one in enumerate(ids):
+    targets = _targets(session, record, image_id)
+    for one, row, wcs in targets:
         lock_name(session, one)
         held = next(iter(find_psf(session, one, places=places)), None)
         how.append(_what(session, record, held, force=force, places=places))
         if how[-1] not in (Stored.STORED, Stored.REPLACED):
             continue
-        own, magzp = record, None
-        if images:
-            row, wcs = images[number]
-            own, magzp = of_image(record, row, wcs), row.magzp
+        own = record if row is None or wcs is None else of_image(record, row, wcs)
+        magzp = None if row is None else row.magzp
         written.append(store_psf(session, one, own, magzp=magzp, places=places, given=given))
     most = min(how, key=(Stored.STORED, Stored.REPLACED, Stored.UNCHANGED, Stored.KNOWN_COPY).index)
-    return most, ids[0], sum(written) if written else None
+    return most, targets[0][0], sum(written) if written else None
 
 
-def _images(session: Session, record: PsfCatalogueRecord, image_id: int | None) -> list[tuple[Any, WcsParameters]]:
-    """Return the images that the catalogue is of; none for a reference that is not held."""
-    images = images_of_psf(session, record)
-    if image_id is not None:
-        images = [one for one in images if one[0].image_id == image_id]
-        if not images:
-            raise PsfCatalogueError(record.file.path, f"the catalogue of another exposure than image {image_id}")
+def _targets(
+    session: Session, record: PsfCatalogueRecord, image_id: int | None
+) -> list[tuple[int, Any, WcsParameters | None]]:
+    """Return the images that the catalogue goes to: id, row and WCS; the latter None for a reference not held."""
+    images: list[tuple[int, Any, WcsParameters | None]] = [
+        (int(row.image_id), row, wcs)
+        for row, wcs in images_of_psf(session, record)
+        if image_id in (None, int(row.image_id))
+    ]
+    if image_id is not None and not images:
+        raise PsfCatalogueError(record.file.path, f"the catalogue of another exposure than image {image_id}")
     if not images and record.role == "psfcat":
         what = record.expid if record.expid is not None else record.filefracday
         raise UnknownImageError(
             f"no image of exposure {what}, rcid {record.rcid} in this archive, of which {record.file.path} is"
         )
-    if not images and record.magzp is None:
-        raise PsfCatalogueError(record.file.path, "no zero point MAGZP, and the reference image is not held")
+    if record.role == "refpsfcat" and image_id is None:
+        whole = reference_image_id(record)
+        if all(one != whole for one, _, _ in images):
+            if record.magzp is None:
+                raise PsfCatalogueError(record.file.path, "no zero point MAGZP, and the reference image is not held")
+            images.insert(0, (whole, None, None))
     return images
 
 
