@@ -291,6 +291,7 @@ class Archive:
         radius: Angle = 1.5,
         *,
         complete: bool = False,
+        phot: str = "aperture",
         **options: Any,
     ) -> Iterator[pd.DataFrame]:
         """Yield what `light_curves` returns in pieces of a thousand positions, in bounded memory.
@@ -298,6 +299,15 @@ class Archive:
         For answers beyond `ztfdb.query.lightcurve.MOST_EPOCHS`, which `light_curves` refuses.
         """
         table = _positions(positions)
+        if phot != "aperture":
+            options["phot"] = phot
+            if not complete:
+                with self._sessions() as session:
+                    yield from query.iter_psf_light_curves(session, table, _arcsec(radius), **options)
+                return
+            how, rest = self._how(complete, options)
+            yield from query.iter_complete_psf_light_curves(self._sessions, table, _arcsec(radius), how=how, **rest)
+            return
         if complete or "pmra" in options or "pmdec" in options:
             how, rest = self._how(complete, options)
             yield from query.iter_complete_light_curves(self._sessions, table, _arcsec(radius), how=how, **rest)

@@ -16,6 +16,7 @@ from tests.support.postgres import ENGINES
 from ztfdb.bits import CATFLAG_UNUSABLE
 from ztfdb.dao.model import PsfModel
 from ztfdb.dao.psffile import write_psf
+from ztfdb.errors import QueryError
 from ztfdb.query.epochs import IRSA_COLUMNS
 from ztfdb.query.psfcat import PSF_COLUMNS
 from ztfdb.schema import SOURCE_ID_SHIFT
@@ -165,6 +166,19 @@ def test_many_positions_give_what_each_gives(seen, campaign):
             some = together[together["position"] == k].drop(columns="position").reset_index(drop=True)
             pd.testing.assert_frame_equal(some, alone, check_flags=False)
         assert together["position"].is_monotonic_increasing
+
+
+def test_pieces_are_the_whole(seen, campaign, monkeypatch):
+    monkeypatch.setattr("ztfdb.query.psfcat.POSITIONS_PER_CHUNK", 2)
+    stars = pd.DataFrame([bright_star(campaign[1][0], k)[:2] for k in range(5)], columns=["ra", "dec"])
+    for options in ({"phot": "psfcat", "color": 0.3}, {"phot": "both"}, {"phot": "psfcat", "complete": True}):
+        whole = seen.light_curves(stars, **options)
+        pieces = list(seen.iter_light_curves(stars, **options))
+        assert len(pieces) == 3
+        pd.testing.assert_frame_equal(pd.concat(pieces, ignore_index=True), whole, check_flags=False)
+    monkeypatch.setattr("ztfdb.query.lightcurve.MOST_EPOCHS", 10)
+    with pytest.raises(QueryError, match="more than 10 epochs"):
+        seen.light_curves(stars, phot="psfcat")
 
 
 def test_both_holds_each_alone_side_by_side(seen, campaign):

@@ -15,6 +15,8 @@ from ztfdb.query.matched import catalogues, matched_entries
 from ztfdb.query.psfcat import (
     complete_psf_light_curve,
     complete_psf_light_curves,
+    iter_complete_psf_light_curves,
+    iter_psf_light_curves,
     psf_cone,
     psf_light_curve,
     psf_light_curves,
@@ -41,7 +43,9 @@ __all__ = [
     "explain",
     "images_covering",
     "iter_complete_light_curves",
+    "iter_complete_psf_light_curves",
     "iter_light_curves",
+    "iter_psf_light_curves",
     "light_curve",
     "light_curves",
     "matched_entries",

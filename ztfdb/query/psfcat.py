@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from ztfdb.query.lightcurve import (
     MAX_RADIUS,
     POSITIONS_PER_CHUNK,
     LightCurve,
+    check_size,
     light_curve_attrs,
     light_curves,
 )
@@ -133,6 +134,16 @@ def psf_light_curves(
     return _together([theirs, ours], (*PSF_COLUMNS, "position"), _attrs(theirs) | {"phot": phot})
 
 
+def iter_psf_light_curves(
+    session: Session, positions: Any, radius: float = 1.5, *, color: Color = None, **options: Any
+) -> Iterator[pd.DataFrame]:
+    """Yield the light curves of many positions, `POSITIONS_PER_CHUNK` at a time; otherwise as `psf_light_curves`."""
+    for start, table, colors in _pieces(positions, color):
+        frame = psf_light_curves(session, table, radius, color=colors, **options)
+        frame["position"] += start
+        yield frame
+
+
 def complete_psf_light_curve(
     sessions: sessionmaker[Session],
     ra: float,
@@ -204,6 +215,16 @@ def complete_psf_light_curves(
     return data_frame(_columns(joined[joined["good"]]), attrs)
 
 
+def iter_complete_psf_light_curves(
+    sessions: sessionmaker[Session], positions: Any, radius: float = 1.5, *, color: Color = None, **options: Any
+) -> Iterator[pd.DataFrame]:
+    """Yield complete light curves, `POSITIONS_PER_CHUNK` at a time; otherwise as `complete_psf_light_curves`."""
+    for start, table, colors in _pieces(positions, color):
+        frame = complete_psf_light_curves(sessions, table, radius, color=colors, **options)
+        frame["position"] += start
+        yield frame
+
+
 def psf_cone(
     session: Session, ra: float, dec: float, radius: float, *, columns: Sequence[str] | None = None
 ) -> pd.DataFrame:
@@ -251,6 +272,14 @@ def psf_cone(
     return data_frame(out)
 
 
+def _pieces(positions: Any, color: Color) -> Iterator[tuple[int, dict[str, Any], Any]]:
+    """Divide positions: the place of the first, a table and the colours of each part."""
+    every = positions_of(positions, color)
+    for start in range(0, max(1, len(every.ra)), POSITIONS_PER_CHUNK):
+        part = chunk(every, start, start + POSITIONS_PER_CHUNK)
+        yield start, {"ra": part.ra, "dec": part.dec}, part.color
+
+
 def _asked(phot: str, radius: float, options: dict[str, Any]) -> Choice:
     """Check the options and return them for ZTF's rows, whose fluxes are those of whole stars.
 
@@ -272,8 +301,11 @@ def _asked(phot: str, radius: float, options: dict[str, Any]) -> Choice:
 
 def _catalogue_epochs(session: Session, positions: Positions, radius: float, asked: Choice) -> pd.DataFrame:
     """Return the light curves of ZTF's rows: `PSF_COLUMNS` and ``position``."""
-    starts = range(0, max(1, len(positions.ra)), POSITIONS_PER_CHUNK)
-    rows = concatenated([_rows(session, positions, start, radius) for start in starts])
+    parts, n_row = [], 0
+    for start in range(0, max(1, len(positions.ra)), POSITIONS_PER_CHUNK):
+        parts.append(_rows(session, positions, start, radius))
+        check_size(n_row := n_row + len(parts[-1]["k"]))
+    rows = concatenated(parts)
     rows["mask_bits"] = rows["flags"].astype(np.int64) & BITS
     rows["flags"] = np.zeros(len(rows["flags"]), np.int64)
     columns = epochs(session, rows, positions, asked)
