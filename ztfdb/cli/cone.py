@@ -49,5 +49,5 @@ def cone(ctx: click.Context, position: tuple[str, ...], radius: float, phot: str
     """
     ra, dec = position_of(position)
     with opened(ctx, read_only=True) as archive, wrong_usage():
-        frame = archive.cone(ra, dec, radius, phot=phot)
+        frame = archive.cone(ra, dec, radius, **({} if phot == "aperture" else {"phot": phot}))
     output.write(frame, usual=USUAL if phot == "aperture" else USUAL_PSF)
