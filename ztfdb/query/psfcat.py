@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from ztfdb.query.choice import Choice, choice
 from ztfdb.query.complete import COMPLETE_COLUMNS, REASON_WORDS, How, complete_light_curves
 from ztfdb.query.cone import MAX_CONE_RADIUS, check_radius
 from ztfdb.query.epochs import Positions, epochs
-from ztfdb.query.frames import concatenated, data_frame, masked_integers, words
+from ztfdb.query.frames import columns_of, concatenated, data_frame, masked_integers, stacked, words
 from ztfdb.query.lightcurve import (
     COLUMNS,
     MAX_RADIUS,
@@ -22,13 +22,12 @@ from ztfdb.query.lightcurve import (
     LightCurve,
     check_size,
     light_curve_attrs,
-    light_curves,
 )
 from ztfdb.query.positions import Color, chunk, positions_of
 from ztfdb.records import IntArray
 from ztfdb.sky.angles import check_position, separation
 from ztfdb.sky.cells import cone_ranges
-from ztfdb.store.lookup import Columns
+from ztfdb.store.lookup import Columns, light_curve_sources_of_many
 from ztfdb.store.psf_sources import (
     PSF_DTYPES,
     psf_catalogue_dates,
@@ -95,8 +94,10 @@ def psf_light_curve(
     """
     if isinstance(color, str):
         raise ValueError(f"color {color!r}: expected a number (light_curves takes the name of a column, too)")
-    frame = psf_light_curves(session, {"ra": ra, "dec": dec}, radius, phot=phot, color=color, **options)
-    return _of_one(frame, ra, dec, color)
+    positions = positions_of({"ra": ra, "dec": dec}, color)
+    columns, attrs = _light_curves(session, positions, radius, phot, options)
+    place = {"ra": float(positions.ra[0]), "dec": float(positions.dec[0]), "color": color}
+    return LightCurve(data_frame({name: columns[name] for name in PSF_COLUMNS}, place | attrs))
 
 
 def psf_light_curves(
@@ -125,13 +126,8 @@ def psf_light_curves(
     DataFrame
         `PSF_COLUMNS` and ``position``, ordered by (position, mjd, image_id, phot).
     """
-    asked = _asked(phot, radius, options)
-    theirs = _catalogue_epochs(session, positions_of(positions, color), radius, asked)
-    if phot == "psfcat":
-        return theirs
-    ours = light_curves(session, positions, radius, color=color, **options)
-    ours["phot"] = words(np.full(len(ours), APERTURE), PHOT_WORDS)
-    return _together([theirs, ours], (*PSF_COLUMNS, "position"), _attrs(theirs) | {"phot": phot})
+    columns, attrs = _light_curves(session, positions_of(positions, color), radius, phot, options)
+    return data_frame({name: columns[name] for name in (*PSF_COLUMNS, "position")}, attrs)
 
 
 def iter_psf_light_curves(
@@ -176,8 +172,11 @@ def complete_psf_light_curve(
     """
     if isinstance(color, str):
         raise ValueError(f"color {color!r}: expected a number (many positions take the name of a column, too)")
+    positions = positions_of({"ra": ra, "dec": dec}, color)
     frame = complete_psf_light_curves(sessions, {"ra": ra, "dec": dec}, radius, phot=phot, color=color, **options)
-    return _of_one(frame, ra, dec, color)
+    place = {"ra": float(positions.ra[0]), "dec": float(positions.dec[0]), "color": color}
+    attrs, frame.attrs = _attrs(frame), {}
+    return LightCurve(data_frame(columns_of(frame.drop(columns="position")), place | attrs))
 
 
 def complete_psf_light_curves(
@@ -198,7 +197,7 @@ def complete_psf_light_curves(
     ours = complete_light_curves(sessions, positions, radius, **shared)
     ours["phot"] = words(np.full(len(ours), APERTURE), PHOT_WORDS)
     with sessions() as session:
-        theirs = _catalogue_epochs(session, positions_of(positions, color), radius, asked)
+        theirs = data_frame(_catalogued(session, positions_of(positions, color), radius, asked))
     theirs = _labelled(theirs, ours, asked)
     rest = ours if phot == "both" else ours[~_among(ours, theirs, asked)]
     fitted = _fitted(sessions, positions, radius, rest, shared)
@@ -209,10 +208,10 @@ def complete_psf_light_curves(
     del attrs["measure"]
     if len(fitted):
         attrs["n_measured"] += fitted.attrs["n_measured"]
-    joined = _together([theirs, fitted, rest], names, attrs)
-    if not good:
-        return joined
-    return data_frame(_columns(joined[joined["good"]]), attrs)
+    joined = _ordered([columns_of(part) for part in (theirs, fitted, rest)], names)
+    if good:
+        joined = {name: values[joined["good"]] for name, values in joined.items()}
+    return data_frame(joined, attrs)
 
 
 def iter_complete_psf_light_curves(
@@ -299,40 +298,48 @@ def _asked(phot: str, radius: float, options: dict[str, Any]) -> Choice:
     return replace(choice(**options), whole_stars=True)
 
 
-def _catalogue_epochs(session: Session, positions: Positions, radius: float, asked: Choice) -> pd.DataFrame:
-    """Return the light curves of ZTF's rows: `PSF_COLUMNS` and ``position``."""
-    parts, n_row = [], 0
-    for start in range(0, max(1, len(positions.ra)), POSITIONS_PER_CHUNK):
-        parts.append(_rows(session, positions, start, radius))
-        check_size(n_row := n_row + len(parts[-1]["k"]))
-    rows = concatenated(parts)
+def _light_curves(
+    session: Session, positions: Positions, radius: float, phot: str, options: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the columns of light curves, and what was asked for."""
+    asked = _asked(phot, radius, options)
+    attrs = light_curve_attrs(asked, radius) | {"phot": phot}
+    columns = _catalogued(session, positions, radius, asked)
+    if phot == "both":
+        rows = _rows(session, positions, radius, light_curve_sources_of_many)
+        ours = epochs(session, rows, positions, replace(asked, whole_stars=False))
+        ours["phot"] = words(np.full(len(ours["mjd"]), APERTURE), PHOT_WORDS)
+        columns = _ordered([columns, ours], (*PSF_COLUMNS, "position"))
+    return columns, attrs
+
+
+def _catalogued(session: Session, positions: Positions, radius: float, asked: Choice) -> dict[str, Any]:
+    """Return the epochs of ZTF's rows: `PSF_COLUMNS` and ``position``."""
+    rows = _rows(session, positions, radius, psf_light_curve_sources)
     rows["mask_bits"] = rows["flags"].astype(np.int64) & BITS
     rows["flags"] = np.zeros(len(rows["flags"]), np.int64)
     columns = epochs(session, rows, positions, asked)
     n = len(columns["mjd"])
     columns["aperture"] = masked_integers(np.zeros(n, np.int64), np.ones(n, bool))
     columns["phot"] = words(np.full(n, PSFCAT), PHOT_WORDS)
-    for name in ("chi", "sharp"):
-        columns[name] = columns[name].astype(np.float64)
-    names = (*PSF_COLUMNS, "position")
-    return data_frame({name: columns[name] for name in names}, light_curve_attrs(asked, radius) | {"phot": "psfcat"})
+    columns |= {name: columns[name].astype(np.float64) for name in ("chi", "sharp")}
+    return {name: columns[name] for name in (*PSF_COLUMNS, "position")}
 
 
-def _rows(session: Session, positions: Positions, start: int, radius: float) -> Columns:
-    """Return ZTF's rows inside the cones of some positions, which ``k`` numbers among all of them."""
-    part = chunk(positions, start, start + POSITIONS_PER_CHUNK)
-    k, lo, hi = cone_ranges(part.ra, part.dec, radius)
-    if len(part.ra) == 1:
-        rows = psf_light_curve_sources(session, lo=lo, hi=hi)
-        rows["k"] = np.zeros(len(rows["source_id"]), np.int32)
-    else:
-        rows = psf_light_curve_sources(session, k=k, lo=lo, hi=hi)
-    k = rows["k"]
-    rows["separation"] = separation(part.ra[k], part.dec[k], rows["ra"], rows["dec"])
-    inside = np.flatnonzero(rows["separation"] <= radius)
-    rows = {name: values[inside] for name, values in rows.items()}
-    rows["k"] = rows["k"] + start
-    return rows
+def _rows(session: Session, positions: Positions, radius: float, read: Callable[..., Columns]) -> Columns:
+    """Return the rows inside the cones of positions, which ``k`` numbers, with their ``separation``."""
+    parts, n_row = [], 0
+    for start in range(0, max(1, len(positions.ra)), POSITIONS_PER_CHUNK):
+        part = chunk(positions, start, start + POSITIONS_PER_CHUNK)
+        k, lo, hi = cone_ranges(part.ra, part.dec, radius)
+        rows = read(session, k=k, lo=lo, hi=hi)
+        k = rows["k"]
+        rows["separation"] = separation(part.ra[k], part.dec[k], rows["ra"], rows["dec"])
+        inside = np.flatnonzero(rows["separation"] <= radius)
+        parts.append({name: values[inside] for name, values in rows.items()})
+        parts[-1]["k"] = parts[-1]["k"] + start
+        check_size(n_row := n_row + len(inside))
+    return concatenated(parts)
 
 
 def _labelled(theirs: pd.DataFrame, ours: pd.DataFrame, asked: Choice) -> pd.DataFrame:
@@ -383,32 +390,12 @@ def _keys(frame: pd.DataFrame, asked: Choice | None) -> pd.MultiIndex:
     return pd.MultiIndex.from_arrays([frame["position"].to_numpy(), np.where(expid < 0, -1 - image, exposure)])
 
 
-def _together(parts: list[pd.DataFrame], names: tuple[str, ...], attrs: dict[str, Any]) -> pd.DataFrame:
+def _ordered(parts: list[dict[str, Any]], names: tuple[str, ...]) -> dict[str, Any]:
     """Join light curves, ordered by (position, mjd, image_id, phot)."""
-    some = [part for part in parts if len(part)] or parts[:1]
-    columns: dict[str, Any] = {}
-    for name in names:
-        values = [part[name] for part in some]
-        if any(one.dtype == "Int64" for one in values):
-            values = [one.astype("Int64") for one in values]
-        columns[name] = values[0] if len(values) == 1 else pd.concat(values, ignore_index=True)
-    joined = pd.DataFrame(columns, columns=list(names)).reset_index(drop=True)
-    by = [joined["phot"].cat.codes, joined["image_id"], joined["mjd"], joined["position"]]
-    order = np.lexsort([one.to_numpy() for one in by])
-    return data_frame(_columns(joined.iloc[order]), attrs)
-
-
-def _columns(frame: pd.DataFrame) -> dict[str, Any]:
-    plain = frame.reset_index(drop=True)
-    return {str(name): plain[name] for name in plain.columns}
+    joined = stacked(parts, names)
+    order = np.lexsort([joined["phot"].codes, joined["image_id"], joined["mjd"], joined["position"]])
+    return {name: values[order] for name, values in joined.items()}
 
 
 def _attrs(frame: pd.DataFrame) -> dict[str, Any]:
     return {str(name): value for name, value in frame.attrs.items()}
-
-
-def _of_one(frame: pd.DataFrame, ra: float, dec: float, color: float | None) -> LightCurve:
-    """Return the light curve of the only position."""
-    centre_ra, centre_dec = check_position(ra, dec)
-    attrs = {"ra": float(centre_ra), "dec": float(centre_dec), "color": color, **_attrs(frame)}
-    return LightCurve(data_frame({name: frame[name] for name in frame.columns if name != "position"}, attrs))
