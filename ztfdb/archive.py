@@ -19,7 +19,7 @@ from ztfdb.derive import crossmatch as derive_crossmatch
 from ztfdb.derive.objects import build_objects, summarise, update_objects
 from ztfdb.errors import SchemaVersionError
 from ztfdb.extract.settings import ExtractionSettings
-from ztfdb.ingest import ingest_paths, services
+from ztfdb.ingest import ingest_paths, ingest_psfcats, services
 from ztfdb.ingest.metadata import import_metadata
 from ztfdb.ingest.reference import import_catalogue
 from ztfdb.ingest.remove import remove_images
@@ -151,6 +151,7 @@ class Archive:
         *,
         jobs: int = 1,
         mask: str | Path | None = None,
+        psfcat: str | Path | None = None,
         force: bool = False,
         progress: Progress | None = None,
         **limits: Any,
@@ -165,6 +166,8 @@ class Archive:
             Processes that measure; 1 measures in this one.
         mask : path, optional
             The mask of the one image given, where it does not lie beside it under ZTF's name.
+        psfcat : path, optional
+            ZTF's PSF catalogue of the one image given, likewise.
         force : bool
             Measure again what has not changed.
         progress : Progress, optional
@@ -184,19 +187,40 @@ class Archive:
             given,
             jobs=jobs,
             mask=mask,
+            psfcat=psfcat,
             settings=self.settings,
             force=force,
             progress=progress,
             **limits,
         )
 
-    def cone(self, ra: Position, dec: Angle | None = None, radius: Angle = 1.5, **options: Any) -> pd.DataFrame:
-        """Return all sources within `radius` of a position, nearest first; see `ztfdb.query.cone`."""
+    def ingest_psfcat(self, paths: str | Path | Iterable[str | Path], **options: Any) -> IngestReport:
+        """Store ZTF's PSF catalogues of images that are held, and of references; see `ztfdb.ingest.ingest_psfcats`."""
+        given = [paths] if isinstance(paths, str | Path) else list(paths)
+        return ingest_psfcats(self._sessions, given, **options)
+
+    def cone(
+        self, ra: Position, dec: Angle | None = None, radius: Angle = 1.5, *, phot: str = "aperture", **options: Any
+    ) -> pd.DataFrame:
+        """Return all sources within `radius` of a position, nearest first; see `ztfdb.query.cone`.
+
+        With ``phot="psfcat"`` the rows of ZTF's own PSF catalogues: `ztfdb.query.psf_cone`.
+        """
+        if phot not in ("aperture", "psfcat"):
+            raise ValueError(f"phot {phot!r}: a cone is of our sources ('aperture') or of ZTF's ('psfcat')")
+        ask = query.cone if phot == "aperture" else query.psf_cone
         with self._sessions() as session:
-            return query.cone(session, *_position(ra, dec), _arcsec(radius), **options)
+            return ask(session, *_position(ra, dec), _arcsec(radius), **options)
 
     def light_curve(
-        self, ra: Position, dec: Angle | None = None, radius: Angle = 1.5, *, complete: bool = False, **options: Any
+        self,
+        ra: Position,
+        dec: Angle | None = None,
+        radius: Angle = 1.5,
+        *,
+        complete: bool = False,
+        phot: str = "aperture",
+        **options: Any,
     ) -> LightCurve:
         """Return the light curve of a position.
 
@@ -207,6 +231,9 @@ class Archive:
         complete : bool
             One labelled epoch for every exposure that covers the position: a detection, a forced measurement, an upper
             limit, or the reason why there is none. By default the detections alone.
+        phot : str
+            ``aperture``, our own photometry; ``psfcat``, that of ZTF's PSF catalogues; ``both``, beside each other. See
+            `ztfdb.query.psf_light_curve` and `ztfdb.query.complete_psf_light_curve`.
         **options
             See `ztfdb.query.light_curve`; with ``complete`` (or with a proper motion, ``pmra``, ``pmdec``, ``epoch``)
             `ztfdb.query.complete_light_curve`, and ``jobs``, ``keep`` and ``progress`` of `ztfdb.query.How`.
@@ -216,6 +243,14 @@ class Archive:
         LightCurve
         """
         position = _position(ra, dec)
+        if phot != "aperture":
+            if not complete:
+                with self._sessions() as session:
+                    return query.psf_light_curve(session, *position, _arcsec(radius), phot=phot, **options)
+            how, rest = self._how(complete, options)
+            return query.complete_psf_light_curve(
+                self._sessions, *position, _arcsec(radius), phot=phot, how=how, **rest
+            )
         if complete or "pmra" in options or "pmdec" in options:
             how, rest = self._how(complete, options)
             return query.complete_light_curve(self._sessions, *position, _arcsec(radius), how=how, **rest)
@@ -228,14 +263,22 @@ class Archive:
         radius: Angle = 1.5,
         *,
         complete: bool = False,
+        phot: str = "aperture",
         **options: Any,
     ) -> pd.DataFrame:
         """Return the light curves of many positions in one call.
 
         As `light_curve`, see `ztfdb.query.light_curves` and `ztfdb.query.complete_light_curves`: each image file is
-        opened once for all positions on it.
+        opened once for all positions on it. With `phot`, `ztfdb.query.psf_light_curves` and
+        `ztfdb.query.complete_psf_light_curves`.
         """
         table = _positions(positions)
+        if phot != "aperture":
+            if not complete:
+                with self._sessions() as session:
+                    return query.psf_light_curves(session, table, _arcsec(radius), phot=phot, **options)
+            how, rest = self._how(complete, options)
+            return query.complete_psf_light_curves(self._sessions, table, _arcsec(radius), phot=phot, how=how, **rest)
         if complete or "pmra" in options or "pmdec" in options:
             how, rest = self._how(complete, options)
             return query.complete_light_curves(self._sessions, table, _arcsec(radius), how=how, **rest)
@@ -248,6 +291,7 @@ class Archive:
         radius: Angle = 1.5,
         *,
         complete: bool = False,
+        phot: str = "aperture",
         **options: Any,
     ) -> Iterator[pd.DataFrame]:
         """Yield what `light_curves` returns in pieces of a thousand positions, in bounded memory.
@@ -255,6 +299,15 @@ class Archive:
         For answers beyond `ztfdb.query.lightcurve.MOST_EPOCHS`, which `light_curves` refuses.
         """
         table = _positions(positions)
+        if phot != "aperture":
+            options["phot"] = phot
+            if not complete:
+                with self._sessions() as session:
+                    yield from query.iter_psf_light_curves(session, table, _arcsec(radius), **options)
+                return
+            how, rest = self._how(complete, options)
+            yield from query.iter_complete_psf_light_curves(self._sessions, table, _arcsec(radius), how=how, **rest)
+            return
         if complete or "pmra" in options or "pmdec" in options:
             how, rest = self._how(complete, options)
             yield from query.iter_complete_light_curves(self._sessions, table, _arcsec(radius), how=how, **rest)

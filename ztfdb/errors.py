@@ -120,6 +120,10 @@ class PsfFileError(ImageError):
     """The file is no DAOPHOT ``.psf`` file, or not a whole one."""
 
 
+class PsfCatalogueError(ImageError):
+    """The file is no whole ``psfcat`` or ``refpsfcat`` of ZTF, or not that of this image; the image itself is fine."""
+
+
 class StampError(ImageError):
     """No stamp can be cut from this file at this position."""
 

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ztfdb.errors import ImageError
+
 FloatArray = NDArray[np.floating[Any]]
 IntArray = NDArray[np.integer[Any]]
 BoolArray = NDArray[np.bool_]
@@ -370,6 +372,102 @@ class SourceTable:
 
 
 @dataclass(frozen=True)
+class PsfTable:
+    """The rows of a ``psfcat`` or ``refpsfcat``: equal-length columns, in the file's order.
+
+    Attributes
+    ----------
+    sourceid : ndarray of int64, shape (n_source,)
+        ZTF's running number, the low 18 bits of ``source_id``.
+    hpx29 : ndarray of int64
+        HEALPix cell, order 29, NESTED, ICRS.
+    ra, dec : ndarray of float64
+        deg, ICRS.
+    x, y : ndarray of float64
+        Zero-based pixels: exactly ``xpos - 1`` and ``ypos - 1``, less the window's origin on a cutout.
+    flux, flux_err : ndarray of float32
+        PSF flux and error (with ZTF's own floor), DN.
+    mag_inst, sigmag : ndarray of float32
+        Instrumental magnitude and error.
+    snr, chi, sharp : ndarray of float32
+    flags : ndarray of int16
+        Mask bits around the source.
+    """
+
+    sourceid: IntArray
+    hpx29: IntArray
+    ra: FloatArray
+    dec: FloatArray
+    x: FloatArray
+    y: FloatArray
+    flux: FloatArray
+    flux_err: FloatArray
+    mag_inst: FloatArray
+    sigmag: FloatArray
+    snr: FloatArray
+    chi: FloatArray
+    sharp: FloatArray
+    flags: IntArray
+
+    def __len__(self) -> int:
+        return len(self.sourceid)
+
+
+@dataclass(frozen=True)
+class PsfCatalogueRecord:
+    """One PSF catalogue of ZTF as read; ``None`` where its header is silent.
+
+    Attributes
+    ----------
+    role : str
+        ``psfcat`` or ``refpsfcat``.
+    field, ccdid, qid, rcid, fid, filtercode, simulated
+        Whose it is.
+    expid, obsmjd, filefracday
+        Of the exposure; None for references.
+    rfid : int or None
+        ZTF's id of the reference image.
+    magzp, magzpunc, magzprms, nmatches, clrcoeff, clrcounc, pcolor, infobits
+        Photometric calibration.
+    psfrunsw, psfrunvn, rundate, inputimg, inputpsf : str or None
+        What made it, when, and from what.
+    cards : dict
+        The primary header as strict JSON.
+    file : FileFacts
+    table : PsfTable
+    """
+
+    role: str
+    field: int
+    ccdid: int
+    qid: int
+    rcid: int
+    fid: int
+    filtercode: str
+    simulated: bool
+    expid: int | None
+    obsmjd: float | None
+    filefracday: int | None
+    rfid: int | None
+    magzp: float | None
+    magzpunc: float | None
+    magzprms: float | None
+    nmatches: int | None
+    clrcoeff: float | None
+    clrcounc: float | None
+    pcolor: str | None
+    infobits: int | None
+    psfrunsw: str | None
+    psfrunvn: str | None
+    rundate: str | None
+    inputimg: str | None
+    inputpsf: str | None
+    cards: dict[str, Any]
+    file: FileFacts
+    table: PsfTable
+
+
+@dataclass(frozen=True)
 class MeasurementConfig:
     """Settings and software that made a measurement.
 
@@ -410,6 +508,8 @@ class MeasuredImage:
     config : MeasurementConfig
     seconds : dict of float
         Wall time by step.
+    psfcat : PsfCatalogueRecord, ImageError or None
+        ZTF's own catalogue of the image, or why it was refused; None where none was given.
     """
 
     info: ImageInfo
@@ -424,3 +524,4 @@ class MeasuredImage:
     sources: SourceTable
     config: MeasurementConfig
     seconds: dict[str, float] = field(default_factory=dict)
+    psfcat: PsfCatalogueRecord | ImageError | None = None

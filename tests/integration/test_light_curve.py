@@ -314,6 +314,13 @@ def test_an_empty_light_curve_keeps_its_columns_and_their_types(scene):
             assert list(many.columns) == [*full.columns, "position"]
 
 
+def test_a_question_is_answered_after_one_without_answer(scene):
+    scene.source(scene.image())
+    with scene.maker() as session:
+        assert light_curve(session, RA + 3.0, DEC).data.empty
+        assert len(light_curve(session, RA, DEC)) == 1
+
+
 @pytest.mark.parametrize("options", [
     {"ra": np.nan}, {"dec": 91.0}, {"radius": np.nan}, {"radius": -1.0}, {"aperture": 0}, {"aperture": 7},
     {"filters": "y"}, {"mjd": (3.0, 2.0)}, {"mjd": (np.nan, 2.0)}, {"color": "ps1"},

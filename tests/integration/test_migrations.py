@@ -8,8 +8,9 @@ from alembic.util import CommandError
 from sqlalchemy import inspect, text
 
 from ztfdb.errors import SchemaVersionError, StoreError
-from ztfdb.schema import LIGHT_CURVE_COLUMNS, Base
+from ztfdb.schema import LIGHT_CURVE_COLUMNS, PSF_LIGHT_CURVE_COLUMNS, Base
 from ztfdb.schema.image import EPOCH_COLUMNS, POSTGRESQL_EPOCH_INDEX
+from ztfdb.schema.psf import POSTGRESQL_PSF_INDEX, SQLITE_PSF_INDEX
 from ztfdb.schema.source import POSTGRESQL_LIGHT_CURVE_INDEX, SQLITE_LIGHT_CURVE_INDEX
 from ztfdb.schema.views import VIEWS
 from ztfdb.store.engine import make_engine
@@ -132,39 +133,48 @@ def test_an_index_covers_what_epochs_read_of_images_on_postgresql(engine):
         assert wanted <= {"image_id", *EPOCH_COLUMNS}
 
 
-def test_light_curve_index_covers_what_a_light_curve_reads(engine):
+COVERING = pytest.mark.parametrize(
+    ("table", "columns", "indexes"),
+    [
+        ("source", LIGHT_CURVE_COLUMNS, (POSTGRESQL_LIGHT_CURVE_INDEX, SQLITE_LIGHT_CURVE_INDEX)),
+        ("psf_source", PSF_LIGHT_CURVE_COLUMNS, (POSTGRESQL_PSF_INDEX, SQLITE_PSF_INDEX)),
+    ],
+    ids=["source", "psf_source"],
+)
+
+
+@COVERING
+def test_light_curve_index_covers_what_a_light_curve_reads(engine, table, columns, indexes):
     with engine.connect() as connection:
         if engine.dialect.name == "postgresql":
             definition = connection.scalar(
-                text("select pg_get_indexdef(cast(:name as regclass))"), {"name": POSTGRESQL_LIGHT_CURVE_INDEX}
+                text("select pg_get_indexdef(cast(:name as regclass))"), {"name": indexes[0]}
             )
-            assert definition.replace('"', "").endswith(
-                f"USING btree (hpx29) INCLUDE ({', '.join(LIGHT_CURVE_COLUMNS)})"
-            )
+            assert definition.replace('"', "").endswith(f"USING btree (hpx29) INCLUDE ({', '.join(columns)})")
         else:
-            rows = connection.execute(text(f"pragma index_info({SQLITE_LIGHT_CURVE_INDEX})")).all()
-            assert [name for _, _, name in rows] == ["hpx29", *LIGHT_CURVE_COLUMNS]
-    names = {index["name"] for index in inspect(engine).get_indexes("source")}
+            rows = connection.execute(text(f"pragma index_info({indexes[1]})")).all()
+            # the number of a row is in every index of SQLite's
+            assert [name for _, _, name in rows] == ["hpx29", *columns[table == "psf_source" :]]
+    names = {index["name"] for index in inspect(engine).get_indexes(table)}
     assert len(names) == 1  # and not the other engine's as well
 
 
-def test_sqlite_answers_a_light_curve_from_the_index_alone(databases):
+@COVERING
+def test_sqlite_answers_a_light_curve_from_the_index_alone(databases, table, columns, indexes):
     engine = make_engine(databases.migrated("sqlite"))
     with engine.connect() as connection:
         plan = connection.execute(
-            text(
-                f"explain query plan select hpx29, {', '.join(LIGHT_CURVE_COLUMNS)} from source "
-                "where hpx29 >= 1 and hpx29 < 9"
-            )
+            text(f"explain query plan select hpx29, {', '.join(columns)} from {table} where hpx29 >= 1 and hpx29 < 9")
         ).all()
     engine.dispose()
-    assert f"USING COVERING INDEX {SQLITE_LIGHT_CURVE_INDEX}" in plan[0][-1]
+    assert f"USING COVERING INDEX {indexes[1]}" in plan[0][-1]
 
 
-def test_source_is_vacuumed_by_inserted_rows(databases):
+@pytest.mark.parametrize("table", ["source", "psf_source"])
+def test_source_is_vacuumed_by_inserted_rows(databases, table):
     engine = make_engine(databases.migrated("postgresql"))
     with engine.connect() as connection:
-        options = connection.scalar(text("select reloptions from pg_class where relname = 'source'"))
+        options = connection.scalar(text(f"select reloptions from pg_class where relname = '{table}'"))
     engine.dispose()
     assert set(options) == {"autovacuum_vacuum_insert_threshold=100000", "autovacuum_vacuum_insert_scale_factor=0"}
 

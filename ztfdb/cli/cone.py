@@ -14,20 +14,34 @@ USUAL = (
 )  # fmt: skip
 """The columns of a text table, most telling first."""
 
+USUAL_PSF = (
+    "ra", "dec", "separation", "obsmjd", "filtercode", "role", "mag", "sigmag", "snr", "chi", "sharp", "flags",
+    "image_id", "source_id",
+)  # fmt: skip
+"""Those of ZTF's own catalogues."""
+
 
 @click.command(
     cls=PositionCommand,
     examples=(
         "ztfdb cone 58.0021 35.7412 5",
+        "ztfdb cone 58.0021 35.7412 60 --phot psfcat",
         "ztfdb cone 12:34:56.7 -03:12:00 2arcmin -o field.vot",
     ),
 )
 @click.argument("position", nargs=-1, metavar="RA DEC")
 @click.argument("radius", callback=radius_value)
+@click.option(
+    "--phot",
+    type=click.Choice(("aperture", "psfcat")),
+    default="aperture",
+    show_default=True,
+    help="Our sources, or the rows of ZTF's own PSF catalogues.",
+)
 @output_options
 @shared_options
 @click.pass_context
-def cone(ctx: click.Context, position: tuple[str, ...], radius: float, output: Output) -> None:
+def cone(ctx: click.Context, position: tuple[str, ...], radius: float, phot: str, output: Output) -> None:
     """Find every detection near a position.
 
     Nearest first, within RADIUS. RA and DEC are decimal degrees or sexagesimal (hours and degrees), ICRS. RADIUS is in
@@ -35,5 +49,5 @@ def cone(ctx: click.Context, position: tuple[str, ...], radius: float, output: O
     """
     ra, dec = position_of(position)
     with opened(ctx, read_only=True) as archive, wrong_usage():
-        frame = archive.cone(ra, dec, radius)
-    output.write(frame, usual=USUAL)
+        frame = archive.cone(ra, dec, radius, **({} if phot == "aperture" else {"phot": phot}))
+    output.write(frame, usual=USUAL if phot == "aperture" else USUAL_PSF)

@@ -24,12 +24,14 @@ if TYPE_CHECKING:
         "ztfdb ingest data/ --jobs 2",
         "ztfdb ingest 'data/2020*/*_sciimg.fits' --list",
         "ztfdb ingest image.fits --mask image_mask.fits",
+        "ztfdb ingest --psfcat refpsfcats/",
         "find /archive -name '*sciimg.fits*' | ztfdb ingest - --report outcomes.csv",
     ),
 )
 @click.argument("paths", nargs=-1, required=True, metavar="PATH…")
 @click.option("-j", "--jobs", type=click.IntRange(min=1), help="Processes that measure.  [default: 1]")
 @click.option("--mask", type=click.Path(dir_okay=False), help="Mask of the one image given.")
+@click.option("--psfcat", is_flag=True, help="PATHs are ZTF's PSF catalogues (psfcat, refpsfcat) of images held.")
 @click.option("--force", is_flag=True, help="Measure again what has not changed.")
 @click.option("--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), help="Seconds for one image.")
 @click.option("--memory", "memory_mb", type=click.IntRange(min=1), help="Megabytes for one image.")
@@ -43,6 +45,7 @@ def ingest(
     paths: tuple[str, ...],
     jobs: int | None,
     mask: str | None,
+    psfcat: bool,
     force: bool,
     listed: bool,
     report: Path | None,
@@ -51,20 +54,26 @@ def ingest(
 ) -> None:
     """Measure images and store them.
 
-    PATH is a file, a folder (searched below) or a glob; - reads paths from stdin, one to a line. Masks are found beside
-    their image by name. What has not changed is not measured again. A bad file is reported and never stops the rest;
-    then the exit status is 1. --timeout and --memory are for worker processes, that is for --jobs beyond 1.
+    PATH is a file, a folder (searched below) or a glob; - reads paths from stdin, one to a line. Masks and PSF
+    catalogues are found beside their image by name. What has not changed is not measured again. A bad file is reported
+    and never stops the rest; then the exit status is 1. --timeout and --memory are for worker processes, that is for
+    --jobs beyond 1. With --psfcat no image is measured; a refpsfcat needs no reference image.
     """
     table = make_output(None, report, None, every=True) if report is not None else None
     config = configuration(ctx, jobs=jobs, timeout_s=timeout_s, memory_mb=memory_mb)
     limits = {"timeout_s": config.timeout_s, "memory_mb": config.memory_mb, "places": config.roots}
     with ztfdb.open(config.url, settings=own_settings(config)) as archive, wrong_usage(), progress_bar("images") as bar:
         follower = Follower(bar, listed)
-        result = archive.ingest(given(paths), jobs=config.jobs, mask=mask, force=force, progress=follower, **limits)
+        if psfcat:
+            if mask is not None:
+                raise click.UsageError("--mask belongs to an image, --psfcat takes catalogues")
+            result = archive.ingest_psfcat(given(paths), force=force, progress=follower, places=config.roots)
+        else:
+            result = archive.ingest(given(paths), jobs=config.jobs, mask=mask, force=force, progress=follower, **limits)
     if table is not None:
         table.write(result.to_pandas(), known=False)
     tell(result)
-    ctx.exit(1 if result.failed else 0)
+    ctx.exit(1 if result.failed or result.psfcat_refusals else 0)
 
 
 def given(paths: tuple[str, ...]) -> list[str]:
@@ -95,8 +104,9 @@ class Follower:
 
 def outcome_line(one: ImageOutcome) -> str:
     """Return what became of one image, on one line."""
-    sources = "" if one.n_source is None else f"{one.n_source} sources"
-    reason = f": {one.reason}" if one.reason else ""
+    counted = one.n_psf if one.n_source is None else one.n_source
+    sources = "" if counted is None else f"{counted} {'rows' if one.n_source is None else 'sources'}"
+    reason = f": {one.reason or one.psfcat_reason}" if one.reason or one.psfcat_reason else ""
     return f"{one.outcome.value:10}  {sources:>14}  {one.seconds:6.2f} s  {one.path}{reason}"
 
 
@@ -104,4 +114,7 @@ def tell(result: IngestReport) -> None:
     """Print the failures with their reasons and the sum of all outcomes to stderr."""
     for one in result.failures:
         click.echo(f"failed: {one.path}: {one.reason}", err=True)
-    click.echo(f"{result}; {result.n_source:,} sources in {result.seconds:.1f} s", err=True)
+    for one in result.psfcat_refusals:
+        click.echo(f"PSF catalogue refused: {one.psfcat_reason}", err=True)
+    psf = f" and {result.n_psf:,} rows of PSF catalogues" if result.n_psf else ""
+    click.echo(f"{result}; {result.n_source:,} sources{psf} in {result.seconds:.1f} s", err=True)

@@ -45,11 +45,19 @@ def color_value(_ctx: click.Context, _param: click.Parameter, text: str | None) 
         "ztfdb lightcurve 03:52:00.5 +35:44:28 --good --filter zr -o star.csv",
         "ztfdb lightcurve stars.csv --radius 2 -o curves.parquet",
         "ztfdb lightcurve 58.0021 35.7412 --complete --plot star.png --stamps",
+        "ztfdb lightcurve 58.0021 35.7412 --phot both",
     ),
 )
 @click.argument("target", nargs=-1, required=True, metavar="RA DEC | TABLE")
 @click.option("-r", "--radius", default="1.5", show_default="1.5 arcsec", callback=radius_value, help="Match radius.")
 @click.option("--aperture", type=click.IntRange(1, 6), default=4, show_default=True, help="Aperture; 4 is 6 px wide.")
+@click.option(
+    "--phot",
+    type=click.Choice(("aperture", "psfcat", "both")),
+    default="aperture",
+    show_default=True,
+    help="Our apertures, ZTF's own PSF catalogues, or both.",
+)
 @click.option("--color", metavar="MAG", callback=color_value, help="PS1 colour for the colour term, or its column.")
 @click.option("--calibration", type=click.Choice(("header", "ps1")), default="header", help="Zero points.")
 @click.option("--filter", "filters", multiple=True, type=click.Choice(("zg", "zr", "zi")), help="Only this; repeat.")
@@ -109,6 +117,8 @@ def lightcurve(
             from ztfdb.cli.tables import read_positions  # imports pandas and astropy
 
             table = read_positions(path, ra_column, dec_column)
+            if moving and "phot" in how:
+                raise click.UsageError("--phot asks for fixed positions, --moving is a path")
             if not moving:
                 if plot is not None:
                     raise click.UsageError("--plot draws one position, not a table")
@@ -146,7 +156,10 @@ def asked(ctx: click.Context, how: dict[str, Any]) -> Iterator[Archive]:
 
 def usual(how: dict[str, Any]) -> tuple[str, ...]:
     """Return the columns of a text table."""
-    return (*USUAL[:3], *LABELS, *USUAL[3:]) if how.get("complete") else USUAL
+    phot = ("phot",) if "phot" in how else ()
+    labels = LABELS if how.get("complete") else ()
+    fit = ("chi", "sharp") if phot else ()
+    return (*USUAL[:3], *phot, *labels, *USUAL[3:5], *fit, *USUAL[5:])
 
 
 def _cuts(how: dict[str, Any]) -> dict[str, Any]:
@@ -200,6 +213,7 @@ def _question(
     *,
     radius: float,
     aperture: int,
+    phot: str,
     color: float | str | None,
     filters: tuple[str, ...],
     start: float | None,
@@ -220,9 +234,13 @@ def _question(
     if (forced or psf or bjd) and not complete:
         raise click.UsageError("--forced, --psf and --bjd go with --complete")
     more: dict[str, Any] = {name: value for name, value in motion.items() if value is not None}
+    if phot != "aperture":
+        if forced or psf or more:
+            raise click.UsageError("--phot goes neither with --forced and --psf nor with proper motion")
+        more["phot"] = phot
     if complete:
-        measure = "psf" if psf else "forced" if forced else "auto"
-        more |= {"complete": True, "measure": measure, "bjd": bjd, "jobs": jobs}
+        measure = {} if "phot" in more else {"measure": "psf" if psf else "forced" if forced else "auto"}
+        more |= {"complete": True, **measure, "bjd": bjd, "jobs": jobs}
     return more | {
         "radius": radius,
         "aperture": aperture,

@@ -30,10 +30,12 @@ from ztfdb.extract.measure import measure_image
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ingest.commit import Lease, commit_image
 from ztfdb.ingest.discover import Candidate, image_of
-from ztfdb.ingest.known import find_known
+from ztfdb.ingest.known import Known, find_known
+from ztfdb.ingest.psfcat import psf_part, take_late
 from ztfdb.ingest.report import ImageOutcome, Outcome, log_outcome, refused
 from ztfdb.ingest.workers import Crew, Limits, Measure, Measured
 from ztfdb.store.engine import writing
+from ztfdb.store.images import Stored
 from ztfdb.store.queue import (
     Claim,
     JobFile,
@@ -337,7 +339,18 @@ class Loop:
         with writing(self._sessions) as session:
             kept = finish(session, claim, outcome=known.how.value, image_id=known.image_id, now=self._now(session))
         if kept:
-            log_outcome(ImageOutcome(path, Outcome(known.how.value), known.image_id))
+            log_outcome(self._known(candidate, known))
+
+    def _known(self, candidate: Candidate, known: Known) -> ImageOutcome:
+        """Return the outcome of an image that is held, after taking its PSF catalogue if that is new."""
+        n_psf, reason = None, ""
+        if candidate.psfcat is not None and known.how is Stored.UNCHANGED:
+            places = self._operating.places
+            n_psf, reason = take_late(
+                self._sessions, known.image_id, candidate.psfcat, given=candidate.given, places=places
+            )
+        how = Outcome(known.how.value)
+        return ImageOutcome(candidate.path, how, known.image_id, n_psf=n_psf, psfcat_reason=reason)
 
     def _put_back(self, claim: Claim, wait_s: float) -> None:
         with writing(self._sessions) as session:
@@ -374,7 +387,9 @@ class Loop:
         seconds = one.seconds + time.perf_counter() - started
         written = stored.value in (Outcome.STORED.value, Outcome.REPLACED.value)
         n_source = len(one.result.sources) if written else None
-        log_outcome(ImageOutcome(path, Outcome(stored.value), one.result.info.image_id, n_source, seconds))
+        n_psf, reason = psf_part(one.result, written=written)
+        how, image_id = Outcome(stored.value), one.result.info.image_id
+        log_outcome(ImageOutcome(path, how, image_id, n_source, seconds, n_psf=n_psf, psfcat_reason=reason))
 
     def _fail(self, claim: Claim, exc: ZtfdbError, seconds: float, path: str) -> None:
         failures = claim.attempts + 1

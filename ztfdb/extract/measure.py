@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ztfdb import __version__
-from ztfdb.errors import ExtractionError, ImageReadError
+from ztfdb.errors import ExtractionError, ImageError, ImageReadError, PsfCatalogueError
 from ztfdb.extract.aperture import PixelFinder, aperture_sums, flux_errors, mask_in_aperture
 from ztfdb.extract.detect import Objects, Pixels, detect
 from ztfdb.extract.flags import footprint_flags, source_flags
@@ -36,6 +36,7 @@ from ztfdb.extract.radius import half_light_radius
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.frame.background import background_at, measure_background
 from ztfdb.frame.fitsfile import read_bytes
+from ztfdb.frame.psfcat import of_image, read_psfcat
 from ztfdb.frame.read import Frame, read_frame
 from ztfdb.records import (
     APERTURE_DIAMETERS,
@@ -45,6 +46,7 @@ from ztfdb.records import (
     FloatArray,
     MeasuredImage,
     MeasurementConfig,
+    PsfCatalogueRecord,
     SourceTable,
 )
 from ztfdb.sky.cells import sky_to_cell
@@ -77,6 +79,7 @@ def measure_image(
     settings: ExtractionSettings | None = None,
     *,
     find_mask: bool = True,
+    psfcat_path: str | Path | None = None,
 ) -> MeasuredImage:
     """Read one image, find its sources and measure them.
 
@@ -90,11 +93,14 @@ def measure_image(
         What to find and how to measure; the documented defaults without.
     find_mask : bool
         Whether to look for the mask where none is given.
+    psfcat_path : str or Path, optional
+        ZTF's own PSF catalogue of the image, which is read as it stands.
 
     Returns
     -------
     MeasuredImage
-        Also for an image without sources: its table is empty.
+        Also for an image without sources: its table is empty. A PSF catalogue that cannot be used is an error in
+        ``psfcat``, and changes nothing else.
 
     Raises
     ------
@@ -112,7 +118,23 @@ def measure_image(
             replace(facts, sha256=digest.result()) for facts, digest in zip(frame.files, digests, strict=True)
         )
     steps.done("wait for sha256")
-    return replace(measured, files=files)
+    if psfcat_path is None:
+        return replace(measured, files=files)
+    psfcat = _read_psfcat(psfcat_path, frame)
+    steps.done("PSF catalogue")
+    return replace(measured, files=files, psfcat=psfcat)
+
+
+def _read_psfcat(path: str | Path, frame: Frame) -> PsfCatalogueRecord | ImageError:
+    """Return the catalogue, or why it cannot be used: whatever is wrong with it, the image is stored."""
+    try:
+        return of_image(read_psfcat(path), frame.info, frame.wcs)
+    except ImageError as exc:
+        return exc
+    except Exception as exc:
+        error = PsfCatalogueError(path, f"unexpected {type(exc).__name__}: {' '.join(str(exc).split())}")
+        error.__cause__ = exc
+        return error
 
 
 def _digest(facts: FileFacts) -> str:

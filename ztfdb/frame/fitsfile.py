@@ -101,6 +101,34 @@ class FitsImage:
     compression: str
 
 
+@dataclass(frozen=True)
+class FitsTable:
+    """One binary table as stored.
+
+    Attributes
+    ----------
+    header, primary : astropy.io.fits.Header
+        The table's own header and the file's first.
+    content : memoryview
+        ``n_row`` rows of ``width`` bytes.
+    n_row, width : int
+    hdu : int
+    byte_offset : int or None
+        Where the rows start in a plain file.
+    compression : str
+        ``none`` or ``gzip``.
+    """
+
+    header: fits.Header
+    primary: fits.Header
+    content: memoryview
+    n_row: int
+    width: int
+    hdu: int
+    byte_offset: int | None
+    compression: str
+
+
 def read_bytes(path: str | Path) -> RawFile:
     """Read a whole file into memory.
 
@@ -164,6 +192,49 @@ def find_image(raw: RawFile) -> FitsImage:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # odd cards are ours to judge, one by one, where they are needed
         return _search(source, packed)
+
+
+def find_table(raw: RawFile, *, max_rows: int, max_width: int) -> FitsTable:
+    """Return the first binary table of a file.
+
+    Raises
+    ------
+    ImageReadError
+        If the file is cut short, damaged or not FITS, or holds no table of at most so many rows and bytes a row.
+    """
+    packed = bytes(raw.content[:2]) == GZIP_MAGIC
+    unpacked = gzip.GzipFile(fileobj=io.BytesIO(raw.content)) if packed else None
+    source = _Source(raw, unpacked)
+    if source.peek(9) != b"SIMPLE  =":
+        raise ImageReadError(raw.path, "not a FITS file")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _search_table(source, packed, max_rows, max_width)
+
+
+def _search_table(source: _Source, packed: bool, max_rows: int, max_width: int) -> FitsTable:
+    primary: fits.Header | None = None
+    for hdu in range(MAX_HDU):
+        if hdu and source.peek(8) != b"XTENSION":
+            break
+        header = _read_header(source)
+        primary = header if primary is None else primary
+        axes, size = _sizes(header, source.path)
+        if hdu and card_value(header, "XTENSION") == "BINTABLE" and len(axes) == 2:
+            width, n_row = axes
+            if n_row > max_rows or width > max_width:
+                raise ImageReadError(
+                    source.path, f"a table of {n_row} rows of {width} bytes: at most {max_rows} of {max_width}"
+                )
+            source.require(size, f"the table of {n_row} rows")
+            offset = None if packed else source.position
+            content = source.take(n_row * width)
+            if len(content) < n_row * width:
+                raise ImageReadError(source.path, f"cut short: {len(content)} of {n_row * width} bytes of rows")
+            return FitsTable(header, primary, content, n_row, width, hdu, offset, "gzip" if packed else "none")
+        source.require(size, f"HDU {hdu}")
+        source.skip(-(-size // BLOCK) * BLOCK)
+    raise ImageReadError(source.path, "no binary table in it")
 
 
 class _Source:

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ztfdb.errors import ImageError, ImageReadError, MaskError
+from ztfdb.errors import ImageError, ImageReadError, MaskError, PsfCatalogueError
 from ztfdb.frame.filename import SUFFIXES, mask_path_for, parse_name
+from ztfdb.frame.psfcat import image_path_for, is_psfcat_name, psfcat_path_for
 
 PRODUCTS = ("sciimg", "refimg")
 """The ZTF products that are taken from folders; a file named by itself may have any name."""
@@ -27,11 +28,14 @@ class Candidate:
         Absolute path of its mask.
     given : str or None
         The folder it was found under, None for a file given by itself.
+    psfcat : str or None
+        Absolute path of ZTF's PSF catalogue of it.
     """
 
     path: str
     mask: str | None
     given: str | None = None
+    psfcat: str | None = None
 
 
 @dataclass
@@ -50,18 +54,23 @@ class Discovery:
     problems: list[ImageError] = field(default_factory=list)
 
 
-def discover(paths: str | Path | Iterable[str | Path], *, mask: str | Path | None = None) -> Discovery:
+def discover(
+    paths: str | Path | Iterable[str | Path],
+    *,
+    mask: str | Path | None = None,
+    psfcat: str | Path | None = None,
+) -> Discovery:
     """Find the images of files, folders and globs.
 
     A folder is searched below for ZTF's science and reference images; where one lies there both plain and compressed,
-    the plain file is taken. A file given by itself, or by a glob, is taken whatever its name; a ``mskimg`` stands for
-    its image. Masks are looked for beside their image.
+    the plain file is taken. A file given by itself, or by a glob, is taken whatever its name; a ``mskimg`` or a
+    ``psfcat`` stands for its image. Masks and PSF catalogues are looked for beside their image.
 
     Parameters
     ----------
     paths : str, Path or iterable of them
-    mask : str or Path, optional
-        The mask of the one image that `paths` mean.
+    mask, psfcat : str or Path, optional
+        The mask and the PSF catalogue of the one image that `paths` mean.
 
     Returns
     -------
@@ -70,7 +79,7 @@ def discover(paths: str | Path | Iterable[str | Path], *, mask: str | Path | Non
     Raises
     ------
     ValueError
-        If `mask` is given and `paths` do not mean exactly one image.
+        If `mask` or `psfcat` is given and `paths` do not mean exactly one image.
     """
     found = Discovery()
     seen: set[str] = set()
@@ -85,6 +94,10 @@ def discover(paths: str | Path | Iterable[str | Path], *, mask: str | Path | Non
         if len(found.candidates) != 1:
             raise ValueError(f"a mask belongs to one image, these paths are {len(found.candidates)}")
         found.candidates[0] = replace(found.candidates[0], mask=_absolute(mask))
+    if psfcat is not None:
+        if len(found.candidates) != 1:
+            raise ValueError(f"a PSF catalogue belongs to one image, these paths are {len(found.candidates)}")
+        found.candidates[0] = replace(found.candidates[0], psfcat=_absolute(psfcat))
     return found
 
 
@@ -116,8 +129,52 @@ def search_folder(folder: str) -> Iterator[Candidate | ImageError]:
         folders.sort()
         for name in _images_in(names):
             path = Path(parent) / name
-            yield Candidate(str(path), _mask_of(path), folder)
+            yield Candidate(str(path), _mask_of(path), folder, _psfcat_of(path))
     yield from errors
+
+
+def search_psfcats(folder: str) -> Iterator[str | ImageError]:
+    """Yield ZTF's PSF catalogues below a folder, whether or not their image lies there, and errors as `search_folder`.
+
+    Parameters
+    ----------
+    folder : str
+        Absolute path.
+    """
+    errors: list[ImageError] = []
+    for parent, folders, names in os.walk(folder, onerror=lambda exc: errors.append(_unreadable(exc))):
+        folders.sort()
+        chosen: dict[str, str] = {}
+        for name in sorted(filter(is_psfcat_name, names), key=len):  # the plain file before its compressed copy
+            chosen.setdefault(name.removesuffix(".gz"), name)
+        yield from (str(Path(parent) / name) for name in sorted(chosen.values()))
+    yield from errors
+
+
+def discover_psfcats(paths: str | Path | Iterable[str | Path]) -> list[tuple[str, str | None] | ImageError]:
+    """Find the PSF catalogues of files, folders and globs.
+
+    A file given by itself, or by a glob, is taken whatever its name.
+
+    Returns
+    -------
+    list of (str, str or None), or ImageError
+        Absolute path and the folder it was found under; an error for a path that is none.
+    """
+    found: dict[str, tuple[str, str | None] | ImageError] = {}
+    for path in [paths] if isinstance(paths, str | Path) else paths:
+        text = os.path.expanduser(path)  # noqa: PTH111 (a glob is no Path yet)
+        globbed = glob.has_magic(text) and not os.path.lexists(text)
+        matches = sorted(glob.glob(text, recursive=True)) if globbed else [text]  # noqa: PTH207
+        if not matches:
+            found.setdefault(text, ImageReadError(text, "no file matches"))
+        for match in map(_absolute, matches):
+            if not Path(match).is_dir():
+                found.setdefault(match, (match, None))
+                continue
+            for one in search_psfcats(match):
+                found.setdefault(str(one), one if isinstance(one, ImageError) else (one, match))
+    return list(found.values())
 
 
 def _images_in(names: list[str]) -> list[str]:
@@ -132,7 +189,9 @@ def _images_in(names: list[str]) -> list[str]:
 
 
 def image_of(path: str, folder: str | None) -> Candidate | None:
-    """Return the image that a file of a folder is, or whose mask it is; None for files that `search_folder` passes by.
+    """Return the image that a file of a folder is, or whose mask or PSF catalogue it is.
+
+    None for files that `search_folder` passes by.
 
     Parameters
     ----------
@@ -149,19 +208,31 @@ def image_of(path: str, folder: str | None) -> Candidate | None:
 
 def _from_file(path: str) -> Candidate | ImageError:
     name = Path(path).name
+    if is_psfcat_name(path):
+        own = image_path_for(path)
+        if own is None:
+            return PsfCatalogueError(
+                path, "a PSF catalogue whose image does not lie beside it: `ztfdb ingest --psfcat`"
+            )
+        return Candidate(str(own), _mask_of(own), psfcat=path)
     before, marker, ending = name.rpartition("mskimg")
     if not marker:
-        return Candidate(path, _mask_of(Path(path)))
+        return Candidate(path, _mask_of(Path(path)), psfcat=_psfcat_of(Path(path)))
     for suffix in dict.fromkeys((ending, *SUFFIXES)):
         image = Path(path).with_name(f"{before}sciimg{suffix}")
         if image.is_file():
-            return Candidate(str(image), path)
+            return Candidate(str(image), path, psfcat=_psfcat_of(image))
     return MaskError(path, "a mask whose image does not lie beside it")
 
 
 def _mask_of(path: Path) -> str | None:
     mask = mask_path_for(path)
     return None if mask is None else str(mask)
+
+
+def _psfcat_of(path: Path) -> str | None:
+    psfcat = psfcat_path_for(path)
+    return None if psfcat is None else str(psfcat)
 
 
 def _absolute(path: str | Path) -> str:

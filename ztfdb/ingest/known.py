@@ -48,7 +48,7 @@ def find_known(
     """
     stored = find_file_at(session, find_places(read_roots(session, places), candidate.path))
     if stored is not None:
-        if not _same_content(candidate.path, stored.facts):
+        if not same_content(candidate.path, stored.facts):
             return None
         same_mask = candidate.mask is None or _same_mask(candidate.mask, _mask_of(session, stored))
         return Known(stored.image_id, Stored.UNCHANGED) if same_mask else None
@@ -75,10 +75,11 @@ def _mask_of(session: Session, stored: StoredFile) -> FileFacts | None:
 
 
 def _same_mask(path: str, stored: FileFacts | None) -> bool:
-    return stored is not None and _same_content(path, stored)
+    return stored is not None and same_content(path, stored)
 
 
-def _same_content(path: str, stored: FileFacts) -> bool:
+def same_content(path: str, stored: FileFacts) -> bool:
+    """Tell whether a file is as it was stored: by size and modification time, else by its sha256."""
     try:
         now = Path(path).stat()
         if now.st_size != stored.size:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from ztfdb.errors import UnknownImageError
 from ztfdb.store.engine import writing
 from ztfdb.store.images import delete_image
+from ztfdb.store.psf_sources import psf_catalogues_held
 from ztfdb.store.upkeep import image_names
 
 
@@ -53,7 +54,8 @@ def remove_images(
     wanted = sorted({int(one) for one in image_id})
     with sessions() as session:
         held = image_names(session)
-    n_source = dict(zip(held["image_id"].tolist(), held["n_source"].tolist(), strict=True))
+        n_source = dict.fromkeys(psf_catalogues_held(session), 0)  # references of which only the catalogue is held
+    n_source |= dict(zip(held["image_id"].tolist(), held["n_source"].tolist(), strict=True))
     unknown = [str(one) for one in wanted if one not in n_source]
     if unknown:
         raise UnknownImageError(f"no image {', '.join(unknown[:5])} in this archive")

@@ -52,6 +52,11 @@ class ImageOutcome:
         Name of the error's class; empty otherwise.
     retryable : bool
         True where the same file may succeed later.
+    n_psf : int or None
+        Rows of ZTF's PSF catalogue that were written; None where none was. A catalogue that came late or changed is
+        taken also where the image itself is unchanged.
+    psfcat_reason : str
+        Why the image's PSF catalogue was refused, in one line; empty otherwise. The image does not suffer.
     """
 
     path: str
@@ -62,6 +67,8 @@ class ImageOutcome:
     reason: str = ""
     error: str = ""
     retryable: bool = False
+    n_psf: int | None = None
+    psfcat_reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -120,6 +127,16 @@ class IngestReport:
         """Sources written."""
         return sum(one.n_source or 0 for one in self.outcomes)
 
+    @property
+    def n_psf(self) -> int:
+        """Rows of PSF catalogues written."""
+        return sum(one.n_psf or 0 for one in self.outcomes)
+
+    @property
+    def psfcat_refusals(self) -> tuple[ImageOutcome, ...]:
+        """The outcomes of images whose PSF catalogue was refused."""
+        return tuple(one for one in self.outcomes if one.psfcat_reason)
+
     def __str__(self) -> str:
         return (
             f"{self.found} found = {self.stored} stored + {self.unchanged} unchanged + "
@@ -132,7 +149,7 @@ class IngestReport:
 
         rows = [asdict(one) | {"outcome": one.outcome.value} for one in self.outcomes]
         table = pd.DataFrame(rows, columns=[f.name for f in fields(ImageOutcome)])
-        return table.astype({"image_id": "Int64", "n_source": "Int64"})
+        return table.astype({"image_id": "Int64", "n_source": "Int64", "n_psf": "Int64"})
 
     def _count(self, *kinds: Outcome) -> int:
         return sum(one.outcome in kinds for one in self.outcomes)
@@ -189,6 +206,10 @@ def log_outcome(outcome: ImageOutcome) -> None:
         "n_source": outcome.n_source,
         "seconds": round(outcome.seconds, 3),
     }
+    if outcome.n_psf is not None:
+        facts["n_psf"] = outcome.n_psf
+    if outcome.psfcat_reason:
+        logger.warning("PSF catalogue refused", extra=facts | {"reason": outcome.psfcat_reason})
     if outcome.outcome is Outcome.FAILED:
         logger.warning("image failed", extra=facts | {"error": outcome.error, "reason": outcome.reason})
     else:

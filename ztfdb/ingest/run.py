@@ -13,10 +13,12 @@ from ztfdb.errors import DatabaseUnavailableError, StoreError, ZtfdbError
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ingest.commit import commit_image
 from ztfdb.ingest.discover import Candidate, discover
-from ztfdb.ingest.known import find_known
+from ztfdb.ingest.known import Known, find_known
+from ztfdb.ingest.psfcat import psf_part, take_late
 from ztfdb.ingest.report import ImageOutcome, IngestReport, IngestStep, Outcome, Progress, log_outcome, refused, report
 from ztfdb.ingest.workers import MEMORY_MB, TIMEOUT_S, Limits, Measured, measure_all
 from ztfdb.store.engine import writing
+from ztfdb.store.images import Stored
 from ztfdb.store.meta import check_settings, create_meta, read_meta
 
 
@@ -26,6 +28,7 @@ def ingest_paths(
     *,
     jobs: int = 1,
     mask: str | Path | None = None,
+    psfcat: str | Path | None = None,
     settings: ExtractionSettings | None = None,
     force: bool = False,
     progress: Progress | None = None,
@@ -45,6 +48,8 @@ def ingest_paths(
         Processes that measure; 1 measures in this one.
     mask : str or Path, optional
         The mask of the one image given, where it does not lie beside it.
+    psfcat : str or Path, optional
+        ZTF's PSF catalogue of the one image given, likewise.
     settings : ExtractionSettings, optional
         Must be those the archive was made with; by default they are.
     force : bool
@@ -68,12 +73,12 @@ def ingest_paths(
     DatabaseUnavailableError
         If the database goes away; what was stored before is stored whole.
     ValueError
-        If `mask` is given with more or less than one image, or `jobs` or a limit is not positive.
+        If `mask` or `psfcat` is given with more or less than one image, or `jobs` or a limit is not positive.
     """
     if jobs < 1 or timeout_s <= 0 or memory_mb <= 0:
         raise ValueError(f"jobs ({jobs}), timeout_s ({timeout_s}) and memory_mb ({memory_mb}) must be positive")
     frozen = frozen_settings(sessions, settings)
-    found = discover(paths, mask=mask)
+    found = discover(paths, mask=mask, psfcat=psfcat)
     run = _Run(
         sessions, force=force, places=places, progress=progress, found=len(found.candidates) + len(found.problems)
     )
@@ -119,8 +124,18 @@ class _Run:
             if known is None:
                 yield candidate
             else:
-                seconds = time.perf_counter() - started
-                self.end(ImageOutcome(candidate.path, Outcome(known.how.value), known.image_id, seconds=seconds))
+                self.end(self._known(candidate, known, started))
+
+    def _known(self, candidate: Candidate, known: Known, started: float) -> ImageOutcome:
+        """Return the outcome of an image that is held, after taking its PSF catalogue if that is new."""
+        n_psf, reason = None, ""
+        if candidate.psfcat is not None and known.how is Stored.UNCHANGED:
+            n_psf, reason = take_late(
+                self._sessions, known.image_id, candidate.psfcat, given=candidate.given, places=self._places
+            )
+        seconds = time.perf_counter() - started
+        how = Outcome(known.how.value)
+        return ImageOutcome(candidate.path, how, known.image_id, seconds=seconds, n_psf=n_psf, psfcat_reason=reason)
 
     def store(self, one: Measured) -> ImageOutcome:
         """Store what was measured and say what it came to."""
@@ -140,7 +155,9 @@ class _Run:
         image_id = one.result.info.image_id
         outcome = Outcome(stored.value)
         written = outcome in (Outcome.STORED, Outcome.REPLACED)
-        return ImageOutcome(path, outcome, image_id, len(one.result.sources) if written else None, seconds)
+        n_source = len(one.result.sources) if written else None
+        n_psf, reason = psf_part(one.result, written=written)
+        return ImageOutcome(path, outcome, image_id, n_source, seconds, n_psf=n_psf, psfcat_reason=reason)
 
     def end(self, outcome: ImageOutcome) -> None:
         """Keep, log and tell one outcome."""

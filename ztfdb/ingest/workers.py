@@ -91,7 +91,8 @@ def measure_all(
     limits : Limits, optional
         For one image in a worker process.
     measure : callable
-        ``measure(path, mask, settings, find_mask=False)``, importable by name.
+        ``measure(path, mask, settings, find_mask=False)``, importable by name; with ``psfcat_path`` where the image has
+        a PSF catalogue.
 
     Yields
     ------
@@ -114,10 +115,14 @@ def measure_all(
 def _measure_here(candidate: Candidate, settings: ExtractionSettings, measure: Measure) -> Measured:
     started = time.perf_counter()
     try:
-        result = measure(candidate.path, candidate.mask, settings, find_mask=False)
+        result = measure(candidate.path, candidate.mask, settings, find_mask=False, **_psfcat(candidate))
     except Exception as exc:
         return _failed(candidate, exc, time.perf_counter() - started)
     return Measured(candidate, result, time.perf_counter() - started)
+
+
+def _psfcat(candidate: Candidate) -> dict[str, str]:
+    return {} if candidate.psfcat is None else {"psfcat_path": candidate.psfcat}
 
 
 def _failed(candidate: Candidate, exc: Exception, seconds: float, memory_mb: int | None = None) -> Measured:
@@ -258,7 +263,7 @@ class _Worker:
         if self._executor is None:
             self._executor = _new_executor(self._limits.memory_mb)
         future: Future[MeasuredImage] = self._executor.submit(
-            self._measure, candidate.path, candidate.mask, self._settings, find_mask=False
+            self._measure, candidate.path, candidate.mask, self._settings, find_mask=False, **_psfcat(candidate)
         )
         return future
 

@@ -12,6 +12,15 @@ from ztfdb.query.coverage import images_covering
 from ztfdb.query.explain import Explanation, explain
 from ztfdb.query.lightcurve import MAX_RADIUS, LightCurve, iter_light_curves, light_curve, light_curves
 from ztfdb.query.matched import catalogues, matched_entries
+from ztfdb.query.psfcat import (
+    complete_psf_light_curve,
+    complete_psf_light_curves,
+    iter_complete_psf_light_curves,
+    iter_psf_light_curves,
+    psf_cone,
+    psf_light_curve,
+    psf_light_curves,
+)
 from ztfdb.query.readonly import read_only_sql
 from ztfdb.query.stamps import StampSeries, stamp, stamps, stamps_on_image, stamps_on_path
 from ztfdb.query.status import status
@@ -28,14 +37,21 @@ __all__ = [
     "complete_light_curve",
     "complete_light_curve_on_path",
     "complete_light_curves",
+    "complete_psf_light_curve",
+    "complete_psf_light_curves",
     "cone",
     "explain",
     "images_covering",
     "iter_complete_light_curves",
+    "iter_complete_psf_light_curves",
     "iter_light_curves",
+    "iter_psf_light_curves",
     "light_curve",
     "light_curves",
     "matched_entries",
+    "psf_cone",
+    "psf_light_curve",
+    "psf_light_curves",
     "read_only_sql",
     "stamp",
     "stamps",

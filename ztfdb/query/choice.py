@@ -34,6 +34,10 @@ class Choice:
         Keep every image of an exposure × quadrant, not only the preferred one.
     calibration : str
         ``header`` or ``ps1``.
+    images : frozenset of int or None
+        Only these.
+    whole_stars : bool
+        The fluxes are those of whole stars, for which MAGZP holds as it is; without it, of the aperture.
     """
 
     aperture: int
@@ -43,6 +47,8 @@ class Choice:
     fields: frozenset[int] | None
     all_versions: bool
     calibration: str = "header"
+    images: frozenset[int] | None = None
+    whole_stars: bool = False
 
 
 def choice(
@@ -54,6 +60,7 @@ def choice(
     fields: Iterable[int] | int | None = None,
     all_versions: bool = False,
     calibration: str = "header",
+    images: frozenset[int] | None = None,
 ) -> Choice:
     """Check the options of a light curve; see `ztfdb.query.light_curve`.
 
@@ -74,6 +81,7 @@ def choice(
         fields=None if fields is None else _integers(fields),
         all_versions=bool(all_versions),
         calibration=calibration,
+        images=images,
     )
 
 

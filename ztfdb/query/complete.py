@@ -311,6 +311,8 @@ def _asked(radius: float, measure: str, bjd: bool, cuts: dict[str, Any]) -> Aske
     check_radius(radius, MAX_RADIUS)
     if measure not in MEASURES:
         raise ValueError(f"measure {measure!r}: expected one of {', '.join(MEASURES)}")
+    if measure == "psf" and cuts.get("calibration", "header") != "header":
+        raise ValueError("the zero points of calibration 'ps1' are those of apertures; a PSF fit has the header's")
     return Asked(choice(**cuts), float(radius), measure, bool(bjd))
 
 

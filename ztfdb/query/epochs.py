@@ -117,6 +117,8 @@ def images_of(session: Session, image_id: IntArray, asked: Choice) -> tuple[Imag
     """Return the images asked for, ordered by (mjd, image_id), and each row's place in them, -1 where cut."""
     codes, ids = pd.factorize(image_id)
     images = epoch_images(session, ids, asked.aperture)
+    if asked.whole_stars:
+        images = images.without_aperture_correction()
     if asked.calibration != "header":
         images = _recalibrated(session, images, asked)
     wanted = np.flatnonzero(_wanted(images, asked))
@@ -147,6 +149,8 @@ def _wanted(images: ImageTable, asked: Choice) -> BoolArray:
         keep &= np.isin(images["fid"], list(asked.fids))
     if asked.fields is not None:
         keep &= np.isin(images["field"], list(asked.fields))
+    if asked.images is not None:
+        keep &= np.isin(images.integers("image_id"), list(asked.images))
     first, last = asked.mjd
     if np.isfinite(first):
         keep &= images["mjd"] >= first
@@ -239,7 +243,9 @@ def epoch_columns(
     )
     columns["filtercode"] = words(_FILTER_CODES[np.clip(fid, 0, len(_FILTER_CODES) - 1)], FILTERCODES)
     columns["kind"] = words(np.zeros(n, np.int8), KINDS)
-    columns["chi"] = columns["sharp"] = np.full(n, np.nan)
+    columns |= {name: rows[name] if name in rows else np.full(n, np.nan) for name in ("chi", "sharp")}
+    if "mag_inst" in rows:
+        columns |= _catalogued(rows, images, positions, k)
     columns["catflags"], columns["mask_bits"] = _mask_columns(rows["mask_bits"], usable)
     columns["flags"] = rows["flags"].astype(np.int64)
     columns["aperture"] = np.full(n, asked.aperture)
@@ -285,6 +291,16 @@ def _photometry(
         "calibration": words(np.where(np.isnan(zeropoint), NO_CALIBRATION, calibrated), CALIBRATIONS),
         "color": color,
     }
+
+
+def _catalogued(rows: Columns, images: ImageTable, positions: Positions, k: IntArray) -> dict[str, Any]:
+    """Return the magnitudes that a catalogue gives itself, calibrated, with our floor as on all others."""
+    zeropoint = images["zeropoint"]
+    if positions.color is not None:
+        zeropoint = zeropoint + images["color_term"] * positions.color[k]
+    mag = rows["mag_inst"].astype(np.float64) + zeropoint
+    magerr = np.hypot(rows["sigmag"].astype(np.float64), images["magerr_sys"])
+    return {"mag": mag, "magerr": np.where(np.isnan(mag), np.nan, magerr)}
 
 
 def _mask_columns(mask_bits: IntArray, usable: BoolArray) -> tuple[Any, Any]:

@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from ztfdb.frame.window import check_file
 from ztfdb.query.frames import data_frame
-from ztfdb.store.images import find_files
+from ztfdb.store.images import StoredFile, find_files
+from ztfdb.store.psf_sources import StoredPsf, find_psf, psf_catalogues_held, psf_disagreements
 from ztfdb.store.upkeep import forced_by_image, image_names, images_without, sources_by_image
 
 IMAGES_AT_ONCE = 500
@@ -47,10 +48,15 @@ def verify(
     with sessions() as session:
         images = image_names(session)
         problems = _of_tables(session, dict(zip(*(images[n].tolist() for n in ("image_id", "n_source")), strict=True)))
-    ids, n_file = images["image_id"].tolist(), 0
+        ids = sorted({*images["image_id"].tolist(), *psf_catalogues_held(session)})
+    n_file = 0
     for start in range(0, len(ids), IMAGES_AT_ONCE):
+        some = ids[start : start + IMAGES_AT_ONCE]
         with sessions() as session:
-            files = find_files(session, ids[start : start + IMAGES_AT_ONCE], places=places)
+            files: list[StoredFile | StoredPsf] = [
+                *find_files(session, some, places=places),
+                *find_psf(session, some, places=places),
+            ]
         for file in files:
             n_file += 1
             problem = check_file(file.facts, whole=hashes)
@@ -61,7 +67,7 @@ def verify(
     problems.sort(key=lambda row: (row[0], row[1], row[3]))
     columns: dict[str, Any] = {name: [row[i] for row in problems] for i, name in enumerate(COLUMNS)}
     texts = {name: pd.array(columns[name], dtype="str") for name in COLUMNS[1:]}
-    counts = {"n_image": len(ids), "n_file": n_file, "n_source": int(images["n_source"].sum())}
+    counts = {"n_image": len(images["image_id"]), "n_file": n_file, "n_source": int(images["n_source"].sum())}
     return data_frame({"image_id": pd.array(columns["image_id"], dtype="Int64"), **texts}, counts)
 
 
@@ -78,6 +84,7 @@ def _of_tables(session: Session, images: dict[int, int]) -> list[tuple[int, str,
     for image_id, n in forced_by_image(session).items():
         if image_id not in images:
             problems.append((image_id, "", "", f"{n} forced measurements without an image"))
+    problems += [(image_id, "", "", problem) for image_id, problem in psf_disagreements(session)]
     for table in ("image_file", "image_header", "image_cell"):
         problems += [(int(i), "", "", f"no row in {table}") for i in images_without(session, table)]
     return problems

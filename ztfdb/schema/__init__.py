@@ -17,11 +17,13 @@ from ztfdb.schema.objects import (
     ObjectSource,
     ObjectState,
 )
+from ztfdb.schema.psf import PSF_LIGHT_CURVE_COLUMNS, PsfCatalogue, PsfSource
 from ztfdb.schema.queue import IngestJob, JobState
 from ztfdb.schema.source import LIGHT_CURVE_COLUMNS, SOURCE_ID_SHIFT, Source
 
 __all__ = [
     "LIGHT_CURVE_COLUMNS",
+    "PSF_LIGHT_CURVE_COLUMNS",
     "SOURCE_ID_SHIFT",
     "ArchiveMeta",
     "Base",
@@ -50,6 +52,8 @@ __all__ = [
     "ObjectSource",
     "ObjectState",
     "Ps1",
+    "PsfCatalogue",
+    "PsfSource",
     "ReferenceSource",
     "Source",
     "SourceMatch",

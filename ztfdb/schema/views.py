@@ -47,6 +47,31 @@ from source join image on image.image_id = source.image_id
 where image.kind <> 'ref'
 """
 
+_PSF_FLUX = "cast(psf_source.flux as double precision)"
+_PSF_FLUX_ERR = "cast(psf_source.flux_err as double precision)"
+_SIGMAG = "cast(psf_source.sigmag as double precision)"
+_PSF_BITS = "(cast(psf_source.flags as integer) & 65535)"
+
+PSF_LIGHT_CURVE_POINT = f"""
+create view psf_light_curve_point as
+select psf_source.source_id, image.image_id, psf_source.hpx29, psf_source.ra, psf_source.dec,
+       image.obsmjd as mjd, image.mjd_mid, image.field, image.ccdid, image.qid, image.fid, image.filtercode,
+       image.expid, image.exptime, image.maglim as limitmag,
+       {_PSF_FLUX} as flux, {_PSF_FLUX_ERR} as flux_err,
+       case when {_PSF_FLUX_ERR} > 0 then {_PSF_FLUX} / {_PSF_FLUX_ERR} end as snr,
+       image.magzp + cast(psf_source.mag_inst as double precision) as mag,
+       sqrt({_SIGMAG} * {_SIGMAG} + {_FLOOR} * {_FLOOR}) as magerr,
+       {_PSF_FLUX} * power(10.0, 0.4 * ({AB_MICROJANSKY} - image.magzp)) as flux_ujy,
+       {_PSF_FLUX_ERR} * power(10.0, 0.4 * ({AB_MICROJANSKY} - image.magzp)) as flux_ujy_err,
+       cast(psf_source.chi as double precision) as chi, cast(psf_source.sharp as double precision) as sharp,
+       {_PSF_BITS} as mask_bits,
+       case when {_USABLE} then {_PSF_BITS} else {_PSF_BITS} | {int(CATFLAG_UNUSABLE)} end as catflags,
+       case when {_USABLE} and ({_PSF_BITS} & {int(BAD_BITS)}) = 0 then 1 else 0 end as good,
+       case when image.simulated then 1 else 0 end as simulated
+from psf_source join image on image.image_id = psf_source.source_id >> 18
+where image.kind <> 'ref'
+"""
+
 IMAGE_SUMMARY = """
 create view image_summary as
 select image.image_id, image.kind, case when image.simulated then 1 else 0 end as simulated,
@@ -104,6 +129,7 @@ from object join object_filter on object_filter.object_id = object.object_id
 
 VIEWS = {
     "light_curve_point": LIGHT_CURVE_POINT,
+    "psf_light_curve_point": PSF_LIGHT_CURVE_POINT,
     "image_summary": IMAGE_SUMMARY,
     "matched_source": MATCHED_SOURCE,
     "image_calibration": IMAGE_CALIBRATION,

@@ -15,13 +15,14 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from ztfdb.errors import IdentityCollisionError, OlderVersionError, UnknownImageError
-from ztfdb.records import FileFacts, MeasuredImage
+from ztfdb.records import FileFacts, MeasuredImage, PsfCatalogueRecord
 from ztfdb.schema import Base, Calibration, DataRoot, Image, ImageCell, ImageFile, ImageHeader
 from ztfdb.store.backends import copy_rows, lock_name
 from ztfdb.store.columns import python_values
 from ztfdb.store.forced import delete_forced
 from ztfdb.store.matches import delete_matches
 from ztfdb.store.meta import config_id
+from ztfdb.store.psf_sources import delete_psf, find_psf, store_psf
 from ztfdb.store.roots import FilePlace, absolute_path, find_places, place_file, read_roots
 from ztfdb.store.sources import delete_sources, store_sources
 
@@ -122,6 +123,7 @@ def store_image(
     row = _image_row(session, measured)
     if mine.facts.sha256 != own.sha256:
         _check_newer(existing, measured, mine, in_place=in_place)
+        delete_psf(session, image_id)  # it is of the other processing
     elif existing.infobits_source is not None:
         row = {name: value for name, value in row.items() if name not in IMPORTED}
     _delete_parts(session, image_id)
@@ -131,7 +133,9 @@ def store_image(
 
 
 def delete_image(session: Session, image_id: int) -> int:
-    """Delete an image and all that belongs to it, and return how many sources went with it.
+    """Delete an image and all that belongs to it, and return how many sources (of ours) went with it.
+
+    Of a reference that is not held itself, the PSF catalogue goes.
 
     Raises
     ------
@@ -139,9 +143,10 @@ def delete_image(session: Session, image_id: int) -> int:
         If the archive has no such image.
     """
     lock_name(session, image_id)
-    if session.get(Image, int(image_id)) is None:
+    if session.get(Image, int(image_id)) is None and not find_psf(session, image_id):
         raise UnknownImageError(f"no image {image_id} in this archive")
     n_source = _delete_parts(session, int(image_id))
+    delete_psf(session, image_id)
     session.execute(delete(Image).where(Image.image_id == int(image_id)))
     return n_source
 
@@ -312,6 +317,8 @@ def _store_parts(
     cells = measured.cells.astype(np.int64)
     copy_rows(session, Base.metadata.tables["image_cell"], {"cell9": cells, "image_id": np.full(len(cells), image_id)})
     store_sources(session, image_id, measured.sources)
+    if isinstance(measured.psfcat, PsfCatalogueRecord):
+        store_psf(session, image_id, measured.psfcat, magzp=measured.info.magzp, places=places, given=given)
 
 
 def _delete_parts(session: Session, image_id: int) -> int:

@@ -244,7 +244,7 @@ def epoch_images(session: Session, image_id: IntArray, aperture: int) -> ImageTa
     """
     known = memory(session)
     kept: ImageTable | None = known.get(f"images{aperture}")
-    if kept is not None:
+    if kept is not None and len(kept):
         at = np.searchsorted(kept["image_id"], image_id)
         if np.array_equal(kept["image_id"].take(at, mode="clip"), image_id):
             return kept.take(at)

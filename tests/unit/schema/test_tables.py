@@ -4,7 +4,7 @@ import pytest
 from astropy import units
 from sqlalchemy import REAL, Double, Float
 
-from ztfdb.schema import Base, Source
+from ztfdb.schema import Base, PsfSource, Source
 from ztfdb.schema.base import NAMING_CONVENTION
 from ztfdb.schema.views import VIEWS
 
@@ -50,9 +50,10 @@ def test_names_are_lower_snake_case_and_singular():
         assert table.metadata.naming_convention.items() >= NAMING_CONVENTION.items()
 
 
-def test_no_foreign_key_leaves_source_or_points_at_it():
-    assert not Source.__table__.foreign_keys
-    assert not [key for column in COLUMNS for key in column.foreign_keys if key.column.table is Source.__table__]
+@pytest.mark.parametrize("table", [Source.__table__, PsfSource.__table__], ids=str)
+def test_no_foreign_key_leaves_source_or_points_at_it(table):
+    assert not table.foreign_keys
+    assert not [key for column in COLUMNS for key in column.foreign_keys if key.column.table is table]
 
 
 def test_unique_keys_are_never_measured_floats():

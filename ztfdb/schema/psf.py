@@ -1,0 +1,133 @@
+"""ZTF's own PSF catalogues: one row per source, answered by position like ``source``, and one per catalogue file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, Integer
+from sqlalchemy.orm import Mapped, mapped_column
+
+from ztfdb.schema.base import (
+    ID,
+    Base,
+    Big,
+    Day,
+    Degree,
+    Key,
+    Magnitude,
+    Number,
+    Pixel,
+    RealCount,
+    RealMagnitude,
+    RealNumber,
+    Small,
+)
+
+PSF_LIGHT_CURVE_COLUMNS = (
+    "source_id",
+    "ra",
+    "dec",
+    "flux",
+    "flux_err",
+    "mag_inst",
+    "sigmag",
+    "chi",
+    "sharp",
+    "flags",
+)
+"""What a light curve and the view read; the covering index holds them, so the table itself is never visited.
+
+``image_id`` is the upper bits of ``source_id``. On SQLite that is the row's own number, which every index holds anyway.
+"""
+
+POSTGRESQL_PSF_INDEX = "ix_psf_source_light_curve"
+SQLITE_PSF_INDEX = "ix_psf_source_light_curve_key"
+
+
+class PsfSource(Base):
+    """One row of a ``psfcat`` or ``refpsfcat``, its numbers as ZTF wrote them. Append-only, without foreign keys.
+
+    ``source_id`` is ``image_id << 18 | sourceid``; a row of ``source`` with the same number is another detection.
+    ``x`` and ``y`` are ``xpos - 1`` and ``ypos - 1`` (less the window's origin on a cutout), exact as doubles.
+    """
+
+    __tablename__ = "psf_source"
+    __table_args__ = (
+        Index(
+            POSTGRESQL_PSF_INDEX,
+            "hpx29",
+            postgresql_include=list(PSF_LIGHT_CURVE_COLUMNS),
+        ).ddl_if(dialect="postgresql"),
+        Index(SQLITE_PSF_INDEX, "hpx29", *PSF_LIGHT_CURVE_COLUMNS[1:]).ddl_if(dialect="sqlite"),
+    )
+
+    source_id: Mapped[Key]
+    image_id: Mapped[Big]
+    hpx29: Mapped[Big]
+    ra: Mapped[Degree]
+    dec: Mapped[Degree]
+    x: Mapped[Pixel]
+    y: Mapped[Pixel]
+    flux: Mapped[RealCount | None]
+    flux_err: Mapped[RealCount | None]
+    """``sigflux``, which holds ZTF's own systematic floor."""
+    mag_inst: Mapped[RealMagnitude | None]
+    """``mag``: instrumental, -2.5 log10(flux)."""
+    sigmag: Mapped[RealMagnitude | None]
+    snr: Mapped[RealNumber | None]
+    chi: Mapped[RealNumber | None]
+    sharp: Mapped[RealNumber | None]
+    flags: Mapped[Small]
+    """Mask bits in a box of 5 x 5 px, as a signed 16-bit number."""
+
+
+class PsfCatalogue(Base):
+    """One catalogue file: whose it is, what its header says, where it lies.
+
+    ``image_id`` is that of its image. A ``refpsfcat`` may be held without its reference image, whose id follows from
+    field, filter and quadrant; therefore no foreign key.
+    """
+
+    __tablename__ = "psf_catalogue"
+    __table_args__ = (
+        Index("ix_psf_catalogue_field", "field", "rcid", "fid", "role"),
+        Index("ix_psf_catalogue_path", "data_root_id", "path"),
+    )
+
+    image_id: Mapped[Key]
+    role: Mapped[str]
+    """``psfcat`` or ``refpsfcat``."""
+    field: Mapped[int]
+    ccdid: Mapped[Small]
+    qid: Mapped[Small]
+    rcid: Mapped[Small]
+    fid: Mapped[Small]
+    filtercode: Mapped[str]
+    simulated: Mapped[bool]
+    expid: Mapped[Big | None]
+    obsmjd: Mapped[Day | None]
+    rfid: Mapped[Big | None]
+    n_source: Mapped[int] = mapped_column(Integer)
+    """Rows in ``psf_source``."""
+    magzp: Mapped[Magnitude]
+    """Of its header, else of its image's."""
+    magzpunc: Mapped[Magnitude | None]
+    magzprms: Mapped[Magnitude | None]
+    nmatches: Mapped[int | None] = mapped_column(Integer)
+    clrcoeff: Mapped[Number | None]
+    clrcounc: Mapped[Number | None]
+    pcolor: Mapped[str | None]
+    infobits: Mapped[Big | None]
+    psfrunsw: Mapped[str | None]
+    psfrunvn: Mapped[str | None]
+    rundate: Mapped[str | None]
+    """RUNDATE and RUNTIME, ISO 8601."""
+    inputimg: Mapped[str | None]
+    inputpsf: Mapped[str | None]
+    data_root_id: Mapped[int] = mapped_column(ID, ForeignKey("data_root.data_root_id"))
+    path: Mapped[str]
+    size: Mapped[Big]
+    mtime_ns: Mapped[Big]
+    sha256: Mapped[str]
+    compression: Mapped[str]
+    cards: Mapped[dict[str, Any]]

@@ -1,0 +1,362 @@
+"""ZTF's own PSF catalogues: the rows of one go in together and out together, by their range of ids."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Row, and_, delete, func, insert, or_, select
+from sqlalchemy.orm import Session
+
+from ztfdb.errors import TooManySourcesError
+from ztfdb.records import FileFacts, PsfCatalogueRecord, WcsParameters
+from ztfdb.schema import SOURCE_ID_SHIFT, Base, DataRoot, Image, ImageHeader, PsfCatalogue, PsfSource
+from ztfdb.store.backends import copy_rows, joined, prefer_index_only, range_rows, read_bulk, read_columns, read_few
+from ztfdb.store.columns import python_values, table_dtypes
+from ztfdb.store.roots import FilePlace, absolute_path, place_file
+from ztfdb.store.sources import MAX_SOURCES, source_id_range
+
+Columns = dict[str, NDArray[Any]]
+
+_TABLE = Base.metadata.tables["psf_source"]
+_CATALOGUE = Base.metadata.tables["psf_catalogue"]
+_FROM_RECORD = tuple(f.name for f in dataclasses.fields(PsfCatalogueRecord) if f.name in _CATALOGUE.columns)
+
+PSF_DTYPES = {name: dtype.str for name, dtype in table_dtypes(_TABLE).items()}
+"""All columns of a row, in the table's order."""
+
+PSF_LIGHT_CURVE_DTYPES: dict[str, Any] = {
+    name: PSF_DTYPES[name]
+    for name in ("source_id", "ra", "dec", "flux", "flux_err", "mag_inst", "sigmag", "chi", "sharp", "flags")
+}
+"""What a light curve reads of a row; ``image_id`` is the upper bits of ``source_id``."""
+
+_IN_RANGE = "psf_source.hpx29 >= r.lo and psf_source.hpx29 < r.hi"
+
+
+@dataclass(frozen=True)
+class StoredPsf:
+    """A catalogue as the archive knows it.
+
+    Attributes
+    ----------
+    image_id : int
+    role : str
+        ``psfcat`` or ``refpsfcat``.
+    n_source : int
+    place : FilePlace
+    absolute : str
+        Where it lies if its root is where the archive says.
+    size, mtime_ns : int
+    sha256 : str
+    """
+
+    image_id: int
+    role: str
+    n_source: int
+    place: FilePlace
+    absolute: str
+    size: int
+    mtime_ns: int
+    sha256: str
+
+    @property
+    def facts(self) -> FileFacts:
+        """The file, as files of images are told."""
+        return FileFacts(self.role, self.absolute, self.size, self.mtime_ns, self.sha256, 1, None, 8, 1.0, 0.0, "none")
+
+
+def store_psf(
+    session: Session,
+    image_id: int,
+    record: PsfCatalogueRecord,
+    *,
+    magzp: float | None = None,
+    places: Mapping[str, str | Path] | None = None,
+    given: str | Path | None = None,
+) -> int:
+    """Store the catalogue of an image in place of any that it has, and return how many rows that are.
+
+    Parameters
+    ----------
+    session : Session
+        A writing one.
+    image_id : int
+    record : PsfCatalogueRecord
+        As that of this image; see `ztfdb.frame.psfcat.of_image`.
+    magzp : float, optional
+        Zero point of the image, for catalogues whose header has none.
+    places : mapping of str to path, optional
+        Folders of this host by the name of their data root.
+    given : str or Path, optional
+        The folder given to ingest, a candidate for a new data root.
+
+    Raises
+    ------
+    TooManySourcesError
+        If a ``sourceid`` is outside 0 … 2^18 - 1.
+    StoreError
+        If two rows have the same.
+    """
+    image_id = int(image_id)
+    delete_psf(session, image_id)
+    place = place_file(session, record.file.path, places=places, given=given)
+    row = {name: getattr(record, name) for name in _FROM_RECORD}
+    row |= {
+        "image_id": image_id,
+        "n_source": len(record.table),
+        "magzp": magzp if record.magzp is None else record.magzp,
+        "data_root_id": place.data_root_id,
+        "path": place.path,
+        **{name: getattr(record.file, name) for name in ("size", "mtime_ns", "sha256", "compression")},
+    }
+    session.execute(insert(PsfCatalogue), [python_values(row)])
+    _store_rows(session, image_id, record)
+    return len(record.table)
+
+
+def delete_psf(session: Session, image_id: int) -> int:
+    """Delete an image's catalogue with its rows, by their range of ids, and return how many rows they were."""
+    session.execute(delete(PsfCatalogue).where(PsfCatalogue.image_id == int(image_id)))
+    first, last = source_id_range(image_id)
+    result = session.execute(delete(PsfSource).where(PsfSource.source_id.between(first, last)))
+    return int(result.rowcount)  # type: ignore[attr-defined]
+
+
+def find_psf(
+    session: Session, image_id: int | Sequence[int], *, places: Mapping[str, str | Path] | None = None
+) -> list[StoredPsf]:
+    """Return the catalogues of one or several images, ordered by image; none where there are none.
+
+    Parameters
+    ----------
+    session : Session
+    image_id : int or sequence of int
+    places : mapping of str to path, optional
+        Folders of this host by root name.
+    """
+    ids = [int(image_id)] if isinstance(image_id, int | np.integer) else [int(one) for one in image_id]
+    return _find(session, PsfCatalogue.image_id.in_(ids), places=places)
+
+
+def find_psf_at(session: Session, candidates: Sequence[FilePlace]) -> list[StoredPsf]:
+    """Return the catalogues stored from one of these places, the first that has any; ordered by image."""
+    for place in candidates:
+        found = _find(session, PsfCatalogue.data_root_id == place.data_root_id, PsfCatalogue.path == place.path)
+        if found:
+            return found
+    return []
+
+
+def _find(session: Session, *conditions: Any, places: Mapping[str, str | Path] | None = None) -> list[StoredPsf]:
+    names = ("image_id", "role", "n_source", "data_root_id", "path", "size", "mtime_ns", "sha256")
+    statement = (
+        select(
+            *(_CATALOGUE.columns[name] for name in names),
+            DataRoot.name.label("root_name"),
+            DataRoot.path.label("root_path"),
+        )
+        .join(DataRoot, DataRoot.data_root_id == PsfCatalogue.data_root_id)
+        .where(*conditions)
+        .order_by(PsfCatalogue.image_id)
+    )
+    return [_stored(row, places or {}) for row in session.execute(statement)]
+
+
+def psf_catalogue(session: Session, image_id: int) -> dict[str, Any] | None:
+    """Return what is known of an image's catalogue: the columns of ``psf_catalogue``; None where it has none."""
+    row = session.execute(select(_CATALOGUE).where(PsfCatalogue.image_id == int(image_id))).one_or_none()
+    return None if row is None else dict(row._mapping)
+
+
+def images_of_psf(session: Session, record: PsfCatalogueRecord) -> list[tuple[Row[Any], WcsParameters]]:
+    """Return the images that a catalogue may be of (whole quadrant, cutouts of it), with their WCS, ordered by id.
+
+    A science catalogue is looked for by exposure, else by the time in its name; a reference's by field and filter.
+    """
+    same = [
+        Image.field == record.field,
+        Image.rcid == record.rcid,
+        Image.fid == record.fid,
+        Image.simulated == record.simulated,
+    ]
+    if record.role == "refpsfcat":
+        same.append(Image.kind == "ref")
+    else:
+        same.append(Image.kind != "ref")
+        if record.expid is not None:
+            same.append(Image.expid == record.expid)
+        else:
+            same.append(Image.filefracday == record.filefracday)
+    statement = (
+        select(Image.__table__, ImageHeader.wcs_projection, ImageHeader.wcs)
+        .join(ImageHeader, and_(ImageHeader.image_id == Image.image_id, ImageHeader.wcs.is_not(None)))
+        .where(*same)
+        .order_by(Image.image_id)
+    )
+    return [
+        (row, WcsParameters.from_array(row.wcs_projection, np.frombuffer(row.wcs, "<f8")))
+        for row in session.execute(statement)
+    ]
+
+
+def psf_sources_of_image(session: Session, image_id: int) -> Columns:
+    """Return all columns of an image's catalogue, ordered by ``source_id``; NULL is NaN."""
+    first, last = source_id_range(image_id)
+    statement = (
+        f"select {', '.join(PSF_DTYPES)} from psf_source where source_id between :first and :last order by source_id"
+    )
+    return read_columns(session, statement, {"first": first, "last": last}, PSF_DTYPES)
+
+
+def psf_light_curve_sources(session: Session, **ranges: NDArray[Any]) -> Columns:
+    """Return the rows inside ranges of cells, from the covering index alone.
+
+    Parameters
+    ----------
+    session : Session
+    **ranges : ndarray of int64, each of shape (n_range,)
+        ``lo`` and ``hi``, half-open ranges of ``hpx29``, and perhaps ``k``, the position of each.
+
+    Returns
+    -------
+    dict of ndarray
+        `PSF_LIGHT_CURVE_DTYPES`, and ``k`` where it was given; in no particular order.
+    """
+    prefer_index_only(session)
+    statement, params = psf_light_curve_statement(session, **ranges)
+    if "k" in ranges:
+        return read_bulk(session, statement, params, {"k": "i4", **PSF_LIGHT_CURVE_DTYPES})
+    return read_few(session, statement, params, PSF_LIGHT_CURVE_DTYPES)
+
+
+def psf_light_curve_statement(session: Session, **ranges: NDArray[Any]) -> tuple[str, dict[str, Any]]:
+    """Return the SQL text (and parameters) of `psf_light_curve_sources`; a test reads its plan."""
+    rows, params = range_rows(session, **ranges)
+    fields = [f"psf_source.{name}" for name in PSF_LIGHT_CURVE_DTYPES]
+    if "k" in ranges:
+        fields.insert(0, "r.k")
+    origin = joined(session, rows, "psf_source", [*PSF_LIGHT_CURVE_DTYPES], _IN_RANGE)
+    return f"select {', '.join(fields)} from {origin}", params
+
+
+def psf_sources_in_cone(session: Session, lo: NDArray[Any], hi: NDArray[Any], names: Sequence[str]) -> Columns:
+    """Return columns of the rows inside ranges of cells, in no particular order.
+
+    Parameters
+    ----------
+    session : Session
+    lo, hi : ndarray of int64, shape (n_range,)
+    names : sequence of str
+        Of `PSF_DTYPES`.
+
+    Raises
+    ------
+    ValueError
+        If a column is unknown.
+    """
+    unknown = [name for name in names if name not in PSF_DTYPES]
+    if unknown:
+        raise ValueError(f"psf_source has no column {', '.join(map(repr, unknown))}")
+    prefer_index_only(session)
+    rows, params = range_rows(session, lo=lo, hi=hi)
+    fields = ", ".join(f"psf_source.{name}" for name in names)
+    statement = f"select {fields} from {joined(session, rows, 'psf_source', names, _IN_RANGE)}"
+    return read_few(session, statement, params, {name: PSF_DTYPES[name] for name in names})
+
+
+def psf_catalogue_dates(session: Session, image_id: NDArray[Any]) -> Columns:
+    """Return ``obsmjd``, ``filtercode``, ``role`` and ``magzp`` of catalogues, ordered by ``image_id``.
+
+    Date and zero point are the image's own where it is held.
+    """
+    rows, params = range_rows(session, id=image_id)
+    statement = f"""
+        select c.image_id, coalesce(image.obsmjd, c.obsmjd), c.filtercode, c.role, coalesce(image.magzp, c.magzp)
+        from {rows} cross join psf_catalogue as c left join image on image.image_id = c.image_id
+        where c.image_id = r.id order by c.image_id"""
+    dtypes = {"image_id": "i8", "obsmjd": "f8", "filtercode": "O", "role": "O", "magzp": "f8"}
+    return read_columns(session, statement, params, dtypes)
+
+
+def psf_catalogues_held(session: Session) -> list[int]:
+    """Return the ids of the images that have a catalogue, those of references that are not held among them."""
+    return [int(one) for (one,) in session.execute(select(PsfCatalogue.image_id).order_by(PsfCatalogue.image_id))]
+
+
+def psf_disagreements(session: Session) -> list[tuple[int, str]]:
+    """Return where the tables of PSF catalogues disagree, ordered by image; this reads all of them."""
+    counts = select(PsfSource.image_id, func.count()).group_by(PsfSource.image_id)
+    n_row = {int(image_id): int(n) for image_id, n in session.execute(counts)}
+    statement = select(PsfCatalogue.image_id, PsfCatalogue.role, PsfCatalogue.n_source, func.count(Image.image_id))
+    statement = statement.outerjoin(Image, Image.image_id == PsfCatalogue.image_id)
+    statement = statement.group_by(PsfCatalogue.image_id, PsfCatalogue.role, PsfCatalogue.n_source)
+    problems = []
+    for image_id, role, n_source, held in session.execute(statement):
+        if not held and role == "psfcat":
+            problems.append((int(image_id), "a PSF catalogue without its image"))
+        counted = n_row.pop(image_id, 0)
+        if counted != n_source:
+            problems.append((int(image_id), f"{counted} rows of its PSF catalogue, {n_source} were stored"))
+    problems += [(int(one), f"{n} rows of no PSF catalogue") for one, n in n_row.items()]
+    return sorted(problems)
+
+
+def count_psf_orphans(session: Session) -> int:
+    """Return how many rows belong to no catalogue, or have an id outside their image's range; 0 is right."""
+    start = PsfSource.image_id * MAX_SOURCES
+    statement = (
+        select(func.count())
+        .select_from(PsfSource)
+        .outerjoin(PsfCatalogue, PsfCatalogue.image_id == PsfSource.image_id)
+        .where(
+            or_(
+                PsfCatalogue.image_id.is_(None),
+                PsfSource.source_id < start,
+                PsfSource.source_id >= start + MAX_SOURCES,
+            )
+        )
+    )
+    return session.execute(statement).scalar_one()
+
+
+def _store_rows(session: Session, image_id: int, record: PsfCatalogueRecord) -> None:
+    table = record.table
+    numbers = table.sourceid.astype(np.int64)
+    if len(numbers) and (numbers.min() < 0 or numbers.max() >= MAX_SOURCES):
+        raise TooManySourcesError(
+            f"the PSF catalogue of image {image_id} has sourceid {numbers.min()} to {numbers.max()}; "
+            f"ids number 0 to {MAX_SOURCES - 1}"
+        )
+    columns: Columns = {
+        "source_id": (image_id << SOURCE_ID_SHIFT) + numbers,
+        "image_id": np.full(len(numbers), image_id, np.int64),
+        **{name: getattr(table, name) for name in PSF_DTYPES if name not in ("source_id", "image_id")},
+    }
+    order = np.argsort(table.hpx29, kind="stable")  # the index's own order: its pages are touched once each
+    copy_rows(session, _TABLE, {name: _finite(values[order]) for name, values in columns.items()})
+
+
+def _finite(values: NDArray[Any]) -> NDArray[Any]:
+    """Return numbers with NaN, which is stored as NULL, for all that are not finite."""
+    if values.dtype.kind != "f" or np.isfinite(values).all():
+        return values
+    return np.where(np.isfinite(values), values, np.nan).astype(values.dtype)
+
+
+def _stored(row: Any, places: Mapping[str, str | Path]) -> StoredPsf:
+    return StoredPsf(
+        image_id=int(row.image_id),
+        role=row.role,
+        n_source=int(row.n_source),
+        place=FilePlace(row.data_root_id, row.path),
+        absolute=absolute_path(str(places.get(row.root_name, row.root_path)), row.path),
+        size=int(row.size),
+        mtime_ns=int(row.mtime_ns),
+        sha256=row.sha256,
+    )
