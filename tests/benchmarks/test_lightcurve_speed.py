@@ -1,6 +1,7 @@
 """How fast an archive of millions of detections answers: one light curve, ten thousand, and which images saw a spot.
 
-Set ``ZTFDB_BENCHMARK_STARS`` to another number of stars (300 epochs each; 10,000 by default, 3 million detections).
+Set ``ZTFDB_BENCHMARK_STARS`` to another number of stars (300 epochs each; 10,000 by default, 3 million detections;
+100,000 for 30 million), and ``ZTFDB_BENCHMARK_ARCHIVE`` to a folder that keeps the SQLite file, to ask it again.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 import pytest
 
 import ztfdb
-from tests.support.archives import Plan, Stars, build_archive
+from tests.support.archives import Plan, Stars, build_archive, stars_of
 from ztfdb.archive import Archive
 from ztfdb.schema import Source
 from ztfdb.server import PostgresServer
@@ -27,6 +28,7 @@ from ztfdb.store.engine import make_engine
 pytestmark = pytest.mark.benchmark
 
 N_STAR = int(os.environ.get("ZTFDB_BENCHMARK_STARS", "10000"))
+KEPT = os.environ.get("ZTFDB_BENCHMARK_ARCHIVE")
 N_EPOCH = 300
 N_POSITION = 10_000
 BYTES_PER_ROW = 700
@@ -56,10 +58,13 @@ def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         server.start()
         url = server.create_database("speed")
     else:
-        url = f"sqlite:///{folder / 'speed.sqlite'}"
+        url = f"sqlite:///{Path(KEPT or folder) / f'speed{N_STAR}.sqlite'}"
     start = time.perf_counter()
-    ztfdb.open(url, create=True).close()
-    stars = build_archive(url, plan())[0]
+    if server is None and Path(url.removeprefix("sqlite:///")).exists():
+        stars = stars_of(plan())
+    else:
+        ztfdb.open(url, create=True).close()
+        stars = build_archive(url, plan())[0]
     seconds = time.perf_counter() - start
     n_row = N_STAR * N_EPOCH
     print(f"\n{request.param}: {n_row:,} detections generated and loaded in {seconds:.0f} s, {n_row / seconds:,.0f}/s")

@@ -33,7 +33,7 @@ from ztfdb.schema.source import LIGHT_CURVE_COLUMNS
 from ztfdb.server import PostgresServer
 from ztfdb.sky.angles import separation
 from ztfdb.sky.cells import cone_ranges
-from ztfdb.store.backends import joined, prefer_index_only, range_rows, read_few, settle_table
+from ztfdb.store.backends import joined, range_rows, read_few, settle_table
 from ztfdb.store.engine import make_engine, sessions
 
 pytestmark = pytest.mark.benchmark
@@ -129,11 +129,11 @@ def calibrated(rows: dict[str, Any], ra: float, dec: float) -> dict[str, Any]:
 
 
 def by_cells(session: Session, lo: Any, hi: Any, ra: float, dec: float) -> dict[str, Any]:
-    prefer_index_only(session)
     ranges, params = range_rows(session, lo=lo, hi=hi)
     sources = joined(session, ranges, "source", LIGHT_CURVE_COLUMNS, "source.hpx29 >= r.lo and source.hpx29 < r.hi")
     origin = joined(session, sources, "image", IMAGE_COLUMNS, "image.image_id = source.image_id")
-    return calibrated(read_few(session, f"select {FIELDS} from {origin}", params, DTYPES, nulls=NULLS), ra, dec)
+    statement = f"select {FIELDS} from {origin}"
+    return calibrated(read_few(session, statement, params, DTYPES, nulls=NULLS, index_only=True), ra, dec)
 
 
 def by_q3c(session: Session, lo: Any, hi: Any, ra: float, dec: float) -> dict[str, Any]:

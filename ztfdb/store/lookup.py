@@ -117,9 +117,9 @@ def light_curve_sources(session: Session, lo: IntArray, hi: IntArray) -> Columns
     dict of ndarray
         `LIGHT_CURVE_DTYPES`, in no particular order; ``mask_bits`` is -1 where NULL.
     """
-    prefer_index_only(session)
     statement, params = light_curve_statement(session, lo=lo, hi=hi)
-    return read_few(session, statement, params, LIGHT_CURVE_DTYPES, nulls={"mask_bits": NO_MASK})
+    nulls = {"mask_bits": NO_MASK}
+    return read_few(session, statement, params, LIGHT_CURVE_DTYPES, nulls=nulls, index_only=True)
 
 
 def light_curve_sources_of_many(session: Session, k: IntArray, lo: IntArray, hi: IntArray) -> Columns:
@@ -159,10 +159,10 @@ def sources_in_cone(session: Session, lo: IntArray, hi: IntArray, columns: Seque
     dtypes = {name: SOURCE_DTYPES[name] for name in columns}
     nulls = {"mask_bits": NO_MASK} if "mask_bits" in dtypes else {}
     fields = ", ".join(f"source.{name}" for name in columns)
-    prefer_index_only(session)  # the table's rows are visited here, but still from the index
     ranges, params = range_rows(session, lo=lo, hi=hi)
     statement = f"select {fields} from {joined(session, ranges, 'source', columns, _IN_RANGE)}"
-    return read_few(session, statement, params, dtypes, nulls=nulls)
+    # the table's rows are visited here, but still from the index
+    return read_few(session, statement, params, dtypes, nulls=nulls, index_only=True)
 
 
 def aperture_fluxes(session: Session, source_id: IntArray, aperture: int) -> tuple[NDArray[Any], NDArray[Any]]:

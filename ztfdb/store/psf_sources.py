@@ -228,11 +228,11 @@ def psf_light_curve_sources(session: Session, **ranges: NDArray[Any]) -> Columns
     dict of ndarray
         `PSF_LIGHT_CURVE_DTYPES`, and ``k`` where it was given; in no particular order.
     """
-    prefer_index_only(session)
     statement, params = psf_light_curve_statement(session, **ranges)
     if "k" in ranges:
+        prefer_index_only(session)
         return read_bulk(session, statement, params, {"k": "i4", **PSF_LIGHT_CURVE_DTYPES})
-    return read_few(session, statement, params, PSF_LIGHT_CURVE_DTYPES)
+    return read_few(session, statement, params, PSF_LIGHT_CURVE_DTYPES, index_only=True)
 
 
 def psf_light_curve_statement(session: Session, **ranges: NDArray[Any]) -> tuple[str, dict[str, Any]]:
@@ -263,11 +263,10 @@ def psf_sources_in_cone(session: Session, lo: NDArray[Any], hi: NDArray[Any], na
     unknown = [name for name in names if name not in PSF_DTYPES]
     if unknown:
         raise ValueError(f"psf_source has no column {', '.join(map(repr, unknown))}")
-    prefer_index_only(session)
     rows, params = range_rows(session, lo=lo, hi=hi)
     fields = ", ".join(f"psf_source.{name}" for name in names)
     statement = f"select {fields} from {joined(session, rows, 'psf_source', names, _IN_RANGE)}"
-    return read_few(session, statement, params, {name: PSF_DTYPES[name] for name in names})
+    return read_few(session, statement, params, {name: PSF_DTYPES[name] for name in names}, index_only=True)
 
 
 def psf_catalogue_dates(session: Session, image_id: NDArray[Any]) -> Columns:

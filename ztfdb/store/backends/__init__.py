@@ -31,7 +31,7 @@ class Backend(Protocol):
     settle_table: Callable[[Engine, str], None]
     read_columns: Callable[[Session, Statement, Mapping[str, Any], Dtypes, Mapping[str, int]], dict[str, NDArray[Any]]]
     read_bulk: Callable[[Session, str, Mapping[str, Any], Dtypes, Mapping[str, int]], dict[str, NDArray[Any]]]
-    read_few: Callable[[Session, str, Mapping[str, Any], Dtypes, Mapping[str, int]], dict[str, NDArray[Any]]]
+    read_few: Callable[[Session, str, Mapping[str, Any], Dtypes, Mapping[str, int], bool], dict[str, NDArray[Any]]]
     read_doubles: Callable[[Session, str, Mapping[str, Any], tuple[str, ...]], NDArray[np.float64]]
     memory: Callable[[Session], dict[str, Any]]
     range_rows: Callable[[dict[str, list[int]]], tuple[str, dict[str, Any]]]
@@ -197,9 +197,14 @@ def read_few(
     dtypes: Dtypes,
     *,
     nulls: Mapping[str, int] | None = None,
+    index_only: bool = False,
 ) -> dict[str, NDArray[Any]]:
-    """Read rows as columns, some thousand at most: as `read_bulk`, by binary COPY on PostgreSQL."""
-    return backend(session).read_few(session, statement, params, dtypes, nulls or {})
+    """Read rows as columns, some thousand at most: as `read_bulk`, by binary COPY on PostgreSQL.
+
+    With `index_only` this and the transaction's later statements are answered as after `prefer_index_only`, without
+    a round trip of its own.
+    """
+    return backend(session).read_few(session, statement, params, dtypes, nulls or {}, index_only)
 
 
 def read_doubles(

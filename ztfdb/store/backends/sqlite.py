@@ -86,8 +86,16 @@ def read_bulk(
     return {name: np.ascontiguousarray(rows[name]) for name in dtypes}
 
 
-read_few = read_bulk
-"""One way serves both here; see `ztfdb.store.backends.read_few`."""
+def read_few(
+    session: Session,
+    statement: str,
+    params: Mapping[str, Any],
+    dtypes: Mapping[str, Any],
+    nulls: Mapping[str, int],
+    index_only: bool,
+) -> dict[str, NDArray[Any]]:
+    """Read as many rows; see `ztfdb.store.backends.read_few`."""
+    return read_bulk(session, statement, params, dtypes, nulls)
 
 
 def read_doubles(
