@@ -173,7 +173,8 @@ class Archive:
         progress : Progress, optional
             Told about every image as it ends.
         **limits
-            ``timeout_s`` and ``memory_mb`` of one image in a worker; see `ztfdb.ingest.ingest_paths`.
+            ``timeout_s`` and ``memory_mb`` of one image in a worker, and ``scheduler``, the address of a Dask cluster;
+            see `ztfdb.ingest.ingest_paths`.
 
         Returns
         -------

@@ -128,6 +128,26 @@ class StampError(ImageError):
     """No stamp can be cut from this file at this position."""
 
 
+class ClusterError(ZtfdbError):
+    """A Dask cluster does not answer, or its workers cannot measure for this process.
+
+    Attributes
+    ----------
+    scheduler : str
+        Its address.
+    reason : str
+        What was found.
+    """
+
+    def __init__(self, scheduler: str, reason: str) -> None:
+        self.scheduler = scheduler
+        self.reason = reason
+        super().__init__(f"{scheduler}: {reason}")
+
+    def __reduce__(self) -> tuple[type, tuple[str, ...]]:
+        return type(self), (self.scheduler, self.reason)
+
+
 class CatalogueFileError(ZtfdbError):
     """A file is missing or cannot be understood as a reference catalogue; nothing of it was stored.
 

@@ -26,7 +26,7 @@ from sqlalchemy import select
 from tests.support.postgres import ENGINES, Databases
 from tests.support.sextractor import require_sextractor, run_sextractor
 from ztfdb.ingest import IngestStep, ingest_paths
-from ztfdb.ingest import run as ingest_run
+from ztfdb.ingest import loop as ingest_loop
 from ztfdb.ingest.commit import commit_image
 from ztfdb.records import QUADRANT_SHAPE
 from ztfdb.schema import Image
@@ -73,13 +73,13 @@ class Chain:
 
     def ingest(self, path: Path) -> Cost:
         """Ingest one image, of which the archive has nothing."""
-        with patch.object(ingest_run, "commit_image", self._commit):
+        with patch.object(ingest_loop, "commit_image", self._commit):
             start, used = time.perf_counter(), time.process_time()
             (outcome,) = ingest_paths(self._sessions, path).outcomes
             cost = Cost(time.perf_counter() - start, time.process_time() - used)
         assert outcome.outcome.value == "stored", outcome
         self.n_source = outcome.n_source or 0
-        self.steps["discover, known?, report"] = cost.wall - sum(self.steps.values())
+        self.steps["discover, queue, report"] = cost.wall - sum(self.steps.values())
         self._clear()
         return cost
 

@@ -10,12 +10,14 @@ from sqlalchemy import func, select, update
 
 from tests.support.crash import CrashRun, pretend_files
 from tests.support.pretend import pretend_to_measure
-from ztfdb.daemon.loop import Loop, Operating
+from ztfdb.daemon.arrivals import Arrivals
+from ztfdb.daemon.service import crew_maker
 from ztfdb.daemon.watch import Watcher
 from ztfdb.errors import DatabaseUnavailableError
 from ztfdb.extract.measure import measure_image
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ingest import ingest_paths
+from ztfdb.ingest.loop import Loop, Operating
 from ztfdb.schema import Image, IngestJob, JobState
 from ztfdb.simulate import make_science_image
 from ztfdb.store.engine import make_engine, sessions, writing
@@ -44,7 +46,7 @@ def work(maker, folder, *, measure=pretend_to_measure, stop=lambda: False, once=
     """Run the daemon until everything that is there has been dealt with."""
     operating = Operating(jobs=how.pop("jobs", 1), idle_s=0.02, **how)
     watcher = Watcher([folder], settle_s=0.0, scan_s=0.1, grace_s=0.0, events=False)
-    Loop(maker, ExtractionSettings(), operating, watcher=watcher, measure=measure).run(stop, once=once)
+    Loop(maker, Arrivals(watcher), operating, crew_maker(ExtractionSettings(), measure)).run(stop, once=once)
 
 
 def counts(maker):
@@ -158,7 +160,7 @@ def stop_after(maker, n):
 
 
 def test_the_database_may_go_away_and_come_back(maker, night, monkeypatch, caplog):
-    import ztfdb.daemon.loop as loop
+    import ztfdb.ingest.loop as loop
 
     pretend_files(night, ["star"] * 3)
     real, calls = loop.commit_image, []

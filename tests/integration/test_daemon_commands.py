@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
+
+import pytest
 
 from ztfdb.simulate import make_science_image
 
@@ -43,3 +50,105 @@ def test_watch_stores_sets_aside_and_says_so(engine_url, tmp_path):
     assert ztfdb(engine_url, "quarantine", "show", "999")[0] == 2
     assert "1 images released" in ztfdb(engine_url, "quarantine", "release", number)[2]
     assert "0 images" in ztfdb(engine_url, "retry")[2]
+
+
+def test_metrics_tell_what_was_done_and_how_the_queue_stands(engine_url, tmp_path):
+    prometheus = pytest.importorskip("prometheus_client.parser", reason="the extra metrics is not installed")
+    make_science_image(tmp_path, shape=(160, 160), n_star=10, seed=1)
+    bad = tmp_path / "ztf_20200924000001_000655_zr_c13_o_q3_sciimg.fits"
+    bad.write_text("no FITS file at all")
+    how = ("--settle", "0", "--mask-grace", "0", "--attempts", "1", "--log-format", "json", "--metrics-port", "0")
+    with running(engine_url, "watch", str(tmp_path), *how) as process:
+        address = next(line["address"] for line in json_lines(process) if line["message"] == "metrics")
+        wait_until(lambda: metric(prometheus, address, "ztfdb_queue_jobs", state="done") == 1)
+        wait_until(lambda: metric(prometheus, address, "ztfdb_queue_jobs", state="quarantined") == 1)
+        wait_until(lambda: metric(prometheus, address, "ztfdb_images_total", outcome="failed") == 1)
+        assert metric(prometheus, address, "ztfdb_images_total", outcome="stored") == 1
+        assert metric(prometheus, address, "ztfdb_images_total", outcome="known_copy") == 0
+        assert metric(prometheus, address, "ztfdb_sources_total") > 3
+        assert metric(prometheus, address, "ztfdb_image_seconds_count") == 2
+        assert metric(prometheus, address, "ztfdb_queue_oldest_waiting_seconds") == 0
+        assert metric(prometheus, address, "ztfdb_workers") == 1
+        assert metric(prometheus, address, "ztfdb_database_up") == 1
+        assert metric(prometheus, address, "process_resident_memory_bytes") > 1e7
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0
+
+
+def metric(prometheus, address, name, **labels):
+    with urllib.request.urlopen(address, timeout=10) as answer:
+        assert answer.headers["Content-Type"].startswith("text/plain")
+        text = answer.read().decode()
+    found = [
+        sample.value
+        for family in prometheus.text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == name and sample.labels == labels
+    ]
+    assert len(found) == 1, (name, labels, text)
+    return found[0]
+
+
+def test_a_port_that_is_taken_is_one_line(databases, tmp_path):
+    pytest.importorskip("prometheus_client", reason="the extra metrics is not installed")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        status, _, log = ztfdb(databases.migrated("sqlite"), "watch", str(tmp_path), "--once", "--metrics-port", port)
+    assert status == 1
+    assert f"no metrics on 127.0.0.1:{port}" in log
+    assert "Traceback" not in log
+
+
+def test_sighup_reads_the_operating_settings_again_and_nothing_else(engine_url, tmp_path):
+    night = tmp_path / "night"
+    night.mkdir()
+    config = tmp_path / "ztfdb.toml"
+    config.write_text('jobs = 1\nlog_format = "json"\n[extraction]\nthreshold = 1.5\n')
+    how = ("watch", str(night), "--settle", "0", "--mask-grace", "0", "--config", str(config))
+    with running(engine_url, *how) as process:
+        lines = json_lines(process)
+        next(line for line in lines if line["message"] == "watching")
+        config.write_text('jobs = 2\nlog_format = "json"\ntimeout_s = 77.0\n[extraction]\nthreshold = 9.0\n')
+        process.send_signal(signal.SIGHUP)
+        again = next(line for line in lines if line["message"] == "configuration read again")
+        assert (again["jobs"], again["timeout_s"]) == (2, 77.0)
+        config.write_text("jobs = [what]\n")
+        process.send_signal(signal.SIGHUP)
+        refused = next(line for line in lines if line["message"] == "the configuration was not read again")
+        assert "cannot be read" in refused["reason"]
+        make_science_image(night, shape=(160, 160), n_star=10, seed=1)
+        stored = next(line for line in lines if line.get("outcome") == "stored")
+        assert stored["n_source"] > 3
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0
+    _, shown, _ = ztfdb(engine_url, "status", "--format", "json")
+    assert json.loads(shown)["archive"]["settings"]["threshold"] == 1.5
+
+
+@contextlib.contextmanager
+def running(url, *words):
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from ztfdb.cli import main; main()", *words, "--db", url],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def json_lines(process):
+    for line in process.stderr:
+        assert line.startswith("{"), line + process.stderr.read()
+        yield json.loads(line)
+
+
+def wait_until(claim, timeout_s=60.0):
+    deadline = time.monotonic() + timeout_s
+    while not claim():
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.1)

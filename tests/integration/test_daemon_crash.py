@@ -9,7 +9,8 @@ from ztfdb.server import PostgresServer
 from ztfdb.store.migrate import upgrade
 
 N_KILL = 20
-N_IMAGE = 60
+AT_ONCE = 3
+"""Images that arrive before each kill, so that there is always something in hand."""
 
 
 @pytest.fixture
@@ -32,11 +33,21 @@ def test_killed_at_any_moment_it_loses_no_image_and_stores_none_twice(engine_url
 
 
 def crash(url, night, server, undisturbed):
-    pretend_files(night, ["slow"] * N_IMAGE)
+    stock = night.with_name("stock")
+    stock.mkdir()
+    waiting = pretend_files(stock, ["slow"] * AT_ONCE * (N_KILL + 1))
+    n_image = len(waiting)
+
+    def arrive():
+        for _ in range(AT_ONCE):
+            path = waiting.pop()
+            path.rename(night / path.name)
+
     run = CrashRun(url, night, measure="pretend", jobs=2, server=server, seed=7)
-    run.kill_often(N_KILL)
-    run.finish(N_IMAGE, timeout_s=60)
+    run.kill_often(N_KILL, arrive)
+    assert sum(run.kills.values()) == N_KILL and run.kills["watcher"] >= 4
+    run.finish(n_image, timeout_s=60)
     calm = CrashRun(undisturbed, night, measure="pretend", jobs=2)
     calm.start()
-    calm.finish(N_IMAGE, timeout_s=60)
+    calm.finish(n_image, timeout_s=60)
     assert content_of(url) == content_of(undisturbed)

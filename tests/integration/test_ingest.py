@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,6 @@ from ztfdb.errors import DatabaseUnavailableError, SettingsMismatchError
 from ztfdb.extract.measure import measure_image
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ingest import IngestStep, Outcome, ingest_paths
-from ztfdb.ingest.workers import measure_all
 from ztfdb.schema import Image, ImageFile, Source
 from ztfdb.server import PostgresServer
 from ztfdb.simulate import make_science_image
@@ -54,7 +52,7 @@ def night(simulated, tmp_path):
 
 @pytest.fixture
 def pretend(monkeypatch):
-    monkeypatch.setattr("ztfdb.ingest.run.measure_all", partial(measure_all, measure=pretend_to_measure))
+    monkeypatch.setattr("ztfdb.ingest.run.measure_image", pretend_to_measure)
 
 
 def ingest(maker, *paths, **how):
@@ -313,7 +311,7 @@ def test_a_headers_number_that_no_column_takes_costs_its_image_only(maker, night
         bad = path == str(science_files(night)[1])
         return replace(measured, info=replace(measured.info, nframes=2**70)) if bad else measured
 
-    monkeypatch.setattr("ztfdb.ingest.run.measure_all", partial(measure_all, measure=measure))
+    monkeypatch.setattr("ztfdb.ingest.run.measure_image", measure)
     report = ingest(maker, night)
     assert outcomes(report) == ["stored", "failed", "stored"]
     assert report.failures[0].error == "StoreError"

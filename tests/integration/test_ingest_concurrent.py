@@ -16,10 +16,8 @@ from sqlalchemy import func, select
 
 from tests.support.measured import EXPID, make_measured
 from tests.support.pretend import pretend_to_measure
-from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ingest import ingest_paths
 from ztfdb.ingest.commit import commit_image
-from ztfdb.ingest.workers import measure_all
 from ztfdb.schema import Config, DataRoot, Image, ImageCell, Source
 from ztfdb.store.engine import make_engine, sessions
 from ztfdb.store.images import Stored
@@ -27,12 +25,10 @@ from ztfdb.store.sources import count_orphans
 
 SCRIPT = """
 import sys
-from functools import partial
 import ztfdb.ingest.run as run
 from tests.support.pretend import pretend_to_measure
-from ztfdb.ingest.workers import measure_all
 from ztfdb.store.engine import make_engine, sessions
-run.measure_all = partial(measure_all, measure=pretend_to_measure)
+run.measure_image = pretend_to_measure
 engine = make_engine(sys.argv[1])
 print("ready", flush=True)
 report = run.ingest_paths(sessions(engine), sys.argv[3:], jobs=int(sys.argv[2]))
@@ -155,14 +151,8 @@ def test_a_killed_ingest_leaves_whole_images_and_goes_on(engine_url, maker, file
 
 def ingest_again(maker, files):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ztfdb.ingest.run.measure_all", measure_here)
+        patch.setattr("ztfdb.ingest.run.measure_image", pretend_to_measure)
         return ingest_paths(maker, [files])
-
-
-def measure_here(candidates, settings, **_):
-
-    assert isinstance(settings, ExtractionSettings)
-    return measure_all(candidates, settings, measure=pretend_to_measure)
 
 
 def children_of(pid):

@@ -132,7 +132,7 @@ def test_a_beating_owner_keeps_its_jobs_and_learns_of_lost_ones(maker):
     (lost,) = take(maker)
     put(maker, [(JobFile(ROOT, lost.file.path, 101, 5), NOW)])
     with writing(maker) as session:
-        assert beat(session, "me", lease_s=LEASE, now=NOW + 50) == {kept.token}
+        assert beat(session, [kept, lost], lease_s=LEASE, now=NOW + 50) == {kept.job_id}
     assert [claim.file.path for claim in take(maker, 9, owner="other", now=NOW + LEASE)] == [lost.file.path]
 
 

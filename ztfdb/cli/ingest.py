@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         "ztfdb ingest 'data/2020*/*_sciimg.fits' --list",
         "ztfdb ingest image.fits --mask image_mask.fits",
         "ztfdb ingest --psfcat refpsfcats/",
+        "ztfdb ingest data/ --scheduler tcp://head:8786",
         "find /archive -name '*sciimg.fits*' | ztfdb ingest - --report outcomes.csv",
     ),
 )
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 @click.option("--force", is_flag=True, help="Measure again what has not changed.")
 @click.option("--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), help="Seconds for one image.")
 @click.option("--memory", "memory_mb", type=click.IntRange(min=1), help="Megabytes for one image.")
+@click.option("--scheduler", metavar="ADDRESS", help="Measure on a Dask cluster, tcp://HOST:PORT.")
 @click.option("-l", "--list", "listed", is_flag=True, help="Print a line for every image.")
 @click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Write all outcomes (.csv, .json, …).")
 @shared_options
@@ -51,17 +53,24 @@ def ingest(
     report: Path | None,
     timeout_s: float | None,
     memory_mb: int | None,
+    scheduler: str | None,
 ) -> None:
     """Measure images and store them.
 
     PATH is a file, a folder (searched below) or a glob; - reads paths from stdin, one to a line. Masks and PSF
     catalogues are found beside their image by name. What has not changed is not measured again. A bad file is reported
     and never stops the rest; then the exit status is 1. --timeout and --memory are for worker processes, that is for
-    --jobs beyond 1. With --psfcat no image is measured; a refpsfcat needs no reference image.
+    --jobs beyond 1. With --scheduler the workers of a Dask cluster measure, which see the files under the same paths.
+    With --psfcat no image is measured; a refpsfcat needs no reference image.
     """
     table = make_output(None, report, None, every=True) if report is not None else None
     config = configuration(ctx, jobs=jobs, timeout_s=timeout_s, memory_mb=memory_mb)
-    limits = {"timeout_s": config.timeout_s, "memory_mb": config.memory_mb, "places": config.roots}
+    limits = {
+        "timeout_s": config.timeout_s,
+        "memory_mb": config.memory_mb,
+        "places": config.roots,
+        "scheduler": scheduler,
+    }
     with ztfdb.open(config.url, settings=own_settings(config)) as archive, wrong_usage(), progress_bar("images") as bar:
         follower = Follower(bar, listed)
         if psfcat:

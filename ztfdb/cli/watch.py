@@ -20,7 +20,7 @@ POSITIVE = click.FloatRange(min=0, min_open=True)
     examples=(
         "ztfdb watch /data/ztf --jobs 2",
         "ztfdb watch /data/ztf --once",
-        "ztfdb watch --jobs 8",
+        "ztfdb watch --jobs 8 --metrics-port 9187",
     ),
 )
 @click.argument("folders", nargs=-1, metavar="[DIR…]", type=click.Path(file_okay=False))
@@ -36,6 +36,8 @@ POSITIVE = click.FloatRange(min=0, min_open=True)
 @click.option("--timeout", "timeout_s", type=POSITIVE, help="Seconds for one image.")
 @click.option("--memory", "memory_mb", type=click.IntRange(min=1), help="Megabytes for one image.")
 @click.option("--log-format", type=click.Choice(("text", "json")), help="json: one object per line.")
+@click.option("--metrics-port", type=click.IntRange(0, 65535), help="Serve metrics for Prometheus.")
+@click.option("--metrics-host", default="127.0.0.1", show_default=True, help="Address they are served on.")
 @shared_options
 @click.pass_context
 def watch(
@@ -54,6 +56,8 @@ def watch(
     timeout_s: float | None,
     memory_mb: int | None,
     log_format: str | None,
+    metrics_port: int | None,
+    metrics_host: str,
 ) -> None:
     """Keep the archive in step with files that arrive in folders.
 
@@ -76,5 +80,7 @@ def watch(
         lease_s=lease_s,
         retry_s=retry_s,
         attempts=attempts,
+        metrics_port=metrics_port,
+        metrics_host=metrics_host,
     )
     serve(read(), folders, watching, once=once, reload=read)

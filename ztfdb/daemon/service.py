@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ztfdb.config import Config
-from ztfdb.daemon.loop import Loop, Operating
+from ztfdb.daemon.arrivals import Arrivals
+from ztfdb.daemon.metrics import Metrics
 from ztfdb.daemon.signals import Signals
 from ztfdb.daemon.watch import Watcher
 from ztfdb.errors import ZtfdbError
+from ztfdb.extract.measure import measure_image
+from ztfdb.extract.settings import ExtractionSettings
+from ztfdb.ingest.loop import Loop, Operating
 from ztfdb.ingest.run import frozen_settings
-from ztfdb.ingest.workers import Limits
+from ztfdb.ingest.workers import Crew, Limits, Measure, Workers
 from ztfdb.logs import set_up_logs
 from ztfdb.store.engine import make_engine, mask_password, sessions
 from ztfdb.store.migrate import check_revision
@@ -23,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Watching:
-    """How folders are watched; see `ztfdb.daemon.watch.Watcher`, `ztfdb.daemon.loop.Operating`."""
+    """How folders are watched; see `ztfdb.daemon.watch.Watcher`, `ztfdb.ingest.loop.Operating`."""
 
     settle_s: float = 2.0
     grace_s: float = 600.0
@@ -32,6 +36,8 @@ class Watching:
     lease_s: float = 120.0
     retry_s: float = 60.0
     attempts: int = 6
+    metrics_port: int | None = None
+    metrics_host: str = "127.0.0.1"
 
 
 def serve(
@@ -61,10 +67,12 @@ def serve(
     SchemaVersionError
         If there is no archive of this revision.
     MissingExtraError
-        If `watching` asks for events and ``watchdog`` is not installed.
+        If `watching` asks for events and ``watchdog`` is not installed, or for metrics and ``prometheus_client``.
+    ConfigError
+        If the port of the metrics cannot be listened on.
     """
     engine = make_engine(config.url)
-    watcher = None
+    watcher = metrics = None
     try:
         check_revision(engine)
         maker = sessions(engine)
@@ -76,20 +84,32 @@ def serve(
             scan_s=watching.scan_s,
             events=watching.events and not once,
         )
-        loop = Loop(maker, settings, _operating(config, watching), watcher=watcher)
+        if watching.metrics_port is not None:
+            metrics = Metrics(maker, watching.metrics_port, watching.metrics_host)
+        work = Arrivals(watcher, config.roots, None if metrics is None else metrics.heard)
+        loop = Loop(maker, work, _operating(config, watching), crew_maker(settings))
         with Signals() as signals:
             started = {"archive": mask_password(config.url), "folders": [str(one) for one in folders]}
             logger.info("watching", extra=started | {"jobs": config.jobs})
 
             def tick() -> None:
                 if reload is not None and signals.take_reload():
-                    _reload(loop, reload, watching)
+                    _reload(loop, work, reload, watching)
+                if metrics is not None:
+                    metrics.follow(loop)
 
             loop.run(lambda: signals.stop, once=once, tick=tick)
     finally:
         if watcher is not None:
             watcher.stop()
+        if metrics is not None:
+            metrics.stop()
         engine.dispose()
+
+
+def crew_maker(settings: ExtractionSettings, measure: Measure = measure_image) -> Callable[[Operating], Crew]:
+    """Return who makes the daemon's workers: processes even where it is one, so that the parent can beat."""
+    return lambda operating: Workers(operating.jobs, settings, operating.limits, measure)
 
 
 def _operating(config: Config, watching: Watching) -> Operating:
@@ -103,12 +123,13 @@ def _operating(config: Config, watching: Watching) -> Operating:
     )
 
 
-def _reload(loop: Loop, reload: Callable[[], Config], watching: Watching) -> None:
+def _reload(loop: Loop, work: Arrivals, reload: Callable[[], Config], watching: Watching) -> None:
     try:
         config = reload()
     except ZtfdbError as exc:
         logger.warning("the configuration was not read again", extra={"reason": str(exc)})
         return
     set_up_logs(config.log_level, config.log_format)
+    work.places = config.roots
     loop.change(_operating(config, watching))
     logger.info("configuration read again", extra={"jobs": config.jobs, "timeout_s": config.timeout_s})

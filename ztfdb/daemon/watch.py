@@ -13,36 +13,9 @@ from pathlib import Path
 from ztfdb.daemon.events import Events
 from ztfdb.errors import ImageError
 from ztfdb.frame.length import missing_bytes
-from ztfdb.ingest.discover import Candidate, image_of, search_folder
+from ztfdb.ingest.discover import Candidate, Facts, Sighting, image_of, look_at, search_folder
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What a look at an image and its mask shows; None for a mask that is not there."""
-
-    size: int
-    mtime_ns: int
-    mask_size: int | None = None
-    mask_mtime_ns: int | None = None
-
-
-@dataclass(frozen=True)
-class Sighting:
-    """A file that is ready for the queue.
-
-    Attributes
-    ----------
-    candidate : Candidate
-    facts : Facts
-    wait_s : float
-        How long its mask may still take to arrive, seconds; 0 where it is here, or is not to be expected.
-    """
-
-    candidate: Candidate
-    facts: Facts
-    wait_s: float
 
 
 @dataclass(frozen=True)
@@ -183,17 +156,6 @@ class Watcher:
         if candidate.mask is not None or "sciimg" not in Path(candidate.path).name:
             return 0.0
         return max(0.0, facts.mtime_ns / 1e9 + self.grace_s - self._clock())
-
-
-def look_at(candidate: Candidate) -> Facts | None:
-    """Return what the image and its mask are now; None where the image is not there."""
-    try:
-        image = Path(candidate.path).stat()
-        mask = None if candidate.mask is None else Path(candidate.mask).stat()
-    except OSError:
-        return None
-    facts = Facts(image.st_size, image.st_mtime_ns)
-    return facts if mask is None else replace(facts, mask_size=mask.st_size, mask_mtime_ns=mask.st_mtime_ns)
 
 
 def _is_whole(candidate: Candidate) -> bool:

@@ -222,13 +222,13 @@ def measurement_config(settings: ExtractionSettings) -> MeasurementConfig:
     MeasurementConfig
         Its hash changes with any setting and any version.
     """
-    content = {"settings": settings.to_dict(), "versions": _versions()}
+    content = {"settings": settings.to_dict(), "versions": software_versions()}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return MeasurementConfig(hashlib.sha256(text.encode()).hexdigest(), settings.to_dict(), dict(_versions()))
+    return MeasurementConfig(hashlib.sha256(text.encode()).hexdigest(), settings.to_dict(), dict(software_versions()))
 
 
 @cache
-def _versions() -> dict[str, str]:
+def software_versions() -> dict[str, str]:
     """Versions of everything that the numbers depend on."""
     import astropy
     import astropy_healpix

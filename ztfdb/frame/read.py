@@ -23,6 +23,9 @@ from ztfdb.records import FileFacts, FloatArray, ImageInfo, WcsParameters
 
 MaskArray = NDArray[np.uint16]
 
+SENSELESS = 1e12
+"""DN that no pixel holds, nor all pixels of a quadrant together: full wells are some 10^5."""
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -132,13 +135,20 @@ def read_frame(
 
 
 def science_values(pixels: NDArray[Any], bscale: float, bzero: float, blank: int | None = None) -> FloatArray:
-    """Return stored pixels as native float32, scaled, C-contiguous (a view where nothing changes); blank is NaN."""
+    """Return stored pixels as native float32, scaled, C-contiguous (a view where nothing changes).
+
+    Blank is NaN, and so is what no detector gives (`SENSELESS`), whose sums and squares would overflow.
+    """
     with np.errstate(over="ignore", invalid="ignore"):
         if (bscale, bzero) == (1.0, 0.0):
             data = np.ascontiguousarray(pixels, dtype=np.float32)
         else:
             data = (pixels * bscale + bzero).astype(np.float32)
-    return data if blank is None else np.where(pixels == blank, np.float32(np.nan), data)
+        if blank is not None:
+            data = np.where(pixels == blank, np.float32(np.nan), data)
+        # the sum tells of nearly every image that it is fine, and spares a map of all pixels
+        fine = abs(data.sum()) < SENSELESS
+        return data if fine else np.where(np.abs(data) < SENSELESS, data, np.float32(np.nan))
 
 
 def mask_values(pixels: NDArray[Any], bscale: float, bzero: float, path: str) -> MaskArray:
@@ -149,8 +159,8 @@ def mask_values(pixels: NDArray[Any], bscale: float, bzero: float, path: str) ->
     MaskError
         If they are not integers of 16 bits.
     """
-    if pixels.dtype.kind not in "iu" or bscale != 1.0 or not bzero.is_integer():
-        raise MaskError(path, f"the mask holds {pixels.dtype.name} scaled by {bscale}, not integers")
+    if pixels.dtype.kind not in "iu" or bscale != 1.0 or not (bzero.is_integer() and abs(bzero) < 2**32):
+        raise MaskError(path, f"the mask holds {pixels.dtype.name} scaled by {bscale} and {bzero}, not integers")
     if pixels.dtype.itemsize == 2 and bzero == 0.0:
         return pixels.astype(pixels.dtype.newbyteorder("="), copy=False).view(np.uint16)  # bit 15 is int16's sign
     values = pixels.astype(np.int64) + int(bzero)

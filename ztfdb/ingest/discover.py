@@ -38,6 +38,33 @@ class Candidate:
     psfcat: str | None = None
 
 
+@dataclass(frozen=True)
+class Facts:
+    """What a look at an image and its mask shows; None for a mask that is not there."""
+
+    size: int
+    mtime_ns: int
+    mask_size: int | None = None
+    mask_mtime_ns: int | None = None
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """A file that is ready for the queue.
+
+    Attributes
+    ----------
+    candidate : Candidate
+    facts : Facts
+    wait_s : float
+        How long its mask may still take to arrive, seconds; 0 where it is here, or is not to be expected.
+    """
+
+    candidate: Candidate
+    facts: Facts
+    wait_s: float
+
+
 @dataclass
 class Discovery:
     """What was found.
@@ -204,6 +231,17 @@ def image_of(path: str, folder: str | None) -> Candidate | None:
     if isinstance(found, ImageError) or not _images_in([Path(found.path).name]):
         return None
     return replace(found, given=folder)
+
+
+def look_at(candidate: Candidate) -> Facts | None:
+    """Return what the image and its mask are now; None where the image is not there."""
+    try:
+        image = Path(candidate.path).stat()
+        mask = None if candidate.mask is None else Path(candidate.mask).stat()
+    except OSError:
+        return None
+    facts = Facts(image.st_size, image.st_mtime_ns)
+    return facts if mask is None else replace(facts, mask_size=mask.st_size, mask_mtime_ns=mask.st_mtime_ns)
 
 
 def _from_file(path: str) -> Candidate | ImageError:

@@ -23,8 +23,8 @@ from ztfdb.errors import (
     ZtfdbError,
 )
 from ztfdb.frame.psfcat import of_image, read_psfcat, reference_image_id
-from ztfdb.ingest.discover import discover_psfcats
-from ztfdb.ingest.known import same_content
+from ztfdb.ingest.discover import Candidate, discover_psfcats
+from ztfdb.ingest.known import Known, same_content
 from ztfdb.ingest.report import ImageOutcome, IngestReport, IngestStep, Outcome, Progress, log_outcome, refused, report
 from ztfdb.records import MeasuredImage, PsfCatalogueRecord, WcsParameters
 from ztfdb.store.backends import lock_name
@@ -111,6 +111,21 @@ def take_late(
         raise
     except ZtfdbError as exc:
         return None, psfcat_reason(exc)
+
+
+def known_outcome(
+    sessions: sessionmaker[Session], candidate: Candidate, known: Known, *, places: Places = None, started: float = 0.0
+) -> ImageOutcome:
+    """Return the outcome of an image that is held, after taking its PSF catalogue if that is new.
+
+    `started` is the `time.perf_counter` from which its seconds count; 0 for none.
+    """
+    n_psf, reason = None, ""
+    if candidate.psfcat is not None and known.how is Stored.UNCHANGED:
+        n_psf, reason = take_late(sessions, known.image_id, candidate.psfcat, given=candidate.given, places=places)
+    seconds = time.perf_counter() - started if started else 0.0
+    how = Outcome(known.how.value)
+    return ImageOutcome(candidate.path, how, known.image_id, seconds=seconds, n_psf=n_psf, psfcat_reason=reason)
 
 
 def psf_part(measured: MeasuredImage, *, written: bool) -> tuple[int | None, str]:

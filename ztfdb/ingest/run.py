@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from sqlalchemy.orm import Session, sessionmaker
 
-from ztfdb.errors import DatabaseUnavailableError, StoreError, ZtfdbError
+from ztfdb.extract.measure import measure_image
 from ztfdb.extract.settings import ExtractionSettings
-from ztfdb.ingest.commit import commit_image
-from ztfdb.ingest.discover import Candidate, discover
-from ztfdb.ingest.known import Known, find_known
-from ztfdb.ingest.psfcat import psf_part, take_late
-from ztfdb.ingest.report import ImageOutcome, IngestReport, IngestStep, Outcome, Progress, log_outcome, refused, report
-from ztfdb.ingest.workers import MEMORY_MB, TIMEOUT_S, Limits, Measured, measure_all
+from ztfdb.ingest.cluster import Cluster
+from ztfdb.ingest.discover import discover
+from ztfdb.ingest.given import Given
+from ztfdb.ingest.loop import Loop, Operating
+from ztfdb.ingest.report import ImageOutcome, IngestReport, IngestStep, Progress, log_outcome, refused, report
+from ztfdb.ingest.workers import MEMORY_MB, TIMEOUT_S, Crew, Here, Limits, Workers
 from ztfdb.store.engine import writing
-from ztfdb.store.images import Stored
 from ztfdb.store.meta import check_settings, create_meta, read_meta
 
 
@@ -35,6 +33,7 @@ def ingest_paths(
     places: Mapping[str, str | Path] | None = None,
     timeout_s: float = TIMEOUT_S,
     memory_mb: int = MEMORY_MB,
+    scheduler: str | None = None,
 ) -> IngestReport:
     """Measure images and store them, one transaction each.
 
@@ -60,6 +59,8 @@ def ingest_paths(
         Folders of this host by the name of their data root, where they differ from the archive's.
     timeout_s, memory_mb
         What one image may take in a worker process (``jobs`` > 1).
+    scheduler : str, optional
+        Address of a Dask scheduler (``tcp://host:8786``), whose workers measure; then `jobs` does not count.
 
     Returns
     -------
@@ -72,6 +73,8 @@ def ingest_paths(
         If the settings are not the archive's.
     DatabaseUnavailableError
         If the database goes away; what was stored before is stored whole.
+    ClusterError
+        If the Dask cluster does not answer, or cannot measure for this process.
     ValueError
         If `mask` or `psfcat` is given with more or less than one image, or `jobs` or a limit is not positive.
     """
@@ -79,85 +82,41 @@ def ingest_paths(
         raise ValueError(f"jobs ({jobs}), timeout_s ({timeout_s}) and memory_mb ({memory_mb}) must be positive")
     frozen = frozen_settings(sessions, settings)
     found = discover(paths, mask=mask, psfcat=psfcat)
-    run = _Run(
-        sessions, force=force, places=places, progress=progress, found=len(found.candidates) + len(found.problems)
-    )
+    run = _Run(len(found.candidates) + len(found.problems), progress)
     for problem in found.problems:
         run.end(refused(problem.path, problem, 0.0))
-    limits = Limits(timeout_s, memory_mb)
-    with closing(measure_all(run.unknown(found.candidates), frozen, jobs=jobs, limits=limits)) as measured:
-        for one in measured:
-            run.end(run.store(one))
+    work = Given(
+        sessions,
+        found.candidates,
+        force=force,
+        alone=mask is not None or psfcat is not None,
+        places=places,
+        heard=run.end,
+    )
+    operating = Operating(jobs=jobs, limits=Limits(timeout_s, memory_mb), patient=False, places=places or {})
+
+    def crew_of(operating: Operating) -> Crew:
+        if scheduler is not None:
+            return Cluster(scheduler, frozen, operating.limits, measure_image)
+        if operating.jobs == 1:
+            return Here(frozen, measure_image)
+        return Workers(operating.jobs, frozen, operating.limits, measure_image)
+
+    if not work.over:
+        Loop(sessions, work, operating, crew_of).run(lambda: False, once=True)
     order = [candidate.path for candidate in found.candidates] + [problem.path for problem in found.problems]
     return report(run.outcomes, {path: k for k, path in enumerate(order)}, run.elapsed())
 
 
 class _Run:
-    """One ingest under way: what it works with, and the outcomes so far."""
+    """One ingest under way: the outcomes so far, and who hears of them."""
 
-    def __init__(
-        self,
-        sessions: sessionmaker[Session],
-        *,
-        force: bool,
-        places: Mapping[str, str | Path] | None,
-        progress: Progress | None,
-        found: int,
-    ) -> None:
-        self._sessions = sessions
-        self._force = force
-        self._places = places
+    def __init__(self, found: int, progress: Progress | None) -> None:
         self._progress = progress
         self._found = found
         self._started = time.perf_counter()
         self.outcomes: list[ImageOutcome] = []
         self._tell(None)
-
-    def unknown(self, candidates: Iterable[Candidate]) -> Iterator[Candidate]:
-        """Yield the candidates that must be measured; the others end here."""
-        for candidate in candidates:
-            started = time.perf_counter()
-            known = None
-            if not self._force:
-                with self._sessions() as session:
-                    known = find_known(session, candidate, places=self._places)
-            if known is None:
-                yield candidate
-            else:
-                self.end(self._known(candidate, known, started))
-
-    def _known(self, candidate: Candidate, known: Known, started: float) -> ImageOutcome:
-        """Return the outcome of an image that is held, after taking its PSF catalogue if that is new."""
-        n_psf, reason = None, ""
-        if candidate.psfcat is not None and known.how is Stored.UNCHANGED:
-            n_psf, reason = take_late(
-                self._sessions, known.image_id, candidate.psfcat, given=candidate.given, places=self._places
-            )
-        seconds = time.perf_counter() - started
-        how = Outcome(known.how.value)
-        return ImageOutcome(candidate.path, how, known.image_id, seconds=seconds, n_psf=n_psf, psfcat_reason=reason)
-
-    def store(self, one: Measured) -> ImageOutcome:
-        """Store what was measured and say what it came to."""
-        path = one.candidate.path
-        if isinstance(one.result, ZtfdbError):
-            return refused(path, one.result, one.seconds)
-        started = time.perf_counter()
-        try:
-            stored = commit_image(
-                self._sessions, one.result, places=self._places, given=one.candidate.given, force=self._force
-            )
-        except DatabaseUnavailableError:
-            raise
-        except StoreError as exc:
-            return refused(path, exc, one.seconds)
-        seconds = one.seconds + time.perf_counter() - started
-        image_id = one.result.info.image_id
-        outcome = Outcome(stored.value)
-        written = outcome in (Outcome.STORED, Outcome.REPLACED)
-        n_source = len(one.result.sources) if written else None
-        n_psf, reason = psf_part(one.result, written=written)
-        return ImageOutcome(path, outcome, image_id, n_source, seconds, n_psf=n_psf, psfcat_reason=reason)
 
     def end(self, outcome: ImageOutcome) -> None:
         """Keep, log and tell one outcome."""

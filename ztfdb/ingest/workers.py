@@ -11,10 +11,11 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import loky
 
@@ -41,7 +42,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Limits:
-    """What one image may take in a worker process; without worker processes (``jobs=1``) there is no limit.
+    """What one image may take in a worker process; measured in this process (`Here`) there is no limit.
 
     Attributes
     ----------
@@ -71,61 +72,12 @@ class _Attempt:
     started: float
 
 
-def measure_all(
-    candidates: Iterable[Candidate],
-    settings: ExtractionSettings,
-    *,
-    jobs: int = 1,
-    limits: Limits | None = None,
-    measure: Measure = measure_image,
-) -> Generator[Measured, None, None]:
-    """Measure images and yield each as it ends; while the caller stores one, workers measure the next.
-
-    Parameters
-    ----------
-    candidates : iterable of Candidate
-        Asked for one at a time, in this thread, whenever a worker is free.
-    settings : ExtractionSettings
-    jobs : int
-        Worker processes; 1 measures in this process.
-    limits : Limits, optional
-        For one image in a worker process.
-    measure : callable
-        ``measure(path, mask, settings, find_mask=False)``, importable by name; with ``psfcat_path`` where the image has
-        a PSF catalogue.
-
-    Yields
-    ------
-    Measured
-        In the order in which they end. Nothing that happens to an image raises.
-    """
-    if jobs <= 1:
-        for candidate in candidates:
-            yield _measure_here(candidate, settings, measure)
-        return
-    crew = Crew(jobs, settings, limits or Limits(), measure)
-    try:
-        yield from crew.run(iter(candidates))
-    except BaseException:
-        crew.stop(kill=True)
-        raise
-    crew.stop(kill=False)
-
-
-def _measure_here(candidate: Candidate, settings: ExtractionSettings, measure: Measure) -> Measured:
-    started = time.perf_counter()
-    try:
-        result = measure(candidate.path, candidate.mask, settings, find_mask=False, **_psfcat(candidate))
-    except Exception as exc:
-        return _failed(candidate, exc, time.perf_counter() - started)
-    return Measured(candidate, result, time.perf_counter() - started)
-
-
-def _psfcat(candidate: Candidate) -> dict[str, str]:
+def psfcat_option(candidate: Candidate) -> dict[str, str]:
+    """Return what a measurement is told of the image's PSF catalogue, where there is one."""
     return {} if candidate.psfcat is None else {"psfcat_path": candidate.psfcat}
 
 
-def _failed(candidate: Candidate, exc: Exception, seconds: float, memory_mb: int | None = None) -> Measured:
+def failed(candidate: Candidate, exc: Exception, seconds: float, memory_mb: int | None = None) -> Measured:
     """Turn whatever a measurement raised into the outcome of its image."""
     if isinstance(exc, ZtfdbError):
         return Measured(candidate, exc, seconds)
@@ -140,8 +92,84 @@ def _failed(candidate: Candidate, exc: Exception, seconds: float, memory_mb: int
     return Measured(candidate, error, seconds)
 
 
-class Crew:
-    """The workers, what each is measuring, and what is to be tried again."""
+class Crew(Protocol):
+    """Whoever measures: takes images while somebody is free, and hands over what has ended."""
+
+    @property
+    def size(self) -> int:
+        """Images that may be in hand at once."""
+
+    @property
+    def n_free(self) -> int:
+        """Images that may be begun now."""
+
+    def begin(self, candidate: Candidate) -> None:
+        """Give an image to somebody who is free."""
+
+    def collect(self, timeout_s: float) -> list[Measured]:
+        """Return what has ended, after waiting at most `timeout_s`; nothing that happens to an image raises."""
+
+    def stop(self, *, kill: bool) -> None:
+        """End at once, or after what is in hand."""
+
+
+class Here:
+    """Measures in this process, one image at a time, when asked for what has ended; without limits.
+
+    Parameters
+    ----------
+    settings : ExtractionSettings
+    measure : callable
+        See `Workers`.
+    """
+
+    size = 1
+
+    def __init__(self, settings: ExtractionSettings, measure: Measure = measure_image) -> None:
+        self._settings, self._measure = settings, measure
+        self._begun: Candidate | None = None
+
+    @property
+    def n_free(self) -> int:
+        """One, unless an image waits to be measured."""
+        return 1 if self._begun is None else 0
+
+    def begin(self, candidate: Candidate) -> None:
+        """Keep the image for `collect`."""
+        self._begun = candidate
+
+    def collect(self, timeout_s: float) -> list[Measured]:
+        """Measure the image that was begun."""
+        if self._begun is None:
+            return []
+        candidate, self._begun = self._begun, None
+        started = time.perf_counter()
+        try:
+            result = self._measure(
+                candidate.path, candidate.mask, self._settings, find_mask=False, **psfcat_option(candidate)
+            )
+        except Exception as exc:
+            return [failed(candidate, exc, time.perf_counter() - started)]
+        return [Measured(candidate, result, time.perf_counter() - started)]
+
+    def stop(self, *, kill: bool) -> None:
+        """Do nothing."""
+
+
+class Workers:
+    """Worker processes, what each is measuring, and what is to be tried again.
+
+    Parameters
+    ----------
+    jobs : int
+        Processes; each is started when it is first needed.
+    settings : ExtractionSettings
+    limits : Limits
+        For one image.
+    measure : callable
+        ``measure(path, mask, settings, find_mask=False)``, importable by name; with ``psfcat_path`` where the image has
+        a PSF catalogue.
+    """
 
     def __init__(
         self, jobs: int, settings: ExtractionSettings, limits: Limits, measure: Measure = measure_image
@@ -150,30 +178,15 @@ class Crew:
         self._limits = limits
         self._again: deque[_Attempt] = deque()
 
-    def run(self, candidates: Iterator[Candidate]) -> Iterator[Measured]:
-        """Keep every worker busy until all candidates have ended."""
-        while True:
-            for worker in self._workers:
-                self._occupy(worker, candidates)
-            busy = [worker for worker in self._workers if worker.attempt is not None]
-            if not busy:
-                return
-            self._wait(busy)
-            for worker in busy:
-                ended = self._collect(worker)
-                if ended is not None:
-                    self._occupy(worker, candidates)  # measures the next one while the caller stores this one
-                    yield ended
+    @property
+    def size(self) -> int:
+        """Images that may be in hand at once."""
+        return len(self._workers)
 
     @property
     def n_free(self) -> int:
         """Workers that have nothing to do and nothing to try again."""
         return sum(worker.attempt is None for worker in self._workers) - len(self._again)
-
-    @property
-    def n_busy(self) -> int:
-        """Images that are being measured or will be tried again."""
-        return len(self._workers) - self.n_free
 
     def begin(self, candidate: Candidate) -> None:
         """Give an image to a free worker."""
@@ -183,7 +196,8 @@ class Crew:
     def collect(self, timeout_s: float) -> list[Measured]:
         """Return what has ended, after waiting at most `timeout_s` for something to end."""
         for worker in self._workers:
-            self._occupy(worker, iter(()))
+            if worker.attempt is None and self._again:
+                worker.start(self._again.popleft())
         busy = [worker for worker in self._workers if worker.attempt is not None]
         if busy:
             self._wait(busy, timeout_s)
@@ -194,17 +208,7 @@ class Crew:
         for worker in self._workers:
             worker.stop(kill=kill)
 
-    def _occupy(self, worker: _Worker, candidates: Iterator[Candidate]) -> None:
-        if worker.attempt is not None:
-            return
-        if self._again:
-            worker.start(self._again.popleft())
-            return
-        candidate = next(candidates, None)
-        if candidate is not None:
-            worker.start(_Attempt(candidate, 1, time.perf_counter()))
-
-    def _wait(self, busy: list[_Worker], timeout_s: float = float("inf")) -> None:
+    def _wait(self, busy: list[_Worker], timeout_s: float) -> None:
         patience = min(timeout_s, min(worker.deadline for worker in busy) - time.perf_counter())
         futures = [worker.future for worker in busy if worker.future is not None]
         loky.wait(futures, timeout=max(patience, 0.0), return_when=FIRST_COMPLETED)
@@ -220,7 +224,7 @@ class Crew:
                 return None
             worker.stop(kill=True)
             late = MeasurementTimeout(attempt.candidate.path, f"stopped after {self._limits.timeout_s:g} s")
-            return _failed(attempt.candidate, late, seconds)
+            return failed(attempt.candidate, late, seconds)
         worker.attempt = None
         try:
             return Measured(attempt.candidate, future.result(), seconds)
@@ -232,9 +236,9 @@ class Crew:
             died = WorkerDied(
                 attempt.candidate.path, f"the worker process ended while it measured this, {ATTEMPTS} times"
             )
-            return _failed(attempt.candidate, died, seconds)
+            return failed(attempt.candidate, died, seconds)
         except Exception as exc:
-            return _failed(attempt.candidate, exc, seconds, self._limits.memory_mb)
+            return failed(attempt.candidate, exc, seconds, self._limits.memory_mb)
 
 
 class _Worker:
@@ -263,7 +267,7 @@ class _Worker:
         if self._executor is None:
             self._executor = _new_executor(self._limits.memory_mb)
         future: Future[MeasuredImage] = self._executor.submit(
-            self._measure, candidate.path, candidate.mask, self._settings, find_mask=False, **_psfcat(candidate)
+            self._measure, candidate.path, candidate.mask, self._settings, find_mask=False, **psfcat_option(candidate)
         )
         return future
 

@@ -12,9 +12,10 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from enum import Enum
 from typing import Any
 
-from sqlalchemy import CursorResult, Select, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, CursorResult, RowMapping, Select, and_, false, func, or_, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -105,7 +106,17 @@ def read_clock(session: Session, clock: Callable[[], float] = time.time) -> floa
     return clock()
 
 
-def enqueue(session: Session, files: Iterable[tuple[JobFile, float]], *, now: float) -> int:
+class Again(Enum):
+    """Which files are work again though they have not changed."""
+
+    NONE = "none"
+    UNLESS_LEASED = "unless leased"
+    """Someone asks for them by name: they are not waited for, whatever they came to before."""
+    ALL = "all"
+    """Someone asks for them to be measured again: whoever has one loses it."""
+
+
+def enqueue(session: Session, files: Iterable[tuple[JobFile, float]], *, now: float, again: Again = Again.NONE) -> int:
     """Put files into the queue and return how many of them are work now: new ones, and those that have changed.
 
     A job that is under way when its file changes is taken from whoever has it.
@@ -118,27 +129,47 @@ def enqueue(session: Session, files: Iterable[tuple[JobFile, float]], *, now: fl
         Each with the time from which it may be taken.
     now : float
         See `read_clock`.
+    again : Again
     """
     # In one order, so that two processes that see the same folder do not wait for each other in a circle.
     rows = sorted(
         (asdict(file) | {"due": due} for file, due in files), key=lambda row: (row["data_root_id"], row["path"])
     )
-    statement = _upsert(session, now)
+    statement = _upsert(session, now, again)
     changed = 0
     for start in range(0, len(rows), CHUNK):
         changed += len(session.execute(statement, rows[start : start + CHUNK]).all())
     return changed
 
 
-def _upsert(session: Session, now: float) -> Any:
+def find_job_ids(session: Session, files: Iterable[JobFile]) -> list[int]:
+    """Return the ids of the jobs of these files, in this order; all of them must be in the queue."""
+    wanted = [(file.data_root_id, file.path) for file in files]
+    found: dict[tuple[int, str], int] = {}
+    for root in sorted({root for root, _ in wanted}):
+        paths = [path for one, path in wanted if one == root]
+        for start in range(0, len(paths), CHUNK):
+            which = (IngestJob.data_root_id == root, IngestJob.path.in_(paths[start : start + CHUNK]))
+            rows = session.execute(select(IngestJob.path, IngestJob.job_id).where(*which))
+            found |= {(root, path): job_id for path, job_id in rows}
+    return [found[place] for place in wanted]
+
+
+def _upsert(session: Session, now: float, again: Again) -> Any:
     engine = {"postgresql": postgresql, "sqlite": sqlite}[session.get_bind().dialect.name]
     new = engine.insert(IngestJob.__table__).values(state=JobState.PENDING.value, queued=now, attempts=0)
     come = new.excluded
     facts = ("size", "mtime_ns", "mask_size", "mask_mtime_ns")
+    asked = {
+        Again.NONE: false(),
+        Again.UNLESS_LEASED: IngestJob.state != JobState.LEASED.value,
+        Again.ALL: true(),
+    }[again]
     written = new.on_conflict_do_update(
         index_elements=["data_root_id", "path"],
         set_={name: come[name] for name in (*facts, "state", "queued", "due")} | _FRESH,
         where=or_(
+            asked,
             IngestJob.size != come.size,
             IngestJob.mtime_ns != come.mtime_ns,
             # a mask that is gone is no reason to measure again
@@ -173,34 +204,45 @@ def claim_jobs(
     roots : sequence of int
         The data roots whose files are here.
     owner : str
-        Who takes them, see `ztfdb.daemon.owner`.
+        Who takes them, see `ztfdb.ingest.owner`.
     n : int
     lease_s : float
         Seconds until `beat` must have been called.
     now : float
         See `read_clock`.
     """
-    token = secrets.randbits(62)
-    taken: list[Claim] = []
+    rows: list[RowMapping] = []
     for root in roots:
-        rows = session.execute(_due(root, now, n - len(taken))).mappings().all()
-        taken += [_claim(row, token) for row in rows]
-        if len(taken) >= n:
-            break
+        if len(rows) < n:
+            rows += session.execute(_due(IngestJob.data_root_id == int(root), now, n - len(rows))).mappings()
+    return _lease(session, rows, owner, now + lease_s)
+
+
+def claim_these(
+    session: Session, job_ids: Sequence[int], *, owner: str, n: int, lease_s: float, now: float
+) -> list[Claim]:
+    """Take up to `n` of these jobs, those that are due; otherwise as `claim_jobs`."""
+    rows = session.execute(_due(IngestJob.job_id.in_([int(one) for one in job_ids]), now, n)).mappings()
+    return _lease(session, list(rows), owner, now + lease_s)
+
+
+def _lease(session: Session, rows: Sequence[RowMapping], owner: str, until: float) -> list[Claim]:
+    token = secrets.randbits(62)
+    taken = [_claim(row, token) for row in rows]
     if taken:
         session.execute(
             update(IngestJob)
             .where(IngestJob.job_id.in_([claim.job_id for claim in taken]))
-            .values(state=JobState.LEASED.value, due=now + lease_s, owner=owner, token=token)
+            .values(state=JobState.LEASED.value, due=until, owner=owner, token=token)
         )
     return taken
 
 
-def _due(root: int, now: float, n: int) -> Select[Any]:
+def _due(which: ColumnElement[bool], now: float, n: int) -> Select[Any]:
     names = ("job_id", "attempts", *JobFile.__dataclass_fields__)
     return (
         select(*(getattr(IngestJob, name) for name in names))
-        .where(IngestJob.data_root_id == int(root), IngestJob.due <= now)
+        .where(which, IngestJob.due <= now)
         .order_by(IngestJob.due, IngestJob.job_id)
         .limit(n)
         .with_for_update(skip_locked=True)  # SQLite leaves it out: its transaction has the only lock
@@ -212,11 +254,18 @@ def _claim(row: Mapping[Any, Any], token: int) -> Claim:
     return Claim(facts.pop("job_id"), token, facts.pop("attempts"), JobFile(**facts))
 
 
-def beat(session: Session, owner: str, *, lease_s: float, now: float) -> set[int]:
-    """Lengthen all leases of an owner and return the tokens that are still its own."""
-    own = (IngestJob.owner == owner, IngestJob.state == JobState.LEASED.value)
-    rows = session.execute(update(IngestJob).where(*own).values(due=now + lease_s).returning(IngestJob.token))
-    return {token for (token,) in rows if token is not None}
+def beat(session: Session, claims: Collection[Claim], *, lease_s: float, now: float) -> set[int]:
+    """Lengthen the leases of these claims and return the ids of the jobs that are still theirs.
+
+    Only theirs: where the server died between taking a job and saying so, nobody knows of the claim, and it must end.
+    """
+    own = (
+        IngestJob.job_id.in_([claim.job_id for claim in claims]),
+        IngestJob.token.in_({claim.token for claim in claims}),
+        IngestJob.state == JobState.LEASED.value,
+    )
+    rows = session.execute(update(IngestJob).where(*own).values(due=now + lease_s).returning(IngestJob.job_id))
+    return {int(job_id) for (job_id,) in rows}
 
 
 def hold(session: Session, claim: Claim, *, lease_s: float, now: float) -> None:

@@ -10,7 +10,7 @@ from tests.support.pretend import pretend_to_measure
 from ztfdb.errors import ExtractionError, HeaderError, MeasurementTimeout, WorkerDied
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ingest.discover import Candidate
-from ztfdb.ingest.workers import Limits, measure_all
+from ztfdb.ingest.workers import Here, Limits, Workers
 from ztfdb.records import MeasuredImage
 
 
@@ -29,8 +29,19 @@ def files(tmp_path):
     return write
 
 
+def crew_of(jobs, limits=None):
+    if jobs == 1:
+        return Here(ExtractionSettings(), pretend_to_measure)
+    return Workers(jobs, ExtractionSettings(), limits or Limits(), pretend_to_measure)
+
+
 def measure(candidates, **how):
-    found = measure_all(candidates, ExtractionSettings(), measure=pretend_to_measure, **how)
+    crew, waiting, found = crew_of(**how), list(reversed(candidates)), []
+    while len(found) < len(candidates):
+        while waiting and crew.n_free > 0:
+            crew.begin(waiting.pop())
+        found += crew.collect(1.0)
+    crew.stop(kill=False)
     return {Path(one.candidate.path).read_text(): one.result for one in found}
 
 
@@ -82,28 +93,18 @@ def test_no_images_start_no_worker():
     assert children() == before
 
 
-def test_closing_early_leaves_no_process(files):
+def test_stopping_early_leaves_no_process(files):
     before = children()
-    running = measure_all(files("star 1", "hang", "star 2"), ExtractionSettings(), jobs=2, measure=pretend_to_measure)
-    next(running)
-    running.close()
+    crew = crew_of(2)
+    for candidate in files("star 1", "hang"):
+        crew.begin(candidate)
+    assert crew.n_free == 0
+    while not crew.collect(1.0):
+        pass
+    crew.stop(kill=True)
     time.sleep(0.2)
     left = {pid for pid in children() - before if "resource_tracker" not in _command(pid)}
     assert left == set()
-
-
-def test_candidates_are_asked_for_only_when_a_worker_is_free(files):
-    asked = []
-
-    def candidates():
-        for candidate in files(*(f"slow {k}" for k in range(6))):
-            asked.append(candidate)
-            yield candidate
-
-    running = measure_all(candidates(), ExtractionSettings(), jobs=2, measure=pretend_to_measure)
-    next(running)
-    assert 2 <= len(asked) <= 4  # two being measured, and as many as ended so far
-    running.close()
 
 
 def _command(pid):

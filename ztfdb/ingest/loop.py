@@ -1,4 +1,4 @@
-"""The loop: watch, claim, measure, store, mark; what happens to one image never stops the others.
+"""The loop of `ztfdb ingest` and the daemon: claim, measure, store, mark; one image's trouble never stops the others.
 
 Jobs are claimed a little ahead, so that a worker that has ended one image begins the next before the first is stored.
 This process alone beats for all of them: a worker in the middle of an image cannot. Whatever ends the process, its
@@ -7,6 +7,7 @@ leases end too; nothing of an image is in the archive unless its job is marked a
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 import traceback
@@ -14,11 +15,10 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from sqlalchemy.orm import Session, sessionmaker
 
-from ztfdb.daemon.owner import is_dead, own_name
-from ztfdb.daemon.watch import Sighting, Watcher, look_at
 from ztfdb.errors import (
     DatabaseUnavailableError,
     FileMissingError,
@@ -26,37 +26,22 @@ from ztfdb.errors import (
     StoreError,
     ZtfdbError,
 )
-from ztfdb.extract.measure import measure_image
-from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ingest.commit import Lease, commit_image
-from ztfdb.ingest.discover import Candidate, image_of
-from ztfdb.ingest.known import Known, find_known
-from ztfdb.ingest.psfcat import psf_part, take_late
-from ztfdb.ingest.report import ImageOutcome, Outcome, log_outcome, refused
-from ztfdb.ingest.workers import Crew, Limits, Measure, Measured
+from ztfdb.ingest.discover import Candidate, look_at
+from ztfdb.ingest.known import find_known
+from ztfdb.ingest.owner import is_dead, own_name
+from ztfdb.ingest.psfcat import known_outcome, psf_part
+from ztfdb.ingest.report import ImageOutcome, Outcome, refused
+from ztfdb.ingest.workers import Crew, Limits, Measured
 from ztfdb.store.engine import writing
-from ztfdb.store.images import Stored
-from ztfdb.store.queue import (
-    Claim,
-    JobFile,
-    beat,
-    claim_jobs,
-    enqueue,
-    fail,
-    find_owners,
-    finish,
-    put_back,
-    read_clock,
-    take_back,
-)
-from ztfdb.store.roots import Root, absolute_path, place_file, read_roots
+from ztfdb.store.queue import Claim, beat, fail, find_owners, finish, put_back, read_clock, take_back
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Operating:
-    """How the daemon runs; none of it changes what is measured.
+    """How the loop runs; none of it changes what is measured.
 
     Attributes
     ----------
@@ -72,8 +57,10 @@ class Operating:
         Wait after the first failure; each further one waits four times longer, up to the longest.
     idle_s : float
         Sleep where there is nothing to do.
+    patient : bool
+        Try again where the database is not available; otherwise its error ends the loop.
     patience_s : float
-        How long an unreachable database may keep a daemon that was asked to leave.
+        How long an unreachable database may keep a patient loop that was asked to leave.
     places : dict of str
         Folders of this host by the name of their data root.
     """
@@ -85,8 +72,9 @@ class Operating:
     retry_s: float = 60.0
     longest_retry_s: float = 4 * 3600.0
     idle_s: float = 0.5
+    patient: bool = True
     patience_s: float = 30.0
-    places: Mapping[str, str] = field(default_factory=dict)
+    places: Mapping[str, str | Path] = field(default_factory=dict)
 
     def retry_delay(self, failures: int) -> float:
         """Return how long to wait after so many failures, seconds."""
@@ -104,20 +92,58 @@ class _Done:
 LONGEST_BACK_OFF_S = 60.0
 
 
+class Work(Protocol):
+    """Which images a loop is about, and who hears what becomes of them."""
+
+    @property
+    def force(self) -> bool:
+        """Measure and store also what has not changed."""
+
+    @property
+    def n_sighted(self) -> int:
+        """Files that wait to be put into the queue."""
+
+    @property
+    def over(self) -> bool:
+        """Nothing more is to be looked for, put in or heard of; jobs may still wait for their time."""
+
+    def look(self) -> bool:
+        """Look for more, for a moment, outside of any transaction; False where there is no more to look at now."""
+
+    def put_in(self, session: Session, now: float) -> int:
+        """Put what was sighted into the queue, and return how much of it is work."""
+
+    def settled(self) -> None:
+        """Hear that the transaction of `put_in` has ended well."""
+
+    @property
+    def claimable(self) -> bool:
+        """False where `claim` cannot find anything."""
+
+    def claim(self, session: Session, owner: str, n: int, lease_s: float, now: float) -> list[Claim]:
+        """Take up to `n` jobs."""
+
+    def candidate_of(self, session: Session, claim: Claim) -> Candidate | None:
+        """Return the image of a job, None where its data root is not here."""
+
+    def lost(self, claim: Claim) -> None:
+        """Hear that a job is no longer ours, without an outcome."""
+
+    def end(self, claim: Claim, outcome: ImageOutcome) -> None:
+        """Hear what became of a job."""
+
+
 class Loop:
-    """One daemon's work.
+    """One process's work on the queue.
 
     Parameters
     ----------
     sessions : sessionmaker
         Of the archive.
-    settings : ExtractionSettings
-        The archive's own.
+    work : Work
     operating : Operating
-    watcher : Watcher, optional
-        Without one the daemon only works on what others put into the queue.
-    measure : callable
-        See `ztfdb.ingest.workers.measure_all`.
+    crew_of : callable
+        Makes who measures; called again when the operating settings change.
     clock, sleep : callable
         Seconds since 1970, and waiting for some.
     """
@@ -125,27 +151,33 @@ class Loop:
     def __init__(
         self,
         sessions: sessionmaker[Session],
-        settings: ExtractionSettings,
+        work: Work,
         operating: Operating,
+        crew_of: Callable[[Operating], Crew],
         *,
-        watcher: Watcher | None = None,
-        measure: Measure = measure_image,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._sessions, self._settings, self._operating = sessions, settings, operating
-        self._watcher, self._measure = watcher, measure
+        self._sessions, self._work, self._operating, self._crew_of = sessions, work, operating, crew_of
         self._clock, self._sleep = clock, sleep
-        self._owner = own_name()
-        self._crew = Crew(operating.jobs, settings, operating.limits, measure)
-        self._sighted: list[Sighting] = []
+        self._owner = ""
+        self._crew = crew_of(operating)
         self._ready: deque[Claim] = deque()
         self._measuring: dict[str, Claim] = {}
         self._unstored: deque[_Done] = deque()
         self._last_beat = float("-inf")
-        self._missing_roots: set[str] = set()
         self._nothing_due = False
         self._changed: Operating | None = None
+
+    @property
+    def operating(self) -> Operating:
+        """The settings it runs with."""
+        return self._operating
+
+    @property
+    def n_measuring(self) -> int:
+        """Images that are being measured."""
+        return len(self._measuring)
 
     def run(self, stop: Callable[[], bool], *, once: bool = False, tick: Callable[[], None] | None = None) -> None:
         """Work until `stop` says so, then finish what is in hand.
@@ -165,16 +197,17 @@ class Loop:
         StoreError
             If the archive refuses the queue itself.
         """
-        try:
-            self._insist(self._take_back, stop)
-            while not stop() and not (once and self._all_done()):
-                self._insist(self._turn, stop)
-                if tick is not None:
-                    tick()
-            self._leave()
-        except BaseException:
-            self._crew.stop(kill=True)
-            raise
+        with own_name() as self._owner:
+            try:
+                while not stop() and not (once and self._all_done()):
+                    self._insist(self._turn, stop)
+                    if tick is not None:
+                        tick()
+                self._leave()
+            except BaseException:
+                self._crew.stop(kill=True)
+                self._give_back()
+                raise
         self._crew.stop(kill=False)
 
     def change(self, operating: Operating) -> None:
@@ -185,10 +218,13 @@ class Loop:
         if self._changed is not None and not self._measuring:
             self._crew.stop(kill=False)
             self._operating, self._changed = self._changed, None
-            self._crew = Crew(self._operating.jobs, self._settings, self._operating.limits, self._measure)
+            self._crew = self._crew_of(self._operating)
 
     def _insist(self, step: Callable[[], None], stop: Callable[[], bool]) -> None:
         """Do a step; where the database cannot be reached or written, wait longer and longer and do it again."""
+        if not self._operating.patient:
+            step()
+            return
         wait = 1.0
         while True:
             try:
@@ -207,24 +243,23 @@ class Loop:
         self._change()
         self._beat()
         self._store_all()
-        if self._watcher is not None:
-            self._sighted += self._watcher.look()
+        more = self._work.look()
         self._put_in()
         self._occupy()
         if self._measuring:
             self._collect(self._operating.idle_s)
             self._occupy()
             self._store_all()
-        elif self._nothing_due:
+        elif not more and (self._nothing_due or self._ready):  # nothing to do, or nobody to do it
             self._sleep(self._operating.idle_s)
 
     def _all_done(self) -> bool:
-        watched = self._watcher is None or self._watcher.idle
-        return watched and self._nothing_due and not (self._sighted or self._measuring or self._unstored)
+        return self._work.over and self._nothing_due and not (self._ready or self._measuring or self._unstored)
 
     def _leave(self) -> None:
         """Put back what was not begun, and store what was."""
-        logger.info("leaving", extra={"in_hand": len(self._measuring) + len(self._unstored)})
+        if self._ready or self._measuring or self._unstored:
+            logger.info("leaving", extra={"in_hand": len(self._measuring) + len(self._unstored)})
         deadline = self._clock() + self._operating.patience_s
         while self._ready or self._measuring or self._unstored:
             try:
@@ -236,6 +271,8 @@ class Loop:
                 self._store_all()
                 deadline = self._clock() + self._operating.patience_s
             except DatabaseUnavailableError as exc:
+                if not self._operating.patient:
+                    raise
                 if self._clock() > deadline:
                     # the leases end by themselves, and others measure these images again
                     logger.warning("left without the database", extra={"reason": str(exc)})
@@ -245,10 +282,18 @@ class Loop:
     def _now(self, session: Session) -> float:
         return read_clock(session, self._clock)
 
+    def _give_back(self) -> None:
+        """Return all jobs to the queue at once, where the database lets us; otherwise their leases end."""
+        with contextlib.suppress(StoreError), writing(self._sessions) as session:
+            take_back(session, [self._owner], now=self._now(session))
+
     def _take_back(self) -> None:
         """Return the jobs of processes of this host that were killed."""
-        with writing(self._sessions) as session:
+        with self._sessions() as session:
             dead = [owner for owner in find_owners(session) if is_dead(owner)]
+        if not dead:
+            return
+        with writing(self._sessions) as session:
             n = take_back(session, dead, now=self._now(session))
         if n:
             logger.warning("took back the jobs of dead processes", extra={"n_job": n})
@@ -256,33 +301,28 @@ class Loop:
     def _beat(self) -> None:
         if self._clock() < self._last_beat + self._operating.lease_s / 4:
             return
-        if self._ready or self._measuring or self._unstored:
+        self._take_back()
+        in_hand = [*self._ready, *self._measuring.values(), *(done.claim for done in self._unstored)]
+        if in_hand:
             with writing(self._sessions) as session:
-                own = beat(session, self._owner, lease_s=self._operating.lease_s, now=self._now(session))
-            self._ready = deque(claim for claim in self._ready if claim.token in own)
+                own = beat(session, in_hand, lease_s=self._operating.lease_s, now=self._now(session))
+            for claim in [claim for claim in self._ready if claim.job_id not in own]:
+                self._ready.remove(claim)
+                self._work.lost(claim)
         self._last_beat = self._clock()
 
     def _put_in(self) -> None:
-        """Put what the watcher has seen into the queue."""
-        if not self._sighted:
+        """Put what was sighted into the queue."""
+        if not self._work.n_sighted:
             return
         with writing(self._sessions) as session:
-            now = self._now(session)
-            files = [(self._job_file(session, one), now + one.wait_s) for one in self._sighted]
-            n = enqueue(session, files, now=now)
+            n = self._work.put_in(session, self._now(session))
+        self._work.settled()
         if n:
-            logger.info("new files", extra={"n_file": n})
             self._nothing_due = False
-        self._sighted.clear()
-
-    def _job_file(self, session: Session, one: Sighting) -> JobFile:
-        places = self._operating.places
-        place = place_file(session, one.candidate.path, places=places, given=one.candidate.given)
-        facts = one.facts
-        return JobFile(place.data_root_id, place.path, facts.size, facts.mtime_ns, facts.mask_size, facts.mask_mtime_ns)
 
     def _occupy(self) -> None:
-        """Give every free worker an image."""
+        """Give everyone who is free an image."""
         while self._crew.n_free > 0 and self._changed is None:
             if not self._ready:
                 self._claim()
@@ -292,43 +332,26 @@ class Loop:
             self._ready.popleft()
 
     def _claim(self) -> None:
-        wanted = 2 * self._operating.jobs
+        if not self._work.claimable:
+            self._nothing_due = True
+            return
+        lease_s = self._operating.lease_s
         with writing(self._sessions) as session:
-            roots = {root.data_root_id: root for root in self._roots(session)}
-            taken = claim_jobs(
-                session,
-                list(roots),
-                owner=self._owner,
-                n=wanted,
-                lease_s=self._operating.lease_s,
-                now=self._now(session),
-            )
+            taken = self._work.claim(session, self._owner, 2 * self._crew.size, lease_s, self._now(session))
         self._ready += taken
         self._nothing_due = not taken
 
-    def _roots(self, session: Session) -> list[Root]:
-        """Return the data roots that are here; say so once when one goes or comes."""
-        roots = read_roots(session, self._operating.places)
-        here = [root for root in roots if Path(root.path).is_dir()]
-        missing = {f"{root.name} ({root.path})" for root in roots} - {f"{root.name} ({root.path})" for root in here}
-        if missing - self._missing_roots:
-            logger.warning("data roots are not here, their images wait", extra={"roots": sorted(missing)})
-        self._missing_roots = missing
-        return here
-
     def _begin(self, claim: Claim) -> None:
-        """Give an image to a worker, or end its job at once where there is nothing to measure."""
+        """Give an image to somebody who is free, or end its job at once where there is nothing to measure."""
+        known = None
         with self._sessions() as session:
-            root = {one.data_root_id: one for one in read_roots(session, self._operating.places)}[
-                claim.file.data_root_id
-            ]
-            path = absolute_path(root.path, claim.file.path)
-            # A lost image and a lost mount look the same: the first is the image's failure, the second nobody's.
-            candidate = image_of(path, root.path) or Candidate(path, None, root.path)
-            known = find_known(session, candidate, places=self._operating.places)
-        if path in self._measuring or not Path(root.path).is_dir():
+            candidate = self._work.candidate_of(session, claim)
+            if candidate is not None and not self._work.force:
+                known = find_known(session, candidate, places=self._operating.places)
+        if candidate is None or candidate.path in self._measuring:
             self._put_back(claim, self._operating.retry_s)
             return
+        path = candidate.path
         if look_at(candidate) is None:
             self._fail(claim, FileMissingError(path, "the file is gone"), 0.0, path)
             return
@@ -338,23 +361,19 @@ class Loop:
             return
         with writing(self._sessions) as session:
             kept = finish(session, claim, outcome=known.how.value, image_id=known.image_id, now=self._now(session))
-        if kept:
-            log_outcome(self._known(candidate, known))
+        places = self._operating.places
+        self._tell(claim, known_outcome(self._sessions, candidate, known, places=places) if kept else None)
 
-    def _known(self, candidate: Candidate, known: Known) -> ImageOutcome:
-        """Return the outcome of an image that is held, after taking its PSF catalogue if that is new."""
-        n_psf, reason = None, ""
-        if candidate.psfcat is not None and known.how is Stored.UNCHANGED:
-            places = self._operating.places
-            n_psf, reason = take_late(
-                self._sessions, known.image_id, candidate.psfcat, given=candidate.given, places=places
-            )
-        how = Outcome(known.how.value)
-        return ImageOutcome(candidate.path, how, known.image_id, n_psf=n_psf, psfcat_reason=reason)
+    def _tell(self, claim: Claim, outcome: ImageOutcome | None) -> None:
+        if outcome is None:
+            self._work.lost(claim)
+        else:
+            self._work.end(claim, outcome)
 
     def _put_back(self, claim: Claim, wait_s: float) -> None:
         with writing(self._sessions) as session:
             put_back(session, claim, due=self._now(session) + wait_s)
+        self._work.lost(claim)
 
     def _collect(self, timeout_s: float) -> None:
         for one in self._crew.collect(timeout_s):
@@ -374,12 +393,18 @@ class Loop:
         lease = Lease(done.claim, self._operating.lease_s, self._clock)
         try:
             stored = commit_image(
-                self._sessions, one.result, places=self._operating.places, given=one.candidate.given, lease=lease
+                self._sessions,
+                one.result,
+                places=self._operating.places,
+                given=one.candidate.given,
+                force=self._work.force,
+                lease=lease,
             )
         except DatabaseUnavailableError:
             raise
         except LeaseLostError as exc:
             logger.warning("measured in vain", extra={"path": path, "reason": str(exc)})
+            self._work.lost(done.claim)
             return
         except StoreError as exc:
             self._fail(done.claim, exc, one.seconds, path)
@@ -389,7 +414,8 @@ class Loop:
         n_source = len(one.result.sources) if written else None
         n_psf, reason = psf_part(one.result, written=written)
         how, image_id = Outcome(stored.value), one.result.info.image_id
-        log_outcome(ImageOutcome(path, how, image_id, n_source, seconds, n_psf=n_psf, psfcat_reason=reason))
+        outcome = ImageOutcome(path, how, image_id, n_source, seconds, n_psf=n_psf, psfcat_reason=reason)
+        self._work.end(done.claim, outcome)
 
     def _fail(self, claim: Claim, exc: ZtfdbError, seconds: float, path: str) -> None:
         failures = claim.attempts + 1
@@ -406,5 +432,4 @@ class Loop:
                 retry_at=now + self._operating.retry_delay(failures) if again else None,
                 now=now,
             )
-        if ours:
-            log_outcome(outcome)
+        self._tell(claim, outcome if ours else None)

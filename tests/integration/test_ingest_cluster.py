@@ -1,0 +1,185 @@
+"""``ztfdb ingest --scheduler``: a Dask cluster measures, this process stores, and what cannot work says why."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from tests.support.crash import content_of
+from tests.support.pretend import pretend_to_measure
+from ztfdb.cli.app import application
+from ztfdb.errors import ClusterError, MissingExtraError
+from ztfdb.extract.settings import ExtractionSettings
+from ztfdb.ingest import cluster as cluster_module
+from ztfdb.ingest import ingest_paths
+from ztfdb.ingest.cluster import Cluster
+from ztfdb.ingest.workers import Limits
+from ztfdb.schema import JobState
+from ztfdb.simulate import make_science_image
+from ztfdb.store.engine import make_engine, sessions
+from ztfdb.store.queue import count_jobs
+
+distributed = pytest.importorskip("distributed", reason="the extra dask is not installed")
+
+NIGHT = 59116.4317708
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A local cluster of two workers with one thread each, which find the tests as this process does."""
+    os.environ["PYTHONPATH"], before = os.pathsep.join(sys.path), os.environ.get("PYTHONPATH")
+    made = distributed.LocalCluster(2, threads_per_worker=1, processes=True, dashboard_address=None)
+    yield made
+    made.close()
+    os.environ.pop("PYTHONPATH")
+    if before is not None:
+        os.environ["PYTHONPATH"] = before
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("night")
+    for k in range(4):
+        make_science_image(folder, shape=(160, 160), n_star=10, seed=k, obsmjd=NIGHT + k)
+    (folder / "ztf_20200924000001_000655_zr_c13_o_q3_sciimg.fits").write_text("no FITS file at all")
+    return folder
+
+
+def outcomes(report):
+    return sorted(one.outcome.value for one in report.outcomes)
+
+
+def test_the_cluster_measures_what_one_process_would_have(cluster, databases, engine_url, night):
+    engine = make_engine(engine_url)
+    maker = sessions(engine)
+    first = ingest_paths(maker, [night], scheduler=cluster.scheduler_address)
+    assert outcomes(first) == ["failed"] + ["stored"] * 4
+    again = ingest_paths(maker, [night], scheduler=cluster.scheduler_address)
+    assert outcomes(again) == ["failed"] + ["unchanged"] * 4
+    with maker() as session:
+        states = count_jobs(session)
+    assert (states[JobState.DONE.value], states[JobState.LEASED.value]) == (4, 0)
+    engine.dispose()
+    alone = databases.migrated(engine_url.partition(":")[0].partition("+")[0])
+    engine = make_engine(alone)
+    ingest_paths(sessions(engine), [night])
+    engine.dispose()
+    assert content_of(engine_url) == content_of(alone)
+    databases.drop(alone)
+
+
+def test_a_worker_that_dies_costs_its_image_and_no_other(cluster, databases, tmp_path, monkeypatch):
+    monkeypatch.setattr("ztfdb.ingest.run.measure_image", pretend_to_measure)
+    for k, word in enumerate(["star 0", "die", "star 2", "header", "slow 4"]):
+        (tmp_path / f"{k}.txt").write_text(word)
+    engine = make_engine(databases.migrated("sqlite"))
+    report = ingest_paths(sessions(engine), [tmp_path / "*.txt"], scheduler=cluster.scheduler_address)
+    engine.dispose()
+    assert outcomes(report) == ["failed"] * 2 + ["stored"] * 3
+    assert {one.error for one in report.failures} == {"WorkerDied", "HeaderError"}
+
+
+def test_the_command_reports_as_ever(cluster, archive, engine_url, night):
+    words = ["--db", engine_url, "ingest", str(night), "--list", "--scheduler", cluster.scheduler_address]
+    result = CliRunner().invoke(application, words)
+    assert result.exit_code == 1
+    assert "5 found = 4 stored + 0 unchanged + 0 known copies + 1 failed" in result.stderr
+    assert len(result.stdout.splitlines()) == 5
+
+
+def test_an_image_that_takes_too_long_is_given_up(cluster, tmp_path):
+    from ztfdb.ingest.discover import Candidate
+
+    (tmp_path / "hang.txt").write_text("hang")
+    crew = Cluster(cluster.scheduler_address, ExtractionSettings(), Limits(timeout_s=1.0), pretend_to_measure)
+    crew.begin(Candidate(str(tmp_path / "hang.txt"), None))
+    ended = []
+    while not ended:
+        ended = crew.collect(0.5)
+    crew.stop(kill=True)
+    assert type(ended[0].result).__name__ == "MeasurementTimeout"
+    with distributed.Client(cluster.scheduler_address, set_as_default=False) as client:
+        client.restart()  # the worker sleeps on
+
+
+def test_other_versions_on_a_worker_are_named(cluster, monkeypatch):
+    monkeypatch.setattr(cluster_module, "software_versions", lambda: {"ztfdb": "99.0", "numpy": "1.0"})
+    with pytest.raises(ClusterError, match=r"the worker tcp://.* has .*ztfdb 0.* instead of 99\.0"):
+        Cluster(cluster.scheduler_address, ExtractionSettings(), Limits())
+
+
+def test_a_worker_without_ztfdb_is_named(cluster):
+    with distributed.Client(cluster.scheduler_address, set_as_default=False) as client:
+        client.run(_forget_ztfdb)
+        with pytest.raises(ClusterError, match=r"ztfdb cannot be imported on the worker tcp://"):
+            Cluster(cluster.scheduler_address, ExtractionSettings(), Limits())
+        client.restart()
+
+
+def _forget_ztfdb():
+    for name in [name for name in sys.modules if name.partition(".")[0] == "ztfdb"]:
+        del sys.modules[name]
+    sys.modules["ztfdb"] = None
+
+
+def test_a_scheduler_that_does_not_answer_is_one_line(archive, engine_url, night, monkeypatch):
+    monkeypatch.setattr(cluster_module, "CONNECT_S", 1.0)
+    result = CliRunner().invoke(
+        application, ["--db", engine_url, "ingest", str(night), "--scheduler", "tcp://127.0.0.1:9"]
+    )
+    assert result.exit_code == 1
+    assert "the scheduler does not answer" in result.stderr
+    assert "Traceback" not in result.stderr
+    bad = CliRunner().invoke(application, ["--db", engine_url, "ingest", str(night), "--scheduler", "nonsense://"])
+    assert bad.exit_code == 1
+    assert "nonsense://" in bad.stderr
+
+
+def test_without_the_package_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(MissingExtraError, match=r"ztfdb\[dask\]"):
+        Cluster("tcp://127.0.0.1:9", ExtractionSettings(), Limits())
+
+
+SCHEDULER = """
+import os, sys
+os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
+import distributed
+if __name__ == "__main__":
+    cluster = distributed.LocalCluster(1, threads_per_worker=1, processes=True, dashboard_address=None)
+    print(cluster.scheduler_address, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_scheduler_that_goes_away_ends_the_ingest_and_leaves_no_lease(databases, tmp_path, monkeypatch):
+    monkeypatch.setattr("ztfdb.ingest.run.measure_image", pretend_to_measure)
+    for k in range(6):
+        (tmp_path / f"{k}.txt").write_text(f"star {k}")
+    script = tmp_path / "scheduler.py"
+    script.write_text(SCHEDULER)
+    process = subprocess.Popen(
+        [sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stdout is not None
+    address = process.stdout.readline().strip()
+    maker = sessions(engine := make_engine(databases.migrated("sqlite")))
+
+    def kill(step):
+        if step.done == 2:
+            os.killpg(process.pid, signal.SIGKILL)
+
+    with pytest.raises(ClusterError, match="gone away"):
+        ingest_paths(maker, [tmp_path / "*.txt"], scheduler=address, progress=kill)
+    process.communicate()
+    with maker() as session:
+        states = count_jobs(session)
+    assert states["leased"] == 0
+    assert states["done"] + states["pending"] == 6 and states["done"] >= 2
+    assert ingest_paths(maker, [tmp_path / "*.txt"]).failed == 0
+    engine.dispose()

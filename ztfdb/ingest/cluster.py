@@ -1,0 +1,180 @@
+"""Measuring on a Dask cluster: the same function on other hosts; what comes back is stored here, as ever.
+
+Every host of the cluster must see the image files under the same paths as this one, and have the same ztfdb.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ztfdb.errors import ClusterError, MeasurementTimeout, MissingExtraError, WorkerDied
+from ztfdb.extract.measure import measure_image, software_versions
+from ztfdb.extract.settings import ExtractionSettings
+from ztfdb.ingest.discover import Candidate
+from ztfdb.ingest.workers import Limits, Measure, Measured, failed, psfcat_option
+
+CONNECT_S = 10.0
+"""How long a scheduler, and its first worker, may take to answer."""
+
+COUNT_S = 5.0
+"""How often the threads of the cluster are counted: workers come and go."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Sent:
+    candidate: Candidate
+    started: float
+
+
+class Cluster:
+    """The workers of a Dask cluster; see `ztfdb.ingest.workers.Crew`.
+
+    One image is sent to each thread of the cluster. ``sep`` holds Python's lock, so workers of one thread each do most.
+    Memory is limited by the workers' own settings.
+
+    Parameters
+    ----------
+    scheduler : str
+        Its address, ``tcp://host:8786``.
+    settings : ExtractionSettings
+    limits : Limits
+        The time; an image that takes longer is given up here, and its worker left to end it.
+    measure : callable
+        See `ztfdb.ingest.workers.Workers`.
+
+    Raises
+    ------
+    MissingExtraError
+        If the package ``distributed`` is not installed.
+    ClusterError
+        If the scheduler does not answer, has no worker, or one without ztfdb or with other versions.
+    """
+
+    def __init__(
+        self, scheduler: str, settings: ExtractionSettings, limits: Limits, measure: Measure = measure_image
+    ) -> None:
+        try:
+            import distributed
+        except ImportError as exc:
+            raise MissingExtraError("measuring on a Dask cluster", "dask") from exc
+        self._dask: Any = distributed
+        self._scheduler, self._settings, self._limits, self._measure = scheduler, settings, limits, measure
+        self._sent: dict[Any, _Sent] = {}
+        self._n_thread, self._counted = 0, float("-inf")
+        try:
+            self._client: Any = self._dask.Client(scheduler, timeout=CONNECT_S, set_as_default=False)
+        except (OSError, ValueError) as exc:  # TimeoutError is an OSError
+            raise ClusterError(scheduler, f"the scheduler does not answer: {_one_line(exc)}") from exc
+        try:
+            self._check()
+        except BaseException:
+            self._client.close()
+            raise
+
+    @property
+    def size(self) -> int:
+        """Threads of the cluster, at least one."""
+        if time.monotonic() > self._counted + COUNT_S:
+            n_thread = sum(self._client.nthreads().values())
+            if n_thread == 0 and self._n_thread > 0:
+                logger.warning("the cluster has no workers left", extra={"scheduler": self._scheduler})
+            self._n_thread, self._counted = n_thread, time.monotonic()
+        return max(self._n_thread, 1)
+
+    @property
+    def n_free(self) -> int:
+        """Threads without an image."""
+        return max(min(self.size, self._n_thread) - len(self._sent), 0)
+
+    def begin(self, candidate: Candidate) -> None:
+        """Send an image to the cluster."""
+        options = {"find_mask": False, **psfcat_option(candidate)}
+        future = self._client.submit(
+            self._measure, candidate.path, candidate.mask, self._settings, pure=False, **options
+        )
+        self._sent[future] = _Sent(candidate, time.perf_counter())
+
+    def collect(self, timeout_s: float) -> list[Measured]:
+        """Return what has ended, after waiting at most `timeout_s` for something to end.
+
+        Raises
+        ------
+        ClusterError
+            If the scheduler has gone away.
+        """
+        if self._sent:
+            with self._client.as_current(), contextlib.suppress(self._dask.TimeoutError, self._dask.CancelledError):
+                self._dask.wait(list(self._sent), timeout=timeout_s, return_when="FIRST_COMPLETED")
+        if self._client.status != "running":
+            raise ClusterError(self._scheduler, "the scheduler has gone away")
+        return [ended for future in list(self._sent) if (ended := self._ended(future)) is not None]
+
+    def stop(self, *, kill: bool) -> None:
+        """Leave the cluster; what it measures for us is given up."""
+        with contextlib.suppress(Exception):  # it may have gone away
+            self._client.cancel(list(self._sent), force=True)
+        self._sent.clear()
+        self._client.close()
+
+    def _ended(self, future: Any) -> Measured | None:
+        sent = self._sent[future]
+        seconds = time.perf_counter() - sent.started
+        if not future.done():
+            if seconds < self._limits.timeout_s:
+                return None
+            future.cancel(force=True)
+            late = MeasurementTimeout(sent.candidate.path, f"given up after {self._limits.timeout_s:g} s")
+            del self._sent[future]
+            return failed(sent.candidate, late, seconds)
+        del self._sent[future]
+        try:
+            return Measured(sent.candidate, future.result(timeout=CONNECT_S), seconds)
+        except self._dask.CancelledError as exc:  # not by us: the connection was lost
+            raise ClusterError(self._scheduler, "the scheduler has gone away") from exc
+        except self._dask.KilledWorker as exc:
+            reason = f"the cluster's worker ended while it measured this: {_one_line(exc)}"
+            return failed(sent.candidate, WorkerDied(sent.candidate.path, reason), seconds)
+        except Exception as exc:
+            return failed(sent.candidate, exc, seconds)
+
+    def _check(self) -> None:
+        """Refuse a cluster whose workers cannot do what this process does."""
+        try:
+            self._client.wait_for_workers(1, timeout=CONNECT_S)
+        except TimeoutError as exc:
+            raise ClusterError(self._scheduler, f"no worker joined the scheduler within {CONNECT_S:g} s") from exc
+        here = software_versions()
+        for worker, there in self._client.run(_asker(), on_error="return").items():
+            if isinstance(there, ImportError):
+                raise ClusterError(self._scheduler, f"ztfdb cannot be imported on the worker {worker}: {there}")
+            if isinstance(there, BaseException):
+                raise ClusterError(self._scheduler, f"the worker {worker} does not work: {_one_line(there)}") from there
+            other = [
+                f"{name} {there.get(name)} instead of {here.get(name)}"
+                for name in sorted(here.keys() | there.keys())
+                if there.get(name) != here.get(name)
+            ]
+            if other:
+                raise ClusterError(self._scheduler, f"the worker {worker} has {', '.join(other)}")
+
+
+def _asker() -> Callable[[], dict[str, str]]:
+    """Return a function that is sent by value: a worker without ztfdb must be able to say so."""
+
+    def ask() -> dict[str, str]:
+        from ztfdb.extract.measure import software_versions
+
+        return software_versions()
+
+    return ask
+
+
+def _one_line(exc: BaseException) -> str:
+    return " ".join(str(exc).split()) or type(exc).__name__
