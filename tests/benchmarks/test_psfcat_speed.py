@@ -84,8 +84,11 @@ def test_ten_thousand_positions_in_one_call(catalogued: Loaded) -> None:
     start, used = time.perf_counter(), time.process_time()
     frame = catalogued.archive.light_curves(positions, phot="psfcat")
     wall, cpu = time.perf_counter() - start, time.process_time() - used
-    report(f"{len(positions['ra']):,} psfcat light curves, {len(frame):,} epochs", catalogued.engine,
-           ">= 200,000 epochs/s", f"{len(frame) / wall:,.0f} epochs/s", f"({wall:.1f} s, CPU {cpu:.1f} s)")  # fmt: skip
+    start = time.perf_counter()
+    ours = len(catalogued.archive.light_curves(positions)) / (time.perf_counter() - start)
+    told = f"({wall:.1f} s, CPU {cpu:.1f} s; aperture {ours:,.0f} epochs/s)"
+    what = f"{len(positions['ra']):,} psfcat light curves, {len(frame):,} epochs"
+    report(what, catalogued.engine, ">= 200,000 epochs/s", f"{len(frame) / wall:,.0f} epochs/s", told)
     assert frame["position"].nunique() == len(positions["ra"])
     assert len(frame) / wall >= 200_000
 
