@@ -16,7 +16,7 @@ from ztfdb import query
 from ztfdb.config import load_config
 from ztfdb.derive import calibrate as derive_calibrate
 from ztfdb.derive import crossmatch as derive_crossmatch
-from ztfdb.derive.objects import build_objects, summarise, update_objects
+from ztfdb.derive.objects import build_objects, object_oids, summarise, update_objects
 from ztfdb.errors import SchemaVersionError
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ingest import ingest_paths, ingest_psfcats, services
@@ -480,6 +480,11 @@ class Archive:
         """Return the statistics of an object, one row per filter; see `ztfdb.derive.objects.summarise`."""
         with self._sessions() as session:
             return summarise(session, object_id)
+
+    def object_oids(self, object_id: int) -> pd.DataFrame:
+        """Return ZTF's reference sources that an object is; see `ztfdb.derive.objects.object_oids`."""
+        with self._sessions() as session:
+            return object_oids(session, object_id)
 
     def status(self) -> dict[str, Any]:
         """Return what the archive holds: rows, span, filters, measurement configurations; see `ztfdb.query.status`."""
