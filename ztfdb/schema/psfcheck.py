@@ -26,9 +26,9 @@ class PsfCheck(Base):
     aperture: Mapped[Small]
     """1 to 6: diameters 2, 3, 4, 6, 10, 14 px."""
     n_match: Mapped[int] = mapped_column(Integer)
-    """Sources that are each other's nearest."""
+    """Clean sources, not faint, with a row of the catalogue: each is the other's nearest."""
     n_star: Mapped[int] = mapped_column(Integer)
-    """Those of them that are clean, alone and bright, and were not clipped."""
+    """Those of them that are bright, clean in the catalogue and alone, and were not clipped."""
     n_clipped: Mapped[int] = mapped_column(Integer)
     median: Mapped[Magnitude | None]
     """Ours minus ZTF's."""
