@@ -16,7 +16,8 @@ from ztfdb import query
 from ztfdb.config import load_config
 from ztfdb.derive import calibrate as derive_calibrate
 from ztfdb.derive import crossmatch as derive_crossmatch
-from ztfdb.derive.objects import build_objects, summarise, update_objects
+from ztfdb.derive import psfcheck as derive_psfcheck
+from ztfdb.derive.objects import build_objects, object_oids, summarise, update_objects
 from ztfdb.errors import SchemaVersionError
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ingest import ingest_paths, ingest_psfcats, services
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from ztfdb.derive.calibrate import CalibrationReport
     from ztfdb.derive.crossmatch import CrossmatchReport
     from ztfdb.derive.objects import ObjectsReport
+    from ztfdb.derive.psfcheck import PsfCheckReport
     from ztfdb.ingest import IngestReport, Progress
     from ztfdb.ingest.metadata import MetadataReport
     from ztfdb.ingest.reference import FileImport
@@ -431,6 +433,27 @@ class Archive:
             done = derive_calibrate.calibrate_image(session, image_id, get_catalogue(session, catalogue))
         return draw_calibration(derive_calibrate.residuals(done, aperture))[0]
 
+    def check_psf(self, **options: Any) -> PsfCheckReport:
+        """Check images against ZTF's PSF catalogues, those not checked yet; see `ztfdb.derive.psfcheck.check_psf`."""
+        return derive_psfcheck.check_psf(self._sessions, **options)
+
+    def psf_checks(self, image_ids: Sequence[int] | None = None, *, warned: bool = False) -> pd.DataFrame:
+        """Return what the checks against ZTF's PSF catalogues said, the worst first; see `ztfdb.query.psf_checks`."""
+        with self._sessions() as session:
+            return query.psf_checks(session, image_ids, warned=warned)
+
+    def remove_psf_checks(self, **options: Any) -> int:
+        """Remove stored checks; see `ztfdb.derive.psfcheck.remove_psf_checks`."""
+        return derive_psfcheck.remove_psf_checks(self._sessions, **options)
+
+    def plot_psf_check(self, image_id: int) -> Any:
+        """Draw the stars of an image's check; return the first of its four Axes. See `ztfdb.plot.draw_psf_check`."""
+        from ztfdb.plot import draw_psf_check
+
+        with self._sessions() as session:
+            done = derive_psfcheck.compare_image(session, image_id)
+        return draw_psf_check(derive_psfcheck.differences(done))[0]
+
     def explain(self, source_id: int, **options: Any) -> Explanation:
         """Return everything behind one source, and measure it again from its file; see `ztfdb.query.explain`."""
         with self._sessions() as session:
@@ -462,6 +485,11 @@ class Archive:
             wanted = image_id if isinstance(image_id, Iterable) else [int(image_id or 0)]
         return remove_images(self._sessions, wanted, **options)
 
+    def images_of_night(self, night: int) -> list[int]:
+        """Return the ids of the images of one night (UTC date such as 20200924), ascending."""
+        with self._sessions() as session:
+            return images_of_night(session, night)
+
     def sql(
         self, statement: str, /, *, timeout_s: float | None = None, force: bool = False, **params: Any
     ) -> pd.DataFrame:
@@ -481,6 +509,11 @@ class Archive:
         """Return the statistics of an object, one row per filter; see `ztfdb.derive.objects.summarise`."""
         with self._sessions() as session:
             return summarise(session, object_id)
+
+    def object_oids(self, object_id: int) -> pd.DataFrame:
+        """Return ZTF's reference sources that an object is; see `ztfdb.derive.objects.object_oids`."""
+        with self._sessions() as session:
+            return object_oids(session, object_id)
 
     def status(self) -> dict[str, Any]:
         """Return what the archive holds: rows, span, filters, measurement configurations; see `ztfdb.query.status`."""

@@ -1,7 +1,7 @@
 """An index of `image` that holds what light curves read (PostgreSQL).
 
 Revision: 20261125_image_epoch
-Follows: 20261125_psfcat
+Follows: 20261125_psfcheck
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "20261125_image_epoch"
-down_revision = "20261125_psfcat"
+down_revision = "20261125_psfcheck"
 branch_labels = None
 depends_on = None
 

@@ -22,6 +22,7 @@ from ztfdb.cli.init import init
 from ztfdb.cli.lightcurve import lightcurve
 from ztfdb.cli.objects import objects
 from ztfdb.cli.options import Command, shared_options
+from ztfdb.cli.psfcheck import psfcheck
 from ztfdb.cli.queue import quarantine, retry
 from ztfdb.cli.sql import sql
 from ztfdb.cli.stamp import stamp
@@ -122,6 +123,7 @@ for command in (
     catalog,
     crossmatch,
     calibrate,
+    psfcheck,
     objects,
     explain,
     sql,

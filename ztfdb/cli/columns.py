@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_ID_NAMES = frozenset({"oid", "pid", "expid", "hpx29"})
+_ID_NAMES = frozenset({"oid", "number", "pid", "expid", "hpx29"})
 _DECIMALS = (
     (re.compile(r"(input_)?(ra|dec)[1-4]?"), 6),  # 0.004 arcsec
     (re.compile(r"\w*(mjd|hjd|bjd)\w*"), 5),  # one second

@@ -10,10 +10,12 @@ from ztfdb.cli.progress import progress_bar
 from ztfdb.cli.session import opened
 
 USUAL = (
-    "object_id", "ra", "dec", "filtercode", "n", "median_mag", "scatter", "chi2", "stetson_j", "eta", "first_mjd",
-    "last_mjd", "ps1_id",
+    "object_id", "number", "ra", "dec", "filtercode", "n", "median_mag", "scatter", "chi2", "stetson_j", "eta",
+    "first_mjd", "last_mjd", "ps1_id", "oid",
 )  # fmt: skip
 """The columns of a text table, most telling first."""
+
+USUAL_OIDS = ("oid", "field", "filtercode", "ccdid", "qid", "sourceid", "separation", "reference_mag", "object_id")
 
 
 @click.command(
@@ -22,9 +24,11 @@ USUAL = (
         "ztfdb objects build",
         "ztfdb objects update",
         "ztfdb objects show 1683299887203447296",
+        "ztfdb objects show 686103400067717",
+        "ztfdb objects oids 1683299887203447296",
     ),
 )
-@click.argument("action", type=click.Choice(("build", "update", "show")))
+@click.argument("action", type=click.Choice(("build", "update", "show", "oids")))
 @click.argument("object_id", required=False, type=click.IntRange(min=0), metavar="[ID]")
 @output_options
 @shared_options
@@ -33,14 +37,15 @@ def objects(ctx: click.Context, action: str, object_id: int | None, output: Outp
     """Join detections across epochs, fields and filters.
 
     build makes all objects, update brings them up to date with the images, show prints the statistics of the object of
-    this ID (or that had it), one row per filter.
+    this ID (or that had it), one row per filter. Where reference catalogues (refpsfcat) are held, oids prints which of
+    their sources the object is, and ID may be ZTF's oid.
     """
-    if (action == "show") != (object_id is not None):
-        raise click.UsageError("show takes the ID of an object, build and update take none")
+    if (action in ("show", "oids")) != (object_id is not None):
+        raise click.UsageError("show and oids take the ID of an object, build and update take none")
     if object_id is not None:
         with opened(ctx, read_only=True) as archive:
-            frame = archive.object(object_id)
-        output.write(frame, usual=USUAL)
+            frame = archive.object(object_id) if action == "show" else archive.object_oids(object_id)
+        output.write(frame, usual=USUAL if action == "show" else USUAL_OIDS)
         return
     with opened(ctx) as archive, progress_bar("tiles" if action == "build" else "images") as bar:
         work = archive.build_objects if action == "build" else archive.update_objects

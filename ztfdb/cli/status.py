@@ -19,7 +19,8 @@ from ztfdb.cli.session import opened
 def status(ctx: click.Context, format_: str) -> None:
     """Say what the archive holds.
 
-    Images and sources by filter, where the files lie, and with which settings and software they were measured.
+    Images and sources by filter, where the files lie, with which settings and software they were measured, and the
+    images that differ most from ZTF's PSF catalogues of them.
     """
     with opened(ctx, read_only=True) as archive:
         facts = archive.status()
@@ -37,6 +38,7 @@ def status_lines(facts: dict[str, Any]) -> Iterator[str]:
     yield f"images    {facts['n_image']:,} ({kinds}; {facts['n_simulated']:,} simulated); fields: {facts['n_field']:,}"
     yield f"sources   {facts['n_source']:,}"
     yield from _queue(facts["queue"])
+    yield from _psf_check(facts["psf_check"])
     yield from _tables(facts)
     made = {key: value for key, value in facts["archive"].items() if key != "settings"}
     yield ""
@@ -52,6 +54,26 @@ def _queue(queue: dict[str, Any]) -> Iterator[str]:
     yield f"          {queue['rate_per_hour']:,.0f} done in the last hour; {oldest}"
     for one in queue["last_errors"]:
         yield f"          {one['state']}: {one['path']}: {one['error']}: {one['reason']}"
+
+
+def _psf_check(checks: dict[str, Any]) -> Iterator[str]:
+    if not checks["n_image"]:
+        return
+    levels = f"{checks['n_look']:,} deserve a look, {checks['n_wrong']:,} are wrong"
+    yield f"psfcat    {checks['n_image']:,} images have one, {checks['n_checked']:,} were checked against it: {levels}"
+    for one in checks["worst"]:
+        where = f"{one['field']:06d} {one['filtercode']} c{one['ccdid']:02d} q{one['qid']}"
+        yield f"          warning {one['warning']}: image {one['image_id']} ({where}): {_difference(one)}"
+
+
+def _difference(one: dict[str, Any]) -> str:
+    """Say how far an image is off, or why that cannot be told."""
+    if one["median"] is None:
+        return str(one["failure"])
+    told = f"ours - psf {one['median']:+.3f} mag, scatter {one['scatter']:.3f} ({one['n_star']:,} stars)"
+    if one["slope"] is None:
+        return told
+    return f"{told}, {one['slope']:+.3f} a mag, {one['x_gradient']:+.3f} along x, {one['y_gradient']:+.3f} along y"
 
 
 def _tables(facts: dict[str, Any]) -> Iterator[str]:

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ztfdb.phot.trend import GAUSSIAN_MAD
 from ztfdb.records import BoolArray, FloatArray
 from ztfdb.store.matches import Astrometry
-
-GAUSSIAN_MAD = 1.4826
-"""Standard deviation of a Gaussian over its median absolute deviation."""
 
 
 @dataclass(frozen=True)

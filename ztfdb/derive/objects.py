@@ -12,11 +12,13 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from sqlalchemy.orm import Session, sessionmaker
 
+from ztfdb.derive.anchors import anchor_all, anchor_around, anchor_reference, drop_stale_references
 from ztfdb.derive.crossmatch import rows_around
 from ztfdb.derive.grouping import ATTACH, LINK, Columns, Detections, Grouped, group_detections, separation_from
 from ztfdb.derive.members import (
@@ -50,6 +52,7 @@ from ztfdb.sky.cells import cell_to_sky, sky_to_cell
 from ztfdb.sky.cover import cover_positions
 from ztfdb.sky.match import match_all, match_nearest
 from ztfdb.store import objects as store
+from ztfdb.store.anchors import find_object_of_oid, oids_of_object
 from ztfdb.store.catalogues import CatalogueInfo, held_catalogues
 from ztfdb.store.engine import writing
 from ztfdb.store.lookup import MISSING
@@ -82,6 +85,8 @@ class ObjectsReport:
         Sources of the images that came in.
     n_remade : int
         Objects that were made anew, or first made.
+    n_reference : int
+        Reference catalogues that objects were compared with for the first time, or again.
     seconds : float
     """
 
@@ -90,11 +95,14 @@ class ObjectsReport:
     n_removed: int = 0
     n_source: int = 0
     n_remade: int = 0
+    n_reference: int = 0
     seconds: float = 0.0
 
     def __str__(self) -> str:
         images = f"{self.n_added:,} images added, {self.n_removed:,} taken out"
-        return f"{images}, {self.n_source:,} sources, {self.n_remade:,} objects made in {self.seconds:.1f} s"
+        anchors = f", {self.n_reference:,} reference catalogues" if self.n_reference else ""
+        made = f"{self.n_source:,} sources, {self.n_remade:,} objects made{anchors}"
+        return f"{images}, {made} in {self.seconds:.1f} s"
 
 
 def build_objects(sessions: sessionmaker[Session], *, progress: Progress | None = None) -> ObjectsReport:
@@ -136,6 +144,7 @@ def update_objects(sessions: sessionmaker[Session], *, progress: Progress | None
         new = sorted(prints.keys() - (joined.keys() - set(stale)))
         if state.get("rules") != RULES or _too_many(session, new, stale):
             return _finished(_build(session, progress), began)
+        references = drop_stale_references(session)
         if stale:
             report.n_removed, report.n_remade = len(stale), _leave(session, stale)
         if state.get("ps1") != _ps1_import(session):
@@ -150,6 +159,10 @@ def update_objects(sessions: sessionmaker[Session], *, progress: Progress | None
                 report.n_remade += n_remade
         if progress is not None:
             progress(done, len(new))
+    for image_id, fingerprint in references.items():
+        with writing(sessions) as session:
+            store.lock_objects(session)
+            report.n_reference += anchor_reference(session, image_id, fingerprint)
     return _finished(report, began)
 
 
@@ -187,6 +200,7 @@ def _build(session: Session, progress: Progress | None) -> ObjectsReport:
             progress(done, len(tiles))
     store.record_images(session, prints)
     store.write_state(session, {"rules": RULES, "ps1": _ps1_import(session)})
+    report.n_reference = anchor_all(session)
     return report
 
 
@@ -287,6 +301,7 @@ def _regroup(session: Session, disturbed: Disturbed, joined: Iterable[int] | Non
     ps1 = _ps1(session)
     old = disturbed.object_id[disturbed.object_id != MISSING]
     before, after = store.members_of(session, old), []
+    places = [(disturbed.ra, disturbed.dec)]
     store.delete_objects(session, old)
     n_made = 0
     order = np.argsort(disturbed.area, kind="stable")
@@ -301,8 +316,10 @@ def _regroup(session: Session, disturbed: Disturbed, joined: Iterable[int] | Non
         mine = disturbed.object_id[which]
         store.drop_aliases(session, grouped.objects["object_id"])
         _redirect(session, mine[mine != MISSING], sample.found, grouped)
+        places.append((grouped.objects["ra"], grouped.objects["dec"]))
         n_made += len(grouped.objects["object_id"])
     store.replace_members(session, before, {name: np.concatenate([one[name] for one in after]) for name in before})
+    anchor_around(session, *(np.concatenate(column) for column in zip(*places, strict=True)))
     return n_made
 
 
@@ -369,20 +386,57 @@ def summarise(session: Session, object_id: int) -> pd.DataFrame:
     ----------
     session : Session
     object_id : int
-        Its id, or one that it had.
+        Its id, one that it had, or ZTF's ``oid`` of it in a reference catalogue that is held.
+
+    Returns
+    -------
+    DataFrame
+        ``number`` is the smallest of its oids (smallest field, g before r before i), ``oid`` the smallest in the row's
+        filter.
 
     Raises
     ------
     UnknownObjectError
         If no object has or had this id.
     """
+    columns: dict[str, Any] = dict(store.object_summary(session, _known_object(session, object_id)))
+    for name in ("ps1_id", "number", "oid"):
+        values = pd.array(columns[name], dtype="Int64")
+        values[columns[name] == MISSING] = pd.NA
+        columns[name] = values
+    return pd.DataFrame(columns)
+
+
+def object_oids(session: Session, object_id: int) -> pd.DataFrame:
+    """Return the reference sources that an object is, one row per catalogue, ordered by ``oid``.
+
+    Parameters
+    ----------
+    session : Session
+    object_id : int
+        As for `summarise`.
+
+    Returns
+    -------
+    DataFrame
+        ``oid`` and what its digits say, how far the object is from it (arcsec), its position and magnitude (of colour
+        0), and where it is kept; no rows where no reference is held or none is near.
+
+    Raises
+    ------
+    UnknownObjectError
+        If no object has or had this id.
+    """
+    return pd.DataFrame(oids_of_object(session, _known_object(session, object_id)))
+
+
+def _known_object(session: Session, object_id: int) -> int:
     known = store.find_object_id(session, object_id)
     if known is None:
+        known = find_object_of_oid(session, object_id)
+    if known is None:
         raise UnknownObjectError(f"no object {object_id} in this archive; are the objects up to date?")
-    columns = store.object_summary(session, known)
-    ps1_id = pd.array(columns["ps1_id"], dtype="Int64")
-    ps1_id[columns["ps1_id"] == MISSING] = pd.NA
-    return pd.DataFrame(columns | {"ps1_id": ps1_id})
+    return known
 
 
 def _identify_all(session: Session) -> None:

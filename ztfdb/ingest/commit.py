@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from ztfdb.derive.crossmatch import match_new_image
+from ztfdb.derive.psfcheck import check_new_image
 from ztfdb.errors import StoreError
 from ztfdb.records import MeasuredImage
 from ztfdb.store.engine import writing
@@ -45,10 +46,11 @@ def commit_image(
     force: bool = False,
     lease: Lease | None = None,
 ) -> Stored:
-    """Store a measured image in a transaction of its own, and match it with the reference catalogues that are held.
+    """Store a measured image in a transaction of its own, match it with the reference catalogues that are held.
 
-    See `ztfdb.store.images.store_image` for what is stored when. With a `lease` the same transaction first makes sure
-    that the job is still held, and marks it as done at its end: an image is stored exactly as often as its job is done.
+    Where it has a PSF catalogue it is checked against that, too. See `ztfdb.store.images.store_image` for what is
+    stored when. With a `lease` the same transaction first makes sure that the job is still held, and marks it as done
+    at its end: an image is stored exactly as often as its job is done.
 
     Raises
     ------
@@ -66,6 +68,7 @@ def commit_image(
             outcome = store_image(session, measured, places=places, given=given, force=force)
             if outcome in (Stored.STORED, Stored.REPLACED):
                 match_new_image(session, measured.info.image_id)
+                check_new_image(session, measured)
             if lease is not None:
                 now = read_clock(session, lease.clock)
                 finish(session, lease.claim, outcome=outcome.value, image_id=measured.info.image_id, now=now)

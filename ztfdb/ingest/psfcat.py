@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
+from ztfdb.derive.psfcheck import check_held_image
 from ztfdb.errors import (
     DatabaseUnavailableError,
     ImageError,
@@ -194,6 +195,8 @@ def _store(
         own = record if row is None or wcs is None else of_image(record, row, wcs)
         magzp = None if row is None else row.magzp
         written.append(store_psf(session, one, own, magzp=magzp, places=places, given=given))
+        if row is not None:
+            check_held_image(session, one)
     most = min(how, key=(Stored.STORED, Stored.REPLACED, Stored.UNCHANGED, Stored.KNOWN_COPY).index)
     return most, targets[0][0], sum(written) if written else None
 

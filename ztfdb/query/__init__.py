@@ -21,6 +21,7 @@ from ztfdb.query.psfcat import (
     psf_light_curve,
     psf_light_curves,
 )
+from ztfdb.query.psfcheck import psf_checks
 from ztfdb.query.readonly import read_only_sql
 from ztfdb.query.stamps import StampSeries, stamp, stamps, stamps_on_image, stamps_on_path
 from ztfdb.query.status import status
@@ -49,6 +50,7 @@ __all__ = [
     "light_curve",
     "light_curves",
     "matched_entries",
+    "psf_checks",
     "psf_cone",
     "psf_light_curve",
     "psf_light_curves",

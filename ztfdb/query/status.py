@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from ztfdb.store.psfchecks import psf_check_summary
 from ztfdb.store.queue import queue_summary, read_clock
 from ztfdb.store.summary import archive_summary
 
@@ -23,7 +24,9 @@ def status(session: Session) -> dict[str, Any]:
         ``n_image``, ``n_source`` (as the images count them), ``n_simulated``; ``images`` by kind; ``filters``, a list
         of ``filtercode``, ``n_image``, ``n_source``, ``first_mjd``, ``last_mjd``; ``n_field``; ``configs``, a list of
         ``config_hash``, ``n_image`` and ``versions`` (more than one says that software changed on the way);
-        ``roots``, where the files lie; ``archive``, the facts frozen when it was made; and ``queue``, see
-        `ztfdb.store.queue.queue_summary`.
+        ``roots``, where the files lie; ``archive``, the facts frozen when it was made; ``queue``, see
+        `ztfdb.store.queue.queue_summary`; and ``psf_check``, the images whose photometry ZTF's PSF catalogues
+        contradict, see `ztfdb.store.psfchecks.psf_check_summary`.
     """
-    return archive_summary(session) | {"queue": queue_summary(session, now=read_clock(session))}
+    queue = queue_summary(session, now=read_clock(session))
+    return archive_summary(session) | {"queue": queue, "psf_check": psf_check_summary(session)}

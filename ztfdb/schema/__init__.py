@@ -14,10 +14,13 @@ from ztfdb.schema.objects import (
     ObjectCurve,
     ObjectFilter,
     ObjectImage,
+    ObjectOid,
+    ObjectReference,
     ObjectSource,
     ObjectState,
 )
 from ztfdb.schema.psf import PSF_LIGHT_CURVE_COLUMNS, PsfCatalogue, PsfSource
+from ztfdb.schema.psfcheck import PsfCheck
 from ztfdb.schema.queue import IngestJob, JobState
 from ztfdb.schema.source import LIGHT_CURVE_COLUMNS, SOURCE_ID_SHIFT, Source
 
@@ -49,10 +52,13 @@ __all__ = [
     "ObjectCurve",
     "ObjectFilter",
     "ObjectImage",
+    "ObjectOid",
+    "ObjectReference",
     "ObjectSource",
     "ObjectState",
     "Ps1",
     "PsfCatalogue",
+    "PsfCheck",
     "PsfSource",
     "ReferenceSource",
     "Source",

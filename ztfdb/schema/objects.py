@@ -128,3 +128,29 @@ class ObjectState(Base):
 
     key: Mapped[str] = mapped_column(primary_key=True)
     value: Mapped[Big]
+
+
+class ObjectOid(Base):
+    """Which source of a reference catalogue (``refpsfcat``) an object is: each is the other's nearest.
+
+    An object has one of each reference catalogue (field, filter, quadrant) at most.
+    """
+
+    __tablename__ = "object_oid"
+    __table_args__ = (Index("ix_object_oid_object_id", "object_id", "oid"), Index("ix_object_oid_oid", "oid"))
+
+    source_id: Mapped[Key]
+    """In ``psf_source``."""
+    object_id: Mapped[Big]
+    oid: Mapped[Big]
+    """ZTF's own: field · fid · ccdid · qid · sourceid."""
+    separation: Mapped[Arcsec]
+
+
+class ObjectReference(Base):
+    """A reference catalogue that ``object_oid`` was made from, as it was then."""
+
+    __tablename__ = "object_reference"
+
+    image_id: Mapped[Key]
+    fingerprint: Mapped[Big]

@@ -123,8 +123,37 @@ select object.object_id, object.ra, object.dec, object.crowded, object.ps1_id, o
        object_filter.fid, case object_filter.fid when 1 then 'zg' when 2 then 'zr' when 3 then 'zi' end as filtercode,
        object_filter.n, object_filter.first_mjd, object_filter.last_mjd, object_filter.min_mag, object_filter.max_mag,
        object_filter.median_mag, object_filter.mean_mag, object_filter.mean_mag_err, object_filter.scatter,
-       object_filter.chi2, object_filter.stetson_j, object_filter.eta
+       object_filter.chi2, object_filter.stetson_j, object_filter.eta,
+       (select min(object_oid.oid) from object_oid where object_oid.object_id = object.object_id) as number,
+       (select min(object_oid.oid) from object_oid where object_oid.object_id = object.object_id
+        and object_oid.oid / 100000000000 % 10 = object_filter.fid) as oid
 from object join object_filter on object_filter.object_id = object.object_id
+"""
+
+OBJECT_OID_SUMMARY = """
+create view object_oid_summary as
+select object_oid.object_id,
+       (select min(own.oid) from object_oid as own where own.object_id = object_oid.object_id) as number,
+       object_oid.oid, psf_catalogue.field, psf_catalogue.fid, psf_catalogue.filtercode, psf_catalogue.ccdid,
+       psf_catalogue.qid, object_oid.oid % 100000000 as sourceid, object_oid.separation,
+       psf_source.ra as reference_ra, psf_source.dec as reference_dec,
+       psf_catalogue.magzp + cast(psf_source.mag_inst as double precision) as reference_mag,
+       cast(psf_source.sigmag as double precision) as reference_mag_err,
+       object_oid.source_id, psf_catalogue.image_id
+from object_oid
+join psf_source on psf_source.source_id = object_oid.source_id
+join psf_catalogue on psf_catalogue.image_id = psf_source.image_id
+"""
+
+IMAGE_PSF_CHECK = """
+create view image_psf_check as
+select psf_check.image_id, image.field, image.ccdid, image.qid, image.filtercode, image.filefracday, image.obsmjd,
+       image.seeing_pix, image.airmass, image.infobits, psf_check.aperture, psf_check.n_match, psf_check.n_star,
+       psf_check.n_clipped, psf_check.median, psf_check.median_err, psf_check.scatter, psf_check.slope,
+       psf_check.slope_err, psf_check.x_gradient, psf_check.x_gradient_err, psf_check.y_gradient,
+       psf_check.y_gradient_err, psf_check.bright_limit, psf_check.faint_limit, psf_check.severity,
+       psf_check.warning, psf_check.failure, psf_check.checked
+from psf_check join image on image.image_id = psf_check.image_id
 """
 
 VIEWS = {
@@ -134,6 +163,8 @@ VIEWS = {
     "matched_source": MATCHED_SOURCE,
     "image_calibration": IMAGE_CALIBRATION,
     "object_summary": OBJECT_SUMMARY,
+    "object_oid_summary": OBJECT_OID_SUMMARY,
+    "image_psf_check": IMAGE_PSF_CHECK,
 }
 
 

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from ztfdb.errors import IdentityCollisionError, OlderVersionError, UnknownImageError
 from ztfdb.records import FileFacts, MeasuredImage, PsfCatalogueRecord
-from ztfdb.schema import Base, Calibration, DataRoot, Image, ImageCell, ImageFile, ImageHeader
+from ztfdb.schema import Base, Calibration, DataRoot, Image, ImageCell, ImageFile, ImageHeader, PsfCheck
 from ztfdb.store.backends import copy_rows, lock_name
 from ztfdb.store.columns import python_values
 from ztfdb.store.forced import delete_forced
@@ -324,7 +324,7 @@ def _store_parts(
 def _delete_parts(session: Session, image_id: int) -> int:
     delete_matches(session, image_id)
     delete_forced(session, image_id)
-    for part in (ImageFile, ImageHeader, ImageCell, Calibration):
+    for part in (ImageFile, ImageHeader, ImageCell, Calibration, PsfCheck):
         session.execute(delete(part).where(part.image_id == image_id))
     return delete_sources(session, image_id)
 

@@ -327,8 +327,10 @@ def object_summary(session: Session, object_id: int) -> Columns:
     dtypes: dict[str, Any] = {"object_id": "i8", "ra": "f8", "dec": "f8", "crowded": "i8", "ps1_id": "i8"}
     dtypes |= {"ps1_separation": "f8", "filtercode": "O", "n": "i8"}
     dtypes |= {name: "f8" for name, dtype in FILTER_DTYPES.items() if dtype.kind == "f"}
+    dtypes |= {"number": "i8", "oid": "i8"}
     statement = f"select {', '.join(dtypes)} from object_summary where object_id = :object_id order by fid"
-    return read_columns(session, statement, {"object_id": int(object_id)}, dtypes, nulls={"ps1_id": MISSING})
+    nulls = dict.fromkeys(("ps1_id", "number", "oid"), MISSING)
+    return read_columns(session, statement, {"object_id": int(object_id)}, dtypes, nulls=nulls)
 
 
 def _copy(session: Session, model: type[Base], columns: Columns, nulls: Mapping[str, Any] | None = None) -> None:

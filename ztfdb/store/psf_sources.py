@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from ztfdb.errors import TooManySourcesError
 from ztfdb.records import FileFacts, PsfCatalogueRecord, WcsParameters
-from ztfdb.schema import SOURCE_ID_SHIFT, Base, DataRoot, Image, ImageHeader, PsfCatalogue, PsfSource
+from ztfdb.schema import SOURCE_ID_SHIFT, Base, DataRoot, Image, ImageHeader, PsfCatalogue, PsfCheck, PsfSource
 from ztfdb.store.backends import copy_rows, joined, prefer_index_only, range_rows, read_bulk, read_columns, read_few
 from ztfdb.store.columns import python_values, table_dtypes
 from ztfdb.store.roots import FilePlace, absolute_path, place_file
@@ -121,7 +121,11 @@ def store_psf(
 
 
 def delete_psf(session: Session, image_id: int) -> int:
-    """Delete an image's catalogue with its rows, by their range of ids, and return how many rows they were."""
+    """Delete an image's catalogue with its rows, by their range of ids, and return how many rows they were.
+
+    The check against it goes with it.
+    """
+    session.execute(delete(PsfCheck).where(PsfCheck.image_id == int(image_id)))
     session.execute(delete(PsfCatalogue).where(PsfCatalogue.image_id == int(image_id)))
     first, last = source_id_range(image_id)
     result = session.execute(delete(PsfSource).where(PsfSource.source_id.between(first, last)))

@@ -1,0 +1,131 @@
+"""Objects beside ZTF's reference catalogues: which object is which source, and so which ``oid``.
+
+An object and a source of one catalogue belong together where each is the other's nearest within `ATTACH`. That follows
+from the positions alone: whatever came first, images or catalogues, the rows are the same. After some objects were made
+anew, only the reference sources within reach of where they were and are now can have changed partners.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy.orm import Session
+
+from ztfdb.derive.grouping import ATTACH
+from ztfdb.derive.neighbourhoods import TOLERANCE, search_margin
+from ztfdb.records import FloatArray, IntArray
+from ztfdb.schema import SOURCE_ID_SHIFT
+from ztfdb.sky.cells import sky_to_cell
+from ztfdb.sky.cover import cover_positions
+from ztfdb.sky.match import match_mutual, match_nearest
+from ztfdb.store import anchors as store
+from ztfdb.store.objects import largest_reach, objects_in_ranges
+
+Columns = dict[str, NDArray[Any]]
+Place = tuple[int, int, int, int]
+
+
+def make_oid(place: Place, sourceid: IntArray) -> IntArray:
+    """Return ZTF's numbers of reference sources: the digits of field, fid, ccdid, qid, and eight of ``sourceid``.
+
+    Parameters
+    ----------
+    place : tuple of int
+        Field, fid, ccdid, qid.
+    sourceid : ndarray of int64, shape (n,)
+    """
+    field, fid, ccdid, qid = (int(one) for one in place)
+    return np.asarray((((field * 10 + fid) * 100 + ccdid) * 10 + qid) * 10**8 + sourceid)
+
+
+def drop_stale_references(session: Session) -> dict[int, int]:
+    """Forget what was made from catalogues that are gone or were replaced; return those that are new or were.
+
+    Returns
+    -------
+    dict of int
+        Fingerprint by image, for `anchor_reference`.
+    """
+    held, known = store.reference_fingerprints(session), store.anchored_references(session)
+    for image_id, fingerprint in known.items():
+        if held.get(image_id) != fingerprint:
+            store.forget_reference(session, image_id)
+    return {one: held[one] for one in sorted(held) if known.get(one) != held[one]}
+
+
+def anchor_all(session: Session) -> int:
+    """Compare all objects with all reference catalogues anew, and return how many catalogues these are."""
+    store.clear_references(session)
+    new = drop_stale_references(session)
+    return sum(anchor_reference(session, *one) for one in new.items())
+
+
+def anchor_reference(session: Session, image_id: int, fingerprint: int) -> bool:
+    """Compare the objects with a reference catalogue, unless they were; tell whether that was done.
+
+    Parameters
+    ----------
+    session : Session
+    image_id : int
+    fingerprint : int
+        Of the catalogue when it was found to be new; where it has changed since, the next update sees that.
+    """
+    if store.is_anchored(session, image_id):
+        return False
+    sources = store.sources_of_reference(session, image_id)
+    objects = _objects_around(session, sources["hpx29"].astype(np.int64, copy=False))
+    _store_pairs(session, objects, sources, np.ones(len(sources["ra"]), bool))
+    store.record_reference(session, image_id, fingerprint)
+    return True
+
+
+def anchor_around(session: Session, ra: FloatArray, dec: FloatArray) -> None:
+    """Compare anew around positions where objects are or were.
+
+    Parameters
+    ----------
+    session : Session
+    ra, dec : ndarray, shape (n_place,)
+        Of all objects that came, went or moved, before and after.
+    """
+    if not len(ra) or not store.is_anchored(session):
+        return
+    near = store.reference_sources_in_ranges(session, *cover_positions(sky_to_cell(ra, dec), ATTACH + TOLERANCE))
+    touched = match_nearest(near["ra"], near["dec"], ra, dec, ATTACH + TOLERANCE).index1
+    changed = near["source_id"][touched]
+    if not len(changed):
+        return
+    objects = _objects_around(session, near["hpx29"][touched].astype(np.int64, copy=False))
+    cells = sky_to_cell(objects["ra"], objects["dec"])
+    sources = store.reference_sources_in_ranges(session, *cover_positions(cells, ATTACH + TOLERANCE))
+    store.delete_oids(session, changed)
+    _store_pairs(session, objects, sources, np.isin(sources["source_id"], changed))
+
+
+def _objects_around(session: Session, hpx29: NDArray[np.int64]) -> Columns:
+    """Return the objects that may lie within reach of cells, ordered by id."""
+    margin = ATTACH + search_margin(largest_reach(session))
+    return objects_in_ranges(session, *cover_positions(hpx29, margin))
+
+
+def _store_pairs(session: Session, objects: Columns, sources: Columns, wanted: NDArray[np.bool_]) -> None:
+    """Store which objects the `wanted` ones of reference sources are; the others only compete for them."""
+    image = sources["source_id"] >> SOURCE_ID_SHIFT
+    ids = np.unique(image[wanted])
+    places = store.reference_places(session, ids) if len(ids) else {}
+    for image_id in ids.tolist():
+        own = np.flatnonzero(image == image_id)
+        # ids ascend in both tables: of two as near, the smaller counts
+        pair = match_mutual(objects["ra"], objects["dec"], sources["ra"][own], sources["dec"][own], ATTACH)
+        row = own[pair.index2]
+        keep = wanted[row]
+        source_id = sources["source_id"][row[keep]]
+        rows = {
+            "source_id": source_id,
+            "object_id": objects["object_id"][pair.index1[keep]],
+            "oid": make_oid(places[image_id], source_id - (image_id << SOURCE_ID_SHIFT)),
+            "separation": pair.separation[keep],
+        }
+        store.add_oids(session, rows)

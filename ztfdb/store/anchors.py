@@ -1,0 +1,154 @@
+"""Which object is which source of ZTF's reference catalogues: rows in bulk, and which catalogues they are made from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import delete, insert, select, text
+from sqlalchemy.orm import Session
+
+from ztfdb.records import IntArray
+from ztfdb.schema import Base, ObjectOid, ObjectReference, PsfCatalogue
+from ztfdb.store.backends import copy_rows, prefer_index_only, range_rows, read_bulk, read_columns
+from ztfdb.store.sources import MAX_SOURCES, source_id_range
+
+Columns = dict[str, NDArray[Any]]
+
+REFERENCE_DTYPES: dict[str, Any] = {"source_id": "i8", "hpx29": "i8", "ra": "f8", "dec": "f8"}
+"""What anchoring reads of a reference source: all of it is in the covering index."""
+
+OID_DTYPES: dict[str, Any] = {
+    "object_id": "i8", "number": "i8", "oid": "i8", "field": "i8", "filtercode": "O", "ccdid": "i8", "qid": "i8",
+    "sourceid": "i8", "separation": "f8", "reference_ra": "f8", "reference_dec": "f8", "reference_mag": "f8",
+    "reference_mag_err": "f8", "source_id": "i8", "image_id": "i8",
+}  # fmt: skip
+"""Columns of view ``object_oid_summary``."""
+
+_TABLE = Base.metadata.tables["object_oid"]
+
+
+def reference_fingerprints(session: Session) -> dict[int, int]:
+    """Return a number per reference catalogue that is held, by its image, which changes with the file.
+
+    Of a reference and cutouts of it, all with the same numbers, the one with most rows stands for all.
+    """
+    place = (PsfCatalogue.field, PsfCatalogue.fid, PsfCatalogue.rcid, PsfCatalogue.simulated)
+    statement = select(PsfCatalogue.image_id, PsfCatalogue.sha256, PsfCatalogue.n_source, *place)
+    statement = statement.where(PsfCatalogue.role == "refpsfcat")
+    found: dict[tuple[Any, ...], tuple[int, int]] = {}
+    for image_id, sha256, n_source, *where in session.execute(
+        statement.order_by(PsfCatalogue.n_source.desc(), PsfCatalogue.image_id)
+    ):
+        digest = hashlib.blake2b(f"{sha256} {n_source}".encode(), digest_size=8).digest()
+        found.setdefault(tuple(where), (image_id, int.from_bytes(digest) >> 1))
+    return dict(found.values())
+
+
+def anchored_references(session: Session) -> dict[int, int]:
+    """Return the reference catalogues that objects were compared with, with their fingerprints of then."""
+    return {row[0]: row[1] for row in session.execute(select(ObjectReference.image_id, ObjectReference.fingerprint))}
+
+
+def is_anchored(session: Session, image_id: int | None = None) -> bool:
+    """Tell whether objects were compared with a reference catalogue; without an id, with any."""
+    statement = select(ObjectReference.image_id)
+    if image_id is not None:
+        statement = statement.where(ObjectReference.image_id == int(image_id))
+    return session.execute(statement.limit(1)).first() is not None
+
+
+def reference_places(session: Session, image_id: IntArray) -> dict[int, tuple[int, int, int, int]]:
+    """Return field, fid, ccdid and qid of reference catalogues, by their image."""
+    names = ("image_id", "field", "fid", "ccdid", "qid")
+    rows, params = range_rows(session, id=image_id)
+    fields = ", ".join(f"c.{name}" for name in names)
+    statement = f"select {fields} from {rows} join psf_catalogue as c on c.image_id = r.id"
+    found = read_columns(session, statement, params, dict.fromkeys(names, "i8"))
+    places = zip(*(found[name].tolist() for name in names), strict=True)
+    return {one: (field, fid, ccdid, qid) for one, field, fid, ccdid, qid in places}
+
+
+def record_reference(session: Session, image_id: int, fingerprint: int) -> None:
+    """Note that objects were compared with a reference catalogue."""
+    session.execute(insert(ObjectReference), [{"image_id": int(image_id), "fingerprint": int(fingerprint)}])
+
+
+def forget_reference(session: Session, image_id: int) -> None:
+    """Delete what was made from a reference catalogue."""
+    first, last = source_id_range(image_id)
+    session.execute(delete(ObjectOid).where(ObjectOid.source_id.between(first, last)))
+    session.execute(delete(ObjectReference).where(ObjectReference.image_id == int(image_id)))
+
+
+def clear_references(session: Session) -> None:
+    """Delete what was made from all reference catalogues."""
+    session.execute(delete(ObjectOid))
+    session.execute(delete(ObjectReference))
+
+
+def sources_of_reference(session: Session, image_id: int) -> Columns:
+    """Return the sources of a reference catalogue (`REFERENCE_DTYPES`), ordered by ``source_id``."""
+    first, last = source_id_range(image_id)
+    statement = f"select {', '.join(REFERENCE_DTYPES)} from psf_source where source_id between :first and :last"
+    return _ordered(read_bulk(session, statement, {"first": first, "last": last}, REFERENCE_DTYPES))
+
+
+def reference_sources_in_ranges(session: Session, lo: IntArray, hi: IntArray) -> Columns:
+    """Return the sources of known reference catalogues inside ranges of cells, ordered by ``source_id``.
+
+    Parameters
+    ----------
+    session : Session
+    lo, hi : ndarray of int64, shape (n_range,)
+        Half-open ranges of ``hpx29`` that do not overlap.
+
+    Returns
+    -------
+    dict of ndarray
+        `REFERENCE_DTYPES`, of the catalogues in ``object_reference``; from the index alone, which has no ``image_id``.
+    """
+    prefer_index_only(session)
+    rows, params = range_rows(session, lo=lo, hi=hi)
+    fields = ", ".join(f"psf_source.{name}" for name in REFERENCE_DTYPES)
+    statement = (
+        f"select {fields} from {rows} cross join psf_source "
+        "where psf_source.hpx29 >= r.lo and psf_source.hpx29 < r.hi "
+        f"and psf_source.source_id / {MAX_SOURCES} in (select image_id from object_reference)"
+    )
+    return _ordered(read_bulk(session, statement, params, REFERENCE_DTYPES))
+
+
+def add_oids(session: Session, rows: Columns) -> None:
+    """Append rows of ``object_oid``."""
+    copy_rows(session, _TABLE, {column.name: rows[column.name] for column in _TABLE.columns})
+
+
+def delete_oids(session: Session, source_id: IntArray) -> None:
+    """Delete the rows of reference sources."""
+    if len(source_id):
+        rows, params = range_rows(session, id=source_id)
+        session.execute(text(f"delete from object_oid where source_id in (select r.id from {rows})"), params)
+
+
+def find_object_of_oid(session: Session, oid: int) -> int | None:
+    """Return the object that ZTF calls `oid` in a reference catalogue; None if none is known by it."""
+    statement = select(ObjectOid.object_id).where(ObjectOid.oid == int(oid)).order_by(ObjectOid.source_id)
+    return session.execute(statement.limit(1)).scalar_one_or_none()
+
+
+def oids_of_object(session: Session, object_id: int) -> Columns:
+    """Return the rows of view ``object_oid_summary`` of one object, ordered by ``oid``; NULL is NaN."""
+    fields: Mapping[str, Any] = OID_DTYPES
+    statement = (
+        f"select {', '.join(fields)} from object_oid_summary where object_id = :object_id order by oid, source_id"
+    )
+    return read_columns(session, statement, {"object_id": int(object_id)}, fields)
+
+
+def _ordered(columns: Columns) -> Columns:
+    order = np.argsort(columns["source_id"], kind="stable")
+    return {name: values[order] for name, values in columns.items()}

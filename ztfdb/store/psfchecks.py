@@ -1,0 +1,137 @@
+"""Checks of images against their PSF catalogues: what one is made from, and what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import delete, func, insert, select, text
+from sqlalchemy.orm import Session
+
+from ztfdb.errors import UnknownImageError
+from ztfdb.schema import Image, PsfCatalogue, PsfCheck
+from ztfdb.store.backends import range_rows, read_bulk, read_columns
+from ztfdb.store.columns import python_values
+from ztfdb.store.sources import source_id_range
+
+Columns = dict[str, NDArray[Any]]
+
+PSF_DTYPES: dict[str, Any] = {
+    "source_id": "i8", "ra": "f8", "dec": "f8", "flux": "f4", "mag_inst": "f4", "sigmag": "f4", "chi": "f4",
+    "sharp": "f4", "flags": "i2",
+}  # fmt: skip
+"""What a check reads of a row of ``psf_source``."""
+
+CHECK_DTYPES: dict[str, Any] = {
+    "image_id": "i8", "field": "i8", "ccdid": "i8", "qid": "i8", "filtercode": "O", "obsmjd": "f8", "aperture": "i8",
+    "n_match": "i8", "n_star": "i8", "n_clipped": "i8",
+    **dict.fromkeys(
+        ("median", "median_err", "scatter", "slope", "slope_err", "x_gradient", "x_gradient_err", "y_gradient",
+         "y_gradient_err", "bright_limit", "faint_limit", "severity"), "f8"),
+    "warning": "i8", "failure": "O", "checked": "O",
+}  # fmt: skip
+"""Columns of view ``image_psf_check`` that are shown."""
+
+WORST_FIRST = "order by warning desc, severity is null, severity desc, image_id"
+"""A failure has no severity."""
+
+N_WORST = 5
+
+
+def image_to_check(session: Session, image_id: int) -> dict[str, Any]:
+    """Return what a check needs of an image: ``kind``, ``nx``, ``ny``, ``magzp``, ``saturate``, ``apcor1`` … 6.
+
+    Raises
+    ------
+    UnknownImageError
+        If the archive has no such image.
+    """
+    names = ("kind", "filtercode", "nx", "ny", "magzp", "saturate", *(f"apcor{k}" for k in range(1, 7)))
+    statement = select(*(getattr(Image, name) for name in names)).where(Image.image_id == int(image_id))
+    row = session.execute(statement).one_or_none()
+    if row is None:
+        raise UnknownImageError(f"no image {image_id} in this archive")
+    return dict(row._mapping)
+
+
+def psf_sources_to_check(session: Session, image_id: int) -> Columns:
+    """Return `PSF_DTYPES` of an image's PSF catalogue, ordered by ``source_id``."""
+    first, last = source_id_range(image_id)
+    statement = f"select {', '.join(PSF_DTYPES)} from psf_source where source_id between :first and :last"
+    found = read_bulk(session, statement, {"first": first, "last": last}, PSF_DTYPES)
+    order = np.argsort(found["source_id"], kind="stable")
+    return {name: values[order] for name, values in found.items()}
+
+
+def has_psf_catalogue(session: Session, image_id: int) -> bool:
+    """Tell whether an image has a PSF catalogue."""
+    held = select(PsfCatalogue.image_id).where(PsfCatalogue.image_id == int(image_id))
+    return session.execute(held).one_or_none() is not None
+
+
+def images_with_psf(session: Session) -> list[int]:
+    """Return the images (references left out) that have a PSF catalogue, ascending."""
+    statement = select(Image.image_id).join(PsfCatalogue, PsfCatalogue.image_id == Image.image_id)
+    return list(session.execute(statement.where(Image.kind != "ref").order_by(Image.image_id)).scalars())
+
+
+def checked_images(session: Session) -> list[int]:
+    """Return the images that have a check, ascending."""
+    return list(session.execute(select(PsfCheck.image_id).order_by(PsfCheck.image_id)).scalars())
+
+
+def store_psf_check(session: Session, row: Mapping[str, Any]) -> None:
+    """Store the check of an image in place of any that it has."""
+    delete_psf_check(session, row["image_id"])
+    session.execute(insert(PsfCheck), [python_values(row)])
+
+
+def delete_psf_check(session: Session, image_id: int) -> None:
+    """Delete the check of an image."""
+    session.execute(delete(PsfCheck).where(PsfCheck.image_id == int(image_id)))
+
+
+def read_psf_checks(session: Session, image_id: Sequence[int] | None = None, *, warning: int = 0) -> Columns:
+    """Return checks (`CHECK_DTYPES`), the worst first; NULL is NaN, and None in text.
+
+    Parameters
+    ----------
+    session : Session
+    image_id : sequence of int, optional
+        Of these images; by default of all.
+    warning : int
+        Those of this level and above.
+    """
+    fields = ", ".join(f"c.{name}" for name in CHECK_DTYPES)
+    origin, params = "image_psf_check as c", dict[str, Any]()
+    if image_id is not None:
+        rows, params = range_rows(session, id=np.array(image_id, np.int64))
+        origin = f"{rows} join image_psf_check as c on c.image_id = r.id"
+    statement = f"select {fields} from {origin} where c.warning >= :warning {WORST_FIRST}"
+    return read_columns(session, statement, {**params, "warning": int(warning)}, CHECK_DTYPES)
+
+
+def psf_check_summary(session: Session, n_worst: int = N_WORST) -> dict[str, Any]:
+    """Return how many images were checked, with which warnings, and the worst of those with one.
+
+    Returns
+    -------
+    dict
+        ``n_image`` with a PSF catalogue, ``n_checked``, ``n_look`` (warning 1), ``n_wrong`` (warning 2) and ``worst``,
+        a list of rows.
+    """
+    warnings = select(PsfCheck.warning, func.count()).group_by(PsfCheck.warning)
+    levels = {int(level): int(n) for level, n in session.execute(warnings)}
+    held = select(func.count()).select_from(PsfCatalogue).where(PsfCatalogue.role == "psfcat")
+    names = ("image_id", "field", "ccdid", "qid", "filtercode", "obsmjd", "warning", "n_star", "median", "scatter",
+             "slope", "x_gradient", "y_gradient", "failure")  # fmt: skip
+    statement = f"select {', '.join(names)} from image_psf_check where warning > 0 {WORST_FIRST} limit {int(n_worst)}"
+    return {
+        "n_image": int(session.execute(held).scalar_one()),
+        "n_checked": sum(levels.values()),
+        "n_look": levels.get(1, 0),
+        "n_wrong": levels.get(2, 0),
+        "worst": [dict(row) for row in session.execute(text(statement)).mappings()],
+    }
