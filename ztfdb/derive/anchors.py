@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from ztfdb.derive.grouping import ATTACH
-from ztfdb.derive.neighbourhoods import TOLERANCE, search_margin
+from ztfdb.derive.neighbourhoods import TOLERANCE, search_margin, united
 from ztfdb.records import FloatArray, IntArray
 from ztfdb.schema import SOURCE_ID_SHIFT
-from ztfdb.sky.cells import sky_to_cell
+from ztfdb.sky.cells import cone_ranges
 from ztfdb.sky.cover import cover_positions
 from ztfdb.sky.match import match_mutual, match_nearest
 from ztfdb.store import anchors as store
@@ -92,16 +92,27 @@ def anchor_around(session: Session, ra: FloatArray, dec: FloatArray) -> None:
     """
     if not len(ra) or not store.is_anchored(session):
         return
-    near = store.reference_sources_in_ranges(session, *cover_positions(sky_to_cell(ra, dec), ATTACH + TOLERANCE))
+    near = _references_around(session, ra, dec)
     touched = match_nearest(near["ra"], near["dec"], ra, dec, ATTACH + TOLERANCE).index1
-    changed = near["source_id"][touched]
-    if not len(changed):
+    changed = {name: values[touched] for name, values in near.items()}
+    if not len(touched):
         return
-    objects = _objects_around(session, near["hpx29"][touched].astype(np.int64, copy=False))
-    cells = sky_to_cell(objects["ra"], objects["dec"])
-    sources = store.reference_sources_in_ranges(session, *cover_positions(cells, ATTACH + TOLERANCE))
-    store.delete_oids(session, changed)
-    _store_pairs(session, objects, sources, np.isin(sources["source_id"], changed))
+    objects = _objects_around(session, changed["hpx29"].astype(np.int64, copy=False))
+    within = match_nearest(objects["ra"], objects["dec"], changed["ra"], changed["dec"], ATTACH + TOLERANCE).index1
+    objects = {name: values[within] for name, values in objects.items()}
+    store.delete_oids(session, changed["source_id"])
+    if len(within):
+        sources = _references_around(session, objects["ra"], objects["dec"])
+        _store_pairs(session, objects, sources, np.isin(sources["source_id"], changed["source_id"]))
+
+
+def _references_around(session: Session, ra: FloatArray, dec: FloatArray) -> Columns:
+    """Return the reference sources that may lie within reach of positions, and few others.
+
+    The index holds the rows of every exposure's catalogue there, too: tight ranges pass over most of them.
+    """
+    _, lo, hi = cone_ranges(ra, dec, ATTACH + TOLERANCE)
+    return store.reference_sources_in_ranges(session, *united(lo, hi))
 
 
 def _objects_around(session: Session, hpx29: NDArray[np.int64]) -> Columns:
