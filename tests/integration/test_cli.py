@@ -156,7 +156,7 @@ def test_a_table_of_positions_keeps_its_names(night, tmp_path):
     out = tmp_path / "curves.csv"  # written piece by piece
     result = night.run("lightcurve", str(path), "--keep", "star", "-o", str(out))
     assert (result.exit_code, "wrote 4 rows" in result.stderr) == (0, True)
-    read = list(csv.DictReader(out.open()))
+    read = list(csv.DictReader(out.read_text().splitlines()))
     assert [(row["star"], float(row["mag"])) for row in read] == [(row["star"], row["mag"]) for row in rows]
 
 
