@@ -118,13 +118,18 @@ def test_a_worker_without_ztfdb_is_named(cluster):
         client.run(_forget_ztfdb)
         with pytest.raises(ClusterError, match=r"ztfdb cannot be imported on the worker tcp://"):
             Cluster(cluster.scheduler_address, ExtractionSettings(), Limits())
-        client.restart()
+        client.run(_recall_ztfdb)
 
 
 def _forget_ztfdb():
-    for name in [name for name in sys.modules if name.partition(".")[0] == "ztfdb"]:
-        del sys.modules[name]
+    names = [name for name in sys.modules if name.partition(".")[0] == "ztfdb"]
+    sys.forgotten = {name: sys.modules.pop(name) for name in names}
     sys.modules["ztfdb"] = None
+
+
+def _recall_ztfdb():
+    del sys.modules["ztfdb"]
+    sys.modules.update(sys.__dict__.pop("forgotten"))
 
 
 def test_a_scheduler_that_does_not_answer_is_one_line(archive, engine_url, night, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from ztfdb.errors import QueryError
 from ztfdb.query.choice import Choice, choice
 from ztfdb.query.cone import check_radius
 from ztfdb.query.epochs import IRSA_COLUMNS, Positions, epochs
-from ztfdb.query.frames import astropy_table, concatenated, data_frame
+from ztfdb.query.frames import astropy_table, data_frame, stacked
 from ztfdb.query.positions import Color, chunk, positions_of
 from ztfdb.sky.angles import separation
 from ztfdb.sky.cells import cone_ranges
@@ -248,12 +249,13 @@ def light_curves(
     asked = choice(**options)
     check_radius(radius, MAX_RADIUS)
     wanted = positions_of(positions, color)
-    parts, n_row = [], 0
-    for start in _starts(wanted, POSITIONS_PER_CHUNK):
-        parts.append(_rows(session, wanted, start, radius, POSITIONS_PER_CHUNK))
-        check_size(n_row := n_row + len(parts[-1]["k"]))
-    rows = concatenated(parts)
-    return _frame(epochs(session, rows, wanted, asked), (*COLUMNS, "position"), light_curve_attrs(asked, radius))
+    parts, n_row, names = [], 0, (*COLUMNS, "position")
+    for start, part, rows in _row_parts(session, wanted, radius):
+        check_size(n_row := n_row + len(rows["k"]))
+        columns = epochs(session, _inside(rows, part, radius), part, asked)
+        columns["position"] += start
+        parts.append({name: columns[name] for name in names})
+    return data_frame(stacked(parts, names), light_curve_attrs(asked, radius))
 
 
 def check_size(n_epoch: int) -> None:
@@ -281,7 +283,8 @@ def iter_light_curves(
     wanted = positions_of(positions, color)
     for start in _starts(wanted, n_position):
         part = chunk(wanted, start, start + n_position)
-        columns = epochs(session, _rows(session, part, 0, radius, n_position), part, asked)
+        rows = light_curve_sources_of_many(session, *cone_ranges(part.ra, part.dec, radius))
+        columns = epochs(session, _inside(rows, part, radius), part, asked)
         columns["position"] += start
         yield _frame(columns, (*COLUMNS, "position"), light_curve_attrs(asked, radius))
 
@@ -290,13 +293,22 @@ def _starts(positions: Positions, n_position: int) -> range:
     return range(0, max(1, len(positions.ra)), n_position)
 
 
-def _rows(session: Session, positions: Positions, start: int, radius: float, n_position: int) -> Columns:
-    """Return the sources inside the cones of some positions, which ``k`` numbers among all of them."""
-    part = chunk(positions, start, start + n_position)
-    k, lo, hi = cone_ranges(part.ra, part.dec, radius)
-    rows = _inside(light_curve_sources_of_many(session, k, lo, hi), part, radius)
-    rows["k"] += start
-    return rows
+def _row_parts(session: Session, positions: Positions, radius: float) -> Iterator[tuple[int, Positions, Columns]]:
+    """Yield the sources around `POSITIONS_PER_CHUNK` positions at a time, with these and the place of the first.
+
+    While one part is worked on, the database answers the next, on a connection of its own.
+    """
+    with Session(session.get_bind()) as own, ThreadPoolExecutor(1, thread_name_prefix="light-curves") as reader:
+        asked: list[tuple[int, Positions, Future[Columns]]] = []
+        for start in _starts(positions, POSITIONS_PER_CHUNK):
+            part = chunk(positions, start, start + POSITIONS_PER_CHUNK)
+            ranges = cone_ranges(part.ra, part.dec, radius)
+            asked.append((start, part, reader.submit(light_curve_sources_of_many, own, *ranges)))
+            if len(asked) > 1:
+                first, before, rows = asked.pop(0)
+                yield first, before, rows.result()
+        first, before, rows = asked.pop()
+        yield first, before, rows.result()
 
 
 def _inside(rows: Columns, positions: Positions, radius: float) -> Columns:

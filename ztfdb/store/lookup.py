@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from ztfdb.records import IntArray
 from ztfdb.schema import Image, Source
+from ztfdb.schema.image import EPOCH_COLUMNS
 from ztfdb.store.backends import (
     joined,
     memory,
@@ -249,7 +250,8 @@ def epoch_images(session: Session, image_id: IntArray, aperture: int) -> ImageTa
         if np.array_equal(kept["image_id"].take(at, mode="clip"), image_id):
             return kept.take(at)
     rows, params = range_rows(session, id=image_id)
-    read = read_doubles(session, _epoch_statement(rows, int(aperture)), params, tuple(EPOCH_FIELDS))
+    origin = joined(session, rows, "image", ("image_id", *EPOCH_COLUMNS), "image.image_id = r.id")
+    read = read_doubles(session, _epoch_statement(origin, int(aperture)), params, tuple(EPOCH_FIELDS))
     magzp, apcor, clrcoeff = (read[EPOCH_ROWS[name]] for name in ("magzp", "apcor", "clrcoeff"))
     images = ImageTable(np.vstack([read, magzp + apcor, clrcoeff]))
     known[f"images{aperture}"] = images.with_kept(kept)
@@ -257,11 +259,9 @@ def epoch_images(session: Session, image_id: IntArray, aperture: int) -> ImageTa
 
 
 @lru_cache
-def _epoch_statement(rows: str, aperture: int) -> str:
+def _epoch_statement(origin: str, aperture: int) -> str:
     fields = ", ".join(f"{expression} as {name}" for name, expression in EPOCH_FIELDS.items())
-    return f"select {fields} from {rows} cross join image where image.image_id = r.id".replace(
-        "apcorK", f"apcor{aperture}"
-    )
+    return f"select {fields} from {origin}".replace("apcorK", f"apcor{aperture}")
 
 
 def image_versions(session: Session, image_id: IntArray) -> Columns:
