@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ztfdb.plot.canvas import axes, pyplot
+from ztfdb.plot.canvas import pyplot
+from ztfdb.plot.residuals import check_columns, draw_map, draw_points, image_words, kept_stars
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
 COLUMNS = ("x", "y", "mag", "color", "residual", "error", "kept")
-KEPT, CLIPPED = "tab:blue", "tab:red"
-LEGEND_SIZE = "small"
+LABEL = "PS1 − fit (mag)"
 
 
 def draw_calibration(
@@ -45,7 +45,7 @@ def draw_calibration(
     ValueError
         If a column is missing.
     """
-    _check(stars)
+    check_columns(stars, COLUMNS, "calibration")
     figure = pyplot().figure(figsize=(13.0, 4.2), layout="constrained")
     panels = list(figure.subplots(1, 3, width_ratios=(1.0, 1.0, 1.1)))
     draw_residuals(stars, "mag", panels[0])
@@ -68,19 +68,11 @@ def draw_residuals(stars: pd.DataFrame, against: str = "mag", ax: Axes | None = 
     ValueError
         If a column is missing.
     """
-    _check(stars)
-    ax = axes(ax, figsize=(5.0, 4.0))
-    kept = stars["kept"].to_numpy(dtype=bool)
-    x, y, error = (stars[name].to_numpy(dtype=float) for name in (against, "residual", "error"))
-    style = {"fmt": "o", "ms": 3, "lw": 0.7, "color": KEPT, "alpha": 0.7}
-    ax.errorbar(x[kept], y[kept], error[kept], label=f"{kept.sum()} stars", **style)  # type: ignore[arg-type]
-    if not kept.all():
-        ax.plot(x[~kept], y[~kept], "x", ms=4, color=CLIPPED, label=f"{(~kept).sum()} left out")
-    ax.axhline(0.0, color="0.3", lw=0.8)
-    ax.set_ylim(*_span(y, error, kept))
+    check_columns(stars, COLUMNS, "calibration")
+    ax = draw_points(stars, against, "residual", ax)
+    ax.set_ylim(*_span(stars["residual"].to_numpy(float), stars["error"].to_numpy(float), kept_stars(stars)))
     ax.set_xlabel(f"PS1 {stars.attrs.get('band', 'magnitude')}" if against == "mag" else _color_label(stars))
-    ax.set_ylabel("PS1 − fit (mag)")
-    ax.legend(fontsize=LEGEND_SIZE, loc="upper left")
+    ax.set_ylabel(LABEL)
     return ax
 
 
@@ -96,22 +88,10 @@ def draw_residual_map(stars: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ValueError
         If a column is missing.
     """
-    _check(stars)
-    ax = axes(ax, figsize=(5.0, 4.5))
-    kept = stars[stars["kept"].to_numpy(dtype=bool)]
+    check_columns(stars, COLUMNS, "calibration")
+    kept = stars[kept_stars(stars)]
     reach = 2.5 * float(np.std(kept["residual"])) if len(kept) > 1 else 0.05
-    points = ax.scatter(kept["x"], kept["y"], c=kept["residual"], s=14, cmap="RdBu", vmin=-reach, vmax=reach)
-    ax.figure.colorbar(points, ax=ax, label="PS1 − fit (mag)")
-    ax.set_xlabel("x (pixels)")
-    ax.set_ylabel("y (pixels)")
-    ax.set_aspect("equal", adjustable="box")
-    return ax
-
-
-def _check(stars: pd.DataFrame) -> None:
-    missing = [name for name in COLUMNS if name not in stars]
-    if missing:
-        raise ValueError(f"the stars of a calibration have no column {', '.join(missing)}")
+    return draw_map(kept, kept["residual"], reach, LABEL, ax)
 
 
 def _span(y: Any, error: Any, kept: Any) -> tuple[float, float]:
@@ -125,9 +105,7 @@ def _color_label(stars: pd.DataFrame) -> str:
 
 
 def _title(facts: Mapping[str, Any]) -> str:
-    parts = []
-    if "image_id" in facts:
-        parts.append(f"image {facts['image_id']} {facts.get('filtercode', '')}, aperture {facts.get('aperture', '')}")
+    parts = image_words(facts)
     if facts.get("zeropoint") is not None:
         parts.append(f"zero point {facts['zeropoint']:.4f} ± {facts['zeropoint_err']:.4f}")
         parts.append(f"colour term {facts['color_term']:+.4f} ± {facts['color_term_err']:.4f}")

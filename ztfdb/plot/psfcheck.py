@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ztfdb.plot.calibration import CLIPPED, KEPT, LEGEND_SIZE
-from ztfdb.plot.canvas import axes, pyplot
+from ztfdb.plot.canvas import pyplot
+from ztfdb.plot.residuals import KEPT, check_columns, draw_map, draw_points, image_words, kept_stars
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +46,7 @@ def draw_psf_check(
     ValueError
         If a column is missing.
     """
-    _check(stars)
+    check_columns(stars, COLUMNS, "check")
     figure = pyplot().figure(figsize=(16.0, 4.2), layout="constrained")
     panels = list(figure.subplots(1, 4, width_ratios=(1.0, 1.0, 1.0, 1.1)))
     for against, panel in zip(_LABELS, panels, strict=False):
@@ -69,15 +69,10 @@ def draw_differences(stars: pd.DataFrame, against: str = "mag", ax: Axes | None 
     ValueError
         If a column is missing.
     """
-    _check(stars)
-    ax = axes(ax, figsize=(5.0, 4.0))
-    kept = stars["kept"].to_numpy(dtype=bool)
-    x, y, error = (stars[name].to_numpy(dtype=float) for name in (against, "difference", "error"))
-    style = {"fmt": "o", "ms": 3, "lw": 0.5, "color": KEPT, "alpha": 0.6}
-    ax.errorbar(x[kept], y[kept], error[kept], label=f"{kept.sum()} stars", **style)  # type: ignore[arg-type]
-    if not kept.all():
-        ax.plot(x[~kept], y[~kept], "x", ms=4, color=CLIPPED, label=f"{(~kept).sum()} left out")
-    ax.axhline(0.0, color="0.3", lw=0.8)
+    check_columns(stars, COLUMNS, "check")
+    ax = draw_points(stars, against, "difference", ax)
+    kept = kept_stars(stars)
+    y = stars["difference"].to_numpy(dtype=float)
     if kept.any():
         middle = float(np.median(y[kept]))
         reach = max(float(np.percentile(np.abs(y[kept] - middle), 98)) * 1.8, 0.02)
@@ -85,7 +80,6 @@ def draw_differences(stars: pd.DataFrame, against: str = "mag", ax: Axes | None 
         ax.set_ylim(min(middle - reach, -0.01), max(middle + reach, 0.01))
     ax.set_xlabel(_LABELS[against])
     ax.set_ylabel(LABEL)
-    ax.legend(fontsize=LEGEND_SIZE, loc="upper left")
     return ax
 
 
@@ -101,29 +95,15 @@ def draw_difference_map(stars: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ValueError
         If a column is missing.
     """
-    _check(stars)
-    ax = axes(ax, figsize=(5.0, 4.5))
-    kept = stars[stars["kept"].to_numpy(dtype=bool)]
+    check_columns(stars, COLUMNS, "check")
+    kept = stars[kept_stars(stars)]
     off = kept["difference"] - kept["difference"].median() if len(kept) else kept["difference"]
     reach = max(2.5 * float(np.std(off)), 0.01) if len(kept) > 1 else 0.05
-    points = ax.scatter(kept["x"], kept["y"], c=off, s=14, cmap="RdBu", vmin=-reach, vmax=reach)
-    ax.figure.colorbar(points, ax=ax, label="difference − median (mag)")
-    ax.set_xlabel(_LABELS["x"])
-    ax.set_ylabel(_LABELS["y"])
-    ax.set_aspect("equal", adjustable="box")
-    return ax
-
-
-def _check(stars: pd.DataFrame) -> None:
-    missing = [name for name in COLUMNS if name not in stars]
-    if missing:
-        raise ValueError(f"the stars of a check have no column {', '.join(missing)}")
+    return draw_map(kept, off, reach, "difference − median (mag)", ax)
 
 
 def _title(facts: Mapping[str, Any]) -> str:
-    parts = []
-    if "image_id" in facts:
-        parts.append(f"image {facts['image_id']} {facts.get('filtercode', '')}, aperture {facts.get('aperture', '')}")
+    parts = image_words(facts)
     if facts.get("median") is not None:
         parts.append(f"median {facts['median']:+.4f} ± {facts['median_err']:.4f}")
         parts.append(f"scatter {facts['scatter']:.4f} mag")
