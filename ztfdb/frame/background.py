@@ -129,12 +129,9 @@ def bin_pixels(data: FloatArray, bad: BoolArray | None = None) -> PixelBins:
     mean = np.empty((ny, nx), dtype=np.float32)
     square = np.empty((ny, nx), dtype=np.float32)
     step = 16
-    buffer = np.empty((step * BIN, nx * BIN), dtype=np.float32)
     with np.errstate(invalid="ignore", over="ignore"):
         for start in range(0, ny, step):
-            rows = slice(start * BIN, min(start + step, ny) * BIN)
-            block = buffer[: rows.stop - rows.start]
-            np.subtract(data[rows, : nx * BIN], np.float32(pivot), out=block)
+            block = data[start * BIN : min(start + step, ny) * BIN, : nx * BIN] - np.float32(pivot)
             mean[start : start + step] = _bin_sums(block)
             square[start : start + step] = _bin_sums(np.multiply(block, block, out=block))
         mean /= BIN * BIN
