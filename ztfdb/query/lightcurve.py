@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -250,11 +251,12 @@ def light_curves(
     check_radius(radius, MAX_RADIUS)
     wanted = positions_of(positions, color)
     parts, n_row, names = [], 0, (*COLUMNS, "position")
-    for start, part, rows in _row_parts(session, wanted, radius):
-        check_size(n_row := n_row + len(rows["k"]))
-        columns = epochs(session, _inside(rows, part, radius), part, asked)
-        columns["position"] += start
-        parts.append({name: columns[name] for name in names})
+    with closing(_row_parts(session, wanted, radius)) as coming:  # its connection goes back also where we stop early
+        for start, part, rows in coming:
+            check_size(n_row := n_row + len(rows["k"]))
+            columns = epochs(session, _inside(rows, part, radius), part, asked)
+            columns["position"] += start
+            parts.append({name: columns[name] for name in names})
     return data_frame(stacked(parts, names), light_curve_attrs(asked, radius))
 
 
@@ -293,7 +295,9 @@ def _starts(positions: Positions, n_position: int) -> range:
     return range(0, max(1, len(positions.ra)), n_position)
 
 
-def _row_parts(session: Session, positions: Positions, radius: float) -> Iterator[tuple[int, Positions, Columns]]:
+def _row_parts(
+    session: Session, positions: Positions, radius: float
+) -> Generator[tuple[int, Positions, Columns], None, None]:
     """Yield the sources around `POSITIONS_PER_CHUNK` positions at a time, with these and the place of the first.
 
     While one part is worked on, the database answers the next, on a connection of its own.
