@@ -152,29 +152,29 @@ def test_two_hosts_share_one_archive_and_each_image_is_stored_once(engine_url, n
 
 
 def test_a_host_that_is_lost_keeps_its_images_no_longer_than_its_lease(engine_url, night):
-    pretend_files(night, ["slow"] * 40)
+    pretend_files(night, ["slow"] * 60)
     engine = make_engine(engine_url)
     maker = sessions(engine)
     lost = CrashRun(engine_url, night, measure="pretend", jobs=2, host="mauna", lease_s=4.0)
     lost.start()
-    lost.wait_until(lambda: counts(maker).get("leased", 0) > 0 and counts(maker).get("done", 0) > 0)
+    lost.wait_until(lambda: counts(maker).get("leased", 0) > 0 and counts(maker).get("done", 0) > 0, 150.0)
     lost.end(signal.SIGKILL)
     other = CrashRun(engine_url, night, measure="pretend", jobs=1, host="kea", lease_s=4.0)
     other.start()
-    other.finish(40, timeout_s=90)
+    other.finish(60, timeout_s=240)
     engine.dispose()
 
 
 def test_what_a_killed_daemon_held_is_taken_back_at_once_on_its_host(engine_url, night):
-    pretend_files(night, ["slow"] * 40)
+    pretend_files(night, ["slow"] * 60)
     engine = make_engine(engine_url)
     maker = sessions(engine)
     run = CrashRun(engine_url, night, measure="pretend", jobs=2, lease_s=10_000.0)
     run.start()
-    run.wait_until(lambda: counts(maker).get("leased", 0) > 0 and counts(maker).get("done", 0) > 0)
+    run.wait_until(lambda: counts(maker).get("leased", 0) > 0 and counts(maker).get("done", 0) > 0, 150.0)
     run.end(signal.SIGKILL)
     run.start()
-    run.finish(40, timeout_s=90)
+    run.finish(60, timeout_s=240)
     engine.dispose()
 
 
