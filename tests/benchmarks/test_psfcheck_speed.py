@@ -14,7 +14,7 @@ from tests.support.archives import Plan, add_image, build_archive
 from tests.support.reference import make_image, open_sessions
 from tests.support.references import make_catalogue, store_reference
 from ztfdb.derive.objects import build_objects, update_objects
-from ztfdb.derive.psfcheck import _compare_measured, compare_image, store_check
+from ztfdb.derive.psfcheck import compare_image, compare_measured, store_check
 from ztfdb.ingest.commit import commit_image
 from ztfdb.store.engine import make_engine, sessions, writing
 
@@ -52,11 +52,7 @@ def test_checking_an_image(databases, engine):
             for how, times in seconds.items():
                 start = time.perf_counter()
                 with writing(maker) as session:
-                    done = (
-                        _compare_measured(measured, measured.psfcat)
-                        if how == "at ingest"
-                        else compare_image(session, image_id)
-                    )
+                    done = compare_measured(measured) if how == "at ingest" else compare_image(session, image_id)
                     row = store_check(session, done)
                 times.append(time.perf_counter() - start)
     assert row["n_star"] > 500

@@ -68,13 +68,27 @@ def test_new_images_join_those_remembered(engine_url, maker, stars):
             assert curve["magzp"].notna().all()
 
 
-def test_sqlite_remembers_within_a_state_of_the_database_and_postgresql_never(maker, stars):
-    dialect = maker.kw["bind"].dialect.name
+def test_it_is_remembered_within_a_state_of_the_database_and_while_nothing_is_written(maker, stars):
     magzp_of(maker, stars)
     with maker() as session:
-        assert bool(memory(session)) == (dialect == "sqlite")
+        assert memory(session)
+        shift(session, 1.0)  # in a transaction that did not say that it writes
+        assert not memory(session)
     with writing(maker) as session:
         assert not memory(session)
         shift(session, 1.0)
     with maker() as session:
         assert not memory(session)
+
+
+def test_what_was_read_while_another_commits_is_not_kept_beyond_it(engine_url, maker, stars):
+    before = magzp_of(maker, stars)
+    other = make_engine(engine_url)
+    for k in range(1, 4):
+        with maker() as session:
+            memory(session)  # the state is known, then it changes, then images are read
+            with writing(sessions(other)) as writer:
+                shift(writer, 1.0)
+            light_curve(session, stars.ra[0], stars.dec[0])
+        assert magzp_of(maker, stars) == pytest.approx([value + k for value in before])
+    other.dispose()

@@ -205,15 +205,45 @@ def remove_psf_checks(
     return len(held)
 
 
-def check_new_image(session: Session, measured: MeasuredImage) -> None:
-    """Check an image that was just stored, in the caller's transaction, if it has a PSF catalogue."""
-    info = measured.info
-    if info.kind == "ref":
-        return
-    if isinstance(measured.psfcat, PsfCatalogueRecord):
-        store_check(session, _compare_measured(measured, measured.psfcat))
-    elif has_psf_catalogue(session, info.image_id):  # measured again, its catalogue was held
-        store_check(session, compare_image(session, info.image_id))
+def compare_measured(measured: MeasuredImage) -> ImageChecked | None:
+    """Compare an image that is about to be stored with the PSF catalogue that came with it; None without one.
+
+    With the numbers that the archive would give back.
+    """
+    record = measured.psfcat
+    if measured.info.kind == "ref" or not isinstance(record, PsfCatalogueRecord):
+        return None
+    info, table, rows = measured.info, measured.sources, record.table
+    first = info.image_id << SOURCE_ID_SHIFT
+    apertures: FloatArray = table.flux_aper
+    sources: Columns = {
+        "source_id": first + table.number,
+        **{name: getattr(table, name) for name in ("ra", "dec", "x", "y", "peak", "flags", "background")},
+        "mask_bits": np.full(len(table), NO_MASK) if table.mask_bits is None else table.mask_bits,
+        **{f"flux_aper{k}": apertures[k - 1] for k in range(1, len(apertures) + 1)},
+        **{f"flux_aper{k}_err": table.flux_aper_err[k - 1] for k in range(1, len(apertures) + 1)},
+    }
+    order = np.argsort(rows.sourceid, kind="stable")
+    psf: Columns = {
+        "source_id": (first + rows.sourceid)[order],
+        **{name: getattr(rows, name)[order] for name in ("ra", "dec", "flux", "mag_inst", "sigmag", "chi", "sharp")},
+        "flags": rows.flags[order],
+    }
+    psf["flux"] = np.where(np.isfinite(psf["flux"]), psf["flux"], np.nan)  # as it is stored
+    image = {name: getattr(info, name) for name in ("kind", "filtercode", "nx", "ny", "magzp", "saturate")}
+    image |= {f"apcor{k}": getattr(info, f"apcor{k}") for k in range(1, 7)}
+    return compare(info.image_id, image, sources, psf)
+
+
+def check_new_image(session: Session, image_id: int, kind: str, done: ImageChecked | None) -> None:
+    """Store the check of an image that was just stored, in the caller's transaction.
+
+    Where its catalogue did not come with it (`done` is None) but was held before, it is compared here.
+    """
+    if done is not None:
+        store_check(session, done)
+    elif kind != "ref" and has_psf_catalogue(session, image_id):
+        store_check(session, compare_image(session, image_id))
 
 
 def check_held_image(session: Session, image_id: int) -> None:
@@ -431,27 +461,3 @@ def _alone(sources: Columns, psf: Columns, i: IntArray, j: IntArray, settings: P
             counts = flux[near.index2] > settings.neighbour_share * flux[own[near.index1]]
         lone[near.index1[counts & (near.index2 != own[near.index1])]] = False
     return lone
-
-
-def _compare_measured(measured: MeasuredImage, record: PsfCatalogueRecord) -> ImageChecked:
-    """Compare what is about to be stored: the numbers that the archive would give back."""
-    info, table, rows = measured.info, measured.sources, record.table
-    first = info.image_id << SOURCE_ID_SHIFT
-    apertures: FloatArray = table.flux_aper
-    sources: Columns = {
-        "source_id": first + table.number,
-        **{name: getattr(table, name) for name in ("ra", "dec", "x", "y", "peak", "flags", "background")},
-        "mask_bits": np.full(len(table), NO_MASK) if table.mask_bits is None else table.mask_bits,
-        **{f"flux_aper{k}": apertures[k - 1] for k in range(1, len(apertures) + 1)},
-        **{f"flux_aper{k}_err": table.flux_aper_err[k - 1] for k in range(1, len(apertures) + 1)},
-    }
-    order = np.argsort(rows.sourceid, kind="stable")
-    psf: Columns = {
-        "source_id": (first + rows.sourceid)[order],
-        **{name: getattr(rows, name)[order] for name in ("ra", "dec", "flux", "mag_inst", "sigmag", "chi", "sharp")},
-        "flags": rows.flags[order],
-    }
-    psf["flux"] = np.where(np.isfinite(psf["flux"]), psf["flux"], np.nan)  # as it is stored
-    image = {name: getattr(info, name) for name in ("kind", "filtercode", "nx", "ny", "magzp", "saturate")}
-    image |= {f"apcor{k}": getattr(info, f"apcor{k}") for k in range(1, 7)}
-    return compare(info.image_id, image, sources, psf)

@@ -182,7 +182,7 @@ def measure_frame(frame: Frame, settings: ExtractionSettings, steps: _Steps | No
     except ValueError as exc:
         raise ExtractionError(frame.path, str(exc)) from exc
     flagged = None if mask is None else flagged_pixels(mask)
-    excluded = excluded_pixels(data, flagged)
+    excluded = excluded_pixels(data, flagged, all_finite=frame.all_finite)
     subtract_background(data, mesh, excluded)
     steps.done("background")
     objects, pixels = detect(data, mesh, settings)

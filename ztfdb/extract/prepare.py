@@ -56,15 +56,15 @@ def flagged_pixels(mask: MaskArray) -> FlaggedPixels:
     return FlaggedPixels(index, mask.ravel()[index] & others)
 
 
-def excluded_pixels(data: FloatArray, flagged: FlaggedPixels | None) -> BoolArray | None:
-    """Pixels without a light measurement: dead, NaN by the mask, or not finite; None when there are none."""
+def excluded_pixels(data: FloatArray, flagged: FlaggedPixels | None, *, all_finite: bool = False) -> BoolArray | None:
+    """Pixels without a light measurement: dead, NaN by the mask, or not finite; None when there are none.
+
+    Where it is known that all are finite, they are not looked at.
+    """
     dead = np.zeros(0, dtype=np.int64) if flagged is None else flagged.having(int(EXCLUDED_BITS))
-    with np.errstate(over="ignore", invalid="ignore"):
-        # the sum is finite only where every pixel is, and spares a map of all pixels
-        finite = bool(np.isfinite(data.sum()))
-    excluded = np.zeros(data.shape, dtype=bool) if finite else ~np.isfinite(data)
+    excluded = np.zeros(data.shape, dtype=bool) if all_finite else ~np.isfinite(data)
     excluded.ravel()[dead] = True
-    return excluded if dead.size or excluded.any() else None
+    return excluded if dead.size or (not all_finite and excluded.any()) else None
 
 
 def bad_pixels(flagged: FlaggedPixels | None, excluded: BoolArray | None, shape: tuple[int, ...]) -> BoolArray:

@@ -46,6 +46,8 @@ class Frame:
         The headers as strict JSON, by role.
     files : tuple of FileFacts
         The image's file, then the mask's.
+    all_finite : bool
+        Whether it is known that no pixel is NaN.
     """
 
     path: str
@@ -57,6 +59,7 @@ class Frame:
     wcs: WcsParameters
     headers: dict[str, dict[str, Any]]
     files: tuple[FileFacts, ...]
+    all_finite: bool = False
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -114,7 +117,7 @@ def read_frame(
         shape = (image.pixels.shape[0], image.pixels.shape[1])
         info = image_info(image.header, name, shape, path, wcs=wcs)
         role = "ref" if info.kind == "ref" else "sci"
-        data = _science_pixels(image, path, swap=not hash_files)
+        data, all_finite = _science_pixels(image, path, swap=not hash_files)
         found = [(role, raw, image)]
         if mask_path is not None:
             mask_raw = read_bytes(mask_path)
@@ -131,6 +134,7 @@ def read_frame(
             wcs=wcs,
             headers={item: header_cards(one.header) for item, _, one in found},
             files=tuple(_facts(*part, digest()) for part, digest in zip(found, digests, strict=True)),
+            all_finite=all_finite,
         )
 
 
@@ -139,6 +143,11 @@ def science_values(pixels: NDArray[Any], bscale: float, bzero: float, blank: int
 
     Blank is NaN, and so is what no detector gives (`SENSELESS`), whose sums and squares would overflow.
     """
+    return _checked_values(pixels, bscale, bzero, blank)[0]
+
+
+def _checked_values(pixels: NDArray[Any], bscale: float, bzero: float, blank: int | None) -> tuple[FloatArray, bool]:
+    """Return `science_values` and whether it is known that all of them are finite."""
     with np.errstate(over="ignore", invalid="ignore"):
         if (bscale, bzero) == (1.0, 0.0):
             data = np.ascontiguousarray(pixels, dtype=np.float32)
@@ -147,8 +156,8 @@ def science_values(pixels: NDArray[Any], bscale: float, bzero: float, blank: int
         if blank is not None:
             data = np.where(pixels == blank, np.float32(np.nan), data)
         # the sum tells of nearly every image that it is fine, and spares a map of all pixels
-        fine = abs(data.sum()) < SENSELESS
-        return data if fine else np.where(np.abs(data) < SENSELESS, data, np.float32(np.nan))
+        fine = bool(abs(data.sum()) < SENSELESS)
+        return data if fine else np.where(np.abs(data) < SENSELESS, data, np.float32(np.nan)), fine
 
 
 def mask_values(pixels: NDArray[Any], bscale: float, bzero: float, path: str) -> MaskArray:
@@ -176,15 +185,15 @@ def _native(pixels: NDArray[Any], swap: bool) -> NDArray[Any]:
     return pixels.byteswap(inplace=True).view(pixels.dtype.newbyteorder("="))
 
 
-def _science_pixels(image: FitsImage, path: str | Path, *, swap: bool) -> FloatArray:
-    """Return the pixels as native float32 that nobody else looks at."""
-    data = science_values(_native(image.pixels, swap), image.bscale, image.bzero, image.blank)
+def _science_pixels(image: FitsImage, path: str | Path, *, swap: bool) -> tuple[FloatArray, bool]:
+    """Return the pixels as native float32 that nobody else looks at, and whether all are known to be finite."""
+    data, all_finite = _checked_values(_native(image.pixels, swap), image.bscale, image.bzero, image.blank)
     if not data.flags.writeable or (data.base is not None and not swap):
         data = data.copy()
     # A few rows tell of nearly every image that it is fine.
-    if not (np.isfinite(data[::97]).any() or np.isfinite(data).any()):
+    if not (all_finite or np.isfinite(data[::97]).any() or np.isfinite(data).any()):
         raise ExtractionError(path, "the image has no finite pixel")
-    return data
+    return data, all_finite
 
 
 def _mask_pixels(mask: FitsImage, image: FitsImage, path: str, *, swap: bool) -> MaskArray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from ztfdb.derive.crossmatch import match_new_image
-from ztfdb.derive.psfcheck import check_new_image
+from ztfdb.derive.psfcheck import check_new_image, compare_measured
 from ztfdb.errors import StoreError
 from ztfdb.records import MeasuredImage
 from ztfdb.store.engine import writing
@@ -48,7 +49,7 @@ def commit_image(
 ) -> Stored:
     """Store a measured image in a transaction of its own, match it with the reference catalogues that are held.
 
-    Where it has a PSF catalogue it is checked against that, too. See `ztfdb.store.images.store_image` for what is
+    Where it has a PSF catalogue it is checked against that, too, by a thread, while the database is busy. See `ztfdb.store.images.store_image` for what is
     stored when. With a `lease` the same transaction first makes sure that the job is still held, and marks it as done
     at its end: an image is stored exactly as often as its job is done.
 
@@ -62,13 +63,14 @@ def commit_image(
         If the archive refuses the image; nothing of it is stored then.
     """
     try:
-        with writing(sessions) as session:
+        with ThreadPoolExecutor(1, thread_name_prefix="psfcheck") as beside, writing(sessions) as session:
+            checked = beside.submit(compare_measured, measured)
             if lease is not None:
                 hold(session, lease.claim, lease_s=lease.seconds, now=read_clock(session, lease.clock))
             outcome = store_image(session, measured, places=places, given=given, force=force)
             if outcome in (Stored.STORED, Stored.REPLACED):
                 match_new_image(session, measured.info.image_id)
-                check_new_image(session, measured)
+                check_new_image(session, measured.info.image_id, measured.info.kind, checked.result())
             if lease is not None:
                 now = read_clock(session, lease.clock)
                 finish(session, lease.claim, outcome=outcome.value, image_id=measured.info.image_id, now=now)

@@ -58,7 +58,7 @@ SOURCE_DTYPES = {name: dtype.str for name, dtype in table_dtypes(Source.__table_
 REFERENCE_RANK = 2
 
 MOST_REMEMBERED = 50_000
-"""Images whose epoch fields are kept on a connection (SQLite): 11 MB."""
+"""Images whose epoch fields are kept on a connection: 11 MB."""
 
 EPOCH_FIELDS = {
     **{

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from ztfdb.errors import StoreError
 from ztfdb.store.columns import SqlColumn, numpy_columns
-from ztfdb.store.engine import driver_errors
+from ztfdb.store.engine import WRITE, driver_errors
 
 COPY_HEAD = b"PGCOPY\n\xff\r\n\0" + b"\0" * 8
 COPY_TAIL = b"\xff\xff"
@@ -233,8 +233,23 @@ def _copied(pgconn: PGconn, query: bytes) -> tuple[PGresult, list[bytes]]:
 
 
 def memory(session: Session) -> dict[str, Any]:
-    """Remember nothing: PostgreSQL has no cheap word on whether anything was committed."""
-    return {}
+    """Return the connection's memory, emptied by any commit since; see `ztfdb.store.backends.memory`."""
+    connection = session.connection()
+    if connection.get_execution_options().get(WRITE, False):
+        return {}  # what is written here may yet be rolled back
+    with driver_errors():
+        # the transactions whose work is visible: where these are the same as before, so is all that there is to read
+        row = (
+            _driver(session).execute("select pg_current_snapshot()::text, pg_current_xact_id_if_assigned()").fetchone()
+        )
+    assert row is not None
+    version, own = row
+    if own is not None:
+        return {}  # something was written here all the same
+    kept: tuple[str, dict[str, Any]] | None = connection.info.get("ztfdb")
+    if kept is None or kept[0] != version:
+        kept = connection.info["ztfdb"] = (version, {})
+    return kept[1]
 
 
 def range_rows(columns: dict[str, list[int]]) -> tuple[str, dict[str, Any]]:
