@@ -49,9 +49,9 @@ def commit_image(
 ) -> Stored:
     """Store a measured image in a transaction of its own, match it with the reference catalogues that are held.
 
-    Where it has a PSF catalogue it is checked against that, too, by a thread, while the database is busy. See `ztfdb.store.images.store_image` for what is
-    stored when. With a `lease` the same transaction first makes sure that the job is still held, and marks it as done
-    at its end: an image is stored exactly as often as its job is done.
+    Where it has a PSF catalogue it is checked against that, too, by a thread, while the database is busy. See
+    `ztfdb.store.images.store_image` for what is stored when. With a `lease` the same transaction first makes sure that
+    the job is still held, and marks it as done at its end: an image is stored exactly as often as its job is done.
 
     Raises
     ------
