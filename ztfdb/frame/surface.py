@@ -122,9 +122,8 @@ def surface_at_bins(mesh: BackgroundMesh, bin_side: int, *, rms: bool = False) -
         The surface, DN.
     """
     (ny, nx), values = mesh.shape, mesh.rms if rms else mesh.level
-    y, x = (np.arange(n // bin_side) * bin_side + (bin_side - 1) / 2 for n in (ny, nx))
-    along_y = _weights(y, ny, mesh.box[0], values.shape[0])
-    along_x = _weights(x, nx, mesh.box[1], values.shape[1]).T.astype(np.float32, order="C")
+    along_y = _bin_weights(ny, mesh.box[0], values.shape[0], bin_side)
+    along_x = _bin_weights(nx, mesh.box[1], values.shape[1], bin_side).T.astype(np.float32, order="C")
     surface = _product(_product(along_y, values.astype(float)).astype(np.float32), along_x)
     return _within(mesh, surface) if rms else surface
 
@@ -171,17 +170,22 @@ def _all_weights(length: int, box: int, n_box: int) -> FloatArray:
     return _weights(np.arange(length), length, box, n_box)
 
 
+@lru_cache(maxsize=16)
+def _bin_weights(length: int, box: int, n_box: int, bin_side: int) -> FloatArray:
+    return _weights(np.arange(length // bin_side) * bin_side + (bin_side - 1) / 2, length, box, n_box)
+
+
 def _weights(positions: NDArray[Any], length: int, box: int, n_box: int) -> FloatArray:
     """Weights (n, n_box) that turn the box values along one axis into values at pixel positions.
 
     The natural cubic spline is linear in its values, and between two centres it needs the two values and the two
     second derivatives there, which are themselves a fixed matrix times the values.
     """
-    nodes = np.zeros((len(positions), 2 * n_box))
-    rows = np.arange(len(positions))
+    weights = np.zeros((len(positions), n_box))
+    bends = _with_bends(length, box, n_box)
     for node, weight in _near(positions, length, box, n_box):
-        nodes[rows, node] += weight
-    return nodes @ _with_bends(length, box, n_box)
+        weights += weight[:, None] * bends[node]
+    return weights
 
 
 _Near = list[tuple[NDArray[np.intp], FloatArray]]
