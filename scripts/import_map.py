@@ -89,7 +89,7 @@ def imports(package: Path) -> list[Import]:
     found = []
     for path in sorted(package.rglob("*.py")):
         module = ".".join(path.relative_to(package).with_suffix("").parts).removesuffix(".__init__")
-        if module != "__init__" and not module.startswith("_migrations"):
+        if module not in ("__init__", "__main__") and not module.startswith("_migrations"):
             found += list(_walk(ast.parse(path.read_text(encoding="utf-8")), module))
     return found
 

@@ -31,7 +31,7 @@ COMMAND = """import sys, time
 from ztfdb.cli import main
 start = time.perf_counter()
 try:
-    main(sys.argv[1:])
+    main()
 except SystemExit as exc:
     assert not exc.code, exc.code
 print(time.perf_counter() - start)

@@ -101,6 +101,7 @@ def test_version_is_told_everywhere_alike(installed: Path, tmp_path: Path) -> No
     code = "import importlib.metadata as m; print(m.version('ztfdb'))"
     assert run(installed / "python", "-c", code, cwd=tmp_path).stdout.strip() == ztfdb.__version__
     assert ztfdb.__version__ in run(installed / "ztfdb", "--version", cwd=tmp_path).stdout
+    assert ztfdb.__version__ in run(installed / "python", "-m", "ztfdb", "--version", cwd=tmp_path).stdout
 
 
 def test_every_extra_but_test_is_in_all() -> None:
