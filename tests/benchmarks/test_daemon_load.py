@@ -1,13 +1,18 @@
 """How much a daemon does with one worker and with two, on whole quadrants, and how many cores keep up with ZTF.
 
+With one worker the daemon itself stores on another core meanwhile, and so uses more than one; the same confined to one
+core, with its worker and the server, tells what two cores do beside one, and the processor time how busy they are.
+
 ``pytest -m benchmark tests/benchmarks/test_daemon_load.py -s``
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import statistics
 import time
+from pathlib import Path
 
 import pytest
 
@@ -43,16 +48,41 @@ def night(tmp_path_factory):
     return folder
 
 
+@contextlib.contextmanager
+def confined(databases, name, wanted):
+    """Keep this process, the workers it starts and the server's new backends on one core."""
+    processes = [0]
+    if name == "postgresql":
+        processes.append(int((databases.server.data / "postmaster.pid").read_text().split()[0]))
+    everywhere = os.sched_getaffinity(0)
+    try:
+        if wanted:
+            for pid in processes:
+                os.sched_setaffinity(pid, {min(everywhere)})
+        yield
+    finally:
+        for pid in processes:
+            os.sched_setaffinity(pid, everywhere)
+
+
+def busy_seconds():
+    """Processor time of the whole machine so far: what this benchmark uses, where nothing else runs."""
+    fields = Path("/proc/stat").read_text().split()[1:9]
+    user, nice, system, _, _, irq, softirq, _ = map(int, fields)
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+
+
 def rate(url, night, jobs):
-    """Images a second once every worker is warm, and sources of an image."""
+    """Images a second once every worker is warm, sources of an image, and how many cores were busy."""
     engine = make_engine(url)
     maker = sessions(engine)
     ingest_paths(maker, [])
-    ends, sources = [], []
+    ends, sources, busy = [], [], []
 
     def heard(outcome):
         assert outcome.outcome.value == "stored", outcome
         ends.append(time.perf_counter())
+        busy.append(busy_seconds())
         sources.append(outcome.n_source)
 
     watcher = Watcher([night], settle_s=0.0, grace_s=0.0, scan_s=60.0, events=False)
@@ -60,24 +90,31 @@ def rate(url, night, jobs):
     Loop(maker, work, Operating(jobs=jobs), crew_maker(ExtractionSettings())).run(lambda: False, once=True)
     engine.dispose()
     assert len(ends) == N_IMAGE
-    return (N_IMAGE - 2) / (ends[-1] - ends[1]), statistics.mean(sources)
+    seconds = ends[-1] - ends[1]
+    return (N_IMAGE - 2) / seconds, statistics.mean(sources), (busy[-1] - busy[1]) / seconds
 
 
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two processors")
 @pytest.mark.parametrize("name", ["sqlite", "postgresql"])
 def test_two_workers_do_nearly_twice_the_work(name, databases, night):
     print(f"\n{name}: {N_IMAGE} quadrants, without the first two of each run")
-    gains, best = [], 0.0
+    gains, of_cores = [], []
     for _ in range(ROUNDS):
-        rates = []
-        for jobs in (1, 2):
+        rates, cores = [], []
+        for jobs, one_core in ((1, True), (1, False), (2, False)):
             url = databases.migrated(name)
-            found, n_source = rate(url, night, jobs)
+            with confined(databases, name, one_core):
+                found, n_source, used = rate(url, night, jobs)
             rates.append(found)
+            cores.append(used)
             databases.drop(url)
-        gains.append(rates[1] / rates[0])
-        best = max(best, rates[0])
-        cores = ZTF_RATE / rates[0]
-        told = f"one worker {rates[0]:.2f} images/s, two {rates[1]:.2f}: {gains[-1]:.2f}"
-        print(f"{n_source:,.0f} sources: {told}; ZTF's {ZTF_RATE} images/s need {cores:.1f} cores")
-    assert statistics.median(gains) >= LEAST_GAIN, gains
+        gains.append(rates[2] / rates[1])
+        of_cores.append(rates[2] / rates[0])
+        print(
+            f"{n_source:,.0f} sources, images/s (cores busy): one worker on one core {rates[0]:.2f} ({cores[0]:.2f}), "
+            f"one worker {rates[1]:.2f} ({cores[1]:.2f}), two {rates[2]:.2f} ({cores[2]:.2f}); two workers do "
+            f"{of_cores[-1]:.2f} and {gains[-1]:.2f} times as much; ZTF's {ZTF_RATE} images/s need "
+            f"{ZTF_RATE / rates[0]:.1f} cores"
+        )
+    # where one worker leaves a core to the storing of the daemon, two cannot do twice as much: see docs/daemon.md
+    assert statistics.median(of_cores) >= LEAST_GAIN, (of_cores, gains)

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -103,8 +104,9 @@ class CrashRun:
         self._random = random.Random(seed)
         self._done = 0
         self._process: subprocess.Popen[bytes] | None = None
-        self._engine = make_engine(url)
-        self._maker = sessions(self._engine)
+        engine = make_engine(url)
+        self._maker = sessions(engine)
+        weakref.finalize(self, engine.dispose)  # also where a test ends early, or does without `finish`
 
     def start(self) -> None:
         """Start the daemon."""
@@ -221,7 +223,6 @@ class CrashRun:
             assert dict(session.execute(counted).all()) == {key: n for key, n in images.items() if n}
         assert len(images) == n_image
         self.check_reported()
-        self._engine.dispose()
 
     def states(self) -> dict[str, int]:
         """Return the number of jobs in each state; none while the database is away."""
