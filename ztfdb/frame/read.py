@@ -108,9 +108,10 @@ def read_frame(
     """
     if mask_path is None and find_mask:
         mask_path = mask_path_for(path)
-    with ThreadPoolExecutor(max_workers=2, thread_name_prefix="sha256") as hashers:
+    with ThreadPoolExecutor(max_workers=2, thread_name_prefix="read") as beside:
+        mask_bytes = None if mask_path is None else beside.submit(read_bytes, mask_path)
         raw = read_bytes(path)
-        digests = [_hashed(hashers, raw, hash_files)]
+        digests = [_hashed(beside, raw, hash_files)]
         image = find_image(raw)
         name = parse_name(path)
         wcs = wcs_parameters(image.header, path)
@@ -119,9 +120,9 @@ def read_frame(
         role = "ref" if info.kind == "ref" else "sci"
         data, all_finite = _science_pixels(image, path, swap=not hash_files)
         found = [(role, raw, image)]
-        if mask_path is not None:
-            mask_raw = read_bytes(mask_path)
-            digests.append(_hashed(hashers, mask_raw, hash_files))
+        if mask_bytes is not None:
+            mask_raw = mask_bytes.result()
+            digests.append(_hashed(beside, mask_raw, hash_files))
             found.append(("msk", mask_raw, find_image(mask_raw)))
         mask = _mask_pixels(found[1][2], image, found[1][1].path, swap=not hash_files) if len(found) > 1 else None
         return Frame(
@@ -217,11 +218,11 @@ def _check_same_exposure(mask: FitsImage, image: FitsImage, path: str) -> None:
             raise MaskError(path, f"{keyword} of the mask is {other}, of the image {detector}")
 
 
-def _hashed(hashers: ThreadPoolExecutor, raw: RawFile, wanted: bool) -> Callable[[], str]:
+def _hashed(beside: ThreadPoolExecutor, raw: RawFile, wanted: bool) -> Callable[[], str]:
     """Start the digest of a file's bytes (hashlib lets other threads run meanwhile); call the result to wait for it."""
     if not wanted:
         return str
-    digest: Future[str] = hashers.submit(lambda: hashlib.sha256(raw.content).hexdigest())
+    digest: Future[str] = beside.submit(lambda: hashlib.sha256(raw.content).hexdigest())
     return digest.result
 
 
