@@ -8,12 +8,13 @@ import warnings
 import numpy as np
 import pytest
 from astropy.table import Table
-from sqlalchemy import text
+from sqlalchemy import inspect, text
 
 from tests.support.tables import mast_columns, write_csv
 from ztfdb.errors import CatalogueFileError
 from ztfdb.ingest import reference
 from ztfdb.ingest.reference import import_catalogue
+from ztfdb.store import catalogues
 from ztfdb.store.catalogues import catalogue_files, coverage, get_catalogue, held_catalogues, remove_catalogue
 from ztfdb.store.engine import make_engine, sessions, writing
 
@@ -258,3 +259,45 @@ def test_memory_holds_some_blocks_only(engine, tmp_path, monkeypatch):
     monkeypatch.setattr(reference, "add_rows", added)
     import_catalogue(engine, "ps1", [write_csv(tmp_path / "ps1.csv", mast_columns(2_000))])
     assert most <= 4  # one being read, one handed over, one waiting, one being stored
+
+
+def sky_index(engine):
+    return [one for one in inspect(engine).get_indexes("ps1") if one["name"].startswith("ix_ps1_sky")]
+
+
+def test_an_empty_table_is_indexed_after_a_large_file_and_as_it_was_before(engine, tmp_path, monkeypatch):
+    monkeypatch.setattr(reference, "LARGE_FILE", 0)
+    path = write_csv(tmp_path / "ps1.csv", mast_columns(3_000))
+    before = sky_index(engine)
+    assert len(before) == 1
+    dropped, drop = [], catalogues._dropped
+    monkeypatch.setattr(catalogues, "_dropped", lambda *what: dropped.append(drop(*what)) or dropped[-1])
+    (done,) = import_catalogue(engine, "ps1", [path])
+    assert (done.n_row, dropped) == (3_000, [True])
+    assert sky_index(engine) == before
+    (again,) = import_catalogue(engine, "ps1", [write_csv(tmp_path / "more.csv", mast_columns(100, seed=9))])
+    assert dropped == [True, False]  # a table that has rows keeps its index
+    assert again.n_row + again.n_known == 100
+    assert sky_index(engine) == before
+
+
+def test_an_import_that_fails_leaves_the_index(engine, tmp_path, monkeypatch):
+    monkeypatch.setattr(reference, "LARGE_FILE", 0)
+    before = sky_index(engine)
+    columns = mast_columns(50) | {"raMean": np.full(50, 999.0)}
+    with pytest.raises(CatalogueFileError):
+        import_catalogue(engine, "ps1", [write_csv(tmp_path / "bad.csv", columns)])
+    assert sky_index(engine) == before
+
+
+def test_a_table_in_use_keeps_its_index(databases, tmp_path, monkeypatch):
+    monkeypatch.setattr(reference, "LARGE_FILE", 0)
+    monkeypatch.setattr(catalogues, "LOCK_WAIT_S", 0.05)
+    engine = make_engine(databases.migrated("postgresql"))
+    before = sky_index(engine)
+    with engine.connect() as reader:
+        reader.execute(text("select count(*) from ps1"))  # and the transaction goes on
+        (done,) = import_catalogue(engine, "ps1", [write_csv(tmp_path / "ps1.csv", mast_columns(200))])
+    assert done.n_row == 200
+    assert sky_index(engine) == before
+    engine.dispose()

@@ -1,6 +1,7 @@
 """A file of a reference catalogue into the archive: one file, one transaction, block after block.
 
-A thread reads ahead while the database takes the rows before; neither ever holds more than some blocks.
+A thread reads ahead while the database takes the rows before; neither ever holds more than some blocks. A large file
+into an empty table is indexed at the end.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,7 @@ from ztfdb.store.catalogues import (
     add_rows,
     find_file,
     get_catalogue,
+    indexed_afterwards,
     make_catalogue,
     record_file,
 )
@@ -48,6 +51,9 @@ MAX_INTEGER = 2**31 - 1
 
 REPORTED_BAD_ROWS = 100
 """Bad rows that a report names; it counts all."""
+
+LARGE_FILE = 10_000_000
+"""Bytes from which on an empty table is indexed after it was filled."""
 
 SETTLE_ROWS = 20_000
 """A table that grew by more is settled for index-only scans at once."""
@@ -170,11 +176,12 @@ def _import_file(
         if find_file(session, catalogue.catalogue_id, sha256) is not None:
             return replace(outcome, known=True, seconds=time.perf_counter() - start)
         growth = Growth()
-        for part in _ahead(_parts(reader, plan, kind, wanted, extra, epoch)):
-            _add(session, catalogue, part, growth, outcome)
-            _check_understood(path, growth, outcome)
-            if progress is not None:
-                progress(str(path), growth.n_row + growth.n_known + outcome.n_bad)
+        with indexed_afterwards(session, catalogue) if path.stat().st_size > LARGE_FILE else nullcontext():
+            for part in _ahead(_parts(reader, plan, kind, wanted, extra, epoch)):
+                _add(session, catalogue, part, growth, outcome)
+                _check_understood(path, growth, outcome)
+                if progress is not None:
+                    progress(str(path), growth.n_row + growth.n_known + outcome.n_bad)
         outcome.n_row, outcome.n_known = growth.n_row, growth.n_known
         facts = {"path": str(path.absolute()), "size": path.stat().st_size, "sha256": sha256}
         record_file(

@@ -38,6 +38,7 @@ class Backend(Protocol):
     joined: Callable[[str, str, str, Sequence[str], str], str]
     make_temporary: Callable[[Session, str, Dtypes], None]
     prefer_index_only: Callable[[Session], None]
+    limit_lock_wait: Callable[[Session, float | None], None]
     lock_name: Callable[[Session, int], None]
 
 
@@ -289,6 +290,14 @@ def load_temporary(session: Session, name: str, columns: Columns) -> None:
 def prefer_index_only(session: Session) -> None:
     """Make this transaction answer from the covering index alone (DESIGN section 4); SQLite does anyway."""
     backend(session).prefer_index_only(session)
+
+
+def limit_lock_wait(session: Session, seconds: float | None) -> None:
+    """Let later statements of this transaction fail where another holds a table for longer; None: wait again.
+
+    SQLite's writing transaction has all its locks already.
+    """
+    backend(session).limit_lock_wait(session, seconds)
 
 
 def lock_name(session: Session, key: int) -> None:

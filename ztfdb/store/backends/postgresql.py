@@ -286,6 +286,12 @@ def prefer_index_only(session: Session) -> None:
         _driver(session).execute(_INDEX_ONLY)
 
 
+def limit_lock_wait(session: Session, seconds: float | None) -> None:
+    """Set this transaction's ``lock_timeout``."""
+    wait = "default" if seconds is None else f"'{round(1000 * seconds)}ms'"
+    session.connection().exec_driver_sql(f"set local lock_timeout to {wait}")
+
+
 def lock_name(session: Session, key: int) -> None:
     """Hold a transaction's advisory lock."""
     session.connection().exec_driver_sql("select pg_advisory_xact_lock(%(key)s)", {"key": int(key)})

@@ -149,6 +149,10 @@ def prefer_index_only(session: Session) -> None:
     """Do nothing: SQLite takes a covering index wherever there is one."""
 
 
+def limit_lock_wait(session: Session, seconds: float | None) -> None:
+    """Do nothing: a writing transaction holds the only write lock there is."""
+
+
 def lock_name(session: Session, key: int) -> None:
     """Do nothing: a writing transaction holds the only write lock there is."""
 
