@@ -265,13 +265,24 @@ def sky_index(engine):
     return [one for one in inspect(engine).get_indexes("ps1") if one["name"].startswith("ix_ps1_sky")]
 
 
-def test_an_empty_table_is_indexed_after_a_large_file_and_as_it_was_before(engine, tmp_path, monkeypatch):
+@pytest.fixture
+def dropped(monkeypatch):
+    """Whether the index was left out, of each import of any size."""
     monkeypatch.setattr(reference, "LARGE_FILE", 0)
+    answers, drop = [], catalogues._dropped
+
+    def told(*what):
+        answers.append(drop(*what))
+        return answers[-1]
+
+    monkeypatch.setattr(catalogues, "_dropped", told)
+    return answers
+
+
+def test_an_empty_table_is_indexed_after_a_large_file_and_as_it_was_before(engine, tmp_path, dropped):
     path = write_csv(tmp_path / "ps1.csv", mast_columns(3_000))
     before = sky_index(engine)
     assert len(before) == 1
-    dropped, drop = [], catalogues._dropped
-    monkeypatch.setattr(catalogues, "_dropped", lambda *what: dropped.append(drop(*what)) or dropped[-1])
     (done,) = import_catalogue(engine, "ps1", [path])
     assert (done.n_row, dropped) == (3_000, [True])
     assert sky_index(engine) == before
@@ -281,23 +292,22 @@ def test_an_empty_table_is_indexed_after_a_large_file_and_as_it_was_before(engin
     assert sky_index(engine) == before
 
 
-def test_an_import_that_fails_leaves_the_index(engine, tmp_path, monkeypatch):
-    monkeypatch.setattr(reference, "LARGE_FILE", 0)
+def test_an_import_that_fails_leaves_the_index(engine, tmp_path, dropped):
     before = sky_index(engine)
     columns = mast_columns(50) | {"raMean": np.full(50, 999.0)}
     with pytest.raises(CatalogueFileError):
         import_catalogue(engine, "ps1", [write_csv(tmp_path / "bad.csv", columns)])
+    assert dropped == [True]
     assert sky_index(engine) == before
 
 
-def test_a_table_in_use_keeps_its_index(databases, tmp_path, monkeypatch):
-    monkeypatch.setattr(reference, "LARGE_FILE", 0)
+def test_a_table_in_use_keeps_its_index(databases, tmp_path, monkeypatch, dropped):
     monkeypatch.setattr(catalogues, "LOCK_WAIT_S", 0.05)
     engine = make_engine(databases.migrated("postgresql"))
     before = sky_index(engine)
     with engine.connect() as reader:
         reader.execute(text("select count(*) from ps1"))  # and the transaction goes on
         (done,) = import_catalogue(engine, "ps1", [write_csv(tmp_path / "ps1.csv", mast_columns(200))])
-    assert done.n_row == 200
+    assert (done.n_row, dropped) == (200, [False])
     assert sky_index(engine) == before
     engine.dispose()

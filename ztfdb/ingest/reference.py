@@ -175,15 +175,15 @@ def _import_file(
         catalogue = make_catalogue(session, name)
         if find_file(session, catalogue.catalogue_id, sha256) is not None:
             return replace(outcome, known=True, seconds=time.perf_counter() - start)
-        growth = Growth()
-        with indexed_afterwards(session, catalogue) if path.stat().st_size > LARGE_FILE else nullcontext():
+        growth, size = Growth(), path.stat().st_size
+        with indexed_afterwards(session, catalogue) if size > LARGE_FILE else nullcontext():
             for part in _ahead(_parts(reader, plan, kind, wanted, extra, epoch)):
                 _add(session, catalogue, part, growth, outcome)
                 _check_understood(path, growth, outcome)
                 if progress is not None:
                     progress(str(path), growth.n_row + growth.n_known + outcome.n_bad)
         outcome.n_row, outcome.n_known = growth.n_row, growth.n_known
-        facts = {"path": str(path.absolute()), "size": path.stat().st_size, "sha256": sha256}
+        facts = {"path": str(path.absolute()), "size": size, "sha256": sha256}
         record_file(
             session, catalogue, growth, n_bad=outcome.n_bad, format=reader.format, layout=plan.layout.name, **facts
         )

@@ -21,7 +21,7 @@ from ztfdb.query.frames import astropy_table, data_frame, stacked
 from ztfdb.query.positions import Color, chunk, positions_of
 from ztfdb.sky.angles import separation
 from ztfdb.sky.cells import cone_ranges
-from ztfdb.store.lookup import Columns, light_curve_sources, light_curve_sources_of_many
+from ztfdb.store.lookup import Columns, light_curve_sources
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -203,7 +203,7 @@ def light_curve(
         raise ValueError(f"color {color!r}: expected a number (light_curves takes the name of a column, too)")
     positions = positions_of({"ra": ra, "dec": dec}, color)
     _, lo, hi = cone_ranges(positions.ra, positions.dec, radius)
-    rows = light_curve_sources(session, lo, hi)
+    rows = light_curve_sources(session, lo=lo, hi=hi)
     rows["k"] = np.zeros(len(rows["source_id"]), np.int32)
     columns = epochs(session, _inside(rows, positions, radius), positions, asked)
     attrs = {"ra": float(positions.ra[0]), "dec": float(positions.dec[0]), "color": color}
@@ -285,7 +285,8 @@ def iter_light_curves(
     wanted = positions_of(positions, color)
     for start in _starts(wanted, n_position):
         part = chunk(wanted, start, start + n_position)
-        rows = light_curve_sources_of_many(session, *cone_ranges(part.ra, part.dec, radius))
+        k, lo, hi = cone_ranges(part.ra, part.dec, radius)
+        rows = light_curve_sources(session, k=k, lo=lo, hi=hi)
         columns = epochs(session, _inside(rows, part, radius), part, asked)
         columns["position"] += start
         yield _frame(columns, (*COLUMNS, "position"), light_curve_attrs(asked, radius))
@@ -306,8 +307,8 @@ def _row_parts(
         asked: list[tuple[int, Positions, Future[Columns]]] = []
         for start in _starts(positions, POSITIONS_PER_CHUNK):
             part = chunk(positions, start, start + POSITIONS_PER_CHUNK)
-            ranges = cone_ranges(part.ra, part.dec, radius)
-            asked.append((start, part, reader.submit(light_curve_sources_of_many, own, *ranges)))
+            k, lo, hi = cone_ranges(part.ra, part.dec, radius)
+            asked.append((start, part, reader.submit(light_curve_sources, own, k=k, lo=lo, hi=hi)))
             if len(asked) > 1:
                 first, before, rows = asked.pop(0)
                 yield first, before, rows.result()

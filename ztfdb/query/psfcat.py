@@ -27,7 +27,7 @@ from ztfdb.query.positions import Color, chunk, positions_of
 from ztfdb.records import IntArray
 from ztfdb.sky.angles import check_position, separation
 from ztfdb.sky.cells import cone_ranges
-from ztfdb.store.lookup import Columns, light_curve_sources, light_curve_sources_of_many
+from ztfdb.store.lookup import Columns, light_curve_sources
 from ztfdb.store.psf_sources import (
     PSF_DTYPES,
     psf_catalogue_dates,
@@ -306,7 +306,7 @@ def _light_curves(
     attrs = light_curve_attrs(asked, radius) | {"phot": phot}
     columns = _catalogued(session, positions, radius, asked)
     if phot == "both":
-        rows = _rows(session, positions, radius, light_curve_sources, light_curve_sources_of_many)
+        rows = _rows(session, positions, radius, light_curve_sources)
         ours = epochs(session, rows, positions, replace(asked, whole_stars=False))
         ours["phot"] = words(np.full(len(ours["mjd"]), APERTURE), PHOT_WORDS)
         columns = _ordered([columns, ours], (*PSF_COLUMNS, "position"))
@@ -315,7 +315,7 @@ def _light_curves(
 
 def _catalogued(session: Session, positions: Positions, radius: float, asked: Choice) -> dict[str, Any]:
     """Return the epochs of ZTF's rows: `PSF_COLUMNS` and ``position``."""
-    rows = _rows(session, positions, radius, psf_light_curve_sources, psf_light_curve_sources)
+    rows = _rows(session, positions, radius, psf_light_curve_sources)
     rows["mask_bits"] = rows["flags"].astype(np.int64) & BITS
     rows["flags"] = np.zeros(len(rows["flags"]), np.int64)
     columns = epochs(session, rows, positions, asked)
@@ -326,23 +326,17 @@ def _catalogued(session: Session, positions: Positions, radius: float, asked: Ch
     return {name: columns[name] for name in (*PSF_COLUMNS, "position")}
 
 
-def _rows(
-    session: Session,
-    positions: Positions,
-    radius: float,
-    read_one: Callable[..., Columns],
-    read_many: Callable[..., Columns],
-) -> Columns:
+def _rows(session: Session, positions: Positions, radius: float, read: Callable[..., Columns]) -> Columns:
     """Return the rows inside the cones of positions, which ``k`` numbers, with their ``separation``."""
     parts, n_row = [], 0
     for start in range(0, max(1, len(positions.ra)), POSITIONS_PER_CHUNK):
         part = chunk(positions, start, start + POSITIONS_PER_CHUNK)
         k, lo, hi = cone_ranges(part.ra, part.dec, radius)
         if len(part.ra) == 1:
-            rows = read_one(session, lo=lo, hi=hi)
+            rows = read(session, lo=lo, hi=hi)
             rows["k"] = np.zeros(len(rows["ra"]), np.int32)
         else:
-            rows = read_many(session, k=k, lo=lo, hi=hi)
+            rows = read(session, k=k, lo=lo, hi=hi)
         k = rows["k"]
         rows["separation"] = separation(part.ra[k], part.dec[k], rows["ra"], rows["dec"])
         inside = np.flatnonzero(rows["separation"] <= radius)

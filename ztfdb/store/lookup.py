@@ -103,34 +103,28 @@ _OWN_PATH = """(
 _IN_RANGE = "source.hpx29 >= r.lo and source.hpx29 < r.hi"
 
 
-def light_curve_sources(session: Session, lo: IntArray, hi: IntArray) -> Columns:
+def light_curve_sources(session: Session, **ranges: IntArray) -> Columns:
     """Return the sources inside ranges, read from the covering index alone.
 
     Parameters
     ----------
     session : Session
         Its transaction is set to prefer that index (PostgreSQL).
-    lo, hi : ndarray of int64, shape (n_range,)
-        Half-open ranges of ``hpx29``.
+    **ranges : ndarray of int64, each of shape (n_range,)
+        ``lo`` and ``hi``, half-open ranges of ``hpx29``, and of many positions ``k``, the position of each.
 
     Returns
     -------
     dict of ndarray
-        `LIGHT_CURVE_DTYPES`, in no particular order; ``mask_bits`` is -1 where NULL.
+        `LIGHT_CURVE_DTYPES`, and ``k`` where it was given, in no particular order; ``mask_bits`` is -1 where NULL. A
+        source inside the ranges of two positions comes twice.
     """
-    statement, params = light_curve_statement(session, lo=lo, hi=hi)
+    statement, params = light_curve_statement(session, **ranges)
     nulls = {"mask_bits": NO_MASK}
+    if "k" in ranges:
+        prefer_index_only(session)
+        return read_bulk(session, statement, params, {"k": "i4", **LIGHT_CURVE_DTYPES}, nulls=nulls)
     return read_few(session, statement, params, LIGHT_CURVE_DTYPES, nulls=nulls, index_only=True)
-
-
-def light_curve_sources_of_many(session: Session, k: IntArray, lo: IntArray, hi: IntArray) -> Columns:
-    """Return the sources inside the ranges of many positions, with the position ``k`` of each.
-
-    A source inside the ranges of two positions comes twice. Otherwise as `light_curve_sources`.
-    """
-    prefer_index_only(session)
-    statement, params = light_curve_statement(session, k=k, lo=lo, hi=hi)
-    return read_bulk(session, statement, params, {"k": "i4", **LIGHT_CURVE_DTYPES}, nulls={"mask_bits": NO_MASK})
 
 
 def light_curve_statement(session: Session, **ranges: IntArray) -> tuple[str, dict[str, Any]]:
