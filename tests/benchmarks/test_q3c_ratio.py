@@ -28,13 +28,13 @@ from sqlalchemy.orm import Session
 import ztfdb
 from tests.support.archives import Plan, Stars, build_archive, stars_of
 from ztfdb.phot.magnitudes import flux_to_mag, microjansky_per_dn
-from ztfdb.schema import Image, Source
-from ztfdb.schema.source import LIGHT_CURVE_COLUMNS
+from ztfdb.schema import SOURCE_ID_SHIFT, Image, Source
 from ztfdb.server import PostgresServer
 from ztfdb.sky.angles import separation
 from ztfdb.sky.cells import cone_ranges
-from ztfdb.store.backends import joined, range_rows, read_few, settle_table
+from ztfdb.store.backends import read_few, settle_table
 from ztfdb.store.engine import make_engine, sessions
+from ztfdb.store.lookup import LIGHT_CURVE_DTYPES, NO_MASK, epoch_images, light_curve_sources
 
 pytestmark = pytest.mark.benchmark
 
@@ -49,15 +49,9 @@ BYTES_PER_ROW = 800
 WARM_RATIO, COLD_RATIO, MANY_RATIO, GROWTH = 4.0, 15.0, 5.0, 1.5
 N_POSITION = 10_000
 
-DTYPES = {
-    "source_id": "i8", "ra": "f8", "dec": "f8", "flux": "f4", "flux_err": "f4", "flags": "i4", "mask_bits": "i4",
-    "obsmjd": "f8", "exptime": "f8", "fid": "i4", "magzp": "f8", "apcor4": "f8", "maglim": "f8", "infobits": "i8",
-}  # fmt: skip
-FIELDS = """source.source_id, source.ra, source.dec, source.flux_aper4 as flux, source.flux_aper4_err as flux_err,
-    source.flags, source.mask_bits, image.obsmjd, image.exptime, image.fid, image.magzp, image.apcor4, image.maglim,
-    image.infobits"""
-IMAGE_COLUMNS = ("obsmjd", "exptime", "fid", "magzp", "apcor4", "maglim", "infobits")
-NULLS = {"mask_bits": -1, "infobits": -1}
+APERTURE = 4
+FIELDS = ", ".join(f"source.{name}" for name in LIGHT_CURVE_DTYPES)
+IMAGE_COLUMNS = ("mjd", "exptime", "fid", "magzp", "apcor", "limitmag", "infobits")
 
 
 @dataclass
@@ -117,31 +111,36 @@ def _filled(server: PostgresServer, name: str, n_star: int) -> tuple[str, Stars]
     return url, stars
 
 
-def calibrated(rows: dict[str, Any], ra: float, dec: float) -> dict[str, Any]:
-    """Both ways end here: the exact cut, magnitudes and microjansky, in the order of time."""
+def calibrated(session: Session, rows: dict[str, Any], ra: float, dec: float) -> dict[str, Any]:
+    """Both ways end here: the exact cut, the join to ``image``, magnitudes and microjansky, in the order of time.
+
+    Images that the connection knows from the question before are not read again, in both ways.
+    """
     apart = separation(ra, dec, rows["ra"], rows["dec"])
     inside = np.flatnonzero(apart <= RADIUS)
-    inside = inside[np.lexsort((rows["source_id"][inside], rows["obsmjd"][inside]))]
     rows = {name: values[inside] for name, values in rows.items()}
-    zeropoint = rows["magzp"] + rows["apcor4"]
-    mag, mag_err = flux_to_mag(rows["flux"].astype(float), rows["flux_err"].astype(float), zeropoint)
-    return rows | {"mag": mag, "mag_err": mag_err, "flux_ujy": rows["flux"] * microjansky_per_dn(zeropoint)}
+    ids, at = np.unique(rows["source_id"] >> SOURCE_ID_SHIFT, return_inverse=True)
+    images = epoch_images(session, ids, APERTURE)
+    at = np.argsort(images["image_id"])[at]
+    rows |= {name: images[name][at] for name in IMAGE_COLUMNS}
+    order = np.lexsort((rows["source_id"], rows["mjd"]))
+    rows = {name: values[order] for name, values in rows.items()}
+    zeropoint = rows["magzp"] + rows["apcor"]
+    flux, flux_err = (rows[name].astype(float) for name in ("flux_aper4", "flux_aper4_err"))
+    mag, mag_err = flux_to_mag(flux, flux_err, zeropoint)
+    return rows | {"mag": mag, "mag_err": mag_err, "flux_ujy": flux * microjansky_per_dn(zeropoint)}
 
 
 def by_cells(session: Session, lo: Any, hi: Any, ra: float, dec: float) -> dict[str, Any]:
-    ranges, params = range_rows(session, lo=lo, hi=hi)
-    sources = joined(session, ranges, "source", LIGHT_CURVE_COLUMNS, "source.hpx29 >= r.lo and source.hpx29 < r.hi")
-    origin = joined(session, sources, "image", IMAGE_COLUMNS, "image.image_id = source.image_id")
-    statement = f"select {FIELDS} from {origin}"
-    return calibrated(read_few(session, statement, params, DTYPES, nulls=NULLS, index_only=True), ra, dec)
+    return calibrated(session, light_curve_sources(session, lo=lo, hi=hi), ra, dec)
 
 
 def by_q3c(session: Session, lo: Any, hi: Any, ra: float, dec: float) -> dict[str, Any]:
     session.connection().exec_driver_sql("set local jit = off")  # as good as q3c can be
-    statement = f"""select {FIELDS} from source join image on image.image_id = source.image_id
-        where q3c_radial_query(source.ra, source.dec, :ra, :dec, :radius)"""
+    statement = f"select {FIELDS} from source where q3c_radial_query(ra, dec, :ra, :dec, :radius)"
     params = {"ra": float(ra), "dec": float(dec), "radius": RADIUS / 3600.0 * (1 + 1e-9)}
-    return calibrated(read_few(session, statement, params, DTYPES, nulls=NULLS), ra, dec)
+    rows = read_few(session, statement, params, LIGHT_CURVE_DTYPES, nulls={"mask_bits": NO_MASK})
+    return calibrated(session, rows, ra, dec)
 
 
 def timed(maker: Any, way: Callable[..., Any], stars: Stars, chosen: Any) -> list[float]:

@@ -265,6 +265,10 @@ def sky_index(engine):
     return [one for one in inspect(engine).get_indexes("ps1") if one["name"].startswith("ix_ps1_sky")]
 
 
+def key(engine):
+    return inspect(engine).get_pk_constraint("ps1")
+
+
 @pytest.fixture
 def dropped(monkeypatch):
     """Whether the index was left out, of each import of any size."""
@@ -283,13 +287,27 @@ def test_an_empty_table_is_indexed_after_a_large_file_and_as_it_was_before(engin
     path = write_csv(tmp_path / "ps1.csv", mast_columns(3_000))
     before = sky_index(engine)
     assert len(before) == 1
+    own_key = key(engine)
+    assert own_key["constrained_columns"] == ["ps1_id"]
     (done,) = import_catalogue(engine, "ps1", [path])
     assert (done.n_row, dropped) == (3_000, [True])
     assert sky_index(engine) == before
+    assert key(engine) == own_key
     (again,) = import_catalogue(engine, "ps1", [write_csv(tmp_path / "more.csv", mast_columns(100, seed=9))])
     assert dropped == [True, False]  # a table that has rows keeps its index
     assert again.n_row + again.n_known == 100
     assert sky_index(engine) == before
+
+
+def test_ids_that_come_twice_in_a_large_file_are_held_once(engine, tmp_path, dropped, monkeypatch):
+    """Without the key nobody sees that the second block repeats the first; it is found when the key is made."""
+    monkeypatch.setattr("ztfdb.ingest.readers.text.STRETCH", 100_000)
+    columns = {name: np.concatenate([values, values]) for name, values in mast_columns(2_000).items()}
+    own_key, before = key(engine), sky_index(engine)
+    (done,) = import_catalogue(engine, "ps1", [write_csv(tmp_path / "twice.csv", columns)])
+    assert (done.n_row, done.n_known, done.n_bad) == (2_000, 2_000, 0)
+    assert (key(engine), sky_index(engine)) == (own_key, before)
+    assert rows(engine, "select count(*), count(distinct ps1_id) from ps1") == [(2_000, 2_000)]
 
 
 def test_an_import_that_fails_leaves_the_index(engine, tmp_path, dropped):

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,14 @@ from numpy.typing import NDArray
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
-from ztfdb.errors import CatalogueFileError
+from ztfdb.errors import CatalogueFileError, StoreError
 from ztfdb.ingest.readers import BadRow, Block, TableReader, open_table
 from ztfdb.ingest.readers.layouts import ID_COLUMNS, Plan, make_plan
 from ztfdb.records import BoolArray
 from ztfdb.schema.catalogue import MEAN_PHOTOMETRY, STACK_PHOTOMETRY
 from ztfdb.sky.cells import sky_to_cell
 from ztfdb.sky.motion import DAYS_PER_YEAR, J2000_MJD
-from ztfdb.store.backends import settle_table
+from ztfdb.store.backends import is_duplicate, settle_table
 from ztfdb.store.catalogues import (
     KINDS,
     CatalogueInfo,
@@ -170,26 +170,66 @@ def _import_file(
         raise CatalogueFileError(path, str(exc)) from exc
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    size = path.stat().st_size
     outcome = FileImport(str(path), layout=plan.layout.name)
+    job = _Job(reader, plan, kind, wanted, extra, epoch, {"path": str(path.absolute()), "size": size, "sha256": sha256})
+    try:
+        _fill(maker, name, job, outcome, progress, indexed=size <= LARGE_FILE)
+    except StoreError as exc:
+        if not is_duplicate(exc):
+            raise
+        # some id came twice, which only the key tells: from the start again, with the key in place
+        outcome = FileImport(str(path), layout=plan.layout.name)
+        _fill(maker, name, job, outcome, progress, indexed=True)
+    outcome.seconds = time.perf_counter() - start
+    if not outcome.known:
+        log.info("catalogue file imported", extra={"path": str(path), "catalogue": name, "n_row": outcome.n_row})
+    return outcome
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A file that is to be imported: how to read it, and the facts that are kept of it."""
+
+    reader: TableReader
+    plan: Plan
+    kind: str
+    wanted: Mapping[str, str]
+    extra: Sequence[str]
+    epoch: float | None
+    facts: Mapping[str, Any]
+
+    def parts(self) -> Iterator[_Part]:
+        """Read the file from its start."""
+        for block in self.reader.blocks(self.wanted):
+            yield _part(block, self.plan, self.kind, self.extra, self.epoch)
+
+
+def _fill(
+    maker: sessionmaker[Session],
+    name: str,
+    job: _Job,
+    outcome: FileImport,
+    progress: Progress | None,
+    *,
+    indexed: bool,
+) -> None:
+    """Store a file in one transaction, with the indexes in place or made at the end."""
     with writing(maker) as session:
         catalogue = make_catalogue(session, name)
-        if find_file(session, catalogue.catalogue_id, sha256) is not None:
-            return replace(outcome, known=True, seconds=time.perf_counter() - start)
-        growth, size = Growth(), path.stat().st_size
-        with indexed_afterwards(session, catalogue) if size > LARGE_FILE else nullcontext():
-            for part in _ahead(_parts(reader, plan, kind, wanted, extra, epoch)):
+        if find_file(session, catalogue.catalogue_id, job.facts["sha256"]) is not None:
+            outcome.known = True
+            return
+        growth = Growth()
+        with nullcontext() if indexed else indexed_afterwards(session, catalogue):
+            for part in _ahead(job.parts()):
                 _add(session, catalogue, part, growth, outcome)
-                _check_understood(path, growth, outcome)
+                _check_understood(Path(outcome.path), growth, outcome)
                 if progress is not None:
-                    progress(str(path), growth.n_row + growth.n_known + outcome.n_bad)
+                    progress(outcome.path, growth.n_row + growth.n_known + outcome.n_bad)
         outcome.n_row, outcome.n_known = growth.n_row, growth.n_known
-        facts = {"path": str(path.absolute()), "size": size, "sha256": sha256}
-        record_file(
-            session, catalogue, growth, n_bad=outcome.n_bad, format=reader.format, layout=plan.layout.name, **facts
-        )
-    outcome.seconds = time.perf_counter() - start
-    log.info("catalogue file imported", extra={"path": str(path), "catalogue": name, "n_row": outcome.n_row})
-    return outcome
+        file = {**job.facts, "format": job.reader.format, "layout": outcome.layout}
+        record_file(session, catalogue, growth, n_bad=outcome.n_bad, **file)
 
 
 def _wanted(plan: Plan, kind: str, names: Sequence[str], extra: Sequence[str]) -> dict[str, str]:
@@ -215,42 +255,37 @@ class _Part:
     bad: list[BadRow]
 
 
-def _parts(
-    reader: TableReader,
-    plan: Plan,
-    kind: str,
-    wanted: Mapping[str, str],
-    extra: Sequence[str],
-    epoch: float | None,
-) -> Iterator[_Part]:
-    for block in reader.blocks(wanted):
-        yield _part(block, plan, kind, extra, epoch)
-
-
 def _part(block: Block, plan: Plan, kind: str, extra: Sequence[str], epoch: float | None) -> _Part:
     """Turn what a file says into the columns of our table; rows without a place on the sky or an id are bad."""
-    columns = {ours: block.columns[theirs] for ours, theirs in plan.sources.items()}
-    for ours, values in columns.items():
-        if values.dtype.kind == "f":
-            columns[ours] = np.where(np.isfinite(values) & (values != SENTINEL), values, np.nan)
+    columns = {ours: _number(block.columns[theirs]) for ours, theirs in plan.sources.items()}
     reasons = _faults(columns, block, plan, kind)
-    good = np.flatnonzero(reasons == "")
-    bad = [*block.bad, *(BadRow(int(block.line[k]), str(reasons[k])) for k in np.flatnonzero(reasons != ""))]
-    keep = good[_is_primary(block, plan)[good]]
-    kept = {ours: values[keep] for ours, values in columns.items()}
-    kept["ra"] = np.mod(kept["ra"], 360.0)
-    kept["hpx29"] = sky_to_cell(kept["ra"], kept["dec"])
-    _fill_id(kept, kind)
-    _fill_epoch(kept, plan, kind, epoch)
+    good = reasons == ""
+    bad = [*block.bad, *(BadRow(int(block.line[k]), str(reasons[k])) for k in np.flatnonzero(~good))]
+    keep = np.flatnonzero(good & _is_primary(block, plan))
+    ra, dec = np.mod(columns["ra"][keep], 360.0), columns["dec"][keep]
+    cells = sky_to_cell(ra, dec)
+    # in a file without ids an object's number is made of its place: the same place is the same object
+    ids = columns[ID_COLUMNS[kind]][keep] if ID_COLUMNS[kind] in columns else -1 - cells
     # Ids of surveys follow the sky: in their order, rows that are near each other share the pages of both indexes,
     # which halves the work of PostgreSQL.
-    order = np.argsort(kept[ID_COLUMNS[kind]], kind="stable")
-    kept = {ours: values[order] for ours, values in kept.items()}
+    order = np.argsort(ids, kind="stable")
+    keep = keep[order]
+    kept = {ours: values[keep] for ours, values in columns.items()}
+    kept |= {ID_COLUMNS[kind]: ids[order], "ra": ra[order], "hpx29": cells[order]}
+    _fill_epoch(kept, plan, kind, epoch)
     nulls = _to_integers(kept)
     if kind == "ps1":
         kept["photometry"] = np.full(len(keep), STACK_PHOTOMETRY if plan.layout.stack else MEAN_PHOTOMETRY, np.int16)
-    texts = [_extra_of(block, int(k), extra) for k in keep[order]] if extra else None
+    texts = [_extra_of(block, int(k), extra) for k in keep] if extra else None
     return _Part(kept, nulls, texts, sorted(bad, key=lambda row: row.line))
+
+
+def _number(values: NDArray[Any]) -> NDArray[Any]:
+    """Return a column with NaN wherever it has no value."""
+    if values.dtype.kind != "f":
+        return values
+    none = (values == SENTINEL) | np.isinf(values)
+    return np.where(none, np.nan, values) if none.any() else values
 
 
 def _faults(columns: Mapping[str, NDArray[Any]], block: Block, plan: Plan, kind: str) -> NDArray[Any]:
@@ -273,12 +308,6 @@ def _is_primary(block: Block, plan: Plan) -> BoolArray:
     marked = plan.layout.primary
     name = next((n for n in block.columns if marked is not None and n.lower() == marked.lower()), None)
     return np.ones(len(block), bool) if name is None else np.asarray(block.columns[name] == 1)
-
-
-def _fill_id(kept: dict[str, NDArray[Any]], kind: str) -> None:
-    """Give rows of a file without ids a number made of their place: the same place is the same object."""
-    if ID_COLUMNS[kind] not in kept:
-        kept[ID_COLUMNS[kind]] = -1 - kept["hpx29"]
 
 
 def _fill_epoch(kept: dict[str, NDArray[Any]], plan: Plan, kind: str, epoch: float | None) -> None:

@@ -39,6 +39,8 @@ class Backend(Protocol):
     make_temporary: Callable[[Session, str, Dtypes], None]
     prefer_index_only: Callable[[Session], None]
     limit_lock_wait: Callable[[Session, float | None], None]
+    drop_key: Callable[[Session, Table], None]
+    add_key: Callable[[Session, Table], None]
     lock_name: Callable[[Session, int], None]
 
 
@@ -298,6 +300,22 @@ def limit_lock_wait(session: Session, seconds: float | None) -> None:
     SQLite's writing transaction has all its locks already.
     """
     backend(session).limit_lock_wait(session, seconds)
+
+
+def drop_key(session: Session, table: Table) -> None:
+    """Drop the primary key of a table until `add_key`, for a bulk load; SQLite cannot, and keeps it."""
+    backend(session).drop_key(session, table)
+
+
+def add_key(session: Session, table: Table) -> None:
+    """Make the primary key of a table again.
+
+    Raises
+    ------
+    StoreError
+        If two rows have the same; `is_duplicate` is true of it.
+    """
+    backend(session).add_key(session, table)
 
 
 def lock_name(session: Session, key: int) -> None:

@@ -12,7 +12,7 @@ import psycopg
 from numpy.typing import NDArray
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGconn, PGresult
-from sqlalchemy import ClauseElement, Engine, Executable
+from sqlalchemy import ClauseElement, Engine, Executable, Table
 from sqlalchemy.orm import Session
 
 from ztfdb.errors import StoreError
@@ -290,6 +290,19 @@ def limit_lock_wait(session: Session, seconds: float | None) -> None:
     """Set this transaction's ``lock_timeout``."""
     wait = "default" if seconds is None else f"'{round(1000 * seconds)}ms'"
     session.connection().exec_driver_sql(f"set local lock_timeout to {wait}")
+
+
+def drop_key(session: Session, table: Table) -> None:
+    """Drop the constraint, and its index with it."""
+    session.connection().exec_driver_sql(f"alter table {table.name} drop constraint {table.primary_key.name}")
+
+
+def add_key(session: Session, table: Table) -> None:
+    """Make the constraint of all rows."""
+    names = ", ".join(column.name for column in table.primary_key.columns)
+    add = f"alter table {table.name} add constraint {table.primary_key.name} primary key ({names})"
+    with driver_errors():
+        _driver(session).execute(add)
 
 
 def lock_name(session: Session, key: int) -> None:

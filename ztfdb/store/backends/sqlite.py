@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ClauseElement, Engine, Executable
+from sqlalchemy import ClauseElement, Engine, Executable, Table
 from sqlalchemy.engine.interfaces import Compiled
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -151,6 +151,14 @@ def prefer_index_only(session: Session) -> None:
 
 def limit_lock_wait(session: Session, seconds: float | None) -> None:
     """Do nothing: a writing transaction holds the only write lock there is."""
+
+
+def drop_key(session: Session, table: Table) -> None:
+    """Do nothing: the key is the table."""
+
+
+def add_key(session: Session, table: Table) -> None:
+    """Do nothing; see `drop_key`."""
 
 
 def lock_name(session: Session, key: int) -> None:
