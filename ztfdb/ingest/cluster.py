@@ -57,6 +57,8 @@ class Cluster:
         If the scheduler does not answer, has no worker, or one without ztfdb or with other versions.
     """
 
+    beside = False
+
     def __init__(
         self, scheduler: str, settings: ExtractionSettings, limits: Limits, measure: Measure = measure_image
     ) -> None:

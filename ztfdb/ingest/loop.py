@@ -1,6 +1,7 @@
 """The loop of `ztfdb ingest` and the daemon: claim, measure, store, mark; one image's trouble never stops the others.
 
-Jobs are claimed a little ahead, so that a worker that has ended one image begins the next before the first is stored.
+Jobs are claimed a little ahead, and a worker that has ended one image begins the next before the first is stored where
+another processor is free for that.
 This process alone beats for all of them: a worker in the middle of an image cannot. Whatever ends the process, its
 leases end too; nothing of an image is in the archive unless its job is marked as done, in one transaction.
 """
@@ -46,7 +47,7 @@ class Operating:
     Attributes
     ----------
     jobs : int
-        Worker processes.
+        Processors to keep busy: as many worker processes, one of which waits while this process stores.
     limits : Limits
         For one image in a worker.
     lease_s : float
@@ -250,6 +251,7 @@ class Loop:
             self._collect(self._operating.idle_s)
             self._occupy()
             self._store_all()
+            self._occupy()
         elif not more and (self._nothing_due or self._ready):  # nothing to do, or nobody to do it
             self._sleep(self._operating.idle_s)
 
@@ -321,9 +323,15 @@ class Loop:
         if n:
             self._nothing_due = False
 
+    @property
+    def _n_idle(self) -> int:
+        """Images that may be begun: what waits to be stored will need one of the crew's processors."""
+        busy = len(self._measuring) + (self._crew.beside and bool(self._unstored))
+        return min(self._crew.n_free, self._crew.size - busy)
+
     def _occupy(self) -> None:
         """Give everyone who is free an image."""
-        while self._crew.n_free > 0 and self._changed is None:
+        while self._n_idle > 0 and self._changed is None:
             if not self._ready:
                 self._claim()
                 if not self._ready:

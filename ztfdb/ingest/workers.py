@@ -93,7 +93,15 @@ def failed(candidate: Candidate, exc: Exception, seconds: float, memory_mb: int 
 
 
 class Crew(Protocol):
-    """Whoever measures: takes images while somebody is free, and hands over what has ended."""
+    """Whoever measures: takes images while somebody is free, and hands over what has ended.
+
+    Attributes
+    ----------
+    beside : bool
+        It measures on processors of this host, which storing needs, too.
+    """
+
+    beside: bool
 
     @property
     def size(self) -> int:
@@ -124,6 +132,7 @@ class Here:
     """
 
     size = 1
+    beside = True
 
     def __init__(self, settings: ExtractionSettings, measure: Measure = measure_image) -> None:
         self._settings, self._measure = settings, measure
@@ -170,6 +179,8 @@ class Workers:
         ``measure(path, mask, settings, find_mask=False)``, importable by name; with ``psfcat_path`` where the image has
         a PSF catalogue.
     """
+
+    beside = True
 
     def __init__(
         self, jobs: int, settings: ExtractionSettings, limits: Limits, measure: Measure = measure_image

@@ -23,6 +23,9 @@ MAX_CONE_RADIUS = 180.0 * 3600.0
 CELL_REACH = 1.0690
 """No point of a cell is farther from its centre than this many radians divided by nside (healpy's max_pixrad)."""
 
+FEW_CONES = 8
+"""So many are covered by cells of the deepest order at once, which are more, but looked at in one go."""
+
 RANGE_PADDING = 1e-13
 """Radians added to a cone's radius, for the rounding of unit vectors (an order-29 cell is 2e-9 rad wide)."""
 
@@ -164,6 +167,8 @@ def _cover(
     """Cover the cones of one starting order; order -1 stands for cones that need all twelve base cells."""
     last = min(HPX_ORDER, max(order, 0) + extra)
     k, cells, order = _first_cells(cone, ra[cone], dec[cone], order)
+    if cone.size <= FEW_CONES:
+        k, cells, order = *_split(k, cells, last - order), last
     centre = unit_vector(ra, dec)
     found: list[tuple[NDArray[np.intp], Int64Array, Int64Array]] = []
     while k.size:
@@ -173,11 +178,16 @@ def _cover(
         shift = 2 * (HPX_ORDER - order)
         found.append((k[done], cells[done] << shift, (cells[done] + 1) << shift))
         split = touched & ~done
-        k = np.repeat(k[split], 4)
-        cells = (4 * cells[split][:, None] + np.arange(4)).ravel()
+        k, cells = _split(k[split], cells[split], 1)
         order += 1
     columns = [np.concatenate(column) for column in zip(*found, strict=True)]
     return columns[0], columns[1], columns[2]
+
+
+def _split(k: NDArray[np.intp], cells: Int64Array, n_order: int) -> tuple[NDArray[np.intp], Int64Array]:
+    """Return what cells are made of so many orders deeper, each with the cone of its cell."""
+    n = 1 << 2 * n_order
+    return np.repeat(k, n), (n * cells[:, None] + np.arange(n)).ravel()
 
 
 def _first_cells(
