@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,13 +13,20 @@ from typing import Any
 from urllib.parse import unquote
 
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, InvalidatePoolError
 from sqlalchemy.orm import Session, sessionmaker
 
 from ztfdb.errors import ConfigError, DatabaseUnavailableError, StoreError
 
 WRITE = "ztfdb_write"
 """Execution option of a transaction that writes; on SQLite it begins with BEGIN IMMEDIATE."""
+
+PING_AFTER_S = 0.5
+"""A PostgreSQL connection that was idle for longer is tried before it is used."""
+
+_IDLE_SINCE = "ztfdb_idle_since"
+_EMPTY_QUERY = 0
+"""libpq's status of a query of nothing, PGRES_EMPTY_QUERY."""
 
 BUSY_TIMEOUT_S = 30.0
 """How long a SQLite connection waits for another writer."""
@@ -103,10 +111,11 @@ def make_engine(url: str | Path | URL, *, read_only: bool = False) -> Engine:
         given = parsed.query.get("options")
         engine = create_engine(
             parsed,
-            pool_pre_ping=True,
             json_serializer=strict_json,
             connect_args={"options": f"{given} {options}" if given else options},
         )
+        event.listen(engine, "checkin", _note_time)
+        event.listen(engine, "checkout", _check_alive)
     event.listen(engine, "handle_error", _translate, retval=True)
     return engine
 
@@ -162,6 +171,20 @@ def driver_errors() -> Iterator[None]:
         raise unavailable(exc) or StoreError(_one_line(exc)) from exc
 
 
+def _note_time(connection: Any, record: Any) -> None:
+    record.info[_IDLE_SINCE] = time.monotonic()
+
+
+def _check_alive(connection: Any, record: Any, proxy: Any) -> None:
+    """Make the pool take new connections where one has gone while it lay idle.
+
+    As SQLAlchemy's own ``pool_pre_ping``, which takes 0.3 ms of every call.
+    """
+    idle = time.monotonic() > record.info.get(_IDLE_SINCE, float("inf")) + PING_AFTER_S
+    if connection.closed or (idle and connection.pgconn.exec_(b"").status != _EMPTY_QUERY):
+        raise InvalidatePoolError
+
+
 def _sqlite_engine(url: URL, read_only: bool) -> Engine:
     database = url.database
     if read_only and database:
@@ -200,8 +223,6 @@ def _immutable(path: Path) -> dict[str, str]:
 
 def _translate(context: ExceptionContext) -> BaseException | None:
     original: BaseException | None = context.original_exception
-    if context.is_pre_ping:
-        return None
     if (typed := _file_error(context, original) or unavailable(original)) is not None:
         return typed
     if getattr(original, "sqlstate", None) == _NO_RIGHT:

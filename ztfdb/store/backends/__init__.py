@@ -236,7 +236,8 @@ def memory(session: Session) -> dict[str, Any]:
     """Return a place to keep what this transaction reads, with what earlier ones on its connection have kept.
 
     It is empty again after any commit, on whatever connection or by whatever process, so what it holds is what the
-    database would say now. In writing transactions it is always empty.
+    database would say now, or said when `read_few` last read for this session. In writing transactions it is always
+    empty.
     """
     return backend(session).memory(session)
 

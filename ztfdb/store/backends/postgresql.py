@@ -27,6 +27,10 @@ CHUNK = 8_000
 _INDEX_ONLY = "select " + ", ".join(
     f"set_config('{name}', 'off', true)" for name in ("jit", "enable_bitmapscan", "enable_seqscan", "enable_memoize")
 )
+_STATE = "select pg_current_snapshot()::text, pg_current_xact_id_if_assigned()::text"
+"""Which transactions' work is visible: where that is as it was, all that there is to read is. And the number of
+this one, if it has written."""
+
 DUPLICATE_ERROR = psycopg.errors.UniqueViolation
 
 SQL_TYPES = {"i2": "smallint", "i4": "integer", "i8": "bigint", "f4": "real", "f8": "double precision"}
@@ -167,8 +171,10 @@ def read_few(
     """Read by binary COPY; see `ztfdb.store.backends.read_few`."""
     kinds = tuple((name, np.dtype(dtype)) for name, dtype in dtypes.items())
     text, record = _copy_query(statement, kinds, tuple(nulls.items()))
+    first = f"{_INDEX_ONLY};" if index_only else ""
     with driver_errors():
-        buffer = copy_out(_driver(session), text, params, first=f"{_INDEX_ONLY};" if index_only else "")
+        buffer, state = copy_out(_driver(session), text, params, first=first, last=f";{_STATE}")
+    session.info[_STATE] = state  # for `memory`, which would have to ask
     rows = _records(buffer, record)
     return {name: rows[name].astype(kind) for name, kind in kinds}
 
@@ -181,7 +187,7 @@ def read_doubles(
     field = np.dtype([("length", ">i4"), ("value", ">f8")])
     record = np.dtype([("n_field", ">i2"), ("fields", field, (len(names),))])
     with driver_errors():
-        buffer = copy_out(_driver(session), text, params)
+        buffer, _ = copy_out(_driver(session), text, params)
     return np.ascontiguousarray(_records(buffer, record)["fields"]["value"].T, dtype=np.float64)
 
 
@@ -203,23 +209,29 @@ def _records(buffer: bytes, record: np.dtype[Any]) -> NDArray[Any]:
     return np.frombuffer(buffer, record, n_row, offset=len(COPY_HEAD))
 
 
-def copy_out(connection: psycopg.Connection[Any], text: str, params: Mapping[str, Any], *, first: str = "") -> bytes:
-    """Return all that a COPY TO STDOUT sends; `first` is executed before it, in the same round trip.
+def copy_out(
+    connection: psycopg.Connection[Any], text: str, params: Mapping[str, Any], *, first: str = "", last: str = ""
+) -> tuple[bytes, tuple[str | None, ...]]:
+    """Return all that a COPY TO STDOUT sends, and the row of the statement `last`.
 
-    libpq is asked directly: psycopg's own iteration over a COPY costs 3 µs of Python a row, five times the rest.
+    `first` is executed before, `last` after it, all in one round trip. libpq is asked directly: psycopg's own iteration
+    over a COPY costs 3 µs of Python a row, five times the rest.
     """
     query = psycopg.ClientCursor(connection).mogrify(text, params)  # COPY takes no parameters from the protocol
+    encoding = connection.info.encoding
     try:
-        result, rows = _copied(connection.pgconn, f"{first}{query}".encode(connection.info.encoding))
+        rows, result = _copied(connection.pgconn, f"{first}{query}{last}".encode(encoding))
     except BaseException:
         connection.close()  # stopped amid the rows: nothing else can be asked on this connection
         raise
-    if result.status != ExecStatus.COMMAND_OK:
-        raise psycopg.errors.error_from_result(result, encoding=connection.info.encoding)
-    return b"".join(rows)
+    if result.status not in (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK):
+        raise psycopg.errors.error_from_result(result, encoding=encoding)
+    values = [result.get_value(0, k) for k in range(result.nfields)] if last else []
+    return b"".join(rows), tuple(None if value is None else value.decode(encoding) for value in values)
 
 
-def _copied(pgconn: PGconn, query: bytes) -> tuple[PGresult, list[bytes]]:
+def _copied(pgconn: PGconn, query: bytes) -> tuple[list[bytes], PGresult]:
+    """Return what a COPY among the statements sends, and the last result, the error where there is one."""
     result = pgconn.exec_(query)
     rows: list[bytes] = []
     if result.status == ExecStatus.COPY_OUT:
@@ -229,21 +241,20 @@ def _copied(pgconn: PGconn, query: bytes) -> tuple[PGresult, list[bytes]]:
             size, data = pgconn.get_copy_data(0)
         while (more := pgconn.get_result()) is not None:
             result = more
-    return result, rows
+    return rows, result
 
 
 def memory(session: Session) -> dict[str, Any]:
     """Return the connection's memory, emptied by any commit since; see `ztfdb.store.backends.memory`."""
     connection = session.connection()
+    state = session.info.pop(_STATE, None)
     if connection.get_execution_options().get(WRITE, False):
         return {}  # what is written here may yet be rolled back
-    with driver_errors():
-        # the transactions whose work is visible: where these are the same as before, so is all that there is to read
-        row = (
-            _driver(session).execute("select pg_current_snapshot()::text, pg_current_xact_id_if_assigned()").fetchone()
-        )
-    assert row is not None
-    version, own = row
+    if state is None:
+        with driver_errors():
+            state = _driver(session).execute(_STATE).fetchone()
+    assert state is not None
+    version, own = state
     if own is not None:
         return {}  # something was written here all the same
     kept: tuple[str, dict[str, Any]] | None = connection.info.get("ztfdb")

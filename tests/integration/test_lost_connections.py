@@ -1,0 +1,51 @@
+"""A connection that was cut while it lay idle is replaced, and the question asked on a new one."""
+
+import time
+
+import pytest
+
+import ztfdb
+from tests.support.archives import Plan, build_archive
+from ztfdb.store.engine import PING_AFTER_S, make_engine
+
+
+@pytest.fixture
+def url(databases):
+    made = databases.migrated("postgresql")
+    yield made
+    databases.drop(made)
+
+
+def cut_others(url):
+    """Cut all connections to this database but the own one, as a restarted server does."""
+    engine = make_engine(url)
+    with engine.connect() as connection:
+        cut = connection.exec_driver_sql(
+            "select count(pg_terminate_backend(pid)) from pg_stat_activity"
+            " where datname = current_database() and pid <> pg_backend_pid()"
+        ).scalar_one()
+    engine.dispose()
+    return cut
+
+
+def test_a_question_after_the_connection_was_cut_is_answered(url):
+    stars = build_archive(url, Plan(40, 6, trouble=0.0))[0]
+    with ztfdb.open(url) as archive:
+        before = archive.light_curve(stars.ra[0], stars.dec[0]).to_pandas()
+        assert len(before) == 6
+        for _ in range(2):
+            assert cut_others(url) >= 1
+            time.sleep(PING_AFTER_S + 0.1)
+            assert archive.light_curve(stars.ra[0], stars.dec[0]).to_pandas().equals(before)
+
+
+def test_a_connection_in_use_is_not_tried_before_each_question(url, monkeypatch):
+    """Nothing is sent where it was in use a moment ago: a cut in between is told as what it is."""
+    stars = build_archive(url, Plan(40, 6, trouble=0.0))[0]
+    with ztfdb.open(url) as archive:
+        archive.light_curve(stars.ra[0], stars.dec[0])
+        monkeypatch.setattr("ztfdb.store.engine.PING_AFTER_S", 60.0)
+        cut_others(url)
+        with pytest.raises(ztfdb.errors.DatabaseUnavailableError):
+            archive.light_curve(stars.ra[0], stars.dec[0])
+        assert len(archive.light_curve(stars.ra[0], stars.dec[0])) == 6
