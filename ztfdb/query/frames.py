@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
@@ -121,9 +122,12 @@ def columns_of(frame: pd.DataFrame) -> dict[str, Any]:
 def stacked(parts: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[str, Any]:
     """Put columns of several answers one below the other: of numbers, of integers that may be missing, of words.
 
-    Much faster than joining DataFrames; integers are `masked_integers` where those of any part are.
+    Much faster than joining DataFrames; integers are `masked_integers` where those of any part are. By two threads: new
+    memory costs more than the copies.
     """
-    return {name: _stacked([part[name] for part in parts]) for name in names}
+    with ThreadPoolExecutor(2, thread_name_prefix="stacking") as threads:
+        columns = threads.map(lambda name: _stacked([part[name] for part in parts]), names)
+        return dict(zip(names, columns, strict=True))
 
 
 def _stacked(values: list[Any]) -> Any:

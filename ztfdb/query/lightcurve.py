@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -19,6 +20,7 @@ from ztfdb.query.cone import check_radius
 from ztfdb.query.epochs import IRSA_COLUMNS, Positions, epochs
 from ztfdb.query.frames import astropy_table, data_frame, stacked
 from ztfdb.query.positions import Color, chunk, positions_of
+from ztfdb.records import IntArray
 from ztfdb.sky.angles import separation
 from ztfdb.sky.cells import cone_ranges
 from ztfdb.store.lookup import Columns, light_curve_sources
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 
 MAX_RADIUS = 600.0
 """Largest radius of a light curve, arcsec, as at IRSA: beyond, "the nearest" means little."""
+
+READERS = 2
+"""Connections that read the sources of many positions: the client then always has a part to work on."""
 
 POSITIONS_PER_CHUNK = 1_000
 """Positions answered at a time: some 300,000 epochs, 100 MB of columns."""
@@ -301,19 +306,25 @@ def _row_parts(
 ) -> Generator[tuple[int, Positions, Columns], None, None]:
     """Yield the sources around `POSITIONS_PER_CHUNK` positions at a time, with these and the place of the first.
 
-    While one part is worked on, the database answers the next, on a connection of its own.
+    While one part is worked on, the database answers the next ones, each on a connection of its own.
     """
-    with Session(session.get_bind()) as own, ThreadPoolExecutor(1, thread_name_prefix="light-curves") as reader:
-        asked: list[tuple[int, Positions, Future[Columns]]] = []
+
+    def read(**ranges: IntArray) -> Columns:
+        with Session(session.get_bind()) as own:
+            return light_curve_sources(own, **ranges)
+
+    with ThreadPoolExecutor(READERS, thread_name_prefix="light-curves") as readers:
+        asked: deque[tuple[int, Positions, Future[Columns]]] = deque()
         for start in _starts(positions, POSITIONS_PER_CHUNK):
             part = chunk(positions, start, start + POSITIONS_PER_CHUNK)
             k, lo, hi = cone_ranges(part.ra, part.dec, radius)
-            asked.append((start, part, reader.submit(light_curve_sources, own, k=k, lo=lo, hi=hi)))
-            if len(asked) > 1:
-                first, before, rows = asked.pop(0)
+            asked.append((start, part, readers.submit(read, k=k, lo=lo, hi=hi)))
+            if len(asked) > READERS:
+                first, before, rows = asked.popleft()
                 yield first, before, rows.result()
-        first, before, rows = asked.pop()
-        yield first, before, rows.result()
+        while asked:
+            first, before, rows = asked.popleft()
+            yield first, before, rows.result()
 
 
 def _inside(rows: Columns, positions: Positions, radius: float) -> Columns:
