@@ -32,7 +32,7 @@ from ztfdb.schema import SOURCE_ID_SHIFT, Image, Source
 from ztfdb.server import PostgresServer
 from ztfdb.sky.angles import separation
 from ztfdb.sky.cells import cone_ranges
-from ztfdb.store.backends import read_few, settle_table
+from ztfdb.store.backends import read_bulk, settle_table
 from ztfdb.store.engine import make_engine, sessions
 from ztfdb.store.lookup import LIGHT_CURVE_DTYPES, NO_MASK, epoch_images, light_curve_sources
 
@@ -141,7 +141,7 @@ def by_q3c(session: Session, lo: Any, hi: Any, ra: float, dec: float) -> dict[st
     session.connection().exec_driver_sql("set local jit = off")  # as good as q3c can be
     statement = f"select {FIELDS} from source where q3c_radial_query(ra, dec, :ra, :dec, :radius)"
     params = {"ra": float(ra), "dec": float(dec), "radius": RADIUS / 3600.0 * (1 + 1e-9)}
-    rows = read_few(session, statement, params, LIGHT_CURVE_DTYPES, nulls={"mask_bits": NO_MASK})
+    rows = read_bulk(session, statement, params, LIGHT_CURVE_DTYPES, nulls={"mask_bits": NO_MASK})
     return calibrated(session, rows, ra, dec)
 
 

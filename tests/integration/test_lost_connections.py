@@ -1,12 +1,14 @@
-"""A connection that was cut while it lay idle is replaced, and the question asked on a new one."""
+"""A connection that was cut while it lay idle is replaced, and what was prepared on one is prepared again."""
 
 import time
 
 import pytest
+from sqlalchemy import text
 
 import ztfdb
 from tests.support.archives import Plan, build_archive
-from ztfdb.store.engine import PING_AFTER_S, make_engine
+from ztfdb.query import light_curve
+from ztfdb.store.engine import PING_AFTER_S, make_engine, sessions
 
 
 @pytest.fixture
@@ -49,3 +51,22 @@ def test_a_connection_in_use_is_not_tried_before_each_question(url, monkeypatch)
         with pytest.raises(ztfdb.errors.DatabaseUnavailableError):
             archive.light_curve(stars.ra[0], stars.dec[0])
         assert len(archive.light_curve(stars.ra[0], stars.dec[0])) == 6
+
+
+def test_prepared_statements_that_the_server_forgot_are_prepared_again(url):
+    stars = build_archive(url, Plan(40, 6, trouble=0.0))[0]
+    engine = make_engine(url)
+    maker = sessions(engine)
+
+    def ask(session):
+        return len(light_curve(session, stars.ra[0], stars.dec[0]))
+
+    with maker() as session:
+        assert [ask(session), ask(session)] == [6, 6]  # prepared; then inside of a transaction
+    with maker() as session:
+        session.execute(text("deallocate all"))
+        session.commit()
+        assert ask(session) == 6
+        session.execute(text("deallocate all"))
+        assert ask(session) == 6
+    engine.dispose()

@@ -124,7 +124,7 @@ def light_curve_sources(session: Session, **ranges: IntArray) -> Columns:
     if "k" in ranges:
         prefer_index_only(session)
         return read_bulk(session, statement, params, {"k": "i4", **LIGHT_CURVE_DTYPES}, nulls=nulls)
-    return read_few(session, statement, params, LIGHT_CURVE_DTYPES, nulls=nulls, index_only=True)
+    return read_few(session, statement, params, LIGHT_CURVE_DTYPES, nulls=nulls)
 
 
 def light_curve_statement(session: Session, **ranges: IntArray) -> tuple[str, dict[str, Any]]:
@@ -156,8 +156,8 @@ def sources_in_cone(session: Session, lo: IntArray, hi: IntArray, columns: Seque
     fields = ", ".join(f"source.{name}" for name in columns)
     ranges, params = range_rows(session, lo=lo, hi=hi)
     statement = f"select {fields} from {joined(session, ranges, 'source', columns, _IN_RANGE)}"
-    # the table's rows are visited here, but still from the index
-    return read_few(session, statement, params, dtypes, nulls=nulls, index_only=True)
+    prefer_index_only(session)  # the table's rows are visited here, but still from the index
+    return read_bulk(session, statement, params, dtypes, nulls=nulls)
 
 
 def aperture_fluxes(session: Session, source_id: IntArray, aperture: int) -> tuple[NDArray[Any], NDArray[Any]]:

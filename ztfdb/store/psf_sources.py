@@ -236,7 +236,7 @@ def psf_light_curve_sources(session: Session, **ranges: NDArray[Any]) -> Columns
     if "k" in ranges:
         prefer_index_only(session)
         return read_bulk(session, statement, params, {"k": "i4", **PSF_LIGHT_CURVE_DTYPES})
-    return read_few(session, statement, params, PSF_LIGHT_CURVE_DTYPES, index_only=True)
+    return read_few(session, statement, params, PSF_LIGHT_CURVE_DTYPES)
 
 
 def psf_light_curve_statement(session: Session, **ranges: NDArray[Any]) -> tuple[str, dict[str, Any]]:
@@ -270,7 +270,8 @@ def psf_sources_in_cone(session: Session, lo: NDArray[Any], hi: NDArray[Any], na
     rows, params = range_rows(session, lo=lo, hi=hi)
     fields = ", ".join(f"psf_source.{name}" for name in names)
     statement = f"select {fields} from {joined(session, rows, 'psf_source', names, _IN_RANGE)}"
-    return read_few(session, statement, params, {name: PSF_DTYPES[name] for name in names}, index_only=True)
+    prefer_index_only(session)
+    return read_bulk(session, statement, params, {name: PSF_DTYPES[name] for name in names})
 
 
 def psf_catalogue_dates(session: Session, image_id: NDArray[Any]) -> Columns:

@@ -31,7 +31,7 @@ class Backend(Protocol):
     settle_table: Callable[[Engine, str], None]
     read_columns: Callable[[Session, Statement, Mapping[str, Any], Dtypes, Mapping[str, int]], dict[str, NDArray[Any]]]
     read_bulk: Callable[[Session, str, Mapping[str, Any], Dtypes, Mapping[str, int]], dict[str, NDArray[Any]]]
-    read_few: Callable[[Session, str, Mapping[str, Any], Dtypes, Mapping[str, int], bool], dict[str, NDArray[Any]]]
+    read_few: Callable[[Session, str, Mapping[str, Any], Dtypes, Mapping[str, int]], dict[str, NDArray[Any]]]
     read_doubles: Callable[[Session, str, Mapping[str, Any], tuple[str, ...]], NDArray[np.float64]]
     memory: Callable[[Session], dict[str, Any]]
     range_rows: Callable[[dict[str, list[int]]], tuple[str, dict[str, Any]]]
@@ -200,14 +200,13 @@ def read_few(
     dtypes: Dtypes,
     *,
     nulls: Mapping[str, int] | None = None,
-    index_only: bool = False,
 ) -> dict[str, NDArray[Any]]:
-    """Read rows as columns, some thousand at most: as `read_bulk`, by binary COPY on PostgreSQL.
+    """Read some hundred rows as columns, `read_bulk` in a hurry: all in one round trip, as after `prefer_index_only`.
 
-    With `index_only` this and the transaction's later statements are answered as after `prefer_index_only`, without
-    a round trip of its own.
+    On PostgreSQL the statement is prepared on its connection and kept there, so its text must be one of a few; what
+    changes are its parameters. A thousand million bytes are the most that it can return.
     """
-    return backend(session).read_few(session, statement, params, dtypes, nulls or {}, index_only)
+    return backend(session).read_few(session, statement, params, dtypes, nulls or {})
 
 
 def read_doubles(

@@ -86,16 +86,7 @@ def read_bulk(
     return {name: np.ascontiguousarray(rows[name]) for name in dtypes}
 
 
-def read_few(
-    session: Session,
-    statement: str,
-    params: Mapping[str, Any],
-    dtypes: Mapping[str, Any],
-    nulls: Mapping[str, int],
-    index_only: bool,
-) -> dict[str, NDArray[Any]]:
-    """Read as many rows; see `ztfdb.store.backends.read_few`."""
-    return read_bulk(session, statement, params, dtypes, nulls)
+read_few = read_bulk
 
 
 def read_doubles(
