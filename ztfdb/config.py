@@ -45,7 +45,7 @@ class Config:
     url : str
         The archive (``ZTFDB_URL``).
     jobs : int
-        Processes that measure (``ZTFDB_JOBS``).
+        Processors to keep busy with measuring and storing (``ZTFDB_JOBS``).
     timeout_s : float
         Seconds one image may take in a worker process (``ZTFDB_TIMEOUT_S``).
     memory_mb : int

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     ),
 )
 @click.argument("paths", nargs=-1, required=True, metavar="PATH…")
-@click.option("-j", "--jobs", type=click.IntRange(min=1), help="Processes that measure.  [default: 1]")
+@click.option("-j", "--jobs", type=click.IntRange(min=1), help="Processors to keep busy.  [default: 1]")
 @click.option("--mask", type=click.Path(dir_okay=False), help="Mask of the one image given.")
 @click.option("--psfcat", is_flag=True, help="PATHs are ZTF's PSF catalogues (psfcat, refpsfcat) of images held.")
 @click.option("--force", is_flag=True, help="Measure again what has not changed.")

@@ -24,7 +24,7 @@ POSITIVE = click.FloatRange(min=0, min_open=True)
     ),
 )
 @click.argument("folders", nargs=-1, metavar="[DIR…]", type=click.Path(file_okay=False))
-@click.option("-j", "--jobs", type=click.IntRange(min=1), help="Processes that measure.  [default: 1]")
+@click.option("-j", "--jobs", type=click.IntRange(min=1), help="Processors to keep busy.  [default: 1]")
 @click.option("--once", is_flag=True, help="Leave when everything that is there has been dealt with.")
 @click.option("--mask-grace", "grace_s", type=click.FloatRange(min=0), default=600.0, help="Seconds for a late mask.")
 @click.option("--settle", "settle_s", type=click.FloatRange(min=0), default=2.0, help="Seconds a file must be at rest.")

@@ -25,7 +25,7 @@ MOST_PER_POINT = 8
 """With more pairs to look at for each point, a tree that sees only the nearest wins."""
 
 LARGE = 100_000
-"""So many rows are worked on in two threads: numpy lets go of the interpreter in its loops."""
+"""So many rows are worked on in two threads: numpy lets go of the interpreter in its loops, sorts and copies."""
 
 Done = TypeVar("Done")
 Int64Array = NDArray[np.int64]
@@ -53,11 +53,14 @@ def near_pairs(first: Float64Array, second: Float64Array, reach: float) -> tuple
     side = max(_spacing(second) / CELLS_PER_SPACING, 4.0 * reach, SMALLEST_SIDE)
     if side > 0.25:
         return None
-    # numpy lets go of the interpreter in sorts and copies: the two tables are prepared at the same time
-    with ThreadPoolExecutor(1) as other:
-        waiting = other.submit(_sorted_cells, second, side)
+    if max(len(first), len(second)) < LARGE:
+        order2, second, cells, starts, counts = _sorted_cells(second, side)
         order1, first, base, spread = _sorted_points(first, reach, side)
-        order2, second, cells, starts, counts = waiting.result()
+    else:  # the two tables are prepared at the same time
+        with ThreadPoolExecutor(1) as other:
+            waiting = other.submit(_sorted_cells, second, side)
+            order1, first, base, spread = _sorted_points(first, reach, side)
+            order2, second, cells, starts, counts = waiting.result()
     most = MOST_PER_POINT * (len(order1) + len(order2)) + 100_000
 
     def look(rows: slice) -> tuple[Int64Array, Int64Array] | None:
