@@ -13,14 +13,29 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, CursorResult, RowMapping, Select, and_, false, func, or_, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    CursorResult,
+    RowMapping,
+    Select,
+    Update,
+    and_,
+    bindparam,
+    false,
+    func,
+    or_,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from ztfdb.errors import LeaseLostError
-from ztfdb.schema import DataRoot, IngestJob, JobState
+from ztfdb.schema import Base, DataRoot, IngestJob, JobState
 
 CHUNK = 1_000
 """Jobs put in by one statement."""
@@ -102,7 +117,7 @@ def read_clock(session: Session, clock: Callable[[], float] = time.time) -> floa
         The host's clock.
     """
     if session.get_bind().dialect.name == "postgresql":
-        return float(session.execute(select(func.extract("epoch", func.clock_timestamp()))).scalar_one())
+        return float(session.execute(_CLOCK).scalar_one())
     return clock()
 
 
@@ -185,6 +200,29 @@ def _upsert(session: Session, now: float, again: Again) -> Any:
     return written.returning(IngestJob.job_id)  # of the rows written alone
 
 
+def _due(which: ColumnElement[bool]) -> Select[Any]:
+    names = ("job_id", "attempts", *JobFile.__dataclass_fields__)
+    return (
+        select(*(_JOB.c[name] for name in names))
+        .where(which, _JOB.c.due <= bindparam("now"))
+        .order_by(_JOB.c.due, _JOB.c.job_id)
+        .limit(bindparam("n"))
+        .with_for_update(skip_locked=True)  # SQLite leaves it out: its transaction has the only lock
+    )
+
+
+_JOB = Base.metadata.tables["ingest_job"]
+_LEASED = JobState.LEASED.value
+
+# Statements of every image are made once: making one takes longer than the database takes for it.
+_CLOCK = select(func.extract("epoch", func.clock_timestamp()))
+_DUE_OF_ROOT = _due(_JOB.c.data_root_id == bindparam("root"))
+_DUE_OF_THESE = _due(_JOB.c.job_id.in_(bindparam("ids", expanding=True)))
+_LEASE = (
+    update(_JOB)
+    .where(_JOB.c.job_id.in_(bindparam("ids", expanding=True)))
+    .values(state=_LEASED, due=bindparam("until"), owner=bindparam("by"), token=bindparam("new_token"))
+)
 _NOBODY: dict[str, Any] = {"owner": None, "token": None}
 _NO_ERROR: dict[str, Any] = {"error": None, "reason": None, "detail": None}
 _FRESH: dict[str, Any] = {"attempts": 0, "ended": None, **_NOBODY, **_NO_ERROR}
@@ -214,7 +252,8 @@ def claim_jobs(
     rows: list[RowMapping] = []
     for root in roots:
         if len(rows) < n:
-            rows += session.execute(_due(IngestJob.data_root_id == int(root), now, n - len(rows))).mappings()
+            asked = {"root": int(root), "now": now, "n": n - len(rows)}
+            rows += session.execute(_DUE_OF_ROOT, asked).mappings()
     return _lease(session, rows, owner, now + lease_s)
 
 
@@ -222,7 +261,7 @@ def claim_these(
     session: Session, job_ids: Sequence[int], *, owner: str, n: int, lease_s: float, now: float
 ) -> list[Claim]:
     """Take up to `n` of these jobs, those that are due; otherwise as `claim_jobs`."""
-    rows = session.execute(_due(IngestJob.job_id.in_([int(one) for one in job_ids]), now, n)).mappings()
+    rows = session.execute(_DUE_OF_THESE, {"ids": [int(one) for one in job_ids], "now": now, "n": n}).mappings()
     return _lease(session, list(rows), owner, now + lease_s)
 
 
@@ -230,23 +269,9 @@ def _lease(session: Session, rows: Sequence[RowMapping], owner: str, until: floa
     token = secrets.randbits(62)
     taken = [_claim(row, token) for row in rows]
     if taken:
-        session.execute(
-            update(IngestJob)
-            .where(IngestJob.job_id.in_([claim.job_id for claim in taken]))
-            .values(state=JobState.LEASED.value, due=until, owner=owner, token=token)
-        )
+        ids = [claim.job_id for claim in taken]
+        session.execute(_LEASE, {"ids": ids, "until": until, "by": owner, "new_token": token})
     return taken
-
-
-def _due(which: ColumnElement[bool], now: float, n: int) -> Select[Any]:
-    names = ("job_id", "attempts", *JobFile.__dataclass_fields__)
-    return (
-        select(*(getattr(IngestJob, name) for name in names))
-        .where(which, IngestJob.due <= now)
-        .order_by(IngestJob.due, IngestJob.job_id)
-        .limit(n)
-        .with_for_update(skip_locked=True)  # SQLite leaves it out: its transaction has the only lock
-    )
 
 
 def _claim(row: Mapping[Any, Any], token: int) -> Claim:
@@ -308,12 +333,15 @@ def put_back(session: Session, claim: Claim, *, due: float, reason: str | None =
 
 
 def _mark(session: Session, claim: Claim, values: Mapping[str, Any]) -> bool:
-    own = (
-        IngestJob.job_id == claim.job_id,
-        IngestJob.token == claim.token,
-        IngestJob.state == JobState.LEASED.value,
-    )
-    return _n_row(session.execute(update(IngestJob).where(*own).values(**values))) == 1
+    own = {"of_job": claim.job_id, "of_token": claim.token}
+    return _n_row(session.execute(_marking(tuple(values)), {**own, **values})) == 1
+
+
+@lru_cache
+def _marking(names: tuple[str, ...]) -> Update:
+    """Return the statement that sets these columns of a job that is still ours."""
+    own = (_JOB.c.job_id == bindparam("of_job"), _JOB.c.token == bindparam("of_token"), _JOB.c.state == _LEASED)
+    return update(_JOB).where(*own).values({name: bindparam(name) for name in names})
 
 
 def find_owners(session: Session) -> list[str]:
