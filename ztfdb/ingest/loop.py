@@ -47,7 +47,7 @@ class Operating:
     Attributes
     ----------
     jobs : int
-        Processors to keep busy: as many worker processes, one of which waits while this process stores.
+        Processors to keep busy: as many worker processes. One alone waits while this process stores.
     limits : Limits
         For one image in a worker.
     lease_s : float
@@ -325,9 +325,9 @@ class Loop:
 
     @property
     def _n_idle(self) -> int:
-        """Images that may be begun: what waits to be stored will need one of the crew's processors."""
-        busy = len(self._measuring) + (self._crew.beside and bool(self._unstored))
-        return min(self._crew.n_free, self._crew.size - busy)
+        """Images that may be begun now: one worker beside this process takes turns with it, on one processor."""
+        turns = self._crew.beside and self._crew.size == 1
+        return 0 if turns and self._unstored else self._crew.n_free
 
     def _occupy(self) -> None:
         """Give everyone who is free an image."""
