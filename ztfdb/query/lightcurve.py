@@ -23,6 +23,7 @@ from ztfdb.query.positions import Color, chunk, positions_of
 from ztfdb.records import IntArray
 from ztfdb.sky.angles import separation
 from ztfdb.sky.cells import cone_ranges
+from ztfdb.store.backends import concurrent_readers
 from ztfdb.store.lookup import Columns, light_curve_sources
 
 if TYPE_CHECKING:
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
 
 MAX_RADIUS = 600.0
 """Largest radius of a light curve, arcsec, as at IRSA: beyond, "the nearest" means little."""
-
-READERS = 2
-"""Connections that read the sources of many positions: the client then always has a part to work on."""
 
 POSITIONS_PER_CHUNK = 1_000
 """Positions answered at a time: some 300,000 epochs, 100 MB of columns."""
@@ -308,18 +306,19 @@ def _row_parts(
 
     While one part is worked on, the database answers the next ones, each on a connection of its own.
     """
+    n_reader = concurrent_readers(session)
 
     def read(**ranges: IntArray) -> Columns:
         with Session(session.get_bind()) as own:
             return light_curve_sources(own, **ranges)
 
-    with ThreadPoolExecutor(READERS, thread_name_prefix="light-curves") as readers:
+    with ThreadPoolExecutor(n_reader, thread_name_prefix="light-curves") as readers:
         asked: deque[tuple[int, Positions, Future[Columns]]] = deque()
         for start in _starts(positions, POSITIONS_PER_CHUNK):
             part = chunk(positions, start, start + POSITIONS_PER_CHUNK)
             k, lo, hi = cone_ranges(part.ra, part.dec, radius)
             asked.append((start, part, readers.submit(read, k=k, lo=lo, hi=hi)))
-            if len(asked) > READERS:
+            if len(asked) > n_reader:
                 first, before, rows = asked.popleft()
                 yield first, before, rows.result()
         while asked:

@@ -28,6 +28,7 @@ class Backend(Protocol):
     write_mixed_rows: Callable[[Session, str, list[SqlColumn], Mapping[str, list[str | None]]], None]
     write_blobs: Callable[[Session, str, list[SqlColumn], str, list[bytes]], None]
     DUPLICATE_ERROR: type[Exception]
+    CONCURRENT_READERS: int
     settle_table: Callable[[Engine, str], None]
     read_columns: Callable[[Session, Statement, Mapping[str, Any], Dtypes, Mapping[str, int]], dict[str, NDArray[Any]]]
     read_bulk: Callable[[Session, str, Mapping[str, Any], Dtypes, Mapping[str, int]], dict[str, NDArray[Any]]]
@@ -239,6 +240,11 @@ def memory(session: Session) -> dict[str, Any]:
     empty.
     """
     return backend(session).memory(session)
+
+
+def concurrent_readers(session: Session) -> int:
+    """Return how many connections read at the same time in less than each other's time."""
+    return backend(session).CONCURRENT_READERS
 
 
 def range_rows(session: Session, **columns: IntArray) -> tuple[str, dict[str, Any]]:

@@ -41,6 +41,9 @@ _NUMBERS = itertools.count()
 
 _PARAMETER = re.compile(r"(?<!:):([a-z_]\w*)")
 
+CONCURRENT_READERS = 2
+"""While one answer travels, the server makes the next: the client always has one to work on."""
+
 DUPLICATE_ERROR = psycopg.errors.UniqueViolation
 
 SQL_TYPES = {"i2": "smallint", "i4": "integer", "i8": "bigint", "f4": "real", "f8": "double precision"}

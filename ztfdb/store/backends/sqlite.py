@@ -20,6 +20,9 @@ from ztfdb.store.engine import WRITE, driver_errors
 
 DUPLICATE_ERROR = sqlite3.IntegrityError
 
+CONCURRENT_READERS = 1
+"""It reads in this process: two would wait for each other at every row."""
+
 SQL_TYPES = {"i": "integer", "f": "real"}
 
 
