@@ -30,26 +30,30 @@ def cut_others(url):
     return cut
 
 
-def test_a_question_after_the_connection_was_cut_is_answered(url):
+@pytest.mark.parametrize("idle_s", [0.02, PING_AFTER_S + 0.1])
+def test_a_question_after_the_connection_was_cut_is_answered(url, idle_s):
+    """The server says that it ends a connection; one that was idle for long is tried in any case."""
     stars = build_archive(url, Plan(40, 6, trouble=0.0))[0]
     with ztfdb.open(url) as archive:
         before = archive.light_curve(stars.ra[0], stars.dec[0]).to_pandas()
         assert len(before) == 6
         for _ in range(2):
             assert cut_others(url) >= 1
-            time.sleep(PING_AFTER_S + 0.1)
+            time.sleep(idle_s)
             assert archive.light_curve(stars.ra[0], stars.dec[0]).to_pandas().equals(before)
 
 
-def test_a_connection_in_use_is_not_tried_before_each_question(url, monkeypatch):
-    """Nothing is sent where it was in use a moment ago: a cut in between is told as what it is."""
+@pytest.mark.parametrize("idle", [False, True])
+def test_a_connection_is_tried_where_it_lay_idle(url, monkeypatch, idle):
+    monkeypatch.setattr("ztfdb.store.engine.PING_AFTER_S", 0.0 if idle else 60.0)
+    monkeypatch.setattr("ztfdb.store.engine._has_spoken", lambda socket: False)
     stars = build_archive(url, Plan(40, 6, trouble=0.0))[0]
     with ztfdb.open(url) as archive:
         archive.light_curve(stars.ra[0], stars.dec[0])
-        monkeypatch.setattr("ztfdb.store.engine.PING_AFTER_S", 60.0)
         cut_others(url)
-        with pytest.raises(ztfdb.errors.DatabaseUnavailableError):
-            archive.light_curve(stars.ra[0], stars.dec[0])
+        if not idle:  # nobody looks: the cut is told as what it is, and the next question takes a new connection
+            with pytest.raises(ztfdb.errors.DatabaseUnavailableError):
+                archive.light_curve(stars.ra[0], stars.dec[0])
         assert len(archive.light_curve(stars.ra[0], stars.dec[0])) == 6
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ WRITE = "ztfdb_write"
 """Execution option of a transaction that writes; on SQLite it begins with BEGIN IMMEDIATE."""
 
 PING_AFTER_S = 0.5
-"""A PostgreSQL connection that was idle for longer is tried before it is used."""
+"""A PostgreSQL connection that was idle for longer is always tried before it is used."""
 
 _IDLE_SINCE = "ztfdb_idle_since"
 _EMPTY_QUERY = 0
@@ -178,11 +179,22 @@ def _note_time(connection: Any, record: Any) -> None:
 def _check_alive(connection: Any, record: Any, proxy: Any) -> None:
     """Make the pool take new connections where one has gone while it lay idle.
 
-    As SQLAlchemy's own ``pool_pre_ping``, which takes 0.3 ms of every call.
+    As SQLAlchemy's own ``pool_pre_ping``, but without a round trip (0.3 ms of every call) where the connection was in
+    use a moment ago and has nothing to say: a server that ends a connection says so.
     """
     idle = time.monotonic() > record.info.get(_IDLE_SINCE, float("inf")) + PING_AFTER_S
-    if connection.closed or (idle and connection.pgconn.exec_(b"").status != _EMPTY_QUERY):
+    if connection.closed:
         raise InvalidatePoolError
+    if (idle or _has_spoken(connection.pgconn.socket)) and connection.pgconn.exec_(b"").status != _EMPTY_QUERY:
+        raise InvalidatePoolError
+
+
+def _has_spoken(socket: int) -> bool:
+    """Tell whether there is something to read on a socket, or its end; True where that cannot be told."""
+    try:
+        return bool(select.select([socket], [], [], 0.0)[0])
+    except (OSError, ValueError):
+        return True
 
 
 def _sqlite_engine(url: URL, read_only: bool) -> Engine:
