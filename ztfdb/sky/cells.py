@@ -23,8 +23,8 @@ MAX_CONE_RADIUS = 180.0 * 3600.0
 CELL_REACH = 1.0690
 """No point of a cell is farther from its centre than this many radians divided by nside (healpy's max_pixrad)."""
 
-FEW_CONES = 8
-"""So many are covered by cells of the deepest order at once, which are more, but looked at in one go."""
+FEW_CONES, FEW_ORDERS = 8, 3
+"""So many, refined so often, are covered by cells of the deepest order at once: more, but looked at in one go."""
 
 RANGE_PADDING = 1e-13
 """Radians added to a cone's radius, for the rounding of unit vectors (an order-29 cell is 2e-9 rad wide)."""
@@ -167,7 +167,7 @@ def _cover(
     """Cover the cones of one starting order; order -1 stands for cones that need all twelve base cells."""
     last = min(HPX_ORDER, max(order, 0) + extra)
     k, cells, order = _first_cells(cone, ra[cone], dec[cone], order)
-    if cone.size <= FEW_CONES:
+    if cone.size <= FEW_CONES and last - order <= FEW_ORDERS:
         k, cells, order = *_split(k, cells, last - order), last
     centre = unit_vector(ra, dec)
     found: list[tuple[NDArray[np.intp], Int64Array, Int64Array]] = []
