@@ -173,10 +173,11 @@ def _import_file(
     size = path.stat().st_size
     outcome = FileImport(str(path), layout=plan.layout.name)
     job = _Job(reader, plan, kind, wanted, extra, epoch, {"path": str(path.absolute()), "size": size, "sha256": sha256})
+    indexed = size <= LARGE_FILE
     try:
-        _fill(maker, name, job, outcome, progress, indexed=size <= LARGE_FILE)
+        _fill(maker, name, job, outcome, progress, indexed=indexed)
     except StoreError as exc:
-        if not is_duplicate(exc):
+        if indexed or not is_duplicate(exc):
             raise
         # some id came twice, which only the key tells: from the start again, with the key in place
         outcome = FileImport(str(path), layout=plan.layout.name)

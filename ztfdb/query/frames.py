@@ -24,7 +24,7 @@ except ImportError:
     _create_dataframe_from_blocks = None
 
 FEW_ROWS = 10_000
-"""A frame of more rows is made column by column."""
+"""A frame of more rows is made column by column; columns of more are stacked by two threads."""
 
 
 def nullable(values: IntArray, missing: int = MISSING) -> pd.api.extensions.ExtensionArray:
@@ -122,12 +122,17 @@ def columns_of(frame: pd.DataFrame) -> dict[str, Any]:
 def stacked(parts: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[str, Any]:
     """Put columns of several answers one below the other: of numbers, of integers that may be missing, of words.
 
-    Much faster than joining DataFrames; integers are `masked_integers` where those of any part are. By two threads: new
-    memory costs more than the copies.
+    Much faster than joining DataFrames; integers are `masked_integers` where those of any part are. Long ones by two
+    threads: new memory costs more than the copies.
     """
+
+    def column(name: str) -> Any:
+        return _stacked([part[name] for part in parts])
+
+    if sum(len(part[names[0]]) for part in parts) <= FEW_ROWS:
+        return {name: column(name) for name in names}
     with ThreadPoolExecutor(2, thread_name_prefix="stacking") as threads:
-        columns = threads.map(lambda name: _stacked([part[name] for part in parts]), names)
-        return dict(zip(names, columns, strict=True))
+        return dict(zip(names, threads.map(column, names), strict=True))
 
 
 def _stacked(values: list[Any]) -> Any:

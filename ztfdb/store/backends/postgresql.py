@@ -25,10 +25,11 @@ COPY_TAIL = b"\xff\xff"
 CHUNK = 8_000
 """Rows packed at a time: a few MB, so that a bulk load never doubles its memory."""
 
-_PLANNING = dict.fromkeys(("jit", "enable_bitmapscan", "enable_seqscan", "enable_memoize"), "off")
-_PLANNING["plan_cache_mode"] = "force_generic_plan"
-_SETTINGS = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in _PLANNING.items())
+_SETTINGS = ", ".join(
+    f"set_config('{name}', 'off', true)" for name in ("jit", "enable_bitmapscan", "enable_seqscan", "enable_memoize")
+)
 _INDEX_ONLY = f"select {_SETTINGS}".encode()
+_PLANNED_ONCE = _INDEX_ONLY + b", set_config('plan_cache_mode', 'force_generic_plan', true)"
 _STATE = b"select pg_current_snapshot()::text, pg_current_xact_id_if_assigned()::text"
 """Which transactions' work is visible: where that is as it was, all that there is to read is. And the number of
 this one, if it has written."""
@@ -189,8 +190,8 @@ def read_few(
     query, names = _numbered(text)
     values = [str(params[name]).encode() for name in names]
     with driver_errors():
-        _, (n_row, packed), state = _asked(session, [(_INDEX_ONLY, []), (query, values), (_STATE, [])])
-    session.info[_STATE] = tuple(None if value is None else value.decode() for value in state)  # for `memory`
+        _, (n_row, packed), state = _asked(session, [(_PLANNED_ONCE, []), (query, values), (_STATE, [])])
+    session.info["ztfdb_state"] = tuple(None if value is None else value.decode() for value in state)  # for `memory`
     rows = _records(int.from_bytes(n_row or b"", "big"), packed, record)
     return {name: rows[name].astype(kind) for name, kind in kinds}
 
@@ -295,7 +296,7 @@ def _results(pgconn: PGconn) -> list[PGresult]:
 def memory(session: Session) -> dict[str, Any]:
     """Return the connection's memory, emptied by any commit since; see `ztfdb.store.backends.memory`."""
     connection = session.connection()
-    state = session.info.pop(_STATE, None)
+    state = session.info.pop("ztfdb_state", None)
     if connection.get_execution_options().get(WRITE, False):
         return {}  # what is written here may yet be rolled back
     if state is None:
