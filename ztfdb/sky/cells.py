@@ -113,10 +113,15 @@ def cell_boundary(cell: Int64Array, order: int, n_step: int) -> tuple[Float64Arr
     return np.mod(np.degrees(lon), 360.0), np.asarray(np.degrees(lat))
 
 
+def neighbours(cell: Int64Array, order: int) -> Int64Array:
+    """Return the eight neighbours of cells, shape (8, n_cell); -1 for the eighth that some cells lack."""
+    with np.errstate(invalid="ignore"):  # raised inside the library for cells that lack one
+        return np.asarray(_core.neighbours_nested(cell, _nside(order)), dtype=np.int64)
+
+
 def with_neighbours(cell: Int64Array, order: int) -> Int64Array:
     """Return cells and all that share a side or a corner with them, ascending, each once."""
-    around = _neighbours(cell, order)
-    cells = np.unique(np.concatenate([cell.ravel(), around.ravel()]))
+    cells = np.unique(np.concatenate([cell.ravel(), neighbours(cell, order).ravel()]))
     return cells[cells >= 0]
 
 
@@ -197,16 +202,10 @@ def _first_cells(
     if order < 0:
         return np.repeat(cone, 12), np.tile(np.arange(12, dtype=np.int64), cone.size), 0
     cell = sky_to_cell(ra, dec, order)
-    around = _neighbours(cell, order)
+    around = neighbours(cell, order)
     cells = np.vstack([cell[None], around]).T.ravel()
     k = np.repeat(cone, 9)
     return k[cells >= 0], cells[cells >= 0], order
-
-
-def _neighbours(cell: Int64Array, order: int) -> Int64Array:
-    """Return the eight neighbours of cells, shape (8, n_cell); -1 for the eighth that some cells lack."""
-    with np.errstate(invalid="ignore"):  # raised inside the library for cells that lack one
-        return np.asarray(_core.neighbours_nested(cell, _nside(order)), dtype=np.int64)
 
 
 def _distance(cells: Int64Array, order: int, centre: Float64Array) -> Float64Array:

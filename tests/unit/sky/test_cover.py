@@ -8,7 +8,7 @@ from ztfdb.sky.cover import cover_positions
 
 
 @pytest.mark.parametrize("center", [(0.0, 0.0), (45.0, 41.81), (123.0, 89.99), (200.0, -89.99), (315.0, 0.0)])
-@pytest.mark.parametrize("radius", [0.5, 3.0, 60.0, 4000.0])
+@pytest.mark.parametrize("radius", [0.0, 0.01, 0.5, 1.5, 3.0, 6.0, 60.0, 4000.0])
 def test_everything_within_the_radius_is_covered(center, radius):
     rng = np.random.default_rng(1)
     dec = np.clip(center[1] + rng.normal(0, 0.05, 300), -90, 90)
@@ -30,3 +30,13 @@ def test_no_positions_need_no_cells_and_a_huge_radius_needs_all():
     assert len(lo) == len(hi) == 0
     lo, hi = cover_positions(sky_to_cell([10.0], [10.0]), 600_000.0)
     assert lo.tolist() == [0] and hi.tolist() == [12 * 4**29]
+
+
+def test_of_a_much_denser_table_only_the_surroundings_are_covered():
+    rng = np.random.default_rng(2)
+    ra, dec = rng.uniform(251.5, 252.5, 12_000), rng.uniform(32.1, 32.9, 12_000)
+    dense = np.sort(sky_to_cell(rng.uniform(251.5, 252.5, 80_000), rng.uniform(32.1, 32.9, 80_000)))
+    lo, hi = cover_positions(sky_to_cell(ra, dec), 1.5)
+    n_read = int(np.sum(np.searchsorted(dense, hi) - np.searchsorted(dense, lo)))
+    assert n_read < 0.6 * len(dense)
+    assert len(lo) < 0.5 * len(ra)
