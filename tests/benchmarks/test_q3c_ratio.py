@@ -121,10 +121,8 @@ def calibrated(session: Session, rows: dict[str, Any], ra: float, dec: float) ->
     """
     inside = np.flatnonzero(separation(ra, dec, rows["ra"], rows["dec"]) <= RADIUS)
     source_id = rows["source_id"][inside]
-    ids, at = np.unique(source_id >> SOURCE_ID_SHIFT, return_inverse=True)
-    images = epoch_images(session, ids, APERTURE)
-    at = np.argsort(images["image_id"])[at]
-    order = np.lexsort((source_id, images["mjd"][at]))
+    images, at = epoch_images(session, source_id >> SOURCE_ID_SHIFT, APERTURE)
+    order = np.lexsort((source_id, at))  # images come in the order of time
     inside, at = inside[order], at[order]
     rows = {name: values[inside] for name, values in rows.items()} | {name: images[name][at] for name in IMAGE_COLUMNS}
     zeropoint = rows["magzp"] + rows["apcor"]

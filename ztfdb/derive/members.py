@@ -16,7 +16,7 @@ from ztfdb.derive.variability import POINT, statistics
 from ztfdb.phot.magnitudes import flux_to_mag
 from ztfdb.records import BoolArray, FloatArray, IntArray
 from ztfdb.schema import SOURCE_ID_SHIFT, MemberKind
-from ztfdb.store.lookup import MISSING, NO_MASK, REFERENCE_RANK, ImageTable, epoch_images, image_versions
+from ztfdb.store.lookup import NO_MASK, REFERENCE_RANK, epoch_images, used_images, version_ranks
 
 Columns = dict[str, NDArray[Any]]
 
@@ -83,12 +83,13 @@ class Sample:
 
 def read_images(session: Session, image_id: IntArray) -> Images:
     """Return what objects need of images; references and unknown ids are left out."""
-    table = epoch_images(session, image_id, 4)
+    table, at = epoch_images(session, image_id, 4)
+    table, _ = used_images(table, at)
     table = table.take(np.flatnonzero(table["rank"] != REFERENCE_RANK))
     table = table.take(np.argsort(table["image_id"]))
-    expid = table.integers("expid")
-    known = (expid * 64 + table.integers("rcid")) * 2 + table.integers("simulated")
-    exposure = np.where(expid == MISSING, -1 - table.integers("image_id"), known)
+    rank, which = np.zeros(len(table), np.int64), np.flatnonzero(table.shared)
+    if len(which):
+        rank[which] = version_ranks(session, table.take(which))
     return Images(
         table.integers("image_id"),
         table.integers("fid"),
@@ -96,24 +97,9 @@ def read_images(session: Session, image_id: IntArray) -> Images:
         table["magzp"] + table["apcor"],
         table["magerr_sys"],
         ~(table["infobits"] >= INFOBITS_USABLE_BELOW),
-        exposure,
-        _ranks(session, table, exposure),
+        table.exposure,
+        rank,
     )
-
-
-def _ranks(session: Session, table: ImageTable, exposure: IntArray) -> IntArray:
-    """Rank the images of one exposure: the whole quadrant, then the newest processing, then the smaller id."""
-    _, inverse, count = np.unique(exposure, return_inverse=True, return_counts=True)
-    rank = np.zeros(len(exposure), np.int64)
-    which = np.flatnonzero(count[inverse] > 1)
-    if len(which):
-        ids = table.integers("image_id")[which]
-        versions = image_versions(session, ids)
-        at = np.searchsorted(versions["image_id"], ids)
-        _, created = np.unique(versions["created"].astype(str), return_inverse=True)
-        order = np.lexsort((ids, -created[at], -versions["procvsn"][at], table["rank"][which]))
-        rank[which[order]] = np.arange(len(order))
-    return rank
 
 
 def make_sample(rows: Columns, images: Images) -> Sample:

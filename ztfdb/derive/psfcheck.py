@@ -23,7 +23,7 @@ from ztfdb.phot.magnitudes import POGSON, flux_to_mag
 from ztfdb.phot.trend import TrendFit, fit_trend, robust_scatter
 from ztfdb.records import APERTURE_DIAMETERS, BoolArray, FloatArray, IntArray, MeasuredImage, PsfCatalogueRecord
 from ztfdb.schema import SOURCE_ID_SHIFT
-from ztfdb.sky.match import match_all, match_nearest
+from ztfdb.sky.match import match_all, match_mutual
 from ztfdb.store.calibrations import NO_MASK, sources_to_calibrate
 from ztfdb.store.engine import writing
 from ztfdb.store.matches import chosen_images
@@ -390,13 +390,10 @@ def _pairs(
     """Return the rows of clean sources and PSF rows that are each other's nearest; the faint are not looked at."""
     flux, flux_err = (sources[f"flux_aper{settings.aperture}{part}"] for part in ("", "_err"))
     with np.errstate(invalid="ignore"):
-        able = np.flatnonzero(_clean(image, sources, settings) & (flux >= 0.5 * settings.min_snr * flux_err))
-    ra, dec, radius = psf["ra"], psf["dec"], settings.max_separation
-    near = match_nearest(sources["ra"][able], sources["dec"][able], ra, dec, radius)
-    back = match_nearest(ra[near.index2], dec[near.index2], sources["ra"], sources["dec"], radius)
-    i, j = able[near.index1[back.index1]], near.index2[back.index1]
-    mutual = i == back.index2
-    return i[mutual], j[mutual]
+        able = _clean(image, sources, settings) & (flux >= 0.5 * settings.min_snr * flux_err)
+    match = match_mutual(sources["ra"], sources["dec"], psf["ra"], psf["dec"], settings.max_separation)
+    kept = able[match.index1]
+    return match.index1[kept], match.index2[kept]
 
 
 def _stars(

@@ -30,7 +30,6 @@ from ztfdb.query.epochs import (
     fluxes_of,
     good_epochs,
     kept_rows,
-    places_of,
     usable_images,
 )
 from ztfdb.query.frames import data_frame, masked_integers, words
@@ -366,7 +365,7 @@ def _plan(session: Session, targets: Targets, asked: Asked) -> _Plan:
     """Find the epochs of targets and the detections among them; say what cannot be measured at all."""
     pairs = covering(session, targets, asked.cuts)
     if asked.measure == "psf":
-        pairs = replace(pairs, images=pairs.images.without_aperture_correction())
+        pairs = replace(pairs, images=pairs.images.of_whole_stars)
     n = len(pairs)
     rows: Columns = {name: values.copy() for name, values in pairs.rows.items()}
     for name in ("flux", "flux_err", "chi", "sharp"):
@@ -426,7 +425,7 @@ def _sources_near(session: Session, pairs: Covering, targets: Targets, reach: fl
             radius = reach + np.where(np.isfinite(drift), 1.01 * drift, 0.0)
     k, lo, hi = cone_ranges(*places, radius)
     found = light_curve_sources(session, k=k, lo=lo, hi=hi)
-    image = places_of(pairs.images["image_id"], found["source_id"] >> SOURCE_ID_SHIFT)
+    image = pairs.images.places(found["source_id"] >> SOURCE_ID_SHIFT)
     if targets.path is not None:
         on_own = image == pairs.at[found["k"]]
         return {name: values[on_own] for name, values in found.items()}, found["k"][on_own].astype(np.int64)
@@ -481,7 +480,7 @@ def _unknown(plan: _Plan) -> IntArray:
 def _enter(plan: _Plan, forced: Columns, names: tuple[str, str]) -> None:
     """Enter forced measurements into the epochs they belong to."""
     unknown = _unknown(plan)
-    image = places_of(plan.pairs.images["image_id"], forced["image_id"])
+    image = plan.pairs.images.places(forced["image_id"])
     cells, code = np.unique(plan.cell[unknown], return_inverse=True)
     place = np.minimum(np.searchsorted(cells, forced["hpx29"]), max(len(cells) - 1, 0))
     known = (image >= 0) & (cells[place] == forced["hpx29"]) if len(cells) else image < -1

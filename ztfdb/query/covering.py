@@ -16,7 +16,7 @@ from ztfdb.sky.cells import sky_to_cell
 from ztfdb.sky.footprint import FOOTPRINT_ORDER
 from ztfdb.sky.projection import sky_to_pixel, sky_to_pixel_many
 from ztfdb.store.coverage import image_frames, images_between, images_on_cells, observed_span
-from ztfdb.store.lookup import Columns, ImageTable
+from ztfdb.store.lookup import Columns, ImageTable, used_images
 
 MOTION_STEP = 30.0
 """Arcsec of proper motion between the places whose cells are looked up; a cell is 412 arcsec wide."""
@@ -74,7 +74,8 @@ def covering(session: Session, targets: Targets, asked: Choice) -> Covering:
     """
     k, image_id = _candidates(session, targets)
     images, at = images_of(session, image_id, asked)
-    k, at = k[at >= 0], at[at >= 0]
+    k = k[at >= 0]
+    images, at = used_images(images, at[at >= 0])
     ids = images.integers("image_id")
     frames, wcs = image_frames(session, ids)
     order = np.searchsorted(frames["image_id"], ids)

@@ -25,7 +25,6 @@ from ztfdb.store.calibrations import zeropoints
 from ztfdb.store.lookup import (
     COLOR_TERM,
     EPOCH_ROWS,
-    MISSING,
     NO_MASK,
     REFERENCE_RANK,
     ZEROPOINT,
@@ -33,7 +32,8 @@ from ztfdb.store.lookup import (
     ImageTable,
     aperture_fluxes,
     epoch_images,
-    image_versions,
+    used_images,
+    version_ranks,
 )
 
 IRSA_COLUMNS = (
@@ -114,16 +114,17 @@ def epochs(session: Session, rows: Columns, positions: Positions, asked: Choice)
 
 
 def images_of(session: Session, image_id: IntArray, asked: Choice) -> tuple[ImageTable, IntArray]:
-    """Return the images asked for, ordered by (mjd, image_id), and each row's place in them, -1 where cut."""
-    codes, ids = pd.factorize(image_id)
-    images = epoch_images(session, ids, asked.aperture)
+    """Return the images of rows, among others, ordered by (mjd, image_id), and each row's place, -1 where cut."""
+    images, at = epoch_images(session, image_id, asked.aperture)
     if asked.whole_stars:
-        images = images.without_aperture_correction()
+        images = images.of_whole_stars
     if asked.calibration != "header":
+        images, at = used_images(images, at)
         images = _recalibrated(session, images, asked)
-    wanted = np.flatnonzero(_wanted(images, asked))
-    images = images.take(wanted[np.lexsort((images["image_id"][wanted], images["mjd"][wanted]))])
-    return images, places_of(images["image_id"], ids)[codes]
+    wanted = _wanted(images, asked)
+    if not wanted.all() and len(at):
+        at = np.where((at >= 0) & wanted[at], at, -1)
+    return images, at
 
 
 def _recalibrated(session: Session, images: ImageTable, asked: Choice) -> ImageTable:
@@ -132,15 +133,6 @@ def _recalibrated(session: Session, images: ImageTable, asked: Choice) -> ImageT
     values = images.values.copy()
     values[ZEROPOINT], values[COLOR_TERM] = found["zeropoint"], found["color_term"]
     return ImageTable(values)
-
-
-def places_of(image_id: FloatArray, wanted: IntArray) -> IntArray:
-    """Return where each wanted id stands in `image_id`, -1 where it does not."""
-    if len(image_id) == 0:
-        return np.full(len(wanted), -1)
-    order = np.argsort(image_id)
-    at = order[np.minimum(np.searchsorted(image_id, wanted, sorter=order), len(order) - 1)]
-    return np.where(image_id[at] == wanted, at, -1)
 
 
 def _wanted(images: ImageTable, asked: Choice) -> BoolArray:
@@ -179,36 +171,15 @@ def first_of_each(key: IntArray, *by: Any) -> tuple[IntArray, IntArray]:
 
 
 def one_version(session: Session, rows: Columns, images: ImageTable, at: IntArray) -> tuple[Columns, IntArray]:
-    """Return the rows that stay when each exposure × quadrant gives one epoch per position, in their order.
-
-    The whole quadrant goes before a cutout of it, then the newest processing (PROCVSN, CREATED), then the smaller id.
-    """
-    exposure, n_image = np.unique(_exposures(images), return_inverse=True, return_counts=True)[1:]
-    if (n_image == 1).all():
+    """Return the rows that stay when each exposure × quadrant gives one epoch per position, in their order."""
+    shared = at[images.shared[at]]
+    if not len(shared):
         return rows, at
-    rank = _preference(session, images, n_image[exposure] > 1)
-    key = rows["k"].astype(np.int64) * len(n_image) + exposure[at]
+    which = np.unique(shared)
+    rank = np.zeros(len(images), np.int64)
+    rank[which] = version_ranks(session, images.take(which))
+    key = rows["k"].astype(np.int64) * len(images) + images.exposure_code[at]
     return kept_rows(rows, at, np.sort(first_of_each(key, rank[at])[0]))
-
-
-def _exposures(images: ImageTable) -> IntArray:
-    """Return one integer per exposure × quadrant of each image; an image of an unknown exposure has its own."""
-    expid = images.integers("expid")
-    known = (expid * 64 + images.integers("rcid")) * 2 + images.integers("simulated")
-    return np.where(expid == MISSING, -1 - images.integers("image_id"), known)
-
-
-def _preference(session: Session, images: ImageTable, shared: BoolArray) -> IntArray:
-    """Rank images that share an exposure × quadrant with others; the smaller the better."""
-    rank = np.zeros(len(shared), np.int64)
-    which = np.flatnonzero(shared)
-    ids = images.integers("image_id")[which]
-    versions = image_versions(session, ids)
-    at = np.searchsorted(versions["image_id"], ids)
-    _, created = np.unique(versions["created"].astype(str), return_inverse=True)
-    order = np.lexsort((ids, -created[at], -versions["procvsn"][at], images["rank"][which]))
-    rank[which[order]] = np.arange(len(order))
-    return rank
 
 
 def usable_images(images: ImageTable) -> BoolArray:

@@ -32,8 +32,9 @@ def positions_of(table: Any, color: Color = None) -> Positions:
         If there are no such columns, or a position is not on the sky (the message gives its row).
     """
     ra, dec = _coordinates(table)
-    bad = np.flatnonzero(~(np.isfinite(ra) & np.isfinite(dec) & (np.abs(dec) <= 90.0)))
-    if len(bad):
+    fine = np.isfinite(ra) & (np.abs(dec) <= 90.0)
+    if not fine.all():
+        bad = np.flatnonzero(~fine)
         row = bad[0]
         raise ValueError(f"row {row}: ({ra[row]}, {dec[row]}) is not a position ({len(bad)} such rows)")
     ra, dec = check_position(ra, dec)

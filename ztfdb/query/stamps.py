@@ -17,7 +17,7 @@ from ztfdb.query.covering import covering
 from ztfdb.query.frames import data_frame
 from ztfdb.query.positions import positions_of
 from ztfdb.query.targets import Targets, path_of, targets_of
-from ztfdb.records import APERTURE_DIAMETERS, FloatArray, IntArray
+from ztfdb.records import APERTURE_DIAMETERS, FloatArray
 from ztfdb.sky.projection import sky_to_pixel
 from ztfdb.stamps import ImageStamp, cut_stamps, write_stamps
 from ztfdb.stamps.cutout import DEFAULT_SIZE
@@ -222,7 +222,8 @@ def stamps_on_image(
     if not images:
         raise UnknownImageError(f"no image {image_id} in this archive")
     x, y = sky_to_pixel(images[0].wcs, wanted.ra, wanted.dec)
-    facts = _facts(epoch_images(session, np.array([image_id]), aperture), 0, images[0].own.path)
+    known, at = epoch_images(session, np.array([image_id]), aperture)
+    facts = _facts(known, at[0], images[0].own.path)
     cut = cut_stamps(
         images[0],
         wanted.ra.tolist(),
@@ -265,7 +266,7 @@ def _radius(size: int, aperture: int) -> float:
     return APERTURE_DIAMETERS[aperture - 1] / 2.0
 
 
-def _facts(images: ImageTable, at: int | IntArray, path: str) -> dict[str, Any]:
+def _facts(images: ImageTable, at: int, path: str) -> dict[str, Any]:
     return {
         "mjd": float(images["mjd"][at]),
         "filtercode": FILTERS.get(int(images["fid"][at]), ""),

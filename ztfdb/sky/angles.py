@@ -27,10 +27,12 @@ def check_position(ra: ArrayLike, dec: ArrayLike) -> tuple[NDArray[np.float64], 
     ValueError
         If a coordinate is not finite, or ``|dec| > 90``.
     """
-    ra, dec = np.broadcast_arrays(np.asarray(ra, dtype=np.float64), np.asarray(dec, dtype=np.float64))
-    if not (np.isfinite(ra).all() and np.isfinite(dec).all()):
-        raise ValueError("a position is not finite: ra and dec must be numbers of degrees")
-    if (np.abs(dec) > 90.0).any():
+    ra, dec = np.asarray(ra, dtype=np.float64), np.asarray(dec, dtype=np.float64)
+    if ra.shape != dec.shape:
+        ra, dec = np.broadcast_arrays(ra, dec)
+    if not (np.isfinite(ra).all() and (np.abs(dec) <= 90.0).all()):
+        if not (np.isfinite(ra).all() and np.isfinite(dec).all()):
+            raise ValueError("a position is not finite: ra and dec must be numbers of degrees")
         raise ValueError(f"dec {float(dec.flat[np.argmax(np.abs(dec))])} lies outside -90..90 deg")
     wrapped = np.mod(ra, 360.0)
     return np.where(wrapped >= 360.0, 0.0, wrapped), dec.copy()  # mod of a tiny negative number rounds up to 360
@@ -51,7 +53,9 @@ def unit_vector(ra: ArrayLike, dec: ArrayLike) -> NDArray[np.float64]:
     """
     lon, lat = np.radians(np.asarray(ra, dtype=np.float64)), np.radians(np.asarray(dec, dtype=np.float64))
     cos_lat = np.cos(lat)
-    return np.stack(np.broadcast_arrays(cos_lat * np.cos(lon), cos_lat * np.sin(lon), np.sin(lat)))
+    vector = np.empty((3, *np.broadcast_shapes(lon.shape, lat.shape)))
+    vector[0], vector[1], vector[2] = cos_lat * np.cos(lon), cos_lat * np.sin(lon), np.sin(lat)
+    return vector
 
 
 def separation(ra1: ArrayLike, dec1: ArrayLike, ra2: ArrayLike, dec2: ArrayLike) -> NDArray[np.float64]:

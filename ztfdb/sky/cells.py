@@ -31,6 +31,8 @@ RANGE_PADDING = 1e-13
 
 Int64Array = NDArray[np.int64]
 Float64Array = NDArray[np.float64]
+Ranges = tuple[NDArray[np.intp], Int64Array, Int64Array]
+"""Cone, start and end of each range."""
 
 
 def sky_to_cell(ra: ArrayLike, dec: ArrayLike, order: int = HPX_ORDER) -> Int64Array:
@@ -125,9 +127,7 @@ def with_neighbours(cell: Int64Array, order: int) -> Int64Array:
     return cells[cells >= 0]
 
 
-def cone_ranges(
-    ra: ArrayLike, dec: ArrayLike, radius: ArrayLike, *, extra: int = 2
-) -> tuple[NDArray[np.intp], Int64Array, Int64Array]:
+def cone_ranges(ra: ArrayLike, dec: ArrayLike, radius: ArrayLike, *, extra: int = 2) -> Ranges:
     """Cover cones with ranges of order-29 cells.
 
     The cover holds every position of every cone and some around it: an exact test of the separation must follow.
@@ -162,20 +162,21 @@ def cone_ranges(
         raise ValueError(f"a cone's radius must lie in 0..{MAX_CONE_RADIUS:.0f} arcsec")
     reach = radius / ARCSEC_PER_RADIAN * (1.0 + 1e-9) + RANGE_PADDING
     start = np.clip(np.floor(np.log2(0.5 / reach)), -1, HPX_ORDER).astype(int)
-    parts = [_cover(np.flatnonzero(start == order), ra, dec, reach, int(order), extra) for order in np.unique(start)]
-    return _merged(*(np.concatenate(column) for column in zip(*parts, strict=True))) if parts else _no_ranges()
+    orders = start if len(start) == 1 else np.unique(start)
+    parts = [_cover(np.flatnonzero(start == order), ra, dec, reach, int(order), extra) for order in orders]
+    return _merged(*_joined(parts)) if parts else _no_ranges()
 
 
 def _cover(
     cone: NDArray[np.intp], ra: Float64Array, dec: Float64Array, reach: Float64Array, order: int, extra: int
-) -> tuple[NDArray[np.intp], Int64Array, Int64Array]:
+) -> Ranges:
     """Cover the cones of one starting order; order -1 stands for cones that need all twelve base cells."""
     last = min(HPX_ORDER, max(order, 0) + extra)
     k, cells, order = _first_cells(cone, ra[cone], dec[cone], order)
     if cone.size <= FEW_CONES and last - order <= FEW_ORDERS:
         k, cells, order = *_split(k, cells, last - order), last
     centre = unit_vector(ra, dec)
-    found: list[tuple[NDArray[np.intp], Int64Array, Int64Array]] = []
+    found: list[Ranges] = []
     while k.size:
         distance, cell_radius = _distance(cells, order, centre[:, k]), CELL_REACH / _nside(order)
         touched = distance <= reach[k] + cell_radius
@@ -185,8 +186,7 @@ def _cover(
         split = touched & ~done
         k, cells = _split(k[split], cells[split], 1)
         order += 1
-    columns = [np.concatenate(column) for column in zip(*found, strict=True)]
-    return columns[0], columns[1], columns[2]
+    return _joined(found)
 
 
 def _split(k: NDArray[np.intp], cells: Int64Array, n_order: int) -> tuple[NDArray[np.intp], Int64Array]:
@@ -216,7 +216,7 @@ def _distance(cells: Int64Array, order: int, centre: Float64Array) -> Float64Arr
     return np.asarray(2.0 * np.arcsin(np.minimum(1.0, 0.5 * chord)))
 
 
-def _merged(k: NDArray[np.intp], lo: Int64Array, hi: Int64Array) -> tuple[NDArray[np.intp], Int64Array, Int64Array]:
+def _merged(k: NDArray[np.intp], lo: Int64Array, hi: Int64Array) -> Ranges:
     """Sort ranges by cone and start, and join those that touch (they never overlap)."""
     by = np.lexsort((lo, k))
     k, lo, hi = k[by], lo[by], hi[by]
@@ -225,7 +225,14 @@ def _merged(k: NDArray[np.intp], lo: Int64Array, hi: Int64Array) -> tuple[NDArra
     return k[first], lo[first], hi[last]
 
 
-def _no_ranges() -> tuple[NDArray[np.intp], Int64Array, Int64Array]:
+def _joined(parts: list[Ranges]) -> Ranges:
+    if len(parts) == 1:
+        return parts[0]
+    k, lo, hi = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return k, lo, hi
+
+
+def _no_ranges() -> Ranges:
     return np.empty(0, np.intp), np.empty(0, np.int64), np.empty(0, np.int64)
 
 

@@ -58,7 +58,10 @@ def match_nearest(ra1: ArrayLike, dec1: ArrayLike, ra2: ArrayLike, dec2: ArrayLi
     if not (first.row.size and second.row.size):
         return _no_pairs()
     near = near_pairs(first.vector, second.vector, reach)
-    return _nearest_by_tree(first, second, reach, radius) if near is None else _nearest(first, second, near, radius)
+    if near is None:
+        return _nearest_by_tree(first, second, reach, radius)
+    i, j = near
+    return _nearest(first, i, second, j, _separations(first, i, second, j), radius)
 
 
 def match_mutual(ra1: ArrayLike, dec1: ArrayLike, ra2: ArrayLike, dec2: ArrayLike, radius: float) -> Match:
@@ -81,8 +84,17 @@ def match_mutual(ra1: ArrayLike, dec1: ArrayLike, ra2: ArrayLike, dec2: ArrayLik
     ValueError
         As `match_nearest`.
     """
-    there = match_nearest(ra1, dec1, ra2, dec2, radius)
-    back = match_nearest(ra2, dec2, ra1, dec1, radius)
+    first, second = _two_tables(ra1, dec1, ra2, dec2)
+    reach = _chord(radius)
+    if not (first.row.size and second.row.size):
+        return _no_pairs()
+    near = near_pairs(first.vector, second.vector, reach)
+    if near is None:
+        there, back = (_nearest_by_tree(*pair, reach, radius) for pair in ((first, second), (second, first)))
+    else:
+        i, j = near
+        apart = _separations(first, i, second, j)
+        there, back = _nearest(first, i, second, j, apart, radius), _nearest(second, j, first, i, apart, radius)
     partner = np.full(np.size(ra2), -1, dtype=np.int64)
     partner[back.index1] = back.index2
     mutual = partner[there.index2] == there.index1
@@ -135,10 +147,8 @@ class _Table:
         self.vector = np.ascontiguousarray(unit_vector(self.ra, self.dec).T)
 
 
-def _nearest(first: _Table, second: _Table, near: tuple[Int64Array, Int64Array], radius: float) -> Match:
-    """Pick the nearest out of all pairs within reach."""
-    i, j = near
-    apart = _separations(first, i, second, j)
+def _nearest(first: _Table, i: Int64Array, second: _Table, j: Int64Array, apart: Float64Array, radius: float) -> Match:
+    """Pick the nearest in the second table out of all pairs within reach, which are `apart` by so much."""
     least = np.full(first.row.size, np.inf)
     np.minimum.at(least, i, apart)
     as_near = np.flatnonzero((apart <= least[i] + TIE_ARCSEC) & (least[i] <= radius))

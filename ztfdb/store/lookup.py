@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, cast
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Boolean, Text
 from sqlalchemy.orm import Session
 
-from ztfdb.records import IntArray
+from ztfdb.records import BoolArray, IntArray
 from ztfdb.schema import Image, Source
 from ztfdb.schema.image import EPOCH_COLUMNS
 from ztfdb.store.backends import (
@@ -204,8 +204,35 @@ class ImageTable:
         values = self[name]
         return np.where(np.isnan(values), MISSING, values).astype(np.int64)
 
-    def without_aperture_correction(self) -> ImageTable:
-        """Return the images for photometry that MAGZP holds for as it is: that of whole stars."""
+    def places(self, image_id: IntArray) -> IntArray:
+        """Return where images stand by their ids, -1 where they do not."""
+        order, ids = self._by_id
+        if not len(ids):
+            return np.full(len(image_id), -1)
+        at = ids.searchsorted(image_id)
+        order = order.take(at, mode="clip")
+        return np.where(ids.take(at, mode="clip") == image_id, order, -1)
+
+    @cached_property
+    def exposure(self) -> IntArray:
+        """One integer per exposure × quadrant of each image; an image of an unknown exposure has its own."""
+        expid = self.integers("expid")
+        known = (expid * 64 + self.integers("rcid")) * 2 + self.integers("simulated")
+        return np.where(expid == MISSING, -1 - self.integers("image_id"), known)
+
+    @cached_property
+    def exposure_code(self) -> IntArray:
+        """The same, numbered from 0."""
+        return np.unique(self.exposure, return_inverse=True)[1]
+
+    @cached_property
+    def shared(self) -> BoolArray:
+        """Tell the images that are not alone in this table with their exposure × quadrant."""
+        return (np.bincount(self.exposure_code) > 1)[self.exposure_code]
+
+    @cached_property
+    def of_whole_stars(self) -> ImageTable:
+        """The images for photometry that MAGZP holds for as it is, without aperture correction."""
         values = self.values.copy()
         values[EPOCH_ROWS["apcor"]] = 0.0
         values[ZEROPOINT] = values[EPOCH_ROWS["magzp"]]
@@ -213,54 +240,86 @@ class ImageTable:
 
     def take(self, images: IntArray) -> ImageTable:
         """Return some of the images, or the image of each row."""
-        return ImageTable(self.values[:, images])
+        return ImageTable(self.values.take(images, axis=1))
 
-    def with_kept(self, kept: ImageTable | None) -> ImageTable:
-        """Return these images and those kept before, each once, by ascending id.
+    def joined(self, other: ImageTable) -> ImageTable:
+        """Return the images of both, which have none in common, ordered by (mjd, image_id)."""
+        both = ImageTable(np.hstack([self.values, other.values]))
+        return both.take(np.lexsort((both["image_id"], both["mjd"])))
 
-        Those kept before are dropped where it would be more than `MOST_REMEMBERED`.
-        """
-        both = self.values
-        if kept is not None and len(self) + len(kept) <= MOST_REMEMBERED:
-            both = np.hstack([both, kept.values])
-        return ImageTable(both[:, np.unique(both[EPOCH_ROWS["image_id"]], return_index=True)[1]])
+    @cached_property
+    def _by_id(self) -> tuple[IntArray, IntArray]:
+        ids = self["image_id"].astype(np.int64)
+        order = np.argsort(ids)
+        return order, ids[order]
 
 
-def epoch_images(session: Session, image_id: IntArray, aperture: int) -> ImageTable:
-    """Return what epochs need of their images, in no particular order.
+def epoch_images(session: Session, image_id: IntArray, aperture: int) -> tuple[ImageTable, IntArray]:
+    """Return what epochs need of their images.
 
     Parameters
     ----------
     session : Session
-    image_id : ndarray of int64, shape (n_image,)
-        Ids, each once; unknown ones are left out.
+    image_id : ndarray of int64, shape (n_row,)
+        Image of each row.
     aperture : int
         1 to 6: whose correction comes as ``apcor``. ``zeropoint`` and ``color_term`` are the header's.
+
+    Returns
+    -------
+    images : ImageTable
+        Those images, and others that the connection remembers, ordered by (mjd, image_id).
+    at : ndarray of int64, shape (n_row,)
+        Place of each row's image, -1 where it is unknown.
     """
     known = memory(session)
-    kept: ImageTable | None = known.get(f"images{aperture}")
-    if kept is not None and len(kept):
-        at = np.searchsorted(kept["image_id"], image_id)
-        if np.array_equal(kept["image_id"].take(at, mode="clip"), image_id):
-            return kept.take(at)
+    images: ImageTable = known.get(f"images{aperture}", _NO_IMAGES)
+    at = images.places(image_id)
+    if (at < 0).any():
+        missing = np.unique(image_id[at < 0])
+        if len(images) + len(missing) > MOST_REMEMBERED:
+            images, missing = _NO_IMAGES, np.unique(image_id)
+        images = known[f"images{aperture}"] = images.joined(_read_images(session, missing, aperture))
+        at = images.places(image_id)
+    return images, at
+
+
+def used_images(images: ImageTable, at: IntArray) -> tuple[ImageTable, IntArray]:
+    """Return the images that rows have, in their order, and each row's place among them (-1 stays)."""
+    used = np.unique(at[at >= 0])
+    return images.take(used), np.where(at < 0, -1, np.searchsorted(used, at))
+
+
+def version_ranks(session: Session, images: ImageTable) -> IntArray:
+    """Rank images by which of an exposure × quadrant goes first, from 0.
+
+    The whole quadrant goes before a cutout of it, then the newest processing (PROCVSN, CREATED), then the smaller id.
+    """
+    ids = images.integers("image_id")
+    versions = _images_by_id(session, ids, _VERSION_FIELDS)
+    at = np.searchsorted(versions["image_id"], ids)
+    _, created = np.unique(versions["created"].astype(str), return_inverse=True)
+    order = np.lexsort((ids, -created[at], -versions["procvsn"][at], images["rank"]))
+    rank = np.empty(len(ids), np.int64)
+    rank[order] = np.arange(len(ids))
+    return rank
+
+
+def _read_images(session: Session, image_id: IntArray, aperture: int) -> ImageTable:
     rows, params = range_rows(session, id=image_id)
     origin = joined(session, rows, "image", ("image_id", *EPOCH_COLUMNS), "image.image_id = r.id")
     read = read_doubles(session, _epoch_statement(origin, int(aperture)), params, tuple(EPOCH_FIELDS))
     magzp, apcor, clrcoeff = (read[EPOCH_ROWS[name]] for name in ("magzp", "apcor", "clrcoeff"))
-    images = ImageTable(np.vstack([read, magzp + apcor, clrcoeff]))
-    known[f"images{aperture}"] = images.with_kept(kept)
-    return images
+    return ImageTable(np.vstack([read, magzp + apcor, clrcoeff]))
+
+
+_NO_IMAGES = ImageTable(np.empty((len(EPOCH_ROWS), 0)))
 
 
 @lru_cache
 def _epoch_statement(origin: str, aperture: int) -> str:
     fields = ", ".join(f"{expression} as {name}" for name, expression in EPOCH_FIELDS.items())
     return f"select {fields} from {origin}".replace("apcorK", f"apcor{aperture}")
-
-
-def image_versions(session: Session, image_id: IntArray) -> Columns:
-    """Return ``procvsn`` and ``created`` (text, empty where unknown) of images, ordered by ``image_id``."""
-    return _images_by_id(session, image_id, _VERSION_FIELDS)
 
 
 def image_dates(session: Session, image_id: IntArray) -> Columns:

@@ -185,15 +185,13 @@ def read_few(
 
     Some hundred rows take half of the time of a COPY, which is planned anew each time and comes row by row.
     """
-    kinds = tuple((name, np.dtype(dtype)) for name, dtype in dtypes.items())
-    text, record = _row_query(statement, kinds, tuple(nulls.items()))
-    query, names = _numbered(text)
+    query, names, record = _few_query(statement, tuple(dtypes.items()), tuple(nulls.items()))
     values = [str(params[name]).encode() for name in names]
     with driver_errors():
         _, (n_row, packed), state = _asked(session, [(_PLANNED_ONCE, []), (query, values), (_STATE, [])])
     session.info["ztfdb_state"] = tuple(None if value is None else value.decode() for value in state)  # for `memory`
     rows = _records(int.from_bytes(n_row or b"", "big"), packed, record)
-    return {name: rows[name].astype(kind) for name, kind in kinds}
+    return {name: rows[name].astype(dtype) for name, dtype in dtypes.items()}
 
 
 def read_doubles(
@@ -226,10 +224,13 @@ def _records(n_row: int, packed: bytes | None, record: np.dtype[Any]) -> NDArray
 
 
 @lru_cache(maxsize=256)
-def _numbered(text: str) -> tuple[bytes, tuple[str, ...]]:
-    """Return a query with the placeholders of the protocol, and the parameters' names in their order."""
+def _few_query(
+    statement: str, dtypes: tuple[tuple[str, Any], ...], nulls: tuple[tuple[str, int], ...]
+) -> tuple[bytes, tuple[str, ...], np.dtype[Any]]:
+    """Return the query of `_row_query` with the protocol's placeholders, the parameters in their order, the layout."""
+    text, record = _row_query(statement, tuple((name, np.dtype(dtype)) for name, dtype in dtypes), nulls)
     names = tuple(dict.fromkeys(_PARAMETER.findall(text)))
-    return _PARAMETER.sub(lambda found: f"${names.index(found[1]) + 1}", text).encode(), names
+    return _PARAMETER.sub(lambda found: f"${names.index(found[1]) + 1}", text).encode(), names, record
 
 
 def _asked(session: Session, queries: list[_Query]) -> list[tuple[bytes | None, ...]]:
