@@ -110,12 +110,6 @@ def astropy_table(frame: pd.DataFrame, units: Mapping[str, str], meta: Mapping[s
     return table
 
 
-def concatenated(parts: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
-    """Join the columns of several parts, letting go of each part's column as it goes."""
-    rest = [dict(part) for part in parts]
-    return {name: np.concatenate([part.pop(name) for part in rest]) for name in list(rest[0])}
-
-
 def columns_of(frame: pd.DataFrame) -> dict[str, Any]:
     """Return the columns of a DataFrame as arrays: numpy's, or pandas' where a value may be missing."""
     return {
@@ -130,6 +124,8 @@ def stacked(parts: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[st
     Much faster than joining DataFrames; integers are `masked_integers` where those of any part are. Long ones by two
     threads: new memory costs more than the copies.
     """
+    if len(parts) == 1:
+        return {name: parts[0][name] for name in names}
 
     def column(name: str) -> Any:
         return _stacked([part[name] for part in parts])

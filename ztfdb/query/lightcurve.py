@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -20,7 +20,6 @@ from ztfdb.query.cone import check_radius
 from ztfdb.query.epochs import IRSA_COLUMNS, Positions, epochs
 from ztfdb.query.frames import astropy_table, data_frame, stacked
 from ztfdb.query.positions import Color, chunk, positions_of
-from ztfdb.records import IntArray
 from ztfdb.sky.angles import separation
 from ztfdb.sky.cells import cone_ranges
 from ztfdb.store.backends import concurrent_readers
@@ -37,6 +36,9 @@ POSITIONS_PER_CHUNK = 1_000
 
 MOST_EPOCHS = 20_000_000
 """Most epochs in one answer: 8 GB as a DataFrame."""
+
+Reader = Callable[..., Columns]
+"""Reads rows inside ranges of cells, ``lo`` and ``hi``, and perhaps ``k``, the position of each."""
 
 OUR_COLUMNS = (
     "kind", "flux_ujy", "flux_ujy_err", "snr", "magerr_sys", "aperture", "calibration", "color", "mask_bits", "flags",
@@ -205,10 +207,8 @@ def light_curve(
     if isinstance(color, str):
         raise ValueError(f"color {color!r}: expected a number (light_curves takes the name of a column, too)")
     positions = positions_of({"ra": ra, "dec": dec}, color)
-    _, lo, hi = cone_ranges(positions.ra, positions.dec, radius)
-    rows = light_curve_sources(session, lo=lo, hi=hi)
-    rows["k"] = np.zeros(len(rows["source_id"]), np.int32)
-    columns = epochs(session, _inside(rows, positions, radius), positions, asked)
+    ((_, _, rows),) = cone_rows(session, positions, radius)
+    columns = epochs(session, rows, positions, asked)
     attrs = {"ra": float(positions.ra[0]), "dec": float(positions.dec[0]), "color": color}
     return LightCurve(_frame(columns, COLUMNS, attrs | light_curve_attrs(asked, radius)))
 
@@ -254,10 +254,10 @@ def light_curves(
     check_radius(radius, MAX_RADIUS)
     wanted = positions_of(positions, color)
     parts, n_row, names = [], 0, (*COLUMNS, "position")
-    with closing(_row_parts(session, wanted, radius)) as coming:  # its connection goes back also where we stop early
+    with closing(cone_rows(session, wanted, radius)) as coming:  # its connection goes back also where we stop early
         for start, part, rows in coming:
             check_size(n_row := n_row + len(rows["k"]))
-            columns = epochs(session, _inside(rows, part, radius), part, asked)
+            columns = epochs(session, rows, part, asked)
             columns["position"] += start
             parts.append({name: columns[name] for name in names})
     return data_frame(stacked(parts, names), light_curve_attrs(asked, radius))
@@ -288,9 +288,7 @@ def iter_light_curves(
     wanted = positions_of(positions, color)
     for start in _starts(wanted, n_position):
         part = chunk(wanted, start, start + n_position)
-        k, lo, hi = cone_ranges(part.ra, part.dec, radius)
-        rows = light_curve_sources(session, k=k, lo=lo, hi=hi)
-        columns = epochs(session, _inside(rows, part, radius), part, asked)
+        columns = epochs(session, _read(session, light_curve_sources, part, radius), part, asked)
         columns["position"] += start
         yield _frame(columns, (*COLUMNS, "position"), light_curve_attrs(asked, radius))
 
@@ -299,25 +297,44 @@ def _starts(positions: Positions, n_position: int) -> range:
     return range(0, max(1, len(positions.ra)), n_position)
 
 
-def _row_parts(
-    session: Session, positions: Positions, radius: float
+def cone_rows(
+    session: Session, positions: Positions, radius: float, read: Reader = light_curve_sources
 ) -> Generator[tuple[int, Positions, Columns], None, None]:
-    """Yield the sources around `POSITIONS_PER_CHUNK` positions at a time, with these and the place of the first.
+    """Yield the rows around `POSITIONS_PER_CHUNK` positions at a time, with these and the place of the first.
 
     While one part is worked on, the database answers the next ones, each on a connection of its own.
+
+    Parameters
+    ----------
+    session : Session
+        Reads itself where one part is all.
+    positions : Positions
+    radius : float
+        arcsec.
+    read : callable
+        `light_curve_sources`, or another of its kind.
+
+    Yields
+    ------
+    start : int
+    part : Positions
+    rows : dict of ndarray
+        Those inside the cones, with ``k``, the place in `part`, and ``separation`` (arcsec).
     """
+    if len(positions.ra) <= POSITIONS_PER_CHUNK:
+        yield 0, positions, _read(session, read, positions, radius)
+        return
     n_reader = concurrent_readers(session)
 
-    def read(**ranges: IntArray) -> Columns:
+    def answer(part: Positions) -> Columns:
         with Session(session.get_bind()) as own:
-            return light_curve_sources(own, **ranges)
+            return _read(own, read, part, radius)
 
     with ThreadPoolExecutor(n_reader, thread_name_prefix="light-curves") as readers:
         asked: deque[tuple[int, Positions, Future[Columns]]] = deque()
         for start in _starts(positions, POSITIONS_PER_CHUNK):
             part = chunk(positions, start, start + POSITIONS_PER_CHUNK)
-            k, lo, hi = cone_ranges(part.ra, part.dec, radius)
-            asked.append((start, part, readers.submit(read, k=k, lo=lo, hi=hi)))
+            asked.append((start, part, readers.submit(answer, part)))
             if len(asked) > n_reader:
                 first, before, rows = asked.popleft()
                 yield first, before, rows.result()
@@ -326,8 +343,14 @@ def _row_parts(
             yield first, before, rows.result()
 
 
-def _inside(rows: Columns, positions: Positions, radius: float) -> Columns:
-    """Return the rows inside the cones, by the exact great circle, with their ``separation``."""
+def _read(session: Session, read: Reader, positions: Positions, radius: float) -> Columns:
+    """Return the rows inside cones, by the exact great circle, with ``k`` and ``separation``."""
+    k, lo, hi = cone_ranges(positions.ra, positions.dec, radius)
+    if len(positions.ra) == 1:
+        rows = read(session, lo=lo, hi=hi)
+        rows["k"] = np.zeros(len(rows["source_id"]), np.int32)
+    else:
+        rows = read(session, k=k, lo=lo, hi=hi)
     k = rows["k"]
     rows["separation"] = separation(positions.ra[k], positions.dec[k], rows["ra"], rows["dec"])
     inside = np.flatnonzero(rows["separation"] <= radius)

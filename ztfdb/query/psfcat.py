@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from typing import Any
 
@@ -14,20 +15,21 @@ from ztfdb.query.choice import Choice, choice
 from ztfdb.query.complete import COMPLETE_COLUMNS, REASON_WORDS, How, complete_light_curves
 from ztfdb.query.cone import MAX_CONE_RADIUS, check_radius
 from ztfdb.query.epochs import Positions, epochs
-from ztfdb.query.frames import columns_of, concatenated, data_frame, masked_integers, stacked, words
+from ztfdb.query.frames import columns_of, data_frame, masked_integers, stacked, words
 from ztfdb.query.lightcurve import (
     COLUMNS,
     MAX_RADIUS,
     POSITIONS_PER_CHUNK,
     LightCurve,
     check_size,
+    cone_rows,
     light_curve_attrs,
 )
 from ztfdb.query.positions import Color, chunk, positions_of
 from ztfdb.records import IntArray
 from ztfdb.sky.angles import check_position, separation
 from ztfdb.sky.cells import cone_ranges
-from ztfdb.store.lookup import Columns, light_curve_sources
+from ztfdb.store.lookup import Columns
 from ztfdb.store.psf_sources import (
     PSF_DTYPES,
     psf_catalogue_dates,
@@ -95,7 +97,9 @@ def psf_light_curve(
     if isinstance(color, str):
         raise ValueError(f"color {color!r}: expected a number (light_curves takes the name of a column, too)")
     positions = positions_of({"ra": ra, "dec": dec}, color)
-    columns, attrs = _light_curves(session, positions, radius, phot, options)
+    asked = _asked(phot, radius, options)
+    columns = _light_curves(session, positions, radius, phot, asked)
+    attrs = light_curve_attrs(asked, radius) | {"phot": phot}
     place = {"ra": float(positions.ra[0]), "dec": float(positions.dec[0]), "color": color}
     return LightCurve(data_frame({name: columns[name] for name in PSF_COLUMNS}, place | attrs))
 
@@ -126,8 +130,9 @@ def psf_light_curves(
     DataFrame
         `PSF_COLUMNS` and ``position``, ordered by (position, mjd, image_id, phot).
     """
-    columns, attrs = _light_curves(session, positions_of(positions, color), radius, phot, options)
-    return data_frame({name: columns[name] for name in (*PSF_COLUMNS, "position")}, attrs)
+    asked = _asked(phot, radius, options)
+    columns = _light_curves(session, positions_of(positions, color), radius, phot, asked)
+    return data_frame(columns, light_curve_attrs(asked, radius) | {"phot": phot})
 
 
 def iter_psf_light_curves(
@@ -197,7 +202,7 @@ def complete_psf_light_curves(
     ours = complete_light_curves(sessions, positions, radius, **shared)
     ours["phot"] = words(np.full(len(ours), APERTURE), PHOT_WORDS)
     with sessions() as session:
-        theirs = data_frame(_catalogued(session, positions_of(positions, color), radius, asked))
+        theirs = data_frame(_light_curves(session, positions_of(positions, color), radius, "psfcat", asked))
     theirs = _labelled(theirs, ours, asked)
     rest = ours if phot == "both" else ours[~_among(ours, theirs, asked)]
     fitted = _fitted(sessions, positions, radius, rest, shared)
@@ -298,52 +303,36 @@ def _asked(phot: str, radius: float, options: dict[str, Any]) -> Choice:
     return replace(choice(**options), whole_stars=True)
 
 
-def _light_curves(
-    session: Session, positions: Positions, radius: float, phot: str, options: dict[str, Any]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the columns of light curves, and what was asked for."""
-    asked = _asked(phot, radius, options)
-    attrs = light_curve_attrs(asked, radius) | {"phot": phot}
-    columns = _catalogued(session, positions, radius, asked)
-    if phot == "both":
-        rows = _rows(session, positions, radius, light_curve_sources)
-        ours = epochs(session, rows, positions, replace(asked, whole_stars=False))
-        ours["phot"] = words(np.full(len(ours["mjd"]), APERTURE), PHOT_WORDS)
-        columns = _ordered([columns, ours], (*PSF_COLUMNS, "position"))
-    return columns, attrs
+def _light_curves(session: Session, positions: Positions, radius: float, phot: str, asked: Choice) -> dict[str, Any]:
+    """Return the columns of light curves: `PSF_COLUMNS` and ``position``."""
+    names = (*PSF_COLUMNS, "position")
+    parts, n_row = [], 0
+    with ExitStack() as readers:
+        theirs = readers.enter_context(closing(cone_rows(session, positions, radius, psf_light_curve_sources)))
+        ours = readers.enter_context(closing(cone_rows(session, positions, radius)))  # reads only what is asked for
+        for start, part, rows in theirs:
+            check_size(n_row := n_row + len(rows["k"]))
+            columns = _catalogued(session, rows, part, asked)
+            if phot == "both":
+                _, _, own = next(ours)
+                check_size(n_row := n_row + len(own["k"]))
+                measured = epochs(session, own, part, replace(asked, whole_stars=False))
+                measured["phot"] = words(np.full(len(measured["mjd"]), APERTURE), PHOT_WORDS)
+                columns = _ordered([columns, measured], names)
+            columns["position"] += start
+            parts.append({name: columns[name] for name in names})
+    return stacked(parts, names)
 
 
-def _catalogued(session: Session, positions: Positions, radius: float, asked: Choice) -> dict[str, Any]:
-    """Return the epochs of ZTF's rows: `PSF_COLUMNS` and ``position``."""
-    rows = _rows(session, positions, radius, psf_light_curve_sources)
+def _catalogued(session: Session, rows: Columns, positions: Positions, asked: Choice) -> dict[str, Any]:
+    """Return the epochs of ZTF's rows."""
     rows["mask_bits"] = rows["flags"].astype(np.int64) & BITS
     rows["flags"] = np.zeros(len(rows["flags"]), np.int64)
     columns = epochs(session, rows, positions, asked)
     n = len(columns["mjd"])
     columns["aperture"] = masked_integers(np.zeros(n, np.int64), np.ones(n, bool))
     columns["phot"] = words(np.full(n, PSFCAT), PHOT_WORDS)
-    columns |= {name: columns[name].astype(np.float64) for name in ("chi", "sharp")}
-    return {name: columns[name] for name in (*PSF_COLUMNS, "position")}
-
-
-def _rows(session: Session, positions: Positions, radius: float, read: Callable[..., Columns]) -> Columns:
-    """Return the rows inside the cones of positions, which ``k`` numbers, with their ``separation``."""
-    parts, n_row = [], 0
-    for start in range(0, max(1, len(positions.ra)), POSITIONS_PER_CHUNK):
-        part = chunk(positions, start, start + POSITIONS_PER_CHUNK)
-        k, lo, hi = cone_ranges(part.ra, part.dec, radius)
-        if len(part.ra) == 1:
-            rows = read(session, lo=lo, hi=hi)
-            rows["k"] = np.zeros(len(rows["ra"]), np.int32)
-        else:
-            rows = read(session, k=k, lo=lo, hi=hi)
-        k = rows["k"]
-        rows["separation"] = separation(part.ra[k], part.dec[k], rows["ra"], rows["dec"])
-        inside = np.flatnonzero(rows["separation"] <= radius)
-        parts.append({name: values[inside] for name, values in rows.items()})
-        parts[-1]["k"] = parts[-1]["k"] + start
-        check_size(n_row := n_row + len(inside))
-    return concatenated(parts)
+    return columns | {name: columns[name].astype(np.float64) for name in ("chi", "sharp")}
 
 
 def _labelled(theirs: pd.DataFrame, ours: pd.DataFrame, asked: Choice) -> pd.DataFrame:

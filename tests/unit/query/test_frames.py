@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from astropy import units as u
 
-from ztfdb.query.frames import astropy_table, concatenated, from_values, masked_integers, nullable, words
+from ztfdb.query.frames import astropy_table, from_values, masked_integers, nullable, words
 
 COLOURS = pd.CategoricalDtype(["red", "green"])
 
@@ -43,14 +43,6 @@ def test_a_table_has_units_and_masks_only_what_is_missing():
     assert (table["n"].dtype, table["good"].dtype) == (np.int64, np.bool_)
     assert np.isnan(table["mag"][1])
     assert table.meta == {"asked": 1}
-
-
-def test_columns_of_parts_are_joined_in_order():
-    joined = concatenated(
-        [{"a": np.array([1, 2]), "b": np.array([0.5, 1.5])}, {"a": np.array([3]), "b": np.array([2.5])}]
-    )
-    assert joined["a"].tolist() == [1, 2, 3]
-    assert joined["b"].tolist() == [0.5, 1.5, 2.5]
 
 
 @pytest.mark.parametrize(
