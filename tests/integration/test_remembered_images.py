@@ -1,5 +1,6 @@
 """What a connection remembers of images is what the database says now: every commit is seen at once."""
 
+import numpy as np
 import pytest
 from sqlalchemy import update
 
@@ -9,6 +10,7 @@ from ztfdb.query import light_curve
 from ztfdb.schema import Image
 from ztfdb.store.backends import memory
 from ztfdb.store.engine import make_engine, sessions, writing
+from ztfdb.store.lookup import epoch_images
 
 PLAN = Plan(40, 6, trouble=0.0)
 
@@ -66,6 +68,17 @@ def test_new_images_join_those_remembered(engine_url, maker, stars):
             curve = archive.light_curve(stars.ra[number], stars.dec[number], aperture=1 + number % 6)
             assert len(curve) == 7
             assert curve["magzp"].notna().all()
+
+
+def test_an_image_that_is_not_held_leaves_those_remembered_as_they_are(maker, stars):
+    magzp_of(maker, stars)
+    with maker() as session:
+        held = memory(session)["images4"]
+        ids = np.append(held.integers("image_id"), 1)  # as of a reference catalogue without its image
+        images, at = epoch_images(session, ids, 4)
+        assert images is held is memory(session)["images4"]
+        assert at.tolist() == [*range(6), -1]
+        assert (np.diff(images["mjd"]) > 0).all()
 
 
 def test_it_is_remembered_within_a_state_of_the_database_and_while_nothing_is_written(maker, stars):

@@ -387,7 +387,7 @@ def _trends(fit: TrendFit) -> dict[str, float]:
 def _pairs(
     image: dict[str, Any], sources: Columns, psf: Columns, settings: PsfCheckSettings
 ) -> tuple[IntArray, IntArray]:
-    """Return the rows of clean sources and PSF rows that are each other's nearest; the faint are not looked at."""
+    """Return the rows of clean sources and PSF rows that are each other's nearest, without the faint."""
     flux, flux_err = (sources[f"flux_aper{settings.aperture}{part}"] for part in ("", "_err"))
     with np.errstate(invalid="ignore"):
         able = _clean(image, sources, settings) & (flux >= 0.5 * settings.min_snr * flux_err)

@@ -53,15 +53,7 @@ def match_nearest(ra1: ArrayLike, dec1: ArrayLike, ra2: ArrayLike, dec2: ArrayLi
     ValueError
         If `radius` does not lie in 0..648000 arcsec, or the coordinates of a table differ in length.
     """
-    first, second = _two_tables(ra1, dec1, ra2, dec2)
-    reach = _chord(radius)
-    if not (first.row.size and second.row.size):
-        return _no_pairs()
-    near = near_pairs(first.vector, second.vector, reach)
-    if near is None:
-        return _nearest_by_tree(first, second, reach, radius)
-    i, j = near
-    return _nearest(first, i, second, j, _separations(first, i, second, j), radius)
+    return _each_nearest(ra1, dec1, ra2, dec2, radius, ways=1)[0]
 
 
 def match_mutual(ra1: ArrayLike, dec1: ArrayLike, ra2: ArrayLike, dec2: ArrayLike, radius: float) -> Match:
@@ -84,17 +76,7 @@ def match_mutual(ra1: ArrayLike, dec1: ArrayLike, ra2: ArrayLike, dec2: ArrayLik
     ValueError
         As `match_nearest`.
     """
-    first, second = _two_tables(ra1, dec1, ra2, dec2)
-    reach = _chord(radius)
-    if not (first.row.size and second.row.size):
-        return _no_pairs()
-    near = near_pairs(first.vector, second.vector, reach)
-    if near is None:
-        there, back = (_nearest_by_tree(*pair, reach, radius) for pair in ((first, second), (second, first)))
-    else:
-        i, j = near
-        apart = _separations(first, i, second, j)
-        there, back = _nearest(first, i, second, j, apart, radius), _nearest(second, j, first, i, apart, radius)
+    there, back = _each_nearest(ra1, dec1, ra2, dec2, radius, ways=2)
     partner = np.full(np.size(ra2), -1, dtype=np.int64)
     partner[back.index1] = back.index2
     mutual = partner[there.index2] == there.index1
@@ -145,6 +127,22 @@ class _Table:
         self.row: Int64Array = np.flatnonzero(np.isfinite(all_ra) & np.isfinite(all_dec)).astype(np.int64)
         self.ra, self.dec = all_ra[self.row], all_dec[self.row]
         self.vector = np.ascontiguousarray(unit_vector(self.ra, self.dec).T)
+
+
+def _each_nearest(
+    ra1: ArrayLike, dec1: ArrayLike, ra2: ArrayLike, dec2: ArrayLike, radius: float, *, ways: int
+) -> list[Match]:
+    """Find the nearest in the second table for each of the first, and with two `ways` also the other way round."""
+    first, second = _two_tables(ra1, dec1, ra2, dec2)
+    reach = _chord(radius)
+    if not (first.row.size and second.row.size):
+        return [_no_pairs()] * ways
+    near = near_pairs(first.vector, second.vector, reach)
+    if near is None:
+        return [_nearest_by_tree(*pair, reach, radius) for pair in ((first, second), (second, first))[:ways]]
+    i, j = near
+    apart = _separations(first, i, second, j)
+    return [_nearest(*pairs, apart, radius) for pairs in ((first, i, second, j), (second, j, first, i))[:ways]]
 
 
 def _nearest(first: _Table, i: Int64Array, second: _Table, j: Int64Array, apart: Float64Array, radius: float) -> Match:

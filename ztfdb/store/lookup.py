@@ -279,8 +279,10 @@ def epoch_images(session: Session, image_id: IntArray, aperture: int) -> tuple[I
         missing = np.unique(image_id[at < 0])
         if len(images) + len(missing) > MOST_REMEMBERED:
             images, missing = _NO_IMAGES, np.unique(image_id)
-        images = known[f"images{aperture}"] = images.joined(_read_images(session, missing, aperture))
-        at = images.places(image_id)
+        found = _read_images(session, missing, aperture)
+        if len(found):  # of a reference that is not held there may be a catalogue: what is remembered stays as it is
+            images = known[f"images{aperture}"] = images.joined(found)
+            at = images.places(image_id)
     return images, at
 
 
