@@ -222,7 +222,7 @@ def _fill(
             outcome.known = True
             return
         growth = Growth()
-        with nullcontext() if indexed else indexed_afterwards(session, catalogue):
+        with nullcontext() if indexed else indexed_afterwards(session, catalogue, growth):
             for part in _ahead(job.parts()):
                 _add(session, catalogue, part, growth, outcome)
                 _check_understood(Path(outcome.path), growth, outcome)

@@ -131,6 +131,8 @@ class Growth:
         Rows added by order-9 cell.
     checked : bool
         Whether ids are looked up before rows are written: off until a file shows a duplicate.
+    keyless : bool
+        Whether the table has no key while it is filled, see `indexed_afterwards`.
     """
 
     n_row: int = 0
@@ -140,6 +142,7 @@ class Growth:
     epochs: tuple[float, float] = (np.inf, -np.inf)
     cells: dict[int, int] = field(default_factory=dict)
     checked: bool = False
+    keyless: bool = False
 
 
 def held_catalogues(session: Session) -> list[CatalogueInfo]:
@@ -277,7 +280,9 @@ def add_rows(
     ids = columns[catalogue.id_column]
     keep = np.sort(np.unique(ids, return_index=True)[1])
     n_given = len(ids)
-    if not growth.checked:
+    if growth.keyless:
+        added = _write(session, catalogue, columns, keep, nulls, extra, frozen=True)
+    elif not growth.checked:
         try:
             with session.begin_nested():
                 added = _write(session, catalogue, columns, keep, nulls, extra)
@@ -293,11 +298,12 @@ def add_rows(
 
 
 @contextmanager
-def indexed_afterwards(session: Session, catalogue: CatalogueInfo) -> Iterator[None]:
+def indexed_afterwards(session: Session, catalogue: CatalogueInfo, growth: Growth) -> Iterator[None]:
     """Leave out the sky index and the key of an empty table while the block fills it; make them of all rows at the end.
 
-    That takes half of the time of putting every row into them. All of it happens in the transaction: without its end
-    they were never gone. Where the table holds rows, belongs to another role or is in use, it keeps them.
+    That takes half of the time of putting every row into them, and leaves nothing for VACUUM to do. All of it happens
+    in the transaction: without its end they were never gone. Where the table holds rows, belongs to another role or is
+    in use, it keeps them.
 
     Raises
     ------
@@ -307,9 +313,9 @@ def indexed_afterwards(session: Session, catalogue: CatalogueInfo) -> Iterator[N
     index = next(
         one for one in catalogue.table.indexes if one.name in ONE_ENGINE_INDEXES[session.get_bind().dialect.name]
     )
-    without = _dropped(session, catalogue.table, index)
+    growth.keyless = _dropped(session, catalogue.table, index)
     yield
-    if without:
+    if growth.keyless:
         add_key(session, catalogue.table)
         index.create(session.connection())
 
@@ -473,6 +479,8 @@ def _write(
     keep: IntArray,
     nulls: Mapping[str, BoolArray] | None,
     extra: Sequence[Mapping[str, Any] | None] | None,
+    *,
+    frozen: bool = False,
 ) -> Columns:
     """Write the rows `keep` and return them."""
     whole = len(keep) == len(columns["hpx29"])
@@ -481,7 +489,7 @@ def _write(
     if catalogue.kind == "reference":
         kept = {"catalogue_id": np.full(len(keep), catalogue.catalogue_id), **kept}
     if extra is None:
-        copy_rows(session, catalogue.table, kept, kept_nulls)
+        copy_rows(session, catalogue.table, kept, kept_nulls, frozen=frozen)
     else:
         texts = [None if extra[k] is None else json.dumps(extra[k], allow_nan=False) for k in keep.tolist()]
         copy_mixed_rows(session, catalogue.table, kept, kept_nulls, {"extra": texts})

@@ -33,16 +33,18 @@ class ParquetReader:
         """Yield the rows; see `ztfdb.ingest.readers.base.TableReader`."""
         first = 1
         for batch in self._file.iter_batches(ROWS, columns=list(wanted)):
-            given = {name: _values(batch.column(name)) for name in wanted}
+            given = {name: arrow_values(batch.column(name)) for name in wanted}
             yield converted(sequence_rows(first, batch.num_rows), given, wanted)
             first += batch.num_rows
 
 
-def _values(column: Any) -> tuple[Any, Any]:
-    """Return an Arrow array as numpy values and the mask of its nulls; integers stay integers."""
+def arrow_values(column: Any) -> tuple[Any, Any]:
+    """Return an Arrow array as numpy values and the mask of its nulls, None without any; integers stay integers."""
     import pyarrow as pa
 
+    if not column.null_count:
+        return column.to_numpy(zero_copy_only=False), None
     missing = np.asarray(column.is_null().to_numpy(zero_copy_only=False), dtype=bool)
-    if missing.any() and pa.types.is_integer(column.type):
+    if pa.types.is_integer(column.type):
         column = column.fill_null(0)
-    return column.to_numpy(zero_copy_only=False), missing if missing.any() else None
+    return column.to_numpy(zero_copy_only=False), missing

@@ -1,7 +1,7 @@
 """CSV and its relatives, read in stretches of some MB.
 
-A stretch goes through pandas' C parser at once. Where that cannot read it, or the number of separators says that a row
-is too short or too long, the same stretch is read line by line, which finds the bad rows and keeps the others.
+Whole stretches go through a parser of another project. Where that cannot read one, or finds a row too short or too
+long, the same stretch is read line by line, which finds the bad rows and keeps the others.
 """
 
 from __future__ import annotations
@@ -16,15 +16,13 @@ from typing import BinaryIO, cast
 import numpy as np
 
 from ztfdb.errors import CatalogueFileError
-from ztfdb.ingest.readers.base import BadRow, Block, Wanted, sequence_rows
+from ztfdb.ingest.readers.base import BadRow, Block, Wanted
+from ztfdb.ingest.readers.parsers import NULLS, Stretch, parse
 
 STRETCH = 8 * 1024 * 1024
 """Bytes read at a time."""
 
 SEPARATORS = (",", "\t", ";", "|")
-NULLS = ("", "null", "NULL", "Null", "nan", "NaN", "NAN", "None", "none", "--", "N/A", "NA", "\\N")
-"""What stands for no value."""
-
 MAX_INTEGER = 2**63
 _NULL_SET = frozenset(NULLS)
 
@@ -54,8 +52,9 @@ class TextReader:
                     raise CatalogueFileError(self._path, f"breaks off at line {line}: {exc}") from exc
                 stretch, rest = self._cut(rest + data, last=not data)
                 if stretch:
-                    yield self._block(stretch, line, wanted)
-                    line += stretch.count(b"\n")
+                    n_line = stretch.count(b"\n")
+                    yield self._block(stretch, line, n_line, wanted)
+                    line += n_line
                 if not data:
                     return
 
@@ -97,50 +96,16 @@ class TextReader:
         if last:
             return (data if not data or data.endswith(b"\n") else data + b"\n"), b""
         end = data.rfind(b"\n") + 1
-        while end and data.count(b'"', 0, end) % 2:
+        while end and b'"' in data and data.count(b'"', 0, end) % 2:
             end = data.rfind(b"\n", 0, end - 1) + 1
         return data[:end], data[end:]
 
-    def _block(self, stretch: bytes, line: int, wanted: Wanted) -> Block:
-        n_line = stretch.count(b"\n")
-        mark = self._separator.encode()
-        if b'"' not in stretch and stretch.count(mark) == n_line * (len(self.names) - 1):
-            block = self._fast_block(stretch, line, n_line, wanted)
+    def _block(self, stretch: bytes, line: int, n_line: int, wanted: Wanted) -> Block:
+        if b'"' not in stretch:
+            block = parse(Stretch(stretch, line, n_line, self.names, self._separator), wanted)
             if block is not None:
                 return block
         return self._slow_block(stretch, line, wanted)
-
-    def _fast_block(self, stretch: bytes, line: int, n_line: int, wanted: Wanted) -> Block | None:
-        """Return all rows at once, None if something among them is wrong."""
-        import pandas as pd
-
-        kinds = {"i": "int64", "f": "float64", "O": "str"}
-        try:
-            frame = pd.read_csv(
-                io.BytesIO(stretch),
-                sep=self._separator,
-                header=None,
-                names=list(self.names),
-                usecols=list(wanted),
-                dtype={name: kinds[kind] for name, kind in wanted.items()},
-                na_values=list(NULLS),
-                keep_default_na=False,
-                skipinitialspace=b" " in stretch,  # to look for them takes a fifth of the time
-                encoding_errors="replace",
-                quoting=csv.QUOTE_NONE,
-                index_col=False,
-            )
-        except (ValueError, OverflowError):
-            return None
-        if len(frame) != n_line:
-            return None
-        columns = {name: frame[name].to_numpy() for name in wanted}
-        for name, kind in wanted.items():
-            if kind == "O":
-                texts = frame[name].astype(object).to_numpy(copy=True)
-                texts[frame[name].isna().to_numpy()] = None
-                columns[name] = texts
-        return Block(sequence_rows(line, n_line), columns)
 
     def _slow_block(self, stretch: bytes, line: int, wanted: Wanted) -> Block:
         """Read row by row, and keep what can be read."""

@@ -21,10 +21,14 @@ Dtypes = Mapping[str, Any]
 """Names and numpy dtypes of an answer's columns, in the order of the selected expressions."""
 
 
+class _WriteRows(Protocol):
+    def __call__(self, session: Session, table: str, columns: list[SqlColumn], frozen: bool = False) -> None: ...
+
+
 class Backend(Protocol):
     """The functions each engine's module has, with the signatures both share; see the functions below."""
 
-    write_rows: Callable[[Session, str, list[SqlColumn]], None]
+    write_rows: _WriteRows
     write_mixed_rows: Callable[[Session, str, list[SqlColumn], Mapping[str, list[str | None]]], None]
     write_blobs: Callable[[Session, str, list[SqlColumn], str, list[bytes]], None]
     DUPLICATE_ERROR: type[Exception]
@@ -51,7 +55,14 @@ def backend(session: Session) -> Backend:
     return cast(Backend, {"postgresql": postgresql, "sqlite": sqlite}[name])
 
 
-def copy_rows(session: Session, table: Table, columns: Columns, nulls: Mapping[str, BoolArray] | None = None) -> None:
+def copy_rows(
+    session: Session,
+    table: Table,
+    columns: Columns,
+    nulls: Mapping[str, BoolArray] | None = None,
+    *,
+    frozen: bool = False,
+) -> None:
     """Append rows in bulk: binary COPY on PostgreSQL, ``executemany`` on SQLite.
 
     Parameters
@@ -64,6 +75,8 @@ def copy_rows(session: Session, table: Table, columns: Columns, nulls: Mapping[s
         In the table's units; NaN is stored as NULL.
     nulls : mapping of str to ndarray of bool, optional
         NULL rows of integer columns.
+    frozen : bool
+        Write the rows as VACUUM leaves them, into a table whose key this transaction dropped with `drop_key`.
 
     Raises
     ------
@@ -76,7 +89,7 @@ def copy_rows(session: Session, table: Table, columns: Columns, nulls: Mapping[s
     if ready and len(ready[0].values):
         if len({len(column.values) for column in ready}) > 1:
             raise ValueError("the columns differ in length")
-        backend(session).write_rows(session, table.name, ready)
+        backend(session).write_rows(session, table.name, ready, frozen)
 
 
 def copy_mixed_rows(
@@ -309,7 +322,7 @@ def limit_lock_wait(session: Session, seconds: float | None) -> None:
 
 
 def drop_key(session: Session, table: Table) -> None:
-    """Drop the primary key of a table until `add_key`, for a bulk load; SQLite cannot, and keeps it."""
+    """Drop the primary key of an empty table until `add_key`, for a bulk load; SQLite cannot, and keeps it."""
     backend(session).drop_key(session, table)
 
 

@@ -26,7 +26,7 @@ CONCURRENT_READERS = 1
 SQL_TYPES = {"i": "integer", "f": "real"}
 
 
-def write_rows(session: Session, table: str, columns: list[SqlColumn]) -> None:
+def write_rows(session: Session, table: str, columns: list[SqlColumn], frozen: bool = False) -> None:
     """Append rows by ``executemany``; see `ztfdb.store.backends.copy_rows`."""
     names = ", ".join(column.name for column in columns)
     marks = ", ".join("?" * len(columns))
