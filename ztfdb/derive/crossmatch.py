@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session, sessionmaker
 
 from ztfdb.derive.astrometry import AstrometrySettings, check_astrometry
-from ztfdb.records import FloatArray, Match
+from ztfdb.records import BoolArray, FloatArray, Match
 from ztfdb.schema.catalogue import CELL_DIVISOR
 from ztfdb.sky.cells import cone_ranges
 from ztfdb.sky.cover import cover_positions
@@ -210,8 +210,9 @@ def match_image(
     start = time.perf_counter()
     chosen_mode, chosen_radius = _chosen(catalogue, mode, radius)
     sources, rows, match = find_matches(session, image_id, catalogue, mode=chosen_mode, radius=chosen_radius)
-    table = rank_matches(sources["source_id"], rows["reference_id"], match)
-    checked = _check(sources, rows, table, astrometry or AstrometrySettings())
+    match, rank = _ranked(match)
+    table = MatchTable(sources["source_id"][match.index1], rank, rows["reference_id"][match.index2], match.separation)
+    checked = _check(sources, rows, match, rank == 1, astrometry or AstrometrySettings())
     store_matches(session, image_id, catalogue, table, checked, mode=chosen_mode, radius=chosen_radius)
     n_matched = int(np.count_nonzero(table.rank == 1))
     seconds = time.perf_counter() - start
@@ -236,7 +237,7 @@ def find_matches(
     Returns
     -------
     sources : dict of ndarray
-        ``source_id``, ``hpx29``, ``ra``, ``dec``, ``flux_aper4``, ``flux_aper4_err``, ``flags``, by ascending id.
+        ``source_id``, ``hpx29``, ``ra``, ``dec``, and ``clean_snr`` (NaN for flagged sources), by ascending id.
     rows : dict of ndarray
         The catalogue's rows around them by ascending ``reference_id``; ``ra`` and ``dec`` at the image's epoch.
     match : Match
@@ -288,11 +289,19 @@ def rank_matches(source_id: NDArray[np.int64], reference_id: NDArray[np.int64], 
         Ids of the two tables that `match` counts in, each ascending.
     match : Match
     """
+    match, rank = _ranked(match)
+    return MatchTable(source_id[match.index1], rank, reference_id[match.index2], match.separation)
+
+
+def _ranked(match: Match) -> tuple[Match, NDArray[np.int64]]:
+    """Return pairs ordered by first row, separation and second row, and which one of its first row each is, from 1."""
+    if (np.diff(match.index1) > 0).all():
+        return match, np.ones(len(match.index1), dtype=np.int64)
     order = np.lexsort((match.index2, match.separation, match.index1))
-    first = match.index1[order]
-    starts = np.flatnonzero(np.diff(first, prepend=-1))
-    rank = np.arange(len(first)) - np.repeat(starts, np.diff(starts, append=len(first))) + 1
-    return MatchTable(source_id[first], rank, reference_id[match.index2[order]], match.separation[order])
+    match = Match(match.index1[order], match.index2[order], match.separation[order])
+    starts = np.flatnonzero(np.diff(match.index1, prepend=-1))
+    n_pair = np.diff(starts, append=len(order))
+    return match, np.arange(len(order)) - np.repeat(starts, n_pair) + 1
 
 
 def images_in_region(session: Session, ra: float, dec: float, radius: float) -> list[int]:
@@ -346,11 +355,9 @@ def _farthest_move(catalogue: CatalogueInfo, epoch: float | None) -> float:
     return 1.001 * years * catalogue.max_pm / 1000.0
 
 
-def _check(sources: Columns, rows: Columns, table: MatchTable, settings: AstrometrySettings) -> Astrometry:
-    nearest = table.rank == 1
-    i = np.searchsorted(sources["source_id"], table.source_id[nearest])
-    j = np.searchsorted(rows["reference_id"], table.reference_id[nearest])
+def _check(
+    sources: Columns, rows: Columns, match: Match, nearest: BoolArray, settings: AstrometrySettings
+) -> Astrometry:
+    i, j = match.index1[nearest], match.index2[nearest]
     east, north = offsets(sources["ra"][i], sources["dec"][i], rows["ra"][j], rows["dec"][j])
-    with np.errstate(invalid="ignore", divide="ignore"):
-        bright = sources["flux_aper4"][i] > settings.min_snr * sources["flux_aper4_err"][i]
-    return check_astrometry(east, north, bright & (sources["flags"][i] == 0), settings)
+    return check_astrometry(east, north, sources["clean_snr"][i] > settings.min_snr, settings)

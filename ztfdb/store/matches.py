@@ -30,15 +30,18 @@ from ztfdb.store.sources import source_id_range
 
 Columns = dict[str, NDArray[Any]]
 
-SOURCE_DTYPES = {
-    "source_id": "i8",
-    "hpx29": "i8",
-    "ra": "f8",
-    "dec": "f8",
-    "flux_aper4": "f4",
-    "flux_aper4_err": "f4",
-    "flags": "i4",
+SOURCE_FIELDS = {
+    "source_id": ("source_id", "i8"),
+    "hpx29": ("hpx29", "i8"),
+    "ra": ("ra", "f8"),
+    "dec": ("dec", "f8"),
+    "clean_snr": (
+        "case when flags = 0 then "
+        "cast(flux_aper4 as double precision) / nullif(cast(flux_aper4_err as double precision), 0) end",
+        "f8",
+    ),
 }
+"""Columns that a match needs and what they are; ``clean_snr`` is NULL for flagged sources."""
 
 _TABLE = Base.metadata.tables["source_match"]
 
@@ -255,13 +258,14 @@ def image_mjd(session: Session, image_id: int) -> float | None:
 
 
 def sources_to_match(session: Session, image_id: int) -> Columns:
-    """Return what a match needs of an image's sources (`SOURCE_DTYPES`), ordered by ``source_id``."""
+    """Return what a match needs of an image's sources (`SOURCE_FIELDS`), ordered by ``source_id``."""
     first, last = source_id_range(image_id)
+    fields = ", ".join(f"{expression} as {name}" for name, (expression, _) in SOURCE_FIELDS.items())
     found = read_bulk(
         session,
-        f"select {', '.join(SOURCE_DTYPES)} from source where source_id >= :first and source_id < :last",
+        f"select {fields} from source where source_id >= :first and source_id < :last",
         {"first": first, "last": last},
-        SOURCE_DTYPES,
+        {name: dtype for name, (_, dtype) in SOURCE_FIELDS.items()},
     )
     order = np.argsort(found["source_id"], kind="stable")
     return {name: values[order] for name, values in found.items()}

@@ -121,6 +121,11 @@ def range_rows(columns: dict[str, list[int]]) -> tuple[str, dict[str, Any]]:
     if len(columns) == 1:  # twice as fast as rows of one
         ((name, values),) = columns.items()
         return f"(select j.value as {name} from json_each(:r_rows) as j) as r", {"r_rows": json.dumps(values)}
+    if len(columns) == 2:  # twice as fast too: the first is the name of the second, names may come again
+        (first, keys), (second, values) = columns.items()
+        members = ",".join([f'"{key}":{value}' for key, value in zip(keys, values, strict=True)])
+        fields = f"cast(j.key as integer) as {first}, j.value as {second}"
+        return f"(select {fields} from json_each(:r_rows) as j) as r", {"r_rows": f"{{{members}}}"}
     fields = ", ".join(f"json_extract(j.value, '$[{k}]') as {name}" for k, name in enumerate(columns))
     rows = json.dumps(list(zip(*columns.values(), strict=True)), separators=(",", ":"))
     return f"(select {fields} from json_each(:r_rows) as j) as r", {"r_rows": rows}
