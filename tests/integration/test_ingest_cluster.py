@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import pytest
 from click.testing import CliRunner
@@ -18,6 +19,7 @@ from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ingest import cluster as cluster_module
 from ztfdb.ingest import ingest_paths
 from ztfdb.ingest.cluster import Cluster
+from ztfdb.ingest.discover import Candidate
 from ztfdb.ingest.workers import Limits
 from ztfdb.schema import JobState
 from ztfdb.simulate import make_science_image
@@ -29,16 +31,19 @@ distributed = pytest.importorskip("distributed", reason="the extra dask is not i
 NIGHT = 59116.4317708
 
 
+@contextmanager
+def started(n_worker):
+    """Start a local cluster of workers with one thread each, which find the tests as this process does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+        with distributed.LocalCluster(n_worker, threads_per_worker=1, processes=True, dashboard_address=":0") as made:
+            yield made
+
+
 @pytest.fixture(scope="module")
 def cluster():
-    """A local cluster of two workers with one thread each, which find the tests as this process does."""
-    os.environ["PYTHONPATH"], before = os.pathsep.join(sys.path), os.environ.get("PYTHONPATH")
-    made = distributed.LocalCluster(2, threads_per_worker=1, processes=True, dashboard_address=None)
-    yield made
-    made.close()
-    os.environ.pop("PYTHONPATH")
-    if before is not None:
-        os.environ["PYTHONPATH"] = before
+    with started(2) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -92,19 +97,38 @@ def test_the_command_reports_as_ever(cluster, archive, engine_url, night):
     assert len(result.stdout.splitlines()) == 5
 
 
-def test_an_image_that_takes_too_long_is_given_up(cluster, tmp_path):
-    from ztfdb.ingest.discover import Candidate
-
-    (tmp_path / "hang.txt").write_text("hang")
-    crew = Cluster(cluster.scheduler_address, ExtractionSettings(), Limits(timeout_s=1.0), pretend_to_measure)
-    crew.begin(Candidate(str(tmp_path / "hang.txt"), None))
+def collected(crew):
     ended = []
     while not ended:
         ended = crew.collect(0.5)
-    crew.stop(kill=True)
+    return ended
+
+
+def test_an_image_that_takes_too_long_is_given_up(tmp_path):
+    (tmp_path / "hang.txt").write_text("hang")
+    with started(1) as own:  # its worker sleeps on
+        crew = Cluster(own.scheduler_address, ExtractionSettings(), Limits(timeout_s=1.0), pretend_to_measure)
+        crew.begin(Candidate(str(tmp_path / "hang.txt"), None))
+        ended = collected(crew)
+        crew.stop(kill=True)
     assert type(ended[0].result).__name__ == "MeasurementTimeout"
-    with distributed.Client(cluster.scheduler_address, set_as_default=False) as client:
-        client.restart()  # the worker sleeps on
+
+
+def test_an_answer_that_was_lost_with_its_worker_is_waited_for(cluster, tmp_path, monkeypatch):
+    (tmp_path / "star.txt").write_text("star 7")
+    crew = Cluster(cluster.scheduler_address, ExtractionSettings(), Limits(timeout_s=60.0), pretend_to_measure)
+    crew.begin(Candidate(str(tmp_path / "star.txt"), None))
+    (future,) = crew._sent
+    answer = future.result  # what dask does while the image is measured anew is to let the question time out
+    monkeypatch.setattr(future, "result", lambda timeout: (_ for _ in ()).throw(distributed.TimeoutError()))
+    while not future.done():
+        assert crew.collect(0.1) == []
+    assert crew.collect(0.1) == []
+    monkeypatch.setattr(future, "result", answer)
+    (one,) = collected(crew)
+    crew.stop(kill=False)
+    assert one.candidate.path == str(tmp_path / "star.txt")
+    assert not isinstance(one.result, BaseException)
 
 
 def test_other_versions_on_a_worker_are_named(cluster, monkeypatch):
@@ -156,7 +180,7 @@ import os, sys
 os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
 import distributed
 if __name__ == "__main__":
-    cluster = distributed.LocalCluster(1, threads_per_worker=1, processes=True, dashboard_address=None)
+    cluster = distributed.LocalCluster(1, threads_per_worker=1, processes=True, dashboard_address=":0")
     print(cluster.scheduler_address, flush=True)
     sys.stdin.read()
 """

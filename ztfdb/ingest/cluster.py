@@ -129,22 +129,30 @@ class Cluster:
         sent = self._sent[future]
         seconds = time.perf_counter() - sent.started
         if not future.done():
-            if seconds < self._limits.timeout_s:
-                return None
-            future.cancel(force=True)
-            late = MeasurementTimeout(sent.candidate.path, f"given up after {self._limits.timeout_s:g} s")
-            del self._sent[future]
-            return failed(sent.candidate, late, seconds)
-        del self._sent[future]
+            return self._late(future, seconds)
+        measured = future.status == "finished"
         try:
-            return Measured(sent.candidate, future.result(timeout=CONNECT_S), seconds)
+            ended = Measured(sent.candidate, future.result(timeout=CONNECT_S), seconds)
         except self._dask.CancelledError as exc:  # not by us: the connection was lost
             raise ClusterError(self._scheduler, "the scheduler has gone away") from exc
         except self._dask.KilledWorker as exc:
             reason = f"the cluster's worker ended while it measured this: {_one_line(exc)}"
-            return failed(sent.candidate, WorkerDied(sent.candidate.path, reason), seconds)
+            ended = failed(sent.candidate, WorkerDied(sent.candidate.path, reason), seconds)
         except Exception as exc:
-            return failed(sent.candidate, exc, seconds)
+            if measured and isinstance(exc, self._dask.TimeoutError):
+                return self._late(future, seconds)  # its worker ended before it gave the answer: it is measured again
+            ended = failed(sent.candidate, exc, seconds)
+        del self._sent[future]
+        return ended
+
+    def _late(self, future: Any, seconds: float) -> Measured | None:
+        """Give an image up that takes longer than it may."""
+        if seconds < self._limits.timeout_s:
+            return None
+        future.cancel(force=True)
+        sent = self._sent.pop(future)
+        reason = f"given up after {self._limits.timeout_s:g} s"
+        return failed(sent.candidate, MeasurementTimeout(sent.candidate.path, reason), seconds)
 
     def _check(self) -> None:
         """Refuse a cluster whose workers cannot do what this process does."""
