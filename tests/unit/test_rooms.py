@@ -51,6 +51,11 @@ def test_importing_ztfdb_costs_nothing() -> None:
     assert loaded_by("import ztfdb") & {"numpy", "astropy", "sqlalchemy", "pandas"} == set()
 
 
+def test_opening_an_archive_loads_what_a_question_needs_and_no_more() -> None:
+    loaded = loaded_by("import ztfdb.archive, ztfdb.cli.app")
+    assert loaded & {"scipy", "alembic", "matplotlib", "distributed", "h5py", "prometheus_client"} == set()
+
+
 def test_the_picture_names_every_room() -> None:
     drawn = import_map.draw(import_map.imports(ROOT / "ztfdb"))
     rooms = {p.stem for p in (ROOT / "ztfdb").iterdir() if p.stem[0] not in "._" and (p.suffix == ".py" or p.is_dir())}

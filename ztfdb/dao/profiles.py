@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.special import erf
 
 from ztfdb.records import FloatArray
 
@@ -71,6 +70,8 @@ def profile_value(label: str, parameters: FloatArray, dx: FloatArray, dy: FloatA
 
 def _gaussian_axis(d: FloatArray, hwhm: float) -> FloatArray:
     """Integral of exp(-ln2 t²/hwhm²) over the pixel at `d`."""
+    from scipy.special import erf
+
     root = np.sqrt(LN2) / hwhm
     return np.asarray(np.sqrt(np.pi) / (2.0 * root) * (erf(root * (d + 0.5)) - erf(root * (d - 0.5))))
 

@@ -20,9 +20,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
 from ztfdb.records import BoolArray, FloatArray, IntArray
 from ztfdb.schema import MemberKind
@@ -168,6 +165,9 @@ def chord(arcsec: FloatArray | float) -> Any:
 
 def components(n: int, pairs: IntArray) -> IntArray:
     """Return the connected component of each of `n` nodes; `pairs` has shape (n_pair, 2)."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     graph = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 
@@ -187,6 +187,8 @@ def linked(hpx29: IntArray, vector: FloatArray) -> IntArray:
     A star seen 300 times has 45,000 pairs. So the detections of a small cell go together, one of each cell (its pivot)
     is compared with the others, and single detections only where two cells stay apart that could touch.
     """
+    from scipy.spatial import cKDTree
+
     if not len(hpx29):
         return np.empty(0, np.int64)
     cell = hpx29 >> 2 * (HPX_ORDER - CELL_ORDER)
@@ -293,6 +295,8 @@ def _densest(vector: FloatArray, source_id: IntArray) -> tuple[IntArray, BoolArr
 
     No two places lie within `ATTACH`; they are numbered from 0.
     """
+    from scipy.spatial import cKDTree
+
     n_near = np.asarray(cKDTree(vector).query_ball_point(vector, chord(LINK), return_length=True))
     waiting = np.lexsort((source_id, -n_near))
     places = []
@@ -317,6 +321,8 @@ def _absorb(
     close : ndarray of bool, shape (n_group,)
         Other groups were near.
     """
+    from scipy.spatial import cKDTree
+
     order, start = _by_label(label)
     n_group = len(start) - 1
     best = np.lexsort((seeds.source_id, -worth, label))[start[:-1]]

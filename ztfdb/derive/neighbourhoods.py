@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from scipy.spatial import cKDTree
 from sqlalchemy.orm import Session
 
 from ztfdb.derive.grouping import LINK, Columns, Grouped, chord, components, group_detections
@@ -133,6 +132,8 @@ def batches(area: IntArray, size: int) -> list[slice]:
 
 def sources_inside(session: Session, ra: FloatArray, dec: FloatArray, radius: FloatArray) -> Columns:
     """Return the sources within the discs, each once."""
+    from scipy.spatial import cKDTree
+
     _, lo, hi = cone_ranges(ra, dec, radius + TOLERANCE)
     rows = detections_in_ranges(session, *united(lo, hi))
     if not len(rows["ra"]):
@@ -154,6 +155,8 @@ def united(lo: IntArray, hi: IntArray) -> tuple[IntArray, IntArray]:
 
 def neighbours(ra: FloatArray, dec: FloatArray, reach: FloatArray) -> IntArray:
     """Return the pairs of discs that come within `APART` of each other, shape (n_pair, 2)."""
+    from scipy.spatial import cKDTree
+
     if not len(ra):
         return np.empty((0, 2), np.int64)
     farthest = 2.0 * float(reach.max()) + APART + TOLERANCE

@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.records import BoolArray, FloatArray, IntArray
@@ -92,6 +91,8 @@ def _near_pairs(objects: Objects, light: FloatArray) -> tuple[IntArray, IntArray
     Sources are sorted in classes of size, each with its own tree, so that one huge star does not make every small
     source look far around itself.
     """
+    from scipy.spatial import cKDTree
+
     position = np.stack([objects.x, objects.y], axis=1)
     size = np.floor(np.log2(np.maximum(objects.a, 0.5))).astype(int)
     classes = [np.flatnonzero(size == k) for k in np.unique(size)]

@@ -10,8 +10,6 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from ztfdb.frame.background import surface_blocks
 from ztfdb.records import BackgroundMesh, IntArray
@@ -116,6 +114,9 @@ def connected(index: IntArray, nx: int) -> tuple[IntArray, int]:
     n : int
         Number of components.
     """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     if not len(index):
         return np.zeros(0, dtype=np.int64), 0
     new = np.ones(len(index), dtype=bool)

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from astropy.coordinates import SkyCoord
 from numpy.typing import ArrayLike
-from scipy.interpolate import PchipInterpolator
 
 from ztfdb.dao import DAOPhotReader, PsfModel
 from ztfdb.extract.annulus import annulus_means
@@ -141,6 +140,8 @@ class Photometry:
         ValueError
             If a radius lies outside 1..7 pixels.
         """
+        from scipy.interpolate import PchipInterpolator
+
         info = self._frame.info
         values = np.array([getattr(info, f"apcor{k}") for k in range(1, 7)], dtype=float)
         known = np.asarray(APERTURE_DIAMETERS) / 2.0

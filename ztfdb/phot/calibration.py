@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import siegelslopes
 
 from ztfdb.records import BoolArray, FloatArray
 
@@ -180,6 +179,8 @@ def _check(color: Float64Array, min_star: int) -> None:
 
 def _robust_start(x: Float64Array, y: Float64Array) -> Float64Array:
     """Return the line of repeated medians, which stands up to any wild values that are not half of all."""
+    from scipy.stats import siegelslopes
+
     some = slice(None, None, -(-len(x) // START_STARS))
     slope = float(siegelslopes(y[some], x[some]).slope)
     return np.array([np.median(y - slope * x), slope])

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from astropy import units as u
 from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline, make_interp_spline
 
 from ztfdb.query.epochs import Positions
 from ztfdb.query.positions import Color, chunk, plain_numbers, positions_of
@@ -145,6 +144,8 @@ def path_of(table: Any, color: float | None = None) -> Targets:
     ValueError
         If there are no such columns or fewer than two rows, a value is not a number, or a time comes twice.
     """
+    from scipy.interpolate import CubicSpline, make_interp_spline
+
     name = next((name for name in ("time", "mjd") if name in getattr(table, "columns", table)), None)
     if name is None:
         raise ValueError("a path has the columns 'time' (MJD), 'ra' and 'dec'")

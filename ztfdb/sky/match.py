@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial import cKDTree
 
 from ztfdb.records import Match
 from ztfdb.sky.angles import ARCSEC_PER_RADIAN, separation, unit_vector
@@ -103,6 +102,8 @@ def match_all(ra1: ArrayLike, dec1: ArrayLike, ra2: ArrayLike, dec2: ArrayLike, 
     ValueError
         As `match_nearest`.
     """
+    from scipy.spatial import cKDTree
+
     first, second = _two_tables(ra1, dec1, ra2, dec2)
     reach = _chord(radius)
     if not (first.row.size and second.row.size):
@@ -160,6 +161,8 @@ def _nearest(first: _Table, i: Int64Array, second: _Table, j: Int64Array, apart:
 
 def _nearest_by_tree(first: _Table, second: _Table, reach: float, radius: float) -> Match:
     """Find the nearest without looking at all pairs: for wide radii and crowded fields."""
+    from scipy.spatial import cKDTree
+
     tree = cKDTree(second.vector)
     # The two nearest tell whether there is a tie; a table of one row gets a second neighbour at infinity.
     distances, neighbours = tree.query(first.vector, k=[1, 2], distance_upper_bound=reach)

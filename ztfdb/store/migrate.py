@@ -1,20 +1,25 @@
-"""The schema's revisions: bring an archive to this ztfdb's, and say clearly when it is at another."""
+"""The schema's revisions: bring an archive to this ztfdb's, and say clearly when it is at another.
+
+alembic is imported only where revisions are run: to open an archive, its number is all that is needed.
+"""
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Connection, Engine
+from sqlalchemy import URL, Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 import ztfdb
 from ztfdb.errors import SchemaVersionError, StoreError
 from ztfdb.store.engine import WRITE, make_engine, mask_password
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+REVISION = "20261125_image_epoch"
+"""The revision that this ztfdb works with: the last of ``migrations/versions``, as a test makes sure."""
 
 
 def migrations_folder() -> Path:
@@ -32,18 +37,12 @@ def migrations_folder() -> Path:
     raise SchemaVersionError(f"the schema's revisions are missing from this installation of ztfdb ({package})")
 
 
-@cache
-def head_revision() -> str:
-    """Return the revision that this ztfdb works with."""
-    head = ScriptDirectory(str(migrations_folder())).get_current_head()
-    if head is None:
-        raise SchemaVersionError(f"no revision in {migrations_folder()}")
-    return head
-
-
 def current_revision(connection: Connection) -> str | None:
     """Return the revision an archive is at; None where it has no schema yet."""
-    return MigrationContext.configure(connection).get_current_revision()
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found = connection.execute(text("select version_num from alembic_version")).scalar_one_or_none()
+    return None if found is None else str(found)
 
 
 def check_revision(engine: Engine) -> None:
@@ -58,12 +57,11 @@ def check_revision(engine: Engine) -> None:
     """
     with engine.connect() as connection:
         found = current_revision(connection)
-    wanted = head_revision()
-    if found != wanted:
+    if found != REVISION:
         state = "holds no archive yet" if found is None else f"is at schema revision {found}"
         known = found is None or found in _known_revisions()
         help_ = "run `ztfdb init`" if known else "it was made by another ztfdb; update this one, then run `ztfdb init`"
-        raise SchemaVersionError(f"{mask_password(engine.url)} {state}, this ztfdb works with {wanted}: {help_}")
+        raise SchemaVersionError(f"{mask_password(engine.url)} {state}, this ztfdb works with {REVISION}: {help_}")
 
 
 def upgrade(url: str | Path | URL | Engine, revision: str = "head") -> None:
@@ -93,6 +91,8 @@ def downgrade(url: str | Path | URL | Engine, revision: str) -> None:
 
 def alembic_config(connection: Connection) -> Config:
     """Return alembic's configuration for one connection, for its commands (``command.check(config)``)."""
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
@@ -101,6 +101,8 @@ def alembic_config(connection: Connection) -> Config:
 
 
 def _run(url: str | Path | URL | Engine, revision: str, *, forward: bool) -> None:
+    from alembic import command
+
     engine = url if isinstance(url, Engine) else make_engine(url)
     try:
         with engine.execution_options(**{WRITE: True}).begin() as connection:
@@ -121,4 +123,6 @@ def _check_known(connection: Connection) -> None:
 
 
 def _known_revisions() -> set[str]:
+    from alembic.script import ScriptDirectory
+
     return {script.revision for script in ScriptDirectory(str(migrations_folder())).walk_revisions()}
