@@ -97,7 +97,8 @@ def test_objects_follow_one_more_image(loaded, capsys):
         print(
             f"\nobjects, {engine}: {N_STAR * N_EPOCH:,} sources, {built.n_remade:,} objects built in {seconds:.0f} s "
             f"({cpu:.0f} s of this process); one more image of {report.n_source:,} sources: median "
-            f"{np.median(wall):.2f} s, fastest {min(wall):.2f} s ({np.median(used):.2f} s of this process), "
+            f"{np.median(wall):.2f} s of {', '.join(f'{one:.2f}' for one in wall)} "
+            f"({np.median(used):.2f} s of this process), "
             f"{np.median(remade):.0f} objects made anew"
         )
     updated = digest(maker)

@@ -68,6 +68,9 @@ REBUILD_SHARE = 0.25
 
 SOURCES_AT_ONCE = 600_000
 
+SETTLE_SOURCES = 20_000
+"""After a build of more sources the tables are settled at once; an update right after it took four times as long."""
+
 log = logging.getLogger(__name__)
 
 
@@ -118,7 +121,7 @@ def build_objects(sessions: sessionmaker[Session], *, progress: Progress | None 
     with writing(sessions) as session:
         store.lock_objects(session)
         report = _build(session, progress)
-    return _finished(report, began)
+    return _finished(sessions, report, began)
 
 
 def update_objects(sessions: sessionmaker[Session], *, progress: Progress | None = None) -> ObjectsReport:
@@ -143,12 +146,13 @@ def update_objects(sessions: sessionmaker[Session], *, progress: Progress | None
         stale = [one for one, fingerprint in joined.items() if prints.get(one) != fingerprint]
         new = sorted(prints.keys() - (joined.keys() - set(stale)))
         if state.get("rules") != RULES or _too_many(session, new, stale):
-            return _finished(_build(session, progress), began)
-        references = drop_stale_references(session)
-        if stale:
-            report.n_removed, report.n_remade = len(stale), _leave(session, stale)
-        if state.get("ps1") != _ps1_import(session):
-            _identify_all(session)
+            report, new, references = _build(session, progress), [], {}
+        else:
+            references = drop_stale_references(session)
+            if stale:
+                report.n_removed, report.n_remade = len(stale), _leave(session, stale)
+            if state.get("ps1") != _ps1_import(session):
+                _identify_all(session)
     for done, image_id in enumerate(new, start=1):
         with writing(sessions) as session:
             store.lock_objects(session)
@@ -163,10 +167,12 @@ def update_objects(sessions: sessionmaker[Session], *, progress: Progress | None
         with writing(sessions) as session:
             store.lock_objects(session)
             report.n_reference += anchor_reference(session, image_id, fingerprint)
-    return _finished(report, began)
+    return _finished(sessions, report, began)
 
 
-def _finished(report: ObjectsReport, began: float) -> ObjectsReport:
+def _finished(sessions: sessionmaker[Session], report: ObjectsReport, began: float) -> ObjectsReport:
+    if report.built and report.n_source > SETTLE_SOURCES:
+        store.settle_objects(sessions.kw["bind"])
     report.seconds = time.perf_counter() - began
     log.info("objects are up to date", extra=vars(report))
     return report

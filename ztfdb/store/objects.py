@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Table, delete, func, insert, select, text
+from sqlalchemy import Engine, Table, delete, func, insert, select, text
 from sqlalchemy.orm import Session
 
 from ztfdb.records import IntArray
@@ -35,6 +35,7 @@ from ztfdb.store.backends import (
     range_rows,
     read_bulk,
     read_columns,
+    settle_table,
 )
 from ztfdb.store.columns import python_ints, table_dtypes
 from ztfdb.store.lookup import MISSING, NO_MASK
@@ -65,6 +66,12 @@ _OF_OBJECTS = (ObjectFilter, ObjectCurve, Object)
 def lock_objects(session: Session) -> None:
     """Wait until no other transaction changes objects, and hold that until this one ends."""
     lock_name(session, _LOCK)
+
+
+def settle_objects(engine: Engine) -> None:
+    """Make the tables ready for updates after all of their rows were written; outside of any transaction."""
+    for written in (ObjectSource, *_OF_OBJECTS):
+        settle_table(engine, Base.metadata.tables[written.__tablename__])
 
 
 def image_fingerprints(session: Session) -> dict[int, int]:
