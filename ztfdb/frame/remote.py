@@ -58,6 +58,7 @@ class _WebFile:
                 total = _TOTAL.fullmatch(answer.headers.get("Content-Range", ""))
                 whole = answer.status != 206  # a server without ranges sends everything
         except urllib.error.HTTPError as exc:
+            exc.close()  # it is the answer, with its connection
             if exc.code in (404, 410):
                 raise FileMissingError(self.path, f"the server says {exc.code}") from exc
             if exc.code == 416:
