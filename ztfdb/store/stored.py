@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from ztfdb.records import N_APERTURE, BackgroundMesh, FileFacts, StoredImage, WcsParameters
 from ztfdb.schema import Image, ImageFile, ImageHeader
 from ztfdb.store.columns import python_ints
-from ztfdb.store.images import OWN_ROLES, find_files
+from ztfdb.store.images import OWN_ROLES, find_files, ids_in
 
 IMAGES_PER_STATEMENT = 500
 
@@ -54,6 +54,7 @@ def accept_mtimes(session: Session, accepted: Iterable[tuple[int, str, int]]) ->
 
 def _some(session: Session, ids: list[int], places: Mapping[str, str | Path] | None) -> list[StoredImage]:
     header = ImageHeader.__table__.columns
+    wanted, params = ids_in(session, ids)
     statement = (
         select(
             Image.image_id,
@@ -66,7 +67,7 @@ def _some(session: Session, ids: list[int], places: Mapping[str, str | Path] | N
             *(column for column in header if column.name not in ("image_id", "role", "cards")),
         )
         .join(ImageHeader, ImageHeader.image_id == Image.image_id)
-        .where(Image.image_id.in_(ids), ImageHeader.wcs.is_not(None))
+        .where(Image.image_id.in_(wanted), ImageHeader.wcs.is_not(None))
         .order_by(Image.image_id)
     )
     files: dict[int, list[FileFacts]] = {}
@@ -74,7 +75,7 @@ def _some(session: Session, ids: list[int], places: Mapping[str, str | Path] | N
         files.setdefault(file.image_id, []).append(file.facts)
     remote = [image_id for image_id, some in files.items() if any("://" in file.path for file in some)]
     cards = _cards(session, remote) if remote else {}
-    return [_stored(row, files[row.image_id], cards.get(row.image_id)) for row in session.execute(statement)]
+    return [_stored(row, files[row.image_id], cards.get(row.image_id)) for row in session.execute(statement, params)]
 
 
 def _cards(session: Session, ids: list[int]) -> dict[int, dict[str, dict[str, Any]]]:
