@@ -114,13 +114,18 @@ def test_an_image_that_takes_too_long_is_given_up(tmp_path):
     assert type(ended[0].result).__name__ == "MeasurementTimeout"
 
 
-def test_an_answer_that_was_lost_with_its_worker_is_waited_for(cluster, tmp_path, monkeypatch):
+@pytest.mark.parametrize("lost", [distributed.TimeoutError, distributed.comm.CommClosedError])
+def test_an_answer_that_was_lost_with_its_worker_is_waited_for(cluster, tmp_path, monkeypatch, lost):
     (tmp_path / "star.txt").write_text("star 7")
     crew = Cluster(cluster.scheduler_address, ExtractionSettings(), Limits(timeout_s=60.0), pretend_to_measure)
     crew.begin(Candidate(str(tmp_path / "star.txt"), None))
     (future,) = crew._sent
-    answer = future.result  # what dask does while the image is measured anew is to let the question time out
-    monkeypatch.setattr(future, "result", lambda timeout: (_ for _ in ()).throw(distributed.TimeoutError()))
+    answer = future.result  # dask's question times out while the image is measured anew, or breaks off
+
+    def broken(timeout):
+        raise lost
+
+    monkeypatch.setattr(future, "result", broken)
     while not future.done():
         assert crew.collect(0.1) == []
     assert crew.collect(0.1) == []

@@ -139,8 +139,9 @@ class Cluster:
             reason = f"the cluster's worker ended while it measured this: {_one_line(exc)}"
             ended = failed(sent.candidate, WorkerDied(sent.candidate.path, reason), seconds)
         except Exception as exc:
-            if measured and isinstance(exc, self._dask.TimeoutError):
-                return self._late(future, seconds)  # its worker ended before it gave the answer: it is measured again
+            if measured and isinstance(exc, OSError):  # a timeout among them
+                # not the image's fault: its worker ended before it gave the answer, or the scheduler did
+                return self._late(future, seconds)
             ended = failed(sent.candidate, exc, seconds)
         del self._sent[future]
         return ended
