@@ -319,6 +319,24 @@ def test_an_import_that_fails_leaves_the_index(engine, tmp_path, dropped):
     assert sky_index(engine) == before
 
 
+def test_rows_that_come_before_the_lock_are_kept(engine, tmp_path, monkeypatch, dropped):
+    """Somebody else's rows may be committed between the first look at the table and its lock."""
+    before = sky_index(engine)
+    import_catalogue(engine, "ps1", [write_csv(tmp_path / "theirs.csv", mast_columns(300, seed=1))])
+    looks, look = [], catalogues._holds_rows
+
+    def too_early(session, table):
+        looks.append(look(session, table))
+        return looks[-1] and len(looks) > 1
+
+    monkeypatch.setattr(catalogues, "_holds_rows", too_early)
+    (done,) = import_catalogue(engine, "ps1", [write_csv(tmp_path / "ours.csv", mast_columns(200, seed=2))])
+    assert (looks, dropped) == ([True, True], [True, False])
+    assert rows(engine, "select count(*) from ps1") == [(300 + done.n_row,)]
+    assert done.n_row + done.n_known == 200
+    assert (sky_index(engine), key(engine)["constrained_columns"]) == (before, ["ps1_id"])
+
+
 def test_a_table_in_use_keeps_its_index(databases, tmp_path, monkeypatch, dropped):
     monkeypatch.setattr(catalogues, "LOCK_WAIT_S", 0.05)
     engine = make_engine(databases.migrated("postgresql"))

@@ -210,9 +210,8 @@ def match_image(
     start = time.perf_counter()
     chosen_mode, chosen_radius = _chosen(catalogue, mode, radius)
     sources, rows, match = find_matches(session, image_id, catalogue, mode=chosen_mode, radius=chosen_radius)
-    match, rank = _ranked(match)
-    table = MatchTable(sources["source_id"][match.index1], rank, rows["reference_id"][match.index2], match.separation)
-    checked = _check(sources, rows, match, rank == 1, astrometry or AstrometrySettings())
+    table = rank_matches(sources["source_id"], rows["reference_id"], match)
+    checked = _check(sources, rows, match, table.rank == 1, astrometry or AstrometrySettings())
     store_matches(session, image_id, catalogue, table, checked, mode=chosen_mode, radius=chosen_radius)
     n_matched = int(np.count_nonzero(table.rank == 1))
     seconds = time.perf_counter() - start
@@ -241,13 +240,16 @@ def find_matches(
     rows : dict of ndarray
         The catalogue's rows around them by ascending ``reference_id``; ``ra`` and ``dec`` at the image's epoch.
     match : Match
-        ``index1`` counts in `sources`, ``index2`` in `rows`.
+        ``index1`` counts in `sources`, ``index2`` in `rows`; by source, separation and reference id.
     """
     mjd = image_mjd(session, image_id)
     epoch = None if mjd is None else julian_year(mjd)
     sources = sources_to_match(session, image_id)
     rows = rows_around(session, catalogue, sources["hpx29"], radius, epoch)
     match = _MATCHERS[mode](sources["ra"], sources["dec"], rows["ra"], rows["dec"], radius)
+    if mode == "all":
+        order = np.lexsort((match.index2, match.separation, match.index1))
+        match = Match(match.index1[order], match.index2[order], match.separation[order])
     return sources, rows, match
 
 
@@ -281,27 +283,19 @@ def rows_around(
 
 
 def rank_matches(source_id: NDArray[np.int64], reference_id: NDArray[np.int64], match: Match) -> MatchTable:
-    """Return matches as rows to be stored, ranked by separation, then by reference id.
+    """Return matches as rows to be stored, each with its rank among those of its source.
 
     Parameters
     ----------
     source_id, reference_id : ndarray of int64
         Ids of the two tables that `match` counts in, each ascending.
     match : Match
+        In the order of `find_matches`.
     """
-    match, rank = _ranked(match)
-    return MatchTable(source_id[match.index1], rank, reference_id[match.index2], match.separation)
-
-
-def _ranked(match: Match) -> tuple[Match, NDArray[np.int64]]:
-    """Return pairs ordered by first row, separation and second row, and which one of its first row each is, from 1."""
-    if (np.diff(match.index1) > 0).all():
-        return match, np.ones(len(match.index1), dtype=np.int64)
-    order = np.lexsort((match.index2, match.separation, match.index1))
-    match = Match(match.index1[order], match.index2[order], match.separation[order])
     starts = np.flatnonzero(np.diff(match.index1, prepend=-1))
-    n_pair = np.diff(starts, append=len(order))
-    return match, np.arange(len(order)) - np.repeat(starts, n_pair) + 1
+    n_match = len(match.index1)
+    rank = np.arange(n_match) - np.repeat(starts, np.diff(starts, append=n_match)) + 1
+    return MatchTable(source_id[match.index1], rank, reference_id[match.index2], match.separation)
 
 
 def images_in_region(session: Session, ra: float, dec: float, radius: float) -> list[int]:

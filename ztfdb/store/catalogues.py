@@ -32,6 +32,7 @@ from ztfdb.store.backends import (
     range_rows,
     read_bulk,
     read_columns,
+    renew_table,
 )
 from ztfdb.store.columns import table_dtypes
 
@@ -321,17 +322,25 @@ def indexed_afterwards(session: Session, catalogue: CatalogueInfo, growth: Growt
 
 
 def _dropped(session: Session, table: Table, index: Index) -> bool:
-    if session.execute(select(exists().select_from(table))).scalar_one():
+    if _holds_rows(session, table):
         return False
     try:
-        with session.begin_nested():
+        with session.begin_nested() as stripping:
             limit_lock_wait(session, LOCK_WAIT_S)
-            index.drop(session.connection())
+            index.drop(session.connection())  # from here on nobody else sees or writes the table
+            if _holds_rows(session, table):
+                stripping.rollback()
+                return False
             drop_key(session, table)
+            renew_table(session, table)
             limit_lock_wait(session, None)
     except StoreError:
         return False
     return True
+
+
+def _holds_rows(session: Session, table: Table) -> bool:
+    return bool(session.execute(select(exists().select_from(table))).scalar_one())
 
 
 def record_file(session: Session, catalogue: CatalogueInfo, growth: Growth, *, n_bad: int, **facts: Any) -> HeldFile:

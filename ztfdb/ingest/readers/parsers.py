@@ -62,7 +62,7 @@ def parse_with_arrow(stretch: Stretch, wanted: Wanted) -> Block | None:
         from pyarrow import csv as arrow
     except ImportError:
         return None
-    if any(mark in stretch.data for mark in (b" ", b"x", b"X")):
+    if any(mark in stretch.data for mark in {b" ", b"\t", b"x", b"X"} - {stretch.separator.encode()}):
         return None
     kinds = {"i": pa.int64(), "f": pa.float64(), "O": pa.string()}
     try:
@@ -114,9 +114,9 @@ def parse_with_pandas(stretch: Stretch, wanted: Wanted) -> Block | None:
     columns = {name: frame[name].to_numpy() for name in wanted}
     for name, kind in wanted.items():
         if kind == "O":
-            texts = frame[name].astype(object).to_numpy(copy=True)
-            texts[frame[name].isna().to_numpy()] = None
-            columns[name] = texts
+            texts = frame[name].str.strip()
+            columns[name] = texts.astype(object).to_numpy(copy=True)
+            columns[name][(texts.isna() | texts.isin(NULLS)).to_numpy()] = None
     return Block(sequence_rows(stretch.line, stretch.n_line), columns)
 
 

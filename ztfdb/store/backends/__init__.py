@@ -45,6 +45,7 @@ class Backend(Protocol):
     prefer_index_only: Callable[[Session], None]
     limit_lock_wait: Callable[[Session, float | None], None]
     drop_key: Callable[[Session, Table], None]
+    renew_table: Callable[[Session, Table], None]
     add_key: Callable[[Session, Table], None]
     lock_name: Callable[[Session, int], None]
 
@@ -76,7 +77,7 @@ def copy_rows(
     nulls : mapping of str to ndarray of bool, optional
         NULL rows of integer columns.
     frozen : bool
-        Write the rows as VACUUM leaves them, into a table whose key this transaction dropped with `drop_key`.
+        Write the rows as VACUUM leaves them, into a table that this transaction began with `renew_table`.
 
     Raises
     ------
@@ -322,8 +323,16 @@ def limit_lock_wait(session: Session, seconds: float | None) -> None:
 
 
 def drop_key(session: Session, table: Table) -> None:
-    """Drop the primary key of an empty table until `add_key`, for a bulk load; SQLite cannot, and keeps it."""
+    """Drop the primary key of a table until `add_key`, for a bulk load; SQLite cannot, and keeps it."""
     backend(session).drop_key(session, table)
+
+
+def renew_table(session: Session, table: Table) -> None:
+    """Let a table, empty and locked by this transaction, start in it: what PostgreSQL asks for frozen rows.
+
+    Rows that it holds all the same are lost there.
+    """
+    backend(session).renew_table(session, table)
 
 
 def add_key(session: Session, table: Table) -> None:

@@ -357,8 +357,12 @@ def limit_lock_wait(session: Session, seconds: float | None) -> None:
 
 
 def drop_key(session: Session, table: Table) -> None:
-    """Drop the constraint, and its index with it; a table that starts in this transaction can be filled frozen."""
+    """Drop the constraint, and its index with it."""
     session.connection().exec_driver_sql(f"alter table {table.name} drop constraint {table.primary_key.name}")
+
+
+def renew_table(session: Session, table: Table) -> None:
+    """Truncate: only a table that starts in this transaction takes frozen rows."""
     session.connection().exec_driver_sql(f"truncate {table.name}")
 
 
