@@ -22,6 +22,9 @@ from ztfdb.errors import ConfigError, DatabaseUnavailableError, StoreError
 WRITE = "ztfdb_write"
 """Execution option of a transaction that writes; on SQLite it begins with BEGIN IMMEDIATE."""
 
+FEEDS = "ztfdb_feeds"
+"""Name, in a SQLite connection's ``info``, of the list of databases attached to it until its transaction is over."""
+
 PING_AFTER_S = 0.5
 """A PostgreSQL connection that was idle for longer is always tried before it is used."""
 
@@ -221,8 +224,14 @@ def _sqlite_engine(url: URL, read_only: bool) -> Engine:
         else:  # waits for nobody and cannot fail: not through SQLAlchemy, which would take 0.1 ms more
             cast(sqlite3.Connection, connection.connection.driver_connection).execute("BEGIN")
 
+    def on_checkin(connection: Any, record: Any) -> None:
+        for name in record.info.pop(FEEDS, ()):  # no transaction reads them any more
+            if connection is not None:
+                connection.execute(f"DETACH {name}")
+
     event.listen(engine, "connect", on_connect)
     event.listen(engine, "begin", on_begin)
+    event.listen(engine, "checkin", on_checkin)
     return engine
 
 

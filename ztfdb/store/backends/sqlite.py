@@ -15,8 +15,9 @@ from sqlalchemy.engine.interfaces import Compiled
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.compiler import SQLCompiler
 
+from ztfdb.store.backends.sqlite_feed import feed, fits
 from ztfdb.store.columns import SqlColumn, numpy_columns
-from ztfdb.store.engine import WRITE, driver_errors
+from ztfdb.store.engine import FEEDS, WRITE, driver_errors
 
 DUPLICATE_ERROR = sqlite3.IntegrityError
 
@@ -25,10 +26,26 @@ CONCURRENT_READERS = 1
 
 SQL_TYPES = {"i": "integer", "f": "real"}
 
+HAS_FEEDS = hasattr(sqlite3.Connection, "deserialize")
+"""Python may have been built without; then rows are bound one by one."""
+
+MOST_FEEDS = 6
+"""A transaction cannot detach what it has read; SQLite attaches ten at a time, by default."""
+
 
 def write_rows(session: Session, table: str, columns: list[SqlColumn], frozen: bool = False) -> None:
-    """Append rows by ``executemany``; see `ztfdb.store.backends.copy_rows`."""
+    """Append rows, many of them by a database in memory; see `ztfdb.store.backends.copy_rows`."""
     names = ", ".join(column.name for column in columns)
+    feeds: list[str] = session.connection().info.setdefault(FEEDS, [])
+    if HAS_FEEDS and len(feeds) < MOST_FEEDS and fits(columns):
+        name = f"feed{len(feeds)}"
+        fields = ", ".join(f"c{k}" for k in range(len(columns)))
+        with driver_errors():
+            _driver(session).execute(f"attach ':memory:' as {name}")
+            feeds.append(name)
+            _driver(session).deserialize(memoryview(feed(columns)).cast("B"), name=name)  # type: ignore[arg-type]
+            _driver(session).execute(f"insert into {table} ({names}) select {fields} from {name}.feed")
+        return
     marks = ", ".join("?" * len(columns))
     rows = zip(*(column.to_list() for column in columns), strict=True)
     with driver_errors():
