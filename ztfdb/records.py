@@ -188,8 +188,8 @@ class FileFacts:
 
 
 @dataclass(frozen=True, eq=False)
-class StoredImage:
-    """An ingested image as the row half hands it back to the pixel half, to cut stamps from and to measure again.
+class StoredPixels:
+    """Where the pixels of an ingested image are.
 
     Attributes
     ----------
@@ -199,14 +199,6 @@ class StoredImage:
     wcs : WcsParameters
     files : tuple of FileFacts
         As they were when the image was ingested; the image's own file first.
-    mesh : BackgroundMesh
-        The background that ingest used.
-    sky_noise : ndarray, shape (6,)
-        Its sky-noise ratios; NaN where they could not be measured.
-    gain : float or None
-        Electrons per DN.
-    window : tuple of int
-        ``(x0, y0)``, the image's first pixel on its whole quadrant.
     cards : dict of dict, or None
         Header cards by role, for files behind a URL, whose header tells whether they are the same.
     """
@@ -215,11 +207,7 @@ class StoredImage:
     shape: tuple[int, int]
     wcs: WcsParameters
     files: tuple[FileFacts, ...]
-    mesh: BackgroundMesh
-    sky_noise: FloatArray
-    gain: float | None
-    window: tuple[int, int] = (0, 0)
-    cards: dict[str, dict[str, Any]] | None = None
+    cards: dict[str, dict[str, Any]] | None = field(default=None, kw_only=True)
 
     @property
     def own(self) -> FileFacts:
@@ -230,6 +218,28 @@ class StoredImage:
     def mask(self) -> FileFacts | None:
         """The file of its mask."""
         return next((file for file in self.files if file.role == "msk"), None)
+
+
+@dataclass(frozen=True, eq=False)
+class StoredImage(StoredPixels):
+    """An ingested image as the row half hands it back to the pixel half, to measure again.
+
+    Attributes
+    ----------
+    mesh : BackgroundMesh
+        The background that ingest used.
+    sky_noise : ndarray, shape (6,)
+        Its sky-noise ratios; NaN where they could not be measured.
+    gain : float or None
+        Electrons per DN.
+    window : tuple of int
+        ``(x0, y0)``, the image's first pixel on its whole quadrant.
+    """
+
+    mesh: BackgroundMesh
+    sky_noise: FloatArray
+    gain: float | None
+    window: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from ztfdb.frame.fitsfile import DTYPES, GZIP_MAGIC, PRINTABLE, RawFile, find_im
 from ztfdb.frame.header import header_cards
 from ztfdb.frame.read import mask_values, science_values
 from ztfdb.frame.remote import is_remote, open_remote
-from ztfdb.records import FileFacts, StoredImage
+from ztfdb.records import FileFacts, StoredPixels
 
 CONTIGUOUS_SHARE = 0.25
 """From this share of the image's width on, whole rows are read at once rather than each row's part."""
@@ -250,7 +250,7 @@ class RemotePixelFile(PixelFile):
         return RawFile(self._facts.path, memoryview(content), self._facts.mtime_ns)
 
 
-def open_pixels(image: StoredImage, facts: FileFacts) -> PixelFile:
+def open_pixels(image: StoredPixels, facts: FileFacts) -> PixelFile:
     """Open one file of an ingested image, here or behind a URL; see `PixelFile` and `RemotePixelFile`."""
     if is_remote(facts.path):
         return RemotePixelFile(facts, image.shape, (image.cards or {}).get(facts.role, {}))

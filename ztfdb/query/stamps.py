@@ -22,7 +22,7 @@ from ztfdb.sky.projection import sky_to_pixel
 from ztfdb.stamps import ImageStamp, cut_stamps, write_stamps
 from ztfdb.stamps.cutout import DEFAULT_SIZE
 from ztfdb.store.lookup import ImageTable, epoch_images
-from ztfdb.store.stored import stored_images
+from ztfdb.store.stored import stored_pixels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -218,14 +218,14 @@ def stamps_on_image(
     """
     wanted = positions_of(positions)
     radius = _radius(size, choice(aperture=aperture).aperture)
-    images = stored_images(session, [image_id], places=places)
-    if not images:
+    image = stored_pixels(session, [image_id], places=places).get(int(image_id))
+    if image is None:
         raise UnknownImageError(f"no image {image_id} in this archive")
-    x, y = sky_to_pixel(images[0].wcs, wanted.ra, wanted.dec)
+    x, y = sky_to_pixel(image.wcs, wanted.ra, wanted.dec)
     known, at = epoch_images(session, np.array([image_id]), aperture)
-    facts = _facts(known, at[0], images[0].own.path)
+    facts = _facts(known, at[0], image.own.path)
     cut = cut_stamps(
-        images[0],
+        image,
         wanted.ra.tolist(),
         wanted.dec.tolist(),
         x.tolist(),
@@ -250,7 +250,7 @@ def _series(
     radius = _radius(size, asked.aperture)
     pairs = covering(session, targets, asked)
     ids = pairs.image_id[pairs.at]
-    images = {image.image_id: image for image in stored_images(session, ids, places=places)}
+    images = stored_pixels(session, ids, places=places)
     found: list[ImageStamp] = []
     columns = [pairs.rows[name].tolist() for name in ("ra", "dec", "x", "y")]
     for image_id, at, ra, dec, x, y in zip(ids.tolist(), pairs.at.tolist(), *columns, strict=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from astropy.wcs import WCS
 
@@ -31,9 +33,9 @@ def stamp_origin(x: float, y: float, dx: int, dy: int) -> tuple[int, int]:
     """
     if int(dx) != dx or int(dy) != dy or dx < 1 or dy < 1:
         raise ValueError(f"a stamp of {dx}×{dy} pixels: whole numbers from 1 were wanted")
-    if not (np.isfinite(x) and np.isfinite(y)):
+    if not (math.isfinite(x) and math.isfinite(y)):
         raise ValueError(f"no pixel contains the position ({x}, {y})")
-    return int(np.floor(x + 0.5)) - int(dx) // 2, int(np.floor(y + 0.5)) - int(dy) // 2
+    return math.floor(x + 0.5) - int(dx) // 2, math.floor(y + 0.5) - int(dy) // 2
 
 
 def cut_stamp(

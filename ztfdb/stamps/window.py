@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from ztfdb.bits import BAD_BITS
 from ztfdb.errors import ImageError, StampError
 from ztfdb.frame.wcs import astropy_wcs, parameters_to_header
 from ztfdb.frame.window import PixelFile, file_status, open_pixels
-from ztfdb.records import FloatArray, StoredImage, WcsParameters
+from ztfdb.records import FloatArray, StoredPixels, WcsParameters
 from ztfdb.stamps.cutout import stamp_origin
 
 MaskArray = NDArray[np.uint16]
@@ -157,7 +158,7 @@ class ImageStamp:
 
 
 def cut_stamps(
-    image: StoredImage,
+    image: StoredPixels,
     ra: Sequence[float],
     dec: Sequence[float],
     x: Sequence[float],
@@ -171,7 +172,7 @@ def cut_stamps(
 
     Parameters
     ----------
-    image : StoredImage
+    image : StoredPixels
     ra, dec : sequence of float
         Positions, deg.
     x, y : sequence of float
@@ -218,7 +219,7 @@ def write_stamps(path: str | Path, stamps: Iterable[ImageStamp]) -> None:
 
 
 def _cut(
-    image: StoredImage,
+    image: StoredPixels,
     place: tuple[float, float, float, float],
     size: int,
     radius: float,
@@ -227,7 +228,7 @@ def _cut(
     mask: PixelFile | None,
 ) -> ImageStamp:
     ra, dec, x, y = place
-    if not (np.isfinite(x) and np.isfinite(y)):
+    if not (math.isfinite(x) and math.isfinite(y)):
         return _blank(image, place, size, radius, facts, None)
     x0, y0 = stamp_origin(x, y, size, size)
     ny, nx = image.shape
@@ -251,7 +252,7 @@ def _padded(window: NDArray[Any], inner: tuple[slice, slice], size: int, value: 
 
 
 def _blank(
-    image: StoredImage,
+    image: StoredPixels,
     place: tuple[float, float, float, float],
     size: int,
     radius: float,
@@ -259,7 +260,7 @@ def _blank(
     problem: ImageError | None,
 ) -> ImageStamp:
     ra, dec, x, y = place
-    known = bool(np.isfinite(x) and np.isfinite(y))
+    known = math.isfinite(x) and math.isfinite(y)
     x0, y0 = stamp_origin(x, y, size, size) if known else (0, 0)
     status = OFF if problem is None else file_status(problem)
     data = np.full((size, size), np.nan, np.float32)

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, Select, select, update
 from sqlalchemy.orm import Session
 
-from ztfdb.records import N_APERTURE, BackgroundMesh, FileFacts, StoredImage, WcsParameters
+from ztfdb.records import N_APERTURE, BackgroundMesh, FileFacts, StoredImage, StoredPixels, WcsParameters
 from ztfdb.schema import Image, ImageFile, ImageHeader
+from ztfdb.store.backends import memory
 from ztfdb.store.columns import python_ints
 from ztfdb.store.images import OWN_ROLES, find_files, ids_in
 
 IMAGES_PER_STATEMENT = 500
 
+MOST_REMEMBERED = 10_000
+"""Images whose pixels' places are kept on a connection: some 25 MB."""
+
 _NOISE = tuple(f"sky_noise{k}" for k in range(1, N_APERTURE + 1))
+
+_Columns = tuple[Any, ...]
+_PIXELS: _Columns = (Image.image_id, Image.nx, Image.ny, ImageHeader.wcs_projection, ImageHeader.wcs)
+_SURFACE: _Columns = (
+    Image.gain,
+    Image.x0,
+    Image.y0,
+    *(getattr(Image, name) for name in _NOISE),
+    *(column for column in ImageHeader.__table__.columns if column.name.startswith("mesh_")),
+)
 
 
 def stored_images(
@@ -33,10 +47,35 @@ def stored_images(
         Folders of this host by the name of their data root.
     """
     ids = sorted(set(python_ints(image_id)))
-    found: list[StoredImage] = []
-    for start in range(0, len(ids), IMAGES_PER_STATEMENT):
-        found += _some(session, ids[start : start + IMAGES_PER_STATEMENT], places)
-    return found
+    return [
+        StoredImage(**_pixels(row, files, cards), **_surface(row))
+        for row, files, cards in _rows(session, ids, (*_PIXELS, *_SURFACE), places)
+    ]
+
+
+def stored_pixels(
+    session: Session, image_id: Iterable[int], *, places: Mapping[str, str | Path] | None = None
+) -> dict[int, StoredPixels]:
+    """Return where the pixels of images are, by ``image_id``; unknown ones are left out.
+
+    The connection remembers them until the next commit of anybody: see `ztfdb.store.backends.memory`.
+
+    Parameters
+    ----------
+    session, image_id, places
+        As in `stored_images`.
+    """
+    ids = set(python_ints(image_id))
+    known: dict[int, StoredPixels] = memory(session).setdefault(f"pixels in {sorted((places or {}).items())}", {})
+    found = {one: known[one] for one in ids & known.keys()}
+    new = {
+        row.image_id: StoredPixels(**_pixels(row, files, cards))
+        for row, files, cards in _rows(session, sorted(ids - known.keys()), _PIXELS, places)
+    }
+    if len(known) + len(new) > MOST_REMEMBERED:
+        known.clear()
+    known |= dict(list(new.items())[:MOST_REMEMBERED])
+    return found | new
 
 
 def accept_mtimes(session: Session, accepted: Iterable[tuple[int, str, int]]) -> None:
@@ -52,30 +91,26 @@ def accept_mtimes(session: Session, accepted: Iterable[tuple[int, str, int]]) ->
         session.execute(update(ImageFile).where(*wanted).values(mtime_ns=int(mtime_ns)))
 
 
-def _some(session: Session, ids: list[int], places: Mapping[str, str | Path] | None) -> list[StoredImage]:
-    header = ImageHeader.__table__.columns
-    wanted, params = ids_in(session, ids)
-    statement = (
-        select(
-            Image.image_id,
-            Image.nx,
-            Image.ny,
-            Image.gain,
-            Image.x0,
-            Image.y0,
-            *(getattr(Image, name) for name in _NOISE),
-            *(column for column in header if column.name not in ("image_id", "role", "cards")),
+def _rows(
+    session: Session, ids: Sequence[int], columns: _Columns, places: Mapping[str, str | Path] | None
+) -> Iterator[tuple[Row[Any], list[FileFacts], dict[str, dict[str, Any]] | None]]:
+    """Yield columns of images, their files, and the cards of those behind a URL, ordered by ``image_id``."""
+    for start in range(0, len(ids), IMAGES_PER_STATEMENT):
+        some = ids[start : start + IMAGES_PER_STATEMENT]
+        files: dict[int, list[FileFacts]] = {}
+        for file in find_files(session, some, places=places):
+            files.setdefault(file.image_id, []).append(file.facts)
+        remote = [image_id for image_id, own in files.items() if any("://" in file.path for file in own)]
+        cards = _cards(session, remote) if remote else {}
+        wanted, params = ids_in(session, some)
+        statement: Select[Any] = (
+            select(*columns)
+            .join(ImageHeader, ImageHeader.image_id == Image.image_id)
+            .where(Image.image_id.in_(wanted), ImageHeader.wcs.is_not(None))
+            .order_by(Image.image_id)
         )
-        .join(ImageHeader, ImageHeader.image_id == Image.image_id)
-        .where(Image.image_id.in_(wanted), ImageHeader.wcs.is_not(None))
-        .order_by(Image.image_id)
-    )
-    files: dict[int, list[FileFacts]] = {}
-    for file in find_files(session, ids, places=places):
-        files.setdefault(file.image_id, []).append(file.facts)
-    remote = [image_id for image_id, some in files.items() if any("://" in file.path for file in some)]
-    cards = _cards(session, remote) if remote else {}
-    return [_stored(row, files[row.image_id], cards.get(row.image_id)) for row in session.execute(statement, params)]
+        for row in session.execute(statement, params):
+            yield row, files[row.image_id], cards.get(row.image_id)
 
 
 def _cards(session: Session, ids: list[int]) -> dict[int, dict[str, dict[str, Any]]]:
@@ -87,19 +122,23 @@ def _cards(session: Session, ids: list[int]) -> dict[int, dict[str, dict[str, An
     return found
 
 
-def _stored(row: Row[Any], files: list[FileFacts], cards: dict[str, dict[str, Any]] | None) -> StoredImage:
-    shape = (row.ny, row.nx)
+def _pixels(row: Row[Any], files: list[FileFacts], cards: dict[str, dict[str, Any]] | None) -> dict[str, Any]:
+    return {
+        "image_id": row.image_id,
+        "shape": (row.ny, row.nx),
+        "wcs": WcsParameters.from_array(row.wcs_projection, np.frombuffer(row.wcs, "<f8")),
+        "files": tuple(sorted(files, key=lambda file: file.role not in OWN_ROLES)),
+        "cards": cards,
+    }
+
+
+def _surface(row: Row[Any]) -> dict[str, Any]:
     mesh_shape = (row.mesh_ny or 0, row.mesh_nx or 0)
     level, rms = (np.frombuffer(v or b"", "<f4").reshape(mesh_shape) for v in (row.mesh_level, row.mesh_rms))
     noise = [getattr(row, name) for name in _NOISE]
-    return StoredImage(
-        image_id=row.image_id,
-        shape=shape,
-        wcs=WcsParameters.from_array(row.wcs_projection, np.frombuffer(row.wcs, "<f8")),
-        files=tuple(sorted(files, key=lambda file: file.role not in OWN_ROLES)),
-        mesh=BackgroundMesh(shape, (row.mesh_box_y or 0, row.mesh_box_x or 0), level, rms),
-        sky_noise=np.array([np.nan if v is None else v for v in noise]),
-        gain=row.gain,
-        window=(row.x0, row.y0),
-        cards=cards,
-    )
+    return {
+        "mesh": BackgroundMesh((row.ny, row.nx), (row.mesh_box_y or 0, row.mesh_box_x or 0), level, rms),
+        "sky_noise": np.array([np.nan if v is None else v for v in noise]),
+        "gain": row.gain,
+        "window": (row.x0, row.y0),
+    }
