@@ -56,6 +56,13 @@ LARGE_APERTURE = 5
 _COPIED = (
     "mjd", "mjd_mid", "exptime", "limitmag", "magzp", "magzprms", "clrcoeff", "clrcounc", "airmass", "magerr_sys",
 )  # fmt: skip
+_COPIED_ROWS = [EPOCH_ROWS[name] for name in _COPIED]
+_COUNTED = ("field", "fid", "ccdid", "qid", "image_id")
+_NULLABLE = ("expid", "filefracday", "programid")
+_COUNTED_ROWS = [EPOCH_ROWS[name] for name in (*_COUNTED, *_NULLABLE)]
+_OID_PLACES = np.array([10**12, 10**11, 10**9, 10**8])
+"""Where field, fid, ccdid and qid, the first of `_COUNTED`, stand in an ``oid``."""
+
 _SUN = [EPOCH_ROWS[name] for name in ("sun_x", "sun_y", "sun_z")]
 _FILTER_CODES = np.array([-1, 0, 1, 2, -1], np.int8)
 """Place of a ``fid``'s filter in `FILTERCODES`; -1 for a filter that ZTF does not have."""
@@ -203,16 +210,13 @@ def epoch_columns(
     n, k, usable = len(images), rows["k"], usable_images(images)
     flux, flux_err = fluxes_of(session, rows, asked.aperture)
     columns = _photometry(flux.astype(np.float64), flux_err.astype(np.float64), images, positions, k, asked.calibration)
-    columns |= {name: images[name] for name in _COPIED}
-    columns |= {name: images[name].astype(np.int64) for name in ("field", "ccdid", "qid", "image_id")}
-    columns |= {name: _nullable(images[name]) for name in ("expid", "filefracday", "programid")}
+    columns |= zip(_COPIED, images.values[_COPIED_ROWS], strict=True)
+    columns |= _image_counts(images)
     columns |= {name: rows[name] for name in ("ra", "dec", "separation", "source_id", "n_within")}
     columns["hjd"] = hjd(images["mjd_mid"], images.values[_SUN].T, rows["ra"], rows["dec"])
-    fid = images["fid"].astype(np.int64)
-    columns["oid"] = -(
-        columns["field"] * 10**12 + fid * 10**11 + columns["ccdid"] * 10**9 + columns["qid"] * 10**8 + positions.oid[k]
-    )
-    columns["filtercode"] = words(_FILTER_CODES[np.clip(fid, 0, len(_FILTER_CODES) - 1)], FILTERCODES)
+    columns["oid"] -= positions.oid[k]
+    filters = _FILTER_CODES.take(columns.pop("fid"), mode="clip")
+    columns["filtercode"] = words(filters, FILTERCODES)
     columns["kind"] = words(np.zeros(n, np.int8), KINDS)
     columns |= {name: rows[name] if name in rows else np.full(n, np.nan) for name in ("chi", "sharp")}
     if "mag_inst" in rows:
@@ -282,9 +286,17 @@ def _mask_columns(mask_bits: IntArray, usable: BoolArray) -> tuple[Any, Any]:
     return masked_integers(catflags, no_mask & usable), masked_integers(bits, no_mask)
 
 
-def _nullable(values: FloatArray) -> Any:
+def _image_counts(images: ImageTable) -> dict[str, Any]:
+    """Return the integers of images, and ``oid`` without the digits of the position."""
+    values = images.values[_COUNTED_ROWS]
     missing = np.isnan(values)
-    return masked_integers(np.where(missing, 0.0, values).astype(np.int64), missing)
+    values[missing] = 0.0
+    counts = values.astype(np.int64)
+    columns: dict[str, Any] = dict(zip(_COUNTED, counts[: len(_COUNTED)], strict=True))
+    columns["oid"] = -(_OID_PLACES @ counts[: len(_OID_PLACES)])
+    for row, name in enumerate(_NULLABLE, len(_COUNTED)):
+        columns[name] = masked_integers(counts[row], missing[row])
+    return columns
 
 
 def kept_rows(rows: Columns, at: IntArray, which: IntArray) -> tuple[Columns, IntArray]:

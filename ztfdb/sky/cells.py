@@ -55,8 +55,11 @@ def sky_to_cell(ra: ArrayLike, dec: ArrayLike, order: int = HPX_ORDER) -> Int64A
     ValueError
         If a position is not finite or ``|dec| > 90``.
     """
-    lon, lat = (np.radians(v) for v in check_position(ra, dec))
-    return np.asarray(_core.lonlat_to_healpix_nested(lon, lat, _nside(order))[0], dtype=np.int64)
+    return _cell_of(*check_position(ra, dec), order)
+
+
+def _cell_of(ra: Float64Array, dec: Float64Array, order: int) -> Int64Array:
+    return np.asarray(_core.lonlat_to_healpix_nested(np.radians(ra), np.radians(dec), _nside(order))[0], dtype=np.int64)
 
 
 def cell_to_sky(cell: ArrayLike, order: int = HPX_ORDER) -> tuple[Float64Array, Float64Array]:
@@ -168,7 +171,7 @@ def cone_ranges(ra: ArrayLike, dec: ArrayLike, radius: ArrayLike, *, extra: int 
     if not ((radius >= 0.0) & (radius <= MAX_CONE_RADIUS)).all():
         raise ValueError(f"a cone's radius must lie in 0..{MAX_CONE_RADIUS:.0f} arcsec")
     reach = radius / ARCSEC_PER_RADIAN * (1.0 + 1e-9) + RANGE_PADDING
-    start = np.clip(np.floor(np.log2(0.5 / reach)), -1, HPX_ORDER).astype(int)
+    start = np.minimum(np.maximum(np.floor(np.log2(0.5 / reach)), -1), HPX_ORDER).astype(int)
     orders = start if len(start) == 1 else np.unique(start)
     parts = [_cover(np.flatnonzero(start == order), ra, dec, reach, int(order), extra) for order in orders]
     return _merged(*_joined(parts)) if parts else _no_ranges()
@@ -208,11 +211,11 @@ def _first_cells(
     """Return cells that hold the cones: the centre's and its neighbours, or for huge cones the twelve base cells."""
     if order < 0:
         return np.repeat(cone, 12), np.tile(np.arange(12, dtype=np.int64), cone.size), 0
-    cell = sky_to_cell(ra, dec, order)
-    around = neighbours(cell, order)
-    cells = np.vstack([cell[None], around]).T.ravel()
-    k = np.repeat(cone, 9)
-    return k[cells >= 0], cells[cells >= 0], order
+    cells = np.empty((cone.size, 9), np.int64)
+    cells[:, 0] = cell = _cell_of(ra, dec, order)
+    cells[:, 1:] = neighbours(cell, order).T
+    there = cells.ravel() >= 0
+    return np.repeat(cone, 9)[there], cells.ravel()[there], order
 
 
 def _distance(cells: Int64Array, order: int, centre: Float64Array) -> Float64Array:
@@ -227,8 +230,9 @@ def _merged(k: NDArray[np.intp], lo: Int64Array, hi: Int64Array) -> Ranges:
     """Sort ranges by cone and start, and join those that touch (they never overlap)."""
     by = np.lexsort((lo, k))
     k, lo, hi = k[by], lo[by], hi[by]
-    first = np.flatnonzero(np.r_[True, (lo[1:] != hi[:-1]) | (k[1:] != k[:-1])])
-    last = np.r_[first[1:] - 1, k.size - 1]
+    first, last = np.ones(k.size, bool), np.ones(k.size, bool)
+    first[1:] = (lo[1:] != hi[:-1]) | (k[1:] != k[:-1])
+    last[:-1] = first[1:]
     return k[first], lo[first], hi[last]
 
 

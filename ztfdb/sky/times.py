@@ -102,7 +102,8 @@ def bjd_tdb(mjd_mid: ArrayLike, ssb_vectors: ArrayLike, ra: ArrayLike, dec: Arra
 
 def _delay_s(vectors: ArrayLike, ra: ArrayLike, dec: ArrayLike) -> Float64Array:
     """Return the light time (s) from the observatory to the plane through the origin, one per vector."""
-    return np.asarray(np.einsum("...j,j...->...", np.asarray(vectors, dtype=np.float64), unit_vector(ra, dec)))
+    vectors, (x, y, z) = np.asarray(vectors, dtype=np.float64), unit_vector(ra, dec)
+    return np.asarray(vectors[..., 0] * x + vectors[..., 1] * y + vectors[..., 2] * z)
 
 
 def _tt_minus_utc(mjd: Float64Array) -> Float64Array:
