@@ -24,6 +24,7 @@ import ztfdb
 from tests.support.postgres import ENGINES
 from ztfdb.errors import FileChangedError, FileMissingError, StampError, UnknownImageError
 from ztfdb.simulate import make_science_image
+from ztfdb.store import stored
 
 NIGHT = 59116.4317708
 RA, DEC = 57.9974032715, 35.74628707041
@@ -278,3 +279,28 @@ def test_any_file_system_of_fsspec_serves(seen, tmp_path):
     np.testing.assert_array_equal(seen.stamps(RA, DEC).data, here.data)
     memory.rm("/ztf", recursive=True)
     assert set(seen.stamps(RA, DEC).to_pandas()["status"]) == {"file missing"}
+
+
+def test_where_pixels_are_is_remembered_until_anybody_commits(seen, tmp_path):
+    before = seen.stamps(RA, DEC)
+    assert [stamp.status for stamp in before] == ["ok"] * 4
+    root = seen.status()["roots"][0]
+    (tmp_path / "elsewhere").mkdir()
+    with ztfdb.open(seen.url) as other:
+        other.relocate(root["name"], tmp_path / "elsewhere")
+    assert [stamp.status for stamp in seen.stamps(RA, DEC)] == ["file missing"] * 4
+    here = seen.stamps(RA, DEC, places={root["name"]: root["path"]})
+    assert [stamp.status for stamp in here] == ["ok"] * 4
+    assert [stamp.status for stamp in seen.stamps(RA, DEC)] == ["file missing"] * 4
+    seen.relocate(root["name"], root["path"])
+    np.testing.assert_array_equal(seen.stamps(RA, DEC).data, before.data)
+
+
+def test_more_images_than_are_remembered(seen, monkeypatch):
+    before = seen.stamps(RA, DEC)
+    monkeypatch.setattr(stored, "MOST_REMEMBERED", 3)
+    with ztfdb.open(seen.url) as archive:
+        for _ in range(2):
+            np.testing.assert_array_equal(archive.stamps(RA, DEC).data, before.data)
+        for stamp in before:
+            assert archive.stamp(RA, DEC, image_id=stamp.image_id).status == "ok"
