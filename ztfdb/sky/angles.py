@@ -71,18 +71,23 @@ def separation(ra1: ArrayLike, dec1: ArrayLike, ra2: ArrayLike, dec2: ArrayLike)
     ndarray
         Separation, arcsec, accurate at all scales (a few 1e-11 arcsec for small ones); NaN where a coordinate is NaN.
 
+    Notes
+    -----
+    Haversines: hav d = hav Δdec + cos dec1 cos dec2 hav Δra, where the only small differences are those of the
+    coordinates. Beyond 90 deg the supplement: 1 - hav d = sin²(½(dec1 + dec2)) + cos dec1 cos dec2 cos²(½Δra).
+
     References
     ----------
-    Vincenty 1975, Survey Review 23, 88, on the sphere: no cancellation at 0 nor at 180 deg.
+    Sinnott 1984, Sky & Telescope 68, 158.
     """
     ra1, dec1, ra2, dec2 = (np.asarray(v, dtype=np.float64) for v in (ra1, dec1, ra2, dec2))
-    dlon = np.radians(np.fmod(ra2 - ra1, 360.0))
-    lat1, dlat = np.radians(dec1), np.radians(dec2 - dec1)
-    lat2 = np.radians(dec2)
-    sin1, cos1, sin2, cos2 = np.sin(lat1), np.cos(lat1), np.sin(lat2), np.cos(lat2)
-    half = np.sin(0.5 * dlon)
-    # sin(dlat) + ... instead of cos1*sin2 - sin1*cos2*cos(dlon): the difference of two close numbers is never formed.
-    along = np.sin(dlat) + 2.0 * sin1 * cos2 * half * half
-    across = cos2 * np.sin(dlon)
-    cosine = sin1 * sin2 + cos1 * cos2 * np.cos(dlon)
-    return np.asarray(np.arctan2(np.hypot(across, along), cosine) * ARCSEC_PER_RADIAN)
+    half_dlon = np.radians(0.5 * np.fmod(ra2 - ra1, 360.0))
+    half_dlat = np.radians(0.5 * (dec2 - dec1))
+    both = np.cos(np.radians(dec1)) * np.cos(np.radians(dec2))
+    haversine = np.sin(half_dlat) ** 2 + both * np.sin(half_dlon) ** 2
+    far = haversine > 0.5
+    if not far.any():
+        return np.asarray(np.arcsin(np.sqrt(haversine)) * (2.0 * ARCSEC_PER_RADIAN))
+    rest = np.sin(np.radians(0.5 * (dec1 + dec2))) ** 2 + both * np.cos(half_dlon) ** 2
+    half = np.arcsin(np.sqrt(np.where(far, rest, haversine)))
+    return np.asarray(np.where(far, np.pi - 2.0 * half, 2.0 * half) * ARCSEC_PER_RADIAN)

@@ -30,7 +30,7 @@ _SETTINGS = ", ".join(
 )
 _INDEX_ONLY = f"select {_SETTINGS}".encode()
 _PLANNED_ONCE = _INDEX_ONLY + b", set_config('plan_cache_mode', 'force_generic_plan', true)"
-_STATE = b"select pg_current_snapshot()::text, pg_current_xact_id_if_assigned()::text"
+_STATE = "cast(pg_current_snapshot() as text), cast(pg_current_xact_id_if_assigned() as text)"
 """Which transactions' work is visible: where that is as it was, all that there is to read is. And the number of
 this one, if it has written."""
 
@@ -191,7 +191,7 @@ def read_few(
     query, names, record = _few_query(statement, tuple(dtypes.items()), tuple(nulls.items()))
     values = [str(params[name]).encode() for name in names]
     with driver_errors():
-        _, (n_row, packed), state = _asked(session, [(_PLANNED_ONCE, []), (query, values), (_STATE, [])])
+        _, (n_row, packed, *state) = _asked(session, [(_PLANNED_ONCE, []), (query, values)])
     session.info["ztfdb_state"] = tuple(None if value is None else value.decode() for value in state)  # for `memory`
     rows = _records(int.from_bytes(n_row or b"", "big"), packed, record)
     return {name: rows[name].astype(dtype) for name, dtype in dtypes.items()}
@@ -211,12 +211,20 @@ def read_doubles(
 
 @lru_cache(maxsize=256)
 def _row_query(
-    statement: str, kinds: tuple[tuple[str, np.dtype[Any]], ...], nulls: tuple[tuple[str, int], ...]
+    statement: str,
+    kinds: tuple[tuple[str, np.dtype[Any]], ...],
+    nulls: tuple[tuple[str, int], ...],
+    more: tuple[str, ...] = (),
 ) -> tuple[str, np.dtype[Any]]:
-    """Return the query whose one row is the number of a statement's rows and all of them as bytes, and their layout."""
+    """Return the query whose one row is the number of a statement's rows and all of them as bytes, and their layout.
+
+    What else is asked for comes after that.
+    """
     fields = " || ".join(f"{SEND[kind.str[1:]]}({_not_null(name, kind, dict(nulls))})" for name, kind in kinds)
-    text = f"SELECT count(*), string_agg({fields}, ''::bytea) FROM ({statement}) AS q"
-    return text, np.dtype([(name, kind.newbyteorder(">")) for name, kind in kinds])
+    answer = ", ".join(("count(*)", f"string_agg({fields}, ''::bytea)", *more))
+    return f"SELECT {answer} FROM ({statement}) AS q", np.dtype(
+        [(name, kind.newbyteorder(">")) for name, kind in kinds]
+    )
 
 
 def _records(n_row: int, packed: bytes | None, record: np.dtype[Any]) -> NDArray[Any]:
@@ -230,8 +238,12 @@ def _records(n_row: int, packed: bytes | None, record: np.dtype[Any]) -> NDArray
 def _few_query(
     statement: str, dtypes: tuple[tuple[str, Any], ...], nulls: tuple[tuple[str, int], ...]
 ) -> tuple[bytes, tuple[str, ...], np.dtype[Any]]:
-    """Return the query of `_row_query` with the protocol's placeholders, the parameters in their order, the layout."""
-    text, record = _row_query(statement, tuple((name, np.dtype(dtype)) for name, dtype in dtypes), nulls)
+    """Return the query of `_row_query`, with the state of the database, as the protocol takes it.
+
+    Also its parameters in their order, and the layout of a row.
+    """
+    kinds = tuple((name, np.dtype(dtype)) for name, dtype in dtypes)
+    text, record = _row_query(statement, kinds, nulls, (_STATE,))
     names = tuple(dict.fromkeys(_PARAMETER.findall(text)))
     return _PARAMETER.sub(lambda found: f"${names.index(found[1]) + 1}", text).encode(), names, record
 
@@ -305,7 +317,7 @@ def memory(session: Session) -> dict[str, Any]:
         return {}  # what is written here may yet be rolled back
     if state is None:
         with driver_errors():
-            state = _driver(session).execute(_STATE).fetchone()
+            state = _driver(session).execute(f"select {_STATE}").fetchone()
     assert state is not None
     version, own = state
     if own is not None:
