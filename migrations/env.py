@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from ztfdb.schema import Base
 from ztfdb.schema.catalogue import ONE_ENGINE_INDEXES
 from ztfdb.schema.image import POSTGRESQL_EPOCH_INDEX
-from ztfdb.schema.psf import POSTGRESQL_PSF_INDEX, SQLITE_PSF_INDEX
+from ztfdb.schema.psf import POSTGRESQL_PSF_IMAGE_INDEX, SQLITE_PSF_INDEX
 from ztfdb.schema.source import POSTGRESQL_LIGHT_CURVE_INDEX, SQLITE_LIGHT_CURVE_INDEX
 from ztfdb.schema.views import create_views, drop_views
 from ztfdb.store.engine import WRITE, make_engine
@@ -19,7 +19,7 @@ from ztfdb.store.engine import WRITE, make_engine
 FOREIGN_INDEXES = {
     "postgresql": ONE_ENGINE_INDEXES["sqlite"] | {SQLITE_LIGHT_CURVE_INDEX, SQLITE_PSF_INDEX},
     "sqlite": ONE_ENGINE_INDEXES["postgresql"]
-    | {POSTGRESQL_LIGHT_CURVE_INDEX, POSTGRESQL_EPOCH_INDEX, POSTGRESQL_PSF_INDEX},
+    | {POSTGRESQL_LIGHT_CURVE_INDEX, POSTGRESQL_EPOCH_INDEX, POSTGRESQL_PSF_IMAGE_INDEX},
 }
 """The indexes that the other engine has in place of this one's: alembic's comparison does not see ``ddl_if``."""
 

@@ -121,7 +121,7 @@ def chains(databases: Databases) -> Iterator[dict[str, Chain]]:
 def test_a_catalogue_adds_little_to_an_ingest(quadrants: dict[str, Path], chains: dict[str, Chain]) -> None:
     growth = {}
     for engine, chain in chains.items():
-        ratios, plain, steps = [], [], {"PSF catalogue": [], "commit": []}
+        ratios, plain, steps = [], [], {"commit": []}
         for pair in range(-1, PAIRS):
             order = ("plain", "psfcat") if pair % 2 else ("psfcat", "plain")
             wall = {}

@@ -111,18 +111,16 @@ def measure_image(
     steps = _Steps()
     frame = read_frame(path, mask_path, find_mask=find_mask, hash_files=False)
     steps.done("read")
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="sha256") as hasher:
-        digests = [hasher.submit(_digest, facts) for facts in frame.files]
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="beside") as beside:
+        digests = [beside.submit(_digest, facts) for facts in frame.files]
+        psfcat = None if psfcat_path is None else beside.submit(_read_psfcat, psfcat_path, frame)
         measured = measure_frame(frame, settings, steps)
         files = tuple(
             replace(facts, sha256=digest.result()) for facts, digest in zip(frame.files, digests, strict=True)
         )
-    steps.done("wait for sha256")
-    if psfcat_path is None:
-        return replace(measured, files=files)
-    psfcat = _read_psfcat(psfcat_path, frame)
-    steps.done("PSF catalogue")
-    return replace(measured, files=files, psfcat=psfcat)
+        measured = replace(measured, files=files, psfcat=None if psfcat is None else psfcat.result())
+    steps.done("wait for sha256 and PSF catalogue")
+    return measured
 
 
 def _read_psfcat(path: str | Path, frame: Frame) -> PsfCatalogueRecord | ImageError:

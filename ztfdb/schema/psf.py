@@ -40,12 +40,18 @@ PSF_LIGHT_CURVE_COLUMNS = (
 ``image_id`` is the upper bits of ``source_id``. On SQLite that is the row's own number, which every index holds anyway.
 """
 
-POSTGRESQL_PSF_INDEX = "ix_psf_source_light_curve"
+POSTGRESQL_PSF_INDEX = "pk_psf_source"
+"""The primary key itself: (hpx29, source_id), with the other columns."""
+
+POSTGRESQL_PSF_IMAGE_INDEX = "ix_psf_source_image"
 SQLITE_PSF_INDEX = "ix_psf_source_light_curve_key"
 
 
 class PsfSource(Base):
     """One row of a ``psfcat`` or ``refpsfcat``, its numbers as ZTF wrote them. Append-only, without foreign keys.
+
+    On PostgreSQL the primary key is (hpx29, source_id), which light curves are answered from; the rows of an image,
+    which lie together, are found by a BRIN index of ``source_id``.
 
     ``source_id`` is ``image_id << 18 | sourceid``; a row of ``source`` with the same number is another detection.
     ``x`` and ``y`` are ``xpos - 1`` and ``ypos - 1`` (less the window's origin on a cutout), exact as doubles.
@@ -53,11 +59,7 @@ class PsfSource(Base):
 
     __tablename__ = "psf_source"
     __table_args__ = (
-        Index(
-            POSTGRESQL_PSF_INDEX,
-            "hpx29",
-            postgresql_include=list(PSF_LIGHT_CURVE_COLUMNS),
-        ).ddl_if(dialect="postgresql"),
+        Index(POSTGRESQL_PSF_IMAGE_INDEX, "source_id", postgresql_using="brin").ddl_if(dialect="postgresql"),
         Index(SQLITE_PSF_INDEX, "hpx29", *PSF_LIGHT_CURVE_COLUMNS[1:]).ddl_if(dialect="sqlite"),
     )
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Row, and_, delete, func, insert, or_, select
 from sqlalchemy.orm import Session
 
-from ztfdb.errors import TooManySourcesError
+from ztfdb.errors import StoreError, TooManySourcesError
 from ztfdb.records import FileFacts, PsfCatalogueRecord, WcsParameters
 from ztfdb.schema import SOURCE_ID_SHIFT, Base, DataRoot, Image, ImageHeader, PsfCatalogue, PsfCheck, PsfSource
 from ztfdb.store.backends import copy_rows, joined, prefer_index_only, range_rows, read_bulk, read_columns, read_few
@@ -104,7 +104,8 @@ def store_psf(
         If two rows have the same.
     """
     image_id = int(image_id)
-    delete_psf(session, image_id)
+    if psf_catalogue(session, image_id) is not None:
+        delete_psf(session, image_id)
     place = place_file(session, record.file.path, places=places, given=given)
     row = {name: getattr(record, name) for name in _FROM_RECORD}
     row |= {
@@ -337,6 +338,8 @@ def _store_rows(session: Session, image_id: int, record: PsfCatalogueRecord) -> 
             f"the PSF catalogue of image {image_id} has sourceid {numbers.min()} to {numbers.max()}; "
             f"ids number 0 to {MAX_SOURCES - 1}"
         )
+    if not (np.diff(np.sort(numbers)) > 0).all():
+        raise StoreError(f"the PSF catalogue of image {image_id} has a sourceid twice")
     columns: Columns = {
         "source_id": (image_id << SOURCE_ID_SHIFT) + numbers,
         "image_id": np.full(len(numbers), image_id, np.int64),
