@@ -52,7 +52,7 @@ def read_all(session, reader=read_bulk):
 
 
 @pytest.mark.parametrize("reader", [read_bulk, read_few, read_columns])
-@pytest.mark.parametrize("n", [1, 7, 300])
+@pytest.mark.parametrize("n", [1, 7, 300, 5_000])
 def test_every_column_comes_back_bit_by_bit(maker, reader, n):
     columns = random_sources(n)
     with writing(maker) as session:
@@ -127,14 +127,36 @@ def test_no_rows_keep_their_columns(maker):
             assert all(len(values) == 0 for values in found.values())
 
 
-def test_refused_rows_are_a_store_error_and_roll_back(maker):
-    columns = random_sources(5)
+@pytest.mark.parametrize("n", [5, 5_000])
+def test_refused_rows_are_a_store_error_and_roll_back(maker, n):
+    columns = random_sources(n)
     with writing(maker) as session:
         copy_rows(session, SOURCE, columns)
     with pytest.raises(StoreError), writing(maker) as session:
-        copy_rows(session, SOURCE, random_sources(9))
+        copy_rows(session, SOURCE, random_sources(n + 4))
     with maker.begin() as session:
-        assert session.scalar(select(func.count(Source.source_id))) == 5
+        assert session.scalar(select(func.count(Source.source_id))) == n
+    late = random_sources(n)
+    late["source_id"] += n
+    with writing(maker) as session:  # on a connection like new
+        copy_rows(session, SOURCE, late)
+        assert session.scalar(select(func.count(Source.source_id))) == 2 * n
+
+
+def test_any_number_of_bulk_writes_in_one_transaction(maker):
+    n, n_write = 1_500, 12  # SQLite attaches ten databases at most
+    for start in (0, n_write * n):
+        with writing(maker) as session:
+            for number in range(n_write):
+                columns = random_sources(n, seed=number)
+                columns["source_id"] += start + number * n
+                copy_rows(session, SOURCE, columns)
+            session.execute(text("delete from source where source_id % 2 = 1"))
+    with maker() as session:
+        assert session.scalar(select(func.count(Source.source_id))) == n_write * n
+        if session.get_bind().dialect.name == "sqlite":  # what rows came by is gone with its transaction
+            names = [row[1] for row in session.execute(text("pragma database_list"))]
+            assert names == ["main"]
 
 
 def test_unnamed_null_of_an_integer_column_is_an_error(maker):
