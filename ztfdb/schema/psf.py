@@ -35,10 +35,7 @@ PSF_LIGHT_CURVE_COLUMNS = (
     "sharp",
     "flags",
 )
-"""What a light curve and the view read; the covering index holds them, so the table itself is never visited.
-
-``image_id`` is the upper bits of ``source_id``. On SQLite that is the row's own number, which every index holds anyway.
-"""
+"""What a light curve and the view read; as `ztfdb.schema.source.LIGHT_CURVE_COLUMNS`."""
 
 POSTGRESQL_PSF_INDEX = "pk_psf_source"
 """The primary key itself: (hpx29, source_id), with the other columns."""

@@ -27,7 +27,7 @@ _USABLE = f"(image.infobits is null or image.infobits < {INFOBITS_USABLE_BELOW})
 
 LIGHT_CURVE_POINT = f"""
 create view light_curve_point as
-select source.source_id, source.image_id, source.hpx29, source.ra, source.dec,
+select source.source_id, image.image_id, source.hpx29, source.ra, source.dec,
        image.obsmjd as mjd, image.mjd_mid, image.field, image.ccdid, image.qid, image.fid, image.filtercode,
        image.expid, image.exptime, image.maglim as limitmag,
        {_FLUX} as flux, {_FLUX_ERR} as flux_err,
@@ -43,7 +43,7 @@ select source.source_id, source.image_id, source.hpx29, source.ra, source.dec,
        case when {_USABLE} and (source.mask_bits is null or (source.mask_bits & {int(BAD_BITS)}) = 0)
                  and (source.flags & {int(APERTURE_BROKEN)}) = 0 then 1 else 0 end as good,
        case when image.simulated then 1 else 0 end as simulated
-from source join image on image.image_id = source.image_id
+from source join image on image.image_id = source.source_id >> 18
 where image.kind <> 'ref'
 """
 

@@ -52,8 +52,11 @@ class Backend(Protocol):
 
 def backend(session: Session) -> Backend:
     """Return the module of the session's engine."""
-    name = session.get_bind().dialect.name
-    return cast(Backend, {"postgresql": postgresql, "sqlite": sqlite}[name])
+    found: Backend | None = session.info.get("ztfdb_backend")
+    if found is None:  # asked for several times a question, and SQLAlchemy takes its time to tell
+        name = session.get_bind().dialect.name
+        found = session.info["ztfdb_backend"] = cast(Backend, {"postgresql": postgresql, "sqlite": sqlite}[name])
+    return found
 
 
 def copy_rows(
