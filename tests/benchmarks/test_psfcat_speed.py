@@ -32,7 +32,8 @@ __all__ = ["loaded"]
 LARGEST_GROWTH = 1.10
 """Of an image's ingest time by its PSF catalogue."""
 
-PAIRS = 7
+PAIRS = 21
+"""The machine changes its speed within a pair: a median of few says little."""
 PAINTED = 16_000
 """Stars to paint for some 12,000 to be found."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from ztfdb.derive.crossmatch import match_new_image
-from ztfdb.derive.psfcheck import check_new_image, compare_measured
+from ztfdb.derive.psfcheck import ImageChecked, check_new_image, compare_measured
 from ztfdb.errors import StoreError
 from ztfdb.records import MeasuredImage
 from ztfdb.store.engine import writing
@@ -64,13 +64,17 @@ def commit_image(
     """
     try:
         with ThreadPoolExecutor(1, thread_name_prefix="psfcheck") as beside, writing(sessions) as session:
-            checked = beside.submit(compare_measured, measured)
+            checks: list[Future[ImageChecked | None]] = []
+
+            def check() -> None:  # not before: many short statements would each wait for Python's lock
+                checks.append(beside.submit(compare_measured, measured))
+
             if lease is not None:
                 hold(session, lease.claim, lease_s=lease.seconds, now=read_clock(session, lease.clock))
-            outcome = store_image(session, measured, places=places, given=given, force=force)
+            outcome = store_image(session, measured, places=places, given=given, force=force, before_rows=check)
             if outcome in (Stored.STORED, Stored.REPLACED):
                 match_new_image(session, measured.info.image_id)
-                check_new_image(session, measured.info.image_id, measured.info.kind, checked.result())
+                check_new_image(session, measured.info.image_id, measured.info.kind, checks[0].result())
             if lease is not None:
                 now = read_clock(session, lease.clock)
                 finish(session, lease.claim, outcome=outcome.value, image_id=measured.info.image_id, now=now)

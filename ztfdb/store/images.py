@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from operator import attrgetter
@@ -81,6 +81,7 @@ def store_image(
     places: Mapping[str, str | Path] | None = None,
     given: str | Path | None = None,
     force: bool = False,
+    before_rows: Callable[[], None] | None = None,
 ) -> Stored:
     """Store a measured image with its sources, or replace the one of the same identity.
 
@@ -99,6 +100,8 @@ def store_image(
         The folder given to ingest, a candidate for a new data root.
     force : bool
         Replace also what is the same; never what is newer.
+    before_rows : callable, optional
+        Called where the image is stored, when all but its many rows are: from then on it is the database that works.
 
     Raises
     ------
@@ -114,7 +117,7 @@ def store_image(
     existing = session.execute(select(Image.__table__).where(Image.image_id == image_id)).one_or_none()
     if existing is None:
         _insert_image(session, _image_row(session, measured))
-        _store_parts(session, measured, places, given)
+        _store_parts(session, measured, places, given, before_rows)
         return Stored.STORED
     _check_identity(existing, measured)
     own = _own_file(measured.files)
@@ -132,7 +135,7 @@ def store_image(
         row = {name: value for name, value in row.items() if name not in IMPORTED}
     _delete_parts(session, image_id)
     session.execute(update(Image).where(Image.image_id == image_id).values(**row))
-    _store_parts(session, measured, places, given)
+    _store_parts(session, measured, places, given, before_rows)
     return Stored.REPLACED
 
 
@@ -311,7 +314,11 @@ def _insert_image(session: Session, row: dict[str, Any]) -> None:
 
 
 def _store_parts(
-    session: Session, measured: MeasuredImage, places: Mapping[str, str | Path] | None, given: str | Path | None
+    session: Session,
+    measured: MeasuredImage,
+    places: Mapping[str, str | Path] | None,
+    given: str | Path | None,
+    before_rows: Callable[[], None] | None,
 ) -> None:
     image_id = int(measured.info.image_id)
     placed = [(f, place_file(session, f.path, places=places, given=given)) for f in measured.files]
@@ -331,6 +338,8 @@ def _store_parts(
     )
     cells = measured.cells.astype(np.int64)
     copy_rows(session, Base.metadata.tables["image_cell"], {"cell9": cells, "image_id": np.full(len(cells), image_id)})
+    if before_rows is not None:
+        before_rows()
     store_sources(session, image_id, measured.sources)
     if isinstance(measured.psfcat, PsfCatalogueRecord):
         store_psf(session, image_id, measured.psfcat, magzp=measured.info.magzp, places=places, given=given)
