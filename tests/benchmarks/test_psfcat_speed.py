@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.benchmarks.test_ingest_speed import Chain
-from tests.benchmarks.test_lightcurve_speed import N_EPOCH, N_POSITION, N_STAR, Loaded, loaded, report, timed
+from tests.benchmarks.test_lightcurve_speed import N_EPOCH, N_POSITION, N_STAR, Loaded, loaded, report
 from tests.support.postgres import ENGINES, Databases
 from ztfdb.records import QUADRANT_SHAPE
 from ztfdb.schema import PsfSource
@@ -64,20 +64,23 @@ def test_one_light_curve(catalogued: Loaded) -> None:
     stars, rng = catalogued.stars, np.random.default_rng(1)
     chosen = rng.integers(N_STAR, size=1000)
 
-    def ask(phot: str) -> Any:
-        def question(k: int) -> Any:
-            star = chosen[k]
-            return catalogued.archive.light_curve(stars.ra[star], stars.dec[star], phot=phot).to_pandas()
+    def ask(phot: str, k: int) -> Any:
+        star = chosen[k]
+        return catalogued.archive.light_curve(stars.ra[star], stars.dec[star], phot=phot).to_pandas()
 
-        return question
-
-    wall, cpu, frame = timed(ask("psfcat"), 200)
-    ours, _, _ = timed(ask("aperture"), 200)
-    both, _, _ = timed(ask("both"), 100)
+    walls: dict[str, list[float]] = {"psfcat": [], "aperture": [], "both": []}
+    for k in range(310):
+        for phot, wall in walls.items():  # in turn: the machine changes its speed from second to second
+            start = time.perf_counter()
+            frame = ask(phot, k)
+            if k >= 10:
+                wall.append(1e3 * (time.perf_counter() - start))
+    frame = ask("psfcat", 0)
+    theirs, ours, both = (statistics.median(walls[phot]) for phot in walls)
     report(f"psfcat light curve, {len(frame)} epochs x {frame.shape[1]} columns", catalogued.engine, "<= 5 ms",
-           f"{wall:.2f} ms", f"(client CPU {cpu:.2f} ms; aperture {ours:.2f} ms; both {both:.2f} ms)")  # fmt: skip
+           f"{theirs:.2f} ms", f"(aperture {ours:.2f} ms; both {both:.2f} ms)")  # fmt: skip
     assert len(frame) >= N_EPOCH
-    assert wall <= 5.0
+    assert theirs <= 5.0
 
 
 def test_ten_thousand_positions_in_one_call(catalogued: Loaded) -> None:
