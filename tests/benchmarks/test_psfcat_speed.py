@@ -34,6 +34,7 @@ LARGEST_GROWTH = 1.10
 
 PAIRS = 21
 """The machine changes its speed within a pair: a median of few says little."""
+
 PAINTED = 16_000
 """Stars to paint for some 12,000 to be found."""
 

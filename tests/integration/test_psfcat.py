@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -16,13 +17,15 @@ from tests.support.postgres import ENGINES
 from ztfdb.bits import CATFLAG_UNUSABLE
 from ztfdb.dao.model import PsfModel
 from ztfdb.dao.psffile import write_psf
-from ztfdb.errors import QueryError
+from ztfdb.errors import QueryError, StoreError
+from ztfdb.frame.psfcat import read_psfcat
 from ztfdb.query.epochs import IRSA_COLUMNS
 from ztfdb.query.psfcat import PSF_COLUMNS
 from ztfdb.schema import SOURCE_ID_SHIFT
 from ztfdb.simulate import make_psfcat, make_science_image, write_psfcat
 from ztfdb.sky.angles import separation
-from ztfdb.store.psf_sources import count_psf_orphans, psf_catalogue, psf_sources_of_image
+from ztfdb.store.engine import writing
+from ztfdb.store.psf_sources import count_psf_orphans, psf_catalogue, psf_sources_of_image, store_psf
 
 FILE_NAMES = {"flux_err": "sigflux", "mag_inst": "mag"}
 """Columns that ZTF names otherwise."""
@@ -580,3 +583,21 @@ def test_simulated_tables_look_like_the_real_one(campaign, shared_data):
         assert set(real[0].header) - set(ours[0].header) <= {"INPUTPSF", "RFID", "COMMENT"}
         assert ours[0].header["SIMULATE"] is True
     assert REAL
+
+
+def test_rows_of_one_number_are_never_stored(engine_url, tmp_path):
+    """Whoever made the record: PostgreSQL's key alone would take them, at two places."""
+    made = make_science_image(tmp_path, shape=(160, 160), n_star=20, seed=1)
+    record = read_psfcat(make_psfcat(made))
+    twice = record.table.sourceid.copy()
+    twice[-1] = twice[0]
+    with ztfdb.open(engine_url, create=True) as archive:
+        archive.ingest(made.sci)
+        ids = archive.sql("select image_id from image", force=True)["image_id"]
+        before = archive.sql("select source_id from psf_source order by 1", force=True)
+        wrong = replace(record, table=replace(record.table, sourceid=twice))
+        with pytest.raises(StoreError, match="a sourceid twice"), writing(archive._sessions) as session:
+            store_psf(session, int(ids[0]), wrong)
+        after = archive.sql("select source_id from psf_source order by 1", force=True)
+    assert len(before) > 0
+    pd.testing.assert_frame_equal(before, after)

@@ -7,7 +7,7 @@ import sqlite3
 import numpy as np
 import pytest
 
-from ztfdb.store.backends.sqlite_feed import LEAST_ROWS, PAGE, feed, fits
+from ztfdb.store.backends.sqlite_feed import LEAST_ROWS, PAGE, feed, is_fed
 from ztfdb.store.columns import SqlColumn
 
 KINDS = ("i8", "f8", "f4", "i2", "i4")
@@ -51,8 +51,8 @@ def read(columns: list[SqlColumn]) -> tuple[list[tuple[object, ...]], str]:
 @pytest.mark.parametrize("n_row", [LEAST_ROWS, LEAST_ROWS + 1, 5_000])
 def test_rows_come_out_as_they_were_bound(n_column: int, n_row: int) -> None:
     columns = columns_of(n_column, n_row)
-    assert fits(columns) is (n_row > rows_per_page(n_column))
-    if fits(columns):
+    assert is_fed(columns) is (n_row > rows_per_page(n_column))
+    if is_fed(columns):
         rows, told = read(columns)
         assert told == "ok"
         assert rows == list(zip(*(column.to_list() for column in columns), strict=True))
@@ -74,6 +74,6 @@ def test_what_lies_under_a_null_is_not_read() -> None:
 
 
 def test_it_is_for_many_rows_but_not_for_all_there_are() -> None:
-    assert not fits(columns_of(3, LEAST_ROWS - 1))
-    assert not fits([SqlColumn("a", np.broadcast_to(np.int64(1), 10_000_000), None)])
-    assert not fits(columns_of(121, LEAST_ROWS))
+    assert not is_fed(columns_of(3, LEAST_ROWS - 1))
+    assert not is_fed([SqlColumn("a", np.broadcast_to(np.int64(1), 10_000_000), None)])
+    assert not is_fed(columns_of(121, LEAST_ROWS))

@@ -52,11 +52,8 @@ class Backend(Protocol):
 
 def backend(session: Session) -> Backend:
     """Return the module of the session's engine."""
-    found: Backend | None = session.info.get("ztfdb_backend")
-    if found is None:  # asked for several times a question, and SQLAlchemy takes its time to tell
-        name = session.get_bind().dialect.name
-        found = session.info["ztfdb_backend"] = cast(Backend, {"postgresql": postgresql, "sqlite": sqlite}[name])
-    return found
+    name = session.get_bind().dialect.name
+    return cast(Backend, {"postgresql": postgresql, "sqlite": sqlite}[name])
 
 
 def copy_rows(
@@ -67,7 +64,7 @@ def copy_rows(
     *,
     frozen: bool = False,
 ) -> None:
-    """Append rows in bulk: binary COPY on PostgreSQL, ``executemany`` on SQLite.
+    """Append rows in bulk: binary COPY on PostgreSQL; a database in memory, or ``executemany`` of few, on SQLite.
 
     Parameters
     ----------

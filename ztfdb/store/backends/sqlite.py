@@ -15,7 +15,7 @@ from sqlalchemy.engine.interfaces import Compiled
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.compiler import SQLCompiler
 
-from ztfdb.store.backends.sqlite_feed import feed, fits
+from ztfdb.store.backends.sqlite_feed import feed, is_fed
 from ztfdb.store.columns import SqlColumn, numpy_columns
 from ztfdb.store.engine import FEEDS, WRITE, driver_errors
 
@@ -37,7 +37,7 @@ def write_rows(session: Session, table: str, columns: list[SqlColumn], frozen: b
     """Append rows, many of them by a database in memory; see `ztfdb.store.backends.copy_rows`."""
     names = ", ".join(column.name for column in columns)
     feeds: list[str] = session.connection().info.setdefault(FEEDS, [])
-    if HAS_FEEDS and len(feeds) < MOST_FEEDS and fits(columns):
+    if HAS_FEEDS and len(feeds) < MOST_FEEDS and is_fed(columns):
         name = f"feed{len(feeds)}"
         fields = ", ".join(f"c{k}" for k in range(len(columns)))
         with driver_errors():

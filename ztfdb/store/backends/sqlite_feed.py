@@ -39,8 +39,8 @@ _FIRST_ROWID, _ROWID_BYTES = 1 << 21, 4
 Bytes = NDArray[np.uint8]
 
 
-def fits(columns: Sequence[SqlColumn]) -> bool:
-    """Tell whether `feed` is of use for columns: enough rows for it, and not too many to be held at once."""
+def is_fed(columns: Sequence[SqlColumn]) -> bool:
+    """Tell whether columns are for `feed`: enough rows for it to be worth it, and not too many to be held at once."""
     n_row, n_column = len(columns[0].values), len(columns)
     enough = n_row >= LEAST_ROWS and n_row > _rows_per_page(n_column)
     return enough and n_column <= MOST_COLUMNS and n_row * _payload(n_column) <= MOST_BYTES
@@ -52,7 +52,7 @@ def feed(columns: Sequence[SqlColumn]) -> Bytes:
     Parameters
     ----------
     columns : sequence of SqlColumn
-        Such that `fits`.
+        Such that `is_fed`.
     """
     n_row, n_column = len(columns[0].values), len(columns)
     cell = _cell_dtype(columns)
