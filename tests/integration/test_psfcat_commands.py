@@ -72,10 +72,10 @@ def test_options_that_do_not_go_together_are_wrong_usage(engine_url, words):
 
 
 def test_the_example_of_the_page_runs(archive, tmp_path, capsys, monkeypatch):
-    star = tuple(np.array([value]) for value in (58.0021, 35.7412, 17.0))
+    star = tuple(np.array([value]) for value in (58.0029, 35.7365, 17.0))
     for k in range(2):
         image = make_science_image(
-            tmp_path, sky_stars=star, shape=(160, 160), ra=58.0021, dec=35.7412, obsmjd=59116.2 + k, seed=k
+            tmp_path, sky_stars=star, shape=(160, 160), ra=58.0029, dec=35.7365, obsmjd=59116.2 + k, seed=k
         )
         make_psfcat(image, seed=k)
     archive.ingest(tmp_path)

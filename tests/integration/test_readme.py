@@ -12,7 +12,7 @@ import ztfdb
 from ztfdb.simulate import make_science_image
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
-POSITION = (58.0021, 35.7412)
+POSITION = (58.0029, 35.7365)
 MAGNITUDE = 17.0
 
 

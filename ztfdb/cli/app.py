@@ -96,7 +96,7 @@ def _discard_stdout() -> None:
         "export ZTFDB_URL=sqlite:///night.db",
         "ztfdb init",
         "ztfdb ingest data/ --jobs 2",
-        "ztfdb lightcurve 58.0021 35.7412",
+        "ztfdb lightcurve 58.0029 35.7365",
     ),
 )
 @click.version_option(__version__, prog_name="ztfdb", message="%(prog)s %(version)s")

@@ -24,8 +24,8 @@ USUAL_PSF = (
 @click.command(
     cls=PositionCommand,
     examples=(
-        "ztfdb cone 58.0021 35.7412 5",
-        "ztfdb cone 58.0021 35.7412 60 --phot psfcat",
+        "ztfdb cone 58.0029 35.7365 5",
+        "ztfdb cone 58.0029 35.7365 60 --phot psfcat",
         "ztfdb cone 12:34:56.7 -03:12:00 2arcmin -o field.vot",
     ),
 )

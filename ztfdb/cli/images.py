@@ -20,8 +20,8 @@ IMPORT = "import-metadata"
 @click.command(
     cls=PositionCommand,
     examples=(
-        "ztfdb images 58.0021 35.7412",
-        "ztfdb images 03:52:00.5 +35:44:28 --format csv",
+        "ztfdb images 58.0029 35.7365",
+        "ztfdb images 03:52:00.7 +35:44:11.5 --format csv",
         "ztfdb images import-metadata irsa.csv",
     ),
 )

@@ -41,11 +41,11 @@ def color_value(_ctx: click.Context, _param: click.Parameter, text: str | None) 
 @click.command(
     cls=PositionCommand,
     examples=(
-        "ztfdb lightcurve 58.0021 35.7412 --plot star.png",
-        "ztfdb lightcurve 03:52:00.5 +35:44:28 --good --filter zr -o star.csv",
+        "ztfdb lightcurve 58.0029 35.7365 --plot star.png",
+        "ztfdb lightcurve 03:52:00.7 +35:44:11.5 --good --filter zr -o star.csv",
         "ztfdb lightcurve stars.csv --radius 2 -o curves.parquet",
-        "ztfdb lightcurve 58.0021 35.7412 --complete --plot star.png --stamps",
-        "ztfdb lightcurve 58.0021 35.7412 --phot both",
+        "ztfdb lightcurve 58.0029 35.7365 --complete --plot star.png --stamps",
+        "ztfdb lightcurve 58.0029 35.7365 --phot both",
     ),
 )
 @click.argument("target", nargs=-1, required=True, metavar="RA DEC | TABLE")

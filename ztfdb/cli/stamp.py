@@ -20,9 +20,9 @@ PICTURES = (".png", ".pdf", ".svg", ".jpg")
 @click.command(
     cls=PositionCommand,
     examples=(
-        "ztfdb stamp 58.0021 35.7412",
-        "ztfdb stamp 58.0021 35.7412 -o sheet.png --north-up",
-        "ztfdb stamp 58.0021 35.7412 -o stamps.fits --size 51 --filter zr",
+        "ztfdb stamp 58.0029 35.7365",
+        "ztfdb stamp 58.0029 35.7365 -o sheet.png --north-up",
+        "ztfdb stamp 58.0029 35.7365 -o stamps.fits --size 51 --filter zr",
     ),
 )
 @click.argument("position", nargs=-1, required=True, metavar="RA DEC")
