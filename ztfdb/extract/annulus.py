@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import sep
 
+from ztfdb.frame.arrays import plain_array
 from ztfdb.records import BoolArray, FloatArray
 
 
@@ -39,8 +40,9 @@ def annulus_means(
     if not 0 <= inner < outer:
         raise ValueError(f"an annulus from {inner} to {outer} pixels: 0 <= inner < outer was wanted")
     # sums of good light and of good area, so that edges and excluded pixels need no rule of their own
-    good = np.ascontiguousarray(~excluded, dtype=np.float32)
-    light = np.ascontiguousarray(np.where(excluded, np.float32(0.0), data), dtype=np.float32)
+    excluded, x, y = plain_array(excluded, bool), plain_array(x, float), plain_array(y, float)
+    good = plain_array(~excluded)
+    light = np.where(excluded, np.float32(0.0), plain_array(data))
     total = sep.sum_circann(light, x, y, inner, outer, subpix=0)[0]
     area = sep.sum_circann(good, x, y, inner, outer, subpix=0)[0]
     some = area > 1e-3

@@ -10,6 +10,7 @@ import sep
 from numpy.typing import NDArray
 
 from ztfdb.bits import SOURCE_BITS
+from ztfdb.frame.arrays import plain_array
 from ztfdb.records import APERTURE_DIAMETERS, BoolArray, FloatArray, IntArray
 
 MASK_APERTURE = 3
@@ -123,7 +124,8 @@ def aperture_sums(
     -------
     ApertureSums
     """
-    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    data, x, y = plain_array(data), plain_array(x, float), plain_array(y, float)
+    excluded = None if excluded is None else plain_array(excluded, bool)
     ny, nx = data.shape
     radius = np.asarray(diameters, dtype=float)[:, None] / 2
     shape = (len(radius), len(x))

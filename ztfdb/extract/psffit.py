@@ -8,6 +8,7 @@ from enum import IntFlag
 import numpy as np
 
 from ztfdb.dao.model import PsfModel
+from ztfdb.frame.arrays import plain_array
 from ztfdb.records import BoolArray, FloatArray, IntArray
 
 FIT_RADIUS = 5.0
@@ -142,10 +143,11 @@ def fit_psf_fluxes(
         raise ValueError(f"x {x.shape} and y {y.shape} are not two columns of one length")
     if not radius > 0:
         raise ValueError(f"a fit radius must be positive, not {radius}")
-    noise = np.broadcast_to(np.asarray(rms, dtype=float), data.shape)
+    data = plain_array(data)
+    noise = np.broadcast_to(plain_array(rms, float) if np.ndim(rms) else float(rms), data.shape)
     good = np.isfinite(data) & np.isfinite(noise) & (noise > 0)
     if bad is not None:
-        good &= ~bad
+        good &= ~plain_array(bad, bool)
     rows = [
         _fit_one(data, noise, good, psf, x[i], y[i], gain, fit_position, fit_sky, radius, origin) for i in range(len(x))
     ]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import sep
 
+from ztfdb.frame.arrays import plain_array
 from ztfdb.records import BoolArray, FloatArray
 
 DEFAULT_BOX = 64
@@ -42,12 +43,13 @@ def sep_background(data: FloatArray, bad: BoolArray | None = None, *, box: int =
     ValueError
         If no pixel is left.
     """
+    data = plain_array(data)
     left_out = ~np.isfinite(data)
     if bad is not None:
-        left_out |= bad
+        left_out |= plain_array(bad, bool)
     if left_out.all():
         raise ValueError("no pixel is left for the background: all are masked or not finite")
-    pixels = np.ascontiguousarray(np.where(left_out, np.float32(0.0), data), dtype=np.float32)
+    pixels = np.where(left_out, np.float32(0.0), data)
     return sep.Background(pixels, mask=left_out, bw=box, bh=box)
 
 
@@ -79,15 +81,17 @@ def sep_objects(
     ValueError
         If an option is wrong or the image is too crowded for `sep`'s buffers.
     """
+    data = plain_array(data)
     left_out = ~np.isfinite(data)
     if bad is not None:
-        left_out |= bad
-    pixels = np.ascontiguousarray(np.where(left_out, np.float32(0.0), data), dtype=np.float32)
+        left_out |= plain_array(bad, bool)
+    noise = plain_array(err) if np.ndim(err) else err  # type: ignore[arg-type]  # None has no dimension
+    pixels = np.where(left_out, np.float32(0.0), data)
     stack = sep.get_extract_pixstack()
     try:
         while True:
             try:
-                found = sep.extract(pixels, thresh, err=err, mask=left_out, **options)
+                found = sep.extract(pixels, thresh, err=noise, mask=left_out, **options)
                 break
             except Exception as exc:  # sep raises a plain Exception
                 if "internal pixel buffer full" not in str(exc) or sep.get_extract_pixstack() > _MAX_PIXSTACK:

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ztfdb.frame.arrays import plain_array
 from ztfdb.frame.surface import background_at, background_surface, surface_at_bins, surface_blocks
 from ztfdb.records import BackgroundMesh, BoolArray, FloatArray
 
@@ -122,6 +123,7 @@ def measure_background(data: FloatArray, bad: BoolArray | None = None, *, box: i
 
 def bin_pixels(data: FloatArray, bad: BoolArray | None = None) -> PixelBins:
     """Sum an image up in 4 × 4-pixel bins; up to three last rows and columns that fill no bin are left out."""
+    data = plain_array(data)
     ny, nx = data.shape[0] // BIN, data.shape[1] // BIN
     sample = data[:: max(1, ny // 64), :: max(1, nx // 64)]
     finite = sample[np.isfinite(sample)]
@@ -148,7 +150,7 @@ def bin_any(pixels: BoolArray) -> BoolArray:
     """Say for each whole 4 × 4 bin whether any of its pixels is True."""
     ny, nx = pixels.shape[0] // BIN, pixels.shape[1] // BIN
     # four neighbouring bytes are one 32-bit word: a quarter of the work
-    words = np.ascontiguousarray(pixels[: ny * BIN, : nx * BIN]).view(np.uint32)
+    words = plain_array(pixels[: ny * BIN, : nx * BIN], bool).view(np.uint32)
     rows = words.reshape(ny, BIN, nx)
     result: BoolArray = (rows[:, 0] | rows[:, 1] | rows[:, 2] | rows[:, 3]) != 0
     return result

@@ -198,7 +198,7 @@ class Backgrounds(Pixels):
         if isinstance(background, str):
             background = self.get_background(background)
         if np.ndim(background) > 0:
-            self.background = np.asarray(self._of_image_shape(background, "background"), dtype=np.float32)
+            self.background = self._of_image_shape(background, "background")
         elif not np.isfinite(float(background)):
             raise ValueError(f"a background of {background} is not finite")
         else:

@@ -70,9 +70,11 @@ class Image(Backgrounds, Conversions, Photometry):
         noise = self.get_noise() if err is None else None if isinstance(err, str) and err == "None" else err
         if isinstance(noise, str):
             noise = self.get_noise(noise)
+        if np.ndim(noise):  # type: ignore[arg-type]  # None has no dimension
+            noise = self._of_image_shape(noise, "err")
         bad = self.get_mask() if mask is None else None if isinstance(mask, str) else mask
         if bad is not None:
-            bad = np.asarray(self._of_image_shape(bad, "mask"), dtype=bool)
+            bad = self._of_image_shape(bad, "mask", bool)
         table = pd.DataFrame(sep_objects(pixels, thresh, err=noise, bad=bad, **options))
         if setradec:
             table["ra"], table["dec"] = self.pixels_to_coords(table["x"], table["y"])

@@ -105,7 +105,7 @@ class Photometry:
         radii = np.asarray(radius, dtype=float)
         if radii.size == 0 or not np.all(radii > 0):
             raise ValueError(f"an aperture radius must be positive, not {radii}")
-        bad = self.get_mask() if mask is None else np.asarray(self._of_image_shape(mask, "mask"), dtype=bool)
+        bad = self.get_mask() if mask is None else self._of_image_shape(mask, "mask", bool)
         pixels = self._subtracted if isinstance(data, str) and data == "dataclean" else self._pixels(data)
         bad = bad | ~np.isfinite(pixels)
         pixels = np.where(bad, np.float32(0.0), pixels)
@@ -200,9 +200,11 @@ class Photometry:
         if not isinstance(model, PsfModel):
             raise TypeError(f"a PSF is a DAOPhotReader or a PsfModel, not {type(psf).__name__}")
         x, y, _ = _positions(self, x0, y0, system)
-        bad = self.get_mask() if mask is None else np.asarray(self._of_image_shape(mask, "mask"), dtype=bool)
+        bad = self.get_mask() if mask is None else self._of_image_shape(mask, "mask", bool)
         method = noise if isinstance(noise, str) else "default"
         rms = self.get_noise(method) if noise is None or isinstance(noise, str) else noise
+        if np.ndim(rms):
+            rms = self._of_image_shape(rms, "noise")
         info = self._frame.info
         fit = fit_psf_fluxes(
             self._subtracted,

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 from astropy.coordinates import SkyCoord
 from astropy.wcs import WCS
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, DTypeLike
 
 from ztfdb.extract.sepobjects import ellipse_mask
+from ztfdb.frame.arrays import plain_array
 from ztfdb.frame.read import Frame, read_frame
 from ztfdb.frame.wcs import astropy_wcs
 from ztfdb.image.catalogs import CatalogCollection
@@ -166,13 +167,14 @@ class Pixels:
                 raise ValueError(f"data {data!r} is none of {', '.join(DATA_NAMES)}")
             pixels: FloatArray = getattr(self, data)
         else:
-            pixels = self._of_image_shape(np.asarray(data, dtype=np.float32), "data")
+            pixels = self._of_image_shape(data, "data")
         return pixels
 
-    def _of_image_shape(self, array: Any, what: str) -> Any:
+    def _of_image_shape(self, array: Any, what: str, dtype: DTypeLike = np.float32) -> Any:
+        """Return a caller's array, whatever its layout, as `plain_array`; ValueError where its shape is another."""
         if np.shape(array) != self.shape:
             raise ValueError(f"{what} has shape {np.shape(array)}, the image {self.shape}")
-        return array
+        return plain_array(array, dtype)
 
     def _ellipses(self, sources: pd.DataFrame, r: float) -> BoolArray:
         missing = [name for name in ("x", "y", "a", "b", "theta") if name not in sources]
