@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from astropy import units as u
-from astropy.coordinates import SkyCoord
 from sqlalchemy import URL
 
 from ztfdb import query
@@ -24,6 +21,17 @@ from ztfdb.ingest import ingest_paths, ingest_psfcats, services
 from ztfdb.ingest.metadata import import_metadata
 from ztfdb.ingest.reference import import_catalogue
 from ztfdb.ingest.remove import remove_images
+from ztfdb.query.given import (
+    MOTION,
+    Angle,
+    Position,
+    PositionTable,
+    arcsec,
+    path_table,
+    position,
+    position_table,
+    region_of,
+)
 from ztfdb.store.catalogues import get_catalogue, remove_catalogue
 from ztfdb.store.engine import make_engine, mask_password, normalise_url, sessions, writing
 from ztfdb.store.meta import MAGERR_SYS, check_settings, create_meta, read_meta
@@ -33,7 +41,6 @@ from ztfdb.store.upkeep import images_of_night
 
 if TYPE_CHECKING:
     import pandas as pd
-    from astropy.table import Table
 
     from ztfdb.derive.calibrate import CalibrationReport
     from ztfdb.derive.crossmatch import CrossmatchReport
@@ -45,9 +52,6 @@ if TYPE_CHECKING:
     from ztfdb.ingest.remove import Removal
     from ztfdb.query import Explanation, LightCurve, StampSeries
     from ztfdb.stamps import ImageStamp
-
-Angle: TypeAlias = "float | u.Quantity"
-Position: TypeAlias = "float | u.Quantity | SkyCoord"
 
 
 def open_archive(
@@ -97,7 +101,8 @@ def open_archive(
 class Archive:
     """One database and the image files it points to; made by `open_archive`, closed by ``with`` or `close`.
 
-    Positions are ICRS: two numbers in degrees, two Quantities, or one `~astropy.coordinates.SkyCoord`. Radii are
+    Positions are ICRS: two numbers in degrees, two Quantities, or one `~astropy.coordinates.SkyCoord` in any frame,
+    whose proper motion is followed from its ``obstime`` (as ``pmra``, ``pmdec`` and ``epoch`` are). Radii are
     arcseconds, or a Quantity. An empty answer keeps its columns.
 
     Attributes
@@ -213,7 +218,7 @@ class Archive:
             raise ValueError(f"phot {phot!r}: a cone is of our sources ('aperture') or of ZTF's ('psfcat')")
         ask = query.cone if phot == "aperture" else query.psf_cone
         with self._sessions() as session:
-            return ask(session, *_position(ra, dec), _arcsec(radius), **options)
+            return ask(session, *position(ra, dec, options), arcsec(radius), **options)
 
     def light_curve(
         self,
@@ -245,24 +250,22 @@ class Archive:
         -------
         LightCurve
         """
-        position = _position(ra, dec)
+        place = position(ra, dec, options)
         if phot != "aperture":
             if not complete:
                 with self._sessions() as session:
-                    return query.psf_light_curve(session, *position, _arcsec(radius), phot=phot, **options)
+                    return query.psf_light_curve(session, *place, arcsec(radius), phot=phot, **options)
             how, rest = self._how(complete, options)
-            return query.complete_psf_light_curve(
-                self._sessions, *position, _arcsec(radius), phot=phot, how=how, **rest
-            )
-        if complete or "pmra" in options or "pmdec" in options:
+            return query.complete_psf_light_curve(self._sessions, *place, arcsec(radius), phot=phot, how=how, **rest)
+        if complete or MOTION & options.keys():
             how, rest = self._how(complete, options)
-            return query.complete_light_curve(self._sessions, *position, _arcsec(radius), how=how, **rest)
+            return query.complete_light_curve(self._sessions, *place, arcsec(radius), how=how, **rest)
         with self._sessions() as session:
-            return query.light_curve(session, *position, _arcsec(radius), **options)
+            return query.light_curve(session, *place, arcsec(radius), **options)
 
     def light_curves(
         self,
-        positions: pd.DataFrame | Table | SkyCoord | Mapping[str, Any],
+        positions: PositionTable,
         radius: Angle = 1.5,
         *,
         complete: bool = False,
@@ -275,22 +278,22 @@ class Archive:
         opened once for all positions on it. With `phot`, `ztfdb.query.psf_light_curves` and
         `ztfdb.query.complete_psf_light_curves`.
         """
-        table = _positions(positions)
+        table = position_table(positions, options)
         if phot != "aperture":
             if not complete:
                 with self._sessions() as session:
-                    return query.psf_light_curves(session, table, _arcsec(radius), phot=phot, **options)
+                    return query.psf_light_curves(session, table, arcsec(radius), phot=phot, **options)
             how, rest = self._how(complete, options)
-            return query.complete_psf_light_curves(self._sessions, table, _arcsec(radius), phot=phot, how=how, **rest)
-        if complete or "pmra" in options or "pmdec" in options:
+            return query.complete_psf_light_curves(self._sessions, table, arcsec(radius), phot=phot, how=how, **rest)
+        if complete or MOTION & options.keys():
             how, rest = self._how(complete, options)
-            return query.complete_light_curves(self._sessions, table, _arcsec(radius), how=how, **rest)
+            return query.complete_light_curves(self._sessions, table, arcsec(radius), how=how, **rest)
         with self._sessions() as session:
-            return query.light_curves(session, table, _arcsec(radius), **options)
+            return query.light_curves(session, table, arcsec(radius), **options)
 
     def iter_light_curves(
         self,
-        positions: pd.DataFrame | Table | SkyCoord | Mapping[str, Any],
+        positions: PositionTable,
         radius: Angle = 1.5,
         *,
         complete: bool = False,
@@ -301,26 +304,26 @@ class Archive:
 
         For answers beyond `ztfdb.query.lightcurve.MOST_EPOCHS`, which `light_curves` refuses.
         """
-        table = _positions(positions)
+        table = position_table(positions, options)
         if phot != "aperture":
             options["phot"] = phot
             if not complete:
                 with self._sessions() as session:
-                    yield from query.iter_psf_light_curves(session, table, _arcsec(radius), **options)
+                    yield from query.iter_psf_light_curves(session, table, arcsec(radius), **options)
                 return
             how, rest = self._how(complete, options)
-            yield from query.iter_complete_psf_light_curves(self._sessions, table, _arcsec(radius), how=how, **rest)
+            yield from query.iter_complete_psf_light_curves(self._sessions, table, arcsec(radius), how=how, **rest)
             return
-        if complete or "pmra" in options or "pmdec" in options:
+        if complete or MOTION & options.keys():
             how, rest = self._how(complete, options)
-            yield from query.iter_complete_light_curves(self._sessions, table, _arcsec(radius), how=how, **rest)
+            yield from query.iter_complete_light_curves(self._sessions, table, arcsec(radius), how=how, **rest)
             return
         with self._sessions() as session:
-            yield from query.iter_light_curves(session, table, _arcsec(radius), **options)
+            yield from query.iter_light_curves(session, table, arcsec(radius), **options)
 
     def light_curve_on_path(
         self,
-        path: pd.DataFrame | Table | Mapping[str, Any],
+        path: PositionTable,
         radius: Angle = 1.5,
         *,
         complete: bool = True,
@@ -331,34 +334,32 @@ class Archive:
         See `ztfdb.query.complete_light_curve_on_path`; without ``complete``, the detections alone.
         """
         how, rest = self._how(complete, options)
-        return query.complete_light_curve_on_path(self._sessions, path, _arcsec(radius), how=how, **rest)
+        return query.complete_light_curve_on_path(self._sessions, path_table(path), arcsec(radius), how=how, **rest)
 
     def images(self, ra: Position, dec: Angle | None = None, **options: Any) -> pd.DataFrame:
         """Return the images whose pixels cover a position, exactly; see `ztfdb.query.images_covering`."""
         with self._sessions() as session:
-            return query.images_covering(session, *_position(ra, dec), **options)
+            return query.images_covering(session, *position(ra, dec, options), **options)
 
     def stamp(self, ra: Position, dec: Angle | None = None, *, image_id: int, **options: Any) -> ImageStamp:
         """Return the stamp of a position on one image, cut from its file; see `ztfdb.query.stamp`."""
         with self._sessions() as session:
-            return query.stamp(session, *_position(ra, dec), image_id=image_id, **options)
+            return query.stamp(session, *position(ra, dec, options), image_id=image_id, **options)
 
     def stamps(self, ra: Position, dec: Angle | None = None, **options: Any) -> StampSeries:
         """Return the stamps of a position on every image that covers it, in order of time; see `ztfdb.query.stamps`."""
         with self._sessions() as session:
-            return query.stamps(session, *_position(ra, dec), **options)
+            return query.stamps(session, *position(ra, dec, options), **options)
 
-    def stamps_on_path(self, path: pd.DataFrame | Table | Mapping[str, Any], **options: Any) -> StampSeries:
+    def stamps_on_path(self, path: PositionTable, **options: Any) -> StampSeries:
         """Return the stamps of a moving body (``time``, ``ra``, ``dec``); see `ztfdb.query.stamps_on_path`."""
         with self._sessions() as session:
-            return query.stamps_on_path(session, path, **options)
+            return query.stamps_on_path(session, path_table(path), **options)
 
-    def stamps_on_image(
-        self, positions: pd.DataFrame | Table | SkyCoord | Mapping[str, Any], *, image_id: int, **options: Any
-    ) -> StampSeries:
+    def stamps_on_image(self, positions: PositionTable, *, image_id: int, **options: Any) -> StampSeries:
         """Return the stamps of many positions on one image; see `ztfdb.query.stamps_on_image`."""
         with self._sessions() as session:
-            return query.stamps_on_image(session, _positions(positions), image_id=image_id, **options)
+            return query.stamps_on_image(session, position_table(positions, options), image_id=image_id, **options)
 
     def import_catalogue(self, name: str, paths: str | Path | Iterable[str | Path], **options: Any) -> list[FileImport]:
         """Import files of a reference catalogue; see `ztfdb.ingest.reference.import_catalogue`."""
@@ -396,7 +397,7 @@ class Archive:
 
         `region` is (ra, dec, radius) or (SkyCoord, radius).
         """
-        return derive_crossmatch.crossmatch(self._sessions, name, region=_region(region), **options)
+        return derive_crossmatch.crossmatch(self._sessions, name, region=region_of(region), **options)
 
     def remove_matches(self, name: str, **options: Any) -> int:
         """Remove stored matches with a catalogue; see `ztfdb.derive.crossmatch.remove_matches`."""
@@ -416,7 +417,7 @@ class Archive:
         `region` is (ra, dec, radius) or (SkyCoord, radius).
         """
         with self._sessions() as session:
-            return query.matched_entries(session, columns, catin, catref, region=_region(region), **options)
+            return query.matched_entries(session, columns, catin, catref, region=region_of(region), **options)
 
     def calibrate(self, **options: Any) -> CalibrationReport:
         """Calibrate images against PS1, those not calibrated yet; see `ztfdb.derive.calibrate.calibrate`."""
@@ -536,47 +537,6 @@ class Archive:
             if wanted is not None:
                 check_settings(session, wanted.to_dict())
         return ExtractionSettings.from_dict(facts["settings"])
-
-
-def _region(region: tuple[Any, ...] | None) -> tuple[float, float, float] | None:
-    """Return a region as (ra, dec, radius) in deg, deg and arcsec."""
-    if region is None:
-        return None
-    if len(region) not in (2, 3):
-        raise ValueError("a region is (ra, dec, radius) or (SkyCoord, radius)")
-    ra, dec = _position(region[0], region[1] if len(region) == 3 else None)
-    return ra, dec, _arcsec(region[-1])
-
-
-def _position(ra: Position, dec: Angle | None) -> tuple[float, float]:
-    """Return one position in degrees, whatever it was written as."""
-    if isinstance(ra, SkyCoord):
-        if dec is not None:
-            raise TypeError("a SkyCoord holds both coordinates: dec must not be given with it")
-        if not ra.isscalar:
-            raise ValueError("one position is wanted here; light_curves takes many")
-        return float(ra.icrs.ra.deg), float(ra.icrs.dec.deg)
-    if dec is None:
-        raise TypeError("dec is missing: give ra and dec, or one SkyCoord")
-    return _degrees(ra, "ra"), _degrees(dec, "dec")
-
-
-def _degrees(value: Angle, name: str) -> float:
-    angle = value.to_value(u.deg) if isinstance(value, u.Quantity) else value
-    if np.ndim(angle) != 0:
-        raise ValueError(f"{name} has {np.size(angle)} values, one position is wanted here; light_curves takes many")
-    return float(angle)
-
-
-def _arcsec(radius: Angle) -> float:
-    return float(radius.to_value(u.arcsec) if isinstance(radius, u.Quantity) else radius)
-
-
-def _positions(table: pd.DataFrame | Table | SkyCoord | Mapping[str, Any]) -> Any:
-    """Return a table of positions with ``ra`` and ``dec`` columns in degrees."""
-    if isinstance(table, SkyCoord):
-        return {"ra": np.atleast_1d(table.icrs.ra.deg), "dec": np.atleast_1d(table.icrs.dec.deg)}
-    return table
 
 
 __all__ = ["Archive", "open_archive"]

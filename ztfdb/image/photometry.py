@@ -16,6 +16,7 @@ from ztfdb.extract.aperture import aperture_sums, flux_errors
 from ztfdb.extract.psffit import FIT_RADIUS, fit_psf_fluxes
 from ztfdb.image.conversions import UNITS
 from ztfdb.records import APERTURE_DIAMETERS, BoolArray, FloatArray, IntArray
+from ztfdb.sky.given import is_coordinate
 
 
 class ApertureFlag(IntFlag):
@@ -252,7 +253,7 @@ def _positions(
     image: Any, x0: ArrayLike | SkyCoord, y0: ArrayLike | None, system: str
 ) -> tuple[FloatArray, FloatArray, tuple[int, ...]]:
     """Columns of pixel positions, and the shape they were given in."""
-    if system == "radec" or isinstance(x0, SkyCoord):
+    if system == "radec" or is_coordinate(x0):
         x0, y0 = image.coords_to_pixels(x0, y0)
     elif system != "xy":
         raise ValueError(f"system {system!r} is none of xy, radec")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from astropy import units as u
 from astropy.coordinates import SkyCoord
 from astropy.wcs import WCS
 from numpy.typing import ArrayLike, DTypeLike
@@ -19,6 +20,8 @@ from ztfdb.frame.wcs import astropy_wcs
 from ztfdb.image.catalogs import CatalogCollection
 from ztfdb.image.conversions import EFFECTIVE_WAVELENGTH
 from ztfdb.records import BoolArray, FloatArray
+from ztfdb.sky.given import from_coordinate, is_coordinate, numbers
+from ztfdb.sky.motion import julian_year, move
 from ztfdb.sky.projection import pixel_to_sky, sky_to_pixel
 
 Data = str | FloatArray
@@ -122,15 +125,21 @@ class Pixels:
         Parameters
         ----------
         ra, dec : float or array_like
-            Deg, ICRS; or a `SkyCoord` alone.
+            Deg, ICRS; or a `SkyCoord` alone, in any frame. With a proper motion it is taken to mid-exposure from its
+            ``obstime``.
 
         Returns
         -------
         ndarray, shape (2,) for one position, (2, n) for n
             Zero-based x and y, so that ``x, y = image.coords_to_pixels(ra, dec)``; the first pixel is centred on
             (0, 0). NaN where the position is more than 90 degrees away.
+
+        Raises
+        ------
+        ValueError
+            If a position is masked, or moves and the image has no date (a reference).
         """
-        ra, dec = _degrees(ra, dec)
+        ra, dec = _degrees(ra, dec, self._frame.info.mjd_mid)
         return np.stack(sky_to_pixel(self._frame.wcs, ra, dec))
 
     def pixels_to_coords(self, x: ArrayLike, y: ArrayLike) -> FloatArray:
@@ -184,14 +193,19 @@ class Pixels:
         return ellipse_mask(self.shape, x, y, a, b, theta, r)
 
 
-def _degrees(ra: ArrayLike | SkyCoord, dec: ArrayLike | None) -> tuple[FloatArray, FloatArray]:
+def _degrees(ra: ArrayLike | SkyCoord, dec: ArrayLike | None, mjd_mid: float | None) -> tuple[FloatArray, FloatArray]:
     """Columns in deg from numbers or a SkyCoord."""
-    if isinstance(ra, SkyCoord):
+    if is_coordinate(ra):
         if dec is not None:
             raise ValueError("give a SkyCoord alone, or ra and dec")
-        position = ra.icrs
-        return np.asarray(position.ra.deg), np.asarray(position.dec.deg)
+        given = from_coordinate(ra)
+        if not given.motion:
+            return given.ra, given.dec
+        if mjd_mid is None:
+            raise ValueError("a position with a proper motion on an image without a date: give the place itself")
+        years = julian_year(mjd_mid) - given.motion["epoch"]
+        return move(given.ra, given.dec, given.motion["pmra"], given.motion["pmdec"], years)
     if dec is None:
         raise ValueError("dec is missing")
-    ra, dec = np.broadcast_arrays(np.asarray(ra, dtype=float), np.asarray(dec, dtype=float))
+    ra, dec = np.broadcast_arrays(numbers(ra, u.deg, "ra", missing=False), numbers(dec, u.deg, "dec", missing=False))
     return ra, dec

@@ -11,8 +11,11 @@ from sqlalchemy.orm import Session
 
 from ztfdb.errors import QueryError
 from ztfdb.query.frames import data_frame, nullable
-from ztfdb.sky.angles import check_position, separation
+from ztfdb.query.targets import Targets, targets_of
+from ztfdb.records import FloatArray
+from ztfdb.sky.angles import separation
 from ztfdb.sky.cells import cone_ranges
+from ztfdb.store.coverage import observed_span
 from ztfdb.store.lookup import NO_MASK, SOURCE_DTYPES, Columns, image_dates, sources_in_cone
 
 MAX_CONE_RADIUS = 36_000.0
@@ -20,7 +23,15 @@ MAX_CONE_RADIUS = 36_000.0
 
 
 def cone(
-    session: Session, ra: float, dec: float, radius: float, *, columns: Sequence[str] | None = None
+    session: Session,
+    ra: float,
+    dec: float,
+    radius: float,
+    *,
+    columns: Sequence[str] | None = None,
+    pmra: float | None = None,
+    pmdec: float | None = None,
+    epoch: float | None = None,
 ) -> pd.DataFrame:
     """Return all sources within a radius, nearest first.
 
@@ -33,6 +44,10 @@ def cone(
         arcsec, 0 to `MAX_CONE_RADIUS`; the rim belongs to the cone. Radius 0 finds what lies exactly at the centre.
     columns : sequence of str, optional
         Columns of the table ``source`` to return; all of them by default.
+    pmra, pmdec, epoch : float, optional
+        Proper motion (mas / yr, `pmra` with cos dec) and Julian year of the centre (2016.0 by default): each image's
+        cone is around the star's place at mid-exposure, and ``separation`` is from there. A reference has no date: its
+        cone is around the given place.
 
     Returns
     -------
@@ -48,16 +63,35 @@ def cone(
     QueryError
         If the radius is beyond the maximum.
     """
-    centre_ra, centre_dec = check_position(ra, dec)
+    centre = targets_of({"ra": ra, "dec": dec}, pmra=pmra, pmdec=pmdec, epoch=epoch)
     check_radius(radius, MAX_CONE_RADIUS)
     wanted = tuple(columns) if columns is not None else tuple(SOURCE_DTYPES)
-    _, lo, hi = cone_ranges(centre_ra, centre_dec, radius)
+    _, lo, hi = cone_ranges(*search_cone(session, centre, radius))
     rows = sources_in_cone(session, lo, hi, tuple(dict.fromkeys((*wanted, "source_id", "image_id", "ra", "dec"))))
-    rows["separation"] = separation(centre_ra, centre_dec, rows["ra"], rows["dec"])
+    rows = nearest_first(rows, centre, radius, None if centre.pmra is None else _of_images(session, rows)["mjd_mid"])
+    return _frame(rows, wanted, _of_images(session, rows))
+
+
+def search_cone(session: Session, centre: Targets, radius: float) -> tuple[float, float, float]:
+    """Return a cone (deg, deg, arcsec) that holds those around a star's places at all times of the archive."""
+    given = float(centre.positions.ra[0]), float(centre.positions.dec[0])
+    first, last = observed_span(session) if centre.pmra is not None else (np.nan, np.nan)
+    if np.isnan(first):
+        return *given, radius
+    middle = 0.5 * (first + last)
+    ra, dec = centre.at(np.zeros(1, np.int64), np.array([middle]))
+    stray = max(centre.drift(middle, first, last + 1.0)[0], separation(ra, dec, *given)[0])
+    return float(ra[0]), float(dec[0]), radius + float(stray)
+
+
+def nearest_first(rows: Columns, centre: Targets, radius: float, mjd: FloatArray | None = None) -> Columns:
+    """Return the rows within a radius of the star's place at their times (MJD), nearest first, with ``separation``."""
+    k = np.zeros(len(rows["ra"]), np.int64)
+    where = centre.at(k, np.zeros(len(k)) if mjd is None else mjd)
+    rows["separation"] = separation(*where, rows["ra"], rows["dec"])
     inside = np.flatnonzero(rows["separation"] <= radius)
     inside = inside[np.lexsort((rows["source_id"][inside], rows["separation"][inside]))]
-    rows = {name: values[inside] for name, values in rows.items()}
-    return _frame(rows, wanted, _of_images(session, rows))
+    return {name: values[inside] for name, values in rows.items()}
 
 
 def check_radius(radius: float, maximum: float) -> None:
@@ -79,11 +113,12 @@ def check_radius(radius: float, maximum: float) -> None:
 def _of_images(session: Session, rows: Columns) -> Columns:
     ids, at = np.unique(rows["image_id"], return_inverse=True)
     found = image_dates(session, ids)
-    return {name: found[name][at] for name in ("obsmjd", "filtercode")}
+    return {name: values[at] for name, values in found.items() if name != "image_id"}
 
 
 def _frame(rows: Columns, wanted: tuple[str, ...], of_images: Columns) -> pd.DataFrame:
-    columns: dict[str, Any] = {name: rows[name] for name in (*wanted, "separation")} | of_images
+    columns: dict[str, Any] = {name: rows[name] for name in (*wanted, "separation")}
+    columns["obsmjd"] = of_images["obsmjd"]
     if "mask_bits" in columns:
         columns["mask_bits"] = nullable(rows["mask_bits"], NO_MASK)
     columns["filtercode"] = pd.array(of_images["filtercode"], dtype="str")

@@ -8,18 +8,26 @@ import numpy as np
 import pandas as pd
 from sqlalchemy.orm import Session
 
-from ztfdb.query.covering import covers
+from ztfdb.query.covering import cells_of, covers
 from ztfdb.query.frames import data_frame, nullable
+from ztfdb.query.targets import Targets, targets_of
 from ztfdb.records import FloatArray
-from ztfdb.sky.angles import check_position
 from ztfdb.sky.cells import sky_to_cell
 from ztfdb.sky.footprint import FOOTPRINT_ORDER
 from ztfdb.sky.projection import sky_to_pixel_many
 from ztfdb.store.coverage import N_WCS
-from ztfdb.store.lookup import Columns, image_rows, images_on_cell
+from ztfdb.store.lookup import Columns, image_dates, image_rows, images_on_cell
 
 
-def images_covering(session: Session, ra: float, dec: float) -> pd.DataFrame:
+def images_covering(
+    session: Session,
+    ra: float,
+    dec: float,
+    *,
+    pmra: float | None = None,
+    pmdec: float | None = None,
+    epoch: float | None = None,
+) -> pd.DataFrame:
     """Return the images whose pixels cover a position: -0.5 <= x < nx - 0.5 and the same in y.
 
     Parameters
@@ -27,6 +35,9 @@ def images_covering(session: Session, ra: float, dec: float) -> pd.DataFrame:
     session : Session
     ra, dec : float
         Position, deg, ICRS.
+    pmra, pmdec, epoch : float, optional
+        Proper motion (mas / yr, `pmra` with cos dec) and Julian year of the position (2016.0 by default): an image
+        counts where it covers the star's place at mid-exposure, a reference where it covers the given place.
 
     Returns
     -------
@@ -40,9 +51,9 @@ def images_covering(session: Session, ra: float, dec: float) -> pd.DataFrame:
     ValueError
         If the position is not one.
     """
-    centre_ra, centre_dec = check_position(ra, dec)
-    candidates = images_on_cell(session, int(sky_to_cell(centre_ra, centre_dec, FOOTPRINT_ORDER)))
-    x, y = _pixels(candidates, float(centre_ra), float(centre_dec))
+    target = targets_of({"ra": ra, "dec": dec}, pmra=pmra, pmdec=pmdec, epoch=epoch)
+    candidates = _candidates(session, target)
+    x, y = _pixels(candidates, *_places(session, target, candidates))
     inside = np.flatnonzero(covers(x, y, candidates["nx"], candidates["ny"]))
     images = image_rows(session, candidates["image_id"][inside])
     images |= {"x": x[inside], "y": y[inside]}
@@ -50,7 +61,25 @@ def images_covering(session: Session, ra: float, dec: float) -> pd.DataFrame:
     return data_frame({name: _column(values[order]) for name, values in images.items()})
 
 
-def _pixels(candidates: Columns, ra: float, dec: float) -> tuple[FloatArray, FloatArray]:
+def _candidates(session: Session, target: Targets) -> Columns:
+    """Return the images that touch a cell in which the star may be."""
+    cells = {int(sky_to_cell(float(target.positions.ra[0]), float(target.positions.dec[0]), FOOTPRINT_ORDER))}
+    if target.pmra is not None:
+        cells |= set(cells_of(session, target)[1].tolist())
+    parts = [images_on_cell(session, cell) for cell in sorted(cells)]
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    _, once = np.unique(joined["image_id"], return_index=True)
+    return {name: values[once] for name, values in joined.items()}
+
+
+def _places(session: Session, target: Targets, candidates: Columns) -> tuple[FloatArray, FloatArray]:
+    """Return where the star is (deg) on each candidate."""
+    k = np.zeros(len(candidates["image_id"]), np.int64)
+    fixed = target.pmra is None
+    return target.at(k, np.zeros(len(k)) if fixed else image_dates(session, candidates["image_id"])["mjd_mid"])
+
+
+def _pixels(candidates: Columns, ra: FloatArray, dec: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return the position's pixel on each candidate (every projection is kept as TPV)."""
     values = np.frombuffer(b"".join(candidates["wcs"]), dtype="<f8")
     return sky_to_pixel_many(values.reshape(len(candidates["wcs"]), N_WCS), ra, dec)

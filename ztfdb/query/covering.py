@@ -97,7 +97,7 @@ def _candidates(session: Session, targets: Targets) -> tuple[IntArray, IntArray]
     """Return pairs of target and image that touches its cell."""
     if targets.path is not None:
         return _candidates_on_path(session, targets)
-    k, cell = _cells(session, targets)
+    k, cell = cells_of(session, targets)
     wanted, code = np.unique(cell, return_inverse=True)
     found = images_on_cells(session, wanted)
     first = np.searchsorted(found["cell9"], wanted)
@@ -112,7 +112,7 @@ def _candidates(session: Session, targets: Targets) -> tuple[IntArray, IntArray]
     return pairs[0], pairs[1]
 
 
-def _cells(session: Session, targets: Targets) -> tuple[IntArray, IntArray]:
+def cells_of(session: Session, targets: Targets) -> tuple[IntArray, IntArray]:
     """Return the order-9 cells of each target, several where proper motion may carry it into another."""
     k = np.arange(len(targets))
     if targets.pmra is None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ztfdb.query.epochs import Positions, oid_digits
 from ztfdb.sky.angles import check_position
 from ztfdb.sky.cells import sky_to_cell
+from ztfdb.sky.given import numbers
 
 Color = float | str | NDArray[np.floating[Any]] | list[float] | None
 
@@ -36,7 +37,7 @@ def positions_of(table: Any, color: Color = None) -> Positions:
     if not fine.all():
         bad = np.flatnonzero(~fine)
         row = bad[0]
-        raise ValueError(f"row {row}: ({ra[row]}, {dec[row]}) is not a position ({len(bad)} such rows)")
+        raise ValueError(f"row {row}: ({ra[row]}, {dec[row]}) is not a position, or is masked ({len(bad)} such rows)")
     ra, dec = check_position(ra, dec)
     return Positions(ra, dec, _colors(table, color, len(ra)), oid_digits(sky_to_cell(ra, dec)))
 
@@ -50,11 +51,11 @@ def chunk(positions: Positions, start: int, stop: int) -> Positions:
 def _coordinates(table: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     if isinstance(table, Mapping) or hasattr(table, "columns"):
         try:
-            ra, dec = (plain_numbers(table[name], u.deg) for name in ("ra", "dec"))
+            ra, dec = (np.atleast_1d(numbers(table[name], u.deg, name)) for name in ("ra", "dec"))
         except KeyError as exc:
             raise ValueError("a table of positions has the columns 'ra' and 'dec'") from exc
     else:
-        pairs = np.asarray(table, dtype=np.float64)
+        pairs = numbers(table, u.deg, "positions")
         pairs = pairs.reshape(0, 2) if pairs.size == 0 else pairs
         if pairs.ndim != 2 or pairs.shape[1] != 2:
             raise ValueError(f"positions of shape {pairs.shape}: expected a table with ra and dec, or shape (n, 2)")
@@ -62,15 +63,6 @@ def _coordinates(table: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     if ra.shape != dec.shape:
         raise ValueError(f"{len(ra)} right ascensions and {len(dec)} declinations")
     return ra, dec
-
-
-def plain_numbers(column: Any, wanted: u.UnitBase) -> NDArray[np.float64]:
-    """Return a column (or one value) as plain doubles in a unit, which numbers without one are in already."""
-    unit = getattr(column, "unit", None)
-    values: Any = u.Quantity(column, unit).to_value(wanted) if unit is not None else column
-    if isinstance(values, np.ma.MaskedArray):
-        values = np.ma.filled(values.astype(np.float64), np.nan)
-    return np.atleast_1d(np.asarray(values, dtype=np.float64))
 
 
 def _colors(table: Any, color: Color, n: int) -> NDArray[np.float64] | None:

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from ztfdb.query.choice import Choice, choice
 from ztfdb.query.complete import COMPLETE_COLUMNS, REASON_WORDS, How, complete_light_curves
-from ztfdb.query.cone import MAX_CONE_RADIUS, check_radius
+from ztfdb.query.cone import MAX_CONE_RADIUS, check_radius, nearest_first, search_cone
 from ztfdb.query.epochs import Positions, epochs
 from ztfdb.query.frames import columns_of, data_frame, masked_integers, stacked, words
 from ztfdb.query.lightcurve import (
@@ -26,8 +26,8 @@ from ztfdb.query.lightcurve import (
     light_curve_attrs,
 )
 from ztfdb.query.positions import Color, chunk, positions_of
+from ztfdb.query.targets import targets_of
 from ztfdb.records import IntArray
-from ztfdb.sky.angles import check_position, separation
 from ztfdb.sky.cells import cone_ranges
 from ztfdb.store.lookup import Columns
 from ztfdb.store.psf_sources import (
@@ -230,7 +230,15 @@ def iter_complete_psf_light_curves(
 
 
 def psf_cone(
-    session: Session, ra: float, dec: float, radius: float, *, columns: Sequence[str] | None = None
+    session: Session,
+    ra: float,
+    dec: float,
+    radius: float,
+    *,
+    columns: Sequence[str] | None = None,
+    pmra: float | None = None,
+    pmdec: float | None = None,
+    epoch: float | None = None,
 ) -> pd.DataFrame:
     """Return all rows of ZTF's PSF catalogues within a radius, those of references among them, nearest first.
 
@@ -243,6 +251,8 @@ def psf_cone(
         arcsec, 0 to `MAX_CONE_RADIUS`; the rim belongs to the cone.
     columns : sequence of str, optional
         Columns of the table ``psf_source`` to return; all of them by default.
+    pmra, pmdec, epoch : float, optional
+        As in `ztfdb.query.cone`; places are those at the exposure's start.
 
     Returns
     -------
@@ -256,16 +266,17 @@ def psf_cone(
     ValueError, QueryError
         As `ztfdb.query.cone`.
     """
-    centre_ra, centre_dec = check_position(ra, dec)
+    centre = targets_of({"ra": ra, "dec": dec}, pmra=pmra, pmdec=pmdec, epoch=epoch)
     check_radius(radius, MAX_CONE_RADIUS)
     wanted = tuple(columns) if columns is not None else tuple(PSF_DTYPES)
-    _, lo, hi = cone_ranges(centre_ra, centre_dec, radius)
+    _, lo, hi = cone_ranges(*search_cone(session, centre, radius))
     needed = tuple(dict.fromkeys((*wanted, "source_id", "image_id", "ra", "dec", "mag_inst")))
     rows = psf_sources_in_cone(session, lo, hi, needed)
-    rows["separation"] = separation(centre_ra, centre_dec, rows["ra"], rows["dec"])
-    inside = np.flatnonzero(rows["separation"] <= radius)
-    inside = inside[np.lexsort((rows["source_id"][inside], rows["separation"][inside]))]
-    rows = {name: values[inside] for name, values in rows.items()}
+    dates = None
+    if centre.pmra is not None:
+        ids, at = np.unique(rows["image_id"], return_inverse=True)
+        dates = psf_catalogue_dates(session, ids)["obsmjd"][at]
+    rows = nearest_first(rows, centre, radius, dates)
     ids, at = np.unique(rows["image_id"], return_inverse=True)
     known = psf_catalogue_dates(session, ids)
     out: dict[str, Any] = {name: rows[name] for name in (*wanted, "separation")}

@@ -15,8 +15,7 @@ from ztfdb.errors import StampError, UnknownImageError
 from ztfdb.query.choice import FILTERS, choice
 from ztfdb.query.covering import covering
 from ztfdb.query.frames import data_frame
-from ztfdb.query.positions import positions_of
-from ztfdb.query.targets import Targets, path_of, targets_of
+from ztfdb.query.targets import Motion, Targets, path_of, targets_of
 from ztfdb.records import APERTURE_DIAMETERS, FloatArray
 from ztfdb.sky.projection import sky_to_pixel
 from ztfdb.stamps import ImageStamp, cut_stamps, write_stamps
@@ -156,13 +155,16 @@ def stamp(
     aperture: int = 4,
     north_up: bool = False,
     places: Places = None,
+    pmra: Motion = None,
+    pmdec: Motion = None,
+    epoch: Motion = None,
 ) -> ImageStamp:
     """Return the stamp of a position on one image.
 
     Parameters
     ----------
-    session, ra, dec, size, aperture, north_up, places
-        As in `stamps`.
+    session, ra, dec, size, aperture, north_up, places, pmra, pmdec, epoch
+        As in `stamps`; a reference has no date of its own, and shows the given place.
     image_id : int
         Also a reference's.
 
@@ -183,6 +185,9 @@ def stamp(
         aperture=aperture,
         north_up=north_up,
         places=places,
+        pmra=pmra,
+        pmdec=pmdec,
+        epoch=epoch,
     )[0]
     if cut.problem is not None:
         raise cut.problem
@@ -201,6 +206,9 @@ def stamps_on_image(
     aperture: int = 4,
     north_up: bool = False,
     places: Places = None,
+    pmra: Motion = None,
+    pmdec: Motion = None,
+    epoch: Motion = None,
 ) -> StampSeries:
     """Return the stamps of many positions on one image, in their order; its files are opened once.
 
@@ -210,24 +218,27 @@ def stamps_on_image(
         Columns ``ra`` and ``dec``, deg.
     session, image_id, size, aperture, north_up, places
         As in `stamp`.
+    pmra, pmdec, epoch : float, array_like of shape (n,) or str, optional
+        As in `stamp`; a string names a column of `positions`.
 
     Raises
     ------
     UnknownImageError
         If there is no such image.
     """
-    wanted = positions_of(positions)
+    wanted = targets_of(positions, pmra=pmra, pmdec=pmdec, epoch=epoch)
     radius = _radius(size, choice(aperture=aperture).aperture)
     image = stored_pixels(session, [image_id], places=places).get(int(image_id))
     if image is None:
         raise UnknownImageError(f"no image {image_id} in this archive")
-    x, y = sky_to_pixel(image.wcs, wanted.ra, wanted.dec)
     known, at = epoch_images(session, np.array([image_id]), aperture)
+    ra, dec = wanted.at(np.arange(len(wanted)), np.full(len(wanted), known["mjd_mid"][at[0]]))
+    x, y = sky_to_pixel(image.wcs, ra, dec)
     facts = _facts(known, at[0], image.own.path)
     cut = cut_stamps(
         image,
-        wanted.ra.tolist(),
-        wanted.dec.tolist(),
+        ra.tolist(),
+        dec.tolist(),
         x.tolist(),
         y.tolist(),
         size=size,

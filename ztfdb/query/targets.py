@@ -10,9 +10,10 @@ from astropy import units as u
 from numpy.typing import NDArray
 
 from ztfdb.query.epochs import Positions
-from ztfdb.query.positions import Color, chunk, plain_numbers, positions_of
+from ztfdb.query.positions import Color, chunk, positions_of
 from ztfdb.records import FloatArray, IntArray
 from ztfdb.sky.angles import separation, unit_vector
+from ztfdb.sky.given import check_epoch, numbers
 from ztfdb.sky.motion import julian_year, move
 
 DEFAULT_EPOCH = 2016.0
@@ -122,10 +123,9 @@ def targets_of(
     if pmra is None or pmdec is None:
         raise ValueError("a proper motion has two components: give pmra and pmdec")
     n = len(positions.ra)
-    east, north = (_column(table, v, n, u.mas / u.yr) for v in (pmra, pmdec))
-    years = _column(table, DEFAULT_EPOCH if epoch is None else epoch, n, u.yr)
-    if not np.isfinite(years).all():
-        raise ValueError("the epoch of a position is not a number")
+    east, north = (_column(table, v, n, u.mas / u.yr, "a proper motion") for v in (pmra, pmdec))
+    years = _column(table, DEFAULT_EPOCH if epoch is None else epoch, n, u.yr, "epoch")
+    check_epoch(years)
     return Targets(positions, east, north, years)
 
 
@@ -162,13 +162,13 @@ def path_of(table: Any, color: float | None = None) -> Targets:
     return Targets(start if color is None else replace(start, color=np.array([float(color)])), path=path)
 
 
-def _column(table: Any, value: Any, n: int, unit: u.UnitBase) -> FloatArray:
+def _column(table: Any, value: Any, n: int, unit: u.UnitBase, name: str) -> FloatArray:
     if isinstance(value, str):
         try:
             value = table[value]
         except (KeyError, TypeError, IndexError) as exc:
             raise ValueError(f"{value!r} is neither a number nor a column of the positions") from exc
-    values = plain_numbers(value, unit)
+    values = np.atleast_1d(numbers(value, unit, name))
     if len(values) not in (1, n):
         raise ValueError(f"{len(values)} values for {n} positions")
     return np.broadcast_to(values, n)

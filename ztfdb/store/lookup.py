@@ -94,7 +94,11 @@ ZEROPOINT, COLOR_TERM = len(EPOCH_FIELDS), len(EPOCH_FIELDS) + 1
 
 EPOCH_ROWS = {name: row for row, name in enumerate((*EPOCH_FIELDS, "zeropoint", "color_term"))}
 _VERSION_FIELDS: Fields = {"procvsn": ("image.procvsn", "i8"), "created": ("coalesce(image.created, '')", "O")}
-_DATE_FIELDS: Fields = {"obsmjd": ("image.obsmjd", "f8"), "filtercode": ("image.filtercode", "O")}
+_DATE_FIELDS: Fields = {
+    "obsmjd": ("image.obsmjd", "f8"),
+    "mjd_mid": ("image.mjd_mid", "f8"),
+    "filtercode": ("image.filtercode", "O"),
+}
 _OWN_PATH = """(
     select rtrim(data_root.path, '/') || '/' || image_file.path
     from image_file join data_root on data_root.data_root_id = image_file.data_root_id
@@ -327,7 +331,7 @@ def _epoch_statement(origin: str, aperture: int) -> str:
 
 
 def image_dates(session: Session, image_id: IntArray) -> Columns:
-    """Return ``obsmjd`` and ``filtercode`` of images, ordered by ``image_id``."""
+    """Return ``obsmjd``, ``mjd_mid`` and ``filtercode`` of images, ordered by ``image_id``."""
     return _images_by_id(session, image_id, _DATE_FIELDS)
 
 

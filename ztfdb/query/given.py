@@ -1,0 +1,123 @@
+"""Positions, regions and radii as people give them to an archive, turned into the numbers that the questions take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from astropy import units as u
+from astropy.coordinates import SkyCoord
+
+from ztfdb.sky.given import Given, from_coordinate, is_coordinate, no_name, numbers
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from astropy.table import Table
+
+Angle: TypeAlias = "float | u.Quantity"
+Position: TypeAlias = "float | u.Quantity | SkyCoord"
+PositionTable: TypeAlias = "pd.DataFrame | Table | SkyCoord | Mapping[str, Any]"
+
+MOTION = frozenset({"pmra", "pmdec", "epoch"})
+"""Options of a proper motion."""
+
+
+def position(ra: Position, dec: Angle | None, options: dict[str, Any] | None = None) -> tuple[float, float]:
+    """Return one position in degrees.
+
+    Parameters
+    ----------
+    ra, dec : float, Quantity or SkyCoord
+    options : dict, optional
+        Of the question: a SkyCoord's proper motion is added to them. Without, it is an error.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If it is not one position, is masked, or has a proper motion that cannot be followed.
+    """
+    options = _without_none(options)
+    if is_coordinate(ra):
+        if dec is not None:
+            raise TypeError("a SkyCoord holds both coordinates: name what comes after it, as in radius=3")
+        if not ra.isscalar:  # type: ignore[union-attr]
+            raise ValueError("one position is wanted here; light_curves takes many")
+        given = _given(ra, options)
+        return float(given.ra), float(given.dec)
+    if isinstance(ra, str):
+        raise ValueError(no_name(ra))
+    if dec is None:
+        raise TypeError("dec is missing: give ra and dec, or one SkyCoord")
+    return _degrees(ra, "ra"), _degrees(dec, "dec")
+
+
+def position_table(table: PositionTable, options: dict[str, Any]) -> Any:
+    """Return a table of positions; a SkyCoord becomes one, and its proper motion is added to the options."""
+    if isinstance(table, str):
+        raise ValueError(no_name(table))
+    _without_none(options)
+    if not is_coordinate(table):
+        return table
+    given = _given(table, options)
+    return {"ra": np.atleast_1d(given.ra), "dec": np.atleast_1d(given.dec)}
+
+
+def path_table(path: PositionTable) -> Any:
+    """Return the path of a moving body; a SkyCoord becomes a table by its ``obstime``."""
+    if not is_coordinate(path):
+        return path
+    given = from_coordinate(path)
+    if given.motion or given.epoch is None:
+        raise ValueError("a path is a SkyCoord with an obstime for each position, and without proper motion")
+    time = np.broadcast_to(path.obstime.utc.mjd, given.ra.shape)  # type: ignore[union-attr]
+    return {"time": time, "ra": given.ra, "dec": given.dec}
+
+
+def region_of(region: tuple[Any, ...] | None) -> tuple[float, float, float] | None:
+    """Return a region as (ra, dec, radius) in deg, deg and arcsec; it does not move."""
+    if region is None:
+        return None
+    if len(region) not in (2, 3):
+        raise ValueError("a region is (ra, dec, radius) or (SkyCoord, radius)")
+    ra, dec = position(region[0], region[1] if len(region) == 3 else None)
+    return ra, dec, arcsec(region[-1])
+
+
+def arcsec(radius: Angle) -> float:
+    """Return a radius in arcsec."""
+    return _one(radius, u.arcsec, "radius")
+
+
+def _given(coordinate: Any, options: dict[str, Any] | None) -> Given:
+    given = from_coordinate(coordinate, epoch=None if options is None else options.get("epoch"))
+    named = MOTION & (options or {}).keys()
+    if not given.motion:
+        if options is not None and {"pmra", "pmdec"} & named and "epoch" not in named and given.epoch is not None:
+            options["epoch"] = given.epoch
+        return given
+    if options is None:
+        raise ValueError("a region does not move: give the SkyCoord without its proper motion")
+    if {"pmra", "pmdec"} & named:
+        raise TypeError("the SkyCoord has a proper motion of its own: give neither pmra nor pmdec with it")
+    options |= {name: float(value) if value.ndim == 0 else value for name, value in given.motion.items()}
+    return given
+
+
+def _without_none(options: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Take away the options of a proper motion that say that there is none."""
+    for name in MOTION & (options or {}).keys():
+        if options is not None and options[name] is None:
+            del options[name]
+    return options
+
+
+def _degrees(value: Angle, name: str) -> float:
+    return _one(value, u.deg, name)
+
+
+def _one(value: Angle, unit: u.UnitBase, name: str) -> float:
+    one = numbers(value, unit, name, missing=False)
+    if one.ndim != 0:
+        raise ValueError(f"{name} has {one.size} values, one is wanted here; light_curves takes many positions")
+    return float(one)
