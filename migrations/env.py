@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from ztfdb.schema import Base
 from ztfdb.schema.catalogue import ONE_ENGINE_INDEXES
+from ztfdb.schema.comments import write_comments
 from ztfdb.schema.image import POSTGRESQL_EPOCH_INDEX
 from ztfdb.schema.psf import POSTGRESQL_PSF_IMAGE_INDEX, SQLITE_PSF_INDEX
 from ztfdb.schema.source import POSTGRESQL_LIGHT_CURVE_INDEX, SQLITE_LIGHT_CURVE_INDEX
@@ -47,6 +48,7 @@ def run(connection: Connection) -> None:
         context.run_migrations()
         if context.get_context().get_current_revision() == context.get_head_revision():
             create_views(connection)
+            write_comments(connection)
 
 
 def is_migration() -> bool:

@@ -498,6 +498,14 @@ class Archive:
         options = {} if timeout_s is None else {"timeout_s": timeout_s}
         return query.read_only_sql(self._target, statement, params, force=force, **options)
 
+    def tables(self) -> pd.DataFrame:
+        """Return every table and view with its description; see `ztfdb.query.table_list`."""
+        return query.table_list()
+
+    def columns(self, table: str) -> pd.DataFrame:
+        """Return the columns of a table or view with datatype, unit, UCD and description; see `column_list`."""
+        return query.column_list(table)
+
     def build_objects(self, **options: Any) -> ObjectsReport:
         """Join all detections to objects; see `ztfdb.derive.objects.build_objects`."""
         return build_objects(self._sessions, **options)

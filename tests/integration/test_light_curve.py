@@ -360,6 +360,9 @@ def test_the_record_tells_what_was_asked_and_becomes_a_table_with_units(scene):
     assert list(table["catflags"].mask) == [True, False]
     assert list(table["programid"].mask) == [False, True]
     assert table.colnames == list(everything.columns)
+    assert table["kind"].description == "detection, forced, limit (an upper limit) or unavailable."
+    assert (table["mag"].meta["ucd"], table["flags"].unit) == ("phot.mag;meta.main", None)
+    assert all(table[name].description for name in table.colnames)
 
 
 def test_the_view_holds_the_numbers_of_the_api(scene):

@@ -1,4 +1,4 @@
-"""What the command line knows about columns by name: which are ids, their decimals, their VOTable words."""
+"""What the command line knows about columns by name: which are ids, their decimals, their VOTable systems."""
 
 from __future__ import annotations
 
@@ -18,24 +18,6 @@ TIME_SYSTEMS = {
     "BJD": '<TIMESYS ID="BJD" timeorigin="JD-origin" timescale="TDB" refposition="BARYCENTER"/>',
 }
 _TIME_COLUMNS = {"mjd": "UTC", "obsmjd": "UTC", "mjd_mid": "UTC", "hjd": "HJD", "bjd_tdb": "BJD"}
-_UCDS = {
-    "ra": "pos.eq.ra;meta.main",
-    "dec": "pos.eq.dec;meta.main",
-    "mjd": "time.epoch;obs.exposure;meta.main",
-    "obsmjd": "time.epoch;obs.exposure",
-    "hjd": "time.epoch",
-    "bjd_tdb": "time.epoch",
-    "mag": "phot.mag;meta.main",
-    "magerr": "stat.error;phot.mag",
-    "flux_ujy": "phot.flux",
-    "flux_ujy_err": "stat.error;phot.flux",
-    "separation": "pos.angDistance",
-    "filtercode": "meta.id;instr.filter",
-    "source_id": "meta.id;src",
-    "image_id": "meta.id;obs.image",
-    "exptime": "time.duration;obs.exposure",
-    "airmass": "obs.airMass",
-}
 
 
 def is_id(name: str) -> bool:
@@ -48,16 +30,6 @@ def decimals(name: str) -> int | None:
     return next((digits for pattern, digits in _DECIMALS if pattern.fullmatch(name)), None)
 
 
-def vo_unit(unit: str) -> str | None:
-    """Return a unit in VOUnit spelling, None where there is none; for DN its word is adu, the same count."""
-    return re.sub(r"([A-Za-z])(\d)", r"\1**\2", unit.replace(" ", "").replace("DN", "adu")) or None
-
-
 def vo_reference(name: str) -> str | None:
     """Return the ID of the coordinate or time system a VOTable column refers to."""
     return "ICRS" if name in ("ra", "dec") else _TIME_COLUMNS.get(name)
-
-
-def ucd(name: str) -> str | None:
-    """Return the IVOA content descriptor of a column, where it has one."""
-    return _UCDS.get(name)

@@ -50,4 +50,5 @@ def cone(ctx: click.Context, position: tuple[str, ...], radius: float, phot: str
     ra, dec = position_of(position)
     with opened(ctx, read_only=True) as archive, wrong_usage():
         frame = archive.cone(ra, dec, radius, **({} if phot == "aperture" else {"phot": phot}))
-    output.write(frame, usual=USUAL if phot == "aperture" else USUAL_PSF)
+    ours = phot == "aperture"
+    output.write(frame, usual=USUAL if ours else USUAL_PSF, answer="cone" if ours else "psf_cone")

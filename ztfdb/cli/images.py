@@ -45,4 +45,4 @@ def images(ctx: click.Context, position: tuple[str, ...], output: Output) -> Non
     ra, dec = position_of(position)
     with opened(ctx, read_only=True) as archive, wrong_usage():
         frame = archive.images(ra, dec)
-    output.write(frame, usual=USUAL)
+    output.write(frame, usual=USUAL, answer="images")

@@ -124,16 +124,18 @@ def lightcurve(
                     raise click.UsageError("--plot draws one position, not a table")
                 if output.in_parts:
                     output.write_parts(
-                        with_columns(part, table, keep) for part in archive.iter_light_curves(table, **how)
+                        (with_columns(part, table, keep) for part in archive.iter_light_curves(table, **how)),
+                        answer="light_curve",
                     )
                     return
-                output.write(with_columns(archive.light_curves(table, **how), table, keep), usual=(*keep, *usual(how)))
+                frame = with_columns(archive.light_curves(table, **how), table, keep)
+                output.write(frame, usual=(*keep, *usual(how)), answer="light_curve")
                 return
             curve = archive.light_curve_on_path(table, **{"complete": False, **how})
             drawn = archive.stamps_on_path(table, **_cuts(how)) if stamps else None
     if plot is not None:
         save_plot(curve, plot, drawn)
-    output.write(curve.to_pandas(), usual=(*keep, *usual(how)))
+    output.write(curve.to_pandas(), usual=(*keep, *usual(how)), answer="light_curve")
 
 
 @contextmanager

@@ -20,6 +20,8 @@ from ztfdb.errors import ZtfdbError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ztfdb.schema import ColumnDescription
+
 FORMATS = ("table", "csv", "json", "votable", "parquet")
 _SUFFIXES = {
     ".txt": "table",
@@ -59,7 +61,13 @@ class Output:
     every: bool
 
     def write(
-        self, frame: pd.DataFrame, *, usual: Sequence[str] | None = None, known: bool = True, hint: bool = True
+        self,
+        frame: pd.DataFrame,
+        *,
+        usual: Sequence[str] | None = None,
+        known: bool = True,
+        hint: bool = True,
+        answer: str | None = None,
     ) -> None:
         """Write the rows; words about them go to stderr.
 
@@ -71,9 +79,11 @@ class Output:
             The columns of a text table, most telling first; all of them by default. As many as fit the terminal
             are shown. Every other format has all columns.
         known : bool
-            Whether the columns are ztfdb's own, whose units are known by their names.
+            Whether the columns are ztfdb's own, which are described by their names.
         hint : bool
             Say on a terminal how to see the columns that are not shown.
+        answer : str, optional
+            Which answer it is, for columns that mean something more particular in it: `ztfdb.schema.describe_column`.
 
         Raises
         ------
@@ -82,15 +92,14 @@ class Output:
         OutputError
             If the file cannot be written.
         """
-        from ztfdb.cli.units import UNITS  # this and the writers import what --help does not need to wait for
-        from ztfdb.cli.writers import WRITERS
+        from ztfdb.cli.writers import WRITERS  # imports what --help does not need to wait for
 
         chosen = self._chosen(frame, usual)
         with self._stream() as stream:
             if self.format == "table":
                 self._write_table(chosen, frame.shape[1], stream, known, hint)
             else:
-                WRITERS[self.format](chosen, UNITS if known else {}, stream)
+                WRITERS[self.format](chosen, _words(chosen, answer) if known else {}, stream)
         self._say(len(frame))
 
     @property
@@ -100,21 +109,23 @@ class Output:
 
         return self.format in PART_WRITERS
 
-    def write_parts(self, parts: Iterable[pd.DataFrame]) -> None:
+    def write_parts(self, parts: Iterable[pd.DataFrame], answer: str | None = None) -> None:
         """Write rows that come in several frames of ztfdb's own columns; otherwise as `write`."""
-        from ztfdb.cli.units import UNITS
         from ztfdb.cli.writers import PART_WRITERS
 
         n_row = 0
+        words: dict[str, ColumnDescription] = {}
 
         def counted() -> Iterator[pd.DataFrame]:
             nonlocal n_row
             for frame in parts:
                 n_row += len(frame)
-                yield self._chosen(frame, None)
+                chosen = self._chosen(frame, None)
+                words.update(_words(chosen, answer))
+                yield chosen
 
         with self._stream() as stream:
-            PART_WRITERS[self.format](counted(), UNITS, stream)
+            PART_WRITERS[self.format](counted(), words, stream)
         self._say(n_row)
 
     def _say(self, n_row: int) -> None:
@@ -135,12 +146,12 @@ class Output:
 
     def _write_table(self, frame: pd.DataFrame, n_column: int, stream: BinaryIO, known: bool, hint: bool) -> None:
         from ztfdb.cli.table import fitting, text_table
-        from ztfdb.cli.units import UNITS
 
         width = shutil.get_terminal_size().columns if self.path is None and sys.stdout.isatty() else None
         if width is not None and self.columns is None and not self.every and frame.shape[1] < n_column:
             frame = frame.iloc[:, : fitting(frame, width)]
-        for line in text_table(frame, UNITS if known else {}, width, known=known):
+        units = {name: described.unit for name, described in _words(frame).items()} if known else {}
+        for line in text_table(frame, units, width, known=known):
             stream.write(f"{line}\n".encode())
         if hint and frame.shape[1] < n_column and sys.stderr.isatty():
             stream.flush()
@@ -170,6 +181,14 @@ class Output:
                     raise
         except OSError as exc:
             raise OutputError(f"{self.path} cannot be written: {exc.strerror or exc}") from exc
+
+
+def _words(frame: pd.DataFrame, answer: str | None = None) -> dict[str, ColumnDescription]:
+    """Return what the columns of ztfdb's own are; those that users brought are not among them."""
+    from ztfdb.schema import describe_column  # imports SQLAlchemy
+
+    found = {str(name): describe_column(str(name), answer) for name in frame.columns}
+    return {name: described for name, described in found.items() if described is not None}
 
 
 def _permit(path: str) -> None:

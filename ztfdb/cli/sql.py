@@ -23,9 +23,13 @@ _OPTIONS = frozenset({"force", "timeout_s"})
     examples=(
         'ztfdb sql "select filtercode, count(*) as n from image group by filtercode"',
         'ztfdb sql "select * from image_summary where fid = :fid" -p fid=2 -o r.csv',
+        "ztfdb sql --tables",
+        "ztfdb sql --describe light_curve_point",
     ),
 )
-@click.argument("text", metavar="STATEMENT")
+@click.argument("text", metavar="[STATEMENT]", required=False)
+@click.option("--tables", is_flag=True, help="List every table and view instead.")
+@click.option("--describe", metavar="TABLE", help="List the columns of a table or view instead.")
 @click.option("-p", "--param", "params", multiple=True, metavar="NAME=VALUE", help="Value of :NAME; repeat.")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Stop after this long.")
 @click.option("--force", is_flag=True, help="Ask even as a PostgreSQL superuser, whom read-only cannot hold.")
@@ -33,13 +37,28 @@ _OPTIONS = frozenset({"force", "timeout_s"})
 @shared_options
 @click.pass_context
 def sql(
-    ctx: click.Context, text: str, params: tuple[str, ...], timeout: float | None, force: bool, output: Output
+    ctx: click.Context,
+    text: str | None,
+    tables: bool,
+    describe: str | None,
+    params: tuple[str, ...],
+    timeout: float | None,
+    force: bool,
+    output: Output,
 ) -> None:
     """Ask one read-only SQL statement.
 
     The database itself refuses to write. STATEMENT may be - to read it from stdin. Views to ask: light_curve_point,
-    image_summary.
+    image_summary; --tables lists them all, --describe says what their columns are, with unit and UCD.
     """
+    if (text is not None) + tables + (describe is not None) != 1:
+        raise click.UsageError("take one of STATEMENT, --tables and --describe TABLE")
+    if text is None:
+        from ztfdb.query import column_list, table_list  # imports pandas
+
+        with wrong_usage():
+            output.write(table_list() if describe is None else column_list(describe), known=False)
+        return
     statement = sys.stdin.read() if text == "-" else text
     values: dict[str, Any] = dict(map(parse_param, params))
     with opened(ctx, read_only=True) as archive, wrong_usage():

@@ -13,9 +13,13 @@ import numpy as np
 import pandas as pd
 
 from ztfdb import __version__
-from ztfdb.cli.columns import TIME_SYSTEMS, is_id, ucd, vo_reference, vo_unit
+from ztfdb.cli.columns import TIME_SYSTEMS, is_id, vo_reference
 from ztfdb.cli.output import OutputError
 from ztfdb.errors import MissingExtraError
+from ztfdb.schema import ColumnDescription
+
+Words = Mapping[str, ColumnDescription]
+"""What the columns are, by name; a column that is not in it has no unit, no UCD and no description."""
 
 _CHUNK = 10_000
 _JSON_EXACT = 1 << 53
@@ -26,12 +30,12 @@ _VOTABLE = (
 )
 
 
-def write_csv(frame: pd.DataFrame, units: Mapping[str, str], stream: BinaryIO) -> None:
+def write_csv(frame: pd.DataFrame, words: Words, stream: BinaryIO) -> None:
     """Write comma-separated rows under a line of names; NULL is an empty field, floats keep every digit."""
-    write_csv_parts([frame], units, stream)
+    write_csv_parts([frame], words, stream)
 
 
-def write_csv_parts(parts: Iterable[pd.DataFrame], units: Mapping[str, str], stream: BinaryIO) -> None:
+def write_csv_parts(parts: Iterable[pd.DataFrame], words: Words, stream: BinaryIO) -> None:
     """Write the rows of several frames of the same columns as one CSV file; see `write_csv`."""
     text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
     try:
@@ -41,7 +45,7 @@ def write_csv_parts(parts: Iterable[pd.DataFrame], units: Mapping[str, str], str
         text.detach()
 
 
-def write_json(frame: pd.DataFrame, units: Mapping[str, str], stream: BinaryIO) -> None:
+def write_json(frame: pd.DataFrame, words: Words, stream: BinaryIO) -> None:
     """Write a list of records, one to a line: ids as text, NULL and NaN as null, no NaN or Infinity anywhere.
 
     Any other column of integers beyond 2^53 is text too: most readers would round it silently.
@@ -57,8 +61,8 @@ def write_json(frame: pd.DataFrame, units: Mapping[str, str], stream: BinaryIO) 
     stream.write(b"[]\n" if before == b"[" else b"\n]\n")
 
 
-def write_votable(frame: pd.DataFrame, units: Mapping[str, str], stream: BinaryIO) -> None:
-    """Write a VOTable 1.4 (TABLEDATA) with units, UCDs and the systems its positions and times refer to.
+def write_votable(frame: pd.DataFrame, words: Words, stream: BinaryIO) -> None:
+    """Write a VOTable 1.4 (TABLEDATA) with units, UCDs, descriptions and the systems of its positions and times.
 
     Written here because astropy's writer takes 0.3 ms per row; its reader and ``stilts votlint`` check the result.
     """
@@ -69,7 +73,7 @@ def write_votable(frame: pd.DataFrame, units: Mapping[str, str], stream: BinaryI
     head += ['<COOSYS ID="ICRS" system="ICRS"/>\n'] if "ICRS" in systems else []
     head += [f"{text}\n" for key, text in TIME_SYSTEMS.items() if key in systems]
     head += [f'<TABLE nrows="{len(frame)}">\n']
-    head += [_votable_field(name, frame.iloc[:, i], units.get(name, "")) for i, name in enumerate(names)]
+    head += [_votable_field(name, frame.iloc[:, i], words.get(name)) for i, name in enumerate(names)]
     stream.write("".join([*head, "<DATA><TABLEDATA>\n"]).encode())
     for chunk in _chunks(frame):
         columns = [_votable_cells(chunk.iloc[:, i]) for i in range(len(names))]
@@ -78,8 +82,8 @@ def write_votable(frame: pd.DataFrame, units: Mapping[str, str], stream: BinaryI
     stream.write(b"</TABLEDATA></DATA>\n</TABLE>\n</RESOURCE>\n</VOTABLE>\n")
 
 
-def write_parquet(frame: pd.DataFrame, units: Mapping[str, str], stream: BinaryIO) -> None:
-    """Write Parquet; a field's metadata holds its unit.
+def write_parquet(frame: pd.DataFrame, words: Words, stream: BinaryIO) -> None:
+    """Write Parquet; a field's metadata holds its ``unit``, ``ucd`` and ``description``.
 
     Raises
     ------
@@ -88,10 +92,10 @@ def write_parquet(frame: pd.DataFrame, units: Mapping[str, str], stream: BinaryI
     OutputError
         If Parquet has no type for a column.
     """
-    write_parquet_parts([frame], units, stream)
+    write_parquet_parts([frame], words, stream)
 
 
-def write_parquet_parts(parts: Iterable[pd.DataFrame], units: Mapping[str, str], stream: BinaryIO) -> None:
+def write_parquet_parts(parts: Iterable[pd.DataFrame], words: Words, stream: BinaryIO) -> None:
     """Write the rows of several frames (at least one) of the same columns as one Parquet file; see `write_parquet`."""
     require_parquet()
     import pyarrow as pa
@@ -101,7 +105,7 @@ def write_parquet_parts(parts: Iterable[pd.DataFrame], units: Mapping[str, str],
     try:
         for frame in parts:
             table = pa.Table.from_pandas(frame, preserve_index=False)
-            fields = [f.with_metadata({"unit": units[f.name]}) if units.get(f.name) else f for f in table.schema]
+            fields = [_parquet_field(field, words.get(field.name)) for field in table.schema]
             if writer is None:
                 writer = pq.ParquetWriter(stream, pa.schema(fields, metadata=table.schema.metadata))
             writer.write_table(table.cast(writer.schema))
@@ -112,6 +116,13 @@ def write_parquet_parts(parts: Iterable[pd.DataFrame], units: Mapping[str, str],
             writer.close()
 
 
+def _parquet_field(field: Any, described: ColumnDescription | None) -> Any:
+    if described is None:
+        return field
+    facts = {"unit": described.unit, "ucd": described.ucd, "description": described.description}
+    return field.with_metadata({key: value for key, value in facts.items() if value})
+
+
 def require_parquet() -> None:
     """Raise `MissingExtraError` where Parquet cannot be written or read."""
     try:
@@ -120,14 +131,14 @@ def require_parquet() -> None:
         raise MissingExtraError("Parquet", "parquet") from exc
 
 
-WRITERS: dict[str, Callable[[pd.DataFrame, Mapping[str, str], BinaryIO], None]] = {
+WRITERS: dict[str, Callable[[pd.DataFrame, Words, BinaryIO], None]] = {
     "csv": write_csv,
     "json": write_json,
     "votable": write_votable,
     "parquet": write_parquet,
 }
 
-PART_WRITERS: dict[str, Callable[[Iterable[pd.DataFrame], Mapping[str, str], BinaryIO], None]] = {
+PART_WRITERS: dict[str, Callable[[Iterable[pd.DataFrame], Words, BinaryIO], None]] = {
     "csv": write_csv_parts,
     "parquet": write_parquet_parts,
 }
@@ -186,10 +197,14 @@ def _votable_type(values: pd.Series[Any]) -> str:
     return 'datatype="unicodeChar" arraysize="*"'
 
 
-def _votable_field(name: str, values: pd.Series[Any], unit: str) -> str:
-    words = {"unit": vo_unit(unit), "ucd": ucd(name), "ref": vo_reference(name)}
-    more = "".join(f" {key}={quoteattr(value)}" for key, value in words.items() if value)
-    return f"<FIELD name={quoteattr(name)} {_votable_type(values)}{more}/>\n"
+def _votable_field(name: str, values: pd.Series[Any], described: ColumnDescription | None) -> str:
+    facts = {"ref": vo_reference(name)}
+    description = ""
+    if described is not None:
+        facts |= {"unit": described.vounit, "ucd": described.ucd}
+        description = f"<DESCRIPTION>{escape(described.description)}</DESCRIPTION>"
+    more = "".join(f" {key}={quoteattr(value)}" for key, value in facts.items() if value)
+    return f"<FIELD name={quoteattr(name)} {_votable_type(values)}{more}>{description}</FIELD>\n"
 
 
 def _votable_cells(values: pd.Series[Any]) -> list[str]:

@@ -25,6 +25,7 @@ from ztfdb.query.psfcheck import psf_checks
 from ztfdb.query.readonly import read_only_sql
 from ztfdb.query.stamps import StampSeries, stamp, stamps, stamps_on_image, stamps_on_path
 from ztfdb.query.status import status
+from ztfdb.query.tables import column_list, table_list
 from ztfdb.query.verify import verify
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "LightCurve",
     "StampSeries",
     "catalogues",
+    "column_list",
     "complete_light_curve",
     "complete_light_curve_on_path",
     "complete_light_curves",
@@ -60,5 +62,6 @@ __all__ = [
     "stamps_on_image",
     "stamps_on_path",
     "status",
+    "table_list",
     "verify",
 ]

@@ -14,6 +14,7 @@ from astropy.table import MaskedColumn, Table
 from numpy.typing import NDArray
 
 from ztfdb.records import BoolArray, IntArray
+from ztfdb.schema import describe_column
 from ztfdb.store.lookup import MISSING
 
 try:  # from pandas 3 on
@@ -91,22 +92,27 @@ def _index(names: tuple[str, ...]) -> pd.Index[str]:
     return pd.Index(names)
 
 
-def astropy_table(frame: pd.DataFrame, units: Mapping[str, str], meta: Mapping[str, Any]) -> Table:
-    """Return an astropy table with units; <NA> and missing words are masked, NaN stays NaN.
+def astropy_table(frame: pd.DataFrame, meta: Mapping[str, Any], answer: str | None = None) -> Table:
+    """Return an astropy table whose columns have units, descriptions and UCDs (``meta["ucd"]``).
+
+    <NA> and missing words are masked, NaN stays NaN.
 
     Parameters
     ----------
     frame : DataFrame
-    units : mapping of str to str
-        Units by column name, as astropy spells them.
     meta : mapping
         Goes into the table's ``meta``.
+    answer : str, optional
+        Which answer it is; see `ztfdb.schema.describe_column`.
     """
     table = Table(meta=dict(meta))
     for name in frame.columns:
         table[name] = _astropy_column(frame[name].array)
-        if units.get(name):
-            table[name].unit = units[name]
+        if (described := describe_column(str(name), answer)) is not None:
+            column = table[name]
+            column.unit = described.unit or None
+            column.description = described.description
+            column.meta["ucd"] = described.ucd
     return table
 
 

@@ -48,13 +48,6 @@ OUR_COLUMNS = (
 
 COLUMNS = (*IRSA_COLUMNS, *OUR_COLUMNS)
 
-UNITS = {
-    "hjd": "d", "mjd": "d", "mjd_mid": "d", "mag": "mag", "magerr": "mag", "magerr_sys": "mag", "color": "mag",
-    "limitmag": "mag", "magzp": "mag", "magzprms": "mag", "ra": "deg", "dec": "deg", "exptime": "s",
-    "flux_ujy": "uJy", "flux_ujy_err": "uJy", "separation": "arcsec",
-}  # fmt: skip
-"""Units of a light curve's columns; the others are numbers without one."""
-
 
 @dataclass(frozen=True, repr=False)
 class LightCurve:
@@ -99,8 +92,8 @@ class LightCurve:
         return self.data
 
     def to_table(self) -> Table:
-        """Return the epochs as an astropy table with units; ``meta`` holds what was asked for."""
-        return astropy_table(self.data, UNITS, self.meta)
+        """Return an astropy table with units, descriptions and UCDs; ``meta`` holds what was asked for."""
+        return astropy_table(self.data, self.meta, "light_curve")
 
     def plot(self, ax: Axes | None = None, *, stamps: Sequence[Any] | None = None, **options: Any) -> Axes:
         """Draw the light curve; see `ztfdb.plot.draw_light_curve`.

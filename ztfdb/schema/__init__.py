@@ -1,9 +1,16 @@
-"""The tables and views of an archive, and nothing else."""
+"""The tables and views of an archive, and what their columns are: `describe_column`, `describe_table`."""
 
 from ztfdb.schema.archive import ArchiveMeta, Config, DataRoot
 from ztfdb.schema.base import Base
 from ztfdb.schema.calibration import Calibration
 from ztfdb.schema.catalogue import Catalogue, CatalogueCell, CatalogueFile, Gaia, Ps1, ReferenceSource
+from ztfdb.schema.describe import (
+    ColumnDescription,
+    TableDescription,
+    describe_column,
+    describe_table,
+    describe_tables,
+)
 from ztfdb.schema.forced import ForcedMethod, ForcedSource
 from ztfdb.schema.image import Image, ImageCell, ImageFile, ImageHeader
 from ztfdb.schema.match import ImageMatch, SourceMatch
@@ -34,6 +41,7 @@ __all__ = [
     "Catalogue",
     "CatalogueCell",
     "CatalogueFile",
+    "ColumnDescription",
     "Config",
     "DataRoot",
     "ForcedMethod",
@@ -63,4 +71,8 @@ __all__ = [
     "ReferenceSource",
     "Source",
     "SourceMatch",
+    "TableDescription",
+    "describe_column",
+    "describe_table",
+    "describe_tables",
 ]

@@ -26,28 +26,25 @@ class Base(DeclarativeBase):
     type_annotation_map: ClassVar = {dict[str, Any]: JSON, bytes: LargeBinary, str: Text}
 
 
-def _unit(unit: str) -> dict[str, str]:
-    return {"unit": unit}
-
-
 Key = Annotated[int, mapped_column(ID, primary_key=True, autoincrement=False)]
 AutoKey = Annotated[int, mapped_column(ID, primary_key=True, autoincrement=True)]
 Big = Annotated[int, mapped_column(ID)]
 Small = Annotated[int, mapped_column(SmallInteger)]
 
-Degree = Annotated[float, mapped_column(Double, info=_unit("deg"))]
-Day = Annotated[float, mapped_column(Double, info=_unit("d"))]
-Second = Annotated[float, mapped_column(Double, info=_unit("s"))]
-Magnitude = Annotated[float, mapped_column(Double, info=_unit("mag"))]
-Number = Annotated[float, mapped_column(Double, info=_unit(""))]
-Pixel = Annotated[float, mapped_column(Double, info=_unit("pix"))]
-Arcsec = Annotated[float, mapped_column(Double, info=_unit("arcsec"))]
-Count = Annotated[float, mapped_column(Double, info=_unit("DN"))]
-Gain = Annotated[float, mapped_column(Double, info=_unit("electron / DN"))]
-Electron = Annotated[float, mapped_column(Double, info=_unit("electron"))]
+# Types named by what they hold; the unit itself is in `ztfdb.schema.words`.
+Degree = Annotated[float, mapped_column(Double)]
+Day = Annotated[float, mapped_column(Double)]
+Second = Annotated[float, mapped_column(Double)]
+Magnitude = Annotated[float, mapped_column(Double)]
+Number = Annotated[float, mapped_column(Double)]
+Pixel = Annotated[float, mapped_column(Double)]
+Arcsec = Annotated[float, mapped_column(Double)]
+Count = Annotated[float, mapped_column(Double)]
+Gain = Annotated[float, mapped_column(Double)]
+Electron = Annotated[float, mapped_column(Double)]
 
-RealCount = Annotated[float, mapped_column(REAL, info=_unit("DN"))]
-RealPixel = Annotated[float, mapped_column(REAL, info=_unit("pix"))]
-RealRadian = Annotated[float, mapped_column(REAL, info=_unit("rad"))]
-RealNumber = Annotated[float, mapped_column(REAL, info=_unit(""))]
-RealMagnitude = Annotated[float, mapped_column(REAL, info=_unit("mag"))]
+RealCount = Annotated[float, mapped_column(REAL)]
+RealPixel = Annotated[float, mapped_column(REAL)]
+RealRadian = Annotated[float, mapped_column(REAL)]
+RealNumber = Annotated[float, mapped_column(REAL)]
+RealMagnitude = Annotated[float, mapped_column(REAL)]

@@ -9,12 +9,12 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from ztfdb.schema.base import ID, Arcsec, AutoKey, Base, Big, Degree, Key, Small
 
-Year = Annotated[float, mapped_column(Double, info={"unit": "yr"})]
-ProperMotion = Annotated[float, mapped_column(Double, info={"unit": "mas / yr"})]
-RealMagnitude = Annotated[float, mapped_column(REAL, info={"unit": "mag"})]
-RealArcsec = Annotated[float, mapped_column(REAL, info={"unit": "arcsec"})]
-RealParallax = Annotated[float, mapped_column(REAL, info={"unit": "mas"})]
-RealRatio = Annotated[float, mapped_column(REAL, info={"unit": ""})]
+Year = Annotated[float, mapped_column(Double)]
+ProperMotion = Annotated[float, mapped_column(Double)]
+RealMagnitude = Annotated[float, mapped_column(REAL)]
+RealArcsec = Annotated[float, mapped_column(REAL)]
+RealParallax = Annotated[float, mapped_column(REAL)]
+RealRatio = Annotated[float, mapped_column(REAL)]
 
 CELL_ORDER = 9
 """HEALPix order of `CatalogueCell`, that of ``image_cell``: which images see new rows is an equality join."""
@@ -53,18 +53,13 @@ class Catalogue(Base):
     catalogue_id: Mapped[AutoKey]
     name: Mapped[str] = mapped_column(unique=True)
     kind: Mapped[str]
-    """``ps1``, ``gaia`` or ``reference``: the table its rows are in."""
     n_row: Mapped[Big]
     n_moving: Mapped[Big]
-    """Rows with an epoch and a proper motion."""
     max_pm: Mapped[ProperMotion]
-    """Largest proper motion held: how far a search must look around."""
     min_epoch: Mapped[Year | None]
     max_epoch: Mapped[Year | None]
-    """Epochs of the rows that have a proper motion."""
     match_mode: Mapped[str]
     match_radius: Mapped[Arcsec]
-    """How images are matched with it when nothing else is said, as when they are ingested."""
     created: Mapped[str]
 
 
@@ -81,13 +76,9 @@ class CatalogueFile(Base):
     sha256: Mapped[str]
     format: Mapped[str]
     layout: Mapped[str]
-    """Whose column names were recognised: ``mast-mean``, ``vizier``, ``calibrator``, …, or ``named``."""
     n_row: Mapped[Big]
-    """Rows the file added."""
     n_known: Mapped[Big]
-    """Rows left out because their ids were held."""
     n_bad: Mapped[Big]
-    """Rows left out because they could not be read."""
     imported: Mapped[str]
 
 
@@ -102,7 +93,6 @@ class CatalogueCell(Base):
     )
     n_row: Mapped[Big]
     last_file_id: Mapped[Big]
-    """The import that last added a row here."""
 
 
 class Ps1(Base):
@@ -112,7 +102,6 @@ class Ps1(Base):
     __table_args__ = _sky_indexes("ps1", "ps1_id", *POSITION)
 
     ps1_id: Mapped[Key]
-    """objID; where a file has none, minus one minus ``hpx29``."""
     hpx29: Mapped[Big]
     ra: Mapped[Degree]
     dec: Mapped[Degree]
@@ -147,13 +136,11 @@ class Gaia(Base):
     __table_args__ = _sky_indexes("gaia", "gaia_id", *MOVING_POSITION)
 
     gaia_id: Mapped[Key]
-    """source_id as Gaia gives it."""
     hpx29: Mapped[Big]
     ra: Mapped[Degree]
     dec: Mapped[Degree]
     epoch: Mapped[Year | None]
     pmra: Mapped[ProperMotion | None]
-    """Along right ascension, times cos dec."""
     pmdec: Mapped[ProperMotion | None]
     parallax: Mapped[RealParallax | None]
     parallax_err: Mapped[RealParallax | None]
@@ -185,4 +172,3 @@ class ReferenceSource(Base):
     mag: Mapped[RealMagnitude | None]
     mag_err: Mapped[RealMagnitude | None]
     extra: Mapped[dict[str, Any] | None]
-    """Further columns of the file that were asked for."""

@@ -32,7 +32,6 @@ class ForcedSource(Base):
     hpx29: Mapped[int] = mapped_column(ID, primary_key=True, autoincrement=False)
     image_id: Mapped[int] = mapped_column(ID, primary_key=True, autoincrement=False)
     method: Mapped[Small] = mapped_column(primary_key=True, autoincrement=False)
-    """`ForcedMethod`."""
     config_id: Mapped[int] = mapped_column(ID, primary_key=True, autoincrement=False)
     ra: Mapped[Degree]
     dec: Mapped[Degree]
@@ -55,7 +54,6 @@ class ForcedSource(Base):
     chi: Mapped[RealNumber | None]
     sharp: Mapped[RealNumber | None]
     flags: Mapped[int] = mapped_column(Integer)
-    """`ztfdb.bits.SourceFlag` of the apertures."""
     mask_bits: Mapped[int | None] = mapped_column(Integer)
     background: Mapped[RealCount | None]
     background_rms: Mapped[RealCount | None]

@@ -16,9 +16,7 @@ class SourceMatch(Base):
     source_id: Mapped[Key]
     catalogue_id: Mapped[Key]
     rank: Mapped[int] = mapped_column(ID, primary_key=True, autoincrement=False)
-    """1 for the nearest row within the radius, 2 for the next, …."""
     reference_id: Mapped[Big]
-    """``ps1_id``, ``gaia_id`` or ``reference_source.reference_id``."""
     separation: Mapped[Arcsec]
 
 
@@ -35,21 +33,14 @@ class ImageMatch(Base):
         ID, ForeignKey("catalogue.catalogue_id", ondelete="CASCADE"), primary_key=True, autoincrement=False
     )
     mode: Mapped[str]
-    """``nearest``, ``mutual`` or ``all``."""
     radius: Mapped[Arcsec]
     last_file_id: Mapped[Big]
-    """The newest import of the catalogue that the match has seen."""
     n_matched: Mapped[int]
-    """Sources with at least one match."""
     n_match: Mapped[int]
     n_astrometry: Mapped[int]
-    """Matches left after clipping, of which the offsets are made."""
     ra_offset: Mapped[Arcsec | None]
-    """Median of source minus catalogue along right ascension, times cos dec."""
     dec_offset: Mapped[Arcsec | None]
     ra_rms: Mapped[Arcsec | None]
-    """Scatter about the median."""
     dec_rms: Mapped[Arcsec | None]
     warning: Mapped[Small]
-    """0 none, 1 look at it, 2 wrong: `ztfdb.derive.crossmatch.astrometric_warning`."""
     matched: Mapped[str]

@@ -31,14 +31,10 @@ class Object(Base):
     __table_args__ = (Index("ix_object_reach", "reach"),)
 
     object_id: Mapped[Key]
-    """``hpx29`` of its first clean detection, that of the smallest ``source_id``."""
     ra: Mapped[Degree]
-    """Of its best clean detection, that of the highest S/N."""
     dec: Mapped[Degree]
     reach: Mapped[Arcsec]
-    """Largest separation of its clean detections from this position."""
     crowded: Mapped[Small]
-    """1 where close neighbours had to be told apart."""
     best_snr: Mapped[Number]
     best_source_id: Mapped[Big]
     first_source_id: Mapped[Big]
@@ -55,13 +51,9 @@ class ObjectSource(Base):
     source_id: Mapped[Key]
     object_id: Mapped[Big]
     kind: Mapped[Small]
-    """`MemberKind`."""
     conflict: Mapped[Small]
-    """1 where its image has another source in the same object."""
     counted: Mapped[Small]
-    """1 where it is in the statistics: one good detection of each exposure."""
     separation: Mapped[Arcsec]
-    """From the object's position."""
 
 
 class ObjectFilter(Base):
@@ -79,15 +71,11 @@ class ObjectFilter(Base):
     max_mag: Mapped[Magnitude]
     median_mag: Mapped[Magnitude]
     mean_mag: Mapped[Magnitude]
-    """Weighted by the inverse squares of the errors."""
     mean_mag_err: Mapped[Magnitude]
     scatter: Mapped[Magnitude | None]
-    """Standard deviation (n - 1)."""
     chi2: Mapped[Number | None]
-    """Reduced, about the weighted mean."""
     stetson_j: Mapped[Number | None]
     eta: Mapped[Number | None]
-    """Von Neumann: mean square of successive differences over the variance; 2 for noise."""
 
 
 class ObjectCurve(Base):
@@ -98,7 +86,6 @@ class ObjectCurve(Base):
     object_id: Mapped[Key]
     fid: Mapped[Small] = mapped_column(primary_key=True, autoincrement=False)
     points: Mapped[bytes]
-    """Records of mjd (double), magnitude and total error (single, mag), little-endian, in order of time."""
 
 
 class ObjectAlias(Base):
@@ -118,7 +105,6 @@ class ObjectImage(Base):
 
     image_id: Mapped[Key]
     fingerprint: Mapped[Big]
-    """Of its files, its configuration and what calibrates it."""
 
 
 class ObjectState(Base):
@@ -140,10 +126,8 @@ class ObjectOid(Base):
     __table_args__ = (Index("ix_object_oid_object_id", "object_id", "oid"), Index("ix_object_oid_oid", "oid"))
 
     source_id: Mapped[Key]
-    """In ``psf_source``."""
     object_id: Mapped[Big]
     oid: Mapped[Big]
-    """ZTF's own: field · fid · ccdid · qid · sourceid."""
     separation: Mapped[Arcsec]
 
 

@@ -69,15 +69,12 @@ class PsfSource(Base):
     y: Mapped[Pixel]
     flux: Mapped[RealCount | None]
     flux_err: Mapped[RealCount | None]
-    """``sigflux``, which holds ZTF's own systematic floor."""
     mag_inst: Mapped[RealMagnitude | None]
-    """``mag``: instrumental, -2.5 log10(flux)."""
     sigmag: Mapped[RealMagnitude | None]
     snr: Mapped[RealNumber | None]
     chi: Mapped[RealNumber | None]
     sharp: Mapped[RealNumber | None]
     flags: Mapped[Small]
-    """Mask bits in a box of 5 x 5 px, as a signed 16-bit number."""
 
 
 class PsfCatalogue(Base):
@@ -95,7 +92,6 @@ class PsfCatalogue(Base):
 
     image_id: Mapped[Key]
     role: Mapped[str]
-    """``psfcat`` or ``refpsfcat``."""
     field: Mapped[int]
     ccdid: Mapped[Small]
     qid: Mapped[Small]
@@ -107,9 +103,7 @@ class PsfCatalogue(Base):
     obsmjd: Mapped[Day | None]
     rfid: Mapped[Big | None]
     n_source: Mapped[int] = mapped_column(Integer)
-    """Rows in ``psf_source``."""
     magzp: Mapped[Magnitude]
-    """Of its header, else of its image's."""
     magzpunc: Mapped[Magnitude | None]
     magzprms: Mapped[Magnitude | None]
     nmatches: Mapped[int | None] = mapped_column(Integer)
@@ -120,7 +114,6 @@ class PsfCatalogue(Base):
     psfrunsw: Mapped[str | None]
     psfrunvn: Mapped[str | None]
     rundate: Mapped[str | None]
-    """RUNDATE and RUNTIME, ISO 8601."""
     inputimg: Mapped[str | None]
     inputpsf: Mapped[str | None]
     data_root_id: Mapped[int] = mapped_column(ID, ForeignKey("data_root.data_root_id"))

@@ -48,18 +48,14 @@ class IngestJob(Base):
     mask_size: Mapped[Big | None]
     mask_mtime_ns: Mapped[Big | None]
     state: Mapped[str]
-    """`JobState`."""
     queued: Mapped[Second]
     due: Mapped[Second | None]
     ended: Mapped[Second | None]
-    """When it last came to an outcome: done, failed or set aside."""
     owner: Mapped[str | None]
     token: Mapped[Big | None]
     attempts: Mapped[int]
-    """Failures so far of this content."""
     image_id: Mapped[Big | None]
     outcome: Mapped[str | None]
     error: Mapped[str | None]
     reason: Mapped[str | None]
     detail: Mapped[str | None]
-    """The error in full, with its traceback."""

@@ -168,6 +168,20 @@ VIEWS = {
 }
 
 
+def view_columns(name: str) -> list[tuple[str, str]]:
+    """Return the columns of a view as pairs: name, and the expression it is made of (``table.column`` where plain)."""
+    listed = VIEWS[name].split("select", 1)[1].split("\nfrom ", 1)[0]
+    items, depth = [""], 0
+    for sign in listed:
+        depth += (sign == "(") - (sign == ")")
+        if sign == "," and depth == 0:
+            items.append("")
+        else:
+            items[-1] += sign
+    pairs = [" ".join(item.split()).rpartition(" as ") for item in items]
+    return [(column if sign else column.rpartition(".")[2], origin or column) for origin, sign, column in pairs]
+
+
 def drop_views(connection: Connection) -> None:
     """Drop every view; the first step of a migration."""
     for name in reversed(VIEWS):

@@ -18,7 +18,7 @@ from ztfdb.store.engine import WRITE, make_engine, mask_password
 if TYPE_CHECKING:
     from alembic.config import Config
 
-REVISION = "20261126_source_index"
+REVISION = "20261128_descriptions"
 """The revision that this ztfdb works with: the last of ``migrations/versions``, as a test makes sure."""
 
 

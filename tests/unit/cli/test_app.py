@@ -210,6 +210,23 @@ def test_sql_parameters_are_numbers_where_they_read_as_numbers(answers):
     assert answers.asked == ("select 1", {"timeout_s": None, "force": False})
 
 
+def test_tables_and_columns_are_listed_without_an_archive(answers):
+    tables = json.loads(run("sql", "--tables", "--format", "json").stdout)
+    assert [one["kind"] for one in tables[:2]] == ["view", "view"]
+    assert {"source", "light_curve_point"} <= {one["name"] for one in tables}
+    columns = json.loads(run("sql", "--describe", "source", "--format", "json").stdout)
+    assert columns[3] == {
+        "name": "ra", "datatype": "double", "unit": "deg", "ucd": "pos.eq.ra;meta.main",
+        "description": "Right ascension, ICRS, 0 to 360.",
+    }  # fmt: skip
+    assert answers.asked is None
+    result = run("sql", "--describe", "sources")
+    assert result.exit_code == 2
+    assert "no table 'sources'; there are" in result.stderr
+    for words in ((), ("select 1", "--tables"), ("--tables", "--describe", "source")):
+        assert "take one of" in run("sql", *words).stderr
+
+
 @pytest.mark.parametrize("param", ["a", "=2", "1a=2", "force=1", "timeout_s=9"])
 def test_a_parameter_without_a_proper_name_is_wrong_usage(answers, param):
     assert run("sql", "select 1", "-p", param).exit_code == 2

@@ -14,16 +14,10 @@ from astropy.io.votable import parse_single_table
 
 from ztfdb.cli.output import OutputError
 from ztfdb.cli.writers import PART_WRITERS, WRITERS
+from ztfdb.schema import describe_column
 
-UNITS = {
-    "ra": "deg",
-    "dec": "deg",
-    "flux_aper4": "DN",
-    "flux_ujy": "uJy",
-    "gain": "electron / DN",
-    "mjd": "d",
-    "mag": "mag",
-}
+NAMES = ("source_id", "ra", "dec", "mjd", "flux_aper4", "flux_ujy", "mag", "gain", "flags", "good", "filtercode")
+WORDS = {name: describe_column(name) for name in NAMES}
 BIG = (1 << 60) + 1
 
 
@@ -51,7 +45,7 @@ def frame():
 
 def written(frame, name):
     stream = io.BytesIO()
-    WRITERS[name](frame, UNITS, stream)
+    WRITERS[name](frame, WORDS, stream)
     return stream.getvalue()
 
 
@@ -59,13 +53,13 @@ def written(frame, name):
 def test_parts_make_the_file_of_the_whole(frame, name):
     frame = frame.drop(columns="mixed")
     stream = io.BytesIO()
-    PART_WRITERS[name]((frame.iloc[k : k + 1] for k in range(2)), UNITS, stream)
+    PART_WRITERS[name]((frame.iloc[k : k + 1] for k in range(2)), WORDS, stream)
     if name == "csv":
         assert stream.getvalue() == written(frame, name)
     else:
         assert pq.read_table(stream).equals(pq.read_table(io.BytesIO(written(frame, name))), check_metadata=True)
     empty = io.BytesIO()
-    PART_WRITERS[name](iter([frame.iloc[:0]]), UNITS, empty)
+    PART_WRITERS[name](iter([frame.iloc[:0]]), WORDS, empty)
     assert empty.getvalue() == written(frame.iloc[:0], name)
 
 
@@ -103,6 +97,10 @@ def test_votable_reads_back_in_astropy_with_units(frame):
     assert back["flux_aper4"].dtype == np.float32
     assert back["mixed"][0] == 'a<b>&"c" é'  # astropy strips the white space at its end
     assert back["good"].tolist() == [True, False]
+    for name in NAMES:
+        field = table.get_field_by_id_or_name(name)
+        assert (field.ucd, field.description) == (WORDS[name].ucd, WORDS[name].description)
+    assert table.get_field_by_id_or_name("big").ucd is None
     assert table.get_field_by_id_or_name("ra").ref == "ICRS"
 
 
@@ -117,11 +115,17 @@ def test_stilts_finds_nothing_wrong_with_the_votable(frame, rows, tmp_path):
     assert (done.stdout, done.returncode) == ("", 0)
 
 
-def test_parquet_keeps_types_and_units(frame):
+def test_parquet_keeps_types_units_and_words(frame):
     table = pq.read_table(io.BytesIO(written(frame.drop(columns="mixed"), "parquet")))
     assert table.column("source_id").to_pylist() == [BIG, None]
     assert table.column("dec").to_pylist() == [-3.2, None]
-    assert table.schema.field("flux_aper4").metadata == {b"unit": b"DN"}
+    assert table.schema.field("flux_aper4").metadata == {
+        b"unit": b"DN",
+        b"ucd": b"phot.count;src.net",
+        b"description": b"Flux in aperture 4, 6 px in diameter.",
+    }
+    assert set(table.schema.field("flags").metadata) == {b"ucd", b"description"}  # a flag has no unit
+    assert table.schema.field("big").metadata is None
     assert str(table.schema.field("flux_aper4").type) == "float"
 
 

@@ -1,0 +1,39 @@
+"""Which tables, views and columns an archive has, as rows."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from ztfdb.schema import describe_table, describe_tables
+
+
+def table_list() -> pd.DataFrame:
+    """Return every table and view: ``name``, ``kind`` (``view`` or ``table``), ``n_column``, ``description``.
+
+    The views, which are meant to be asked, come first; each kind in order of names.
+    """
+    rows = [(one.name, one.kind, len(one.columns), one.description) for one in describe_tables()]
+    return pd.DataFrame(rows, columns=["name", "kind", "n_column", "description"])
+
+
+def column_list(table: str) -> pd.DataFrame:
+    """Return the columns of a table or view, in their order.
+
+    Parameters
+    ----------
+    table : str
+        Its name.
+
+    Returns
+    -------
+    DataFrame
+        ``name``, ``datatype`` (VOTable's word), ``unit``, ``ucd``, ``description``.
+
+    Raises
+    ------
+    ValueError
+        If there is no such table; the message lists those that there are.
+    """
+    names = ["name", "datatype", "unit", "ucd", "description"]
+    rows = [[getattr(column, name) for name in names] for column in describe_table(table).columns]
+    return pd.DataFrame(rows, columns=names)
