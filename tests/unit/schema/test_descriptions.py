@@ -92,6 +92,6 @@ def test_comments_are_one_text_with_quotes():
 
 
 def test_words_are_looked_up_without_pandas():
-    code = "import sys; from ztfdb.schema import describe_column as words; print(words('mag').unit, 'pandas' in sys.modules)"
+    code = "import sys; from ztfdb.schema import describe_column as c; print(c('mag').unit, 'pandas' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["mag", "False"]
