@@ -44,7 +44,7 @@ OUTSIDE: dict[str, set[str]] = {
     "sqlite3": {"store"},
     "sep": {"extract", "frame.background"},
     # simulate and demo make images; the reader reads catalogues, which are no pixels
-    "astropy.io.fits": {"frame", "stamps", "simulate", "demo", "ingest.readers.fits_table"},
+    "astropy.io.fits": {"frame", "stamps", "simulate", "demo", "ingest.readers.fits_table", "cli.astropy_writers"},
     "astropy_healpix": {"sky", "extract.measure"},  # the latter for its version, which it records
     "pandas": {"image", "derive", "query"} | ENTRIES,
     "matplotlib": {"plot"},

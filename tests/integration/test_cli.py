@@ -225,7 +225,7 @@ def test_both_engines_print_the_same(databases, images):
         ["sql", summary],
     )
     for words in questions:
-        for form in ("table", "csv", "json", "votable", "parquet"):
+        for form in ("table", "csv", "json", "votable", "parquet", "fits", "ecsv", "ipac"):
             one, other = (asked(night, *words, "--format", form) for night in nights)
             assert one == other, (words, form)
 

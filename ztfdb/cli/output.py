@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from ztfdb.schema import ColumnDescription
 
-FORMATS = ("table", "csv", "json", "votable", "parquet")
+FORMATS = ("table", "csv", "json", "votable", "parquet", "fits", "ecsv", "ipac")
+_TITLES = {"parquet": "Parquet", "fits": "FITS"}
 _SUFFIXES = {
     ".txt": "table",
     ".csv": "csv",
@@ -32,6 +33,11 @@ _SUFFIXES = {
     ".xml": "votable",
     ".parquet": "parquet",
     ".pq": "parquet",
+    ".fits": "fits",
+    ".fit": "fits",
+    ".ecsv": "ecsv",
+    ".tbl": "ipac",
+    ".ipac": "ipac",
 }
 
 
@@ -220,7 +226,7 @@ def make_output(format_: str | None, path: Path | None, columns: str | None, eve
     Raises
     ------
     click.UsageError
-        If a file's suffix tells no format and none was given, or Parquet was meant for a terminal.
+        If a file's suffix tells no format and none was given, or a binary format was meant for a terminal.
     MissingExtraError
         If Parquet is wanted and pyarrow is not installed.
     OutputError
@@ -235,8 +241,8 @@ def make_output(format_: str | None, path: Path | None, columns: str | None, eve
         from ztfdb.cli.writers import require_parquet  # imports pandas
 
         require_parquet()
-        if path is None and sys.stdout.isatty():
-            raise click.UsageError("Parquet is binary; name a file with -o")
+    if chosen in _TITLES and path is None and sys.stdout.isatty():
+        raise click.UsageError(f"{_TITLES[chosen]} is binary; name a file with -o")
     names = tuple(name.strip() for name in columns.split(",") if name.strip()) if columns is not None else None
     return Output(chosen, path, names, every)
 

@@ -1,11 +1,11 @@
-"""Rows as CSV, strict JSON, VOTable and Parquet."""
+"""Rows as CSV, strict JSON, VOTable and Parquet; FITS, ECSV and IPAC tables are in `ztfdb.cli.astropy_writers`."""
 
 from __future__ import annotations
 
 import io
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 from xml.sax.saxutils import escape, quoteattr
 
@@ -92,11 +92,15 @@ def write_parquet(frame: pd.DataFrame, words: Words, stream: BinaryIO) -> None:
     OutputError
         If Parquet has no type for a column.
     """
-    write_parquet_parts([frame], words, stream)
+    _write_parquet([frame], words, stream, whole=True)
 
 
 def write_parquet_parts(parts: Iterable[pd.DataFrame], words: Words, stream: BinaryIO) -> None:
     """Write the rows of several frames (at least one) of the same columns as one Parquet file; see `write_parquet`."""
+    _write_parquet(parts, words, stream, whole=False)
+
+
+def _write_parquet(parts: Iterable[pd.DataFrame], words: Words, stream: BinaryIO, *, whole: bool) -> None:
     require_parquet()
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -104,10 +108,11 @@ def write_parquet_parts(parts: Iterable[pd.DataFrame], words: Words, stream: Bin
     writer: pq.ParquetWriter | None = None
     try:
         for frame in parts:
-            table = pa.Table.from_pandas(frame, preserve_index=False)
-            fields = [_parquet_field(field, words.get(field.name)) for field in table.schema]
+            table = pa.Table.from_pandas(_with_texts(frame), preserve_index=False)
             if writer is None:
-                writer = pq.ParquetWriter(stream, pa.schema(fields, metadata=table.schema.metadata))
+                fields = [_parquet_field(field, words.get(field.name)) for field in table.schema]
+                metadata = {**(table.schema.metadata or {}), **_astropy_header(fields, frame, whole=whole)}
+                writer = pq.ParquetWriter(stream, pa.schema(fields, metadata=metadata))
             writer.write_table(table.cast(writer.schema))
     except pa.ArrowException as exc:
         raise OutputError(f"these rows cannot be written as Parquet: {exc}") from exc
@@ -116,7 +121,41 @@ def write_parquet_parts(parts: Iterable[pd.DataFrame], words: Words, stream: Bin
             writer.close()
 
 
+def _with_texts(frame: pd.DataFrame) -> pd.DataFrame:
+    """Make texts of categories: most readers would show a dictionary, or its numbers."""
+    categories = [name for name in frame.columns if isinstance(frame[name].dtype, pd.CategoricalDtype)]
+    return frame.astype(dict.fromkeys(categories, "string"))
+
+
+def _astropy_header(fields: Sequence[Any], frame: pd.DataFrame, *, whole: bool) -> dict[str, str]:
+    """Return what ``astropy.table.Table.read`` takes units, descriptions and the lengths of texts from.
+
+    Without their lengths it fails on a NULL. They are not known of texts of which only the first part is there, other
+    than categories.
+    """
+    import pyarrow as pa
+    from astropy.table import Column, Table
+    from astropy.table.meta import get_yaml_from_table
+
+    table, lengths = Table(), {}
+    for field in fields:
+        facts = {key.decode(): value.decode() for key, value in (field.metadata or {}).items()}
+        table[field.name] = Column(np.zeros(0), unit=facts.get("unit"), description=facts.get("description"))
+        if pa.types.is_string(field.type):
+            values = frame[field.name]
+            category = isinstance(values.dtype, pd.CategoricalDtype)
+            texts = values.cat.categories if category else values.dropna() if whole else None
+            if texts is not None:
+                lengths[f"table::len::{field.name}"] = str(max((len(str(text)) for text in texts), default=1) or 1)
+    return {"table_meta_yaml": "\n".join(get_yaml_from_table(table)), **lengths}
+
+
 def _parquet_field(field: Any, described: ColumnDescription | None) -> Any:
+    """Return a field with its words; a text is a plain ``string``, also where no row of the first part has one."""
+    import pyarrow as pa
+
+    if pa.types.is_large_string(field.type) or pa.types.is_null(field.type):
+        field = field.with_type(pa.string())
     if described is None:
         return field
     facts = {"unit": described.unit, "ucd": described.ucd, "description": described.description}
@@ -131,11 +170,23 @@ def require_parquet() -> None:
         raise MissingExtraError("Parquet", "parquet") from exc
 
 
+def _by_astropy(name: str) -> Callable[[pd.DataFrame, Words, BinaryIO], None]:
+    """Return a writer whose first use imports astropy's."""
+
+    def write(frame: pd.DataFrame, words: Words, stream: BinaryIO) -> None:
+        from ztfdb.cli.astropy_writers import WRITERS as FORMS
+
+        FORMS[name](frame, words, stream)
+
+    return write
+
+
 WRITERS: dict[str, Callable[[pd.DataFrame, Words, BinaryIO], None]] = {
     "csv": write_csv,
     "json": write_json,
     "votable": write_votable,
     "parquet": write_parquet,
+    **{name: _by_astropy(name) for name in ("fits", "ecsv", "ipac")},
 }
 
 PART_WRITERS: dict[str, Callable[[Iterable[pd.DataFrame], Words, BinaryIO], None]] = {
