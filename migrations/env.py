@@ -7,6 +7,7 @@ from typing import Any
 
 from alembic import context
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from ztfdb.schema import Base
 from ztfdb.schema.catalogue import ONE_ENGINE_INDEXES
@@ -14,8 +15,8 @@ from ztfdb.schema.comments import write_comments
 from ztfdb.schema.image import POSTGRESQL_EPOCH_INDEX
 from ztfdb.schema.psf import POSTGRESQL_PSF_IMAGE_INDEX, SQLITE_PSF_INDEX
 from ztfdb.schema.source import POSTGRESQL_LIGHT_CURVE_INDEX, SQLITE_LIGHT_CURVE_INDEX
-from ztfdb.schema.views import create_views, drop_views
 from ztfdb.store.engine import WRITE, make_engine
+from ztfdb.store.views import blamed, drop_all_views, put_views_back, set_views_aside
 
 FOREIGN_INDEXES = {
     "postgresql": ONE_ENGINE_INDEXES["sqlite"] | {SQLITE_LIGHT_CURVE_INDEX, SQLITE_PSF_INDEX},
@@ -44,11 +45,16 @@ def run(connection: Connection) -> None:
             context.run_migrations()
             return
         # The views always fit this ztfdb's tables: they go first, and come back where those tables now are.
-        drop_views(connection)
-        context.run_migrations()
+        aside = set_views_aside(connection)
+        try:
+            context.run_migrations()
+        except DBAPIError as exc:
+            raise blamed(aside, exc) or exc from exc
         if context.get_context().get_current_revision() == context.get_head_revision():
-            create_views(connection)
+            put_views_back(connection, aside)
             write_comments(connection)
+        else:
+            drop_all_views(connection, aside)
 
 
 def is_migration() -> bool:

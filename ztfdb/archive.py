@@ -129,7 +129,7 @@ class Archive:
         self._sessions = sessions(self._engine)
         try:
             check_revision(self._engine)
-            if create:
+            if create and not self._has_meta():  # one that is there is only read
                 with writing(self._sessions) as session:
                     create_meta(session, (settings or ExtractionSettings()).to_dict(), magerr_sys=magerr_sys)
             self.settings = self._frozen_settings(settings)
@@ -536,6 +536,10 @@ class Archive:
             how["keep"] = False
         rest = {name: value for name, value in options.items() if name not in how}
         return query.How(**how), rest if complete else {**rest, "measure": "none"}
+
+    def _has_meta(self) -> bool:
+        with self._sessions() as session:
+            return bool(read_meta(session))
 
     def _frozen_settings(self, wanted: ExtractionSettings | None) -> ExtractionSettings:
         with self._sessions() as session:

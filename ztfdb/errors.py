@@ -184,6 +184,13 @@ class DatabaseUnavailableError(StoreError):
     retryable = True
 
 
+class DatabaseReadOnlyError(DatabaseUnavailableError):
+    """The database takes no writes here, or not now.
+
+    A standby, a server or role that is set to read only, a SQLite file or folder without the right to write.
+    """
+
+
 class LeaseLostError(StoreError):
     """A job of the ingest queue is no longer ours: its lease ended and another process took it, or its file changed."""
 

@@ -108,10 +108,10 @@ def test_archive_of_a_newer_ztfdb_is_left_alone(engine):
 
 
 def test_a_failing_upgrade_leaves_nothing_behind(empty_engine, monkeypatch):
-    def fail(connection):
+    def fail(connection, name):
         raise RuntimeError("no views today")
 
-    monkeypatch.setattr("ztfdb.schema.views.create_views", fail)
+    monkeypatch.setattr("ztfdb.store.views.create_view", fail)
     with pytest.raises(RuntimeError, match="no views today"):
         upgrade(empty_engine)
     assert tables_and_views(empty_engine) == (set(), set())

@@ -1,6 +1,6 @@
 """The views that SQL users type, in one portable text for both engines.
 
-A migration drops them first and makes them last, so that they always fit the tables. REAL columns are cast to double
+`ztfdb.store.views` makes them, and again where they or the tables changed. REAL columns are cast to double
 before arithmetic (PostgreSQL would compute in single precision, SQLite never does) and logarithms are guarded.
 """
 
@@ -182,13 +182,21 @@ def view_columns(name: str) -> list[tuple[str, str]]:
     return [(column if sign else column.rpartition(".")[2], origin or column) for origin, sign, column in pairs]
 
 
-def drop_views(connection: Connection) -> None:
-    """Drop every view; the first step of a migration."""
-    for name in reversed(VIEWS):
-        connection.execute(text(f"drop view if exists {name}"))
+def drop_view(connection: Connection, name: str) -> None:
+    """Drop a view, where there is one."""
+    connection.execute(text(f"drop view if exists {name}"))
 
 
-def create_views(connection: Connection) -> None:
-    """Make every view; the last step of a migration."""
-    for statement in VIEWS.values():
-        connection.execute(text(statement))
+def create_view(connection: Connection, name: str, *, replace: bool = False) -> None:
+    """Make a view.
+
+    Parameters
+    ----------
+    connection : Connection
+    name : str
+        One of `VIEWS`.
+    replace : bool
+        In place of the one that is there, if its columns are the first of the new one's (PostgreSQL).
+    """
+    statement = VIEWS[name]
+    connection.execute(text(statement.replace("create view", "create or replace view", 1) if replace else statement))

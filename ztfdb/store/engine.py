@@ -14,10 +14,10 @@ from typing import Any, cast
 from urllib.parse import unquote
 
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, InvalidatePoolError
+from sqlalchemy.exc import ArgumentError, DisconnectionError, InvalidatePoolError
 from sqlalchemy.orm import Session, sessionmaker
 
-from ztfdb.errors import ConfigError, DatabaseUnavailableError, StoreError
+from ztfdb.errors import ConfigError, DatabaseReadOnlyError, DatabaseUnavailableError, StoreError
 
 WRITE = "ztfdb_write"
 """Execution option of a transaction that writes; on SQLite it begins with BEGIN IMMEDIATE."""
@@ -45,13 +45,27 @@ halves their number until a field has about a hundred epochs."""
 SQLITE_CHECKPOINT_PAGES = 8192
 """Pages (64 MB) in the write-ahead log before it is copied back: a page that several images touch is copied once."""
 
-_RETRYABLE_STATES = ("08", "53", "57P", "40001", "40P01", "55P03")
-"""PostgreSQL's SQLSTATEs (prefixes) of trouble that passes: connection, resources, shutdown, serialization, locks."""
+_RETRYABLE_STATES = ("08", "53", "57P", "40001", "40P01", "55P03", "25P03", "25P04")
+"""PostgreSQL's SQLSTATEs (prefixes) of trouble that passes.
+
+Connection, resources, shutdown, serialization, locks, transactions that the server timed out.
+"""
+
+_READ_ONLY_STATE = "25006"
+"""PostgreSQL's SQLSTATE of a write in a read-only transaction: a standby, or a server or role set to read only."""
 
 _NO_RIGHT = "42501"
 """PostgreSQL's SQLSTATE of a missing privilege."""
 
-_RETRYABLE_WORDS = ("locked", "busy", "unable to open", "disk i/o error", "disk is full", "readonly database")
+_BROKEN_STATES = ("XX", "58")
+"""PostgreSQL's SQLSTATEs (prefixes) of damage: corrupted pages and indexes, missing files, errors of the disk."""
+
+_RETRYABLE_WORDS = ("locked", "busy", "unable to open", "disk i/o error", "disk is full")
+
+_READ_ONLY_WORDS = "readonly database"
+
+_FILE_AS_OPENED = "ztfdb_file_as_opened"
+"""Name, in the ``info`` of a SQLite connection that takes its file as unchanging, of that file's size and time."""
 
 
 def normalise_url(url: str | Path | URL) -> URL:
@@ -155,12 +169,17 @@ def unavailable(exc: BaseException | None) -> DatabaseUnavailableError | None:
     """
     import psycopg  # the driver is loaded only where an error must be told
 
-    if isinstance(exc, psycopg.OperationalError):
-        state = exc.sqlstate
-        if state is None or state.startswith(_RETRYABLE_STATES):
+    if isinstance(exc, psycopg.Error):
+        state = exc.sqlstate or ""
+        if state == _READ_ONLY_STATE:
+            return DatabaseReadOnlyError(f"the database takes no writes now: {_one_line(exc)}")
+        if state.startswith(_RETRYABLE_STATES) or (isinstance(exc, psycopg.OperationalError) and not state):
             return DatabaseUnavailableError(_one_line(exc))
-    if isinstance(exc, sqlite3.OperationalError) and any(word in str(exc).lower() for word in _RETRYABLE_WORDS):
-        return DatabaseUnavailableError(f"SQLite: {_one_line(exc)}")
+    if isinstance(exc, sqlite3.OperationalError):
+        if _READ_ONLY_WORDS in str(exc).lower():
+            return DatabaseReadOnlyError(f"SQLite: this archive may not be written here: {_one_line(exc)}")
+        if any(word in str(exc).lower() for word in _RETRYABLE_WORDS):
+            return DatabaseUnavailableError(f"SQLite: {_one_line(exc)}")
     return None
 
 
@@ -201,11 +220,11 @@ def _has_spoken(socket: int) -> bool:
 
 
 def _sqlite_engine(url: URL, read_only: bool) -> Engine:
-    database = url.database
-    if read_only and database:
+    path = None if not url.database or url.database.startswith((":", "file:")) else Path(url.database).absolute()
+    read_only = read_only or (path is not None and not _may_write(path))
+    if read_only and path is not None:
         # A URI lets SQLite itself refuse: the file is neither made nor written.
-        quoted = Path(database).absolute().as_uri()
-        url = url.set(database=quoted, query={"mode": "ro", "uri": "true"} | _immutable(Path(database)))
+        url = url.set(database=path.as_uri(), query={"mode": "ro", "uri": "true"})
     engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S}, json_serializer=strict_json)
 
     def on_connect(connection: Any, record: Any) -> None:
@@ -232,24 +251,60 @@ def _sqlite_engine(url: URL, read_only: bool) -> Engine:
     event.listen(engine, "connect", on_connect)
     event.listen(engine, "begin", on_begin)
     event.listen(engine, "checkin", on_checkin)
+    if read_only and path is not None:
+        _open_unchanging(engine, path)
     return engine
 
 
-def _immutable(path: Path) -> dict[str, str]:
-    """Return the option for a file in a folder that we may not write: SQLite cannot make its log's index there.
+def _may_write(path: Path) -> bool:
+    """Tell whether SQLite can write a file, which needs its folder, too; True where there is no file yet."""
+    return not path.exists() or (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
 
-    A log that exists belongs to a writer at work; then its files are used as they are.
+
+def _open_unchanging(engine: Engine, path: Path) -> None:
+    """Open connections as ``immutable`` where SQLite could not make its log's index; again where the file changed.
+
+    That is a file without a log in a folder that we may not write. With a log there is a writer at work, whose files
+    are used as they are.
     """
-    log = path.with_name(f"{path.name}-wal")
-    return {} if os.access(path.absolute().parent, os.W_OK) or log.exists() else {"immutable": "1"}
+
+    def on_do_connect(dialect: Any, record: Any, arguments: list[Any], options: dict[str, Any]) -> None:
+        if not os.access(path.parent, os.W_OK) and (facts := _facts_without_log(path)) is not None:
+            arguments[0] += "&immutable=1"
+            record.info[_FILE_AS_OPENED] = facts
+
+    def on_checkout(connection: Any, record: Any, proxy: Any) -> None:
+        facts = record.info.get(_FILE_AS_OPENED)
+        if facts is not None and facts != _facts_without_log(path):
+            raise DisconnectionError
+
+    event.listen(engine, "do_connect", on_do_connect)
+    event.listen(engine, "checkout", on_checkout)
+
+
+def _facts_without_log(path: Path) -> tuple[int, int, int] | None:
+    """Return what tells whether a file changed; None where its write-ahead log is in use, or it cannot be read."""
+    log, index = (path.with_name(f"{path.name}-{suffix}") for suffix in ("wal", "shm"))
+    try:
+        if log.exists() and (index.exists() or log.stat().st_size):
+            return None
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _translate(context: ExceptionContext) -> BaseException | None:
     original: BaseException | None = context.original_exception
     if (typed := _file_error(context, original) or unavailable(original)) is not None:
+        if isinstance(typed, DatabaseReadOnlyError):
+            context.is_disconnect = True  # the next connection may lead to the server that has taken over
         return typed
-    if getattr(original, "sqlstate", None) == _NO_RIGHT:
+    state = getattr(original, "sqlstate", None) or ""
+    if state == _NO_RIGHT:
         return StoreError(f"this role may not do that: {_one_line(original)}")
+    if state.startswith(_BROKEN_STATES):
+        return StoreError(f"the database is damaged or its disk fails: {_one_line(original)}")
     return None
 
 
@@ -260,7 +315,7 @@ def _file_error(context: ExceptionContext, original: BaseException | None) -> St
     if type(original) is sqlite3.DatabaseError:  # its subclasses are about statements; this is about the file
         return StoreError(f"{where}: {_one_line(original)}")
     found = unavailable(original) if isinstance(original, sqlite3.Error) else None
-    return None if found is None else DatabaseUnavailableError(f"{where}: {_one_line(original)}")
+    return None if found is None else type(found)(f"{where}: {_one_line(original)}")
 
 
 def _one_line(exc: BaseException | None) -> str:

@@ -15,6 +15,7 @@ from ztfdb.errors import SettingsMismatchError
 from ztfdb.records import APERTURE_DIAMETERS, MeasurementConfig
 from ztfdb.schema import ArchiveMeta, Config
 from ztfdb.store.backends import lock_name
+from ztfdb.store.views import FINGERPRINT
 
 HEALPIX_ORDER = 29
 MAGERR_SYS = 0.015
@@ -57,7 +58,9 @@ def read_meta(session: Session) -> dict[str, Any]:
     The keys are ``healpix_order``, ``aperture_diameters``, ``settings``, ``magerr_sys``, ``created`` and
     ``ztfdb_version``.
     """
-    rows = session.execute(select(ArchiveMeta.key, ArchiveMeta.value).order_by(ArchiveMeta.key))
+    rows = session.execute(
+        select(ArchiveMeta.key, ArchiveMeta.value).where(ArchiveMeta.key != FINGERPRINT).order_by(ArchiveMeta.key)
+    )
     return {key: json.loads(value) for key, value in rows}
 
 

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 import ztfdb
 from ztfdb.errors import SchemaVersionError, StoreError
 from ztfdb.store.engine import WRITE, make_engine, mask_password
+from ztfdb.store.views import replace_views, views_are_current
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -67,6 +68,9 @@ def check_revision(engine: Engine) -> None:
 def upgrade(url: str | Path | URL | Engine, revision: str = "head") -> None:
     """Bring an archive to `revision`, in one transaction; the database must exist (a SQLite file is made).
 
+    One that is there, with its views, is only read: no lock is waited for, and a standby or a reader may ask for it.
+    Grants on the views are kept, and views of others on them where the columns allow.
+
     Parameters
     ----------
     url : str, Path, URL or Engine
@@ -79,7 +83,8 @@ def upgrade(url: str | Path | URL | Engine, revision: str = "head") -> None:
     SchemaVersionError
         If the archive is at a revision that this ztfdb does not know: made by a newer one.
     StoreError
-        If the database refuses, for want of rights or because tables of those names are there already.
+        If the database refuses, for want of rights, because tables of those names are there already, or because a view
+        of somebody else stands in the way, which the message names.
     """
     _run(url, revision, forward=True)
 
@@ -101,12 +106,17 @@ def alembic_config(connection: Connection) -> Config:
 
 
 def _run(url: str | Path | URL | Engine, revision: str, *, forward: bool) -> None:
-    from alembic import command
-
     engine = url if isinstance(url, Engine) else make_engine(url)
     try:
+        if forward and revision in ("head", REVISION) and _is_current(engine):
+            return
+        from alembic import command
+
         with engine.execution_options(**{WRITE: True}).begin() as connection:
             _check_known(connection)
+            if forward and current_revision(connection) == REVISION:
+                replace_views(connection)
+                return
             (command.upgrade if forward else command.downgrade)(alembic_config(connection), revision)
     except DBAPIError as exc:
         reason = " ".join(str(exc.orig).split())
@@ -114,6 +124,11 @@ def _run(url: str | Path | URL | Engine, revision: str, *, forward: bool) -> Non
     finally:
         if engine is not url:
             engine.dispose()
+
+
+def _is_current(engine: Engine) -> bool:
+    with engine.connect() as connection:
+        return current_revision(connection) == REVISION and views_are_current(connection)
 
 
 def _check_known(connection: Connection) -> None:

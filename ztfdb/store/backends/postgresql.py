@@ -30,9 +30,12 @@ _SETTINGS = ", ".join(
 )
 _INDEX_ONLY = f"select {_SETTINGS}".encode()
 _PLANNED_ONCE = _INDEX_ONLY + b", set_config('plan_cache_mode', 'force_generic_plan', true)"
-_STATE = "cast(pg_current_snapshot() as text), cast(pg_current_xact_id_if_assigned() as text)"
+_STATE = """
+case when pg_is_in_recovery() then null else cast(pg_current_snapshot() as text) end,
+cast(pg_current_xact_id_if_assigned() as text)"""
 """Which transactions' work is visible: where that is as it was, all that there is to read is. And the number of
-this one, if it has written."""
+this one, if it has written. A standby's snapshots do not list the transactions that are in progress: two that show
+different rows may look the same, and NULL is in their place."""
 
 _Query = tuple[bytes, list[bytes]]
 """SQL with the protocol's placeholders, and the values for them as text."""
@@ -320,8 +323,8 @@ def memory(session: Session) -> dict[str, Any]:
             state = _driver(session).execute(f"select {_STATE}").fetchone()
     assert state is not None
     version, own = state
-    if own is not None:
-        return {}  # something was written here all the same
+    if version is None or own is not None:
+        return {}  # a standby, or something was written here all the same
     kept: tuple[str, dict[str, Any]] | None = connection.info.get("ztfdb")
     if kept is None or kept[0] != version:
         kept = connection.info["ztfdb"] = (version, {})

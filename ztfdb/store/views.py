@@ -1,0 +1,245 @@
+"""The archive's views around a migration: made again only where they changed, with their grants and what uses them.
+
+A view of somebody else's on one of ours stays. Where it stands in the way of a revision the error names it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import DBAPIError
+
+from ztfdb.errors import StoreError
+from ztfdb.schema.comments import write_comments
+from ztfdb.schema.describe import describe_tables
+from ztfdb.schema.views import VIEWS, create_view, drop_view
+
+FINGERPRINT = "views"
+"""Key of ``archive_meta`` under which the fingerprint of the views is kept."""
+
+_CHANGED_COLUMNS = "42P16"
+"""PostgreSQL's SQLSTATE where CREATE OR REPLACE VIEW would take columns away or change them."""
+
+_DEPENDENTS = """
+select distinct cast(ours.relname as text) as ours, cast(cast(other.oid as regclass) as text) as other
+from pg_class as ours
+join pg_depend on pg_depend.refobjid = ours.oid and pg_depend.refclassid = cast('pg_class' as regclass)
+join pg_rewrite on pg_rewrite.oid = pg_depend.objid and pg_depend.classid = cast('pg_rewrite' as regclass)
+join pg_class as other on other.oid = pg_rewrite.ev_class
+where ours.oid = any(:views) and other.oid <> ours.oid and not other.oid = any(:views)
+order by 1, 2
+"""
+
+_GRANTS = """
+select quote_ident(a.view) as view, a.columns, a.privilege_type as privilege, a.is_grantable as grantable,
+       case when a.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end as grantee
+from (
+    select relname as view, '' as columns, relowner as owner, (aclexplode(relacl)).*
+    from pg_class where oid = any(:views)
+    union all
+    select relname, '(' || quote_ident(attname) || ')', relowner, (aclexplode(attacl)).*
+    from pg_attribute join pg_class on pg_class.oid = attrelid where attrelid = any(:views)
+) as a
+where a.grantee <> a.owner
+order by 1, 2, 3, 5
+"""
+
+_OWNERS = """
+select quote_ident(relname) as view, quote_ident(pg_get_userbyid(relowner)) as owner
+from pg_class where oid = any(:views) and relowner <> cast(quote_ident(current_user) as regrole)
+"""
+
+
+@dataclass
+class SetAside:
+    """What a migration has to put back.
+
+    Attributes
+    ----------
+    in_use : dict of str to list of str
+        Views of ours that were left in place, by the views of others on them.
+    statements : list of str
+        What restores rights and owners (PostgreSQL), or the views of others (SQLite).
+    others : list of str
+        Views of others that are made again and must work then (SQLite).
+    """
+
+    in_use: dict[str, list[str]] = field(default_factory=dict)
+    statements: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+
+
+def fingerprint() -> str:
+    """Return what changes where the text of a view or the words on a table do."""
+    words = [repr(table) for table in describe_tables()]
+    return hashlib.sha256("\n".join([*VIEWS.values(), *words]).encode()).hexdigest()
+
+
+def views_are_current(connection: Connection) -> bool:
+    """Tell whether an archive at this ztfdb's revision has its views; this only reads."""
+    if not set(VIEWS) <= set(inspect(connection).get_view_names()):
+        return False
+    found = connection.execute(text("select value from archive_meta where key = :key"), {"key": FINGERPRINT}).scalar()
+    return found == json.dumps(fingerprint())
+
+
+def set_views_aside(connection: Connection) -> SetAside:
+    """Drop the views that can be, before revisions run; what `put_views_back` needs is returned."""
+    aside = _of_sqlite(connection) if connection.dialect.name == "sqlite" else _of_postgresql(connection, list(VIEWS))
+    for name in reversed(VIEWS):
+        if name not in aside.in_use:
+            drop_view(connection, name)
+    return aside
+
+
+def put_views_back(connection: Connection, aside: SetAside) -> None:
+    """Make the views, with their rights, after revisions have run.
+
+    Raises
+    ------
+    StoreError
+        If the view of somebody else stands in the way, which it names.
+    """
+    for name in VIEWS:
+        if name in aside.in_use:
+            _replace_in_use(connection, name, aside.in_use[name])
+        else:
+            create_view(connection, name)
+    _finish(connection, aside)
+
+
+def replace_views(connection: Connection) -> None:
+    """Make views that changed, where no revision has to run; on PostgreSQL in place, with all that depends on them.
+
+    Raises
+    ------
+    StoreError
+        If the view of somebody else stands in the way, which it names.
+    """
+    if connection.dialect.name == "sqlite":
+        put_views_back(connection, set_views_aside(connection))
+        return
+    for name in VIEWS:
+        if _replaced(connection, name):
+            continue
+        aside = _of_postgresql(connection, [name])
+        if name in aside.in_use:
+            raise _in_the_way(name, aside.in_use[name])
+        drop_view(connection, name)
+        create_view(connection, name)
+        _restore(connection, aside)
+    write_comments(connection)
+    _note(connection)
+
+
+def drop_all_views(connection: Connection, aside: SetAside) -> None:
+    """Drop also the views in use, where an archive goes back to an earlier revision.
+
+    Raises
+    ------
+    StoreError
+        If there are any.
+    """
+    for name, others in aside.in_use.items():
+        raise _in_the_way(name, others)
+    for name in reversed(VIEWS):
+        drop_view(connection, name)
+
+
+def blamed(aside: SetAside, exc: DBAPIError) -> StoreError | None:
+    """Return the error that names the views in the way of a revision; None where there are none."""
+    if not aside.in_use:
+        return None
+    name, others = next(iter(aside.in_use.items()))
+    reason = " ".join(str(exc.orig).split())
+    return StoreError(f"{_in_the_way(name, others)} ({reason})")
+
+
+def _in_the_way(name: str, others: list[str]) -> StoreError:
+    return StoreError(
+        f"{', '.join(others)} stands in the way: it uses the view {name}, whose columns change; drop it, run "
+        "`ztfdb init`, and make it again"
+    )
+
+
+def _replace_in_use(connection: Connection, name: str, others: list[str]) -> None:
+    if not _replaced(connection, name):
+        raise _in_the_way(name, others)
+
+
+def _replaced(connection: Connection, name: str) -> bool:
+    """Replace a view in place; False where its columns do not allow that."""
+    try:
+        with connection.begin_nested():
+            create_view(connection, name, replace=True)
+    except DBAPIError as exc:
+        if getattr(exc.orig, "sqlstate", None) != _CHANGED_COLUMNS:
+            raise
+        return False
+    return True
+
+
+def _of_postgresql(connection: Connection, names: list[str]) -> SetAside:
+    oids = connection.execute(
+        text("select cast(to_regclass(name) as oid) from unnest(cast(:names as text[])) as name"), {"names": names}
+    )
+    views: dict[str, Any] = {"views": [oid for (oid,) in oids if oid is not None]}
+    aside = SetAside()
+    for ours, other in connection.execute(text(_DEPENDENTS), views):
+        aside.in_use.setdefault(ours, []).append(other)
+    for row in connection.execute(text(_OWNERS), views):
+        if row.view not in aside.in_use:
+            aside.statements.append(f"alter view {row.view} owner to {row.owner}")
+    for row in connection.execute(text(_GRANTS), views):
+        if row.view not in aside.in_use:
+            option = " with grant option" if row.grantable else ""
+            aside.statements.append(f"grant {row.privilege} {row.columns} on {row.view} to {row.grantee}{option}")
+    return aside
+
+
+def _of_sqlite(connection: Connection) -> SetAside:
+    """Take the views of others away, too: SQLite renames no table while a view does not work."""
+    aside = SetAside()
+    rows = connection.execute(text("select type, name, tbl_name, sql from sqlite_master order by rowid")).all()
+    views = {row.name for row in rows if row.type == "view"}
+    for row in rows:
+        if row.type == "view" and row.name not in VIEWS:
+            aside.others.append(row.name)
+            aside.statements.append(row.sql)
+            connection.exec_driver_sql(f"drop view {_quoted(row.name)}")
+        elif row.type == "trigger" and row.tbl_name in views:
+            aside.statements.append(row.sql)
+    return aside
+
+
+def _finish(connection: Connection, aside: SetAside) -> None:
+    _restore(connection, aside)
+    for name in aside.others:
+        try:
+            connection.exec_driver_sql(f"select * from {_quoted(name)} limit 0")
+        except DBAPIError as exc:
+            raise StoreError(
+                f"the view {name} stands in the way, it would not work any more ({' '.join(str(exc.orig).split())}); "
+                "drop it, run `ztfdb init`, and make it again"
+            ) from exc
+    _note(connection)
+
+
+def _restore(connection: Connection, aside: SetAside) -> None:
+    for statement in aside.statements:
+        connection.exec_driver_sql(statement.replace("%", "%%") if connection.dialect.name != "sqlite" else statement)
+
+
+def _note(connection: Connection) -> None:
+    """Keep the fingerprint of the views that there are now."""
+    connection.execute(text("delete from archive_meta where key = :key"), {"key": FINGERPRINT})
+    row = {"key": FINGERPRINT, "value": json.dumps(fingerprint())}
+    connection.execute(text("insert into archive_meta (key, value) values (:key, :value)"), row)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
