@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.postgres import ENGINES, Databases
 from tests.support.quadrant import real_data, real_quadrant
+from tests.support.waiting import let_children_be_interrupted
 
 if TYPE_CHECKING:
     from ztfdb.archive import Archive
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 # The same examples on every run: a failure seen once can be seen again, and a slow machine fails nothing.
 hypothesis.settings.register_profile("ztfdb", derandomize=True, deadline=None, database=None)
 hypothesis.settings.load_profile("ztfdb")
+
+let_children_be_interrupted()
 
 
 @pytest.fixture(scope="session")

@@ -70,11 +70,11 @@ def campaign(url, night, stock, server, undisturbed):
     run = CrashRun(url, night, measure="real", jobs=N_WORKER, server=server, seed=SEED)
     started = time.monotonic()
     run.kill_often(N_KILL, arrive)
-    run.finish(n_image, timeout_s=300)
+    run.finish(n_image)
     seconds = time.monotonic() - started
     calm = CrashRun(undisturbed, night, measure="real", jobs=N_WORKER)
     calm.start()
-    calm.finish(n_image, timeout_s=300)
+    calm.finish(n_image)
     held = content_of(url)
     assert held == content_of(undisturbed)
     told = f"{sum(run.kills.values())} kills {run.kills}, {n_image} images, {len(held['source'])} sources"

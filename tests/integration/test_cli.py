@@ -10,15 +10,16 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
 import pytest
 from click.testing import CliRunner, Result
 
 import ztfdb
 from tests.support.postgres import ENGINES, Databases
+from tests.support.waiting import DEADLINE_S, wait_until
 from ztfdb.cli.app import application
 from ztfdb.simulate import make_science_image
 
@@ -291,16 +292,28 @@ def test_a_reader_that_goes_away_is_no_error(night, form):
         assert process.wait() == 141
 
 
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks at the files of a process in /proc")
 def test_interrupted_it_says_so_in_one_line(night):
     endless = "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n"
-    words = command("-vv", "sql", endless, "--timeout", "60", *superuser(night))
+    words = command("-vv", "sql", endless, "--timeout", str(DEADLINE_S), *superuser(night))
     with subprocess.Popen(words, env=environment(night), stderr=subprocess.PIPE, text=True) as process:
-        time.sleep(10.0)  # a loaded machine needs some seconds to import and ask
+        wait_until(lambda: is_asking(night, process.pid))
         process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=30)
+        _, stderr = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 130
     assert stderr.splitlines()[-1] == "interrupted"
     assert "Traceback" not in stderr
+
+
+def is_asking(night: Night, pid: int) -> bool:
+    """Tell whether a process has begun to ask: its statement runs on the server, or it has opened the file."""
+    if night.url.startswith("sqlite"):
+        name = Path(night.url.removeprefix("sqlite:///")).name
+        files = Path(f"/proc/{pid}/fd").glob("*")
+        return any(Path(os.path.realpath(file)).name == name for file in files)
+    with psycopg.connect(night.url.replace("+psycopg", "")) as connection:
+        statement = "select count(*) from pg_stat_activity where state = 'active' and query like 'with recursive n(i)%'"
+        return connection.execute(statement).fetchone() != (0,)
 
 
 @pytest.mark.parametrize("night", ["sqlite"], indirect=True)

@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import func, select, update
 
 from tests.support.crash import CrashRun, pretend_files
-from tests.support.pretend import pretend_to_measure
+from tests.support.pretend import gate_of, pretend_to_measure
+from tests.support.waiting import wait_until
 from ztfdb.daemon.arrivals import Arrivals
 from ztfdb.daemon.service import crew_maker
 from ztfdb.daemon.watch import Watcher
@@ -196,11 +197,13 @@ def busy(maker):
 
 
 def test_sigterm_lets_the_command_finish_its_image(engine_url, maker, night):
-    pretend_files(night, ["slow"] * 30)
+    files = pretend_files(night, ["star"] + ["gate"] * 9)
     run = CrashRun(engine_url, night, measure="pretend", jobs=1)
     run.start()
-    run.wait_until(lambda: n_image(maker) >= 2)
+    wait_until(lambda: n_image(maker) == 1 and counts(maker).get("leased", 0) > 0)
+    run.send(signal.SIGTERM)
+    gate_of(files[0]).touch()
     assert run.end(signal.SIGTERM) == 0
     found = counts(maker)
     assert set(found) == {"done", "pending"}
-    assert n_image(maker) == found["done"] < 30
+    assert n_image(maker) == found["done"] < 10

@@ -9,11 +9,11 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 
 import pytest
 
+from tests.support.waiting import DEADLINE_S, wait_until
 from ztfdb.simulate import make_science_image
 
 
@@ -72,11 +72,11 @@ def test_metrics_tell_what_was_done_and_how_the_queue_stands(engine_url, tmp_pat
         assert metric(prometheus, address, "ztfdb_database_up") == 1
         assert metric(prometheus, address, "process_resident_memory_bytes") > 1e7
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=DEADLINE_S) == 0
 
 
 def metric(prometheus, address, name, **labels):
-    with urllib.request.urlopen(address, timeout=10) as answer:
+    with urllib.request.urlopen(address, timeout=DEADLINE_S) as answer:
         assert answer.headers["Content-Type"].startswith("text/plain")
         text = answer.read().decode()
     found = [
@@ -120,7 +120,7 @@ def test_sighup_reads_the_operating_settings_again_and_nothing_else(engine_url, 
         stored = next(line for line in lines if line.get("outcome") == "stored")
         assert stored["n_source"] > 3
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=DEADLINE_S) == 0
     _, shown, _ = ztfdb(engine_url, "status", "--format", "json")
     assert json.loads(shown)["archive"]["settings"]["threshold"] == 1.5
 
@@ -145,10 +145,3 @@ def json_lines(process):
     for line in process.stderr:
         assert line.startswith("{"), line + process.stderr.read()
         yield json.loads(line)
-
-
-def wait_until(claim, timeout_s=60.0):
-    deadline = time.monotonic() + timeout_s
-    while not claim():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.1)

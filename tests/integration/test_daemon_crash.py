@@ -46,8 +46,8 @@ def crash(url, night, server, undisturbed):
     run = CrashRun(url, night, measure="pretend", jobs=2, server=server, seed=7)
     run.kill_often(N_KILL, arrive)
     assert sum(run.kills.values()) == N_KILL and run.kills["watcher"] >= 4
-    run.finish(n_image, timeout_s=60)
+    run.finish(n_image)
     calm = CrashRun(undisturbed, night, measure="pretend", jobs=2)
     calm.start()
-    calm.finish(n_image, timeout_s=60)
+    calm.finish(n_image)
     assert content_of(url) == content_of(undisturbed)

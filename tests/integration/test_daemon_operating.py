@@ -16,7 +16,8 @@ import pytest
 from sqlalchemy import event, make_url
 
 from tests.support.crash import CrashRun, content_of, pretend_files
-from tests.support.pretend import pretend_to_measure
+from tests.support.pretend import gate_of, pretend_to_measure
+from tests.support.waiting import wait_until
 from ztfdb.daemon.arrivals import Arrivals
 from ztfdb.daemon.service import crew_maker
 from ztfdb.daemon.watch import Watcher
@@ -141,7 +142,7 @@ def test_two_hosts_share_one_archive_and_each_image_is_stored_once(engine_url, n
     for run in runs:
         run.wait_until_up()
     pretend_files(night, ["slow"] * n_image)
-    runs[0].wait_until(lambda: counts(sessions(engine)) == {"done": n_image})
+    wait_until(lambda: counts(sessions(engine)) == {"done": n_image})
     assert [run.end(signal.SIGTERM) for run in runs] == [0, 0]
     told = [run.reported() for run in runs]
     engine.dispose()
@@ -152,29 +153,31 @@ def test_two_hosts_share_one_archive_and_each_image_is_stored_once(engine_url, n
 
 
 def test_a_host_that_is_lost_keeps_its_images_no_longer_than_its_lease(engine_url, night):
-    pretend_files(night, ["slow"] * 60)
+    files = pretend_files(night, ["star"] * 2 + ["gate"] * 8)
     engine = make_engine(engine_url)
     maker = sessions(engine)
     lost = CrashRun(engine_url, night, measure="pretend", jobs=2, host="mauna", lease_s=4.0)
     lost.start()
-    lost.wait_until(lambda: counts(maker).get("leased", 0) > 0 and counts(maker).get("done", 0) > 0, 150.0)
+    wait_until(lambda: counts(maker).get("leased", 0) > 0 and counts(maker).get("done", 0) == 2)
     lost.end(signal.SIGKILL)
+    gate_of(files[0]).touch()
     other = CrashRun(engine_url, night, measure="pretend", jobs=1, host="kea", lease_s=4.0)
     other.start()
-    other.finish(60, timeout_s=240)
+    other.finish(10)
     engine.dispose()
 
 
 def test_what_a_killed_daemon_held_is_taken_back_at_once_on_its_host(engine_url, night):
-    pretend_files(night, ["slow"] * 60)
+    files = pretend_files(night, ["star"] * 2 + ["gate"] * 8)
     engine = make_engine(engine_url)
     maker = sessions(engine)
     run = CrashRun(engine_url, night, measure="pretend", jobs=2, lease_s=10_000.0)
     run.start()
-    run.wait_until(lambda: counts(maker).get("leased", 0) > 0 and counts(maker).get("done", 0) > 0, 150.0)
+    wait_until(lambda: counts(maker).get("leased", 0) > 0 and counts(maker).get("done", 0) == 2)
     run.end(signal.SIGKILL)
+    gate_of(files[0]).touch()
     run.start()
-    run.finish(60, timeout_s=240)
+    run.finish(10)
     engine.dispose()
 
 
@@ -298,7 +301,7 @@ def test_what_two_daemons_store_is_what_one_would_have(databases, night):
         runs = [CrashRun(url, night, measure="pretend", jobs=1, host=f"host{k}") for k in range(n)]
         for run in runs:
             run.start()
-        runs[0].wait_until(lambda run=runs[0]: run.states() == {"done": 10})
+        wait_until(lambda run=runs[0]: run.states() == {"done": 10})
         assert [run.end(signal.SIGTERM) for run in runs] == [0] * n
         held.append(content_of(url))
     assert held[0] == held[1]

@@ -15,7 +15,8 @@ import pytest
 from sqlalchemy import func, select
 
 from tests.support.measured import EXPID, make_measured
-from tests.support.pretend import pretend_to_measure
+from tests.support.pretend import gate_of, pretend_to_measure
+from tests.support.waiting import DEADLINE_S, wait_until
 from ztfdb.ingest import ingest_paths
 from ztfdb.ingest.commit import commit_image
 from ztfdb.schema import Config, DataRoot, Image, ImageCell, Source
@@ -45,9 +46,13 @@ def maker(engine_url):
 
 @pytest.fixture
 def files(tmp_path):
-    for k in range(12):
-        (tmp_path / f"{k:02d}.txt").write_text(f"slow {k}")
-    return str(tmp_path / "*.txt")
+    return write(tmp_path, ["slow"] * 12)
+
+
+def write(folder, words):
+    for k, word in enumerate(words):
+        (folder / f"{k:02d}.txt").write_text(f"{word} {k}")
+    return str(folder / "*.txt")
 
 
 def start_ingest(url, jobs, *paths):
@@ -124,28 +129,28 @@ def test_different_images_from_many_writers_are_all_stored(engine_url):
 def test_two_processes_ingest_the_same_files(engine_url, maker, files):
     ingest_paths(maker, [])
     processes = [start_ingest(engine_url, 1, files) for _ in range(2)]
-    reports = [process.communicate(timeout=60)[0] for process in processes]
+    reports = [process.communicate(timeout=DEADLINE_S)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     assert all("12 found" in report and " 0 failed" in report for report in reports)
     check_whole(maker, 12)
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_a_killed_ingest_leaves_whole_images_and_goes_on(engine_url, maker, files, how):
+def test_a_killed_ingest_leaves_whole_images_and_goes_on(engine_url, maker, tmp_path, how):
+    files = write(tmp_path, ["star"] * 4 + ["gate"] * 8)
     process = start_ingest(engine_url, 2, files)
     workers: set[int] = set()
-    while stored_so_far(maker) < 3:
+    while stored_so_far(maker) < 4:
         workers |= children_of(process.pid)
         time.sleep(0.02)
     process.send_signal(how)
-    process.communicate(timeout=30)
+    process.communicate(timeout=DEADLINE_S)
     assert process.returncode != 0
-    done = stored_so_far(maker)
-    assert 3 <= done < 12
-    check_whole(maker, done)
-    wait_until_gone(workers)
+    check_whole(maker, 4)
+    wait_until(lambda: not any(running(pid) for pid in workers))
+    gate_of(tmp_path / "00.txt").touch()
     report = ingest_again(maker, files)
-    assert (report.unchanged, report.stored, report.failed) == (done, 12 - done, 0)
+    assert (report.unchanged, report.stored, report.failed) == (4, 8, 0)
     check_whole(maker, 12)
 
 
@@ -161,13 +166,6 @@ def children_of(pid):
         return {int(child) for task in tasks for child in task.read_text().split()}
     except OSError:
         return set()
-
-
-def wait_until_gone(pids, timeout_s=20.0):
-    deadline = time.monotonic() + timeout_s
-    while left := [pid for pid in pids if running(pid)]:
-        assert time.monotonic() < deadline, f"workers outlive their parent: {left}"
-        time.sleep(0.1)
 
 
 def running(pid):

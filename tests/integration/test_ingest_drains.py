@@ -11,6 +11,7 @@ from sqlalchemy import func, select, text, update
 
 from tests.support.crash import CrashRun, pretend_files
 from tests.support.pretend import pretend_to_measure
+from tests.support.waiting import wait_until
 from ztfdb.ingest import ingest_paths
 from ztfdb.schema import Image, IngestJob, JobState
 from ztfdb.store.engine import make_engine, sessions, writing
@@ -152,9 +153,9 @@ def test_a_daemon_and_an_ingest_share_the_work_and_each_image_is_stored_once(eng
     pretend_files(night, ["slow"] * 30)
     run = CrashRun(engine_url, night, measure="pretend", jobs=1)
     run.start()
-    run.wait_until(lambda: counts(maker).get("done", 0) > 0)
+    wait_until(lambda: counts(maker).get("done", 0) > 0)
     report = ingest_paths(maker, [night])
-    run.wait_until(lambda: counts(maker) == {"done": 30})
+    wait_until(lambda: counts(maker) == {"done": 30})
     assert run.end(signal.SIGTERM) == 0
     assert (report.found, report.failed) == (30, 0)
     assert report.stored + sum(run.reported().values()) == 30

@@ -306,7 +306,7 @@ def test_the_time_limit_stops_what_never_ends(urls, name, statement):
     start = time.monotonic()
     with pytest.raises(QueryError, match=r"time limit of 0\.3 s"):
         read_only_sql(urls[name], statement, timeout_s=0.3)
-    assert time.monotonic() - start < 5.0
+    assert time.monotonic() - start < 50.0  # the sleeps last for 60 s, the others for ever
 
 
 @pytest.mark.parametrize(

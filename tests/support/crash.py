@@ -18,6 +18,7 @@ from typing import Any
 
 from sqlalchemy import func, make_url, select, text
 
+from tests.support.waiting import DEADLINE_S, wait_until
 from ztfdb.errors import DatabaseUnavailableError
 from ztfdb.schema import Base, Image, Source
 from ztfdb.server import PostgresServer
@@ -118,13 +119,18 @@ class CrashRun:
 
     def wait_until_up(self) -> None:
         """Wait until the daemon that was started first looks at its folder."""
-        self.wait_until(lambda: self.log.exists() and '"up"' in self.log.read_text())
+        wait_until(lambda: self.log.exists() and '"up"' in self.log.read_text())
+
+    def send(self, how: int) -> None:
+        """Send a signal."""
+        assert self._process is not None
+        self._process.send_signal(how)
 
     def end(self, how: int) -> int:
         """Send a signal and return the exit status."""
+        self.send(how)
         assert self._process is not None
-        self._process.send_signal(how)
-        return self._process.wait(timeout=60)
+        return self._process.wait(timeout=DEADLINE_S)
 
     def kill_often(self, n: int, arrive: Callable[[], None] = lambda: None) -> None:
         """Kill something `n` times at random moments, and start again what does not start by itself.
@@ -180,7 +186,7 @@ class CrashRun:
     def _wait_for_workers(self) -> list[int]:
         assert self._process is not None
         workers: list[int] = []
-        deadline = time.monotonic() + 60.0
+        deadline = time.monotonic() + DEADLINE_S
         while not workers and self._process.poll() is None and time.monotonic() < deadline:
             workers = children_of(self._process.pid)
             time.sleep(0.02)
@@ -204,16 +210,9 @@ class CrashRun:
         assert set(told.values()) <= {1}
         assert all(counted.get(image_id, 0) == images[image_id] for image_id in told)
 
-    def wait_until(self, claim: Callable[[], bool], timeout_s: float = 60.0) -> None:
-        """Wait until something holds."""
-        deadline = time.monotonic() + timeout_s
-        while not claim():
-            assert time.monotonic() < deadline, "waited too long"
-            time.sleep(0.1)
-
-    def finish(self, n_image: int, *, timeout_s: float) -> None:
+    def finish(self, n_image: int) -> None:
         """Let the daemon finish, end it, and check that every image is there exactly once and whole."""
-        self.wait_until(lambda: self.states().get("done", 0) == n_image, timeout_s)
+        wait_until(lambda: self.states().get("done", 0) == n_image)
         assert self.end(signal.SIGTERM) == 0
         assert self.states() == {"done": n_image}
         with self._maker() as session:

@@ -1,6 +1,7 @@
 """Measurements that behave as the file's text says: for tests of the workers, without pixels.
 
-A file whose text is ``star`` is measured; the other words bring its worker into trouble.
+A file whose text is ``star`` is measured; ``slow`` and ``gate`` are measured later, the latter when `gate_of` its path
+is there. The other words bring its worker into trouble.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from tests.support.measured import EXPID, make_measured
+from tests.support.waiting import DEADLINE_S, wait_until
 from ztfdb.errors import HeaderError
 from ztfdb.records import MeasuredImage
 
@@ -27,7 +29,9 @@ def pretend_to_measure(
     if word == "die" or (word == "die-once" and _first_time(path)):
         os.kill(os.getpid(), signal.SIGKILL)
     if word == "hang":
-        time.sleep(60)
+        time.sleep(DEADLINE_S)
+    if word == "gate":
+        wait_until(gate_of(path).exists)
     if word == "hog":
         np.ones(2**40, np.uint8)
     if word == "bug":
@@ -40,6 +44,11 @@ def pretend_to_measure(
     if word == "slow":
         time.sleep(0.2)
     return make_measured(path, content=f"{word} {number}", mask=None, expid=EXPID + int(number or 0))
+
+
+def gate_of(path: str | Path) -> Path:
+    """Return the file, beside the folder of these files, that lets all that wait at the gate be measured."""
+    return Path(path).parent.with_suffix(".open")
 
 
 def _first_time(path: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -24,19 +25,27 @@ def require_sextractor() -> str:
 
 
 def run_sextractor(sci: Path, msk: Path, catalogue: Path) -> None:
-    """Write SExtractor's catalogue of an image."""
-    options = {
-        "PARAMETERS_NAME": SETTINGS / "ztfdb.param",
-        "FLAG_IMAGE": msk,
-        "GAIN": fits.getheader(sci)["GAIN"],
-        "FILTER_NAME": PACKAGED / "default.conv",
-        "STARNNW_NAME": PACKAGED / "default.nnw",
-        "CATALOG_NAME": catalogue,
-    }
-    command = [require_sextractor(), str(sci), "-c", str(SETTINGS / "ztfdb.sex")]
-    for name, value in options.items():
-        command += [f"-{name}", str(value)]
-    subprocess.run(command, check=True, capture_output=True)
+    """Write SExtractor's catalogue of an image.
+
+    It runs in a folder of links, because it takes no blank in a name, and folders may have some.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        given = {"sci.fits": sci, "msk.fits": msk, "ztfdb.sex": SETTINGS / "ztfdb.sex"}
+        for name, path in (given | {"ztfdb.param": SETTINGS / "ztfdb.param"}).items():
+            (Path(folder) / name).symlink_to(path.resolve())
+        options = {
+            "PARAMETERS_NAME": "ztfdb.param",
+            "FLAG_IMAGE": "msk.fits",
+            "GAIN": fits.getheader(sci)["GAIN"],
+            "FILTER_NAME": PACKAGED / "default.conv",
+            "STARNNW_NAME": PACKAGED / "default.nnw",
+            "CATALOG_NAME": "found.fits",
+        }
+        command = [require_sextractor(), "sci.fits", "-c", "ztfdb.sex"]
+        for name, value in options.items():
+            command += [f"-{name}", str(value)]
+        subprocess.run(command, check=True, capture_output=True, cwd=folder)
+        shutil.move(Path(folder) / "found.fits", catalogue)
 
 
 def sextractor(sci: Path, msk: Path, folder: Path) -> NDArray[np.void]:

@@ -10,7 +10,9 @@ from typing import Any
 class Signals:
     """Remembers signals while it is entered.
 
-    The first SIGTERM or SIGINT asks to finish what is in hand; a second SIGINT is an ordinary KeyboardInterrupt.
+    The first SIGTERM or SIGINT asks to finish what is in hand; a second SIGINT is an ordinary KeyboardInterrupt. Where
+    this process was started with SIGINT ignored, as a shell without job control starts what runs in the background, it
+    stays so: the Ctrl-C that ends another program of that terminal is not meant for this one.
 
     Attributes
     ----------
@@ -27,6 +29,8 @@ class Signals:
         wanted = {signal.SIGTERM: self._on_stop, signal.SIGINT: self._on_stop}
         if hasattr(signal, "SIGHUP"):
             wanted[signal.SIGHUP] = self._on_reload
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            del wanted[signal.SIGINT]
         self._before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
         return self
 

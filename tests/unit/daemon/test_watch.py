@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from tests.support.waiting import wait_until
 from ztfdb.daemon.watch import Watcher
 from ztfdb.simulate import make_science_image
 
@@ -147,11 +148,8 @@ def test_events_tell_of_files_before_the_next_scan(night, image):
         watcher.look()
         (night / "new" / "folder").mkdir(parents=True)
         path = write(night / "new" / "folder", image)
-        end = time.monotonic() + 20
         found = []
-        while not found and time.monotonic() < end:
-            time.sleep(0.05)
-            found = watcher.look()
+        wait_until(lambda: found.extend(watcher.look()) or bool(found))
         assert [sighting.candidate.path for sighting in found] == [str(path)]
     finally:
         watcher.stop()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.pretend import pretend_to_measure
+from tests.support.waiting import DEADLINE_S, wait_until
 from ztfdb.errors import ExtractionError, HeaderError, MeasurementTimeout, WorkerDied
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ingest.discover import Candidate
@@ -68,12 +69,12 @@ def test_a_dead_worker_costs_its_own_image_only(files):
 
 
 def test_a_stuck_worker_is_stopped_and_replaced(files):
-    started = time.perf_counter()
-    found = measure(files("hang", "star 1", "star 2"), jobs=2, limits=Limits(timeout_s=6.0))
+    started = time.perf_counter()  # the limit holds for the start of a worker, too
+    found = measure(files("hang", "star 1", "star 2"), jobs=2, limits=Limits(timeout_s=30.0))
     assert isinstance(found["hang"], MeasurementTimeout)
     assert found["hang"].retryable
     assert isinstance(found["star 2"], MeasuredImage)
-    assert time.perf_counter() - started < 40
+    assert time.perf_counter() - started < DEADLINE_S
 
 
 def test_memory_is_limited(files):
@@ -102,9 +103,7 @@ def test_stopping_early_leaves_no_process(files):
     while not crew.collect(1.0):
         pass
     crew.stop(kill=True)
-    time.sleep(0.2)
-    left = {pid for pid in children() - before if "resource_tracker" not in _command(pid)}
-    assert left == set()
+    wait_until(lambda: all("resource_tracker" in _command(pid) for pid in children() - before))
 
 
 def _command(pid):
