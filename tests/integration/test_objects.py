@@ -12,6 +12,7 @@ from sqlalchemy import insert, text, update
 
 import ztfdb
 from tests.support.archives import Plan, store_places
+from tests.support.reference import hold
 from tests.support.skies import make_exposure, store_exposure, troubled_sky
 from ztfdb.cli.app import application
 from ztfdb.derive import objects as workflow
@@ -20,6 +21,7 @@ from ztfdb.errors import UnknownObjectError
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.schema import Catalogue, CatalogueFile, Image, MemberKind, Ps1
 from ztfdb.sky.cells import cell_boundary, sky_to_cell
+from ztfdb.store.catalogues import remove_catalogue
 from ztfdb.store.engine import make_engine, sessions, writing
 from ztfdb.store.images import delete_image
 from ztfdb.store.meta import create_meta
@@ -320,6 +322,16 @@ def test_ps1_ids_come_with_the_objects_and_with_the_catalogue(maker):
     updated = rows(maker)
     build_objects(maker)
     assert rows(maker) == updated
+
+
+def test_ps1_ids_follow_a_catalogue_that_was_removed_and_imported_again(maker):
+    star(maker, 3)
+    for ps1_id in (77, 88):
+        held = hold(maker, "ps1", [ps1_id], [150.0], [2.0001])
+        update_objects(maker)
+        assert rows(maker)["object"][0][-2] == ps1_id
+        with writing(maker) as session:
+            remove_catalogue(session, held)
 
 
 def test_the_command_builds_updates_and_shows(engine_url):

@@ -371,7 +371,7 @@ def _ps1(session: Session) -> CatalogueInfo | None:
 
 def _ps1_import(session: Session) -> int:
     ps1 = _ps1(session)
-    return 0 if ps1 is None else store.newest_import(session, ps1.catalogue_id)
+    return 0 if ps1 is None else store.import_fingerprint(session, ps1.catalogue_id)
 
 
 def _identified(session: Session, objects: Columns, ps1: CatalogueInfo | None) -> Columns:

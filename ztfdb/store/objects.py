@@ -138,10 +138,17 @@ def write_state(session: Session, state: Mapping[str, int]) -> None:
     session.execute(insert(ObjectState), [{"key": key, "value": int(value)} for key, value in state.items()])
 
 
-def newest_import(session: Session, catalogue_id: int) -> int:
-    """Return the id of a catalogue's newest file, 0 without one."""
-    newest = select(func.max(CatalogueFile.catalogue_file_id)).where(CatalogueFile.catalogue_id == int(catalogue_id))
-    return session.execute(newest).scalar_one() or 0
+def import_fingerprint(session: Session, catalogue_id: int) -> int:
+    """Return a number that changes with the files of a catalogue, also where it was removed and imported again.
+
+    Ids of files cannot tell: SQLite gives the same ones again.
+    """
+    files = (
+        select(CatalogueFile.catalogue_file_id, CatalogueFile.sha256, CatalogueFile.imported)
+        .where(CatalogueFile.catalogue_id == int(catalogue_id))
+        .order_by(CatalogueFile.catalogue_file_id)
+    )
+    return _fingerprint([tuple(row) for row in session.execute(files)])
 
 
 def count_sources(session: Session) -> dict[int, int]:
