@@ -356,6 +356,23 @@ def test_measuring_an_image_again_drops_what_was_forced_on_it(seen, files):
     assert seen.light_curve(*EMPTY, complete=True).meta["n_measured"] == 6
 
 
+def test_a_mask_that_comes_while_positions_are_measured_is_not_missed(archive, tmp_path):
+    made = make_epoch(tmp_path, 0)
+    aside = made.msk.rename(made.msk.with_suffix(".aside"))
+    archive.ingest(tmp_path)
+
+    def mask_arrives(done, of):
+        if done:
+            aside.rename(made.msk)
+            assert archive.ingest(tmp_path).stored == 1
+
+    archive.light_curve(*EMPTY, complete=True, progress=mask_arrives)
+    assert n_forced(archive) == 0, "what was measured without the mask is not kept"
+    archive.light_curve(*EMPTY, complete=True)
+    stored = archive.sql("select mask_bits from forced_source", force=True)
+    assert stored["mask_bits"].notna().tolist() == [True]
+
+
 def test_wrong_questions_are_refused(seen):
     with pytest.raises(ValueError, match="measure"):
         seen.light_curve(*EMPTY, complete=True, measure="wrong")

@@ -25,7 +25,7 @@ from ztfdb.frame.window import file_status
 from ztfdb.records import N_APERTURE, IntArray, StoredImage
 from ztfdb.schema import ForcedMethod
 from ztfdb.store.engine import writing
-from ztfdb.store.forced import FORCED_DTYPES, store_forced
+from ztfdb.store.forced import FORCED_DTYPES, Contents, store_forced
 from ztfdb.store.lookup import NO_MASK
 from ztfdb.store.meta import config_id, read_meta
 from ztfdb.store.stored import accept_mtimes, stored_images
@@ -152,9 +152,9 @@ def _finish(
     columns = _columns(measured, wanted, method)
     done.n_measured += len(columns["image_id"])
     accepted = [(one.image_id, role, now) for one in measured for role, now in one.accepted]
-    sha256 = {image.image_id: image.own.sha256 for image in images}
+    contents = {image.image_id: {file.role: file.sha256 for file in image.files} for image in images}
     if done.kept:
-        done.kept = _kept(sessions, columns, sha256, accepted)
+        done.kept = _kept(sessions, columns, contents, accepted)
     if not done.kept:
         done.rows.append(columns)
 
@@ -162,7 +162,7 @@ def _finish(
 def _kept(
     sessions: sessionmaker[Session],
     columns: Columns,
-    sha256: Mapping[int, str],
+    contents: Mapping[int, Contents],
     accepted: Sequence[tuple[int, str, int]],
 ) -> bool:
     """Write measurements; False where the archive refuses, for the reader gets them anyway."""
@@ -170,7 +170,7 @@ def _kept(
         with writing(sessions) as session:
             settings = ExtractionSettings.from_dict(read_meta(session)["settings"])
             columns["config_id"][:] = config_id(session, measurement_config(settings))
-            store_forced(session, columns, sha256)
+            store_forced(session, columns, contents)
             accept_mtimes(session, accepted)
     except (StoreError, SQLAlchemyError) as exc:
         logger.info("forced measurements are not kept", extra={"reason": " ".join(str(exc).split())[:200]})

@@ -21,6 +21,10 @@ FORCED_DTYPES = {name: dtype.str for name, dtype in table_dtypes(_TABLE).items()
 """All columns of a forced measurement, in the table's order."""
 
 
+Contents = Mapping[str, str]
+"""sha256 of an image's file and of its mask, by role."""
+
+
 def find_forced(session: Session, hpx29: IntArray, method: ForcedMethod) -> Columns:
     """Return what is kept of some positions, on all images; of several configurations the latest.
 
@@ -53,7 +57,7 @@ def find_forced(session: Session, hpx29: IntArray, method: ForcedMethod) -> Colu
     return {name: values[order[last]] for name, values in found.items()}
 
 
-def store_forced(session: Session, columns: Columns, sha256: Mapping[int, str]) -> int:
+def store_forced(session: Session, columns: Columns, contents: Mapping[int, Contents]) -> int:
     """Keep forced measurements that are not kept yet, and return how many were new.
 
     Parameters
@@ -62,14 +66,14 @@ def store_forced(session: Session, columns: Columns, sha256: Mapping[int, str]) 
         A writing one.
     columns : dict of ndarray
         `FORCED_DTYPES`; ``mask_bits`` is -1 for NULL. One measurement per key.
-    sha256 : mapping of int to str
-        By ``image_id``, the content of the image's own file that was measured: where the image has been replaced
-        since, the measurement is left out.
+    contents : mapping of int to Contents
+        By ``image_id``, the image and mask that were measured: where either has been replaced since, or the mask came
+        only then, the measurement is left out.
     """
     ids = np.unique(columns["image_id"])
     for image_id in python_ints(ids):
         lock_name(session, image_id)  # the image may be replaced, or the same position measured, by another process
-    keep = np.isin(columns["image_id"], _unchanged(session, ids, sha256)) & ~_known(session, columns)
+    keep = np.isin(columns["image_id"], _unchanged(session, ids, contents)) & ~_known(session, columns)
     if not keep.any():
         return 0
     rows = {name: columns[name][keep] for name in FORCED_DTYPES}
@@ -84,12 +88,12 @@ def delete_forced(session: Session, image_id: int) -> int:
     return int(result.rowcount)  # type: ignore[attr-defined]
 
 
-def _unchanged(session: Session, ids: IntArray, sha256: Mapping[int, str]) -> NDArray[np.int64]:
-    from_files = select(ImageFile.image_id, ImageFile.sha256).where(
-        ImageFile.image_id.in_(python_ints(ids)), ImageFile.role.in_(("sci", "ref"))
-    )
-    rows = session.execute(from_files)
-    return np.array([row.image_id for row in rows if sha256.get(row.image_id) == row.sha256], np.int64)
+def _unchanged(session: Session, ids: IntArray, contents: Mapping[int, Contents]) -> NDArray[np.int64]:
+    files = select(ImageFile.image_id, ImageFile.role, ImageFile.sha256)
+    held: dict[int, dict[str, str]] = {}
+    for image_id, role, sha256 in session.execute(files.where(ImageFile.image_id.in_(python_ints(ids)))):
+        held.setdefault(image_id, {})[role] = sha256
+    return np.array([image_id for image_id, roles in held.items() if contents.get(image_id) == roles], np.int64)
 
 
 def _known(session: Session, columns: Columns) -> NDArray[np.bool_]:
