@@ -17,7 +17,7 @@ from pathlib import Path
 # Top to bottom; rooms in one row do not import each other.
 ROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("entries", ("cli",)),
-    ("", ("daemon", "demo")),
+    ("", ("daemon", "demo", "serve")),
     ("", ("archive",)),
     ("", ("config", "logs", "server", "quadrant")),
     ("workflows", ("ingest", "query")),
@@ -33,7 +33,7 @@ ROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
 LEVEL = {room: level for level, (_, rooms) in enumerate(ROWS) for room in rooms}
 PIXEL_HALF = {"image", "simulate", "extract", "stamps", "frame", "dao", "plot"}
 ROW_HALF = {"store", "schema"}
-ENTRIES = {"cli", "daemon", "demo", "archive", "config", "logs", "server", "quadrant"}
+ENTRIES = {"cli", "daemon", "demo", "serve", "archive", "config", "logs", "server", "quadrant"}
 WORKFLOWS = {"ingest", "query", "derive"}
 
 # Which rooms (or modules of one) see a package from outside. Whatever is not named here is free.
@@ -52,6 +52,9 @@ OUTSIDE: dict[str, set[str]] = {
     "click": {"cli"},
     "rich": {"cli"},
     "watchdog": {"daemon"},
+    "starlette": {"serve"},
+    "uvicorn": {"serve"},
+    "fastapi": {"serve"},
     "fsspec": {"frame.remote"},
 }
 # Words of a package that are types to hand on, not a way to do its work.

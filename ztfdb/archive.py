@@ -152,6 +152,11 @@ class Archive:
         """Close every connection."""
         self._engine.dispose()
 
+    def ping(self) -> None:
+        """Ask the database for nothing; `DatabaseUnavailableError` where it does not answer."""
+        with self._sessions() as session:
+            read_meta(session)
+
     def ingest(
         self,
         paths: str | Path | Iterable[str | Path],

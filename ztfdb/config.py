@@ -13,6 +13,9 @@ or by ``ZTFDB_CONFIG``, else ``ztfdb.toml`` in the current folder where there is
 
     [extraction]            # frozen into an archive when it is made
     threshold = 1.5
+
+    [serve]                 # limits of `ztfdb serve`
+    max_rows_sync = 100000
 """
 
 from __future__ import annotations
@@ -58,6 +61,8 @@ class Config:
         Folders of this host by the name of their data root (``ZTFDB_ROOTS``: ``name=folder``, separated like PATH).
     extraction : ExtractionSettings
         For archives that are made here; an existing one keeps its own. Only from the file.
+    serve : dict
+        The limits of ``ztfdb serve`` as the file gives them; `ztfdb.serve.limits` reads them.
     """
 
     url: str = field(default=DEFAULT_URL, repr=False)
@@ -68,6 +73,7 @@ class Config:
     log_format: str = "text"
     roots: dict[str, str] = field(default_factory=dict)
     extraction: ExtractionSettings = field(default_factory=ExtractionSettings)
+    serve: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         normalise_url(self.url)
@@ -128,8 +134,11 @@ def _from_file(path: str | Path | None) -> dict[str, Any]:
         table = tomllib.loads(found.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
         raise ConfigError(f"the configuration {found} cannot be read: {exc}") from exc
-    extraction = table.pop("extraction", None)
+    extraction, serve = table.pop("extraction", None), table.pop("serve", {})
     values = {name: _of_kind(name, value, str(found)) for name, value in table.items()}
+    if not isinstance(serve, dict):
+        raise ConfigError(f"{found}: serve is a table")
+    values["serve"] = serve
     if extraction is not None:
         if not isinstance(extraction, dict):
             raise ConfigError(f"{found}: extraction is a table")

@@ -24,6 +24,7 @@ from ztfdb.cli.objects import objects
 from ztfdb.cli.options import Command, shared_options
 from ztfdb.cli.psfcheck import psfcheck
 from ztfdb.cli.queue import quarantine, retry
+from ztfdb.cli.serve import serve
 from ztfdb.cli.sql import sql
 from ztfdb.cli.stamp import stamp
 from ztfdb.cli.status import status
@@ -127,6 +128,7 @@ for command in (
     objects,
     explain,
     sql,
+    serve,
     relocate,
     verify,
     remove,

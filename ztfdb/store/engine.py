@@ -18,6 +18,7 @@ from sqlalchemy.exc import ArgumentError, DisconnectionError, InvalidatePoolErro
 from sqlalchemy.orm import Session, sessionmaker
 
 from ztfdb.errors import ConfigError, DatabaseReadOnlyError, DatabaseUnavailableError, StoreError
+from ztfdb.store.interrupt import make_stoppable
 
 WRITE = "ztfdb_write"
 """Execution option of a transaction that writes; on SQLite it begins with BEGIN IMMEDIATE."""
@@ -135,6 +136,7 @@ def make_engine(url: str | Path | URL, *, read_only: bool = False) -> Engine:
         event.listen(engine, "checkin", _note_time)
         event.listen(engine, "checkout", _check_alive)
     event.listen(engine, "handle_error", _translate, retval=True)
+    make_stoppable(engine)
     return engine
 
 

@@ -97,6 +97,24 @@ def run_read_only(
         engine.dispose()
 
 
+def check_reader(url: str | Path | URL) -> None:
+    """Refuse to serve an archive as a PostgreSQL role whom a READ ONLY transaction does not hold.
+
+    Raises
+    ------
+    QueryError
+        If the role is a superuser, or may write files or run programs on the server.
+    DatabaseUnavailableError
+        If the database cannot be reached.
+    """
+    engine = make_engine(url, read_only=True)
+    try:
+        if engine.dialect.name == "postgresql":
+            readonly_postgresql.check_reader(engine)
+    finally:
+        engine.dispose()
+
+
 def parse(text: str, params: Mapping[str, Any], timeout_s: float, max_rows: int = MAX_ROWS) -> Statement:
     """Check what a statement begins with and that its parameters have values.
 

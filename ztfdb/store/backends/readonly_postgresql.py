@@ -46,6 +46,19 @@ def run(engine: Engine, statement: Statement, *, force: bool) -> tuple[list[str]
         pooled.invalidate()  # closing rolls back; what the statement did to the session goes with it
 
 
+def check_reader(engine: Engine) -> None:
+    """Refuse a role that could write; see `ztfdb.store.readonly.check_reader`."""
+    try:
+        pooled = engine.raw_connection()
+    except psycopg.Error as exc:
+        raise unavailable(exc) or QueryError(str(exc)) from exc
+    try:
+        assert isinstance(pooled.driver_connection, psycopg.Connection)
+        _check_powers(pooled.driver_connection, force=False)
+    finally:
+        pooled.close()
+
+
 def _check_powers(connection: psycopg.Connection[Any], force: bool) -> None:
     """Refuse roles that a READ ONLY transaction does not hold."""
     superuser, server_files = connection.execute(_POWERS).fetchone() or (True, True)

@@ -1,0 +1,171 @@
+"""``ztfdb serve`` as a process: it starts, answers, keeps its bounds, and ends when it is told to."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import time
+from contextlib import closing
+from urllib.parse import urlsplit
+
+import pytest
+from click.testing import CliRunner
+
+requests = pytest.importorskip("requests", reason="the extra vo, which brings requests, is not installed")
+pytest.importorskip("starlette", reason="the extra serve is not installed")
+
+from tests.support.archives import Plan, build_archive  # noqa: E402
+from tests.support.postgres import ENGINES  # noqa: E402
+from tests.support.serving import Serving, reader_url  # noqa: E402
+from ztfdb.cli.app import application  # noqa: E402
+from ztfdb.errors import ConfigError, QueryError, SchemaVersionError  # noqa: E402
+from ztfdb.serve.app import Settings  # noqa: E402
+from ztfdb.serve.limits import Limits  # noqa: E402
+from ztfdb.serve.run import Listening, serve  # noqa: E402
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def url(request, databases):
+    """A small archive, as a role that may only read."""
+    made = databases.migrated(request.param)
+    build_archive(made, Plan(50, 4))
+    yield reader_url(made)
+    databases.drop(made)
+
+
+@pytest.fixture(scope="module")
+def sqlite_url(databases):
+    """A small archive in SQLite."""
+    made = databases.migrated("sqlite")
+    build_archive(made, Plan(50, 4))
+    yield made
+    databases.drop(made)
+
+
+@pytest.fixture(scope="module")
+def served(url):
+    """A service of the archive."""
+    with Serving(url, "--log-format", "json", environ={"ZTFDB_SERVE_BODY_S": "2"}) as service:
+        yield service
+
+
+def test_one_line_is_printed_and_sigterm_ends_it_well(url):
+    with Serving(url) as service:
+        assert requests.get(service.base + "/healthz", timeout=10).json()["status"] == "ok"
+        assert service.stop() == 0
+    assert len(service.out) == 1
+    assert re.fullmatch(r"listening on http://127\.0\.0\.1:[1-9]\d*/\n", service.out[0])
+
+
+def test_several_processes_answer_and_a_dead_one_is_replaced(sqlite_url):
+    with Serving(sqlite_url, "--workers", "2") as service:
+        children = children_of(service.pid)
+        assert len(children) >= 2
+        assert requests.get(service.base + "/healthz", timeout=10).ok
+        killed = next(pid for pid in children if "spawn_main" in command_of(pid))
+        os.kill(killed, signal.SIGKILL)
+        deadline = time.monotonic() + 30
+        while not any("replaced" in line for line in service.log):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert requests.get(service.base + "/healthz", timeout=10).ok
+        assert service.stop(signal.SIGINT) == 0
+    assert len(service.out) == 1
+
+
+def test_every_answer_has_an_id_that_the_log_knows(served):
+    answer = requests.get(served.base + "/healthz", timeout=10)
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    line = logged(served, answer.headers["X-Request-Id"])
+    assert (line["status"], line["method"], line["path"]) == (200, "GET", "/healthz")
+
+
+def test_what_is_not_there_is_told_and_shows_nothing(served):
+    answer = requests.get(served.base + "/no/../such/%2e%2e/path", timeout=10)
+    assert answer.status_code == 404
+    assert answer.json() == {"error": "Not Found"}
+    assert requests.delete(served.base + "/healthz", timeout=10).status_code == 405
+
+
+def test_a_long_address_is_refused(served):
+    answer = requests.get(served.base + "/healthz?q=" + "x" * 40_000, timeout=10)
+    assert answer.status_code == 414
+    assert "POST" in answer.json()["error"]
+
+
+def test_browsers_of_other_pages_may_ask(served):
+    answer = requests.options(served.base + "/healthz", timeout=10)
+    assert answer.status_code == 204
+    assert answer.headers["Access-Control-Allow-Methods"] == "GET, POST, OPTIONS"
+    assert "Access-Control-Allow-Credentials" not in answer.headers
+
+
+def test_a_slow_client_is_let_go(served):
+    host, port = urlsplit(served.base).netloc.split(":")
+    with closing(socket.create_connection((host, int(port)))) as slow:
+        slow.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc")
+        slow.settimeout(20)
+        assert slow.recv(100).startswith(b"HTTP/1.1 408")
+    assert requests.get(served.base + "/healthz", timeout=10).ok
+
+
+def test_an_address_that_other_machines_reach_must_be_meant(url):
+    with pytest.raises(ConfigError, match="add --public"):
+        serve(Settings(url, Limits()), Listening(host="0.0.0.0", port=0))
+
+
+def test_an_address_in_use_is_told(url):
+    with closing(socket.socket()) as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(ConfigError, match="cannot listen on 127"):
+            serve(Settings(url, Limits()), Listening(port=taken.getsockname()[1]))
+
+
+def test_no_archive_is_told(tmp_path):
+    with pytest.raises(SchemaVersionError, match="there is no archive"):
+        serve(Settings(f"sqlite:///{tmp_path}/none.sqlite", Limits()), Listening(port=0))
+
+
+def test_a_superuser_is_refused(databases):
+    made = databases.migrated("postgresql")
+    try:
+        with pytest.raises(QueryError, match="is a superuser"):
+            serve(Settings(made, Limits()), Listening(port=0))
+    finally:
+        databases.drop(made)
+
+
+def test_limits_come_from_the_file_and_mistakes_are_told(tmp_path):
+    config = tmp_path / "serve.toml"
+    config.write_text("[serve]\nmax_rowz = 3\n")
+    result = CliRunner().invoke(application, ["serve", "--config", str(config)])
+    assert result.exit_code == 1
+    assert "unknown setting max_rowz" in result.output
+
+
+def logged(service: Serving, request_id: str) -> dict:
+    """The line of the access log about a request."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        for line in service.log:
+            if request_id in line:
+                return json.loads(line)
+        time.sleep(0.05)
+    raise AssertionError(f"{request_id} is not in the log")
+
+
+def children_of(pid: int) -> list[int]:
+    """Processes whose parent is `pid` (Linux)."""
+    with open(f"/proc/{pid}/task/{pid}/children") as stream:  # noqa: PTH123
+        return [int(word) for word in stream.read().split()]
+
+
+def command_of(pid: int) -> str:
+    """The command line of a process (Linux)."""
+    with open(f"/proc/{pid}/cmdline", "rb") as stream:  # noqa: PTH123
+        return stream.read().replace(b"\0", b" ").decode()

@@ -1,0 +1,61 @@
+"""``ztfdb serve``: the archive for programs, over HTTP."""
+
+from __future__ import annotations
+
+import click
+
+from ztfdb.cli.options import Command, shared, shared_options
+from ztfdb.cli.session import configuration
+from ztfdb.errors import MissingExtraError
+
+
+@click.command(
+    cls=Command,
+    examples=(
+        "ztfdb serve",
+        "ztfdb serve --port 0 --db sqlite:///night.db",
+        "ztfdb serve --host 0.0.0.0 --public --workers 4",
+    ),
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: any that is free.")
+@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that answer.")
+@click.option("--public", is_flag=True, help="Listen on an address that other machines can reach.")
+@click.option("--root-path", default="", metavar="PATH", help="Prefix under which a proxy shows the service.")
+@click.option("--proxies", default="", metavar="IP,…", help="Proxies whose X-Forwarded-… headers are believed.")
+@click.option("--log-format", type=click.Choice(("text", "json")), help="json: one object per line.")
+@shared_options
+@click.pass_context
+def serve(
+    ctx: click.Context,
+    host: str,
+    port: int,
+    workers: int,
+    public: bool,
+    root_path: str,
+    proxies: str,
+    log_format: str | None,
+) -> None:
+    """Serve the archive to programs over HTTP, read-only.
+
+    Runs until SIGTERM or Ctrl-C. When it is ready it prints one line, listening on http://HOST:PORT/; the access log
+    goes to stderr. The limits are in the table [serve] of the configuration.
+    """
+    shared(ctx).verbose = max(shared(ctx).verbose, 1)  # the access log is what this command has to say
+    config = configuration(ctx, log_format=log_format)
+    try:
+        from ztfdb.serve.app import Settings
+        from ztfdb.serve.limits import load_limits
+        from ztfdb.serve.run import Listening
+        from ztfdb.serve.run import serve as run
+    except ImportError as exc:
+        if (exc.name or "").startswith("ztfdb"):
+            raise
+        raise MissingExtraError("ztfdb serve", "serve") from exc
+    if root_path and not root_path.startswith("/"):
+        raise click.UsageError(f"--root-path {root_path}: expected a path such as /ztf")
+    settings = Settings(config.url, load_limits(config.serve), root_path.rstrip("/"))
+    run(
+        settings,
+        Listening(host, port, workers, public, proxies, config.log_level, config.log_format),
+    )

@@ -1,0 +1,66 @@
+"""The application: one module per protocol, each with its routes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from ztfdb.archive import open_archive
+from ztfdb.serve import health
+from ztfdb.serve.errors import as_json, tell
+from ztfdb.serve.limits import Limits
+from ztfdb.serve.middleware import Envelope
+from ztfdb.serve.service import Service, request_id
+from ztfdb.serve.work import Workers
+
+PROTOCOLS = (health,)
+"""Each has ``routes()``; a path belongs to the first that knows it."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a process needs to serve an archive; it crosses to worker processes.
+
+    Attributes
+    ----------
+    url : str
+        The archive.
+    limits : Limits
+    root_path : str
+        Prefix under which a proxy shows the service.
+    """
+
+    url: str
+    limits: Limits
+    root_path: str = ""
+
+
+def make_app(settings: Settings) -> ASGIApp:
+    """Return the ASGI application; the archive is opened when it starts and closed when it ends."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        with open_archive(settings.url, read_only=True) as archive:
+            app.state.service = Service(settings.url, archive, settings.limits, Workers(settings.limits))
+            try:
+                yield
+            finally:
+                app.state.service.workers.close()
+
+    app = Starlette(
+        routes=[one for protocol in PROTOCOLS for one in protocol.routes()],
+        lifespan=lifespan,
+        exception_handlers={HTTPException: _http_error},
+    )
+    return Envelope(app, settings.limits)
+
+
+async def _http_error(request: Request, exc: Exception) -> Response:
+    return as_json(request, tell(exc, request_id(request)))

@@ -1,0 +1,119 @@
+"""What goes wrong in a request, and what a client is told of it: never a path, a secret or a statement of ours."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ztfdb.errors import (
+    DatabaseUnavailableError,
+    ImageError,
+    MissingExtraError,
+    QueryError,
+    UnknownCatalogueError,
+    UnknownImageError,
+    UnknownObjectError,
+    UnknownSourceError,
+    ZtfdbError,
+)
+
+RETRY_AFTER_S = 5
+
+log = logging.getLogger(__name__)
+
+
+class ServiceError(Exception):
+    """A request that cannot be answered, in words for its client.
+
+    Parameters
+    ----------
+    message : str
+        What was found and what was wanted.
+    status : int
+        The HTTP status.
+    retry_after : int, optional
+        Seconds after which it may be tried again.
+    """
+
+    def __init__(self, message: str, status: int = 400, *, retry_after: int | None = None) -> None:
+        self.message = message
+        self.status = status
+        self.retry_after = retry_after
+        super().__init__(message)
+
+
+class Busy(ServiceError):
+    """More requests than the service works on."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, 503, retry_after=RETRY_AFTER_S)
+
+
+class TimeLimit(ServiceError):
+    """The statements of a request took too long and were stopped."""
+
+    def __init__(self, seconds: float, advice: str = "narrow the position or the question") -> None:
+        super().__init__(f"stopped after the time limit of {seconds:g} s: {advice}")
+
+
+class ClientGone(ServiceError):
+    """The client closed its connection; nobody reads this."""
+
+    def __init__(self) -> None:
+        super().__init__("the client is gone", 499)
+
+
+@dataclass(frozen=True)
+class Told:
+    """An error as a client is told it."""
+
+    status: int
+    message: str
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+Render = Callable[[Request, Told], Response]
+"""Makes the error document of a protocol."""
+
+_NOT_FOUND = (UnknownImageError, UnknownSourceError, UnknownObjectError, UnknownCatalogueError)
+
+
+def tell(exc: Exception, request_id: str) -> Told:
+    """Return what a client is told of an exception; what it is not told goes to the log under the request's id."""
+    if isinstance(exc, ServiceError):
+        retry = {} if exc.retry_after is None else {"Retry-After": str(exc.retry_after)}
+        return Told(exc.status, exc.message, retry)
+    if isinstance(exc, HTTPException):
+        return Told(exc.status_code, exc.detail, dict(exc.headers or {}))
+    if isinstance(exc, _NOT_FOUND):
+        return Told(404, str(exc))
+    if isinstance(exc, MissingExtraError):
+        log.warning("an extra is missing", extra={"request": request_id, "reason": str(exc)})
+        return Told(400, f"{exc.feature} is not available here")
+    if isinstance(exc, QueryError | ValueError):
+        return Told(400, str(exc))
+    if isinstance(exc, DatabaseUnavailableError):
+        log.warning("database unavailable", extra={"request": request_id, "reason": str(exc)})
+        return Told(503, "the database cannot be reached now", {"Retry-After": str(RETRY_AFTER_S)})
+    if isinstance(exc, ImageError):
+        log.warning("image unusable", extra={"request": request_id, "reason": str(exc)})
+        return Told(404, "the file of this image cannot be read here")
+    known = isinstance(exc, ZtfdbError)
+    log.error("request failed", exc_info=exc, extra={"request": request_id, "known": known})
+    return Told(500, f"the service failed; its log has the reason under {request_id}")
+
+
+def as_text(request: Request, told: Told) -> Response:
+    """Render an error as a line of text."""
+    return Response(told.message + "\n", told.status, told.headers, "text/plain; charset=utf-8")
+
+
+def as_json(request: Request, told: Told) -> Response:
+    """Render an error as ``{"error": …}``."""
+    return Response(json.dumps({"error": told.message}) + "\n", told.status, told.headers, "application/json")

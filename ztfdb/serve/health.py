@@ -1,0 +1,29 @@
+"""``/healthz``: whether the service and its database answer."""
+
+from __future__ import annotations
+
+import json
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ztfdb import __version__
+from ztfdb.serve.errors import as_json
+from ztfdb.serve.params import Parameters
+from ztfdb.serve.service import Service, route
+
+HEALTH_S = 5.0
+"""A database that does not answer for longer is not healthy."""
+
+
+async def healthz(request: Request, service: Service, params: Parameters) -> Response:
+    """Answer 200 with the version where the database answers, else 503."""
+    await service.workers.run(request, service.archive.ping, timeout_s=HEALTH_S)
+    body = json.dumps({"status": "ok", "version": __version__})
+    return Response(body + "\n", media_type="application/json", headers={"Cache-Control": "no-store"})
+
+
+def routes() -> list[Route]:
+    """Return the routes of this module."""
+    return [route("/healthz", healthz, as_json, ("GET",))]

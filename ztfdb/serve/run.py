@@ -1,0 +1,234 @@
+"""The processes of a service: one socket, one or several processes that answer on it, an end by SIGTERM."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from types import FrameType
+
+import uvicorn
+
+from ztfdb.archive import open_archive
+from ztfdb.errors import ConfigError, ZtfdbError
+from ztfdb.logs import set_up_logs
+from ztfdb.serve.app import Settings, make_app
+from ztfdb.store.readonly import check_reader
+
+GRACE_S = 10
+"""Seconds for the requests in hand when the service ends."""
+
+BACKLOG = 1024
+RESTART_S = 1.0
+"""Pause before a process that died is replaced."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Listening:
+    """Where and how a service listens.
+
+    Attributes
+    ----------
+    host : str
+    port : int
+        0 for any that is free.
+    workers : int
+        Processes.
+    public : bool
+        Whether another address than this machine's own may be listened on.
+    proxies : str
+        Addresses of proxies whose ``X-Forwarded-…`` headers are believed, separated by commas.
+    log_level, log_format : str
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    workers: int = 1
+    public: bool = False
+    proxies: str = ""
+    log_level: str = "INFO"
+    log_format: str = "text"
+
+
+def serve(settings: Settings, listening: Listening) -> None:
+    """Serve an archive until SIGTERM or Ctrl-C; prints ``listening on http://HOST:PORT/`` when it answers.
+
+    Raises
+    ------
+    ConfigError
+        If the address is not this machine's own and `Listening.public` was not given, or cannot be listened on.
+    SchemaVersionError
+        If there is no archive, or it is at another revision.
+    QueryError
+        If PostgreSQL's role could write whatever a transaction says.
+    """
+    open_archive(settings.url, read_only=True).close()
+    check_reader(settings.url)
+    with contextlib.closing(_bound(listening)) as bound:
+        if listening.workers == 1:
+            _serve_here(settings, listening, bound, lambda: _announce(bound))
+        else:
+            _Family(settings, listening, bound).run()
+
+
+def _bound(listening: Listening) -> socket.socket:
+    """Return a socket that is bound, not listening yet."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(
+            listening.host, listening.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        loopback = str(address[0]).startswith("127.") or address[0] == "::1"
+        if not (loopback or listening.public):
+            raise ConfigError(
+                f"--host {listening.host} opens the archive to other machines: add --public if that is meant"
+            )
+        made = socket.socket(family, kind)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind(address)
+    except OSError as exc:
+        raise ConfigError(f"cannot listen on {listening.host}, port {listening.port}: {exc.strerror or exc}") from exc
+    made.set_inheritable(True)
+    return made
+
+
+def _announce(bound: socket.socket) -> None:
+    host, port = bound.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    sys.stdout.write(f"listening on http://{shown}:{port}/\n")
+    sys.stdout.flush()
+
+
+class _Server(uvicorn.Server):
+    """A server that tells when it is ready, and whose end by a signal is an ordinary one."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _serve_here(settings: Settings, listening: Listening, bound: socket.socket, ready: Callable[[], None]) -> None:
+    config = uvicorn.Config(
+        make_app(settings),
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=BACKLOG,
+        root_path=settings.root_path,
+        proxy_headers=bool(listening.proxies),
+        forwarded_allow_ips=listening.proxies or None,
+        timeout_keep_alive=15,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+    _Server(config, ready).run([bound])
+
+
+def _child(settings: Settings, listening: Listening, bound: socket.socket, ready: Connection) -> None:
+    """Serve in a process of its own; it ends with its parent."""
+    set_up_logs(listening.log_level, listening.log_format)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    try:
+        _serve_here(settings, listening, bound, lambda: ready.send("ready"))
+    except ZtfdbError as exc:
+        ready.send(str(exc))
+        sys.exit(1)
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+class _Family:
+    """The processes of a service; one that dies is replaced."""
+
+    def __init__(self, settings: Settings, listening: Listening, bound: socket.socket) -> None:
+        self._what = (settings, listening, bound)
+        self._bound = bound
+        self._wanted = listening.workers
+        self._context = multiprocessing.get_context("spawn")
+        self._children: list[BaseProcess] = []
+        self._ending = False
+
+    def run(self) -> None:
+        """Start the processes, tell when all are ready, and wait until a signal ends them."""
+        before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            started = [self._start() for _ in range(self._wanted)]
+            for process, pipe in started:
+                self._await_ready(process, pipe)
+            if not self._ending:
+                _announce(self._bound)
+            while not self._ending:
+                self._replace_dead()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            self._end()
+
+    def _start(self) -> tuple[BaseProcess, Connection]:
+        ours, theirs = self._context.Pipe(duplex=False)
+        process = self._context.Process(target=_child, args=(*self._what, theirs), name="ztfdb serve")
+        process.start()
+        theirs.close()
+        self._children.append(process)
+        return process, ours
+
+    def _await_ready(self, process: BaseProcess, pipe: Connection) -> None:
+        try:
+            while not self._ending and not pipe.poll(0.2):
+                pass
+            said = "ready" if self._ending else pipe.recv()
+        except EOFError:
+            said = f"a process of the service ended with status {process.exitcode}"
+        if said != "ready":
+            raise ConfigError(said)
+
+    def _replace_dead(self) -> None:
+        wait([one.sentinel for one in self._children], timeout=0.5)
+        for process in [one for one in self._children if not one.is_alive()]:
+            self._children.remove(process)
+            if not self._ending:
+                log.warning("a process of the service ended and is replaced", extra={"status": process.exitcode})
+                time.sleep(RESTART_S)
+                self._start()
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._ending = True
+
+    def _end(self) -> None:
+        for process in self._children:
+            process.terminate()
+        for process in self._children:
+            process.join(GRACE_S + 5)
+            if process.is_alive():
+                process.kill()
+                process.join()

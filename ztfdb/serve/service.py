@@ -1,0 +1,87 @@
+"""What every end point has at hand: the archive, the limits, the threads; and how an end point is made."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ztfdb.archive import Archive
+from ztfdb.serve.errors import ClientGone, Render, as_text, tell
+from ztfdb.serve.limits import Limits
+from ztfdb.serve.params import Parameters, read_parameters
+from ztfdb.serve.work import Workers
+
+_HOST = re.compile(r"[A-Za-z0-9._~-]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?")
+
+
+@dataclass(frozen=True)
+class Service:
+    """One archive that is served by one process.
+
+    Attributes
+    ----------
+    url : str
+        Of the archive, with its password: never shown.
+    archive : Archive
+        Opened read-only.
+    limits : Limits
+    workers : Workers
+    """
+
+    url: str
+    archive: Archive
+    limits: Limits
+    workers: Workers
+
+
+Handler = Callable[[Request, Service, Parameters], Awaitable[Response]]
+
+
+def service_of(request: Request) -> Service:
+    """Return the service that a request came to."""
+    service = request.app.state.service
+    assert isinstance(service, Service)
+    return service
+
+
+def request_id(request: Request) -> str:
+    """Return the id that the answer and the log carry."""
+    return str(request.scope.get("ztfdb_request_id", "-"))
+
+
+def base_url(request: Request) -> str:
+    """Return the address of the service as this client sees it, without a slash at its end.
+
+    The name is the client's own word (the header ``Host``); one that is no name of a host is replaced by the address
+    that the service listens on.
+    """
+    host = request.headers.get("host", "")
+    if not _HOST.fullmatch(host):
+        name, port = request.scope.get("server") or ("127.0.0.1", None)
+        host = name if port is None else f"{name}:{port}"
+    return f"{request.url.scheme}://{host}{request.scope.get('root_path', '')}".rstrip("/")
+
+
+def endpoint(handler: Handler, render: Render = as_text) -> Callable[[Request], Awaitable[Response]]:
+    """Make an end point of a handler: parameters are read before it, its errors rendered after it."""
+
+    async def answer(request: Request) -> Response:
+        service = service_of(request)
+        try:
+            return await handler(request, service, await read_parameters(request, service.limits))
+        except ClientGone:
+            raise
+        except Exception as exc:
+            return render(request, tell(exc, request_id(request)))
+
+    return answer
+
+
+def route(path: str, handler: Handler, render: Render = as_text, methods: tuple[str, ...] = ("GET", "POST")) -> Route:
+    """Make the route of an end point."""
+    return Route(path, endpoint(handler, render), methods=list(methods))

@@ -1,0 +1,231 @@
+"""Requests that use the database: a bounded number of threads, a fair queue, and an end when the client has gone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter, defaultdict
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from starlette.requests import Request
+from starlette.responses import StreamingResponse
+from starlette.types import Send
+
+from ztfdb.serve.errors import Busy, ClientGone, TimeLimit
+from ztfdb.serve.limits import Limits
+from ztfdb.store.interrupt import Work
+
+T = TypeVar("T")
+
+PIECES = 4
+"""Pieces of an answer made before its client has taken them."""
+
+STOP_AGAIN_S = 0.05
+"""Work that was stopped between two statements is stopped again after this long."""
+
+Put = Callable[[bytes], None]
+"""Hands a piece of an answer to the client; blocks while it is slow, raises when it has gone."""
+
+
+class Workers:
+    """The threads of a service.
+
+    Parameters
+    ----------
+    limits : Limits
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._pool = ThreadPoolExecutor(limits.threads, thread_name_prefix="ztfdb-serve")
+        self._turns = asyncio.Semaphore(limits.threads)
+        self._shares: defaultdict[str, asyncio.Semaphore] = defaultdict(
+            lambda: asyncio.Semaphore(limits.client_threads)
+        )
+        self._pending: Counter[str] = Counter()
+
+    async def run(
+        self, request: Request, function: Callable[..., T], *args: Any, timeout_s: float | None = None, **options: Any
+    ) -> T:
+        """Call a function in a thread and return what it returns.
+
+        Statements end, and the function with them, when the time is up or the client closes its connection. The
+        request's body must have been read before.
+
+        Parameters
+        ----------
+        request : Request
+        function : callable
+            May use the archive as it likes.
+        *args, **options
+            Passed on.
+        timeout_s : float, optional
+            By default the limit of synchronous requests.
+
+        Raises
+        ------
+        Busy
+            If too many requests wait already.
+        TimeLimit
+            If it took too long.
+        """
+        work = Work()
+
+        def call() -> T:
+            with work.running():
+                return function(*args, **options)
+
+        async with self._turn(request):
+            return await self._watched(request, work, call, timeout_s or self._limits.sync_s)
+
+    async def stream(
+        self, request: Request, produce: Callable[[Put], None], *, timeout_s: float | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        """Call a function in a thread that hands over its answer piece by piece.
+
+        The first piece is awaited here, so that an error before it is raised and not sent.
+
+        Parameters
+        ----------
+        request : Request
+        produce : callable
+            Takes a function `Put`, which it calls with bytes.
+        timeout_s : float, optional
+            Time for the whole answer, by default the limit of synchronous requests.
+
+        Returns
+        -------
+        async generator of bytes
+            For a `Streamed` response.
+        """
+        pieces = self._pieces(request, produce, timeout_s or self._limits.sync_s)
+        try:
+            first = await anext(pieces)
+        except StopAsyncIteration:
+            first = b""
+        return _before(first, pieces)
+
+    def close(self) -> None:
+        """Wait for the threads."""
+        self._pool.shutdown(wait=True)
+
+    async def _watched(self, request: Request, work: Work, call: Callable[[], T], timeout_s: float) -> T:
+        future = asyncio.get_running_loop().run_in_executor(self._pool, call)
+        gone = asyncio.ensure_future(until_gone(request))
+        either: set[asyncio.Future[Any]] = {future, gone}
+        try:
+            await asyncio.wait(either, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            if not future.done():
+                reason: Exception = ClientGone() if gone.done() else TimeLimit(timeout_s)
+                await _stopped(work, reason, future)
+            return await future
+        except asyncio.CancelledError:
+            await _stopped(work, ClientGone(), future)
+            raise
+        finally:
+            gone.cancel()
+
+    async def _pieces(
+        self, request: Request, produce: Callable[[Put], None], timeout_s: float
+    ) -> AsyncGenerator[bytes, None]:
+        loop = asyncio.get_running_loop()
+        queue: asyncio.Queue[bytes | None] = asyncio.Queue(PIECES)
+        work = Work()
+
+        def put(piece: bytes) -> None:
+            if isinstance(work.reason, ClientGone):  # after the time limit, an answer may still say so
+                raise work.reason
+            asyncio.run_coroutine_threadsafe(queue.put(piece), loop).result()
+
+        def call() -> None:
+            try:
+                with work.running():
+                    produce(put)
+            finally:
+                asyncio.run_coroutine_threadsafe(_finish(queue, work), loop)
+
+        async with self._turn(request):
+            future = loop.run_in_executor(self._pool, call)
+            watch = loop.create_task(_watch(request, timeout_s, work, future))
+            try:
+                while (piece := await queue.get()) is not None:
+                    yield piece
+                await future
+            finally:
+                watch.cancel()
+                if not future.done():
+                    drain = loop.create_task(_drain(queue))
+                    await _stopped(work, ClientGone(), future)
+                    drain.cancel()
+
+    @contextlib.asynccontextmanager
+    async def _turn(self, request: Request) -> AsyncIterator[None]:
+        client = request.client.host if request.client else ""
+        waiting = self._pending[client] - self._limits.client_threads
+        if waiting >= self._limits.client_queue or self._pending.total() >= self._limits.queue + self._limits.threads:
+            raise Busy("too many requests wait already: come again in a moment")
+        self._pending[client] += 1
+        try:
+            async with self._shares[client], self._turns:
+                yield
+        finally:
+            self._pending[client] -= 1
+            if not self._pending[client]:
+                del self._pending[client], self._shares[client]
+
+
+async def until_gone(request: Request) -> None:
+    """Return when the client of a request, whose body was read, has closed its connection."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _finish(queue: asyncio.Queue[bytes | None], work: Work) -> None:
+    while isinstance(work.reason, ClientGone) and not queue.empty():  # what nobody reads makes room for the end
+        queue.get_nowait()
+    await queue.put(None)
+
+
+async def _watch(request: Request, timeout_s: float, work: Work, future: Awaitable[Any]) -> None:
+    """Stop work when its client has gone, or its time is up."""
+    gone = asyncio.ensure_future(until_gone(request))
+    try:
+        await asyncio.wait({gone}, timeout=timeout_s)
+        await _stopped(work, ClientGone() if gone.done() else TimeLimit(timeout_s), future)
+    finally:
+        gone.cancel()
+
+
+async def _drain(queue: asyncio.Queue[bytes | None]) -> None:
+    while True:
+        await queue.get()
+
+
+async def _stopped(work: Work, reason: Exception, future: Awaitable[Any]) -> None:
+    """Stop work until its thread has ended, without raising what it raised."""
+    waiting = asyncio.ensure_future(future)
+    while not waiting.done():
+        await asyncio.shield(asyncio.to_thread(work.stop, reason))
+        await asyncio.wait({waiting}, timeout=STOP_AGAIN_S)
+
+
+async def _before(first: bytes, pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    async with contextlib.aclosing(pieces) as rest:
+        yield first
+        async for piece in rest:
+            yield piece
+
+
+class Streamed(StreamingResponse):
+    """A response of pieces, whose generator is closed at once when the response ends before it."""
+
+    async def stream_response(self, send: Send) -> None:
+        """Send the pieces."""
+        try:
+            await super().stream_response(send)
+        finally:
+            close = getattr(self.body_iterator, "aclose", None)
+            if close is not None:
+                await close()

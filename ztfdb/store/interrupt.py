@@ -1,0 +1,116 @@
+"""Work whose statements another thread can stop: what a connection is busy with ends when nobody waits for it.
+
+Every engine of `ztfdb.store.engine` tells the running `Work` of its thread which connections it uses. SQLite's
+``interrupt`` and PostgreSQL's cancel request are the only calls that may be made on a connection by a thread that does
+not own it.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from sqlalchemy import Engine, event
+
+CANCEL_TIMEOUT_S = 5.0
+"""How long a cancel request to PostgreSQL may take."""
+
+log = logging.getLogger(__name__)
+
+
+class Work:
+    """What one thread does for one caller, until it is done or stopped.
+
+    Attributes
+    ----------
+    reason : Exception or None
+        Why it was stopped; `running` raises it in the thread that works.
+    """
+
+    def __init__(self) -> None:
+        self.reason: Exception | None = None
+        self._lock = threading.Lock()
+        self._connections: dict[int, Any] = {}
+
+    @contextmanager
+    def running(self) -> Iterator[Work]:
+        """Work in this thread: whatever the block raises once it was stopped becomes the reason."""
+        token = _CURRENT.set(self)
+        try:
+            self.check()
+            yield self
+        except Exception as exc:
+            if self.reason is not None and exc is not self.reason:
+                raise self.reason from exc
+            raise
+        finally:
+            _CURRENT.reset(token)
+
+    def check(self) -> None:
+        """Raise the reason where the work was stopped: for what runs long between two statements."""
+        if self.reason is not None:
+            raise self.reason
+
+    def stop(self, reason: Exception) -> None:
+        """Stop the statements in hand, from another thread. The first reason stays; call again until the work ended.
+
+        Parameters
+        ----------
+        reason : Exception
+            Raised by the work.
+        """
+        with self._lock:
+            if self.reason is None:
+                self.reason = reason
+            # under the lock: a connection that goes back to its pool meanwhile may be another's
+            for connection in self._connections.values():
+                _interrupt(connection)
+
+    def add(self, connection: Any) -> None:
+        """Use a driver's connection from now on."""
+        with self._lock:
+            self._connections[id(connection)] = connection
+
+    def discard(self, connection: Any) -> None:
+        """Use it no more."""
+        with self._lock:
+            self._connections.pop(id(connection), None)
+
+
+_CURRENT: ContextVar[Work | None] = ContextVar("ztfdb_work", default=None)
+_WORK = "ztfdb_work"
+
+
+def make_stoppable(engine: Engine) -> None:
+    """Let the work of a thread know the connections that it takes from an engine's pool."""
+    event.listen(engine, "checkout", _on_checkout)
+    event.listen(engine, "checkin", _on_checkin)
+
+
+def _on_checkout(connection: Any, record: Any, proxy: Any) -> None:
+    work = _CURRENT.get()
+    if work is not None:
+        work.check()
+        work.add(connection)
+        record.info[_WORK] = work
+
+
+def _on_checkin(connection: Any, record: Any) -> None:
+    work = record.info.pop(_WORK, None)
+    if work is not None:
+        work.discard(connection)
+
+
+def _interrupt(connection: Any) -> None:
+    try:
+        if isinstance(connection, sqlite3.Connection):
+            connection.interrupt()
+        else:
+            connection.cancel_safe(timeout=CANCEL_TIMEOUT_S)
+    except Exception:
+        log.warning("a statement could not be stopped", exc_info=True)
