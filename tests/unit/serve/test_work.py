@@ -104,9 +104,13 @@ def test_pieces_come_in_order_and_a_late_error_is_raised():
     async def ask(workers):
         found = []
         pieces = await workers.stream(Client().request, produce)
-        with pytest.raises(ValueError, match="at the end"):
+
+        async def read():
             async for piece in pieces:
                 found.append(piece)
+
+        with pytest.raises(ValueError, match="at the end"):
+            await read()
         assert found == [b"%d" % number for number in range(20)]
 
     in_loop(ask)
