@@ -104,10 +104,13 @@ def test_browsers_of_other_pages_may_ask(served):
     assert "Access-Control-Allow-Credentials" not in answer.headers
 
 
+FORM = b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 100"
+
+
 def test_a_slow_client_is_let_go(served):
     host, port = urlsplit(served.base).netloc.split(":")
     with closing(socket.create_connection((host, int(port)))) as slow:
-        slow.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc")
+        slow.sendall(b"POST /healthz HTTP/1.1\r\nHost: x\r\n" + FORM + b"\r\n\r\nabc")
         slow.settimeout(20)
         assert slow.recv(100).startswith(b"HTTP/1.1 408")
     assert requests.get(served.base + "/healthz", timeout=10).ok

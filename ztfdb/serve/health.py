@@ -26,4 +26,4 @@ async def healthz(request: Request, service: Service, params: Parameters) -> Res
 
 def routes() -> list[Route]:
     """Return the routes of this module."""
-    return [route("/healthz", healthz, as_json, ("GET",))]
+    return [route("/healthz", healthz, as_json)]

@@ -74,8 +74,8 @@ def serve(settings: Settings, listening: Listening) -> None:
     QueryError
         If PostgreSQL's role could write whatever a transaction says.
     """
-    open_archive(settings.url, read_only=True).close()
     check_reader(settings.url)
+    open_archive(settings.url, read_only=True).close()
     with contextlib.closing(_bound(listening)) as bound:
         if listening.workers == 1:
             _serve_here(settings, listening, bound, lambda: _announce(bound))
@@ -95,8 +95,12 @@ def _bound(listening: Listening) -> socket.socket:
                 f"--host {listening.host} opens the archive to other machines: add --public if that is meant"
             )
         made = socket.socket(family, kind)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.bind(address)
+        try:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            made.bind(address)
+        except OSError:
+            made.close()
+            raise
     except OSError as exc:
         raise ConfigError(f"cannot listen on {listening.host}, port {listening.port}: {exc.strerror or exc}") from exc
     made.set_inheritable(True)
