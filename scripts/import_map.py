@@ -29,6 +29,7 @@ ROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("foundation", ("sky", "phot")),
     ("", ("records",)),
     ("", ("bits", "errors")),
+    ("", ("texts",)),
 )
 LEVEL = {room: level for level, (_, rooms) in enumerate(ROWS) for room in rooms}
 PIXEL_HALF = {"image", "simulate", "extract", "stamps", "frame", "dao", "plot"}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ztfdb.texts import hide_secrets
+
 
 class ZtfdbError(Exception):
-    """Base of every ztfdb error.
+    """Base of every ztfdb error. The secrets of URLs in its message (passwords, tokens) show as ``***``.
 
     Attributes
     ----------
@@ -15,6 +17,9 @@ class ZtfdbError(Exception):
     """
 
     retryable = False
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(hide_secrets(one) if isinstance(one, str) else one for one in args))
 
 
 class ConfigError(ZtfdbError):
@@ -52,7 +57,7 @@ class ImageError(ZtfdbError):
 
     def __init__(self, path: str | Path, reason: str) -> None:
         self.path = str(path)
-        self.reason = reason
+        self.reason = hide_secrets(reason)
         super().__init__(f"{self.path}: {reason}")
 
     def __reduce__(self) -> tuple[type, tuple[str, ...]]:
@@ -141,7 +146,7 @@ class ClusterError(ZtfdbError):
 
     def __init__(self, scheduler: str, reason: str) -> None:
         self.scheduler = scheduler
-        self.reason = reason
+        self.reason = hide_secrets(reason)
         super().__init__(f"{scheduler}: {reason}")
 
     def __reduce__(self) -> tuple[type, tuple[str, ...]]:
@@ -161,7 +166,7 @@ class CatalogueFileError(ZtfdbError):
 
     def __init__(self, path: str | Path, reason: str) -> None:
         self.path = str(path)
-        self.reason = reason
+        self.reason = hide_secrets(reason)
         super().__init__(f"{self.path}: {reason}")
 
     def __reduce__(self) -> tuple[type, tuple[str, ...]]:

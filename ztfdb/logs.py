@@ -12,8 +12,10 @@ import sys
 import time
 from typing import Any, TextIO
 
+from ztfdb.texts import hide_secrets, printable, without_secrets
+
+_LINES = "\n\t"
 _PLAIN = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__dict__) | {"message", "asctime", "taskName"}
-_PASSWORD = re.compile(r"(?<=://)([^:/@\s]*):[^/\s]+(?=@)")
 
 
 def set_up_logs(level: str = "WARNING", form: str = "text", stream: TextIO | None = None) -> logging.Handler:
@@ -44,11 +46,6 @@ def set_up_logs(level: str = "WARNING", form: str = "text", stream: TextIO | Non
     return handler
 
 
-def without_passwords(text: str) -> str:
-    """Return the text with the password of every URL in it hidden."""
-    return _PASSWORD.sub(r"\1:***", text)
-
-
 def extra_fields(record: logging.LogRecord) -> dict[str, Any]:
     """Return what was given as ``extra``, in that order, without the fields that are None."""
     return {name: value for name, value in record.__dict__.items() if name not in _PLAIN and value is not None}
@@ -59,12 +56,12 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        words = [_stamp(record), record.levelname, record.getMessage()]
-        words += [f"{name}={_word(value)}" for name, value in extra_fields(record).items()]
-        line = " ".join(words)
+        words = [_stamp(record), record.levelname, hide_secrets(record.getMessage())]
+        words += [f"{name}={_word(without_secrets(value))}" for name, value in extra_fields(record).items()]
+        line = printable(" ".join(words))
         if record.exc_info:
-            line = f"{line}\n{self.formatException(record.exc_info)}"
-        return without_passwords(line)
+            line = f"{line}\n{printable(hide_secrets(self.formatException(record.exc_info)), keep=_LINES)}"
+        return line
 
 
 class JsonFormatter(logging.Formatter):
@@ -81,12 +78,16 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             facts["traceback"] = self.formatException(record.exc_info)
-        return without_passwords(json.dumps(facts, default=str))
+        return json.dumps(without_secrets(facts), default=_plain)
 
 
 def _stamp(record: logging.LogRecord) -> str:
     whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
     return f"{whole}.{int(record.msecs):03d}Z"
+
+
+def _plain(value: Any) -> str:
+    return hide_secrets(str(value))
 
 
 def _word(value: Any) -> str:

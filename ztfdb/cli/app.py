@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from typing import Any
 
@@ -28,9 +27,11 @@ from ztfdb.cli.serve import serve
 from ztfdb.cli.sql import sql
 from ztfdb.cli.stamp import stamp
 from ztfdb.cli.status import status
+from ztfdb.cli.terminal import streams
 from ztfdb.cli.upkeep import relocate, remove, verify
 from ztfdb.cli.watch import watch
 from ztfdb.errors import ZtfdbError
+from ztfdb.texts import one_line
 
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
@@ -49,23 +50,28 @@ class Application(Command, click.Group):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run one command and exit: 0 done, 1 something failed, 2 wrong usage, 130 interrupted, 141 reader gone."""
         kwargs["standalone_mode"] = False
-        sys.exit(self._run(*args, **kwargs))
+        with streams():
+            status = self._run(*args, **kwargs)
+            try:
+                sys.stdout.flush()  # a full disk shows here at the latest
+            except BrokenPipeError:
+                status = EXIT_BROKEN_PIPE
+            except ZtfdbError as exc:
+                status = status or _failed(str(exc))
+        sys.exit(status)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; Ctrl-C is one line, and a reader that went away (``| head``) none."""
         try:
-            result = super().invoke(ctx)
-            sys.stdout.flush()
+            return super().invoke(ctx)
         except KeyboardInterrupt:
             click.echo("\ninterrupted" if sys.stderr.isatty() else "interrupted", err=True)  # after the terminal's ^C
             ctx.exit(EXIT_INTERRUPTED)
         except BrokenPipeError:
-            _discard_stdout()
             ctx.exit(EXIT_BROKEN_PIPE)
         except (ZtfdbError, OSError):
             log.debug("command failed", exc_info=True)
             raise
-        return result
 
     def _run(self, *args: Any, **kwargs: Any) -> int:
         try:
@@ -73,20 +79,16 @@ class Application(Command, click.Group):
         except click.ClickException as exc:
             exc.show()
             return exc.exit_code
+        except UnicodeEncodeError as exc:
+            return _failed(f"{exc.object} is not UTF-8")
         except (ZtfdbError, OSError) as exc:
-            click.echo(f"error: {one_line(exc)}", err=True)
-            return EXIT_FAILED
+            return _failed(str(exc))
         return result if isinstance(result, int) else 0
 
 
-def one_line(exc: BaseException) -> str:
-    """Return an error's message on one line."""
-    return " ".join(str(exc).split())
-
-
-def _discard_stdout() -> None:
-    """Point stdout at nothing: Python flushes it once more at the end, and would complain."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _failed(message: str) -> int:
+    click.echo(f"error: {one_line(message)}", err=True)
+    return EXIT_FAILED
 
 
 @click.group(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +14,8 @@ import ztfdb
 from ztfdb.cli.options import Command, shared_options
 from ztfdb.cli.output import make_output
 from ztfdb.cli.progress import Bar, progress_bar
-from ztfdb.cli.session import configuration, own_settings, wrong_usage
+from ztfdb.cli.session import configuration, is_new_file, own_settings, wrong_usage
+from ztfdb.errors import ZtfdbError
 
 if TYPE_CHECKING:
     from ztfdb.ingest import ImageOutcome, IngestReport, IngestStep
@@ -57,6 +60,8 @@ def ingest(
 ) -> None:
     """Measure images and store them.
 
+    An archive in SQLite that is not there yet is made.
+
     PATH is a file, a folder (searched below) or a glob; - reads paths from stdin, one to a line. Masks and PSF
     catalogues are found beside their image by name. What has not changed is not measured again. A bad file is reported
     and never stops the rest; then the exit status is 1. --timeout and --memory are for worker processes, that is for
@@ -71,18 +76,40 @@ def ingest(
         "places": config.roots,
         "scheduler": scheduler,
     }
-    with ztfdb.open(config.url, settings=own_settings(config)) as archive, wrong_usage(), progress_bar("images") as bar:
+    words = given(paths)
+    new = is_new_file(config.url)
+    if new and not any(map(is_there, words)):
+        raise NothingGivenError(f"{', '.join(words[:3]) or 'stdin'}: there is no such file; no archive was made")
+    with (
+        ztfdb.open(config.url, create=new, settings=own_settings(config)) as archive,
+        wrong_usage(),
+        progress_bar("images") as bar,
+    ):
+        if new:
+            click.echo(f"made the archive {archive.url}", err=True)
         follower = Follower(bar, listed)
         if psfcat:
             if mask is not None:
                 raise click.UsageError("--mask belongs to an image, --psfcat takes catalogues")
-            result = archive.ingest_psfcat(given(paths), force=force, progress=follower, places=config.roots)
+            result = archive.ingest_psfcat(words, force=force, progress=follower, places=config.roots)
         else:
-            result = archive.ingest(given(paths), jobs=config.jobs, mask=mask, force=force, progress=follower, **limits)
+            result = archive.ingest(words, jobs=config.jobs, mask=mask, force=force, progress=follower, **limits)
     if table is not None:
         table.write(result.to_pandas(), known=False)
     tell(result)
     ctx.exit(1 if result.failed or result.psfcat_refusals else 0)
+
+
+class NothingGivenError(ZtfdbError):
+    """Nothing that was given is there."""
+
+
+def is_there(word: str) -> bool:
+    """Tell whether a path or a glob means anything."""
+    if "\0" in word:
+        return False
+    path = os.path.expanduser(word)  # noqa: PTH111 (a glob is no Path)
+    return os.path.lexists(path) or any(glob.iglob(path, recursive=True))  # noqa: PTH207
 
 
 def given(paths: tuple[str, ...]) -> list[str]:
@@ -91,7 +118,9 @@ def given(paths: tuple[str, ...]) -> list[str]:
 
 
 def _lines() -> list[str]:
-    return [line for line in sys.stdin.read().splitlines() if line.strip()]
+    """Return the lines of stdin: names are bytes, which need not be UTF-8, and only a line end ends one."""
+    lines = sys.stdin.buffer.read().split(b"\n")
+    return [os.fsdecode(line.removesuffix(b"\r")) for line in lines if line.strip()]
 
 
 class Follower:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 
 from ztfdb.errors import ZtfdbError
+from ztfdb.texts import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -157,8 +158,10 @@ class Output:
         if width is not None and self.columns is None and not self.every and frame.shape[1] < n_column:
             frame = frame.iloc[:, : fitting(frame, width)]
         units = {name: described.unit for name, described in _words(frame).items()} if known else {}
+        if self.path is None and sys.stdout.isatty():
+            frame = _printable(frame)
         for line in text_table(frame, units, width, known=known):
-            stream.write(f"{line}\n".encode())
+            stream.write(f"{line}\n".encode("utf-8", "surrogateescape"))
         if hint and frame.shape[1] < n_column and sys.stderr.isatty():
             stream.flush()
             click.echo(f"{frame.shape[1]} of {n_column} columns; --all shows every one", err=True)
@@ -195,6 +198,13 @@ def _words(frame: pd.DataFrame, answer: str | None = None) -> dict[str, ColumnDe
 
     found = {str(name): describe_column(str(name), answer) for name in frame.columns}
     return {name: described for name, described in found.items() if described is not None}
+
+
+def _printable(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows with their texts as the terminal will show them, so that its columns stay in line."""
+    texts = [name for name in frame.columns if frame[name].dtype.kind not in "biufMm"]
+    shown = {name: frame[name].map(lambda one: printable(one) if isinstance(one, str) else one) for name in texts}
+    return frame.assign(**shown).rename(columns=lambda name: printable(str(name)))
 
 
 def _permit(path: str) -> None:

@@ -21,6 +21,9 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
+from ztfdb.cli.terminal import PrintableText, rich_file
+from ztfdb.texts import printable
+
 
 class RateColumn(ProgressColumn):
     """Steps per second, or per minute where that reads better."""
@@ -40,9 +43,10 @@ class RateColumn(ProgressColumn):
 class RichBar:
     """A bar on stderr; lines of stdout go above it where both are the same terminal."""
 
-    def __init__(self, progress: Progress, task: TaskID) -> None:
+    def __init__(self, progress: Progress, task: TaskID, *, above: bool) -> None:
         self._progress = progress
         self._task = task
+        self._above = above
 
     def begin(self, title: str, n: int) -> None:
         """Begin some work of `n` steps."""
@@ -50,12 +54,12 @@ class RichBar:
 
     def step(self, note: str = "") -> None:
         """Say that one more is done."""
-        self._progress.update(self._task, advance=1, note=note)
+        self._progress.update(self._task, advance=1, note=printable(note))
 
     def line(self, text: str) -> None:
         """Print a line of stdout above the bar."""
-        if sys.stdout.isatty():
-            self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        if self._above:
+            self._progress.console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
         else:
             sys.stdout.write(f"{text}\n")
 
@@ -64,15 +68,28 @@ class RichBar:
 def rich_bar(unit: str) -> Iterator[RichBar]:
     """Show the bar while the block runs; it disappears at the end."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         RateColumn(unit),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
+        TextColumn(
+            "{task.fields[note]}", markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")
+        ),
     )
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, expand=True, speed_estimate_period=120) as progress:
-        yield RichBar(progress, progress.add_task("", total=None, note=""))
+    above = sys.stdout.isatty()  # a file or a pipe gets its lines itself
+    with rich_file() as file:
+        console = Console(file=file)
+        with Progress(
+            *columns, console=console, transient=True, expand=True, speed_estimate_period=120, redirect_stdout=above
+        ) as progress:
+            out, err = sys.stdout, sys.stderr
+            sys.stderr = PrintableText(err)  # what is printed meanwhile goes above the bar, by rich's hand
+            if above:
+                sys.stdout = PrintableText(out)
+            try:
+                yield RichBar(progress, progress.add_task("", total=None, note=""), above=above)
+            finally:
+                sys.stdout, sys.stderr = out, err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -45,6 +46,14 @@ def _told_by_the_report(record: logging.LogRecord) -> bool:
     return record.getMessage() != "image failed"
 
 
+def is_new_file(url: str) -> bool:
+    """Tell whether an archive is a SQLite file that is not there yet."""
+    from ztfdb.store.engine import normalise_url
+
+    parsed = normalise_url(url)
+    return parsed.get_backend_name() == "sqlite" and not os.path.lexists(str(parsed.database))
+
+
 def own_settings(config: Config) -> ExtractionSettings | None:
     """Return the extraction settings where the configuration has its own; an archive with others refuses them."""
     return None if config.extraction == type(config.extraction)() else config.extraction
@@ -70,5 +79,7 @@ def wrong_usage() -> Iterator[None]:
     """Turn the ``ValueError`` by which a question refuses its arguments into wrong usage (exit status 2)."""
     try:
         yield
+    except UnicodeError:  # a name of bytes that are no text, which is nobody's wrong usage
+        raise
     except ValueError as exc:
         raise click.UsageError(str(exc)) from exc

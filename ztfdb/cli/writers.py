@@ -17,6 +17,7 @@ from ztfdb.cli.columns import TIME_SYSTEMS, is_id, vo_reference
 from ztfdb.cli.output import OutputError
 from ztfdb.errors import MissingExtraError
 from ztfdb.schema import ColumnDescription
+from ztfdb.texts import printable
 
 Words = Mapping[str, ColumnDescription]
 """What the columns are, by name; a column that is not in it has no unit, no UCD and no description."""
@@ -37,7 +38,7 @@ def write_csv(frame: pd.DataFrame, words: Words, stream: BinaryIO) -> None:
 
 def write_csv_parts(parts: Iterable[pd.DataFrame], words: Words, stream: BinaryIO) -> None:
     """Write the rows of several frames of the same columns as one CSV file; see `write_csv`."""
-    text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
+    text = io.TextIOWrapper(stream, encoding="utf-8", errors="surrogateescape", newline="", write_through=True)
     try:
         for number, frame in enumerate(parts):
             frame.to_csv(text, index=False, header=number == 0, lineterminator="\n", chunksize=_CHUNK)
@@ -56,7 +57,7 @@ def write_json(frame: pd.DataFrame, words: Words, stream: BinaryIO) -> None:
         columns = [_json_cells(str(name), chunk.iloc[:, i], frame.iloc[:, i]) for i, name in enumerate(frame.columns)]
         for cells in zip(*columns, strict=True):
             record = ", ".join(f"{name}: {cell}" for name, cell in zip(names, cells, strict=True))
-            stream.write(before + f"\n{{{record}}}".encode())
+            stream.write(before + f"\n{{{record}}}".encode("utf-8", "backslashreplace"))  # as JSON escapes
             before = b","
     stream.write(b"[]\n" if before == b"[" else b"\n]\n")
 
@@ -114,7 +115,7 @@ def _write_parquet(parts: Iterable[pd.DataFrame], words: Words, stream: BinaryIO
                 metadata = {**(table.schema.metadata or {}), **_astropy_header(fields, frame, whole=whole)}
                 writer = pq.ParquetWriter(stream, pa.schema(fields, metadata=metadata))
             writer.write_table(table.cast(writer.schema))
-    except pa.ArrowException as exc:
+    except (pa.ArrowException, UnicodeEncodeError) as exc:
         raise OutputError(f"these rows cannot be written as Parquet: {exc}") from exc
     finally:
         if writer is not None:
@@ -248,6 +249,13 @@ def _votable_type(values: pd.Series[Any]) -> str:
     return 'datatype="unicodeChar" arraysize="*"'
 
 
+def _xml(text: str) -> str:
+    """Return a text as XML can hold it: most control characters are none of XML's, even as references."""
+    if not text.isprintable():
+        text = printable(text, keep="\n\t")
+    return escape(text)
+
+
 def _votable_field(name: str, values: pd.Series[Any], described: ColumnDescription | None) -> str:
     facts = {"ref": vo_reference(name)}
     description = ""
@@ -255,7 +263,7 @@ def _votable_field(name: str, values: pd.Series[Any], described: ColumnDescripti
         facts |= {"unit": described.vounit, "ucd": described.ucd}
         description = f"<DESCRIPTION>{escape(described.description)}</DESCRIPTION>"
     more = "".join(f" {key}={quoteattr(value)}" for key, value in facts.items() if value)
-    return f"<FIELD name={quoteattr(name)} {_votable_type(values)}{more}>{description}</FIELD>\n"
+    return f"<FIELD name={quoteattr(printable(name))} {_votable_type(values)}{more}>{description}</FIELD>\n"
 
 
 def _votable_cells(values: pd.Series[Any]) -> list[str]:
@@ -263,4 +271,4 @@ def _votable_cells(values: pd.Series[Any]) -> list[str]:
         return _cells(values, lambda v: "<TD>true</TD>" if v else "<TD>false</TD>", "<TD/>")
     if pd.api.types.is_float_dtype(values.dtype):
         return _cells(values, lambda v: f"<TD>{v!r}</TD>" if math.isfinite(v) else "<TD/>", "<TD/>")
-    return _cells(values, lambda v: f"<TD>{escape(_text(v))}</TD>", "<TD/>")
+    return _cells(values, lambda v: f"<TD>{_xml(_text(v))}</TD>", "<TD/>")

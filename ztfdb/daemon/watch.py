@@ -65,6 +65,7 @@ class Watcher:
         self._clock = clock
         self._heard: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._watched: dict[str, _Watched] = {}
+        self._told: dict[str, str] = {}
         self._handed_over: dict[str, Facts] = {}
         self._scan: Iterator[Candidate | ImageError] | None = self._search()
         self._next_scan = 0.0
@@ -120,10 +121,16 @@ class Watcher:
             self._next_scan = self._clock() + self.scan_s
             return False
         if isinstance(found, ImageError):
-            logger.warning("folder cannot be read", extra={"path": found.path, "reason": found.reason})
+            self._complain(found)
         else:
             self._consider(found)
         return True
+
+    def _complain(self, problem: ImageError) -> None:
+        """Log what is left out, once."""
+        if self._told.get(problem.path) != problem.reason:
+            self._told[problem.path] = problem.reason
+            logger.warning("left out", extra={"path": problem.path, "reason": problem.reason})
 
     def _consider(self, candidate: Candidate) -> None:
         facts = look_at(candidate)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +12,8 @@ from pathlib import Path
 from ztfdb.errors import ImageError, ImageReadError, MaskError, PsfCatalogueError
 from ztfdb.frame.filename import SUFFIXES, mask_path_for, parse_name
 from ztfdb.frame.psfcat import image_path_for, is_psfcat_name, psfcat_path_for
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 PRODUCTS = ("sciimg", "refimg")
 """The ZTF products that are taken from folders; a file named by itself may have any name."""
@@ -111,7 +114,7 @@ def discover(
     found = Discovery()
     seen: set[str] = set()
     for path in [paths] if isinstance(paths, str | Path) else paths:
-        for item in _expand(path):
+        for item in map(_storable, _expand(path)):
             if isinstance(item, ImageError):
                 found.problems.append(item)
             elif item.path not in seen:
@@ -120,17 +123,28 @@ def discover(
     if mask is not None:
         if len(found.candidates) != 1:
             raise ValueError(f"a mask belongs to one image, these paths are {len(found.candidates)}")
-        found.candidates[0] = replace(found.candidates[0], mask=_absolute(mask))
+        _add_by_hand(found, mask=_absolute(mask))
     if psfcat is not None:
         if len(found.candidates) != 1:
             raise ValueError(f"a PSF catalogue belongs to one image, these paths are {len(found.candidates)}")
-        found.candidates[0] = replace(found.candidates[0], psfcat=_absolute(psfcat))
+        _add_by_hand(found, psfcat=_absolute(psfcat))
     return found
+
+
+def _add_by_hand(found: Discovery, **file: str) -> None:
+    one = _storable(replace(found.candidates[0], **file))
+    if isinstance(one, ImageError):
+        found.candidates.clear()
+        found.problems.append(one)
+    else:
+        found.candidates[0] = one
 
 
 def _expand(path: str | Path) -> Iterator[Candidate | ImageError]:
     text = os.path.expanduser(path)  # noqa: PTH111 (a glob is no Path yet)
-    if os.path.isdir(text):  # noqa: PTH112
+    if "\0" in text or (is_url(text) and not os.path.lexists(text)):
+        yield ImageReadError(text, str(name_fault(text)))
+    elif os.path.isdir(text):  # noqa: PTH112
         yield from search_folder(_absolute(text))
     elif os.path.lexists(text) or not glob.has_magic(text):
         yield _from_file(_absolute(text))
@@ -156,7 +170,7 @@ def search_folder(folder: str) -> Iterator[Candidate | ImageError]:
         folders.sort()
         for name in _images_in(names):
             path = Path(parent) / name
-            yield Candidate(str(path), _mask_of(path), folder, _psfcat_of(path))
+            yield _storable(Candidate(str(path), _mask_of(path), folder, _psfcat_of(path)))
     yield from errors
 
 
@@ -174,7 +188,10 @@ def search_psfcats(folder: str) -> Iterator[str | ImageError]:
         chosen: dict[str, str] = {}
         for name in sorted(filter(is_psfcat_name, names), key=len):  # the plain file before its compressed copy
             chosen.setdefault(name.removesuffix(".gz"), name)
-        yield from (str(Path(parent) / name) for name in sorted(chosen.values()))
+        for name in sorted(chosen.values()):
+            path = str(Path(parent) / name)
+            fault = name_fault(path)
+            yield path if fault is None else PsfCatalogueError(path, fault)
     yield from errors
 
 
@@ -191,6 +208,9 @@ def discover_psfcats(paths: str | Path | Iterable[str | Path]) -> list[tuple[str
     found: dict[str, tuple[str, str | None] | ImageError] = {}
     for path in [paths] if isinstance(paths, str | Path) else paths:
         text = os.path.expanduser(path)  # noqa: PTH111 (a glob is no Path yet)
+        if fault := name_fault(text):
+            found.setdefault(text, PsfCatalogueError(text, fault))
+            continue
         globbed = glob.has_magic(text) and not os.path.lexists(text)
         matches = sorted(glob.glob(text, recursive=True)) if globbed else [text]  # noqa: PTH207
         if not matches:
@@ -227,7 +247,7 @@ def image_of(path: str, folder: str | None) -> Candidate | None:
     folder : str or None
         The folder it was found under.
     """
-    found = _from_file(path)
+    found = _storable(_from_file(path))
     if isinstance(found, ImageError) or not _images_in([Path(found.path).name]):
         return None
     return replace(found, given=folder)
@@ -242,6 +262,33 @@ def look_at(candidate: Candidate) -> Facts | None:
         return None
     facts = Facts(image.st_size, image.st_mtime_ns)
     return facts if mask is None else replace(facts, mask_size=mask.st_size, mask_mtime_ns=mask.st_mtime_ns)
+
+
+def is_url(text: str) -> bool:
+    """Tell a URL from a path."""
+    return _URL.match(text) is not None
+
+
+def name_fault(path: str) -> str | None:
+    """Return why a file of this name cannot be in an archive, whose texts are UTF-8; None where it can."""
+    if "\0" in path:
+        return "the name holds a NUL: paths from stdin stand one to a line"
+    if is_url(path):
+        return "a URL; images are measured from files: fetch it first, or name the folder where it is mounted"
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return "the name is not UTF-8, and the archive's are: rename it"
+    return None
+
+
+def _storable(found: Candidate | ImageError) -> Candidate | ImageError:
+    """Return what was found, or an error in place of an image whose files have names that no archive can hold."""
+    if isinstance(found, Candidate):
+        for path in (found.path, found.mask, found.psfcat):
+            if path is not None and (fault := name_fault(path)) is not None:
+                return ImageReadError(found.path, fault if path == found.path else f"{path}: {fault}")
+    return found
 
 
 def _from_file(path: str) -> Candidate | ImageError:

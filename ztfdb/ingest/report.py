@@ -148,7 +148,11 @@ class IngestReport:
         import pandas as pd
 
         rows = [asdict(one) | {"outcome": one.outcome.value} for one in self.outcomes]
-        table = pd.DataFrame(rows, columns=[f.name for f in fields(ImageOutcome)])
+        names = [f.name for f in fields(ImageOutcome)]
+        try:
+            table = pd.DataFrame(rows, columns=names)
+        except UnicodeEncodeError:  # a name of bytes that are no UTF-8, which only Python's own texts hold
+            table = pd.DataFrame(rows, columns=names, dtype=object).astype({"seconds": float, "retryable": bool})
         return table.astype({"image_id": "Int64", "n_source": "Int64", "n_psf": "Int64"})
 
     def _count(self, *kinds: Outcome) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import sqlite3
 import time
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import unquote
+from urllib.parse import quote_plus, unquote
 
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DisconnectionError, InvalidatePoolError
@@ -19,6 +20,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from ztfdb.errors import ConfigError, DatabaseReadOnlyError, DatabaseUnavailableError, StoreError
 from ztfdb.store.interrupt import make_stoppable
+from ztfdb.texts import HIDDEN, hide_secrets, is_secret_key
 
 WRITE = "ztfdb_write"
 """Execution option of a transaction that writes; on SQLite it begins with BEGIN IMMEDIATE."""
@@ -58,6 +60,8 @@ _READ_ONLY_STATE = "25006"
 _NO_RIGHT = "42501"
 """PostgreSQL's SQLSTATE of a missing privilege."""
 
+_WINDOWS_PATH = re.compile(r"[A-Za-z]:[\\/]|\\\\")
+
 _BROKEN_STATES = ("XX", "58")
 """PostgreSQL's SQLSTATEs (prefixes) of damage: corrupted pages and indexes, missing files, errors of the disk."""
 
@@ -83,7 +87,7 @@ def normalise_url(url: str | Path | URL) -> URL:
         If it cannot be read as a URL, or names another kind of database.
     """
     if isinstance(url, Path) or (isinstance(url, str) and "://" not in url):
-        return URL.create("sqlite+pysqlite", database=str(url))
+        return URL.create("sqlite+pysqlite", database=_file_name(str(url)))
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
@@ -93,15 +97,41 @@ def normalise_url(url: str | Path | URL) -> URL:
     name = parsed.drivername.split("+")[0]
     if name not in drivers:
         raise ConfigError(f"{name!r} is not an engine of ztfdb: expected sqlite or postgresql")
+    if name == "sqlite":
+        _check_sqlite(parsed)
     return parsed.set(drivername=drivers[name])
 
 
+def _check_sqlite(url: URL) -> None:
+    """Refuse a SQLite URL that names no file: what stands after two slashes is a host, which SQLite has not."""
+    if url.host or url.port or url.username:
+        name = f"{url.host or ''}/{url.database}" if url.database else url.host or "file"
+        raise ConfigError(f"a SQLite archive is named with three slashes: sqlite:///{name}")
+    if not url.database or url.database == ":memory:":
+        raise ConfigError("an archive in memory would be empty for every connection: name a file, sqlite:///night.db")
+    _file_name(url.database)
+
+
+def _file_name(name: str) -> str:
+    """Return the name of a SQLite file; refuse what is meant as something else."""
+    if os.name != "nt" and _WINDOWS_PATH.match(name):
+        raise ConfigError(f"{name} is a path of Windows; this system has none")
+    scheme = name.partition(":")[0].lower() if ":" in name else ""
+    if scheme.split("+")[0] in ("sqlite", "postgresql", "postgres"):
+        raise ConfigError(f"{name} lacks the slashes of a URL: expected sqlite:///file or postgresql://…")
+    if not name:
+        raise ConfigError("the archive has no name: expected sqlite:///file or postgresql://…")
+    return name
+
+
 def mask_password(url: str | Path | URL) -> str:
-    """Return the URL as it may be printed or logged: the password shows as ``***``, the driver not at all."""
+    """Return the URL as it may be printed or logged: secrets show as ``***``, the driver not at all."""
     parsed = normalise_url(url)
     if parsed.get_backend_name() == "sqlite" and (parsed.database or "").startswith("file:"):  # opened read-only
         parsed = parsed.set(database=unquote(str(parsed.database).removeprefix("file://")), query={})
-    return parsed.set(drivername=parsed.get_backend_name()).render_as_string(hide_password=True)
+    shown = {key: HIDDEN if is_secret_key(key) else value for key, value in parsed.query.items()}
+    text = parsed.set(drivername=parsed.get_backend_name(), query=shown).render_as_string(hide_password=True)
+    return text.replace(quote_plus(HIDDEN), HIDDEN)
 
 
 def make_engine(url: str | Path | URL, *, read_only: bool = False) -> Engine:
@@ -128,10 +158,12 @@ def make_engine(url: str | Path | URL, *, read_only: bool = False) -> Engine:
     else:
         options = "-c timezone=UTC" + (" -c default_transaction_read_only=on" if read_only else "")
         given = parsed.query.get("options")
+        # not in the URL, which SQLAlchemy shows with everything but its first password
+        secrets = {key: value for key, value in parsed.query.items() if is_secret_key(key)}
         engine = create_engine(
-            parsed,
+            parsed.difference_update_query(secrets),
             json_serializer=strict_json,
-            connect_args={"options": f"{given} {options}" if given else options},
+            connect_args={**secrets, "options": f"{given} {options}" if given else options},
         )
         event.listen(engine, "checkin", _note_time)
         event.listen(engine, "checkout", _check_alive)
@@ -302,6 +334,8 @@ def _translate(context: ExceptionContext) -> BaseException | None:
         if isinstance(typed, DatabaseReadOnlyError):
             context.is_disconnect = True  # the next connection may lead to the server that has taken over
         return typed
+    if isinstance(original, UnicodeEncodeError):  # a name of bytes that are no UTF-8, see os.fsdecode
+        return StoreError(f"{original.object!r} is not UTF-8: no database keeps it as text")
     state = getattr(original, "sqlstate", None) or ""
     if state == _NO_RIGHT:
         return StoreError(f"this role may not do that: {_one_line(original)}")
@@ -321,4 +355,4 @@ def _file_error(context: ExceptionContext, original: BaseException | None) -> St
 
 
 def _one_line(exc: BaseException | None) -> str:
-    return " ".join(str(exc).split()) or type(exc).__name__
+    return hide_secrets(" ".join(str(exc).split())) or type(exc).__name__

@@ -93,6 +93,8 @@ def run_read_only(
         if engine.dialect.name == "sqlite":
             return readonly_sqlite.run(engine, statement)
         return readonly_postgresql.run(engine, statement, force=force)
+    except UnicodeEncodeError as exc:
+        raise QueryError(f"{exc.object!r} is not UTF-8: no database holds such a text") from exc
     finally:
         engine.dispose()
 
