@@ -65,10 +65,11 @@ class Layer(io.RawIOBase):
         if not self._exact:
             text = printable(self._decoder.decode(content), keep=KEPT)
             content = (hide_secrets(text) if self._words else text).encode(self.encoding, "backslashreplace")
-        with self._failing():
-            self.under.write(content)
-            if self._at_once:
-                self.under.flush()
+        if content:  # click tries a stream by writing nothing, and would swallow the error
+            with self._failing():
+                self.under.write(content)
+                if self._at_once:
+                    self.under.flush()
         return len(data)
 
     def flush(self) -> None:
