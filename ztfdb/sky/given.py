@@ -9,6 +9,7 @@ import numpy as np
 from astropy import coordinates as c
 from astropy import units as u
 from astropy.time import Time
+from astropy.utils.masked import Masked
 from numpy.typing import NDArray
 
 NEAREST_STAR_PC = 1.0
@@ -111,10 +112,12 @@ def numbers(value: Any, unit: u.UnitBase, name: str, *, missing: bool = True) ->
     own = getattr(value, "unit", None)
     try:
         plain: Any = u.Quantity(value, own).to_value(unit) if own is not None else value
-        mask: NDArray[np.bool_] = np.asarray(getattr(plain, "mask", False))
+        mask: NDArray[np.bool_] = np.array(False)
         if plain is np.ma.masked:
             plain, mask = np.nan, np.array(True)
-        plain = getattr(plain, "unmasked", plain)  # astropy's Masked
+        elif isinstance(plain, np.ma.MaskedArray | Masked):
+            mask = np.asarray(plain.mask)
+        plain = plain.unmasked if isinstance(plain, Masked) else plain
         values = np.asarray(np.ma.getdata(plain), dtype=np.float64)
     except (TypeError, ValueError, u.UnitConversionError) as exc:
         raise ValueError(_refused(value, unit, name, exc)) from exc

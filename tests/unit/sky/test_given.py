@@ -5,9 +5,11 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from astropy import units as u
 from astropy.coordinates import GCRS, ICRS, AltAz, EarthLocation, SkyCoord, get_body
+from astropy.table import QTable, Table
 from astropy.time import Time
 from astropy.utils.masked import Masked
 from erfa import ErfaWarning
@@ -107,6 +109,29 @@ def test_a_masked_value_is_missing_or_an_error(value):
     assert np.isnan(numbers(value, u.deg, "ra")).any()
     with pytest.raises(ValueError, match="ra is masked"):
         numbers(value, u.deg, "ra", missing=False)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pd.Series([1.0, 2.0]),
+        pd.Series([1, 2], dtype="Int64"),
+        pd.Series([1.0, 2.0], dtype="Float64"),
+        QTable({"ra": [1.0, 2.0] * u.deg})["ra"],
+        Table({"ra": [1.0, 2.0]}, units={"ra": "deg"})["ra"],
+        Table({"ra": [1.0, 2.0]}, masked=True)["ra"],
+        np.array([1.0, 2.0], ">f8"),
+        [1, 2],
+        Masked([1.0, 2.0] * u.deg, mask=[False, False]),
+    ],
+    ids=lambda column: type(column).__name__,
+)
+def test_columns_of_every_kind_of_table_are_numbers(column):
+    assert numbers(column, u.deg, "ra", missing=False).tolist() == [1.0, 2.0]
+
+
+def test_what_a_nullable_column_lacks_is_missing():
+    assert np.isnan(numbers(pd.Series([1.0, None], dtype="Float64"), u.deg, "ra")).tolist() == [False, True]
 
 
 def test_names_text_and_wrong_units_are_refused_with_the_way():
