@@ -18,11 +18,16 @@ from astropy import units as u
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.nddata import Cutout2D
+from astropy.time import Time
 from astropy.wcs import WCS
+from matplotlib.patches import Circle
+from PIL import Image
 
 import ztfdb
 from tests.support.postgres import ENGINES
 from ztfdb.errors import FileChangedError, FileMissingError, StampError, UnknownImageError
+from ztfdb.plot import draw_light_curve_with_stamps
+from ztfdb.query import StampSeries
 from ztfdb.simulate import make_science_image
 from ztfdb.store import stored
 
@@ -169,8 +174,54 @@ def test_a_contact_sheet_shows_every_stamp_and_every_gap(seen):
     drawn = [ax for ax in figure.axes if ax.axison]
     assert len(drawn) == 4
     assert drawn[0].texts[0].get_text() == "file\nmissing"
-    assert len(drawn[1].patches) == 1
-    assert drawn[1].get_title() == f"{NIGHT + 1:.3f}"
+    circles = [patch for patch in drawn[1].patches if isinstance(patch, Circle)]
+    assert len(circles) == 1
+    day = Time(NIGHT + 1, format="mjd").isot[:10]
+    assert drawn[1].get_title() == f"r  {day}\nMJD {NIGHT + 1:.3f}\nsimulated"
+    assert f"RA {RA:.5f}°, Dec {DEC:+.5f}°" in figure.get_suptitle()
+
+
+def test_north_east_and_the_scale_bar_are_those_of_the_wcs(seen):
+    stamp = seen.stamps(RA, DEC)[1]
+    for one in (stamp, stamp.turned_north()):
+        (ax,) = [ax for ax in StampSeries([one]).plot().axes if ax.axison]
+        texts = {text.get_text(): text for text in ax.texts if text.get_text()}
+        arrows = [text for text in ax.texts if not text.get_text()]
+        for arrow, letter, step in zip(arrows, "NE", ((0.0, 1e-3), (1e-3 / np.cos(np.radians(DEC)), 0.0)), strict=True):
+            ahead = one.wcs.all_world2pix(RA + step[0], DEC + step[1], 0)
+            wanted = np.array(ahead, float).ravel() - (one.xref, one.yref)
+            shown = np.subtract(arrow.xy, arrow.xyann)
+            cosine = wanted @ shown / np.hypot(*wanted) / np.hypot(*shown)
+            assert cosine > 0.99999
+            assert np.hypot(*np.subtract(texts[letter].get_position(), arrow.xy)) < 0.15 * max(one.shape)
+        (bar,) = [line for line in ax.lines if len(line.get_xdata()) == 2]
+        ends = SkyCoord(*one.wcs.all_pix2world(bar.get_xdata(), bar.get_ydata(), 0), unit="deg")
+        length = next(name for name in texts if name.endswith("″"))
+        # the bar is as long as the scale at the stamp's centre makes it; the distortion across 10″ is below 0.1 %
+        assert ends[0].separation(ends[1]).arcsec == pytest.approx(float(length[:-1]), rel=1e-3)
+
+
+def test_a_gif_shows_every_stamp(seen, tmp_path):
+    series = seen.stamps(RA, DEC)
+    series.write_gif(tmp_path / "blink.gif", fps=2)
+    with Image.open(tmp_path / "blink.gif") as picture:
+        assert (picture.format, picture.n_frames) == ("GIF", len(series))
+        assert picture.info["duration"] == 500
+    with pytest.raises(ValueError, match="no stamp"):
+        StampSeries([]).write_gif(tmp_path / "none.gif")
+    with pytest.raises(ValueError, match="positive"):
+        series.write_gif(tmp_path / "none.gif", fps=0)
+
+
+def test_a_strip_says_how_many_stamps_it_shows(seen):
+    curve, series = seen.light_curve(RA, DEC), list(seen.stamps(RA, DEC))
+    words = draw_light_curve_with_stamps(curve.data, series * 36)._supxlabel.get_text()
+    assert words == f"12 of {36 * len(series)} stamps shown, evenly spaced in their order"
+    assert draw_light_curve_with_stamps(curve.data, series)._supxlabel is None
+    Path(series[0].facts["path"]).unlink()
+    short = list(seen.stamps(RA, DEC))
+    words = draw_light_curve_with_stamps(curve.data, short)._supxlabel.get_text()
+    assert words == f"{len(series) - 1} of {len(series)} stamps shown; 1 without pixels"
 
 
 def test_stamps_follow_a_moving_target(seen):

@@ -14,7 +14,7 @@ from ztfdb.cli.session import opened, wrong_usage
 if TYPE_CHECKING:
     from ztfdb.query import StampSeries
 
-PICTURES = (".png", ".pdf", ".svg", ".jpg")
+PICTURES = (".png", ".pdf", ".svg", ".jpg", ".gif")
 
 
 @click.command(
@@ -27,7 +27,7 @@ PICTURES = (".png", ".pdf", ".svg", ".jpg")
 )
 @click.argument("position", nargs=-1, required=True, metavar="RA DEC")
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="FITS, PNG, PDF, SVG or NPY file."
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="FITS, PNG, PDF, SVG, GIF or NPY file."
 )
 @click.option("--image", "image_id", type=click.IntRange(0), metavar="ID", help="Only from this image.")
 @click.option("--size", type=click.IntRange(1), default=23, show_default=True, help="Width in pixels.")
@@ -95,6 +95,8 @@ def save(series: StampSeries, path: Path) -> None:
             import numpy as np
 
             np.save(path, series.data)
+        elif suffix == ".gif":
+            series.write_gif(path)
         else:
             series.plot().savefig(path, dpi=150)
     except OSError as exc:

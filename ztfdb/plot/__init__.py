@@ -5,7 +5,7 @@ from ztfdb.plot.image import draw_image, draw_stamp
 from ztfdb.plot.lightcurve import draw_light_curve
 from ztfdb.plot.psf import draw_psf
 from ztfdb.plot.psfcheck import draw_difference_map, draw_differences, draw_psf_check
-from ztfdb.plot.stamps import draw_light_curve_with_stamps, draw_stamps
+from ztfdb.plot.stamps import draw_light_curve_with_stamps, draw_stamps, write_gif
 
 __all__ = [
     "draw_calibration",
@@ -20,4 +20,5 @@ __all__ = [
     "draw_residuals",
     "draw_stamp",
     "draw_stamps",
+    "write_gif",
 ]

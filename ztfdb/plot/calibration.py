@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ztfdb.plot.canvas import pyplot
-from ztfdb.plot.residuals import check_columns, draw_map, draw_points, image_words, kept_stars
+from ztfdb.plot.residuals import FEW, check_columns, draw_map, draw_points, image_words, kept_stars
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,8 +95,11 @@ def draw_residual_map(stars: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 def _span(y: Any, error: Any, kept: Any) -> tuple[float, float]:
-    """Return limits that show every star kept; what was left out may lie beyond."""
-    reach = float(np.max(np.abs(y[kept]) + error[kept])) * 1.2 if kept.any() else 0.1
+    """Return limits that show every star kept, of many stars all but the outermost 0.5 %."""
+    if kept.sum() > FEW:
+        reach = 1.3 * float(np.percentile(np.abs(y[kept]), 99.5))
+    else:
+        reach = float(np.max(np.abs(y[kept]) + error[kept])) * 1.2 if kept.any() else 0.1
     return -max(reach, 0.01), max(reach, 0.01)
 
 

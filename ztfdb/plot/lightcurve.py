@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,11 +14,23 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-FILTER_COLOURS = {"zg": "tab:green", "zr": "tab:red", "zi": "goldenrod"}
-"""Colour of each filter."""
+FILTER_COLOURS = {"zg": "#009E73", "zr": "#D55E00", "zi": "#0072B2"}
+"""Colour of each filter, of the palette of Okabe and Ito, which all kinds of colour vision tell apart."""
+FILTER_MARKERS = {"zg": "o", "zr": "s", "zi": "D"}
+"""Marker of each filter: it is told without colours, too."""
+OTHER_FILTER = ("0.3", "P")
 FILTER_NAMES = {"zg": "g", "zr": "r", "zi": "i"}
-FADED = 0.3
+FADED = 0.35
 """Opacity of epochs with known trouble."""
+DETECTION, FORCED, LIMIT, FLAGGED, SIMULATED = "detection", "forced", "5σ limit", "flagged", "simulated"
+"""The words of the legend."""
+CARETDOWNBASE = 11
+"""matplotlib's marker of this name: an arrowhead that hangs down from its point."""
+MARKS: dict[str, dict[str, Any]] = {
+    FLAGGED: {"ls": "none", "marker": "x", "ms": 6, "color": "black", "mew": 0.9},
+    SIMULATED: {"ls": "none", "marker": "o", "ms": 9, "color": "0.45", "mfc": "none", "mew": 0.8},
+}
+"""What is drawn over the marker of an epoch."""
 
 
 def draw_light_curve(
@@ -25,9 +38,10 @@ def draw_light_curve(
 ) -> Axes:
     """Draw a light curve: magnitudes against time, a colour for each filter.
 
-    Detections are filled dots, forced measurements open circles, limits triangles that point down, at
-    ``upper_limit_mag`` of a complete light curve, else at ``limitmag``.
-    Epochs that are not ``good`` are faded. Brighter is up.
+    Each filter has a colour and a marker. Detections are filled, forced measurements open; a limit, at
+    ``upper_limit_mag`` of a complete light curve, else at ``limitmag``, is a small marker with an arrowhead that points
+    to fainter magnitudes. Epochs that are not ``good`` are faded and crossed out, simulated ones ringed. The legend
+    says which of these are there, and how many of each. Brighter is up.
 
     Parameters
     ----------
@@ -57,42 +71,89 @@ def draw_light_curve(
     missing = [name for name in (time, "mag", "magerr", "filtercode") if name not in data]
     if missing:
         raise ValueError(f"a light curve has no column {', '.join(missing)}")
+    own = ax is None
     ax = axes(ax, figsize=(8.0, 4.0))
     codes = data["filtercode"].to_numpy(dtype=str)
-    for code in [c for c in (*FILTER_COLOURS, *sorted(set(codes) - set(FILTER_COLOURS))) if c in codes]:
-        _draw_filter(ax, data[codes == code], code, time, options)
+    shown = [c for c in (*FILTER_COLOURS, *sorted(set(codes) - set(FILTER_COLOURS))) if c in codes]
+    counts = Counter[str]()
+    for code in shown:
+        counts += _draw_filter(ax, data[codes == code], code, time, options)
     if not ax.yaxis_inverted():
         ax.invert_yaxis()
     ax.set_xlabel({"mjd": "MJD (UTC)", "hjd": "HJD (UTC)"}.get(time, time))
     ax.set_ylabel("magnitude (AB)")
-    if ax.get_legend_handles_labels()[1]:
-        ax.legend(fontsize="small")
+    ax.ticklabel_format(style="plain", useOffset=False)  # an offset in a corner is overlooked
+    if counts:
+        _legend(ax, shown, counts, beside=own)
     ax.set_title(_title(data) if title is None else title, fontsize="medium")
     return ax
 
 
-def _draw_filter(ax: Axes, rows: pd.DataFrame, code: str, time: str, options: dict[str, Any]) -> None:
-    """Draw the epochs of one filter; its name appears once in the legend."""
+def _draw_filter(ax: Axes, rows: pd.DataFrame, code: str, time: str, options: dict[str, Any]) -> Counter[str]:
+    """Draw the epochs of one filter; return how many of each look there are."""
     kind = rows["kind"].to_numpy(dtype=str) if "kind" in rows else np.full(len(rows), "detection")
-    good = rows["good"].fillna(True).to_numpy(dtype=bool) if "good" in rows else np.ones(len(rows), dtype=bool)
+    good = _flags(rows, "good", missing=True)
     mag, error = _floats(rows, "mag"), _floats(rows, "magerr")
     measured = np.isfinite(mag)
     when = _floats(rows, time)
-    colour = FILTER_COLOURS.get(code, "tab:gray")
-    label: str | None = FILTER_NAMES.get(code, code)
+    colour, marker = _look(code)
+    counts = Counter[str]()
     for forced in (False, True):
         for fine in (True, False):
             here = measured & ((kind == "forced") == forced) & (good == fine)
             if here.any():
-                style: dict[str, Any] = {"fmt": "o", "ms": 4.5, "color": colour, "elinewidth": 0.8, "label": label}
+                counts[FORCED if forced else DETECTION] += int(here.sum())
+                style: dict[str, Any] = {"fmt": marker, "ms": 4.5, "color": colour, "elinewidth": 0.8, "zorder": 2.5}
                 style.update(mfc="white" if forced else colour, alpha=1.0 if fine else FADED)
                 style.update(options)
                 ax.errorbar(when[here], mag[here], np.nan_to_num(error[here]), **style)
-                label = None
     limit = _limits(rows, kind, measured)
     shown = np.isfinite(limit)
     if shown.any():
-        ax.scatter(when[shown], limit[shown], marker="v", s=22, facecolors="none", edgecolors=colour, label=label)
+        counts[LIMIT] += int(shown.sum())
+        ax.plot(when[shown], limit[shown], marker, ms=3, color=colour, mfc="none", mew=0.8, alpha=0.8)
+        ax.plot(when[shown], limit[shown], ls="none", marker=CARETDOWNBASE, ms=6.5, color=colour, alpha=0.6, mew=0)
+    height = np.where(measured, mag, limit)
+    for word, chosen in ((FLAGGED, ~good & measured), (SIMULATED, _flags(rows, "simulated", missing=False))):
+        chosen = chosen & np.isfinite(height)
+        if chosen.any():
+            counts[word] += int(chosen.sum())
+            ax.plot(when[chosen], height[chosen], zorder=3, **MARKS[word])
+    return counts
+
+
+def _look(code: str) -> tuple[str, Any]:
+    return FILTER_COLOURS.get(code, OTHER_FILTER[0]), FILTER_MARKERS.get(code, OTHER_FILTER[1])
+
+
+def _legend(ax: Axes, codes: list[str], counts: Counter[str], *, beside: bool) -> None:
+    """Say what colours and markers mean, beside the Axes where there is room by construction."""
+    from matplotlib.lines import Line2D
+
+    grey: dict[str, Any] = {"ls": "none", "marker": "o", "ms": 5, "color": "0.35"}
+    looks = {
+        DETECTION: grey,
+        FORCED: {**grey, "mfc": "white"},
+        LIMIT: {**grey, "marker": CARETDOWNBASE},
+        **MARKS,
+    }
+    handles = []
+    for code in codes:
+        colour, marker = _look(code)
+        name = FILTER_NAMES.get(code, code)
+        handles.append(Line2D([], [], ls="none", marker=marker, ms=5, color=colour, label=name))
+    handles += [
+        Line2D([], [], label=f"{word} ({counts[word]})", **look) for word, look in looks.items() if counts[word]
+    ]
+    place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0)} if beside else {"loc": "best"}
+    ax.legend(handles=handles, fontsize="small", borderaxespad=0.0 if beside else 0.5, **place)
+
+
+def _flags(rows: pd.DataFrame, name: str, *, missing: bool) -> BoolArray:
+    """Return a column of booleans, `missing` where it has no value or is not there."""
+    if name not in rows:
+        return np.full(len(rows), missing)
+    return np.asarray(rows[name].astype("boolean").fillna(missing).to_numpy(dtype=bool))
 
 
 def _limits(rows: pd.DataFrame, kind: Any, measured: BoolArray) -> FloatArray:

@@ -5,13 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ztfdb.plot.canvas import axes
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-KEPT, CLIPPED = "tab:blue", "tab:red"
+KEPT, CLIPPED = "#0072B2", "#D55E00"
+"""Colours of Okabe and Ito, which all kinds of colour vision tell apart."""
+
+FEW = 600
+"""Stars up to which each is drawn with its error."""
+
+BINS = 20
+"""Bins of a running median."""
+
+CELLS = 18
+"""Cells across a map."""
 
 
 def check_columns(stars: pd.DataFrame, wanted: Sequence[str], what: str) -> None:
@@ -27,24 +39,51 @@ def kept_stars(stars: pd.DataFrame) -> Any:
 
 
 def draw_points(stars: pd.DataFrame, against: str, value: str, ax: Axes | None) -> Axes:
-    """Draw a column with its ``error`` against another one; stars that were left out are crosses."""
+    """Draw a column against another one; stars that were left out are crosses.
+
+    Up to `FEW` stars have their ``error``; of more, the bars would hide the points: the median and the middle 68 % in
+    bins of equal numbers of stars are drawn over them.
+    """
     ax = axes(ax, figsize=(5.0, 4.0))
     kept = kept_stars(stars)
     x, y, error = (stars[name].to_numpy(dtype=float) for name in (against, value, "error"))
-    style: dict[str, Any] = {"fmt": "o", "ms": 3, "lw": 0.6, "color": KEPT, "alpha": 0.7}
-    ax.errorbar(x[kept], y[kept], error[kept], label=f"{kept.sum()} stars", **style)
+    label = f"{kept.sum():,} stars"
+    if kept.sum() <= FEW:
+        style: dict[str, Any] = {"fmt": "o", "ms": 3, "lw": 0.6, "color": KEPT, "alpha": 0.7}
+        ax.errorbar(x[kept], y[kept], error[kept], label=label, **style)
+    else:
+        ax.plot(x[kept], y[kept], ".", ms=2.5, mew=0, color=KEPT, alpha=0.35, rasterized=True)
+        ax.plot([], [], ".", color=KEPT, label=label)  # a dot of the legend that can be seen
+        centre, low, middle, high = _binned(x[kept], y[kept])
+        bars = [middle - low, high - middle]
+        ax.errorbar(centre, middle, bars, fmt="o-", ms=4, lw=1.2, color="black", label="median, 68 % of the stars")
     if not kept.all():
-        ax.plot(x[~kept], y[~kept], "x", ms=4, color=CLIPPED, label=f"{(~kept).sum()} left out")
+        ax.plot(x[~kept], y[~kept], "x", ms=4, color=CLIPPED, alpha=0.7, label=f"{(~kept).sum():,} left out")
     ax.axhline(0.0, color="0.3", lw=0.8)
     ax.legend(fontsize="small", loc="upper left")
     return ax
 
 
+def _binned(x: Any, y: Any) -> tuple[Any, Any, Any, Any]:
+    """Return median x, and the 16th, 50th and 84th percentile of y, of `BINS` bins with equal numbers of stars."""
+    parts = np.array_split(np.argsort(x, kind="stable"), BINS)
+    centre = np.array([np.median(x[part]) for part in parts])
+    low, middle, high = np.array([np.percentile(y[part], (16.0, 50.0, 84.0)) for part in parts]).T
+    return centre, low, middle, high
+
+
 def draw_map(kept: pd.DataFrame, values: Any, reach: float, label: str, ax: Axes | None) -> Axes:
-    """Draw values of stars over the image, from -`reach` to `reach`."""
+    """Draw values of stars over the image, from -`reach` to `reach`; of more than `FEW` stars, medians in cells."""
     ax = axes(ax, figsize=(5.0, 4.5))
-    points = ax.scatter(kept["x"], kept["y"], c=values, s=14, cmap="RdBu", vmin=-reach, vmax=reach)
-    ax.figure.colorbar(points, ax=ax, label=label)
+    how: dict[str, Any] = {"cmap": "RdBu", "vmin": -reach, "vmax": reach}
+    if len(kept) <= FEW:
+        points: Any = ax.scatter(kept["x"], kept["y"], c=values, s=14, **how)
+    else:
+        how |= {"reduce_C_function": np.median, "gridsize": CELLS, "mincnt": 3, "linewidths": 0.1}
+        middle = 0.5 * reach  # the median of a cell's stars scatters less than a star does
+        points = ax.hexbin(kept["x"], kept["y"], C=np.asarray(values), **(how | {"vmin": -middle, "vmax": middle}))
+        label = f"{label}, median of a cell"
+    ax.figure.colorbar(points, ax=ax, label=label, extend="both")
     ax.set_xlabel("x (pixels)")
     ax.set_ylabel("y (pixels)")
     ax.set_aspect("equal", adjustable="box")

@@ -81,6 +81,12 @@ class StampSeries:
         """Write one FITS file: extensions ``SCI`` and ``MSK`` of each stamp, in order."""
         write_stamps(path, self.stamps)
 
+    def write_gif(self, path: str | Path, *, fps: float = 3.0, **options: Any) -> None:
+        """Write an animated GIF, a stamp after the other; see `ztfdb.plot.write_gif`."""
+        from ztfdb.plot import write_gif  # drawing is an extra
+
+        write_gif(self.stamps, path, fps=fps, **options)
+
     def plot(self, **options: Any) -> Figure:
         """Draw a contact sheet; see `ztfdb.plot.draw_stamps`."""
         from ztfdb.plot import draw_stamps  # drawing is an extra
@@ -282,4 +288,5 @@ def _facts(images: ImageTable, at: int, path: str) -> dict[str, Any]:
         "mjd": float(images["mjd"][at]),
         "filtercode": FILTERS.get(int(images["fid"][at]), ""),
         "path": path,
+        "simulated": bool(images["simulated"][at] == 1),
     }
