@@ -1,18 +1,39 @@
-"""Files on the other side of a network, read by byte ranges: ``https://`` by the standard library, others by fsspec."""
+"""Files on the other side of a network, read by byte ranges: ``https://`` by the standard library, others by fsspec.
+
+A server is not trusted: no more than was asked for and `SPARE` bytes is read, within `WHOLE_S`, and only from the host
+that the archive names.
+"""
 
 from __future__ import annotations
 
+import http.client
 import re
+import socket
+import threading
 import urllib.error
 import urllib.request
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from ztfdb.errors import FileMissingError, ImageReadError, MissingExtraError
 
 TIMEOUT_S = 60.0
 """How long a server may be silent."""
 
-_TOTAL = re.compile(r"bytes \d+-\d+/(\d+)")
+WHOLE_S = 600.0
+"""How long one answer may take, from the connection to its last byte."""
+
+SPARE = 1 << 20
+"""Bytes that are read beyond what was asked for, at most."""
+
+_PIECE = 1 << 18
+_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
+
+
+class NoRangesError(ImageReadError):
+    """The server sends whole files alone, and what was asked for lies too deep in this one."""
+
+    retryable = False
 
 
 class RemoteFile(Protocol):
@@ -45,29 +66,111 @@ def open_remote(url: str) -> RemoteFile:
     return _WebFile(url) if url.startswith(("http://", "https://")) else _FsspecFile(url)
 
 
+class _Deadline:
+    """Ends a connection when its time is up, whatever it is doing: each byte of a slow server starts a wait anew."""
+
+    def __init__(self, seconds: float) -> None:
+        self.over = False
+        self._twins: list[socket.socket] = []
+        self._timer = threading.Timer(seconds, self._end)
+        self._timer.daemon = True
+
+    def __enter__(self) -> _Deadline:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *words: object) -> None:
+        self._timer.cancel()
+        for twin in self._twins:
+            twin.close()
+
+    def connect(self, *words: Any, **how: Any) -> socket.socket:
+        """Make a connection that ends in time; the twin stays while TLS takes the socket over."""
+        made = socket.create_connection(*words, **how)
+        self._twins.append(made.dup())
+        return made
+
+    def _end(self) -> None:
+        self.over = True
+        for twin in self._twins:
+            try:
+                twin.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                continue
+
+
+def _opener(deadline: _Deadline) -> urllib.request.OpenerDirector:
+    """Return an opener whose connections end in time and whose redirects stay with scheme and host."""
+
+    class Plain(http.client.HTTPConnection):
+        def __init__(self, *words: Any, **how: Any) -> None:
+            super().__init__(*words, **how)
+            self._create_connection = deadline.connect
+
+    class Secure(http.client.HTTPSConnection):
+        def __init__(self, *words: Any, **how: Any) -> None:
+            super().__init__(*words, **how)
+            self._create_connection = deadline.connect
+
+    class PlainHandler(urllib.request.HTTPHandler):
+        def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+            return self.do_open(Plain, req)
+
+    class SecureHandler(urllib.request.HTTPSHandler):
+        def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+            return self.do_open(Secure, req)
+
+    return urllib.request.build_opener(PlainHandler, SecureHandler, _SameHost)
+
+
+class _SameHost(urllib.request.HTTPRedirectHandler):
+    """Follows redirects to another path alone: another host need not hold the file, another scheme not hide it."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        here, there = urlsplit(req.full_url), urlsplit(newurl)
+        if (here.scheme, here.hostname, here.port) != (there.scheme, there.hostname, there.port):
+            raise _Elsewhere(f"{there.scheme}://{there.hostname}")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+class _Elsewhere(Exception):
+    """A server named another one."""
+
+
 class _WebFile:
     def __init__(self, url: str) -> None:
         self.path = url
         self._size: int | None = None
 
     def read(self, offset: int, n: int) -> bytes:
-        request = urllib.request.Request(self.path, headers={"Range": f"bytes={offset}-{offset + n - 1}"})
-        try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
-                content: bytes = answer.read()
-                total = _TOTAL.fullmatch(answer.headers.get("Content-Range", ""))
-                whole = answer.status != 206  # a server without ranges sends everything
-        except urllib.error.HTTPError as exc:
-            exc.close()  # it is the answer, with its connection
-            if exc.code in (404, 410):
-                raise FileMissingError(self.path, f"the server says {exc.code}") from exc
-            if exc.code == 416:
-                return b""
-            raise ImageReadError(self.path, f"the server says {exc.code} {exc.reason}") from exc
-        except OSError as exc:
-            raise ImageReadError(self.path, f"cannot be read: {exc}") from exc
-        self._size = len(content) if whole else int(total[1]) if total else None
-        return content[offset : offset + n] if whole else content
+        if n <= 0:
+            return b""
+        with _Deadline(WHOLE_S) as deadline:
+            try:
+                content = self._ask(_opener(deadline), offset, n)
+            except ImageReadError:
+                if not deadline.over:
+                    raise
+            except urllib.error.HTTPError as exc:
+                exc.close()  # it is the answer, with its connection
+                if exc.code in (404, 410):
+                    raise FileMissingError(self.path, f"the server says {exc.code}") from exc
+                if exc.code == 416:
+                    return b""
+                raise ImageReadError(self.path, f"the server says {exc.code} {exc.reason}") from exc
+            except _Elsewhere as exc:
+                raise ImageReadError(
+                    self.path, f"the server sends us to {exc}: only redirects within its scheme and host are followed"
+                ) from exc
+            except (OSError, http.client.HTTPException, ValueError) as exc:
+                if not deadline.over:
+                    reason = str(exc) or type(exc).__name__
+                    raise ImageReadError(self.path, f"cannot be read: {reason[:200]}") from exc
+            if deadline.over:  # what looks like the end, or like nonsense, is our own doing
+                raise ImageReadError(self.path, f"the answer was not whole after {WHOLE_S:g} s")
+            return content
 
     def size(self) -> int:
         if self._size is None:
@@ -75,6 +178,58 @@ class _WebFile:
         if self._size is None:
             raise ImageReadError(self.path, "the server does not say how long the file is")
         return self._size
+
+    def _ask(self, opener: urllib.request.OpenerDirector, offset: int, n: int) -> bytes:
+        # identity: what a server packs on the way has other offsets
+        headers = {"Range": f"bytes={offset}-{offset + n - 1}", "Accept-Encoding": "identity"}
+        with opener.open(urllib.request.Request(self.path, headers=headers), timeout=TIMEOUT_S) as answer:
+            if answer.headers.get("Content-Encoding", "identity").lower() not in ("", "identity"):
+                raise ImageReadError(self.path, "the server sends packed what was asked for as it is")
+            if answer.status == 206:
+                return self._part(answer, offset, n)
+            if answer.status != 200:
+                raise ImageReadError(self.path, f"the server says {answer.status}, not a file")
+            return self._beginning(answer, offset, n)
+
+    def _part(self, answer: Any, offset: int, n: int) -> bytes:
+        """Return the range that was asked for, or what the file has of it."""
+        text = answer.headers.get("Content-Range", "")
+        found = _RANGE.fullmatch(text.strip())
+        first, last = (int(found[1]), int(found[2])) if found else (-1, -1)
+        total = int(found[3]) if found and found[3] != "*" else None
+        end = offset + n if total is None else min(offset + n, total)
+        if first != offset or last != end - 1:
+            raise ImageReadError(
+                self.path, f"asked for bytes {offset}-{offset + n - 1}, the server sends {text[:80] or 'others'}"
+            )
+        length = answer.headers.get("Content-Length", str(end - offset)).strip()
+        if length != str(end - offset):
+            raise ImageReadError(self.path, f"the server sends {end - offset} bytes and announces {length[:40]}")
+        content = self._content(answer, end - offset)
+        self._size = total
+        return content
+
+    def _beginning(self, answer: Any, offset: int, n: int) -> bytes:
+        """Return the range out of a whole file: a server need not know ranges."""
+        length = answer.headers.get("Content-Length")
+        self._size = int(length) if length is not None and length.isdigit() else None
+        if offset > SPARE:
+            raise NoRangesError(self.path, "the server sends no byte ranges")
+        wanted = offset + n if self._size is None else min(offset + n, self._size)
+        return self._content(answer, wanted, more=True)[offset:]
+
+    def _content(self, answer: Any, n: int, *, more: bool = False) -> bytes:
+        """Read `n` bytes of an answer, and no more; fewer, or more where there should be none, are an error."""
+        pieces = []
+        left = n
+        while left > 0 and (piece := answer.read(min(left, _PIECE))):
+            pieces.append(piece)
+            left -= len(piece)
+        if left > 0 and (not more or answer.headers.get("Content-Length") is not None):
+            raise ImageReadError(self.path, f"the answer ends after {n - left} of {n} bytes")
+        if not more and answer.read(1):
+            raise ImageReadError(self.path, f"the server sends more than the {n} bytes it announced")
+        return b"".join(pieces)
 
 
 class _FsspecFile:
@@ -91,6 +246,8 @@ class _FsspecFile:
 
     def read(self, offset: int, n: int) -> bytes:
         content: bytes = self._asked(self._system.cat_file, start=offset, end=offset + n)
+        if len(content) > n:
+            raise ImageReadError(self.path, f"{len(content)} bytes came where {n} were asked for")
         return content
 
     def size(self) -> int:

@@ -26,7 +26,7 @@ from ztfdb.errors import FileChangedError, FileMissingError, ImageError, ImageRe
 from ztfdb.frame.fitsfile import DTYPES, GZIP_MAGIC, PRINTABLE, RawFile, find_image, read_bytes
 from ztfdb.frame.header import header_cards
 from ztfdb.frame.read import mask_values, science_values
-from ztfdb.frame.remote import is_remote, open_remote
+from ztfdb.frame.remote import NoRangesError, is_remote, open_remote
 from ztfdb.records import FileFacts, StoredPixels
 
 CONTIGUOUS_SHARE = 0.25
@@ -205,6 +205,7 @@ class RemotePixelFile(PixelFile):
     def __init__(self, facts: FileFacts, shape: tuple[int, int], cards: dict[str, Any]) -> None:
         self._facts, self._shape = facts, shape
         self._whole = self._tiles = None
+        self._content: memoryview | None = None
         self.mtime_ns = facts.mtime_ns
         self._remote = open_remote(facts.path)
         head = self._remote.read(0, facts.byte_offset) if facts.byte_offset is not None else b""
@@ -222,11 +223,16 @@ class RemotePixelFile(PixelFile):
         return super()._is_plain() and self._facts.hdu == 0  # else the header is not at the beginning
 
     def _row_parts(self, first: int, n: int, step: int, height: int) -> bytes:
-        block = self._remote.read(first, (height - 1) * step + n)
+        block = self._bytes(first, (height - 1) * step + n)
         return b"".join([block[at : at + n] for at in range(0, height * step, step)])
 
     def _bytes(self, offset: int, n: int) -> bytes:
-        content = self._remote.read(offset, n)
+        try:
+            content = self._remote.read(offset, n) if self._content is None else self._content[offset : offset + n]
+        except NoRangesError:  # the whole file then, once; its size is known
+            self._content = self._raw().content
+            content = self._content[offset : offset + n]
+        content = bytes(content)
         if len(content) < n:
             raise ImageReadError(self._facts.path, "the file ends before the image does")
         return content
@@ -244,6 +250,8 @@ class RemotePixelFile(PixelFile):
         """Do nothing: every request stands for itself."""
 
     def _raw(self) -> RawFile:
+        if self._content is not None:
+            return RawFile(self._facts.path, self._content, self._facts.mtime_ns)
         content = self._remote.read(0, self._facts.size)
         if hashlib.sha256(content).hexdigest() != self._facts.sha256:
             raise FileChangedError(self._facts.path, "the content is not what was ingested (sha256)")
