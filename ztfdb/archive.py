@@ -15,7 +15,7 @@ from ztfdb.derive import calibrate as derive_calibrate
 from ztfdb.derive import crossmatch as derive_crossmatch
 from ztfdb.derive import psfcheck as derive_psfcheck
 from ztfdb.derive.objects import build_objects, object_oids, summarise, update_objects
-from ztfdb.errors import SchemaVersionError
+from ztfdb.errors import ArchiveClosedError, SchemaVersionError
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ingest import ingest_paths, ingest_psfcats, services
 from ztfdb.ingest.metadata import import_metadata
@@ -33,7 +33,7 @@ from ztfdb.query.given import (
     region_of,
 )
 from ztfdb.store.catalogues import get_catalogue, remove_catalogue
-from ztfdb.store.engine import make_engine, mask_password, normalise_url, sessions, writing
+from ztfdb.store.engine import close_for_good, make_engine, mask_password, normalise_url, sessions, writing
 from ztfdb.store.meta import MAGERR_SYS, check_settings, create_meta, read_meta
 from ztfdb.store.migrate import check_revision, upgrade
 from ztfdb.store.roots import move_root
@@ -113,6 +113,8 @@ class Archive:
         Frozen when it was made.
     """
 
+    _closed = False
+
     def __init__(
         self,
         url: URL,
@@ -125,8 +127,7 @@ class Archive:
         self._target = url
         self.url = mask_password(url)
         self._read_only = read_only
-        self._engine = make_engine(url, read_only=read_only)
-        self._sessions = sessions(self._engine)
+        self._connect()
         try:
             check_revision(self._engine)
             if create and not self._has_meta():  # one that is there is only read
@@ -148,9 +149,24 @@ class Archive:
     def __repr__(self) -> str:
         return f"<Archive {self.url}>"
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what opens the archive in another process: connections do not travel."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("_engine", "_sessions")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._connect()
+        if self._closed:
+            close_for_good(self._engine)
+
     def close(self) -> None:
-        """Close every connection."""
-        self._engine.dispose()
+        """Close every connection; every later call raises `ztfdb.errors.ArchiveClosedError`."""
+        self._closed = True
+        close_for_good(self._engine)
+
+    def _connect(self) -> None:
+        self._engine = make_engine(self._target, read_only=self._read_only)
+        self._sessions = sessions(self._engine)
 
     def ping(self) -> None:
         """Ask the database for nothing; `DatabaseUnavailableError` where it does not answer."""
@@ -500,6 +516,8 @@ class Archive:
         self, statement: str, /, *, timeout_s: float | None = None, force: bool = False, **params: Any
     ) -> pd.DataFrame:
         """Run one read-only SQL statement with ``:name`` parameters; see `ztfdb.query.read_only_sql`."""
+        if self._closed:
+            raise ArchiveClosedError(f"{self.url} is closed: open it again")
         options = {} if timeout_s is None else {"timeout_s": timeout_s}
         return query.read_only_sql(self._target, statement, params, force=force, **options)
 

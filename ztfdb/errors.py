@@ -196,6 +196,10 @@ class DatabaseReadOnlyError(DatabaseUnavailableError):
     """
 
 
+class ArchiveClosedError(StoreError):
+    """The archive was closed, and is used again."""
+
+
 class LeaseLostError(StoreError):
     """A job of the ingest queue is no longer ours: its lease ended and another process took it, or its file changed."""
 

@@ -8,6 +8,7 @@ import re
 import select
 import sqlite3
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine,
 from sqlalchemy.exc import ArgumentError, DisconnectionError, InvalidatePoolError
 from sqlalchemy.orm import Session, sessionmaker
 
-from ztfdb.errors import ConfigError, DatabaseReadOnlyError, DatabaseUnavailableError, StoreError
+from ztfdb.errors import ArchiveClosedError, ConfigError, DatabaseReadOnlyError, DatabaseUnavailableError, StoreError
 from ztfdb.store.interrupt import make_stoppable
 from ztfdb.texts import HIDDEN, hide_secrets, is_secret_key
 
@@ -169,7 +170,36 @@ def make_engine(url: str | Path | URL, *, read_only: bool = False) -> Engine:
         event.listen(engine, "checkout", _check_alive)
     event.listen(engine, "handle_error", _translate, retval=True)
     make_stoppable(engine)
+    _ENGINES.add(engine)
     return engine
+
+
+def close_for_good(engine: Engine) -> None:
+    """Close every connection of an engine; whoever asks it for one from now on gets an `ArchiveClosedError`."""
+    engine.dispose()
+    if event.contains(engine, "do_connect", _refuse):
+        return
+    event.listen(engine, "do_connect", _refuse)
+
+
+def _refuse(dialect: Any, record: Any, arguments: list[Any], options: dict[str, Any]) -> None:
+    raise ArchiveClosedError("the archive is closed: open it again")
+
+
+def _renew_forked() -> None:
+    """Let a forked process make connections of its own: of one that two processes read from, each gets some bytes.
+
+    The parent's are left to the parent, and so is the lock of its pool, which another thread may have held.
+    """
+    for engine in list(_ENGINES):
+        engine.dispose(close=False)
+
+
+_ENGINES: weakref.WeakSet[Engine] = weakref.WeakSet()
+"""All engines of this process."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_forked)
 
 
 def strict_json(value: Any) -> str:

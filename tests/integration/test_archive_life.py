@@ -1,0 +1,111 @@
+"""An archive that was used, then forked, pickled or closed: the right rows or one typed error, never a hang."""
+
+import copy
+import os
+import pickle
+import signal
+
+import pytest
+
+import ztfdb
+from tests.support.archives import Plan, build_archive
+from ztfdb.errors import ArchiveClosedError
+
+N_EPOCH = 6
+
+
+@pytest.fixture
+def used(engine_url):
+    """An archive with stars, after its first questions, and the position of one."""
+    stars = build_archive(engine_url, Plan(40, N_EPOCH, trouble=0.0))[0]
+    with ztfdb.open(engine_url, create=True) as archive:
+        yield archive, (stars.ra[0], stars.dec[0])
+
+
+def ask(archive, position):
+    return archive.light_curve(*position).to_pandas()["source_id"].tolist()
+
+
+def in_a_child(work, timeout_s=60):
+    """Return what `work` gives in a forked process; the test fails where it hangs."""
+    ours, theirs = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(timeout_s)  # ends the child
+        try:
+            answer = work()
+        except BaseException as exc:
+            answer = repr(exc)
+        os.write(theirs, pickle.dumps(answer))
+        os._exit(0)
+    os.close(theirs)
+    with os.fdopen(ours, "rb") as pipe:
+        told = pipe.read()
+    _, status = os.waitpid(pid, 0)
+    assert status == 0, "the child was ended: it hung"
+    return pickle.loads(told)
+
+
+def test_children_and_parent_get_the_right_rows(used):
+    archive, position = used
+    right = ask(archive, position)
+    assert len(right) == N_EPOCH
+    for _ in range(3):
+        assert in_a_child(lambda: [ask(archive, position) for _ in range(20)]) == [right] * 20
+        assert ask(archive, position) == right
+
+
+def test_a_child_of_a_process_amid_a_question_asks_for_itself(used):
+    archive, position = used
+    right = ask(archive, position)
+    with archive._sessions() as session:
+        session.connection()  # checked out, and in use by the parent
+        assert in_a_child(lambda: ask(archive, position)) == right
+        assert session.connection().exec_driver_sql("select 41 + 1").scalar_one() == 42
+    assert ask(archive, position) == right
+
+
+def test_a_child_that_leaves_by_the_front_door_closes_nothing_of_the_parents(used):
+    archive, position = used
+    right = ask(archive, position)
+
+    def work():
+        with archive:
+            return ask(archive, position)
+
+    assert in_a_child(work) == right
+    assert ask(archive, position) == right
+
+
+@pytest.mark.parametrize("duplicate", [lambda one: pickle.loads(pickle.dumps(one)), copy.deepcopy, copy.copy])
+def test_a_copy_asks_on_connections_of_its_own(used, duplicate):
+    archive, position = used
+    other = duplicate(archive)
+    right = ask(archive, position)
+    with other:
+        assert ask(other, position) == right
+        assert (other.url, other.settings) == (archive.url, archive.settings)
+    assert ask(archive, position) == right
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        lambda archive, position: ask(archive, position),
+        lambda archive, position: archive.cone(*position),
+        lambda archive, position: archive.light_curve(*position, complete=True),
+        lambda archive, position: archive.images(*position),
+        lambda archive, position: archive.sql("select 1 as one"),
+        lambda archive, position: archive.status(),
+        lambda archive, position: archive.verify(),
+        lambda archive, position: archive.remove(1),
+        lambda archive, position: archive.catalogues(),
+    ],
+)
+def test_use_after_close_is_one_typed_error(used, question):
+    archive, position = used
+    archive.close()
+    archive.close()
+    for one in (archive, pickle.loads(pickle.dumps(archive))):
+        with pytest.raises(ArchiveClosedError, match="closed: open it again"):
+            question(one, position)
