@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,7 @@ from ztfdb.query.given import (
     position_table,
     region_of,
 )
+from ztfdb.store.backup import backup
 from ztfdb.store.catalogues import get_catalogue, remove_catalogue
 from ztfdb.store.engine import close_for_good, make_engine, mask_password, normalise_url, sessions, writing
 from ztfdb.store.meta import MAGERR_SYS, check_settings, create_meta, read_meta
@@ -163,6 +164,10 @@ class Archive:
         """Close every connection; every later call raises `ztfdb.errors.ArchiveClosedError`."""
         self._closed = True
         close_for_good(self._engine)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ArchiveClosedError(f"{self.url} is closed: open it again")
 
     def _connect(self) -> None:
         self._engine = make_engine(self._target, read_only=self._read_only)
@@ -493,6 +498,11 @@ class Archive:
     def verify(self, **options: Any) -> pd.DataFrame:
         """Return what is wrong with files and tables, nothing when all is well; see `ztfdb.query.verify`."""
         return query.verify(self._sessions, **options)
+
+    def backup(self, file: str | Path, *, progress: Callable[[int, int], None] | None = None) -> Path:
+        """Copy a SQLite archive to `file` while it is in use; see `ztfdb.store.backup.backup`."""
+        self._check_open()
+        return backup(self._target, file, progress=progress)
 
     def remove(
         self, image_id: int | Iterable[int] | None = None, *, night: int | None = None, **options: Any

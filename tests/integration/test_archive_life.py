@@ -1,14 +1,13 @@
 """An archive that was used, then forked, pickled or closed: the right rows or one typed error, never a hang."""
 
 import copy
-import os
 import pickle
-import signal
 
 import pytest
 
 import ztfdb
 from tests.support.archives import Plan, build_archive
+from tests.support.children import in_a_child
 from ztfdb.errors import ArchiveClosedError
 
 N_EPOCH = 6
@@ -24,26 +23,6 @@ def used(engine_url):
 
 def ask(archive, position):
     return archive.light_curve(*position).to_pandas()["source_id"].tolist()
-
-
-def in_a_child(work, timeout_s=60):
-    """Return what `work` gives in a forked process; the test fails where it hangs."""
-    ours, theirs = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        signal.alarm(timeout_s)  # ends the child
-        try:
-            answer = work()
-        except BaseException as exc:
-            answer = repr(exc)
-        os.write(theirs, pickle.dumps(answer))
-        os._exit(0)
-    os.close(theirs)
-    with os.fdopen(ours, "rb") as pipe:
-        told = pipe.read()
-    _, status = os.waitpid(pid, 0)
-    assert status == 0, "the child was ended: it hung"
-    return pickle.loads(told)
 
 
 def test_children_and_parent_get_the_right_rows(used):

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from ztfdb import __version__
+from ztfdb.cli.backup import backup
 from ztfdb.cli.calibrate import calibrate
 from ztfdb.cli.catalog import catalog
 from ztfdb.cli.cone import cone
@@ -133,6 +134,7 @@ for command in (
     serve,
     relocate,
     verify,
+    backup,
     remove,
     demo,
 ):

@@ -1,0 +1,23 @@
+"""``ztfdb backup``: a copy of a SQLite archive while it is in use."""
+
+from __future__ import annotations
+
+import click
+
+from ztfdb.cli.options import Command, shared_options
+from ztfdb.cli.session import opened
+
+
+@click.command(cls=Command, examples=("ztfdb backup /backup/night-20260101.sqlite",))
+@click.argument("file")
+@shared_options
+@click.pass_context
+def backup(ctx: click.Context, file: str) -> None:
+    """Copy a SQLite archive to FILE while others read and write it.
+
+    FILE, which must not be there yet, is an archive as it was at one moment. Image files are not copied. PostgreSQL
+    has its own means: pg_dump.
+    """
+    with opened(ctx, read_only=True) as archive:
+        made = archive.backup(file)
+    click.echo(f"{made}: {made.stat().st_size:,} bytes", err=True)

@@ -1,0 +1,87 @@
+"""A copy of a SQLite archive as it is at one moment, made while others read and write it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+from sqlalchemy import URL
+
+from ztfdb.errors import StoreError
+from ztfdb.store.engine import driver_errors, make_engine, mask_password
+
+PAGES_AT_ONCE = 4096
+"""Pages (32 MB) that are copied between two words about progress."""
+
+
+def backup(url: URL, file: str | Path, *, progress: Callable[[int, int], None] | None = None) -> Path:
+    """Copy a SQLite archive by SQLite's own backup.
+
+    One read transaction lasts from the first page to the last: the copy is of one moment, nobody waits for it, and it
+    never starts again because somebody writes. It is written beside `file`, checked, and then takes its name.
+
+    Parameters
+    ----------
+    url : URL
+        Of the archive.
+    file : str or Path
+        Must not be there yet.
+    progress : callable, optional
+        Called with the number of pages done, and of all.
+
+    Returns
+    -------
+    Path
+        The copy, one file, an archive like the original.
+
+    Raises
+    ------
+    StoreError
+        If the archive is in PostgreSQL, which has pg_dump; if `file` is there already, or cannot be written; if the
+        copy fails SQLite's check, which means that the original is damaged.
+    """
+    if url.get_backend_name() != "sqlite":
+        raise StoreError(f"{mask_password(url)} is in PostgreSQL: back it up with pg_dump -Fc, or by base backups")
+    target = Path(file).absolute()
+    if target.exists() or target.is_symlink():
+        raise StoreError(f"{target} is there already: a backup never overwrites")
+    if not target.parent.is_dir():
+        raise StoreError(f"{target.parent} is no folder: a backup needs one that is there")
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        _copy(url, part, progress)
+        try:
+            os.link(part, target)  # where two make the same backup, one is refused
+        except FileExistsError as exc:
+            raise StoreError(f"{target} is there already: a backup never overwrites") from exc
+        except OSError:  # a file system without links
+            part.rename(target)
+    except OSError as exc:
+        raise StoreError(f"{target} cannot be written: {exc.strerror}") from exc
+    finally:
+        for suffix in ("", "-journal", "-wal", "-shm"):
+            part.with_name(part.name + suffix).unlink(missing_ok=True)
+    return target
+
+
+def _copy(url: URL, part: Path, progress: Callable[[int, int], None] | None) -> None:
+    engine = make_engine(url, read_only=True)
+    try:
+        with engine.begin() as connection, driver_errors(), contextlib.closing(sqlite3.connect(part)) as copy:
+            source = connection.connection.driver_connection
+            assert isinstance(source, sqlite3.Connection)
+            source.execute("select count(*) from sqlite_master").fetchone()  # the transaction's moment
+
+            def follow(status: int, remaining: int, total: int) -> None:
+                if progress is not None:
+                    progress(total - remaining, total)
+
+            source.backup(copy, pages=PAGES_AT_ONCE, progress=follow, sleep=0.0)
+            problem = copy.execute("pragma quick_check(1)").fetchone()[0]
+        if problem != "ok":
+            raise StoreError(f"{mask_password(url)} is damaged, and so is its copy, which is removed: {problem}")
+    finally:
+        engine.dispose()
