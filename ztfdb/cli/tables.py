@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import pandas as pd
 from ztfdb.cli.positions import parse_dec, parse_ra
 from ztfdb.cli.writers import require_parquet
 from ztfdb.errors import ZtfdbError
+from ztfdb.ingest.readers.ipac import is_ipac
+from ztfdb.ingest.readers.text import SEPARATORS
 
 _ASTROPY = {
     ".vot": "votable",
@@ -35,7 +38,8 @@ def read_positions(path: str, ra_column: str | None = None, dec_column: str | No
     Parameters
     ----------
     path : str
-        A file, its format told by its suffix (anything unknown is CSV); ``-`` reads CSV from stdin.
+        A file, its format told by its suffix; anything unknown is an IPAC table or text separated by commas,
+        semicolons, tabs, bars or blanks, whose line of names may begin with ``#``. ``-`` reads text from stdin.
     ra_column, dec_column : str, optional
         The columns of the positions; by default ``ra`` and ``dec`` in any case, or VizieR's names. Numbers are
         degrees, text may be sexagesimal.
@@ -60,13 +64,16 @@ def _read(path: str) -> pd.DataFrame:
     suffix = Path(path).suffix.lower()
     try:
         if path == "-":
-            return pd.read_csv(sys.stdin, comment="#")
+            return _from_text(sys.stdin.read())
         if suffix in (".parquet", ".pq"):
             require_parquet()
             return pd.read_parquet(path)
         if suffix in _ASTROPY:
             return _from_astropy(astropy.table.Table.read(path, format=_ASTROPY[suffix]))
-        return pd.read_csv(path, comment="#", sep="\t" if suffix == ".tsv" else ",", skipinitialspace=True)
+        content = Path(path).read_bytes()
+        if is_ipac(content[:2048]):
+            return _from_astropy(astropy.table.Table.read(path, format="ascii.ipac"))
+        return _from_text(content.decode("utf-8-sig"))
     except (
         OSError,
         ValueError,
@@ -74,6 +81,38 @@ def _read(path: str) -> pd.DataFrame:
         IndexError,
     ) as exc:  # files that are something else
         raise PositionTableError(f"{path} cannot be read as a table: {exc}") from exc
+
+
+def _from_text(text: str) -> pd.DataFrame:
+    """Read a table separated by commas, semicolons, tabs, bars or blanks; its line of names may be a comment."""
+    lines = text.splitlines(keepends=True)
+    first = next((k for k, line in enumerate(lines) if line.strip() and not line.startswith("#")), len(lines))
+    comment = next((line.lstrip("#").strip() for line in reversed(lines[:first]) if line.strip("# \r\n")), "")
+    separator = _separator(comment)
+    named = {
+        name.strip().strip('"').lower()
+        for name in (comment.split() if separator == _BLANKS else comment.split(separator))
+    }
+    if named & set(_RA_NAMES) and named & set(_DEC_NAMES):
+        lines = [f"{comment}\n", *lines[first:]]
+    elif first < len(lines):
+        separator = _separator(lines[first])
+    if not any(line.strip() for line in lines):
+        raise ValueError("it is empty")
+    source = io.StringIO("".join(lines))
+    if separator == _BLANKS:
+        return pd.read_csv(source, comment="#", sep=separator, engine="python")
+    return pd.read_csv(source, comment="#", sep=separator, skipinitialspace=True)
+
+
+_BLANKS = r"\s+"
+
+
+def _separator(line: str) -> str:
+    """Return what separates the names of columns: the most frequent of the usual marks, else blanks."""
+    counts = {mark: line.count(mark) for mark in SEPARATORS}
+    mark = max(counts, key=lambda one: counts[one])
+    return mark if counts[mark] else _BLANKS
 
 
 def _from_astropy(table: astropy.table.Table) -> pd.DataFrame:

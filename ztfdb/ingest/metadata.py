@@ -60,7 +60,8 @@ def import_metadata(sessions: sessionmaker[Session], path: str | Path) -> Metada
     ----------
     sessions : sessionmaker
     path : str or Path
-        IRSA's answer to a search of ``ztf.sci`` (CSV, VOTable, FITS, …) with a column ``pid`` and some of the three.
+        IRSA's answer to a search of ``ztf.sci`` (CSV, IPAC, VOTable, FITS, …) with a column ``pid`` and some of the
+        three.
 
     Returns
     -------
@@ -69,13 +70,14 @@ def import_metadata(sessions: sessionmaker[Session], path: str | Path) -> Metada
     Raises
     ------
     CatalogueFileError
-        If it cannot be read, or has no such columns. Nothing is changed then.
+        If it cannot be read, has no such columns, or no row that can be used. Nothing is changed then.
     """
     reader = open_table(path)
     columns = tuple(name for name in METADATA if name in reader.names)
     if "pid" not in reader.names or not columns:
         raise CatalogueFileError(path, f"has no column pid beside one of {', '.join(METADATA)}")
     report = MetadataReport(columns=columns)
+    n_without_pid = 0
     with writing(sessions) as session:
         images = image_pids(session)
         filled = np.zeros(len(images["pid"]), bool)
@@ -83,10 +85,14 @@ def import_metadata(sessions: sessionmaker[Session], path: str | Path) -> Metada
             report.n_row += len(block) + len(block.bad)
             report.bad += block.bad
             pid = np.where(block.missing.get("pid", False), -1, block.columns["pid"])
+            n_without_pid += int((pid == -1).sum())
             row, image = _pairs(pid, images["pid"])
             set_metadata(session, images["image_id"][image], {name: block.columns[name][row] for name in columns})
             filled[image] = True
             report.unmatched += pid[~np.isin(np.arange(len(pid)), row)].tolist()
+        if len(report.bad) + n_without_pid == report.n_row:
+            why = f"; the first, line {report.bad[0].line}: {report.bad[0].reason}" if report.bad else ""
+            raise CatalogueFileError(path, f"none of its {report.n_row} rows can be used{why}")
     report.n_image = int(filled.sum())
     report.n_without = int((~filled).sum())
     return report

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import queue
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from astropy.coordinates import Angle
 from numpy.typing import NDArray
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
@@ -25,7 +27,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from ztfdb.errors import CatalogueFileError, StoreError
 from ztfdb.ingest.readers import BadRow, Block, TableReader, open_table
 from ztfdb.ingest.readers.layouts import ID_COLUMNS, Plan, make_plan
-from ztfdb.records import BoolArray
+from ztfdb.records import BoolArray, FloatArray
 from ztfdb.schema.catalogue import MEAN_PHOTOMETRY, STACK_PHOTOMETRY
 from ztfdb.sky.cells import sky_to_cell
 from ztfdb.sky.motion import DAYS_PER_YEAR, J2000_MJD
@@ -165,7 +167,7 @@ def _import_file(
     reader = open_table(path)
     try:
         plan = make_plan(kind, reader.names, columns)
-        wanted = _wanted(plan, kind, reader.names, extra)
+        wanted = _wanted(plan, kind, reader.names, extra, sexagesimal=_is_sexagesimal(reader, plan))
     except ValueError as exc:
         raise CatalogueFileError(path, str(exc)) from exc
     with path.open("rb") as file:
@@ -233,13 +235,48 @@ def _fill(
         record_file(session, catalogue, growth, n_bad=outcome.n_bad, **file)
 
 
-def _wanted(plan: Plan, kind: str, names: Sequence[str], extra: Sequence[str]) -> dict[str, str]:
+def _is_sexagesimal(reader: TableReader, plan: Plan) -> bool:
+    """Tell whether the first right ascensions of a file are text such as 12:34:56.7, not numbers."""
+    name = plan.sources["ra"]
+    block = next(iter(reader.blocks({name: "O"})), None)
+    first = [] if block is None else [value for value in block.columns[name][:100] if isinstance(value, str)]
+    return any(_SEXAGESIMAL.fullmatch(text.strip()) for text in first)
+
+
+_SEXAGESIMAL = re.compile(r"[+-]?\d{1,3}[:hd\s]\s*\d{1,2}\D.*")
+
+
+def _angles(texts: NDArray[Any], unit: str) -> FloatArray:
+    """Return degrees of sexagesimal texts, ``hourangle`` or ``deg``; NaN where one is none."""
+    found = np.full(len(texts), np.nan)
+    for row, text in enumerate(texts.tolist()):
+        try:
+            plain = _is_number(text)
+            found[row] = float(text) if plain else Angle(str(text).replace("\u2212", "-"), unit=unit).deg
+        except (ValueError, TypeError):
+            continue
+    return found
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _wanted(
+    plan: Plan, kind: str, names: Sequence[str], extra: Sequence[str], *, sexagesimal: bool = False
+) -> dict[str, str]:
     """Return the columns to read of the file, with their kinds."""
     lacking = [name for name in extra if name not in names]
     if lacking:
         raise ValueError(f"has no column {', '.join(lacking)}; there are: {', '.join(names)}")
     wanted = dict.fromkeys(extra, "O")
     wanted |= {theirs: "i" if ours == ID_COLUMNS[kind] else "f" for ours, theirs in plan.sources.items()}
+    if sexagesimal:
+        wanted |= {plan.sources[ours]: "O" for ours in ("ra", "dec")}
     primary = plan.layout.primary
     if primary is not None:
         wanted |= {name: "f" for name in names if name.lower() == primary.lower()}
@@ -259,6 +296,9 @@ class _Part:
 def _part(block: Block, plan: Plan, kind: str, extra: Sequence[str], epoch: float | None) -> _Part:
     """Turn what a file says into the columns of our table; rows without a place on the sky or an id are bad."""
     columns = {ours: _number(block.columns[theirs]) for ours, theirs in plan.sources.items()}
+    for ours, unit in (("ra", "hourangle"), ("dec", "deg")):
+        if columns[ours].dtype == object:
+            columns[ours] = _angles(columns[ours], unit)
     reasons = _faults(columns, block, plan, kind)
     good = reasons == ""
     bad = [*block.bad, *(BadRow(int(block.line[k]), str(reasons[k])) for k in np.flatnonzero(~good))]
@@ -294,7 +334,7 @@ def _faults(columns: Mapping[str, NDArray[Any]], block: Block, plan: Plan, kind:
     ra, dec = columns["ra"], columns["dec"]
     with np.errstate(invalid="ignore"):
         reasons[~(np.abs(dec) <= 90.0)] = "dec lies outside -90..90 deg"
-        reasons[~((ra >= -180.0) & (ra <= 360.0))] = "ra lies outside 0..360 deg"
+        reasons[~((ra >= -360.0) & (ra <= 360.0))] = "ra lies outside -360..360 deg"
     reasons[np.isnan(ra) | np.isnan(dec)] = "no position"
     theirs = plan.sources.get(ID_COLUMNS[kind])
     if theirs is not None:

@@ -61,3 +61,30 @@ def test_a_table_without_rows_has_no_positions(tmp_path):
     path = tmp_path / "stars.csv"
     path.write_text("ra,dec\n")
     assert len(read_positions(str(path))) == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name;ra;dec\na;10.5;-3.25\nb;359.9;89\n",
+        "name\tra\tdec\na\t10.5\t-3.25\nb\t359.9\t89\n",
+        "name|ra|dec\na|10.5|-3.25\nb|359.9|89\n",
+        "name ra   dec\na 10.5 -3.25\nb 359.9 89\n",
+        "# two stars\n#name,ra,dec\na,10.5,-3.25\nb,359.9,89\n",
+        "# name ra dec\na 10.5 -3.25\nb 359.9 89\n",
+        "\ufeff# two, stars; of mine\nname, ra, dec\na, 10.5, -3.25\n# the pole\nb, 359.9, 89\n",
+        "|name|ra    |dec   |\n|char|double|double|\n  a    10.5  -3.25 \n  b   359.9     89 \n",
+    ],
+    ids=["semicolon", "tab", "bar", "blanks", "commented names", "commented blanks", "BOM and comments", "IPAC"],
+)
+@pytest.mark.parametrize("stdin", [False, True])
+def test_text_of_every_kind_is_understood(tmp_path, monkeypatch, text, stdin):
+    if stdin and text.startswith("|name|ra "):
+        pytest.skip("stdin is text, no IPAC table")
+    path = tmp_path / "stars.txt"
+    path.write_text(text)
+    if stdin:
+        monkeypatch.setattr("sys.stdin", io.StringIO(text.lstrip("\ufeff")))
+    frame = read_positions("-" if stdin else str(path))
+    np.testing.assert_array_equal(frame[["ra", "dec"]], [[10.5, -3.25], [359.9, 89.0]])
+    assert frame["name"].tolist() == ["a", "b"]

@@ -187,7 +187,6 @@ def test_stretches_of_any_length_give_the_same_rows(tmp_path, monkeypatch, stret
         (b"", "is empty"),
         (b"   \n\n", "is empty"),
         (b"one word\n1\n", "no column names"),
-        (b"ra,dec,ra\n", "two columns are named ra"),
         (b"a\0b,c\n", "no table that ztfdb reads"),
         (b"SIMPLE  =                    T", "no FITS table"),
         (b"PAR1 not parquet", "no Parquet file"),

@@ -9,6 +9,7 @@ from ztfdb.errors import CatalogueFileError
 from ztfdb.ingest.readers.base import BadRow, Block, TableReader
 from ztfdb.ingest.readers.fits_table import FitsReader
 from ztfdb.ingest.readers.hdf5 import Hdf5Reader
+from ztfdb.ingest.readers.ipac import IpacReader, is_ipac
 from ztfdb.ingest.readers.parquet import ParquetReader
 from ztfdb.ingest.readers.text import TextReader
 from ztfdb.ingest.readers.votable import VotableReader
@@ -22,7 +23,7 @@ def open_table(path: str | Path) -> TableReader:
     Parameters
     ----------
     path : str or Path
-        CSV (or separated by tabs, semicolons, bars), FITS, VOTable, Parquet or HDF5; text, FITS and VOTable also
+        CSV (or separated by tabs, semicolons, bars), IPAC, FITS, VOTable, Parquet or HDF5; text, FITS and VOTable also
         compressed by gzip.
 
     Raises
@@ -52,5 +53,7 @@ def open_table(path: str | Path) -> TableReader:
     if not head.strip():
         raise CatalogueFileError(path, "is empty")
     if b"\0" in head:
-        raise CatalogueFileError(path, "is no table that ztfdb reads: CSV, FITS, VOTable, Parquet or HDF5")
+        raise CatalogueFileError(path, "is no table that ztfdb reads: CSV, IPAC, FITS, VOTable, Parquet or HDF5")
+    if is_ipac(head):
+        return IpacReader(path)
     return TextReader(path)

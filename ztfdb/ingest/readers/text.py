@@ -41,6 +41,8 @@ class TextReader:
 
     def blocks(self, wanted: Wanted) -> Iterator[Block]:
         """Yield the rows; see `ztfdb.ingest.readers.base.TableReader`."""
+        if doubled := sorted(self._doubled & wanted.keys()):
+            raise CatalogueFileError(self._path, f"two columns are named {', '.join(doubled)}")
         line = self._line
         with self._open() as file:
             file.seek(self._offset)
@@ -75,10 +77,11 @@ class TextReader:
                 raise CatalogueFileError(
                     self._path, f"line {number} holds no column names separated by comma, tab, semicolon or bar"
                 )
-            self.names = tuple(name.strip() for name in next(csv.reader([text], delimiter=self._separator)))
-            doubled = sorted({name for name in self.names if self.names.count(name) > 1 and name})
-            if doubled:
-                raise CatalogueFileError(self._path, f"two columns are named {', '.join(doubled)}")
+            found = [name.strip() for name in next(csv.reader([text], delimiter=self._separator))]
+            self._doubled = frozenset(name for name in found if found.count(name) > 1)
+            # a column of its own for each of them, so that rows can be cut into fields
+            self._fields = tuple(f"{name}\0{k}" if name in found[:k] else name for k, name in enumerate(found))
+            self.names = tuple(dict.fromkeys(found))
             return number + 1, file.tell()
         raise CatalogueFileError(self._path, "has no line of column names")
 
@@ -102,7 +105,7 @@ class TextReader:
 
     def _block(self, stretch: bytes, line: int, n_line: int, wanted: Wanted) -> Block:
         if b'"' not in stretch:
-            block = parse(Stretch(stretch, line, n_line, self.names, self._separator), wanted)
+            block = parse(Stretch(stretch, line, n_line, self._fields, self._separator), wanted)
             if block is not None:
                 return block
         return self._slow_block(stretch, line, wanted)
@@ -111,7 +114,7 @@ class TextReader:
         """Read row by row, and keep what can be read."""
         lines: list[int] = []
         bad: list[BadRow] = []
-        fields = [(self.names.index(name), name, kind) for name, kind in wanted.items()]
+        fields = [(self._fields.index(name), name, kind) for name, kind in wanted.items()]
         kept: dict[str, list[object]] = {name: [] for name in wanted}
         text = io.StringIO(stretch.decode("utf-8", "replace"), newline="")
         rows = csv.reader(text, delimiter=self._separator, skipinitialspace=True)
@@ -127,7 +130,7 @@ class TextReader:
             here, before = line + before, rows.line_num
             if not row or row[0].startswith("#"):
                 continue
-            values = _row_values(row, fields, len(self.names))
+            values = _row_values(row, fields, len(self._fields))
             if isinstance(values, str):
                 bad.append(BadRow(here, values))
                 continue
