@@ -31,10 +31,11 @@ def relocate(ctx: click.Context, name: str, folder: str) -> None:
 
 @click.command(cls=Command, examples=("ztfdb verify", "ztfdb verify --hashes -o problems.csv"))
 @click.option("--hashes", is_flag=True, help="Read every file and compare its sha256.")
+@click.option("--deep", is_flag=True, help="Read every page of the database and every source, too.")
 @output_options
 @shared_options
 @click.pass_context
-def verify(ctx: click.Context, hashes: bool, output: Output) -> None:
+def verify(ctx: click.Context, hashes: bool, deep: bool, output: Output) -> None:
     """Check that the files are those that were ingested and the tables agree.
 
     Prints one row per problem; exit status 1 where there is one.
@@ -50,7 +51,7 @@ def verify(ctx: click.Context, hashes: bool, output: Output) -> None:
                 bar.step()
             at = done
 
-        problems = archive.verify(hashes=hashes, progress=follow)
+        problems = archive.verify(hashes=hashes, deep=deep, progress=follow)
     counts = problems.attrs
     click.echo(f"{counts['n_image']:,} images, {counts['n_file']:,} files, {counts['n_source']:,} sources", err=True)
     if problems.empty:

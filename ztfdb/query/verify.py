@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from sqlalchemy.orm import Session, sessionmaker
 
+from ztfdb.errors import DatabaseUnavailableError, StoreError
 from ztfdb.frame.window import check_file
 from ztfdb.query.frames import data_frame
+from ztfdb.sky.cells import sky_to_cell
+from ztfdb.store.backends import storage_problems
 from ztfdb.store.images import StoredFile, find_files
 from ztfdb.store.psf_sources import StoredPsf, find_psf, psf_catalogues_held, psf_disagreements
+from ztfdb.store.sources import sources_of_image
 from ztfdb.store.upkeep import forced_by_image, image_names, images_without, sources_by_image
 
 IMAGES_AT_ONCE = 500
+Problem = tuple[int | None, str, str, str]
+"""``image_id`` (None: of the whole archive), ``role``, ``path`` and what is wrong."""
+
 COLUMNS = ("image_id", "role", "path", "problem")
 
 
@@ -23,6 +30,7 @@ def verify(
     sessions: sessionmaker[Session],
     *,
     hashes: bool = False,
+    deep: bool = False,
     places: Mapping[str, str | Path] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
@@ -34,6 +42,9 @@ def verify(
     hashes : bool
         Compute the sha256 of every file. By default size and modification time are compared, and only a file that was
         touched is read.
+    deep : bool
+        Read every page of a SQLite archive (its own ``integrity_check``), and every source: its cell must be that of
+        its position. What cannot be read is a problem then, not an error.
     places : mapping of str to path, optional
         Folders of this host by the name of their data root.
     progress : callable, optional
@@ -45,11 +56,35 @@ def verify(
         One row per problem: ``image_id``, ``role`` and ``path`` (of a file), and ``problem``; empty when all is well.
         Counts of what was checked are in ``attrs``: ``n_image``, ``n_file``, ``n_source``.
     """
+    counts = dict.fromkeys(("n_image", "n_file", "n_source"), 0)
+    problems = _of_storage(sessions) if deep else []
+    try:
+        for problem in _problems(sessions, counts, hashes, deep, places, progress):
+            problems.append(problem)
+    except StoreError as exc:
+        if not deep or isinstance(exc, DatabaseUnavailableError):
+            raise
+        problems.append((None, "", "", f"cannot be read: {exc}"))
+    problems.sort(key=lambda row: (row[0] or -1, row[1], row[3]))
+    columns: dict[str, Any] = {name: [row[i] for row in problems] for i, name in enumerate(COLUMNS)}
+    texts = {name: pd.array(columns[name], dtype="str") for name in COLUMNS[1:]}
+    return data_frame({"image_id": pd.array(columns["image_id"], dtype="Int64"), **texts}, counts)
+
+
+def _problems(
+    sessions: sessionmaker[Session],
+    counts: dict[str, int],
+    hashes: bool,
+    deep: bool,
+    places: Mapping[str, str | Path] | None,
+    progress: Callable[[int, int], None] | None,
+) -> Iterator[Problem]:
+    """Yield what is wrong with tables and files, and fill the counts."""
     with sessions() as session:
         images = image_names(session)
-        problems = _of_tables(session, dict(zip(*(images[n].tolist() for n in ("image_id", "n_source")), strict=True)))
+        counts |= {"n_image": len(images["image_id"]), "n_source": int(images["n_source"].sum())}
+        yield from _of_tables(session, dict(zip(*(images[n].tolist() for n in ("image_id", "n_source")), strict=True)))
         ids = sorted({*images["image_id"].tolist(), *psf_catalogues_held(session)})
-    n_file = 0
     for start in range(0, len(ids), IMAGES_AT_ONCE):
         some = ids[start : start + IMAGES_AT_ONCE]
         with sessions() as session:
@@ -57,23 +92,35 @@ def verify(
                 *find_files(session, some, places=places),
                 *find_psf(session, some, places=places),
             ]
+            if deep:
+                yield from _of_sources(session, some)
         for file in files:
-            n_file += 1
+            counts["n_file"] += 1
             problem = check_file(file.facts, whole=hashes)
             if problem is not None:
-                problems.append((file.image_id, file.role, file.absolute, problem))
+                yield file.image_id, file.role, file.absolute, problem
         if progress is not None:
             progress(min(start + IMAGES_AT_ONCE, len(ids)), len(ids))
-    problems.sort(key=lambda row: (row[0], row[1], row[3]))
-    columns: dict[str, Any] = {name: [row[i] for row in problems] for i, name in enumerate(COLUMNS)}
-    texts = {name: pd.array(columns[name], dtype="str") for name in COLUMNS[1:]}
-    counts = {"n_image": len(images["image_id"]), "n_file": n_file, "n_source": int(images["n_source"].sum())}
-    return data_frame({"image_id": pd.array(columns["image_id"], dtype="Int64"), **texts}, counts)
 
 
-def _of_tables(session: Session, images: dict[int, int]) -> list[tuple[int, str, str, str]]:
+def _of_storage(sessions: sessionmaker[Session]) -> list[Problem]:
+    """Return what the engine's own check of its file finds."""
+    with sessions() as session:
+        return [(None, "", "", f"the database file: {problem}") for problem in storage_problems(session)]
+
+
+def _of_sources(session: Session, ids: list[int]) -> Iterator[Problem]:
+    """Yield the images with sources that are not where their cell says."""
+    for image_id in ids:
+        rows = sources_of_image(session, image_id)
+        cells = sky_to_cell(rows["ra"], rows["dec"])
+        if n := int((cells != rows["hpx29"]).sum()):
+            yield image_id, "", "", f"{n} sources whose cell is not that of their position"
+
+
+def _of_tables(session: Session, images: dict[int, int]) -> list[Problem]:
     """Return where the tables disagree."""
-    problems: list[tuple[int, str, str, str]] = []
+    problems: list[Problem] = []
     found = sources_by_image(session)
     for image_id in sorted(images.keys() | found.keys()):
         stored, counted = images.get(image_id), found.get(image_id, 0)

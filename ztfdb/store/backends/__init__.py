@@ -41,6 +41,7 @@ class Backend(Protocol):
     memory: Callable[[Session], dict[str, Any]]
     range_rows: Callable[[dict[str, list[int]]], tuple[str, dict[str, Any]]]
     joined: Callable[[str, str, str, Sequence[str], str], str]
+    storage_problems: Callable[[Session], list[str]]
     make_temporary: Callable[[Session, str, Dtypes], None]
     prefer_index_only: Callable[[Session], None]
     limit_lock_wait: Callable[[Session, float | None], None]
@@ -312,6 +313,11 @@ def load_temporary(session: Session, name: str, columns: Columns) -> None:
 def prefer_index_only(session: Session) -> None:
     """Make this transaction answer from the covering index alone (DESIGN section 4); SQLite does anyway."""
     backend(session).prefer_index_only(session)
+
+
+def storage_problems(session: Session) -> list[str]:
+    """Return what SQLite's own check finds wrong in its file; nothing of PostgreSQL, whose server has its own tools."""
+    return backend(session).storage_problems(session)
 
 
 def limit_lock_wait(session: Session, seconds: float | None) -> None:

@@ -365,6 +365,11 @@ def prefer_index_only(session: Session) -> None:
         _driver(session).execute(_INDEX_ONLY)
 
 
+def storage_problems(session: Session) -> list[str]:
+    """Return nothing: the server's own pg_amcheck and page checksums look at its files."""
+    return []
+
+
 def limit_lock_wait(session: Session, seconds: float | None) -> None:
     """Set this transaction's ``lock_timeout``."""
     wait = "default" if seconds is None else f"'{round(1000 * seconds)}ms'"

@@ -29,6 +29,9 @@ SQL_TYPES = {"i": "integer", "f": "real"}
 HAS_FEEDS = hasattr(sqlite3.Connection, "deserialize")
 """Python may have been built without; then rows are bound one by one."""
 
+MOST_PROBLEMS = 100
+"""Lines of ``integrity_check`` that are shown: a file with more is as damaged as one with these."""
+
 MOST_FEEDS = 6
 """A transaction cannot detach what it has read; SQLite attaches ten at a time, by default."""
 
@@ -163,6 +166,18 @@ def make_temporary(session: Session, name: str, dtypes: Mapping[str, Any]) -> No
 
 def prefer_index_only(session: Session) -> None:
     """Do nothing: SQLite takes a covering index wherever there is one."""
+
+
+def storage_problems(session: Session) -> list[str]:
+    """Return what ``integrity_check`` finds; see `ztfdb.store.backends.storage_problems`."""
+    try:
+        rows = _driver(session).execute(f"pragma integrity_check({MOST_PROBLEMS})").fetchall()
+    except sqlite3.DatabaseError as exc:
+        if type(exc) is not sqlite3.DatabaseError:  # a lock, a disk: nothing that the file says
+            with driver_errors():
+                raise
+        return [str(exc)]
+    return [] if rows == [("ok",)] else [line for (text,) in rows for line in str(text).splitlines()]
 
 
 def limit_lock_wait(session: Session, seconds: float | None) -> None:
