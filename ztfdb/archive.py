@@ -246,6 +246,15 @@ class Archive:
         with self._sessions() as session:
             return ask(session, *position(ra, dec, options), arcsec(radius), **options)
 
+    def cone_sql(
+        self, ra: Position, dec: Angle | None = None, radius: Angle = 1.5, *, table: str = "source", where: str = ""
+    ) -> str:
+        """Return a SELECT for the rows of a table or view within a cone, which uses the index; see `cone_sql`.
+
+        It can be run by `sql` and by any other client, on both engines.
+        """
+        return query.cone_sql(*position(ra, dec), arcsec(radius), table, where)
+
     def light_curve(
         self,
         ra: Position,

@@ -38,16 +38,34 @@ USUAL_PSF = (
     show_default=True,
     help="Our sources, or the rows of ZTF's own PSF catalogues.",
 )
+@click.option("--sql", is_flag=True, help="Print a SQL statement that asks the same, for any client.")
+@click.option("--table", metavar="NAME", help="With --sql: of this table or view, as light_curve_point.")
 @output_options
 @shared_options
 @click.pass_context
-def cone(ctx: click.Context, position: tuple[str, ...], radius: float, phot: str, output: Output) -> None:
+def cone(
+    ctx: click.Context,
+    position: tuple[str, ...],
+    radius: float,
+    phot: str,
+    sql: bool,
+    table: str | None,
+    output: Output,
+) -> None:
     """Find every detection near a position.
 
     Nearest first, within RADIUS. RA and DEC are decimal degrees or sexagesimal (hours and degrees), ICRS. RADIUS is in
     arcsec unless it ends in arcmin or deg.
     """
     ra, dec = position_of(position)
+    if table is not None and not sql:
+        raise click.UsageError("--table goes with --sql")
+    if sql:
+        from ztfdb.query import cone_sql  # imports pandas
+
+        with wrong_usage():
+            click.echo(cone_sql(ra, dec, radius, table or ("source" if phot == "aperture" else "psf_source")))
+        return
     with opened(ctx, read_only=True) as archive, wrong_usage():
         frame = archive.cone(ra, dec, radius, **({} if phot == "aperture" else {"phot": phot}))
     ours = phot == "aperture"

@@ -14,6 +14,7 @@ from ztfdb.cli.session import opened, wrong_usage
 
 _INTEGER = re.compile(r"[+-]?\d+")
 _FLOAT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
+_TRUTH = {"true": True, "false": False}
 _OPTIONS = frozenset({"force", "timeout_s"})
 """What `Archive.sql` takes besides the statement's parameters."""
 
@@ -66,8 +67,8 @@ def sql(
     output.write(frame, known=False)
 
 
-def parse_param(text: str) -> tuple[str, int | float | str]:
-    """Return name and value of ``NAME=VALUE``: an integer or a number where the value reads as one, else text.
+def parse_param(text: str) -> tuple[str, bool | int | float | str]:
+    """Return name and value of ``NAME=VALUE``: a number, true or false where the value reads as one, else text.
 
     Raises
     ------
@@ -77,6 +78,8 @@ def parse_param(text: str) -> tuple[str, int | float | str]:
     name, sign, value = text.partition("=")
     if not sign or not name.isidentifier() or name in _OPTIONS:
         raise click.UsageError(f"--param {text}: expected NAME=VALUE")
+    if value in _TRUTH:
+        return name, _TRUTH[value]
     if _INTEGER.fullmatch(value):
         return name, int(value)
     return name, float(value) if _FLOAT.fullmatch(value) else value

@@ -8,6 +8,7 @@ from ztfdb.query.complete import (
     iter_complete_light_curves,
 )
 from ztfdb.query.cone import MAX_CONE_RADIUS, cone
+from ztfdb.query.conesql import cone_sql
 from ztfdb.query.coverage import images_covering
 from ztfdb.query.explain import Explanation, explain
 from ztfdb.query.lightcurve import MAX_RADIUS, LightCurve, iter_light_curves, light_curve, light_curves
@@ -43,6 +44,7 @@ __all__ = [
     "complete_psf_light_curve",
     "complete_psf_light_curves",
     "cone",
+    "cone_sql",
     "explain",
     "images_covering",
     "iter_complete_light_curves",

@@ -1,7 +1,8 @@
 """The views that SQL users type, in one portable text for both engines.
 
-`ztfdb.store.views` makes them, and again where they or the tables changed. REAL columns are cast to double
-before arithmetic (PostgreSQL would compute in single precision, SQLite never does) and logarithms are guarded.
+`ztfdb.store.views` makes them, and again where they or the tables changed. REAL columns are cast to double before
+arithmetic (PostgreSQL would compute in single precision, SQLite never does), logarithms are guarded, and the formulas
+of `ztfdb.schema.formulas` give the same digits on both engines.
 """
 
 from __future__ import annotations
@@ -11,19 +12,26 @@ import math
 from sqlalchemy import Connection, text
 
 from ztfdb.bits import APERTURE_BROKEN, BAD_BITS, CATFLAG_UNUSABLE, INFOBITS_USABLE_BELOW
+from ztfdb.schema.formulas import exact, hypot, log10, power10
 
 AB_MICROJANSKY = 23.9
 """AB magnitude of 1 µJy: 2.5 log10(10^29) - 48.60."""
 
 POGSON = 2.5 / math.log(10.0)
-"""Magnitudes per e-fold of flux; written as digits, since PostgreSQL's ``ln(10.0)`` is a decimal of 16 places."""
+"""Magnitudes per e-fold of flux."""
 
 _FLUX = "cast(source.flux_aper4 as double precision)"
 _FLUX_ERR = "cast(source.flux_aper4_err as double precision)"
 _ZEROPOINT = "(image.magzp + image.apcor4)"
-_MAGERR = f"({POGSON!r} * {_FLUX_ERR} / {_FLUX})"
+_MAGERR = f"({exact(POGSON)} * {_FLUX_ERR} / {_FLUX})"
 _FLOOR = "(select cast(value as double precision) from archive_meta where key = 'magerr_sys')"
 _USABLE = f"(image.infobits is null or image.infobits < {INFOBITS_USABLE_BELOW})"
+
+
+def _microjansky(zeropoint: str) -> str:
+    """Return SQL of the flux density of 1 DN at a zero point."""
+    return power10(f"{exact(0.4)} * ({exact(AB_MICROJANSKY)} - {zeropoint})")
+
 
 LIGHT_CURVE_POINT = f"""
 create view light_curve_point as
@@ -32,11 +40,11 @@ select source.source_id, image.image_id, source.hpx29, source.ra, source.dec,
        image.expid, image.exptime, image.maglim as limitmag,
        {_FLUX} as flux, {_FLUX_ERR} as flux_err,
        case when {_FLUX_ERR} > 0 then {_FLUX} / {_FLUX_ERR} end as snr,
-       case when {_FLUX} > 0 then {_ZEROPOINT} - 2.5 * log10({_FLUX}) end as mag,
+       case when {_FLUX} > 0 then {_ZEROPOINT} - {exact(2.5)} * {log10(_FLUX)} end as mag,
        case when {_FLUX} > 0 and image.apcor4 is not null
-            then sqrt({_MAGERR} * {_MAGERR} + {_FLOOR} * {_FLOOR}) end as magerr,
-       {_FLUX} * power(10.0, 0.4 * ({AB_MICROJANSKY} - {_ZEROPOINT})) as flux_ujy,
-       {_FLUX_ERR} * power(10.0, 0.4 * ({AB_MICROJANSKY} - {_ZEROPOINT})) as flux_ujy_err,
+            then {hypot(_MAGERR, _FLOOR)} end as magerr,
+       {_FLUX} * {_microjansky(_ZEROPOINT)} as flux_ujy,
+       {_FLUX_ERR} * {_microjansky(_ZEROPOINT)} as flux_ujy_err,
        source.flags, source.mask_bits,
        case when {_USABLE} then source.mask_bits
             else coalesce(source.mask_bits, 0) + {int(CATFLAG_UNUSABLE)} end as catflags,
@@ -60,9 +68,9 @@ select psf_source.source_id, image.image_id, psf_source.hpx29, psf_source.ra, ps
        {_PSF_FLUX} as flux, {_PSF_FLUX_ERR} as flux_err,
        case when {_PSF_FLUX_ERR} > 0 then {_PSF_FLUX} / {_PSF_FLUX_ERR} end as snr,
        image.magzp + cast(psf_source.mag_inst as double precision) as mag,
-       sqrt({_SIGMAG} * {_SIGMAG} + {_FLOOR} * {_FLOOR}) as magerr,
-       {_PSF_FLUX} * power(10.0, 0.4 * ({AB_MICROJANSKY} - image.magzp)) as flux_ujy,
-       {_PSF_FLUX_ERR} * power(10.0, 0.4 * ({AB_MICROJANSKY} - image.magzp)) as flux_ujy_err,
+       {hypot(_SIGMAG, _FLOOR)} as magerr,
+       {_PSF_FLUX} * {_microjansky("image.magzp")} as flux_ujy,
+       {_PSF_FLUX_ERR} * {_microjansky("image.magzp")} as flux_ujy_err,
        cast(psf_source.chi as double precision) as chi, cast(psf_source.sharp as double precision) as sharp,
        {_PSF_BITS} as mask_bits,
        case when {_USABLE} then {_PSF_BITS} else {_PSF_BITS} | {int(CATFLAG_UNUSABLE)} end as catflags,

@@ -295,6 +295,7 @@ def _sqlite_engine(url: URL, read_only: bool) -> Engine:
         connection.isolation_level = None  # sqlite3 must not begin transactions of its own; _begin does
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute(f"PRAGMA cache_size=-{SQLITE_CACHE_KIB}")
+        connection.execute("PRAGMA case_sensitive_like=ON")  # as in PostgreSQL
         if not read_only:
             connection.execute(f"PRAGMA page_size={SQLITE_PAGE}")  # heeded by a file that is still empty
             connection.execute("PRAGMA journal_mode=WAL")

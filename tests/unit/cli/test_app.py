@@ -209,6 +209,15 @@ def test_sql_parameters_are_numbers_where_they_read_as_numbers(answers):
     assert answers.asked == ("select 1", {"timeout_s": None, "force": False})
 
 
+def test_a_cone_is_printed_as_sql_without_an_archive(answers):
+    result = run("cone", "12.5", "-3.2", "5", "--sql", "--table", "light_curve_point")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("select * from light_curve_point\nwhere (hpx29 between ")
+    assert answers.asked is None
+    assert run("cone", "12.5", "-3.2", "5", "--table", "source").exit_code == 2
+    assert "no positions" in run("cone", "12.5", "-3.2", "5", "--sql", "--table", "config").stderr
+
+
 def test_tables_and_columns_are_listed_without_an_archive(answers):
     tables = json.loads(run("sql", "--tables", "--format", "json").stdout)
     assert [one["kind"] for one in tables[:2]] == ["view", "view"]

@@ -6,6 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import capabilities
+from psycopg.abc import Buffer
+from psycopg.adapt import Dumper, Loader, PyFormat, Transformer
+from psycopg.pq import ExecStatus, Format
+from psycopg.types.numeric import NumericBinaryLoader
 from sqlalchemy import Engine
 
 from ztfdb.errors import QueryError
@@ -13,6 +17,8 @@ from ztfdb.store.engine import unavailable
 
 if TYPE_CHECKING:
     from ztfdb.store.readonly import Statement
+
+TRUTH = "good, simulated and has_mask are 1 or 0 in the views, and true or false in the tables"
 
 CHUNK = 1_000
 """Rows taken from the server at a time."""
@@ -34,6 +40,7 @@ def run(engine: Engine, statement: Statement, *, force: bool) -> tuple[list[str]
         connection = pooled.driver_connection
         assert isinstance(connection, psycopg.Connection)
         connection.rollback()
+        _adapt(connection)
         connection.read_only = True
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         _check_powers(connection, force)
@@ -81,14 +88,62 @@ def _rows(connection: psycopg.Connection[Any], statement: Statement) -> tuple[li
         rows.append(row)
         if len(rows) > statement.max_rows:
             raise QueryError(f"more than {statement.max_rows:,} rows: narrow the question, aggregate, or add a LIMIT")
-    if not rows:  # a stream without rows does not tell its columns; the same snapshot is asked once more
-        cursor.execute(statement.numbered, values, binary=True)
-    names = [column.name for column in cursor.description or ()]
+    # the columns of a stream without rows are not known from it
+    names = [column.name for column in cursor.description or ()] if rows else _names(connection, statement)
     return names, [list(column) for column in zip(*rows, strict=True)] or [[] for _ in names]
+
+
+def _names(connection: psycopg.Connection[Any], statement: Statement) -> list[str]:
+    """Return the names of a statement's columns, which is parsed for that but not run."""
+    transformer = Transformer(connection)
+    values = list(statement.values.values())
+    transformer.dump_sequence(values, [PyFormat.AUTO] * len(values))
+    encoding = connection.info.encoding
+    parsed = connection.pgconn.prepare(b"", statement.numbered.encode(encoding), transformer.types)
+    if parsed.status == ExecStatus.FATAL_ERROR:
+        raise psycopg.ProgrammingError(parsed.get_error_message(encoding))
+    described = connection.pgconn.describe_prepared(b"")
+    return [(described.fname(k) or b"").decode(encoding) for k in range(described.nfields)]
+
+
+class _UntypedBool(Dumper):
+    """A truth value as 1 or 0 of no type: it compares with SQL's booleans and with the integers of the views."""
+
+    oid = 0
+
+    def dump(self, obj: bool) -> bytes:
+        return b"1" if obj else b"0"
+
+
+class _BoolAsInt(Loader):
+    """SQL's boolean as 1 or 0, as SQLite returns it."""
+
+    format = Format.BINARY
+
+    def load(self, data: Buffer) -> int:
+        return int(bytes(data) == b"\x01")
+
+
+class _Number(NumericBinaryLoader):
+    """A numeric without decimals, as the sum of bigints is, as an integer; any other as a double."""
+
+    def load(self, data: Buffer) -> int | float:  # type: ignore[override]
+        value = super().load(data)
+        whole = value.as_tuple().exponent == 0 and abs(value) < 1 << 63
+        return int(value) if whole else float(value)
+
+
+def _adapt(connection: psycopg.Connection[Any]) -> None:
+    """Let values cross as they do with SQLite."""
+    connection.adapters.register_dumper(bool, _UntypedBool)
+    connection.adapters.register_loader("bool", _BoolAsInt)
+    connection.adapters.register_loader("numeric", _Number)
 
 
 def _told(exc: psycopg.Error, timeout_s: float) -> Exception:
     text = " ".join(str(exc).split())
+    if isinstance(exc, psycopg.errors.UndefinedFunction | psycopg.errors.DatatypeMismatch) and "boolean" in text:
+        text += f" ({TRUTH})"
     if isinstance(exc, psycopg.errors.QueryCanceled):
         return QueryError(f"stopped after the time limit of {timeout_s:g} s")
     if isinstance(exc, psycopg.errors.ReadOnlySqlTransaction | psycopg.errors.InsufficientPrivilege):
