@@ -95,7 +95,7 @@ def _failed(message: str) -> int:
 @click.group(
     "ztfdb",
     cls=Application,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True},
     examples=(
         "export ZTFDB_URL=sqlite:///night.db",
         "ztfdb init",

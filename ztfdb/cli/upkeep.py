@@ -10,7 +10,7 @@ import click
 from ztfdb.cli.options import Command, shared_options
 from ztfdb.cli.output import Output, output_options
 from ztfdb.cli.progress import progress_bar
-from ztfdb.cli.session import opened
+from ztfdb.cli.session import opened, wrong_usage
 
 
 @click.command(cls=Command, examples=("ztfdb relocate data /mnt/archive/data",))
@@ -76,7 +76,7 @@ def remove(ctx: click.Context, what: str, names: tuple[int, ...], dry_run: bool)
     With their sources, matches, calibrations and forced measurements; the files stay where they are. A night is a UTC
     date such as 20200924.
     """
-    with opened(ctx) as archive, progress_bar("images") as bar:
+    with opened(ctx) as archive, wrong_usage(), progress_bar("images") as bar:
 
         def follow(done: int, total: int) -> None:
             if done == 1:
@@ -96,3 +96,6 @@ def remove(ctx: click.Context, what: str, names: tuple[int, ...], dry_run: bool)
                 click.echo(image_id)
     done = "would remove" if dry_run else "removed"
     click.echo(f"{done} {n_image:,} images with {n_source:,} sources", err=True)
+    if not n_image:
+        click.echo(f"error: the archive has no image of {what} {', '.join(map(str, names))}", err=True)
+        ctx.exit(1)

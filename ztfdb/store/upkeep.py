@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,16 @@ def images_of_night(session: Session, date: int) -> list[int]:
     session : Session
     date : int
         UTC date as a number: 20200924.
+
+    Raises
+    ------
+    ValueError
+        If it is no date.
     """
+    try:
+        datetime.strptime(f"{int(date):08d}", "%Y%m%d")
+    except ValueError:
+        raise ValueError(f"night {date} is no date; expected one such as 20200924") from None
     first = int(date) * NIGHT
     wanted = select(Image.image_id).where(Image.filefracday >= first, Image.filefracday < first + NIGHT)
     return [int(image_id) for (image_id,) in session.execute(wanted.order_by(Image.image_id))]

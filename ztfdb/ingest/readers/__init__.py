@@ -10,6 +10,7 @@ from ztfdb.ingest.readers.base import BadRow, Block, TableReader
 from ztfdb.ingest.readers.fits_table import FitsReader
 from ztfdb.ingest.readers.hdf5 import Hdf5Reader
 from ztfdb.ingest.readers.ipac import IpacReader, is_ipac
+from ztfdb.ingest.readers.limits import check_columns, check_content
 from ztfdb.ingest.readers.parquet import ParquetReader
 from ztfdb.ingest.readers.text import TextReader
 from ztfdb.ingest.readers.votable import VotableReader
@@ -34,26 +35,37 @@ def open_table(path: str | Path) -> TableReader:
         If its format needs a package that is not installed.
     """
     path = Path(path)
+    reader = _open(path)
+    check_columns(path, len(reader.names))
+    return reader
+
+
+def _open(path: Path) -> TableReader:
+    packed = False
     try:
         with path.open("rb") as file:
             head = file.read(2048)
         if head[:2] == b"\x1f\x8b":
+            packed = True
             with gzip.open(path) as file:
                 head = file.read(2048)
     except (OSError, EOFError) as exc:
         raise CatalogueFileError(path, f"cannot be read: {exc}") from exc
     if head.startswith(b"SIMPLE  ="):
+        check_content(path, packed=packed, mark=None)
         return FitsReader(path)
     if head.startswith(b"PAR1"):
         return ParquetReader(path)
     if head.startswith(b"\x89HDF\r\n\x1a\n"):
         return Hdf5Reader(path)
     if b"<VOTABLE" in head or head.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"<?xml"):
+        check_content(path, packed=packed, mark=b"<")
         return VotableReader(path)
     if not head.strip():
         raise CatalogueFileError(path, "is empty")
     if b"\0" in head:
         raise CatalogueFileError(path, "is no table that ztfdb reads: CSV, IPAC, FITS, VOTable, Parquet or HDF5")
+    check_content(path, packed=packed, mark=b"\n")
     if is_ipac(head):
         return IpacReader(path)
     return TextReader(path)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ztfdb.errors import CatalogueFileError
 from ztfdb.ingest.readers.base import ROWS, Block, Wanted, converted, sequence_rows
+from ztfdb.ingest.readers.limits import MAX_IN_MEMORY, MAX_RECORD, check_columns
 from ztfdb.records import BoolArray
 
 
@@ -38,8 +39,9 @@ class FitsReader:
             return
         with self._path.open("rb") as file:
             file.seek(self._offset)
-            for start in range(0, self._n_row, ROWS):
-                n = min(ROWS, self._n_row - start)
+            at_once = min(ROWS, max(1, MAX_RECORD // max(1, self._dtype.itemsize)))
+            for start in range(0, self._n_row, at_once):
+                n = min(at_once, self._n_row - start)
                 rows = np.fromfile(file, self._dtype, n)
                 given = {name: self._raw(name, rows[name]) for name in wanted}
                 yield converted(sequence_rows(start + 1, n), given, wanted)
@@ -67,6 +69,12 @@ class FitsReader:
             raise CatalogueFileError(self._path, f"its columns do not fill its rows of {hdu.header['NAXIS1']} bytes")
 
     def _check_size(self) -> None:
+        check_columns(self._path, len(self.names))
+        n_byte = self._n_row * self._dtype.itemsize
+        if not self._plain and n_byte > MAX_IN_MEMORY:
+            raise CatalogueFileError(
+                self._path, f"{n_byte:,} bytes of ASCII or packed rows; at most {MAX_IN_MEMORY:,} are read"
+            )
         wanted = self._offset + self._n_row * self._dtype.itemsize
         if self._plain and self._path.stat().st_size < wanted:
             raise CatalogueFileError(

@@ -17,6 +17,7 @@ import numpy as np
 
 from ztfdb.errors import CatalogueFileError
 from ztfdb.ingest.readers.base import BadRow, Block, Wanted
+from ztfdb.ingest.readers.limits import MAX_RECORD, check_columns
 from ztfdb.ingest.readers.parsers import NULLS, Stretch, parse
 
 STRETCH = 8 * 1024 * 1024
@@ -53,6 +54,8 @@ class TextReader:
                 except (OSError, EOFError) as exc:
                     raise CatalogueFileError(self._path, f"breaks off at line {line}: {exc}") from exc
                 stretch, rest = self._cut(rest + data, last=not data)
+                if len(rest) > STRETCH + MAX_RECORD:
+                    raise CatalogueFileError(self._path, f"line {line} begins a quoted field that does not end")
                 if stretch:
                     n_line = stretch.count(b"\n")
                     yield self._block(stretch, line, n_line, wanted)
@@ -73,6 +76,7 @@ class TextReader:
                 continue
             counts = {mark: text.count(mark) for mark in SEPARATORS}
             self._separator = max(counts, key=lambda mark: counts[mark])
+            check_columns(self._path, counts[self._separator] + 1)
             if not counts[self._separator]:
                 raise CatalogueFileError(
                     self._path, f"line {number} holds no column names separated by comma, tab, semicolon or bar"
@@ -99,8 +103,11 @@ class TextReader:
         if last:
             return (data if not data or data.endswith(b"\n") else data + b"\n"), b""
         end = data.rfind(b"\n") + 1
-        while end and b'"' in data and data.count(b'"', 0, end) % 2:
-            end = data.rfind(b"\n", 0, end - 1) + 1
+        n_quote = data.count(b'"', 0, end)
+        while end and n_quote % 2:
+            before = data.rfind(b"\n", 0, data.rfind(b'"', 0, end)) + 1  # the lines after it are all inside
+            n_quote -= data.count(b'"', before, end)
+            end = before
         return data[:end], data[end:]
 
     def _block(self, stretch: bytes, line: int, n_line: int, wanted: Wanted) -> Block:
