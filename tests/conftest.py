@@ -24,6 +24,11 @@ hypothesis.settings.load_profile("ztfdb")
 let_children_be_interrupted()
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let answers be empty: only the tests of that warning look at it."""
+    config.addinivalue_line("filterwarnings", "ignore::ztfdb.errors.EmptyAnswerWarning")
+
+
 @pytest.fixture(scope="session")
 def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
     """Maker of databases on both engines."""

@@ -10,12 +10,13 @@ __version__ = "0.1.0"
 _LAZY = {
     "open": ("ztfdb.archive", "open_archive"),
     "Archive": ("ztfdb.archive", "Archive"),
+    "EmptyAnswerWarning": ("ztfdb.errors", "EmptyAnswerWarning"),
     "image": ("ztfdb.image", None),
     "dao": ("ztfdb.dao", None),
     "simulate": ("ztfdb.simulate", None),
 }
 
-__all__ = ["Archive", "__version__", "dao", "image", "open", "simulate"]
+__all__ = ["Archive", "EmptyAnswerWarning", "__version__", "dao", "image", "open", "simulate"]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from sqlalchemy import URL
 
@@ -15,12 +18,13 @@ from ztfdb.derive import calibrate as derive_calibrate
 from ztfdb.derive import crossmatch as derive_crossmatch
 from ztfdb.derive import psfcheck as derive_psfcheck
 from ztfdb.derive.objects import build_objects, object_oids, summarise, update_objects
-from ztfdb.errors import ArchiveClosedError, SchemaVersionError
+from ztfdb.errors import ArchiveClosedError, EmptyAnswerWarning, SchemaVersionError
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ingest import ingest_paths, ingest_psfcats, services
 from ztfdb.ingest.metadata import import_metadata
 from ztfdb.ingest.reference import import_catalogue
 from ztfdb.ingest.remove import remove_images
+from ztfdb.query import hint as hints
 from ztfdb.query.given import (
     MOTION,
     Angle,
@@ -32,6 +36,9 @@ from ztfdb.query.given import (
     position_table,
     region_of,
 )
+from ztfdb.query.targets import Targets, path_of, targets_of
+from ztfdb.sky.dates import night_of
+from ztfdb.spelling import checked_as, passes_on, spelled
 from ztfdb.store.backup import backup
 from ztfdb.store.catalogues import get_catalogue, remove_catalogue
 from ztfdb.store.engine import close_for_good, make_engine, mask_password, normalise_url, sessions, writing
@@ -41,7 +48,10 @@ from ztfdb.store.roots import move_root
 from ztfdb.store.upkeep import images_of_night
 
 if TYPE_CHECKING:
+    from datetime import date
+
     import pandas as pd
+    from astropy.time import Time
 
     from ztfdb.derive.calibrate import CalibrationReport
     from ztfdb.derive.crossmatch import CrossmatchReport
@@ -55,6 +65,18 @@ if TYPE_CHECKING:
     from ztfdb.stamps import ImageStamp
 
 
+T = TypeVar("T", bound=Sized)
+
+HOLDINGS_KEPT_S = 60.0
+"""How long the words about empty answers may be old."""
+
+Night: TypeAlias = "int | str | date | Time"
+
+_COMPLETE_OPTIONS = frozenset({"measure", "bjd", "jobs", "keep", "places", "progress"})
+"""Options of complete light curves."""
+
+
+@checked_as("ztfdb.open")
 def open_archive(
     url: str | Path | URL | None = None,
     *,
@@ -99,12 +121,14 @@ def open_archive(
     return Archive(parsed, settings=settings, magerr_sys=magerr_sys, create=create, read_only=read_only)
 
 
+@spelled("archive")
 class Archive:
     """One database and the image files it points to; made by `open_archive`, closed by ``with`` or `close`.
 
     Positions are ICRS: two numbers in degrees, two Quantities, or one `~astropy.coordinates.SkyCoord` in any frame,
     whose proper motion is followed from its ``obstime`` (as ``pmra``, ``pmdec`` and ``epoch`` are). Radii are
-    arcseconds, or a Quantity. An empty answer keeps its columns.
+    arcseconds, or a Quantity. An empty answer keeps its columns, and an `~ztfdb.errors.EmptyAnswerWarning` says what
+    the archive holds there.
 
     Attributes
     ----------
@@ -128,6 +152,7 @@ class Archive:
         self._target = url
         self.url = mask_password(url)
         self._read_only = read_only
+        self._held: tuple[float, hints.Holdings] | None = None
         self._connect()
         try:
             check_revision(self._engine)
@@ -178,6 +203,7 @@ class Archive:
         with self._sessions() as session:
             read_meta(session)
 
+    @passes_on(ingest_paths)
     def ingest(
         self,
         paths: str | Path | Iterable[str | Path],
@@ -228,11 +254,13 @@ class Archive:
             **limits,
         )
 
+    @passes_on(ingest_psfcats)
     def ingest_psfcat(self, paths: str | Path | Iterable[str | Path], **options: Any) -> IngestReport:
         """Store ZTF's PSF catalogues of images that are held, and of references; see `ztfdb.ingest.ingest_psfcats`."""
         given = [paths] if isinstance(paths, str | Path) else list(paths)
         return ingest_psfcats(self._sessions, given, **options)
 
+    @passes_on(query.cone, query.psf_cone)
     def cone(
         self, ra: Position, dec: Angle | None = None, radius: Angle = 1.5, *, phot: str = "aperture", **options: Any
     ) -> pd.DataFrame:
@@ -243,8 +271,10 @@ class Archive:
         if phot not in ("aperture", "psfcat"):
             raise ValueError(f"phot {phot!r}: a cone is of our sources ('aperture') or of ZTF's ('psfcat')")
         ask = query.cone if phot == "aperture" else query.psf_cone
+        place = position(ra, dec, options)
         with self._sessions() as session:
-            return ask(session, *position(ra, dec, options), arcsec(radius), **options)
+            found = ask(session, *place, arcsec(radius), **options)
+        return self._answer(found, place, radius, options | {"phot": phot})
 
     def cone_sql(
         self, ra: Position, dec: Angle | None = None, radius: Angle = 1.5, *, table: str = "source", where: str = ""
@@ -255,6 +285,7 @@ class Archive:
         """
         return query.cone_sql(*position(ra, dec), arcsec(radius), table, where)
 
+    @passes_on(query.light_curve, query.complete_light_curve, query.How)
     def light_curve(
         self,
         ra: Position,
@@ -285,19 +316,27 @@ class Archive:
         -------
         LightCurve
         """
+        _only_complete("light_curve", complete, options)
         place = position(ra, dec, options)
+        curve = self._light_curve(place, arcsec(radius), complete, phot, options)
+        return self._answer(curve, place, radius, options | {"phot": phot})
+
+    def _light_curve(
+        self, place: tuple[float, float], radius: float, complete: bool, phot: str, options: dict[str, Any]
+    ) -> LightCurve:
         if phot != "aperture":
             if not complete:
                 with self._sessions() as session:
-                    return query.psf_light_curve(session, *place, arcsec(radius), phot=phot, **options)
+                    return query.psf_light_curve(session, *place, radius, phot=phot, **options)
             how, rest = self._how(complete, options)
-            return query.complete_psf_light_curve(self._sessions, *place, arcsec(radius), phot=phot, how=how, **rest)
+            return query.complete_psf_light_curve(self._sessions, *place, radius, phot=phot, how=how, **rest)
         if complete or MOTION & options.keys():
             how, rest = self._how(complete, options)
-            return query.complete_light_curve(self._sessions, *place, arcsec(radius), how=how, **rest)
+            return query.complete_light_curve(self._sessions, *place, radius, how=how, **rest)
         with self._sessions() as session:
-            return query.light_curve(session, *place, arcsec(radius), **options)
+            return query.light_curve(session, *place, radius, **options)
 
+    @passes_on(query.light_curves, query.complete_light_curves, query.How)
     def light_curves(
         self,
         positions: PositionTable,
@@ -313,19 +352,27 @@ class Archive:
         opened once for all positions on it. With `phot`, `ztfdb.query.psf_light_curves` and
         `ztfdb.query.complete_psf_light_curves`.
         """
+        _only_complete("light_curves", complete, options)
         table = position_table(positions, options)
+        curves = self._light_curves(table, arcsec(radius), complete, phot, options)
+        return self._answer(curves, table, radius, options | {"phot": phot})
+
+    def _light_curves(
+        self, table: Any, radius: float, complete: bool, phot: str, options: dict[str, Any]
+    ) -> pd.DataFrame:
         if phot != "aperture":
             if not complete:
                 with self._sessions() as session:
-                    return query.psf_light_curves(session, table, arcsec(radius), phot=phot, **options)
+                    return query.psf_light_curves(session, table, radius, phot=phot, **options)
             how, rest = self._how(complete, options)
-            return query.complete_psf_light_curves(self._sessions, table, arcsec(radius), phot=phot, how=how, **rest)
+            return query.complete_psf_light_curves(self._sessions, table, radius, phot=phot, how=how, **rest)
         if complete or MOTION & options.keys():
             how, rest = self._how(complete, options)
-            return query.complete_light_curves(self._sessions, table, arcsec(radius), how=how, **rest)
+            return query.complete_light_curves(self._sessions, table, radius, how=how, **rest)
         with self._sessions() as session:
-            return query.light_curves(session, table, arcsec(radius), **options)
+            return query.light_curves(session, table, radius, **options)
 
+    @passes_on(query.light_curves, query.complete_light_curves, query.How)
     def iter_light_curves(
         self,
         positions: PositionTable,
@@ -339,6 +386,7 @@ class Archive:
 
         For answers beyond `ztfdb.query.lightcurve.MOST_EPOCHS`, which `light_curves` refuses.
         """
+        _only_complete("iter_light_curves", complete, options)
         table = position_table(positions, options)
         if phot != "aperture":
             options["phot"] = phot
@@ -356,6 +404,7 @@ class Archive:
         with self._sessions() as session:
             yield from query.iter_light_curves(session, table, arcsec(radius), **options)
 
+    @passes_on(query.complete_light_curve_on_path, query.How)
     def light_curve_on_path(
         self,
         path: PositionTable,
@@ -368,34 +417,49 @@ class Archive:
 
         See `ztfdb.query.complete_light_curve_on_path`; without ``complete``, the detections alone.
         """
+        _only_complete("light_curve_on_path", complete, options)
         how, rest = self._how(complete, options)
-        return query.complete_light_curve_on_path(self._sessions, path_table(path), arcsec(radius), how=how, **rest)
+        path = path_table(path)
+        curve = query.complete_light_curve_on_path(self._sessions, path, arcsec(radius), how=how, **rest)
+        return self._answer(curve, path_of(path), radius, options)
 
+    @passes_on(query.images_covering)
     def images(self, ra: Position, dec: Angle | None = None, **options: Any) -> pd.DataFrame:
         """Return the images whose pixels cover a position, exactly; see `ztfdb.query.images_covering`."""
         with self._sessions() as session:
-            return query.images_covering(session, *position(ra, dec, options), **options)
+            place = position(ra, dec, options)
+            found = query.images_covering(session, *place, **options)
+        return self._answer(found, place, None, options)
 
+    @passes_on(query.stamp)
     def stamp(self, ra: Position, dec: Angle | None = None, *, image_id: int, **options: Any) -> ImageStamp:
         """Return the stamp of a position on one image, cut from its file; see `ztfdb.query.stamp`."""
         with self._sessions() as session:
             return query.stamp(session, *position(ra, dec, options), image_id=image_id, **options)
 
+    @passes_on(query.stamps)
     def stamps(self, ra: Position, dec: Angle | None = None, **options: Any) -> StampSeries:
         """Return the stamps of a position on every image that covers it, in order of time; see `ztfdb.query.stamps`."""
         with self._sessions() as session:
-            return query.stamps(session, *position(ra, dec, options), **options)
+            place = position(ra, dec, options)
+            series = query.stamps(session, *place, **options)
+        return self._answer(series, place, None, options)
 
+    @passes_on(query.stamps_on_path)
     def stamps_on_path(self, path: PositionTable, **options: Any) -> StampSeries:
         """Return the stamps of a moving body (``time``, ``ra``, ``dec``); see `ztfdb.query.stamps_on_path`."""
         with self._sessions() as session:
-            return query.stamps_on_path(session, path_table(path), **options)
+            path = path_table(path)
+            series = query.stamps_on_path(session, path, **options)
+        return self._answer(series, path_of(path), None, options)
 
+    @passes_on(query.stamps_on_image)
     def stamps_on_image(self, positions: PositionTable, *, image_id: int, **options: Any) -> StampSeries:
         """Return the stamps of many positions on one image; see `ztfdb.query.stamps_on_image`."""
         with self._sessions() as session:
             return query.stamps_on_image(session, position_table(positions, options), image_id=image_id, **options)
 
+    @passes_on(import_catalogue)
     def import_catalogue(self, name: str, paths: str | Path | Iterable[str | Path], **options: Any) -> list[FileImport]:
         """Import files of a reference catalogue; see `ztfdb.ingest.reference.import_catalogue`."""
         given = [paths] if isinstance(paths, str | Path) else list(paths)
@@ -414,6 +478,7 @@ class Archive:
             cones = services.footprint_cones(session, name, everything=everything)
         return services.ADDRESSES[service], services.recipe(name, cones, service)
 
+    @passes_on(services.fetch_catalogue)
     def fetch_catalogue(self, name: str, *, url: str | None = None, **options: Any) -> list[FileImport]:
         """Ask VizieR (or another TAP service) and import; see `ztfdb.ingest.services.fetch_catalogue`."""
         return services.fetch_catalogue(self._engine, name, url=url or services.VIZIER_URL, **options)
@@ -427,6 +492,7 @@ class Archive:
         with writing(self._sessions) as session:
             return remove_catalogue(session, held)
 
+    @passes_on(derive_crossmatch.crossmatch)
     def crossmatch(self, name: str, *, region: tuple[Any, ...] | None = None, **options: Any) -> CrossmatchReport:
         """Match images with a catalogue, those not matched yet; see `ztfdb.derive.crossmatch.crossmatch`.
 
@@ -434,10 +500,12 @@ class Archive:
         """
         return derive_crossmatch.crossmatch(self._sessions, name, region=region_of(region), **options)
 
+    @passes_on(derive_crossmatch.remove_matches)
     def remove_matches(self, name: str, **options: Any) -> int:
         """Remove stored matches with a catalogue; see `ztfdb.derive.crossmatch.remove_matches`."""
         return derive_crossmatch.remove_matches(self._sessions, name, **options)
 
+    @passes_on(query.matched_entries)
     def get_matched_entries(
         self,
         columns: Sequence[str],
@@ -454,6 +522,7 @@ class Archive:
         with self._sessions() as session:
             return query.matched_entries(session, columns, catin, catref, region=region_of(region), **options)
 
+    @passes_on(derive_calibrate.calibrate)
     def calibrate(self, **options: Any) -> CalibrationReport:
         """Calibrate images against PS1, those not calibrated yet; see `ztfdb.derive.calibrate.calibrate`."""
         return derive_calibrate.calibrate(self._sessions, **options)
@@ -469,6 +538,7 @@ class Archive:
             done = derive_calibrate.calibrate_image(session, image_id, get_catalogue(session, catalogue))
         return draw_calibration(derive_calibrate.residuals(done, aperture))[0]
 
+    @passes_on(derive_psfcheck.check_psf)
     def check_psf(self, **options: Any) -> PsfCheckReport:
         """Check images against ZTF's PSF catalogues, those not checked yet; see `ztfdb.derive.psfcheck.check_psf`."""
         return derive_psfcheck.check_psf(self._sessions, **options)
@@ -478,6 +548,7 @@ class Archive:
         with self._sessions() as session:
             return query.psf_checks(session, image_ids, warned=warned)
 
+    @passes_on(derive_psfcheck.remove_psf_checks)
     def remove_psf_checks(self, **options: Any) -> int:
         """Remove stored checks; see `ztfdb.derive.psfcheck.remove_psf_checks`."""
         return derive_psfcheck.remove_psf_checks(self._sessions, **options)
@@ -490,6 +561,7 @@ class Archive:
             done = derive_psfcheck.compare_image(session, image_id)
         return draw_psf_check(derive_psfcheck.differences(done))[0]
 
+    @passes_on(query.explain)
     def explain(self, source_id: int, **options: Any) -> Explanation:
         """Return everything behind one source, and measure it again from its file; see `ztfdb.query.explain`."""
         with self._sessions() as session:
@@ -504,6 +576,7 @@ class Archive:
         with writing(self._sessions) as session:
             return move_root(session, name, path)
 
+    @passes_on(query.verify)
     def verify(self, **options: Any) -> pd.DataFrame:
         """Return what is wrong with files and tables, nothing when all is well; see `ztfdb.query.verify`."""
         return query.verify(self._sessions, **options)
@@ -513,23 +586,32 @@ class Archive:
         self._check_open()
         return backup(self._target, file, progress=progress)
 
+    @passes_on(remove_images)
     def remove(
-        self, image_id: int | Iterable[int] | None = None, *, night: int | None = None, **options: Any
+        self, image_id: int | Iterable[int] | None = None, *, night: Night | None = None, **options: Any
     ) -> Removal:
-        """Remove images, or a night's (UTC date such as 20200924); see `ztfdb.ingest.remove.remove_images`."""
+        """Remove images, or a night's; see `ztfdb.ingest.remove.remove_images`.
+
+        `night` is a UTC date: 20200924, ``2020-09-24`` or ``today``.
+        """
         if (image_id is None) == (night is None):
             raise TypeError("remove takes ids of images or a night")
         if night is not None:
             with self._sessions() as session:
-                wanted: Iterable[int] = images_of_night(session, night)
+                wanted: Iterable[int] = images_of_night(session, night_of(night))
+            if not wanted:
+                self._warn(f"no image of the night {night_of(night)}; the archive holds {self._holdings().nights}")
         else:
             wanted = image_id if isinstance(image_id, Iterable) else [int(image_id or 0)]
         return remove_images(self._sessions, wanted, **options)
 
-    def images_of_night(self, night: int) -> list[int]:
-        """Return the ids of the images of one night (UTC date such as 20200924), ascending."""
+    def images_of_night(self, night: Night) -> list[int]:
+        """Return the ids of the images of one night (UTC date: 20200924, ``2020-09-24``, ``today``), ascending."""
         with self._sessions() as session:
-            return images_of_night(session, night)
+            found = images_of_night(session, night_of(night))
+        if not found:
+            self._warn(f"no image of the night {night_of(night)}; the archive holds {self._holdings().nights}")
+        return found
 
     def sql(
         self, statement: str, /, *, timeout_s: float | None = None, force: bool = False, **params: Any
@@ -548,10 +630,12 @@ class Archive:
         """Return the columns of a table or view with datatype, unit, UCD and description; see `column_list`."""
         return query.column_list(table)
 
+    @passes_on(build_objects)
     def build_objects(self, **options: Any) -> ObjectsReport:
         """Join all detections to objects; see `ztfdb.derive.objects.build_objects`."""
         return build_objects(self._sessions, **options)
 
+    @passes_on(update_objects)
     def update_objects(self, **options: Any) -> ObjectsReport:
         """Bring the objects up to date with the images; see `ztfdb.derive.objects.update_objects`."""
         return update_objects(self._sessions, **options)
@@ -570,6 +654,56 @@ class Archive:
         """Return what the archive holds: rows, span, filters, measurement configurations; see `ztfdb.query.status`."""
         with self._sessions() as session:
             return {"url": self.url, **query.status(session)}
+
+    @passes_on(query.light_curve, query.complete_light_curve)
+    def hint(self, ra: Position, dec: Angle | None = None, radius: Angle = 1.5, **options: Any) -> str:
+        """Return words about a light curve's position: which images cover it, how many have a detection.
+
+        Of an empty answer, `EmptyAnswerWarning` says the same.
+
+        Parameters
+        ----------
+        ra, dec, radius, **options
+            As in `light_curve`, without `complete`.
+
+        Returns
+        -------
+        str
+            Empty where every image has a detection.
+        """
+        place = position(ra, dec, options)
+        phot = options.pop("phot", "aperture")
+        curve = self._light_curve(place, arcsec(radius), False, phot, dict(options))
+        return self._hint(place, radius, len(curve), options | {"phot": phot})
+
+    def _answer(self, answer: T, where: Any, radius: Angle | None, options: dict[str, Any]) -> T:
+        """Return an answer; where it is empty, warn with what there is."""
+        if not len(answer) and (told := self._hint(where, radius, 0, options)):
+            self._warn(told)
+        return answer
+
+    def _warn(self, told: str) -> None:
+        warnings.warn(told, EmptyAnswerWarning, stacklevel=_outside())
+
+    def _hint(self, where: Any, radius: Angle | None, n_found: int, options: dict[str, Any]) -> str:
+        """Return the words about a position, a table, or a path."""
+        table = dict(zip(("ra", "dec"), where, strict=True)) if isinstance(where, tuple) else where
+        motion = {name: options[name] for name in MOTION & options.keys()}
+        targets = table if isinstance(table, Targets) else targets_of(table, **motion)
+        known = {name: options[name] for name in (*hints.CUTS, "good", "phot") if name in options}
+        if len(targets) == 0:
+            return "the table has no positions"
+        with self._sessions() as session:
+            within = None if radius is None else arcsec(radius)
+            return hints.hint(session, targets, within, n_found, held=self._holdings, **known)
+
+    def _holdings(self) -> hints.Holdings:
+        """Return where and when images are; counted once in `HOLDINGS_KEPT_S`, as it reads all images."""
+        now = time.monotonic()
+        if self._held is None or now - self._held[0] > HOLDINGS_KEPT_S:
+            with self._sessions() as session:
+                self._held = now, hints.holdings(session)
+        return self._held[1]
 
     def _how(self, complete: bool, options: dict[str, Any]) -> tuple[query.How, dict[str, Any]]:
         """Divide the options of a complete light curve into how and what."""
@@ -591,6 +725,22 @@ class Archive:
             if wanted is not None:
                 check_settings(session, wanted.to_dict())
         return ExtractionSettings.from_dict(facts["settings"])
+
+
+def _outside() -> int:
+    """Return the ``stacklevel`` of the first caller outside this package, seen from the caller's caller."""
+    frame: FrameType | None = sys._getframe(2)
+    level = 2
+    while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] == "ztfdb":
+        frame, level = frame.f_back, level + 1
+    return level
+
+
+def _only_complete(name: str, complete: bool, options: dict[str, Any]) -> None:
+    """Refuse the options that only a complete light curve has."""
+    found = sorted(_COMPLETE_OPTIONS & options.keys())
+    if found and not complete:
+        raise TypeError(f"archive.{name}() takes {', '.join(map(repr, found))} with complete=True only")
 
 
 __all__ = ["Archive", "open_archive"]

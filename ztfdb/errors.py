@@ -22,6 +22,10 @@ class ZtfdbError(Exception):
         super().__init__(*(hide_secrets(one) if isinstance(one, str) else one for one in args))
 
 
+class EmptyAnswerWarning(UserWarning):
+    """A question found nothing; the message says what the archive holds there."""
+
+
 class ConfigError(ZtfdbError):
     """A setting is missing, misspelt or out of range."""
 

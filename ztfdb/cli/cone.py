@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ztfdb.cli.options import PositionCommand, position_of, radius_value, shared_options
+from ztfdb.cli.options import PositionCommand, given, motion_options, position_of, radius_value, shared_options
 from ztfdb.cli.output import Output, output_options
 from ztfdb.cli.session import opened, wrong_usage
 
@@ -40,17 +40,20 @@ USUAL_PSF = (
 )
 @click.option("--sql", is_flag=True, help="Print a SQL statement that asks the same, for any client.")
 @click.option("--table", metavar="NAME", help="With --sql: of this table or view, as light_curve_point.")
+@motion_options
 @output_options
 @shared_options
 @click.pass_context
 def cone(
     ctx: click.Context,
+    /,
     position: tuple[str, ...],
     radius: float,
     phot: str,
     sql: bool,
     table: str | None,
     output: Output,
+    **motion: float | None,
 ) -> None:
     """Find every detection near a position.
 
@@ -60,6 +63,8 @@ def cone(
     ra, dec = position_of(position)
     if table is not None and not sql:
         raise click.UsageError("--table goes with --sql")
+    if sql and given(motion):
+        raise click.UsageError("--sql prints one fixed cone: it goes with no proper motion")
     if sql:
         from ztfdb.query import cone_sql  # imports pandas
 
@@ -67,6 +72,6 @@ def cone(
             click.echo(cone_sql(ra, dec, radius, table or ("source" if phot == "aperture" else "psf_source")))
         return
     with opened(ctx, read_only=True) as archive, wrong_usage():
-        frame = archive.cone(ra, dec, radius, **({} if phot == "aperture" else {"phot": phot}))
+        frame = archive.cone(ra, dec, radius, **({} if phot == "aperture" else {"phot": phot}), **given(motion))
     ours = phot == "aperture"
     output.write(frame, usual=USUAL if ours else USUAL_PSF, answer="cone" if ours else "psf_cone")

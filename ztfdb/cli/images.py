@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ztfdb.cli.options import PositionCommand, position_of, shared_options
+from ztfdb.cli.options import PositionCommand, given, motion_options, position_of, shared_options
 from ztfdb.cli.output import Output, output_options
 from ztfdb.cli.session import opened, wrong_usage
 
@@ -26,10 +26,11 @@ IMPORT = "import-metadata"
     ),
 )
 @click.argument("position", nargs=-1, required=True, metavar="RA DEC | import-metadata FILE")
+@motion_options
 @output_options
 @shared_options
 @click.pass_context
-def images(ctx: click.Context, position: tuple[str, ...], output: Output) -> None:
+def images(ctx: click.Context, /, position: tuple[str, ...], output: Output, **motion: float | None) -> None:
     """Find which images cover a position.
 
     Exactly (by each image's own WCS), in order of time. import-metadata fills infobits, maglimit and seeing from IRSA's
@@ -44,5 +45,5 @@ def images(ctx: click.Context, position: tuple[str, ...], output: Output) -> Non
         return
     ra, dec = position_of(position)
     with opened(ctx, read_only=True) as archive, wrong_usage():
-        frame = archive.images(ra, dec)
+        frame = archive.images(ra, dec, **given(motion))
     output.write(frame, usual=USUAL, answer="images")

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ztfdb.cli.options import PositionCommand, number_value, position_of, radius_value, shared_options
+from ztfdb.cli.options import PositionCommand, cut_options, position_of, radius_value, shared_options, times_of
 from ztfdb.cli.output import Output, OutputError, output_options
-from ztfdb.cli.positions import plain_minus
+from ztfdb.cli.positions import name_help, plain_minus
 from ztfdb.cli.progress import progress_bar
 from ztfdb.cli.session import opened, wrong_usage
 
@@ -60,12 +60,8 @@ def color_value(_ctx: click.Context, _param: click.Parameter, text: str | None) 
 )
 @click.option("--color", metavar="MAG", callback=color_value, help="PS1 colour for the colour term, or its column.")
 @click.option("--calibration", type=click.Choice(("header", "ps1")), default="header", help="Zero points.")
-@click.option("--filter", "filters", multiple=True, type=click.Choice(("zg", "zr", "zi")), help="Only this; repeat.")
-@click.option("--from", "start", metavar="MJD", callback=number_value, help="Only exposures from here on.")
-@click.option("--to", "end", metavar="MJD", callback=number_value, help="Only exposures before.")
-@click.option("--field", "fields", multiple=True, type=int, help="Only this field; repeat.")
+@cut_options
 @click.option("--good", is_flag=True, help="Only epochs without known trouble.")
-@click.option("--all-versions", is_flag=True, help="Also cutouts and older versions of an exposure.")
 @click.option("--complete", is_flag=True, help="An epoch for every image: also forced light, limits, reasons.")
 @click.option("--forced", is_flag=True, help="With --complete: measure every epoch at the position itself.")
 @click.option("--psf", is_flag=True, help="With --complete: fit each exposure's PSF (sciimgdao.psf) at the position.")
@@ -113,6 +109,8 @@ def lightcurve(
             position = position_of(target)
             curve = archive.light_curve(*position, **how)
             drawn = archive.stamps(*position, **_cuts(how)) if stamps else None
+            if len(curve) and not how.keys() & {"complete", "phot"} and (told := archive.hint(*position, **how)):
+                click.echo(told, err=True)
         else:
             from ztfdb.cli.tables import read_positions  # imports pandas and astropy
 
@@ -189,7 +187,7 @@ def table_of(target: tuple[str, ...]) -> str | None:
     if len(target) != 1 or len(target[0].replace(",", " ").split()) > 1:
         return None
     if target[0] != "-" and not Path(target[0]).is_file():
-        raise click.UsageError(f"{target[0]} is neither a position (RA DEC) nor a file")
+        raise click.UsageError(f"{target[0]} is neither a position (RA DEC) nor a file{name_help(target[0])}")
     return target[0]
 
 
@@ -232,7 +230,6 @@ def _question(
     **motion: float | str | None,
 ) -> dict[str, Any]:
     """Return the options as the arguments of `Archive.light_curve` and `light_curves`."""
-    mjd = None if start is None and end is None else (start, end)
     if (forced or psf or bjd) and not complete:
         raise click.UsageError("--forced, --psf and --bjd go with --complete")
     more: dict[str, Any] = {name: value for name, value in motion.items() if value is not None}
@@ -248,7 +245,7 @@ def _question(
         "aperture": aperture,
         "color": color,
         "filters": list(filters) or None,
-        "mjd": mjd,
+        "mjd": times_of(start, end),
         "fields": list(fields) or None,
         "good": good,
         "all_versions": all_versions,

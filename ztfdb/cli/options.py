@@ -70,6 +70,72 @@ def number_value(_ctx: click.Context, _param: click.Parameter, text: str | None)
         raise click.BadParameter(f"{plain_minus(text)!r} is not a number") from exc
 
 
+def time_value(_ctx: click.Context, _param: click.Parameter, text: str | None) -> float | None:
+    """Turn an MJD or a date into an MJD (click callback)."""
+    if text is None:
+        return None
+    from ztfdb.sky.dates import mjd_of  # imports astropy, which --help does not need to wait for
+
+    try:
+        return mjd_of(plain_minus(text))
+    except ValueError as exc:
+        raise click.BadParameter(str(exc)) from exc
+
+
+def night_value(_ctx: click.Context, _param: click.Parameter, text: str | None) -> int | None:
+    """Turn a date into a night, YYYYMMDD (click callback)."""
+    return None if text is None else night_number(text)
+
+
+def night_number(text: str) -> int:
+    """Return a night as the number YYYYMMDD; wrong usage where the text is no date."""
+    from ztfdb.sky.dates import night_of
+
+    try:
+        return night_of(plain_minus(text))
+    except ValueError as exc:
+        raise click.BadParameter(str(exc)) from exc
+
+
+class FilterName(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on, not before
+    """A filter by any of its names; ``zg``, ``zr`` or ``zi`` is what a command gets."""
+
+    name = "zg|zr|zi"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the filtercode."""
+        from ztfdb.query.choice import FILTERS, fid_of
+
+        try:
+            return FILTERS[fid_of(value)]
+        except ValueError as exc:
+            self.fail(str(exc), param, ctx)
+
+
+def cut_options(function: F) -> F:
+    """Add the options that choose images: filters, times, fields and versions."""
+    for option in reversed(_CUT_OPTIONS):
+        function = option(function)
+    return function
+
+
+def motion_options(function: F) -> F:
+    """Add the options of a star's proper motion; `Archive` takes them by the same names."""
+    for option in reversed(_MOTION_OPTIONS):
+        function = option(function)
+    return function
+
+
+def given(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that were given."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def times_of(start: float | None, end: float | None) -> tuple[float | None, float | None] | None:
+    """Return ``--from`` and ``--to`` as the archive's ``mjd``."""
+    return None if start is None and end is None else (start, end)
+
+
 def position_of(words: tuple[str, ...]) -> tuple[float, float]:
     """Return (ra, dec) in degrees; wrong usage where the words are no position."""
     try:
@@ -120,6 +186,22 @@ def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     elif value is not None and param.name:
         setattr(shared(ctx), param.name, value)
 
+
+_CUT_OPTIONS = (
+    click.option("--filter", "--filters", "filters", multiple=True, type=FilterName(), help="Only this; repeat."),
+    click.option(
+        "--from", "start", metavar="TIME", callback=time_value, help="Only exposures from then on: MJD, date or today."
+    ),
+    click.option("--to", "end", metavar="TIME", callback=time_value, help="Only exposures before."),
+    click.option("--field", "--fields", "fields", multiple=True, type=int, help="Only this field; repeat."),
+    click.option("--all-versions", is_flag=True, help="Also cutouts and older versions of an exposure."),
+)
+
+_MOTION_OPTIONS = (
+    click.option("--pmra", metavar="MAS/YR", callback=number_value, help="Proper motion (with cos dec)."),
+    click.option("--pmdec", metavar="MAS/YR", callback=number_value, help="Proper motion."),
+    click.option("--epoch", metavar="YEAR", callback=number_value, help="Of the position.  [default: 2016]"),
+)
 
 _SHARED_OPTIONS = (
     click.option(

@@ -87,9 +87,19 @@ def parse_position(words: Sequence[str]) -> tuple[float, float]:
     parts = " ".join(words).replace(",", " ").split()
     if len(parts) not in (2, 6):
         found = " ".join(words) or "nothing"
-        raise ValueError(f"a position is RA and DEC, as in 188.736 -3.2 or 12:34:56.7 -03:12:00; found {found}")
+        wanted = "a position is RA and DEC, as in 188.736 -3.2 or 12:34:56.7 -03:12:00"
+        raise ValueError(f"{wanted}; found {found}{name_help(found)}")
+    if help_ := name_help(" ".join(words)):
+        raise ValueError(f"{' '.join(words)} is no position{help_}")
     half = len(parts) // 2
     return parse_ra(" ".join(parts[:half])), parse_dec(" ".join(parts[half:]))
+
+
+def name_help(text: str) -> str:
+    """Return how to look up the position of what looks like a name (it begins with a letter), else nothing."""
+    if not text[:1].isalpha() or text == "nothing":
+        return ""
+    return f"; astropy looks up a name: SkyCoord.from_name({text!r}).to_string('decimal')"
 
 
 def parse_radius(text: str) -> float:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ztfdb.cli.options import Command, shared_options
+from ztfdb.cli.options import Command, night_value, shared_options
 from ztfdb.cli.output import Output, output_options
 from ztfdb.cli.progress import progress_bar
 from ztfdb.cli.session import opened, wrong_usage
@@ -27,7 +27,7 @@ USUAL = (
     ),
 )
 @click.option("--image", "image_ids", multiple=True, type=int, metavar="ID", help="Only this image; may be repeated.")
-@click.option("--night", type=click.IntRange(20170101, 29991231), help="Only the images of this UTC date, YYYYMMDD.")
+@click.option("--night", metavar="DATE", callback=night_value, help="Only the images of this UTC date.")
 @click.option("--again", is_flag=True, help="Check also what is checked.")
 @click.option("--warned", is_flag=True, help="Print only the images that deserve a look.")
 @click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw the stars of the one --image.")

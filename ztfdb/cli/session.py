@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ import click
 
 import ztfdb
 from ztfdb.cli.options import shared
+from ztfdb.errors import EmptyAnswerWarning
 
 if TYPE_CHECKING:
     from ztfdb.archive import Archive
@@ -70,8 +72,25 @@ def opened(ctx: click.Context, **how: Any) -> Iterator[Archive]:
     **how
         Passed on to `ztfdb.open`.
     """
-    with ztfdb.open(configuration(ctx).url, **how) as archive:
+    with ztfdb.open(configuration(ctx).url, **how) as archive, told_on_stderr():
         yield archive
+
+
+@contextmanager
+def told_on_stderr() -> Iterator[None]:
+    """Print what an `EmptyAnswerWarning` says as a line on stderr."""
+    with warnings.catch_warnings():
+        shown = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            if issubclass(category, EmptyAnswerWarning):
+                click.echo(message, err=True)
+            else:
+                shown(message, category, *where, **more)
+
+        warnings.simplefilter("always", EmptyAnswerWarning)
+        warnings.showwarning = show
+        yield
 
 
 @contextmanager

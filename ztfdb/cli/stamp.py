@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ztfdb.cli.options import PositionCommand, number_value, position_of, shared_options
+from ztfdb.cli.options import PositionCommand, cut_options, given, motion_options, position_of, shared_options, times_of
 from ztfdb.cli.output import OutputError
 from ztfdb.cli.session import opened, wrong_usage
 
@@ -32,9 +32,8 @@ PICTURES = (".png", ".pdf", ".svg", ".jpg", ".gif")
 @click.option("--image", "image_id", type=click.IntRange(0), metavar="ID", help="Only from this image.")
 @click.option("--size", type=click.IntRange(1), default=23, show_default=True, help="Width in pixels.")
 @click.option("--aperture", type=click.IntRange(1, 6), default=4, show_default=True, help="Aperture to be drawn.")
-@click.option("--filter", "filters", multiple=True, type=click.Choice(("zg", "zr", "zi")), help="Only this; repeat.")
-@click.option("--from", "start", metavar="MJD", callback=number_value, help="Only exposures from here on.")
-@click.option("--to", "end", metavar="MJD", callback=number_value, help="Only exposures before.")
+@cut_options
+@motion_options
 @click.option("--north-up", is_flag=True, help="North up and east left, by flips.")
 @shared_options
 @click.pass_context
@@ -47,6 +46,11 @@ def stamp(
     filters: tuple[str, ...],
     start: float | None,
     end: float | None,
+    fields: tuple[int, ...],
+    all_versions: bool,
+    pmra: float | None,
+    pmdec: float | None,
+    epoch: float | None,
     **how: Any,
 ) -> None:
     """Cut stamps of a position from every image that covers it.
@@ -55,12 +59,13 @@ def stamp(
     status, and exit status 1.
     """
     ra, dec = position_of(position)
+    motion = given({"pmra": pmra, "pmdec": pmdec, "epoch": epoch})
     with opened(ctx, read_only=True) as archive, wrong_usage():
         if image_id is not None:
-            series = archive.stamps_on_image({"ra": [ra], "dec": [dec]}, image_id=image_id, **how)
+            series = archive.stamps_on_image({"ra": [ra], "dec": [dec]}, image_id=image_id, **motion, **how)
         else:
-            mjd = None if start is None and end is None else (start, end)
-            series = archive.stamps(ra, dec, filters=list(filters) or None, mjd=mjd, **how)
+            cuts = {"filters": list(filters) or None, "mjd": times_of(start, end), "fields": list(fields) or None}
+            series = archive.stamps(ra, dec, all_versions=all_versions, **cuts, **motion, **how)
     if output is not None:
         save(series, output)
     else:

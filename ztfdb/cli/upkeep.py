@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ztfdb.cli.options import Command, shared_options
+from ztfdb.cli.options import Command, night_number, shared_options
 from ztfdb.cli.output import Output, output_options
 from ztfdb.cli.progress import progress_bar
 from ztfdb.cli.session import opened, wrong_usage
@@ -66,16 +66,18 @@ def verify(ctx: click.Context, hashes: bool, deep: bool, output: Output) -> None
     examples=("ztfdb remove image 136243179501215 --dry-run", "ztfdb remove night 20200924"),
 )
 @click.argument("what", type=click.Choice(("image", "night")))
-@click.argument("names", nargs=-1, required=True, type=click.IntRange(0), metavar="ID… | DATE…")
+@click.argument("names", nargs=-1, required=True, metavar="ID… | DATE…")
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 @shared_options
 @click.pass_context
-def remove(ctx: click.Context, what: str, names: tuple[int, ...], dry_run: bool) -> None:
+def remove(ctx: click.Context, what: str, names: tuple[str, ...], dry_run: bool) -> None:
     """Remove images, or all images of a night, from the archive.
 
     With their sources, matches, calibrations and forced measurements; the files stay where they are. A night is a UTC
-    date such as 20200924.
+    date such as 20200924, 2020-09-24 or today.
     """
+    read = _number if what == "image" else night_number
+    wanted = [read(name) for name in names]
     with opened(ctx) as archive, wrong_usage(), progress_bar("images") as bar:
 
         def follow(done: int, total: int) -> None:
@@ -85,9 +87,9 @@ def remove(ctx: click.Context, what: str, names: tuple[int, ...], dry_run: bool)
 
         how: dict[str, Any] = {"dry_run": dry_run, "progress": follow}
         removals = (
-            [archive.remove(names, **how)]
+            [archive.remove(wanted, **how)]
             if what == "image"
-            else [archive.remove(night=night, **how) for night in names]
+            else [archive.remove(night=night, **how) for night in wanted]
         )
     n_image, n_source = sum(len(one.images) for one in removals), sum(one.n_source for one in removals)
     if dry_run:
@@ -99,3 +101,9 @@ def remove(ctx: click.Context, what: str, names: tuple[int, ...], dry_run: bool)
     if not n_image:
         click.echo(f"error: the archive has no image of {what} {', '.join(map(str, names))}", err=True)
         ctx.exit(1)
+
+
+def _number(text: str) -> int:
+    if not text.isdigit():
+        raise click.BadParameter(f"{text!r} is not the id of an image")
+    return int(text)

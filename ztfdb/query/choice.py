@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
+from typing import TypeAlias
 
 import numpy as np
+from astropy.time import Time
 
 from ztfdb.records import N_APERTURE
+from ztfdb.sky.dates import mjd_of
 from ztfdb.store.calibrations import METHODS
 
 FILTERS = {1: "zg", 2: "zr", 3: "zi"}
 """ZTF's ``filtercode`` by ``fid``."""
 
-_FID = {name: fid for fid, code in FILTERS.items() for name in (code, code[1], str(fid))} | {f: f for f in FILTERS}
+Moment: TypeAlias = "float | str | date | Time | None"
+"""A time as `ztfdb.sky.dates.mjd_of` takes it, None for an open end."""
+
+_FID = {
+    name: fid for fid, code in FILTERS.items() for name in (code, code[1], str(fid), f"ztf_{code[1]}", f"ztf {code[1]}")
+} | {f: f for f in FILTERS}
+"""``fid`` by every name of a filter, in lower case."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +66,7 @@ def choice(
     aperture: int = 4,
     good: bool = False,
     filters: Iterable[str | int] | str | int | None = None,
-    mjd: tuple[float | None, float | None] | None = None,
+    mjd: tuple[Moment, Moment] | None = None,
     fields: Iterable[int] | int | None = None,
     all_versions: bool = False,
     calibration: str = "header",
@@ -85,22 +95,46 @@ def choice(
     )
 
 
+def cuts(
+    *,
+    filters: Iterable[str | int] | str | int | None = None,
+    mjd: tuple[Moment, Moment] | None = None,
+    fields: Iterable[int] | int | None = None,
+    all_versions: bool = False,
+    aperture: int = 4,
+) -> Choice:
+    """Check the options that choose images, and no photometry; see `choice`."""
+    return choice(aperture=aperture, filters=filters, mjd=mjd, fields=fields, all_versions=all_versions)
+
+
 def _fids(filters: Iterable[str | int] | str | int) -> frozenset[int]:
-    names = [filters] if isinstance(filters, str | int | np.integer) else list(filters)
-    unknown = [name for name in names if name not in _FID]
-    if unknown:
-        raise ValueError(f"filter {unknown[0]!r}: expected zg, zr or zi (or g, r, i; 1, 2, 3)")
-    return frozenset(_FID[name] for name in names)
+    return frozenset(map(fid_of, [filters] if isinstance(filters, str | int | np.integer) else list(filters)))
+
+
+def fid_of(name: str | int) -> int:
+    """Return the ``fid`` of a filter by any of its names: ``zg``, ``g``, ``ZTF_g``, 1.
+
+    Raises
+    ------
+    ValueError
+        If ZTF has no such filter.
+    """
+    known = _FID.get(name.strip().lower() if isinstance(name, str) else name)
+    if known is None:
+        raise ValueError(f"filter {name!r}: expected zg, zr or zi (or g, r, i; ZTF_g, ZTF_r, ZTF_i; 1, 2, 3)")
+    return known
 
 
 def _integers(values: Iterable[int] | int) -> frozenset[int]:
     return frozenset(int(v) for v in ([values] if isinstance(values, int | np.integer) else values))
 
 
-def _times(mjd: tuple[float | None, float | None] | None) -> tuple[float, float]:
+def _times(mjd: tuple[Moment, Moment] | None) -> tuple[float, float]:
+    if mjd is not None and (isinstance(mjd, str) or not hasattr(mjd, "__len__") or len(mjd) != 2):
+        raise ValueError(f"mjd {mjd!r}: expected (first, last), two MJDs or dates; None leaves an end open")
     first, last = (None, None) if mjd is None else mjd
-    start = -np.inf if first is None else float(first)
-    end = np.inf if last is None else float(last)
+    start = -np.inf if first is None else mjd_of(first, "the first time")
+    end = np.inf if last is None else mjd_of(last, "the last time")
     if not start <= end:
         raise ValueError(f"times {start} to {end}: expected two MJDs in order")
     return start, end

@@ -48,6 +48,7 @@ from ztfdb.schema import SOURCE_ID_SHIFT, ForcedMethod
 from ztfdb.sky.angles import separation
 from ztfdb.sky.cells import cone_ranges, sky_to_cell
 from ztfdb.sky.times import bjd_tdb
+from ztfdb.spelling import passes_on
 from ztfdb.store.coverage import barycentric_vectors, observed_span
 from ztfdb.store.forced import find_forced
 from ztfdb.store.lookup import MISSING, NO_MASK, Columns, light_curve_sources
@@ -138,6 +139,7 @@ class _Plan:
     cell: IntArray
 
 
+@passes_on(choice)
 def complete_light_curve(
     sessions: sessionmaker[Session],
     ra: float,
@@ -214,6 +216,7 @@ def complete_light_curve(
     return _one(sessions, targets, _asked(radius, measure, bjd, cuts), how, color)
 
 
+@passes_on(choice)
 def complete_light_curve_on_path(
     sessions: sessionmaker[Session],
     path: Any,
@@ -239,6 +242,7 @@ def complete_light_curve_on_path(
     return _one(sessions, path_of(path, color), _asked(radius, measure, bjd, cuts), how, color)
 
 
+@passes_on(complete_light_curve)
 def complete_light_curves(
     sessions: sessionmaker[Session], positions: Any, radius: float = 1.5, **options: Any
 ) -> pd.DataFrame:
@@ -276,6 +280,7 @@ def complete_light_curves(
     return joined
 
 
+@passes_on(complete_light_curve)
 def iter_complete_light_curves(
     sessions: sessionmaker[Session], positions: Any, radius: float = 1.5, **options: Any
 ) -> Iterator[pd.DataFrame]:

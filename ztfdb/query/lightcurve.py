@@ -15,13 +15,14 @@ from astropy.table import Table
 from sqlalchemy.orm import Session
 
 from ztfdb.errors import QueryError
-from ztfdb.query.choice import Choice, choice
+from ztfdb.query.choice import Choice, Moment, choice
 from ztfdb.query.cone import check_radius
 from ztfdb.query.epochs import IRSA_COLUMNS, Positions, epochs
 from ztfdb.query.frames import astropy_table, data_frame, stacked
 from ztfdb.query.positions import Color, chunk, positions_of
 from ztfdb.sky.angles import separation
 from ztfdb.sky.cells import cone_ranges
+from ztfdb.spelling import passes_on
 from ztfdb.store.backends import concurrent_readers
 from ztfdb.store.lookup import Columns, light_curve_sources
 
@@ -133,7 +134,7 @@ def light_curve(
     color: float | None = None,
     good: bool = False,
     filters: Iterable[str | int] | str | int | None = None,
-    mjd: tuple[float | None, float | None] | None = None,
+    mjd: tuple[Moment, Moment] | None = None,
     fields: Iterable[int] | int | None = None,
     all_versions: bool = False,
     calibration: str = "header",
@@ -157,9 +158,10 @@ def light_curve(
         Keep only epochs without known trouble: infobits < 2^25, no bad mask bit in the 6 px aperture, aperture not
         truncated. Where an image has no mask, or no infobits, nothing is known against it.
     filters : str, int or iterable of them, optional
-        ``zg``, ``zr``, ``zi`` (or g, r, i; 1, 2, 3).
-    mjd : tuple of float, optional
-        ``(first, last)``: exposures that start in ``first <= mjd < last``; None leaves an end open.
+        ``zg``, ``zr``, ``zi`` (or g, r, i; ZTF_g, ZTF_r, ZTF_i; 1, 2, 3).
+    mjd : tuple of float, str, date or Time, optional
+        ``(first, last)``: exposures that start in ``first <= mjd < last``; None leaves an end open. Each is an MJD, an
+        ISO date or another form of `ztfdb.sky.dates.mjd_of`, which refuses times outside ZTF's years.
     fields : int or iterable of int, optional
         ZTF fields.
     all_versions : bool
@@ -206,6 +208,7 @@ def light_curve(
     return LightCurve(_frame(columns, COLUMNS, attrs | light_curve_attrs(asked, radius)))
 
 
+@passes_on(choice)
 def light_curves(
     session: Session,
     positions: Any,
@@ -265,6 +268,7 @@ def check_size(n_epoch: int) -> None:
         )
 
 
+@passes_on(choice)
 def iter_light_curves(
     session: Session,
     positions: Any,

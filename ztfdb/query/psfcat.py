@@ -12,7 +12,7 @@ import pandas as pd
 from sqlalchemy.orm import Session, sessionmaker
 
 from ztfdb.query.choice import Choice, choice
-from ztfdb.query.complete import COMPLETE_COLUMNS, REASON_WORDS, How, complete_light_curves
+from ztfdb.query.complete import COMPLETE_COLUMNS, REASON_WORDS, How, complete_light_curve, complete_light_curves
 from ztfdb.query.cone import MAX_CONE_RADIUS, check_radius, nearest_first, search_cone
 from ztfdb.query.epochs import Positions, epochs
 from ztfdb.query.frames import columns_of, data_frame, masked_integers, stacked, words
@@ -29,6 +29,7 @@ from ztfdb.query.positions import Color, chunk, positions_of
 from ztfdb.query.targets import targets_of
 from ztfdb.records import IntArray
 from ztfdb.sky.cells import cone_ranges
+from ztfdb.spelling import passes_on
 from ztfdb.store.lookup import Columns
 from ztfdb.store.psf_sources import (
     PSF_DTYPES,
@@ -52,6 +53,7 @@ BITS = 0xFFFF
 """``flags`` is a signed 16-bit number of unsigned bits."""
 
 
+@passes_on(choice)
 def psf_light_curve(
     session: Session,
     ra: float,
@@ -104,6 +106,7 @@ def psf_light_curve(
     return LightCurve(data_frame({name: columns[name] for name in PSF_COLUMNS}, place | attrs))
 
 
+@passes_on(choice)
 def psf_light_curves(
     session: Session,
     positions: Any,
@@ -135,6 +138,7 @@ def psf_light_curves(
     return data_frame(columns, light_curve_attrs(asked, radius) | {"phot": phot})
 
 
+@passes_on(psf_light_curves)
 def iter_psf_light_curves(
     session: Session, positions: Any, radius: float = 1.5, *, color: Color = None, **options: Any
 ) -> Iterator[pd.DataFrame]:
@@ -145,6 +149,7 @@ def iter_psf_light_curves(
         yield frame
 
 
+@passes_on(complete_light_curve)
 def complete_psf_light_curve(
     sessions: sessionmaker[Session],
     ra: float,
@@ -184,6 +189,7 @@ def complete_psf_light_curve(
     return LightCurve(data_frame(columns_of(frame.drop(columns="position")), place | attrs))
 
 
+@passes_on(complete_light_curve)
 def complete_psf_light_curves(
     sessions: sessionmaker[Session],
     positions: Any,
@@ -219,6 +225,7 @@ def complete_psf_light_curves(
     return data_frame(joined, attrs)
 
 
+@passes_on(complete_psf_light_curves)
 def iter_complete_psf_light_curves(
     sessions: sessionmaker[Session], positions: Any, radius: float = 1.5, *, color: Color = None, **options: Any
 ) -> Iterator[pd.DataFrame]:

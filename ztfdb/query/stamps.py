@@ -13,11 +13,13 @@ from sqlalchemy.orm import Session
 
 from ztfdb.errors import StampError, UnknownImageError
 from ztfdb.query.choice import FILTERS, choice
+from ztfdb.query.choice import cuts as image_cuts
 from ztfdb.query.covering import covering
 from ztfdb.query.frames import data_frame
 from ztfdb.query.targets import Motion, Targets, path_of, targets_of
 from ztfdb.records import APERTURE_DIAMETERS, FloatArray
 from ztfdb.sky.projection import sky_to_pixel
+from ztfdb.spelling import passes_on
 from ztfdb.stamps import ImageStamp, cut_stamps, write_stamps
 from ztfdb.stamps.cutout import DEFAULT_SIZE
 from ztfdb.store.lookup import ImageTable, epoch_images
@@ -94,6 +96,7 @@ class StampSeries:
         return draw_stamps(self.stamps, **options)
 
 
+@passes_on(image_cuts)
 def stamps(
     session: Session,
     ra: float,
@@ -137,6 +140,7 @@ def stamps(
     return _series(session, targets, size, aperture, north_up, places, cuts)
 
 
+@passes_on(image_cuts)
 def stamps_on_path(
     session: Session,
     path: Any,
@@ -263,7 +267,7 @@ def _series(
     places: Places,
     cuts: dict[str, Any],
 ) -> StampSeries:
-    asked = choice(aperture=aperture, **cuts)
+    asked = image_cuts(aperture=aperture, **cuts)
     radius = _radius(size, asked.aperture)
     pairs = covering(session, targets, asked)
     ids = pairs.image_id[pairs.at]

@@ -13,6 +13,7 @@ from ztfdb.query.epochs import Positions
 from ztfdb.query.positions import Color, chunk, positions_of
 from ztfdb.records import FloatArray, IntArray
 from ztfdb.sky.angles import separation, unit_vector
+from ztfdb.sky.dates import mjds_of
 from ztfdb.sky.given import check_epoch, numbers
 from ztfdb.sky.motion import julian_year, move
 
@@ -135,14 +136,15 @@ def path_of(table: Any, color: float | None = None) -> Targets:
     Parameters
     ----------
     table : DataFrame, astropy Table or mapping
-        Columns ``time`` (or ``mjd``; MJD, UTC), ``ra``, ``dec`` (deg, ICRS), as seen from Palomar; 2 rows or more,
-        close enough for a spline to follow the motion between them.
+        Columns ``time`` (or ``mjd``; MJD or ISO dates, UTC), ``ra``, ``dec`` (deg, ICRS), as seen from Palomar; 2 rows
+        or more, close enough for a spline to follow the motion between them.
     color : float, optional
 
     Raises
     ------
     ValueError
-        If there are no such columns or fewer than two rows, a value is not a number, or a time comes twice.
+        If there are no such columns or fewer than two rows, a value is not a number, or a time comes twice or
+        is outside ZTF's years.
     """
     from scipy.interpolate import CubicSpline, make_interp_spline
 
@@ -150,7 +152,7 @@ def path_of(table: Any, color: float | None = None) -> Targets:
     if name is None:
         raise ValueError("a path has the columns 'time' (MJD), 'ra' and 'dec'")
     positions = positions_of(table)
-    time = np.atleast_1d(np.asarray(table[name], dtype=np.float64))
+    time = mjds_of(table[name], "time")
     order = np.argsort(time)
     time = time[order]
     if len(time) < 2 or len(time) != len(positions.ra) or not np.isfinite(time).all() or (np.diff(time) <= 0).any():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -28,6 +29,23 @@ def archive_summary(session: Session) -> dict[str, Any]:
         "configs": _configs(session),
         "roots": _roots(session),
         "archive": read_meta(session),
+    }
+
+
+def coverage_summary(session: Session) -> dict[str, Any]:
+    """Return where and when the images are; see `ztfdb.query.hint.Holdings`."""
+    quadrants = select(Image.field, func.min(Image.ra), func.min(Image.dec)).group_by(Image.field, Image.rcid)
+    rows = session.execute(quadrants).all()
+    span = select(func.count(), func.min(Image.obsmjd), func.max(Image.obsmjd))
+    n_image, first, last = session.execute(span).one()
+    return {
+        "n_image": int(n_image),
+        "fields": tuple(sorted({int(row[0]) for row in rows})),
+        "filters": {row["filtercode"]: int(row["n_image"]) for row in _filters(session)},
+        "first": np.nan if first is None else float(first),
+        "last": np.nan if last is None else float(last),
+        "ra": np.array([row[1] for row in rows], dtype=np.float64),
+        "dec": np.array([row[2] for row in rows], dtype=np.float64),
     }
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from astropy.time import Time
 
 from ztfdb.query.choice import choice
 
@@ -15,6 +16,8 @@ from ztfdb.query.choice import choice
         (np.int64(1), {1}),
         (["zg", "i"], {1, 3}),
         ("2", {2}),
+        ("ZTF_r", {2}),
+        ("ZG", {1}),
         ((), set()),
         (None, None),
     ],
@@ -35,10 +38,22 @@ def test_an_open_end_of_a_time_range_is_infinite():
     assert choice().mjd == (-np.inf, np.inf)
 
 
-@pytest.mark.parametrize("mjd", [(2.0, 1.0), (np.nan, 1.0), (1.0, np.nan)])
+@pytest.mark.parametrize("mjd", [(58002.0, 58001.0), ("2020-09-25", "2020-09-24")])
 def test_times_that_are_no_range_are_refused(mjd):
     with pytest.raises(ValueError, match="in order"):
         choice(mjd=mjd)
+
+
+@pytest.mark.parametrize(
+    "mjd", [(np.nan, 58001.0), (58001.0, np.nan), (1.0, None), (None, 2459116.5), 58001.0, "today"]
+)
+def test_times_that_are_none_of_ztf_are_refused_naming_mjd(mjd):
+    with pytest.raises(ValueError, match="MJD"):
+        choice(mjd=mjd)
+
+
+def test_times_are_dates_too():
+    assert choice(mjd=("2020-09-24", Time("2020-09-25"))).mjd == (59116.0, 59117.0)
 
 
 @pytest.mark.parametrize("aperture", [0, 7, -1, 2.5, "4"])
