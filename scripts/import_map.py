@@ -28,7 +28,7 @@ ROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("", ("plot",)),
     ("foundation", ("sky", "phot")),
     ("", ("records",)),
-    ("", ("bits", "errors", "spelling")),
+    ("", ("bits", "errors", "product", "spelling")),
     ("", ("texts",)),
 )
 LEVEL = {room: level for level, (_, rooms) in enumerate(ROWS) for room in rooms}

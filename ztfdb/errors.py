@@ -101,6 +101,10 @@ class HeaderError(ImageError):
         return type(self), (self.path, self.reason, self.keyword)
 
 
+class ProductError(ImageError):
+    """The file is another product of ZTF than a science or reference image, or made from one."""
+
+
 class WcsError(ImageError):
     """The world coordinate system is missing, singular or not celestial."""
 

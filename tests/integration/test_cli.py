@@ -352,3 +352,11 @@ def on_terminal(words: list[str], env: dict[str, str], columns: int) -> tuple[st
         pieces.append(piece)
     os.close(ours)
     return b"".join(pieces).decode(), process.wait()
+
+
+def test_a_folder_without_images_says_what_was_left_out_and_fails(night, tmp_path):
+    (tmp_path / "notes.txt").write_text("seeing was bad")
+    result = night.run("ingest", str(tmp_path))
+    assert result.exit_code == 1
+    assert "1 file left out: 1 not FITS" in result.stderr
+    assert "0 found" in result.stderr

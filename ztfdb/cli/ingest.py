@@ -63,8 +63,10 @@ def ingest(
     An archive in SQLite that is not there yet is made.
 
     PATH is a file, a folder (searched below) or a glob; - reads paths from stdin, one to a line. Masks and PSF
-    catalogues are found beside their image by name. What has not changed is not measured again. A bad file is reported
-    and never stops the rest; then the exit status is 1. --timeout and --memory are for worker processes, that is for
+    catalogues are found beside their image by name. In folders every science or reference image of ZTF is taken,
+    whatever its name; files of other products are left out, and refused where they are named. What has not changed is
+    not measured again. A bad file is reported and never stops the rest; then, and where nothing was found, the exit
+    status is 1. --timeout and --memory are for worker processes, that is for
     --jobs beyond 1. With --scheduler the workers of a Dask cluster measure, which see the files under the same paths.
     With --psfcat no image is measured; a refpsfcat needs no reference image.
     """
@@ -97,7 +99,7 @@ def ingest(
     if table is not None:
         table.write(result.to_pandas(), known=False)
     tell(result)
-    ctx.exit(1 if result.failed or result.psfcat_refusals else 0)
+    ctx.exit(1 if result.failed or result.psfcat_refusals or not result.found else 0)
 
 
 class NothingGivenError(ZtfdbError):
@@ -149,10 +151,14 @@ def outcome_line(one: ImageOutcome) -> str:
 
 
 def tell(result: IngestReport) -> None:
-    """Print the failures with their reasons and the sum of all outcomes to stderr."""
+    """Print the failures with their reasons, what was left out and the sum of all outcomes to stderr."""
+    from ztfdb.ingest.folders import left_out_words  # astropy, which --help need not wait for
+
     for one in result.failures:
         click.echo(f"failed: {one.path}: {one.reason}", err=True)
     for one in result.psfcat_refusals:
         click.echo(f"PSF catalogue refused: {one.psfcat_reason}", err=True)
+    if result.left_out:
+        click.echo(left_out_words(result.left_out), err=True)
     psf = f" and {result.n_psf:,} rows of PSF catalogues" if result.n_psf else ""
     click.echo(f"{result}; {result.n_source:,} sources{psf} in {result.seconds:.1f} s", err=True)

@@ -6,6 +6,7 @@ import logging
 import os
 import queue
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from ztfdb.daemon.events import Events
 from ztfdb.errors import ImageError
 from ztfdb.frame.length import missing_bytes
 from ztfdb.ingest.discover import Candidate, Facts, Sighting, image_of, look_at, search_folder
+from ztfdb.ingest.folders import Headers, left_out_words
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +69,9 @@ class Watcher:
         self._watched: dict[str, _Watched] = {}
         self._told: dict[str, str] = {}
         self._handed_over: dict[str, Facts] = {}
+        self._headers = Headers()
+        self._left_out: Counter[str] = Counter()
+        self._said: Counter[str] = Counter()
         self._scan: Iterator[Candidate | ImageError] | None = self._search()
         self._next_scan = 0.0
         self._scanned_once = not self._folders
@@ -98,16 +103,16 @@ class Watcher:
             return False
         folder = next((one for one in self._folders if path.startswith(one + os.sep)), None)
         if folder is not None and os.path.isdir(path):  # noqa: PTH112
-            for found in search_folder(path):  # it may have come with files in it
+            for found in search_folder(path, headers=self._headers):  # it may have come with files in it
                 if isinstance(found, Candidate):
                     self._consider(replace(found, given=folder))
-        elif folder is not None and (candidate := image_of(path, folder)) is not None:
+        elif folder is not None and (candidate := image_of(path, folder, self._headers)) is not None:
             self._consider(candidate)
         return True
 
     def _search(self) -> Iterator[Candidate | ImageError]:
         for folder in self._folders:
-            yield from search_folder(folder)
+            yield from search_folder(folder, headers=self._headers, left_out=self._left_out)
 
     def _scan_on(self) -> bool:
         """Take the next file of the scan; False while none is going on."""
@@ -118,6 +123,7 @@ class Watcher:
         found = next(self._scan, None)
         if found is None:
             self._scan, self._scanned_once = None, True
+            self._say_left_out()
             self._next_scan = self._clock() + self.scan_s
             return False
         if isinstance(found, ImageError):
@@ -132,6 +138,12 @@ class Watcher:
             self._told[problem.path] = problem.reason
             logger.warning("left out", extra={"path": problem.path, "reason": problem.reason})
 
+    def _say_left_out(self) -> None:
+        """Log what a scan left out, once for each change."""
+        if self._left_out and self._left_out != self._said:
+            logger.info("files left out", extra={"files": left_out_words(self._left_out)})
+        self._said, self._left_out = self._left_out, Counter()
+
     def _consider(self, candidate: Candidate) -> None:
         facts = look_at(candidate)
         if facts is None or self._handed_over.get(candidate.path) == facts:
@@ -145,7 +157,7 @@ class Watcher:
         watched, now = self._watched[path], self._clock()
         if now < watched.look_again:
             return None
-        candidate = image_of(path, watched.candidate.given)  # with the mask that may have come
+        candidate = image_of(path, watched.candidate.given, self._headers)  # with the mask that may have come
         facts = None if candidate is None else look_at(candidate)
         if candidate is None or facts is None:
             del self._watched[path]  # gone again

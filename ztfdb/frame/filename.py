@@ -68,8 +68,9 @@ class ZtfName:
 
     @property
     def product(self) -> str:
-        """The suffix without its endings: ``sciimg``, ``mskimg``, ``refimg``, …."""
-        return self.suffix.split(".", 1)[0]
+        """The word that the suffix begins with: ``sciimg``, ``mskimg``, ``refimg``, …; "" if none."""
+        word = re.match(r"[a-z]*", self.suffix)
+        return "" if word is None else word[0]
 
 
 def parse_name(path: str | Path) -> ZtfName | None:

@@ -13,12 +13,13 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from ztfdb.errors import ExtractionError, MaskError
-from ztfdb.frame.cards import integer, number
+from ztfdb.errors import ExtractionError, MaskError, ProductError
+from ztfdb.frame.cards import integer, number, text
 from ztfdb.frame.filename import mask_path_for, parse_name
 from ztfdb.frame.fitsfile import FitsImage, RawFile, find_image, read_bytes
 from ztfdb.frame.header import header_cards, image_info
 from ztfdb.frame.wcs import wcs_parameters
+from ztfdb.product import other_content, other_product
 from ztfdb.records import FileFacts, FloatArray, ImageInfo, WcsParameters
 
 MaskArray = NDArray[np.uint16]
@@ -101,6 +102,8 @@ def read_frame(
         pixels a side and 100 million in all.
     HeaderError, WcsError
         If the header lacks what cannot be done without.
+    ProductError
+        If it is another product, by its name, its header or its pixels; see `ztfdb.product`.
     MaskError
         If the mask is not an integer image of the same pixels.
     ExtractionError
@@ -113,12 +116,14 @@ def read_frame(
         raw = read_bytes(path)
         digests = [_hashed(beside, raw, hash_files)]
         image = find_image(raw)
+        _check_product(other_product(path, image.header, text(image.header, "FILENAME")), path)
         name = parse_name(path)
         wcs = wcs_parameters(image.header, path)
         shape = (image.pixels.shape[0], image.pixels.shape[1])
         info = image_info(image.header, name, shape, path, wcs=wcs)
         role = "ref" if info.kind == "ref" else "sci"
         data, all_finite = _science_pixels(image, path, swap=not hash_files)
+        _check_product(other_content(data, info.kind), path)
         found = [(role, raw, image)]
         if mask_bytes is not None:
             mask_raw = mask_bytes.result()
@@ -137,6 +142,11 @@ def read_frame(
             files=tuple(_facts(*part, digest()) for part, digest in zip(found, digests, strict=True)),
             all_finite=all_finite,
         )
+
+
+def _check_product(found: str | None, path: str | Path) -> None:
+    if found is not None:
+        raise ProductError(path, f"{found}, not a science or reference image")
 
 
 def science_values(pixels: NDArray[Any], bscale: float, bzero: float, blank: int | None = None) -> FloatArray:

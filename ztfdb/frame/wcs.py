@@ -30,6 +30,12 @@ PIXEL_SCALES = (0.05, 60.0)
 MAX_FIT_ERROR_PIX = 1e-3
 """Largest error of a WCS that had to be expressed as TPV, pixels; SIP up to fourth order fits to 1e-6."""
 
+SAME_MATRIX = 1e-7
+"""Largest relative difference of two spellings of one matrix: 0.0003 px over a quadrant."""
+
+LOOKUP_TABLES = ("CPDIS1", "CPDIS2", "CQDIS1", "CQDIS2", "D2IMDIS1", "D2IMDIS2", "D2IMARR")
+"""Cards of distortions that are tables in other HDUs."""
+
 MAX_CRPIX = 1e6
 """Farthest reference pixel that is believed, pixels."""
 
@@ -40,8 +46,9 @@ def wcs_parameters(header: fits.Header, path: str | Path) -> WcsParameters:
     TPV and TAN are read as they stand; ``TAN`` with PV cards is SCAMP's spelling of TPV. Anything else that astropy
     can evaluate (SIP, other projections, declination first, a rotated pole) is expressed as a fourth-order TPV over
     the image, which must then agree with astropy within `MAX_FIT_ERROR_PIX`. The matrix may be CD, PC with CDELT,
-    or CDELT with CROTA2. Positions without RADESYS, and FK5 ones of equinox 2000, are taken as ICRS (they differ by
-    less than 0.03 arcsec).
+    or CDELT with CROTA2; of CD and PC in one header both must say the same (wcslib takes PC, others CD). PV cards
+    that are left over beside SIP are ignored, as astropy does. Positions without RADESYS, and FK5 ones of equinox
+    2000, are taken as ICRS (they differ by less than 0.03 arcsec).
 
     Parameters
     ----------
@@ -59,10 +66,12 @@ def wcs_parameters(header: fits.Header, path: str | Path) -> WcsParameters:
     ------
     WcsError
         If there is no celestial WCS, its matrix is singular, its pixel scale lies outside 0.05..60 arcsec, a number
-        is missing or not finite, its frame is not equatorial J2000, or it cannot be expressed.
+        is missing or not finite, its frame is not equatorial J2000, it contradicts itself (two matrices, SIP beside
+        TPV), needs a look-up table, or cannot be expressed.
     """
     ctypes = [str(card_value(header, f"CTYPE{i}") or "").upper() for i in (1, 2)]
     _check_axes(header, ctypes, path)
+    _check_distortions(header, ctypes, path)
     crval = np.array([_number(header, f"CRVAL{i}", path) for i in (1, 2)])
     crpix = np.array([_number(header, f"CRPIX{i}", path) for i in (1, 2)])
     cd = _linear_matrix(header, path)
@@ -133,23 +142,43 @@ def _check_axes(header: fits.Header, ctypes: list[str], path: str | Path) -> Non
 
 def _linear_matrix(header: fits.Header, path: str | Path) -> Float64Array:
     """Return the CD matrix, deg per pixel, however the header spells it."""
-    names = [f"CD{i}_{j}" for i in (1, 2) for j in (1, 2)]
-    if any(name in header for name in names):
-        return np.array([_number(header, name, path, default=0.0) for name in names]).reshape(2, 2)
-    if "CDELT1" not in header or "CDELT2" not in header:
+    cd_names, pc_names = ([f"{name}{i}_{j}" for i in (1, 2) for j in (1, 2)] for name in ("CD", "PC"))
+    has_cd, has_pc = (any(name in header for name in names) for names in (cd_names, pc_names))
+    cd = np.array([_number(header, name, path, default=0.0) for name in cd_names]).reshape(2, 2) if has_cd else None
+    if cd is not None and not has_pc:
+        return cd
+    if cd is None and ("CDELT1" not in header or "CDELT2" not in header):
         raise WcsError(path, "there is no CD matrix and no CDELT")
-    cdelt = np.array([_number(header, f"CDELT{i}", path) for i in (1, 2)])
-    angle = math.radians(_number(header, "CROTA2", path, default=0.0))
-    pc = np.array(
-        [
-            [math.cos(angle), -math.sin(angle) * cdelt[1] / (cdelt[0] or 1.0)],
-            [math.sin(angle) * cdelt[0] / (cdelt[1] or 1.0), math.cos(angle)],
-        ]
-    )
-    for i in (0, 1):
-        for j in (0, 1):
-            pc[i, j] = _number(header, f"PC{i + 1}_{j + 1}", path, default=float(pc[i, j]))
-    return np.asarray(cdelt[:, None] * pc)
+    cdelt = np.array([_number(header, f"CDELT{i}", path, default=1.0) for i in (1, 2)])
+    angle = _number(header, "CROTA2", path, default=0.0)
+    if not has_pc:
+        return _rotated(cdelt, math.radians(angle))
+    pc = np.array([_number(header, f"PC{i}_{j}", path, default=float(i == j)) for i in (1, 2) for j in (1, 2)])
+    matrix = cdelt[:, None] * pc.reshape(2, 2)
+    if cd is not None and not np.abs(cd - matrix).max() <= SAME_MATRIX * np.abs(cd).max():
+        raise WcsError(path, f"the CD matrix {cd.tolist()} contradicts PC and CDELT, {matrix.tolist()}")
+    if cd is None and angle != 0.0:
+        raise WcsError(path, f"PC and CROTA2 = {angle} in one header: two rotations")
+    return np.asarray(matrix if cd is None else cd)
+
+
+def _rotated(cdelt: Float64Array, angle: float) -> Float64Array:
+    """Return the matrix of CDELT and CROTA2 (rad)."""
+    cos, sin = math.cos(angle), math.sin(angle)
+    return np.array([[cdelt[0] * cos, -cdelt[1] * sin], [cdelt[0] * sin, cdelt[1] * cos]])
+
+
+def _check_distortions(header: fits.Header, ctypes: list[str], path: str | Path) -> None:
+    """Refuse distortions that exclude each other, or whose numbers are not in the header."""
+    table = next((name for name in LOOKUP_TABLES if name in header), None)
+    if table is not None:
+        raise WcsError(path, f"{table}: a distortion by a look-up table is not supported")
+    if _has_sip(header) and any("TPV" in ctype for ctype in ctypes):
+        raise WcsError(path, "two distortions: TPV by CTYPE, and SIP cards (A_ORDER, B_ORDER)")
+
+
+def _has_sip(header: fits.Header) -> bool:
+    return any(name in header for name in ("A_ORDER", "B_ORDER"))
 
 
 def _distortion(header: fits.Header, path: str | Path) -> Float64Array:
@@ -166,7 +195,9 @@ def _is_tpv(header: fits.Header, ctypes: list[str], crval: Float64Array) -> bool
     usual_pole = card_value(header, "LONPOLE") in ((0, None) if crval[1] == 90.0 else (180, None))
     high_order = any(f"PV{i}_{j}" in header for i in (1, 2) for j in range(N_PV, MAX_PV + 1))
     spelled = tuple(c.rstrip() for c in ctypes) in (("RA---TPV", "DEC--TPV"), ("RA---TAN", "DEC--TAN"))
-    return usual_pole and spelled and not high_order
+    # astropy applies SIP also where CTYPE does not name it, but not beside PV cards
+    sip = _has_sip(header) and not any(name in header for name in ("PV1_1", "PV2_1"))
+    return usual_pole and spelled and not high_order and not sip
 
 
 def _fitted(
@@ -175,7 +206,7 @@ def _fitted(
     """Express a WCS that only astropy can evaluate as TPV."""
     nx, ny = (_number(header, f"NAXIS{i}", path) for i in (1, 2))
     try:
-        full = astropy_wcs(header)
+        full = astropy_wcs(_without_leftovers(header))
         pv, _ = fit_distortion(full, nx, ny, crval, crpix, cd)
         # A rotation (of the pole) belongs into the matrix: as a distortion, astropy could not invert it.
         cd = np.array([[pv[0, 1], pv[0, 2]], [pv[1, 2], pv[1, 1]]]) @ cd
@@ -185,6 +216,16 @@ def _fitted(
     if not error <= MAX_FIT_ERROR_PIX:
         raise WcsError(path, f"the WCS cannot be expressed as TPV: {error:.3g} pixels off")
     return WcsParameters("TPV", crval, crpix, cd, pv)
+
+
+def _without_leftovers(header: fits.Header) -> fits.Header:
+    """Drop the PV cards that a SIP header still has from the TPV it was made of."""
+    if not str(card_value(header, "CTYPE1") or "").upper().rstrip().endswith("-SIP"):
+        return header
+    kept = header.copy()
+    for name in [name for name in header if name[:4] in ("PV1_", "PV2_")]:
+        kept.remove(name, remove_all=True)
+    return kept
 
 
 def _number(header: fits.Header, keyword: str, path: str | Path, default: float | None = None) -> float:

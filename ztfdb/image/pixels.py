@@ -116,8 +116,10 @@ class Pixels:
 
     @cached_property
     def wcs(self) -> WCS:
-        """The image's astropy WCS (TPV and all)."""
-        return astropy_wcs(self.header)
+        """The image's astropy WCS: the one that `pixels_to_coords` uses, a SIP header's as TPV."""
+        wcs = astropy_wcs(self._frame.wcs)
+        wcs.pixel_shape = self.shape[::-1]
+        return wcs
 
     def coords_to_pixels(self, ra: ArrayLike | SkyCoord, dec: ArrayLike | None = None) -> FloatArray:
         """Return the pixels of sky positions.

@@ -5,18 +5,18 @@ from __future__ import annotations
 import glob
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ztfdb.errors import ImageError, ImageReadError, MaskError, PsfCatalogueError
-from ztfdb.frame.filename import SUFFIXES, mask_path_for, parse_name
+from ztfdb.errors import ImageError, ImageReadError, MaskError, ProductError, PsfCatalogueError
+from ztfdb.frame.filename import SUFFIXES, mask_path_for
 from ztfdb.frame.psfcat import image_path_for, is_psfcat_name, psfcat_path_for
+from ztfdb.ingest.folders import Headers, sort_names
+from ztfdb.product import BESIDE, other_product, product_in_name
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
-
-PRODUCTS = ("sciimg", "refimg")
-"""The ZTF products that are taken from folders; a file named by itself may have any name."""
 
 
 @dataclass(frozen=True)
@@ -78,10 +78,13 @@ class Discovery:
         Each image once, in the order given, folders in the order of their names.
     problems : list of ImageError
         Paths that are no image, one error each.
+    left_out : Counter
+        Files of folders that are no image, their number by reason.
     """
 
     candidates: list[Candidate] = field(default_factory=list)
     problems: list[ImageError] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
 
 
 def discover(
@@ -92,9 +95,10 @@ def discover(
 ) -> Discovery:
     """Find the images of files, folders and globs.
 
-    A folder is searched below for ZTF's science and reference images; where one lies there both plain and compressed,
-    the plain file is taken. A file given by itself, or by a glob, is taken whatever its name; a ``mskimg`` or a
-    ``psfcat`` stands for its image. Masks and PSF catalogues are looked for beside their image.
+    A folder is searched below for ZTF's science and reference images, known by their names or else by their headers;
+    where one lies there both plain and compressed, the plain file is taken. A file given by itself, or by a glob, is
+    taken whatever its name, unless that spells another product; a ``mskimg`` or a ``psfcat`` stands for its image.
+    Masks and PSF catalogues are looked for beside their image.
 
     Parameters
     ----------
@@ -114,7 +118,7 @@ def discover(
     found = Discovery()
     seen: set[str] = set()
     for path in [paths] if isinstance(paths, str | Path) else paths:
-        for item in map(_storable, _expand(path)):
+        for item in map(_storable, _expand(path, found.left_out)):
             if isinstance(item, ImageError):
                 found.problems.append(item)
             elif item.path not in seen:
@@ -140,12 +144,12 @@ def _add_by_hand(found: Discovery, **file: str) -> None:
         found.candidates[0] = one
 
 
-def _expand(path: str | Path) -> Iterator[Candidate | ImageError]:
+def _expand(path: str | Path, left_out: Counter[str]) -> Iterator[Candidate | ImageError]:
     text = os.path.expanduser(path)  # noqa: PTH111 (a glob is no Path yet)
     if "\0" in text or (is_url(text) and not os.path.lexists(text)):
         yield ImageReadError(text, str(name_fault(text)))
     elif os.path.isdir(text):  # noqa: PTH112
-        yield from search_folder(_absolute(text))
+        yield from search_folder(_absolute(text), left_out=left_out)
     elif os.path.lexists(text) or not glob.has_magic(text):
         yield _from_file(_absolute(text))
     else:
@@ -153,22 +157,32 @@ def _expand(path: str | Path) -> Iterator[Candidate | ImageError]:
         if not matches:
             yield ImageReadError(text, "no file matches")
         for match in matches:
-            yield from _expand(match)
+            yield from _expand(match, left_out)
 
 
-def search_folder(folder: str) -> Iterator[Candidate | ImageError]:
+def search_folder(
+    folder: str, *, headers: Headers | None = None, left_out: Counter[str] | None = None
+) -> Iterator[Candidate | ImageError]:
     """Yield ZTF's images below a folder as they are met, and at the end an error for each folder that is closed.
 
     Parameters
     ----------
     folder : str
         Absolute path.
+    headers : Headers, optional
+        What is known of the files' headers, for who searches again and again.
+    left_out : Counter, optional
+        Where the files that are no images are counted by reason.
     """
+    headers = Headers() if headers is None else headers
     errors: list[ImageError] = []
     walk = os.walk(folder, onerror=lambda exc: errors.append(_unreadable(exc)))
     for parent, folders, names in walk:
         folders.sort()
-        for name in _images_in(names):
+        images, others = sort_names(parent, names, headers)
+        if left_out is not None:
+            left_out.update(others)
+        for name in images:
             path = Path(parent) / name
             yield _storable(Candidate(str(path), _mask_of(path), folder, _psfcat_of(path)))
     yield from errors
@@ -224,18 +238,7 @@ def discover_psfcats(paths: str | Path | Iterable[str | Path]) -> list[tuple[str
     return list(found.values())
 
 
-def _images_in(names: list[str]) -> list[str]:
-    """Return the names of images, one per image: the plain file before its compressed copies."""
-    chosen: dict[str, str] = {}
-    for suffix in SUFFIXES:
-        for name in names:
-            parsed = parse_name(name)
-            if parsed is not None and any(parsed.suffix == product + suffix for product in PRODUCTS):
-                chosen.setdefault(name.removesuffix(suffix), name)
-    return sorted(chosen.values())
-
-
-def image_of(path: str, folder: str | None) -> Candidate | None:
+def image_of(path: str, folder: str | None, headers: Headers | None = None) -> Candidate | None:
     """Return the image that a file of a folder is, or whose mask or PSF catalogue it is.
 
     None for files that `search_folder` passes by.
@@ -246,9 +249,11 @@ def image_of(path: str, folder: str | None) -> Candidate | None:
         Absolute path.
     folder : str or None
         The folder it was found under.
+    headers : Headers, optional
+        As for `search_folder`.
     """
     found = _storable(_from_file(path))
-    if isinstance(found, ImageError) or not _images_in([Path(found.path).name]):
+    if isinstance(found, ImageError) or why_left_out(found.path, headers or Headers()) is not None:
         return None
     return replace(found, given=folder)
 
@@ -301,6 +306,9 @@ def _from_file(path: str) -> Candidate | ImageError:
             )
         return Candidate(str(own), _mask_of(own), psfcat=path)
     before, marker, ending = name.rpartition("mskimg")
+    other = None if product_in_name(name) in BESIDE else other_product(name)
+    if other is not None:
+        return ProductError(path, f"{other}, not a science or reference image")
     if not marker:
         return Candidate(path, _mask_of(Path(path)), psfcat=_psfcat_of(Path(path)))
     for suffix in dict.fromkeys((ending, *SUFFIXES)):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
@@ -82,10 +82,13 @@ class IngestReport:
     outcomes : tuple of ImageOutcome
     seconds : float
         Wall time.
+    left_out : dict of int
+        Files of folders that are no images: how many for which reason.
     """
 
     outcomes: tuple[ImageOutcome, ...]
     seconds: float
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def found(self) -> int:
@@ -183,9 +186,11 @@ class Progress(Protocol):
         """Hear of one step."""
 
 
-def report(outcomes: Iterable[ImageOutcome], order: dict[str, int], seconds: float) -> IngestReport:
+def report(
+    outcomes: Iterable[ImageOutcome], order: dict[str, int], seconds: float, left_out: Mapping[str, int] | None = None
+) -> IngestReport:
     """Return the report, the outcomes in the order in which their paths were found."""
-    return IngestReport(tuple(sorted(outcomes, key=lambda one: order[one.path])), seconds)
+    return IngestReport(tuple(sorted(outcomes, key=lambda one: order[one.path])), seconds, dict(left_out or {}))
 
 
 def refused(path: str, exc: ZtfdbError, seconds: float) -> ImageOutcome:

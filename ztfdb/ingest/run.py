@@ -105,7 +105,7 @@ def ingest_paths(
     if not work.over:
         Loop(sessions, work, operating, crew_of).run(lambda: False, once=True)
     order = [candidate.path for candidate in found.candidates] + [problem.path for problem in found.problems]
-    return report(run.outcomes, {path: k for k, path in enumerate(order)}, run.elapsed())
+    return report(run.outcomes, {path: k for k, path in enumerate(order)}, run.elapsed(), found.left_out)
 
 
 class _Run:

@@ -14,7 +14,7 @@ from ztfdb.frame.window import check_file
 from ztfdb.query.frames import data_frame
 from ztfdb.sky.cells import sky_to_cell
 from ztfdb.store.backends import storage_problems
-from ztfdb.store.images import StoredFile, find_files
+from ztfdb.store.images import OWN_ROLES, StoredFile, find_files, find_impostors
 from ztfdb.store.psf_sources import StoredPsf, find_psf, psf_catalogues_held, psf_disagreements
 from ztfdb.store.sources import sources_of_image
 from ztfdb.store.upkeep import forced_by_image, image_names, images_without, sources_by_image
@@ -92,15 +92,22 @@ def _problems(
                 *find_files(session, some, places=places),
                 *find_psf(session, some, places=places),
             ]
+            impostors = find_impostors(session, some)
             if deep:
                 yield from _of_sources(session, some)
         for file in files:
             counts["n_file"] += 1
+            if file.role in OWN_ROLES and file.image_id in impostors:
+                yield file.image_id, file.role, file.absolute, _other_product(impostors[file.image_id])
             problem = check_file(file.facts, whole=hashes)
             if problem is not None:
                 yield file.image_id, file.role, file.absolute, problem
         if progress is not None:
             progress(min(start + IMAGES_AT_ONCE, len(ids)), len(ids))
+
+
+def _other_product(what: str) -> str:
+    return f"{what}, not the image: ingest the science or reference image again, which replaces it"
 
 
 def _of_storage(sessions: sessionmaker[Session]) -> list[Problem]:

@@ -16,6 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from ztfdb.errors import IdentityCollisionError, OlderVersionError, UnknownImageError
+from ztfdb.product import other_product, without_sky
 from ztfdb.records import FileFacts, MeasuredImage, PsfCatalogueRecord
 from ztfdb.schema import Base, Calibration, DataRoot, Image, ImageCell, ImageFile, ImageHeader, PsfCheck
 from ztfdb.store.backends import copy_rows, lock_name, range_rows
@@ -87,7 +88,8 @@ def store_image(
 
     The same content again is unchanged, or a known copy where it lies at another path. A mask that came late or
     changed replaces. Other content replaces when it is newer (PROCVSN, then CREATED), or as new and in the same
-    place (a file that was written again).
+    place (a file that was written again). What was stored from another product of the exposure, as earlier
+    versions of ztfdb did, is replaced whatever its version.
 
     Parameters
     ----------
@@ -129,7 +131,8 @@ def store_image(
         return known
     row = _image_row(session, measured)
     if mine.facts.sha256 != own.sha256:
-        _check_newer(existing, measured, mine, in_place=in_place)
+        if not find_impostors(session, [image_id]):
+            _check_newer(existing, measured, mine, in_place=in_place)
         delete_psf(session, image_id)  # it is of the other processing
     elif existing.infobits_source is not None:
         row = {name: value for name, value in row.items() if name not in IMPORTED}
@@ -193,6 +196,37 @@ def find_copy(session: Session, sha256: str) -> StoredFile | None:
     """Return the image's own file of this content, wherever it lies; None if the archive has none."""
     found = _files(session, ImageFile.sha256 == sha256, ImageFile.role.in_(OWN_ROLES))
     return found[0] if found else None
+
+
+def find_impostors(session: Session, image_id: Sequence[int]) -> dict[int, str]:
+    """Return the images that were stored from a file of another product, and what that is.
+
+    Parameters
+    ----------
+    session : Session
+    image_id : sequence of int
+
+    Returns
+    -------
+    dict
+        By image, in the order of the ids; told by the name of the stored file, its header and the stored background.
+    """
+    wanted, params = ids_in(session, image_id)
+    statement = (
+        select(Image.image_id, Image.kind, Image.background, Image.background_rms, ImageFile.path, ImageHeader.cards)
+        .join(ImageFile, (ImageFile.image_id == Image.image_id) & ImageFile.role.in_(OWN_ROLES))
+        .join(ImageHeader, (ImageHeader.image_id == Image.image_id) & (ImageHeader.role == ImageFile.role))
+        .where(Image.image_id.in_(wanted))
+        .order_by(Image.image_id)
+    )
+    found: dict[int, str] = {}
+    for row in session.execute(statement, params):
+        other = other_product(row.path, row.cards, str(row.cards.get("FILENAME") or ""))
+        if other is None and row.kind != "ref":
+            other = without_sky(row.background, row.background_rms)
+        if other is not None:
+            found[int(row.image_id)] = other
+    return found
 
 
 def may_have_copy(session: Session, *, size: int, filefracday: int | None, field: int | None) -> bool:

@@ -12,6 +12,8 @@ from tests.support.headers import header_a
 from ztfdb.errors import WcsError
 from ztfdb.frame.header import header_cards
 from ztfdb.frame.wcs import astropy_wcs, wcs_parameters
+from ztfdb.simulate import Exposure
+from ztfdb.simulate.header import science_header
 from ztfdb.sky.projection import pixel_to_sky, sky_to_pixel
 
 SIP = {
@@ -129,3 +131,100 @@ def test_scamps_tan_is_the_same_sky_as_tpv(shared_data: Path) -> None:
     ]
     assert len(found) == 2
     np.testing.assert_allclose(found[0], found[1], atol=1e-12)
+
+
+def report_header(shared_data, folder):
+    (path,) = (shared_data / "reports" / folder).glob("*.fits")
+    return fits.getheader(path), path
+
+
+def spelled_by_pc(header, *, keep_cd, factor=1.0, cdelt=1.0):
+    """The CD matrix as PC and CDELT."""
+    new = header.copy()
+    for i in (1, 2):
+        new[f"CDELT{i}"] = cdelt
+        for j in (1, 2):
+            new[f"PC{i}_{j}"] = factor * header[f"CD{i}_{j}"] / cdelt
+            if not keep_cd:
+                del new[f"CD{i}_{j}"]
+    return new
+
+
+def off_astropy(header, full):
+    """Largest distance between our pixels and astropy's, over the image."""
+    x, y = (g.ravel() for g in np.meshgrid(np.linspace(0, 3071, 9), np.linspace(0, 3079, 9)))
+    ours = sky_to_pixel(wcs_parameters(header, "x"), *full.all_pix2world(x, y, 0))
+    return np.hypot(ours[0] - x, ours[1] - y).max()
+
+
+@pytest.fixture
+def tpv_header():
+    return science_header(Exposure(shape=(3080, 3072)))
+
+
+def test_cd_and_pc_that_say_the_same_are_one_matrix(tpv_header):
+    both = spelled_by_pc(tpv_header, keep_cd=True)
+    assert off_astropy(both, WCS(both, naxis=2)) < 1e-6
+    # wcslib applies TPV before CDELT, so that another CDELT is compared through the CD spelling of the same matrix
+    for cdelt in (1.0, 2.0):
+        alone = spelled_by_pc(tpv_header, keep_cd=False, cdelt=cdelt)
+        assert off_astropy(alone, WCS(tpv_header, naxis=2)) < 1e-6
+
+
+@pytest.mark.parametrize("factor", [2.0, 1.0 + 1e-5, -1.0])
+def test_cd_and_pc_that_differ_are_a_contradiction(tpv_header, factor):
+    with pytest.raises(WcsError, match="contradicts"):
+        wcs_parameters(spelled_by_pc(tpv_header, keep_cd=True, factor=factor), "x")
+
+
+def test_the_cd_and_pc_of_the_report_are_a_contradiction(shared_data):
+    with pytest.raises(WcsError, match="contradicts"):
+        wcs_parameters(*report_header(shared_data, "pc_and_cd"))
+
+
+def test_pc_and_crota_are_two_rotations(tpv_header):
+    header = spelled_by_pc(tpv_header, keep_cd=False)
+    header["CROTA2"] = 3.0
+    with pytest.raises(WcsError, match="CROTA2"):
+        wcs_parameters(header, "x")
+
+
+def sip_beside_pv(header, suffix="-SIP"):
+    new = header.copy()
+    new["CTYPE1"], new["CTYPE2"] = "RA---TAN" + suffix, "DEC--TAN" + suffix
+    new["A_ORDER"] = new["B_ORDER"] = 2
+    new["A_2_0"], new["A_1_1"], new["B_0_2"] = 1.3e-7, 2.4e-8, 1.5e-7
+    return new
+
+
+def without_pv(header):
+    new = header.copy()
+    for name in [name for name in header if name.startswith("PV")]:
+        del new[name]
+    return new
+
+
+def test_pv_left_over_beside_sip_is_ignored(tpv_header):
+    header = sip_beside_pv(tpv_header)
+    full = WCS(without_pv(header), naxis=2)
+    assert off_astropy(header, full) < 1e-6
+    assert off_astropy(without_pv(header), full) < 1e-6
+
+
+def test_sip_that_ctype_does_not_name_is_applied_as_by_astropy(tpv_header):
+    header = without_pv(sip_beside_pv(tpv_header, ""))
+    assert off_astropy(header, WCS(header, naxis=2)) < 1e-6
+
+
+def test_the_sip_of_the_report_is_astropys(shared_data):
+    header, _ = report_header(shared_data, "sip_beside_pv")
+    x, y = (g.ravel() for g in np.meshgrid(np.arange(0.0, 120, 7), np.arange(0.0, 120, 7)))
+    ours = sky_to_pixel(wcs_parameters(header, "x"), *WCS(without_pv(header), naxis=2).all_pix2world(x, y, 0))
+    assert np.hypot(ours[0] - x, ours[1] - y).max() < 1e-6
+
+
+@pytest.mark.parametrize("card", ["A_ORDER", "CPDIS1", "D2IMDIS1"])
+def test_a_second_distortion_is_refused(tpv_header, card):
+    tpv_header[card] = 2 if card == "A_ORDER" else "LOOKUP"
+    with pytest.raises(WcsError, match="distortion"):
+        wcs_parameters(tpv_header, "x")
