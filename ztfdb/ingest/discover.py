@@ -13,7 +13,7 @@ from pathlib import Path
 from ztfdb.errors import ImageError, ImageReadError, MaskError, ProductError, PsfCatalogueError
 from ztfdb.frame.filename import SUFFIXES, mask_path_for
 from ztfdb.frame.psfcat import image_path_for, is_psfcat_name, psfcat_path_for
-from ztfdb.ingest.folders import Headers, sort_names
+from ztfdb.ingest.folders import Headers, sort_names, why_left_out
 from ztfdb.product import BESIDE, other_product, product_in_name
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
