@@ -572,7 +572,15 @@ class Archive:
         return import_metadata(self._sessions, path)
 
     def relocate(self, name: str, path: str | Path) -> str:
-        """Point the data root `name` at another folder, and return where it pointed before."""
+        """Point the data root `name` at another folder or URL, and return where it pointed before.
+
+        Raises
+        ------
+        ConfigError
+            If the archive has no root of this name, or there is no such folder here.
+        """
+        if "://" not in str(path) and not Path(path).is_dir():
+            raise ConfigError(f"there is no folder {path}: {name} stays where it is")
         with writing(self._sessions) as session:
             return move_root(session, name, path)
 

@@ -168,3 +168,18 @@ def test_images_and_nights_go_without_a_trace(seen):
     with pytest.raises(TypeError):
         seen.remove()
     assert seen.remove(night=19990101).images == ()
+
+
+def test_a_root_is_not_moved_to_where_nothing_is(archive, tmp_path):
+    make_science_image(tmp_path / "data", n_star=5, seed=1, shape=(120, 130), obsmjd=59116.4317708)
+    archive.ingest(tmp_path / "data")
+    (root,) = archive.status()["roots"]
+    with pytest.raises(ConfigError, match="there is no folder"):
+        archive.relocate(root["name"], tmp_path / "nowhere")
+    assert archive.status()["roots"] == [root]
+
+
+@pytest.mark.parametrize("night", [99999999, 20201301, 7])
+def test_a_night_that_is_no_date_is_refused(archive, night):
+    with pytest.raises(ValueError, match="no date"):
+        archive.remove(night=night)

@@ -109,15 +109,13 @@ def move_root(session: Session, name: str, path: str | Path) -> str:
     Raises
     ------
     ConfigError
-        If the archive has no root of this name, or there is no such folder here.
+        If the archive has no root of this name.
     """
     before = session.scalar(select(DataRoot.path).where(DataRoot.name == name))
     if before is None:
         names = ", ".join(root.name for root in read_roots(session)) or "none"
         raise ConfigError(f"no data root is called {name!r}; this archive has: {names}")
     place = str(path).rstrip("/") if "://" in str(path) else _posix(path)
-    if "://" not in place and not Path(place).is_dir():
-        raise ConfigError(f"there is no folder {place}: {name} stays at {before}")
     session.execute(update(DataRoot).where(DataRoot.name == name).values(path=place))
     return before
 
