@@ -50,6 +50,7 @@ HISTORY = [
     ("catalogue", 0),
     ("put", 0, 0, 0),
     ("put", 1, 0, 0),
+    ("put", 2, 0, 1),
     ("ingest",),
     ("crossmatch", "ps1"),
     ("remove", 1),
