@@ -16,7 +16,7 @@ from tests.support.ordered import check_order, check_together, two_processes
 from tests.support.orders import make_pool, parts, sequences
 from tests.support.postgres import ENGINES
 
-pytestmark = pytest.mark.benchmark
+pytestmark = [pytest.mark.benchmark, pytest.mark.filterwarnings("ignore::ztfdb.errors.EmptyAnswerWarning")]
 
 ORDERS = int(os.environ.get("ZTFDB_ORDERS", "300"))
 SEED = int(os.environ.get("ZTFDB_ORDERS_SEED", "1"))

@@ -13,6 +13,8 @@ from tests.support.orders import make_pool, parts, sequences, settle
 from tests.support.postgres import ENGINES
 from ztfdb.store.engine import make_engine
 
+pytestmark = pytest.mark.filterwarnings("ignore::ztfdb.errors.EmptyAnswerWarning")
+
 QUICK = settings(max_examples=5, suppress_health_check=list(HealthCheck))
 
 
