@@ -18,7 +18,7 @@ from ztfdb.derive import calibrate as derive_calibrate
 from ztfdb.derive import crossmatch as derive_crossmatch
 from ztfdb.derive import psfcheck as derive_psfcheck
 from ztfdb.derive.objects import build_objects, object_oids, summarise, update_objects
-from ztfdb.errors import ArchiveClosedError, EmptyAnswerWarning, SchemaVersionError
+from ztfdb.errors import ArchiveClosedError, ConfigError, EmptyAnswerWarning, SchemaVersionError
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ingest import ingest_paths, ingest_psfcats, services
 from ztfdb.ingest.metadata import import_metadata

@@ -181,5 +181,5 @@ def test_a_root_is_not_moved_to_where_nothing_is(archive, tmp_path):
 
 @pytest.mark.parametrize("night", [99999999, 20201301, 7])
 def test_a_night_that_is_no_date_is_refused(archive, night):
-    with pytest.raises(ValueError, match="no date"):
+    with pytest.raises(ValueError, match=f"night {night}"):
         archive.remove(night=night)
