@@ -167,7 +167,9 @@ def test_images_and_nights_go_without_a_trace(seen):
         seen.remove([ids[1], 5])
     with pytest.raises(TypeError):
         seen.remove()
-    assert seen.remove(night=19990101).images == ()
+    assert seen.remove(night=20190101).images == ()
+    with pytest.raises(ValueError, match="outside ZTF"):
+        seen.remove(night=19990101)
 
 
 def test_a_root_is_not_moved_to_where_nothing_is(archive, tmp_path):

@@ -85,10 +85,10 @@ def night_of(value: Any) -> int:
         number = int(value)
         if not _EIGHT_DIGITS[0] <= number < _EIGHT_DIGITS[1]:
             meant = f"; MJD {number} is the night {_night(number)}" if ZTF_MJD[0] <= number <= ZTF_MJD[1] else ""
-            raise ValueError(f"night {value}: expected a UTC date such as 20200924 or 2020-09-24{meant}")
+            raise ValueError(f"night {value} is no date: expected a UTC date such as 20200924{meant}")
         day = _compact(str(number), "night")
     elif isinstance(value, float):
-        raise ValueError(f"night {value}: expected a UTC date such as 20200924 or 2020-09-24")
+        raise ValueError(f"night {value} is no date: expected a UTC date such as 20200924")
     else:
         day = MJD_DAY_ZERO + timedelta(days=math.floor(mjd_of(value, "night")))
     night = int(f"{day:%Y%m%d}")
