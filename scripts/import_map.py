@@ -20,7 +20,8 @@ ROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("", ("daemon", "demo", "serve")),
     ("", ("archive",)),
     ("", ("config", "logs", "server", "quadrant")),
-    ("workflows", ("ingest", "query")),
+    ("workflows", ("hats",)),
+    ("", ("ingest", "query")),
     ("", ("derive",)),
     ("halves", ("image", "simulate")),
     ("", ("extract", "stamps", "store")),
@@ -35,7 +36,7 @@ LEVEL = {room: level for level, (_, rooms) in enumerate(ROWS) for room in rooms}
 PIXEL_HALF = {"image", "simulate", "extract", "stamps", "frame", "dao", "plot"}
 ROW_HALF = {"store", "schema"}
 ENTRIES = {"cli", "daemon", "demo", "serve", "archive", "config", "logs", "server", "quadrant"}
-WORKFLOWS = {"ingest", "query", "derive"}
+WORKFLOWS = {"hats", "ingest", "query", "derive"}
 
 # Which rooms (or modules of one) see a package from outside. Whatever is not named here is free.
 OUTSIDE: dict[str, set[str]] = {
@@ -49,7 +50,7 @@ OUTSIDE: dict[str, set[str]] = {
     "astropy_healpix": {"sky", "extract.measure"},  # the latter for its version, which it records
     "pandas": {"image", "derive", "query"} | ENTRIES,
     "matplotlib": {"plot"},
-    "loky": {"ingest", "derive"},
+    "loky": {"hats", "ingest", "derive"},
     "click": {"cli"},
     "rich": {"cli"},
     "watchdog": {"daemon"},

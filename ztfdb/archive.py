@@ -18,7 +18,7 @@ from ztfdb.derive import calibrate as derive_calibrate
 from ztfdb.derive import crossmatch as derive_crossmatch
 from ztfdb.derive import psfcheck as derive_psfcheck
 from ztfdb.derive.objects import build_objects, object_oids, summarise, update_objects
-from ztfdb.errors import ArchiveClosedError, ConfigError, EmptyAnswerWarning, SchemaVersionError
+from ztfdb.errors import ArchiveClosedError, ConfigError, EmptyAnswerWarning, MissingExtraError, SchemaVersionError
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ingest import ingest_paths, ingest_psfcats, services
 from ztfdb.ingest.metadata import import_metadata
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from ztfdb.derive.crossmatch import CrossmatchReport
     from ztfdb.derive.objects import ObjectsReport
     from ztfdb.derive.psfcheck import PsfCheckReport
+    from ztfdb.hats import HatsReport
     from ztfdb.ingest import IngestReport, Progress
     from ztfdb.ingest.metadata import MetadataReport
     from ztfdb.ingest.reference import FileImport
@@ -657,6 +658,43 @@ class Archive:
         """Return ZTF's reference sources that an object is; see `ztfdb.derive.objects.object_oids`."""
         with self._sessions() as session:
             return object_oids(session, object_id)
+
+    def export_hats(
+        self,
+        folder: str | Path,
+        *,
+        update: bool = False,
+        products: Sequence[str] | None = None,
+        threshold: int | None = None,
+        margin: float | None = None,
+        calibration: str | None = None,
+        jobs: int = 1,
+        progress: Callable[[str, int, int], None] | None = None,
+        tell: Callable[[str], None] | None = None,
+    ) -> HatsReport:
+        """Write the archive as HATS collections below `folder`; see `ztfdb.hats.export_hats`.
+
+        Raises
+        ------
+        MissingExtraError
+            Without pyarrow, which the extra ``parquet`` brings.
+        """
+        try:
+            from ztfdb.hats import export_hats
+        except ImportError as exc:
+            raise MissingExtraError("a HATS export", "parquet") from exc
+        return export_hats(
+            self._target,
+            folder,
+            update=update,
+            products=products,
+            threshold=threshold,
+            margin=margin,
+            calibration=calibration,
+            jobs=jobs,
+            progress=progress,
+            tell=tell,
+        )
 
     def status(self) -> dict[str, Any]:
         """Return what the archive holds: rows, span, filters, measurement configurations; see `ztfdb.query.status`."""

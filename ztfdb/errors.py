@@ -250,3 +250,7 @@ class OlderVersionError(StoreError):
 
 class QueryError(ZtfdbError):
     """The question was refused: not read-only, too long, or beyond a documented limit."""
+
+
+class ExportError(ZtfdbError):
+    """An export cannot be made, taken up again or brought up to date."""

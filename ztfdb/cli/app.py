@@ -16,6 +16,7 @@ from ztfdb.cli.cone import cone
 from ztfdb.cli.crossmatch import crossmatch
 from ztfdb.cli.demo import demo
 from ztfdb.cli.explain import explain
+from ztfdb.cli.export import export
 from ztfdb.cli.images import images
 from ztfdb.cli.ingest import ingest
 from ztfdb.cli.init import init
@@ -132,6 +133,7 @@ for command in (
     explain,
     sql,
     serve,
+    export,
     relocate,
     verify,
     backup,

@@ -1,0 +1,483 @@
+"""HATS exports: the archive's rows, each once, in order and in its place, the same bytes from both engines."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from sqlalchemy import delete, text, update
+
+import ztfdb
+import ztfdb.hats.files as hats_files
+from tests.support.archives import Plan, Stars, add_image, build_archive, stars_of, store_source_rows
+from tests.support.postgres import ENGINES
+from ztfdb.cli.app import application
+from ztfdb.derive.objects import build_objects, update_objects
+from ztfdb.errors import ExportError
+from ztfdb.schema import SOURCE_ID_SHIFT, ForcedSource, Image, PsfSource, Source
+from ztfdb.sky.angles import ARCSEC_PER_RADIAN, separation
+from ztfdb.sky.cells import CELL_REACH, HPX_ORDER, cell_boundary, cell_to_sky, sky_to_cell
+from ztfdb.store.backends import copy_rows
+from ztfdb.store.columns import table_dtypes
+from ztfdb.store.engine import make_engine, sessions, writing
+from ztfdb.store.images import delete_image
+
+pa = pytest.importorskip("pyarrow")
+pq = pytest.importorskip("pyarrow.parquet")
+
+PLANS = (
+    Plan(600, 5, seed=1, centre=(180.0, 10.0), field=651),
+    Plan(300, 3, seed=2, centre=(0.0, -5.0), field=402, first_epoch=100),
+    Plan(100, 2, seed=3, centre=(40.0, 89.9), field=880, first_epoch=200),
+    Plan(100, 2, seed=4, centre=(300.0, -89.8), field=1, first_epoch=300),
+)
+THRESHOLD = 600
+N_PSF, N_FORCED = 400, 300
+EDGE_ORDERS = (0, 3, 5, 8)
+OPTIONS = {"threshold": THRESHOLD}
+TABLES = {"detections": "source", "psf_sources": "psf_source", "forced": "forced_source"}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An archive, and its export."""
+
+    url: str
+    folder: Path
+
+
+def fill(url: str) -> list[Stars]:
+    """Generated stars, rows planted on edges of cells and at the poles, PSF and forced rows, objects."""
+    stars = build_archive(url, *PLANS)
+    engine = make_engine(url)
+    maker = sessions(engine)
+    with writing(maker) as session:
+        first = session.scalar(text("select min(image_id) from image"))
+        store_source_rows(session, planted(int(first)))
+        source = rows_of(session, "source", "source_id")
+        copy_rows(session, PsfSource.__table__, psf_rows(source), {})
+        nulls = {"mask_bits": np.arange(N_FORCED) % 3 == 0}
+        copy_rows(session, ForcedSource.__table__, forced_rows(source), nulls)
+        session.execute(update(Image).where(Image.image_id == first).values(infobits=1 << 25))
+    build_objects(maker)
+    engine.dispose()
+    return stars
+
+
+def planted(image_id: int) -> dict[str, np.ndarray]:
+    """Sources on the edges of cells of some orders, beside RA 0 and at both poles."""
+    ra, dec = [0.0, 359.9999999, 0.0, 123.0], [3.0, 3.0, 90.0, -90.0]
+    for order in EDGE_ORDERS:
+        edge_ra, edge_dec = cell_boundary(np.arange(0, 12 * 4**order, max(1, 4**order // 3)), order, 3)
+        ra += edge_ra.ravel().tolist()
+        dec += edge_dec.ravel().tolist()
+    n = len(ra)
+    columns = {name: np.full(n, 1.5) for name, kind in table_dtypes(Source.__table__).items() if kind.kind == "f"}
+    columns |= {"ra": np.array(ra), "dec": np.array(dec)}
+    columns["hpx29"] = sky_to_cell(columns["ra"], columns["dec"])
+    columns["source_id"] = (image_id << SOURCE_ID_SHIFT) + 200_000 + np.arange(n)
+    columns["image_id"] = np.full(n, image_id)
+    columns |= {"npix": np.full(n, 5), "flags": np.zeros(n, int), "mask_bits": np.zeros(n, int)}
+    return columns | {"has_mask": np.arange(n) % 2 == 0}
+
+
+def psf_rows(source: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(5)
+    which = rng.choice(len(source["source_id"]), N_PSF, replace=False)
+    columns = {name: source[name][which] for name in ("source_id", "image_id", "hpx29", "ra", "dec", "x", "y")}
+    for name in ("flux", "flux_err", "mag_inst", "sigmag", "snr", "chi", "sharp"):
+        columns[name] = np.where(rng.random(N_PSF) < 0.1, np.nan, rng.uniform(0.1, 9.0, N_PSF))
+    return columns | {"flags": rng.integers(-30_000, 30_000, N_PSF)}
+
+
+def forced_rows(source: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(6)
+    which = rng.choice(len(source["source_id"]), N_FORCED, replace=False)
+    columns = {name: source[name][which] for name in ("image_id", "hpx29", "ra", "dec", "x", "y")}
+    columns |= {"method": rng.integers(1, 3, N_FORCED), "config_id": np.ones(N_FORCED, int)}
+    columns |= {"flags": rng.integers(0, 4, N_FORCED), "mask_bits": rng.integers(0, 99, N_FORCED)}
+    for name, kind in table_dtypes(ForcedSource.__table__).items():
+        if kind == np.dtype("f4"):
+            columns[name] = np.where(rng.random(N_FORCED) < 0.1, np.nan, rng.normal(50.0, 90.0, N_FORCED))
+    return columns
+
+
+def rows_of(session, table: str, order: str) -> dict[str, np.ndarray]:
+    """All rows of a table as plain SQL gives them, NULL as None."""
+    result = session.execute(text(f"select * from {table} order by {order}"))
+    rows = result.fetchall()
+    return {name: np.array([row[k] for row in rows]) for k, name in enumerate(result.keys())}
+
+
+@pytest.fixture(scope="module")
+def exported(databases, tmp_path_factory):
+    """The same archive on both engines, exported once; nobody writes to it."""
+    found = {}
+    for engine in ENGINES:
+        url, folder = databases.migrated(engine), tmp_path_factory.mktemp(engine) / "hats"
+        fill(url)
+        with ztfdb.open(url) as archive:
+            archive.export_hats(folder, **OPTIONS)
+        found[engine] = Exported(url, folder)
+    yield found
+    for one in found.values():
+        databases.drop(one.url)
+
+
+@pytest.fixture(params=ENGINES)
+def one(request, exported):
+    return exported[request.param]
+
+
+@pytest.fixture
+def fresh(engine_url):
+    fill(engine_url)
+    return engine_url
+
+
+def properties(path: Path) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in path.read_text().splitlines())
+
+
+def catalogue(collection: Path) -> Path:
+    return collection / properties(collection / "collection.properties")["hats_primary_table_url"]
+
+
+def margin_of(collection: Path) -> Path:
+    return collection / properties(collection / "collection.properties")["all_margins"]
+
+
+def files(folder: Path) -> dict[tuple[int, int], Path]:
+    """Partitions of a catalogue by order and pixel, as its own list has them."""
+    lines = (folder / "partition_info.csv").read_text().split()
+    assert lines[0] == "Norder,Npix"
+    pixels = [tuple(map(int, line.split(","))) for line in lines[1:]]
+    found = {
+        (k, n): folder / "dataset" / f"Norder={k}" / f"Dir={n // 10_000 * 10_000}" / f"Npix={n}.parquet"
+        for k, n in pixels
+    }
+    assert sorted(found.values()) == sorted((folder / "dataset").rglob("Npix=*.parquet"))
+    return found
+
+
+def read(collection: Path):
+    """All rows of a catalogue, partition after partition."""
+    return pa.concat_tables([pq.read_table(path, partitioning=None) for path in files(catalogue(collection)).values()])
+
+
+def tree(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.mark.parametrize("product", TABLES)
+def test_every_row_and_column_of_a_table_is_there_once(one, product):
+    table = TABLES[product]
+    keys = {"forced_source": "hpx29, image_id, method, config_id"}.get(table, "source_id")
+    engine = make_engine(one.url)
+    with sessions(engine)() as session:
+        wanted = rows_of(session, table, keys)
+    engine.dispose()
+    names = [name.strip().replace("hpx29", "_healpix_29") for name in keys.split(",")]
+    got = read(one.folder / product).sort_by([(name, "ascending") for name in names])
+    assert got.num_rows == len(wanted["hpx29"]) > 0
+    for name, values in wanted.items():
+        column = got["_healpix_29" if name == "hpx29" else name]
+        single = np.float32 if column.type == pa.float32() else lambda value: value  # psycopg reads the text of a REAL
+        found = [None if value is None else single(value) for value in values.tolist()]
+        assert column.to_pylist() == found, name  # None for None, integers exactly
+
+
+@pytest.mark.parametrize("product", ["detections", "objects", "psf_sources", "forced", "images"])
+def test_partitions_hold_their_own_rows_in_order_and_no_more_than_wanted(one, product):
+    folder = catalogue(one.folder / product)
+    for (norder, npix), path in files(folder).items():
+        rows = pq.read_table(path, partitioning=None)
+        cell = rows["_healpix_29"].to_numpy()
+        assert (cell >> 2 * (HPX_ORDER - norder) == npix).all()
+        assert (np.diff(cell) >= 0).all()
+        assert rows.num_rows <= THRESHOLD
+        if "nepochs" in rows.column_names:
+            assert rows["nepochs"].to_numpy().sum() <= THRESHOLD + 200  # members across the edge count where they lie
+    whole = pq.read_metadata(folder / "dataset" / "_metadata").num_rows
+    assert whole == int(properties(folder / "hats.properties")["hats_nrows"]) == read(one.folder / product).num_rows
+
+
+@pytest.mark.parametrize("product", ["detections", "objects", "images"])
+def test_a_margin_holds_every_row_near_a_partition_and_none_of_its_own(one, product):
+    """By brute force: the distance to a partition is that to points along its boundary, some 0.1 arcsec apart."""
+    folder, margin = catalogue(one.folder / product), margin_of(one.folder / product)
+    assert float(properties(margin / "hats.properties")["hats_margin_threshold"]) == 10.0
+    rows = read(one.folder / product)
+    key = {"detections": "source_id", "objects": "object_id", "images": "image_id"}[product]
+    ra, dec, cell = (rows[name].to_numpy() for name in ("ra", "dec", "_healpix_29"))
+    ids, held, n_near = rows[key].to_numpy(), files(margin), 0
+    for norder, npix in files(folder):
+        own = cell >> 2 * (HPX_ORDER - norder) == npix
+        found = pq.read_table(held[norder, npix], partitioning=None) if (norder, npix) in held else None
+        inside = set() if found is None else set(found[key].to_pylist())
+        assert not inside & set(ids[own].tolist())
+        near = near_boundary(norder, npix, ra, dec, 10.0) & ~own
+        n_near += int(near.sum())
+        assert set(ids[near].tolist()) <= inside
+        if found is not None:
+            assert (np.diff(found["_healpix_29"].to_numpy()) >= 0).all()
+            far = {int(i) for i in ids[~near_boundary(norder, npix, ra, dec, 130.0)]}
+            assert not inside & far
+    assert n_near > 0 or product == "images"
+
+
+def near_boundary(norder, npix, ra, dec, arcsec):
+    """Tell the positions within `arcsec` of the boundary of a pixel: by coarse points, then by fine ones."""
+    centre = cell_to_sky(np.array([npix]), norder)
+    reach = CELL_REACH / 2**norder * ARCSEC_PER_RADIAN + arcsec
+    near = np.zeros(len(ra), bool)
+    around = np.flatnonzero(separation(ra, dec, *centre) <= reach)
+    edge_ra, edge_dec = (v[0] for v in cell_boundary(np.array([npix]), norder, 500))
+    step = 2.0 * CELL_REACH / 2**norder * ARCSEC_PER_RADIAN / 500  # no side is longer than the pixel is wide
+    for k in around:
+        distance = separation(ra[k], dec[k], edge_ra, edge_dec)
+        if distance.min() <= arcsec + step:
+            near[k] = fine_distance(norder, npix, int(np.argmin(distance)), ra[k], dec[k]) <= arcsec
+    return near
+
+
+def fine_distance(norder, npix, nearest, ra, dec):
+    """Distance (arcsec) from a position to a pixel's boundary around one of its 2,000 points."""
+    from astropy_healpix import HEALPix
+
+    t = (nearest + np.linspace(-1.5, 1.5, 4_001)) % 2_000 / 500
+    side, along = t.astype(int) % 4, t % 1.0
+    zero, one = np.zeros_like(t), np.ones_like(t)
+    dx = np.choose(side, [along, one, 1.0 - along, zero])
+    dy = np.choose(side, [zero, along, one, 1.0 - along])
+    lon, lat = HEALPix(2**norder, "nested").healpix_to_lonlat(np.full(len(t), npix), dx=dx, dy=dy)
+    return float(separation(ra, dec, lon.deg, lat.deg).min())
+
+
+def test_both_engines_and_a_second_run_and_two_processes_give_the_same_bytes(exported, tmp_path):
+    sqlite, postgresql = (tree(exported[engine].folder) for engine in ENGINES)
+    assert sqlite == postgresql
+    for jobs, (engine, one) in enumerate(exported.items(), start=1):
+        with ztfdb.open(one.url, read_only=True) as archive:
+            archive.export_hats(tmp_path / engine, **OPTIONS, jobs=jobs)
+        assert tree(tmp_path / engine) == sqlite
+
+
+def test_calibrated_values_are_those_of_light_curves(one):
+    rows = read(one.folder / "detections").to_pandas()
+    position = rows.sort_values("source_id").iloc[300]
+    with ztfdb.open(one.url) as archive:
+        curve = archive.light_curve(position.ra, position.dec, 1.0, all_versions=True).to_pandas()
+    assert len(curve) > 2
+    mine = rows.set_index("source_id").loc[curve.source_id.astype("int64")]
+    for name in ("mag", "magerr", "flux_ujy", "flux_ujy_err"):
+        np.testing.assert_array_equal(mine[name].to_numpy(), curve[name].to_numpy().astype("f4"), err_msg=name)
+    for name in ("mjd", "hjd", "exptime", "limitmag"):
+        np.testing.assert_array_equal(mine[name].to_numpy(), curve[name].to_numpy(), err_msg=name)
+    assert (mine["good"].to_numpy() == curve["good"].to_numpy(bool)).all()
+    assert mine["filtercode"].tolist() == curve["filtercode"].tolist()
+    flags = curve["catflags"].astype("float64").to_numpy(na_value=np.nan)
+    np.testing.assert_array_equal(mine["catflags"].to_numpy("float64"), flags)
+
+
+def test_objects_carry_their_members_and_statistics(one):
+    rows = read(one.folder / "objects")
+    engine = make_engine(one.url)
+    with sessions(engine)() as session:
+        members = rows_of(session, "object_source", "object_id, source_id")
+        statistics = rows_of(session, "object_filter", "object_id, fid")
+        objects = rows_of(session, "object", "object_id")
+    engine.dispose()
+    assert sorted(rows["object_id"].to_pylist()) == objects["object_id"].tolist()
+    wanted: dict[int, set[int]] = {}
+    for object_id, source_id in zip(members["object_id"].tolist(), members["source_id"].tolist(), strict=True):
+        wanted.setdefault(object_id, set()).add(source_id)
+    curves = rows["lightcurve"].to_pylist()
+    for object_id, curve, n in zip(rows["object_id"].to_pylist(), curves, rows["nepochs"].to_pylist(), strict=True):
+        assert set(curve["source_id"]) == wanted[object_id]
+        assert n == len(curve["source_id"]) == len(wanted[object_id])
+        assert curve["mjd"] == sorted(curve["mjd"])
+    by_id = {object_id: k for k, object_id in enumerate(rows["object_id"].to_pylist())}
+    for k in range(len(statistics["object_id"])):
+        code, at = {1: "zg", 2: "zr", 3: "zi"}[int(statistics["fid"][k])], by_id[int(statistics["object_id"][k])]
+        for name in ("n", "first_mjd", "median_mag", "chi2"):
+            assert rows[f"{code}_{name}"][at].as_py() == statistics[name][k]
+
+
+def test_the_index_names_the_partition_of_every_object(one):
+    collection = one.folder / "objects"
+    column, folder = properties(collection / "collection.properties")["all_indexes"].split()
+    assert column == "object_id"
+    index = pq.read_table(collection / folder / "dataset" / "index" / "part.0.parquet", partitioning=None).to_pylist()
+    assert [row["object_id"] for row in index] == sorted(row["object_id"] for row in index)
+    held = {
+        (norder, npix): set(pq.read_table(path, columns=["object_id"], partitioning=None)["object_id"].to_pylist())
+        for (norder, npix), path in files(catalogue(collection)).items()
+    }
+    assert sum(map(len, held.values())) == len(index)
+    assert all(row["object_id"] in held[row["Norder"], row["Npix"]] for row in index)
+
+
+def test_fields_say_unit_ucd_and_description(one):
+    schema = pq.read_schema(catalogue(one.folder / "detections") / "dataset" / "_common_metadata")
+    assert b"IVOA.VOTable-Parquet.content" in schema.metadata
+    assert schema.field("ra").metadata[b"unit"] == b"deg"
+    assert schema.field("ra").metadata[b"ucd"].startswith(b"pos.eq.ra")
+    assert all(field.metadata and field.metadata.get(b"description") for field in schema)
+
+
+def test_an_update_writes_what_has_changed_and_gives_the_rows_of_a_whole_export(fresh, tmp_path):
+    folder = tmp_path / "hats"
+    engine = make_engine(fresh)
+    maker = sessions(engine)
+    with ztfdb.open(fresh) as archive:
+        archive.export_hats(folder, **OPTIONS)
+        steps = {
+            "an image more": lambda: add_image(maker, PLANS[1], stars_of(PLANS[1]), 150),
+            "another less, one with other infobits": lambda: (remove(maker, PLANS[0]), recalibrate(maker)),
+            "objects brought up to date": lambda: update_objects(maker),
+        }
+        for number, step in enumerate(steps.values()):
+            before = {path.stat().st_ino for path in folder.rglob("Npix=*.parquet")}
+            step()
+            report = archive.export_hats(folder, update=True)
+            whole = tmp_path / str(number)
+            archive.export_hats(whole, **OPTIONS)
+            for product in ("detections", "objects", "psf_sources", "forced", "images"):
+                assert_same_rows(folder / product, whole / product)
+            done = report.products[0]
+            assert 0 < done.n_written < done.n_partition
+            kept = [path.stat().st_ino in before for path in files(catalogue(folder / "detections")).values()]
+            assert sum(kept) == done.n_partition - done.n_written
+        assert all(one.n_written == 0 for one in archive.export_hats(folder, update=True).products)
+    engine.dispose()
+
+
+def remove(maker, plan):
+    with writing(maker) as session:
+        image_id = session.scalar(text(f"select max(image_id) from image where field = {plan.field}"))
+        session.execute(delete(PsfSource).where(PsfSource.image_id == image_id))
+        session.execute(delete(ForcedSource).where(ForcedSource.image_id == image_id))
+        delete_image(session, image_id)
+
+
+def recalibrate(maker):
+    with writing(maker) as session:
+        image_id = session.scalar(text("select min(image_id) from image where field = 402"))
+        session.execute(update(Image).where(Image.image_id == image_id).values(infobits=1 << 25, magzp=25.0))
+
+
+def assert_same_rows(collection: Path, other: Path) -> None:
+    mine, theirs = read(collection), read(other)
+    keys = [(name, "ascending") for name in ("_healpix_29", "source_id", "image_id", "object_id", "method")]
+    keys = [key for key in keys if key[0] in mine.column_names]
+    assert mine.sort_by(keys).equals(theirs.sort_by(keys))
+
+
+def test_a_partition_that_outgrows_the_threshold_is_split(fresh, tmp_path):
+    engine = make_engine(fresh)
+    maker = sessions(engine)
+    with ztfdb.open(fresh) as archive:
+        archive.export_hats(tmp_path, products=["detections"], **OPTIONS)
+        before = set(files(catalogue(tmp_path / "detections")))
+        for epoch in range(400, 404):
+            add_image(maker, PLANS[0], stars_of(PLANS[0]), epoch)
+        archive.export_hats(tmp_path, products=["detections"], update=True)
+        after = set(files(catalogue(tmp_path / "detections")))
+    engine.dispose()
+    gone = before - after
+    assert gone
+    assert all(any((k > norder and n >> 2 * (k - norder) == npix) for k, n in after) for norder, npix in gone)
+
+
+class Killed(BaseException):
+    """Ends a run as a signal would: nothing below catches it."""
+
+
+def test_a_run_killed_at_any_write_goes_on_to_the_same_bytes(exported, tmp_path, monkeypatch):
+    one, real, count = exported["sqlite"], Path.replace, {"n": 0, "stop": -1}
+    options = {**OPTIONS, "products": ["objects", "images"]}
+
+    def counted(path, target):
+        count["n"] += 1
+        if count["n"] == count["stop"]:
+            raise Killed
+        return real(path, target)
+
+    monkeypatch.setattr(hats_files.Path, "replace", counted)
+    with ztfdb.open(one.url, read_only=True) as archive:
+        archive.export_hats(tmp_path / "whole", **options)
+        n_write = count["n"]
+        assert n_write > 20
+        for stop in sorted({2, n_write - 1, *range(5, n_write, n_write // 5)}):
+            folder = tmp_path / f"stopped{stop}"
+            count |= {"n": 0, "stop": stop}
+            with pytest.raises(Killed):
+                archive.export_hats(folder, **options)
+            count["stop"] = -1
+            archive.export_hats(folder, **options)
+            assert tree(folder) == tree(tmp_path / "whole")
+
+
+def test_two_exports_into_one_folder_are_refused(one, tmp_path):
+    from ztfdb.hats.export import _alone
+
+    with ztfdb.open(one.url, read_only=True) as archive, _alone(tmp_path), pytest.raises(ExportError, match="another"):
+        archive.export_hats(tmp_path)
+
+
+def test_an_update_of_nothing_and_other_settings_are_refused(one, tmp_path):
+    with ztfdb.open(one.url, read_only=True) as archive:
+        with pytest.raises(ExportError, match="leave --update away"):
+            archive.export_hats(tmp_path, update=True)
+        archive.export_hats(tmp_path, products=["images"], margin=5.0)
+        with pytest.raises(ExportError, match="margin of 5"):
+            archive.export_hats(tmp_path, update=True, margin=10.0)
+        with pytest.raises(ValueError, match="products are"):
+            archive.export_hats(tmp_path, products=["stars"])
+
+
+def test_an_empty_archive_exports_nothing_and_says_so(engine_url, tmp_path):
+    build_archive(engine_url)
+    with ztfdb.open(engine_url) as archive:
+        assert "empty" in str(archive.export_hats(tmp_path))
+        archive.export_hats(tmp_path, products=["detections", "objects"])
+    assert files(catalogue(tmp_path / "detections")) == {}
+    assert pq.read_metadata(catalogue(tmp_path / "objects") / "dataset" / "_metadata").num_rows == 0
+
+
+def test_the_command_reports_what_it_did(one, tmp_path):
+    runner = CliRunner()
+    args = ["export", "hats", str(tmp_path), "--db", one.url, "--products", "images,detections", "--threshold", "600"]
+    done = runner.invoke(application, args)
+    assert done.exit_code == 0, done.stderr
+    assert "detections:" in done.stderr
+    assert done.stdout == ""
+    again = runner.invoke(application, ["export", "hats", str(tmp_path), "--db", one.url, "--update"])
+    assert again.exit_code == 0
+    wrong = runner.invoke(application, ["export", "hats", str(tmp_path), "--db", one.url, "--products", "stars"])
+    assert wrong.exit_code == 2
+    assert "detections" in wrong.stderr
+
+
+def test_a_reader_of_a_generation_keeps_its_files_while_the_next_is_made(fresh, tmp_path):
+    engine = make_engine(fresh)
+    with ztfdb.open(fresh) as archive:
+        archive.export_hats(tmp_path, products=["detections"], **OPTIONS)
+        opened = files(catalogue(tmp_path / "detections"))
+        recalibrate(sessions(engine))
+        archive.export_hats(tmp_path, products=["detections"], update=True)
+        assert all(path.exists() for path in opened.values())
+        state = json.loads((tmp_path / "detections" / "export.json").read_text())
+        assert state["generation"] == 2
+        assert not list((tmp_path / "detections").glob("work_*"))
+    engine.dispose()

@@ -1,0 +1,195 @@
+"""Objects with the light curve of each nested in its row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+from sqlalchemy.orm import Session
+
+from ztfdb.bits import APERTURE_BROKEN
+from ztfdb.errors import StoreError
+from ztfdb.hats.contents import Contents, Digests, gather, mix
+from ztfdb.hats.context import Columns, Context, calibrated, quality
+from ztfdb.hats.fields import HEALPIX_COLUMN, arrow_array, arrow_type, field, take
+from ztfdb.hats.products import Detections, Product
+from ztfdb.hats.tiling import GAP, Pixel, cells_around
+from ztfdb.records import IntArray
+from ztfdb.schema import SOURCE_ID_SHIFT, Base
+from ztfdb.sky.angles import ARCSEC_PER_RADIAN
+from ztfdb.sky.cells import HPX_ORDER, sky_to_cell
+from ztfdb.store import export as store
+from ztfdb.store.columns import table_dtypes
+from ztfdb.store.lookup import MISSING
+
+FILTERS = {1: "zg", 2: "zr", 3: "zi"}
+
+REACH_ORDER = 14
+"""Cells around a partition in which members of its objects are looked for: 8.2 arcsec at least."""
+
+REACH = GAP / (1 << REACH_ORDER) * ARCSEC_PER_RADIAN
+
+EPOCH_FIELDS = {
+    "source_id": "i8", "mjd": "f8", "fid": "i2", "mag": "f4", "magerr": "f4", "flux_ujy": "f4", "flux_ujy_err": "f4",
+    "catflags": "i4", "good": "b1", "counted": "b1",
+}  # fmt: skip
+"""An epoch of a nested light curve."""
+
+UNKNOWN_CATFLAGS = -1
+"""Stands for NULL: a NULL inside a list turns its integers into doubles where nested-pandas makes a frame of a row."""
+
+
+class Objects(Product):
+    """Every object of which a detection is held; its members, clean or not, are its nested ``lightcurve``."""
+
+    name = "objects"
+    description = "Detections joined to objects, with the light curve of each"
+    kind = "object"
+    id_column = "object_id"
+    order = (HEALPIX_COLUMN, "object_id")
+    default = (HEALPIX_COLUMN, "object_id", "ra", "dec", "nepochs", "lightcurve")
+
+    def schema(self) -> pa.Schema:
+        """Return the columns of ``object``, those of ``object_filter`` for each filter, and the light curve."""
+        own, by_filter = _dtypes("object"), _statistics()
+        fields = [field("source", "hpx29", pa.int64(), name=HEALPIX_COLUMN)]
+        fields += [field("object", name, arrow_type(dtype)) for name, dtype in own.items()]
+        fields.append(
+            pa.field("nepochs", pa.int32(), metadata={"description": "Epochs in lightcurve", "ucd": "meta.number"})
+        )
+        for code in FILTERS.values():
+            fields += [
+                field("object_filter", name, arrow_type(dtype), name=f"{code}_{name}")
+                for name, dtype in by_filter.items()
+            ]
+        fields.append(pa.field("lightcurve", pa.struct([pa.field(one.name, pa.list_(one)) for one in _epoch_fields()])))
+        return pa.schema(fields)
+
+    def contents(self, session: Session, context: Context) -> Contents:
+        """Count the members in each cell; what lies in the neighbouring cells counts for the digest."""
+        if not context.has_objects:
+            return gather([])
+        members = [(one["cell"], one["n"]) for one in store.member_counts(session)]
+        weights = [(cell, n, np.zeros(len(n), np.uint64)) for cell, n in members]
+        below = Detections().contents(session, context)
+        digests = [(below.cell, np.zeros_like(below.weight), below.digest), *self._prints(session)]
+        found = gather([*weights, *digests]).with_surroundings()
+        held = found.weight > 0
+        return Contents(found.cell[held], found.weight[held], found.digest[held])
+
+    def _prints(self, session: Session) -> Iterator[tuple[IntArray, IntArray, Digests]]:
+        for rows in store.object_cells(session):
+            facts = [values.view(np.int64) for values in rows.values()]
+            yield rows["object_id"] >> store.CELL_SHIFT, np.zeros(len(facts[0]), np.int64), mix(*facts)
+
+    def rows(self, session: Session, context: Context, pixel: Pixel) -> pa.Table:
+        """Return the objects whose position lies in a partition; members may lie across its edge."""
+        members = store.members_in_ranges(session, *_ranges_with_edge(pixel))
+        found, statistics = store.objects_by_id(session, np.unique(members["object_id"]))
+        found[HEALPIX_COLUMN] = _cells_of(members, found)
+        inside = (found[HEALPIX_COLUMN] >= pixel.lo) & (found[HEALPIX_COLUMN] < pixel.hi)
+        found = take(found, np.flatnonzero(inside))
+        found = take(found, np.lexsort((found["object_id"], found[HEALPIX_COLUMN])))
+        members = _of_objects(session, members, found["object_id"])
+        return self._table(context, found, statistics, members)
+
+    def _table(self, context: Context, found: Columns, statistics: Columns, members: Columns) -> pa.Table:
+        schema, n = self.schema(), len(found["object_id"])
+        epochs = _epochs(context, members)
+        counts = np.bincount(epochs.pop("place"), minlength=n)
+        found["nepochs"] = counts.astype(np.int32)
+        found |= _by_filter(statistics, found["object_id"])
+        nulls = {"ps1_id": MISSING} | {f"{code}_n": 0 for code in FILTERS.values()}
+        arrays = [arrow_array(found[one.name], one, nulls.get(one.name)) for one in schema if one.name != "lightcurve"]
+        offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]).astype(np.int32))
+        inner = _epoch_fields()
+        lists = [pa.ListArray.from_arrays(offsets, arrow_array(epochs[one.name], one), pa.list_(one)) for one in inner]
+        arrays.append(pa.StructArray.from_arrays(lists, fields=list(schema.field("lightcurve").type)))
+        return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _dtypes(table: str) -> dict[str, np.dtype[np.generic]]:
+    return dict(table_dtypes(Base.metadata.tables[table]))
+
+
+def _statistics() -> dict[str, np.dtype[np.generic]]:
+    return {name: dtype for name, dtype in _dtypes("object_filter").items() if name not in ("object_id", "fid")}
+
+
+def _epoch_fields() -> list[pa.Field]:
+    return [field("light_curve", name, arrow_type(dtype)) for name, dtype in EPOCH_FIELDS.items()]
+
+
+def _ranges_with_edge(pixel: Pixel) -> tuple[IntArray, IntArray]:
+    """Return the ranges of ``hpx29`` of a partition and of the cells around it."""
+    edge = cells_around(pixel, REACH_ORDER)
+    shift = 2 * (HPX_ORDER - REACH_ORDER)
+    first = np.flatnonzero(np.diff(edge, prepend=-2) != 1)
+    last = np.append(first[1:], len(edge)) - 1
+    lo, hi = edge[first] << shift, (edge[last] + 1) << shift
+    return np.concatenate([[pixel.lo], lo]), np.concatenate([[pixel.hi], hi])
+
+
+def _cells_of(members: Columns, objects: Columns) -> IntArray:
+    """Return the stored cell of each object's position, that of its best detection.
+
+    An object whose best detection was removed since it was last updated gets the cell of the same position.
+    """
+    order = np.argsort(members["source_id"])
+    ids, best = members["source_id"][order], objects["best_source_id"]
+    at = np.minimum(np.searchsorted(ids, best), max(0, len(ids) - 1))
+    cell: IntArray = members["hpx29"][order][at] if len(ids) else np.empty(0, np.int64)
+    gone = ids[at] != best if len(ids) else np.empty(0, bool)
+    cell[gone] = sky_to_cell(objects["ra"][gone], objects["dec"][gone])
+    return cell
+
+
+def _of_objects(session: Session, members: Columns, object_id: IntArray) -> Columns:
+    """Return the members of objects with the ``place`` of their object, none missing.
+
+    Raises
+    ------
+    StoreError
+        If a member lies farther from its partition than the cells around that were read.
+    """
+    order = np.argsort(object_id)
+    ids = object_id[order]
+    at = np.minimum(np.searchsorted(ids, members["object_id"]), max(0, len(ids) - 1))
+    mine = np.flatnonzero(ids[at] == members["object_id"]) if len(ids) else np.empty(0, np.int64)
+    found = take(members, mine) | {"place": order[at[mine]] if len(ids) else mine}
+    totals = store.member_totals(session, ids)
+    counts = np.bincount(found["place"], minlength=len(ids))[order]
+    if not np.array_equal(counts, totals["n"]):
+        far = ids[counts != totals["n"]][:1]
+        raise StoreError(f"object {far[0]} has members farther than {REACH:.1f} arcsec from its partition")
+    return found
+
+
+def _epochs(context: Context, members: Columns) -> Columns:
+    """Return the epochs of nested light curves, by object, time and id, and the ``place`` of each one's object."""
+    at = context.places(members["source_id"] >> SOURCE_ID_SHIFT)
+    members["mjd"] = context.images["obsmjd"][at]
+    order = np.lexsort((members["source_id"], members["mjd"], members["place"]))
+    members, at = take(members, order), at[order]
+    columns: Columns = {name: members[name] for name in ("place", "source_id", "mjd")}
+    columns["fid"] = context.images["fid"][at]
+    columns["counted"] = members["counted"] != 0
+    columns |= calibrated(context, at, members["flux_aper4"], members["flux_aper4_err"])
+    columns |= quality(context, at, members["mask_bits"], members["flags"] & int(APERTURE_BROKEN) != 0)
+    columns["catflags"] = np.where(columns["catflags"] == store.NULL_INTEGER, UNKNOWN_CATFLAGS, columns["catflags"])
+    return columns
+
+
+def _by_filter(statistics: Columns, object_id: IntArray) -> Columns:
+    """Return the statistics of each filter as columns beside each other; ``n`` is 0 where an object has none."""
+    columns: Columns = {}
+    for fid, code in FILTERS.items():
+        rows = take(statistics, np.flatnonzero(statistics["fid"] == fid))
+        at = np.minimum(np.searchsorted(rows["object_id"], object_id), max(0, len(rows["object_id"]) - 1))
+        known = rows["object_id"][at] == object_id if len(rows["object_id"]) else np.zeros(len(object_id), bool)
+        for name in _statistics():
+            empty = 0 if rows[name].dtype.kind == "i" else np.nan
+            values = rows[name][at] if len(rows[name]) else np.zeros(len(object_id), rows[name].dtype)
+            columns[f"{code}_{name}"] = np.where(known, values, np.asarray(empty, rows[name].dtype))
+    return columns

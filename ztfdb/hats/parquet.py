@@ -1,0 +1,121 @@
+"""Parquet as HATS readers like it: sorted, small row groups, encodings that suit measured numbers."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ztfdb.hats.fields import HEALPIX_COLUMN
+from ztfdb.hats.files import make_atomically, write_atomically
+
+LEVEL = 3
+"""zstd: level 15 makes rows 4 % smaller and takes twice the time of the whole export."""
+
+ROW_GROUP = 100_000
+EPOCHS_PER_ROW_GROUP = 1_000_000
+PAGE = 128 * 1024
+
+REPEATED = frozenset(("mjd", "exptime", "limitmag", "hjd"))
+"""Doubles that few rows of a row group differ in: a dictionary is smaller than their split bytes."""
+
+
+def write_rows(path: Path, table: pa.Table, order: Sequence[str], *, level: int = LEVEL) -> int:
+    """Write a table, already in order, and return the size of the file in bytes."""
+    encodings, dictionary = _encodings(table.schema)
+    sorting = [pq.SortingColumn(table.schema.get_field_index(name)) for name in order]
+    make_atomically(
+        path,
+        lambda waiting: pq.write_table(
+            table,
+            waiting,
+            row_group_size=_row_group(table),
+            compression="zstd",
+            compression_level=level,
+            column_encoding=encodings,
+            use_dictionary=dictionary,
+            data_page_size=PAGE,
+            write_page_index=True,
+            sorting_columns=sorting,
+            write_statistics=True,
+        ),
+    )
+    return int(path.stat().st_size)
+
+
+def _row_group(table: pa.Table) -> int:
+    """Return the rows of a row group; nested light curves make rows long."""
+    if "nepochs" not in table.column_names or not table.num_rows:
+        return ROW_GROUP
+    epochs = int(np.asarray(table["nepochs"]).sum())
+    return max(1, min(ROW_GROUP, EPOCHS_PER_ROW_GROUP * int(table.num_rows) // max(1, epochs)))
+
+
+def _encodings(schema: pa.Schema) -> tuple[dict[str, str], list[str]]:
+    """Return the encoding of columns, and the names of those that take a dictionary instead."""
+    encodings: dict[str, str] = {}
+    dictionary: list[str] = []
+    for path, kind in _leaves(schema):
+        name = path.partition(".list")[0].rpartition(".")[2]
+        if pa.types.is_floating(kind) and name not in REPEATED:
+            encodings[path] = "BYTE_STREAM_SPLIT"
+        elif path == HEALPIX_COLUMN:
+            encodings[path] = "DELTA_BINARY_PACKED"
+        elif not pa.types.is_boolean(kind):
+            dictionary.append(path)
+    return encodings, dictionary
+
+
+def _leaves(schema: pa.Schema) -> list[tuple[str, pa.DataType]]:
+    """Return the paths of the leaf columns as Parquet names them, and their types."""
+    found: list[tuple[str, pa.DataType]] = []
+    for field in schema:
+        if pa.types.is_struct(field.type):
+            inner = [field.type.field(k) for k in range(field.type.num_fields)]
+            found += [(f"{field.name}.{one.name}.list.element", one.type.value_type) for one in inner]
+        else:
+            found.append((field.name, field.type))
+    return found
+
+
+def write_common_metadata(path: Path, schema: pa.Schema, table_name: str) -> None:
+    """Write the schema of a catalogue, with a VOTable that describes it (VOParquet 1.0) in its metadata."""
+    more = {
+        b"IVOA.VOTable-Parquet.version": b"1.0",
+        b"IVOA.VOTable-Parquet.content": _votable(schema, table_name),
+    }
+    buffer = io.BytesIO()
+    pq.write_metadata(schema.with_metadata({**(schema.metadata or {}), **more}), buffer)
+    write_atomically(path, buffer.getvalue())
+
+
+def _votable(schema: pa.Schema, table_name: str) -> bytes:
+    from astropy.io.votable.tree import Field, Resource, TableElement, VOTableFile
+
+    votable = VOTableFile(version="1.4")
+    resource = Resource()
+    votable.resources.append(resource)
+    table = TableElement(votable, name=table_name)
+    resource.tables.append(table)
+    for one in schema:
+        facts = {key.decode(): text.decode() for key, text in (one.metadata or {}).items()}
+        if pa.types.is_struct(one.type):
+            continue  # VOTable has no nested tables
+        column = Field(votable, name=one.name, ucd=facts.get("ucd"), unit=facts.get("unit"), **_votable_type(one.type))
+        column.description = facts.get("description")
+        table.fields.append(column)
+    buffer = io.BytesIO()
+    votable.to_xml(buffer)
+    return buffer.getvalue()
+
+
+def _votable_type(kind: pa.DataType) -> dict[str, Any]:
+    if pa.types.is_string(kind):
+        return {"datatype": "char", "arraysize": "*"}
+    return {"datatype": {"int16": "short", "int32": "int", "int64": "long", "float": "float", "double": "double",
+                         "bool": "boolean"}[str(kind)]}  # fmt: skip

@@ -1,0 +1,224 @@
+"""The products of an export, each a HATS catalogue: what its rows are, and how they are read from the archive."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+from sqlalchemy.orm import Session
+
+from ztfdb.bits import APERTURE_BROKEN
+from ztfdb.hats.contents import Contents, Digests, gather, mix
+from ztfdb.hats.context import IMAGE_FIELDS, Columns, Context, calibrated, image_columns, quality
+from ztfdb.hats.fields import HEALPIX_COLUMN, arrow_table, arrow_type, field, take
+from ztfdb.hats.tiling import Pixel
+from ztfdb.records import IntArray
+from ztfdb.schema import Base, ForcedMethod
+from ztfdb.sky.cells import sky_to_cell
+from ztfdb.store import export as store
+from ztfdb.store.columns import table_dtypes
+from ztfdb.store.lookup import MISSING, NO_MASK
+
+CALIBRATED = {"mag": "f4", "magerr": "f4", "flux_ujy": "f4", "flux_ujy_err": "f4"}
+QUALITY = {"catflags": "i4", "good": "b1", "simulated": "b1"}
+NULLS = {"expid": MISSING, "object_id": MISSING, "mask_bits": NO_MASK, "catflags": store.NULL_INTEGER}
+
+
+class Product(ABC):
+    """One product.
+
+    Attributes
+    ----------
+    name : str
+        Of the collection.
+    description : str
+        What a row is.
+    kind : str
+        HATS's ``dataproduct_type``.
+    default : tuple of str
+        Columns that readers get unless they choose. One is text: pandas refuses the row of a frame of large integers
+        and doubles alone.
+    id_column : str
+        The unique key.
+    """
+
+    name: ClassVar[str]
+    description: ClassVar[str]
+    kind: ClassVar[str] = "source"
+    default: ClassVar[tuple[str, ...]]
+    id_column: ClassVar[str] = "source_id"
+    order: ClassVar[tuple[str, ...]] = (HEALPIX_COLUMN, "source_id")
+
+    @abstractmethod
+    def schema(self) -> pa.Schema:
+        """Return the fields of a row, with their metadata."""
+
+    @abstractmethod
+    def contents(self, session: Session, context: Context) -> Contents:
+        """Count and fingerprint the rows of each cell."""
+
+    @abstractmethod
+    def rows(self, session: Session, context: Context, pixel: Pixel) -> pa.Table:
+        """Return the rows of a partition, ordered by cell and key."""
+
+
+class _Measured(Product):
+    """Rows of one table, with what their images say of them."""
+
+    where: ClassVar[store.Positions]
+    extra: ClassVar[Mapping[str, str]] = {}
+
+    def schema(self) -> pa.Schema:
+        """Return the columns of the table, of the image, and the calibrated values."""
+        table = self.where.table
+        own = {name: dtype for name, dtype in table_dtypes(Base.metadata.tables[table]).items() if name != "hpx29"}
+        fields = [field(table, "hpx29", pa.int64(), name=HEALPIX_COLUMN)]
+        fields += [field(table, name, arrow_type(dtype)) for name, dtype in own.items()]
+        fields += [field("light_curve", name, arrow_type(dtype)) for name, dtype in IMAGE_FIELDS.items()]
+        fields += [field("light_curve", name, arrow_type(dtype)) for name, dtype in self.extra.items()]
+        return pa.schema(fields)
+
+    def contents(self, session: Session, context: Context) -> Contents:
+        """Count the rows of each image in each cell."""
+        return gather(self._parts(session, context))
+
+    def _parts(self, session: Session, context: Context) -> Iterator[tuple[IntArray, IntArray, Digests]]:
+        for counts in store.cell_counts(session, self.where):
+            prints = context.prints.of(self._image_of(counts["part"]))
+            yield counts["cell"], counts["n"], mix(counts["part"], prints, counts["n"])
+
+    def _image_of(self, part: IntArray) -> IntArray:
+        return part
+
+    def rows(self, session: Session, context: Context, pixel: Pixel) -> pa.Table:
+        """Read the rows, add what their images say, and put them in order."""
+        found = store.rows_in_range(session, self.where.table, pixel.lo, pixel.hi, objects=self._joins(context))
+        found[HEALPIX_COLUMN] = found.pop("hpx29")
+        found = take(found, np.lexsort([found[name] for name in reversed(self.order)]))
+        at = context.places(found["image_id"])
+        found |= image_columns(context, at, found["ra"], found["dec"])
+        found |= self._derived(context, at, found)
+        return arrow_table(found, self.schema(), NULLS)
+
+    def _joins(self, context: Context) -> bool:
+        return False
+
+    @abstractmethod
+    def _derived(self, context: Context, at: IntArray, rows: Columns) -> Columns:
+        """Return the columns of `extra`."""
+
+
+class Detections(_Measured):
+    """Every row of ``source``."""
+
+    name = "detections"
+    description = "Detections on ZTF images, one row each"
+    where = store.SOURCES
+    default = (HEALPIX_COLUMN, "source_id", "ra", "dec", "mjd", "filtercode", "mag", "magerr", "catflags", "good")
+    extra = CALIBRATED | QUALITY | {"object_id": "i8"}
+
+    def contents(self, session: Session, context: Context) -> Contents:
+        """Count the rows of each image in each cell, and tell which objects they belong to."""
+        parts = list(self._parts(session, context))
+        if context.has_objects:
+            for counts in store.member_counts(session):
+                none = np.zeros_like(counts["n"])
+                parts.append((counts["cell"], none, mix(counts["n"], counts["sum0"], counts["sum1"])))
+        return gather(parts)
+
+    def _joins(self, context: Context) -> bool:
+        return context.has_objects
+
+    def _derived(self, context: Context, at: IntArray, rows: Columns) -> Columns:
+        derived = calibrated(context, at, rows["flux_aper4"], rows["flux_aper4_err"])
+        derived |= quality(context, at, rows["mask_bits"], rows["flags"] & int(APERTURE_BROKEN) != 0)
+        if not context.has_objects:
+            derived["object_id"] = np.full(len(at), MISSING)
+        return derived
+
+
+class PsfSources(_Measured):
+    """Every row of ZTF's PSF catalogues that the archive holds, of references too."""
+
+    name = "psf_sources"
+    description = "Rows of ZTF's own PSF catalogues (psfcat, refpsfcat)"
+    where = store.PSF_SOURCES
+    default = (HEALPIX_COLUMN, "source_id", "ra", "dec", "mjd", "filtercode", "mag", "magerr", "catflags", "good")
+    extra = CALIBRATED | QUALITY
+
+    def _derived(self, context: Context, at: IntArray, rows: Columns) -> Columns:
+        derived = calibrated(context, at, rows["flux"], rows["flux_err"], zeropoint="magzp")
+        zero = context.images["magzp"][at]
+        derived["mag"] = (zero + rows["mag_inst"].astype(np.float64)).astype(np.float32)
+        magerr = np.hypot(rows["sigmag"].astype(np.float64), context.magerr_sys)
+        derived["magerr"] = np.where(np.isnan(derived["mag"]), np.nan, magerr).astype(np.float32)
+        bits = rows["flags"].astype(np.int64) & 0xFFFF
+        return derived | quality(context, at, bits, np.zeros(len(at), bool))
+
+
+class Forced(_Measured):
+    """Every forced measurement that was kept. No magnitudes: most are of what was not detected."""
+
+    name = "forced"
+    description = "Forced measurements at given positions"
+    where = store.FORCED
+    id_column = HEALPIX_COLUMN
+    order = (HEALPIX_COLUMN, "image_id", "method", "config_id")
+    default = (HEALPIX_COLUMN, "image_id", "ra", "dec", "mjd", "filtercode", "flux_ujy", "flux_ujy_err", "good")
+    extra: ClassVar[Mapping[str, str]] = {"flux_ujy": "f4", "flux_ujy_err": "f4", **QUALITY}
+
+    def _image_of(self, part: IntArray) -> IntArray:
+        return part >> 3
+
+    def _derived(self, context: Context, at: IntArray, rows: Columns) -> Columns:
+        fitted = rows["method"] == int(ForcedMethod.PSF)
+        aperture = calibrated(context, at, rows["flux_aper4"], rows["flux_aper4_err"])
+        star = calibrated(context, at, rows["flux_psf"], rows["flux_psf_err"], zeropoint="magzp")
+        derived = {name: np.where(fitted, star[name], aperture[name]) for name in ("flux_ujy", "flux_ujy_err")}
+        broken = rows["flags"] & int(APERTURE_BROKEN) != 0
+        return derived | quality(context, at, rows["mask_bits"].astype(np.int64), broken)
+
+
+class Images(Product):
+    """Every image, at its centre."""
+
+    name = "images"
+    description = "ZTF images, at their centres"
+    kind = "object"
+    id_column = "image_id"
+    order = (HEALPIX_COLUMN, "image_id")
+    default = (HEALPIX_COLUMN, "image_id", "ra", "dec", "obsmjd", "filtercode", "field", "maglim", "n_source", "path")
+
+    def schema(self) -> pa.Schema:
+        """Return the columns of ``image`` and what names its file and configuration."""
+        columns = [column for column in Base.metadata.tables["image"].columns if column.name != "config_id"]
+        numbers = table_dtypes(Base.metadata.tables["image"])
+        fields = [field("source", "hpx29", pa.int64(), name=HEALPIX_COLUMN)]
+        for column in columns:
+            kind = pa.bool_() if column.name in ("simulated", "has_mask") else pa.string()
+            known = numbers.get(column.name)
+            fields.append(field("image", column.name, kind if known is None else arrow_type(known)))
+        fields += [field("image_summary", name, pa.string()) for name in ("config_hash", "data_root", "path", "sha256")]
+        return pa.schema(fields)
+
+    def contents(self, session: Session, context: Context) -> Contents:
+        """Count the images."""
+        image_id, cell = context.images["image_id"][:-1], self._cells(context)
+        digest = mix(image_id, context.prints.of(image_id))
+        return gather([(cell >> store.CELL_SHIFT, np.ones(len(cell), np.int64), digest)])
+
+    def rows(self, session: Session, context: Context, pixel: Pixel) -> pa.Table:
+        """Return the images whose centre lies in a partition."""
+        cell = self._cells(context)
+        inside = np.flatnonzero((cell >= pixel.lo) & (cell < pixel.hi))
+        inside = inside[np.lexsort((context.images["image_id"][inside], cell[inside]))]
+        found: Columns = take(context.images, inside) | {HEALPIX_COLUMN: cell[inside]}
+        dtypes = {name: values.dtype for name, values in found.items() if name != HEALPIX_COLUMN}
+        return arrow_table(found, self.schema(), store.integer_nulls(dtypes))
+
+    def _cells(self, context: Context) -> IntArray:
+        """Return the cells of the centres; images have none in the archive."""
+        return sky_to_cell(context.images["ra"][:-1], context.images["dec"][:-1])

@@ -1,0 +1,270 @@
+"""Whole tables by sky cell: what an export counts, fingerprints and reads, on either engine the same.
+
+Positions are read as the ranges of ``hpx29`` that a partition is; nothing here recomputes a cell.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from ztfdb.records import IntArray
+from ztfdb.schema import Base, Config, Image, ImageFile, PsfCatalogue
+from ztfdb.store.backends import prefer_index_only, range_rows, read_bulk, read_columns
+from ztfdb.store.columns import table_dtypes
+from ztfdb.store.lookup import MISSING, NO_MASK
+
+Columns = dict[str, NDArray[Any]]
+
+CELL_SHIFT = 38
+"""From order 29 to order 10, the finest partition: two bits an order."""
+
+SLICE_SHIFT = 50
+"""From order 29 to order 4 (13 square degrees): what is counted at a time, to keep the answer small."""
+
+PART_DTYPES: dict[str, Any] = {"cell": "i8", "part": "i8", "n": "i8"}
+
+SUM_MODULI = ((1_048_573, 65_521), (999_983, 65_519))
+"""Primes. A sum of products of residues changes when a source changes its object, and cannot overflow 64 bits."""
+
+
+@dataclass(frozen=True)
+class Positions:
+    """A table whose rows have a place on the sky.
+
+    Attributes
+    ----------
+    table : str
+    part : str
+        SQL expression of the number that tells where a row's content comes from: an image, or a measurement of it.
+    """
+
+    table: str
+    part: str
+
+
+SOURCES = Positions("source", "source.source_id >> 18")
+PSF_SOURCES = Positions("psf_source", "psf_source.source_id >> 18")
+FORCED = Positions("forced_source", "forced_source.image_id * 8 + forced_source.method")
+
+
+def cell_counts(session: Session, where: Positions) -> Iterator[Columns]:
+    """Yield how many rows each order-10 cell has of each image (`PART_DTYPES`), a slice of the sky at a time.
+
+    Parameters
+    ----------
+    session : Session
+    where : Positions
+    """
+    statement = f"""
+        select {where.table}.hpx29 >> {CELL_SHIFT} as cell, {where.part} as part, count(*) as n
+        from {where.table} where {where.table}.hpx29 >= :lo and {where.table}.hpx29 < :hi
+        group by 1, 2"""
+    for lo, hi in _slices(session, where.table):
+        yield read_bulk(session, statement, {"lo": lo, "hi": hi}, PART_DTYPES)
+
+
+def member_counts(session: Session) -> Iterator[Columns]:
+    """Yield how many members of objects each order-10 cell holds, ``n``, and two sums of ids, ``sum0`` and ``sum1``.
+
+    A slice of the sky at a time; a cell stands by the position of the member, not of its object.
+    """
+    sums = ", ".join(
+        f"sum((o.object_id % {p}) * (source.source_id % {q})) as sum{k}" for k, (p, q) in enumerate(SUM_MODULI)
+    )
+    statement = f"""
+        select source.hpx29 >> {CELL_SHIFT} as cell, count(*) as n, {sums}
+        from source join object_source as o on o.source_id = source.source_id
+        where source.hpx29 >= :lo and source.hpx29 < :hi
+        group by 1"""
+    dtypes = {"cell": "i8", "n": "i8", "sum0": "i8", "sum1": "i8"}
+    for lo, hi in _slices(session, "source"):
+        yield read_bulk(session, statement, {"lo": lo, "hi": hi}, dtypes)
+
+
+def _slices(session: Session, table: str) -> Iterator[tuple[int, int]]:
+    """Yield the slices of the sky that hold rows, found by skipping from one to the next."""
+    prefer_index_only(session)
+    find = text(f"select min(hpx29) from {table} where hpx29 >= :lo")
+    lo = 0
+    while (found := session.scalar(find, {"lo": lo})) is not None:
+        first = int(found) >> SLICE_SHIFT << SLICE_SHIFT
+        lo = first + (1 << SLICE_SHIFT)
+        yield first, lo
+
+
+def object_cells(session: Session) -> Iterator[Columns]:
+    """Yield ``object_id`` and what an object says beside its members, in slices of ``object_id``, itself a cell."""
+    statement = """
+        select object_id, ra, dec, best_source_id, crowded, coalesce(ps1_id, -1) as ps1_id,
+               coalesce(ps1_separation, -1.0) as ps1_separation
+        from object where object_id >= :lo and object_id < :hi"""
+    dtypes = {"object_id": "i8", "ra": "f8", "dec": "f8", "best_source_id": "i8", "crowded": "i8", "ps1_id": "i8",
+              "ps1_separation": "f8"}  # fmt: skip
+    find = text("select min(object_id) from object where object_id >= :lo")
+    lo = 0
+    while (found := session.scalar(find, {"lo": lo})) is not None:
+        first = int(found) >> SLICE_SHIFT << SLICE_SHIFT
+        lo = first + (1 << SLICE_SHIFT)
+        yield read_bulk(session, statement, {"lo": first, "hi": lo}, dtypes)
+
+
+def rows_in_range(session: Session, table: str, lo: int, hi: int, *, objects: bool = False) -> Columns:
+    """Return all columns of the rows of a table in one range of ``hpx29``, in no particular order.
+
+    Parameters
+    ----------
+    session : Session
+    table : str
+        ``source``, ``psf_source`` or ``forced_source``.
+    lo, hi : int
+        Half-open range.
+    objects : bool
+        Add ``object_id``, `MISSING` where a source belongs to none.
+
+    Returns
+    -------
+    dict of ndarray
+        In the table's dtypes; NULL is NaN in floats and `NO_MASK` in ``mask_bits``.
+    """
+    dtypes: dict[str, Any] = {name: dtype.str for name, dtype in table_dtypes(Base.metadata.tables[table]).items()}
+    fields = ", ".join(f"{table}.{name}" for name in dtypes)
+    origin, nulls = table, {"mask_bits": NO_MASK} if "mask_bits" in dtypes else {}
+    if objects:
+        fields += ", o.object_id"
+        origin += f" left join object_source as o on o.source_id = {table}.source_id"
+        dtypes["object_id"], nulls["object_id"] = "i8", MISSING
+    statement = f"select {fields} from {origin} where {table}.hpx29 >= :lo and {table}.hpx29 < :hi"
+    prefer_index_only(session)
+    return read_bulk(session, statement, {"lo": lo, "hi": hi}, dtypes, nulls=nulls)
+
+
+def members_in_ranges(session: Session, lo: IntArray, hi: IntArray) -> Columns:
+    """Return the detections inside ranges of ``hpx29`` that belong to objects, from indexes alone, in no order.
+
+    Returns
+    -------
+    dict of ndarray
+        ``object_id``, ``hpx29`` and what a light curve reads of a source; ``mask_bits`` is `NO_MASK` where NULL.
+    """
+    dtypes: dict[str, Any] = {
+        "object_id": "i8", "hpx29": "i8", "source_id": "i8", "ra": "f8", "dec": "f8", "flux_aper4": "f4",
+        "flux_aper4_err": "f4", "flags": "i4", "mask_bits": "i4", "counted": "i4",
+    }  # fmt: skip
+    rows, params = range_rows(session, lo=lo, hi=hi)
+    fields = ", ".join(f"{'o' if name in ('object_id', 'counted') else 'source'}.{name}" for name in dtypes)
+    statement = f"""
+        select {fields} from {rows} cross join source join object_source as o on o.source_id = source.source_id
+        where source.hpx29 >= r.lo and source.hpx29 < r.hi"""
+    prefer_index_only(session)
+    return read_bulk(session, statement, params, dtypes, nulls={"mask_bits": NO_MASK})
+
+
+def objects_by_id(session: Session, object_id: IntArray) -> tuple[Columns, Columns]:
+    """Return the rows of ``object`` and of ``object_filter`` of some objects, ordered by their keys."""
+    answer = []
+    for table, keys in (("object", ("object_id",)), ("object_filter", ("object_id", "fid"))):
+        dtypes: dict[str, Any] = {name: dtype.str for name, dtype in table_dtypes(Base.metadata.tables[table]).items()}
+        rows, params = range_rows(session, id=object_id)
+        fields = ", ".join(f"{table}.{name}" for name in dtypes)
+        nulls = {"ps1_id": MISSING} if "ps1_id" in dtypes else {}
+        statement = f"select {fields} from {rows} cross join {table} where {table}.object_id = r.id"
+        found = read_bulk(session, statement, params, dtypes, nulls=nulls)
+        order = np.lexsort([found[name] for name in reversed(keys)])
+        answer.append({name: values[order] for name, values in found.items()})
+    return answer[0], answer[1]
+
+
+def all_images(session: Session) -> Columns:
+    """Return every column of every image but ``config_id``, and of its configuration and file, by ``image_id``.
+
+    Returns
+    -------
+    dict of ndarray
+        In the table's dtypes, then ``config_hash``, ``data_root``, ``path`` and ``sha256``. Texts are object arrays,
+        booleans too; NULL is NaN in floats, None in objects, `MISSING` or `NULL_SMALL` in integers.
+    """
+    numbers = table_dtypes(Image.__table__)
+    names = [column.name for column in Image.__table__.columns if column.name != "config_id"]
+    dtypes: dict[str, Any] = {name: numbers[name].str if name in numbers else "O" for name in names}
+    fields = ", ".join(f"image.{name}" for name in names)
+    statement = f"""
+        select {fields}, config.config_hash, data_root.name, image_file.path, image_file.sha256
+        from image
+        join config on config.config_id = image.config_id
+        left join image_file on image_file.image_id = image.image_id and image_file.role in ('sci', 'ref')
+        left join data_root on data_root.data_root_id = image_file.data_root_id
+        order by image.image_id"""
+    texts = dict.fromkeys(("config_hash", "data_root", "path", "sha256"), "O")
+    return read_columns(session, statement, {}, dtypes | texts, nulls=integer_nulls(dtypes))
+
+
+def integer_nulls(dtypes: Mapping[str, Any]) -> dict[str, int]:
+    """Return what stands for NULL in each integer column: `MISSING`, or `NULL_SMALL` where that does not fit."""
+    kinds = {name: np.dtype(dtype) for name, dtype in dtypes.items()}
+    return {
+        name: MISSING if kind.itemsize == 8 else NULL_SMALL if kind.itemsize == 2 else NULL_INTEGER
+        for name, kind in kinds.items()
+        if kind.kind == "i"
+    }
+
+
+NULL_INTEGER = -(1 << 31)
+NULL_SMALL = -(1 << 15)
+"""Stand for NULL in 32-bit and 16-bit integers, none of which is ever as low."""
+
+
+def content_prints(session: Session) -> dict[int, int]:
+    """Return a number per image that changes when anything changes that its rows in an export are made of.
+
+    Checksums of its files, its configuration and all columns of ``image``; and those of its PSF catalogue, which may
+    be that of a reference that is not held.
+    """
+    facts: dict[int, list[Any]] = {}
+    hashes = {row[0]: row[1] for row in session.execute(select(Config.config_id, Config.config_hash))}
+    for row in session.execute(select(Image.__table__).order_by(Image.image_id)):
+        values = [value for name, value in row._mapping.items() if name != "config_id"]
+        facts[row.image_id] = [hashes[row.config_id], *(_plain(value) for value in values)]
+    files = select(ImageFile.image_id, ImageFile.role, ImageFile.sha256)
+    for image_id, role, sha256 in session.execute(files.order_by(ImageFile.image_id, ImageFile.role)):
+        facts[image_id] += [role, sha256]
+    catalogues = select(PsfCatalogue.image_id, PsfCatalogue.sha256, PsfCatalogue.magzp, PsfCatalogue.infobits)
+    for row in session.execute(catalogues.order_by(PsfCatalogue.image_id)):
+        facts.setdefault(row.image_id, []).extend(("psfcat", row.sha256, _plain(row.magzp), row.infobits))
+    return {image_id: _print(values) for image_id, values in facts.items()}
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as both engines spell it: booleans are integers on SQLite."""
+    return int(value) if isinstance(value, bool) else value
+
+
+def _print(facts: list[Any]) -> int:
+    return int.from_bytes(hashlib.blake2b(repr(facts).encode(), digest_size=8).digest())
+
+
+def member_totals(session: Session, object_id: IntArray) -> Columns:
+    """Return ``object_id`` and ``n``, how many members objects have that are still held, ordered by id.
+
+    Objects follow the images when they are updated: a member's image may have been removed since.
+    """
+    rows, params = range_rows(session, id=object_id)
+    statement = f"""
+        select o.object_id, count(*) as n from {rows} cross join object_source as o
+        join source on source.source_id = o.source_id
+        where o.object_id = r.id group by o.object_id"""
+    found = read_bulk(session, statement, params, {"object_id": "i8", "n": "i8"})
+    order = np.argsort(found["object_id"])
+    return {name: values[order] for name, values in found.items()}
+
+
+def has_rows(session: Session, table: str) -> bool:
+    """Tell whether a table holds any row."""
+    return session.scalar(text(f"select 1 from {table} limit 1")) is not None

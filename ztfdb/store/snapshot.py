@@ -1,0 +1,72 @@
+"""One state of the database for several readers, in this process and in others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import URL, Connection, Engine, text
+from sqlalchemy.orm import Session
+
+from ztfdb.store.engine import make_engine
+
+
+@contextmanager
+def reading(engine: Engine, snapshot: str | None = None) -> Iterator[Session]:
+    """One read-only transaction in which everything is as it was when it began.
+
+    Parameters
+    ----------
+    engine : Engine
+    snapshot : str, optional
+        The state that `export_snapshot` of another transaction, still open, stands for (PostgreSQL).
+    """
+    options = {"isolation_level": "REPEATABLE READ"} if engine.dialect.name == "postgresql" else {}
+    with engine.connect().execution_options(**options) as connection, Session(connection) as session:
+        if snapshot is not None:
+            name = snapshot.replace("'", "")  # a server's own word, which takes no parameter
+            session.execute(text(f"set transaction snapshot '{name}'"))
+        session.execute(text("select count(*) from archive_meta"))  # SQLite's state is that of the first read
+        yield session
+
+
+def export_snapshot(session: Session) -> str | None:
+    """Return the name by which other transactions read the state of this one; None on SQLite, which has none."""
+    if session.get_bind().dialect.name != "postgresql":
+        return None
+    return str(session.scalar(text("select pg_export_snapshot()")))
+
+
+class CommitWatch:
+    """Tells whether anybody has committed to a SQLite file since it was made; on PostgreSQL snapshots are shared.
+
+    Parameters
+    ----------
+    url : URL
+        Of the archive.
+    """
+
+    def __init__(self, url: URL) -> None:
+        self._engine = make_engine(url, read_only=True)
+        self._connection: Connection | None = None
+        if self._engine.dialect.name == "sqlite":
+            self._connection = self._engine.connect()
+        self._before = self._version()
+
+    def committed(self) -> bool:
+        """Return whether the database has changed since the last call, or since this was made."""
+        before, self._before = self._before, self._version()
+        return before != self._before
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+        self._engine.dispose()
+
+    def _version(self) -> int:
+        if self._connection is None:
+            return 0
+        found = self._connection.exec_driver_sql("pragma data_version").scalar()
+        self._connection.rollback()
+        return int(found or 0)
