@@ -21,7 +21,7 @@ ROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("", ("archive",)),
     ("", ("config", "logs", "server", "quadrant")),
     ("workflows", ("hats",)),
-    ("", ("ingest", "query")),
+    ("", ("ingest", "query", "adql")),
     ("", ("derive",)),
     ("halves", ("image", "simulate")),
     ("", ("extract", "stamps", "store")),
@@ -36,7 +36,7 @@ LEVEL = {room: level for level, (_, rooms) in enumerate(ROWS) for room in rooms}
 PIXEL_HALF = {"image", "simulate", "extract", "stamps", "frame", "dao", "plot"}
 ROW_HALF = {"store", "schema"}
 ENTRIES = {"cli", "daemon", "demo", "serve", "archive", "config", "logs", "server", "quadrant"}
-WORKFLOWS = {"hats", "ingest", "query", "derive"}
+WORKFLOWS = {"hats", "ingest", "query", "derive", "adql"}
 
 # Which rooms (or modules of one) see a package from outside. Whatever is not named here is free.
 OUTSIDE: dict[str, set[str]] = {
@@ -46,7 +46,15 @@ OUTSIDE: dict[str, set[str]] = {
     "sqlite3": {"store"},
     "sep": {"extract", "frame.background"},
     # simulate and demo make images; the reader reads catalogues, which are no pixels
-    "astropy.io.fits": {"frame", "stamps", "simulate", "demo", "ingest.readers.fits_table", "cli.astropy_writers"},
+    "astropy.io.fits": {
+        "frame",
+        "stamps",
+        "simulate",
+        "demo",
+        "ingest.readers.fits_table",
+        "cli.astropy_writers",
+        "serve.tap.formats",
+    },
     "astropy_healpix": {"sky", "extract.measure"},  # the latter for its version, which it records
     "pandas": {"image", "derive", "query"} | ENTRIES,
     "matplotlib": {"plot"},
@@ -55,6 +63,7 @@ OUTSIDE: dict[str, set[str]] = {
     "rich": {"cli"},
     "watchdog": {"daemon"},
     "starlette": {"serve"},
+    "sqlglot": {"adql", "serve.tap.schema"},
     "uvicorn": {"serve"},
     "fastapi": {"serve"},
     "fsspec": {"frame.remote"},

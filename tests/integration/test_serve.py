@@ -116,29 +116,29 @@ def test_a_slow_client_is_let_go(served):
     assert requests.get(served.base + "/healthz", timeout=10).ok
 
 
-def test_an_address_that_other_machines_reach_must_be_meant(url):
+def test_an_address_that_other_machines_reach_must_be_meant(url, tmp_path):
     with pytest.raises(ConfigError, match="add --public"):
-        serve(Settings(url, Limits()), Listening(host="0.0.0.0", port=0))
+        serve(Settings(url, Limits(), tmp_path), Listening(host="0.0.0.0", port=0))
 
 
-def test_an_address_in_use_is_told(url):
+def test_an_address_in_use_is_told(url, tmp_path):
     with closing(socket.socket()) as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with pytest.raises(ConfigError, match="cannot listen on 127"):
-            serve(Settings(url, Limits()), Listening(port=taken.getsockname()[1]))
+            serve(Settings(url, Limits(), tmp_path), Listening(port=taken.getsockname()[1]))
 
 
 def test_no_archive_is_told(tmp_path):
     with pytest.raises(SchemaVersionError, match="there is no archive"):
-        serve(Settings(f"sqlite:///{tmp_path}/none.sqlite", Limits()), Listening(port=0))
+        serve(Settings(f"sqlite:///{tmp_path}/none.sqlite", Limits(), tmp_path), Listening(port=0))
 
 
-def test_a_superuser_is_refused(databases):
+def test_a_superuser_is_refused(databases, tmp_path):
     made = databases.migrated("postgresql")
     try:
         with pytest.raises(QueryError, match="is a superuser"):
-            serve(Settings(made, Limits()), Listening(port=0))
+            serve(Settings(made, Limits(), tmp_path), Listening(port=0))
     finally:
         databases.drop(made)
 

@@ -7,6 +7,7 @@ import queue
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from types import TracebackType
@@ -42,7 +43,9 @@ class Serving:
         self._command: Sequence[str] = [
             sys.executable, "-c", "from ztfdb.cli import main; main()", "serve", "--port", "0", *words, "--db", url,
         ]  # fmt: skip
-        self._environ = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | dict(environ or {})
+        self._state = tempfile.TemporaryDirectory(prefix="ztfdb-serve-")
+        own = {"PYTHONPATH": os.pathsep.join(sys.path), "XDG_STATE_HOME": self._state.name}
+        self._environ = os.environ | own | dict(environ or {})
         self.log: list[str] = []
         self.out: list[str] = []
         self.base = ""
@@ -55,6 +58,7 @@ class Serving:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+        self._state.cleanup()
 
     @property
     def pid(self) -> int:

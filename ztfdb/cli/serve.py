@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import click
 
 from ztfdb.cli.options import Command, shared, shared_options
@@ -23,6 +26,12 @@ from ztfdb.errors import MissingExtraError
 @click.option("--public", is_flag=True, help="Listen on an address that other machines can reach.")
 @click.option("--root-path", default="", metavar="PATH", help="Prefix under which a proxy shows the service.")
 @click.option("--proxies", default="", metavar="IP,…", help="Proxies whose X-Forwarded-… headers are believed.")
+@click.option(
+    "--state",
+    type=click.Path(file_okay=False),
+    metavar="DIR",
+    help="Folder of asynchronous jobs and results.  [default: $XDG_STATE_HOME/ztfdb/serve]",
+)
 @click.option("--log-format", type=click.Choice(("text", "json")), help="json: one object per line.")
 @shared_options
 @click.pass_context
@@ -34,6 +43,7 @@ def serve(
     public: bool,
     root_path: str,
     proxies: str,
+    state: str | None,
     log_format: str | None,
 ) -> None:
     """Serve the archive to programs over HTTP, read-only.
@@ -54,8 +64,16 @@ def serve(
         raise MissingExtraError("ztfdb serve", "serve") from exc
     if root_path and not root_path.startswith("/"):
         raise click.UsageError(f"--root-path {root_path}: expected a path such as /ztf")
-    settings = Settings(config.url, load_limits(config.serve), root_path.rstrip("/"))
+    settings = Settings(config.url, load_limits(config.serve), state_folder(state), root_path.rstrip("/"))
     run(
         settings,
         Listening(host, port, workers, public, proxies, config.log_level, config.log_format),
     )
+
+
+def state_folder(given: str | None) -> Path:
+    """Return the folder of a service's jobs: the one given, else one in the user's folder of state."""
+    if given is not None:
+        return Path(given)
+    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(home) / "ztfdb" / "serve"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -13,14 +14,18 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from ztfdb.archive import open_archive
-from ztfdb.serve import health
+from ztfdb.serve import health, scs
 from ztfdb.serve.errors import as_json, tell
 from ztfdb.serve.limits import Limits
 from ztfdb.serve.middleware import Envelope
 from ztfdb.serve.service import Service, request_id
+from ztfdb.serve.tap import endpoints as tap
+from ztfdb.serve.tap.jobs import JobRunner
 from ztfdb.serve.work import Workers
+from ztfdb.store.jobs import JobStore
+from ztfdb.store.reading import Reader
 
-PROTOCOLS = (health,)
+PROTOCOLS = (health, tap, scs)
 """Each has ``routes()``; a path belongs to the first that knows it."""
 
 
@@ -33,12 +38,15 @@ class Settings:
     url : str
         The archive.
     limits : Limits
+    state : Path
+        Folder of asynchronous jobs and their results.
     root_path : str
         Prefix under which a proxy shows the service.
     """
 
     url: str
     limits: Limits
+    state: Path
     root_path: str = ""
 
 
@@ -48,11 +56,15 @@ def make_app(settings: Settings) -> ASGIApp:
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         with open_archive(settings.url, read_only=True) as archive:
-            app.state.service = Service(settings.url, archive, settings.limits, Workers(settings.limits))
+            reader, limits = Reader(settings.url), settings.limits
+            jobs = JobRunner(JobStore(settings.state), reader, limits)
+            app.state.service = Service(settings.url, archive, limits, Workers(limits), reader, jobs)
             try:
                 yield
             finally:
+                jobs.close()
                 app.state.service.workers.close()
+                reader.close()
 
     app = Starlette(
         routes=[one for protocol in PROTOCOLS for one in protocol.routes()],

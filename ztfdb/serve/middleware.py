@@ -22,6 +22,7 @@ log = logging.getLogger("ztfdb.serve.access")
 _HEADERS = [
     (b"access-control-allow-origin", b"*"),
     (b"access-control-expose-headers", b"x-request-id, x-overflow, retry-after"),
+    (b"server", b"ztfdb"),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
 ]
@@ -57,7 +58,7 @@ class Envelope:
         try:
             await self._answer(exchange)
         except (ClientGone, TimeoutError):
-            exchange.status = exchange.status or 499
+            exchange.status = 499
         finally:
             self._open -= 1
             exchange.log()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,7 +15,12 @@ from ztfdb.archive import Archive
 from ztfdb.serve.errors import ClientGone, Render, as_text, tell
 from ztfdb.serve.limits import Limits
 from ztfdb.serve.params import Parameters, read_parameters
+from ztfdb.serve.tap.jobs import JobRunner
 from ztfdb.serve.work import Workers
+from ztfdb.store.reading import Reader
+
+if TYPE_CHECKING:
+    pass
 
 _HOST = re.compile(r"[A-Za-z0-9._~-]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?")
 
@@ -31,12 +37,17 @@ class Service:
         Opened read-only.
     limits : Limits
     workers : Workers
+    reader : Reader
+        For statements of clients.
+    jobs : JobRunner
     """
 
     url: str
     archive: Archive
     limits: Limits
     workers: Workers
+    reader: Reader
+    jobs: JobRunner
 
 
 Handler = Callable[[Request, Service, Parameters], Awaitable[Response]]

@@ -1,12 +1,12 @@
-"""The cells around a whole table of positions, as few ranges."""
+"""The cells around a whole table of positions, or those of polygons, as few ranges."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ztfdb.sky.angles import ARCSEC_PER_RADIAN
-from ztfdb.sky.cells import HPX_ORDER, RANGE_PADDING, distinct, neighbours
+from ztfdb.sky.angles import ARCSEC_PER_RADIAN, unit_vector
+from ztfdb.sky.cells import CELL_REACH, HPX_ORDER, RANGE_PADDING, cell_to_sky, distinct, neighbours
 
 WIDE_ORDER, FINEST_ORDER = 12, 15
 """52 and 6 arcsec a cell: what is read beyond the positions grows with the cell, the number of ranges shrinks."""
@@ -57,3 +57,43 @@ def _around(cells: Int64Array, fine: int, order: int) -> Int64Array:
     own, around = cells >> shift, neighbours(cells, fine) >> shift
     others = around[around != own]  # most are the same: there is less to sort
     return distinct(np.concatenate([own, others[others >= 0]]))
+
+
+MOST_CELLS = 96
+"""Cells of a polygon's cover: each range costs a search in the index, each cell outside the polygon costs its rows."""
+
+
+def cover_triangles(corners: NDArray[np.float64]) -> tuple[Int64Array, Int64Array]:
+    """Cover triangles of great circles.
+
+    Parameters
+    ----------
+    corners : ndarray, shape (n_triangle, 3, 3)
+        Unit vectors of the corners, counter-clockwise as seen from outside the sphere; sides below 180 deg.
+
+    Returns
+    -------
+    lo, hi : ndarray of int64, shape (n_range,)
+        Half-open ranges of order-29 cells, ascending and not touching: no point of a triangle is missing.
+    """
+    normals = np.cross(corners, np.roll(corners, -1, axis=1))
+    normals /= np.linalg.norm(normals, axis=2, keepdims=True)
+    middle = corners.sum(axis=1)
+    middle /= np.linalg.norm(middle, axis=1, keepdims=True)
+    size = np.arccos(np.clip(np.einsum("tci,ti->tc", corners, middle), -1.0, 1.0)).max(axis=1)
+    cells, order = np.arange(12, dtype=np.int64), 0
+    while True:
+        reach = CELL_REACH / (1 << order) + RANGE_PADDING
+        centre = unit_vector(*cell_to_sky(cells, order))
+        # a cell whose centre lies farther than its reach behind a side has no point of the triangle
+        near = (np.einsum("tsi,ic->tsc", normals, centre) >= -np.sin(min(reach, np.pi / 2))).all(axis=1)
+        # and none beyond the circle around it: behind a sharp corner all three sides are near for long
+        near &= middle @ centre >= np.cos(np.minimum(size + 1.001 * reach, np.pi))[:, None]
+        kept = cells[near.any(axis=0)]
+        if order == HPX_ORDER or (4 * len(kept) > MOST_CELLS and order > 0):
+            break
+        cells, order = (4 * kept[:, None] + np.arange(4)).ravel(), order + 1
+    first = np.flatnonzero(np.diff(kept, prepend=-2) > 1)
+    last = np.append(first[1:], len(kept)) - 1
+    shift = 2 * (HPX_ORDER - order)
+    return kept[first] << shift, (kept[last] + 1) << shift

@@ -82,6 +82,12 @@ class Work:
             self._connections.pop(id(connection), None)
 
 
+def why_stopped() -> Exception | None:
+    """Return why the work of this thread was stopped, None where it was not."""
+    work = _CURRENT.get()
+    return None if work is None else work.reason
+
+
 _CURRENT: ContextVar[Work | None] = ContextVar("ztfdb_work", default=None)
 _WORK = "ztfdb_work"
 

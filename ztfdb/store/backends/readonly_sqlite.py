@@ -52,10 +52,11 @@ def _prepare(connection: sqlite3.Connection) -> None:
 def _guard(connection: sqlite3.Connection, deadline: float) -> None:
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_BYTES)
     connection.set_progress_handler(lambda: monotonic() > deadline, STEPS)
-    connection.set_authorizer(_authorize)
+    connection.set_authorizer(authorize)
 
 
-def _authorize(action: int, first: str | None, second: str | None, *_: str | None) -> int:
+def authorize(action: int, first: str | None, second: str | None, *_: str | None) -> int:
+    """Allow what reads (callback of SQLite)."""
     # of a function, the name is the second argument
     if action not in ALLOWED or (action == sqlite3.SQLITE_FUNCTION and (second or "").lower() in DENIED_FUNCTIONS):
         return sqlite3.SQLITE_DENY

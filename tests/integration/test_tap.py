@@ -1,0 +1,350 @@
+"""TAP as clients use it: every format, overflow, errors, jobs, a client that goes away, a server that is killed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from urllib.parse import urlencode, urlsplit
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.io.votable import parse
+from astropy.table import Table
+
+requests = pytest.importorskip("requests", reason="the extra vo, which brings requests, is not installed")
+pyvo = pytest.importorskip("pyvo", reason="the extra vo is not installed")
+pytest.importorskip("starlette", reason="the extra serve is not installed")
+
+import ztfdb  # noqa: E402
+from tests.support.archives import Plan, build_archive  # noqa: E402
+from tests.support.postgres import ENGINES  # noqa: E402
+from tests.support.serving import Serving, reader_url  # noqa: E402
+
+SLOW = (
+    "select count(*) as n from ztf.source as a, ztf.source as b, ztf.source as c, ztf.source as d "
+    "where a.ra + b.ra + c.ra + d.ra < 0"
+)
+STAGES = "TMV TME TMS TMC CPV CAP AVV QGE QPO QAS UWS UPL EXA"
+
+
+POOLS = pytest.mark.filterwarnings(
+    "ignore:unclosed <socket:ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+"""pyvo leaves its connections to the garbage collector."""
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def url(request, databases):
+    """A small archive, as a role that may only read."""
+    made = databases.migrated(request.param)
+    build_archive(made, Plan(100, 6))
+    yield reader_url(made)
+    databases.drop(made)
+
+
+@pytest.fixture(scope="module")
+def served(url):
+    """A service of the archive."""
+    with Serving(url, "--log-format", "json", environ={"ZTFDB_SERVE_SYNC_S": "5"}) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def truth(url):
+    """What the archive itself says."""
+    with ztfdb.open(url, read_only=True) as archive:
+        return archive.sql("select source_id, ra, flux_aper4, mask_bits from source order by source_id")
+
+
+TEXT = "select source_id, ra, flux_aper4, mask_bits from ztf.source order by source_id"
+
+
+def ask(served, text, **params):
+    return requests.post(f"{served.base}/tap/sync", data={"LANG": "ADQL", "QUERY": text, **params}, timeout=60)
+
+
+def read_votable(content):
+    return parse(io.BytesIO(content), verify="exception").get_first_table()
+
+
+@pytest.mark.parametrize("form", ["votable", "votable/b2", "text/xml"])
+def test_a_votable_is_the_archives_rows(served, truth, form):
+    answer = ask(served, TEXT, FORMAT=form)
+    assert answer.headers["Content-Type"].startswith("application/x-votable+xml")
+    found = read_votable(answer.content)
+    assert [field.unit for field in found.fields][1] == "deg"
+    array = found.array
+    assert array["source_id"].tolist() == truth["source_id"].tolist()
+    assert array["ra"].tolist() == truth["ra"].tolist()
+    assert array["flux_aper4"].dtype == np.float32
+    assert np.array_equal(array["flux_aper4"].filled(np.nan), truth["flux_aper4"].astype("f4"), equal_nan=True)
+    assert array["mask_bits"].mask.tolist() == truth["mask_bits"].isna().tolist()
+
+
+def test_the_other_formats_are_the_same_rows(served, truth, tmp_path):
+    ids = truth["source_id"].tolist()
+    rows = list(csv.DictReader(io.StringIO(ask(served, TEXT, FORMAT="csv").text)))
+    assert [int(row["source_id"]) for row in rows] == ids
+    assert [row["mask_bits"] == "" for row in rows] == truth["mask_bits"].isna().tolist()
+    assert [float(row["ra"]) for row in rows] == truth["ra"].tolist()
+    tabs = list(csv.DictReader(io.StringIO(ask(served, TEXT, FORMAT="tsv").text), delimiter="\t"))
+    assert tabs == rows
+    whole = json.loads(ask(served, TEXT, FORMAT="json").text)
+    assert [int(row[0]) for row in whole["data"]] == ids
+    assert isinstance(whole["data"][0][0], str)
+    assert whole["metadata"][1]["unit"] == "deg" and whole["overflow"] is False
+    path = tmp_path / "rows.fits"
+    path.write_bytes(ask(served, TEXT, FORMAT="fits").content)
+    with fits.open(path) as hdus:
+        assert hdus[1].data["source_id"].tolist() == ids
+        assert hdus[1].columns["ra"].unit == "deg"
+    parquet = pytest.importorskip("pyarrow.parquet", reason="the extra parquet is not installed")
+    table = parquet.read_table(io.BytesIO(ask(served, TEXT, FORMAT="parquet").content))
+    assert table["source_id"].to_pylist() == ids
+    assert table["mask_bits"].null_count == truth["mask_bits"].isna().sum()
+
+
+def test_an_answer_that_was_cut_says_so(served):
+    answer = ask(served, "select ra from ztf.source", MAXREC="5")
+    found = read_votable(answer.content)
+    assert len(found.array) == 5
+    assert b'value="OVERFLOW"' in answer.content
+    assert b"OVERFLOW" not in ask(served, "select top 5 ra from ztf.source", MAXREC="5").content
+    assert len(read_votable(ask(served, "select ra from ztf.source", MAXREC="0").content).array) == 0
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"QUERY": "select ra from ztf.nothing"}, "there is no table"),
+        ({"QUERY": "select ra from"}, "no ADQL"),
+        ({"QUERY": "select ra from ztf.source", "FORMAT": "pdf"}, "expected one of votable"),
+        ({"QUERY": "select ra from ztf.source", "LANG": "SQL"}, "expected one of ADQL"),
+        ({"QUERY": "select ra from ztf.source", "MAXREC": "many"}, "expected a whole number"),
+        ({"LANG": "ADQL"}, "QUERY is missing"),
+        ({"REQUEST": "doIt", "QUERY": "select 1 as a from ztf.image"}, "expected doQuery"),
+    ],
+)
+def test_a_mistake_is_a_document_of_dali(served, params, words):
+    answer = requests.get(f"{served.base}/tap/sync", params={"LANG": "ADQL", **params}, timeout=30)
+    assert answer.status_code == 400
+    assert words in answer.text.replace("&lt;", "<")
+    document = parse(io.BytesIO(answer.content))
+    (status,) = [one for one in document.resources[0].infos if one.name == "QUERY_STATUS"]
+    assert status.value == "ERROR" or words in str(status.content or status.value)
+
+
+def test_a_statement_that_takes_too_long_is_stopped_and_others_are_answered(served):
+    began = time.monotonic()
+    answer = ask(served, SLOW)
+    assert answer.status_code == 400
+    assert "time limit of 5 s" in answer.text
+    assert time.monotonic() - began < 30
+    assert ask(served, "select top 1 ra from ztf.source").ok
+
+
+def test_a_client_that_goes_away_stops_its_statement(served):
+    host, port = urlsplit(served.base).netloc.split(":")
+    before = len(served.log)
+    with socket.create_connection((host, int(port))) as client:
+        query = urlencode({"LANG": "ADQL", "QUERY": SLOW})
+        client.sendall(f"GET /tap/sync?{query} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        time.sleep(0.5)
+    deadline = time.monotonic() + 20
+    while not any('"status": 499' in line for line in served.log[before:]):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    line = next(json.loads(line) for line in served.log[before:] if '"status": 499' in line)
+    assert line["ms"] < 4500  # well before its time limit
+
+
+@POOLS
+def test_pyvo_asks_at_once_and_by_a_job(served, truth):
+    service = pyvo.dal.TAPService(f"{served.base}/tap")
+    assert service.search(TEXT).to_table()["source_id"].tolist() == truth["source_id"].tolist()
+    assert service.run_async(TEXT).to_table()["source_id"].tolist() == truth["source_id"].tolist()
+    assert "ztf.light_curve_point" in service.tables
+    assert service.tables["ztf.source"].columns[1].name == "image_id"
+    with pytest.raises(pyvo.dal.DALQueryError, match="there is no table"):
+        service.search("select ra from ztf.nothing")
+    with pytest.raises(pyvo.dal.DALQueryError, match="there is no table"):
+        service.run_async("select ra from ztf.nothing")
+
+
+@POOLS
+def test_an_uploaded_table_is_joined_by_position(served, url):
+    with ztfdb.open(url, read_only=True) as archive:
+        rows = archive.sql("select source_id, ra, dec from source order by source_id").iloc[::37]
+    keys = [f"k{i}" for i in range(len(rows))]
+    mine = Table({"key": keys, "RA": rows["ra"].to_numpy(), "Dec": rows["dec"].to_numpy()})
+    service = pyvo.dal.TAPService(f"{served.base}/tap")
+    text = (
+        "select u.key, s.source_id from tap_upload.mine as u join ztf.source as s on "
+        "1 = contains(point('ICRS', s.ra, s.dec), circle('ICRS', u.ra, u.dec, 0.000001)) order by s.source_id"
+    )
+    for found in (service.search(text, uploads={"mine": mine}), service.run_async(text, uploads={"mine": mine})):
+        assert found.to_table()["source_id"].tolist() == rows["source_id"].tolist()
+        assert sorted(found.to_table()["key"].tolist()) == sorted(mine["key"].tolist())
+
+
+@pytest.mark.parametrize(
+    ("upload", "words"),
+    [
+        ("mine,http://127.0.0.1:1/secret", "not fetched"),
+        ("mine,http://169.254.169.254/latest", "not fetched"),
+        ("mine,file:///etc/passwd", "not fetched"),
+        ("mine,param:other", "no such file"),
+        ('m"x,param:mine', "expected letters"),
+        ("mine,param:mine", "no VOTable"),
+    ],
+)
+def test_an_upload_that_is_not_taken_is_told(served, upload, words):
+    bomb = (
+        b'<!DOCTYPE a [<!ENTITY b "'
+        + b"x" * 1000
+        + b'">'
+        + b"".join(b'<!ENTITY c%d "%s">' % (i, (b"&c%d;" % (i - 1) if i else b"&b;") * 10) for i in range(9))
+        + b"]><VOTABLE>&c8;</VOTABLE>"
+    )
+    began = time.monotonic()
+    answer = requests.post(
+        f"{served.base}/tap/sync",
+        data={"LANG": "ADQL", "QUERY": "select * from tap_upload.mine", "UPLOAD": upload},
+        files={"mine": ("mine.xml", bomb)},
+        timeout=60,
+    )
+    assert answer.status_code == 400
+    assert words in answer.text
+    assert "/etc" not in answer.text or "file:///etc" in upload
+    assert time.monotonic() - began < 20
+
+
+def make_job(served, text, **params):
+    data = {"LANG": "ADQL", "QUERY": text, **params}
+    answer = requests.post(f"{served.base}/tap/async", data=data, allow_redirects=False, timeout=30)
+    assert answer.status_code == 303
+    return answer.headers["Location"]
+
+
+def phase(job):
+    return requests.get(f"{job}/phase", timeout=30).text
+
+
+def wait_for(job, *phases):
+    deadline = time.monotonic() + 40
+    while (now := phase(job)) not in phases:
+        assert time.monotonic() < deadline, now
+        time.sleep(0.1)
+    return now
+
+
+def test_a_job_runs_when_it_is_told_to(served):
+    job = make_job(served, TEXT)
+    assert phase(job) == "PENDING"
+    requests.post(f"{job}/parameters", data={"MAXREC": "3"}, timeout=30)
+    requests.post(f"{job}/phase", data={"PHASE": "RUN"}, timeout=30)
+    waited = requests.get(job, params={"WAIT": "20"}, timeout=60).text
+    assert "<uws:phase>COMPLETED</uws:phase>" in waited
+    result = requests.get(f"{job}/results/result", timeout=30)
+    assert len(read_votable(result.content).array) == 3
+    assert requests.delete(job, timeout=30).ok
+    assert requests.get(job, timeout=30).status_code == 404
+
+
+def test_a_job_is_aborted_in_the_database(served):
+    job = make_job(served, SLOW, PHASE="RUN")
+    wait_for(job, "EXECUTING")
+    began = time.monotonic()
+    requests.post(f"{job}/phase", data={"PHASE": "ABORT"}, timeout=30)
+    assert wait_for(job, "ABORTED")
+    assert time.monotonic() - began < 15
+
+
+def test_a_job_ends_when_its_time_is_up(served):
+    job = make_job(served, SLOW)
+    requests.post(f"{job}/executionduration", data={"EXECUTIONDURATION": "1"}, timeout=30)
+    assert requests.get(f"{job}/executionduration", timeout=30).text == "1"
+    requests.post(f"{job}/phase", data={"PHASE": "RUN"}, timeout=30)
+    wait_for(job, "ERROR")
+    assert "time limit of 1 s" in requests.get(f"{job}/error", timeout=30).text
+
+
+def test_nobody_sees_the_jobs_of_others(served):
+    make_job(served, TEXT)
+    assert "jobref" not in requests.get(f"{served.base}/tap/async", timeout=30).text
+    assert requests.get(f"{served.base}/tap/async/{'0' * 32}", timeout=30).status_code == 404
+    assert requests.get(f"{served.base}/tap/async/..%2fjobs.sqlite/results/result", timeout=30).status_code == 404
+
+
+def test_a_job_of_a_killed_service_is_in_a_true_state(url, tmp_path):
+    words = ("--state", str(tmp_path))
+    with Serving(url, *words) as service:
+        done = make_job(service, TEXT, PHASE="RUN")
+        wait_for(done, "COMPLETED")
+        running = make_job(service, SLOW, PHASE="RUN")
+        wait_for(running, "EXECUTING")
+        waiting = make_job(service, TEXT)
+        service.stop(signal.SIGKILL)
+        old = service.base
+    with Serving(url, *words) as service:
+        done, running, waiting = (job.replace(old, service.base) for job in (done, running, waiting))
+        assert phase(done) == "COMPLETED"
+        assert len(read_votable(requests.get(f"{done}/results/result", timeout=30).content).array) == 600
+        assert phase(running) == "ERROR"
+        assert "ended" in requests.get(f"{running}/error", timeout=30).text
+        assert phase(waiting) == "PENDING"
+        requests.post(f"{waiting}/phase", data={"PHASE": "RUN"}, timeout=30)
+        wait_for(waiting, "COMPLETED")
+
+
+def test_taplint_finds_nothing(served):
+    stilts = shutil.which("stilts")
+    if stilts is None:
+        pytest.skip("stilts is not installed")
+    done = subprocess.run(
+        [stilts, "taplint", f"tapurl={served.base}/tap", f"stages={STAGES}"],
+        capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+    last = done.stdout.strip().splitlines()[-1]
+    assert "Errors: 0" in last and "Warnings: 0" in last and "Failures: 0" in last, done.stdout
+
+
+def test_votlint_finds_nothing(served, tmp_path):
+    stilts = shutil.which("stilts")
+    if stilts is None:
+        pytest.skip("stilts is not installed")
+    for form in ("votable", "votable/b2"):
+        path = tmp_path / "rows.vot"
+        path.write_bytes(ask(served, "select top 20 * from ztf.light_curve_point", FORMAT=form).content)
+        done = subprocess.run([stilts, "votlint", str(path)], capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0
+        assert done.stdout.strip() == ""
+        assert len(Table.read(path, format="votable")) == 20
+
+
+@POOLS
+def test_the_examples_of_the_page_run(served):
+    page = (Path(__file__).parents[2] / "docs" / "service.md").read_text(encoding="utf-8")
+    page = page.replace("http://127.0.0.1:8000", served.base)
+    (python,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names: dict = {}
+    exec(python, names)
+    assert names["curve"].colnames == ["mjd", "filtercode", "mag", "magerr"]
+    curls = [one for one in re.findall(r"```sh\n(.*?)```", page, re.DOTALL) if one.startswith("curl")]
+    assert curls
+    for words in curls:
+        if shutil.which("curl"):
+            done = subprocess.run(
+                ["sh", "-c", words.replace("curl ", "curl -s ")], capture_output=True, text=True, timeout=60
+            )
+            assert done.returncode == 0
+            assert done.stdout and 'value="ERROR"' not in done.stdout and 'name="Error"' not in done.stdout

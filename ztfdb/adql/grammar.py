@@ -1,0 +1,176 @@
+"""From text to a tree of nodes that are allowed; everything else is a named error.
+
+The grammar is sqlglot's without its functions: a call is a name and arguments until `ztfdb.adql.functions` or
+`ztfdb.adql.geometry` says what it is.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar
+
+from sqlglot import exp
+from sqlglot.dialects.dialect import Dialect
+from sqlglot.errors import ParseError, TokenError
+from sqlglot.parser import Parser as BaseParser
+from sqlglot.tokens import Tokenizer as BaseTokenizer
+from sqlglot.tokens import TokenType  # type: ignore[attr-defined]
+
+from ztfdb.errors import QueryError
+
+MAX_CHARACTERS = 65_536
+MAX_NESTING = 60
+"""Open parentheses, and CASEs, at one place."""
+
+MAX_DEPTH = 150
+"""Depth of the tree: of a chain of operators too, which Python walks recursively."""
+
+MAX_NODES = 20_000
+
+_TOKEN = re.compile(
+    r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|[()]|\b(?:case|end|not)\b|[^'"()\w]|\w+""", re.IGNORECASE
+)
+
+ALLOWED: tuple[type[exp.Expr], ...] = (
+    exp.Select, exp.Union, exp.Except, exp.Intersect, exp.Subquery, exp.With, exp.CTE, exp.From, exp.Join, exp.Table,
+    exp.TableAlias, exp.Alias, exp.Star, exp.Column, exp.Identifier, exp.Literal, exp.Null, exp.Distinct, exp.Where,
+    exp.Group, exp.Having, exp.Order, exp.Ordered, exp.Limit, exp.Offset, exp.And, exp.Or, exp.Not, exp.Paren, exp.EQ,
+    exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.Between, exp.In, exp.Exists, exp.Is, exp.Like, exp.ILike, exp.Add,
+    exp.Sub, exp.Mul, exp.Div, exp.Neg, exp.DPipe, exp.Case, exp.If, exp.Cast, exp.DataType, exp.DataTypeParam,
+    exp.Anonymous, exp.Tuple,
+)  # fmt: skip
+"""Nodes a statement may be made of."""
+
+
+class Adql(Dialect):
+    """ADQL 2.0 and 2.1."""
+
+    class Tokenizer(BaseTokenizer):
+        """Knows TOP."""
+
+        KEYWORDS: ClassVar = {**BaseTokenizer.KEYWORDS, "TOP": TokenType.TOP}
+
+    class Parser(BaseParser):
+        """Knows no function but CAST."""
+
+        FUNCTIONS: ClassVar = {}
+        NO_PAREN_FUNCTIONS: ClassVar = {}
+        FUNCTION_PARSERS: ClassVar = {"CAST": BaseParser.FUNCTION_PARSERS["CAST"]}
+
+
+def parse(text: str, max_characters: int = MAX_CHARACTERS) -> exp.Query:
+    """Return the tree of one statement.
+
+    Raises
+    ------
+    QueryError
+        If it is too long or too deep, no ADQL, not one statement that returns rows, or holds what is not allowed.
+    """
+    _check_size(text, max_characters)
+    try:
+        statements = Adql().parse(text)
+    except (ParseError, TokenError) as exc:
+        raise QueryError(f"this is no ADQL: {_place(exc)}") from exc
+    except RecursionError as exc:
+        raise QueryError("the statement is nested too deeply") from exc
+    statements = [one for one in statements if one is not None]
+    if len(statements) != 1:
+        raise QueryError(f"{len(statements)} statements, expected one")
+    tree = statements[0]
+    if isinstance(tree, exp.Subquery):
+        tree = tree.unnest()
+    if not isinstance(tree, exp.Select | exp.SetOperation):
+        raise QueryError("expected a statement that begins with SELECT or WITH")
+    _check_nodes(tree)
+    return tree
+
+
+def _check_size(text: str, max_characters: int) -> None:
+    if len(text) > max_characters:
+        raise QueryError(f"the statement has {len(text):,} characters, at most {max_characters:,} are taken")
+    if "\0" in text:
+        raise QueryError("the statement holds a NUL character")
+    depth = negations = 0
+    for match in _TOKEN.finditer(text):
+        token = match[0].lower()
+        negations = negations + 1 if token == "not" else negations if token.isspace() or token == "(" else 0
+        depth += (token in ("(", "case")) - (token in (")", "end"))
+        if depth > MAX_NESTING or negations > MAX_NESTING:
+            raise QueryError(f"the statement is nested more than {MAX_NESTING} deep")
+
+
+def _check_nodes(tree: exp.Query) -> None:
+    stack: list[tuple[exp.Expr, int]] = [(tree, 1)]
+    count = 0
+    while stack:
+        node, depth = stack.pop()
+        count += 1
+        if depth > MAX_DEPTH:
+            raise QueryError(f"the statement is nested more than {MAX_DEPTH} deep: shorten chains of operators, use IN")
+        if count > MAX_NODES:
+            raise QueryError(f"the statement has more than {MAX_NODES:,} parts")
+        _check_node(node)
+        stack += [(child, depth + 1) for child in node.iter_expressions()]
+
+
+def _check_node(node: exp.Expr) -> None:
+    if not isinstance(node, ALLOWED) or type(node) not in ALLOWED:
+        raise QueryError(f"{node.key.upper()} is not part of ADQL as it is understood here")
+    if isinstance(node, exp.Select):
+        _only(node, "SELECT", {"with_", "expressions", "distinct", "from_", "joins", "where", "group", "having",
+                               "order", "limit", "offset"})  # fmt: skip
+    elif isinstance(node, exp.Table):
+        if not isinstance(node.this, exp.Identifier) or node.catalog:
+            raise QueryError(f"{_shown(node)} is not the name of a table")
+        _only(node, "a table", {"this", "alias", "db"})
+    elif isinstance(node, exp.Group):
+        _only(node, "GROUP BY", {"expressions"})
+    elif isinstance(node, exp.With):
+        _only(node, "WITH", {"expressions"})
+    elif isinstance(node, exp.Join):
+        _only(node, "JOIN", {"this", "on", "using", "side", "kind", "method"})
+        if node.kind not in ("", "INNER", "OUTER", "CROSS") or node.method not in ("", "NATURAL"):
+            raise QueryError(f"{node.method or node.kind} JOIN is not part of ADQL")
+    elif isinstance(node, exp.Literal) and not node.is_string:
+        _check_number(node)
+    elif isinstance(node, exp.Distinct) and node.args.get("on"):
+        raise QueryError("DISTINCT ON is not part of ADQL")
+    elif isinstance(node, exp.Cast):
+        _only(node, "CAST", {"this", "to"})
+    elif isinstance(node, exp.In):
+        _only(node, "IN", {"this", "expressions", "query"})
+    elif isinstance(node, exp.Limit) and not (isinstance(node.expression, exp.Literal) and node.expression.is_int):
+        raise QueryError("TOP is followed by a whole number")
+    elif isinstance(node, exp.Offset) and not (isinstance(node.expression, exp.Literal) and node.expression.is_int):
+        raise QueryError("OFFSET is followed by a whole number")
+    elif isinstance(node, exp.Tuple) and not isinstance(node.parent, exp.In):
+        raise QueryError("a list in parentheses stands after IN alone")
+
+
+def _only(node: exp.Expr, what: str, known: set[str]) -> None:
+    for name, value in node.args.items():
+        if value and name not in known and name != "comments":
+            raise QueryError(f"{name.strip('_').upper()} of {what} is not part of ADQL as it is understood here")
+
+
+def _check_number(node: exp.Literal) -> None:
+    try:
+        value = float(node.this)
+    except ValueError:
+        raise QueryError(f"{node.this} is not a number") from None
+    if abs(value) == float("inf") or (node.is_int and int(node.this) > 2**63 - 1):
+        raise QueryError(f"the number {node.this[:40]} is too large")
+
+
+def _place(exc: Exception) -> str:
+    """Return what is wrong and where, without sqlglot's copy of the statement."""
+    errors = getattr(exc, "errors", None)
+    if errors:
+        first = errors[0]
+        near = str(first.get("highlight") or "")[:40]
+        return f"{first['description']} (line {first['line']}, column {first['col']}, at {near!r})"
+    return "a text or a quoted name does not end" if isinstance(exc, TokenError) else str(exc).splitlines()[0]
+
+
+def _shown(node: exp.Expr) -> str:
+    return repr(node.sql()[:60])

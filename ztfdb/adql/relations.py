@@ -1,0 +1,168 @@
+"""What stands in FROM for a table: its name, its rows within ranges of cells, or rows that a statement brings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlglot import exp, parse_one
+
+from ztfdb.adql.index import Ranges
+from ztfdb.adql.uploads import Upload
+
+POSTGRESQL = "postgresql"
+KEY = "_k"
+"""Number of an uploaded row, which the ranges around it carry too."""
+
+DIALECTS = {"postgresql": "postgres", "sqlite": "sqlite"}
+
+
+def quoted(name: str) -> exp.Identifier:
+    """Return a quoted name."""
+    return exp.to_identifier(name, quoted=True)
+
+
+def column(name: str, table: str | None = None) -> exp.Column:
+    """Return a column."""
+    return exp.Column(this=quoted(name), table=quoted(table) if table else None)
+
+
+def number(value: int) -> exp.Expr:
+    """Return a whole number."""
+    return exp.Literal.number(str(int(value)))
+
+
+def named(node: exp.Expr, alias: str) -> exp.Expr:
+    """Return a table or subquery under an alias."""
+    made: exp.Expr = exp.Subquery(this=node) if isinstance(node, exp.Query) else node
+    made.set("alias", exp.TableAlias(this=quoted(alias)))
+    return made
+
+
+def physical(name: str, alias: str) -> exp.Expr:
+    """Return a table of the database."""
+    return exp.Table(this=quoted(name), alias=exp.TableAlias(this=quoted(alias)))
+
+
+def in_ranges(name: str, alias: str, columns: Sequence[str], cells: Ranges, engine: str) -> exp.Expr:
+    """Return the rows of a table whose ``hpx29`` lies in ranges, each row once.
+
+    PostgreSQL knows from its histogram what a literal range holds and walks the index for each; SQLite walks it for
+    each range of a JSON text.
+    """
+    lo, hi = cells
+    if engine == POSTGRESQL:
+        return named(_union(name, columns, lo.tolist(), hi.tolist()), alias)
+    text = exp.Literal.string(json.dumps(np.column_stack([lo, hi]).tolist(), separators=(",", ":")))
+    ranges = exp.Table(
+        this=exp.Anonymous(this="json_each", expressions=[text]), alias=exp.TableAlias(this=quoted("_r"))
+    )
+    inner = exp.Select(expressions=[column(one, "_t") for one in columns])
+    inner.set("from_", exp.From(this=ranges))
+    inner.set("joins", [exp.Join(this=physical(name, "_t"), kind="CROSS")])
+    inner.set("where", exp.Where(this=exp.and_(*_between(_element(0), _element(1)), copy=False)))
+    return named(inner, alias)
+
+
+def _union(name: str, columns: Sequence[str], lo: list[int], hi: list[int]) -> exp.Query:
+    parts: list[exp.Query] = []
+    for low, high in zip(lo, hi, strict=True):
+        part = exp.Select(expressions=[column(one, "_t") for one in columns])
+        part.set("from_", exp.From(this=physical(name, "_t")))
+        part.set("where", exp.Where(this=exp.and_(*_between(number(low), number(high)), copy=False)))
+        parts.append(part)
+    # halves of halves: a chain would be as deep as it is long
+    while len(parts) > 1:
+        parts = [
+            exp.Union(this=parts[at], expression=parts[at + 1], distinct=False) if at + 1 < len(parts) else parts[at]
+            for at in range(0, len(parts), 2)
+        ]
+    return parts[0]
+
+
+def _between(low: exp.Expr, high: exp.Expr) -> tuple[exp.Expr, exp.Expr]:
+    cell = column("hpx29", "_t")
+    return exp.GTE(this=cell, expression=low), exp.LT(this=cell.copy(), expression=high)
+
+
+def _element(at: int) -> exp.Expr:
+    return exp.Anonymous(this="json_extract", expressions=[column("value", "_r"), exp.Literal.string(f"$[{at}]")])
+
+
+def in_keyed_ranges(
+    name: str, alias: str, columns: Sequence[str], parameters: Parameters, ranges: Sequence[NDArray[np.int64]]
+) -> exp.Expr:
+    """Return the rows of a table within ranges that belong to numbered rows, with that number as ``_k``."""
+    shown = ", ".join(f'_t."{one}"' for one in columns)
+    if parameters.engine == POSTGRESQL:
+        places = ", ".join(f"{parameters.add(one.tolist())}::bigint[]" for one in ranges)
+        source = f"unnest({places}) as _r({KEY}, lo, hi)"
+        low, high, key = "_r.lo", "_r.hi", f"_r.{KEY}"
+    else:
+        text = json.dumps(np.column_stack(ranges).tolist(), separators=(",", ":"))
+        source = f"json_each({parameters.add(text)}) as _r"
+        key, low, high = (f"json_extract(_r.value, '$[{at}]')" for at in range(3))
+    sql = (
+        f'select {shown}, {key} as {KEY} from {source} cross join "{name}" as _t '
+        f"where _t.hpx29 >= {low} and _t.hpx29 < {high}"
+    )
+    return named(parse_own(sql, parameters.engine), alias)
+
+
+def parse_own(sql: str, engine: str) -> exp.Query:
+    """Parse SQL of ours, never of a client."""
+    made = parse_one(sql, read=DIALECTS[engine])
+    assert isinstance(made, exp.Query)
+    return made
+
+
+class Parameters:
+    """The values that a statement is sent with.
+
+    Attributes
+    ----------
+    engine : str
+    values : list
+    """
+
+    def __init__(self, engine: str) -> None:
+        self.engine = engine
+        self.values: list[Any] = []
+
+    def add(self, value: Any) -> str:
+        """Add a value and return how SQL of ours names it."""
+        self.values.append(value)
+        return f"${len(self.values)}" if self.engine == POSTGRESQL else f":p{len(self.values)}"
+
+    def bound(self) -> Any:
+        """Return the values as the driver takes them."""
+        if self.engine == POSTGRESQL:
+            return self.values
+        return {f"p{at}": value for at, value in enumerate(self.values, 1)}
+
+
+def uploaded(upload: Upload, alias: str, parameters: Parameters) -> exp.Expr:
+    """Return the rows of an uploaded table, numbered by ``_k``.
+
+    SQLite reads them from a temporary table that `ztfdb.store` makes; PostgreSQL takes them as arrays, since a
+    transaction that only reads can make no table.
+    """
+    if parameters.engine != POSTGRESQL:
+        return physical(f"_upload_{upload.name}", alias)
+    kinds = [_POSTGRESQL_TYPES[column.datatype] for column in upload.columns]
+    places = [f"{parameters.add(list(range(upload.n_row)))}::bigint[]"]
+    places += [
+        f"{parameters.add(upload.values[one.name])}::{kind}[]" for one, kind in zip(upload.columns, kinds, strict=True)
+    ]
+    names = ", ".join(f'"{one.name}"' for one in upload.columns)
+    sql = f"select _u.* from unnest({', '.join(places)}) as _u({KEY}, {names})"
+    return named(parse_own(sql, parameters.engine), alias)
+
+
+_POSTGRESQL_TYPES = {
+    "short": "smallint", "int": "integer", "long": "bigint", "float": "real", "double": "double precision",
+    "boolean": "boolean", "char": "text", "unicodeChar": "text",
+}  # fmt: skip

@@ -1,0 +1,305 @@
+"""SELECT by SELECT, the inner ones first: values, conditions, order, and the tables they are read from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from sqlglot import exp
+from sqlglot.optimizer.scope import Scope
+
+from ztfdb.adql import relations
+from ztfdb.adql.functions import AGGREGATES, ordered_as_bytes
+from ztfdb.adql.index import Cuts, Tie, find_cuts
+from ztfdb.adql.relations import Parameters
+from ztfdb.adql.tables import SQL_TYPES, Column, Table, Tables
+from ztfdb.adql.uploads import SCHEMA as UPLOADS
+from ztfdb.adql.uploads import Upload
+from ztfdb.adql.values import ValueTranslator
+from ztfdb.errors import QueryError
+
+_DATATYPES = {
+    exp.DType.SMALLINT: "short", exp.DType.INT: "int", exp.DType.BIGINT: "long", exp.DType.FLOAT: "double",
+    exp.DType.DOUBLE: "double", exp.DType.TEXT: "unicodeChar", exp.DType.VARCHAR: "unicodeChar",
+}  # fmt: skip
+
+
+class SelectTranslator:
+    """Translates the scopes of one statement in place.
+
+    Parameters
+    ----------
+    tables : Tables
+    parameters : Parameters
+        Takes the values that the statement is sent with.
+    uploads : mapping of str to Upload
+
+    Attributes
+    ----------
+    upload_join : bool
+        Whether uploaded positions were joined by their cells.
+    """
+
+    def __init__(self, tables: Tables, parameters: Parameters, uploads: Mapping[str, Upload]) -> None:
+        self._tables = tables
+        self._parameters = parameters
+        self._uploads = uploads
+        self._columns: dict[int, tuple[Column, ...]] = {}
+        self.upload_join = False
+
+    def columns_of(self, scope: Scope) -> tuple[Column, ...]:
+        """Return the columns of a scope that was translated."""
+        return self._columns[id(scope.expression)]
+
+    def translate_scope(self, scope: Scope) -> None:
+        """Translate one SELECT, or note what a set operation returns."""
+        node = scope.expression
+        if isinstance(node, exp.SetOperation):
+            self._translate_set(node)
+        elif isinstance(node, exp.Select):
+            self._translate_select(node, scope)
+        else:
+            raise QueryError(f"{node.key.upper()} is not part of ADQL as it is understood here")
+
+    def finish(self, tree: exp.Query, scope: Scope) -> exp.Query:
+        """Make the order of the answer complete: rows that are equal by ORDER BY follow by their other columns."""
+        order = tree.args.get("order")
+        if order is None:
+            return tree
+        grouped = isinstance(tree, exp.Select) and tree.args.get("group")
+        if isinstance(tree, exp.SetOperation) or tree.args.get("distinct") or grouped:
+            return self._ordered_outside(tree, scope)
+        for projection in tree.selects:
+            self._append(order, projection.unalias().copy())
+        return tree
+
+    def _ordered_outside(self, tree: exp.Query, scope: Scope) -> exp.Query:
+        """Order DISTINCT rows, groups and set operations around them, by columns of the answer."""
+        names = [column.name for column in self.columns_of(scope)]
+        order, limit, offset = (tree.args.pop(key, None) for key in ("order", "limit", "offset"))
+        made = {one.unalias().sql(): name for one, name in zip(tree.selects, names, strict=True)}
+        with_ = tree.args.pop("with_", None)
+        items = []
+        hidden: list[exp.Expr] = []
+        for item in order.expressions:
+            key = item.this.this if isinstance(item.this, exp.Collate) else item.this
+            name = made.get(key.sql()) or (key.name if isinstance(key, exp.Column) and key.name in names else None)
+            if name is None and isinstance(tree, exp.Select) and not tree.args.get("distinct"):
+                name = f"_order{len(hidden)}"
+                hidden.append(exp.alias_(key.copy(), name, quoted=True))
+            if name is None:
+                raise QueryError("ORDER BY of DISTINCT rows or of a set operation names columns of the answer")
+            value: exp.Expr = relations.column(name, "_q")
+            value.type = key.type
+            items.append(_ordered(value, bool(item.args.get("desc"))))
+        for one in hidden:
+            tree.append("expressions", one)
+        outer = exp.Select(expressions=[exp.alias_(relations.column(n, "_q"), n, quoted=True) for n in names])
+        outer.set("from_", exp.From(this=relations.named(tree, "_q")))
+        whole = exp.Order(expressions=items)
+        for column in self.columns_of(scope):
+            value = relations.column(column.name, "_q")
+            value.type = exp.DataType.build(SQL_TYPES[column.datatype])
+            self._append(whole, value)
+        for name, part in (("order", whole), ("limit", limit), ("offset", offset), ("with_", with_)):
+            outer.set(name, part)
+        return outer
+
+    def _append(self, order: exp.Order, value: exp.Expr) -> None:
+        known = {item.this.sql() for item in order.expressions}
+        item = _ordered(value, False)
+        if item.this.sql() not in known and not isinstance(value, exp.Literal | exp.Null):
+            order.append("expressions", item)
+
+    def _translate_set(self, node: exp.SetOperation) -> None:
+        if not node.args.get("distinct", True) and not isinstance(node, exp.Union):
+            raise QueryError(f"{node.key.upper()} ALL is not understood here")
+        sides = [self._columns[id(side.unnest())] for side in (node.this, node.expression)]
+        if len(sides[0]) != len(sides[1]):
+            raise QueryError(f"the sides of {node.key.upper()} have {len(sides[0])} and {len(sides[1])} columns")
+        self._columns[id(node)] = tuple(_common(a, b) for a, b in zip(*sides, strict=True))
+        for key in ("this", "expression"):
+            side = node.args[key]
+            inner = side.unnest()
+            bare = isinstance(inner, exp.Select) and not any(inner.args.get(k) for k in ("order", "limit", "offset"))
+            if isinstance(side, exp.Subquery) or not (bare or isinstance(inner, exp.SetOperation)):
+                node.set(key, self._wrapped(inner))
+        order = node.args.get("order")
+        if order is not None:
+            for item in order.expressions:
+                item.replace(_ordered(item.this.copy(), bool(item.args.get("desc"))))
+
+    def _wrapped(self, query: exp.Query) -> exp.Query:
+        """Return a SELECT from a query: SQLite takes nothing else in a set operation."""
+        names = [column.name for column in self._columns[id(query)]]
+        outer = exp.Select(expressions=[exp.alias_(relations.column(n, "_s"), n, quoted=True) for n in names])
+        outer.set("from_", exp.From(this=relations.named(query, "_s")))
+        return outer
+
+    def _translate_select(self, select: exp.Select, scope: Scope) -> None:
+        _expand_aliases(select)
+        _check_groups(select)
+        tables = {
+            name: self._tables.by_name[source.db, source.name]
+            for name, source in scope.sources.items()
+            if isinstance(source, exp.Table)
+        }
+        cuts = find_cuts(select, lambda alias: alias in tables and tables[alias].indexed)
+        values = ValueTranslator(self._resolver(scope))
+        select.set("expressions", [values.projection(one) for one in select.expressions])
+        for key in ("where", "having"):
+            if select.args.get(key) is not None:
+                select.args[key].set("this", values.condition(select.args[key].this))
+        for join in select.args.get("joins") or ():
+            if join.args.get("on") is not None:
+                join.set("on", values.condition(join.args["on"]))
+        group = select.args.get("group")
+        if group is not None:
+            group.set("expressions", [values.value(one) for one in group.expressions])
+        order = select.args.get("order")
+        if order is not None:
+            items = [_ordered(values.value(one.this), bool(one.args.get("desc"))) for one in order.expressions]
+            order.set("expressions", items)
+        self._columns[id(select)] = tuple(self._described(one, scope) for one in select.expressions)
+        self._place_tables(select, scope, tables, cuts)
+
+    def _resolver(self, scope: Scope) -> Callable[[exp.Column], Column]:
+        def resolve(node: exp.Column) -> Column:
+            at: Scope | None = scope
+            while at is not None:
+                source = at.sources.get(node.table)
+                if isinstance(source, exp.Table):
+                    table = self._tables.by_name[source.db, source.name]
+                    found = table.column(node.name)
+                    if found is not None:
+                        return found
+                elif source is not None:
+                    columns = self._columns.get(id(source.expression), ())
+                    found = next((one for one in columns if one.name == node.name), None)
+                    if found is not None:
+                        return replace(found, datatype=found.published.datatype)
+                at = at.parent
+            raise QueryError(f"there is no column {node.name[:60]!r}")
+
+        return resolve
+
+    def _described(self, projection: exp.Expr, scope: Scope) -> Column:
+        """Return what a column of the answer is: that of a table, or a computed one."""
+        value = projection.unalias()
+        inner = value.this if isinstance(value, exp.Cast) and isinstance(value.this, exp.Column) else value
+        name = projection.alias_or_name
+        if isinstance(inner, exp.Column):
+            found = self._resolver(scope)(inner)
+            return replace(found.published, name=name)
+        if value.type is not None and value.type.this == exp.DType.BOOLEAN:
+            raise QueryError(f"{name[:60]!r} is true or false, which is no column of an answer: use CASE")
+        kind = value.type.this if value.type is not None else None
+        return Column(name, "unicodeChar" if kind is None else _DATATYPES.get(kind, "double"))
+
+    def _place_tables(self, select: exp.Select, scope: Scope, tables: Mapping[str, Table], cuts: Cuts) -> None:
+        from_ = select.args.get("from_")
+        places = ([from_] if from_ is not None else []) + list(select.args.get("joins") or ())
+        for place in places:
+            node = place.this
+            if not isinstance(node, exp.Table) or node.alias_or_name not in tables:
+                continue
+            alias = node.alias_or_name
+            if scope.sources.get(alias) is not node and not isinstance(scope.sources.get(alias), exp.Table):
+                continue
+            columns = sorted({one.name for one in select.find_all(exp.Column) if one.table == alias})
+            place.set("this", self._relation(tables[alias], alias, columns, tables, cuts, select))
+
+    def _relation(
+        self,
+        table: Table,
+        alias: str,
+        columns: list[str],
+        tables: Mapping[str, Table],
+        cuts: Cuts,
+        select: exp.Select,
+    ) -> exp.Expr:
+        if table.schema == UPLOADS:
+            return relations.uploaded(self._uploads[table.name], alias, self._parameters)
+        if table.relation is not None:
+            return relations.named(table.relation(self._parameters, columns), alias)
+        names = columns or [table.columns[0].name]
+        cells = cuts.cells(alias)
+        if cells is not None:
+            return relations.in_ranges(table.name, alias, names, cells, self._parameters.engine)
+        for tie in cuts.ties:
+            if tie.to == alias and tie.one in tables and tables[tie.one].schema == UPLOADS:
+                made = self._keyed(table, alias, names, tie, tables[tie.one], select)
+                if made is not None:
+                    return made
+        return relations.physical(table.name, alias)
+
+    def _keyed(
+        self, table: Table, alias: str, columns: list[str], tie: Tie, upload: Table, select: exp.Select
+    ) -> exp.Expr | None:
+        """Return the rows around uploaded positions, each tied to its own position."""
+        ranges = self._uploads[upload.name].ranges(tie.lon, tie.lat, tie.radius)
+        if ranges is None:
+            return None
+        self.upload_join = True
+        same = exp.EQ(this=relations.column(relations.KEY, alias), expression=relations.column(relations.KEY, tie.one))
+        place = next((one for one in select.args.get("joins") or () if one.side == "LEFT" and one.this.alias_or_name == alias), None)  # fmt: skip  # noqa: E501
+        if place is not None:
+            place.set("on", exp.and_(place.args["on"], same, copy=False))
+        else:
+            select.where(same, copy=False)
+        return relations.in_keyed_ranges(table.name, alias, columns, self._parameters, ranges)
+
+
+def _expand_aliases(select: exp.Select) -> None:
+    """Put the values in place of their names in ORDER BY."""
+    order = select.args.get("order")
+    named = {one.alias_or_name: one.unalias() for one in select.expressions}
+    for item in order.expressions if order is not None else ():
+        key = item.this
+        if isinstance(key, exp.Column) and not key.table and key.name in named:
+            item.set("this", named[key.name].copy())
+
+
+def _ordered(value: exp.Expr, desc: bool) -> exp.Ordered:
+    return exp.Ordered(this=ordered_as_bytes(value), desc=desc, nulls_first=False)
+
+
+def _common(a: Column, b: Column) -> Column:
+    """Return what both sides of a set operation are."""
+    if a.datatype == b.datatype:
+        return a
+    order = ["short", "int", "long", "float", "double"]
+    if a.datatype in order and b.datatype in order:
+        return replace(a, datatype=order[max(order.index(a.datatype), order.index(b.datatype))])
+    raise QueryError(
+        f"column {a.name[:60]!r} is {a.datatype} on one side of the set operation, {b.datatype} on the other"
+    )
+
+
+def _check_groups(select: exp.Select) -> None:
+    """Refuse columns that a group does not determine; the engines would differ."""
+    group = select.args.get("group")
+    parts = [one.unalias() for one in select.expressions]
+    having, order = select.args.get("having"), select.args.get("order")
+    parts += [having.this] if having is not None else []
+    parts += [one.this for one in order.expressions] if order is not None else []
+    if group is None and having is None and not any(_aggregates(one) for one in parts):
+        return
+    keys = {one.sql() for one in group.expressions} if group is not None else set()
+    for part in parts:
+        stack = [part]
+        while stack:
+            node = stack.pop()
+            if node.sql() in keys or _is_aggregate(node) or isinstance(node, exp.Subquery):
+                continue
+            if isinstance(node, exp.Column):
+                raise QueryError(f"column {node.name!r} stands neither in GROUP BY nor in an aggregate function")
+            stack += list(node.iter_expressions())
+
+
+def _is_aggregate(node: exp.Expr) -> bool:
+    return isinstance(node, exp.Anonymous) and node.name.upper() in AGGREGATES
+
+
+def _aggregates(node: exp.Expr) -> bool:
+    return any(_is_aggregate(one) for one in node.walk(prune=lambda n: isinstance(n, exp.Subquery)))

@@ -1,0 +1,137 @@
+"""One ADQL statement into one SQL statement of an engine, and what the columns of its answer are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlglot import ErrorLevel, exp
+from sqlglot.errors import OptimizeError, SqlglotError, UnsupportedError
+from sqlglot.optimizer.qualify import qualify
+from sqlglot.optimizer.scope import traverse_scope
+
+from ztfdb.adql.grammar import Adql, parse
+from ztfdb.adql.relations import DIALECTS, Parameters
+from ztfdb.adql.selects import SelectTranslator
+from ztfdb.adql.tables import Column, Tables
+from ztfdb.adql.uploads import Upload
+from ztfdb.errors import QueryError
+
+
+@dataclass(frozen=True)
+class Translation:
+    """A statement as an engine takes it.
+
+    Attributes
+    ----------
+    sql : str
+    values : list or dict
+        Its parameters, as the driver takes them.
+    columns : tuple of Column
+        Of the answer.
+    limit : int
+        Rows that the client gets; the statement asks for one more, to know whether there are more.
+    upload_join : bool
+        Whether uploaded positions are joined by their cells.
+    """
+
+    sql: str
+    values: Any
+    columns: tuple[Column, ...]
+    limit: int
+    upload_join: bool
+
+
+def translate(
+    text: str,
+    tables: Tables,
+    engine: str,
+    max_rows: int,
+    uploads: Sequence[Upload] = (),
+    *,
+    max_characters: int = 65_536,
+) -> Translation:
+    """Translate a statement.
+
+    Parameters
+    ----------
+    text : str
+        ADQL 2.0 or 2.1.
+    tables : Tables
+        Those that it may name.
+    engine : str
+        ``sqlite`` or ``postgresql``.
+    max_rows : int
+        Rows of the answer at most.
+    uploads : sequence of Upload
+        Tables that come with it, in the schema ``tap_upload``.
+    max_characters : int
+
+    Returns
+    -------
+    Translation
+
+    Raises
+    ------
+    QueryError
+        If it is no ADQL, names what is not there, or asks for what has no meaning.
+    """
+    tree = parse(text, max_characters)
+    known = tables.with_more([one.table for one in uploads])
+    parameters = Parameters(engine)
+    try:
+        _name_tables(tree, known)
+        tree = qualify(tree, schema=known.schema, dialect=Adql, quote_identifiers=True)
+        translator = SelectTranslator(known, parameters, {one.name: one for one in uploads})
+        scopes = traverse_scope(tree)
+        for scope in scopes:
+            translator.translate_scope(scope)
+        columns = translator.columns_of(scopes[-1])
+        tree = translator.finish(tree, scopes[-1])
+        tree = _limited(tree, max_rows)
+        if engine == "sqlite":  # whose own order is that of bytes
+            for one in list(tree.find_all(exp.Collate)):
+                one.replace(one.this)
+        sql = tree.sql(dialect=DIALECTS[engine], unsupported_level=ErrorLevel.RAISE)
+    except (OptimizeError, UnsupportedError) as exc:
+        raise QueryError(_plain(exc)) from exc
+    except SqlglotError as exc:
+        raise QueryError("the statement cannot be understood") from exc
+    except RecursionError as exc:
+        raise QueryError("the statement is nested too deeply") from exc
+    return Translation(sql, parameters.bound(), columns, max_rows, translator.upload_join)
+
+
+def _name_tables(tree: exp.Query, tables: Tables) -> None:
+    """Give every table its schema, unless it is a name that WITH made."""
+    made = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
+    for node in tree.find_all(exp.Table):
+        name = node.name if node.this.quoted else node.name.lower()
+        schema = node.db.lower()
+        if not schema and name in made:
+            continue
+        found = tables.find(name, schema)
+        if found is None:
+            shown = f"{schema}.{name}" if schema else name
+            raise QueryError(f"there is no table {shown[:80]!r}; tap_schema.tables lists those that there are")
+        alias = node.args.get("alias") or exp.TableAlias(this=exp.to_identifier(name))
+        node.set("this", exp.to_identifier(found.name, quoted=True))
+        node.set("db", exp.to_identifier(found.schema, quoted=True))
+        node.set("alias", alias)
+    for join in tree.find_all(exp.Join):
+        if join.method == "NATURAL":
+            raise QueryError("NATURAL JOIN is not understood here: name the columns with USING")
+
+
+def _limited(tree: exp.Query, max_rows: int) -> exp.Query:
+    limit = tree.args.get("limit")
+    if limit is None or int(limit.expression.this) > max_rows:
+        tree.set("limit", exp.Limit(expression=exp.Literal.number(max_rows + 1)))
+    return tree
+
+
+def _plain(exc: Exception) -> str:
+    """Return what sqlglot says, in our words, without its quotes of the statement."""
+    text = str(exc).splitlines()[0]
+    return text.split(". Line")[0].split(" for tables")[0]

@@ -1,0 +1,45 @@
+"""The routes of TAP, and its synchronous half."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from ztfdb.serve.params import Parameters
+from ztfdb.serve.service import Service, route
+from ztfdb.serve.tap import uws, vosi
+from ztfdb.serve.tap.query import read_query, translated, write_answer
+from ztfdb.serve.votable import as_votable
+from ztfdb.serve.work import Put, Streamed
+
+
+async def sync(request: Request, service: Service, params: Parameters) -> Response:
+    """Answer a statement at once, piece by piece."""
+    limits, reader = service.limits, service.reader
+    query = await service.workers.run(
+        request, read_query, params, limits, limits.max_rows_sync, service.jobs.store.result
+    )
+
+    def produce(put: Put) -> None:
+        write_answer(query, translated(query, reader, limits), reader, put)
+
+    pieces = await service.workers.stream(request, produce)
+    return Streamed(pieces, media_type=query.form.content_type)
+
+
+def routes() -> list[BaseRoute]:
+    """Return the routes of this protocol."""
+    get = ("GET",)
+    return [
+        route("/tap/sync", sync, as_votable),
+        route("/tap/async", uws.jobs, as_votable),
+        route("/tap/async/{id}", uws.job, as_votable, ("GET", "POST", "DELETE")),
+        route("/tap/async/{id}/results/result", uws.result, as_votable, get),
+        route("/tap/async/{id}/{part}", uws.part, as_votable),
+        route("/tap/capabilities", vosi.capabilities, as_votable, get),
+        route("/tap/availability", vosi.availability, as_votable, get),
+        route("/tap/tables", vosi.tables, as_votable, get),
+        route("/tap/tables/{name}", vosi.tables, as_votable, get),
+        route("/tap/examples", vosi.examples, as_votable, get),
+    ]

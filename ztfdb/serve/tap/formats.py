@@ -1,0 +1,269 @@
+"""The formats of a result: its words, its content type, and who writes it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ztfdb.adql.tables import Column
+from ztfdb.errors import MissingExtraError
+from ztfdb.serve.errors import ServiceError
+from ztfdb.serve.params import shown
+from ztfdb.serve.votable import BINARY2_TYPE, CONTENT_TYPE, VotableWriter
+
+_JSON_EXACT = 1 << 53
+
+
+class Writer(Protocol):
+    """Writes a table piece by piece."""
+
+    def head(self) -> bytes:
+        """Return what stands before the rows."""
+
+    def rows(self, rows: Sequence[Sequence[Any]]) -> bytes:
+        """Return some rows."""
+
+    def tail(self, overflow: bool = False, error: str | None = None) -> bytes:
+        """Return what stands after the rows."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format.
+
+    Attributes
+    ----------
+    name : str
+    content_type : str
+    words : tuple of str
+        What FORMAT or RESPONSEFORMAT may say, in lower case.
+    """
+
+    name: str
+    content_type: str
+    words: tuple[str, ...]
+
+
+FORMATS = (
+    Format("votable", CONTENT_TYPE, ("votable", "votable/td", "application/x-votable+xml", "text/xml",
+                                     "application/x-votable+xml;serialization=tabledata")),
+    Format("binary2", BINARY2_TYPE, ("votable/b2", "application/x-votable+xml;serialization=binary2")),
+    Format("csv", "text/csv;header=present", ("csv", "text/csv", "text/csv;header=present")),
+    Format("tsv", "text/tab-separated-values", ("tsv", "text/tab-separated-values")),
+    Format("json", "application/json", ("json", "application/json")),
+    Format("parquet", "application/vnd.apache.parquet", ("parquet", "application/vnd.apache.parquet")),
+    Format("fits", "application/fits", ("fits", "application/fits")),
+)  # fmt: skip
+
+
+def find_format(word: str | None) -> Format:
+    """Return the format that a client asks for, VOTable by default.
+
+    Raises
+    ------
+    ServiceError
+        If there is none; the message lists those that there are.
+    """
+    wanted = (word or "votable").lower().replace(" ", "")
+    for one in FORMATS:
+        if wanted in one.words:
+            return one
+    names = ", ".join(one.words[0] for one in FORMATS)
+    raise ServiceError(f"FORMAT is {shown(word or '')}, expected one of {names}")
+
+
+def make_writer(form: Format, columns: Sequence[Column]) -> Writer:
+    """Return what writes a table in a format."""
+    if form.name in ("votable", "binary2"):
+        return VotableWriter(columns, binary=form.name == "binary2")
+    made: Writer = _WRITERS[form.name](columns)
+    return made
+
+
+class TextWriter:
+    """Comma- or tab-separated values under a line of names; NULL is an empty field."""
+
+    separator = ","
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self._columns = columns
+
+    def head(self) -> bytes:
+        """Return the line of names."""
+        return self._lines([[column.name for column in self._columns]])
+
+    def rows(self, rows: Sequence[Sequence[Any]]) -> bytes:
+        """Return some rows."""
+        single = [at for at, column in enumerate(self._columns) if column.datatype == "float"]
+        if single:
+            rows = [list(row) for row in rows]
+            for row in rows:
+                for at in single:
+                    row[at] = None if row[at] is None else f"{row[at]:.9g}"  # type: ignore[index]
+        return self._lines(rows)
+
+    def tail(self, overflow: bool = False, error: str | None = None) -> bytes:
+        """Return nothing; an error after the first rows ends the answer where it is."""
+        if error is not None:
+            raise ServiceError(error)
+        return b""
+
+    def _lines(self, rows: Sequence[Sequence[Any]]) -> bytes:
+        stream = io.StringIO()
+        csv.writer(stream, delimiter=self.separator, lineterminator="\n").writerows(rows)
+        return stream.getvalue().encode()
+
+
+class TabWriter(TextWriter):
+    """Tab-separated values; tabs and line ends within a text become blanks."""
+
+    separator = "\t"
+
+    def _lines(self, rows: Sequence[Sequence[Any]]) -> bytes:
+        lines = ("\t".join("" if v is None else " ".join(str(v).split()) for v in row) for row in rows)
+        return "".join(f"{line}\n" for line in lines).encode()
+
+
+class JsonWriter:
+    """``{"metadata": [columns], "data": [[row], …], "overflow": false}``; whole numbers beyond 2^53 are text."""
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self._columns = columns
+        self._before = ""
+
+    def head(self) -> bytes:
+        """Return the columns."""
+        keys = ("name", "datatype", "unit", "ucd", "description")
+        columns = [{key: getattr(column, key) for key in keys} for column in self._columns]
+        return f'{{"metadata": {json.dumps(columns)}, "data": ['.encode()
+
+    def rows(self, rows: Sequence[Sequence[Any]]) -> bytes:
+        """Return some rows."""
+        long = [column.datatype == "long" for column in self._columns]
+        lines = []
+        for row in rows:
+            cells = (_json_cell(value, wide) for value, wide in zip(row, long, strict=True))
+            lines.append(f"{self._before}\n[{', '.join(cells)}]")
+            self._before = ","
+        return "".join(lines).encode()
+
+    def tail(self, overflow: bool = False, error: str | None = None) -> bytes:
+        """Return the end."""
+        told = f', "error": {json.dumps(error)}' if error is not None else ""
+        return f'\n], "overflow": {json.dumps(overflow)}{told}}}\n'.encode()
+
+
+def _json_cell(value: Any, wide: bool) -> str:
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return "null"
+    if wide:
+        return f'"{value}"'
+    return json.dumps(value)
+
+
+class _WholeWriter:
+    """Collects the columns; the file is made at the end."""
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self._columns = columns
+        self._values: list[list[Any]] = [[] for _ in columns]
+
+    def head(self) -> bytes:
+        """Return nothing."""
+        return b""
+
+    def rows(self, rows: Sequence[Sequence[Any]]) -> bytes:
+        """Keep some rows."""
+        if not rows:
+            return b""
+        for values, more in zip(self._values, zip(*rows, strict=True), strict=True):
+            values.extend(more)
+        return b""
+
+    def tail(self, overflow: bool = False, error: str | None = None) -> bytes:
+        """Return the file."""
+        if error is not None:
+            raise ServiceError(error)
+        return self._file(overflow)
+
+    def _file(self, overflow: bool) -> bytes:
+        raise NotImplementedError
+
+
+class ParquetWriter(_WholeWriter):
+    """Parquet; a column's metadata holds its unit, UCD and description, the table's whether it was cut."""
+
+    def _file(self, overflow: bool) -> bytes:
+        try:
+            import pyarrow as pa
+            import pyarrow.parquet as pq
+        except ImportError as exc:
+            raise MissingExtraError("Parquet", "parquet") from exc
+        kinds = {
+            "short": pa.int16(),
+            "int": pa.int32(),
+            "long": pa.int64(),
+            "float": pa.float32(),
+            "double": pa.float64(),
+        }
+        fields, arrays = [], []
+        for column, values in zip(self._columns, self._values, strict=True):
+            kind = kinds.get(column.datatype, pa.string())
+            words = {key: getattr(column, key) for key in ("unit", "ucd", "description") if getattr(column, key)}
+            fields.append(pa.field(column.name, kind, metadata=words))
+            arrays.append(pa.array(values, kind))
+        schema = pa.schema(fields, metadata={"overflow": json.dumps(overflow)})
+        stream = io.BytesIO()
+        pq.write_table(pa.Table.from_arrays(arrays, schema=schema), stream)
+        return stream.getvalue()
+
+
+class FitsWriter(_WholeWriter):
+    """A FITS binary table; a whole number that is missing is the smallest of its kind, named by TNULL."""
+
+    def _file(self, overflow: bool) -> bytes:
+        import numpy as np
+        from astropy.io import fits
+
+        kinds = {
+            "short": ("I", "i2"),
+            "int": ("J", "i4"),
+            "long": ("K", "i8"),
+            "float": ("E", "f4"),
+            "double": ("D", "f8"),
+        }
+        made = []
+        for column, values in zip(self._columns, self._values, strict=True):
+            letter, dtype = kinds.get(column.datatype, ("", ""))
+            more: dict[str, Any] = {"unit": column.unit or None}
+            if not letter:
+                texts = np.array(["" if v is None else str(v).encode("ascii", "replace") for v in values], dtype="S")
+                made.append(fits.Column(column.name, f"{max(1, texts.dtype.itemsize)}A", array=texts, **more))
+                continue
+            if dtype[0] == "i":
+                more["null"] = int(np.iinfo(dtype).min)
+            missing = more.get("null", math.nan)
+            array = np.array([missing if v is None else v for v in values], dtype=dtype)
+            made.append(fits.Column(column.name, letter, array=array, **more))
+        table = fits.BinTableHDU.from_columns(made)
+        table.header["OVERFLOW"] = (overflow, "the rows were cut at the limit")
+        for number, column in enumerate(self._columns, 1):
+            if column.ucd:
+                table.header[f"TUCD{number}"] = column.ucd
+        stream = io.BytesIO()
+        fits.HDUList([fits.PrimaryHDU(), table]).writeto(stream)
+        return stream.getvalue()
+
+
+_WRITERS: dict[str, Any] = {
+    "csv": TextWriter,
+    "tsv": TabWriter,
+    "json": JsonWriter,
+    "parquet": ParquetWriter,
+    "fits": FitsWriter,
+}

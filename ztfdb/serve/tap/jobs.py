@@ -1,0 +1,133 @@
+"""Asynchronous jobs at work: threads of their own, results in files, an end when the client or the clock says so."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from ztfdb.errors import QueryError
+from ztfdb.serve.errors import ServiceError, TimeLimit, tell
+from ztfdb.serve.limits import Limits
+from ztfdb.serve.params import MB, Parameters
+from ztfdb.serve.tap.query import read_query, translated, write_answer
+from ztfdb.store.interrupt import Work
+from ztfdb.store.jobs import Job, JobStore
+from ztfdb.store.reading import Reader
+
+THREADS = 2
+"""Jobs that one process works on at the same time."""
+
+LOOK_S = 0.25
+"""Seconds between two looks at whether a job is to end."""
+
+SWEEP_S = 600.0
+
+log = logging.getLogger(__name__)
+
+
+class Aborted(ServiceError):
+    """The client of a job ended it."""
+
+    def __init__(self) -> None:
+        super().__init__("aborted by its client")
+
+
+class JobRunner:
+    """Works on the jobs of a store in this process.
+
+    Parameters
+    ----------
+    store : JobStore
+    reader : Reader
+    limits : Limits
+    """
+
+    def __init__(self, store: JobStore, reader: Reader, limits: Limits) -> None:
+        self.store = store
+        self._reader = reader
+        self._limits = limits
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="ztfdb-job")
+        self._ending = threading.Event()
+        self._sweeper = threading.Thread(target=self._sweep, daemon=True)
+        self._sweeper.start()
+
+    def submit(self, key: str) -> None:
+        """Put a job in the queue."""
+        self.store.change(key, phase="QUEUED", pid=os.getpid(), beat=time.time())
+        self._pool.submit(self._run, key)
+
+    def close(self) -> None:
+        """End the jobs in hand: they are in error, since the service ends."""
+        self._ending.set()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._sweeper.join()
+        self.store.sweep()
+
+    def _run(self, key: str) -> None:
+        job = self.store.get(key)
+        if job is None or self._ending.is_set() or not self.store.start(key):
+            return
+        work = Work()
+        over = threading.Event()
+        watch = threading.Thread(target=self._watch, args=(job, work, over), daemon=True)
+        watch.start()
+        try:
+            with work.running():
+                self._answer(job)
+        except Aborted:
+            self.store.finish(key, "ABORTED")
+        except Exception as exc:
+            self.store.finish(key, "ERROR", error=tell(exc, key).message)
+        finally:
+            over.set()
+            watch.join()
+            self.store.result_path(key).with_suffix(".result.part").unlink(missing_ok=True)
+
+    def _answer(self, job: Job) -> None:
+        params = Parameters(job.parameters, self.store.files(job.id))
+        query = read_query(params, self._limits, self._limits.max_rows_async, self.store.result)
+        translation = translated(query, self._reader, self._limits)
+        path = self.store.result_path(job.id)
+        part = path.with_suffix(".result.part")
+        with part.open("wb") as stream:
+            overflow = write_answer(query, translation, self._reader, self._put(stream.write), strict=True)
+        size = part.stat().st_size
+        part.replace(path)
+        self.store.finish(job.id, "COMPLETED", content_type=query.form.content_type, size=size, overflow=int(overflow))
+
+    def _put(self, write: Callable[[bytes], int]) -> Callable[[bytes], None]:
+        room = self._limits.spool_mb * MB - self.store.spooled()
+
+        def put(piece: bytes) -> None:
+            nonlocal room
+            room -= len(piece)
+            if room < 0:
+                raise QueryError("the results of all jobs take all the room there is: delete some, or ask for less")
+            write(piece)
+
+        return put
+
+    def _watch(self, job: Job, work: Work, over: threading.Event) -> None:
+        """Stop a job when its time is up, its client aborts it, or the service ends."""
+        left = job.duration
+        while not over.wait(LOOK_S):
+            left -= LOOK_S
+            if not self.store.beat(job.id):
+                work.stop(Aborted())
+            elif self._ending.is_set():
+                work.stop(ServiceError("the service ended before this job was done"))
+            elif left <= 0:
+                work.stop(TimeLimit(job.duration))
+
+    def _sweep(self) -> None:
+        while True:
+            try:
+                self.store.sweep()
+            except Exception:
+                log.exception("jobs could not be swept")
+            if self._ending.wait(SWEEP_S):
+                return

@@ -1,0 +1,100 @@
+"""One TAP query: read from parameters, translated, run, written in the format asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ztfdb.adql.translate import Translation, translate
+from ztfdb.adql.uploads import Upload
+from ztfdb.errors import QueryError, ZtfdbError
+from ztfdb.serve.errors import ServiceError
+from ztfdb.serve.limits import Limits
+from ztfdb.serve.params import Parameters, shown
+from ztfdb.serve.tap.formats import Format, find_format, make_writer
+from ztfdb.serve.tap.schema import published
+from ztfdb.serve.tap.upload import Results, read_uploads, rowsets
+from ztfdb.store.reading import Reader
+
+LANGUAGES = ("ADQL", "ADQL-2.0", "ADQL-2.1")
+
+
+@dataclass(frozen=True)
+class TapQuery:
+    """What a client asks.
+
+    Attributes
+    ----------
+    text : str
+        The statement.
+    form : Format
+    max_rows : int
+    uploads : tuple of Upload
+    """
+
+    text: str
+    form: Format
+    max_rows: int
+    uploads: tuple[Upload, ...] = ()
+
+
+def read_query(params: Parameters, limits: Limits, hard_limit: int, results: Results) -> TapQuery:
+    """Return the query that parameters say.
+
+    Raises
+    ------
+    ServiceError
+        If one is missing or has no meaning.
+    """
+    request = params.one("REQUEST", "doQuery") or ""
+    if request.lower() != "doquery":
+        raise ServiceError(f"REQUEST is {shown(request)}, expected doQuery")
+    language = params.one("LANG", "ADQL") or ""
+    if language.upper() not in LANGUAGES:
+        raise ServiceError(f"LANG is {shown(language)}, expected one of {', '.join(LANGUAGES)}")
+    text = params.one("QUERY")
+    if text is None:
+        raise ServiceError("QUERY is missing: expected a statement in ADQL")
+    word = params.one("RESPONSEFORMAT") or params.one("FORMAT")
+    max_rows = params.integer("MAXREC", limits.max_rows)
+    uploads = tuple(read_uploads(params, limits, results))
+    return TapQuery(text, find_format(word), min(max_rows or 0, hard_limit), uploads)
+
+
+def translated(query: TapQuery, reader: Reader, limits: Limits) -> Translation:
+    """Return the statement for the engine at hand."""
+    longest = limits.query_kb * 1024
+    return translate(query.text, published(), reader.engine, query.max_rows, query.uploads, max_characters=longest)
+
+
+def write_answer(
+    query: TapQuery, translation: Translation, reader: Reader, put: Callable[[bytes], None], *, strict: bool = False
+) -> bool:
+    """Run a statement and hand over the answer piece by piece; return whether it was cut at the limit of rows.
+
+    What goes wrong before the first row is raised; after that, the answer says so where its format can. With `strict`
+    it is always raised.
+    """
+    writer = make_writer(query.form, translation.columns)
+    left, overflow, begun = translation.limit, False, False
+    try:
+        sql, values, join = translation.sql, translation.values, translation.upload_join
+        for rows in reader.pieces(sql, values, rowsets(query.uploads), upload_join=join):
+            if not begun:
+                put(writer.head())
+                begun = True
+            overflow = len(rows) > left
+            if piece := writer.rows(rows[:left] if overflow else rows):
+                put(piece)
+            left -= len(rows)
+            if overflow:
+                break
+    except (ZtfdbError, ServiceError) as exc:
+        if strict or not begun:
+            raise
+        put(writer.tail(error=str(exc) if isinstance(exc, QueryError | ServiceError) else "the database failed"))
+        return False
+    if not begun:
+        put(writer.head())
+    put(writer.tail(overflow))
+    return overflow

@@ -1,0 +1,108 @@
+"""Tables that a client sends with its statement: VOTables in the request, or results of jobs of this service."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+from typing import Any
+
+from ztfdb.adql.tables import Column
+from ztfdb.adql.uploads import Upload
+from ztfdb.serve.errors import ServiceError
+from ztfdb.serve.limits import Limits
+from ztfdb.serve.params import Parameters, shown
+from ztfdb.store.reading import Rowset
+
+DATATYPES = {
+    "unsignedByte": "short", "short": "short", "int": "int", "long": "long", "float": "float", "double": "double",
+    "boolean": "boolean", "char": "char", "unicodeChar": "unicodeChar",
+}  # fmt: skip
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
+_JOB = re.compile(r"https?://[^/]+(?:/[^/]+)*/tap/async/([0-9a-f]{32})/results/result")
+
+Results = Callable[[str], bytes | None]
+"""Returns the result of a job of this service by the job's id, None where there is none."""
+
+
+def read_uploads(params: Parameters, limits: Limits, results: Results) -> list[Upload]:
+    """Return the tables that ``UPLOAD`` names.
+
+    A URL is never fetched: only the address of a result of this service is taken, whose file is read.
+
+    Raises
+    ------
+    ServiceError
+        If one is missing, no VOTable, too large, or elsewhere.
+    """
+    wanted = [one for value in params.all("UPLOAD") for one in value.split(";") if one.strip()]
+    if len(wanted) > limits.upload_files:
+        raise ServiceError(f"{len(wanted)} uploads, at most {limits.upload_files} are taken", 413)
+    found: dict[str, Upload] = {}
+    for one in wanted:
+        name, _, uri = (part.strip() for part in one.partition(","))
+        if not _NAME.fullmatch(name) or name.lower() in found:
+            raise ServiceError(f"UPLOAD names a table {shown(name)}, expected letters, digits and _, each name once")
+        found[name.lower()] = _parsed(name.lower(), _content(uri, params, results), limits)
+    return list(found.values())
+
+
+def rowsets(uploads: tuple[Upload, ...]) -> list[Rowset]:
+    """Return uploads as the database takes them."""
+    return [
+        Rowset(one.name, {c.name: c.datatype for c in one.columns}, [one.values[c.name] for c in one.columns])
+        for one in uploads
+    ]
+
+
+def _content(uri: str, params: Parameters, results: Results) -> bytes:
+    if uri.startswith("param:"):
+        content = params.files.get(uri.removeprefix("param:"))
+        if content is None:
+            raise ServiceError(f"UPLOAD names {shown(uri)}, but the request has no such file")
+        return content
+    job = _JOB.fullmatch(uri)
+    if job is None:
+        raise ServiceError(
+            f"{shown(uri)} is not fetched: send the table in the request (param:), or name a job's result"
+        )
+    content = results(job[1])
+    if content is None:
+        raise ServiceError("the job that UPLOAD names has no result")
+    return content
+
+
+def _parsed(name: str, content: bytes, limits: Limits) -> Upload:
+    from astropy.io.votable import parse
+
+    try:
+        table = parse(io.BytesIO(content), verify="ignore").get_first_table().to_table(use_names_over_ids=True)
+    except Exception as exc:
+        raise ServiceError(f"the upload {name} is no VOTable that can be read") from exc
+    if len(table) > limits.upload_rows:
+        raise ServiceError(f"the upload {name} has {len(table):,} rows, at most {limits.upload_rows:,} are taken", 413)
+    fields = parse(io.BytesIO(content), verify="ignore").get_first_table().fields
+    columns = tuple(_column(field, name) for field in fields)
+    if len({column.name for column in columns}) != len(columns):
+        raise ServiceError(f"two columns of the upload {name} differ in case alone")
+    values = {column.name: _values(table[key]) for column, key in zip(columns, table.colnames, strict=True)}
+    return Upload(name, columns, values)
+
+
+def _column(field: Any, name: str) -> Column:
+    text = field.datatype in ("char", "unicodeChar")
+    if field.datatype not in DATATYPES or (not text and field.arraysize not in (None, "", "1")):
+        raise ServiceError(f"column {shown(field.name)} of the upload {name} is no number and no text")
+    if not _NAME.fullmatch(field.name):
+        raise ServiceError(f"the upload {name} has a column {shown(field.name)}, expected letters, digits and _")
+    return Column(
+        field.name.lower(), DATATYPES[field.datatype], str(field.unit or ""), field.ucd or "", "", "", field.xtype or ""
+    )
+
+
+def _values(column: Any) -> list[Any]:
+    values = [value.decode("utf-8", "replace") if isinstance(value, bytes) else value for value in column.tolist()]
+    mask = getattr(column, "mask", None)
+    if mask is not None:
+        values = [None if gone else value for value, gone in zip(values, mask.tolist(), strict=True)]
+    return [None if isinstance(value, float) and value != value else value for value in values]

@@ -1,0 +1,177 @@
+"""What the TAP service says of itself: capabilities, availability, tables, examples."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ztfdb.adql.tables import Column, Table
+from ztfdb.serve.errors import ServiceError
+from ztfdb.serve.limits import Limits
+from ztfdb.serve.params import Parameters, shown
+from ztfdb.serve.service import Service, base_url
+from ztfdb.serve.tap.formats import FORMATS
+from ztfdb.serve.tap.schema import is_indexed, is_principal, keys_of, ordered, schemas, shown_name
+from ztfdb.serve.votable import attribute, text
+
+XML = "text/xml"
+_HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
+_STD = "ivo://ivoa.net/std"
+
+GEOMETRY = ("POINT", "CIRCLE", "BOX", "POLYGON", "CONTAINS", "INTERSECTS", "DISTANCE", "COORD1", "COORD2", "AREA")
+_FEATURES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("features-adqlgeo", GEOMETRY),
+    ("features-adql-string", ("LOWER", "UPPER", "ILIKE")),
+    ("features-adql-common-table", ("WITH",)),
+    ("features-adql-sets", ("UNION", "EXCEPT", "INTERSECT")),
+    ("features-adql-offset", ("OFFSET",)),
+    ("features-adql-type", ("CAST",)),
+)
+"""Declared, that is tested."""
+
+
+async def capabilities(request: Request, service: Service, params: Parameters) -> Response:
+    """Answer VOSI's capabilities."""
+    base = f"{base_url(request)}/tap"
+    parts = [
+        _HEAD,
+        '<vosi:capabilities xmlns:vosi="http://www.ivoa.net/xml/VOSICapabilities/v1.0" '
+        'xmlns:vr="http://www.ivoa.net/xml/VOResource/v1.0" xmlns:vs="http://www.ivoa.net/xml/VODataService/v1.1" '
+        'xmlns:tr="http://www.ivoa.net/xml/TAPRegExt/v1.0" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">\n',
+        *(_vosi(name, f"{base}/{name}") for name in ("capabilities", "availability")),
+        _vosi("tables", f"{base}/tables", "1.1"),
+        _tap(base, service.limits),
+        f'<capability standardID="{_STD}/DALI#examples"><interface xsi:type="vr:WebBrowser">'
+        f'<accessURL use="full">{text(base)}/examples</accessURL></interface></capability>\n',
+        "</vosi:capabilities>\n",
+    ]
+    return Response("".join(parts), media_type=XML)
+
+
+def _vosi(name: str, url: str, version: str = "") -> str:
+    more = f' version="{version}"' if version else ""
+    return (
+        f'<capability standardID="{_STD}/VOSI#{name}">\n<interface xsi:type="vs:ParamHTTP" role="std"{more}>'
+        f'<accessURL use="full">{text(url)}</accessURL></interface>\n</capability>\n'
+    )
+
+
+def _tap(base: str, limits: Limits) -> str:
+    features = "".join(
+        f'<languageFeatures type="{_STD}/TAPRegExt#{kind}">'
+        + "".join(f"<feature><form>{word}</form></feature>" for word in words)
+        + "</languageFeatures>\n"
+        for kind, words in _FEATURES
+    )
+    formats = "".join(
+        f"<outputFormat><mime>{text(one.content_type)}</mime>"
+        + "".join(f"<alias>{text(word)}</alias>" for word in one.words if "/" not in word)
+        + "</outputFormat>\n"
+        for one in FORMATS
+    )
+    return (
+        f'<capability standardID="{_STD}/TAP" xsi:type="tr:TableAccess">\n'
+        f'<interface xsi:type="vs:ParamHTTP" role="std" version="1.1"><accessURL use="base">{text(base)}</accessURL>'
+        "</interface>\n"
+        '<language><name>ADQL</name><version ivo-id="ivo://ivoa.net/std/ADQL#v2.0">2.0</version>'
+        '<version ivo-id="ivo://ivoa.net/std/ADQL#v2.1">2.1</version>'
+        f"<description>ADQL 2.0 and 2.1</description>\n{features}</language>\n{formats}"
+        f'<uploadMethod ivo-id="{_STD}/TAPRegExt#upload-inline"/>\n'
+        f'<uploadMethod ivo-id="{_STD}/TAPRegExt#upload-http"/>\n'
+        f"<retentionPeriod><default>{_seconds(limits.job_days)}</default><hard>{_seconds(limits.max_job_days)}</hard>"
+        "</retentionPeriod>\n"
+        f"<executionDuration><default>{limits.async_s:.0f}</default><hard>{limits.async_s:.0f}</hard>"
+        "</executionDuration>\n"
+        f'<outputLimit><default unit="row">{limits.max_rows}</default>'
+        f'<hard unit="row">{limits.max_rows_async}</hard></outputLimit>\n'
+        f'<uploadLimit><hard unit="row">{limits.upload_rows}</hard></uploadLimit>\n</capability>\n'
+    )
+
+
+def _seconds(days: float) -> str:
+    return f"{days * 86400:.0f}"
+
+
+async def availability(request: Request, service: Service, params: Parameters) -> Response:
+    """Answer VOSI's availability, by asking the database."""
+    await service.workers.run(request, service.archive.ping)
+    return Response(
+        f'{_HEAD}<vosi:availability xmlns:vosi="http://www.ivoa.net/xml/VOSIAvailability/v1.0">'
+        "<vosi:available>true</vosi:available></vosi:availability>\n",
+        media_type=XML,
+    )
+
+
+async def tables(request: Request, service: Service, params: Parameters) -> Response:
+    """Answer VOSI's tables; ``DETAIL=min`` leaves the columns out."""
+    name = request.path_params.get("name")
+    namespaces = (
+        'xmlns:vosi="http://www.ivoa.net/xml/VOSITables/v1.0" xmlns:vs="http://www.ivoa.net/xml/VODataService/v1.1" '
+        'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
+    )
+    if name is not None:
+        found = next((table for table in ordered() if table.full_name == name), None)
+        if found is None:
+            raise ServiceError(f"there is no table {shown(name)}", 404)
+        return Response(f"{_HEAD}<vosi:table {namespaces}>{_table(found, True)}</vosi:table>\n", media_type=XML)
+    detail = params.choice("DETAIL", ("min", "max"), "max") == "max"
+    parts = [_HEAD, f"<vosi:tableset {namespaces}>\n"]
+    for schema, description in schemas().items():
+        parts.append(f"<schema><name>{schema}</name><description>{text(description)}</description>\n")
+        parts += [f"<table type=\"{one.kind.replace('table', 'base_table')}\">{_table(one, detail)}</table>\n"
+                  for one in ordered() if one.schema == schema]  # fmt: skip
+        parts.append("</schema>\n")
+    return Response("".join([*parts, "</vosi:tableset>\n"]), media_type=XML)
+
+
+def _table(table: Table, detail: bool) -> str:
+    head = f"<name>{table.full_name}</name><description>{text(table.description)}</description>\n"
+    if not detail:
+        return head
+    keys = "".join(
+        f"<foreignKey><targetTable>{target}</targetTable><fkColumn><fromColumn>{own}</fromColumn>"
+        f"<targetColumn>{other}</targetColumn></fkColumn></foreignKey>\n"
+        for target, own, other in keys_of(table)
+    )
+    return head + "".join(_column(table, column) for column in table.columns) + keys
+
+
+def _column(table: Table, column: Column) -> str:
+    told = column.published
+    flags = "".join(
+        f"<flag>{word}</flag>"
+        for word, held in (("indexed", is_indexed(table, column)), ("principal", is_principal(column)))
+        if held
+    )
+    std = ' std="true"' if table.schema == "tap_schema" else ""
+    size = f" arraysize={attribute(told.arraysize)}" if told.arraysize else ""
+    words = (("description", told.description), ("unit", told.unit), ("ucd", told.ucd), ("utype", told.utype))
+    inner = "".join(f"<{tag}>{text(word)}</{tag}>" for tag, word in words if word)
+    return (
+        f"<column{std}><name>{text(shown_name(column))}</name>{inner}"
+        f'<dataType xsi:type="vs:VOTableType"{size}>{told.datatype}</dataType>{flags}</column>\n'
+    )
+
+
+EXAMPLES = (
+    ("cone", "Detections around a position",
+     "SELECT TOP 100 source_id, ra, dec, mjd, filtercode, mag, magerr\nFROM ztf.light_curve_point\n"
+     "WHERE 1 = CONTAINS(POINT('ICRS', ra, dec), CIRCLE('ICRS', 58.0021, 35.7412, 0.0005))\nORDER BY mjd"),
+    ("filters", "Images of each filter", "SELECT filtercode, COUNT(*) AS n\nFROM ztf.image\nGROUP BY filtercode"),
+    ("columns", "Columns of a view",
+     "SELECT column_name, unit, description\nFROM tap_schema.columns\nWHERE table_name = 'ztf.light_curve_point'"),
+)  # fmt: skip
+
+
+async def examples(request: Request, service: Service, params: Parameters) -> Response:
+    """Answer DALI's examples, a page with RDFa."""
+    parts = "".join(
+        f'<div id="{key}" resource="#{key}" typeof="example"><h2 property="name">{text(name)}</h2>'
+        f'<pre property="query">{text(statement)}</pre></div>\n'
+        for key, name, statement in EXAMPLES
+    )
+    page = (
+        f'{_HEAD}<html xmlns="http://www.w3.org/1999/xhtml"><head><title>Examples</title></head>'
+        f'<body vocab="http://www.ivoa.net/rdf/examples#"><h1>Examples</h1>\n{parts}</body></html>\n'
+    )
+    return Response(page, media_type="application/xhtml+xml")
