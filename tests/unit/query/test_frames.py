@@ -35,7 +35,7 @@ def test_a_table_has_units_and_masks_only_what_is_missing():
         "name": pd.array(["a", None], dtype="str"),
         "good": [True, False],
     })  # fmt: skip
-    table = astropy_table(frame, {"mag": "mag"}, {"asked": 1})
+    table = astropy_table(frame, {"asked": 1})
     assert table["mag"].unit == u.mag
     assert table["id"][0] == 2**60 + 1
     assert [list(table[name].mask) for name in ("id", "colour", "name")] == [[False, True]] * 3
