@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import math
@@ -93,28 +94,30 @@ def write_parquet(frame: pd.DataFrame, words: Words, stream: BinaryIO) -> None:
     OutputError
         If Parquet has no type for a column.
     """
-    _write_parquet([frame], words, stream, whole=True)
+    write_parquet_parts([frame], words, stream)
 
 
 def write_parquet_parts(parts: Iterable[pd.DataFrame], words: Words, stream: BinaryIO) -> None:
     """Write the rows of several frames (at least one) of the same columns as one Parquet file; see `write_parquet`."""
-    _write_parquet(parts, words, stream, whole=False)
-
-
-def _write_parquet(parts: Iterable[pd.DataFrame], words: Words, stream: BinaryIO, *, whole: bool) -> None:
     require_parquet()
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     writer: pq.ParquetWriter | None = None
+    lengths: dict[str, int] = {}
     try:
         for frame in parts:
             table = pa.Table.from_pandas(_with_texts(frame), preserve_index=False)
             if writer is None:
                 fields = [_parquet_field(field, words.get(field.name)) for field in table.schema]
-                metadata = {**(table.schema.metadata or {}), **_astropy_header(fields, frame, whole=whole)}
-                writer = pq.ParquetWriter(stream, pa.schema(fields, metadata=metadata))
-            writer.write_table(table.cast(writer.schema))
+                metadata = {**(table.schema.metadata or {}), "table_meta_yaml": _astropy_header(fields)}
+                schema = pa.schema(fields, metadata=metadata)
+                writer = pq.ParquetWriter(stream, schema, store_schema=False)  # it is stored below
+            table = table.cast(schema)
+            _lengthen(lengths, table)
+            writer.write_table(table)
+        if writer is not None:
+            _store_schema(writer, schema, lengths)
     except (pa.ArrowException, UnicodeEncodeError) as exc:
         raise OutputError(f"these rows cannot be written as Parquet: {exc}") from exc
     finally:
@@ -128,27 +131,42 @@ def _with_texts(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.astype(dict.fromkeys(categories, "string"))
 
 
-def _astropy_header(fields: Sequence[Any], frame: pd.DataFrame, *, whole: bool) -> dict[str, str]:
-    """Return what ``astropy.table.Table.read`` takes units, descriptions and the lengths of texts from.
-
-    Without their lengths it fails on a NULL. They are not known of texts of which only the first part is there, other
-    than categories.
-    """
-    import pyarrow as pa
+def _astropy_header(fields: Sequence[Any]) -> str:
+    """Return what ``astropy.table.Table.read`` takes units and descriptions from."""
     from astropy.table import Column, Table
     from astropy.table.meta import get_yaml_from_table
 
-    table, lengths = Table(), {}
+    table = Table()
     for field in fields:
         facts = {key.decode(): value.decode() for key, value in (field.metadata or {}).items()}
         table[field.name] = Column(np.zeros(0), unit=facts.get("unit"), description=facts.get("description"))
+    return "\n".join(get_yaml_from_table(table))
+
+
+_NONE = len("None")
+"""What astropy's reader makes of a NULL text, which must fit into the column."""
+
+
+def _lengthen(lengths: dict[str, int], table: Any) -> None:
+    """Note the characters that the texts of a part need; without them astropy's reader fails on a NULL."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for field in table.schema:
         if pa.types.is_string(field.type):
-            values = frame[field.name]
-            category = isinstance(values.dtype, pd.CategoricalDtype)
-            texts = values.cat.categories if category else values.dropna() if whole else None
-            if texts is not None:
-                lengths[f"table::len::{field.name}"] = str(max((len(str(text)) for text in texts), default=1) or 1)
-    return {"table_meta_yaml": "\n".join(get_yaml_from_table(table)), **lengths}
+            texts = table.column(field.name)
+            longest = pc.max(pc.utf8_length(texts)).as_py() or 1
+            lengths[field.name] = max(lengths.get(field.name, 1), longest, _NONE if texts.null_count else 1)
+
+
+def _store_schema(writer: Any, schema: Any, lengths: Mapping[str, int]) -> None:
+    """Store the Arrow schema as pyarrow does, but after the last part: the lengths are part of it.
+
+    Readers take the metadata of this schema, and do not see what is added to that of the file beside it.
+    """
+    more = {f"table::len::{name}".encode(): str(length).encode() for name, length in lengths.items()}
+    schema = schema.with_metadata({**schema.metadata, **more})
+    writer.add_key_value_metadata({**more, b"ARROW:schema": base64.b64encode(schema.serialize().to_pybytes())})
 
 
 def _parquet_field(field: Any, described: ColumnDescription | None) -> Any:

@@ -133,6 +133,49 @@ def test_astropy_reads_parquet_without_a_warning(frame: pd.DataFrame, tmp_path: 
     assert numbers(exact["source_id"]) == IDS
 
 
+def read_strictly(path: Path) -> Table:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return Table.read(path, format="parquet")
+
+
+def test_null_texts_are_none_in_astropy(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {
+            "filtercode": pd.Categorical(["zg", None]),
+            "short": ["x", None],
+            "long": [None, "größer als vier"],
+            "nothing": [None, None],
+            "empty": ["", ""],
+            "full": ["ab", "c"],
+        }
+    )
+    back = read_strictly(written(frame, "parquet", tmp_path))
+    assert [back[name].tolist() for name in back.colnames] == [
+        ["zg", "None"],
+        ["x", "None"],
+        ["None", "größer als vier"],
+        ["None", "None"],
+        ["", ""],
+        ["ab", "c"],
+    ]
+
+
+def test_texts_of_parts_have_room_for_the_longest_of_all(frame: pd.DataFrame, tmp_path: Path) -> None:
+    path = tmp_path / "parts.parquet"
+    later = frame.assign(nothing="something longer", reason=["x", None, "a text longer than those of the first part"])
+    with path.open("wb") as stream:
+        write_parquet_parts(iter([frame, later]), WORDS, stream)
+    back = read_strictly(path)
+    assert back["nothing"].tolist() == ["None"] * 3 + ["something longer"] * 3
+    assert back["reason"].tolist() == [*frame["reason"].fillna("None"), *later["reason"].fillna("None")]
+    assert back["filtercode"].tolist() == ["zg", "None", "zr"] * 2
+    assert (back["ra"].unit, back["ra"].description) == ("deg", WORDS["ra"].description)
+    assert back["image_id"].tolist() == [*frame["image_id"], *later["image_id"]]
+    assert pd.read_parquet(path)["source_id"].tolist() == [BIG, pd.NA, -BIG] * 2
+    assert pq.read_schema(path).field("ra").metadata[b"ucd"] == WORDS["ra"].ucd.encode()
+
+
 def test_polars_and_duckdb_read_parquet(frame: pd.DataFrame, tmp_path: Path) -> None:
     polars, duckdb = pytest.importorskip("polars"), pytest.importorskip("duckdb")
     path = written(frame, "parquet", tmp_path)
