@@ -31,7 +31,11 @@ def relocate(ctx: click.Context, name: str, folder: str) -> None:
 
 @click.command(cls=Command, examples=("ztfdb verify", "ztfdb verify --hashes -o problems.csv"))
 @click.option("--hashes", is_flag=True, help="Read every file and compare its sha256.")
-@click.option("--deep", is_flag=True, help="Read every page of the database and every source, too.")
+@click.option(
+    "--deep",
+    is_flag=True,
+    help="Read every page of the database, too, and compare every image's rows with their checksum.",
+)
 @output_options
 @shared_options
 @click.pass_context
@@ -54,6 +58,8 @@ def verify(ctx: click.Context, hashes: bool, deep: bool, output: Output) -> None
         problems = archive.verify(hashes=hashes, deep=deep, progress=follow)
     counts = problems.attrs
     click.echo(f"{counts['n_image']:,} images, {counts['n_file']:,} files, {counts['n_source']:,} sources", err=True)
+    if n_unknown := counts["n_unknown"]:
+        click.echo(f"{n_unknown:,} images or PSF catalogues were stored before checksums: not compared", err=True)
     if problems.empty:
         click.echo("no problems", err=True)
         return

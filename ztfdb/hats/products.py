@@ -194,7 +194,7 @@ class Images(Product):
 
     def schema(self) -> pa.Schema:
         """Return the columns of ``image`` and what names its file and configuration."""
-        columns = [column for column in Base.metadata.tables["image"].columns if column.name != "config_id"]
+        columns = [column for column in Base.metadata.tables["image"].columns if column.name not in store.NOT_EXPORTED]
         numbers = table_dtypes(Base.metadata.tables["image"])
         fields = [field("source", "hpx29", pa.int64(), name=HEALPIX_COLUMN)]
         for column in columns:

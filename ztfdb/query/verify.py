@@ -14,6 +14,7 @@ from ztfdb.frame.window import check_file
 from ztfdb.query.frames import data_frame
 from ztfdb.sky.cells import sky_to_cell
 from ztfdb.store.backends import storage_problems
+from ztfdb.store.checksums import kept_checksums, stored_checksum
 from ztfdb.store.images import OWN_ROLES, StoredFile, find_files, find_impostors
 from ztfdb.store.psf_sources import StoredPsf, find_psf, psf_catalogues_held, psf_disagreements
 from ztfdb.store.sources import sources_of_image
@@ -43,8 +44,9 @@ def verify(
         Compute the sha256 of every file. By default size and modification time are compared, and only a file that was
         touched is read.
     deep : bool
-        Read every page of a SQLite archive (its own ``integrity_check``), and every source: its cell must be that of
-        its position. What cannot be read is a problem then, not an error.
+        Read every page of a SQLite archive (its own ``integrity_check``), and every row of ``source`` and
+        ``psf_source``: the cell of a source must be that of its position, and the rows of an image must have the
+        checksum that was written with them. What cannot be read is a problem then, not an error.
     places : mapping of str to path, optional
         Folders of this host by the name of their data root.
     progress : callable, optional
@@ -54,9 +56,10 @@ def verify(
     -------
     DataFrame
         One row per problem: ``image_id``, ``role`` and ``path`` (of a file), and ``problem``; empty when all is well.
-        Counts of what was checked are in ``attrs``: ``n_image``, ``n_file``, ``n_source``.
+        Counts of what was checked are in ``attrs``: ``n_image``, ``n_file``, ``n_source``, and ``n_unknown``, the
+        images and catalogues without a checksum, which were stored before there was one.
     """
-    counts = dict.fromkeys(("n_image", "n_file", "n_source"), 0)
+    counts = dict.fromkeys(("n_image", "n_file", "n_source", "n_unknown"), 0)
     problems = _of_storage(sessions) if deep else []
     try:
         for problem in _problems(sessions, counts, hashes, deep, places, progress):
@@ -95,6 +98,7 @@ def _problems(
             impostors = find_impostors(session, some)
             if deep:
                 yield from _of_sources(session, some)
+                yield from _of_checksums(session, some, counts)
         for file in files:
             counts["n_file"] += 1
             if file.role in OWN_ROLES and file.image_id in impostors:
@@ -123,6 +127,16 @@ def _of_sources(session: Session, ids: list[int]) -> Iterator[Problem]:
         cells = sky_to_cell(rows["ra"], rows["dec"])
         if n := int((cells != rows["hpx29"]).sum()):
             yield image_id, "", "", f"{n} sources whose cell is not that of their position"
+
+
+def _of_checksums(session: Session, ids: list[int], counts: dict[str, int]) -> Iterator[Problem]:
+    """Yield the images whose rows are not those that were written, and count those that cannot be compared."""
+    for table, checksums in kept_checksums(session, ids).items():
+        for image_id, kept in checksums.items():
+            if kept is None:
+                counts["n_unknown"] += 1
+            elif stored_checksum(session, table, image_id) != kept:
+                yield image_id, "", "", f"rows of {table} differ from those that were written (checksum)"
 
 
 def _of_tables(session: Session, images: dict[int, int]) -> list[Problem]:

@@ -123,6 +123,7 @@ class Image(Base):
     has_mask: Mapped[bool]
     n_source: Mapped[int]
     config_id: Mapped[int] = mapped_column(ID, ForeignKey("config.config_id"))
+    row_checksum: Mapped[Big | None]
 
 
 class ImageHeader(Base):

@@ -123,3 +123,4 @@ class PsfCatalogue(Base):
     sha256: Mapped[str]
     compression: Mapped[str]
     cards: Mapped[dict[str, Any]]
+    row_checksum: Mapped[Big | None]

@@ -182,8 +182,12 @@ def objects_by_id(session: Session, object_id: IntArray) -> tuple[Columns, Colum
     return answer[0], answer[1]
 
 
+NOT_EXPORTED = ("config_id", "row_checksum")
+"""Columns of ``image`` that have a meaning in this archive alone."""
+
+
 def all_images(session: Session) -> Columns:
-    """Return every column of every image but ``config_id``, and of its configuration and file, by ``image_id``.
+    """Return every column of every image but `NOT_EXPORTED`, and of its configuration and file, by ``image_id``.
 
     Returns
     -------
@@ -192,7 +196,7 @@ def all_images(session: Session) -> Columns:
         booleans too; NULL is NaN in floats, None in objects, `MISSING` or `NULL_SMALL` in integers.
     """
     numbers = table_dtypes(Image.__table__)
-    names = [column.name for column in Image.__table__.columns if column.name != "config_id"]
+    names = [column.name for column in Image.__table__.columns if column.name not in NOT_EXPORTED]
     dtypes: dict[str, Any] = {name: numbers[name].str if name in numbers else "O" for name in names}
     fields = ", ".join(f"image.{name}" for name in names)
     statement = f"""
@@ -230,7 +234,7 @@ def content_prints(session: Session) -> dict[int, int]:
     facts: dict[int, list[Any]] = {}
     hashes = {row[0]: row[1] for row in session.execute(select(Config.config_id, Config.config_hash))}
     for row in session.execute(select(Image.__table__).order_by(Image.image_id)):
-        values = [value for name, value in row._mapping.items() if name != "config_id"]
+        values = [value for name, value in row._mapping.items() if name not in NOT_EXPORTED]
         facts[row.image_id] = [hashes[row.config_id], *(_plain(value) for value in values)]
     files = select(ImageFile.image_id, ImageFile.role, ImageFile.sha256)
     for image_id, role, sha256 in session.execute(files.order_by(ImageFile.image_id, ImageFile.role)):

@@ -26,7 +26,7 @@ from ztfdb.store.matches import delete_matches
 from ztfdb.store.meta import config_id
 from ztfdb.store.psf_sources import delete_psf, find_psf, store_psf
 from ztfdb.store.roots import FilePlace, absolute_path, find_places, place_file, read_roots
-from ztfdb.store.sources import delete_sources, store_sources
+from ztfdb.store.sources import delete_sources, source_checksum, store_sources
 
 OWN_ROLES = ("sci", "ref")
 """Roles of the file that holds an image's own pixels; every image has one of them."""
@@ -334,6 +334,7 @@ def _image_row(session: Session, measured: MeasuredImage) -> dict[str, Any]:
         "has_mask": any(f.role == "msk" for f in measured.files),
         "n_source": len(measured.sources),
         "config_id": config_id(session, measured.config),
+        "row_checksum": source_checksum(int(info.image_id), measured.sources),
     }
     return python_values(row)
 

@@ -355,11 +355,11 @@ def images_on_cell(session: Session, cell9: int) -> Columns:
 
 
 def image_rows(session: Session, image_id: IntArray) -> Columns:
-    """Return all columns of some images and ``path``, their own file, ordered by ``image_id``.
+    """Return all columns of some images but the checksum, and ``path``, their own file, ordered by ``image_id``.
 
     Texts are object arrays; ``path`` is below the folder of its data root as the archive knows it.
     """
-    columns = [column for column in Image.__table__.columns if column.name != "image_id"]
+    columns = [column for column in Image.__table__.columns if column.name not in ("image_id", "row_checksum")]
     numbers = table_dtypes(Image.__table__)
     fields: Fields = {}
     for column in columns:

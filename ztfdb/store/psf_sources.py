@@ -17,6 +17,7 @@ from ztfdb.errors import StoreError, TooManySourcesError
 from ztfdb.records import FileFacts, PsfCatalogueRecord, WcsParameters
 from ztfdb.schema import SOURCE_ID_SHIFT, Base, DataRoot, Image, ImageHeader, PsfCatalogue, PsfCheck, PsfSource
 from ztfdb.store.backends import copy_rows, joined, prefer_index_only, range_rows, read_bulk, read_columns, read_few
+from ztfdb.store.checksums import rows_checksum
 from ztfdb.store.columns import python_values, table_dtypes
 from ztfdb.store.roots import FilePlace, absolute_path, place_file
 from ztfdb.store.sources import MAX_SOURCES, source_id_range
@@ -108,8 +109,10 @@ def store_psf(
         delete_psf(session, image_id)
     place = place_file(session, record.file.path, places=places, given=given)
     row = {name: getattr(record, name) for name in _FROM_RECORD}
+    columns = _columns(image_id, record)
     row |= {
         "image_id": image_id,
+        "row_checksum": rows_checksum(_TABLE, columns),
         "n_source": len(record.table),
         "magzp": magzp if record.magzp is None else record.magzp,
         "data_root_id": place.data_root_id,
@@ -117,7 +120,8 @@ def store_psf(
         **{name: getattr(record.file, name) for name in ("size", "mtime_ns", "sha256", "compression")},
     }
     session.execute(insert(PsfCatalogue), [python_values(row)])
-    _store_rows(session, image_id, record)
+    order = np.argsort(columns["hpx29"], kind="stable")  # the index's own order: its pages are touched once each
+    copy_rows(session, _TABLE, {name: values[order] for name, values in columns.items()})
     return len(record.table)
 
 
@@ -330,7 +334,8 @@ def count_psf_orphans(session: Session) -> int:
     return session.execute(statement).scalar_one()
 
 
-def _store_rows(session: Session, image_id: int, record: PsfCatalogueRecord) -> None:
+def _columns(image_id: int, record: PsfCatalogueRecord) -> Columns:
+    """Return the columns of a catalogue's rows; see `store_psf`."""
     table = record.table
     numbers = table.sourceid.astype(np.int64)
     if len(numbers) and (numbers.min() < 0 or numbers.max() >= MAX_SOURCES):
@@ -345,8 +350,7 @@ def _store_rows(session: Session, image_id: int, record: PsfCatalogueRecord) -> 
         "image_id": np.full(len(numbers), image_id, np.int64),
         **{name: getattr(table, name) for name in PSF_DTYPES if name not in ("source_id", "image_id")},
     }
-    order = np.argsort(table.hpx29, kind="stable")  # the index's own order: its pages are touched once each
-    copy_rows(session, _TABLE, {name: _finite(values[order]) for name, values in columns.items()})
+    return {name: _finite(values) for name, values in columns.items()}
 
 
 def _finite(values: NDArray[Any]) -> NDArray[Any]:

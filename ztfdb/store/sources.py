@@ -13,6 +13,7 @@ from ztfdb.errors import TooManySourcesError
 from ztfdb.records import N_APERTURE, SourceTable
 from ztfdb.schema import SOURCE_ID_SHIFT, Base, Image, Source
 from ztfdb.store.backends import copy_rows, read_columns
+from ztfdb.store.checksums import rows_checksum
 from ztfdb.store.columns import table_dtypes
 
 MAX_SOURCES = 1 << SOURCE_ID_SHIFT
@@ -61,6 +62,22 @@ def store_sources(session: Session, image_id: int, sources: SourceTable) -> int:
     StoreError
         If a source of this id is stored already.
     """
+    columns, nulls = _columns(image_id, sources)
+    # In the order of the light-curve index, whose pages then are touched once each: a fifth to a third less time.
+    order = np.argsort(sources.hpx29, kind="stable")
+    ordered = {name: columns[name][order] for name in table_dtypes(_TABLE)}
+    copy_rows(session, _TABLE, ordered, {name: null[order] for name, null in nulls.items()})
+    return len(sources)
+
+
+def source_checksum(image_id: int, sources: SourceTable) -> int:
+    """Return the checksum of the rows that `store_sources` makes; see `ztfdb.store.checksums.rows_checksum`."""
+    columns, nulls = _columns(image_id, sources)
+    return rows_checksum(_TABLE, columns, nulls)
+
+
+def _columns(image_id: int, sources: SourceTable) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[np.bool_]]]:
+    """Return the columns of an image's rows, and where they are NULL; see `store_sources`."""
     n_source = len(sources)
     numbers = sources.number.astype(np.int64)
     if n_source > MAX_SOURCES or (n_source and (numbers.min() < 0 or numbers.max() >= MAX_SOURCES)):
@@ -77,11 +94,7 @@ def store_sources(session: Session, image_id: int, sources: SourceTable) -> int:
     else:
         nulls = {}
         columns["mask_bits"] = sources.mask_bits
-    # In the order of the light-curve index, whose pages then are touched once each: a fifth to a third less time.
-    order = np.argsort(sources.hpx29, kind="stable")
-    ordered = {name: columns[name][order] for name in table_dtypes(_TABLE)}
-    copy_rows(session, _TABLE, ordered, {name: null[order] for name, null in nulls.items()})
-    return n_source
+    return columns, nulls
 
 
 def delete_sources(session: Session, image_id: int) -> int:

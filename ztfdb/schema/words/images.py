@@ -71,6 +71,7 @@ COLUMNS: dict[str, Facts] = {
     ),
     "has_mask": ("", "meta.code;obs.image", "Whether the image has a mask."),
     "n_source": ("", "meta.number;src", "Sources stored of the image or catalogue."),
+    "row_checksum": ("", "meta.checksum", "64-bit checksum of the stored rows of the image or catalogue."),
     "role": (
         "", "meta.code.class;meta.file",
         "What the file is to the image: sci, msk, ref, psf, psfcat or refpsfcat.",

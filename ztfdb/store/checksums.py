@@ -1,0 +1,87 @@
+"""One number for the rows of an image: written with them, and compared by ``ztfdb verify --deep``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Table, select
+from sqlalchemy.orm import Session
+
+from ztfdb.schema import SOURCE_ID_SHIFT, Base, Image, PsfCatalogue
+from ztfdb.store.backends import read_bulk
+from ztfdb.store.columns import sql_columns, table_dtypes
+
+NO_VALUE = -(1 << 62)
+"""What NULL in an integer column counts as."""
+
+
+def rows_checksum(
+    table: Table, columns: Mapping[str, NDArray[Any]], nulls: Mapping[str, NDArray[np.bool_]] | None = None
+) -> int:
+    """Return the checksum of rows that are about to be stored.
+
+    Parameters
+    ----------
+    table : Table
+        Its types are those that the rows are rounded to.
+    columns : mapping of str to ndarray, each of shape (n_row,)
+        All columns of the table.
+    nulls : mapping of str to ndarray of bool, optional
+        Rows that are NULL in an integer column.
+
+    Returns
+    -------
+    int
+        64 bits, signed. The order of the rows does not matter.
+    """
+    stored = {}
+    for column in sql_columns(table, columns, nulls):
+        values = column.values.astype("<i8" if column.values.dtype.kind == "i" else "<f8")
+        if column.null is not None:
+            values[column.null] = NO_VALUE if values.dtype.kind == "i" else np.nan
+        stored[column.name] = values
+    return _digest({name: stored[name] for name in table_dtypes(table)})
+
+
+def stored_checksum(session: Session, table_name: str, image_id: int) -> int:
+    """Return the checksum of an image's rows in ``source`` or ``psf_source``, every stored bit of them.
+
+    SQLite stores single precision in eight bytes: they are compared as such.
+    """
+    table = Base.metadata.tables[table_name]
+    wide = {name: "<i8" if dtype.kind == "i" else "<f8" for name, dtype in table_dtypes(table).items()}
+    nulls = {name: NO_VALUE for name, dtype in wide.items() if dtype == "<i8" and table.c[name].nullable}
+    first = int(image_id) << SOURCE_ID_SHIFT
+    last = first + (1 << SOURCE_ID_SHIFT) - 1
+    statement = f"select {', '.join(wide)} from {table_name} where source_id between :first and :last"
+    return _digest(read_bulk(session, statement, {"first": first, "last": last}, wide, nulls=nulls))
+
+
+def kept_checksums(session: Session, image_id: Sequence[int]) -> dict[str, dict[int, int | None]]:
+    """Return the checksums written with the rows of images, by table and image; None where rows are older than that."""
+    tables: tuple[tuple[str, type[Image] | type[PsfCatalogue]], ...] = (("source", Image), ("psf_source", PsfCatalogue))
+    found: dict[str, dict[int, int | None]] = {}
+    for name, one in tables:
+        statement = select(one.image_id, one.row_checksum).where(one.image_id.in_(image_id)).order_by(one.image_id)
+        found[name] = {int(row[0]): row[1] for row in session.execute(statement)}
+    return found
+
+
+def _digest(columns: Mapping[str, NDArray[Any]]) -> int:
+    """Return a hash of columns of doubles and eight-byte integers, ordered by ``source_id``.
+
+    NaN is one of many, and zero has no sign: neither survives every engine.
+    """
+    order = np.argsort(columns["source_id"], kind="stable")
+    digest = blake2b(digest_size=8)
+    for values in columns.values():
+        ordered = values[order]
+        if ordered.dtype.kind == "f":
+            ordered += 0.0
+            ordered[np.isnan(ordered)] = np.nan
+        digest.update(ordered.tobytes())
+    return int.from_bytes(digest.digest(), "little", signed=True)
