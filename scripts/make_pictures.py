@@ -1,14 +1,15 @@
-"""Make the pictures of docs/seed_readme.md from the real quadrant.
+"""Make the pictures of README.md and docs/seed_readme.md from the real quadrant.
 
 Usage: python scripts/make_pictures.py [--psf FILE] [--folder docs/images]
 
-The quadrant is fetched into the user's cache where it is not there yet. FILE is any DAOPHOT .psf file of ZTF; without
-it the picture of the PSF is left as it is.
+The quadrant is fetched into the user's cache where it is not there yet. The light curve is that of ``ztfdb demo``.
+FILE is any DAOPHOT .psf file of ZTF; without it the picture of the PSF is left as it is.
 """
 
 from __future__ import annotations
 
 import argparse
+import tempfile
 from pathlib import Path
 
 import matplotlib
@@ -17,7 +18,9 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
+import ztfdb
 from ztfdb import dao, image
+from ztfdb.demo import build_demo
 from ztfdb.quadrant import fetch_quadrant
 
 DPI = 90
@@ -34,7 +37,9 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path(__file__).resolve().parents[1] / "docs" / "images")
     asked = parser.parse_args()
     asked.folder.mkdir(parents=True, exist_ok=True)
-    z = image.ScienceImage(*fetch_quadrant())
+    quadrant = fetch_quadrant()
+    save(light_curve(quadrant[0]), asked.folder / "lightcurve.png")
+    z = image.ScienceImage(*quadrant)
     z.load_source_background()
     save(z.show().figure, asked.folder / "sciimg_masked_bkgdsub.png")
     z.extract_sources(data="dataclean", setmag=True)
@@ -44,6 +49,14 @@ def main() -> None:
     save(z.get_stamp(*star(z), dx=23, dy=23).show().figure, asked.folder / "StarStamp.png")
     if asked.psf is not None:
         save(dao.DAOPhotReader(asked.psf).show(), asked.folder / "daophot_composition.png")
+
+
+def light_curve(science: Path) -> Figure:
+    """Draw the light curve of the demo's star, from an archive that is built for it."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = build_demo(Path(folder), science)
+        with ztfdb.open(f"sqlite:///{made.database}", read_only=True) as archive:
+            return archive.light_curve(made.ra, made.dec).plot().figure
 
 
 def star(z: image.ScienceImage) -> tuple[float, float]:

@@ -14,6 +14,7 @@ from ztfdb.cli.positions import parse_dec, parse_ra
 from ztfdb.cli.writers import require_parquet
 from ztfdb.errors import ZtfdbError
 from ztfdb.ingest.readers.ipac import is_ipac
+from ztfdb.ingest.readers.limits import HEAD
 from ztfdb.ingest.readers.text import SEPARATORS
 
 _ASTROPY = {
@@ -71,7 +72,7 @@ def _read(path: str) -> pd.DataFrame:
         if suffix in _ASTROPY:
             return _from_astropy(astropy.table.Table.read(path, format=_ASTROPY[suffix]))
         content = Path(path).read_bytes()
-        if is_ipac(content[:2048]):
+        if is_ipac(content[:HEAD]):
             return _from_astropy(astropy.table.Table.read(path, format="ascii.ipac"))
         return _from_text(content.decode("utf-8-sig"))
     except (

@@ -10,7 +10,7 @@ from ztfdb.ingest.readers.base import BadRow, Block, TableReader
 from ztfdb.ingest.readers.fits_table import FitsReader
 from ztfdb.ingest.readers.hdf5 import Hdf5Reader
 from ztfdb.ingest.readers.ipac import IpacReader, is_ipac
-from ztfdb.ingest.readers.limits import check_columns, check_content
+from ztfdb.ingest.readers.limits import HEAD, check_columns, check_content
 from ztfdb.ingest.readers.parquet import ParquetReader
 from ztfdb.ingest.readers.text import TextReader
 from ztfdb.ingest.readers.votable import VotableReader
@@ -44,11 +44,11 @@ def _open(path: Path) -> TableReader:
     packed = False
     try:
         with path.open("rb") as file:
-            head = file.read(2048)
+            head = file.read(HEAD)
         if head[:2] == b"\x1f\x8b":
             packed = True
             with gzip.open(path) as file:
-                head = file.read(2048)
+                head = file.read(HEAD)
     except (OSError, EOFError) as exc:
         raise CatalogueFileError(path, f"cannot be read: {exc}") from exc
     if head.startswith(b"SIMPLE  ="):

@@ -1,22 +1,31 @@
-"""IPAC tables, as IRSA hands them out: read by astropy, in memory."""
+"""IPAC tables, as IRSA hands them out: stretches of rows under the file's header, each read by astropy."""
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from astropy.table import Table
 
 from ztfdb.errors import CatalogueFileError
-from ztfdb.ingest.readers.base import ROWS, Block, Wanted, converted, sequence_rows
+from ztfdb.ingest.readers.base import Block, Wanted, converted, sequence_rows
+from ztfdb.ingest.readers.limits import check_columns
+
+STRETCH = 2 * 1024 * 1024
+"""Bytes of rows read at a time; astropy takes some ten times as much for them."""
+
+_HEADER_LINES = 4
+"""Names, types, units and what stands for NULL; a file may end after the second."""
 
 
 def is_ipac(head: bytes) -> bool:
     """Tell whether a file begins as an IPAC table does: keywords after backslashes, then two lines between bars."""
     lines = [line for line in head.splitlines() if line.strip() and not line.startswith(b"\\")]
-    return len(lines) > 1 and all(line.startswith(b"|") and line.rstrip().endswith(b"|") for line in lines[:2])
+    return len(lines) > 1 and all(_in_header(line) for line in lines[:2])
 
 
 class IpacReader:
@@ -25,19 +34,71 @@ class IpacReader:
     format = "ipac"
 
     def __init__(self, path: Path) -> None:
-        try:
-            self._table = Table.read(path, format="ascii.ipac", guess=False)
-        except (OSError, EOFError, ValueError, TypeError, IndexError) as exc:  # astropy's errors are ValueErrors
-            raise CatalogueFileError(path, f"is no IPAC table that can be read: {exc}") from exc
-        self.names: tuple[str, ...] = tuple(self._table.colnames)
+        self._path = path
+        with self._open() as file:
+            self._header, self._offset = self._find_rows(file)
+        self.names: tuple[str, ...] = tuple(self._table([], 0).colnames)
 
     def blocks(self, wanted: Wanted) -> Iterator[Block]:
         """Yield the rows; see `ztfdb.ingest.readers.base.TableReader`."""
-        for start in range(0, len(self._table), ROWS):
-            part = self._table[start : start + ROWS]
-            given: dict[str, Any] = {}
-            for name in wanted:
-                missing = np.ma.getmaskarray(part[name])
-                values = np.asarray(np.ma.getdata(part[name]))
-                given[name] = (values.astype(object) if values.dtype.kind == "U" else values, missing)
-            yield converted(sequence_rows(start + 1, len(part)), given, wanted)
+        n_row = 0
+        with self._open() as file:
+            file.seek(self._offset)
+            while lines := self._lines(file):
+                part = self._table(lines, n_row)
+                if len(part):
+                    yield converted(sequence_rows(n_row + 1, len(part)), _given(part, wanted), wanted)
+                n_row += len(part)
+
+    def _open(self) -> BinaryIO:
+        with self._path.open("rb") as file:
+            zipped = file.read(2) == b"\x1f\x8b"
+        return cast(BinaryIO, gzip.open(self._path)) if zipped else self._path.open("rb")
+
+    def _find_rows(self, file: BinaryIO) -> tuple[list[str], int]:
+        """Return the lines between bars, and where the rows begin."""
+        header: list[bytes] = []
+        offset = 0
+        for line in file:  # of a length that is bounded, as `check_content` has found
+            if _in_header(line):
+                header.append(line)
+                check_columns(self._path, line.count(b"|") - 1)
+            elif header and line.strip() and not line.startswith(b"\\"):
+                break
+            offset += len(line)
+            if len(header) > _HEADER_LINES:
+                raise CatalogueFileError(
+                    self._path, f"is no IPAC table: its header has more than {_HEADER_LINES} lines"
+                )
+        return _decoded(header), offset
+
+    def _lines(self, file: BinaryIO) -> list[str]:
+        try:
+            return _decoded(file.readlines(STRETCH))
+        except (OSError, EOFError, zlib.error) as exc:
+            raise CatalogueFileError(self._path, f"breaks off: {exc}") from exc
+
+    def _table(self, lines: list[str], n_before: int) -> Table:
+        """Read rows by the types that the header names."""
+        try:
+            return Table.read([*self._header, *lines], format="ascii.ipac", guess=False)
+        except (ValueError, TypeError, IndexError) as exc:  # astropy's errors are ValueErrors
+            after = f" after row {n_before:,}" if n_before else ""
+            raise CatalogueFileError(self._path, f"is no IPAC table that can be read{after}: {exc}") from exc
+
+
+def _in_header(line: bytes) -> bool:
+    return line.startswith(b"|") and line.rstrip().endswith(b"|")
+
+
+def _decoded(lines: list[bytes]) -> list[str]:
+    return [line.decode("utf-8", "replace").rstrip("\r\n") for line in lines]
+
+
+def _given(part: Table, wanted: Wanted) -> dict[str, Any]:
+    given: dict[str, Any] = {}
+    for name in wanted:
+        missing = np.ma.getmaskarray(part[name])
+        values = np.asarray(np.ma.getdata(part[name]))
+        given[name] = (values.astype(object) if values.dtype.kind == "U" else values, missing)
+    return given

@@ -26,6 +26,9 @@ MAX_RATIO = 100
 """A file that unpacks to more than `FREE_UNPACKED` bytes may not unpack to more than so many times its size: real
 catalogues come to some 3 to 20."""
 
+HEAD = 256 * 1024
+"""Bytes at the beginning that tell the format; IRSA's tables begin with a comment on every column."""
+
 PIECE = 1024 * 1024
 
 
