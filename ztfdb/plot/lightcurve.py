@@ -23,12 +23,14 @@ FILTER_NAMES = {"zg": "g", "zr": "r", "zi": "i"}
 FADED = 0.35
 """Opacity of epochs with known trouble."""
 DETECTION, FORCED, LIMIT, FLAGGED, SIMULATED = "detection", "forced", "5σ limit", "flagged", "simulated"
+PSF_CATALOGUE = "PSF catalogue"
 """The words of the legend."""
 CARETDOWNBASE = 11
 """matplotlib's marker of this name: an arrowhead that hangs down from its point."""
 MARKS: dict[str, dict[str, Any]] = {
     FLAGGED: {"ls": "none", "marker": "x", "ms": 6, "color": "black", "mew": 0.9},
     SIMULATED: {"ls": "none", "marker": "o", "ms": 9, "color": "0.45", "mfc": "none", "mew": 0.8},
+    PSF_CATALOGUE: {"ls": "none", "marker": ".", "ms": 6, "color": "black", "mew": 0},
 }
 """What is drawn over the marker of an epoch."""
 
@@ -40,8 +42,8 @@ def draw_light_curve(
 
     Each filter has a colour and a marker. Detections are filled, forced measurements open; a limit, at
     ``upper_limit_mag`` of a complete light curve, else at ``limitmag``, is a small marker with an arrowhead that points
-    to fainter magnitudes. Epochs that are not ``good`` are faded and crossed out, simulated ones ringed. The legend
-    says which of these are there, and how many of each. Brighter is up.
+    to fainter magnitudes. Epochs that are not ``good`` are faded and crossed out, simulated ones ringed, those of ZTF's
+    PSF catalogues (``phot``) dotted. The legend says which of these are there, and how many of each. Brighter is up.
 
     Parameters
     ----------
@@ -114,7 +116,9 @@ def _draw_filter(ax: Axes, rows: pd.DataFrame, code: str, time: str, options: di
         ax.plot(when[shown], limit[shown], marker, ms=3, color=colour, mfc="none", mew=0.8, alpha=0.8)
         ax.plot(when[shown], limit[shown], ls="none", marker=CARETDOWNBASE, ms=6.5, color=colour, alpha=0.6, mew=0)
     height = np.where(measured, mag, limit)
-    for word, chosen in ((FLAGGED, ~good & measured), (SIMULATED, _flags(rows, "simulated", missing=False))):
+    catalogued = np.asarray(rows["phot"].to_numpy(dtype=str) == "psfcat") if "phot" in rows else np.zeros_like(measured)
+    simulated = _flags(rows, "simulated", missing=False)
+    for word, chosen in ((FLAGGED, ~good & measured), (SIMULATED, simulated), (PSF_CATALOGUE, catalogued & measured)):
         chosen = chosen & np.isfinite(height)
         if chosen.any():
             counts[word] += int(chosen.sum())

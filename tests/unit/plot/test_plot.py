@@ -106,3 +106,18 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(builtins, "__import__", refuse)
     with pytest.raises(MissingExtraError, match=r"pip install 'ztfdb\[plot\]'"):
         Stamp(IMAGE, 1, 1, 0, 0).show()
+
+
+def test_a_light_curve_of_both_photometries_tells_them_apart() -> None:
+    import pandas as pd
+
+    from ztfdb.plot.lightcurve import draw_light_curve
+
+    columns = {"mjd": [1.0, 1.0, 2.0], "mag": [18.0, 18.1, 18.2], "magerr": [0.1] * 3, "filtercode": ["zr"] * 3}
+    both = pd.DataFrame({**columns, "phot": pd.Categorical(["aperture", "psfcat", "psfcat"])})
+    ax = draw_light_curve(both)
+    legend = ax.get_legend()
+    assert legend is not None
+    assert "PSF catalogue (2)" in [text.get_text() for text in legend.get_texts()]
+    dots = [line for line in ax.lines if line.get_marker() == "."]
+    assert [np.asarray(line.get_ydata()).tolist() for line in dots] == [[18.1, 18.2]]
