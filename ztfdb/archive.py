@@ -39,6 +39,7 @@ from ztfdb.query.given import (
 from ztfdb.query.targets import Targets, path_of, targets_of
 from ztfdb.sky.dates import night_of
 from ztfdb.spelling import checked_as, passes_on, spelled
+from ztfdb.store.backends import storage_problems
 from ztfdb.store.backup import backup
 from ztfdb.store.catalogues import get_catalogue, remove_catalogue
 from ztfdb.store.engine import close_for_good, make_engine, mask_password, normalise_url, sessions, writing
@@ -589,6 +590,11 @@ class Archive:
     def verify(self, **options: Any) -> pd.DataFrame:
         """Return what is wrong with files and tables, nothing when all is well; see `ztfdb.query.verify`."""
         return query.verify(self._sessions, **options)
+
+    def storage_problems(self) -> list[str]:
+        """Return what SQLite's own ``integrity_check`` finds wrong; it reads the whole file. Empty for PostgreSQL."""
+        with self._sessions() as session:
+            return storage_problems(session)
 
     def backup(self, file: str | Path, *, progress: Callable[[int, int], None] | None = None) -> Path:
         """Copy a SQLite archive to `file` while it is in use; see `ztfdb.store.backup.backup`."""

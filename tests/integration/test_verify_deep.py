@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 import ztfdb
 from tests.support.archives import Plan, build_archive
+from tests.support.pages import check_pages, fill
 from ztfdb.cli.app import application
 from ztfdb.store.engine import make_engine
 
@@ -69,3 +70,9 @@ def test_what_integrity_check_finds_is_found_and_nothing_is_a_traceback(whole, t
             assert "malformed" in result.output or "database file" in result.output or "error" in result.output
             n_found += 1
     assert n_found > 5
+
+
+def test_pages_with_flipped_bytes_are_noticed_where_rows_or_structure_differ(databases, tmp_path):
+    content, size = fill(databases.migrated("sqlite"))
+    counts = check_pages(content, size, tmp_path, 12)
+    assert counts["noticed"] >= 6

@@ -13,7 +13,7 @@ import click
 
 import ztfdb
 from ztfdb.cli.options import shared
-from ztfdb.errors import EmptyAnswerWarning
+from ztfdb.errors import EmptyAnswerWarning, StoreError
 
 if TYPE_CHECKING:
     from ztfdb.archive import Archive
@@ -72,8 +72,23 @@ def opened(ctx: click.Context, **how: Any) -> Iterator[Archive]:
     **how
         Passed on to `ztfdb.open`.
     """
-    with ztfdb.open(configuration(ctx).url, **how) as archive, told_on_stderr():
+    with ztfdb.open(configuration(ctx).url, **how) as archive, told_on_stderr(), _damage_told(archive):
         yield archive
+
+
+@contextmanager
+def _damage_told(archive: Archive) -> Iterator[None]:
+    """Where a value that no column should hold broke a command, say so in a line: SQLite hands out what it finds.
+
+    Only damage that the database's own check finds counts; every other exception is a fault of ours, and stays one.
+    """
+    try:
+        yield
+    except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, AssertionError) as exc:
+        problems = archive.storage_problems()
+        if not problems:
+            raise
+        raise StoreError(f"the database is damaged: {problems[0]}; `ztfdb verify --deep` lists the damage") from exc
 
 
 @contextmanager

@@ -165,4 +165,5 @@ def _numpy_column(name: str, values: Iterable[Any], dtype: np.dtype[Any], nulls:
             values = [fill if v is None else v for v in values]
         elif None in values:
             raise ValueError(f"column {name} holds NULL: name its stand-in")
-    return np.array(values, dtype=dtype)
+    with np.errstate(over="ignore"):  # SQLite keeps doubles in a REAL column, which damage may have made too large
+        return np.array(values, dtype=dtype)

@@ -207,6 +207,13 @@ def strict_json(value: Any) -> str:
     return json.dumps(value, allow_nan=False, separators=(",", ":"))
 
 
+def _stored_json(value: str) -> Any:
+    try:
+        return json.loads(value)
+    except (ValueError, TypeError) as exc:
+        raise StoreError(f"SQLite: a stored text is no JSON: {exc}") from exc
+
+
 def sessions(engine: Engine) -> sessionmaker[Session]:
     """Return the maker of sessions on `engine`; records, not ORM objects, leave them."""
     return sessionmaker(engine, expire_on_commit=False)
@@ -289,7 +296,9 @@ def _sqlite_engine(url: URL, read_only: bool) -> Engine:
     if read_only and path is not None:
         # A URI lets SQLite itself refuse: the file is neither made nor written.
         url = url.set(database=path.as_uri(), query={"mode": "ro", "uri": "true"})
-    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S}, json_serializer=strict_json)
+    engine = create_engine(
+        url, connect_args={"timeout": BUSY_TIMEOUT_S}, json_serializer=strict_json, json_deserializer=_stored_json
+    )
 
     def on_connect(connection: Any, record: Any) -> None:
         connection.isolation_level = None  # sqlite3 must not begin transactions of its own; _begin does

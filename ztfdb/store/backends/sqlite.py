@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from typing import Any
 
@@ -15,6 +16,7 @@ from sqlalchemy.engine.interfaces import Compiled
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.compiler import SQLCompiler
 
+from ztfdb.errors import StoreError
 from ztfdb.store.backends.sqlite_feed import feed, is_fed
 from ztfdb.store.columns import SqlColumn, numpy_columns
 from ztfdb.store.engine import FEEDS, WRITE, driver_errors
@@ -90,7 +92,8 @@ def read_columns(
     text, values = _text_and_values(session, statement, params)
     with driver_errors():
         rows = _driver(session).execute(text, values).fetchall()
-    return numpy_columns(rows, dtypes, nulls)
+    with _numbers():
+        return numpy_columns(rows, dtypes, nulls)
 
 
 def read_bulk(
@@ -104,12 +107,22 @@ def read_bulk(
     fields = ", ".join(f"coalesce(q.{n}, {int(nulls[n])})" if n in nulls else f"q.{n}" for n in dtypes)
     record = np.dtype([(name, np.dtype(dtype)) for name, dtype in dtypes.items()])
     with driver_errors():
-        # fromiter turns None into NaN in the float fields
-        rows = np.fromiter(_driver(session).execute(f"select {fields} from ({statement}) as q", params), record)
+        cursor = _driver(session).execute(f"select {fields} from ({statement}) as q", params)
+        with _numbers():
+            rows = np.fromiter(cursor, record)  # turns None into NaN in the float fields
     return {name: np.ascontiguousarray(rows[name]) for name in dtypes}
 
 
 read_few = read_bulk
+
+
+@contextmanager
+def _numbers() -> Iterator[None]:
+    """Turn what numpy says of a value of another type into a typed error: SQLite stores any value in any column."""
+    try:
+        yield
+    except (ValueError, TypeError, OverflowError) as exc:
+        raise StoreError(f"SQLite: a stored value is of another type than its column: {exc}") from exc
 
 
 def read_doubles(
@@ -118,7 +131,8 @@ def read_doubles(
     """Read into one array; see `ztfdb.store.backends.read_doubles`."""
     with driver_errors():
         cursor = _driver(session).execute(statement, params)
-        values = np.fromiter(chain.from_iterable(cursor), np.float64)  # None becomes NaN
+        with _numbers():
+            values = np.fromiter(chain.from_iterable(cursor), np.float64)  # None becomes NaN
     return np.ascontiguousarray(values.reshape(-1, len(names)).T)
 
 
