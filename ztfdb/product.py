@@ -129,7 +129,8 @@ def other_content(pixels: NDArray[Any], kind: str) -> str | None:
     if not values.size:
         return None
     if kind != "ref":
-        low, middle, high = np.percentile(values, (15.87, 50.0, 84.13)).tolist()
-        return without_sky(middle, (high - low) / 2)
+        # the lower side alone: in a small cutout the upper one is a star's
+        low, middle = np.percentile(values, (15.87, 50.0)).tolist()
+        return without_sky(middle, middle - low) if low < 0 else None
     counts = values.size >= COVERAGE_PIXELS and values.min() >= 0 and bool(np.all(values == np.rint(values)))
     return "the coverage map of a reference (all pixels are whole numbers)" if counts else None

@@ -58,7 +58,8 @@ def is_image(name: str) -> bool:
     """Which of the real files are science images."""
     if name.startswith(VARIANTS):
         return VARIANT_OUTCOMES[name.split("_")[2][-3:]] is None
-    images = name.startswith(("crop512/", "cutouts/")) and name.endswith("sciimg.fits")
+    readable = ("crop512/", "cutouts/", "reports/difference/", "reports/sip_beside_pv/", "reports/tiny/")
+    images = name.startswith(readable) and name.endswith("sciimg.fits")
     return images or (name.startswith("psf/") and name.endswith(".fits"))
 
 

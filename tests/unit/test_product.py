@@ -49,6 +49,14 @@ def test_pixels_about_zero_are_no_science_image():
     assert other_content(np.full((9, 9), np.nan), "sci") is None
 
 
+def test_a_star_that_fills_its_cutout_stands_on_a_sky():
+    y, x = np.mgrid[-5:5, -5:5]
+    star = 150.0 + 5e4 * np.exp(-(x**2 + y**2) / 6.0)
+    low, middle, high = np.percentile(star, (16, 50, 84))
+    assert (high - low) / 2 > middle
+    assert other_content(star, "cutout") is None
+
+
 def test_whole_numbers_are_no_reference():
     depth = np.random.default_rng(1).integers(0, 16, (300, 300)).astype("f4")
     assert "coverage" in (other_content(depth, "ref") or "")
