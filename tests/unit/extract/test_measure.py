@@ -207,3 +207,13 @@ def test_a_file_that_changes_while_it_is_measured_is_refused(tmp_path: Path, mon
     monkeypatch.setattr(measure, "read_bytes", read_once_cut)
     with pytest.raises(ImageReadError, match="changed while it was measured"):
         measure_image(made.sci)
+
+
+@pytest.mark.parametrize(("side", "measured"), [(10, False), (27, False), (28, True)])
+def test_an_image_too_small_for_a_background_is_refused_by_name(tmp_path, side, measured):
+    image = make_science_image(tmp_path, shape=(side, side), n_star=1, seed=4)
+    if measured:
+        assert measure_image(image.sci).info.nx == side
+    else:
+        with pytest.raises(ExtractionError, match=f"{side} × {side} px are too small for a background"):
+            measure_image(image.sci)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -37,15 +38,12 @@ class Server:
             threading.Thread(target=self._one, args=(connection,), daemon=True).start()
 
     def _one(self, connection):
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
-        with connection:
-            try:
-                self.requests.append(connection.recv(65536).decode())
-                for piece in self._answer(self):
-                    connection.sendall(piece)
-                    self.sent += len(piece)
-            except OSError:
-                return
+        with contextlib.suppress(OSError), connection:  # the client may be gone at any step
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+            self.requests.append(connection.recv(65536).decode())
+            for piece in self._answer(self):
+                connection.sendall(piece)
+                self.sent += len(piece)
 
     def close(self):
         self._listening.close()
