@@ -47,12 +47,8 @@ class Limits:
         Requests that wait for a thread, of all and of one client; more are told to come again.
     connections : int
         Requests that are open at the same time.
-    cutout_pix : int
-        Side of a cutout, pixels.
     cone_deg : float
         Radius of a cone search, deg.
-    positions : int
-        Positions in one request for light curves.
     """
 
     max_rows: int = 20_000
@@ -73,9 +69,7 @@ class Limits:
     queue: int = 256
     client_queue: int = 64
     connections: int = 1_000
-    cutout_pix: int = 1_500
     cone_deg: float = 1.0
-    positions: int = 10_000
 
     def __post_init__(self) -> None:
         for one in fields(self):
