@@ -15,7 +15,7 @@ from ztfdb.store.engine import make_engine
 
 pytestmark = pytest.mark.filterwarnings("ignore::ztfdb.errors.EmptyAnswerWarning")
 
-QUICK = settings(max_examples=5, suppress_health_check=list(HealthCheck))
+QUICK = settings(max_examples=4, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def test_any_order_ends_in_what_one_clean_build_gives(pool, databases, folder, o
 def test_two_processes_at_once_end_in_what_one_clean_build_gives(pool, databases, folder, engine):
     with two_processes() as executor:
 
-        @settings(QUICK, max_examples=3)
+        @settings(QUICK, max_examples=2)
         @given(first=parts(0), second=parts(1))
         def check(first, second):
             check_together(executor, pool, databases, folder, engine, (first, second))

@@ -37,8 +37,6 @@ LEFT_OUT = {
 }
 """Columns that tell when and in what order things were done; None for whole tables of that kind."""
 
-RADIUS = 1.5
-
 
 def content(archive: Archive, positions: Sequence[tuple[float, float]]) -> Content:
     """Return all stored rows of an archive, and its answers at some positions."""
@@ -96,14 +94,15 @@ def answers_of(archive: Archive, positions: Sequence[tuple[float, float]]) -> Co
     found: dict[str, pd.DataFrame] = {"verify": archive.verify(hashes=True)}
     calibrations = ("header", "ps1") if "ps1" in set(archive.catalogues()["catalogue"]) else ("header",)
     for number, (ra, dec) in enumerate(positions):
-        found[f"cone {number}"] = archive.cone(ra, dec, 20.0)
-        found[f"PSF cone {number}"] = archive.cone(ra, dec, 20.0, phot="psfcat")
         found[f"images {number}"] = archive.images(ra, dec)
-        found[f"PSF light curve {number}"] = archive.light_curve(ra, dec, phot="psfcat").to_pandas()
         for calibration in calibrations:
-            for complete in (False, True):
-                curve = archive.light_curve(ra, dec, complete=complete, calibration=calibration)
-                found[f"light curve {number} {calibration} {complete}"] = curve.to_pandas()
+            curve = archive.light_curve(ra, dec, complete=True, calibration=calibration)
+            found[f"complete light curve {number} {calibration}"] = curve.to_pandas()
+    for number, (ra, dec) in enumerate(positions[:2]):
+        found[f"light curve {number}"] = archive.light_curve(ra, dec).to_pandas()
+        found[f"PSF light curve {number}"] = archive.light_curve(ra, dec, phot="psfcat").to_pandas()
+    found["cone"] = archive.cone(*positions[0], 60.0)
+    found["PSF cone"] = archive.cone(*positions[0], 60.0, phot="psfcat")
     for name in calibrations[1:]:
         found[f"matched entries {name}"] = archive.get_matched_entries(
             ["ra", "dec", "mag"], "sources", name, region=(*positions[0], 600.0)
@@ -112,7 +111,7 @@ def answers_of(archive: Archive, positions: Sequence[tuple[float, float]]) -> Co
 
 
 def _frame(frame: pd.DataFrame) -> list[tuple[str, ...]]:
-    columns = [frame[name].tolist() for name in frame.columns]
+    columns = [values.tolist() for _, values in frame.items()]
     return [tuple(repr(v + 0.0 if isinstance(v, float) else v) for v in row) for row in zip(*columns, strict=True)]
 
 

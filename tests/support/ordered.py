@@ -49,8 +49,10 @@ def fresh(databases: Databases, engines: Sequence[str]) -> Iterator[list[Archive
 def world_on(pool: Pool, folder: Path, archives: list[Archive]) -> Iterator[World]:
     """A world in a folder of its own, which is gone afterwards."""
     place = folder / f"world-{next(_serial)}"
-    yield World(pool, place, archives)
-    shutil.rmtree(place)
+    try:
+        yield World(pool, place, archives)
+    finally:
+        shutil.rmtree(place)
 
 
 def clean_content(databases: Databases, world: World) -> Content:
@@ -60,12 +62,11 @@ def clean_content(databases: Databases, world: World) -> Content:
         return content(archive, world.pool.positions)
 
 
-def check_order(pool: Pool, databases: Databases, folder: Path, operations: Sequence[Operation]) -> World:
+def check_order(pool: Pool, databases: Databases, folder: Path, operations: Sequence[Operation]) -> None:
     """Carry out operations on both engines, and compare both archives with a clean build."""
     with fresh(databases, ENGINES) as archives, world_on(pool, folder, archives) as world:
         world.do(operations)
         check_final(databases, world)
-        return world
 
 
 def check_final(databases: Databases, world: World) -> None:

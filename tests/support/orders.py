@@ -47,7 +47,7 @@ class Pool:
     ----------
     folder : Path
     positions : tuple of (ra, dec)
-        Deg: a bright star, one that is not on all images, empty sky, and a star on the edge.
+        Deg: a bright star, one that is not on all images, empty sky, and a place that few images cover.
     """
 
     folder: Path
@@ -60,7 +60,7 @@ class Pool:
 
 
 def make_pool(folder: Path) -> Pool:
-    """Write the files: five exposures of forty stars on two nights, each in two processings, and catalogues of them."""
+    """Write the files: five exposures of forty stars on three nights, in two processings each, and catalogues."""
     rng = np.random.default_rng(17)
     n_star = 40
     ra = RA + rng.uniform(-0.03, 0.03, n_star) / np.cos(np.radians(DEC))
