@@ -46,9 +46,9 @@ def fresh(databases: Databases, engines: Sequence[str]) -> Iterator[list[Archive
 
 
 @contextlib.contextmanager
-def world_on(pool: Pool, folder: Path, archives: list[Archive]) -> Iterator[World]:
+def world_on(pool: Pool, folder: Path, archives: list[Archive], name: str = "") -> Iterator[World]:
     """A world in a folder of its own, which is gone afterwards."""
-    place = folder / f"world-{next(_serial)}"
+    place = folder / (name or f"world-{next(_serial)}")
     try:
         yield World(pool, place, archives)
     finally:
