@@ -110,5 +110,5 @@ def test_rows_are_ordered_by_time_and_hold_every_column_of_an_image(generated_ma
 
 @pytest.mark.parametrize(("ra", "dec"), [(np.nan, 0.0), (0.0, 90.5)])
 def test_what_is_no_position_is_refused(maker, ra, dec):
-    with maker() as session, pytest.raises(ValueError, match="dec"):
+    with maker() as session, pytest.raises(ValueError, match="not a position"):
         images_covering(session, ra, dec)
