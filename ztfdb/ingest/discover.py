@@ -119,10 +119,12 @@ def discover(
     seen: set[str] = set()
     for path in [paths] if isinstance(paths, str | Path) else paths:
         for item in map(_storable, _expand(path, found.left_out)):
+            if item.path in seen:
+                continue
+            seen.add(item.path)
             if isinstance(item, ImageError):
                 found.problems.append(item)
-            elif item.path not in seen:
-                seen.add(item.path)
+            else:
                 found.candidates.append(item)
     if mask is not None:
         if len(found.candidates) != 1:
