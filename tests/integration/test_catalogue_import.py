@@ -129,7 +129,7 @@ def test_a_file_that_breaks_off_leaves_nothing(engine, tmp_path, monkeypatch):
     path = write_csv(tmp_path / "ps1.csv", mast_columns(2_000))
     whole = gzip.compress(path.read_bytes())
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(CatalogueFileError, match="breaks off"):
+    with pytest.raises(CatalogueFileError, match="end-of-stream"):
         import_catalogue(engine, "ps1", [path])
     assert rows(engine, "select count(*) from ps1")[0][0] == 0
 

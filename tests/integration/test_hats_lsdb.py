@@ -69,7 +69,7 @@ def test_a_cone_has_the_rows_of_the_archive(export, lsdb, cone):
 def test_a_box_and_a_polygon_have_the_rows_inside(export, lsdb):
     archive, folder = export
     catalogue = everything(lsdb, folder / "detections")
-    rows = archive.sql("select source_id, ra, dec from source")
+    rows = archive.sql("select source_id, ra, dec from source", force=True)
     inside = rows[rows.ra.between(179.8, 180.1) & rows.dec.between(9.9, 10.2)]
     assert ids(catalogue.box_search(ra=(179.8, 180.1), dec=(9.9, 10.2)).compute()) == ids(inside)
     corners = [(179.8, 9.9), (180.1, 9.9), (180.1, 10.2), (179.8, 10.2)]
@@ -80,7 +80,7 @@ def test_a_box_and_a_polygon_have_the_rows_inside(export, lsdb):
 
 def test_an_object_is_found_by_its_id_with_its_light_curve(export, lsdb):
     archive, folder = export
-    members = archive.sql("select object_id, source_id from object_source")
+    members = archive.sql("select object_id, source_id from object_source", force=True)
     catalogue = lsdb.open_catalog(folder / "objects")
     for object_id in members.object_id.drop_duplicates().iloc[[0, 500, 1_500]]:
         found = catalogue.id_search(values={"object_id": int(object_id)}).compute()
@@ -93,7 +93,8 @@ def test_a_nested_query_cuts_epochs(export, lsdb):
     frame = lsdb.open_catalog(folder / "objects").query("lightcurve.fid == 2").compute()
     wanted = archive.sql(
         "select count(*) as n from object_source o join source s on s.source_id = o.source_id "
-        "join image i on i.image_id = s.image_id where i.fid = 2"
+        "join image i on i.image_id = s.image_id where i.fid = 2",
+        force=True,
     )
     assert int(sum(map(len, frame["lightcurve"]))) == int(wanted.n.iloc[0])
 
@@ -126,7 +127,9 @@ def test_duckdb_and_polars_read_the_files(export):
     archive, folder = export
     name = (folder / "detections" / "collection.properties").read_text().split("hats_primary_table_url=")[1].split()[0]
     files = str(folder / "detections" / name / "dataset" / "**" / "*.parquet")
-    wanted = archive.sql("select count(*) as n, min(source_id) as first, max(source_id) as last from source").iloc[0]
+    wanted = archive.sql(
+        "select count(*) as n, min(source_id) as first, max(source_id) as last from source", force=True
+    ).iloc[0]
     duckdb = pytest.importorskip("duckdb")
     found = duckdb.sql(f"select count(*), min(source_id), max(source_id) from read_parquet('{files}')").fetchone()
     assert found == (wanted.n, wanted["first"], wanted["last"])

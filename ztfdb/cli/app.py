@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import sys
 from typing import Any
 
@@ -60,6 +62,9 @@ class Application(Command, click.Group):
                 status = EXIT_BROKEN_PIPE
             except ZtfdbError as exc:
                 status = status or _failed(str(exc))
+            except ValueError:  # closed, as the command has said
+                status = status or EXIT_FAILED
+        _discard_what_nobody_reads()
         sys.exit(status)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -86,6 +91,16 @@ class Application(Command, click.Group):
         except (ZtfdbError, OSError) as exc:
             return _failed(str(exc))
         return result if isinstance(result, int) else 0
+
+
+def _discard_what_nobody_reads() -> None:
+    """Point streams that take no more at nothing: Python flushes them once more at the end, and would exit with 120."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _failed(message: str) -> int:
