@@ -20,9 +20,10 @@ from ztfdb.plot.lightcurve import CARETDOWNBASE, FADED, FILTER_COLOURS, FILTER_M
 
 @pytest.fixture(autouse=True)
 def close_figures() -> Iterator[None]:
-    yield
     import matplotlib.pyplot as plt
 
+    plt.close("all")  # what other tests have left
+    yield
     plt.close("all")
 
 

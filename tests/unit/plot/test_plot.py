@@ -23,9 +23,10 @@ IMAGE = np.random.default_rng(1).normal(100, 10, (40, 50)).astype(np.float32)
 
 @pytest.fixture(autouse=True)
 def close_figures() -> Iterator[None]:
-    yield
     import matplotlib.pyplot as plt
 
+    plt.close("all")  # what other tests have left
+    yield
     plt.close("all")
 
 

@@ -16,9 +16,10 @@ from ztfdb.plot import draw_difference_map, draw_differences, draw_psf_check  # 
 
 @pytest.fixture(autouse=True)
 def close_figures() -> Iterator[None]:
-    yield
     import matplotlib.pyplot as plt
 
+    plt.close("all")  # what other tests have left
+    yield
     plt.close("all")
 
 

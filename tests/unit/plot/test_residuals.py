@@ -19,9 +19,10 @@ from ztfdb.plot.residuals import BINS, FEW  # noqa: E402
 
 @pytest.fixture(autouse=True)
 def close_figures() -> Iterator[None]:
-    yield
     import matplotlib.pyplot as plt
 
+    plt.close("all")  # what other tests have left
+    yield
     plt.close("all")
 
 
