@@ -40,6 +40,7 @@ THRESHOLD = 600
 N_PSF, N_FORCED = 400, 300
 EDGE_ORDERS = (0, 3, 5, 8)
 OPTIONS = {"threshold": THRESHOLD}
+LAST_FILES = ("unfinished.json", "collection.properties", "export.json")
 TABLES = {"detections": "source", "psf_sources": "psf_source", "forced": "forced_source"}
 
 
@@ -404,26 +405,34 @@ class Killed(BaseException):
 
 
 def test_a_run_killed_at_any_write_goes_on_to_the_same_bytes(exported, tmp_path, monkeypatch):
-    one, real, count = exported["sqlite"], Path.replace, {"n": 0, "stop": -1}
+    """Killed before or after the rename that makes a file appear; the last files of a product are all tried."""
+    one, real, renamed, stop = exported["sqlite"], Path.replace, [], {"at": -1, "after": False}
     options = {**OPTIONS, "products": ["objects", "images"]}
 
     def counted(path, target):
-        count["n"] += 1
-        if count["n"] == count["stop"]:
+        renamed.append(Path(target).name)
+        killed = len(renamed) == stop["at"]
+        if killed and not stop["after"]:
             raise Killed
-        return real(path, target)
+        done = real(path, target)
+        if killed:
+            raise Killed
+        return done
 
     monkeypatch.setattr(hats_files.Path, "replace", counted)
     with ztfdb.open(one.url, read_only=True) as archive:
         archive.export_hats(tmp_path / "whole", **options)
-        n_write = count["n"]
+        n_write = len(renamed)
+        last = [k for k, name in enumerate(renamed, start=1) if name in LAST_FILES]
         assert n_write > 20
-        for stop in sorted({2, n_write - 1, *range(5, n_write, n_write // 5)}):
-            folder = tmp_path / f"stopped{stop}"
-            count |= {"n": 0, "stop": stop}
+        assert len(last) == 6  # of two products
+        for at, after in [(2, False), *((k, after) for k in last for after in (False, True)), (n_write // 2, True)]:
+            folder = tmp_path / f"stopped{at}{after}"
+            renamed.clear()
+            stop |= {"at": at, "after": after}
             with pytest.raises(Killed):
                 archive.export_hats(folder, **options)
-            count["stop"] = -1
+            stop["at"] = -1
             archive.export_hats(folder, **options)
             assert tree(folder) == tree(tmp_path / "whole")
 

@@ -33,7 +33,7 @@ from ztfdb.sky.cells import HPX_ORDER
 PRODUCTS: dict[str, type[Product]] = {kind.name: kind for kind in (Detections, Objects, PsfSources, Forced, Images)}
 
 UNFINISHED = "unfinished.json"
-"""Lists the products that a whole export has finished; it goes when all are."""
+"""Names the generation of each product that a whole export has begun; it goes when all are finished."""
 
 THRESHOLD = 500_000
 """Rows (epochs of objects) in a partition: some 150 MB in memory while it is made."""
@@ -145,24 +145,24 @@ def export_hats(
         raise ExportError(f"{root} holds no export to bring up to date: leave --update away")
     kind = calibration or _held_calibration(root, update)
     with _alone(root), Readers(url, jobs, kind) as readers:
-        finished = [] if update else _finished(root)
+        begun = {} if update else _begun(root)
         for name in wanted:
             given = _Given(threshold, margin, kind)
             one = _Export(readers, PRODUCTS[name](), root / name, given, update, progress, tell)
-            done = one.run(always=products is not None, finished=name in finished)
+            if not update and name not in begun:
+                begun[name] = one.next_number
+                write_atomically(root / UNFINISHED, json.dumps(begun).encode())
+            done = one.run(always=products is not None, begun=begun.get(name))
             if done is not None:
                 report.products.append(done)
-            if not update:
-                write_atomically(root / UNFINISHED, json.dumps([*finished, name]).encode())
-                finished.append(name)
         (root / UNFINISHED).unlink(missing_ok=True)
     return report
 
 
-def _finished(root: Path) -> list[str]:
-    """Return the products that a whole export, stopped before its end, had finished."""
+def _begun(root: Path) -> dict[str, int]:
+    """Return the generation of each product that a whole export, stopped before its end, was to make."""
     path = root / UNFINISHED
-    return list(json.loads(path.read_text())) if path.exists() else []
+    return dict(json.loads(path.read_text())) if path.exists() else {}
 
 
 @dataclass(frozen=True)
@@ -230,22 +230,30 @@ class _Export:
     def _context(self) -> Context:
         return self._readers.own.context
 
-    def run(self, *, always: bool, finished: bool) -> ProductReport | None:
+    @property
+    def next_number(self) -> int:
+        """The generation after the one that readers see."""
+        return 1 if self._visible is None else self._visible.number + 1
+
+    def run(self, *, always: bool, begun: int | None) -> ProductReport | None:
         """Write what has changed and show it to readers; None where there are no rows and none were asked for.
 
         Parameters
         ----------
         always : bool
             Also without rows.
-        finished : bool
-            A run that was stopped had finished this product: if it is still what would be written, it stays.
+        begun : int or None
+            The generation that a whole export was to make. Where readers see it already, a run was stopped after that:
+            if it is still what would be written, it stays.
         """
         contents = self._product.contents(self._readers.own.session, self._context)
         if not len(contents.cell) and not always and self._visible is None:
             return None
         plan = self._plan(contents)
-        if self._visible is not None and (self._old is not None or finished) and _is_same(plan, self._visible):
-            return self._report(self._visible, 0, 0)
+        seen = self._visible
+        if seen is not None and (self._old is not None or seen.number == begun) and _is_same(plan, seen):
+            shutil.rmtree(self._work(seen.number), ignore_errors=True)  # of a run that was stopped at its very end
+            return self._report(seen, 0, 0)
         margins = find_margins([p.pixel for p in plan.parts], plan.settings.margin) if plan.settings.margin else None
         changed, redone = self._changes(plan, margins)
         self._announce(plan, changed, contents)
@@ -263,7 +271,7 @@ class _Export:
 
     def _plan(self, contents: Contents) -> Generation:
         settings, by = self._settings(), made_by(self._schema)
-        number = 1 if self._visible is None else self._visible.number + 1
+        number = self.next_number
         held = [part.pixel for part in self._old.parts] if self._old is not None else []
         pixels = tile(contents.cell, contents.weight, settings.threshold, held)
         parts = tuple(Part(pixel, f"{contents.of(pixel)[1]:016x}") for pixel in pixels)
@@ -326,7 +334,7 @@ class _Export:
 
     def _journal(self, plan: Generation) -> Journal:
         """Take up the work of a run that was killed, or begin afresh."""
-        work = self._folder / f"work_g{plan.number}"
+        work = self._work(plan.number)
         if not holds_plan(work, plan):
             for folder in self._folders(plan.number):
                 shutil.rmtree(folder, ignore_errors=True)
@@ -390,6 +398,9 @@ class _Export:
                 link_or_copy(self._catalogue_folder(self._old) / path, self._catalogue_folder(plan) / path)
             if plan.settings.margin and place not in redone and part.margin_rows > 0:
                 link_or_copy(self._margin_folder(self._old) / path, self._margin_folder(plan) / path)
+
+    def _work(self, number: int) -> Path:
+        return self._folder / f"work_g{number}"
 
     def _catalogue_folder(self, plan: Generation) -> Path:
         return self._folder / f"{self._product.name}_g{plan.number}"

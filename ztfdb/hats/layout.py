@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ztfdb.hats.files import write_atomically
+from ztfdb.hats.files import make_atomically, write_atomically
 from ztfdb.hats.tiling import Pixel
 from ztfdb.sky.cells import HPX_ORDER
 
@@ -81,11 +81,10 @@ def write_metadata(folder: Path, pixels: Sequence[Pixel], schema: pa.Schema) -> 
         else:
             footers.append_row_groups(footer)
     path = folder / DATASET / "_metadata"
-    path.parent.mkdir(parents=True, exist_ok=True)
     if footers is None:
-        pq.write_metadata(schema, path)
+        make_atomically(path, lambda waiting: pq.write_metadata(schema, waiting))
         return 0
-    footers.write_metadata_file(path)
+    make_atomically(path, footers.write_metadata_file)
     return int(footers.num_rows)
 
 
