@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select, update
@@ -22,6 +23,7 @@ from ztfdb.ingest.loop import Loop, Operating
 from ztfdb.schema import Image, IngestJob, JobState
 from ztfdb.simulate import make_science_image
 from ztfdb.store.engine import make_engine, sessions, writing
+from ztfdb.store.images import find_files
 from ztfdb.store.queue import claim_jobs, count_jobs, find_jobs, read_clock, release_quarantined, retry_failed
 
 NIGHT = 59116.4317708
@@ -69,6 +71,21 @@ def test_real_pixels_arrive_and_a_second_look_finds_nothing_to_do(maker, night):
     assert (report.unchanged, report.found) == (2, 2)
     work(maker, night, measure=measure_image)
     assert (counts(maker), n_image(maker)) == ({"done": 2}, 2)
+
+
+def test_a_renamed_folder_is_followed(maker, night):
+    for k in range(2):
+        make_science_image(night, shape=(160, 160), n_star=10, seed=k, obsmjd=NIGHT + k)
+    work(maker, night, measure=measure_image)
+    after = night.rename(night.with_name("after"))
+    work(maker, after, measure=measure_image)
+    with maker() as session:
+        files = find_files(session, list(session.scalars(select(Image.image_id))))
+        outcomes = sorted(session.scalars(select(IngestJob.outcome)))
+    assert len(files) == 4
+    assert all(Path(file.absolute).parent == after for file in files)
+    assert outcomes == ["moved", "moved", "stored", "stored"]
+    assert n_image(maker) == 2
 
 
 def test_failures_wait_longer_each_time_and_the_rest_are_set_aside(maker, night):

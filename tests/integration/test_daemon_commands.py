@@ -33,7 +33,7 @@ def test_watch_stores_sets_aside_and_says_so(engine_url, tmp_path):
     bad.write_text("no FITS file at all")
     how = ("--once", "--settle", "0", "--mask-grace", "0", "--attempts", "1", "--log-format", "json")
     status, _, log = ztfdb(engine_url, "watch", str(tmp_path), *how)
-    assert status == 0, log
+    assert status == 1, log
     lines = [json.loads(line) for line in log.splitlines()]
     outcomes = {line["path"]: line["outcome"] for line in lines if "outcome" in line}
     assert sorted(outcomes.values()) == ["failed", "stored"]
@@ -50,6 +50,41 @@ def test_watch_stores_sets_aside_and_says_so(engine_url, tmp_path):
     assert ztfdb(engine_url, "quarantine", "show", "999")[0] == 2
     assert "1 images released" in ztfdb(engine_url, "quarantine", "release", number)[2]
     assert "0 images" in ztfdb(engine_url, "retry")[2]
+
+
+def test_what_is_waited_for_is_in_status_and_log_at_once_and_is_no_failure(engine_url, tmp_path):
+    whole = make_science_image(tmp_path, shape=(160, 160), n_star=10, seed=1, obsmjd=59116.4)
+    alone = make_science_image(tmp_path, shape=(160, 160), n_star=10, seed=2, obsmjd=59117.4)
+    alone.msk.unlink()
+    short = make_science_image(tmp_path, shape=(160, 160), n_star=10, seed=3, obsmjd=59118.4)
+    short.sci.write_bytes(short.sci.read_bytes()[:5760])
+    status, _, log = ztfdb(engine_url, "watch", str(tmp_path), "--once", "--settle", "0", "--log-format", "json")
+    lines = [json.loads(line) for line in log.splitlines()]
+    waits = {line["path"]: line["reason"] for line in lines if line["message"] == "image waits"}
+    assert status == 0, log
+    assert [line["path"] for line in lines if line.get("outcome") == "stored"] == [str(whole.sci)]
+    assert waits[str(alone.sci)] == "its mask is not there yet"
+    assert waits[str(short.sci)].startswith("the image is cut short: ")
+    assert len(waits) == sum(line["message"] == "image waits" for line in lines) == 2
+
+    _, text, _ = ztfdb(engine_url, "status")
+    assert "2 wait for what is missing" in text
+    assert f"{alone.sci.name}: its mask is not there yet" in text
+    queue = json.loads(ztfdb(engine_url, "status", "--format", "json")[1])["queue"]
+    assert (queue["n_waiting"], queue["jobs"]["pending"]) == (2, 2)
+    assert all(0 < one["due_in_s"] <= 600 for one in queue["waiting"])
+
+    now = ("--once", "--settle", "0", "--mask-grace", "0")
+    alone.sci.touch()
+    status, _, log = ztfdb(engine_url, "watch", str(tmp_path), *now)
+    assert status == 0, log
+    assert json.loads(ztfdb(engine_url, "status", "--format", "json")[1])["queue"]["n_waiting"] == 1
+
+
+def test_a_folder_that_is_not_there_is_a_failure_of_once(engine_url, tmp_path):
+    status, _, log = ztfdb(engine_url, "watch", str(tmp_path / "nowhere"), "--once")
+    assert status == 1
+    assert "left out" in log
 
 
 def test_metrics_tell_what_was_done_and_how_the_queue_stands(engine_url, tmp_path):

@@ -12,17 +12,21 @@ import pytest
 from astropy.io import fits
 from sqlalchemy import func, select, text
 
+from tests.support.catalogues import make_epochs
 from tests.support.pretend import pretend_to_measure
 from ztfdb.errors import DatabaseUnavailableError, SettingsMismatchError
 from ztfdb.extract.measure import measure_image
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ingest import IngestStep, Outcome, ingest_paths
+from ztfdb.ingest.psfcat import ingest_psfcats
 from ztfdb.schema import Image, ImageFile, Source
 from ztfdb.server import PostgresServer
 from ztfdb.simulate import make_science_image
 from ztfdb.store.engine import make_engine, sessions
+from ztfdb.store.images import find_files
 from ztfdb.store.meta import read_meta
 from ztfdb.store.migrate import upgrade
+from ztfdb.store.psf_sources import find_psf
 from ztfdb.store.sources import count_orphans, sources_of_image
 
 NIGHT = 59116.4317708
@@ -57,7 +61,8 @@ def pretend(monkeypatch):
 
 def ingest(maker, *paths, **how):
     report = ingest_paths(maker, paths, **how)
-    assert report.found == report.stored + report.unchanged + report.known_copies + report.failed
+    whole = report.stored + report.unchanged + report.known_copies + report.moved + report.failed
+    assert report.found == whole
     with maker.begin() as session:
         assert count_orphans(session) == 0
         counted = select(Source.image_id, func.count()).group_by(Source.image_id)
@@ -215,6 +220,82 @@ def test_a_copy_that_brings_the_first_mask_is_measured(maker, night, tmp_path):
     assert outcomes(ingest(maker, alone)) == ["stored"]
     assert outcomes(ingest(maker, path)) == ["replaced"]
     assert outcomes(ingest(maker, alone, path)) == ["known copy", "unchanged"]
+
+
+def paths_of(maker):
+    """Where the archive has the files of every image, and its PSF catalogue."""
+    with maker() as session:
+        ids = list(session.scalars(select(Image.image_id)))
+        return sorted(one.absolute for one in (*find_files(session, ids), *find_psf(session, ids)))
+
+
+def n_source_of(maker):
+    with maker() as session:
+        return session.scalar(select(func.count()).select_from(Source))
+
+
+def test_a_renamed_folder_is_followed_with_masks_and_psf_catalogues(maker, tmp_path):
+    folder = tmp_path / "before"
+    made = make_epochs(folder, 2)
+    assert outcomes(ingest(maker, folder)) == ["stored"] * len(made)
+    n_file, n_source = len(paths_of(maker)), n_source_of(maker)
+    assert n_file == 3 * len(made)
+    after = folder.rename(tmp_path / "after")
+    report = ingest(maker, after)
+    assert outcomes(report) == ["moved"] * len(made)
+    assert report.moved == len(made)
+    assert "+ 2 moved + 0 failed" in str(report)
+    assert paths_of(maker) == sorted(str(after / Path(path).name) for path in paths_of(maker))
+    assert len(paths_of(maker)) == n_file
+    assert all(Path(path).is_file() for path in paths_of(maker))
+    assert n_source_of(maker) == n_source
+    assert outcomes(ingest(maker, after)) == ["unchanged"] * len(made)
+
+
+def test_a_moved_file_of_another_time_and_name_is_followed(maker, night, tmp_path):
+    (path, *_) = science_files(night)
+    mask = path.with_name(path.name.replace("sciimg", "mskimg"))
+    assert outcomes(ingest(maker, path)) == ["stored"]
+    new, new_mask = path.rename(tmp_path / "mine.fits"), mask.rename(tmp_path / "mine-mask.fits")
+    os.utime(new, (1e9, 1e9))
+    assert outcomes(ingest(maker, new, mask=new_mask)) == ["moved"]
+    assert paths_of(maker) == sorted([str(new), str(new_mask)])
+
+
+def test_a_moved_image_with_another_mask_is_measured_again(maker, night, tmp_path):
+    ingest(maker, night)
+    after = night.rename(tmp_path / "after")
+    (path, *_) = science_files(after)
+    mask = path.with_name(path.name.replace("sciimg", "mskimg"))
+    with fits.open(mask, mode="update") as hdus:
+        hdus[0].data[:50, :50] |= 1 << 8
+    assert sorted(outcomes(ingest(maker, after))) == ["moved", "moved", "replaced"]
+    assert all(Path(one).is_file() for one in paths_of(maker))
+
+
+def test_a_copy_is_no_move_while_the_stored_file_is_there(maker, night, tmp_path):
+    ingest(maker, night)
+    before = paths_of(maker)
+    copies = Path(shutil.copytree(night, tmp_path / "copies"))
+    assert outcomes(ingest(maker, copies)) == ["known copy"] * 3
+    assert paths_of(maker) == before
+    science_files(night)[0].unlink()
+    assert outcomes(ingest(maker, copies)) == ["moved", "known copy", "known copy"]
+    gone = science_files(copies)[0]
+    mask = night / gone.name.replace("sciimg", "mskimg")
+    assert str(gone) in paths_of(maker)
+    assert str(mask) in paths_of(maker)  # it is still there
+
+
+def test_a_psf_catalogue_that_was_moved_is_followed(maker, tmp_path):
+    folder = tmp_path / "before"
+    make_epochs(folder, 1)
+    ingest(maker, folder)
+    (psfcat,) = folder.glob("*psfcat*")
+    moved = psfcat.rename(tmp_path / psfcat.name)
+    assert outcomes(ingest_psfcats(maker, [moved])) == ["moved"]
+    assert str(moved) in paths_of(maker)
+    assert outcomes(ingest_psfcats(maker, [moved])) == ["unchanged"]
 
 
 def test_a_newer_processing_replaces_and_the_older_is_refused_for_good(maker, night, tmp_path):

@@ -65,10 +65,10 @@ def ingest(
     PATH is a file, a folder (searched below) or a glob; - reads paths from stdin, one to a line. Masks and PSF
     catalogues are found beside their image by name. In folders every science or reference image of ZTF is taken,
     whatever its name; files of other products are left out, and refused where they are named. What has not changed is
-    not measured again. A bad file is reported and never stops the rest; then, and where nothing was found, the exit
-    status is 1. --timeout and --memory are for worker processes, that is for
-    --jobs beyond 1. With --scheduler the workers of a Dask cluster measure, which see the files under the same paths.
-    With --psfcat no image is measured; a refpsfcat needs no reference image.
+    not measured again; files that were moved or renamed are followed. A bad file is reported and never stops the
+    rest; then, and where nothing was found, the exit status is 1. --timeout and --memory are for worker processes,
+    that is for --jobs beyond 1. With --scheduler the workers of a Dask cluster measure, which see the files under the
+    same paths. With --psfcat no image is measured; a refpsfcat needs no reference image.
     """
     table = make_output(None, report, None, every=True) if report is not None else None
     config = configuration(ctx, jobs=jobs, timeout_s=timeout_s, memory_mb=memory_mb)

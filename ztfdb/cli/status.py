@@ -52,6 +52,10 @@ def _queue(queue: dict[str, Any]) -> Iterator[str]:
     waits = queue["oldest_waiting_s"]
     oldest = "nothing is due" if waits is None else f"the oldest due waits since {waits:,.0f} s"
     yield f"          {queue['rate_per_hour']:,.0f} done in the last hour; {oldest}"
+    if queue["n_waiting"]:
+        yield f"          {queue['n_waiting']:,} wait for what is missing"
+    for one in queue["waiting"]:
+        yield f"          waits {one['due_in_s']:,.0f} s more: {one['path']}: {one['reason']}"
     for one in queue["last_errors"]:
         yield f"          {one['state']}: {one['path']}: {one['error']}: {one['reason']}"
 

@@ -63,7 +63,9 @@ def watch(
 
     Runs until SIGTERM or Ctrl-C, which let the images in hand be finished; SIGHUP reads the configuration again.
     Without DIR it only works on what others put into the queue: several processes may work on one archive, with
-    PostgreSQL on several hosts. Every image is a line in the log on stderr.
+    PostgreSQL on several hosts. Every image is a line in the log on stderr. With --once the exit status is 1 where an
+    image failed, its PSF catalogue was refused or a path could not be read; a file that is waited for (cut short, or
+    its mask is not there yet) stays in the queue and is no failure.
     """
     from ztfdb.daemon.service import Watching, serve
 
@@ -83,4 +85,5 @@ def watch(
         metrics_port=metrics_port,
         metrics_host=metrics_host,
     )
-    serve(read(), folders, watching, once=once, reload=read)
+    n_failed = serve(read(), folders, watching, once=once, reload=read)
+    ctx.exit(1 if once and n_failed else 0)

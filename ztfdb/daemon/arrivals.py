@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from ztfdb.daemon.watch import Watcher
 from ztfdb.ingest.discover import Candidate, Sighting, image_of
-from ztfdb.ingest.report import ImageOutcome, log_outcome
+from ztfdb.ingest.report import ImageOutcome, Outcome, log_outcome
 from ztfdb.store.queue import Claim, JobFile, claim_jobs, enqueue
 from ztfdb.store.roots import Root, absolute_path, place_file, read_roots
 
@@ -43,6 +43,13 @@ class Arrivals:
         self._watcher, self._heard = watcher, heard
         self._sighted: list[Sighting] = []
         self._missing_roots: set[str] = set()
+        self._failed: set[str] = set()
+        self._waits: dict[str, str] = {}
+
+    @property
+    def n_failed(self) -> int:
+        """Images whose last outcome is a failure or a refused PSF catalogue, and paths that cannot be images."""
+        return len(self._failed) + (0 if self._watcher is None else self._watcher.n_problem)
 
     @property
     def n_sighted(self) -> int:
@@ -69,6 +76,8 @@ class Arrivals:
 
     def settled(self) -> None:
         """Forget what is in the queue now."""
+        for one in self._sighted:
+            self._say_waits(one)
         self._sighted.clear()
 
     def claim(self, session: Session, owner: str, n: int, lease_s: float, now: float) -> list[Claim]:
@@ -92,13 +101,28 @@ class Arrivals:
     def end(self, claim: Claim, outcome: ImageOutcome) -> None:
         """Log one outcome."""
         log_outcome(outcome)
+        self._waits.pop(outcome.path, None)
+        if outcome.outcome is Outcome.FAILED or outcome.psfcat_reason:
+            self._failed.add(outcome.path)
+        else:
+            self._failed.discard(outcome.path)
         if self._heard is not None:
             self._heard(outcome)
+
+    def _say_waits(self, one: Sighting) -> None:
+        """Log once for what a file waits; a file that grows is sighted often."""
+        path, what = one.candidate.path, one.reason.partition(":")[0]
+        if not what:
+            self._waits.pop(path, None)
+        elif self._waits.get(path) != what:
+            self._waits[path] = what
+            logger.info("image waits", extra={"path": path, "reason": one.reason, "wait_s": round(one.wait_s)})
 
     def _job_file(self, session: Session, one: Sighting) -> JobFile:
         place = place_file(session, one.candidate.path, places=self.places, given=one.candidate.given)
         facts = one.facts
-        return JobFile(place.data_root_id, place.path, facts.size, facts.mtime_ns, facts.mask_size, facts.mask_mtime_ns)
+        seen = (facts.size, facts.mtime_ns, facts.mask_size, facts.mask_mtime_ns)
+        return JobFile(place.data_root_id, place.path, *seen, reason=one.reason or None)
 
     def _roots(self, session: Session) -> list[Root]:
         """Return the data roots that are here; say so once when one goes or comes."""

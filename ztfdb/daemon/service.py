@@ -47,7 +47,7 @@ def serve(
     *,
     once: bool = False,
     reload: Callable[[], Config] | None = None,
-) -> None:
+) -> int:
     """Watch folders and work on the queue until SIGTERM or SIGINT.
 
     Parameters
@@ -61,6 +61,12 @@ def serve(
     reload : callable, optional
         Reads the configuration again, on SIGHUP. Workers, limits, data roots and logs follow it; the archive and its
         extraction settings do not.
+
+    Returns
+    -------
+    int
+        Images that failed, or whose PSF catalogue was refused, and paths that cannot be images. A file that is waited
+        for is none of them.
 
     Raises
     ------
@@ -99,6 +105,7 @@ def serve(
                     metrics.follow(loop)
 
             loop.run(lambda: signals.stop, once=once, tick=tick)
+            return work.n_failed
     finally:
         if watcher is not None:
             watcher.stop()

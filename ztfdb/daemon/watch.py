@@ -39,8 +39,8 @@ class Watcher:
     settle_s : float
         A file is at rest when two looks this far apart see the same size and time.
     patience_s : float
-        A file at rest that is shorter than its headers claim is handed over all the same after this time, so that the
-        archive knows of it and says what is wrong.
+        A file at rest that is shorter than its headers claim is handed over as one that waits; after this time it is
+        taken all the same, so that the archive says what is wrong.
     grace_s : float
         How long after the image was written its mask may arrive.
     scan_s : float
@@ -76,6 +76,11 @@ class Watcher:
         self._next_scan = 0.0
         self._scanned_once = not self._folders
         self._events = Events(self._folders, self._heard.put) if events and self._folders else None
+
+    @property
+    def n_problem(self) -> int:
+        """Paths below the folders, and folders, that were left out with an error."""
+        return len(self._told)
 
     @property
     def idle(self) -> bool:
@@ -163,22 +168,31 @@ class Watcher:
             del self._watched[path]  # gone again
         elif facts != watched.facts:
             self._watched[path] = _Watched(candidate, facts, now, now + self.settle_s)
-        elif now < watched.since + self.patience_s and not _is_whole(candidate):
-            self._watched[path] = replace(watched, look_again=now + self.settle_s)
         else:
             del self._watched[path]
             self._handed_over[path] = facts
-            return Sighting(candidate, facts, self._mask_wait(candidate, facts))
+            return Sighting(candidate, facts, *self._waits(candidate, facts, watched.since))
         return None
 
-    def _mask_wait(self, candidate: Candidate, facts: Facts) -> float:
-        if candidate.mask is not None or "sciimg" not in Path(candidate.path).name:
-            return 0.0
-        return max(0.0, facts.mtime_ns / 1e9 + self.grace_s - self._clock())
+    def _waits(self, candidate: Candidate, facts: Facts, since: float) -> tuple[float, str]:
+        """Return how long a file at rest is to wait, seconds, and for what; a file that changes is sighted again."""
+        now = self._clock()
+        if reason := _what_is_missing(candidate):
+            wait = since + self.patience_s - now
+        elif candidate.mask is None and "sciimg" in Path(candidate.path).name:
+            wait, reason = facts.mtime_ns / 1e9 + self.grace_s - now, "its mask is not there yet"
+        else:
+            return 0.0, ""
+        return (wait, reason) if wait > 0 else (0.0, "")
 
 
-def _is_whole(candidate: Candidate) -> bool:
-    try:
-        return not any(missing_bytes(path) for path in (candidate.path, candidate.mask) if path is not None)
-    except OSError:
-        return False
+def _what_is_missing(candidate: Candidate) -> str:
+    """Return what an image or its mask lacks of the length that its headers claim; empty where nothing."""
+    for what, path in (("the image", candidate.path), ("the mask", candidate.mask)):
+        try:
+            missing = 0 if path is None else missing_bytes(path)
+        except OSError as exc:
+            return f"{what} cannot be read: {exc.strerror or exc}"
+        if missing:
+            return f"{what} is cut short: {missing:,} bytes are not there yet"
+    return ""

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from ztfdb.derive.crossmatch import match_new_image
 from ztfdb.derive.psfcheck import ImageChecked, check_new_image, compare_measured
 from ztfdb.errors import StoreError
+from ztfdb.ingest.moved import is_gone
 from ztfdb.records import MeasuredImage
 from ztfdb.store.engine import writing
 from ztfdb.store.images import Stored, store_image
@@ -71,7 +72,9 @@ def commit_image(
 
             if lease is not None:
                 hold(session, lease.claim, lease_s=lease.seconds, now=read_clock(session, lease.clock))
-            outcome = store_image(session, measured, places=places, given=given, force=force, before_rows=check)
+            outcome = store_image(
+                session, measured, places=places, given=given, force=force, before_rows=check, is_gone=is_gone
+            )
             if outcome in (Stored.STORED, Stored.REPLACED):
                 match_new_image(session, measured.info.image_id)
                 check_new_image(session, measured.info.image_id, measured.info.kind, checks[0].result())

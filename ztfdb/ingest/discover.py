@@ -60,12 +60,16 @@ class Sighting:
     candidate : Candidate
     facts : Facts
     wait_s : float
-        How long its mask may still take to arrive, seconds; 0 where it is here, or is not to be expected.
+        How long the file may still take to be whole, or its mask to arrive, seconds; 0 where nothing is missing, or
+        is not to be expected.
+    reason : str
+        What it waits for, in one line; empty where it does not.
     """
 
     candidate: Candidate
     facts: Facts
     wait_s: float
+    reason: str = ""
 
 
 @dataclass

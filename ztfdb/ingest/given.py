@@ -13,9 +13,12 @@ from sqlalchemy.orm import Session, sessionmaker
 from ztfdb.errors import ImageReadError
 from ztfdb.ingest.discover import Candidate, Sighting, look_at
 from ztfdb.ingest.known import find_known
+from ztfdb.ingest.moved import follow
 from ztfdb.ingest.psfcat import known_outcome
 from ztfdb.ingest.report import ImageOutcome, Outcome, refused
 from ztfdb.schema import JobState
+from ztfdb.store.engine import writing
+from ztfdb.store.images import Stored
 from ztfdb.store.queue import Again, Claim, JobFile, JobReport, claim_these, enqueue, find_job_ids, find_jobs
 from ztfdb.store.roots import place_file
 
@@ -141,6 +144,9 @@ class Given:
             with self._sessions() as session:
                 known = find_known(session, candidate, places=self._places)
         if known is not None:
+            if known.how is Stored.MOVED:
+                with writing(self._sessions) as session:
+                    follow(session, known.image_id, candidate, places=self._places)
             self._heard(known_outcome(self._sessions, candidate, known, places=self._places, started=started))
         elif self._alone:
             self._to_take.append(Sighting(candidate, facts, 0.0))

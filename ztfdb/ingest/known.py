@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,9 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from ztfdb.frame.filename import parse_name
+from ztfdb.ingest.content import same_content, sha256_of
 from ztfdb.ingest.discover import Candidate
+from ztfdb.ingest.moved import is_gone
 from ztfdb.records import FileFacts
 from ztfdb.store.images import Stored, StoredFile, find_copy, find_file_at, find_files, may_have_copy
 from ztfdb.store.roots import find_places, read_roots
@@ -24,7 +25,7 @@ class Known:
     ----------
     image_id : int
     how : Stored
-        ``UNCHANGED`` or ``KNOWN_COPY``.
+        ``UNCHANGED``, ``KNOWN_COPY`` or ``MOVED`` (the stored file is gone, and this one has its content).
     """
 
     image_id: int
@@ -37,7 +38,8 @@ def find_known(
     """Return the stored image that a file is, or None if it must be measured.
 
     A file is the stored one if size and modification time are, else if its sha256 is. At the stored path the mask must
-    be the stored one too; a copy elsewhere is measured only if it brings the first mask.
+    be the stored one too, and so where the stored file is gone and this one takes its place; a copy elsewhere is
+    measured only if it brings the first mask.
 
     Parameters
     ----------
@@ -52,20 +54,25 @@ def find_known(
             return None
         same_mask = candidate.mask is None or _same_mask(candidate.mask, _mask_of(session, stored))
         return Known(stored.image_id, Stored.UNCHANGED) if same_mask else None
-    copy = _find_copy(session, candidate.path)
-    if copy is None or (candidate.mask is not None and _mask_of(session, copy) is None):
+    copy = _find_copy(session, candidate.path, places)
+    if copy is None:
         return None
-    return Known(copy.image_id, Stored.KNOWN_COPY)
+    mask = _mask_of(session, copy)
+    if is_gone(copy.absolute):
+        return (
+            Known(copy.image_id, Stored.MOVED) if candidate.mask is None or _same_mask(candidate.mask, mask) else None
+        )
+    return None if candidate.mask is not None and mask is None else Known(copy.image_id, Stored.KNOWN_COPY)
 
 
-def _find_copy(session: Session, path: str) -> StoredFile | None:
+def _find_copy(session: Session, path: str, places: Mapping[str, str | Path] | None) -> StoredFile | None:
     name = parse_name(path)
     try:
         size = Path(path).stat().st_size
         # A checksum costs 0.1 s for a quadrant; most new files have a name that no stored image has.
         if name and not may_have_copy(session, size=size, filefracday=name.filefracday, field=name.field):
             return None
-        return find_copy(session, _sha256(path))
+        return find_copy(session, sha256_of(path), places=places)
     except OSError:
         return None  # measuring will say what is wrong with it
 
@@ -76,19 +83,3 @@ def _mask_of(session: Session, stored: StoredFile) -> FileFacts | None:
 
 def _same_mask(path: str, stored: FileFacts | None) -> bool:
     return stored is not None and same_content(path, stored)
-
-
-def same_content(path: str, stored: FileFacts) -> bool:
-    """Tell whether a file is as it was stored: by size and modification time, else by its sha256."""
-    try:
-        now = Path(path).stat()
-        if now.st_size != stored.size:
-            return False
-        return now.st_mtime_ns == stored.mtime_ns or _sha256(path) == stored.sha256
-    except OSError:
-        return False
-
-
-def _sha256(path: str) -> str:
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -30,11 +30,13 @@ from ztfdb.errors import (
 from ztfdb.ingest.commit import Lease, commit_image
 from ztfdb.ingest.discover import Candidate, look_at
 from ztfdb.ingest.known import find_known
+from ztfdb.ingest.moved import follow
 from ztfdb.ingest.owner import is_dead, own_name
 from ztfdb.ingest.psfcat import known_outcome, psf_part
 from ztfdb.ingest.report import ImageOutcome, Outcome, refused
 from ztfdb.ingest.workers import Crew, Limits, Measured
 from ztfdb.store.engine import writing
+from ztfdb.store.images import Stored
 from ztfdb.store.queue import Claim, beat, fail, find_owners, finish, put_back, read_clock, take_back
 
 logger = logging.getLogger(__name__)
@@ -368,6 +370,8 @@ class Loop:
             self._measuring[path] = claim
             return
         with writing(self._sessions) as session:
+            if known.how is Stored.MOVED:
+                follow(session, known.image_id, candidate, places=self._operating.places)
             kept = finish(session, claim, outcome=known.how.value, image_id=known.image_id, now=self._now(session))
         places = self._operating.places
         self._tell(claim, known_outcome(self._sessions, candidate, known, places=places) if kept else None)

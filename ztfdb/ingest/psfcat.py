@@ -24,15 +24,25 @@ from ztfdb.errors import (
     ZtfdbError,
 )
 from ztfdb.frame.psfcat import of_image, read_psfcat, reference_image_id
+from ztfdb.ingest.content import same_content
 from ztfdb.ingest.discover import Candidate, discover_psfcats
-from ztfdb.ingest.known import Known, same_content
+from ztfdb.ingest.known import Known
+from ztfdb.ingest.moved import is_gone
 from ztfdb.ingest.report import ImageOutcome, IngestReport, IngestStep, Outcome, Progress, log_outcome, refused, report
 from ztfdb.records import MeasuredImage, PsfCatalogueRecord, WcsParameters
 from ztfdb.store.backends import lock_name
 from ztfdb.store.engine import writing
 from ztfdb.store.images import Stored
-from ztfdb.store.psf_sources import StoredPsf, find_psf, find_psf_at, images_of_psf, psf_catalogue, store_psf
-from ztfdb.store.roots import find_places, read_roots
+from ztfdb.store.psf_sources import (
+    StoredPsf,
+    find_psf,
+    find_psf_at,
+    images_of_psf,
+    move_psf,
+    psf_catalogue,
+    store_psf,
+)
+from ztfdb.store.roots import find_places, place_file, read_roots
 
 Places = Mapping[str, str | Path] | None
 
@@ -122,7 +132,7 @@ def known_outcome(
     `started` is the `time.perf_counter` from which its seconds count; 0 for none.
     """
     n_psf, reason = None, ""
-    if candidate.psfcat is not None and known.how is Stored.UNCHANGED:
+    if candidate.psfcat is not None and known.how is not Stored.KNOWN_COPY:
         n_psf, reason = take_late(sessions, known.image_id, candidate.psfcat, given=candidate.given, places=places)
     seconds = time.perf_counter() - started if started else 0.0
     how = Outcome(known.how.value)
@@ -190,6 +200,9 @@ def _store(
         lock_name(session, one)
         held = next(iter(find_psf(session, one, places=places)), None)
         how.append(_what(session, record, held, force=force, places=places))
+        if how[-1] is Stored.MOVED:
+            place = place_file(session, record.file.path, places=places, given=given)
+            move_psf(session, one, place, record.file.mtime_ns)
         if how[-1] not in (Stored.STORED, Stored.REPLACED):
             continue
         own = record if row is None or wcs is None else of_image(record, row, wcs)
@@ -197,7 +210,7 @@ def _store(
         written.append(store_psf(session, one, own, magzp=magzp, places=places, given=given))
         if row is not None:
             check_held_image(session, one)
-    most = min(how, key=(Stored.STORED, Stored.REPLACED, Stored.UNCHANGED, Stored.KNOWN_COPY).index)
+    most = min(how, key=(Stored.STORED, Stored.REPLACED, Stored.MOVED, Stored.UNCHANGED, Stored.KNOWN_COPY).index)
     return most, targets[0][0], sum(written) if written else None
 
 
@@ -242,7 +255,9 @@ def _what(
     if force:
         return Stored.REPLACED
     if held.sha256 == record.file.sha256:
-        return Stored.UNCHANGED if in_place else Stored.KNOWN_COPY
+        if in_place:
+            return Stored.UNCHANGED
+        return Stored.MOVED if is_gone(held.absolute) else Stored.KNOWN_COPY
     known = psf_catalogue(session, held.image_id) or {}
     if in_place or (record.rundate or "") > (known.get("rundate") or ""):
         return Stored.REPLACED

@@ -27,6 +27,8 @@ class Outcome(Enum):
     """Stored already, from this very path; nothing was written."""
     KNOWN_COPY = "known copy"
     """Stored already, with the same content under another path; nothing was written."""
+    MOVED = "moved"
+    """Stored already from another path, where it lies no more; the archive has the new path now."""
     FAILED = "failed"
     """Refused or broken; `ImageOutcome.reason` says why. Nothing was written."""
 
@@ -75,7 +77,7 @@ class ImageOutcome:
 class IngestReport:
     """All outcomes of one ingest, in the order in which the images were found.
 
-    ``found = stored + unchanged + known_copies + failed``; `replaced` images are among the stored ones.
+    ``found = stored + unchanged + known_copies + moved + failed``; `replaced` images are among the stored ones.
 
     Attributes
     ----------
@@ -116,6 +118,11 @@ class IngestReport:
         return self._count(Outcome.KNOWN_COPY)
 
     @property
+    def moved(self) -> int:
+        """Images whose files were moved or renamed, and whose paths followed."""
+        return self._count(Outcome.MOVED)
+
+    @property
     def failed(self) -> int:
         """Images that were refused or broken."""
         return self._count(Outcome.FAILED)
@@ -141,9 +148,10 @@ class IngestReport:
         return tuple(one for one in self.outcomes if one.psfcat_reason)
 
     def __str__(self) -> str:
+        moved = f"{self.moved} moved + " if self.moved else ""
         return (
             f"{self.found} found = {self.stored} stored + {self.unchanged} unchanged + "
-            f"{self.known_copies} known copies + {self.failed} failed"
+            f"{self.known_copies} known copies + {moved}{self.failed} failed"
         )
 
     def to_pandas(self) -> pd.DataFrame:

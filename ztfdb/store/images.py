@@ -48,6 +48,7 @@ class Stored(Enum):
     REPLACED = "replaced"
     UNCHANGED = "unchanged"
     KNOWN_COPY = "known copy"
+    MOVED = "moved"
 
 
 @dataclass(frozen=True)
@@ -83,13 +84,14 @@ def store_image(
     given: str | Path | None = None,
     force: bool = False,
     before_rows: Callable[[], None] | None = None,
+    is_gone: Callable[[str], bool] | None = None,
 ) -> Stored:
     """Store a measured image with its sources, or replace the one of the same identity.
 
     The same content again is unchanged, or a known copy where it lies at another path. A mask that came late or
-    changed replaces. Other content replaces when it is newer (PROCVSN, then CREATED), or as new and in the same
-    place (a file that was written again). What was stored from another product of the exposure, as earlier
-    versions of ztfdb did, is replaced whatever its version.
+    changed replaces. Other content replaces when it is newer (PROCVSN, then CREATED), or as new and in the same place
+    (a file that was written again), or where the stored file is gone. What was stored from another product of the
+    exposure, as earlier versions of ztfdb did, is replaced whatever its version.
 
     Parameters
     ----------
@@ -104,6 +106,8 @@ def store_image(
         Replace also what is the same; never what is newer.
     before_rows : callable, optional
         Called where the image is stored, when all but its many rows are: from then on it is the database that works.
+    is_gone : callable, optional
+        Tells whether no file lies at an absolute path any more; by default the stored one is taken to be there.
 
     Raises
     ------
@@ -123,16 +127,17 @@ def store_image(
         return Stored.STORED
     _check_identity(existing, measured)
     own = _own_file(measured.files)
-    stored = {file.role: file for file in find_files(session, image_id)}
+    stored = {file.role: file for file in find_files(session, image_id, places=places)}
     mine = stored[own.role]
     in_place = mine.place in find_places(read_roots(session, places), own.path)
-    known = None if force else _already_known(stored, measured.files, in_place)
+    gone = is_gone is not None and not in_place and is_gone(mine.absolute)
+    known = None if force or gone else _already_known(stored, measured.files, in_place)
     if known is not None:
         return known
     row = _image_row(session, measured)
     if mine.facts.sha256 != own.sha256:
         if not find_impostors(session, [image_id]):
-            _check_newer(existing, measured, mine, in_place=in_place)
+            _check_newer(existing, measured, mine, in_place=in_place or gone)
         delete_psf(session, image_id)  # it is of the other processing
     elif existing.infobits_source is not None:
         row = {name: value for name, value in row.items() if name not in IMPORTED}
@@ -192,10 +197,17 @@ def find_file_at(session: Session, candidates: Sequence[FilePlace]) -> StoredFil
     return None
 
 
-def find_copy(session: Session, sha256: str) -> StoredFile | None:
+def find_copy(session: Session, sha256: str, *, places: Mapping[str, str | Path] | None = None) -> StoredFile | None:
     """Return the image's own file of this content, wherever it lies; None if the archive has none."""
-    found = _files(session, ImageFile.sha256 == sha256, ImageFile.role.in_(OWN_ROLES))
+    found = _files(session, ImageFile.sha256 == sha256, ImageFile.role.in_(OWN_ROLES), places=places)
     return found[0] if found else None
+
+
+def move_file(session: Session, image_id: int, role: str, place: FilePlace, mtime_ns: int) -> None:
+    """Point a file of an image at another place, where the same content lies."""
+    now = {"data_root_id": place.data_root_id, "path": place.path, "mtime_ns": mtime_ns}
+    which = (ImageFile.image_id == int(image_id), ImageFile.role == role)
+    session.execute(update(ImageFile).where(*which).values(**now))
 
 
 def find_impostors(session: Session, image_id: Sequence[int]) -> dict[int, str]:

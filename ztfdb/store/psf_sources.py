@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Row, and_, delete, func, insert, or_, select
+from sqlalchemy import Row, and_, delete, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from ztfdb.errors import StoreError, TooManySourcesError
@@ -123,6 +123,12 @@ def store_psf(
     order = np.argsort(columns["hpx29"], kind="stable")  # the index's own order: its pages are touched once each
     copy_rows(session, _TABLE, {name: values[order] for name, values in columns.items()})
     return len(record.table)
+
+
+def move_psf(session: Session, image_id: int, place: FilePlace, mtime_ns: int) -> None:
+    """Point an image's catalogue at another place, where the same content lies."""
+    now = {"data_root_id": place.data_root_id, "path": place.path, "mtime_ns": mtime_ns}
+    session.execute(update(PsfCatalogue).where(PsfCatalogue.image_id == int(image_id)).values(**now))
 
 
 def delete_psf(session: Session, image_id: int) -> int:

@@ -57,6 +57,8 @@ class JobFile:
         Bytes, and nanoseconds since 1970.
     mask_size, mask_mtime_ns : int or None
         Of its mask; None where it has none (yet).
+    reason : str or None
+        What it waits for, where it is put in before it can be taken.
     """
 
     data_root_id: int
@@ -65,6 +67,7 @@ class JobFile:
     mtime_ns: int
     mask_size: int | None = None
     mask_mtime_ns: int | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True)
@@ -182,7 +185,7 @@ def _upsert(session: Session, now: float, again: Again) -> Any:
     }[again]
     written = new.on_conflict_do_update(
         index_elements=["data_root_id", "path"],
-        set_={name: come[name] for name in (*facts, "state", "queued", "due")} | _FRESH,
+        set_={name: come[name] for name in (*facts, "state", "queued", "due")} | _FRESH | {"reason": come.reason},
         where=or_(
             asked,
             IngestJob.size != come.size,
@@ -201,7 +204,7 @@ def _upsert(session: Session, now: float, again: Again) -> Any:
 
 
 def _due(which: ColumnElement[bool]) -> Select[Any]:
-    names = ("job_id", "attempts", *JobFile.__dataclass_fields__)
+    names = ("job_id", "attempts", "data_root_id", "path", "size", "mtime_ns", "mask_size", "mask_mtime_ns")
     return (
         select(*(_JOB.c[name] for name in names))
         .where(which, _JOB.c.due <= bindparam("now"))
@@ -424,8 +427,9 @@ def queue_summary(session: Session, *, now: float, n_error: int = 5, rate_s: flo
     -------
     dict
         ``jobs``, a number by state; ``rate_per_hour``, images done in the last `rate_s` seconds brought to an hour;
-        ``oldest_waiting_s``, for how long the oldest job that is due has waited, None without one; ``last_errors``, a
-        list of ``path``, ``state``, ``attempts``, ``error`` and ``reason``.
+        ``oldest_waiting_s``, for how long the oldest job that is due has waited, None without one; ``n_waiting``, files
+        that are waited for, and ``waiting``, of the first `n_error` of them ``path``, ``reason`` and ``due_in_s``;
+        ``last_errors``, a list of ``path``, ``state``, ``attempts``, ``error`` and ``reason``.
     """
     done = (IngestJob.state == JobState.DONE.value, IngestJob.ended > now - rate_s)
     waiting = IngestJob.state.in_([JobState.PENDING.value, JobState.FAILED.value])
@@ -437,7 +441,19 @@ def queue_summary(session: Session, *, now: float, n_error: int = 5, rate_s: flo
         "jobs": count_jobs(session),
         "rate_per_hour": n_done * 3600.0 / rate_s,
         "oldest_waiting_s": None if oldest is None else now - oldest,
+        **_waited_for(session, now, n_error),
         "last_errors": [{name: getattr(job, name) for name in shown} for job in errors],
+    }
+
+
+def _waited_for(session: Session, now: float, n: int) -> dict[str, Any]:
+    """Return the files that are waited for: cut short, or without the mask that should come."""
+    which = (IngestJob.state == JobState.PENDING.value, IngestJob.due > now, IngestJob.reason.is_not(None))
+    shown = select(IngestJob.path, IngestJob.reason, IngestJob.due).where(*which)
+    rows = session.execute(shown.order_by(IngestJob.due, IngestJob.job_id).limit(n))
+    return {
+        "n_waiting": session.scalar(select(func.count()).where(*which)) or 0,
+        "waiting": [{"path": row.path, "reason": row.reason, "due_in_s": row.due - now} for row in rows],
     }
 
 

@@ -73,17 +73,29 @@ def test_a_growing_file_is_left_alone(night, image, clock):
     watcher = Watcher([night], settle_s=2, scan_s=1, patience_s=50, events=False, clock=clock)
     for size in range(2880, len(whole), 5 * 2880):
         path.write_bytes(whole[:size])
-        assert looks(watcher, clock, 3) == []
+        assert all(wait > 40 for _, wait in looks(watcher, clock, 3))
     path.write_bytes(whole)
     assert looks(watcher, clock, 3) + looks(watcher, clock, 3) == [(str(path), 0.0)]
 
 
-def test_a_file_cut_short_is_handed_over_in_the_end(night, image, clock):
+@pytest.mark.parametrize(("product", "what"), [("sciimg", "the image"), ("mskimg", "the mask")])
+def test_a_file_cut_short_waits_with_its_reason_and_is_shown_again_when_whole(night, image, clock, product, what):
     path = write(night, image)
-    path.write_bytes(path.read_bytes()[: 10 * 2880])
-    watcher = Watcher([night], settle_s=2, patience_s=50, events=False, clock=clock)
-    assert looks(watcher, clock, 40) == []
-    assert looks(watcher, clock, 20) == [(str(path), 0.0)]
+    short = next(night.glob(f"*{product}*"))
+    whole = short.read_bytes()
+    short.write_bytes(whole[:2880])
+    watcher = Watcher([night], settle_s=2, scan_s=5, patience_s=50, events=False, clock=clock)
+    watcher.look()
+    clock.now += 3
+    (sighting,) = watcher.look()
+    assert sighting.wait_s == pytest.approx(50 - 3, abs=0.01)
+    assert sighting.reason.startswith(f"{what} is cut short: ")
+    assert watcher.idle
+    clock.now += 20
+    assert looks(watcher, clock, 3) == []
+    short.write_bytes(whole)
+    clock.now += 6
+    assert looks(watcher, clock, 3) == [(str(path), 0.0)]
 
 
 def test_the_grace_of_the_mask_counts_from_the_image(night, image, clock):

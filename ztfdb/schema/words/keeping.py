@@ -21,7 +21,11 @@ COLUMNS: dict[str, Facts] = {
     "owner": ("", "meta.id", "Process that claimed the job."),
     "token": ("", "meta.id", "Number of the claim."),
     "attempts": ("", "meta.number", "Failures so far of this content of the file."),
-    "outcome": ("", "meta.code.status", "What became of the image: stored, replaced, unchanged, known copy or failed."),
+    "outcome": (
+        "",
+        "meta.code.status",
+        "What became of the image: stored, replaced, unchanged, known copy, moved or failed.",
+    ),
     "error": ("", "meta.code.error", "Name of the error's class."),
     "detail": ("", "meta.note", "The error in full."),
     "problem": ("", "meta.note", "What is wrong with the file or the rows."),
