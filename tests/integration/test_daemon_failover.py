@@ -19,7 +19,7 @@ N_BATCH = 6
 
 @pytest.fixture
 def server():
-    with PostgresServer() as running:
+    with PostgresServer(durable=True) as running:  # a crash may take nothing back that was committed
         yield running
 
 

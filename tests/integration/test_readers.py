@@ -189,9 +189,9 @@ class Standby(PostgresServer):
         assert done.returncode == 0, done.stderr
 
     def catch_up(self):
-        """Wait until what the primary has written is here."""
+        """Wait until what the primary has written, flushed or not, is here."""
         with self._primary.connect() as connection:
-            (wanted,) = connection.execute("select pg_current_wal_flush_lsn()").fetchone()
+            (wanted,) = connection.execute("select pg_current_wal_insert_lsn()").fetchone()
         end = time.monotonic() + 30
         with self.connect() as connection:
             while not connection.execute("select pg_last_wal_replay_lsn() >= %s", [wanted]).fetchone()[0]:

@@ -65,6 +65,13 @@ def pretend_files(folder: Path, words: list[str]) -> list[Path]:
     return paths
 
 
+def end_all(processes: list[subprocess.Popen[bytes]]) -> None:
+    """Kill what still runs."""
+    for process in processes:
+        process.kill()  # does nothing where it has ended
+        process.wait()
+
+
 class CrashRun:
     """A daemon process, its workers and its server, and someone who kills them.
 
@@ -104,18 +111,27 @@ class CrashRun:
         self.log = folder.with_name(f"{folder.name}-{make_url(url).database.rpartition('/')[2]}{host}.log")
         self._random = random.Random(seed)
         self._done = 0
-        self._process: subprocess.Popen[bytes] | None = None
+        self._started: list[subprocess.Popen[bytes]] = []
         engine = make_engine(url)
         self._maker = sessions(engine)
-        weakref.finalize(self, engine.dispose)  # also where a test ends early, or does without `finish`
+        # also where a test ends early, or does without `finish`
+        weakref.finalize(self, engine.dispose)
+        weakref.finalize(self, end_all, self._started)
 
     def start(self) -> None:
         """Start the daemon."""
         arguments = (self.url, self.folder, self.measure, self.jobs, self.log, self.host, self.lease_s)
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, *map(str, arguments)],
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        self._started.append(
+            subprocess.Popen(
+                [sys.executable, "-c", SCRIPT, *map(str, arguments)],
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+            )
         )
+
+    @property
+    def _process(self) -> subprocess.Popen[bytes] | None:
+        """The daemon that was started last."""
+        return self._started[-1] if self._started else None
 
     def wait_until_up(self) -> None:
         """Wait until the daemon that was started first looks at its folder."""
