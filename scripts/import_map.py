@@ -25,6 +25,7 @@ ROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("", ("derive",)),
     ("halves", ("image", "simulate")),
     ("", ("extract", "stamps", "store")),
+    ("", ("surveys",)),
     ("", ("frame", "dao", "schema")),
     ("", ("plot",)),
     ("foundation", ("sky", "phot")),
@@ -66,7 +67,7 @@ OUTSIDE: dict[str, set[str]] = {
     "sqlglot": {"adql", "serve.tap.schema"},
     "uvicorn": {"serve"},
     "fastapi": {"serve"},
-    "fsspec": {"frame.remote"},
+    "fsspec": {"frame.remote", "surveys.files"},
 }
 # Words of a package that are types to hand on, not a way to do its work.
 TYPES = {"sqlalchemy": {"Session", "sessionmaker", "URL", "Engine", "SQLAlchemyError"}}

@@ -23,6 +23,7 @@ from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ingest import ingest_paths, ingest_psfcats, services
 from ztfdb.ingest.metadata import import_metadata
 from ztfdb.ingest.reference import import_catalogue
+from ztfdb.ingest.registered import add_catalogue
 from ztfdb.ingest.remove import remove_images
 from ztfdb.query import hint as hints
 from ztfdb.query.given import (
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from ztfdb.ingest import IngestReport, Progress
     from ztfdb.ingest.metadata import MetadataReport
     from ztfdb.ingest.reference import FileImport
+    from ztfdb.ingest.registered import Registered
     from ztfdb.ingest.remove import Removal
     from ztfdb.query import Explanation, LightCurve, StampSeries
     from ztfdb.stamps import ImageStamp
@@ -467,6 +469,16 @@ class Archive:
         given = [paths] if isinstance(paths, str | Path) else list(paths)
         return import_catalogue(self._engine, name, given, **options)
 
+    @passes_on(add_catalogue)
+    def add_catalogue(self, name: str, location: str, **options: Any) -> Registered:
+        """Read a HATS catalogue in place as a reference catalogue; see `ztfdb.ingest.registered.add_catalogue`."""
+        return add_catalogue(self._engine, name, location, **options)
+
+    def catalogue_cone(self, name: str, ra: Position, dec: Angle | None = None, radius: Angle = 1.5) -> pd.DataFrame:
+        """Return the rows of a reference catalogue within `radius`, nearest first; see `ztfdb.query.catalogue_cone`."""
+        with self._sessions() as session:
+            return query.catalogue_cone(session, name, *position(ra, dec), arcsec(radius))
+
     def catalogues(self) -> pd.DataFrame:
         """Return the reference catalogues that are held, a row per imported file."""
         with self._sessions() as session:
@@ -486,11 +498,11 @@ class Archive:
         return services.fetch_catalogue(self._engine, name, url=url or services.VIZIER_URL, **options)
 
     def remove_catalogue(self, name: str, *, dry_run: bool = False) -> int:
-        """Remove a catalogue with its rows, matches and calibrations; return how many rows it has."""
+        """Remove a catalogue with its rows, matches and calibrations; return how many rows the archive holds of it."""
         with self._sessions() as session:
             held = get_catalogue(session, name)
         if dry_run:
-            return held.n_row
+            return held.n_row if held.location is None else 0
         with writing(self._sessions) as session:
             return remove_catalogue(session, held)
 

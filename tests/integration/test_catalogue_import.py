@@ -241,7 +241,7 @@ def test_a_removed_catalogue_is_gone_with_its_rows(engine, tmp_path):
 def test_memory_holds_some_blocks_only(engine, tmp_path, monkeypatch):
     monkeypatch.setattr("ztfdb.ingest.readers.text.STRETCH", 10_000)
     alive, most = 0, 0
-    real = reference._part
+    real = reference.part_of
 
     def counted(*args):
         nonlocal alive, most
@@ -255,7 +255,7 @@ def test_memory_holds_some_blocks_only(engine, tmp_path, monkeypatch):
         return add(*args, **kwargs)
 
     add = reference.add_rows
-    monkeypatch.setattr(reference, "_part", counted)
+    monkeypatch.setattr(reference, "part_of", counted)
     monkeypatch.setattr(reference, "add_rows", added)
     import_catalogue(engine, "ps1", [write_csv(tmp_path / "ps1.csv", mast_columns(2_000))])
     assert most <= 4  # one being read, one handed over, one waiting, one being stored

@@ -66,6 +66,34 @@ def import_(
             bar.step(file)
 
 
+@catalog.command(
+    "add",
+    cls=Command,
+    examples=(
+        "ztfdb catalog add gaia hats:/data/gaia_dr3",
+        "ztfdb catalog add variables hats:/data/variables -c id=star -c mag=V",
+    ),
+)
+@click.argument("name")
+@click.argument("location", metavar="hats:PATH|URL")
+@click.option(
+    "-c", "--column", "columns", multiple=True, metavar="OURS=THEIRS", help="The catalogue's name of a column."
+)
+@click.option("--epoch", callback=number_value, help="Year of the positions where the catalogue does not say.")
+@shared_options
+@click.pass_context
+def add(ctx: click.Context, name: str, location: str, columns: tuple[str, ...], epoch: float | None) -> None:
+    """Read a HATS catalogue in place, as the catalogue NAME.
+
+    Nothing is imported: a match reads the partitions under an image. NAME and -c are as for `catalog import`. Add it
+    again when it has changed, and images are matched anew.
+    """
+    with opened(ctx) as archive, wrong_usage():
+        done = archive.add_catalogue(name, location, columns=_pairs(columns) or None, epoch=epoch)
+    what = "added before, and has not changed" if done.known else f"added ({done.layout})"
+    click.echo(f"{done.name}: {done.n_row:,} rows on {done.area:,.4g} deg2 in {done.location}, {what}", err=True)
+
+
 @catalog.command("list", cls=Command, examples=("ztfdb catalog list", "ztfdb catalog list --format json"))
 @output_options
 @shared_options
@@ -133,7 +161,8 @@ def remove(ctx: click.Context, name: str, dry_run: bool) -> None:
     """Remove the catalogue NAME with its rows, its matches and the calibrations made from it."""
     with opened(ctx, read_only=dry_run) as archive:
         n_row = archive.remove_catalogue(name, dry_run=dry_run)
-    click.echo(f"{'would remove' if dry_run else 'removed'} {name}: {n_row:,} rows", err=True)
+    stays = "" if n_row else "; files of a catalogue that is read in place stay"
+    click.echo(f"{'would remove' if dry_run else 'removed'} {name}: {n_row:,} rows{stays}", err=True)
 
 
 def _pairs(words: tuple[str, ...]) -> dict[str, str]:

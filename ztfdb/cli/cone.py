@@ -14,6 +14,9 @@ USUAL = (
 )  # fmt: skip
 """The columns of a text table, most telling first."""
 
+USUAL_CATALOGUE = ("reference_id", "ra", "dec", "separation", "mag", "g_mag", "r_mag", "i_mag", "pmra", "pmdec")
+"""Those of reference catalogues, as far as one has them."""
+
 USUAL_PSF = (
     "ra", "dec", "separation", "obsmjd", "filtercode", "role", "mag", "sigmag", "snr", "chi", "sharp", "flags",
     "image_id", "source_id",
@@ -26,6 +29,7 @@ USUAL_PSF = (
     examples=(
         "ztfdb cone 58.0029 35.7365 5",
         "ztfdb cone 58.0029 35.7365 60 --phot psfcat",
+        "ztfdb cone 58.0029 35.7365 60 --catalog gaia",
         "ztfdb cone 12:34:56.7 -03:12:00 2arcmin -o field.vot",
     ),
 )
@@ -38,6 +42,7 @@ USUAL_PSF = (
     show_default=True,
     help="Our sources, or the rows of ZTF's own PSF catalogues.",
 )
+@click.option("--catalog", metavar="NAME", help="The rows of this reference catalogue.")
 @click.option("--sql", is_flag=True, help="Print a SQL statement that asks the same, for any client.")
 @click.option("--table", metavar="NAME", help="With --sql: of this table or view, as light_curve_point.")
 @motion_options
@@ -50,6 +55,7 @@ def cone(
     position: tuple[str, ...],
     radius: float,
     phot: str,
+    catalog: str | None,
     sql: bool,
     table: str | None,
     output: Output,
@@ -63,6 +69,13 @@ def cone(
     ra, dec = position_of(position)
     if table is not None and not sql:
         raise click.UsageError("--table goes with --sql")
+    if catalog is not None:
+        if sql or phot != "aperture" or given(motion):
+            raise click.UsageError("--catalog goes with neither --phot, --sql nor proper motion")
+        with opened(ctx, read_only=True) as archive, wrong_usage():
+            frame = archive.catalogue_cone(catalog, ra, dec, radius)
+        output.write(frame, usual=[name for name in USUAL_CATALOGUE if name in frame])
+        return
     if sql and given(motion):
         raise click.UsageError("--sql prints one fixed cone: it goes with no proper motion")
     if sql:

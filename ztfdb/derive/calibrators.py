@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from ztfdb.bits import BAD_BITS, SourceFlag
-from ztfdb.derive.crossmatch import Columns, find_matches, rank_matches
+from ztfdb.derive.crossmatch import Columns, find_matches, near_sources, rank_matches
 from ztfdb.phot.magnitudes import POGSON
 from ztfdb.records import APERTURE_DIAMETERS, BoolArray
 from ztfdb.schema.catalogue import MEAN_PHOTOMETRY
@@ -18,7 +18,7 @@ from ztfdb.sky.cover import cover_positions
 from ztfdb.sky.match import match_all
 from ztfdb.store.calibrations import NO_MASK
 from ztfdb.store.catalogues import MISSING, CatalogueInfo, rows_by_id, rows_in_ranges
-from ztfdb.store.matches import MatchTable, find_image_match, matches_of_image
+from ztfdb.store.matches import MatchTable, find_image_match, image_mjd, matches_of_image
 
 PIXEL_SCALE = 1.012
 """arcsec a pixel, anywhere on the camera to 0.3 %."""
@@ -172,7 +172,9 @@ def find_stars(
     usable &= ~np.isin(table.reference_id, ids[counts > 1])  # one star that fell to pieces is no standard
     band, (blue, red) = BANDS[image["fid"]], COLORS[image["fid"]]
     names = tuple(dict.fromkeys(("photometry", "n_detection", "i_mag", "i_kron_mag", *_mags(band, blue, red))))
-    objects = rows_by_id(session, catalogue, table.reference_id[usable], names)
+    mjd = image_mjd(session, image_id)
+    near = near_sources(catalogue, mjd, sources["hpx29"][row[usable]], table.separation[usable])
+    objects = rows_by_id(session, catalogue, table.reference_id[usable], names, near=near)
     at = np.searchsorted(objects["reference_id"], table.reference_id[usable])
     objects = {name: values[at] for name, values in objects.items()}
     good = _good_objects(objects, band, blue, red, settings)

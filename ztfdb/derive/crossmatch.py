@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session, sessionmaker
 
 from ztfdb.derive.astrometry import AstrometrySettings, check_astrometry
+from ztfdb.errors import CatalogueFileError
 from ztfdb.records import BoolArray, FloatArray, Match
 from ztfdb.schema.catalogue import CELL_DIVISOR
 from ztfdb.sky.cells import cone_ranges
@@ -177,8 +178,20 @@ def crossmatch(
 
 
 def match_new_image(session: Session, image_id: int) -> list[ImageMatched]:
-    """Match an image that was just stored with every held catalogue, in the caller's transaction."""
-    return [match_image(session, image_id, catalogue) for catalogue in held_catalogues(session)]
+    """Match an image that was just stored with every held catalogue, in the caller's transaction.
+
+    One that is read in place and cannot be read leaves the image unmatched: the next `crossmatch` takes it up.
+    """
+    done = []
+    for catalogue in held_catalogues(session):
+        try:
+            done.append(match_image(session, image_id, catalogue))
+        except CatalogueFileError as exc:
+            log.warning(
+                "image not matched: a catalogue cannot be read",
+                extra={"image_id": image_id, "catalogue": catalogue.name, "error": str(exc)},
+            )
+    return done
 
 
 def match_image(
@@ -274,12 +287,31 @@ def rows_around(
     dict of ndarray
         ``reference_id``, ``ra``, ``dec``, ordered by id.
     """
-    lo, hi = cover_positions(hpx29, radius + _farthest_move(catalogue, epoch))
+    lo, hi = cover_positions(hpx29, radius + farthest_move(catalogue, epoch))
     rows = positions_in_ranges(session, catalogue, lo, hi)
     if epoch is not None and "pmra" in rows:
         ra, dec = move(rows["ra"], rows["dec"], rows["pmra"], rows["pmdec"], epoch - rows["epoch"])
         rows = {**rows, "ra": ra, "dec": dec}
     return {name: rows[name] for name in ("reference_id", "ra", "dec")}
+
+
+def near_sources(
+    catalogue: CatalogueInfo, mjd: float | None, hpx29: NDArray[np.int64], separation: FloatArray
+) -> tuple[NDArray[np.int64], float]:
+    """Return where the matches of an image's sources lie in a catalogue, as `rows_by_id` takes it.
+
+    Parameters
+    ----------
+    catalogue : CatalogueInfo
+    mjd : float or None
+        Mid-exposure; None for a coadd.
+    hpx29 : ndarray of int64, shape (n,)
+        Cells of the sources.
+    separation : ndarray of float64
+        Of their matches, arcsec.
+    """
+    farthest = float(separation.max(initial=0.0)) * (1.0 + 1e-9) + 1e-6  # what is on the rim stays in
+    return hpx29, farthest + farthest_move(catalogue, None if mjd is None else julian_year(mjd))
 
 
 def rank_matches(source_id: NDArray[np.int64], reference_id: NDArray[np.int64], match: Match) -> MatchTable:
@@ -341,7 +373,7 @@ def _chosen(catalogue: CatalogueInfo, mode: str | None, radius: float | None) ->
     return mode, float(radius)
 
 
-def _farthest_move(catalogue: CatalogueInfo, epoch: float | None) -> float:
+def farthest_move(catalogue: CatalogueInfo, epoch: float | None) -> float:
     """Return how far the fastest row may have moved, arcsec."""
     if epoch is None or catalogue.min_epoch is None or catalogue.max_epoch is None:
         return 0.0

@@ -1,5 +1,6 @@
 """The questions an archive answers: cones, light curves, which images saw a spot, and read-only SQL."""
 
+from ztfdb.query.catcone import catalogue_cone
 from ztfdb.query.complete import (
     How,
     complete_light_curve,
@@ -36,6 +37,7 @@ __all__ = [
     "How",
     "LightCurve",
     "StampSeries",
+    "catalogue_cone",
     "catalogues",
     "column_list",
     "complete_light_curve",

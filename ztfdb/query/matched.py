@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from ztfdb.derive.calibrators import BANDS
-from ztfdb.derive.crossmatch import find_matches, images_in_region, rank_matches
+from ztfdb.derive.crossmatch import find_matches, images_in_region, near_sources, rank_matches
 from ztfdb.phot.magnitudes import flux_to_mag
 from ztfdb.records import IntArray
 from ztfdb.sky.angles import separation
@@ -158,7 +158,8 @@ def _of_image(
     sources = sources_of_image(session, image_id)
     at = np.searchsorted(sources["source_id"], table.source_id[order])
     ours = {name: values[at] for name, values in sources.items()}
-    theirs = _reference_rows(session, image_id, catalogue, table.reference_id[order], columns)
+    near = near_sources(catalogue, image_mjd(session, image_id), np.unique(ours["hpx29"]), table.separation)
+    theirs = _reference_rows(session, image_id, catalogue, table.reference_id[order], columns, near)
     answer = {
         "reference": table.reference_id[order],
         "source": table.source_id[order],
@@ -183,7 +184,12 @@ def _matches(
 
 
 def _reference_rows(
-    session: Session, image_id: int, catalogue: CatalogueInfo, ids: IntArray, columns: Sequence[str]
+    session: Session,
+    image_id: int,
+    catalogue: CatalogueInfo,
+    ids: IntArray,
+    columns: Sequence[str],
+    near: tuple[NDArray[np.int64], float],
 ) -> Columns:
     """Return the catalogue's columns for each id, positions at the image's epoch and pixels on the image."""
     known = table_dtypes(catalogue.table)
@@ -192,7 +198,7 @@ def _reference_rows(
         wanted |= {f"{band}_{part}" for band in "gri" for part in ("mag", "mag_err")}
     if catalogue.n_moving:
         wanted |= {"epoch", "pmra", "pmdec"}
-    rows = rows_by_id(session, catalogue, ids, sorted(wanted))
+    rows = rows_by_id(session, catalogue, ids, sorted(wanted), near=near)
     at = np.searchsorted(rows["reference_id"], ids)
     rows = {name: values[at] for name, values in rows.items()}
     mjd = image_mjd(session, image_id)

@@ -46,7 +46,7 @@ ONE_ENGINE_INDEXES = {
 
 
 class Catalogue(Base):
-    """One held catalogue."""
+    """One catalogue: its rows are held, or read where they lie, a HATS catalogue at `location`."""
 
     __tablename__ = "catalogue"
 
@@ -61,6 +61,8 @@ class Catalogue(Base):
     match_mode: Mapped[str]
     match_radius: Mapped[Arcsec]
     created: Mapped[str]
+    location: Mapped[str | None]
+    reading: Mapped[dict[str, Any] | None]
 
 
 class CatalogueFile(Base):

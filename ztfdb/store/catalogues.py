@@ -18,6 +18,7 @@ from ztfdb.errors import StoreError, UnknownCatalogueError
 from ztfdb.records import BoolArray, IntArray
 from ztfdb.schema import Base, Calibration, Catalogue, CatalogueCell, CatalogueFile, ImageCell, ImageMatch, SourceMatch
 from ztfdb.schema.catalogue import CELL_DIVISOR, CELL_ORDER, ONE_ENGINE_INDEXES
+from ztfdb.sky.cover import cover_positions
 from ztfdb.store.backends import (
     add_key,
     copy_mixed_rows,
@@ -35,6 +36,7 @@ from ztfdb.store.backends import (
     renew_table,
 )
 from ztfdb.store.columns import table_dtypes
+from ztfdb.surveys.registered import Motion, RegisteredCatalogue, open_registered
 
 Columns = dict[str, NDArray[Any]]
 
@@ -80,6 +82,10 @@ class CatalogueInfo:
         One of `MODES`.
     match_radius : float
         arcsec.
+    location : str or None
+        Of a HATS catalogue that is read in place; None where the archive holds the rows.
+    reading : dict or None
+        Of such a catalogue ``columns`` and ``epoch``, see `ztfdb.surveys.registered.RegisteredCatalogue`, and ``area``.
     """
 
     catalogue_id: int
@@ -92,6 +98,8 @@ class CatalogueInfo:
     max_epoch: float | None
     match_mode: str
     match_radius: float
+    location: str | None = None
+    reading: dict[str, Any] | None = None
 
     @property
     def table(self) -> Table:
@@ -102,6 +110,12 @@ class CatalogueInfo:
     def id_column(self) -> str:
         """The column of its rows' ids."""
         return KINDS[self.kind][1]
+
+    def opened(self) -> RegisteredCatalogue:
+        """Open the HATS catalogue at `location`."""
+        assert self.location is not None
+        reading = self.reading or {}
+        return open_registered(self.location, self.kind, reading.get("columns"), reading.get("epoch"))
 
 
 @dataclass(frozen=True)
@@ -193,6 +207,59 @@ def make_catalogue(session: Session, name: str) -> CatalogueInfo:
     return get_catalogue(session, name)
 
 
+def register(
+    session: Session,
+    name: str,
+    location: str,
+    reading: Mapping[str, Any],
+    motion: Motion,
+    *,
+    n_row: int,
+    **facts: Any,
+) -> HeldFile | None:
+    """Note a HATS catalogue that is read in place, or that one has changed; None where nothing has.
+
+    Parameters
+    ----------
+    session : Session
+    name, location : str
+    reading : mapping
+        See `CatalogueInfo`.
+    motion : Motion
+    n_row : int
+    **facts
+        ``size``, ``sha256`` and ``layout``, as for `record_file`.
+
+    Raises
+    ------
+    ValueError
+        If the archive holds rows of a catalogue of this name.
+    """
+    catalogue = make_catalogue(session, name)
+    if catalogue.location is None and catalogue.n_row:
+        raise ValueError(f"{name} holds {catalogue.n_row:,} imported rows: remove it, or take another name")
+    newest = catalogue_files(session, catalogue.catalogue_id)[-1:]
+    same = catalogue.location == location and catalogue.reading == dict(reading)
+    if newest and same and newest[0].sha256 == facts["sha256"]:
+        return None
+    done = record_file(session, catalogue, Growth(), n_bad=0, path=f"hats:{location}", format="hats", **facts)
+    epochs = motion.epochs or (None, None)
+    session.execute(
+        update(Catalogue)
+        .where(Catalogue.catalogue_id == catalogue.catalogue_id)
+        .values(
+            location=location,
+            reading=dict(reading),
+            n_row=n_row,
+            n_moving=motion.n_moving,
+            max_pm=motion.max_pm,
+            min_epoch=epochs[0],
+            max_epoch=epochs[1],
+        )
+    )
+    return done
+
+
 def set_match(session: Session, catalogue_id: int, *, mode: str, radius: float) -> None:
     """Say how images are matched with a catalogue from now on."""
     values = {"match_mode": mode, "match_radius": float(radius)}
@@ -215,7 +282,13 @@ def catalogue_files(session: Session, catalogue_id: int) -> list[HeldFile]:
 
 
 def coverage(session: Session, catalogue_id: int) -> float:
-    """Return the sky covered by a catalogue, deg²: the order-9 cells (6.9 arcmin) with at least one row."""
+    """Return the sky covered by a catalogue, deg²: the order-9 cells (6.9 arcmin) with at least one row.
+
+    Of a catalogue that is read in place it is the area of its partitions.
+    """
+    reading = session.execute(select(Catalogue.reading).where(Catalogue.catalogue_id == catalogue_id)).scalar()
+    if reading is not None:
+        return float(reading["area"])
     statement = select(func.count()).select_from(CatalogueCell).where(CatalogueCell.catalogue_id == catalogue_id)
     return float(session.execute(statement).scalar_one() * CELL_AREA)
 
@@ -223,6 +296,10 @@ def coverage(session: Session, catalogue_id: int) -> float:
 def footprint_cells(session: Session, name: str | None = None) -> NDArray[np.int64]:
     """Return the order-9 cells that images touch, ascending; with a catalogue's name those where it has no rows."""
     touched = select(ImageCell.cell9).distinct()
+    registered = None if name is None else find_catalogue(session, name)
+    if registered is not None and registered.location is not None:
+        cells = read_columns(session, touched.order_by(ImageCell.cell9), {}, {"cell9": "i8"})["cell9"]
+        return cells[~registered.opened().table.touches(cells * CELL_DIVISOR, (cells + 1) * CELL_DIVISOR)]
     if name is not None:
         held = (
             select(CatalogueCell.cell9)
@@ -406,6 +483,8 @@ def positions_in_ranges(session: Session, catalogue: CatalogueInfo, lo: IntArray
         (mas / yr), NaN where NULL.
     """
     names = ["ra", "dec", *(MOTION if catalogue.n_moving else ())]
+    if catalogue.location is not None:
+        return catalogue.opened().rows(lo, hi, dict.fromkeys(names, np.dtype(np.float64)), MISSING)
     dtypes = {"reference_id": "i8", **dict.fromkeys(names, "f8")}
     prefer_index_only(session)
     ranges, params = range_rows(session, lo=lo, hi=hi)
@@ -418,7 +497,14 @@ def positions_in_ranges(session: Session, catalogue: CatalogueInfo, lo: IntArray
     return {name: values[order] for name, values in found.items()}
 
 
-def rows_by_id(session: Session, catalogue: CatalogueInfo, ids: IntArray, names: Sequence[str]) -> Columns:
+def rows_by_id(
+    session: Session,
+    catalogue: CatalogueInfo,
+    ids: IntArray,
+    names: Sequence[str],
+    *,
+    near: tuple[NDArray[np.int64], float],
+) -> Columns:
     """Return chosen columns of rows by id, ordered by id; unknown ids are left out.
 
     Parameters
@@ -429,6 +515,9 @@ def rows_by_id(session: Session, catalogue: CatalogueInfo, ids: IntArray, names:
         Each once or more often.
     names : sequence of str
         Numeric columns of the catalogue's table.
+    near : tuple of (ndarray of int64, float)
+        Order-29 cells of positions, and a radius (arcsec) within which of them all these rows lie. A catalogue that is
+        read in place is searched there; rows that the archive holds are found by their ids alone.
 
     Returns
     -------
@@ -440,6 +529,10 @@ def rows_by_id(session: Session, catalogue: CatalogueInfo, ids: IntArray, names:
     ValueError
         If a name is not a numeric column of the table.
     """
+    if catalogue.location is not None:
+        found = rows_in_ranges(session, catalogue, *cover_positions(*near), names)
+        wanted = np.isin(found["reference_id"], ids)
+        return {name: values[wanted] for name, values in found.items()}
     found = _select_rows(session, catalogue, names, f"c.{catalogue.id_column} = r.id", id=np.unique(ids))
     order = np.argsort(found["reference_id"], kind="stable")
     return {name: values[order] for name, values in found.items()}
@@ -449,6 +542,9 @@ def rows_in_ranges(
     session: Session, catalogue: CatalogueInfo, lo: IntArray, hi: IntArray, names: Sequence[str]
 ) -> Columns:
     """Return chosen columns of the rows inside ranges of cells, ordered by id; as `rows_by_id`."""
+    if catalogue.location is not None:
+        known = _known_columns(catalogue, names)
+        return catalogue.opened().rows(lo, hi, {name: known[name] for name in names}, MISSING)
     found = _select_rows(session, catalogue, names, "c.hpx29 >= r.lo and c.hpx29 < r.hi", lo=lo, hi=hi)
     order = np.argsort(found["reference_id"], kind="stable")
     return {name: values[order] for name, values in found.items()}
@@ -457,10 +553,7 @@ def rows_in_ranges(
 def _select_rows(
     session: Session, catalogue: CatalogueInfo, names: Sequence[str], condition: str, **keys: IntArray
 ) -> Columns:
-    known = table_dtypes(catalogue.table)
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise ValueError(f"not columns of {catalogue.name}: {', '.join(unknown)}; there are {', '.join(known)}")
+    known = _known_columns(catalogue, names)
     dtypes: dict[str, Any] = {"reference_id": "i8", **{name: known[name] for name in names}}
     nulls = {name: MISSING for name in names if known[name].kind == "i" and catalogue.table.c[name].nullable}
     fields = "".join(f", c.{name}" for name in names)
@@ -469,6 +562,14 @@ def _select_rows(
     origin = _looked_up(session, catalogue, rows, names, condition)
     statement = f"select c.{catalogue.id_column} as reference_id{fields} from {origin}"
     return read_bulk(session, statement, params, dtypes, nulls=nulls)
+
+
+def _known_columns(catalogue: CatalogueInfo, names: Sequence[str]) -> dict[str, np.dtype[Any]]:
+    known = table_dtypes(catalogue.table)
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ValueError(f"not columns of {catalogue.name}: {', '.join(unknown)}; there are {', '.join(known)}")
+    return known
 
 
 def _looked_up(session: Session, catalogue: CatalogueInfo, rows: str, names: Sequence[str], condition: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import delete, func, insert, literal, select
 from sqlalchemy.orm import Session
 
 from ztfdb.errors import UnknownImageError
@@ -210,6 +210,8 @@ def unmatched_images(
         .where(ImageCell.image_id == Image.image_id, CatalogueCell.catalogue_id == catalogue.catalogue_id)
         .scalar_subquery()
     )
+    if catalogue.location is not None:  # nothing says where a catalogue that is read in place has changed
+        newest = select(literal(_last_file(session, catalogue))).scalar_subquery()
     own = (ImageMatch.image_id == Image.image_id) & (ImageMatch.catalogue_id == catalogue.catalogue_id)
     statement = (
         select(Image.image_id, ImageMatch.mode, ImageMatch.radius, ImageMatch.last_file_id, newest)

@@ -6,7 +6,6 @@ import gzip
 from pathlib import Path
 
 from ztfdb.errors import CatalogueFileError
-from ztfdb.ingest.readers.base import BadRow, Block, TableReader
 from ztfdb.ingest.readers.fits_table import FitsReader
 from ztfdb.ingest.readers.hdf5 import Hdf5Reader
 from ztfdb.ingest.readers.ipac import IpacReader, is_ipac
@@ -14,6 +13,7 @@ from ztfdb.ingest.readers.limits import HEAD, check_columns, check_content
 from ztfdb.ingest.readers.parquet import ParquetReader
 from ztfdb.ingest.readers.text import TextReader
 from ztfdb.ingest.readers.votable import VotableReader
+from ztfdb.surveys.blocks import BadRow, Block, TableReader
 
 __all__ = ["BadRow", "Block", "TableReader", "open_table"]
 

@@ -12,9 +12,9 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from ztfdb.errors import CatalogueFileError
-from ztfdb.ingest.readers.base import ROWS, Block, Wanted, converted, sequence_rows
 from ztfdb.ingest.readers.limits import MAX_IN_MEMORY, MAX_RECORD, check_columns
 from ztfdb.records import BoolArray
+from ztfdb.surveys.blocks import ROWS, Block, Wanted, converted, sequence_rows
 
 
 class FitsReader:
@@ -33,7 +33,7 @@ class FitsReader:
         self._check_size()
 
     def blocks(self, wanted: Wanted) -> Iterator[Block]:
-        """Yield the rows; see `ztfdb.ingest.readers.base.TableReader`."""
+        """Yield the rows; see `ztfdb.surveys.blocks.TableReader`."""
         if not self._plain:
             yield from self._whole(wanted)
             return

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ztfdb.errors import CatalogueFileError, MissingExtraError
-from ztfdb.ingest.readers.base import ROWS, Block, Wanted, converted, sequence_rows
+from ztfdb.surveys.blocks import ROWS, Block, Wanted, converted, sequence_rows
 
 
 class Hdf5Reader:
@@ -41,7 +41,7 @@ class Hdf5Reader:
             raise CatalogueFileError(path, f"its datasets {self._keys[0]} and {odd[0]} have different columns")
 
     def blocks(self, wanted: Wanted) -> Iterator[Block]:
-        """Yield the rows; see `ztfdb.ingest.readers.base.TableReader`."""
+        """Yield the rows; see `ztfdb.surveys.blocks.TableReader`."""
         import h5py
 
         first = 1

@@ -12,8 +12,8 @@ import numpy as np
 from astropy.table import Table
 
 from ztfdb.errors import CatalogueFileError
-from ztfdb.ingest.readers.base import Block, Wanted, converted, sequence_rows
 from ztfdb.ingest.readers.limits import check_columns
+from ztfdb.surveys.blocks import Block, Wanted, converted, sequence_rows
 
 STRETCH = 2 * 1024 * 1024
 """Bytes of rows read at a time; astropy takes some ten times as much for them."""
@@ -40,7 +40,7 @@ class IpacReader:
         self.names: tuple[str, ...] = tuple(self._table([], 0).colnames)
 
     def blocks(self, wanted: Wanted) -> Iterator[Block]:
-        """Yield the rows; see `ztfdb.ingest.readers.base.TableReader`."""
+        """Yield the rows; see `ztfdb.surveys.blocks.TableReader`."""
         n_row = 0
         with self._open() as file:
             file.seek(self._offset)

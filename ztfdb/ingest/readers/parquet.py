@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ztfdb.errors import CatalogueFileError, MissingExtraError
-from ztfdb.ingest.readers.base import ROWS, Block, Wanted, converted, sequence_rows
+from ztfdb.surveys.blocks import ROWS, Block, Wanted, converted, sequence_rows
 
 
 class ParquetReader:
@@ -30,7 +30,7 @@ class ParquetReader:
         self.names = tuple(self._file.schema_arrow.names)
 
     def blocks(self, wanted: Wanted) -> Iterator[Block]:
-        """Yield the rows; see `ztfdb.ingest.readers.base.TableReader`."""
+        """Yield the rows; see `ztfdb.surveys.blocks.TableReader`."""
         first = 1
         for batch in self._file.iter_batches(ROWS, columns=list(wanted)):
             given = {name: arrow_values(batch.column(name)) for name in wanted}

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ztfdb.ingest.readers.base import Block, Wanted, converted, sequence_rows
 from ztfdb.ingest.readers.parquet import arrow_values
+from ztfdb.surveys.blocks import Block, Wanted, converted, sequence_rows
 
 NULLS = ("", "null", "NULL", "Null", "nan", "NaN", "NAN", "None", "none", "--", "N/A", "NA", "\\N")
 """What stands for no value."""

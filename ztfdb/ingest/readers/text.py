@@ -16,9 +16,9 @@ from typing import BinaryIO, cast
 import numpy as np
 
 from ztfdb.errors import CatalogueFileError
-from ztfdb.ingest.readers.base import BadRow, Block, Wanted
 from ztfdb.ingest.readers.limits import MAX_RECORD, check_columns
 from ztfdb.ingest.readers.parsers import NULLS, Stretch, parse
+from ztfdb.surveys.blocks import BadRow, Block, Wanted
 
 STRETCH = 8 * 1024 * 1024
 """Bytes read at a time."""
@@ -41,7 +41,7 @@ class TextReader:
             self._pass_units(file)
 
     def blocks(self, wanted: Wanted) -> Iterator[Block]:
-        """Yield the rows; see `ztfdb.ingest.readers.base.TableReader`."""
+        """Yield the rows; see `ztfdb.surveys.blocks.TableReader`."""
         if doubled := sorted(self._doubled & wanted.keys()):
             raise CatalogueFileError(self._path, f"two columns are named {', '.join(doubled)}")
         line = self._line

@@ -10,8 +10,8 @@ import numpy as np
 from astropy.utils.xml.iterparser import get_xml_iterator
 
 from ztfdb.errors import CatalogueFileError
-from ztfdb.ingest.readers.base import ROWS, BadRow, Block, Wanted, converted, sequence_rows
 from ztfdb.ingest.readers.text import _listed_block, _row_values
+from ztfdb.surveys.blocks import ROWS, BadRow, Block, Wanted, converted, sequence_rows
 
 TEXT_NULLS = frozenset({"", "NaN", "nan", "null"})
 
@@ -44,7 +44,7 @@ class VotableReader:
         self.names = tuple(names)
 
     def blocks(self, wanted: Wanted) -> Iterator[Block]:
-        """Yield the rows; see `ztfdb.ingest.readers.base.TableReader`."""
+        """Yield the rows; see `ztfdb.surveys.blocks.TableReader`."""
         return self._stream(wanted) if self._serialisation == "TABLEDATA" else self._whole(wanted)
 
     def _events(self) -> Iterator[tuple[bool, str, Any, tuple[int, int]]]:

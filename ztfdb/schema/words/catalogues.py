@@ -15,6 +15,8 @@ COLUMNS: dict[str, Facts] = {
     "max_epoch": ("yr", "time.epoch;stat.max", "Latest epoch of the rows with a proper motion, Julian year."),
     "match_mode": ("", "meta.code", "How images are matched by default: nearest, mutual or all."),
     "match_radius": ("arcsec", "pos.angDistance;stat.max", "Largest separation of a match by default."),
+    "location": ("", "meta.ref.url", "Folder or URL of a HATS catalogue read in place; NULL where rows are held."),
+    "reading": ("", "meta.note", "How the catalogue at location is read: columns, epoch, and its area, JSON."),
     "catalogue_file_id": ("", "meta.id;meta.file", "Number of the import; later imports have larger numbers."),
     "last_file_id": ("", "meta.id;meta.file", "Newest import, a row of catalogue_file."),
     "format": ("", "meta.code;meta.file", "Format of the file."),

@@ -1,0 +1,440 @@
+"""A HATS catalogue read in place: only the row groups that may hold rows of some ranges of cells.
+
+Nothing is taken for granted but the positions. A file may be sorted or not, its spatial index may have another name
+and order or be missing, and libraries put one position of some million into a neighbouring cell. So the partitions
+and the statistics of that index only choose what is read, with a border around it; which rows lie in the ranges is
+found from cells that are computed here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ztfdb.errors import CatalogueFileError
+from ztfdb.records import BoolArray, IntArray
+from ztfdb.sky.cells import HPX_ORDER, distinct, neighbours, sky_to_cell
+from ztfdb.surveys.blocks import Block, integers, numbers
+from ztfdb.surveys.files import Folder
+from ztfdb.surveys.properties import parse_properties
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+CACHE_BYTES = 256 * 1024 * 1024
+"""Decoded columns that are kept: images of one field need the same row groups again and again."""
+
+FOOTERS = 2_000
+"""Footers that are kept."""
+
+BORDER_ORDER = 12
+"""What is read reaches one cell of this order (52 arcsec) beyond the ranges: other libraries' cells differ by 1 mas."""
+
+MOST_BORDER_CELLS = 50_000
+"""For larger ranges the border is of coarser cells."""
+
+READERS = 8
+"""Footers read at a time where all of a catalogue's are wanted."""
+
+SCHEMA_FILES = ("dataset/_common_metadata", "dataset/_metadata", "_common_metadata", "_metadata")
+
+
+@dataclass(frozen=True)
+class Footer:
+    """The footer of a file.
+
+    Attributes
+    ----------
+    metadata : FileMetaData
+    lo, hi : ndarray of int64, shape (n_group,)
+        First and last cell of order 29 that each row group may hold.
+    """
+
+    metadata: parquet.FileMetaData
+    lo: IntArray
+    hi: IntArray
+
+
+@dataclass
+class Group:
+    """A decoded row group.
+
+    Attributes
+    ----------
+    row : ndarray of int64, shape (n,)
+        Its rows that have a position, by cell.
+    cell : ndarray of int64, shape (n,)
+        Their order-29 cells, ascending.
+    columns, missing : dict of ndarray, shape (n_row,)
+        Columns read so far, of all rows, as `Block` has them.
+    """
+
+    row: IntArray
+    cell: IntArray
+    columns: dict[str, NDArray[Any]] = field(default_factory=dict)
+    missing: dict[str, BoolArray] = field(default_factory=dict)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return sum(one.nbytes for one in (self.row, self.cell, *self.columns.values(), *self.missing.values()))
+
+
+class HatsTable:
+    """A HATS catalogue, or the primary table of a collection.
+
+    Parameters
+    ----------
+    location : str
+        Folder or URL of the catalogue or of the collection.
+    ra, dec : str, optional
+        Columns of the positions, deg; by default those that the properties name.
+
+    Attributes
+    ----------
+    properties : dict of str
+    schema : pyarrow.Schema
+    lo, hi : ndarray of int64, shape (n_partition,)
+        Half-open ranges of order-29 cells of the partitions, ascending.
+
+    Raises
+    ------
+    CatalogueFileError
+        If there is no HATS catalogue, or what it says of itself makes no sense.
+    """
+
+    def __init__(self, location: str, *, ra: str | None = None, dec: str | None = None) -> None:
+        self.location = location
+        self._top = Folder(location)
+        self._stamp = self._top.changed()
+        self._folder, self.properties, self._texts = self._find()
+        self._order, self._npix, self.lo, self.hi = self._partitions()
+        self.schema = self._read_schema()
+        self.ra = ra or self.properties.get("hats_col_ra", "ra")
+        self.dec = dec or self.properties.get("hats_col_dec", "dec")
+        for name in (self.ra, self.dec):
+            if name not in self.schema.names:
+                raise self._wrong(f"has no column {name}; there are: {', '.join(self.schema.names)}")
+        self._index = self._spatial_index()
+        self._footers: OrderedDict[str, Footer] = OrderedDict()
+        self._groups: OrderedDict[tuple[str, int], Group] = OrderedDict()
+        self._held = 0
+        self._lock = threading.RLock()
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the columns that are no lists or structures."""
+        import pyarrow as pa
+
+        return [one.name for one in self.schema if not pa.types.is_nested(one.type)]
+
+    @property
+    def area(self) -> float:
+        """Area of the partitions, deg²."""
+        return float(np.sum(41252.96124941928 / 12.0 / 4.0**self._order))
+
+    @property
+    def digest(self) -> str:
+        """What changes with the properties and the partitions."""
+        return hashlib.sha256("\0".join(self._texts).encode()).hexdigest()
+
+    def is_stale(self) -> bool:
+        """Tell whether the properties have changed since they were read."""
+        try:
+            return bool(self._top.changed() != self._stamp)
+        except OSError:
+            return True
+
+    def n_row(self) -> int:
+        """Return how many rows there are; from the footers where the properties do not say."""
+        said = self.properties.get("hats_nrows", "")
+        if said.isdecimal():
+            return int(said)
+        return sum(footer.metadata.num_rows for footer in self.footers())
+
+    def blocks(self, lo: IntArray, hi: IntArray, wanted: Mapping[str, str]) -> Iterator[Block]:
+        """Yield the rows whose positions lie in ranges of cells, in the order of the files.
+
+        Parameters
+        ----------
+        lo, hi : ndarray of int64, shape (n_range,)
+            Half-open ranges of order-29 cells that do not overlap, ascending.
+        wanted : mapping of str to str
+            Columns to read with their kinds, see `ztfdb.surveys.blocks.Wanted`.
+        """
+        for path, number in self.touched(lo, hi):
+            block = self._block(path, number, lo, hi, wanted)
+            if len(block):
+                yield block
+
+    def touched(self, lo: IntArray, hi: IntArray) -> Iterator[tuple[str, int]]:
+        """Yield the row groups that may hold rows of ranges: the file and the number in it."""
+        if not len(lo):
+            return
+        lo, hi = with_border(lo, hi)
+        for k in np.flatnonzero(_overlap(self.lo, self.hi - 1, lo, hi)).tolist():
+            for path in self._files(k):
+                footer = self.footer(path, k)
+                for number in np.flatnonzero(_overlap(footer.lo, footer.hi, lo, hi)).tolist():
+                    yield path, number
+
+    def touches(self, lo: IntArray, hi: IntArray) -> BoolArray:
+        """Return which of ranges of cells a partition touches."""
+        return _overlap(lo, hi - 1, self.lo, self.hi) if len(self.lo) else np.zeros(len(lo), bool)
+
+    def take(self, path: str, number: int, lo: IntArray, hi: IntArray) -> IntArray:
+        """Return the rows of a row group that lie in ranges, ascending."""
+        group = self._group(path, number, {})
+        first, last = np.searchsorted(group.cell, lo), np.searchsorted(group.cell, hi)
+        found = [group.row[a:b] for a, b in zip(first.tolist(), last.tolist(), strict=True) if a < b]
+        return np.sort(np.concatenate(found)) if found else np.empty(0, np.int64)
+
+    def read(self, path: str, number: int, columns: Sequence[str]) -> pa.Table:
+        """Read columns of a row group, of any type."""
+        with self._lock:
+            footer = self._footers.get(path)
+        with self._folder.open(path, None if footer is None else footer.metadata) as file:
+            return file.read_row_group(number, columns=list(columns))
+
+    def footer(self, path: str, partition: int) -> Footer:
+        """Return the footer of a file of a partition, from memory where it is there."""
+        with self._lock:
+            if path in self._footers:
+                self._footers.move_to_end(path)
+                return self._footers[path]
+        with self._folder.open(path) as file:
+            metadata = file.metadata
+        found = Footer(metadata, *self._ranges_of_groups(metadata, partition))
+        with self._lock:
+            self._footers[path] = found
+            while len(self._footers) > FOOTERS:
+                self._footers.popitem(last=False)
+        return found
+
+    def footers(self) -> Iterator[Footer]:
+        """Yield the footers of all files."""
+        with ThreadPoolExecutor(READERS, thread_name_prefix="hats-footers") as pool:
+            places = [(path, k) for k in range(len(self.lo)) for path in self._files(k)]
+            yield from pool.map(lambda place: self.footer(*place), places)
+
+    def extremes(self, name: str) -> tuple[float, float]:
+        """Return a bound below and a bound above a numeric column: from statistics, else by reading it.
+
+        NaN where it has no value at all.
+        """
+        low, high = np.nan, np.nan
+        for k in range(len(self.lo)):
+            for path in self._files(k):
+                metadata = self.footer(path, k).metadata
+                for number, known in enumerate(_statistics(metadata, name)):
+                    one = known or self._read_extremes(path, number, name)
+                    low, high = np.fmin(low, one[0]), np.fmax(high, one[1])
+        return float(low), float(high)
+
+    def _read_extremes(self, path: str, number: int, name: str) -> tuple[float, float]:
+        values = numbers(*_arrow_values(self.read(path, number, [name])[name]))
+        values = values[np.isfinite(values)]
+        return (float(values.min()), float(values.max())) if len(values) else (np.nan, np.nan)
+
+    # What a catalogue says of itself --------------------------------------------------------------------------------
+
+    def _find(self) -> tuple[Folder, dict[str, str], list[str]]:
+        """Return the folder of the table, its properties, and the texts that decide what it is."""
+        folder, texts = self._top, []
+        collection = self._top.text("collection.properties")
+        if collection is not None:
+            texts.append(collection)
+            primary = parse_properties(collection).get("hats_primary_table_url")
+            if not primary:
+                raise self._wrong("its collection.properties name no hats_primary_table_url")
+            folder = self._top.below(primary)
+        text = folder.text("hats.properties") or folder.text("properties")
+        if text is None:
+            raise self._wrong("is no HATS catalogue: it has neither hats.properties nor collection.properties")
+        found = parse_properties(text)
+        kind = found.get("dataproduct_type", "object")
+        if kind in ("index", "map", "association"):
+            raise self._wrong(f"is a HATS catalogue of dataproduct_type {kind}, without rows of positions")
+        return folder, found, [*texts, text]
+
+    def _partitions(self) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+        text = self._folder.text("partition_info.csv")
+        pixels = self._listed() if text is None else self._of_csv(text)
+        self._texts.append(repr(pixels))
+        order, npix = np.array(pixels, np.int64).reshape(-1, 2).T
+        if (order < 0).any() or (order > HPX_ORDER).any() or (npix < 0).any() or (npix >= 12 * 4**order).any():
+            raise self._wrong("its partitions are no HEALPix pixels")
+        shift = 2 * (HPX_ORDER - order)
+        by = np.argsort(npix << shift, kind="stable")
+        order, npix, shift = order[by], npix[by], shift[by]
+        return order, npix, npix << shift, (npix + 1) << shift
+
+    def _of_csv(self, text: str) -> list[tuple[int, int]]:
+        lines = [line.split(",") for line in text.split()]
+        try:
+            order, npix = lines[0].index("Norder"), lines[0].index("Npix")
+            return [(int(line[order]), int(line[npix])) for line in lines[1:]]
+        except (ValueError, IndexError) as exc:
+            raise self._wrong(f"its partition_info.csv has no numbers Norder and Npix: {exc}") from exc
+
+    def _listed(self) -> list[tuple[int, int]]:
+        """Return the pixels that there are files of."""
+        found = set()
+        for path in self._folder.names("dataset", ".parquet"):
+            words = dict(part.split("=", 1) for part in path.split("/") if "=" in part)
+            npix = words.get("Npix", "").partition(".")[0]
+            if words.get("Norder", "").isdecimal() and npix.isdecimal():
+                found.add((int(words["Norder"]), int(npix)))
+        if not found:
+            raise self._wrong("has neither partition_info.csv nor partitions")
+        return sorted(found)
+
+    def _files(self, partition: int) -> list[str]:
+        order, npix = int(self._order[partition]), int(self._npix[partition])
+        path = f"dataset/Norder={order}/Dir={npix // 10_000 * 10_000}/Npix={npix}"
+        suffix = self.properties.get("hats_npix_suffix", ".parquet")
+        return self._folder.names(path, ".parquet") if suffix == "/" else [path + suffix]
+
+    def _read_schema(self) -> pa.Schema:
+        for name in SCHEMA_FILES:
+            try:
+                with self._folder.open(name) as file:
+                    return file.schema_arrow
+            except CatalogueFileError:
+                continue
+        for path in self._files(0) if len(self.lo) else ():
+            with self._folder.open(path) as file:
+                return file.schema_arrow
+        raise self._wrong("has no rows and no _common_metadata")
+
+    def _spatial_index(self) -> tuple[str, int] | None:
+        """Return the column of cells and their order, None where there is none to trust."""
+        name = self.properties.get("hats_col_healpix", "_healpix_29")
+        order = self.properties.get("hats_col_healpix_order", "29")
+        known = name in self.schema.names and order.isdecimal() and int(order) <= HPX_ORDER
+        return (name, int(order)) if known else None
+
+    def _wrong(self, reason: str) -> CatalogueFileError:
+        return CatalogueFileError(self.location, reason)
+
+    # Row groups -----------------------------------------------------------------------------------------------------
+
+    def _ranges_of_groups(self, metadata: parquet.FileMetaData, partition: int) -> tuple[IntArray, IntArray]:
+        """Return what each row group may hold: by the statistics of the spatial index, else the whole partition."""
+        lo = np.full(metadata.num_row_groups, self.lo[partition])
+        hi = np.full(metadata.num_row_groups, self.hi[partition] - 1)
+        if self._index is not None:
+            name, order = self._index
+            shift = 2 * (HPX_ORDER - order)
+            for number, known in enumerate(_statistics(metadata, name)):
+                if known is not None and isinstance(known[0], int) and isinstance(known[1], int):
+                    lo[number], hi[number] = known[0] << shift, ((known[1] + 1) << shift) - 1
+        return lo, hi
+
+    def _block(self, path: str, number: int, lo: IntArray, hi: IntArray, wanted: Mapping[str, str]) -> Block:
+        group = self._group(path, number, wanted)
+        rows = self.take(path, number, lo, hi)
+        block = Block(rows + 1, {name: group.columns[name][rows] for name in wanted})
+        block.missing = {name: group.missing[name][rows] for name in wanted if name in group.missing}
+        return block
+
+    def _group(self, path: str, number: int, wanted: Mapping[str, str]) -> Group:
+        with self._lock:
+            key = (path, number)
+            group = self._groups.get(key)
+            if group is None:
+                table = self.read(path, number, [self.ra, self.dec])
+                ra, dec = (numbers(*_arrow_values(table[name])) for name in (self.ra, self.dec))
+                group = Group(*_by_cell(ra, dec))
+                self._keep(key, group)
+            lacking = [name for name in wanted if name not in group.columns]
+            if lacking:
+                table = self.read(path, number, lacking)
+                before = group.nbytes
+                for name in lacking:
+                    _convert(group, name, wanted[name], table[name])
+                self._held += group.nbytes - before
+            self._groups.move_to_end(key)
+            while self._held > CACHE_BYTES and len(self._groups) > 1:
+                self._held -= self._groups.popitem(last=False)[1].nbytes
+            return group
+
+    def _keep(self, key: tuple[str, int], group: Group) -> None:
+        self._groups[key] = group
+        self._held += group.nbytes
+
+
+def with_border(lo: IntArray, hi: IntArray) -> tuple[IntArray, IntArray]:
+    """Return ranges that hold ranges of order-29 cells and all cells around them, ascending and not touching."""
+    order = BORDER_ORDER
+    while order and np.sum(((hi - 1) >> 2 * (HPX_ORDER - order)) - (lo >> 2 * (HPX_ORDER - order)) + 1) > (
+        MOST_BORDER_CELLS + len(lo)
+    ):
+        order -= 1
+    shift = 2 * (HPX_ORDER - order)
+    first, last = lo >> shift, (hi - 1) >> shift
+    n = last - first + 1
+    cells = distinct(np.repeat(first, n) + np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n))
+    around = distinct(np.concatenate([cells, neighbours(cells, order).ravel()]))
+    around = around[around >= 0]
+    start = np.flatnonzero(np.diff(around, prepend=-2) > 1)
+    end = np.append(start[1:], len(around)) - 1
+    return around[start] << shift, (around[end] + 1) << shift
+
+
+def _overlap(first: IntArray, last: IntArray, lo: IntArray, hi: IntArray) -> BoolArray:
+    """Return which of the closed ranges overlap any of the half-open ones, which are ascending and apart."""
+    at = np.searchsorted(hi, first, side="right")  # the first half-open range that ends behind the start
+    there = at < len(lo)
+    overlapping: BoolArray = there & (lo[np.minimum(at, len(lo) - 1)] <= last)
+    return overlapping
+
+
+def _by_cell(ra: NDArray[np.float64], dec: NDArray[np.float64]) -> tuple[IntArray, IntArray]:
+    """Return the rows that have a position, by cell, and their cells."""
+    with np.errstate(invalid="ignore"):
+        row = np.flatnonzero((np.abs(dec) <= 90.0) & (ra >= -360.0) & (ra <= 360.0))
+    cell = sky_to_cell(np.mod(ra[row], 360.0), dec[row])
+    by = np.argsort(cell, kind="stable")
+    return row[by], cell[by]
+
+
+def _convert(group: Group, name: str, kind: str, column: pa.ChunkedArray) -> None:
+    if kind == "i":
+        group.columns[name], none = integers(*_arrow_values(column))
+        if none.any():
+            group.missing[name] = none
+    else:
+        group.columns[name] = numbers(*_arrow_values(column))
+
+
+def _arrow_values(column: pa.ChunkedArray) -> tuple[NDArray[Any], BoolArray | None]:
+    """Return a column as numpy values and the mask of its nulls, None without any; integers stay integers."""
+    import pyarrow as pa
+
+    missing = np.asarray(column.is_null()) if column.null_count else None
+    if missing is not None and pa.types.is_integer(column.type):
+        column = column.fill_null(0)
+    return column.to_numpy(), missing
+
+
+def _statistics(metadata: parquet.FileMetaData, name: str) -> list[tuple[Any, Any] | None]:
+    """Return the smallest and the largest value of a column, None for row groups whose footer does not say."""
+    found: list[tuple[Any, Any] | None] = [None] * metadata.num_row_groups
+    leaves = [metadata.schema.column(k).path for k in range(metadata.num_columns)]
+    if name in leaves:
+        place = leaves.index(name)
+        for number in range(metadata.num_row_groups):
+            known = metadata.row_group(number).column(place).statistics
+            if known is not None and known.has_min_max:
+                found[number] = known.min, known.max
+    return found

@@ -1,0 +1,170 @@
+"""A HATS catalogue with the columns of our tables: what `ztfdb.store.catalogues` reads where nothing was imported."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ztfdb.records import IntArray
+from ztfdb.surveys.hats import HatsTable
+from ztfdb.surveys.layouts import ID_COLUMNS, Plan, make_plan
+from ztfdb.surveys.rows import part_of, wanted_columns
+
+SCHEME = "hats:"
+
+MOTION = ("epoch", "pmra", "pmdec")
+
+OPEN_AT_ONCE = 8
+"""Catalogues that stay open in a process."""
+
+
+@dataclass(frozen=True)
+class Motion:
+    """How far rows may have moved.
+
+    Attributes
+    ----------
+    n_moving : int
+        Rows that may have an epoch and a proper motion.
+    max_pm : float
+        mas / yr, a bound above.
+    epochs : tuple of float, or None
+        Earliest and latest, Julian years.
+    """
+
+    n_moving: int
+    max_pm: float
+    epochs: tuple[float, float] | None
+
+
+class RegisteredCatalogue:
+    """A HATS catalogue read as one of our kinds.
+
+    Parameters
+    ----------
+    location : str
+        Folder or URL.
+    kind : str
+        ``ps1``, ``gaia`` or ``reference``.
+    columns : mapping of str to str, optional
+        Name in the catalogue by column of ours, where it is of no known layout.
+    epoch : float, optional
+        Julian year of the positions where the catalogue does not say.
+
+    Raises
+    ------
+    CatalogueFileError
+        If there is no HATS catalogue.
+    ValueError
+        If its columns are of no known layout and nothing was said, or what was said is wrong.
+    """
+
+    def __init__(
+        self, location: str, kind: str, columns: Mapping[str, str] | None = None, epoch: float | None = None
+    ) -> None:
+        given = columns or {}
+        self.table = HatsTable(location, ra=given.get("ra"), dec=given.get("dec"))
+        self._kind, self._epoch = kind, epoch
+        self.plan = self._plan(given)
+
+    def _plan(self, given: Mapping[str, str]) -> Plan:
+        """Return which column is which; positions are those that the catalogue itself is divided by."""
+        own, names = {"ra": self.table.ra, "dec": self.table.dec}, self.table.names
+        if given:
+            plan = make_plan(self._kind, names, {**own, **given})
+        else:  # a catalogue of no survey may call its positions anything: the properties say which they are
+            plan = make_plan(self._kind, [*names, *own] if self._kind == "reference" else names)
+        return Plan(plan.layout, {**plan.sources, **own})
+
+    def motion(self) -> Motion:
+        """Return how far rows may have moved, from the statistics of all files."""
+        sources = self.plan.sources
+        if not {"pmra", "pmdec"} <= sources.keys():
+            return Motion(0, 0.0, None)
+        speeds = [max(map(abs, self.table.extremes(sources[name]))) for name in ("pmra", "pmdec")]
+        epochs = self._epochs()
+        if epochs is None or not np.isfinite(speeds).all():
+            return Motion(0, 0.0, None)
+        return Motion(self.table.n_row(), math.hypot(*speeds), epochs)
+
+    def _epochs(self) -> tuple[float, float] | None:
+        default = self.plan.layout.default_epoch if self._epoch is None else self._epoch
+        found = [] if default is None else [default]
+        if "epoch" in self.plan.sources:
+            known = self.table.extremes(self.plan.sources["epoch"])
+            found += [one for one in known if np.isfinite(one)]
+        return (min(found), max(found)) if found else None
+
+    def rows(
+        self, lo: IntArray, hi: IntArray, dtypes: Mapping[str, np.dtype[Any]], missing: int
+    ) -> dict[str, NDArray[Any]]:
+        """Return columns of the rows inside ranges of cells, ordered by id; the first of equal ids counts.
+
+        Parameters
+        ----------
+        lo, hi : ndarray of int64, shape (n_range,)
+            Half-open ranges of order-29 cells that do not overlap, ascending.
+        dtypes : mapping of str to dtype
+            Columns of ours; what the catalogue has not is NaN, or `missing` where it is an integer.
+        missing : int
+
+        Returns
+        -------
+        dict of ndarray
+            ``reference_id`` and the columns of `dtypes`.
+        """
+        plan = self._plan_of(dtypes)
+        wanted = wanted_columns(plan, self._kind, self.table.names, ())
+        id_column = ID_COLUMNS[self._kind]
+        parts = []
+        for block in self.table.blocks(lo, hi, wanted):
+            part = part_of(block, plan, self._kind, (), self._epoch)
+            for name, null in part.nulls.items():
+                part.columns[name] = np.where(null, missing, part.columns[name])
+            n = len(part.columns["hpx29"])
+            nothing = {name: _nothing(n, dtype, missing) for name, dtype in dtypes.items() if name not in part.columns}
+            parts.append({**part.columns, **nothing})
+        names = {id_column: np.dtype(np.int64), **dtypes}
+        joined = {
+            name: np.concatenate([np.empty(0, dtype), *(part[name].astype(dtype) for part in parts)])
+            for name, dtype in names.items()
+        }
+        ids, first = np.unique(joined[id_column], return_index=True)
+        return {"reference_id": ids, **{name: joined[name][first] for name in dtypes}}
+
+    def _plan_of(self, names: Sequence[str] | Mapping[str, Any]) -> Plan:
+        """Return the plan of some columns; those that decide the epoch of a row come together."""
+        needed = {ID_COLUMNS[self._kind], "ra", "dec", *names}
+        if needed & set(MOTION):
+            needed |= set(MOTION)
+        return Plan(self.plan.layout, {ours: theirs for ours, theirs in self.plan.sources.items() if ours in needed})
+
+
+def _nothing(n: int, dtype: np.dtype[Any], missing: int) -> NDArray[Any]:
+    return np.full(n, np.nan if dtype.kind == "f" else missing, dtype)
+
+
+_open: dict[tuple[Any, ...], RegisteredCatalogue] = {}
+_lock = threading.Lock()
+
+
+def open_registered(
+    location: str, kind: str, columns: Mapping[str, str] | None, epoch: float | None
+) -> RegisteredCatalogue:
+    """Return a catalogue that stays open, until its properties change; see `RegisteredCatalogue`."""
+    key = (location, kind, tuple(sorted((columns or {}).items())), epoch)
+    with _lock:
+        found = _open.get(key)
+        if found is None or found.table.is_stale():
+            found = RegisteredCatalogue(location, kind, columns, epoch)
+            _open.pop(key, None)
+            _open[key] = found
+            while len(_open) > OPEN_AT_ONCE:
+                _open.pop(next(iter(_open)))
+        return found
