@@ -19,6 +19,7 @@ ROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("entries", ("cli",)),
     ("", ("daemon", "demo", "serve")),
     ("", ("archive",)),
+    ("", ("client",)),
     ("", ("config", "logs", "server", "quadrant")),
     ("workflows", ("hats",)),
     ("", ("ingest", "query", "adql")),
@@ -36,7 +37,7 @@ ROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
 LEVEL = {room: level for level, (_, rooms) in enumerate(ROWS) for room in rooms}
 PIXEL_HALF = {"image", "simulate", "extract", "stamps", "frame", "dao", "plot"}
 ROW_HALF = {"store", "schema"}
-ENTRIES = {"cli", "daemon", "demo", "serve", "archive", "config", "logs", "server", "quadrant"}
+ENTRIES = {"cli", "client", "daemon", "demo", "serve", "archive", "config", "logs", "server", "quadrant"}
 WORKFLOWS = {"hats", "ingest", "query", "derive", "adql"}
 
 # Which rooms (or modules of one) see a package from outside. Whatever is not named here is free.
@@ -67,6 +68,7 @@ OUTSIDE: dict[str, set[str]] = {
     "sqlglot": {"adql", "serve.tap.schema"},
     "uvicorn": {"serve"},
     "fastapi": {"serve"},
+    "pydantic": {"serve"},
     "fsspec": {"frame.remote", "surveys.files"},
 }
 # Words of a package that are types to hand on, not a way to do its work.

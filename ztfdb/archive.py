@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 from sqlalchemy import URL
 
@@ -18,7 +18,7 @@ from ztfdb.derive import calibrate as derive_calibrate
 from ztfdb.derive import crossmatch as derive_crossmatch
 from ztfdb.derive import psfcheck as derive_psfcheck
 from ztfdb.derive.objects import build_objects, object_oids, summarise, update_objects
-from ztfdb.errors import ArchiveClosedError, ConfigError, EmptyAnswerWarning, MissingExtraError, SchemaVersionError
+from ztfdb.errors import ArchiveClosedError, ConfigError, MissingExtraError, SchemaVersionError, warn_empty
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ingest import ingest_paths, ingest_psfcats, services
 from ztfdb.ingest.metadata import import_metadata
@@ -43,6 +43,7 @@ from ztfdb.spelling import checked_as, passes_on, spelled
 from ztfdb.store.backends import storage_problems
 from ztfdb.store.backup import backup
 from ztfdb.store.catalogues import get_catalogue, remove_catalogue
+from ztfdb.store.coverage import covered_cells
 from ztfdb.store.engine import close_for_good, make_engine, mask_password, normalise_url, sessions, writing
 from ztfdb.store.meta import MAGERR_SYS, check_settings, create_meta, read_meta
 from ztfdb.store.migrate import check_revision, upgrade
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from astropy.time import Time
 
+    from ztfdb.client import RemoteArchive
     from ztfdb.derive.calibrate import CalibrationReport
     from ztfdb.derive.crossmatch import CrossmatchReport
     from ztfdb.derive.objects import ObjectsReport
@@ -66,6 +68,7 @@ if TYPE_CHECKING:
     from ztfdb.ingest.registered import Registered
     from ztfdb.ingest.remove import Removal
     from ztfdb.query import Explanation, LightCurve, StampSeries
+    from ztfdb.records import IntArray
     from ztfdb.stamps import ImageStamp
 
 
@@ -75,6 +78,8 @@ HOLDINGS_KEPT_S = 60.0
 """How long the words about empty answers may be old."""
 
 Night: TypeAlias = "int | str | date | Time"
+
+_KEPT: ContextVar[list[str] | None] = ContextVar("words about empty answers", default=None)
 
 _COMPLETE_OPTIONS = frozenset({"measure", "bjd", "jobs", "keep", "places", "progress"})
 """Options of complete light curves."""
@@ -96,6 +101,8 @@ def open_archive(
     url : str, Path or URL, optional
         ``sqlite:///night.db``, ``postgresql+psycopg://…`` or the path of a SQLite file; by default what ``ZTFDB_URL``
         names, then the configuration file (`ztfdb.config`), else ``sqlite:///ztfdb.sqlite`` in the current folder.
+        The address of a service (``http://…``, ``https://…``) opens its archive: a `ztfdb.client.RemoteArchive`, with
+        the reading methods of an `Archive`. Its token is ``token`` of the configuration, or ``ZTFDB_TOKEN``.
     create : bool
         Make the archive where there is none, and bring an older schema up to date.
     settings : ExtractionSettings, optional
@@ -114,6 +121,10 @@ def open_archive(
     DatabaseUnavailableError
         If the database cannot be reached.
     """
+    if isinstance(url, str) and url.startswith(("http://", "https://")):
+        if create or settings is not None:
+            raise ValueError("a service shows an archive that is there: it is made where its database is")
+        return cast("Archive", _open_remote(url))  # the same reading methods
     parsed = normalise_url(load_config().url if url is None else url)
     if create and read_only:
         raise ValueError("an archive cannot be created read-only")
@@ -123,6 +134,13 @@ def open_archive(
         # SQLite would make an empty file of any name it is asked to open.
         raise SchemaVersionError(f"there is no archive at {mask_password(parsed)}: run `ztfdb init`")
     return Archive(parsed, settings=settings, magerr_sys=magerr_sys, create=create, read_only=read_only)
+
+
+def _open_remote(url: str) -> RemoteArchive:
+    from ztfdb.client import open_remote
+
+    config = load_config()
+    return open_remote(url, token=config.token, timeout_s=config.http_timeout_s)
 
 
 @spelled("archive")
@@ -435,6 +453,11 @@ class Archive:
             found = query.images_covering(session, *place, **options)
         return self._answer(found, place, None, options)
 
+    def coverage_cells(self) -> IntArray:
+        """Return the HEALPix cells (order 9, NESTED, ICRS) that images touch, references among them, ascending."""
+        with self._sessions() as session:
+            return covered_cells(session)
+
     @passes_on(query.stamp)
     def stamp(self, ra: Position, dec: Angle | None = None, *, image_id: int, **options: Any) -> ImageStamp:
         """Return the stamp of a position on one image, cut from its file; see `ztfdb.query.stamp`."""
@@ -740,6 +763,10 @@ class Archive:
         curve = self._light_curve(place, arcsec(radius), False, phot, dict(options))
         return self._hint(place, radius, len(curve), options | {"phot": phot})
 
+    def hint_of(self, positions: PositionTable, options: dict[str, Any]) -> str:
+        """Return the words about many positions without an epoch; `options` are those of `light_curves`."""
+        return self._hint(positions, options.get("radius", 1.5), 0, {"phot": "aperture", **options})
+
     def _answer(self, answer: T, where: Any, radius: Angle | None, options: dict[str, Any]) -> T:
         """Return an answer; where it is empty, warn with what there is."""
         if not len(answer) and (told := self._hint(where, radius, 0, options)):
@@ -747,7 +774,11 @@ class Archive:
         return answer
 
     def _warn(self, told: str) -> None:
-        warnings.warn(told, EmptyAnswerWarning, stacklevel=_outside())
+        kept = _KEPT.get()
+        if kept is not None:
+            kept.append(told)
+        else:
+            warn_empty(told)
 
     def _hint(self, where: Any, radius: Angle | None, n_found: int, options: dict[str, Any]) -> str:
         """Return the words about a position, a table, or a path."""
@@ -791,13 +822,15 @@ class Archive:
         return ExtractionSettings.from_dict(facts["settings"])
 
 
-def _outside() -> int:
-    """Return the ``stacklevel`` of the first caller outside this package, seen from the caller's caller."""
-    frame: FrameType | None = sys._getframe(2)
-    level = 2
-    while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] == "ztfdb":
-        frame, level = frame.f_back, level + 1
-    return level
+@contextmanager
+def words_kept() -> Iterator[list[str]]:
+    """Keep what an `EmptyAnswerWarning` would say in a list, for this thread: warnings themselves are the process's."""
+    words: list[str] = []
+    token = _KEPT.set(words)
+    try:
+        yield words
+    finally:
+        _KEPT.reset(token)
 
 
 def _only_complete(name: str, complete: bool, options: dict[str, Any]) -> None:
@@ -807,4 +840,4 @@ def _only_complete(name: str, complete: bool, options: dict[str, Any]) -> None:
         raise TypeError(f"archive.{name}() takes {', '.join(map(repr, found))} with complete=True only")
 
 
-__all__ = ["Archive", "open_archive"]
+__all__ = ["Archive", "open_archive", "words_kept"]

@@ -38,6 +38,10 @@ DEFAULT_URL = "sqlite:///ztfdb.sqlite"
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 LOG_FORMATS = ("text", "json")
 
+_OF_SERVICES = ("token", "http_timeout_s")
+_KINDS: dict[str, Any] = {"jobs": int, "memory_mb": int, "timeout_s": float, "http_timeout_s": float}
+"""Settings that are numbers; all others are texts."""
+
 
 @dataclass(frozen=True)
 class Config:
@@ -59,6 +63,10 @@ class Config:
         ``text`` or ``json`` (``ZTFDB_LOG_FORMAT``).
     roots : dict of str
         Folders of this host by the name of their data root (``ZTFDB_ROOTS``: ``name=folder``, separated like PATH).
+    token : str
+        Sent to a service that is opened by its address (``ZTFDB_TOKEN``).
+    http_timeout_s : float
+        Seconds without a byte until a request to it is given up (``ZTFDB_HTTP_TIMEOUT_S``).
     extraction : ExtractionSettings
         For archives that are made here; an existing one keeps its own. Only from the file.
     serve : dict
@@ -72,15 +80,16 @@ class Config:
     log_level: str = "WARNING"
     log_format: str = "text"
     roots: dict[str, str] = field(default_factory=dict)
+    token: str = field(default="", repr=False)
+    http_timeout_s: float = 60.0
     extraction: ExtractionSettings = field(default_factory=ExtractionSettings)
     serve: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         normalise_url(self.url)
-        if self.jobs < 1 or self.timeout_s <= 0 or self.memory_mb <= 0:
-            raise ConfigError(
-                f"jobs ({self.jobs}), timeout_s ({self.timeout_s:g}) and memory_mb ({self.memory_mb}) must be positive"
-            )
+        for name in ("jobs", "timeout_s", "memory_mb", "http_timeout_s"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{name} is {getattr(self, name):g}, it must be positive")
         for name, known in (("log_level", LOG_LEVELS), ("log_format", LOG_FORMATS)):
             if getattr(self, name) not in known:
                 raise ConfigError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(known)}")
@@ -88,7 +97,8 @@ class Config:
     def describe(self) -> dict[str, Any]:
         """Return all values as they may be shown: the URL's password is ``***``."""
         shown = {f.name: getattr(self, f.name) for f in fields(self)}
-        return shown | {"url": mask_password(self.url), "extraction": self.extraction.to_dict()}
+        hidden = {"url": mask_password(self.url), "token": "***" if self.token else ""}
+        return shown | hidden | {"extraction": self.extraction.to_dict()}
 
 
 def load_config(
@@ -151,7 +161,7 @@ def _from_file(path: str | Path | None) -> dict[str, Any]:
 
 def _from_environ(environ: Mapping[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    for name in ("url", "jobs", "timeout_s", "memory_mb", "log_level", "log_format", "roots"):
+    for name in ("url", "jobs", "timeout_s", "memory_mb", "log_level", "log_format", "roots", *_OF_SERVICES):
         variable = f"ZTFDB_{name.upper()}"
         text = environ.get(variable, "")
         if text:
@@ -165,9 +175,8 @@ def _parsed(name: str, text: str, variable: str) -> Any:
         if any(not mark for _, mark, _ in pairs):
             raise ConfigError(f"{variable} must be name=folder, several separated by {os.pathsep!r}")
         return {root: folder for root, _, folder in pairs}
-    kinds = {"jobs": int, "memory_mb": int, "timeout_s": float}
     try:
-        return kinds.get(name, str)(text)
+        return _KINDS.get(name, str)(text)
     except ValueError as exc:
         raise ConfigError(f"{variable} is {text!r}, expected a number") from exc
 
@@ -178,10 +187,10 @@ def _of_kind(name: str, value: Any, where: str) -> Any:
         if not isinstance(value, dict) or not all(isinstance(folder, str) for folder in value.values()):
             raise ConfigError(f"{where}: roots is a table of folders by name")
         return {root: os.path.abspath(os.path.expanduser(folder)) for root, folder in value.items()}  # noqa: PTH100, PTH111
-    if name == "timeout_s" and isinstance(value, int) and not isinstance(value, bool):
+    if _KINDS.get(name) is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    kind = {"jobs": int, "memory_mb": int, "timeout_s": float}.get(name, str)
+    kind = _KINDS.get(name, str)
     if name in {f.name for f in fields(Config)} and (not isinstance(value, kind) or isinstance(value, bool)):
-        shown = "" if name == "url" else f" {value!r}"
+        shown = "" if name in ("url", "token") else f" {value!r}"
         raise ConfigError(f"{where}: {name}{shown} must be {'a text' if kind is str else 'a number'}")
     return value.upper() if name == "log_level" else value

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from pathlib import Path
+from types import FrameType
 
 from ztfdb.texts import hide_secrets
 
@@ -24,6 +27,15 @@ class ZtfdbError(Exception):
 
 class EmptyAnswerWarning(UserWarning):
     """A question found nothing; the message says what the archive holds there."""
+
+
+def warn_empty(told: str) -> None:
+    """Warn of an empty answer, where code outside this package asked for it."""
+    frame: FrameType | None = sys._getframe(1)
+    level = 2
+    while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] == "ztfdb":
+        frame, level = frame.f_back, level + 1
+    warnings.warn(told, EmptyAnswerWarning, stacklevel=level)
 
 
 class ConfigError(ZtfdbError):
@@ -250,6 +262,20 @@ class OlderVersionError(StoreError):
 
 class QueryError(ZtfdbError):
     """The question was refused: not read-only, too long, or beyond a documented limit."""
+
+
+class RemoteError(ZtfdbError):
+    """A service (``ztfdb serve``) failed, or what answers at its address is none."""
+
+
+class ServiceRefusedError(RemoteError):
+    """A service does not do this: it wants a token, or it is asked to write."""
+
+
+class ServiceUnavailableError(RemoteError):
+    """A service cannot be reached, is busy, or its answer ended too early."""
+
+    retryable = True
 
 
 class ExportError(ZtfdbError):

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 
 from ztfdb.archive import open_archive
 from ztfdb.serve import health, scs
+from ztfdb.serve.api import endpoints as api
 from ztfdb.serve.errors import as_json, tell
 from ztfdb.serve.limits import Limits
 from ztfdb.serve.middleware import Envelope
@@ -25,7 +26,7 @@ from ztfdb.serve.work import Workers
 from ztfdb.store.jobs import JobStore
 from ztfdb.store.reading import Reader
 
-PROTOCOLS = (health, tap, scs)
+PROTOCOLS = (health, tap, scs, api)
 """Each has ``routes()``; a path belongs to the first that knows it."""
 
 
@@ -54,16 +55,16 @@ def make_app(settings: Settings) -> ASGIApp:
     """Return the ASGI application; the archive is opened when it starts and closed when it ends."""
 
     @contextlib.asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Service]]:
         with open_archive(settings.url, read_only=True) as archive:
             reader, limits = Reader(settings.url), settings.limits
             jobs = JobRunner(JobStore(settings.state), reader, limits)
-            app.state.service = Service(settings.url, archive, limits, Workers(limits), reader, jobs)
+            service = Service(settings.url, archive, limits, Workers(limits), reader, jobs)
             try:
-                yield
+                yield {"service": service}
             finally:
                 jobs.close()
-                app.state.service.workers.close()
+                service.workers.close()
                 reader.close()
 
     app = Starlette(

@@ -49,6 +49,14 @@ class Limits:
         Requests that are open at the same time.
     cone_deg : float
         Radius of a cone search, deg.
+    positions, complete_positions : int
+        Positions of one request for light curves, and for complete ones, whose files are read.
+    stream_s : float
+        Seconds until an answer of many light curves is stopped.
+    stamp_px : int
+        Width of a stamp, pixels.
+    stamps_mpx : int
+        Millions of pixels of the stamps of one answer.
     """
 
     max_rows: int = 20_000
@@ -70,6 +78,11 @@ class Limits:
     client_queue: int = 64
     connections: int = 1_000
     cone_deg: float = 1.0
+    positions: int = 10_000
+    complete_positions: int = 1_000
+    stream_s: float = 600.0
+    stamp_px: int = 1_500
+    stamps_mpx: int = 20
 
     def __post_init__(self) -> None:
         for one in fields(self):

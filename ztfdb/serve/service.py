@@ -55,7 +55,7 @@ Handler = Callable[[Request, Service, Parameters], Awaitable[Response]]
 
 def service_of(request: Request) -> Service:
     """Return the service that a request came to."""
-    service = request.app.state.service
+    service = request.state.service  # of the process; also in a mounted application
     assert isinstance(service, Service)
     return service
 
@@ -75,7 +75,8 @@ def base_url(request: Request) -> str:
     if not _HOST.fullmatch(host):
         name, port = request.scope.get("server") or ("127.0.0.1", None)
         host = name if port is None else f"{name}:{port}"
-    return f"{request.url.scheme}://{host}{request.scope.get('root_path', '')}".rstrip("/")
+    prefix = request.scope.get("app_root_path", request.scope.get("root_path", ""))  # without a mounted application's
+    return f"{request.url.scheme}://{host}{prefix}".rstrip("/")
 
 
 def endpoint(handler: Handler, render: Render = as_text) -> Callable[[Request], Awaitable[Response]]:

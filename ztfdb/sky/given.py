@@ -118,7 +118,8 @@ def numbers(value: Any, unit: u.UnitBase, name: str, *, missing: bool = True) ->
         elif isinstance(plain, np.ma.MaskedArray | Masked):
             mask = np.asarray(plain.mask)
         plain = plain.unmasked if isinstance(plain, Masked) else plain
-        values = np.asarray(np.ma.getdata(plain), dtype=np.float64)
+        plain = plain.data if isinstance(plain, np.ma.MaskedArray) else plain
+        values = np.asarray(plain, dtype=np.float64)
     except (TypeError, ValueError, u.UnitConversionError) as exc:
         raise ValueError(_refused(value, unit, name, exc)) from exc
     if mask.any():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
@@ -204,11 +205,7 @@ def write_stamps(path: str | Path, stamps: Iterable[ImageStamp]) -> None:
 
     The file appears whole or not at all.
     """
-    hdus = fits.HDUList([fits.PrimaryHDU()])
-    n = 0
-    for n, stamp in enumerate(stamps, start=1):
-        hdus.extend(stamp.to_hdus(n))
-    hdus[0].header["NSTAMP"] = (n, "stamps in this file")
+    hdus = _hdus(stamps)
     target = Path(path)
     part = target.with_name(f".{target.name}.part")
     try:
@@ -216,6 +213,22 @@ def write_stamps(path: str | Path, stamps: Iterable[ImageStamp]) -> None:
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
+
+
+def stamps_file(stamps: Iterable[ImageStamp]) -> bytes:
+    """Return the content of the file of `write_stamps`."""
+    content = io.BytesIO()
+    _hdus(stamps).writeto(content)
+    return content.getvalue()
+
+
+def _hdus(stamps: Iterable[ImageStamp]) -> fits.HDUList:
+    hdus = fits.HDUList([fits.PrimaryHDU()])
+    n = 0
+    for n, stamp in enumerate(stamps, start=1):
+        hdus.extend(stamp.to_hdus(n))
+    hdus[0].header["NSTAMP"] = (n, "stamps in this file")
+    return hdus
 
 
 def _cut(

@@ -89,3 +89,34 @@ def barycentric_vectors(session: Session, image_id: IntArray) -> NDArray[np.floa
     )
     order = np.argsort(found[0])
     return np.ascontiguousarray(found[1:, order[np.searchsorted(found[0][order], image_id)]].T)
+
+
+def covered_cells(session: Session) -> IntArray:
+    """Return the order-9 cells that any image touches, ascending."""
+    found = read_bulk(session, "select distinct cell9 from image_cell", {}, {"cell9": "i8"})
+    return np.sort(found["cell9"])
+
+
+def image_corners(session: Session, image_id: IntArray) -> tuple[IntArray, NDArray[np.float64]]:
+    """Return images with their corners.
+
+    Parameters
+    ----------
+    session : Session
+    image_id : ndarray of int64
+        Each once.
+
+    Returns
+    -------
+    image_id : ndarray of int64, shape (n,)
+        Those that there are, ascending.
+    corners : ndarray of float64, shape (n, 8)
+        ``ra1``, ``dec1`` … ``ra4``, ``dec4``, deg.
+    """
+    names = [f"{name}{k}" for k in range(1, 5) for name in ("ra", "dec")]
+    rows, params = range_rows(session, id=image_id)
+    fields = ", ".join(f"image.{name}" for name in names)
+    statement = f"select image.image_id, {fields} from {rows} cross join image where image.image_id = r.id"
+    found = read_bulk(session, statement, params, {"image_id": "i8", **dict.fromkeys(names, "f8")})
+    order = np.argsort(found["image_id"])
+    return found["image_id"][order], np.column_stack([found[name][order] for name in names])

@@ -1,0 +1,466 @@
+"""An archive behind a service, with the reading methods of `ztfdb.Archive` and its very answers."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ztfdb import query
+from ztfdb.client.transport import TIMEOUT_S, Transport
+from ztfdb.client.words import motion_words, nulls, query_words, words
+from ztfdb.errors import ArchiveClosedError, ServiceRefusedError, ServiceUnavailableError, warn_empty
+from ztfdb.extract.settings import ExtractionSettings
+from ztfdb.query import Explanation, LightCurve, StampSeries
+from ztfdb.query.given import (
+    MOTION,
+    Angle,
+    Position,
+    PositionTable,
+    arcsec,
+    path_table,
+    position,
+    position_table,
+    region_of,
+)
+from ztfdb.query.targets import Targets, path_of, targets_of
+from ztfdb.query.wire import is_id, unpack_frame, unpack_stamps
+from ztfdb.records import IntArray
+from ztfdb.schema import describe_column
+from ztfdb.sky.dates import mjds_of, night_of
+from ztfdb.spelling import passes_on, spelled
+from ztfdb.stamps import ImageStamp
+
+POSITIONS_PER_REQUEST = 10_000
+COMPLETE_PER_REQUEST = 1_000
+"""Positions of one request: what a service answers unless it is configured otherwise."""
+
+COMPLETE_OPTIONS = frozenset({"measure", "bjd", "jobs", "keep", "places", "progress"})
+
+NEED_THE_DATABASE = (
+    "backup", "build_objects", "calibrate", "check_psf", "crossmatch", "export_hats", "fetch_catalogue",
+    "import_catalogue", "import_metadata", "ingest", "ingest_psfcat", "plot_calibration", "plot_psf_check", "relocate",
+    "remove", "remove_catalogue", "remove_matches", "remove_psf_checks", "storage_problems", "update_objects", "verify",
+)  # fmt: skip
+"""Methods of an archive that write, or that need its database or its files."""
+
+
+def open_remote(url: str, *, token: str = "", timeout_s: float = TIMEOUT_S) -> RemoteArchive:
+    """Open an archive that a service shows, and see that it answers.
+
+    Parameters
+    ----------
+    url : str
+        The address that ``ztfdb serve`` prints, or what a proxy makes of it.
+    token : str
+    timeout_s : float
+        Seconds without a byte until a request is given up.
+
+    Raises
+    ------
+    ConfigError
+        If the address is none.
+    ServiceUnavailableError
+        If the service cannot be reached.
+    ServiceRefusedError
+        If it wants a token, or another one.
+    RemoteError
+        If what answers is no service of ztfdb.
+    """
+    archive = RemoteArchive(Transport(url, token, timeout_s))
+    archive.ping()
+    return archive
+
+
+@spelled("archive")
+class RemoteArchive:
+    """An archive behind a service; made by ``ztfdb.open("https://…")``.
+
+    The reading methods are those of `ztfdb.Archive` and give the same answers: see there. Files are named without
+    their folders. What writes, or needs the database, raises `ztfdb.errors.ServiceRefusedError`.
+
+    Parameters
+    ----------
+    transport : Transport
+
+    Attributes
+    ----------
+    url : str
+    settings : ExtractionSettings
+        Frozen when the archive was made.
+    """
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self.url = transport.url
+        self._closed = False
+
+    def __enter__(self) -> RemoteArchive:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<RemoteArchive {self.url}>"
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name not in NEED_THE_DATABASE:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+        def refuse(*args: Any, **options: Any) -> Any:
+            raise ServiceRefusedError(
+                f"archive.{name}() works where the database is: {self.url} is served for reading only"
+            )
+
+        return refuse
+
+    @functools.cached_property
+    def settings(self) -> ExtractionSettings:
+        """Frozen when the archive was made."""
+        return ExtractionSettings.from_dict(self.status()["archive"]["settings"])
+
+    def close(self) -> None:
+        """Close the archive; every later call raises `ztfdb.errors.ArchiveClosedError`."""
+        self._closed = True
+
+    def ping(self) -> None:
+        """Ask for nothing; an error says why the service cannot be used."""
+        self._get("/ping")
+
+    @passes_on(query.cone, query.psf_cone)
+    def cone(
+        self, ra: Position, dec: Angle | None = None, radius: Angle = 1.5, *, phot: str = "aperture", **options: Any
+    ) -> pd.DataFrame:
+        """Return all sources within `radius` of a position, nearest first; see `ztfdb.query.cone`."""
+        if isinstance(options.get("columns"), str):
+            raise ValueError(f"columns {options['columns']!r}: expected a list of names")
+        place = self._place(ra, dec, options, radius=arcsec(radius), phot=phot)
+        return self._frame("/cone", place)
+
+    def cone_sql(
+        self, ra: Position, dec: Angle | None = None, radius: Angle = 1.5, *, table: str = "source", where: str = ""
+    ) -> str:
+        """Return a SELECT for the rows of a table or view within a cone; see `ztfdb.query.cone_sql`."""
+        return query.cone_sql(*position(ra, dec), arcsec(radius), table, where)
+
+    @passes_on(query.light_curve, query.complete_light_curve, query.How)
+    def light_curve(
+        self,
+        ra: Position,
+        dec: Angle | None = None,
+        radius: Angle = 1.5,
+        *,
+        complete: bool = False,
+        phot: str = "aperture",
+        **options: Any,
+    ) -> LightCurve:
+        """Return the light curve of a position; see `ztfdb.Archive.light_curve`."""
+        _only_complete("light_curve", complete, options)
+        if isinstance(options.get("color"), str):
+            raise ValueError(f"color {options['color']!r}: expected a number (light_curves takes a column's name, too)")
+        place = self._place(ra, dec, options, radius=arcsec(radius), complete=complete, phot=phot)
+        return LightCurve(self._frame("/lightcurve", place))
+
+    @passes_on(query.light_curves, query.complete_light_curves, query.How)
+    def light_curves(
+        self,
+        positions: PositionTable,
+        radius: Angle = 1.5,
+        *,
+        complete: bool = False,
+        phot: str = "aperture",
+        **options: Any,
+    ) -> pd.DataFrame:
+        """Return the light curves of many positions; see `ztfdb.Archive.light_curves`."""
+        _only_complete("light_curves", complete, options)
+        targets, asked = _targets(positions, options, radius=arcsec(radius), complete=complete, phot=phot)
+        at_once = COMPLETE_PER_REQUEST if complete or MOTION & options.keys() else POSITIONS_PER_REQUEST
+        frames, hints = [], []
+        for frame, hint in self._pieces(targets, asked, at_once):
+            frames.append(frame)
+            hints += [hint] if hint else []
+        query.lightcurve.check_size(sum(map(len, frames)))
+        joined = _joined(frames)
+        if len(joined) == 0 and hints:
+            warn_empty(hints[0])
+        return joined
+
+    @passes_on(query.light_curves, query.complete_light_curves, query.How)
+    def iter_light_curves(
+        self,
+        positions: PositionTable,
+        radius: Angle = 1.5,
+        *,
+        complete: bool = False,
+        phot: str = "aperture",
+        **options: Any,
+    ) -> Iterator[pd.DataFrame]:
+        """Yield what `light_curves` returns in pieces of a thousand positions."""
+        _only_complete("iter_light_curves", complete, options)
+        targets, asked = _targets(positions, options, radius=arcsec(radius), complete=complete, phot=phot)
+        for frame, _ in self._pieces(targets, asked, query.lightcurve.POSITIONS_PER_CHUNK):
+            yield frame
+
+    @passes_on(query.complete_light_curve_on_path, query.How)
+    def light_curve_on_path(
+        self, path: PositionTable, radius: Angle = 1.5, *, complete: bool = True, **options: Any
+    ) -> LightCurve:
+        """Return the light curve of a moving body; see `ztfdb.Archive.light_curve_on_path`."""
+        _only_complete("light_curve_on_path", complete, options)
+        asked = words({**options, "radius": arcsec(radius), "complete": complete})
+        return LightCurve(self._unpacked(self._post("/lightcurve/path", {**_path(path), **asked})))
+
+    @passes_on(query.images_covering)
+    def images(self, ra: Position, dec: Angle | None = None, **options: Any) -> pd.DataFrame:
+        """Return the images whose pixels cover a position, exactly; see `ztfdb.query.images_covering`."""
+        return self._frame("/images", self._place(ra, dec, options))
+
+    def coverage_cells(self) -> IntArray:
+        """Return the HEALPix cells (order 9, NESTED, ICRS) that images touch, ascending."""
+        moc = self._get("/coverage.moc")
+        parts = [np.zeros(0, np.int64)]
+        for order, cells in moc.items():
+            shift = 2 * (9 - int(order))
+            parts.append((np.array(cells, np.int64)[:, None] * (1 << shift) + np.arange(1 << shift)).ravel())
+        return np.sort(np.concatenate(parts))
+
+    @passes_on(query.stamp)
+    def stamp(self, ra: Position, dec: Angle | None = None, *, image_id: int, **options: Any) -> ImageStamp:
+        """Return the stamp of a position on one image; see `ztfdb.query.stamp`."""
+        found = self._get(f"/stamp/{int(image_id)}.json", self._place(ra, dec, options))
+        return unpack_stamps(found["stamps"])[0]
+
+    @passes_on(query.stamps)
+    def stamps(self, ra: Position, dec: Angle | None = None, **options: Any) -> StampSeries:
+        """Return the stamps of a position on every image that covers it; see `ztfdb.query.stamps`."""
+        return _series(self._get("/stamps.json", self._place(ra, dec, options)))
+
+    @passes_on(query.stamps_on_path)
+    def stamps_on_path(self, path: PositionTable, **options: Any) -> StampSeries:
+        """Return the stamps of a moving body; see `ztfdb.query.stamps_on_path`."""
+        return _series(self._post("/stamps/path", {**_path(path), **words(options)}))
+
+    @passes_on(query.stamps_on_image)
+    def stamps_on_image(self, positions: PositionTable, *, image_id: int, **options: Any) -> StampSeries:
+        """Return the stamps of many positions on one image; see `ztfdb.query.stamps_on_image`."""
+        targets, asked = _targets(positions, options)
+        return _series(self._post(f"/stamps/image/{int(image_id)}", {**_part(targets, 0, len(targets)), **asked}))
+
+    def catalogues(self) -> pd.DataFrame:
+        """Return the reference catalogues that are held, a row per imported file."""
+        return self._frame("/catalogues")
+
+    def catalogue_recipe(
+        self, name: str, service: str = "vizier", *, everything: bool = False
+    ) -> tuple[str, list[str]]:
+        """Return a service's address and the queries that bring a catalogue."""
+        found = self._get(f"/catalogues/{name}/recipe", query_words({"service": service, "everything": everything}))
+        return found["address"], found["queries"]
+
+    @passes_on(query.matched_entries)
+    def get_matched_entries(
+        self,
+        columns: Sequence[str],
+        catin: str,
+        catref: str,
+        *,
+        region: tuple[Any, ...] | None = None,
+        **options: Any,
+    ) -> pd.DataFrame:
+        """Return sources beside the catalogue rows they match; see `ztfdb.query.matched_entries`."""
+        place = region_of(region)
+        if place is not None:
+            options |= dict(zip(("ra", "dec", "within"), place, strict=True))
+        ids = options.pop("image_id", None)
+        if ids is not None:
+            single = isinstance(ids, int | np.integer)
+            options |= {"image_id": [int(ids)] if single else [int(one) for one in ids], "several": not single}
+        asked = {**options, "columns": list(columns), "catin": catin, "catref": catref}
+        return self._frame("/matched", query_words(asked))
+
+    def psf_checks(self, image_ids: Sequence[int] | None = None, *, warned: bool = False) -> pd.DataFrame:
+        """Return what the checks against ZTF's PSF catalogues said, the worst first."""
+        ids = None if image_ids is None else [int(one) for one in image_ids]
+        return self._frame("/psf-checks", query_words({"image_id": ids, "warned": warned}))
+
+    @passes_on(query.explain)
+    def explain(self, source_id: int, **options: Any) -> Explanation:
+        """Return everything behind one source, and measure it again; see `ztfdb.query.explain`."""
+        found = self._get(f"/explain/{int(source_id)}", query_words({"measure": True, **options}))
+        files, calibrations, values = (_unpack(found[name]) for name in ("files", "calibrations", "values"))
+        for name in ("stored", "measured"):
+            values[name] = pd.Series(
+                [_number("source", *one) for one in zip(values["column"], values[name], strict=True)], dtype=object
+            )
+        return Explanation(
+            source_id=int(found["source_id"]),
+            image={name: _number("image", name, value) for name, value in found["image"].items()},
+            files=files,
+            cards=found["cards"],
+            settings=found["settings"],
+            versions=found["versions"],
+            calibrations=calibrations,
+            values=values,
+            identical=found["identical"],
+            same_software=found["same_software"],
+            problem=found["problem"],
+        )
+
+    def images_of_night(self, night: Any) -> list[int]:
+        """Return the ids of the images of one night (UTC date: 20200924, ``2020-09-24``, ``today``), ascending."""
+        found = self._get(f"/night/{night_of(night)}")
+        if found["hint"]:
+            warn_empty(found["hint"])
+        return [int(one) for one in found["image_id"]]
+
+    def sql(self, statement: str, /, **options: Any) -> pd.DataFrame:
+        """Refuse: a service takes ADQL, at its address ``/tap``."""
+        raise ServiceRefusedError(f"a service takes no SQL of its database: ask in ADQL at {self.url}/tap")
+
+    def tables(self) -> pd.DataFrame:
+        """Return every table and view with its description; see `ztfdb.query.table_list`."""
+        return query.table_list()
+
+    def columns(self, table: str) -> pd.DataFrame:
+        """Return the columns of a table or view with datatype, unit, UCD and description."""
+        return query.column_list(table)
+
+    def object(self, object_id: int) -> pd.DataFrame:
+        """Return the statistics of an object, one row per filter."""
+        return self._frame(f"/object/{int(object_id)}")
+
+    def object_oids(self, object_id: int) -> pd.DataFrame:
+        """Return ZTF's reference sources that an object is."""
+        return self._frame(f"/object/{int(object_id)}/oids")
+
+    def status(self) -> dict[str, Any]:
+        """Return what the archive holds; without folders, and without the errors of files."""
+        found: dict[str, Any] = _with_ids(self._get("/status"))
+        return found
+
+    @passes_on(query.light_curve, query.complete_light_curve)
+    def hint(self, ra: Position, dec: Angle | None = None, radius: Angle = 1.5, **options: Any) -> str:
+        """Return words about a light curve's position; see `ztfdb.Archive.hint`."""
+        found = self._get("/hint", self._place(ra, dec, options, radius=arcsec(radius)))
+        return str(found["hint"])
+
+    def _get(self, path: str, params: dict[str, Any] | None = None) -> Any:
+        self._check_open()
+        return self._transport.get(path, params)
+
+    def _post(self, path: str, body: dict[str, Any]) -> Any:
+        self._check_open()
+        return self._transport.post(path, body)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ArchiveClosedError(f"{self.url} is closed: open it again")
+
+    def _place(self, ra: Position, dec: Angle | None, options: dict[str, Any], **more: Any) -> dict[str, Any]:
+        place = dict(zip(("ra", "dec"), position(ra, dec, options), strict=True))
+        return query_words({**place, **more, **options})
+
+    def _frame(self, path: str, params: dict[str, Any] | None = None) -> pd.DataFrame:
+        return self._unpacked(self._get(path, params))
+
+    def _unpacked(self, found: dict[str, Any]) -> pd.DataFrame:
+        if found["hint"]:
+            warn_empty(found["hint"])
+        return _unpack(found)
+
+    def _pieces(
+        self, targets: Targets, asked: dict[str, Any], at_once: int
+    ) -> Iterator[tuple[pd.DataFrame, str | None]]:
+        self._check_open()
+        for start in range(0, max(1, len(targets)), at_once):
+            body = {**_part(targets, start, start + at_once), **asked}
+            yield _read_lines(self._transport.lines("/lightcurves", body), start)
+
+
+def _targets(positions: PositionTable, options: dict[str, Any], **more: Any) -> tuple[Targets, dict[str, Any]]:
+    """Return the positions of a table with their colours and motions, and the words of the other options."""
+    table = position_table(positions, options)
+    motion = {name: options.pop(name) for name in list(MOTION & options.keys())}
+    targets = targets_of(table, options.pop("color", None), **motion)
+    options |= dict.fromkeys(motion)  # None: that they were there
+    return targets, words({**options, **more})
+
+
+def _part(targets: Targets, start: int, stop: int) -> dict[str, Any]:
+    part = targets.part(start, stop)
+    color = {} if part.positions.color is None else {"color": nulls(part.positions.color)}
+    return {"ra": part.positions.ra.tolist(), "dec": part.positions.dec.tolist(), **color, **motion_words(part)}
+
+
+def _path(path: PositionTable) -> dict[str, Any]:
+    """Return the table of a moving body, checked, as lists."""
+    table = path_table(path)
+    path_of(table)
+    name = "time" if "time" in getattr(table, "columns", table) else "mjd"
+    targets = targets_of(table)
+    time = mjds_of(table[name], "time")
+    return {"time": time.tolist(), "ra": targets.positions.ra.tolist(), "dec": targets.positions.dec.tolist()}
+
+
+def _read_lines(lines: Iterator[Any], start: int) -> tuple[pd.DataFrame, str | None]:
+    columns = next(lines)["columns"]
+    data: dict[str, list[Any]] = {one["name"]: [] for one in columns}
+    for line in lines:
+        if "done" in line:
+            return _unpack({"columns": columns, "data": data, "attrs": line["attrs"]}), line["hint"]
+        for name, values in line["data"].items():
+            data[name] += values
+        data["position"] += [line["position"] + start] * len(values)
+    raise ServiceUnavailableError("the answer of the service ended before its last line")
+
+
+def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    if len(frames) == 1:
+        return frames[0]
+    attrs = dict(frames[-1].attrs)
+    if "n_measured" in attrs:
+        attrs["n_measured"] = sum(one.attrs["n_measured"] for one in frames)
+        attrs["kept"] = all(one.attrs["kept"] for one in frames)
+    for one in frames:
+        one.attrs = {}
+    joined = pd.concat(frames, ignore_index=True)
+    joined.attrs = attrs
+    return joined
+
+
+def _unpack(found: dict[str, Any]) -> pd.DataFrame:
+    return unpack_frame(found["columns"], found["data"], found["attrs"])
+
+
+def _series(found: dict[str, Any]) -> StampSeries:
+    if found["hint"]:
+        warn_empty(found["hint"])
+    return unpack_stamps(found["stamps"])
+
+
+def _number(table: str, name: str, value: Any) -> Any:
+    """Return a value of a table, which may have been sent as a text, as the number that it is."""
+    described = describe_column(name, table) if isinstance(value, str) else None
+    return value if described is None or described.datatype != "long" else int(value)
+
+
+def _with_ids(value: Any) -> Any:
+    """Return lists and dicts with their ids, which are sent as texts, as the numbers that they are."""
+    if isinstance(value, dict):
+        return {
+            name: int(one) if isinstance(one, str) and is_id(name) else _with_ids(one) for name, one in value.items()
+        }
+    return [_with_ids(one) for one in value] if isinstance(value, list) else value
+
+
+def _only_complete(name: str, complete: bool, options: dict[str, Any]) -> None:
+    found = sorted(COMPLETE_OPTIONS & options.keys())
+    if found and not complete:
+        raise TypeError(f"archive.{name}() takes {', '.join(map(repr, found))} with complete=True only")

@@ -1,0 +1,44 @@
+"""The sub-application at ``/api/v1``, with its description at ``/api/v1/openapi.json``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Mount
+
+from ztfdb import __version__
+from ztfdb.serve.api import lightcurves, others, stamps
+from ztfdb.serve.api.answers import PROBLEM, problem
+from ztfdb.serve.api.models import Problem
+
+PREFIX = "/api/v1"
+ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"description": words, "content": {PROBLEM: {"schema": Problem.model_json_schema()}}}
+    for status, words in (
+        (400, "a value that cannot be answered"),
+        (404, "not in the archive"),
+        (413, "too much at once"),
+        (422, "not what the question takes"),
+        (503, "busy, or the database cannot be reached: come again"),
+    )
+}
+
+
+def make_api() -> FastAPI:
+    """Return the sub-application. It has no page of its own, because fastapi's load scripts from other hosts."""
+    api = FastAPI(
+        title="ztfdb", version=__version__, docs_url=None, redoc_url=None, responses=ERRORS, redirect_slashes=False,
+        description="Sources and light curves from ZTF images. Positions are ICRS degrees, radii arcseconds. Ids are "
+        "texts, NaN is null. Errors are problem documents (RFC 9457).",
+    )  # fmt: skip
+    for module in (lightcurves, stamps, others):
+        api.include_router(module.router)
+    api.add_exception_handler(HTTPException, problem)
+    return api
+
+
+def routes() -> list[BaseRoute]:
+    """Return the routes of this interface."""
+    return [Mount(PREFIX, app=make_api())]

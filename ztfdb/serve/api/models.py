@@ -1,0 +1,213 @@
+"""What the questions of the REST interface take: the options of the archive's methods, by their names."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+
+ID_LOW, ID_HIGH = -(2**63), 2**63 - 1
+MOST_OPTION = 1e6
+"""Largest colour and proper motion that is looked at."""
+
+Id = Annotated[int, Field(ge=ID_LOW, le=ID_HIGH)]
+Bounded = Annotated[float, Field(ge=-MOST_OPTION, le=MOST_OPTION, allow_inf_nan=False)]
+Name = Annotated[str, Field(pattern=r"^[\w.+-]{1,64}$")]
+Word = Annotated[str, Field(max_length=64)]
+
+
+class Asked(BaseModel):
+    """A question; a name that it does not have is refused."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    def options(self, *without: str) -> dict[str, Any]:
+        """Return what was given, as the archive's methods take it: both ends of a time as ``mjd``."""
+        given = self.model_dump(exclude_unset=True, exclude=set(without))
+        ends = [_moment(given.pop(name, None)) for name in ("from_", "to")]
+        if ends != [None, None]:
+            given["mjd"] = tuple(ends)
+        return given
+
+
+class Cuts(Asked):
+    """Which images are looked at."""
+
+    filters: list[Word] | None = Field(None, description="zg, zr, zi (or g, r, i; 1, 2, 3); repeat for several")
+    from_: Word | None = Field(None, alias="from", description="first start of an exposure: MJD or ISO date, UTC")
+    to: Word | None = Field(None, description="the start must be before: MJD or ISO date, UTC")
+    fields: list[Id] | None = Field(None, description="ZTF fields")
+    all_versions: bool = Field(False, description="every processing of an exposure, not only the newest")
+    aperture: int = Field(4, ge=1, le=6, description="of the diameters 2, 3, 4, 6, 10, 14 px")
+
+
+class Motion(Asked):
+    """Proper motion of one position."""
+
+    pmra: Bounded | None = Field(None, description="mas / yr, with cos dec")
+    pmdec: Bounded | None = Field(None, description="mas / yr")
+    epoch: FiniteFloat | None = Field(None, description="Julian year of the position, 2016.0 by default")
+
+
+class Place(Motion):
+    """One position."""
+
+    ra: FiniteFloat = Field(description="deg, ICRS")
+    dec: FiniteFloat = Field(ge=-90.0, le=90.0, description="deg, ICRS")
+
+
+class Photometry(Cuts):
+    """How light is measured and calibrated."""
+
+    radius: FiniteFloat = Field(1.5, ge=0.0, description="match radius, arcsec, at most 600")
+    complete: bool = Field(False, description="an epoch for every image that covers the position, labelled")
+    phot: Word = Field("aperture", description="aperture, psfcat (ZTF's own catalogues) or both")
+    measure: Word | None = Field(None, description="with complete: auto, forced, psf or none")
+    bjd: bool | None = Field(None, description="with complete: add bjd_tdb")
+    good: bool = Field(False, description="without known trouble")
+    calibration: Word = Field("header", description="header or ps1")
+
+
+class LightCurveAsked(Photometry, Place):
+    """A light curve of one position."""
+
+    color: Bounded | None = Field(None, description="PS1 colour of the star, mag")
+
+
+class HintAsked(Cuts, Place):
+    """Words about a position."""
+
+    radius: FiniteFloat = Field(1.5, ge=0.0)
+    color: Bounded | None = None
+    measure: Word | None = None
+    bjd: bool | None = None
+    phot: Word = "aperture"
+    good: bool = False
+    calibration: Word = "header"
+
+
+class LightCurvesAsked(Photometry):
+    """The light curves of many positions; lists are as long as ``ra``."""
+
+    ra: list[FiniteFloat] = Field(description="deg, ICRS")
+    dec: list[FiniteFloat] = Field(description="deg, ICRS")
+    color: Bounded | list[FiniteFloat | None] | None = None
+    pmra: Bounded | list[Bounded | None] | None = None
+    pmdec: Bounded | list[Bounded | None] | None = None
+    epoch: FiniteFloat | list[FiniteFloat] | None = None
+
+
+class PathAsked(Asked):
+    """Where a moving body is seen from Palomar."""
+
+    time: list[FiniteFloat] = Field(description="MJD, UTC")
+    ra: list[FiniteFloat] = Field(description="deg, ICRS")
+    dec: list[FiniteFloat] = Field(description="deg, ICRS")
+
+
+class LightCurveOnPathAsked(Photometry, PathAsked):
+    """The light curve of a moving body."""
+
+    complete: bool = True
+    color: Bounded | None = None
+
+
+class ConeAsked(Place):
+    """All sources within a radius."""
+
+    radius: FiniteFloat = Field(1.5, ge=0.0, description="arcsec")
+    phot: Word = Field("aperture", description="aperture, or psfcat for ZTF's own catalogues")
+    columns: list[Word] | None = Field(None, description="all by default")
+
+
+class StampLook(Asked):
+    """How stamps are cut."""
+
+    size: int = Field(23, ge=1, description="width and height, px")
+    aperture: int = Field(4, ge=1, le=6)
+    north_up: bool = Field(False, description="north up and east left, by flips alone")
+
+
+class Picture(Asked):
+    """How a stamp becomes a picture; dark is bright."""
+
+    vmin: FiniteFloat | None = Field(None, description="DN of white; the first percentile by default")
+    vmax: FiniteFloat | None = Field(None, description="DN of black; percentile 99.5 by default")
+    scale: int = Field(1, ge=1, le=16, description="pixels of the picture per pixel")
+
+
+class StampAsked(StampLook, Picture, Place):
+    """A stamp of one image."""
+
+
+class StampsAsked(StampLook, Picture, Cuts, Place):
+    """The stamps of a position, in order of time."""
+
+    columns: int = Field(8, ge=1, le=100, description="stamps in a row of the picture")
+
+
+class StampsOnPathAsked(StampLook, Cuts, PathAsked):
+    """The stamps of a moving body."""
+
+
+class StampsOnImageAsked(StampLook):
+    """The stamps of many positions on one image."""
+
+    ra: list[FiniteFloat]
+    dec: list[FiniteFloat]
+    pmra: Bounded | list[Bounded | None] | None = None
+    pmdec: Bounded | list[Bounded | None] | None = None
+    epoch: FiniteFloat | list[FiniteFloat] | None = None
+
+
+class MatchedAsked(Asked):
+    """Sources beside the rows of a catalogue that they match."""
+
+    columns: list[Word] = Field(description="ra, dec, x, y, mag, mag_err, or a column that both have")
+    catin: Name = Field("sources", description="sources, or a catalogue")
+    catref: Name = Field("ps1cat", description="sources, or a catalogue")
+    image_id: list[Id] | None = Field(None, description="one image, or several")
+    several: bool = Field(False, description="image_id is a column also for one image")
+    ra: FiniteFloat | None = Field(None, description="with dec and within, in place of images")
+    dec: FiniteFloat | None = Field(None, ge=-90.0, le=90.0)
+    within: FiniteFloat | None = Field(None, ge=0.0, description="arcsec")
+    mode: Word | None = None
+    radius: FiniteFloat | None = Field(None, ge=0.0, description="match anew within this many arcsec")
+    aperture: int = Field(4, ge=1, le=6)
+    calibration: Word = "header"
+
+
+class Problem(BaseModel):
+    """What went wrong (RFC 9457)."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    error: str = Field(description="name of ztfdb's error")
+    request_id: str
+
+
+class FrameColumn(BaseModel):
+    """One column."""
+
+    name: str
+    dtype: str
+    unit: str | None = None
+    categories: list[str] | None = None
+
+
+class Frame(BaseModel):
+    """A table by columns; ids are texts, NaN is null."""
+
+    columns: list[FrameColumn]
+    data: dict[str, list[Any]]
+    attrs: dict[str, Any] = Field(description="what was asked")
+    hint: str | None = Field(None, description="why an answer is empty")
+
+
+def _moment(text: str | None) -> float | str | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return text

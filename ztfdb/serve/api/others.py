@@ -1,0 +1,165 @@
+"""Images, sources, objects, matches, what is behind a source, and what the archive holds."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Path, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ztfdb import __version__
+from ztfdb.archive import Archive, words_kept
+from ztfdb.query import Explanation
+from ztfdb.query.wire import dumps, pack_frame, plain
+from ztfdb.serve.api.answers import JSON, ProblemRoute, answered, framed, without_folders
+from ztfdb.serve.api.models import ConeAsked, Frame, HintAsked, Id, MatchedAsked, Name, Place, Word
+from ztfdb.serve.errors import ServiceError
+from ztfdb.serve.service import base_url, service_of
+from ztfdb.sky.moc import as_ascii, as_json
+
+router = APIRouter(route_class=ProblemRoute)
+
+
+@router.get("/ping", response_class=Response, responses={200: {"content": {JSON: {}}}})
+async def ping(request: Request) -> Response:
+    """Answer with the version where the database answers, as `archive.ping`."""
+
+    def work(archive: Archive) -> bytes:
+        archive.ping()
+        return dumps({"ztfdb": __version__})
+
+    return await answered(request, work)
+
+
+@router.get("/images", response_model=Frame)
+async def images(request: Request, asked: Annotated[Place, Query()]) -> Response:
+    """Return the images whose pixels cover a position, exactly, as `archive.images`."""
+    return await framed(request, lambda archive: archive.images(**asked.options()))
+
+
+@router.get("/cone", response_model=Frame)
+async def cone(request: Request, asked: Annotated[ConeAsked, Query()]) -> Response:
+    """Return all sources within a radius of a position, nearest first, as `archive.cone`."""
+    most = service_of(request).limits.cone_deg * 3600.0
+    if asked.radius > most:
+        raise ServiceError(f"a radius of {asked.radius:g} arcsec, at most {most:g} arcsec are searched at once")
+    return await framed(request, lambda archive: archive.cone(**asked.options()))
+
+
+@router.get("/object/{object_id}", response_model=Frame)
+async def object_(request: Request, object_id: Annotated[Id, Path()]) -> Response:
+    """Return the statistics of an object by its id or one of ZTF's oids, as `archive.object`."""
+    return await framed(request, lambda archive: archive.object(object_id))
+
+
+@router.get("/object/{object_id}/oids", response_model=Frame)
+async def object_oids(request: Request, object_id: Annotated[Id, Path()]) -> Response:
+    """Return ZTF's reference sources that an object is, as `archive.object_oids`."""
+    return await framed(request, lambda archive: archive.object_oids(object_id))
+
+
+@router.get("/matched", response_model=Frame)
+async def matched(request: Request, asked: Annotated[MatchedAsked, Query()]) -> Response:
+    """Return sources beside the catalogue rows they match, as `archive.get_matched_entries`."""
+    options = asked.options("ra", "dec", "within", "several", "columns", "catin", "catref")
+    place = (asked.ra, asked.dec, asked.within)
+    if any(one is not None for one in place):
+        if None in place:
+            raise ServiceError("a region is ra, dec and within (arcsec)")
+        options["region"] = place
+    if asked.image_id is not None and len(asked.image_id) == 1 and not asked.several:
+        options["image_id"] = asked.image_id[0]
+    words = asked.columns, asked.catin, asked.catref
+    return await framed(request, lambda archive: archive.get_matched_entries(*words, **options))
+
+
+@router.get("/explain/{source_id}", response_class=Response, responses={200: {"content": {JSON: {}}}})
+async def explain(request: Request, source_id: Annotated[Id, Path()], measure: bool = False) -> Response:
+    """Return everything behind one source, and with `measure` the source measured again, as `archive.explain`."""
+    return await answered(request, lambda archive: dumps(_explained(archive.explain(source_id, measure=measure))))
+
+
+@router.get("/catalogues", response_model=Frame)
+async def catalogues(request: Request) -> Response:
+    """Return the reference catalogues that are held, as `archive.catalogues`."""
+    return await framed(request, lambda archive: archive.catalogues())
+
+
+@router.get("/catalogues/{name}/recipe", response_class=Response, responses={200: {"content": {JSON: {}}}})
+async def catalogue_recipe(
+    request: Request,
+    name: Annotated[Name, Path()],
+    service: Literal["vizier", "mast"] = "vizier",
+    everything: bool = False,
+) -> Response:
+    """Return a service's address and the queries that bring a catalogue, as `archive.catalogue_recipe`."""
+
+    def work(archive: Archive) -> bytes:
+        address, queries = archive.catalogue_recipe(name, service, everything=everything)
+        return dumps({"address": address, "queries": queries})
+
+    return await answered(request, work)
+
+
+@router.get("/psf-checks", response_model=Frame)
+async def psf_checks(
+    request: Request, image_id: Annotated[list[Id] | None, Query()] = None, warned: bool = False
+) -> Response:
+    """Return what the checks against ZTF's PSF catalogues said, as `archive.psf_checks`."""
+    return await framed(request, lambda archive: archive.psf_checks(image_id, warned=warned))
+
+
+@router.get("/night/{night}", response_class=Response, responses={200: {"content": {JSON: {}}}})
+async def night(request: Request, night: Annotated[Word, Path()]) -> Response:
+    """Return the ids of the images of one night (UTC date), as `archive.images_of_night`."""
+
+    def work(archive: Archive) -> bytes:
+        with words_kept() as words:
+            found = archive.images_of_night(night)
+        return dumps({"image_id": list(map(str, found)), "hint": " ".join(words) or None})
+
+    return await answered(request, work)
+
+
+@router.get("/hint", response_class=Response, responses={200: {"content": {JSON: {}}}})
+async def hint(request: Request, asked: Annotated[HintAsked, Query()]) -> Response:
+    """Return words about a light curve's position, as `archive.hint`."""
+    return await answered(request, lambda archive: dumps({"hint": archive.hint(**asked.options())}))
+
+
+@router.get("/status", response_class=Response, responses={200: {"content": {JSON: {}}}})
+async def status(request: Request) -> Response:
+    """Return what the archive holds, as `archive.status`, without folders and errors of files."""
+    base = base_url(request)
+
+    def work(archive: Archive) -> bytes:
+        found = archive.status() | {"url": base}
+        found["roots"] = [{name: root[name] for name in root if name != "path"} for root in found["roots"]]
+        found["queue"] = {name: value for name, value in found["queue"].items() if name != "last_errors"}
+        return dumps(plain(found))
+
+    return await answered(request, work)
+
+
+@router.get("/coverage.moc", response_class=Response, responses={200: {"content": {JSON: {}, "text/plain": {}}}})
+async def coverage(request: Request, format: Literal["json", "ascii"] = "json") -> Response:  # noqa: A002
+    """Return the cells of order 9 that images touch as a MOC 2.0."""
+    media, write = {"json": (JSON, as_json), "ascii": ("text/plain", as_ascii)}[format]
+    return await answered(request, lambda archive: write(archive.coverage_cells()).encode(), media)
+
+
+def _explained(found: Explanation) -> dict[str, Any]:
+    problem = found.problem
+    for path in found.files["path"]:
+        problem = None if problem is None else problem.replace(str(path), str(path).rsplit("/", 1)[-1])
+    return {
+        "source_id": str(found.source_id),
+        **{name: plain(getattr(found, name)) for name in ("image", "cards", "settings", "versions")},
+        "files": pack_frame(without_folders(found.files)),
+        "calibrations": pack_frame(found.calibrations),
+        "values": pack_frame(found.values),
+        "identical": found.identical,
+        "same_software": found.same_software,
+        "problem": problem,
+    }

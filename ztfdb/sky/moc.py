@@ -1,0 +1,55 @@
+"""Coverage of the sky as a Multi-Order Coverage map (IVOA MOC 2.0)."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+
+from ztfdb.records import IntArray
+from ztfdb.sky.footprint import FOOTPRINT_ORDER
+
+
+def cells_by_order(cells: IntArray, order: int = FOOTPRINT_ORDER) -> dict[int, list[int]]:
+    """Return cells by order, four that make up a coarser one replaced by it.
+
+    Parameters
+    ----------
+    cells : ndarray of int64
+        HEALPix cells, NESTED.
+    order : int
+        Their order.
+    """
+    found: dict[int, list[int]] = {}
+    left = np.unique(np.asarray(cells, np.int64))
+    for level in range(order, 0, -1):
+        coarse, count = np.unique(left >> 2, return_counts=True)
+        whole = coarse[count == 4]
+        rest = left[~np.isin(left >> 2, whole)]
+        if len(rest) or level == order:
+            found[level] = rest.tolist()
+        left = whole
+    if len(left):
+        found[0] = left.tolist()
+    return dict(sorted(found.items()))
+
+
+def as_json(cells: IntArray) -> str:
+    """Return a MOC in its JSON form; the deepest order is there also where it has no cells."""
+    return json.dumps({str(order): values for order, values in cells_by_order(cells).items()})
+
+
+def as_ascii(cells: IntArray) -> str:
+    """Return a MOC in its ASCII form, neighbouring cells as ranges."""
+    return " ".join(f"{order}/{' '.join(_ranges(values))}" for order, values in cells_by_order(cells).items())
+
+
+def _ranges(values: list[int]) -> list[str]:
+    if not values:
+        return []
+    numbers = np.array(values)
+    starts = np.flatnonzero(np.diff(numbers, prepend=numbers[0] - 2) != 1)
+    stops = [*(starts[1:] - 1).tolist(), len(numbers) - 1]
+    return [
+        str(values[a]) if a == b else f"{values[a]}-{values[b]}" for a, b in zip(starts.tolist(), stops, strict=True)
+    ]
