@@ -184,6 +184,8 @@ def test_tables_are_the_archives(remote, local, star):
     same(remote.cone(*star, 20, phot="psfcat"), local.cone(*star, 20, phot="psfcat"))
     same(remote.images(*star), local.images(*star))
     same(remote.catalogues(), local.catalogues())
+    assert len(local.catalogue_cone("ps1", *star, 60)) > 1
+    same(remote.catalogue_cone("ps1", *star, 60), local.catalogue_cone("ps1", *star, 60))
     assert len(local.psf_checks())
     same(remote.psf_checks(), local.psf_checks())
     ids = local.images(*star)["image_id"][:2].tolist()

@@ -42,9 +42,10 @@ COMPLETE_PER_REQUEST = 1_000
 COMPLETE_OPTIONS = frozenset({"measure", "bjd", "jobs", "keep", "places", "progress"})
 
 NEED_THE_DATABASE = (
-    "backup", "build_objects", "calibrate", "check_psf", "crossmatch", "export_hats", "fetch_catalogue",
-    "import_catalogue", "import_metadata", "ingest", "ingest_psfcat", "plot_calibration", "plot_psf_check", "relocate",
-    "remove", "remove_catalogue", "remove_matches", "remove_psf_checks", "storage_problems", "update_objects", "verify",
+    "add_catalogue", "backup", "build_objects", "calibrate", "check_psf", "crossmatch", "export_hats",
+    "fetch_catalogue", "import_catalogue", "import_metadata", "ingest", "ingest_psfcat", "plot_calibration", "plot_psf_check",
+    "relocate", "remove", "remove_catalogue", "remove_matches", "remove_psf_checks", "storage_problems", "update_objects",
+    "verify",
 )  # fmt: skip
 """Methods of an archive that write, or that need its database or its files."""
 
@@ -256,6 +257,10 @@ class RemoteArchive:
     def catalogues(self) -> pd.DataFrame:
         """Return the reference catalogues that are held, a row per imported file."""
         return self._frame("/catalogues")
+
+    def catalogue_cone(self, name: str, ra: Position, dec: Angle | None = None, radius: Angle = 1.5) -> pd.DataFrame:
+        """Return the rows of a reference catalogue within `radius`, nearest first; see `ztfdb.query.catalogue_cone`."""
+        return self._frame(f"/catalogues/{name}/cone", self._place(ra, dec, {}, radius=arcsec(radius)))
 
     def catalogue_recipe(
         self, name: str, service: str = "vizier", *, everything: bool = False

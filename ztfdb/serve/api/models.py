@@ -120,6 +120,14 @@ class ConeAsked(Place):
     columns: list[Word] | None = Field(None, description="all by default")
 
 
+class CatalogueConeAsked(Asked):
+    """All rows of a catalogue within a radius."""
+
+    ra: FiniteFloat = Field(description="deg, ICRS")
+    dec: FiniteFloat = Field(ge=-90.0, le=90.0, description="deg, ICRS")
+    radius: FiniteFloat = Field(1.5, ge=0.0, description="arcsec")
+
+
 class StampLook(Asked):
     """How stamps are cut."""
 

@@ -13,7 +13,7 @@ from ztfdb.archive import Archive, words_kept
 from ztfdb.query import Explanation
 from ztfdb.query.wire import dumps, pack_frame, plain
 from ztfdb.serve.api.answers import JSON, ProblemRoute, answered, framed, without_folders
-from ztfdb.serve.api.models import ConeAsked, Frame, HintAsked, Id, MatchedAsked, Name, Place, Word
+from ztfdb.serve.api.models import CatalogueConeAsked, ConeAsked, Frame, HintAsked, Id, MatchedAsked, Name, Place, Word
 from ztfdb.serve.errors import ServiceError
 from ztfdb.serve.service import base_url, service_of
 from ztfdb.sky.moc import as_ascii, as_json
@@ -41,10 +41,15 @@ async def images(request: Request, asked: Annotated[Place, Query()]) -> Response
 @router.get("/cone", response_model=Frame)
 async def cone(request: Request, asked: Annotated[ConeAsked, Query()]) -> Response:
     """Return all sources within a radius of a position, nearest first, as `archive.cone`."""
-    most = service_of(request).limits.cone_deg * 3600.0
-    if asked.radius > most:
-        raise ServiceError(f"a radius of {asked.radius:g} arcsec, at most {most:g} arcsec are searched at once")
+    check_radius(request, asked.radius)
     return await framed(request, lambda archive: archive.cone(**asked.options()))
+
+
+def check_radius(request: Request, radius: float) -> None:
+    """Raise `ServiceError` for a cone that is too wide."""
+    most = service_of(request).limits.cone_deg * 3600.0
+    if radius > most:
+        raise ServiceError(f"a radius of {radius:g} arcsec, at most {most:g} arcsec are searched at once")
 
 
 @router.get("/object/{object_id}", response_model=Frame)
@@ -84,6 +89,15 @@ async def explain(request: Request, source_id: Annotated[Id, Path()], measure: b
 async def catalogues(request: Request) -> Response:
     """Return the reference catalogues that are held, as `archive.catalogues`."""
     return await framed(request, lambda archive: archive.catalogues())
+
+
+@router.get("/catalogues/{name}/cone", response_model=Frame)
+async def catalogue_cone(
+    request: Request, name: Annotated[Name, Path()], asked: Annotated[CatalogueConeAsked, Query()]
+) -> Response:
+    """Return the rows of a reference catalogue within a radius, nearest first, as `archive.catalogue_cone`."""
+    check_radius(request, asked.radius)
+    return await framed(request, lambda archive: archive.catalogue_cone(name, asked.ra, asked.dec, asked.radius))
 
 
 @router.get("/catalogues/{name}/recipe", response_class=Response, responses={200: {"content": {JSON: {}}}})
