@@ -15,13 +15,14 @@ pytest.importorskip("sqlglot", reason="the extra serve is not installed")
 from tests.support.archives import Plan, build_archive
 from tests.support.postgres import ENGINES
 from tests.support.serving import reader_url
+from ztfdb.adql.obscore import obscore_table
 from ztfdb.adql.tables import Column, Tables, archive_tables
 from ztfdb.adql.translate import translate
 from ztfdb.adql.uploads import Upload
 from ztfdb.errors import QueryError
 from ztfdb.store.reading import Reader, Rowset
 
-TABLES = Tables.of(list(archive_tables()))
+TABLES = Tables.of([*archive_tables(), obscore_table()])
 PLANS = (
     Plan(60, 5),
     Plan(40, 4, seed=2, centre=(0.01, -5.0), first_epoch=5),

@@ -33,7 +33,8 @@ SLOW = (
     "select count(*) as n from ztf.source as a, ztf.source as b, ztf.source as c, ztf.source as d "
     "where a.ra + b.ra + c.ra + d.ra < 0"
 )
-STAGES = "TMV TME TMS TMC CPV CAP AVV QGE QPO QAS UWS UPL EXA"
+STAGES = "TMV TME TMS TMC CPV CAP AVV QGE QPO QAS UWS MDQ OBS UPL EXA"
+"""All but LOC, which wants the table ivoa.obsplan of plans to observe."""
 
 
 POOLS = pytest.mark.filterwarnings(

@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sqlglot import exp
 
+from ztfdb.adql import regions
 from ztfdb.adql.functions import add, call, constant, double, either, kind_of, mul, of_kind, sub, when
+from ztfdb.adql.regions import Region
 from ztfdb.errors import QueryError
+from ztfdb.sky.angles import unit_vector
 from ztfdb.sky.polygon import box_corners, solid_angle, triangulate
 
 RADIAN = math.pi / 180.0
@@ -60,17 +63,38 @@ class Circle:
 
 @dataclass(frozen=True)
 class Polygon:
-    """A polygon or box of constant corners: the unit vectors of its triangles, shape (n, 3, 3)."""
+    """A polygon or box of constant corners: the unit vectors of its triangles and of its corners.
+
+    Attributes
+    ----------
+    triangles : ndarray, shape (n, 3, 3)
+    outline : ndarray, shape (n_corner, 3)
+    """
 
     triangles: NDArray[np.float64]
+    outline: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, lon: ArrayLike, lat: ArrayLike) -> Polygon:
+        """Make it of its corners, deg."""
+        triangles = triangulate(lon, lat)
+        return cls(triangles, unit_vector(np.asarray(lon, float), np.asarray(lat, float)).T)
 
 
-Shape = Point | Circle | Polygon
+Shape = Point | Circle | Polygon | Region
+
+FOOTPRINT = "footprint"
+"""Marks the columns that stand for the footprint of a row."""
 
 
 def is_geometry(node: exp.Expr) -> bool:
     """Tell whether a node is a call of one of ADQL's geometry functions."""
     return isinstance(node, exp.Anonymous) and node.name.upper() in FUNCTIONS
+
+
+def is_footprint(node: exp.Expr) -> bool:
+    """Tell whether a node is a column that stands for the footprint of a row."""
+    return isinstance(node, exp.Column) and bool(node.meta.get(FOOTPRINT))
 
 
 def read_shape(node: exp.Expr) -> Shape:
@@ -81,9 +105,11 @@ def read_shape(node: exp.Expr) -> Shape:
     QueryError
         If it is none, or one that has no meaning.
     """
+    if is_footprint(node):
+        return Region(node.text("table"))
     name = node.name.upper() if isinstance(node, exp.Anonymous) else ""
     if name not in ("POINT", "CIRCLE", "BOX", "POLYGON"):
-        raise QueryError("expected POINT, CIRCLE, BOX or POLYGON")
+        raise QueryError("expected POINT, CIRCLE, BOX, POLYGON, or the column s_region of a table itself")
     args = _without_frame(list(node.expressions), name)
     try:
         if name == "POINT":
@@ -93,9 +119,8 @@ def read_shape(node: exp.Expr) -> Shape:
         if name == "BOX":
             centre, width, height = _centre(args, 2, name)
             at = centre.constants or (math.nan, math.nan)
-            corners = box_corners(at[0], at[1], _constant(width, name), _constant(height, name))
-            return Polygon(triangulate(*corners))
-        return Polygon(triangulate(*_corners(args)))
+            return Polygon.of(*box_corners(at[0], at[1], _constant(width, name), _constant(height, name)))
+        return Polygon.of(*_corners(args))
     except ValueError as exc:
         raise QueryError(f"{name}: {exc}") from exc
 
@@ -150,11 +175,24 @@ def contains(first: Shape, second: Shape) -> exp.Expr:
     if isinstance(first, Point) and isinstance(second, Circle):
         return exp.LTE(this=haversine(first, second.centre), expression=_half_radius(second))
     if isinstance(first, Point) and isinstance(second, Polygon):
-        return _in_triangles(first, second)
+        return _in_triangles(_axes(first), second.triangles)
     if isinstance(first, Circle) and isinstance(second, Circle):
         room = sub(_degrees(second.radius), _degrees(first.radius))
         return exp.LTE(this=distance(first.centre, second.centre), expression=room)
-    raise QueryError("CONTAINS is of a POINT in a CIRCLE, BOX or POLYGON, or of a CIRCLE in a CIRCLE")
+    if isinstance(second, Region):
+        if isinstance(first, Point):
+            return regions.holds(second, _axes(first))
+        if isinstance(first, Circle):
+            return regions.holds_circle(second, _axes(first.centre), _radians(first))
+    if isinstance(first, Region) and isinstance(second, Circle):
+        return regions.lies_in_circle(first, _axes(second.centre), _radians(second))
+    if isinstance(first, Region) and isinstance(second, Polygon):
+        triangles = second.triangles
+        return regions.lies_in_polygon(first, triangles, second.outline, lambda axes: _in_triangles(axes, triangles))
+    raise QueryError(
+        "CONTAINS is of a POINT in a CIRCLE, BOX, POLYGON or s_region, of a CIRCLE in a CIRCLE or s_region, or of "
+        "s_region in a CIRCLE, BOX or POLYGON"
+    )
 
 
 def intersects(first: Shape, second: Shape) -> exp.Expr:
@@ -166,7 +204,20 @@ def intersects(first: Shape, second: Shape) -> exp.Expr:
     if isinstance(first, Circle) and isinstance(second, Circle):
         reach = add(_degrees(first.radius), _degrees(second.radius))
         return exp.LTE(this=distance(first.centre, second.centre), expression=reach)
-    raise QueryError("INTERSECTS is of a POINT and a shape, or of two CIRCLEs")
+    if isinstance(second, Region):
+        first, second = second, first
+    if isinstance(first, Region) and isinstance(second, Circle):
+        return regions.meets_circle(first, _axes(second.centre), _radians(second))
+    if isinstance(first, Region) and isinstance(second, Polygon):
+        return regions.meets_polygon(first, second.triangles)
+    raise QueryError("INTERSECTS is of a POINT and a shape, of two CIRCLEs, or of s_region and a shape")
+
+
+def _radians(circle: Circle) -> float:
+    radius = circle.constant_radius
+    if radius is None:
+        raise QueryError("the radius of a CIRCLE that meets s_region is a number, no column")
+    return RADIAN * radius
 
 
 def _degrees(node: Any) -> exp.Expr:
@@ -197,20 +248,18 @@ def _cosine(node: Any) -> exp.Expr:
     return call("cos", mul(node.copy(), double(RADIAN)))
 
 
-def _in_triangles(point: Point, polygon: Polygon) -> exp.Expr:
+def _axes(point: Point) -> list[Any]:
+    """Return the unit vector of a point."""
     known = point.constants
     if known is not None:
-        x, y, z = _vector(*known)
-        axes: list[Any] = [double(x), double(y), double(z)]
-    else:
-        lon, lat = mul(_degrees(point.lon).copy(), double(RADIAN)), mul(_degrees(point.lat).copy(), double(RADIAN))
-        cosine = call("cos", lat)
-        axes = [
-            mul(cosine, call("cos", lon)),
-            mul(cosine.copy(), call("sin", lon.copy())),
-            call("sin", lat.copy()),
-        ]
-    return either(*(_in_triangle(axes, corners) for corners in polygon.triangles))
+        return [double(value) for value in _vector(*known)]
+    lon, lat = mul(_degrees(point.lon).copy(), double(RADIAN)), mul(_degrees(point.lat).copy(), double(RADIAN))
+    cosine = call("cos", lat)
+    return [mul(cosine, call("cos", lon)), mul(cosine.copy(), call("sin", lon.copy())), call("sin", lat.copy())]
+
+
+def _in_triangles(axes: list[Any], triangles: NDArray[np.float64]) -> exp.Expr:
+    return either(*(_in_triangle(axes, corners) for corners in triangles))
 
 
 def _in_triangle(axes: list[Any], corners: NDArray[np.float64]) -> exp.Expr:
@@ -231,6 +280,8 @@ def _vector(lon: float, lat: float) -> tuple[float, float, float]:
 def _area(shape: Shape) -> exp.Expr:
     if isinstance(shape, Point):
         return double(0.0)
+    if isinstance(shape, Region):
+        raise QueryError("AREA is of a CIRCLE, BOX or POLYGON")
     if isinstance(shape, Polygon):
         return double(solid_angle(shape.triangles) / RADIAN**2)
     return mul(_half_radius(shape), double(4.0 * math.pi / RADIAN**2))

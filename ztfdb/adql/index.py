@@ -1,8 +1,9 @@
 """Which tables of a SELECT are narrowed to cells of the sky, and to which.
 
-A conjunct of WHERE or ON that is CONTAINS, INTERSECTS or DISTANCE and names a table with ``hpx29`` says where all rows
-of that table lie that can be in the answer. The exact condition stays in its place; reading fewer rows is all that
-these ranges do. A conjunct that ties two tables carries the circle of one over to the other.
+A conjunct of WHERE or ON that is CONTAINS, INTERSECTS or DISTANCE and names a table with ``hpx29``, or the footprints
+of one that has them, says where all rows of that table lie that can be in the answer. The exact condition stays in its
+place; reading fewer rows is all that these ranges do. A conjunct that ties two tables carries the circle of one over to
+the other. A conjunct that is an OR says it of the tables that each of its sides speaks of.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from numpy.typing import NDArray
 from sqlglot import exp
 
 from ztfdb.adql.functions import constant
-from ztfdb.adql.geometry import Circle, Point, Polygon, distance_points, is_geometry, read_shape
+from ztfdb.adql.geometry import Circle, Point, Polygon, Shape, distance_points, is_geometry, read_shape
+from ztfdb.adql.regions import Region
 from ztfdb.sky.cells import cone_ranges
 from ztfdb.sky.cover import cover_triangles
 
@@ -23,6 +25,9 @@ SLACK = 1.0 + 1e-9
 """Ranges reach a little farther than the condition: what they keep, the condition decides."""
 
 Ranges = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+Positioned = Callable[[str], tuple[str, str] | None]
+"""Returns the columns of a table's position by which its rows are found, of its alias."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,7 @@ class Cuts:
         return lo, hi
 
 
-def find_cuts(select: exp.Select, positioned: Callable[[str], bool]) -> Cuts:
+def find_cuts(select: exp.Select, positioned: Positioned) -> Cuts:
     """Return what the conjuncts of a SELECT say of its tables.
 
     Parameters
@@ -88,7 +93,7 @@ def find_cuts(select: exp.Select, positioned: Callable[[str], bool]) -> Cuts:
     select : Select
         Qualified, its conditions not translated yet.
     positioned : callable
-        Tells of an alias whether its ``ra`` and ``dec`` are those of ``hpx29``.
+        Returns the columns of an alias that hold the position of its cells.
     """
     cuts = Cuts()
     where = select.args.get("where")
@@ -118,48 +123,73 @@ def _conjuncts(node: exp.Expr) -> Iterator[exp.Expr]:
         yield node
 
 
-def _note(cuts: Cuts, node: exp.Expr, positioned: Callable[[str], bool], allowed: Callable[[str], bool]) -> None:
+def _note(cuts: Cuts, node: exp.Expr, positioned: Positioned, allowed: Callable[[str], bool]) -> None:
+    if isinstance(node, exp.Or):
+        _note_either(cuts, node, positioned, allowed)
+        return
     found = _of_contains(node) or _of_distance(node)
     if found is None:
         return
-    point, shape = found
-    if isinstance(shape, Polygon):
-        alias = _table_of(point, positioned)
-        if alias is not None and allowed(alias):
-            cuts.ranges.setdefault(alias, cover_triangles(shape.triangles))
-            cuts.add_near(alias, _around(shape))
-        return
-    radius = shape.constant_radius
-    if radius is None:
-        return
-    for one, other in ((point, shape.centre), (shape.centre, point)):
-        alias = _table_of(one, positioned)
-        if alias is None or not allowed(alias):
-            continue
-        at = other.constants
+    for one, other in (found, found[::-1]):
+        alias = one.alias if isinstance(one, Region) else _table_of(one, positioned)
+        own = one.constant_radius if isinstance(one, Circle) else 0.0
+        if alias is not None and own is not None and allowed(alias):
+            _note_one(cuts, alias, own, other)
+
+
+def _note_one(cuts: Cuts, alias: str, own: float, other: Shape) -> None:
+    """Note that the rows of a table, or circles of so many degrees around them, have a point in common with a shape."""
+    if isinstance(other, Polygon):
+        if own == 0.0:
+            cuts.ranges.setdefault(alias, cover_triangles(other.triangles))
+        around = _around(other)
+        cuts.add_near(alias, Near(around.lon, around.lat, around.radius + own))
+    elif not isinstance(other, Region):
+        centre, radius = (other, 0.0) if isinstance(other, Point) else (other.centre, other.constant_radius)
+        if radius is None:
+            return
+        at, reach = centre.constants, min(180.0, radius + own)
         if at is not None:
-            cuts.add_near(alias, Near(*at, radius))
-        elif (columns := _columns_of(other)) is not None and columns[0] != alias:
-            cuts.ties.append(Tie(columns[0], alias, columns[1], columns[2], radius))
+            cuts.add_near(alias, Near(*at, reach))
+        elif (columns := _columns_of(centre)) is not None and columns[0] != alias:
+            cuts.ties.append(Tie(columns[0], alias, columns[1], columns[2], reach))
 
 
-def _of_contains(node: exp.Expr) -> tuple[Point, Circle | Polygon] | None:
-    """Return point and shape of ``CONTAINS(…) = 1`` and INTERSECTS alike, either way round."""
+def _note_either(cuts: Cuts, node: exp.Or, positioned: Positioned, allowed: Callable[[str], bool]) -> None:
+    """Note the cells of all sides of an OR, of the tables that each side narrows."""
+    sides = []
+    for side in node.flatten():
+        own = Cuts()
+        for one in _conjuncts(side):
+            _note(own, one, positioned, allowed)
+        sides.append(own)
+    for alias in set.intersection(*({*side.near, *side.ranges} for side in sides)):
+        found = [cells for side in sides if (cells := side.cells(alias)) is not None]
+        cuts.ranges.setdefault(alias, _merged(found))
+
+
+def _merged(ranges: list[Ranges]) -> Ranges:
+    """Return the union of ranges, ascending and not touching."""
+    lo, hi = (np.concatenate(parts) for parts in zip(*ranges, strict=True))
+    order = np.argsort(lo, kind="stable")
+    lo, reach = lo[order], np.maximum.accumulate(hi[order])
+    first = np.flatnonzero(np.append(True, lo[1:] > reach[:-1]))
+    return lo[first], reach[np.append(first[1:], len(lo)) - 1]
+
+
+def _of_contains(node: exp.Expr) -> tuple[Shape, Shape] | None:
+    """Return the two shapes of ``CONTAINS(…) = 1`` and INTERSECTS alike, either way round."""
     if not isinstance(node, exp.EQ):
         return None
     for call, value in ((node.this, node.expression), (node.expression, node.this)):
         if is_geometry(call) and call.name.upper() in ("CONTAINS", "INTERSECTS") and constant(value) == 1.0:
             shapes = [read_shape(one) for one in call.expressions]
-            if len(shapes) != 2:
-                return None
-            if call.name.upper() == "INTERSECTS" and isinstance(shapes[1], Point):
-                shapes.reverse()
-            if isinstance(shapes[0], Point) and not isinstance(shapes[1], Point):
+            if len(shapes) == 2:
                 return shapes[0], shapes[1]
     return None
 
 
-def _of_distance(node: exp.Expr) -> tuple[Point, Circle] | None:
+def _of_distance(node: exp.Expr) -> tuple[Shape, Shape] | None:
     """Return point and circle of ``DISTANCE(…) < radius``, either way round."""
     if isinstance(node, exp.LT | exp.LTE):
         call, value = node.this, node.expression
@@ -174,9 +204,11 @@ def _of_distance(node: exp.Expr) -> tuple[Point, Circle] | None:
     return first, Circle(second, exp.Literal.number(repr(min(max(radius, 0.0), 180.0))))
 
 
-def _table_of(point: Point, positioned: Callable[[str], bool]) -> str | None:
-    columns = _columns_of(point)
-    if columns is None or columns[1:] != ("ra", "dec") or not positioned(columns[0]):
+def _table_of(shape: Shape, positioned: Positioned) -> str | None:
+    """Return the table whose position a point, or the centre of a circle, is."""
+    centre = shape.centre if isinstance(shape, Circle) else shape
+    columns = _columns_of(centre) if isinstance(centre, Point) else None
+    if columns is None or columns[1:] != positioned(columns[0]):
         return None
     return columns[0]
 

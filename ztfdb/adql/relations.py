@@ -10,12 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlglot import exp, parse_one
 
-from ztfdb.adql.index import Ranges
 from ztfdb.adql.uploads import Upload
 
 POSTGRESQL = "postgresql"
 KEY = "_k"
 """Number of an uploaded row, which the ranges around it carry too."""
+
+Cells = tuple[NDArray[np.int64], ...] | None
+"""Starts and ends of ranges of cells, before them the number of the uploaded row that each belongs to, where there are
+uploaded rows; None where nothing is known."""
 
 DIALECTS = {"postgresql": "postgres", "sqlite": "sqlite"}
 
@@ -36,8 +39,8 @@ def number(value: int) -> exp.Expr:
 
 
 def named(node: exp.Expr, alias: str) -> exp.Expr:
-    """Return a table or subquery under an alias."""
-    made: exp.Expr = exp.Subquery(this=node) if isinstance(node, exp.Query) else node
+    """Return a table, a subquery, or one that is text of ours, under an alias."""
+    made: exp.Expr = exp.Subquery(this=node) if isinstance(node, exp.Query | exp.Var) else node
     made.set("alias", exp.TableAlias(this=quoted(alias)))
     return made
 
@@ -47,15 +50,17 @@ def physical(name: str, alias: str) -> exp.Expr:
     return exp.Table(this=quoted(name), alias=exp.TableAlias(this=quoted(alias)))
 
 
-def in_ranges(name: str, alias: str, columns: Sequence[str], cells: Ranges, engine: str) -> exp.Expr:
-    """Return the rows of a table whose ``hpx29`` lies in ranges, each row once.
+def in_ranges(
+    name: str, alias: str, columns: Sequence[str], cells: Sequence[NDArray[np.int64]], engine: str, cell: str = "hpx29"
+) -> exp.Expr:
+    """Return the rows of a table whose cell lies in ranges, each row once.
 
     PostgreSQL knows from its histogram what a literal range holds and walks the index for each; SQLite walks it for
     each range of a JSON text.
     """
     lo, hi = cells
     if engine == POSTGRESQL:
-        return named(_union(name, columns, lo.tolist(), hi.tolist()), alias)
+        return named(_union(name, columns, lo.tolist(), hi.tolist(), cell), alias)
     text = exp.Literal.string(json.dumps(np.column_stack([lo, hi]).tolist(), separators=(",", ":")))
     ranges = exp.Table(
         this=exp.Anonymous(this="json_each", expressions=[text]), alias=exp.TableAlias(this=quoted("_r"))
@@ -63,16 +68,16 @@ def in_ranges(name: str, alias: str, columns: Sequence[str], cells: Ranges, engi
     inner = exp.Select(expressions=[column(one, "_t") for one in columns])
     inner.set("from_", exp.From(this=ranges))
     inner.set("joins", [exp.Join(this=physical(name, "_t"), kind="CROSS")])
-    inner.set("where", exp.Where(this=exp.and_(*_between(_element(0), _element(1)), copy=False)))
+    inner.set("where", exp.Where(this=exp.and_(*_between(cell, _element(0), _element(1)), copy=False)))
     return named(inner, alias)
 
 
-def _union(name: str, columns: Sequence[str], lo: list[int], hi: list[int]) -> exp.Query:
+def _union(name: str, columns: Sequence[str], lo: list[int], hi: list[int], cell: str) -> exp.Query:
     parts: list[exp.Query] = []
     for low, high in zip(lo, hi, strict=True):
         part = exp.Select(expressions=[column(one, "_t") for one in columns])
         part.set("from_", exp.From(this=physical(name, "_t")))
-        part.set("where", exp.Where(this=exp.and_(*_between(number(low), number(high)), copy=False)))
+        part.set("where", exp.Where(this=exp.and_(*_between(cell, number(low), number(high)), copy=False)))
         parts.append(part)
     # halves of halves: a chain would be as deep as it is long
     while len(parts) > 1:
@@ -83,9 +88,8 @@ def _union(name: str, columns: Sequence[str], lo: list[int], hi: list[int]) -> e
     return parts[0]
 
 
-def _between(low: exp.Expr, high: exp.Expr) -> tuple[exp.Expr, exp.Expr]:
-    cell = column("hpx29", "_t")
-    return exp.GTE(this=cell, expression=low), exp.LT(this=cell.copy(), expression=high)
+def _between(cell: str, low: exp.Expr, high: exp.Expr) -> tuple[exp.Expr, exp.Expr]:
+    return exp.GTE(this=column(cell, "_t"), expression=low), exp.LT(this=column(cell, "_t"), expression=high)
 
 
 def _element(at: int) -> exp.Expr:
@@ -93,7 +97,12 @@ def _element(at: int) -> exp.Expr:
 
 
 def in_keyed_ranges(
-    name: str, alias: str, columns: Sequence[str], parameters: Parameters, ranges: Sequence[NDArray[np.int64]]
+    name: str,
+    alias: str,
+    columns: Sequence[str],
+    parameters: Parameters,
+    ranges: Sequence[NDArray[np.int64]],
+    cell: str = "hpx29",
 ) -> exp.Expr:
     """Return the rows of a table within ranges that belong to numbered rows, with that number as ``_k``."""
     shown = ", ".join(f'_t."{one}"' for one in columns)
@@ -107,7 +116,7 @@ def in_keyed_ranges(
         key, low, high = (f"json_extract(_r.value, '$[{at}]')" for at in range(3))
     sql = (
         f'select {shown}, {key} as {KEY} from {source} cross join "{name}" as _t '
-        f"where _t.hpx29 >= {low} and _t.hpx29 < {high}"
+        f"where _t.{cell} >= {low} and _t.{cell} < {high}"
     )
     return named(parse_own(sql, parameters.engine), alias)
 
@@ -125,11 +134,14 @@ class Parameters:
     Attributes
     ----------
     engine : str
+    base : str
+        Address of the service that the statement came to, without a slash at its end.
     values : list
     """
 
-    def __init__(self, engine: str) -> None:
+    def __init__(self, engine: str, base: str = "") -> None:
         self.engine = engine
+        self.base = base
         self.values: list[Any] = []
 
     def add(self, value: Any) -> str:

@@ -10,13 +10,17 @@ from sqlglot.optimizer.scope import Scope
 
 from ztfdb.adql import relations
 from ztfdb.adql.functions import AGGREGATES, ordered_as_bytes
+from ztfdb.adql.geometry import FOOTPRINT
 from ztfdb.adql.index import Cuts, Tie, find_cuts
-from ztfdb.adql.relations import Parameters
+from ztfdb.adql.relations import Cells, Parameters
 from ztfdb.adql.tables import SQL_TYPES, Column, Table, Tables
 from ztfdb.adql.uploads import SCHEMA as UPLOADS
 from ztfdb.adql.uploads import Upload
 from ztfdb.adql.values import ValueTranslator
 from ztfdb.errors import QueryError
+
+REGION = "s_region"
+"""The column that is the footprint of a row."""
 
 _DATATYPES = {
     exp.DType.SMALLINT: "short", exp.DType.INT: "int", exp.DType.BIGINT: "long", exp.DType.FLOAT: "double",
@@ -144,7 +148,8 @@ class SelectTranslator:
             for name, source in scope.sources.items()
             if isinstance(source, exp.Table)
         }
-        cuts = find_cuts(select, lambda alias: alias in tables and tables[alias].indexed)
+        self._mark_footprints(scope)
+        cuts = find_cuts(select, lambda alias: tables[alias].position if alias in tables else None)
         values = ValueTranslator(self._resolver(scope))
         select.set("expressions", [values.projection(one) for one in select.expressions])
         for key in ("where", "having"):
@@ -183,6 +188,16 @@ class SelectTranslator:
 
         return resolve
 
+    def _mark_footprints(self, scope: Scope) -> None:
+        """Mark the columns that stand for the footprint of a table's row; through a subquery they are text alone."""
+        for node in scope.columns:
+            at: Scope | None = scope
+            while at is not None and node.table not in at.sources:
+                at = at.parent
+            source = at.sources[node.table] if at is not None else None
+            if node.name == REGION and isinstance(source, exp.Table):
+                node.meta[FOOTPRINT] = self._tables.by_name[source.db, source.name].footprints
+
     def _described(self, projection: exp.Expr, scope: Scope) -> Column:
         """Return what a column of the answer is: that of a table, or a computed one."""
         value = projection.unalias()
@@ -220,26 +235,31 @@ class SelectTranslator:
     ) -> exp.Expr:
         if table.schema == UPLOADS:
             return relations.uploaded(self._uploads[table.name], alias, self._parameters)
-        if table.relation is not None:
-            return relations.named(table.relation(self._parameters, columns), alias)
         names = columns or [table.columns[0].name]
-        cells = cuts.cells(alias)
+        cells = cuts.cells(alias) if table.position is not None else None
         if cells is not None:
-            return relations.in_ranges(table.name, alias, names, cells, self._parameters.engine)
+            return self._rows(table, alias, names, cells)
         for tie in cuts.ties:
             if tie.to == alias and tie.one in tables and tables[tie.one].schema == UPLOADS:
-                made = self._keyed(table, alias, names, tie, tables[tie.one], select)
-                if made is not None:
-                    return made
-        return relations.physical(table.name, alias)
+                ranges = self._uploads[tables[tie.one].name].ranges(tie.lon, tie.lat, tie.radius)
+                if ranges is not None:
+                    self._tie_keys(alias, tie, select)
+                    return self._rows(table, alias, names, ranges)
+        return self._rows(table, alias, columns if table.relation is not None else names, None)
 
-    def _keyed(
-        self, table: Table, alias: str, columns: list[str], tie: Tie, upload: Table, select: exp.Select
-    ) -> exp.Expr | None:
-        """Return the rows around uploaded positions, each tied to its own position."""
-        ranges = self._uploads[upload.name].ranges(tie.lon, tie.lat, tie.radius)
-        if ranges is None:
-            return None
+    def _rows(self, table: Table, alias: str, columns: list[str], cells: Cells) -> exp.Expr:
+        """Return a table, or its rows in ranges of cells, with the number of the upload's row where these have one."""
+        parameters = self._parameters
+        if table.relation is not None:
+            return relations.named(table.relation(parameters, columns, cells), alias)
+        if cells is None:
+            return relations.physical(table.name, alias)
+        if len(cells) == 3:
+            return relations.in_keyed_ranges(table.name, alias, columns, parameters, cells)
+        return relations.in_ranges(table.name, alias, columns, cells, parameters.engine)
+
+    def _tie_keys(self, alias: str, tie: Tie, select: exp.Select) -> None:
+        """Tie the rows around uploaded positions each to its own position."""
         self.upload_join = True
         same = exp.EQ(this=relations.column(relations.KEY, alias), expression=relations.column(relations.KEY, tie.one))
         place = next((one for one in select.args.get("joins") or () if one.side == "LEFT" and one.this.alias_or_name == alias), None)  # fmt: skip  # noqa: E501
@@ -247,7 +267,6 @@ class SelectTranslator:
             place.set("on", exp.and_(place.args["on"], same, copy=False))
         else:
             select.where(same, copy=False)
-        return relations.in_keyed_ranges(table.name, alias, columns, self._parameters, ranges)
 
 
 def _expand_aliases(select: exp.Select) -> None:

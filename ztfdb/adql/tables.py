@@ -66,8 +66,9 @@ class Column:
         return replace(self, datatype={"boolean": "short"}.get(self.datatype, self.datatype))
 
 
-Relation = Callable[[Any, list[str]], exp.Query]
-"""Makes, of the parameters and the columns wanted, what stands in FROM for a table that the database has not."""
+Relation = Callable[[Any, list[str], Any], exp.Expr]
+"""Makes what stands in FROM for a table that the database has not: of the parameters, the columns wanted, and, for one
+with footprints, what is known of the cells that its rows touch (`ztfdb.adql.relations.Cells`)."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,8 @@ class Table:
     relation : callable, optional
         For a table that is not in the database under its own name.
     utype : str
+    footprints : bool
+        Whether each row covers a part of the sky, its column ``s_region``.
     """
 
     schema: str
@@ -92,6 +95,7 @@ class Table:
     kind: str = "table"
     relation: Relation | None = None
     utype: str = ""
+    footprints: bool = False
 
     @property
     def full_name(self) -> str:
@@ -102,6 +106,11 @@ class Table:
     def indexed(self) -> bool:
         """Whether rows are found by position: ``hpx29`` is the cell of ``ra`` and ``dec``."""
         return self.relation is None and {"hpx29", "ra", "dec"} <= {column.name for column in self.columns}
+
+    @property
+    def position(self) -> tuple[str, str] | None:
+        """The columns of the position by which rows are found, None where they are not."""
+        return ("s_ra", "s_dec") if self.footprints else ("ra", "dec") if self.indexed else None
 
     def column(self, name: str) -> Column | None:
         """Return the column of a name."""

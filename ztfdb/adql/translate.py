@@ -51,6 +51,7 @@ def translate(
     uploads: Sequence[Upload] = (),
     *,
     max_characters: int = 65_536,
+    base: str = "",
 ) -> Translation:
     """Translate a statement.
 
@@ -67,6 +68,8 @@ def translate(
     uploads : sequence of Upload
         Tables that come with it, in the schema ``tap_upload``.
     max_characters : int
+    base : str
+        Address of the service, for links in the answer.
 
     Returns
     -------
@@ -79,7 +82,7 @@ def translate(
     """
     tree = parse(text, max_characters)
     known = tables.with_more([one.table for one in uploads])
-    parameters = Parameters(engine)
+    parameters = Parameters(engine, base)
     try:
         _name_tables(tree, known)
         tree = qualify(tree, schema=known.schema, dialect=Adql, quote_identifiers=True)
@@ -93,7 +96,7 @@ def translate(
         if engine == "sqlite":  # whose own order is that of bytes
             for one in list(tree.find_all(exp.Collate)):
                 one.replace(one.this)
-        sql = tree.sql(dialect=DIALECTS[engine], unsupported_level=ErrorLevel.RAISE)
+        sql = tree.sql(dialect=DIALECTS[engine], unsupported_level=ErrorLevel.RAISE, copy=False)
     except (OptimizeError, UnsupportedError) as exc:
         raise QueryError(_plain(exc)) from exc
     except SqlglotError as exc:

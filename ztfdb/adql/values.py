@@ -19,7 +19,7 @@ from ztfdb.adql.functions import (
     translate_call,
     when,
 )
-from ztfdb.adql.geometry import is_geometry, translate_geometry
+from ztfdb.adql.geometry import is_footprint, is_geometry, translate_geometry
 from ztfdb.adql.tables import SQL_TYPES, Column
 from ztfdb.errors import QueryError
 
@@ -273,6 +273,8 @@ class ValueTranslator:
         for one in node.expressions:
             if isinstance(one, exp.Anonymous) and one.name.upper() in _SHAPES:
                 made.append(self._shaped(one))
+            elif is_footprint(one):
+                made.append(one)
             elif isinstance(one, exp.Literal):
                 made.append(one if one.is_string else self._plain_number(one))
             else:

@@ -32,7 +32,7 @@ _TABLE = """
 create table if not exists job (
     id text primary key, phase text not null, parameters text not null, created real not null, started real,
     ended real, destruction real not null, duration real not null, pid integer, beat real, abort integer not null
-    default 0, error text, content_type text, size integer, overflow integer)
+    default 0, error text, content_type text, size integer, overflow integer, base text not null default '')
 """
 
 
@@ -56,6 +56,8 @@ class Job:
     error, content_type : str or None
     size : int or None
         Bytes of its result.
+    base : str
+        Address at which its client sees the service.
     """
 
     id: str
@@ -72,6 +74,7 @@ class Job:
     error: str | None
     content_type: str | None
     size: int | None
+    base: str = ""
 
 
 class JobStore:
@@ -97,13 +100,18 @@ class JobStore:
         days: float,
         duration: float,
         files: Mapping[str, bytes] | None = None,
+        base: str = "",
     ) -> Job:
-        """Make a job that waits to be run; `files` are those that came with its parameters."""
+        """Make a job that waits to be run.
+
+        `files` are those that came with its parameters, `base` is the address of the service that links begin with.
+        """
         now, key = time.time(), secrets.token_hex(16)
         with self._writing() as connection:
             connection.execute(
-                "insert into job (id, phase, parameters, created, destruction, duration) values (?, ?, ?, ?, ?, ?)",
-                (key, "PENDING", json.dumps(parameters), now, now + days * DAY_S, duration),
+                "insert into job (id, phase, parameters, created, destruction, duration, base) "
+                "values (?, ?, ?, ?, ?, ?, ?)",
+                (key, "PENDING", json.dumps(parameters), now, now + days * DAY_S, duration, base),
             )
         if files:
             self.keep_files(key, files)
@@ -236,7 +244,7 @@ class JobStore:
 
 def _job(row: Mapping[str, Any]) -> Job:
     names = ("id", "phase", "created", "started", "ended", "destruction", "duration", "pid", "beat", "error",
-             "content_type", "size")  # fmt: skip
+             "content_type", "size", "base")  # fmt: skip
     parameters = tuple((str(name), str(value)) for name, value in json.loads(row["parameters"]))
     return Job(**{name: row[name] for name in names}, parameters=parameters, abort=bool(row["abort"]))
 

@@ -7,7 +7,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from ztfdb.serve.params import Parameters
-from ztfdb.serve.service import Service, route
+from ztfdb.serve.service import Service, base_url, route
 from ztfdb.serve.tap import uws, vosi
 from ztfdb.serve.tap.query import read_query, translated, write_answer
 from ztfdb.serve.votable import as_votable
@@ -16,13 +16,13 @@ from ztfdb.serve.work import Put, Streamed
 
 async def sync(request: Request, service: Service, params: Parameters) -> Response:
     """Answer a statement at once, piece by piece."""
-    limits, reader = service.limits, service.reader
+    limits, reader, base = service.limits, service.reader, base_url(request)
     query = await service.workers.run(
         request, read_query, params, limits, limits.max_rows_sync, service.jobs.store.result
     )
 
     def produce(put: Put) -> None:
-        write_answer(query, translated(query, reader, limits), reader, put)
+        write_answer(query, translated(query, reader, limits, base), reader, put)
 
     pieces = await service.workers.stream(request, produce)
     return Streamed(pieces, media_type=query.form.content_type)

@@ -90,7 +90,7 @@ class JobRunner:
     def _answer(self, job: Job) -> None:
         params = Parameters(job.parameters, self.store.files(job.id))
         query = read_query(params, self._limits, self._limits.max_rows_async, self.store.result)
-        translation = translated(query, self._reader, self._limits)
+        translation = translated(query, self._reader, self._limits, job.base)
         path = self.store.result_path(job.id)
         part = path.with_suffix(".result.part")
         with part.open("wb") as stream:

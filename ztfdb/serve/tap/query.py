@@ -61,10 +61,12 @@ def read_query(params: Parameters, limits: Limits, hard_limit: int, results: Res
     return TapQuery(text, find_format(word), min(max_rows or 0, hard_limit), uploads)
 
 
-def translated(query: TapQuery, reader: Reader, limits: Limits) -> Translation:
-    """Return the statement for the engine at hand."""
+def translated(query: TapQuery, reader: Reader, limits: Limits, base: str) -> Translation:
+    """Return the statement for the engine at hand; links in its answer begin with the address `base`."""
     longest = limits.query_kb * 1024
-    return translate(query.text, published(), reader.engine, query.max_rows, query.uploads, max_characters=longest)
+    return translate(
+        query.text, published(), reader.engine, query.max_rows, query.uploads, max_characters=longest, base=base
+    )
 
 
 def write_answer(

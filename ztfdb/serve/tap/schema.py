@@ -8,13 +8,16 @@ from typing import Any
 
 from sqlglot import exp
 
-from ztfdb.adql.relations import POSTGRESQL, Parameters, parse_own
+from ztfdb.adql import obscore
+from ztfdb.adql.relations import POSTGRESQL, Cells, Parameters, parse_own
+from ztfdb.adql.selects import REGION
 from ztfdb.adql.tables import SCHEMA, Column, Relation, Table, Tables, archive_tables
 
 TAP_SCHEMA = "tap_schema"
 
 _SCHEMAS = {
     SCHEMA: "Sources, light curves and images of the archive.",
+    obscore.SCHEMA: "Tables that the Virtual Observatory defines.",
     TAP_SCHEMA: "Tables and columns that can be asked.",
 }
 
@@ -89,6 +92,7 @@ _KEYS: tuple[tuple[str, str, str, str, str], ...] = (
     ("k_match_source", "ztf.source_match", "ztf.source", "source_id", "source_id"),
     ("k_calibration_image", "ztf.calibration", "ztf.image", "image_id", "image_id"),
     ("k_object_source", "ztf.object_source", "ztf.object", "object_id", "object_id"),
+    ("k_obscore_image", "ivoa.obscore", "ztf.image", "image_id", "image_id"),
     ("k_object_filter", "ztf.object_filter", "ztf.object", "object_id", "object_id"),
 )
 """Name, table, table it refers to, column, column it refers to."""
@@ -99,13 +103,13 @@ _INDEXED = {"hpx29", "source_id", "image_id", "object_id", "obsmjd", "ps1_id", "
 @cache
 def published() -> Tables:
     """Return every table that statements may name."""
-    return Tables.of([*archive_tables(), *_own_tables()])
+    return Tables.of(list(ordered()))
 
 
 @cache
 def ordered() -> tuple[Table, ...]:
     """Return the same in the order in which they are listed."""
-    return (*archive_tables(), *_own_tables())
+    return (*archive_tables(), obscore.obscore_table(), *_own_tables())
 
 
 @cache
@@ -132,18 +136,28 @@ def shown_name(column: Column) -> str:
 
 
 def is_indexed(table: Table, column: Column) -> bool:
-    """Tell whether rows are found by a column; a position by its cell."""
-    return table.schema != TAP_SCHEMA and (column.name in _INDEXED or (table.indexed and column.name in ("ra", "dec")))
+    """Tell whether rows are found by a column; a position or a footprint by its cells."""
+    if table.schema == TAP_SCHEMA:
+        return False
+    footprint = table.footprints and column.name == REGION
+    return column.name in _INDEXED or column.name in (table.position or ()) or footprint
 
 
-def is_principal(column: Column) -> bool:
+def is_standard(table: Table, column: Column) -> bool:
+    """Tell whether a standard defines a column."""
+    return table.schema == TAP_SCHEMA or (table.schema == obscore.SCHEMA and column.name not in obscore.OWN)
+
+
+def is_principal(table: Table, column: Column) -> bool:
     """Tell whether most users want a column."""
+    if table.schema == obscore.SCHEMA:
+        return column.name in obscore.MANDATORY
     return column.name in {"source_id", "image_id", "object_id", "ra", "dec", "mjd", "obsmjd", "filtercode", "mag",
                            "magerr", "flux", "flux_err", "good", "exptime", "fid", "field"}  # fmt: skip
 
 
 def _relation(name: str, columns: tuple[Column, ...]) -> Relation:
-    def make(parameters: Parameters, wanted: list[str]) -> exp.Query:
+    def make(parameters: Parameters, wanted: list[str], cells: Cells) -> exp.Query:
         place = parameters.add(_rows_text(name))
         shown = [column for column in columns if column.name in wanted] or list(columns[:1])
         if parameters.engine == POSTGRESQL:
@@ -182,9 +196,9 @@ def _rows(name: str) -> list[dict[str, Any]]:
 def _table_row(at: int, table: Table) -> dict[str, Any]:
     positioned = {"ra", "dec"} <= {column.name for column in table.columns}
     return {
-        "schema_name": table.schema, "table_name": table.full_name, "table_type": table.kind, "utype": None,
-        "description": table.description, "table_index": at, "irsa_dbms": 21 if positioned else None,
-        "irsa_pos": "y" if positioned else None,
+        "schema_name": table.schema, "table_name": table.full_name, "table_type": table.kind,
+        "utype": table.utype or None, "description": table.description, "table_index": at,
+        "irsa_dbms": 21 if positioned else None, "irsa_pos": "y" if positioned else None,
     }  # fmt: skip
 
 
@@ -194,6 +208,6 @@ def _column_row(at: int, table: Table, column: Column) -> dict[str, Any]:
         "table_name": table.full_name, "column_name": shown_name(column), "datatype": told.datatype,
         "arraysize": told.arraysize or None, "xtype": told.xtype or None, "size": None,
         "description": told.description or None, "utype": told.utype or None, "unit": told.unit or None,
-        "ucd": told.ucd or None, "indexed": int(is_indexed(table, column)), "principal": int(is_principal(column)),
-        "std": int(table.schema == TAP_SCHEMA), "column_index": at,
+        "ucd": told.ucd or None, "indexed": int(is_indexed(table, column)),
+        "principal": int(is_principal(table, column)), "std": int(is_standard(table, column)), "column_index": at,
     }  # fmt: skip

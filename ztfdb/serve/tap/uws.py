@@ -35,8 +35,9 @@ async def jobs(request: Request, service: Service, params: Parameters) -> Respon
     runner, limits = _runner(service), service.limits
     kept = [(name, value) for name, value in params.pairs if name not in ("PHASE", "ACTION", "WAIT")]
     job = await asyncio.to_thread(
-        runner.store.create, kept, days=limits.job_days, duration=limits.async_s, files=params.files
-    )
+        runner.store.create, kept, days=limits.job_days, duration=limits.async_s, files=params.files,
+        base=base_url(request),
+    )  # fmt: skip
     if (params.one("PHASE") or "").upper() == "RUN":
         await asyncio.to_thread(runner.submit, job.id)
     return _see(request, job.id)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ztfdb.adql import obscore
 from ztfdb.adql.tables import Column, Table
 from ztfdb.serve.errors import ServiceError
 from ztfdb.serve.limits import Limits
 from ztfdb.serve.params import Parameters, shown
 from ztfdb.serve.service import Service, base_url
 from ztfdb.serve.tap.formats import FORMATS
-from ztfdb.serve.tap.schema import is_indexed, is_principal, keys_of, ordered, schemas, shown_name
+from ztfdb.serve.tap.schema import is_indexed, is_principal, is_standard, keys_of, ordered, schemas, shown_name
 from ztfdb.serve.votable import attribute, text
 
 XML = "text/xml"
@@ -73,6 +74,7 @@ def _tap(base: str, limits: Limits) -> str:
         f'<capability standardID="{_STD}/TAP" xsi:type="tr:TableAccess">\n'
         f'<interface xsi:type="vs:ParamHTTP" role="std" version="1.1"><accessURL use="base">{text(base)}</accessURL>'
         "</interface>\n"
+        f'<dataModel ivo-id="{obscore.MODEL}">ObsCore-1.1</dataModel>\n'
         '<language><name>ADQL</name><version ivo-id="ivo://ivoa.net/std/ADQL#v2.0">2.0</version>'
         '<version ivo-id="ivo://ivoa.net/std/ADQL#v2.1">2.1</version>'
         f"<description>ADQL 2.0 and 2.1</description>\n{features}</language>\n{formats}"
@@ -125,7 +127,8 @@ async def tables(request: Request, service: Service, params: Parameters) -> Resp
 
 
 def _table(table: Table, detail: bool) -> str:
-    head = f"<name>{table.full_name}</name><description>{text(table.description)}</description>\n"
+    utype = f"<utype>{text(table.utype)}</utype>" if table.utype else ""
+    head = f"<name>{table.full_name}</name><description>{text(table.description)}</description>{utype}\n"
     if not detail:
         return head
     keys = "".join(
@@ -140,11 +143,12 @@ def _column(table: Table, column: Column) -> str:
     told = column.published
     flags = "".join(
         f"<flag>{word}</flag>"
-        for word, held in (("indexed", is_indexed(table, column)), ("principal", is_principal(column)))
+        for word, held in (("indexed", is_indexed(table, column)), ("principal", is_principal(table, column)))
         if held
     )
-    std = ' std="true"' if table.schema == "tap_schema" else ""
+    std = ' std="true"' if is_standard(table, column) else ""
     size = f" arraysize={attribute(told.arraysize)}" if told.arraysize else ""
+    size += f" extendedType={attribute(told.xtype)}" if told.xtype else ""
     words = (("description", told.description), ("unit", told.unit), ("ucd", told.ucd), ("utype", told.utype))
     inner = "".join(f"<{tag}>{text(word)}</{tag}>" for tag, word in words if word)
     return (
@@ -158,6 +162,9 @@ EXAMPLES = (
      "SELECT TOP 100 source_id, ra, dec, mjd, filtercode, mag, magerr\nFROM ztf.light_curve_point\n"
      "WHERE 1 = CONTAINS(POINT('ICRS', ra, dec), CIRCLE('ICRS', 58.0021, 35.7412, 0.0005))\nORDER BY mjd"),
     ("filters", "Images of each filter", "SELECT filtercode, COUNT(*) AS n\nFROM ztf.image\nGROUP BY filtercode"),
+    ("images", "Images of a position",
+     "SELECT obs_publisher_did, t_min, em_min, em_max, s_resolution, access_url\nFROM ivoa.obscore\n"
+     "WHERE 1 = CONTAINS(POINT('ICRS', 58.0021, 35.7412), s_region)\nORDER BY t_min"),
     ("columns", "Columns of a view",
      "SELECT column_name, unit, description\nFROM tap_schema.columns\nWHERE table_name = 'ztf.light_curve_point'"),
 )  # fmt: skip
