@@ -68,8 +68,9 @@ if TYPE_CHECKING:
     from ztfdb.ingest.registered import Registered
     from ztfdb.ingest.remove import Removal
     from ztfdb.query import Explanation, LightCurve, StampSeries
-    from ztfdb.records import IntArray
-    from ztfdb.stamps import ImageStamp
+    from ztfdb.records import IntArray, StoredPixels
+    from ztfdb.sky.shapes import SkyShape
+    from ztfdb.stamps import Cutout, ImageStamp
 
 
 T = TypeVar("T", bound=Sized)
@@ -471,6 +472,18 @@ class Archive:
             place = position(ra, dec, options)
             series = query.stamps(session, *place, **options)
         return self._answer(series, place, None, options)
+
+    @passes_on(query.cutout)
+    def cutout(self, shape: SkyShape | None = None, *, image_id: int, **options: Any) -> Cutout | None:
+        """Return the part of an image that holds a shape on the sky, of any size; see `ztfdb.query.cutout`."""
+        with self._sessions() as session:
+            return query.cutout(session, shape, image_id=image_id, **options)
+
+    @passes_on(query.image_pixels)
+    def image_pixels(self, image_id: Iterable[int], **options: Any) -> dict[int, StoredPixels]:
+        """Return where the files of images are and how they see the sky, by ``image_id``; unknown ones are left out."""
+        with self._sessions() as session:
+            return query.image_pixels(session, image_id, **options)
 
     @passes_on(query.stamps_on_path)
     def stamps_on_path(self, path: PositionTable, **options: Any) -> StampSeries:

@@ -34,6 +34,8 @@ class Translation:
         Rows that the client gets; the statement asks for one more, to know whether there are more.
     upload_join : bool
         Whether uploaded positions are joined by their cells.
+    base : str
+        Address of the service.
     """
 
     sql: str
@@ -41,6 +43,7 @@ class Translation:
     columns: tuple[Column, ...]
     limit: int
     upload_join: bool
+    base: str = ""
 
 
 def translate(
@@ -103,7 +106,7 @@ def translate(
         raise QueryError("the statement cannot be understood") from exc
     except RecursionError as exc:
         raise QueryError("the statement is nested too deeply") from exc
-    return Translation(sql, parameters.bound(), columns, max_rows, translator.upload_join)
+    return Translation(sql, parameters.bound(), columns, max_rows, translator.upload_join, base)
 
 
 def _name_tables(tree: exp.Query, tables: Tables) -> None:

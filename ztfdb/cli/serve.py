@@ -64,7 +64,7 @@ def serve(
         raise MissingExtraError("ztfdb serve", "serve") from exc
     if root_path and not root_path.startswith("/"):
         raise click.UsageError(f"--root-path {root_path}: expected a path such as /ztf")
-    settings = Settings(config.url, load_limits(config.serve), state_folder(state), root_path.rstrip("/"))
+    settings = Settings(config.url, load_limits(config.serve), state_folder(state), root_path.rstrip("/"), config.roots)
     run(
         settings,
         Listening(host, port, workers, public, proxies, config.log_level, config.log_format),

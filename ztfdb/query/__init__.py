@@ -11,6 +11,7 @@ from ztfdb.query.complete import (
 from ztfdb.query.cone import MAX_CONE_RADIUS, cone
 from ztfdb.query.conesql import cone_sql
 from ztfdb.query.coverage import images_covering
+from ztfdb.query.cutouts import cutout, image_pixels
 from ztfdb.query.explain import Explanation, explain
 from ztfdb.query.lightcurve import MAX_RADIUS, LightCurve, iter_light_curves, light_curve, light_curves
 from ztfdb.query.matched import catalogues, matched_entries
@@ -47,7 +48,9 @@ __all__ = [
     "complete_psf_light_curves",
     "cone",
     "cone_sql",
+    "cutout",
     "explain",
+    "image_pixels",
     "images_covering",
     "iter_complete_light_curves",
     "iter_complete_psf_light_curves",

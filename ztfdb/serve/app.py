@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from ztfdb.archive import open_archive
-from ztfdb.serve import health, scs
+from ztfdb.serve import datalink, files, health, scs, sia, soda
 from ztfdb.serve.api import endpoints as api
 from ztfdb.serve.errors import as_json, tell
 from ztfdb.serve.limits import Limits
@@ -26,7 +26,7 @@ from ztfdb.serve.work import Workers
 from ztfdb.store.jobs import JobStore
 from ztfdb.store.reading import Reader
 
-PROTOCOLS = (health, tap, scs, api)
+PROTOCOLS = (health, tap, scs, sia, datalink, soda, files, api)
 """Each has ``routes()``; a path belongs to the first that knows it."""
 
 
@@ -43,12 +43,15 @@ class Settings:
         Folder of asynchronous jobs and their results.
     root_path : str
         Prefix under which a proxy shows the service.
+    places : mapping of str to str
+        Folders of this host by the name of their data root.
     """
 
     url: str
     limits: Limits
     state: Path
     root_path: str = ""
+    places: Mapping[str, str] = field(default_factory=dict)
 
 
 def make_app(settings: Settings) -> ASGIApp:
@@ -59,7 +62,7 @@ def make_app(settings: Settings) -> ASGIApp:
         with open_archive(settings.url, read_only=True) as archive:
             reader, limits = Reader(settings.url), settings.limits
             jobs = JobRunner(JobStore(settings.state), reader, limits)
-            service = Service(settings.url, archive, limits, Workers(limits), reader, jobs)
+            service = Service(settings.url, archive, limits, Workers(limits), reader, jobs, settings.places)
             try:
                 yield {"service": service}
             finally:

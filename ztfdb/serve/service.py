@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,9 +17,6 @@ from ztfdb.serve.params import Parameters, read_parameters
 from ztfdb.serve.tap.jobs import JobRunner
 from ztfdb.serve.work import Workers
 from ztfdb.store.reading import Reader
-
-if TYPE_CHECKING:
-    pass
 
 _HOST = re.compile(r"[A-Za-z0-9._~-]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?")
 
@@ -40,6 +36,8 @@ class Service:
     reader : Reader
         For statements of clients.
     jobs : JobRunner
+    places : mapping of str to str
+        Folders of this host by the name of their data root.
     """
 
     url: str
@@ -48,6 +46,7 @@ class Service:
     workers: Workers
     reader: Reader
     jobs: JobRunner
+    places: Mapping[str, str] = field(default_factory=dict)
 
 
 Handler = Callable[[Request, Service, Parameters], Awaitable[Response]]

@@ -16,6 +16,9 @@ from ztfdb import __version__
 from ztfdb.adql.tables import Column
 from ztfdb.serve.errors import Told
 
+REFERENCE = "obs_publisher_did"
+"""XML ID of the column of identifiers, which service descriptors refer to."""
+
 CONTENT_TYPE = "application/x-votable+xml"
 BINARY2_TYPE = "application/x-votable+xml;serialization=binary2"
 _HEAD = (
@@ -45,10 +48,25 @@ def info(name: str, value: str, content: str = "") -> str:
     return f"{head}>{text(content)}</INFO>\n" if content else f"{head}/>\n"
 
 
-def field(column: Column, element: str = "FIELD", value: str | None = None) -> str:
-    """Return the FIELD, or PARAM, of a column."""
+def param(column: Column, value: str, *, ref: str = "", size: str = "") -> str:
+    """Return a PARAM, perhaps one that takes its value from the column of an XML ID, or of several numbers."""
+    made = field(column, "PARAM", value)
+    more = f" ref={attribute(ref)}" if ref else ""
+    more += f" arraysize={attribute(size)}" if size else ""
+    return made.replace("<PARAM ", f"<PARAM{more} ", 1)
+
+
+def field(column: Column, element: str = "FIELD", value: str | None = None, *, key: str = "") -> str:
+    """Return the FIELD, or PARAM, of a column; `key` is its XML ID."""
     size = ' arraysize="*"' if column.arraysize else ""
-    words = {"unit": column.unit, "ucd": column.ucd, "utype": column.utype, "xtype": column.xtype, "value": value}
+    words = {
+        "ID": key,
+        "unit": column.unit,
+        "ucd": column.ucd,
+        "utype": column.utype,
+        "xtype": column.xtype,
+        "value": value,
+    }
     more = "".join(
         f" {key}={attribute(word)}" for key, word in words.items() if word or (key == "value" and word == "")
     )
@@ -69,14 +87,26 @@ class VotableWriter:
         BINARY2 in place of TABLEDATA.
     infos : iterable of (str, str)
         INFO elements before the table.
+    links : (int, str), optional
+        The place of a column that service descriptors refer to, and these: see `ztfdb.serve.links`.
+    key : str
+        XML ID of that column.
     """
 
     def __init__(
-        self, columns: Sequence[Column], *, binary: bool = False, infos: Iterable[tuple[str, str]] = ()
+        self,
+        columns: Sequence[Column],
+        *,
+        binary: bool = False,
+        infos: Iterable[tuple[str, str]] = (),
+        links: tuple[int, str] | None = None,
+        key: str = REFERENCE,
     ) -> None:
         self._columns = columns
         self._binary = binary
         self._infos = list(infos)
+        self._key = key
+        self._keyed, self._links = links if links is not None else (-1, "")
         self._rest = b""
         self._cells = [_cell(column) for column in columns]
         self._packers = [_packer(column) for column in columns]
@@ -87,7 +117,8 @@ class VotableWriter:
             '<COOSYS ID="ICRS" system="ICRS"/>\n' if any(c.ucd.startswith("pos.eq") for c in self._columns) else ""
         )
         parts = [_HEAD, info("QUERY_STATUS", "OK"), *(info(*one) for one in self._infos), systems, "<TABLE>\n"]
-        parts += [field(column) for column in self._columns]
+        keys = (self._key if at == self._keyed else "" for at in range(len(self._columns)))
+        parts += [field(column, key=key) for column, key in zip(self._columns, keys, strict=True)]
         parts.append('<DATA><BINARY2><STREAM encoding="base64">\n' if self._binary else "<DATA><TABLEDATA>\n")
         return "".join(parts).encode()
 
@@ -111,7 +142,7 @@ class VotableWriter:
         )
         told = info("QUERY_STATUS", "OVERFLOW", "the answer was cut at the limit of rows") if overflow else ""
         told = info("QUERY_STATUS", "ERROR", error) if error is not None else told
-        return f"{last}</TABLE>\n{told}</RESOURCE>\n</VOTABLE>\n".encode()
+        return f"{last}</TABLE>\n{told}</RESOURCE>\n{self._links}</VOTABLE>\n".encode()
 
     def _base64(self, data: bytes) -> bytes:
         data = self._rest + data

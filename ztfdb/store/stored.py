@@ -78,6 +78,11 @@ def stored_pixels(
     return found | new
 
 
+def stored_cards(session: Session, image_id: int, role: str) -> dict[str, Any]:
+    """Return the header cards of one file of an image, as `ztfdb.frame.header.header_cards` made them."""
+    return _cards(session, [image_id]).get(image_id, {}).get(role, {})
+
+
 def accept_mtimes(session: Session, accepted: Iterable[tuple[int, str, int]]) -> None:
     """Remember new modification times of files whose content is as ingested.
 

@@ -10,6 +10,7 @@ from ztfdb.serve.params import Parameters
 from ztfdb.serve.service import Service, base_url, route
 from ztfdb.serve.tap import uws, vosi
 from ztfdb.serve.tap.query import read_query, translated, write_answer
+from ztfdb.serve.vosi import availability
 from ztfdb.serve.votable import as_votable
 from ztfdb.serve.work import Put, Streamed
 
@@ -38,7 +39,7 @@ def routes() -> list[BaseRoute]:
         route("/tap/async/{id}/results/result", uws.result, as_votable, get),
         route("/tap/async/{id}/{part}", uws.part, as_votable),
         route("/tap/capabilities", vosi.capabilities, as_votable, get),
-        route("/tap/availability", vosi.availability, as_votable, get),
+        route("/tap/availability", availability, as_votable, get),
         route("/tap/tables", vosi.tables, as_votable, get),
         route("/tap/tables/{name}", vosi.tables, as_votable, get),
         route("/tap/examples", vosi.examples, as_votable, get),

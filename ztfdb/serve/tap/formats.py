@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from ztfdb.adql.tables import Column
 from ztfdb.errors import MissingExtraError
 from ztfdb.serve.errors import ServiceError
+from ztfdb.serve.links import descriptors
 from ztfdb.serve.params import shown
 from ztfdb.serve.votable import BINARY2_TYPE, CONTENT_TYPE, VotableWriter
 
@@ -77,10 +78,14 @@ def find_format(word: str | None) -> Format:
     raise ServiceError(f"FORMAT is {shown(word or '')}, expected one of {names}")
 
 
-def make_writer(form: Format, columns: Sequence[Column]) -> Writer:
-    """Return what writes a table in a format."""
+def make_writer(form: Format, columns: Sequence[Column], base: str = "", extra: str = "") -> Writer:
+    """Return what writes a table in a format.
+
+    In a VOTable, identifiers of images lead to the service at `base`, and `extra` stands behind the table.
+    """
     if form.name in ("votable", "binary2"):
-        return VotableWriter(columns, binary=form.name == "binary2")
+        at, links = descriptors(columns, base) or (-1, "")
+        return VotableWriter(columns, binary=form.name == "binary2", links=(at, links + extra))
     made: Writer = _WRITERS[form.name](columns)
     return made
 

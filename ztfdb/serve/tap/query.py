@@ -70,14 +70,20 @@ def translated(query: TapQuery, reader: Reader, limits: Limits, base: str) -> Tr
 
 
 def write_answer(
-    query: TapQuery, translation: Translation, reader: Reader, put: Callable[[bytes], None], *, strict: bool = False
+    query: TapQuery,
+    translation: Translation,
+    reader: Reader,
+    put: Callable[[bytes], None],
+    *,
+    strict: bool = False,
+    extra: str = "",
 ) -> bool:
     """Run a statement and hand over the answer piece by piece; return whether it was cut at the limit of rows.
 
     What goes wrong before the first row is raised; after that, the answer says so where its format can. With `strict`
-    it is always raised.
+    it is always raised. `extra` stands behind the table of a VOTable.
     """
-    writer = make_writer(query.form, translation.columns)
+    writer = make_writer(query.form, translation.columns, translation.base, extra)
     left, overflow, begun = translation.limit, False, False
     try:
         sql, values, join = translation.sql, translation.values, translation.upload_join

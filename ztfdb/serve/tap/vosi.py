@@ -13,11 +13,8 @@ from ztfdb.serve.params import Parameters, shown
 from ztfdb.serve.service import Service, base_url
 from ztfdb.serve.tap.formats import FORMATS
 from ztfdb.serve.tap.schema import is_indexed, is_principal, is_standard, keys_of, ordered, schemas, shown_name
+from ztfdb.serve.vosi import HEAD, STD, XML, capability, document
 from ztfdb.serve.votable import attribute, text
-
-XML = "text/xml"
-_HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
-_STD = "ivo://ivoa.net/std"
 
 GEOMETRY = ("POINT", "CIRCLE", "BOX", "POLYGON", "CONTAINS", "INTERSECTS", "DISTANCE", "COORD1", "COORD2", "AREA")
 _FEATURES: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -34,32 +31,18 @@ _FEATURES: tuple[tuple[str, tuple[str, ...]], ...] = (
 async def capabilities(request: Request, service: Service, params: Parameters) -> Response:
     """Answer VOSI's capabilities."""
     base = f"{base_url(request)}/tap"
-    parts = [
-        _HEAD,
-        '<vosi:capabilities xmlns:vosi="http://www.ivoa.net/xml/VOSICapabilities/v1.0" '
-        'xmlns:vr="http://www.ivoa.net/xml/VOResource/v1.0" xmlns:vs="http://www.ivoa.net/xml/VODataService/v1.1" '
-        'xmlns:tr="http://www.ivoa.net/xml/TAPRegExt/v1.0" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">\n',
-        *(_vosi(name, f"{base}/{name}") for name in ("capabilities", "availability")),
-        _vosi("tables", f"{base}/tables", "1.1"),
+    return document(
+        base,
+        capability(f"{STD}/VOSI#tables", f"{base}/tables", "1.1"),
         _tap(base, service.limits),
-        f'<capability standardID="{_STD}/DALI#examples"><interface xsi:type="vr:WebBrowser">'
+        f'<capability standardID="{STD}/DALI#examples"><interface xsi:type="vr:WebBrowser">'
         f'<accessURL use="full">{text(base)}/examples</accessURL></interface></capability>\n',
-        "</vosi:capabilities>\n",
-    ]
-    return Response("".join(parts), media_type=XML)
-
-
-def _vosi(name: str, url: str, version: str = "") -> str:
-    more = f' version="{version}"' if version else ""
-    return (
-        f'<capability standardID="{_STD}/VOSI#{name}">\n<interface xsi:type="vs:ParamHTTP" role="std"{more}>'
-        f'<accessURL use="full">{text(url)}</accessURL></interface>\n</capability>\n'
     )
 
 
 def _tap(base: str, limits: Limits) -> str:
     features = "".join(
-        f'<languageFeatures type="{_STD}/TAPRegExt#{kind}">'
+        f'<languageFeatures type="{STD}/TAPRegExt#{kind}">'
         + "".join(f"<feature><form>{word}</form></feature>" for word in words)
         + "</languageFeatures>\n"
         for kind, words in _FEATURES
@@ -71,15 +54,15 @@ def _tap(base: str, limits: Limits) -> str:
         for one in FORMATS
     )
     return (
-        f'<capability standardID="{_STD}/TAP" xsi:type="tr:TableAccess">\n'
+        f'<capability standardID="{STD}/TAP" xsi:type="tr:TableAccess">\n'
         f'<interface xsi:type="vs:ParamHTTP" role="std" version="1.1"><accessURL use="base">{text(base)}</accessURL>'
         "</interface>\n"
         f'<dataModel ivo-id="{obscore.MODEL}">ObsCore-1.1</dataModel>\n'
         '<language><name>ADQL</name><version ivo-id="ivo://ivoa.net/std/ADQL#v2.0">2.0</version>'
         '<version ivo-id="ivo://ivoa.net/std/ADQL#v2.1">2.1</version>'
         f"<description>ADQL 2.0 and 2.1</description>\n{features}</language>\n{formats}"
-        f'<uploadMethod ivo-id="{_STD}/TAPRegExt#upload-inline"/>\n'
-        f'<uploadMethod ivo-id="{_STD}/TAPRegExt#upload-http"/>\n'
+        f'<uploadMethod ivo-id="{STD}/TAPRegExt#upload-inline"/>\n'
+        f'<uploadMethod ivo-id="{STD}/TAPRegExt#upload-http"/>\n'
         f"<retentionPeriod><default>{_seconds(limits.job_days)}</default><hard>{_seconds(limits.max_job_days)}</hard>"
         "</retentionPeriod>\n"
         f"<executionDuration><default>{limits.async_s:.0f}</default><hard>{limits.async_s:.0f}</hard>"
@@ -94,16 +77,6 @@ def _seconds(days: float) -> str:
     return f"{days * 86400:.0f}"
 
 
-async def availability(request: Request, service: Service, params: Parameters) -> Response:
-    """Answer VOSI's availability, by asking the database."""
-    await service.workers.run(request, service.archive.ping)
-    return Response(
-        f'{_HEAD}<vosi:availability xmlns:vosi="http://www.ivoa.net/xml/VOSIAvailability/v1.0">'
-        "<vosi:available>true</vosi:available></vosi:availability>\n",
-        media_type=XML,
-    )
-
-
 async def tables(request: Request, service: Service, params: Parameters) -> Response:
     """Answer VOSI's tables; ``DETAIL=min`` leaves the columns out."""
     name = request.path_params.get("name")
@@ -115,9 +88,9 @@ async def tables(request: Request, service: Service, params: Parameters) -> Resp
         found = next((table for table in ordered() if table.full_name == name), None)
         if found is None:
             raise ServiceError(f"there is no table {shown(name)}", 404)
-        return Response(f"{_HEAD}<vosi:table {namespaces}>{_table(found, True)}</vosi:table>\n", media_type=XML)
+        return Response(f"{HEAD}<vosi:table {namespaces}>{_table(found, True)}</vosi:table>\n", media_type=XML)
     detail = params.choice("DETAIL", ("min", "max"), "max") == "max"
-    parts = [_HEAD, f"<vosi:tableset {namespaces}>\n"]
+    parts = [HEAD, f"<vosi:tableset {namespaces}>\n"]
     for schema, description in schemas().items():
         parts.append(f"<schema><name>{schema}</name><description>{text(description)}</description>\n")
         parts += [f"<table type=\"{one.kind.replace('table', 'base_table')}\">{_table(one, detail)}</table>\n"
@@ -178,7 +151,7 @@ async def examples(request: Request, service: Service, params: Parameters) -> Re
         for key, name, statement in EXAMPLES
     )
     page = (
-        f'{_HEAD}<html xmlns="http://www.w3.org/1999/xhtml"><head><title>Examples</title></head>'
+        f'{HEAD}<html xmlns="http://www.w3.org/1999/xhtml"><head><title>Examples</title></head>'
         f'<body vocab="http://www.ivoa.net/rdf/examples#"><h1>Examples</h1>\n{parts}</body></html>\n'
     )
     return Response(page, media_type="application/xhtml+xml")

@@ -1,0 +1,65 @@
+"""Identifiers of images, and the descriptors that lead a client from an answer to links and cutouts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from ztfdb.adql.obscore import PUBLISHER
+from ztfdb.adql.tables import Column
+from ztfdb.serve.votable import REFERENCE, attribute, param
+
+DATALINK_STANDARD = "ivo://ivoa.net/std/DataLink#links-1.1"
+SODA_STANDARD = "ivo://ivoa.net/std/SODA#sync-1.0"
+PUBLISHER_UTYPE = "obscore:Curation.publisherDID"
+_ID = re.compile(re.escape(PUBLISHER) + r"(\d{1,18})", re.IGNORECASE)
+
+
+def identifier(image_id: int) -> str:
+    """Return the identifier of an image."""
+    return f"{PUBLISHER}{image_id}"
+
+
+def image_of(text: str) -> int | None:
+    """Return the image that an identifier names, None where it is none of this service."""
+    found = _ID.fullmatch(text.strip())
+    return int(found[1]) if found else None
+
+
+def descriptors(columns: Sequence[Column], base: str) -> tuple[int, str] | None:
+    """Return the place of the column of identifiers and the descriptors to write behind the table; None without one."""
+    at = next((at for at, column in enumerate(columns) if column.utype == PUBLISHER_UTYPE), None)
+    if at is None or not base:
+        return None
+    return at, links_descriptor(base) + soda_descriptor(base, REFERENCE)
+
+
+def links_descriptor(base: str) -> str:
+    """Return what leads from identifiers to their links."""
+    inputs = param(Column("ID", "char", ucd="meta.id;meta.main"), "", ref=REFERENCE)
+    return descriptor("datalink", DATALINK_STANDARD, f"{base}/datalink/links", inputs)
+
+
+def soda_descriptor(base: str, ref: str) -> str:
+    """Return what leads from identifiers, in the column of an XML ID, to cutouts."""
+    inputs = "".join(
+        [
+            param(Column("ID", "char", ucd="meta.id;meta.main", description="Identifier of the image."), "", ref=ref),
+            param(
+                Column("CIRCLE", "double", "deg", "pos.outline;obs", "Centre and radius.", xtype="circle"), "", size="3"
+            ),
+            param(Column("POLYGON", "double", "deg", "pos.outline;obs", "Corners.", xtype="polygon"), "", size="*"),
+            param(Column("POS", "char", "", "pos.outline;obs", "CIRCLE, RANGE or POLYGON and its numbers, deg."), ""),
+            param(Column("MASK", "int", "", "meta.code", "1: the mask follows as an extension."), "0"),
+        ]
+    )
+    return descriptor("soda", SODA_STANDARD, f"{base}/soda/sync", inputs)
+
+
+def descriptor(name: str, standard: str, url: str, inputs: str) -> str:
+    """Return a service descriptor."""
+    return (
+        f'<RESOURCE type="meta" utype="adhoc:service" ID={attribute(name)}>\n'
+        f"{param(Column('standardID', 'char'), standard)}{param(Column('accessURL', 'char'), url)}"
+        f'<GROUP name="inputParams">\n{inputs}</GROUP>\n</RESOURCE>\n'
+    )

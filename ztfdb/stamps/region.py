@@ -1,0 +1,188 @@
+"""Cutouts of a part of the sky: the rows and columns of an image that hold it, as a FITS file made piece by piece."""
+
+from __future__ import annotations
+
+import math
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from ztfdb.frame.wcs import parameters_to_header
+from ztfdb.frame.window import PixelFile, open_pixels
+from ztfdb.records import StoredPixels, WcsParameters
+from ztfdb.sky.projection import pixel_to_sky, sky_to_pixel
+from ztfdb.sky.shapes import SkyShape
+
+BLOCK = 2880
+"""Bytes of a FITS block."""
+
+ROWS = 64
+"""Rows of a piece: 790 kB of a whole quadrant."""
+
+GRID = 65
+"""Points along each axis of the image at which it is looked whether they lie in the shape."""
+
+_OWN = re.compile(
+    r"SIMPLE|XTENSION|BITPIX|NAXIS\d*|PCOUNT|GCOUNT|GROUPS|EXTEND|EXTNAME|EXTVER|BSCALE|BZERO|BLANK|CHECKSUM|DATASUM|END|"
+    r"Z(?:IMAGE|SIMPLE|BITPIX|NAXIS\d*|TILE\d+|CMPTYPE|NAME\d+|VAL\d+|QUANTIZ|DITHER0|BLANK|TENSION|PCOUNT|GCOUNT|EXTEND|"
+    r"HECKSUM|DATASUM|SCALE|ZERO)|T(?:FIELDS|TYPE\d+|FORM\d+)|THEAP|"
+    r"WCSAXES|RADE(?:C)?SYS|LONPOLE|LATPOLE|EQUINOX|C(?:TYPE|UNIT|RVAL|RPIX|DELT|ROTA)\d|(?:CD|PC|PV)\d_\d+|"
+    r"[AB]P?_(?:ORDER|DMAX|\d_\d)"
+)
+"""Cards that say how the pixels are stored, or where they lie: a cutout has its own."""
+
+
+def window_of(wcs: WcsParameters, shape: tuple[int, int], wanted: SkyShape) -> tuple[slice, slice] | None:
+    """Return the smallest rows and columns that hold the part of a shape that lies on an image.
+
+    The rim of the shape and a grid of the image are looked at, and what they miss between their points is less than
+    their spacing: two pixels of the rim of a shape as large as a quadrant.
+
+    Parameters
+    ----------
+    wcs : WcsParameters
+    shape : tuple of int
+        ``(ny, nx)``.
+    wanted : SkyShape
+
+    Returns
+    -------
+    rows, cols : slice
+        None where no part of the shape lies on the image.
+    """
+    ny, nx = shape
+    x, y = sky_to_pixel(wcs, *wanted.rim())
+    on = (x >= -0.5) & (x <= nx - 0.5) & (y >= -0.5) & (y <= ny - 0.5)
+    gx, gy = np.meshgrid(np.linspace(-0.5, nx - 0.5, GRID), np.linspace(-0.5, ny - 0.5, GRID))
+    within = wanted.contains(*pixel_to_sky(wcs, gx.ravel(), gy.ravel()))
+    xs, ys = np.concatenate([x[on], gx.ravel()[within]]), np.concatenate([y[on], gy.ravel()[within]])
+    if not len(xs):
+        return None
+    return _pixels(ys, ny), _pixels(xs, nx)
+
+
+def _pixels(at: NDArray[np.float64], n: int) -> slice:
+    """Return the pixels that contain places between -0.5 and n - 0.5."""
+    first, last = math.floor(at.min() + 0.5), math.floor(at.max() + 0.5)
+    return slice(min(max(first, 0), n - 1), min(last, n - 1) + 1)
+
+
+@dataclass(frozen=True)
+class Cutout:
+    """A part of an image with its files open; use it in a ``with`` block.
+
+    Attributes
+    ----------
+    image : StoredPixels
+    rows, cols : slice
+    cards : dict
+        Header cards of the image as the archive holds them; they stay, but for those that tell how pixels are stored.
+    mask : bool
+        Whether the mask follows as the extension ``MSK``, where the image has one.
+    """
+
+    image: StoredPixels
+    rows: slice
+    cols: slice
+    cards: dict[str, Any]
+    mask: bool = False
+    _stack: ExitStack = field(default_factory=ExitStack, init=False, repr=False)
+    _files: list[PixelFile] = field(default_factory=list, init=False, repr=False)
+
+    def __enter__(self) -> Cutout:
+        facts = [self.image.own, *([self.image.mask] if self.mask and self.image.mask is not None else [])]
+        try:
+            self._files.extend(self._stack.enter_context(open_pixels(self.image, one)) for one in facts)
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stack.close()
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of the FITS file."""
+        n_pixel = (self.rows.stop - self.rows.start) * (self.cols.stop - self.cols.start)
+        size = len(_block(self._header(fits.PrimaryHDU(), -32))) + _whole(4 * n_pixel)
+        if self.mask and self.image.mask is not None:
+            size += len(_block(self._mask_header())) + _whole(2 * n_pixel)
+        return size
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield the FITS file: float32 pixels as in the image's file, then the mask."""
+        yield _block(self._header(fits.PrimaryHDU(), -32))
+        yield from _pixels_of(self._files[0], self.rows, self.cols, lambda data: data.astype(">f4"))
+        for file in self._files[1:]:
+            yield _block(self._mask_header())
+            yield from _pixels_of(file, self.rows, self.cols, lambda data: (data.astype(">i4") - 32768).astype(">i2"))
+
+    def _mask_header(self) -> fits.Header:
+        header = self._header(fits.ImageHDU(name="MSK"), 16)
+        header["BSCALE"], header["BZERO"] = 1, 32768  # unsigned
+        return header
+
+    def _header(self, hdu: Any, bitpix: int) -> fits.Header:
+        header: fits.Header = hdu.header
+        header["BITPIX"], header["NAXIS"] = bitpix, 2
+        header.set("NAXIS1", self.cols.stop - self.cols.start, after="NAXIS")
+        header.set("NAXIS2", self.rows.stop - self.rows.start, after="NAXIS1")
+        old = self.image.wcs
+        crpix = old.crpix - (self.cols.start, self.rows.start)
+        header.extend(parameters_to_header(WcsParameters(old.projection, old.crval, crpix, old.cd, old.pv)).cards)
+        header["IMAGEID"] = (self.image.image_id, "ztfdb image_id")
+        header["STAMPX0"] = (self.cols.start, "[pix] zero-based first column on the image")
+        header["STAMPY0"] = (self.rows.start, "[pix] zero-based first row on the image")
+        header["FILENAME"] = (Path(self.image.own.path).name, "file of the image")
+        if bitpix < 0:
+            _keep(header, self.cards)
+        return header
+
+
+def _keep(header: fits.Header, cards: dict[str, Any]) -> None:
+    """Add the cards of the image that the cutout has not itself."""
+    own = set(header)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for keyword, value in cards.items():
+            if keyword in own or _OWN.fullmatch(keyword):
+                continue
+            for one in value if isinstance(value, list) else [value]:
+                try:
+                    if keyword in ("COMMENT", "HISTORY"):
+                        header.add_history(str(one)) if keyword == "HISTORY" else header.add_comment(str(one))
+                    else:
+                        header.append(fits.Card(keyword, one), end=True)
+                except (ValueError, fits.VerifyError):
+                    continue  # a card that FITS does not allow
+
+
+def _block(header: fits.Header) -> bytes:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        text: str = header.tostring()
+    return text.encode("ascii", "replace")
+
+
+def _pixels_of(file: PixelFile, rows: slice, cols: slice, convert: Any) -> Iterator[bytes]:
+    """Yield the pixels of a window, some rows at a time, and what fills the last block."""
+    size = 0
+    for first in range(rows.start, rows.stop, ROWS):
+        piece = convert(file.read(slice(first, min(first + ROWS, rows.stop)), cols)).tobytes()
+        size += len(piece)
+        yield piece
+    yield b"\0" * (_whole(size) - size)
+
+
+def _whole(size: int) -> int:
+    """Return the size of the blocks that hold so many bytes."""
+    return size + -size % BLOCK
