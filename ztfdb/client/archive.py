@@ -42,10 +42,10 @@ COMPLETE_PER_REQUEST = 1_000
 COMPLETE_OPTIONS = frozenset({"measure", "bjd", "jobs", "keep", "places", "progress"})
 
 NEED_THE_DATABASE = (
-    "add_catalogue", "backup", "build_objects", "calibrate", "check_psf", "crossmatch", "export_hats",
-    "fetch_catalogue", "import_catalogue", "import_metadata", "ingest", "ingest_psfcat", "plot_calibration", "plot_psf_check",
-    "relocate", "remove", "remove_catalogue", "remove_matches", "remove_psf_checks", "storage_problems", "update_objects",
-    "verify",
+    "add_catalogue", "backup", "build_objects", "calibrate", "check_psf", "crossmatch", "cutout", "export_hats",
+    "fetch_catalogue", "image_pixels", "import_catalogue", "import_metadata", "ingest", "ingest_psfcat",
+    "plot_calibration", "plot_psf_check", "relocate", "remove", "remove_catalogue", "remove_matches",
+    "remove_psf_checks", "storage_problems", "update_objects", "verify",
 )  # fmt: skip
 """Methods of an archive that write, or that need its database or its files."""
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute
@@ -15,6 +12,7 @@ from starlette.routing import BaseRoute
 from ztfdb.errors import UnknownImageError
 from ztfdb.frame.window import check_file, open_pixels
 from ztfdb.records import FileFacts, StoredPixels
+from ztfdb.serve.api.pictures import picture, png
 from ztfdb.serve.errors import ServiceError
 from ztfdb.serve.params import Parameters, shown
 from ztfdb.serve.service import Service, route
@@ -22,9 +20,6 @@ from ztfdb.serve.service import Service, route
 CONTENT_TYPE = "application/fits"
 PREVIEW_PIX = 256
 """Width of a preview, pixels."""
-
-FAINT, BRIGHT = 5.0, 99.5
-"""Percentiles that are black and white in a preview."""
 
 
 async def file(request: Request, service: Service, params: Parameters) -> Response:
@@ -64,29 +59,7 @@ def _preview(service: Service, text: str) -> bytes:
     step = max(1, max(ny, nx) // PREVIEW_PIX)
     with open_pixels(image, image.own) as pixels:
         rows = [pixels.read(slice(at, at + 1), slice(0, nx))[0, ::step] for at in range(0, ny, step)]
-    return png(stretched(np.stack(rows)))
-
-
-def stretched(data: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Return pixels as grey, 0 to 255: the asinh of what lies between two percentiles; black where there is none."""
-    good = data[np.isfinite(data)]
-    if not good.size:
-        return np.zeros(data.shape, np.uint8)
-    low, high = np.percentile(good, [FAINT, BRIGHT])
-    share = np.clip((np.nan_to_num(data, nan=low) - low) / max(high - low, 1e-30), 0.0, 1.0)
-    return np.asarray(255.0 * np.arcsinh(10.0 * share) / np.arcsinh(10.0) + 0.5).astype(np.uint8)
-
-
-def png(grey: NDArray[np.uint8]) -> bytes:
-    """Return a picture as PNG, its last row on top."""
-    height, width = grey.shape
-    rows = np.zeros((height, width + 1), np.uint8)  # each row begins with its filter, none
-    rows[:, 1:] = grey[::-1]
-    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    chunks = (b"IHDR", head), (b"IDAT", zlib.compress(rows.tobytes(), 6)), (b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
-    )
+    return png(picture(np.stack(rows)))
 
 
 def routes() -> list[BaseRoute]:
