@@ -330,7 +330,8 @@ class Archive:
             limit, or the reason why there is none. By default the detections alone.
         phot : str
             ``aperture``, our own photometry; ``psfcat``, that of ZTF's PSF catalogues; ``both``, beside each other. See
-            `ztfdb.query.psf_light_curve` and `ztfdb.query.complete_psf_light_curve`.
+            `ztfdb.query.psf_light_curve` and `ztfdb.query.complete_psf_light_curve`. ``irsa``, the light curves of
+            ZTF's data releases, ``irsa-both``, beside our own photometry: `ztfdb.query.irsa_light_curve`.
         **options
             See `ztfdb.query.light_curve`; with ``complete`` (or with a proper motion, ``pmra``, ``pmdec``, ``epoch``)
             `ztfdb.query.complete_light_curve`, and ``jobs``, ``keep`` and ``progress`` of `ztfdb.query.How`.
@@ -347,6 +348,9 @@ class Archive:
     def _light_curve(
         self, place: tuple[float, float], radius: float, complete: bool, phot: str, options: dict[str, Any]
     ) -> LightCurve:
+        if _is_irsa(phot, complete):
+            with self._sessions() as session:
+                return query.irsa_light_curve(session, *place, radius, phot=phot, **options)
         if phot != "aperture":
             if not complete:
                 with self._sessions() as session:
@@ -383,6 +387,9 @@ class Archive:
     def _light_curves(
         self, table: Any, radius: float, complete: bool, phot: str, options: dict[str, Any]
     ) -> pd.DataFrame:
+        if _is_irsa(phot, complete):
+            with self._sessions() as session:
+                return query.irsa_light_curves(session, table, radius, phot=phot, **options)
         if phot != "aperture":
             if not complete:
                 with self._sessions() as session:
@@ -411,6 +418,10 @@ class Archive:
         """
         _only_complete("iter_light_curves", complete, options)
         table = position_table(positions, options)
+        if _is_irsa(phot, complete):
+            with self._sessions() as session:
+                yield from query.iter_irsa_light_curves(session, table, arcsec(radius), phot=phot, **options)
+            return
         if phot != "aperture":
             options["phot"] = phot
             if not complete:
@@ -844,6 +855,15 @@ def words_kept() -> Iterator[list[str]]:
         yield words
     finally:
         _KEPT.reset(token)
+
+
+def _is_irsa(phot: str, complete: bool) -> bool:
+    """Tell whether ZTF's published light curves are wanted; they know of no image without a detection."""
+    if phot not in query.IRSA_PHOTS:
+        return False
+    if complete:
+        raise ValueError(f"complete=True: not with phot={phot!r}, which has detections alone")
+    return True
 
 
 def _only_complete(name: str, complete: bool, options: dict[str, Any]) -> None:

@@ -53,10 +53,10 @@ def color_value(_ctx: click.Context, _param: click.Parameter, text: str | None) 
 @click.option("--aperture", type=click.IntRange(1, 6), default=4, show_default=True, help="Aperture; 4 is 6 px wide.")
 @click.option(
     "--phot",
-    type=click.Choice(("aperture", "psfcat", "both")),
+    type=click.Choice(("aperture", "psfcat", "both", "irsa", "irsa-both")),
     default="aperture",
     show_default=True,
-    help="Our apertures, ZTF's own PSF catalogues, or both.",
+    help="Our apertures, ZTF's own PSF catalogues, or both; or IRSA's light curves (catalog add irsa).",
 )
 @click.option("--color", metavar="MAG", callback=color_value, help="PS1 colour for the colour term, or its column.")
 @click.option("--calibration", type=click.Choice(("header", "ps1")), default="header", help="Zero points.")
@@ -232,6 +232,8 @@ def _question(
     """Return the options as the arguments of `Archive.light_curve` and `light_curves`."""
     if (forced or psf or bjd) and not complete:
         raise click.UsageError("--forced, --psf and --bjd go with --complete")
+    if complete and phot.startswith("irsa"):
+        raise click.UsageError("--complete does not go with IRSA's light curves, which are detections alone")
     more: dict[str, Any] = {name: value for name, value in motion.items() if value is not None}
     if phot != "aperture":
         if forced or psf or more:

@@ -25,6 +25,7 @@ from ztfdb.sky.cover import cover_positions
 from ztfdb.sky.match import match_all, match_mutual, match_nearest
 from ztfdb.sky.motion import julian_year, move
 from ztfdb.store.catalogues import (
+    LIGHT_CURVES,
     MODES,
     CatalogueInfo,
     get_catalogue,
@@ -184,6 +185,8 @@ def match_new_image(session: Session, image_id: int) -> list[ImageMatched]:
     """
     done = []
     for catalogue in held_catalogues(session):
+        if catalogue.kind == LIGHT_CURVES:
+            continue
         try:
             done.append(match_image(session, image_id, catalogue))
         except CatalogueFileError as exc:
@@ -364,6 +367,8 @@ def offsets(
 
 def _chosen(catalogue: CatalogueInfo, mode: str | None, radius: float | None) -> tuple[str, float]:
     """Return mode and radius, the catalogue's own where none is given."""
+    if catalogue.kind == LIGHT_CURVES:
+        raise ValueError(f"{catalogue.name} holds light curves, each star many times: there is nothing to match with")
     mode = catalogue.match_mode if mode is None else mode
     radius = catalogue.match_radius if radius is None else radius
     if mode not in MODES:

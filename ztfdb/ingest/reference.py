@@ -26,6 +26,7 @@ from ztfdb.ingest.readers import BadRow, TableReader, open_table
 from ztfdb.store.backends import is_duplicate, settle_table
 from ztfdb.store.catalogues import (
     KINDS,
+    LIGHT_CURVES,
     CatalogueInfo,
     Growth,
     add_rows,
@@ -134,10 +135,12 @@ def import_catalogue(
     return done
 
 
-def check_name(name: str, extra: Sequence[str]) -> None:
+def check_name(name: str, extra: Sequence[str], *, imported: bool = True) -> None:
     """Raise ValueError where a name cannot be that of a catalogue, or one that keeps no further columns gets some."""
     if not name.replace("_", "").replace("-", "").replace(".", "").isalnum() or name == "reference":
         raise ValueError(f"{name!r} cannot be the name of a catalogue: letters, digits, - _ and . make one")
+    if name == LIGHT_CURVES and imported:
+        raise ValueError(f"{name} is for light curves that are read in place: `ztfdb catalog add {name} hats:PATH`")
     if extra and name in KINDS:
         raise ValueError(f"{name} keeps its own columns only; import under another name to keep {', '.join(extra)}")
 

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from ztfdb.errors import CatalogueFileError
 from ztfdb.ingest.reference import check_name
-from ztfdb.store.catalogues import KINDS, register
+from ztfdb.store.catalogues import KINDS, LIGHT_CURVES, register
 from ztfdb.store.engine import sessions, writing
 from ztfdb.surveys.files import is_url
 from ztfdb.surveys.registered import SCHEME, RegisteredCatalogue
@@ -55,7 +55,8 @@ def add_catalogue(
     engine : Engine
         Of the archive.
     name : str
-        ``ps1``, ``gaia``, or any name for another catalogue.
+        ``ps1``, ``gaia``, ``irsa`` for ZTF's own light curves (`ztfdb.query.irsa_light_curve`), or any name for
+        another catalogue.
     location : str
         ``hats:`` and a folder or URL (extra ``remote``), of a catalogue or a collection. Everybody who matches images
         must find it there.
@@ -71,14 +72,14 @@ def add_catalogue(
     ValueError
         If the name makes no sense, or the archive holds rows of a catalogue of this name.
     """
-    check_name(name, ())
+    check_name(name, (), imported=False)
     place = location.removeprefix(SCHEME)
     if place == location or not place:
         raise ValueError(f"{location!r}: expected {SCHEME}PATH or {SCHEME}URL; `catalog import` takes files")
     if not is_url(place):
         place = str(Path(place).expanduser().absolute())
     try:
-        opened = RegisteredCatalogue(place, name if name in KINDS else "reference", columns, epoch)
+        opened = RegisteredCatalogue(place, name if name in (*KINDS, LIGHT_CURVES) else "reference", columns, epoch)
     except ValueError as exc:
         raise CatalogueFileError(place, str(exc)) from exc
     table, motion = opened.table, opened.motion()

@@ -13,6 +13,7 @@ from ztfdb.query.conesql import cone_sql
 from ztfdb.query.coverage import images_covering
 from ztfdb.query.cutouts import cutout, image_pixels
 from ztfdb.query.explain import Explanation, explain
+from ztfdb.query.irsa import IRSA_PHOTS, irsa_light_curve, irsa_light_curves, iter_irsa_light_curves
 from ztfdb.query.lightcurve import MAX_RADIUS, LightCurve, iter_light_curves, light_curve, light_curves
 from ztfdb.query.matched import catalogues, matched_entries
 from ztfdb.query.psfcat import (
@@ -32,6 +33,7 @@ from ztfdb.query.tables import column_list, table_list
 from ztfdb.query.verify import verify
 
 __all__ = [
+    "IRSA_PHOTS",
     "MAX_CONE_RADIUS",
     "MAX_RADIUS",
     "Explanation",
@@ -52,8 +54,11 @@ __all__ = [
     "explain",
     "image_pixels",
     "images_covering",
+    "irsa_light_curve",
+    "irsa_light_curves",
     "iter_complete_light_curves",
     "iter_complete_psf_light_curves",
+    "iter_irsa_light_curves",
     "iter_light_curves",
     "iter_psf_light_curves",
     "light_curve",

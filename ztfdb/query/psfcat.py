@@ -41,10 +41,13 @@ from ztfdb.store.psf_sources import (
 PHOTS = ("aperture", "psfcat", "both")
 """What a light curve may be made of: our apertures, ZTF's catalogues, or both beside each other."""
 
-PHOT_WORDS = pd.CategoricalDtype(["psfcat", "psf", "aperture"])
-"""Whose photometry a row is, in the order in which rows of one image come: ZTF's, our PSF fit, our aperture."""
+PHOT_WORDS = pd.CategoricalDtype(["psfcat", "psf", "aperture", "irsa"])
+"""Whose photometry a row is, in the order in which rows of one image come: ZTF's, our PSF fit, our aperture.
 
-PSFCAT, PSF, APERTURE = range(3)  # as in PHOT_WORDS
+``irsa`` are the light curves of ZTF's data releases, whose rows belong to no image.
+"""
+
+PSFCAT, PSF, APERTURE, IRSA = range(4)  # as in PHOT_WORDS
 
 PSF_COLUMNS = (*COLUMNS, "phot")
 """Columns of a light curve that has ZTF's photometry."""

@@ -77,6 +77,28 @@ def hjd(mjd_mid: ArrayLike, sun_vectors: ArrayLike, ra: ArrayLike, dec: ArrayLik
     return np.asarray(mjd_mid, dtype=np.float64) + MJD_ZERO + _delay_s(sun_vectors, ra, dec) / SECONDS_PER_DAY
 
 
+def mjd_mid_of(hmjd: ArrayLike, ra: ArrayLike, dec: ArrayLike) -> Float64Array:
+    """Return mid-exposure from heliocentric dates: the inverse of `hjd`, to 0.01 ms.
+
+    Parameters
+    ----------
+    hmjd : array_like, shape (n,)
+        Heliocentric MJD, UTC.
+    ra, dec : array_like, shape (n,) or scalar
+        Direction of the source, deg, ICRS.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        MJD, UTC, at the observatory; NaN where an input is NaN.
+    """
+    heliocentric = np.asarray(hmjd, dtype=np.float64)
+    found = heliocentric
+    for _ in range(2):  # the delay of up to 500 s changes by 0.05 s within its own length, that by 5 microseconds
+        found = heliocentric - _delay_s(light_time_vectors(found)[0], ra, dec) / SECONDS_PER_DAY
+    return np.asarray(found)
+
+
 def bjd_tdb(mjd_mid: ArrayLike, ssb_vectors: ArrayLike, ra: ArrayLike, dec: ArrayLike) -> Float64Array:
     """Return barycentric Julian dates in the TDB scale.
 

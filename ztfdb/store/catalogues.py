@@ -43,6 +43,9 @@ Columns = dict[str, NDArray[Any]]
 KINDS = {"ps1": ("ps1", "ps1_id"), "gaia": ("gaia", "gaia_id"), "reference": ("reference_source", "reference_id")}
 """Table and id column by kind of catalogue."""
 
+LIGHT_CURVES = "irsa"
+"""Kind and name of ZTF's own light curves, which are read in place and with which nothing is matched."""
+
 MODES = ("nearest", "mutual", "all")
 """How sources are matched: with the nearest row, with the row they are nearest to in turn, with all of them."""
 
@@ -104,12 +107,12 @@ class CatalogueInfo:
     @property
     def table(self) -> Table:
         """The table its rows are in."""
-        return Base.metadata.tables[KINDS[self.kind][0]]
+        return Base.metadata.tables[KINDS.get(self.kind, KINDS["reference"])[0]]
 
     @property
     def id_column(self) -> str:
         """The column of its rows' ids."""
-        return KINDS[self.kind][1]
+        return KINDS.get(self.kind, KINDS["reference"])[1]
 
     def opened(self) -> RegisteredCatalogue:
         """Open the HATS catalogue at `location`."""
@@ -195,7 +198,7 @@ def make_catalogue(session: Session, name: str) -> CatalogueInfo:
         return found
     row = {
         "name": name,
-        "kind": name if name in KINDS and name != "reference" else "reference",
+        "kind": name if name in (*KINDS, LIGHT_CURVES) and name != "reference" else "reference",
         "n_row": 0,
         "n_moving": 0,
         "max_pm": 0.0,
@@ -459,7 +462,7 @@ def remove_catalogue(session: Session, catalogue: CatalogueInfo) -> int:
     for child in (SourceMatch, Calibration, ImageMatch, CatalogueCell, CatalogueFile):
         session.execute(delete(child).where(child.catalogue_id == own))
     rows = delete(catalogue.table)
-    if catalogue.kind == "reference":
+    if catalogue.table.name == "reference_source":
         rows = rows.where(catalogue.table.c.catalogue_id == own)
     n_row = int(session.execute(rows).rowcount)  # type: ignore[attr-defined]
     session.execute(delete(Catalogue).where(Catalogue.catalogue_id == own))
@@ -579,7 +582,7 @@ def _looked_up(session: Session, catalogue: CatalogueInfo, rows: str, names: Seq
 
 
 def _own_rows(catalogue: CatalogueInfo) -> str:
-    return f"and c.catalogue_id = {int(catalogue.catalogue_id)}" if catalogue.kind == "reference" else ""
+    return f"and c.catalogue_id = {int(catalogue.catalogue_id)}" if catalogue.table.name == "reference_source" else ""
 
 
 def _write(
@@ -596,7 +599,7 @@ def _write(
     whole = len(keep) == len(columns["hpx29"])
     kept = columns if whole else {name: values[keep] for name, values in columns.items()}
     kept_nulls = {name: null if whole else null[keep] for name, null in (nulls or {}).items()}
-    if catalogue.kind == "reference":
+    if catalogue.table.name == "reference_source":
         kept = {"catalogue_id": np.full(len(keep), catalogue.catalogue_id), **kept}
     if extra is None:
         copy_rows(session, catalogue.table, kept, kept_nulls, frozen=frozen)

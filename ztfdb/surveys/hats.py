@@ -42,6 +42,9 @@ BORDER_ORDER = 12
 MOST_BORDER_CELLS = 50_000
 """For larger ranges the border is of coarser cells."""
 
+BATCH = 1_000
+"""Rows with nested columns that are decoded at a time."""
+
 READERS = 8
 """Footers read at a time where all of a catalogue's are wanted."""
 
@@ -172,7 +175,7 @@ class HatsTable:
             Columns to read with their kinds, see `ztfdb.surveys.blocks.Wanted`.
         """
         for path, number in self.touched(lo, hi):
-            block = self._block(path, number, lo, hi, wanted)
+            block = self.block(path, number, lo, hi, wanted)
             if len(block):
                 yield block
 
@@ -204,6 +207,23 @@ class HatsTable:
             footer = self._footers.get(path)
         with self._folder.open(path, None if footer is None else footer.metadata) as file:
             return file.read_row_group(number, columns=list(columns))
+
+    def pick(self, path: str, number: int, columns: Sequence[str], rows: IntArray) -> pa.Table:
+        """Read columns of some rows (ascending) of a row group, a batch at a time: nested columns make rows long."""
+        import pyarrow as pa
+
+        with self._lock:
+            footer = self._footers.get(path)
+        found, start = [], 0
+        with self._folder.open(path, None if footer is None else footer.metadata) as file:
+            for batch in file.iter_batches(BATCH, row_groups=[number], columns=list(columns)):
+                first, last = np.searchsorted(rows, [start, start + batch.num_rows])
+                if first < last:
+                    found.append(pa.Table.from_batches([batch]).take(pa.array(rows[first:last] - start)))
+                start += batch.num_rows
+                if start > rows[-1]:
+                    break
+        return pa.concat_tables(found)
 
     def footer(self, path: str, partition: int) -> Footer:
         """Return the footer of a file of a partition, from memory where it is there."""
@@ -340,7 +360,8 @@ class HatsTable:
                     lo[number], hi[number] = known[0] << shift, ((known[1] + 1) << shift) - 1
         return lo, hi
 
-    def _block(self, path: str, number: int, lo: IntArray, hi: IntArray, wanted: Mapping[str, str]) -> Block:
+    def block(self, path: str, number: int, lo: IntArray, hi: IntArray, wanted: Mapping[str, str]) -> Block:
+        """Return the rows of a row group that lie in ranges; ``line`` is their number in it, from 1."""
         group = self._group(path, number, wanted)
         rows = self.take(path, number, lo, hi)
         block = Block(rows + 1, {name: group.columns[name][rows] for name in wanted})

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ztfdb.schema.catalogue import PS1_BANDS
 
-ID_COLUMNS = {"ps1": "ps1_id", "gaia": "gaia_id", "reference": "reference_id"}
+ID_COLUMNS = {"ps1": "ps1_id", "gaia": "gaia_id", "reference": "reference_id", "irsa": "reference_id"}
 
 
 @dataclass(frozen=True)
@@ -183,10 +183,14 @@ PLAIN = Layout(
     },
     epoch="year",
 )
+IRSA = Layout("irsa", {"reference_id": ("objectid", "oid"), "ra": ("objra",), "dec": ("objdec",)}, ("reference_id",))
+"""ZTF's light curves as IRSA publishes them: one object per star, field, filter and quadrant."""
+
 LAYOUTS = {
     "ps1": (MAST_MEAN, MAST_STACK, VIZIER_PS1, CALIBRATOR_PS1),
     "gaia": (GAIA_ARCHIVE, VIZIER_GAIA, CALIBRATOR_GAIA),
     "reference": (PLAIN,),
+    "irsa": (IRSA,),
 }
 
 
