@@ -82,5 +82,29 @@ class SourceFlag(IntFlag):
     """The extraction buffers overflowed here: deblending was done with raised limits or switched off."""
 
 
+class Caveat(IntFlag):
+    """What a stored image lacks, though nothing is wrong with its rows: column ``image.caveats``."""
+
+    NO_GAIN = 1 << 0
+    """The header has no GAIN."""
+    OTHER_UNIT = 1 << 1
+    """BUNIT names another unit than DN."""
+    NO_MASK = 1 << 2
+    """A science image was measured without a mask."""
+    MASK_NO_FILE = 1 << 3
+    """Something that is no file lies in the mask's place."""
+
+
+NO_CAVEAT = Caveat(0)
+
+CAVEAT_WORDS = {
+    Caveat.NO_GAIN: "no GAIN in the header: the errors lack the Poisson noise of the sources",
+    Caveat.OTHER_UNIT: "BUNIT is not DN: GAIN, SATURATE and MAGZP were taken as if it were",
+    Caveat.NO_MASK: "no mask: bad pixels are not known, mask_bits are empty",
+    Caveat.MASK_NO_FILE: "a folder, a FIFO or another thing that is no file lies in the mask's place",
+}
+"""What each caveat means, for people."""
+
+
 APERTURE_BROKEN = SourceFlag.APERTURE_TRUNCATED
 """The extraction flags that make a 6 px measurement not ``good``."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ztfdb.bits import NO_CAVEAT, Caveat
 from ztfdb.errors import ImageError
 
 FloatArray = NDArray[np.floating[Any]]
@@ -520,6 +521,8 @@ class MeasuredImage:
         Wall time by step.
     psfcat : PsfCatalogueRecord, ImageError or None
         ZTF's own catalogue of the image, or why it was refused; None where none was given.
+    caveats : Caveat
+        What the image lacks.
     """
 
     info: ImageInfo
@@ -535,3 +538,4 @@ class MeasuredImage:
     config: MeasurementConfig
     seconds: dict[str, float] = field(default_factory=dict)
     psfcat: PsfCatalogueRecord | ImageError | None = None
+    caveats: Caveat = NO_CAVEAT

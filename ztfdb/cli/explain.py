@@ -43,6 +43,7 @@ def explanation_lines(told: Explanation) -> Iterator[str]:
     image = told.image
     yield f"source    {told.source_id}"
     yield f"image     {image['image_id']} ({image['kind']}{', simulated' if image['simulated'] else ''})"
+    yield from (f"lacking   {words}" for words in told.caveats)
     for row in told.files.itertuples():
         yield f"{row.role:<9} {row.path} ({row.size:,} bytes, {row.status})"
         yield f"          sha256 {row.sha256}"

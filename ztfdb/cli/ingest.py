@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 import ztfdb
+from ztfdb.bits import CAVEAT_WORDS, Caveat
 from ztfdb.cli.options import Command, shared_options
 from ztfdb.cli.output import make_output
 from ztfdb.cli.progress import Bar, progress_bar
@@ -150,6 +151,12 @@ def outcome_line(one: ImageOutcome) -> str:
     return f"{one.outcome.value:10}  {sources:>14}  {one.seconds:6.2f} s  {one.path}{reason}"
 
 
+def caveat_line(caveat: Caveat, n_image: int, example: str) -> str:
+    """Return what so many images lack, on one line."""
+    which = example if n_image == 1 else f"{n_image:,} images, {example} the first"
+    return f"{CAVEAT_WORDS[caveat]}: {which}"
+
+
 def tell(result: IngestReport) -> None:
     """Print the failures with their reasons, what was left out and the sum of all outcomes to stderr."""
     from ztfdb.ingest.folders import left_out_words  # astropy, which --help need not wait for
@@ -158,6 +165,8 @@ def tell(result: IngestReport) -> None:
         click.echo(f"failed: {one.path}: {one.reason}", err=True)
     for one in result.psfcat_refusals:
         click.echo(f"PSF catalogue refused: {one.psfcat_reason}", err=True)
+    for caveat, paths in result.caveats.items():
+        click.echo(caveat_line(caveat, len(paths), paths[0]), err=True)
     if result.left_out:
         click.echo(left_out_words(result.left_out), err=True)
     psf = f" and {result.n_psf:,} rows of PSF catalogues" if result.n_psf else ""

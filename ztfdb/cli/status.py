@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from ztfdb.bits import Caveat
+from ztfdb.cli.ingest import caveat_line
 from ztfdb.cli.options import Command, shared_options
 from ztfdb.cli.session import opened
 
@@ -37,6 +39,8 @@ def status_lines(facts: dict[str, Any]) -> Iterator[str]:
     yield f"archive   {facts['url']}"
     yield f"images    {facts['n_image']:,} ({kinds}; {facts['n_simulated']:,} simulated); fields: {facts['n_field']:,}"
     yield f"sources   {facts['n_source']:,}"
+    for one in facts["caveats"]:
+        yield f"lacking   {caveat_line(Caveat(one['caveat']), one['n_image'], one['path'])}"
     yield from _queue(facts["queue"])
     yield from _psf_check(facts["psf_check"])
     yield from _tables(facts)

@@ -212,6 +212,7 @@ def measure_frame(frame: Frame, settings: ExtractionSettings, steps: _Steps | No
         sources=sources,
         config=measurement_config(settings),
         seconds=steps.seconds,
+        caveats=frame.caveats,
     )
 
 

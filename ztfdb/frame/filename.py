@@ -117,15 +117,15 @@ def mask_path_for(sci_path: str | Path) -> Path | None:
         The mask with the same ending where there is one, else plain, ``.fz`` or ``.gz``; None where none lies there
         or the image is not a ``sciimg``.
     """
+    return next((mask for mask in mask_paths_for(sci_path) if mask.is_file()), None)
+
+
+def mask_paths_for(sci_path: str | Path) -> list[Path]:
+    """Return where the mask of a science image may lie, in the order of `mask_path_for`; empty for other names."""
     path = Path(sci_path)
     stem, marker, ending = path.name.rpartition("sciimg")
-    if not marker:
-        return None
-    for candidate in dict.fromkeys((ending, *SUFFIXES)):
-        mask = path.with_name(f"{stem}mskimg{candidate}")
-        if mask.is_file():
-            return mask
-    return None
+    endings = dict.fromkeys((ending, *SUFFIXES)) if marker else ()
+    return [path.with_name(f"{stem}mskimg{one}") for one in endings]
 
 
 def _integer(text: str | None) -> int | None:

@@ -13,8 +13,10 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
+from ztfdb.bits import NO_CAVEAT, Caveat
 from ztfdb.errors import ExtractionError, MaskError, ProductError
 from ztfdb.frame.cards import integer, number, text
+from ztfdb.frame.caveats import image_caveats
 from ztfdb.frame.filename import mask_path_for, parse_name
 from ztfdb.frame.fitsfile import FitsImage, RawFile, find_image, read_bytes
 from ztfdb.frame.header import header_cards, image_info
@@ -49,6 +51,8 @@ class Frame:
         The image's file, then the mask's.
     all_finite : bool
         Whether it is known that no pixel is NaN.
+    caveats : Caveat
+        What the image lacks.
     """
 
     path: str
@@ -61,6 +65,7 @@ class Frame:
     headers: dict[str, dict[str, Any]]
     files: tuple[FileFacts, ...]
     all_finite: bool = False
+    caveats: Caveat = NO_CAVEAT
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -141,6 +146,7 @@ def read_frame(
             headers={item: header_cards(one.header) for item, _, one in found},
             files=tuple(_facts(*part, digest()) for part, digest in zip(found, digests, strict=True)),
             all_finite=all_finite,
+            caveats=image_caveats(image.header, info, path, has_mask=mask is not None),
         )
 
 

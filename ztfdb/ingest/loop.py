@@ -20,6 +20,7 @@ from typing import Protocol
 
 from sqlalchemy.orm import Session, sessionmaker
 
+from ztfdb.bits import NO_CAVEAT
 from ztfdb.errors import (
     DatabaseUnavailableError,
     FileMissingError,
@@ -426,7 +427,10 @@ class Loop:
         n_source = len(one.result.sources) if written else None
         n_psf, reason = psf_part(one.result, written=written)
         how, image_id = Outcome(stored.value), one.result.info.image_id
-        outcome = ImageOutcome(path, how, image_id, n_source, seconds, n_psf=n_psf, psfcat_reason=reason)
+        caveats = one.result.caveats if written else NO_CAVEAT
+        outcome = ImageOutcome(
+            path, how, image_id, n_source, seconds, n_psf=n_psf, psfcat_reason=reason, caveats=caveats
+        )
         self._work.end(done.claim, outcome)
 
     def _fail(self, claim: Claim, exc: ZtfdbError, seconds: float, path: str) -> None:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
+from ztfdb.bits import NO_CAVEAT, Caveat
 from ztfdb.errors import ImageError, ZtfdbError
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ class ImageOutcome:
         taken also where the image itself is unchanged.
     psfcat_reason : str
         Why the image's PSF catalogue was refused, in one line; empty otherwise. The image does not suffer.
+    caveats : Caveat
+        What the image lacks, where it was stored.
     """
 
     path: str
@@ -71,6 +74,7 @@ class ImageOutcome:
     retryable: bool = False
     n_psf: int | None = None
     psfcat_reason: str = ""
+    caveats: Caveat = NO_CAVEAT
 
 
 @dataclass(frozen=True)
@@ -147,6 +151,12 @@ class IngestReport:
         """The outcomes of images whose PSF catalogue was refused."""
         return tuple(one for one in self.outcomes if one.psfcat_reason)
 
+    @property
+    def caveats(self) -> dict[Caveat, tuple[str, ...]]:
+        """Paths of the stored images that lack something, by what that is."""
+        found = {one: tuple(image.path for image in self.outcomes if one in image.caveats) for one in Caveat}
+        return {one: paths for one, paths in found.items() if paths}
+
     def __str__(self) -> str:
         moved = f"{self.moved} moved + " if self.moved else ""
         return (
@@ -158,7 +168,7 @@ class IngestReport:
         """Return the outcomes as a table; ids and counts are ``Int64``."""
         import pandas as pd
 
-        rows = [asdict(one) | {"outcome": one.outcome.value} for one in self.outcomes]
+        rows = [asdict(one) | {"outcome": one.outcome.value, "caveats": int(one.caveats)} for one in self.outcomes]
         names = [f.name for f in fields(ImageOutcome)]
         try:
             table = pd.DataFrame(rows, columns=names)
@@ -225,6 +235,8 @@ def log_outcome(outcome: ImageOutcome) -> None:
     }
     if outcome.n_psf is not None:
         facts["n_psf"] = outcome.n_psf
+    if outcome.caveats:
+        facts["caveats"] = outcome.caveats.name
     if outcome.psfcat_reason:
         logger.warning("PSF catalogue refused", extra=facts | {"reason": outcome.psfcat_reason})
     if outcome.outcome is Outcome.FAILED:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from sqlalchemy.orm import Session
 
+from ztfdb.bits import CAVEAT_WORDS, Caveat
 from ztfdb.errors import ImageError, UnknownSourceError
 from ztfdb.extract.measure import measure_image, measurement_config
 from ztfdb.extract.settings import ExtractionSettings
@@ -23,9 +24,9 @@ from ztfdb.store.images import StoredFile, find_files
 from ztfdb.store.provenance import calibrations_of, cards_of, image_of, settings_of, source_of
 
 CARDS = (
-    "OBSMJD", "EXPTIME", "FILTER", "FIELDID", "CCD_ID", "QID", "GAIN", "READNOI", "SATURATE", "SEEING", "MAGLIM",
-    "MAGZP", "MAGZPUNC", "MAGZPRMS", "CLRCOEFF", "PCOLOR", *(f"APCOR{k}" for k in range(1, 7)), "INFOBITS", "STATUS",
-    "PROCVSN", "CREATED",
+    "OBSMJD", "EXPTIME", "FILTER", "FIELDID", "CCD_ID", "QID", "BUNIT", "GAIN", "READNOI", "SATURATE", "SEEING",
+    "MAGLIM", "MAGZP", "MAGZPUNC", "MAGZPRMS", "CLRCOEFF", "PCOLOR", *(f"APCOR{k}" for k in range(1, 7)), "INFOBITS",
+    "STATUS", "PROCVSN", "CREATED",
 )  # fmt: skip
 """Header cards that a measurement depends on."""
 
@@ -58,6 +59,8 @@ class Explanation:
     same_software : bool
         The software is that of the time of ingest.
     problem : str or None
+    caveats : tuple of str
+        What the image lacks, in words.
     """
 
     source_id: int
@@ -71,6 +74,7 @@ class Explanation:
     identical: bool | None
     same_software: bool
     problem: str | None
+    caveats: tuple[str, ...] = ()
 
 
 def explain(
@@ -103,9 +107,10 @@ def explain(
     problem, now = _measured(files, own, settings) if measure else ("not asked for", None)
     values, identical = _compared(stored, now)
     same = measurement_config(ExtractionSettings.from_dict(settings)).config_hash == config_hash
+    image = image_of(session, image_id)
     return Explanation(
         source_id=int(source_id),
-        image=image_of(session, image_id),
+        image=image,
         files=_files(files),
         cards={name: cards[name] for name in CARDS if name in cards},
         settings=settings,
@@ -115,6 +120,7 @@ def explain(
         identical=identical,
         same_software=same,
         problem=problem,
+        caveats=tuple(CAVEAT_WORDS[one] for one in Caveat(image["caveats"] or 0)),
     )
 
 

@@ -24,7 +24,8 @@ def status(session: Session) -> dict[str, Any]:
         ``n_image``, ``n_source`` (as the images count them), ``n_simulated``; ``images`` by kind; ``filters``, a list
         of ``filtercode``, ``n_image``, ``n_source``, ``first_mjd``, ``last_mjd``; ``n_field``; ``configs``, a list of
         ``config_hash``, ``n_image`` and ``versions`` (more than one says that software changed on the way);
-        ``roots``, where the files lie; ``archive``, the facts frozen when it was made; ``queue``, see
+        ``caveats``, a list of ``caveat`` (see `ztfdb.bits.Caveat`), ``n_image`` that have it and ``path``, the file of
+        the first; ``roots``, where the files lie; ``archive``, the facts frozen when it was made; ``queue``, see
         `ztfdb.store.queue.queue_summary`; and ``psf_check``, the images whose photometry ZTF's PSF catalogues
         contradict, see `ztfdb.store.psfchecks.psf_check_summary`.
     """

@@ -124,6 +124,7 @@ class Image(Base):
     n_source: Mapped[int]
     config_id: Mapped[int] = mapped_column(ID, ForeignKey("config.config_id"))
     row_checksum: Mapped[Big | None]
+    caveats: Mapped[Small | None]
 
 
 class ImageHeader(Base):

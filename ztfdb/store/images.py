@@ -346,6 +346,7 @@ def _image_row(session: Session, measured: MeasuredImage) -> dict[str, Any]:
         "has_mask": any(f.role == "msk" for f in measured.files),
         "n_source": len(measured.sources),
         "config_id": config_id(session, measured.config),
+        "caveats": int(measured.caveats),
         "row_checksum": source_checksum(int(info.image_id), measured.sources),
     }
     return python_values(row)

@@ -354,12 +354,16 @@ def images_on_cell(session: Session, cell9: int) -> Columns:
     return read_columns(session, statement, {"cell9": int(cell9)}, dtypes)
 
 
+OWN_BOOKS = ("image_id", "row_checksum", "caveats")
+"""Columns of ``image`` that `image_rows` leaves out."""
+
+
 def image_rows(session: Session, image_id: IntArray) -> Columns:
-    """Return all columns of some images but the checksum, and ``path``, their own file, ordered by ``image_id``.
+    """Return all columns of some images but `OWN_BOOKS`, and ``path``, their own file, ordered by ``image_id``.
 
     Texts are object arrays; ``path`` is below the folder of its data root as the archive knows it.
     """
-    columns = [column for column in Image.__table__.columns if column.name not in ("image_id", "row_checksum")]
+    columns = [column for column in Image.__table__.columns if column.name not in OWN_BOOKS]
     numbers = table_dtypes(Image.__table__)
     fields: Fields = {}
     for column in columns:

@@ -8,6 +8,7 @@ import numpy as np
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from ztfdb.bits import Caveat
 from ztfdb.schema import Config, DataRoot, Image, ImageFile
 from ztfdb.store.images import OWN_ROLES
 from ztfdb.store.meta import read_meta
@@ -27,6 +28,7 @@ def archive_summary(session: Session) -> dict[str, Any]:
         "images": {kind: int(n) for kind, n in kinds},
         "filters": _filters(session),
         "configs": _configs(session),
+        "caveats": _caveats(session),
         "roots": _roots(session),
         "archive": read_meta(session),
     }
@@ -76,6 +78,20 @@ def _configs(session: Session) -> list[dict[str, Any]]:
         {"config_hash": row.config_hash, "n_image": int(row.n_image), "versions": versions[row.config_id]}
         for row in session.execute(statement)
     ]
+
+
+def _caveats(session: Session) -> list[dict[str, Any]]:
+    """Return how many images lack what, and the path of the first of each."""
+    kinds = select(Image.caveats, func.count(), func.min(Image.image_id)).where(Image.caveats > 0)
+    rows = session.execute(kinds.group_by(Image.caveats)).all()
+    found = []
+    for caveat in Caveat:
+        having = [(n, first) for bits, n, first in rows if caveat in Caveat(bits or 0)]
+        if having:
+            own = (ImageFile.image_id == min(first for _, first in having), ImageFile.role.in_(OWN_ROLES))
+            path = session.scalar(select(ImageFile.path).where(*own))
+            found.append({"caveat": int(caveat), "n_image": sum(n for n, _ in having), "path": path})
+    return found
 
 
 def _roots(session: Session) -> list[dict[str, Any]]:

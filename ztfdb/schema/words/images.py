@@ -71,6 +71,10 @@ COLUMNS: dict[str, Facts] = {
     ),
     "has_mask": ("", "meta.code;obs.image", "Whether the image has a mask."),
     "n_source": ("", "meta.number;src", "Sources stored of the image or catalogue."),
+    "caveats": (
+        "", "meta.code;obs.image",
+        "What the image lacks, the sum of: 1 no GAIN, 2 BUNIT is not DN, 4 no mask, 8 no file in the mask's place.",
+    ),
     "row_checksum": ("", "meta.checksum", "64-bit checksum of the stored rows of the image or catalogue."),
     "role": (
         "", "meta.code.class;meta.file",

@@ -1,0 +1,55 @@
+"""What an image lacks though it can be measured: no GAIN, another unit, no mask."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from astropy.io import fits
+
+from ztfdb.bits import NO_CAVEAT, Caveat
+from ztfdb.frame.cards import text
+from ztfdb.frame.filename import mask_paths_for
+from ztfdb.records import ImageInfo
+
+DN_UNITS = frozenset(("data value", "data values", "data number", "dn", "adu", "count", "counts", "ct"))
+"""BUNIT in lower case where a pixel counts DN; ZTF writes ``Data Value``."""
+
+
+def image_caveats(header: fits.Header, info: ImageInfo, path: str | Path, *, has_mask: bool) -> Caveat:
+    """Return what an image lacks.
+
+    Parameters
+    ----------
+    header : astropy.io.fits.Header
+    info : ImageInfo
+        What was read from it.
+    path : str or Path
+        The file, beside which the mask is expected.
+    has_mask : bool
+        Whether it is measured with a mask. References have none.
+
+    Returns
+    -------
+    Caveat
+        A header without BUNIT is taken to mean DN.
+    """
+    found = NO_CAVEAT
+    if info.gain is None:
+        found |= Caveat.NO_GAIN
+    if (text(header, "BUNIT") or "dn").lower() not in DN_UNITS:
+        found |= Caveat.OTHER_UNIT
+    if not has_mask and info.kind != "ref":
+        found |= Caveat.NO_MASK
+        if any(map(_is_no_file, mask_paths_for(path))):
+            found |= Caveat.MASK_NO_FILE
+    return found
+
+
+def _is_no_file(path: Path) -> bool:
+    """Tell whether something other than a file, a broken link among them, lies at a path."""
+    try:
+        return not stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return os.path.lexists(path)
