@@ -80,6 +80,9 @@ class SourceFlag(IntFlag):
     """No half-light radius could be measured."""
     DEBLEND_LIMITED = 1 << 11
     """The extraction buffers overflowed here: deblending was done with raised limits or switched off."""
+    SKY_BIASED = 1 << 12
+    """The image is too small for a background free of sources, whose light makes the 6 px flux wrong by more than
+    its error."""
 
 
 class Caveat(IntFlag):
@@ -93,6 +96,8 @@ class Caveat(IntFlag):
     """A science image was measured without a mask."""
     MASK_NO_FILE = 1 << 3
     """Something that is no file lies in the mask's place."""
+    SKY_BIASED = 1 << 4
+    """The image is too small for a background free of sources; see `SourceFlag.SKY_BIASED`."""
 
 
 NO_CAVEAT = Caveat(0)
@@ -102,9 +107,10 @@ CAVEAT_WORDS = {
     Caveat.OTHER_UNIT: "BUNIT is not DN: GAIN, SATURATE and MAGZP were taken as if it were",
     Caveat.NO_MASK: "no mask: bad pixels are not known, mask_bits are empty",
     Caveat.MASK_NO_FILE: "a folder, a FIFO or another thing that is no file lies in the mask's place",
+    Caveat.SKY_BIASED: "too small for a background beside its bright stars: what is faint in it is not good",
 }
 """What each caveat means, for people."""
 
 
-APERTURE_BROKEN = SourceFlag.APERTURE_TRUNCATED
+APERTURE_BROKEN = SourceFlag.APERTURE_TRUNCATED | SourceFlag.SKY_BIASED
 """The extraction flags that make a 6 px measurement not ``good``."""

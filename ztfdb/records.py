@@ -139,12 +139,15 @@ class BackgroundMesh:
         ``(height, width)`` of a mesh box, pixels.
     level, rms : ndarray of float32, shape (n_box_y, n_box_x)
         Filtered background level and pixel rms of each box, DN.
+    with_sources : bool
+        No box has room between the sources: the level is a mode of all pixels. Known where it was just measured.
     """
 
     shape: tuple[int, int]
     box: tuple[int, int]
     level: FloatArray
     rms: FloatArray
+    with_sources: bool = False
 
 
 @dataclass(frozen=True)
@@ -235,12 +238,15 @@ class StoredImage(StoredPixels):
         Electrons per DN.
     window : tuple of int
         ``(x0, y0)``, the image's first pixel on its whole quadrant.
+    sky_biased : bool
+        See `ztfdb.bits.Caveat.SKY_BIASED`.
     """
 
     mesh: BackgroundMesh
     sky_noise: FloatArray
     gain: float | None
     window: tuple[int, int] = (0, 0)
+    sky_biased: bool = False
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,16 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from astropy.io import fits
 from click.testing import CliRunner
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 import ztfdb
 from ztfdb.bits import CAVEAT_WORDS, Caveat
 from ztfdb.cli.app import application
+from ztfdb.image import ScienceImage
 from ztfdb.schema import Image
 from ztfdb.simulate import make_science_image
 from ztfdb.store.engine import make_engine, sessions
@@ -110,3 +112,22 @@ def test_an_upgrade_finds_what_images_lack(url, lacking):
     upgrade(engine)
     engine.dispose()
     assert caveats(url) == [0, 1, 2, 4, 4, 4, 4]  # what lay in a mask's place then is not known
+
+
+def test_what_the_sky_of_a_small_cutout_makes_wrong_is_not_good(url, tmp_path):
+    flux = 10 ** (0.4 * (26.285 - np.array([14.0, 19.5, 18.5])))
+    stars = (14.3 + np.array([0.0, 7.0, -7.5]), 13.6 + np.array([0.0, 6.0, -6.5]), flux)
+    image = make_science_image(tmp_path, stars=stars, shape=(28, 28), moffat=2.5, mask=False, seed=3)
+    told = lines_of(run(url, "ingest", str(image.sci)).stderr)
+    assert told[-1] == f"{CAVEAT_WORDS[Caveat.SKY_BIASED]}: {image.sci}"
+    engine = make_engine(url)
+    with engine.connect() as connection:
+        rows = connection.execute(text("select ra, dec, mag, good from light_curve_point")).all()
+    engine.dispose()
+    assert len(rows) == 2 and all(row.good == (row.mag < 15) for row in rows)  # the neighbour is not
+    empty = ScienceImage(image.sci).pixels_to_coords(23.0, 6.0)
+    with ztfdb.open(url) as archive:
+        for row in rows:
+            assert archive.light_curve(row.ra, row.dec, radius=0.5)["good"].tolist() == [bool(row.good)]
+        curve = archive.light_curve(*empty, complete=True)
+        assert list(zip(curve["kind"], curve["good"], strict=True)) == [("limit", False)]

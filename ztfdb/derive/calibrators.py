@@ -36,6 +36,7 @@ UNCLEAN = (
     | SourceFlag.APERTURE_INCOMPLETE
     | SourceFlag.WINDOW_FAILED
     | SourceFlag.DEBLEND_LIMITED
+    | SourceFlag.SKY_BIASED
 )
 """Flags of sources that calibrate nothing."""
 

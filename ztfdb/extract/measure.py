@@ -18,7 +18,7 @@ import numpy as np
 
 from ztfdb import __version__
 from ztfdb.errors import ExtractionError, ImageError, ImageReadError, PsfCatalogueError
-from ztfdb.extract.aperture import PixelFinder, aperture_sums, flux_errors, mask_in_aperture
+from ztfdb.extract.aperture import MASK_APERTURE, PixelFinder, aperture_sums, flux_errors, mask_in_aperture
 from ztfdb.extract.detect import Objects, Pixels, detect
 from ztfdb.extract.flags import footprint_flags, source_flags
 from ztfdb.extract.kron import kron_sums
@@ -34,6 +34,7 @@ from ztfdb.extract.prepare import (
 )
 from ztfdb.extract.radius import half_light_radius
 from ztfdb.extract.settings import ExtractionSettings
+from ztfdb.extract.sky import judge_sky
 from ztfdb.frame.background import background_at, measure_background
 from ztfdb.frame.fitsfile import read_bytes
 from ztfdb.frame.psfcat import of_image, read_psfcat
@@ -197,6 +198,7 @@ def measure_frame(frame: Frame, settings: ExtractionSettings, steps: _Steps | No
     sky_noise = sky_noise_ratios(data, mesh, free, settings)
     steps.done("sky noise")
     sources = _measure_sources(frame, mesh, flagged, excluded, objects, pixels, sky_noise, settings, steps)
+    sources, sky = judge_sky(mesh, sources, float(sky_noise[MASK_APERTURE]))
     cells = image_cells(frame.wcs, data.shape[1], data.shape[0])
     steps.done("sky positions")
     return MeasuredImage(
@@ -212,7 +214,7 @@ def measure_frame(frame: Frame, settings: ExtractionSettings, steps: _Steps | No
         sources=sources,
         config=measurement_config(settings),
         seconds=steps.seconds,
-        caveats=frame.caveats,
+        caveats=frame.caveats | sky,
     )
 
 

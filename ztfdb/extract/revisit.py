@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ztfdb.bits import SourceFlag
 from ztfdb.dao.psffile import read_psf
 from ztfdb.errors import ImageError, PsfFileError
 from ztfdb.extract.forced import FEW, ForcedFluxes, joined, measure_window, window_for
@@ -126,7 +127,7 @@ def _measure_in(
     x: FloatArray,
     y: FloatArray,
 ) -> ForcedFluxes:
-    return measure_window(
+    fluxes = measure_window(
         pixels.read(rows, cols),
         None if mask is None else mask.read(rows, cols),
         image.mesh,
@@ -136,6 +137,9 @@ def _measure_in(
         gain=image.gain,
         origin=(cols.start, rows.start),
     )
+    if image.sky_biased:
+        fluxes.flags[:] |= np.int32(SourceFlag.SKY_BIASED)
+    return fluxes
 
 
 def psf_path(path: str) -> str:

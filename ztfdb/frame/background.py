@@ -15,7 +15,7 @@ crowded field, where a box of 32 px keeps a dozen free bins.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -114,11 +114,12 @@ def measure_background(data: FloatArray, bad: BoolArray | None = None, *, box: i
     mesh = _mesh(data.shape, side, *first)
     free = bins.usable & ~_source_bins(bins, mesh)
     level, rms = _second_pass(bins, free, side)
+    with_sources = bool(np.isnan(level).all())
     level, rms = _fill(level, rms, fallback=first)
     level = _median3(level) + np.float32(bins.pivot)
     # no image is quieter than single precision lets it be
     rms = np.maximum(_median3(rms), 4 * np.spacing(np.abs(level)))
-    return _mesh(data.shape, side, level, rms)
+    return replace(_mesh(data.shape, side, level, rms), with_sources=with_sources)
 
 
 def bin_pixels(data: FloatArray, bad: BoolArray | None = None) -> PixelBins:

@@ -10,6 +10,7 @@ import numpy as np
 from sqlalchemy import Row, Select, select, update
 from sqlalchemy.orm import Session
 
+from ztfdb.bits import Caveat
 from ztfdb.records import N_APERTURE, BackgroundMesh, FileFacts, StoredImage, StoredPixels, WcsParameters
 from ztfdb.schema import Image, ImageFile, ImageHeader
 from ztfdb.store.backends import memory
@@ -29,6 +30,7 @@ _SURFACE: _Columns = (
     Image.gain,
     Image.x0,
     Image.y0,
+    Image.caveats,
     *(getattr(Image, name) for name in _NOISE),
     *(column for column in ImageHeader.__table__.columns if column.name.startswith("mesh_")),
 )
@@ -146,4 +148,5 @@ def _surface(row: Row[Any]) -> dict[str, Any]:
         "sky_noise": np.array([np.nan if v is None else v for v in noise]),
         "gain": row.gain,
         "window": (row.x0, row.y0),
+        "sky_biased": Caveat.SKY_BIASED in Caveat(row.caveats or 0),
     }

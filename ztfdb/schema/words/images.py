@@ -73,7 +73,8 @@ COLUMNS: dict[str, Facts] = {
     "n_source": ("", "meta.number;src", "Sources stored of the image or catalogue."),
     "caveats": (
         "", "meta.code;obs.image",
-        "What the image lacks, the sum of: 1 no GAIN, 2 BUNIT is not DN, 4 no mask, 8 no file in the mask's place.",
+        "What the image lacks, the sum of: 1 no GAIN, 2 BUNIT is not DN, 4 no mask, 8 no file in the mask's place, "
+        "16 sky free of sources.",
     ),
     "row_checksum": ("", "meta.checksum", "64-bit checksum of the stored rows of the image or catalogue."),
     "role": (

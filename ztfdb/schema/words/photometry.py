@@ -59,7 +59,10 @@ COLUMNS: dict[str, Facts] = {
         "", "meta.code.qual;src",
         "mask_bits, plus 32768 on an image that is not usable; empty without a mask.",
     ),
-    "good": ("", "meta.code.qual;src", "1 where neither image, mask nor aperture speak against the measurement."),
+    "good": (
+        "", "meta.code.qual;src",
+        "1 where neither image, mask, aperture nor the sky of a small image speak against the measurement.",
+    ),
     "aperture": ("", "meta.id;phot.count", "Aperture, 1 to 6: diameters 2, 3, 4, 6, 10, 14 px."),
     "calibration": ("", "meta.id;phot.calib", "What calibrates mag: header, ps1, with or without +colour, or none."),
     "reason": ("", "meta.note", "Why there is no measurement, or why a job waits or was set aside."),
