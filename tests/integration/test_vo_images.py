@@ -382,12 +382,100 @@ def test_each_service_says_what_it_is(served):
 def test_the_examples_of_the_page_run(served, made, ids):
     page = (Path(__file__).parents[2] / "docs" / "service.md").read_text(encoding="utf-8")
     page = page.replace("http://127.0.0.1:8000", served.base).replace("58.0021", str(RA)).replace("35.7412", str(DEC))
-    page = "".join(part for part in page.split("\n## ") if part.startswith(("TAP", "Images")))
+    page = "".join(part for part in page.split("\n## ") if part.startswith(("TAP", "Images", "Light curves as")))
     names: dict = {}
     for text in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
         exec(text, names)
     assert len(names["images"]) == 3
     assert len(names["cutouts"]) == 2
+    assert len(names["series"]) == 3
     for content in names["cutouts"]:
         with fits.open(io.BytesIO(content)) as hdus:
             assert hdus[0].data.size > 300
+
+
+@pytest.mark.parametrize(
+    ("params", "options"),
+    [
+        ({}, {}),
+        ({"RADIUS": "3", "FILTER": "zg,zr"}, {"radius": 3.0, "filters": ["zg", "zr"]}),
+        ({"COMPLETE": "1", "BJD": "1", "MEASURE": "forced"}, {"complete": True, "bjd": True, "measure": "forced"}),
+        ({"COMPLETE": "true", "GOOD": "1", "FILTERS": "r"}, {"complete": True, "good": True, "filters": "r"}),
+        ({"TIME": f"{NIGHT + 0.5} +Inf"}, {"mjd": (NIGHT + 0.5, None)}),
+        ({"APERTURE": "5", "COLOR": "0.5"}, {"aperture": 5, "color": 0.5}),
+        ({"PMRA": "10", "PMDEC": "-5", "EPOCH": "2016"}, {"pmra": 10.0, "pmdec": -5.0, "epoch": 2016.0}),
+        ({"FIELDS": "655"}, {"fields": 655}),
+    ],
+)
+def test_a_time_series_is_the_archives_light_curve(served, made, tmp_path, params, options):
+    answer = get(served, "lightcurve", RA=RA, DEC=DEC, **params)
+    assert answer.status_code == 200, answer.text
+    document = check(answer.content, tmp_path)
+    with ztfdb.open(made[0], read_only=True) as archive:
+        keep = {"keep": False} if "complete" in options else {}
+        truth = archive.light_curve(RA, DEC, **options, **keep).to_pandas()
+    assert len(truth) > 0
+    table = document.get_first_table().to_table(use_names_over_ids=True)
+    assert table.colnames == list(truth.columns)
+    for name in truth.columns:
+        missing = truth[name].isna().to_numpy()
+        column = table[name]
+        masked = np.ma.getmaskarray(column) | np.array([value != value or value == "" for value in np.asarray(column)])
+        assert (masked == missing).all(), name
+        if name != "path":
+            assert column[~missing].tolist() == truth[name][~missing].tolist(), name
+    circle = get(served, "lightcurve", POS=f"CIRCLE {RA} {DEC} {options.get('radius', 1.5) / 3600}", **params)
+    again = parse(io.BytesIO(circle.content), verify="exception").get_first_table().to_table(use_names_over_ids=True)
+    assert again["image_id"].tolist() == table["image_id"].tolist()
+
+
+def test_a_time_series_says_what_its_times_and_magnitudes_are(served):
+    content = get(served, "lightcurve", RA=RA, DEC=DEC, COMPLETE="1").content
+    document = parse(io.BytesIO(content), verify="exception")
+    table = document.get_first_table()
+    systems = {one.ID: one for one in document.iter_timesys()}
+    fields = {field.name: field for field in table.fields}
+    mjd, hjd = systems[fields["mjd"].ref], systems[fields["hjd"].ref]
+    assert (mjd.timescale, mjd.refposition, mjd.timeorigin) == ("UTC", "TOPOCENTER", "MJD-origin")
+    assert (hjd.timescale, hjd.refposition, hjd.timeorigin) == ("UTC", "HELIOCENTER", "JD-origin")
+    assert (str(fields["mjd"].unit), str(fields["flux_ujy"].unit)) == ("d", "uJy")
+    assert fields["ra"].ref == "ICRS"
+    assert fields["mag"].ucd == "phot.mag;meta.main"
+    groups = {one.name: one for one in table.groups}
+    assert sorted(groups) == ["photcal_zg", "photcal_zi", "photcal_zr"]
+    facts = {entry.name: entry.value for entry in groups["photcal_zr"].entries if hasattr(entry, "value")}
+    assert (facts["magnitudeSystem"], facts["zeroPointFlux"], facts["filtercode"]) == ("AB", 3631.0, "zr")
+    refs = [entry.ref for entry in groups["photcal_zr"].entries if not hasattr(entry, "value")]
+    assert refs == ["col_mag", "col_magerr", "col_limitmag"]
+
+
+def test_a_light_curve_of_nothing_has_its_columns_and_says_why(served, made):
+    document = parse(io.BytesIO(get(served, "lightcurve", RA=RA + 1, DEC=DEC).content), verify="exception")
+    assert len(document.get_first_table().array) == 0
+    (hint,) = [one.value for one in document.resources[0].infos if one.name == "hint"]
+    assert hint
+    text = get(served, "lightcurve", RA=RA, DEC=DEC, RESPONSEFORMAT="csv").text
+    assert text.startswith("oid,expid,hjd,mjd,mag,magerr")
+    assert b"OVERFLOW" in get(served, "lightcurve", RA=RA, DEC=DEC, MAXREC="1").content
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({}, "no position"),
+        ({"RA": "1"}, "no position"),
+        ({"RA": "1", "DEC": "91"}, "DEC is"),
+        ({"POS": "POLYGON 1 2 3 4 5 6"}, "expected one position"),
+        ({"POS": "CIRCLE 1 2 3"}, "600"),
+        ({"RA": "1", "DEC": "2", "FILTER": "zx"}, "zx"),
+        ({"RA": "1", "DEC": "2", "COMPLETE": "maybe"}, "expected one of"),
+        ({"RA": "1", "DEC": "2", "CALIBRATION": "none"}, "calibration"),
+        ({"RA": "1", "DEC": "2", "APERTURE": "7"}, "APERTURE is 7, expected 1..6"),
+        ({"RA": "1", "DEC": "2", "TIME": ["1 2", "3 4"]}, "expected one"),
+    ],
+)
+def test_what_is_no_light_curve_is_told(served, params, words):
+    answer = get(served, "lightcurve", **params)
+    assert answer.status_code == 400
+    assert words in answer.text
+    parse(io.BytesIO(answer.content))

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from ztfdb.archive import open_archive
-from ztfdb.serve import datalink, files, health, scs, sia, soda
+from ztfdb.serve import datalink, files, health, scs, sia, soda, timeseries
 from ztfdb.serve.api import endpoints as api
 from ztfdb.serve.errors import as_json, tell
 from ztfdb.serve.limits import Limits
@@ -26,7 +26,7 @@ from ztfdb.serve.work import Workers
 from ztfdb.store.jobs import JobStore
 from ztfdb.store.reading import Reader
 
-PROTOCOLS = (health, tap, scs, sia, datalink, soda, files, api)
+PROTOCOLS = (health, tap, scs, sia, datalink, soda, files, timeseries, api)
 """Each has ``routes()``; a path belongs to the first that knows it."""
 
 

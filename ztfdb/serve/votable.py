@@ -113,14 +113,19 @@ class VotableWriter:
 
     def head(self) -> bytes:
         """Return what stands before the rows."""
-        systems = (
-            '<COOSYS ID="ICRS" system="ICRS"/>\n' if any(c.ucd.startswith("pos.eq") for c in self._columns) else ""
-        )
-        parts = [_HEAD, info("QUERY_STATUS", "OK"), *(info(*one) for one in self._infos), systems, "<TABLE>\n"]
+        infos = [info("QUERY_STATUS", "OK"), *(info(*one) for one in self._infos)]
+        data = '<DATA><BINARY2><STREAM encoding="base64">\n' if self._binary else "<DATA><TABLEDATA>\n"
+        return "".join([_HEAD, *infos, self.systems(), "<TABLE>\n", self.fields(), data]).encode()
+
+    def systems(self) -> str:
+        """Return the systems that columns refer to."""
+        positions = any(column.ucd.startswith("pos.eq") for column in self._columns)
+        return '<COOSYS ID="ICRS" system="ICRS"/>\n' if positions else ""
+
+    def fields(self) -> str:
+        """Return the columns."""
         keys = (self._key if at == self._keyed else "" for at in range(len(self._columns)))
-        parts += [field(column, key=key) for column, key in zip(self._columns, keys, strict=True)]
-        parts.append('<DATA><BINARY2><STREAM encoding="base64">\n' if self._binary else "<DATA><TABLEDATA>\n")
-        return "".join(parts).encode()
+        return "".join(field(column, key=key) for column, key in zip(self._columns, keys, strict=True))
 
     def rows(self, rows: Sequence[Sequence[Any]]) -> bytes:
         """Return some rows."""
