@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import astropy.units as u
 import numpy as np
 import pytest
@@ -253,3 +255,15 @@ def test_wrong_names_and_radii_are_refused(maker):
         crossmatch(maker, "ps1", mode="best")
     with maker() as session:
         assert [info.match_radius for info in held_catalogues(session)] == [1.0]
+
+
+def test_images_without_a_match_are_one_line(maker, caplog):
+    caplog.set_level(logging.WARNING, logger="ztfdb")
+    hold(maker, "ps1", [7], [10.0], [10.0])
+    ids = [store_image(maker, [50.0, 50.01], [20.0, 20.0], seed=k, expid=1000 + k) for k in range(5)]
+    assert not caplog.records
+    report = crossmatch(maker, "ps1", again=True)
+    (record,) = caplog.records
+    assert record.message == "no source of some images has a match" and record.catalogue == "ps1"
+    assert (record.n_image, record.of, record.first_image_id) == (5, 5, min(ids))
+    assert [one.n_matched for one in report.images] == [0] * 5

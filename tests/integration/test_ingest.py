@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from dataclasses import replace
@@ -14,6 +15,7 @@ from sqlalchemy import func, select, text
 
 from tests.support.catalogues import make_epochs
 from tests.support.pretend import pretend_to_measure
+from tests.support.reference import hold
 from ztfdb.errors import DatabaseUnavailableError, SettingsMismatchError
 from ztfdb.extract.measure import measure_image
 from ztfdb.extract.settings import ExtractionSettings
@@ -90,8 +92,13 @@ def rewrite(path, **cards):
         hdus[0].header.update(cards)
 
 
-def test_a_folder_is_stored_and_then_unchanged(maker, night):
+def test_a_folder_is_stored_and_then_unchanged(maker, night, caplog):
+    hold(maker, "ps1", [7], [10.0], [10.0])
+    caplog.set_level(logging.WARNING, logger="ztfdb")
     first = ingest(maker, night)
+    assert [(record.message, record.n_image) for record in caplog.records] == [
+        ("no source of some images has a match", 3)
+    ]
     assert outcomes(first) == ["stored"] * 3
     assert [Path(one.path) for one in first.outcomes] == science_files(night)
     with maker.begin() as session:

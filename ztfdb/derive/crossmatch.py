@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session, sessionmaker
 
 from ztfdb.derive.astrometry import AstrometrySettings, check_astrometry
+from ztfdb.derive.silent import warn_of_silent
 from ztfdb.errors import CatalogueFileError
 from ztfdb.records import BoolArray, FloatArray, Match
 from ztfdb.schema.catalogue import CELL_DIVISOR
@@ -175,6 +176,7 @@ def crossmatch(
             report.images.append(match_image(session, image_id, catalogue, mode=chosen_mode, radius=chosen_radius))
         if progress is not None:
             progress(done, len(todo))
+    warn_of_silent(sessions, todo)
     return report
 
 
@@ -235,7 +237,7 @@ def match_image(
         "image matched",
         extra={"image_id": image_id, "catalogue": catalogue.name, "n_match": len(table), "seconds": seconds},
     )
-    if checked.warning:
+    if checked.warning and n_matched:  # for those without a match one line is enough, see `warn_of_silent`
         log.warning(
             "astrometry of an image deserves a look",
             extra={"image_id": image_id, "catalogue": catalogue.name, **vars(checked)},

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from ztfdb.bits import BAD_BITS
 from ztfdb.derive.calibrators import NEIGHBOUR_GAP_PIX, PIXEL_SCALE, UNCLEAN, UNCLEAN_LARGE
+from ztfdb.derive.silent import warn_of_silent
 from ztfdb.phot.magnitudes import POGSON, flux_to_mag
 from ztfdb.phot.trend import TrendFit, fit_trend, robust_scatter
 from ztfdb.records import APERTURE_DIAMETERS, BoolArray, FloatArray, IntArray, MeasuredImage, PsfCatalogueRecord
@@ -188,6 +189,7 @@ def check_psf(
             report.rows.append(store_check(session, compare_image(session, image_id, settings)))
         if progress is not None:
             progress(done, len(todo))
+    warn_of_silent(sessions, todo)
     return report
 
 
@@ -269,7 +271,7 @@ def store_check(session: Session, done: ImageChecked) -> dict[str, Any]:
     """Store a check and log what it came to; return its row."""
     store_psf_check(session, done.row)
     told = {"image_id": done.image_id, **{name: done.row[name] for name in ("n_star", *NUMBERS, "failure")}}
-    if done.row["warning"]:
+    if done.row["warning"] and done.row["failure"] is None:  # see `warn_of_silent`
         log.warning("photometry of an image deserves a look", extra={**told, "level": done.row["warning"]})
     else:
         log.debug("image compared with its PSF catalogue", extra=told)

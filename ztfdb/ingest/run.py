@@ -8,13 +8,14 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session, sessionmaker
 
+from ztfdb.derive.silent import warn_of_silent
 from ztfdb.extract.measure import measure_image
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ingest.cluster import Cluster
 from ztfdb.ingest.discover import discover
 from ztfdb.ingest.given import Given
 from ztfdb.ingest.loop import Loop, Operating
-from ztfdb.ingest.report import ImageOutcome, IngestReport, IngestStep, Progress, log_outcome, refused, report
+from ztfdb.ingest.report import ImageOutcome, IngestReport, IngestStep, Outcome, Progress, log_outcome, refused, report
 from ztfdb.ingest.workers import MEMORY_MB, TIMEOUT_S, Crew, Here, Limits, Workers
 from ztfdb.store.engine import writing
 from ztfdb.store.meta import check_settings, create_meta, read_meta
@@ -104,6 +105,8 @@ def ingest_paths(
 
     if not work.over:
         Loop(sessions, work, operating, crew_of).run(lambda: False, once=True)
+    written = (Outcome.STORED, Outcome.REPLACED)
+    warn_of_silent(sessions, [one.image_id for one in run.outcomes if one.image_id and one.outcome in written])
     order = [candidate.path for candidate in found.candidates] + [problem.path for problem in found.problems]
     return report(run.outcomes, {path: k for k, path in enumerate(order)}, run.elapsed(), found.left_out)
 

@@ -16,6 +16,7 @@ from ztfdb.errors import UnknownImageError
 from ztfdb.records import FloatArray, IntArray
 from ztfdb.schema import (
     Base,
+    Catalogue,
     CatalogueCell,
     CatalogueFile,
     Image,
@@ -179,6 +180,22 @@ def find_image_match(session: Session, image_id: int, catalogue_id: int) -> Imag
     found = session.get(ImageMatch, (int(image_id), int(catalogue_id)))
     if found is not None:
         session.expunge(found)
+    return found
+
+
+def matched_in_vain(session: Session, image_ids: Sequence[int]) -> dict[str, list[int]]:
+    """Return the images of which no source has a match, ascending, by the name of the catalogue."""
+    statement = (
+        select(Catalogue.name, ImageMatch.image_id)
+        .join(Catalogue, Catalogue.catalogue_id == ImageMatch.catalogue_id)
+        .where(ImageMatch.n_match == 0)
+        .order_by(Catalogue.name, ImageMatch.image_id)
+    )
+    wanted = {int(one) for one in image_ids}
+    found: dict[str, list[int]] = {}
+    for name, image_id in session.execute(statement):
+        if image_id in wanted:
+            found.setdefault(name, []).append(int(image_id))
     return found
 
 

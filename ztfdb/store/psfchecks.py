@@ -56,6 +56,13 @@ def image_to_check(session: Session, image_id: int) -> dict[str, Any]:
     return dict(row._mapping)
 
 
+def failed_checks(session: Session, image_ids: Sequence[int]) -> dict[int, str]:
+    """Return why images could not be compared with their PSF catalogue, by image."""
+    wanted = {int(one) for one in image_ids}
+    statement = select(PsfCheck.image_id, PsfCheck.failure).where(PsfCheck.failure.is_not(None))
+    return {int(image_id): str(failure) for image_id, failure in session.execute(statement) if image_id in wanted}
+
+
 def psf_sources_to_check(session: Session, image_id: int) -> Columns:
     """Return `PSF_DTYPES` of an image's PSF catalogue, ordered by ``source_id``."""
     first, last = source_id_range(image_id)

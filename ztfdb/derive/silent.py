@@ -1,0 +1,36 @@
+"""Images of which nothing can be said: one line for all of them, where one each would hide the others."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from sqlalchemy.orm import Session, sessionmaker
+
+from ztfdb.store.matches import matched_in_vain
+from ztfdb.store.psfchecks import failed_checks
+
+log = logging.getLogger(__name__)
+
+
+def warn_of_silent(sessions: sessionmaker[Session], image_ids: Sequence[int]) -> None:
+    """Log which catalogues match no source of how many images, and how many PSF catalogues could not be compared.
+
+    Parameters
+    ----------
+    sessions : sessionmaker
+    image_ids : sequence of int
+        Images that were just matched and checked.
+    """
+    if not image_ids:
+        return
+    with sessions() as session:
+        for catalogue, images in matched_in_vain(session, image_ids).items():
+            facts = {"n_image": len(images), "of": len(image_ids), "first_image_id": images[0]}
+            log.warning("no source of some images has a match", extra={"catalogue": catalogue, **facts})
+        failed = failed_checks(session, image_ids)
+        if failed:
+            first = min(failed)
+            facts = {"n_image": len(failed), "of": len(image_ids), "first_image_id": first}
+            why = " ".join(failed[first].split())
+            log.warning("some images could not be compared with their PSF catalogue", extra={**facts, "failure": why})
