@@ -12,20 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 from sqlalchemy import URL
 
-from ztfdb import query
 from ztfdb.config import load_config
-from ztfdb.derive import calibrate as derive_calibrate
-from ztfdb.derive import crossmatch as derive_crossmatch
-from ztfdb.derive import psfcheck as derive_psfcheck
-from ztfdb.derive.objects import build_objects, object_oids, summarise, update_objects
 from ztfdb.errors import ArchiveClosedError, ConfigError, MissingExtraError, SchemaVersionError, warn_empty
 from ztfdb.extract.settings import ExtractionSettings
-from ztfdb.ingest import ingest_paths, ingest_psfcats, services
-from ztfdb.ingest.metadata import import_metadata
-from ztfdb.ingest.reference import import_catalogue
-from ztfdb.ingest.registered import add_catalogue
-from ztfdb.ingest.remove import remove_images
-from ztfdb.query import hint as hints
+from ztfdb.query.choice import IRSA_PHOTS
 from ztfdb.query.given import (
     MOTION,
     Angle,
@@ -37,18 +27,10 @@ from ztfdb.query.given import (
     position_table,
     region_of,
 )
-from ztfdb.query.targets import Targets, path_of, targets_of
-from ztfdb.sky.dates import night_of
 from ztfdb.spelling import checked_as, passes_on, spelled
-from ztfdb.store.backends import storage_problems
-from ztfdb.store.backup import backup
-from ztfdb.store.catalogues import get_catalogue, remove_catalogue
-from ztfdb.store.coverage import covered_cells
 from ztfdb.store.engine import close_for_good, make_engine, mask_password, normalise_url, sessions, writing
 from ztfdb.store.meta import MAGERR_SYS, check_settings, create_meta, read_meta
-from ztfdb.store.migrate import check_revision, upgrade
-from ztfdb.store.roots import move_root
-from ztfdb.store.upkeep import images_of_night
+from ztfdb.store.migrate import check_revision
 
 if TYPE_CHECKING:
     from datetime import date
@@ -62,12 +44,16 @@ if TYPE_CHECKING:
     from ztfdb.derive.objects import ObjectsReport
     from ztfdb.derive.psfcheck import PsfCheckReport
     from ztfdb.hats import HatsReport
-    from ztfdb.ingest import IngestReport, Progress
     from ztfdb.ingest.metadata import MetadataReport
     from ztfdb.ingest.reference import FileImport
     from ztfdb.ingest.registered import Registered
     from ztfdb.ingest.remove import Removal
-    from ztfdb.query import Explanation, LightCurve, StampSeries
+    from ztfdb.ingest.report import IngestReport, Progress
+    from ztfdb.query.complete import How
+    from ztfdb.query.explain import Explanation
+    from ztfdb.query.hint import Holdings
+    from ztfdb.query.lightcurve import LightCurve
+    from ztfdb.query.stamps import StampSeries
     from ztfdb.records import IntArray, StoredPixels
     from ztfdb.sky.shapes import SkyShape
     from ztfdb.stamps import Cutout, ImageStamp
@@ -122,6 +108,8 @@ def open_archive(
     DatabaseUnavailableError
         If the database cannot be reached.
     """
+    from ztfdb.store.migrate import upgrade
+
     if isinstance(url, str) and url.startswith(("http://", "https://")):
         if create or settings is not None:
             raise ValueError("a service shows an archive that is there: it is made where its database is")
@@ -172,10 +160,11 @@ class Archive:
         create: bool,
         read_only: bool,
     ) -> None:
+
         self._target = url
         self.url = mask_password(url)
         self._read_only = read_only
-        self._held: tuple[float, hints.Holdings] | None = None
+        self._held: tuple[float, Holdings] | None = None
         self._connect()
         try:
             check_revision(self._engine)
@@ -226,7 +215,7 @@ class Archive:
         with self._sessions() as session:
             read_meta(session)
 
-    @passes_on(ingest_paths)
+    @passes_on("ingest.run.ingest_paths")
     def ingest(
         self,
         paths: str | Path | Iterable[str | Path],
@@ -256,7 +245,7 @@ class Archive:
             Told about every image as it ends.
         **limits
             ``timeout_s`` and ``memory_mb`` of one image in a worker, and ``scheduler``, the address of a Dask cluster;
-            see `ztfdb.ingest.ingest_paths`.
+            see `ztfdb.ingest.run.ingest_paths`.
 
         Returns
         -------
@@ -264,6 +253,8 @@ class Archive:
             One outcome per image; ``found = stored + unchanged + known copies + failed``. A bad file is an outcome,
             not an exception.
         """
+        from ztfdb.ingest.run import ingest_paths
+
         given = [paths] if isinstance(paths, str | Path) else list(paths)
         return ingest_paths(
             self._sessions,
@@ -277,26 +268,29 @@ class Archive:
             **limits,
         )
 
-    @passes_on(ingest_psfcats)
+    @passes_on("ingest.psfcat.ingest_psfcats")
     def ingest_psfcat(self, paths: str | Path | Iterable[str | Path], **options: Any) -> IngestReport:
-        """Store ZTF's PSF catalogues of images that are held, and of references; see `ztfdb.ingest.ingest_psfcats`."""
+        """Store ZTF's PSF catalogues of held images and references; see `ztfdb.ingest.psfcat.ingest_psfcats`."""
+        from ztfdb.ingest.psfcat import ingest_psfcats
+
         given = [paths] if isinstance(paths, str | Path) else list(paths)
         return ingest_psfcats(self._sessions, given, **options)
 
-    @passes_on(query.cone, query.psf_cone)
+    @passes_on("query.cone.cone", "query.psfcat.psf_cone")
     def cone(
         self, ra: Position, dec: Angle | None = None, radius: Angle = 1.5, *, phot: str = "aperture", **options: Any
     ) -> pd.DataFrame:
-        """Return all sources within `radius` of a position, nearest first; see `ztfdb.query.cone`.
+        """Return all sources within `radius` of a position, nearest first; see `ztfdb.query.cone.cone`.
 
-        With ``phot="psfcat"`` the rows of ZTF's own PSF catalogues: `ztfdb.query.psf_cone`.
+        With ``phot="psfcat"`` the rows of ZTF's own PSF catalogues: `ztfdb.query.psfcat.psf_cone`.
         """
         if phot not in ("aperture", "psfcat"):
             raise ValueError(f"phot {phot!r}: a cone is of our sources ('aperture') or of ZTF's ('psfcat')")
-        ask = query.cone if phot == "aperture" else query.psf_cone
+        from ztfdb.query.cones import cone_of
+
         place = position(ra, dec, options)
         with self._sessions() as session:
-            found = ask(session, *place, arcsec(radius), **options)
+            found = cone_of(phot)(session, *place, arcsec(radius), **options)
         return self._answer(found, place, radius, options | {"phot": phot})
 
     def cone_sql(
@@ -306,9 +300,11 @@ class Archive:
 
         It can be run by `sql` and by any other client, on both engines.
         """
-        return query.cone_sql(*position(ra, dec), arcsec(radius), table, where)
+        from ztfdb.query.conesql import cone_sql
 
-    @passes_on(query.light_curve, query.complete_light_curve, query.How)
+        return cone_sql(*position(ra, dec), arcsec(radius), table, where)
+
+    @passes_on("query.lightcurve.light_curve", "query.complete.complete_light_curve", "query.complete.How")
     def light_curve(
         self,
         ra: Position,
@@ -330,11 +326,13 @@ class Archive:
             limit, or the reason why there is none. By default the detections alone.
         phot : str
             ``aperture``, our own photometry; ``psfcat``, that of ZTF's PSF catalogues; ``both``, beside each other. See
-            `ztfdb.query.psf_light_curve` and `ztfdb.query.complete_psf_light_curve`. ``irsa``, the light curves of
-            ZTF's data releases, ``irsa-both``, beside our own photometry: `ztfdb.query.irsa_light_curve`.
+            `ztfdb.query.psfcat.psf_light_curve` and `ztfdb.query.psfcat.complete_psf_light_curve`. ``irsa``, the light
+            curves of ZTF's data releases, ``irsa-both``, beside our own photometry:
+            `ztfdb.query.irsa.irsa_light_curve`.
         **options
-            See `ztfdb.query.light_curve`; with ``complete`` (or with a proper motion, ``pmra``, ``pmdec``, ``epoch``)
-            `ztfdb.query.complete_light_curve`, and ``jobs``, ``keep`` and ``progress`` of `ztfdb.query.How`.
+            See `ztfdb.query.lightcurve.light_curve`; with ``complete`` (or with a proper motion, ``pmra``, ``pmdec``,
+            ``epoch``) `ztfdb.query.complete.complete_light_curve`, and ``jobs``, ``keep`` and ``progress`` of
+            `ztfdb.query.complete.How`.
 
         Returns
         -------
@@ -349,21 +347,29 @@ class Archive:
         self, place: tuple[float, float], radius: float, complete: bool, phot: str, options: dict[str, Any]
     ) -> LightCurve:
         if _is_irsa(phot, complete):
+            from ztfdb.query.irsa import irsa_light_curve
+
             with self._sessions() as session:
-                return query.irsa_light_curve(session, *place, radius, phot=phot, **options)
+                return irsa_light_curve(session, *place, radius, phot=phot, **options)
         if phot != "aperture":
+            from ztfdb.query.psfcat import complete_psf_light_curve, psf_light_curve
+
             if not complete:
                 with self._sessions() as session:
-                    return query.psf_light_curve(session, *place, radius, phot=phot, **options)
+                    return psf_light_curve(session, *place, radius, phot=phot, **options)
             how, rest = self._how(complete, options)
-            return query.complete_psf_light_curve(self._sessions, *place, radius, phot=phot, how=how, **rest)
+            return complete_psf_light_curve(self._sessions, *place, radius, phot=phot, how=how, **rest)
         if complete or MOTION & options.keys():
-            how, rest = self._how(complete, options)
-            return query.complete_light_curve(self._sessions, *place, radius, how=how, **rest)
-        with self._sessions() as session:
-            return query.light_curve(session, *place, radius, **options)
+            from ztfdb.query.complete import complete_light_curve
 
-    @passes_on(query.light_curves, query.complete_light_curves, query.How)
+            how, rest = self._how(complete, options)
+            return complete_light_curve(self._sessions, *place, radius, how=how, **rest)
+        from ztfdb.query.lightcurve import light_curve
+
+        with self._sessions() as session:
+            return light_curve(session, *place, radius, **options)
+
+    @passes_on("query.lightcurve.light_curves", "query.complete.complete_light_curves", "query.complete.How")
     def light_curves(
         self,
         positions: PositionTable,
@@ -375,9 +381,10 @@ class Archive:
     ) -> pd.DataFrame:
         """Return the light curves of many positions in one call.
 
-        As `light_curve`, see `ztfdb.query.light_curves` and `ztfdb.query.complete_light_curves`: each image file is
-        opened once for all positions on it. With `phot`, `ztfdb.query.psf_light_curves` and
-        `ztfdb.query.complete_psf_light_curves`.
+        As `light_curve`, see `ztfdb.query.lightcurve.light_curves` and
+        `ztfdb.query.complete.complete_light_curves`: each image file is opened once for all
+        positions on it. With `phot`, `ztfdb.query.psfcat.psf_light_curves` and
+        `ztfdb.query.psfcat.complete_psf_light_curves`.
         """
         _only_complete("light_curves", complete, options)
         table = position_table(positions, options)
@@ -388,21 +395,29 @@ class Archive:
         self, table: Any, radius: float, complete: bool, phot: str, options: dict[str, Any]
     ) -> pd.DataFrame:
         if _is_irsa(phot, complete):
+            from ztfdb.query.irsa import irsa_light_curves
+
             with self._sessions() as session:
-                return query.irsa_light_curves(session, table, radius, phot=phot, **options)
+                return irsa_light_curves(session, table, radius, phot=phot, **options)
         if phot != "aperture":
+            from ztfdb.query.psfcat import complete_psf_light_curves, psf_light_curves
+
             if not complete:
                 with self._sessions() as session:
-                    return query.psf_light_curves(session, table, radius, phot=phot, **options)
+                    return psf_light_curves(session, table, radius, phot=phot, **options)
             how, rest = self._how(complete, options)
-            return query.complete_psf_light_curves(self._sessions, table, radius, phot=phot, how=how, **rest)
+            return complete_psf_light_curves(self._sessions, table, radius, phot=phot, how=how, **rest)
         if complete or MOTION & options.keys():
-            how, rest = self._how(complete, options)
-            return query.complete_light_curves(self._sessions, table, radius, how=how, **rest)
-        with self._sessions() as session:
-            return query.light_curves(session, table, radius, **options)
+            from ztfdb.query.complete import complete_light_curves
 
-    @passes_on(query.light_curves, query.complete_light_curves, query.How)
+            how, rest = self._how(complete, options)
+            return complete_light_curves(self._sessions, table, radius, how=how, **rest)
+        from ztfdb.query.lightcurve import light_curves
+
+        with self._sessions() as session:
+            return light_curves(session, table, radius, **options)
+
+    @passes_on("query.lightcurve.light_curves", "query.complete.complete_light_curves", "query.complete.How")
     def iter_light_curves(
         self,
         positions: PositionTable,
@@ -419,26 +434,34 @@ class Archive:
         _only_complete("iter_light_curves", complete, options)
         table = position_table(positions, options)
         if _is_irsa(phot, complete):
+            from ztfdb.query.irsa import iter_irsa_light_curves
+
             with self._sessions() as session:
-                yield from query.iter_irsa_light_curves(session, table, arcsec(radius), phot=phot, **options)
+                yield from iter_irsa_light_curves(session, table, arcsec(radius), phot=phot, **options)
             return
         if phot != "aperture":
+            from ztfdb.query.psfcat import iter_complete_psf_light_curves, iter_psf_light_curves
+
             options["phot"] = phot
             if not complete:
                 with self._sessions() as session:
-                    yield from query.iter_psf_light_curves(session, table, arcsec(radius), **options)
+                    yield from iter_psf_light_curves(session, table, arcsec(radius), **options)
                 return
             how, rest = self._how(complete, options)
-            yield from query.iter_complete_psf_light_curves(self._sessions, table, arcsec(radius), how=how, **rest)
+            yield from iter_complete_psf_light_curves(self._sessions, table, arcsec(radius), how=how, **rest)
             return
         if complete or MOTION & options.keys():
-            how, rest = self._how(complete, options)
-            yield from query.iter_complete_light_curves(self._sessions, table, arcsec(radius), how=how, **rest)
-            return
-        with self._sessions() as session:
-            yield from query.iter_light_curves(session, table, arcsec(radius), **options)
+            from ztfdb.query.complete import iter_complete_light_curves
 
-    @passes_on(query.complete_light_curve_on_path, query.How)
+            how, rest = self._how(complete, options)
+            yield from iter_complete_light_curves(self._sessions, table, arcsec(radius), how=how, **rest)
+            return
+        from ztfdb.query.lightcurve import iter_light_curves
+
+        with self._sessions() as session:
+            yield from iter_light_curves(session, table, arcsec(radius), **options)
+
+    @passes_on("query.complete.complete_light_curve_on_path", "query.complete.How")
     def light_curve_on_path(
         self,
         path: PositionTable,
@@ -449,103 +472,137 @@ class Archive:
     ) -> LightCurve:
         """Return the light curve of a moving body from a table of ``time`` (MJD), ``ra`` and ``dec``.
 
-        See `ztfdb.query.complete_light_curve_on_path`; without ``complete``, the detections alone.
+        See `ztfdb.query.complete.complete_light_curve_on_path`; without ``complete``, the detections alone.
         """
+        from ztfdb.query.complete import complete_light_curve_on_path
+        from ztfdb.query.targets import path_of
+
         _only_complete("light_curve_on_path", complete, options)
         how, rest = self._how(complete, options)
         path = path_table(path)
-        curve = query.complete_light_curve_on_path(self._sessions, path, arcsec(radius), how=how, **rest)
+        curve = complete_light_curve_on_path(self._sessions, path, arcsec(radius), how=how, **rest)
         return self._answer(curve, path_of(path), radius, options)
 
-    @passes_on(query.images_covering)
+    @passes_on("query.coverage.images_covering")
     def images(self, ra: Position, dec: Angle | None = None, **options: Any) -> pd.DataFrame:
-        """Return the images whose pixels cover a position, exactly; see `ztfdb.query.images_covering`."""
+        """Return the images whose pixels cover a position, exactly; see `ztfdb.query.coverage.images_covering`."""
+        from ztfdb.query.coverage import images_covering
+
         with self._sessions() as session:
             place = position(ra, dec, options)
-            found = query.images_covering(session, *place, **options)
+            found = images_covering(session, *place, **options)
         return self._answer(found, place, None, options)
 
     def coverage_cells(self) -> IntArray:
         """Return the HEALPix cells (order 9, NESTED, ICRS) that images touch, references among them, ascending."""
+        from ztfdb.store.coverage import covered_cells
+
         with self._sessions() as session:
             return covered_cells(session)
 
-    @passes_on(query.stamp)
+    @passes_on("query.stamps.stamp")
     def stamp(self, ra: Position, dec: Angle | None = None, *, image_id: int, **options: Any) -> ImageStamp:
-        """Return the stamp of a position on one image, cut from its file; see `ztfdb.query.stamp`."""
-        with self._sessions() as session:
-            return query.stamp(session, *position(ra, dec, options), image_id=image_id, **options)
+        """Return the stamp of a position on one image, cut from its file; see `ztfdb.query.stamps.stamp`."""
+        from ztfdb.query.stamps import stamp
 
-    @passes_on(query.stamps)
+        with self._sessions() as session:
+            return stamp(session, *position(ra, dec, options), image_id=image_id, **options)
+
+    @passes_on("query.stamps.stamps")
     def stamps(self, ra: Position, dec: Angle | None = None, **options: Any) -> StampSeries:
-        """Return the stamps of a position on every image that covers it, in order of time; see `ztfdb.query.stamps`."""
+        """Return the stamps of a position on every image that covers it, by time; see `ztfdb.query.stamps.stamps`."""
+        from ztfdb.query.stamps import stamps
+
         with self._sessions() as session:
             place = position(ra, dec, options)
-            series = query.stamps(session, *place, **options)
+            series = stamps(session, *place, **options)
         return self._answer(series, place, None, options)
 
-    @passes_on(query.cutout)
+    @passes_on("query.cutouts.cutout")
     def cutout(self, shape: SkyShape | None = None, *, image_id: int, **options: Any) -> Cutout | None:
-        """Return the part of an image that holds a shape on the sky, of any size; see `ztfdb.query.cutout`."""
-        with self._sessions() as session:
-            return query.cutout(session, shape, image_id=image_id, **options)
+        """Return the part of an image that holds a shape on the sky, of any size; see `ztfdb.query.cutouts.cutout`."""
+        from ztfdb.query.cutouts import cutout
 
-    @passes_on(query.image_pixels)
+        with self._sessions() as session:
+            return cutout(session, shape, image_id=image_id, **options)
+
+    @passes_on("query.cutouts.image_pixels")
     def image_pixels(self, image_id: Iterable[int], **options: Any) -> dict[int, StoredPixels]:
         """Return where the files of images are and how they see the sky, by ``image_id``; unknown ones are left out."""
-        with self._sessions() as session:
-            return query.image_pixels(session, image_id, **options)
+        from ztfdb.query.cutouts import image_pixels
 
-    @passes_on(query.stamps_on_path)
+        with self._sessions() as session:
+            return image_pixels(session, image_id, **options)
+
+    @passes_on("query.stamps.stamps_on_path")
     def stamps_on_path(self, path: PositionTable, **options: Any) -> StampSeries:
-        """Return the stamps of a moving body (``time``, ``ra``, ``dec``); see `ztfdb.query.stamps_on_path`."""
+        """Return the stamps of a moving body (``time``, ``ra``, ``dec``); see `ztfdb.query.stamps.stamps_on_path`."""
+        from ztfdb.query.stamps import stamps_on_path
+        from ztfdb.query.targets import path_of
+
         with self._sessions() as session:
             path = path_table(path)
-            series = query.stamps_on_path(session, path, **options)
+            series = stamps_on_path(session, path, **options)
         return self._answer(series, path_of(path), None, options)
 
-    @passes_on(query.stamps_on_image)
+    @passes_on("query.stamps.stamps_on_image")
     def stamps_on_image(self, positions: PositionTable, *, image_id: int, **options: Any) -> StampSeries:
-        """Return the stamps of many positions on one image; see `ztfdb.query.stamps_on_image`."""
-        with self._sessions() as session:
-            return query.stamps_on_image(session, position_table(positions, options), image_id=image_id, **options)
+        """Return the stamps of many positions on one image; see `ztfdb.query.stamps.stamps_on_image`."""
+        from ztfdb.query.stamps import stamps_on_image
 
-    @passes_on(import_catalogue)
+        with self._sessions() as session:
+            return stamps_on_image(session, position_table(positions, options), image_id=image_id, **options)
+
+    @passes_on("ingest.reference.import_catalogue")
     def import_catalogue(self, name: str, paths: str | Path | Iterable[str | Path], **options: Any) -> list[FileImport]:
         """Import files of a reference catalogue; see `ztfdb.ingest.reference.import_catalogue`."""
+        from ztfdb.ingest.reference import import_catalogue
+
         given = [paths] if isinstance(paths, str | Path) else list(paths)
         return import_catalogue(self._engine, name, given, **options)
 
-    @passes_on(add_catalogue)
+    @passes_on("ingest.registered.add_catalogue")
     def add_catalogue(self, name: str, location: str, **options: Any) -> Registered:
         """Read a HATS catalogue in place as a reference catalogue; see `ztfdb.ingest.registered.add_catalogue`."""
+        from ztfdb.ingest.registered import add_catalogue
+
         return add_catalogue(self._engine, name, location, **options)
 
     def catalogue_cone(self, name: str, ra: Position, dec: Angle | None = None, radius: Angle = 1.5) -> pd.DataFrame:
-        """Return the rows of a reference catalogue within `radius`, nearest first; see `ztfdb.query.catalogue_cone`."""
+        """Return a catalogue's rows within `radius`, nearest first; see `ztfdb.query.catcone.catalogue_cone`."""
+        from ztfdb.query.catcone import catalogue_cone
+
         with self._sessions() as session:
-            return query.catalogue_cone(session, name, *position(ra, dec), arcsec(radius))
+            return catalogue_cone(session, name, *position(ra, dec), arcsec(radius))
 
     def catalogues(self) -> pd.DataFrame:
         """Return the reference catalogues that are held, a row per imported file."""
+        from ztfdb.query.matched import catalogues
+
         with self._sessions() as session:
-            return query.catalogues(session)
+            return catalogues(session)
 
     def catalogue_recipe(
         self, name: str, service: str = "vizier", *, everything: bool = False
     ) -> tuple[str, list[str]]:
         """Return a service's address and the queries that bring a catalogue; see `ztfdb.ingest.services.recipe`."""
+        from ztfdb.ingest import services
+
         with self._sessions() as session:
             cones = services.footprint_cones(session, name, everything=everything)
         return services.ADDRESSES[service], services.recipe(name, cones, service)
 
-    @passes_on(services.fetch_catalogue)
+    @passes_on("ingest.services.fetch_catalogue")
     def fetch_catalogue(self, name: str, *, url: str | None = None, **options: Any) -> list[FileImport]:
         """Ask VizieR (or another TAP service) and import; see `ztfdb.ingest.services.fetch_catalogue`."""
+        from ztfdb.ingest import services
+
         return services.fetch_catalogue(self._engine, name, url=url or services.VIZIER_URL, **options)
 
     def remove_catalogue(self, name: str, *, dry_run: bool = False) -> int:
         """Remove a catalogue with its rows, matches and calibrations; return how many rows the archive holds of it."""
+        from ztfdb.store.catalogues import get_catalogue, remove_catalogue
+
         with self._sessions() as session:
             held = get_catalogue(session, name)
         if dry_run:
@@ -553,20 +610,24 @@ class Archive:
         with writing(self._sessions) as session:
             return remove_catalogue(session, held)
 
-    @passes_on(derive_crossmatch.crossmatch)
+    @passes_on("derive.crossmatch.crossmatch")
     def crossmatch(self, name: str, *, region: tuple[Any, ...] | None = None, **options: Any) -> CrossmatchReport:
         """Match images with a catalogue, those not matched yet; see `ztfdb.derive.crossmatch.crossmatch`.
 
         `region` is (ra, dec, radius) or (SkyCoord, radius).
         """
-        return derive_crossmatch.crossmatch(self._sessions, name, region=region_of(region), **options)
+        from ztfdb.derive.crossmatch import crossmatch
 
-    @passes_on(derive_crossmatch.remove_matches)
+        return crossmatch(self._sessions, name, region=region_of(region), **options)
+
+    @passes_on("derive.crossmatch.remove_matches")
     def remove_matches(self, name: str, **options: Any) -> int:
         """Remove stored matches with a catalogue; see `ztfdb.derive.crossmatch.remove_matches`."""
-        return derive_crossmatch.remove_matches(self._sessions, name, **options)
+        from ztfdb.derive.crossmatch import remove_matches
 
-    @passes_on(query.matched_entries)
+        return remove_matches(self._sessions, name, **options)
+
+    @passes_on("query.matched.matched_entries")
     def get_matched_entries(
         self,
         columns: Sequence[str],
@@ -576,60 +637,77 @@ class Archive:
         region: tuple[Any, ...] | None = None,
         **options: Any,
     ) -> pd.DataFrame:
-        """Return sources beside the catalogue rows they match; see `ztfdb.query.matched_entries`.
+        """Return sources beside the catalogue rows they match; see `ztfdb.query.matched.matched_entries`.
 
         `region` is (ra, dec, radius) or (SkyCoord, radius).
         """
-        with self._sessions() as session:
-            return query.matched_entries(session, columns, catin, catref, region=region_of(region), **options)
+        from ztfdb.query.matched import matched_entries
 
-    @passes_on(derive_calibrate.calibrate)
+        with self._sessions() as session:
+            return matched_entries(session, columns, catin, catref, region=region_of(region), **options)
+
+    @passes_on("derive.calibrate.calibrate")
     def calibrate(self, **options: Any) -> CalibrationReport:
         """Calibrate images against PS1, those not calibrated yet; see `ztfdb.derive.calibrate.calibrate`."""
-        return derive_calibrate.calibrate(self._sessions, **options)
+        from ztfdb.derive import calibrate
+
+        return calibrate.calibrate(self._sessions, **options)
 
     def plot_calibration(self, image_id: int, *, aperture: int = 4, catalogue: str = "ps1") -> Any:
         """Draw the residuals of an image's calibration; return the first of its three Axes.
 
         See `ztfdb.plot.draw_calibration`.
         """
+        from ztfdb.derive import calibrate
         from ztfdb.plot import draw_calibration
+        from ztfdb.store.catalogues import get_catalogue
 
         with self._sessions() as session:
-            done = derive_calibrate.calibrate_image(session, image_id, get_catalogue(session, catalogue))
-        return draw_calibration(derive_calibrate.residuals(done, aperture))[0]
+            done = calibrate.calibrate_image(session, image_id, get_catalogue(session, catalogue))
+        return draw_calibration(calibrate.residuals(done, aperture))[0]
 
-    @passes_on(derive_psfcheck.check_psf)
+    @passes_on("derive.psfcheck.check_psf")
     def check_psf(self, **options: Any) -> PsfCheckReport:
         """Check images against ZTF's PSF catalogues, those not checked yet; see `ztfdb.derive.psfcheck.check_psf`."""
-        return derive_psfcheck.check_psf(self._sessions, **options)
+        from ztfdb.derive import psfcheck
+
+        return psfcheck.check_psf(self._sessions, **options)
 
     def psf_checks(self, image_ids: Sequence[int] | None = None, *, warned: bool = False) -> pd.DataFrame:
-        """Return what the checks against ZTF's PSF catalogues said, the worst first; see `ztfdb.query.psf_checks`."""
-        with self._sessions() as session:
-            return query.psf_checks(session, image_ids, warned=warned)
+        """Return what the checks against PSF catalogues say, worst first; see `ztfdb.query.psfcheck.psf_checks`."""
+        from ztfdb.query.psfcheck import psf_checks
 
-    @passes_on(derive_psfcheck.remove_psf_checks)
+        with self._sessions() as session:
+            return psf_checks(session, image_ids, warned=warned)
+
+    @passes_on("derive.psfcheck.remove_psf_checks")
     def remove_psf_checks(self, **options: Any) -> int:
         """Remove stored checks; see `ztfdb.derive.psfcheck.remove_psf_checks`."""
-        return derive_psfcheck.remove_psf_checks(self._sessions, **options)
+        from ztfdb.derive import psfcheck
+
+        return psfcheck.remove_psf_checks(self._sessions, **options)
 
     def plot_psf_check(self, image_id: int) -> Any:
         """Draw the stars of an image's check; return the first of its four Axes. See `ztfdb.plot.draw_psf_check`."""
+        from ztfdb.derive import psfcheck
         from ztfdb.plot import draw_psf_check
 
         with self._sessions() as session:
-            done = derive_psfcheck.compare_image(session, image_id)
-        return draw_psf_check(derive_psfcheck.differences(done))[0]
+            done = psfcheck.compare_image(session, image_id)
+        return draw_psf_check(psfcheck.differences(done))[0]
 
-    @passes_on(query.explain)
+    @passes_on("query.explain.explain")
     def explain(self, source_id: int, **options: Any) -> Explanation:
-        """Return everything behind one source, and measure it again from its file; see `ztfdb.query.explain`."""
+        """Return all behind one source, and measure it again from its file; see `ztfdb.query.explain.explain`."""
+        from ztfdb.query.explain import explain
+
         with self._sessions() as session:
-            return query.explain(session, source_id, **options)
+            return explain(session, source_id, **options)
 
     def import_metadata(self, path: str | Path) -> MetadataReport:
         """Fill infobits, maglimit and seeing from IRSA's metadata; see `ztfdb.ingest.metadata.import_metadata`."""
+        from ztfdb.ingest.metadata import import_metadata
+
         return import_metadata(self._sessions, path)
 
     def relocate(self, name: str, path: str | Path) -> str:
@@ -640,27 +718,35 @@ class Archive:
         ConfigError
             If the archive has no root of this name, or there is no such folder here.
         """
+        from ztfdb.store.roots import move_root
+
         if "://" not in str(path) and not Path(path).is_dir():
             raise ConfigError(f"there is no folder {path}: {name} stays where it is")
         with writing(self._sessions) as session:
             return move_root(session, name, path)
 
-    @passes_on(query.verify)
+    @passes_on("query.verify.verify")
     def verify(self, **options: Any) -> pd.DataFrame:
-        """Return what is wrong with files and tables, nothing when all is well; see `ztfdb.query.verify`."""
-        return query.verify(self._sessions, **options)
+        """Return what is wrong with files and tables, nothing when all is well; see `ztfdb.query.verify.verify`."""
+        from ztfdb.query.verify import verify
+
+        return verify(self._sessions, **options)
 
     def storage_problems(self) -> list[str]:
         """Return what SQLite's own ``integrity_check`` finds wrong; it reads the whole file. Empty for PostgreSQL."""
+        from ztfdb.store.backends import storage_problems
+
         with self._sessions() as session:
             return storage_problems(session)
 
     def backup(self, file: str | Path, *, progress: Callable[[int, int], None] | None = None) -> Path:
         """Copy a SQLite archive to `file` while it is in use; see `ztfdb.store.backup.backup`."""
+        from ztfdb.store.backup import backup
+
         self._check_open()
         return backup(self._target, file, progress=progress)
 
-    @passes_on(remove_images)
+    @passes_on("ingest.remove.remove_images")
     def remove(
         self, image_id: int | Iterable[int] | None = None, *, night: Night | None = None, **options: Any
     ) -> Removal:
@@ -668,6 +754,10 @@ class Archive:
 
         `night` is a UTC date: 20200924, ``2020-09-24`` or ``today``.
         """
+        from ztfdb.ingest.remove import remove_images
+        from ztfdb.sky.dates import night_of
+        from ztfdb.store.upkeep import images_of_night
+
         if (image_id is None) == (night is None):
             raise TypeError("remove takes ids of images or a night")
         if night is not None:
@@ -681,6 +771,9 @@ class Archive:
 
     def images_of_night(self, night: Night) -> list[int]:
         """Return the ids of the images of one night (UTC date: 20200924, ``2020-09-24``, ``today``), ascending."""
+        from ztfdb.sky.dates import night_of
+        from ztfdb.store.upkeep import images_of_night
+
         with self._sessions() as session:
             found = images_of_night(session, night_of(night))
         if not found:
@@ -690,37 +783,51 @@ class Archive:
     def sql(
         self, statement: str, /, *, timeout_s: float | None = None, force: bool = False, **params: Any
     ) -> pd.DataFrame:
-        """Run one read-only SQL statement with ``:name`` parameters; see `ztfdb.query.read_only_sql`."""
+        """Run one read-only SQL statement with ``:name`` parameters; see `ztfdb.query.readonly.read_only_sql`."""
+        from ztfdb.query.readonly import read_only_sql
+
         if self._closed:
             raise ArchiveClosedError(f"{self.url} is closed: open it again")
         options = {} if timeout_s is None else {"timeout_s": timeout_s}
-        return query.read_only_sql(self._target, statement, params, force=force, **options)
+        return read_only_sql(self._target, statement, params, force=force, **options)
 
     def tables(self) -> pd.DataFrame:
-        """Return every table and view with its description; see `ztfdb.query.table_list`."""
-        return query.table_list()
+        """Return every table and view with its description; see `ztfdb.query.tables.table_list`."""
+        from ztfdb.query.tables import table_list
+
+        return table_list()
 
     def columns(self, table: str) -> pd.DataFrame:
         """Return the columns of a table or view with datatype, unit, UCD and description; see `column_list`."""
-        return query.column_list(table)
+        from ztfdb.query.tables import column_list
 
-    @passes_on(build_objects)
+        return column_list(table)
+
+    @passes_on("derive.objects.build_objects")
     def build_objects(self, **options: Any) -> ObjectsReport:
         """Join all detections to objects; see `ztfdb.derive.objects.build_objects`."""
+        from ztfdb.derive.objects import build_objects
+
         return build_objects(self._sessions, **options)
 
-    @passes_on(update_objects)
+    @passes_on("derive.objects.update_objects")
     def update_objects(self, **options: Any) -> ObjectsReport:
         """Bring the objects up to date with the images; see `ztfdb.derive.objects.update_objects`."""
+        from ztfdb.derive.objects import update_objects
+
         return update_objects(self._sessions, **options)
 
     def object(self, object_id: int) -> pd.DataFrame:
         """Return the statistics of an object, one row per filter; see `ztfdb.derive.objects.summarise`."""
+        from ztfdb.derive.objects import summarise
+
         with self._sessions() as session:
             return summarise(session, object_id)
 
     def object_oids(self, object_id: int) -> pd.DataFrame:
         """Return ZTF's reference sources that an object is; see `ztfdb.derive.objects.object_oids`."""
+        from ztfdb.derive.objects import object_oids
+
         with self._sessions() as session:
             return object_oids(session, object_id)
 
@@ -762,11 +869,13 @@ class Archive:
         )
 
     def status(self) -> dict[str, Any]:
-        """Return what the archive holds: rows, span, filters, measurement configurations; see `ztfdb.query.status`."""
-        with self._sessions() as session:
-            return {"url": self.url, **query.status(session)}
+        """Return what the archive holds: rows, span, filters, configurations; see `ztfdb.query.status.status`."""
+        from ztfdb.query.status import status
 
-    @passes_on(query.light_curve, query.complete_light_curve)
+        with self._sessions() as session:
+            return {"url": self.url, **status(session)}
+
+    @passes_on("query.lightcurve.light_curve", "query.complete.complete_light_curve")
     def hint(self, ra: Position, dec: Angle | None = None, radius: Angle = 1.5, **options: Any) -> str:
         """Return words about a light curve's position: which images cover it, how many have a detection.
 
@@ -806,6 +915,9 @@ class Archive:
 
     def _hint(self, where: Any, radius: Angle | None, n_found: int, options: dict[str, Any]) -> str:
         """Return the words about a position, a table, or a path."""
+        from ztfdb.query import hint as hints
+        from ztfdb.query.targets import Targets, targets_of
+
         table = dict(zip(("ra", "dec"), where, strict=True)) if isinstance(where, tuple) else where
         motion = {name: options[name] for name in MOTION & options.keys()}
         targets = table if isinstance(table, Targets) else targets_of(table, **motion)
@@ -816,21 +928,25 @@ class Archive:
             within = None if radius is None else arcsec(radius)
             return hints.hint(session, targets, within, n_found, held=self._holdings, **known)
 
-    def _holdings(self) -> hints.Holdings:
+    def _holdings(self) -> Holdings:
         """Return where and when images are; counted once in `HOLDINGS_KEPT_S`, as it reads all images."""
+        from ztfdb.query import hint as hints
+
         now = time.monotonic()
         if self._held is None or now - self._held[0] > HOLDINGS_KEPT_S:
             with self._sessions() as session:
                 self._held = now, hints.holdings(session)
         return self._held[1]
 
-    def _how(self, complete: bool, options: dict[str, Any]) -> tuple[query.How, dict[str, Any]]:
+    def _how(self, complete: bool, options: dict[str, Any]) -> tuple[How, dict[str, Any]]:
         """Divide the options of a complete light curve into how and what."""
+        from ztfdb.query.complete import How
+
         how = {name: options[name] for name in ("jobs", "keep", "places", "progress") if name in options}
         if self._read_only:
             how["keep"] = False
         rest = {name: value for name, value in options.items() if name not in how}
-        return query.How(**how), rest if complete else {**rest, "measure": "none"}
+        return How(**how), rest if complete else {**rest, "measure": "none"}
 
     def _has_meta(self) -> bool:
         with self._sessions() as session:
@@ -859,7 +975,7 @@ def words_kept() -> Iterator[list[str]]:
 
 def _is_irsa(phot: str, complete: bool) -> bool:
     """Tell whether ZTF's published light curves are wanted; they know of no image without a detection."""
-    if phot not in query.IRSA_PHOTS:
+    if phot not in IRSA_PHOTS:
         return False
     if complete:
         raise ValueError(f"complete=True: not with phot={phot!r}, which has detections alone")

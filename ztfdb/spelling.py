@@ -10,6 +10,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
+from importlib import import_module
 from typing import Any, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -37,8 +38,11 @@ INTERNAL = frozenset({"session", "sessions", "engine", "settings", "how", "image
 _ATTRIBUTE = "__passes_on__"
 
 
-def passes_on(*functions: Callable[..., Any]) -> Callable[[F], F]:
-    """Record to which functions (or dataclasses) the decorated one passes its ``**options``."""
+def passes_on(*functions: Callable[..., Any] | str) -> Callable[[F], F]:
+    """Record to which functions (or dataclasses) the decorated one passes its ``**options``.
+
+    A name such as ``query.cone.cone`` stands for a function whose module is loaded when an option is checked.
+    """
 
     def record(function: F) -> F:
         setattr(function, _ATTRIBUTE, functions)
@@ -50,15 +54,38 @@ def passes_on(*functions: Callable[..., Any]) -> Callable[[F], F]:
 @functools.cache
 def option_names(function: Callable[..., Any]) -> frozenset[str] | None:
     """Return the names that a function takes, those that it passes on among them; None where it takes any."""
-    parameters = inspect.signature(function).parameters.values()
-    names = {one.name for one in parameters if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)}
-    if any(one.kind is one.VAR_KEYWORD for one in parameters):
+    names = _own_names(function)
+    if any(one.kind is one.VAR_KEYWORD for one in inspect.signature(function).parameters.values()):
         onward = getattr(function, _ATTRIBUTE, None)
         if onward is None:
             return None
         for one in onward:
-            names |= (option_names(one) or frozenset()) - INTERNAL
-    return frozenset(names - {"self"})
+            names |= (option_names(_found(one)) or frozenset()) - INTERNAL
+    return names - {"self"}
+
+
+@functools.lru_cache(maxsize=1_000)
+def _unknown(function: Callable[..., Any], names: frozenset[str]) -> frozenset[str]:
+    """Return the names that a function does not take; it is looked no further than the last of them is found."""
+    unknown = names - _own_names(function)
+    for one in getattr(function, _ATTRIBUTE, ()):
+        if not unknown:
+            break
+        unknown &= _unknown(_found(one), unknown) | INTERNAL
+    return unknown
+
+
+def _own_names(function: Callable[..., Any]) -> frozenset[str]:
+    parameters = inspect.signature(function).parameters.values()
+    return frozenset(one.name for one in parameters if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY))
+
+
+def _found(function: Callable[..., Any] | str) -> Callable[..., Any]:
+    if not isinstance(function, str):
+        return function
+    module, _, name = function.rpartition(".")
+    found: Callable[..., Any] = getattr(import_module(f"ztfdb.{module}"), name)
+    return found
 
 
 def checked(function: F, label: str) -> F:
@@ -78,8 +105,7 @@ def checked(function: F, label: str) -> F:
 
     @functools.wraps(function)
     def call(*args: Any, **options: Any) -> Any:
-        known = option_names(function)
-        if known is not None and not known.issuperset(options):
+        if options and _unknown(function, frozenset(options)) and (known := option_names(function)) is not None:
             options = _renamed(options, known, label)
         return function(*args, **options)
 

@@ -11,7 +11,7 @@ import os
 import pytest
 
 from tests.support.mutants import Mutator, run_daemon, write_bomb
-from ztfdb.ingest import ingest_paths
+from ztfdb.ingest.run import ingest_paths
 from ztfdb.store.engine import make_engine, sessions
 
 pytestmark = pytest.mark.benchmark

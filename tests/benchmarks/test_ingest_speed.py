@@ -25,9 +25,10 @@ from sqlalchemy import select
 
 from tests.support.postgres import ENGINES, Databases
 from tests.support.sextractor import require_sextractor, run_sextractor
-from ztfdb.ingest import IngestStep, ingest_paths
 from ztfdb.ingest import loop as ingest_loop
 from ztfdb.ingest.commit import commit_image
+from ztfdb.ingest.report import IngestStep
+from ztfdb.ingest.run import ingest_paths
 from ztfdb.records import QUADRANT_SHAPE
 from ztfdb.schema import Image
 from ztfdb.simulate.image import make_science_image

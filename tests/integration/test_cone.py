@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from ztfdb.errors import QueryError
-from ztfdb.query import MAX_CONE_RADIUS, cone
+from ztfdb.query.cone import MAX_CONE_RADIUS, cone
 from ztfdb.schema import Image, Source
 
 N_CONE = 1_000

@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from tests.support.archives import NX, NY, Plan, image_row, quadrant_of, store_images, store_places
 from tests.support.headers import header_a
-from ztfdb.query import images_covering
+from ztfdb.query.coverage import images_covering
 from ztfdb.schema import Image
 from ztfdb.sky.projection import pixel_to_sky
 from ztfdb.store.engine import make_engine, sessions, writing

@@ -18,8 +18,8 @@ from ztfdb.daemon.watch import Watcher
 from ztfdb.errors import DatabaseUnavailableError
 from ztfdb.extract.measure import measure_image
 from ztfdb.extract.settings import ExtractionSettings
-from ztfdb.ingest import ingest_paths
 from ztfdb.ingest.loop import Loop, Operating
+from ztfdb.ingest.run import ingest_paths
 from ztfdb.schema import Image, IngestJob, JobState
 from ztfdb.simulate import make_science_image
 from ztfdb.store.engine import make_engine, sessions, writing

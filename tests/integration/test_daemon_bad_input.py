@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from tests.support.mutants import Mutator, Pack, run_daemon
-from ztfdb.ingest import ingest_paths
+from ztfdb.ingest.run import ingest_paths
 from ztfdb.store.engine import make_engine, sessions
 
 MAX_MB = 1024.0

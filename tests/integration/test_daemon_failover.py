@@ -7,7 +7,7 @@ import pytest
 from tests.support.crash import CrashRun, pretend_files
 from tests.support.waiting import wait_until
 from ztfdb.errors import DatabaseUnavailableError
-from ztfdb.ingest import ingest_paths
+from ztfdb.ingest.run import ingest_paths
 from ztfdb.server import PostgresServer
 from ztfdb.store.engine import make_engine, sessions
 from ztfdb.store.migrate import upgrade

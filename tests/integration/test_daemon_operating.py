@@ -22,8 +22,8 @@ from ztfdb.daemon.arrivals import Arrivals
 from ztfdb.daemon.service import crew_maker
 from ztfdb.daemon.watch import Watcher
 from ztfdb.extract.settings import ExtractionSettings
-from ztfdb.ingest import ingest_paths
 from ztfdb.ingest.loop import Loop, Operating
+from ztfdb.ingest.run import ingest_paths
 from ztfdb.server import PostgresServer
 from ztfdb.simulate import make_science_image
 from ztfdb.store.engine import make_engine, sessions

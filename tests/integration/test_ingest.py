@@ -19,8 +19,9 @@ from tests.support.reference import hold
 from ztfdb.errors import DatabaseUnavailableError, SettingsMismatchError
 from ztfdb.extract.measure import measure_image
 from ztfdb.extract.settings import ExtractionSettings
-from ztfdb.ingest import IngestStep, Outcome, ingest_paths
 from ztfdb.ingest.psfcat import ingest_psfcats
+from ztfdb.ingest.report import IngestStep, Outcome
+from ztfdb.ingest.run import ingest_paths
 from ztfdb.schema import Image, ImageFile, Source
 from ztfdb.server import PostgresServer
 from ztfdb.simulate import make_science_image

@@ -17,10 +17,10 @@ from ztfdb.cli.app import application
 from ztfdb.errors import ClusterError, MissingExtraError
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ingest import cluster as cluster_module
-from ztfdb.ingest import ingest_paths
 from ztfdb.ingest.cluster import Cluster
 from ztfdb.ingest.discover import Candidate
-from ztfdb.ingest.workers import Limits
+from ztfdb.ingest.limits import Limits
+from ztfdb.ingest.run import ingest_paths
 from ztfdb.schema import JobState
 from ztfdb.simulate import make_science_image
 from ztfdb.store.engine import make_engine, sessions

@@ -17,8 +17,8 @@ from sqlalchemy import func, select
 from tests.support.measured import EXPID, make_measured
 from tests.support.pretend import gate_of, pretend_to_measure
 from tests.support.waiting import DEADLINE_S, wait_until
-from ztfdb.ingest import ingest_paths
 from ztfdb.ingest.commit import commit_image
+from ztfdb.ingest.run import ingest_paths
 from ztfdb.schema import Config, DataRoot, Image, ImageCell, Source
 from ztfdb.store.engine import make_engine, sessions
 from ztfdb.store.images import Stored

@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import func, select, text
 
 from ztfdb.errors import ImageError, StoreError
-from ztfdb.ingest import Outcome, ingest_paths
+from ztfdb.ingest.report import Outcome
+from ztfdb.ingest.run import ingest_paths
 from ztfdb.schema import Image, Source
 from ztfdb.store.engine import make_engine, sessions
 from ztfdb.store.sources import count_orphans

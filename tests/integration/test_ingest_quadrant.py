@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sqlalchemy import func, select
 
-from ztfdb.ingest import ingest_paths
+from ztfdb.ingest.run import ingest_paths
 from ztfdb.schema import Image, ImageCell, Source
 from ztfdb.store.engine import make_engine, sessions
 from ztfdb.store.images import find_files

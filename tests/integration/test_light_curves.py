@@ -10,7 +10,8 @@ from sqlalchemy import insert, text
 from tests.support.archives import Plan, build_archive
 from tests.support.postgres import ENGINES
 from ztfdb.errors import QueryError
-from ztfdb.query import iter_light_curves, light_curve, light_curves, lightcurve
+from ztfdb.query import lightcurve
+from ztfdb.query.lightcurve import iter_light_curves, light_curve, light_curves
 from ztfdb.schema import Image
 from ztfdb.sky.cells import cone_ranges
 from ztfdb.store.backends import prefer_index_only, range_rows

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.support.postgres import ENGINES
 from ztfdb.errors import QueryError
-from ztfdb.query import read_only_sql
+from ztfdb.query.readonly import read_only_sql
 from ztfdb.schema import describe_table
 from ztfdb.schema.views import VIEWS
 

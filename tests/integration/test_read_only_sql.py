@@ -14,7 +14,7 @@ from sqlalchemy import make_url
 from tests.support.archives import Plan, build_archive
 from tests.support.postgres import ENGINES
 from ztfdb.errors import DatabaseUnavailableError, QueryError
-from ztfdb.query import read_only_sql
+from ztfdb.query.readonly import read_only_sql
 from ztfdb.store.readonly import parse, run_read_only
 
 READER = "ztfdb_reader"

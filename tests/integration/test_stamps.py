@@ -27,7 +27,7 @@ import ztfdb
 from tests.support.postgres import ENGINES
 from ztfdb.errors import FileChangedError, FileMissingError, StampError, UnknownImageError
 from ztfdb.plot import draw_light_curve_with_stamps
-from ztfdb.query import StampSeries
+from ztfdb.query.stamps import StampSeries
 from ztfdb.simulate import make_science_image
 from ztfdb.store import stored
 

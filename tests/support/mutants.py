@@ -23,9 +23,9 @@ from ztfdb.daemon.arrivals import Arrivals
 from ztfdb.daemon.service import crew_maker
 from ztfdb.daemon.watch import Watcher
 from ztfdb.extract.settings import ExtractionSettings
+from ztfdb.ingest.limits import Limits
 from ztfdb.ingest.loop import Loop, Operating
 from ztfdb.ingest.report import ImageOutcome
-from ztfdb.ingest.workers import Limits
 from ztfdb.schema import Image, JobState
 from ztfdb.simulate import make_science_image
 from ztfdb.simulate.exposure import Exposure

@@ -11,7 +11,7 @@ from ztfdb.cli.options import Command, shared_options
 from ztfdb.cli.session import opened
 
 if TYPE_CHECKING:
-    from ztfdb.query import Explanation
+    from ztfdb.query.explain import Explanation
 
 
 @click.command(cls=Command, examples=("ztfdb explain source 22270038017541471",))

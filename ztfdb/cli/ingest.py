@@ -19,7 +19,7 @@ from ztfdb.cli.session import configuration, is_new_file, own_settings, wrong_us
 from ztfdb.errors import ZtfdbError
 
 if TYPE_CHECKING:
-    from ztfdb.ingest import ImageOutcome, IngestReport, IngestStep
+    from ztfdb.ingest.report import ImageOutcome, IngestReport, IngestStep
 
 
 @click.command(

@@ -55,7 +55,7 @@ def sql(
     if (text is not None) + tables + (describe is not None) != 1:
         raise click.UsageError("take one of STATEMENT, --tables and --describe TABLE")
     if text is None:
-        from ztfdb.query import column_list, table_list  # imports pandas
+        from ztfdb.query.tables import column_list, table_list  # imports pandas
 
         with wrong_usage():
             output.write(table_list() if describe is None else column_list(describe), known=False)

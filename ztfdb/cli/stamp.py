@@ -12,7 +12,7 @@ from ztfdb.cli.output import OutputError
 from ztfdb.cli.session import opened, wrong_usage
 
 if TYPE_CHECKING:
-    from ztfdb.query import StampSeries
+    from ztfdb.query.stamps import StampSeries
 
 PICTURES = (".png", ".pdf", ".svg", ".jpg", ".gif")
 

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ztfdb import query
 from ztfdb.client.transport import TIMEOUT_S, Transport
 from ztfdb.client.words import motion_words, nulls, query_words, words
 from ztfdb.errors import ArchiveClosedError, ServiceRefusedError, ServiceUnavailableError, warn_empty
 from ztfdb.extract.settings import ExtractionSettings
-from ztfdb.query import Explanation, LightCurve, StampSeries
+from ztfdb.query import lightcurve
+from ztfdb.query.conesql import cone_sql
+from ztfdb.query.explain import Explanation
 from ztfdb.query.given import (
     MOTION,
     Angle,
@@ -27,6 +28,9 @@ from ztfdb.query.given import (
     position_table,
     region_of,
 )
+from ztfdb.query.lightcurve import LightCurve
+from ztfdb.query.stamps import StampSeries
+from ztfdb.query.tables import column_list, table_list
 from ztfdb.query.targets import Targets, path_of, targets_of
 from ztfdb.query.wire import is_id, unpack_frame, unpack_stamps
 from ztfdb.records import IntArray
@@ -135,11 +139,11 @@ class RemoteArchive:
         """Ask for nothing; an error says why the service cannot be used."""
         self._get("/ping")
 
-    @passes_on(query.cone, query.psf_cone)
+    @passes_on("query.cone.cone", "query.psfcat.psf_cone")
     def cone(
         self, ra: Position, dec: Angle | None = None, radius: Angle = 1.5, *, phot: str = "aperture", **options: Any
     ) -> pd.DataFrame:
-        """Return all sources within `radius` of a position, nearest first; see `ztfdb.query.cone`."""
+        """Return all sources within `radius` of a position, nearest first; see `ztfdb.query.cone.cone`."""
         if isinstance(options.get("columns"), str):
             raise ValueError(f"columns {options['columns']!r}: expected a list of names")
         place = self._place(ra, dec, options, radius=arcsec(radius), phot=phot)
@@ -148,10 +152,10 @@ class RemoteArchive:
     def cone_sql(
         self, ra: Position, dec: Angle | None = None, radius: Angle = 1.5, *, table: str = "source", where: str = ""
     ) -> str:
-        """Return a SELECT for the rows of a table or view within a cone; see `ztfdb.query.cone_sql`."""
-        return query.cone_sql(*position(ra, dec), arcsec(radius), table, where)
+        """Return a SELECT for the rows of a table or view within a cone; see `ztfdb.query.conesql.cone_sql`."""
+        return cone_sql(*position(ra, dec), arcsec(radius), table, where)
 
-    @passes_on(query.light_curve, query.complete_light_curve, query.How)
+    @passes_on("query.lightcurve.light_curve", "query.complete.complete_light_curve", "query.complete.How")
     def light_curve(
         self,
         ra: Position,
@@ -169,7 +173,7 @@ class RemoteArchive:
         place = self._place(ra, dec, options, radius=arcsec(radius), complete=complete, phot=phot)
         return LightCurve(self._frame("/lightcurve", place))
 
-    @passes_on(query.light_curves, query.complete_light_curves, query.How)
+    @passes_on("query.lightcurve.light_curves", "query.complete.complete_light_curves", "query.complete.How")
     def light_curves(
         self,
         positions: PositionTable,
@@ -187,13 +191,13 @@ class RemoteArchive:
         for frame, hint in self._pieces(targets, asked, at_once):
             frames.append(frame)
             hints += [hint] if hint else []
-        query.lightcurve.check_size(sum(map(len, frames)))
+        lightcurve.check_size(sum(map(len, frames)))
         joined = _joined(frames)
         if len(joined) == 0 and hints:
             warn_empty(hints[0])
         return joined
 
-    @passes_on(query.light_curves, query.complete_light_curves, query.How)
+    @passes_on("query.lightcurve.light_curves", "query.complete.complete_light_curves", "query.complete.How")
     def iter_light_curves(
         self,
         positions: PositionTable,
@@ -206,10 +210,10 @@ class RemoteArchive:
         """Yield what `light_curves` returns in pieces of a thousand positions."""
         _only_complete("iter_light_curves", complete, options)
         targets, asked = _targets(positions, options, radius=arcsec(radius), complete=complete, phot=phot)
-        for frame, _ in self._pieces(targets, asked, query.lightcurve.POSITIONS_PER_CHUNK):
+        for frame, _ in self._pieces(targets, asked, lightcurve.POSITIONS_PER_CHUNK):
             yield frame
 
-    @passes_on(query.complete_light_curve_on_path, query.How)
+    @passes_on("query.complete.complete_light_curve_on_path", "query.complete.How")
     def light_curve_on_path(
         self, path: PositionTable, radius: Angle = 1.5, *, complete: bool = True, **options: Any
     ) -> LightCurve:
@@ -218,9 +222,9 @@ class RemoteArchive:
         asked = words({**options, "radius": arcsec(radius), "complete": complete})
         return LightCurve(self._unpacked(self._post("/lightcurve/path", {**_path(path), **asked})))
 
-    @passes_on(query.images_covering)
+    @passes_on("query.coverage.images_covering")
     def images(self, ra: Position, dec: Angle | None = None, **options: Any) -> pd.DataFrame:
-        """Return the images whose pixels cover a position, exactly; see `ztfdb.query.images_covering`."""
+        """Return the images whose pixels cover a position, exactly; see `ztfdb.query.coverage.images_covering`."""
         return self._frame("/images", self._place(ra, dec, options))
 
     def coverage_cells(self) -> IntArray:
@@ -232,25 +236,25 @@ class RemoteArchive:
             parts.append((np.array(cells, np.int64)[:, None] * (1 << shift) + np.arange(1 << shift)).ravel())
         return np.sort(np.concatenate(parts))
 
-    @passes_on(query.stamp)
+    @passes_on("query.stamps.stamp")
     def stamp(self, ra: Position, dec: Angle | None = None, *, image_id: int, **options: Any) -> ImageStamp:
-        """Return the stamp of a position on one image; see `ztfdb.query.stamp`."""
+        """Return the stamp of a position on one image; see `ztfdb.query.stamps.stamp`."""
         found = self._get(f"/stamp/{int(image_id)}.json", self._place(ra, dec, options))
         return unpack_stamps(found["stamps"])[0]
 
-    @passes_on(query.stamps)
+    @passes_on("query.stamps.stamps")
     def stamps(self, ra: Position, dec: Angle | None = None, **options: Any) -> StampSeries:
-        """Return the stamps of a position on every image that covers it; see `ztfdb.query.stamps`."""
+        """Return the stamps of a position on every image that covers it; see `ztfdb.query.stamps.stamps`."""
         return _series(self._get("/stamps.json", self._place(ra, dec, options)))
 
-    @passes_on(query.stamps_on_path)
+    @passes_on("query.stamps.stamps_on_path")
     def stamps_on_path(self, path: PositionTable, **options: Any) -> StampSeries:
-        """Return the stamps of a moving body; see `ztfdb.query.stamps_on_path`."""
+        """Return the stamps of a moving body; see `ztfdb.query.stamps.stamps_on_path`."""
         return _series(self._post("/stamps/path", {**_path(path), **words(options)}))
 
-    @passes_on(query.stamps_on_image)
+    @passes_on("query.stamps.stamps_on_image")
     def stamps_on_image(self, positions: PositionTable, *, image_id: int, **options: Any) -> StampSeries:
-        """Return the stamps of many positions on one image; see `ztfdb.query.stamps_on_image`."""
+        """Return the stamps of many positions on one image; see `ztfdb.query.stamps.stamps_on_image`."""
         targets, asked = _targets(positions, options)
         return _series(self._post(f"/stamps/image/{int(image_id)}", {**_part(targets, 0, len(targets)), **asked}))
 
@@ -259,7 +263,7 @@ class RemoteArchive:
         return self._frame("/catalogues")
 
     def catalogue_cone(self, name: str, ra: Position, dec: Angle | None = None, radius: Angle = 1.5) -> pd.DataFrame:
-        """Return the rows of a reference catalogue within `radius`, nearest first; see `ztfdb.query.catalogue_cone`."""
+        """Return a catalogue's rows within `radius`, nearest first; see `ztfdb.query.catcone.catalogue_cone`."""
         return self._frame(f"/catalogues/{name}/cone", self._place(ra, dec, {}, radius=arcsec(radius)))
 
     def catalogue_recipe(
@@ -269,7 +273,7 @@ class RemoteArchive:
         found = self._get(f"/catalogues/{name}/recipe", query_words({"service": service, "everything": everything}))
         return found["address"], found["queries"]
 
-    @passes_on(query.matched_entries)
+    @passes_on("query.matched.matched_entries")
     def get_matched_entries(
         self,
         columns: Sequence[str],
@@ -279,7 +283,7 @@ class RemoteArchive:
         region: tuple[Any, ...] | None = None,
         **options: Any,
     ) -> pd.DataFrame:
-        """Return sources beside the catalogue rows they match; see `ztfdb.query.matched_entries`."""
+        """Return sources beside the catalogue rows they match; see `ztfdb.query.matched.matched_entries`."""
         place = region_of(region)
         if place is not None:
             options |= dict(zip(("ra", "dec", "within"), place, strict=True))
@@ -295,9 +299,9 @@ class RemoteArchive:
         ids = None if image_ids is None else [int(one) for one in image_ids]
         return self._frame("/psf-checks", query_words({"image_id": ids, "warned": warned}))
 
-    @passes_on(query.explain)
+    @passes_on("query.explain.explain")
     def explain(self, source_id: int, **options: Any) -> Explanation:
-        """Return everything behind one source, and measure it again; see `ztfdb.query.explain`."""
+        """Return everything behind one source, and measure it again; see `ztfdb.query.explain.explain`."""
         found = self._get(f"/explain/{int(source_id)}", query_words({"measure": True, **options}))
         files, calibrations, values = (_unpack(found[name]) for name in ("files", "calibrations", "values"))
         for name in ("stored", "measured"):
@@ -330,12 +334,12 @@ class RemoteArchive:
         raise ServiceRefusedError(f"a service takes no SQL of its database: ask in ADQL at {self.url}/tap")
 
     def tables(self) -> pd.DataFrame:
-        """Return every table and view with its description; see `ztfdb.query.table_list`."""
-        return query.table_list()
+        """Return every table and view with its description; see `ztfdb.query.tables.table_list`."""
+        return table_list()
 
     def columns(self, table: str) -> pd.DataFrame:
         """Return the columns of a table or view with datatype, unit, UCD and description."""
-        return query.column_list(table)
+        return column_list(table)
 
     def object(self, object_id: int) -> pd.DataFrame:
         """Return the statistics of an object, one row per filter."""
@@ -350,7 +354,7 @@ class RemoteArchive:
         found: dict[str, Any] = _with_ids(self._get("/status"))
         return found
 
-    @passes_on(query.light_curve, query.complete_light_curve)
+    @passes_on("query.lightcurve.light_curve", "query.complete.complete_light_curve")
     def hint(self, ra: Position, dec: Angle | None = None, radius: Angle = 1.5, **options: Any) -> str:
         """Return words about a light curve's position; see `ztfdb.Archive.hint`."""
         found = self._get("/hint", self._place(ra, dec, options, radius=arcsec(radius)))

@@ -15,9 +15,10 @@ from ztfdb.daemon.watch import Watcher
 from ztfdb.errors import ZtfdbError
 from ztfdb.extract.measure import measure_image
 from ztfdb.extract.settings import ExtractionSettings
+from ztfdb.ingest.limits import Limits
 from ztfdb.ingest.loop import Loop, Operating
 from ztfdb.ingest.run import frozen_settings
-from ztfdb.ingest.workers import Crew, Limits, Measure, Workers
+from ztfdb.ingest.workers import Crew, Measure, Workers
 from ztfdb.logs import set_up_logs
 from ztfdb.store.engine import make_engine, mask_password, sessions
 from ztfdb.store.migrate import check_revision

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ztfdb.archive import Archive
-    from ztfdb.ingest import IngestReport, Progress
+    from ztfdb.ingest.report import IngestReport, Progress
 
 DATABASE = "demo.sqlite"
 SIMULATED = "simulated"

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from astropy import units as u
 from astropy.coordinates import SkyCoord
 from astropy.wcs import WCS
 from numpy.typing import ArrayLike, DTypeLike
@@ -20,7 +19,8 @@ from ztfdb.frame.wcs import astropy_wcs
 from ztfdb.image.catalogs import CatalogCollection
 from ztfdb.image.conversions import EFFECTIVE_WAVELENGTH
 from ztfdb.records import BoolArray, FloatArray
-from ztfdb.sky.given import from_coordinate, is_coordinate, numbers
+from ztfdb.sky.coordinates import from_coordinate
+from ztfdb.sky.given import is_coordinate, numbers
 from ztfdb.sky.motion import julian_year, move
 from ztfdb.sky.projection import pixel_to_sky, sky_to_pixel
 
@@ -209,5 +209,5 @@ def _degrees(ra: ArrayLike | SkyCoord, dec: ArrayLike | None, mjd_mid: float | N
         return move(given.ra, given.dec, given.motion["pmra"], given.motion["pmdec"], years)
     if dec is None:
         raise ValueError("dec is missing")
-    ra, dec = np.broadcast_arrays(numbers(ra, u.deg, "ra", missing=False), numbers(dec, u.deg, "dec", missing=False))
+    ra, dec = np.broadcast_arrays(numbers(ra, "deg", "ra", missing=False), numbers(dec, "deg", "dec", missing=False))
     return ra, dec

@@ -16,7 +16,8 @@ from ztfdb.errors import ClusterError, MeasurementTimeout, MissingExtraError, Wo
 from ztfdb.extract.measure import measure_image, software_versions
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ingest.discover import Candidate
-from ztfdb.ingest.workers import Limits, Measure, Measured, failed, psfcat_option
+from ztfdb.ingest.limits import Limits
+from ztfdb.ingest.workers import Measure, Measured, failed, psfcat_option
 
 CONNECT_S = 10.0
 """How long a scheduler, and its first worker, may take to answer."""

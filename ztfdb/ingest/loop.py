@@ -31,11 +31,12 @@ from ztfdb.errors import (
 from ztfdb.ingest.commit import Lease, commit_image
 from ztfdb.ingest.discover import Candidate, look_at
 from ztfdb.ingest.known import find_known
+from ztfdb.ingest.limits import Limits
 from ztfdb.ingest.moved import follow
 from ztfdb.ingest.owner import is_dead, own_name
 from ztfdb.ingest.psfcat import known_outcome, psf_part
 from ztfdb.ingest.report import ImageOutcome, Outcome, refused
-from ztfdb.ingest.workers import Crew, Limits, Measured
+from ztfdb.ingest.workers import Crew, Measured
 from ztfdb.store.engine import writing
 from ztfdb.store.images import Stored
 from ztfdb.store.queue import Claim, beat, fail, find_owners, finish, put_back, read_clock, take_back

@@ -171,8 +171,9 @@ def _import_file(
     try:
         _fill(maker, name, job, outcome, progress, indexed=indexed)
     except StoreError as exc:
-        if indexed or not is_duplicate(exc):
-            raise
+        with maker() as session:
+            if indexed or not is_duplicate(session, exc):
+                raise
         # some id came twice, which only the key tells: from the start again, with the key in place
         outcome = FileImport(str(path), layout=plan.layout.name)
         _fill(maker, name, job, outcome, progress, indexed=True)

@@ -14,9 +14,10 @@ from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ingest.cluster import Cluster
 from ztfdb.ingest.discover import discover
 from ztfdb.ingest.given import Given
+from ztfdb.ingest.limits import MEMORY_MB, TIMEOUT_S, Limits
 from ztfdb.ingest.loop import Loop, Operating
 from ztfdb.ingest.report import ImageOutcome, IngestReport, IngestStep, Outcome, Progress, log_outcome, refused, report
-from ztfdb.ingest.workers import MEMORY_MB, TIMEOUT_S, Crew, Here, Limits, Workers
+from ztfdb.ingest.workers import Crew, Here, Workers
 from ztfdb.store.engine import writing
 from ztfdb.store.meta import check_settings, create_meta, read_meta
 
@@ -43,7 +44,7 @@ def ingest_paths(
     sessions : sessionmaker
         Of the archive.
     paths : str, Path or iterable of them
-        Files, folders (searched below) and globs; see `ztfdb.ingest.discover`.
+        Files, folders (searched below) and globs; see `ztfdb.ingest.discover.discover`.
     jobs : int
         Processes that measure; 1 measures in this one.
     mask : str or Path, optional

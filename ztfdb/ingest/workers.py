@@ -24,6 +24,7 @@ from ztfdb.extract.measure import measure_image
 from ztfdb.extract.process import enter_worker
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ingest.discover import Candidate
+from ztfdb.ingest.limits import Limits
 from ztfdb.records import MeasuredImage
 
 Measure = Callable[..., MeasuredImage]
@@ -31,29 +32,10 @@ Measure = Callable[..., MeasuredImage]
 ATTEMPTS = 2
 """How often an image is tried whose worker dies: it may have been stopped for another reason, but not twice."""
 
-TIMEOUT_S = 300.0
-MEMORY_MB = 2048
-
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 """A worker uses one core: with several workers, libraries' own threads would only fight for them."""
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What one image may take in a worker process; measured in this process (`Here`) there is no limit.
-
-    Attributes
-    ----------
-    timeout_s : float
-        Wall time.
-    memory_mb : int
-        Private memory of the process (where the system can limit it).
-    """
-
-    timeout_s: float = TIMEOUT_S
-    memory_mb: int = MEMORY_MB
 
 
 @dataclass(frozen=True)

@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from astropy.time import Time
 
 from ztfdb.records import N_APERTURE
 from ztfdb.sky.dates import mjd_of
 from ztfdb.store.calibrations import METHODS
 
+if TYPE_CHECKING:
+    from astropy.time import Time
+
 FILTERS = {1: "zg", 2: "zr", 3: "zi"}
 """ZTF's ``filtercode`` by ``fid``."""
+
+IRSA_PHOTS = ("irsa", "irsa-both")
+"""ZTF's light curves alone, or beside our own apertures."""
 
 Moment: TypeAlias = "float | str | date | Time | None"
 """A time as `ztfdb.sky.dates.mjd_of` takes it, None for an open end."""
@@ -72,7 +77,7 @@ def choice(
     calibration: str = "header",
     images: frozenset[int] | None = None,
 ) -> Choice:
-    """Check the options of a light curve; see `ztfdb.query.light_curve`.
+    """Check the options of a light curve; see `ztfdb.query.lightcurve.light_curve`.
 
     Raises
     ------

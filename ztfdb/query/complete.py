@@ -174,7 +174,7 @@ def complete_light_curve(
     ra, dec : float
         Position, deg, ICRS; at `epoch` where there is a proper motion.
     radius : float
-        arcsec, 0 to `ztfdb.query.MAX_RADIUS`.
+        arcsec, 0 to `ztfdb.query.lightcurve.MAX_RADIUS`.
     measure : str
         ``auto`` as above; ``forced`` measures every epoch at the position, also where there is a detection; ``psf``
         does so by fitting the exposure's own PSF, for which its ``sciimgdao.psf`` must lie beside the image (``chi``
@@ -187,11 +187,12 @@ def complete_light_curve(
     epoch : float, optional
         Julian year of the position, 2016.0 by default.
     color : float, optional
-        As in `ztfdb.query.light_curve`.
+        As in `ztfdb.query.lightcurve.light_curve`.
     how : How, optional
         Processes, progress, and whether results are kept.
     **cuts
-        ``aperture``, ``good``, ``filters``, ``mjd``, ``fields``, ``all_versions``, as in `ztfdb.query.light_curve`.
+        ``aperture``, ``good``, ``filters``, ``mjd``, ``fields``, ``all_versions``, as in
+        `ztfdb.query.lightcurve.light_curve`.
 
     Returns
     -------
@@ -254,7 +255,7 @@ def complete_light_curves(
     ----------
     sessions : sessionmaker
     positions : DataFrame, astropy Table, mapping, or array_like of shape (n, 2)
-        As in `ztfdb.query.light_curves`; `pmra`, `pmdec`, `epoch` and `color` may name columns.
+        As in `ztfdb.query.lightcurve.light_curves`; `pmra`, `pmdec`, `epoch` and `color` may name columns.
     radius : float
         arcsec.
     **options

@@ -6,16 +6,18 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from astropy.table import MaskedColumn, Table
 from numpy.typing import NDArray
 
 from ztfdb.records import BoolArray, IntArray
 from ztfdb.schema import describe_column
 from ztfdb.store.lookup import MISSING
+
+if TYPE_CHECKING:
+    from astropy.table import MaskedColumn, Table
 
 try:  # from pandas 3 on
     from pandas.api.internals import (  # type: ignore[import-not-found]
@@ -105,6 +107,8 @@ def astropy_table(frame: pd.DataFrame, meta: Mapping[str, Any], answer: str | No
     answer : str, optional
         Which answer it is; see `ztfdb.schema.describe_column`.
     """
+    from astropy.table import Table
+
     table = Table(meta=dict(meta))
     for name in frame.columns:
         table[name] = _astropy_column(frame[name].array)
@@ -156,6 +160,8 @@ def _stacked(values: list[Any]) -> Any:
 
 
 def _astropy_column(values: Any) -> NDArray[Any] | MaskedColumn:
+    from astropy.table import MaskedColumn
+
     if pd.api.types.is_string_dtype(values.dtype) or isinstance(values, pd.Categorical):
         missing = values.isna()
         texts = np.where(missing, "", np.asarray(values, dtype=object)).astype(str)

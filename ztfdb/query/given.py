@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from astropy import units as u
-from astropy.coordinates import SkyCoord
 
-from ztfdb.sky.given import Given, from_coordinate, is_coordinate, no_name, numbers
+from ztfdb.sky.given import is_coordinate, no_name, numbers
 
 if TYPE_CHECKING:
     import pandas as pd
+    from astropy import units as u
+    from astropy.coordinates import SkyCoord
     from astropy.table import Table
+
+    from ztfdb.sky.coordinates import Given
 
 Angle: TypeAlias = "float | u.Quantity"
 Position: TypeAlias = "float | u.Quantity | SkyCoord"
@@ -67,6 +69,8 @@ def path_table(path: PositionTable) -> Any:
     """Return the path of a moving body; a SkyCoord becomes a table by its ``obstime``."""
     if not is_coordinate(path):
         return path
+    from ztfdb.sky.coordinates import from_coordinate
+
     given = from_coordinate(path)
     if given.motion or given.epoch is None:
         raise ValueError("a path is a SkyCoord with an obstime for each position, and without proper motion")
@@ -86,10 +90,12 @@ def region_of(region: tuple[Any, ...] | None) -> tuple[float, float, float] | No
 
 def arcsec(radius: Angle) -> float:
     """Return a radius in arcsec."""
-    return _one(radius, u.arcsec, "radius")
+    return _one(radius, "arcsec", "radius")
 
 
 def _given(coordinate: Any, options: dict[str, Any] | None) -> Given:
+    from ztfdb.sky.coordinates import from_coordinate
+
     given = from_coordinate(coordinate, epoch=None if options is None else options.get("epoch"))
     named = MOTION & (options or {}).keys()
     if not given.motion:
@@ -113,10 +119,10 @@ def _without_none(options: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _degrees(value: Angle, name: str) -> float:
-    return _one(value, u.deg, name)
+    return _one(value, "deg", name)
 
 
-def _one(value: Angle, unit: u.UnitBase, name: str) -> float:
+def _one(value: Angle, unit: str, name: str) -> float:
     one = numbers(value, unit, name, missing=False)
     if one.ndim != 0:
         raise ValueError(f"{name} has {one.size} values, one is wanted here; light_curves takes many positions")

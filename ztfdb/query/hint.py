@@ -10,10 +10,9 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from ztfdb.query.choice import FILTERS, Choice, choice
-from ztfdb.query.cone import cone
+from ztfdb.query.cones import cone_of
 from ztfdb.query.covering import Covering, covering
 from ztfdb.query.given import MOTION
-from ztfdb.query.psfcat import psf_cone
 from ztfdb.query.targets import Targets, targets_of
 from ztfdb.records import BoolArray, FloatArray
 from ztfdb.sky.angles import separation
@@ -119,7 +118,7 @@ def hint(
     good : bool
         Whether only good detections counted.
     **cuts
-        ``filters``, ``mjd``, ``fields``, ``all_versions``, as in `ztfdb.query.light_curve`.
+        ``filters``, ``mjd``, ``fields``, ``all_versions``, as in `ztfdb.query.lightcurve.light_curve`.
 
     Returns
     -------
@@ -218,8 +217,7 @@ def _nearest(session: Session, target: Targets, radius: float, phot: str) -> str
         return ""
     ra, dec = float(target.positions.ra[0]), float(target.positions.dec[0])
     motion = {name: float(one[0]) for name in sorted(MOTION) if (one := getattr(target, name)) is not None}
-    ask = psf_cone if phot == "psfcat" else cone
-    found = ask(session, ra, dec, LOOK_FURTHER, columns=("ra",), **motion)["separation"]
+    found = cone_of(phot)(session, ra, dec, LOOK_FURTHER, columns=("ra",), **motion)["separation"]
     if not len(found):
         return f" (and none within {LOOK_FURTHER:g})"
     return f" (the nearest is {found.iloc[0]:.1f} arcsec away)"

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from ztfdb.bits import BAD_BITS, CATFLAG_UNUSABLE
 from ztfdb.errors import UnknownCatalogueError
 from ztfdb.phot.magnitudes import POGSON, microjansky_per_dn
-from ztfdb.query.choice import Choice, choice
+from ztfdb.query.choice import IRSA_PHOTS, Choice, choice
 from ztfdb.query.cone import check_radius
 from ztfdb.query.epochs import CALIBRATIONS, FILTERCODES, KINDS, Positions, epochs
 from ztfdb.query.frames import data_frame, masked_integers, stacked, words
@@ -33,9 +33,6 @@ from ztfdb.sky.times import MJD_ZERO, mjd_mid_of
 from ztfdb.spelling import passes_on
 from ztfdb.store.catalogues import LIGHT_CURVES, CatalogueInfo, find_catalogue
 from ztfdb.surveys.curves import Near, epochs_of, objects_near
-
-IRSA_PHOTS = ("irsa", "irsa-both")
-"""ZTF's light curves alone, or beside our own apertures."""
 
 UNIT = 10**8
 """An ``oid`` without its last eight digits is field, filter and quadrant."""
@@ -66,7 +63,7 @@ def irsa_light_curve(
     radius, phot, **options
         As in `irsa_light_curves`.
     color : float, optional
-        As in `ztfdb.query.light_curve`.
+        As in `ztfdb.query.lightcurve.light_curve`.
     """
     if isinstance(color, str):
         raise ValueError(f"color {color!r}: expected a number (light_curves takes the name of a column, too)")
@@ -97,15 +94,15 @@ def irsa_light_curves(
     ----------
     session : Session
     positions : DataFrame, astropy Table, mapping, or array_like of shape (n, 2)
-        As in `ztfdb.query.light_curves`.
+        As in `ztfdb.query.lightcurve.light_curves`.
     radius : float
         arcsec, 0 to `MAX_RADIUS`.
     phot : str
-        ``irsa``, or ``irsa-both``: also the epochs of `ztfdb.query.light_curves`.
+        ``irsa``, or ``irsa-both``: also the epochs of `ztfdb.query.lightcurve.light_curves`.
     color : float, array_like of shape (n,), str, optional
-        As in `ztfdb.query.light_curves`: adds CLRCOEFF · color.
+        As in `ztfdb.query.lightcurve.light_curves`: adds CLRCOEFF · color.
     **options
-        Of `ztfdb.query.light_curves`. ``mjd`` cuts IRSA's epochs by mid-exposure.
+        Of `ztfdb.query.lightcurve.light_curves`. ``mjd`` cuts IRSA's epochs by mid-exposure.
 
     Returns
     -------
@@ -123,7 +120,7 @@ def irsa_light_curves(
     CatalogueFileError
         If it cannot be read, or has no light curves.
     ValueError, QueryError
-        As `ztfdb.query.light_curves`.
+        As `ztfdb.query.lightcurve.light_curves`.
     """
     asked = _asked(phot, radius, options)
     columns = _light_curves(session, positions_of(positions, color), radius, phot, asked)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from astropy.table import Table
 from sqlalchemy.orm import Session
 
 from ztfdb.errors import QueryError
@@ -27,6 +26,7 @@ from ztfdb.store.backends import concurrent_readers
 from ztfdb.store.lookup import Columns, light_curve_sources
 
 if TYPE_CHECKING:
+    from astropy.table import Table
     from matplotlib.axes import Axes
 
 MAX_RADIUS = 600.0

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from astropy import units as u
 from numpy.typing import NDArray
 
 from ztfdb.query.epochs import Positions, oid_digits
@@ -51,11 +50,11 @@ def chunk(positions: Positions, start: int, stop: int) -> Positions:
 def _coordinates(table: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     if isinstance(table, Mapping) or hasattr(table, "columns"):
         try:
-            ra, dec = (np.atleast_1d(numbers(table[name], u.deg, name)) for name in ("ra", "dec"))
+            ra, dec = (np.atleast_1d(numbers(table[name], "deg", name)) for name in ("ra", "dec"))
         except KeyError as exc:
             raise ValueError("a table of positions has the columns 'ra' and 'dec'") from exc
     else:
-        pairs = numbers(table, u.deg, "positions")
+        pairs = numbers(table, "deg", "positions")
         pairs = pairs.reshape(0, 2) if pairs.size == 0 else pairs
         if pairs.ndim != 2 or pairs.shape[1] != 2:
             raise ValueError(f"positions of shape {pairs.shape}: expected a table with ra and dec, or shape (n, 2)")

@@ -77,11 +77,12 @@ def psf_light_curve(
     radius : float
         arcsec, 0 to `MAX_RADIUS`.
     phot : str
-        ``psfcat``, or ``both``: also the epochs of `ztfdb.query.light_curve`, each image's rows one after the other.
+        ``psfcat``, or ``both``: also the epochs of `ztfdb.query.lightcurve.light_curve`, each image's rows one after
+        the other.
     color : float, optional
-        As in `ztfdb.query.light_curve`.
+        As in `ztfdb.query.lightcurve.light_curve`.
     **options
-        Of `ztfdb.query.light_curve`; ``aperture`` concerns our own epochs only.
+        Of `ztfdb.query.lightcurve.light_curve`; ``aperture`` concerns our own epochs only.
 
     Returns
     -------
@@ -125,11 +126,11 @@ def psf_light_curves(
     ----------
     session : Session
     positions : DataFrame, astropy Table, mapping, or array_like of shape (n, 2)
-        As in `ztfdb.query.light_curves`.
+        As in `ztfdb.query.lightcurve.light_curves`.
     radius, phot, **options
         As in `psf_light_curve`.
     color : float, array_like of shape (n,), str, optional
-        As in `ztfdb.query.light_curves`.
+        As in `ztfdb.query.lightcurve.light_curves`.
 
     Returns
     -------
@@ -169,14 +170,14 @@ def complete_psf_light_curve(
     ----------
     sessions : sessionmaker
     ra, dec, radius, color
-        As in `ztfdb.query.complete_light_curve`.
+        As in `ztfdb.query.complete.complete_light_curve`.
     phot : str
         ``psfcat``: one epoch for every exposure × quadrant that covers the position. Where no catalogue has a row
         within the radius, it is our fit of the exposure's PSF at the position if its ``sciimgdao.psf`` lies beside the
         image, else our aperture's detection, forced measurement, limit or reason. ``both``: all of these beside each
         other, without the PSF fits that could not be made.
     **options
-        Of `ztfdb.query.complete_light_curve`, without ``measure`` and proper motion.
+        Of `ztfdb.query.complete.complete_light_curve`, without ``measure`` and proper motion.
 
     Returns
     -------
@@ -262,7 +263,7 @@ def psf_cone(
     columns : sequence of str, optional
         Columns of the table ``psf_source`` to return; all of them by default.
     pmra, pmdec, epoch : float, optional
-        As in `ztfdb.query.cone`; places are those at the exposure's start.
+        As in `ztfdb.query.cone.cone`; places are those at the exposure's start.
 
     Returns
     -------
@@ -274,7 +275,7 @@ def psf_cone(
     Raises
     ------
     ValueError, QueryError
-        As `ztfdb.query.cone`.
+        As `ztfdb.query.cone.cone`.
     """
     centre = targets_of({"ra": ra, "dec": dec}, pmra=pmra, pmdec=pmdec, epoch=epoch)
     check_radius(radius, MAX_CONE_RADIUS)

@@ -129,7 +129,7 @@ def stamps(
     places : mapping of str to path, optional
         Folders of this host by the name of their data root.
     **cuts
-        ``filters``, ``mjd``, ``fields``, ``all_versions`` as in `ztfdb.query.light_curve`.
+        ``filters``, ``mjd``, ``fields``, ``all_versions`` as in `ztfdb.query.lightcurve.light_curve`.
 
     Returns
     -------
@@ -151,7 +151,10 @@ def stamps_on_path(
     places: Places = None,
     **cuts: Any,
 ) -> StampSeries:
-    """Return the stamps of a moving body, see `ztfdb.query.complete_light_curve_on_path`; otherwise as `stamps`."""
+    """Return the stamps of a moving body; otherwise as `stamps`.
+
+    See `ztfdb.query.complete.complete_light_curve_on_path`.
+    """
     return _series(session, path_of(path), size, aperture, north_up, places, cuts)
 
 

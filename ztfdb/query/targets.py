@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from astropy import units as u
 from numpy.typing import NDArray
 
 from ztfdb.query.epochs import Positions
@@ -124,8 +123,8 @@ def targets_of(
     if pmra is None or pmdec is None:
         raise ValueError("a proper motion has two components: give pmra and pmdec")
     n = len(positions.ra)
-    east, north = (_column(table, v, n, u.mas / u.yr, "a proper motion") for v in (pmra, pmdec))
-    years = _column(table, DEFAULT_EPOCH if epoch is None else epoch, n, u.yr, "epoch")
+    east, north = (_column(table, v, n, "mas / yr", "a proper motion") for v in (pmra, pmdec))
+    years = _column(table, DEFAULT_EPOCH if epoch is None else epoch, n, "yr", "epoch")
     check_epoch(years)
     return Targets(positions, east, north, years)
 
@@ -164,7 +163,7 @@ def path_of(table: Any, color: float | None = None) -> Targets:
     return Targets(start if color is None else replace(start, color=np.array([float(color)])), path=path)
 
 
-def _column(table: Any, value: Any, n: int, unit: u.UnitBase, name: str) -> FloatArray:
+def _column(table: Any, value: Any, n: int, unit: str, name: str) -> FloatArray:
     if isinstance(value, str):
         try:
             value = table[value]

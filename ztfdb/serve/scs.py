@@ -63,7 +63,7 @@ def document(frame: pd.DataFrame, verb: int, most: int) -> bytes:
     Parameters
     ----------
     frame : DataFrame
-        As `ztfdb.query.cone` returns it.
+        As `ztfdb.query.cone.cone` returns it.
     verb : int
         1 to 3, see `VERBOSITY`.
     most : int

@@ -3,13 +3,18 @@
 All of ztfdb's HEALPix goes through this module and through one library: libraries differ by a pixel of order 29 in a
 few positions of ten million, so keys made by one must not be looked up with another. The compiled functions of
 `astropy_healpix._core` are private but have kept their signatures from 1.1 to 2.0; its public functions are the same
-with a unit conversion around each call, which costs ten times the work for one position.
+with a unit conversion around each call, which costs ten times the work for one position. They are loaded by themselves:
+their package loads astropy's coordinates, which takes longer than a light curve.
 """
 
 from __future__ import annotations
 
+import sys
+from importlib.machinery import PathFinder
+from importlib.util import find_spec, module_from_spec
+from typing import Any
+
 import numpy as np
-from astropy_healpix import _core
 from numpy.typing import ArrayLike, NDArray
 
 from ztfdb.sky.angles import ARCSEC_PER_RADIAN, check_position, unit_vector
@@ -33,6 +38,23 @@ Int64Array = NDArray[np.int64]
 Float64Array = NDArray[np.float64]
 Ranges = tuple[NDArray[np.intp], Int64Array, Int64Array]
 """Cone, start and end of each range."""
+
+
+def _load_core() -> Any:
+    """Return the compiled module of astropy-healpix without its package."""
+    name = "astropy_healpix._core"
+    if name in sys.modules:
+        return sys.modules[name]
+    package = find_spec("astropy_healpix")
+    spec = PathFinder.find_spec(name, package.submodule_search_locations) if package else None
+    if spec is None or spec.loader is None:
+        raise ImportError("astropy-healpix is missing from this installation", name=name)
+    module = sys.modules[name] = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+_core = _load_core()
 
 
 def sky_to_cell(ra: ArrayLike, dec: ArrayLike, order: int = HPX_ORDER) -> Int64Array:

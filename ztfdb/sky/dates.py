@@ -8,9 +8,9 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import numpy as np
-from astropy.time import Time
 from numpy.typing import NDArray
 
+from ztfdb.sky.given import is_a
 from ztfdb.sky.motion import julian_year
 from ztfdb.sky.times import MJD_ZERO
 
@@ -41,7 +41,7 @@ def mjd_of(value: Any, name: str = "time") -> float:
     ValueError
         If it is none of these, or outside `ZTF_MJD`.
     """
-    if isinstance(value, Time):
+    if is_a(value, "astropy.time", "Time"):
         mjd = float(value.utc.mjd)
     elif isinstance(value, date | np.datetime64):
         mjd = _mjd_of_datetime(_as_datetime(value))
@@ -56,7 +56,7 @@ def mjd_of(value: Any, name: str = "time") -> float:
 
 def mjds_of(values: Any, name: str) -> NDArray[np.float64]:
     """Return many times, each as `mjd_of` takes one, as an array of MJDs of shape (n,)."""
-    if isinstance(values, Time):
+    if is_a(values, "astropy.time", "Time"):
         values = values.utc.mjd
     plain = np.atleast_1d(np.asarray(values))
     if plain.dtype.kind not in "iuf":

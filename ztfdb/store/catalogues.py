@@ -368,7 +368,7 @@ def add_rows(
             with session.begin_nested():
                 added = _write(session, catalogue, columns, keep, nulls, extra)
         except StoreError as exc:
-            if not is_duplicate(exc):
+            if not is_duplicate(session, exc):
                 raise
             growth.checked = True  # from here on it is cheaper to look first
     if growth.checked:

@@ -7,6 +7,7 @@ import os
 import re
 import select
 import sqlite3
+import sys
 import time
 import weakref
 from collections.abc import Iterator
@@ -238,14 +239,15 @@ def unavailable(exc: BaseException | None) -> DatabaseUnavailableError | None:
     exc : BaseException or None
         What psycopg or sqlite3 raised.
     """
-    import psycopg  # the driver is loaded only where an error must be told
+    if "psycopg" in sys.modules:  # else it has raised nothing: it is not loaded for a SQLite file
+        import psycopg
 
-    if isinstance(exc, psycopg.Error):
-        state = exc.sqlstate or ""
-        if state == _READ_ONLY_STATE:
-            return DatabaseReadOnlyError(f"the database takes no writes now: {_one_line(exc)}")
-        if state.startswith(_RETRYABLE_STATES) or (isinstance(exc, psycopg.OperationalError) and not state):
-            return DatabaseUnavailableError(_one_line(exc))
+        if isinstance(exc, psycopg.Error):
+            state = exc.sqlstate or ""
+            if state == _READ_ONLY_STATE:
+                return DatabaseReadOnlyError(f"the database takes no writes now: {_one_line(exc)}")
+            if state.startswith(_RETRYABLE_STATES) or (isinstance(exc, psycopg.OperationalError) and not state):
+                return DatabaseUnavailableError(_one_line(exc))
     if isinstance(exc, sqlite3.OperationalError):
         if _READ_ONLY_WORDS in str(exc).lower():
             return DatabaseReadOnlyError(f"SQLite: this archive may not be written here: {_one_line(exc)}")
@@ -254,14 +256,21 @@ def unavailable(exc: BaseException | None) -> DatabaseUnavailableError | None:
     return None
 
 
+def _driver_errors() -> tuple[type[Exception], ...]:
+    """Return what the drivers that are loaded raise."""
+    if "psycopg" not in sys.modules:
+        return (sqlite3.Error,)
+    import psycopg
+
+    return sqlite3.Error, psycopg.Error
+
+
 @contextmanager
 def driver_errors() -> Iterator[None]:
     """Turn what psycopg and sqlite3 raise inside the block into typed errors, for calls that bypass SQLAlchemy."""
-    import psycopg
-
     try:
         yield
-    except (psycopg.Error, sqlite3.Error) as exc:
+    except _driver_errors() as exc:
         raise unavailable(exc) or StoreError(_one_line(exc)) from exc
 
 

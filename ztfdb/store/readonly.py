@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL
 
 from ztfdb.errors import QueryError
-from ztfdb.store.backends import readonly_postgresql, readonly_sqlite
 from ztfdb.store.columns import python_value
 from ztfdb.store.engine import make_engine
+from ztfdb.store.statement import Statement
 
 MAX_ROWS = 5_000_000
 """More rows than this are refused loudly: an endless query would fill the memory before its time is up."""
@@ -37,29 +36,6 @@ _TOKEN = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Statement:
-    """A statement with its parameters, as both backends take it.
-
-    Attributes
-    ----------
-    text : str
-        As written, parameters as ``:name``.
-    numbered : str
-        The same with ``$1``, ``$2``, … in the order of `values`.
-    values : dict
-        Python values by name.
-    timeout_s : float
-    max_rows : int
-    """
-
-    text: str
-    numbered: str
-    values: dict[str, Any]
-    timeout_s: float
-    max_rows: int
-
-
 def run_read_only(
     url: str | Path | URL,
     text: str,
@@ -69,7 +45,7 @@ def run_read_only(
     force: bool = False,
     max_rows: int = MAX_ROWS,
 ) -> tuple[list[str], list[list[Any]]]:
-    """Run a statement on a connection of its own; see `ztfdb.query.read_only_sql`.
+    """Run a statement on a connection of its own; see `ztfdb.query.readonly.read_only_sql`.
 
     Returns
     -------
@@ -91,7 +67,11 @@ def run_read_only(
     engine = make_engine(url, read_only=True)
     try:
         if engine.dialect.name == "sqlite":
+            from ztfdb.store.backends import readonly_sqlite
+
             return readonly_sqlite.run(engine, statement)
+        from ztfdb.store.backends import readonly_postgresql
+
         return readonly_postgresql.run(engine, statement, force=force)
     except UnicodeEncodeError as exc:
         raise QueryError(f"{exc.object!r} is not UTF-8: no database holds such a text") from exc
@@ -112,6 +92,8 @@ def check_reader(url: str | Path | URL) -> None:
     engine = make_engine(url, read_only=True)
     try:
         if engine.dialect.name == "postgresql":
+            from ztfdb.store.backends import readonly_postgresql
+
             readonly_postgresql.check_reader(engine)
     finally:
         engine.dispose()

@@ -15,7 +15,7 @@ from ztfdb.store.meta import read_meta
 
 
 def archive_summary(session: Session) -> dict[str, Any]:
-    """Return what the archive holds; see `ztfdb.query.status`."""
+    """Return what the archive holds; see `ztfdb.query.status.status`."""
     total = select(func.count(), func.coalesce(func.sum(Image.n_source), 0), func.count(Image.field.distinct()))
     n_image, n_source, n_field = session.execute(total).one()
     simulated = session.scalar(select(func.count()).where(Image.simulated))

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from astropy.coordinates import Angle
 from numpy.typing import NDArray
 
 from ztfdb.records import BoolArray, FloatArray
@@ -131,6 +130,8 @@ def _to_integers(kept: dict[str, NDArray[Any]]) -> dict[str, BoolArray]:
 
 def _angles(texts: NDArray[Any], unit: str) -> FloatArray:
     """Return degrees of sexagesimal texts, ``hourangle`` or ``deg``; NaN where one is none."""
+    from astropy.coordinates import Angle
+
     found = np.full(len(texts), np.nan)
     for row, text in enumerate(texts.tolist()):
         try:

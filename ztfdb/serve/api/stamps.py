@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ztfdb.archive import Archive, words_kept
-from ztfdb.query import StampSeries
+from ztfdb.query.stamps import StampSeries
 from ztfdb.query.wire import dumps, pack_stamps
 from ztfdb.serve.api.answers import JSON, ProblemRoute, answered
 from ztfdb.serve.api.lightcurves import check_lengths, path_of

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from importlib import import_module
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -11,7 +13,6 @@ from sqlalchemy import Engine, Executable, Table
 from sqlalchemy.orm import Session
 
 from ztfdb.records import BoolArray, IntArray
-from ztfdb.store.backends import postgresql, sqlite
 from ztfdb.store.columns import Columns, SqlColumn, sql_columns
 
 Statement = str | Executable
@@ -53,8 +54,12 @@ class Backend(Protocol):
 
 def backend(session: Session) -> Backend:
     """Return the module of the session's engine."""
-    name = session.get_bind().dialect.name
-    return cast(Backend, {"postgresql": postgresql, "sqlite": sqlite}[name])
+    return _module(session.get_bind().dialect.name)
+
+
+@cache
+def _module(dialect: str) -> Backend:
+    return cast(Backend, import_module(f"{__name__}.{dialect}"))  # a SQLite file needs no driver of PostgreSQL
 
 
 def copy_rows(
@@ -139,9 +144,9 @@ def copy_blobs(session: Session, table: Table, keys: Mapping[str, IntArray], nam
         backend(session).write_blobs(session, table.name, sql_columns(table, keys), name, blobs)
 
 
-def is_duplicate(exc: BaseException) -> bool:
+def is_duplicate(session: Session, exc: BaseException) -> bool:
     """Tell whether rows were refused because a unique key is taken."""
-    return isinstance(exc.__cause__, (postgresql.DUPLICATE_ERROR, sqlite.DUPLICATE_ERROR))
+    return isinstance(exc.__cause__, backend(session).DUPLICATE_ERROR)
 
 
 def settle_table(engine: Engine, table: Table) -> None:
@@ -149,8 +154,7 @@ def settle_table(engine: Engine, table: Table) -> None:
 
     On PostgreSQL this is VACUUM (ANALYZE), which autovacuum would come to within minutes; SQLite needs nothing.
     """
-    module = {"postgresql": postgresql, "sqlite": sqlite}[engine.dialect.name]
-    cast(Backend, module).settle_table(engine, table.name)
+    _module(engine.dialect.name).settle_table(engine, table.name)
 
 
 def read_columns(

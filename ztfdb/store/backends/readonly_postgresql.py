@@ -16,7 +16,7 @@ from ztfdb.errors import QueryError
 from ztfdb.store.engine import unavailable
 
 if TYPE_CHECKING:
-    from ztfdb.store.readonly import Statement
+    from ztfdb.store.statement import Statement
 
 TRUTH = "good, simulated and has_mask are 1 or 0 in the views, and true or false in the tables"
 

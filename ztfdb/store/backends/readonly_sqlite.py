@@ -12,7 +12,7 @@ from ztfdb.errors import QueryError
 from ztfdb.store.engine import unavailable
 
 if TYPE_CHECKING:
-    from ztfdb.store.readonly import Statement
+    from ztfdb.store.statement import Statement
 
 ALLOWED = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
 """Everything else is denied: ATTACH would create files, PRAGMA rewrite the schema, VACUUM INTO copy the archive."""
