@@ -8,8 +8,10 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import insert, select, update
 
+from ztfdb.cli.app import application
 from ztfdb.errors import LeaseLostError
 from ztfdb.schema import DataRoot, IngestJob, JobState
 from ztfdb.store.engine import make_engine, sessions, writing
@@ -289,3 +291,23 @@ def test_a_lost_job_rolls_back_what_was_stored_with_it(maker):
         store()
     with maker() as session:
         assert "trace" not in session.scalars(select(DataRoot.name)).all()
+
+
+def test_no_secret_of_an_error_is_kept_or_shown(engine_url, maker):
+    secret = "connection to postgresql://me:hunter2@host/db?sslpassword=hunter2 failed"
+    put(maker, files(2))
+    old, new = take(maker, 2)
+    for claim in (old, new):
+        with writing(maker) as session:
+            fail(session, claim, error="E", reason=secret, detail=f"Traceback\n{secret}", retry_at=None, now=NOW)
+    with writing(maker) as session:
+        jobs = find_jobs(session, (JobState.QUARANTINED,))
+        assert all("hunter2" not in f"{job.reason} {job.detail}" and "***" in (job.detail or "") for job in jobs)
+        as_before = {"reason": secret, "detail": secret}
+        session.execute(update(IngestJob).where(IngestJob.job_id == old.job_id).values(**as_before))
+    show = ("quarantine", "show", str(old.job_id))
+    assert CliRunner().invoke(application, ["--db", engine_url, "init"]).exit_code == 0
+    for words in (("quarantine", "list"), show, ("status",), ("status", "--format", "json")):
+        shown = CliRunner().invoke(application, ["--db", engine_url, *words])
+        assert shown.exit_code == 0 and "***@host" in shown.output, (words, shown.output)
+        assert "hunter2" not in shown.output, words

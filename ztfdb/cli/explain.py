@@ -9,6 +9,7 @@ import click
 
 from ztfdb.cli.options import Command, shared_options
 from ztfdb.cli.session import opened
+from ztfdb.cli.terminal import say
 
 if TYPE_CHECKING:
     from ztfdb.query.explain import Explanation
@@ -31,7 +32,7 @@ def explain(ctx: click.Context, what: str, source_id: int, no_measure: bool) -> 
     with opened(ctx, read_only=True) as archive:
         told = archive.explain(source_id, measure=not no_measure)
     for line in explanation_lines(told):
-        click.echo(line)
+        say(line)
     if not no_measure and (told.problem is not None or (told.same_software and not told.identical)):
         ctx.exit(1)
 

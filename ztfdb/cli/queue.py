@@ -11,6 +11,7 @@ import click
 
 from ztfdb.cli.options import Command, shared_options
 from ztfdb.cli.session import configuration
+from ztfdb.cli.terminal import say
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -60,7 +61,7 @@ def quarantine(ctx: click.Context, action: str, job_ids: tuple[int, ...], all_: 
         raise click.UsageError(f"not in quarantine: {', '.join(map(str, missing))}")
     for job in jobs:
         for line in full_lines(job) if action == "show" else [short_line(job)]:
-            click.echo(line)
+            say(line)
 
 
 def _release(ctx: click.Context, job_ids: tuple[int, ...], all_: bool) -> None:

@@ -12,6 +12,8 @@ from ztfdb.bits import Caveat
 from ztfdb.cli.ingest import caveat_line
 from ztfdb.cli.options import Command, shared_options
 from ztfdb.cli.session import opened
+from ztfdb.cli.terminal import say
+from ztfdb.texts import without_secrets
 
 
 @click.command(cls=Command, examples=("ztfdb status", "ztfdb status --format json"))
@@ -27,10 +29,10 @@ def status(ctx: click.Context, format_: str) -> None:
     with opened(ctx, read_only=True) as archive:
         facts = archive.status()
     if format_ == "json":
-        click.echo(json.dumps(facts, indent=1, allow_nan=False, default=str))
+        click.echo(json.dumps(without_secrets(facts), indent=1, allow_nan=False, default=str))
         return
     for line in status_lines(facts):
-        click.echo(line)
+        say(line)
 
 
 def status_lines(facts: dict[str, Any]) -> Iterator[str]:

@@ -12,10 +12,11 @@ import pandas as pd
 
 from ztfdb.cli.positions import parse_dec, parse_ra
 from ztfdb.cli.writers import require_parquet
-from ztfdb.errors import ZtfdbError
+from ztfdb.errors import CatalogueFileError, ZtfdbError
 from ztfdb.ingest.readers.ipac import is_ipac
-from ztfdb.ingest.readers.limits import HEAD
+from ztfdb.ingest.readers.limits import HEAD, MAX_COLUMNS, MAX_WHOLE
 from ztfdb.ingest.readers.text import SEPARATORS
+from ztfdb.ingest.readers.whole import check_whole
 
 _ASTROPY = {
     ".vot": "votable",
@@ -53,7 +54,8 @@ def read_positions(path: str, ra_column: str | None = None, dec_column: str | No
     Raises
     ------
     PositionTableError
-        If the file cannot be read, a column is missing or a position is none (with its row).
+        If the file cannot be read, is larger than 256 MiB or beyond the limits of catalogue files, a column is missing
+        or a position is none (with its row).
     """
     frame = _read(path)
     ra, dec = _find(frame, path, ra_column, _RA_NAMES), _find(frame, path, dec_column, _DEC_NAMES)
@@ -65,7 +67,8 @@ def _read(path: str) -> pd.DataFrame:
     suffix = Path(path).suffix.lower()
     try:
         if path == "-":
-            return _from_text(sys.stdin.read())
+            return _from_text(_read_stdin())
+        check_whole(path)
         if suffix in (".parquet", ".pq"):
             require_parquet()
             return pd.read_parquet(path)
@@ -75,13 +78,17 @@ def _read(path: str) -> pd.DataFrame:
         if is_ipac(content[:HEAD]):
             return _from_astropy(astropy.table.Table.read(path, format="ascii.ipac"))
         return _from_text(content.decode("utf-8-sig"))
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-        IndexError,
-    ) as exc:  # files that are something else
+    except CatalogueFileError as exc:
+        raise PositionTableError(str(exc)) from exc
+    except (OSError, ValueError, TypeError, IndexError, MemoryError) as exc:  # files that are something else
         raise PositionTableError(f"{path} cannot be read as a table: {exc}") from exc
+
+
+def _read_stdin() -> str:
+    text = sys.stdin.read(MAX_WHOLE + 1)
+    if len(text) > MAX_WHOLE:
+        raise ValueError(f"it has more than {MAX_WHOLE:,} characters")
+    return text
 
 
 def _from_text(text: str) -> pd.DataFrame:
@@ -100,10 +107,17 @@ def _from_text(text: str) -> pd.DataFrame:
         separator = _separator(lines[first])
     if not any(line.strip() for line in lines):
         raise ValueError("it is empty")
+    _check_names(next(line for line in lines if line.strip() and not line.startswith("#")), separator)
     source = io.StringIO("".join(lines))
     if separator == _BLANKS:
         return pd.read_csv(source, comment="#", sep=separator, engine="python")
     return pd.read_csv(source, comment="#", sep=separator, skipinitialspace=True)
+
+
+def _check_names(line: str, separator: str) -> None:
+    n = len(line.split()) if separator == _BLANKS else line.count(separator) + 1
+    if n > MAX_COLUMNS:
+        raise ValueError(f"it has {n:,} columns; at most {MAX_COLUMNS:,} are read")
 
 
 _BLANKS = r"\s+"

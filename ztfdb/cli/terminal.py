@@ -14,11 +14,18 @@ import sys
 from collections.abc import Iterator
 from typing import Any, BinaryIO, TextIO, cast
 
+import click
+
 from ztfdb.errors import ZtfdbError
 from ztfdb.texts import hide_secrets, printable
 
 KEPT = "\n\t"
 """The control characters that lines and tables are made of."""
+
+
+def say(line: str) -> None:
+    """Print a line of words to stdout, where rows are printed as they are: without secrets."""
+    click.echo(hide_secrets(line))
 
 
 class StdoutError(ZtfdbError):

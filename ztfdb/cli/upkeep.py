@@ -11,6 +11,7 @@ from ztfdb.cli.options import Command, night_number, shared_options
 from ztfdb.cli.output import Output, output_options
 from ztfdb.cli.progress import progress_bar
 from ztfdb.cli.session import opened, wrong_usage
+from ztfdb.cli.terminal import say
 
 
 @click.command(cls=Command, examples=("ztfdb relocate data /mnt/archive/data",))
@@ -26,7 +27,7 @@ def relocate(ctx: click.Context, name: str, folder: str) -> None:
     """
     with opened(ctx) as archive:
         before = archive.relocate(name, folder)
-    click.echo(f"{name}: {before} -> {folder if '://' in folder else Path(folder).absolute()}")
+    say(f"{name}: {before} -> {folder if '://' in folder else Path(folder).absolute()}")
 
 
 @click.command(cls=Command, examples=("ztfdb verify", "ztfdb verify --hashes -o problems.csv"))

@@ -36,6 +36,7 @@ from sqlalchemy.orm import Session
 
 from ztfdb.errors import LeaseLostError
 from ztfdb.schema import Base, DataRoot, IngestJob, JobState
+from ztfdb.texts import hide_secrets
 
 CHUNK = 1_000
 """Jobs put in by one statement."""
@@ -326,7 +327,7 @@ def fail(
     state = JobState.QUARANTINED if retry_at is None else JobState.FAILED
     values = {"state": state.value, "due": retry_at, "ended": now, "attempts": claim.attempts + 1}
     # PostgreSQL keeps no NUL in texts, and damaged headers have them
-    texts = {"error": error, "reason": reason, "detail": detail[-MAX_DETAIL:]}
+    texts = {"error": error, "reason": hide_secrets(reason), "detail": hide_secrets(detail)[-MAX_DETAIL:]}
     return _mark(session, claim, values | _NOBODY | {name: text.replace("\0", "\\0") for name, text in texts.items()})
 
 

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
+import tracemalloc
 
 import numpy as np
 import pytest
 from astropy.table import Table
 
 from ztfdb.cli.tables import PositionTableError, read_positions
+from ztfdb.ingest.readers.limits import MAX_WHOLE
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".vot", ".fits", ".ecsv", ".tbl", ".parquet"])
@@ -88,3 +92,90 @@ def test_text_of_every_kind_is_understood(tmp_path, monkeypatch, text, stdin):
     frame = read_positions("-" if stdin else str(path))
     np.testing.assert_array_equal(frame[["ra", "dec"]], [[10.5, -3.25], [359.9, 89.0]])
     assert frame["name"].tolist() == ["a", "b"]
+
+
+def wide_csv(path):
+    path.write_text(",".join(["ra", "dec", *(f"c{k}" for k in range(50_000))]) + "\n" + ",".join(["1"] * 50_002) + "\n")
+
+
+def long_line(path):
+    path.write_bytes(b"ra,dec,name\n1,2," + b"x" * (17 * 1024 * 1024) + b"\n")
+
+
+def wide_parquet(path):
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    parquet.write_table(pa.table({f"c{k}": [1.0] for k in range(10_001)}), path)
+
+
+def repeated_parquet(path):
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    row = pa.array(np.zeros(1_000_000))
+    with parquet.ParquetWriter(path, pa.schema([("ra", pa.float64()), ("dec", pa.float64())])) as file:
+        for _ in range(20):
+            file.write_table(pa.table({"ra": row, "dec": row}))
+
+
+def bomb_votable(path):
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        file.write(
+            b'<?xml version="1.0"?><VOTABLE><RESOURCE><TABLE><FIELD name="ra" datatype="double"/><DATA><TABLEDATA>'
+        )
+        for _ in range(300):
+            file.write(b"<TR><TD>1</TD></TR>\n" * 52_000)
+
+
+def cells_votable(path):
+    field = '<FIELD name="{}" datatype="double" arraysize="{}"/>'
+    path.write_text(
+        f'<?xml version="1.0"?><VOTABLE version="1.4"><RESOURCE><TABLE>{field.format("ra", "")}'
+        f"{field.format('big', '100000x100000')}<DATA><TABLEDATA><TR><TD>1</TD><TD>2</TD></TR></TABLEDATA></DATA>"
+        "</TABLE></RESOURCE></VOTABLE>"
+    )
+
+
+def entities(path):
+    path.write_text('<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "aaaa">]><VOTABLE></VOTABLE>')
+
+
+def bzip2(path):
+    path.write_bytes(bz2.compress(b"ra,dec\n1,2\n"))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "make", "words"),
+    [
+        (".csv", wide_csv, "50,002 columns"),
+        (".csv", long_line, "line or field of more than"),
+        (".parquet", wide_parquet, "10,001 columns"),
+        (".parquet", repeated_parquet, "holds 320,000,000 bytes"),
+        (".xml", bomb_votable, "unpacks to more than"),
+        (".xml", cells_votable, "arraysize 100000x100000"),
+        (".vot", entities, "entities"),
+        (".vot", bzip2, "not by gzip"),
+    ],
+)
+def test_a_table_that_asks_for_much_is_refused_as_a_catalogue_is(tmp_path, suffix, make, words):
+    path = tmp_path / f"stars{suffix}"
+    make(path)
+    tracemalloc.start()
+    with pytest.raises(PositionTableError, match=words):
+        read_positions(str(path))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100 * 1024 * 1024
+
+
+def test_large_tables_are_refused_before_they_are_read(tmp_path, monkeypatch):
+    path = tmp_path / "stars.csv"
+    with path.open("wb") as file:
+        file.truncate(MAX_WHOLE + 1)
+    with pytest.raises(PositionTableError, match=r"stars.csv.*holds 268,435,457 bytes"):
+        read_positions(str(path))
+    monkeypatch.setattr("ztfdb.cli.tables.MAX_WHOLE", 20)
+    monkeypatch.setattr("sys.stdin", io.StringIO("ra,dec\n" + "1,2\n" * 9))
+    with pytest.raises(PositionTableError, match="more than 20 characters"):
+        read_positions("-")

@@ -32,6 +32,11 @@ class FitsReader:
             raise CatalogueFileError(path, f"is no FITS table that can be read: {exc}") from exc
         self._check_size()
 
+    @property
+    def n_byte(self) -> int:
+        """Bytes of its rows."""
+        return int(self._n_row * self._dtype.itemsize)
+
     def blocks(self, wanted: Wanted) -> Iterator[Block]:
         """Yield the rows; see `ztfdb.surveys.blocks.TableReader`."""
         if not self._plain:
@@ -70,12 +75,11 @@ class FitsReader:
 
     def _check_size(self) -> None:
         check_columns(self._path, len(self.names))
-        n_byte = self._n_row * self._dtype.itemsize
-        if not self._plain and n_byte > MAX_IN_MEMORY:
+        if not self._plain and self.n_byte > MAX_IN_MEMORY:
             raise CatalogueFileError(
-                self._path, f"{n_byte:,} bytes of ASCII or packed rows; at most {MAX_IN_MEMORY:,} are read"
+                self._path, f"{self.n_byte:,} bytes of ASCII or packed rows; at most {MAX_IN_MEMORY:,} are read"
             )
-        wanted = self._offset + self._n_row * self._dtype.itemsize
+        wanted = self._offset + self.n_byte
         if self._plain and self._path.stat().st_size < wanted:
             raise CatalogueFileError(
                 self._path, f"is cut off: {self._n_row} rows need {wanted} bytes, found {self._path.stat().st_size}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import math
+import re
 import zlib
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -15,11 +17,17 @@ MAX_COLUMNS = 10_000
 MAX_RECORD = 16 * 1024 * 1024
 """Longest line of text, and longest text between two tags of XML, bytes."""
 
+MAX_CELL = 1024 * 1024
+"""Most values of one cell of a VOTable: a reader makes room for them in every row."""
+
 MAX_STREAM = 256 * 1024 * 1024
 """Longest binary stream of a VOTable, which is held in memory, bytes."""
 
 MAX_IN_MEMORY = 1024 * 1024 * 1024
 """Largest table of a kind that is read as a whole (ASCII and compressed FITS), bytes."""
+
+MAX_WHOLE = 256 * 1024 * 1024
+"""Largest table that is held in memory with all its columns, as one of positions, bytes: five million rows."""
 
 FREE_UNPACKED = 256 * 1024 * 1024
 MAX_RATIO = 100
@@ -38,7 +46,14 @@ def check_columns(path: Path, n: int) -> None:
         raise CatalogueFileError(path, f"has {n:,} columns; at most {MAX_COLUMNS:,} are read")
 
 
-def check_content(path: Path, *, packed: bool, mark: bytes | None) -> None:
+def check_cell(path: Path, arraysize: str) -> None:
+    """Refuse a field of a VOTable whose cells would take more room than a record may."""
+    n = math.prod(int(side[:20]) for side in re.findall(r"\d+", arraysize))
+    if n > MAX_CELL:
+        raise CatalogueFileError(path, f"has cells of arraysize {arraysize[:40]}; at most {MAX_CELL:,} values are read")
+
+
+def check_content(path: Path, *, packed: bool, mark: bytes | None, most: int | None = None) -> None:
     """Pass over a file once, in little memory, and refuse what no reader could hold.
 
     Parameters
@@ -48,6 +63,8 @@ def check_content(path: Path, *, packed: bool, mark: bytes | None) -> None:
         It is a gzip stream.
     mark : bytes or None
         What ends a record: the end of a line, or ``<`` of XML; None for binary formats.
+    most : int, optional
+        Bytes to which it may unpack; `MAX_RATIO` times its size by default.
 
     Raises
     ------
@@ -56,15 +73,16 @@ def check_content(path: Path, *, packed: bool, mark: bytes | None) -> None:
     """
     if not packed and mark is None:
         return
-    most = max(FREE_UNPACKED, MAX_RATIO * path.stat().st_size)
+    allowed = max(FREE_UNPACKED, MAX_RATIO * path.stat().st_size) if most is None else most
     total = run = 0
     limit, before = MAX_RECORD, b""
     try:
         with cast(BinaryIO, gzip.open(path)) if packed else path.open("rb") as file:
             while piece := file.read(PIECE):
                 total += len(piece)
-                if packed and total > most:
-                    raise CatalogueFileError(path, f"unpacks to more than {most:,} bytes, {MAX_RATIO} times its size")
+                if packed and total > allowed:
+                    times = f", {MAX_RATIO} times its size" if most is None else ""
+                    raise CatalogueFileError(path, f"unpacks to more than {allowed:,} bytes{times}")
                 if mark is None:
                     continue
                 if mark == b"<":

@@ -10,6 +10,7 @@ import numpy as np
 from astropy.utils.xml.iterparser import get_xml_iterator
 
 from ztfdb.errors import CatalogueFileError
+from ztfdb.ingest.readers.limits import check_cell
 from ztfdb.ingest.readers.text import _listed_block, _row_values
 from ztfdb.surveys.blocks import ROWS, BadRow, Block, Wanted, converted, sequence_rows
 
@@ -30,6 +31,7 @@ class VotableReader:
             for start, tag, data, _ in self._events():
                 if start and tag == "FIELD":
                     names.append(data.get("name") or data.get("ID") or "")
+                    check_cell(path, data.get("arraysize") or "")
                 elif start and tag == "VALUES" and names and "null" in data:
                     self._nulls[names[-1]] = data["null"]
                 elif start and tag == "INFO":
