@@ -65,7 +65,7 @@ OUTSIDE: dict[str, set[str]] = {
     "rich": {"cli"},
     "watchdog": {"daemon"},
     "starlette": {"serve"},
-    "sqlglot": {"adql", "serve.tap.schema"},
+    "sqlglot": {"adql", "serve.irsa.images", "serve.tap.schema"},
     "uvicorn": {"serve"},
     "fastapi": {"serve"},
     "pydantic": {"serve"},

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from ztfdb.query.explain import Explanation
     from ztfdb.query.hint import Holdings
     from ztfdb.query.lightcurve import LightCurve
+    from ztfdb.query.products import Product
     from ztfdb.query.stamps import StampSeries
     from ztfdb.records import IntArray, StoredPixels
     from ztfdb.sky.shapes import SkyShape
@@ -492,6 +493,39 @@ class Archive:
             place = position(ra, dec, options)
             found = images_covering(session, *place, **options)
         return self._answer(found, place, None, options)
+
+    def images_meeting_box(
+        self, ra: Position, dec: Angle | None, width: float, height: float, *, intersect: str = "OVERLAPS"
+    ) -> IntArray:
+        """Return the images that meet a box (deg) along east and north; see `ztfdb.query.region.images_meeting_box`."""
+        from ztfdb.query.region import images_meeting_box
+
+        with self._sessions() as session:
+            return images_meeting_box(session, *position(ra, dec), width, height, intersect)
+
+    def product(self, name: str) -> Product | None:
+        """Return the file that has one of ZTF's names, and what cuts it; see `ztfdb.query.products.find_product`."""
+        from ztfdb.query.products import find_product
+
+        with self._sessions() as session:
+            return find_product(session, name)
+
+    def object_position(self, oid: int) -> tuple[float, float, bool]:
+        """Return where an object or an ``oid`` is (deg), and whether it is an object's own id.
+
+        Raises
+        ------
+        UnknownObjectError
+            If no object has this id, and no reference catalogue and no image has this ``oid``.
+        """
+        from ztfdb.derive.objects import summarise
+        from ztfdb.query.oids import position_of_oid
+
+        with self._sessions() as session:
+            if oid < 0:
+                return *position_of_oid(session, oid), False
+            known = summarise(session, oid).iloc[0]
+        return float(known["ra"]), float(known["dec"]), int(known["object_id"]) == oid
 
     def coverage_cells(self) -> IntArray:
         """Return the HEALPix cells (order 9, NESTED, ICRS) that images touch, references among them, ascending."""

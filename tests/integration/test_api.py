@@ -249,7 +249,7 @@ def test_the_status_is_the_archives_without_folders(remote, local):
 
 
 def test_every_method_of_an_archive_is_there_or_refused(remote):
-    public = {name for name in dir(ztfdb.Archive) if not name.startswith("_")} - {"hint_of"}
+    public = {name for name in dir(ztfdb.Archive) if not name.startswith("_")}
     there = {name for name in dir(type(remote)) if not name.startswith("_")}
     assert public - there == set(client.NEED_THE_DATABASE)
     for name in client.NEED_THE_DATABASE:

@@ -17,6 +17,7 @@ from ztfdb.archive import open_archive
 from ztfdb.serve import datalink, files, health, scs, sia, soda, timeseries
 from ztfdb.serve.api import endpoints as api
 from ztfdb.serve.errors import as_json, tell
+from ztfdb.serve.irsa import endpoints as irsa
 from ztfdb.serve.limits import Limits
 from ztfdb.serve.middleware import Envelope
 from ztfdb.serve.service import Service, request_id
@@ -26,7 +27,7 @@ from ztfdb.serve.work import Workers
 from ztfdb.store.jobs import JobStore
 from ztfdb.store.reading import Reader
 
-PROTOCOLS = (health, tap, scs, sia, datalink, soda, files, timeseries, api)
+PROTOCOLS = (health, tap, scs, sia, datalink, soda, files, timeseries, api, irsa)
 """Each has ``routes()``; a path belongs to the first that knows it."""
 
 

@@ -427,3 +427,21 @@ def _pixel_facts(measured: MeasuredImage) -> dict[str, Any]:
         "mesh_level": np.ascontiguousarray(mesh.level, "<f4").tobytes(),
         "mesh_rms": np.ascontiguousarray(mesh.rms, "<f4").tobytes(),
     }
+
+
+def images_named(session: Session, field: int, rcid: int, fid: int, filefracday: int | None) -> list[int]:
+    """Return the ids of the images of one of ZTF's names, whole quadrants first; of references without a date."""
+    statement = select(Image.image_id).where(Image.field == field, Image.rcid == rcid, Image.fid == fid)
+    if filefracday is None:
+        statement = statement.where(Image.kind == "ref")
+    else:
+        statement = statement.where(Image.filefracday == filefracday, Image.kind != "ref")
+    found = session.execute(statement.order_by(Image.kind.desc(), Image.image_id)).scalars()
+    return [int(one) for one in found]
+
+
+def quadrant_centre(session: Session, field: int, rcid: int) -> tuple[float, float] | None:
+    """Return where (deg) some image of a field and quadrant is; None where none is held."""
+    statement = select(Image.ra, Image.dec).where(Image.field == field, Image.rcid == rcid).limit(1)
+    found = session.execute(statement).first()
+    return None if found is None else (float(found[0]), float(found[1]))
