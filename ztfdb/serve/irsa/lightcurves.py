@@ -121,7 +121,8 @@ def found(archive: Archive, asked: Asked) -> pd.DataFrame:
     if asked.mag != (-math.inf, math.inf):
         keep &= grouped.transform("median").between(*asked.mag)
     keep &= (frame["catflags"].fillna(0).to_numpy(np.int64) & asked.bad) == 0
-    return frame[keep].sort_values(["oid", "mjd"], ascending=[False, True], kind="stable", ignore_index=True)
+    chosen: pd.DataFrame = frame[keep]
+    return chosen.sort_values(["oid", "mjd"], ascending=[False, True], kind="stable", ignore_index=True)
 
 
 def _of_object(archive: Archive, oid: int) -> pd.DataFrame:
