@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from sqlglot import exp
 
-from ztfdb.adql.relations import POSTGRESQL, Parameters, parse_own
+from ztfdb.adql.relations import POSTGRESQL, Cells, Parameters, parse_own
 from ztfdb.adql.tables import Column, Table
 
 ARCSEC_PER_PIXEL = 1.012
@@ -68,7 +68,7 @@ def table_of(kind: str, image_id: Sequence[int] | None = None) -> Table:
     fields = KINDS[kind]
     columns = tuple(Column(name, datatype, unit, ucd, words) for name, _, datatype, unit, ucd, words in fields)
 
-    def relation(parameters: Parameters, wanted: list[str]) -> exp.Query:
+    def relation(parameters: Parameters, wanted: list[str], cells: Cells) -> exp.Query:
         shown = [one for one in fields if one[0] in wanted] or list(fields[:1])
         names = ", ".join(f'{expression} as "{name}"' for name, expression, *_ in shown)
         where = "i.kind = 'ref'" if kind == "ref" else "i.kind <> 'ref'"
