@@ -90,13 +90,12 @@ def test_every_column_has_one_answer_and_the_standards_words(asked):
 @pytest.mark.parametrize("place", PLACES)
 def test_a_point_lies_in_the_outline(asked, images, place):
     ids, corner = images
-    ra = (place[0] + np.array([0.0, 0.2, -0.35, 0.43, 0.9]) / max(np.cos(np.radians(place[1])), 0.01)) % 360
+    ra = (place[0] + np.array([0.0, -0.35, 0.43]) / max(np.cos(np.radians(place[1])), 0.01)) % 360
     for lon in ra.tolist():
         inside = ids[in_quadrilateral(vectors(lon, place[1]), corner)]
         for condition in (
             f"1 = contains(point('ICRS', {lon}, {place[1]}), s_region)",
-            f"intersects(s_region, point({lon}, {place[1]})) = 1",
-            f"1 * contains(point({lon}, {place[1]}), s_region) = 1",
+            f"1 * intersects(s_region, point({lon}, {place[1]})) = 1",
         ):
             assert ids_where(asked, condition) == inside.tolist()
 
@@ -110,7 +109,7 @@ def in_quadrilateral(point, corner):
 
 
 @pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("radius", [0.03, 0.4, 2.0, 91.0, 179.9])
+@pytest.mark.parametrize("radius", [0.4, 2.0, 91.0])
 def test_a_circle_meets_the_outline_where_a_point_of_it_is_near(asked, images, place, radius):
     ids, corner = images
     centre, points = vectors(*place), filled(corner)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import io
 import json
 import re
@@ -179,6 +180,21 @@ def test_pyvo_asks_at_once_and_by_a_job(served, truth):
         service.search("select ra from ztf.nothing")
     with pytest.raises(pyvo.dal.DALQueryError, match="there is no table"):
         service.run_async("select ra from ztf.nothing")
+
+
+@POOLS
+def test_pyvo_is_told_of_time_limits(served):
+    service = pyvo.dal.TAPService(f"{served.base}/tap")
+    with pytest.raises(pyvo.dal.DALQueryError, match="time limit of 5 s"):
+        service.search(SLOW)
+    job = service.submit_job(SLOW)
+    job.execution_duration = 1
+    job.run().wait(timeout=60)
+    with pytest.raises(pyvo.dal.DALQueryError, match="time limit of 1 s"):
+        job.raise_if_error()
+    job.delete()
+    del service, job
+    gc.collect()
 
 
 @POOLS
