@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -503,12 +503,12 @@ class Archive:
         with self._sessions() as session:
             return images_meeting_box(session, *position(ra, dec), width, height, intersect)
 
-    def product(self, name: str) -> Product | None:
+    def product(self, name: str, *, places: Mapping[str, str | Path] | None = None) -> Product | None:
         """Return the file that has one of ZTF's names, and what cuts it; see `ztfdb.query.products.find_product`."""
         from ztfdb.query.products import find_product
 
         with self._sessions() as session:
-            return find_product(session, name)
+            return find_product(session, name, places=places)
 
     def object_position(self, oid: int) -> tuple[float, float, bool]:
         """Return where an object or an ``oid`` is (deg), and whether it is an object's own id.

@@ -9,6 +9,7 @@ import signal
 import socket
 import time
 from contextlib import closing
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -17,11 +18,12 @@ from click.testing import CliRunner
 requests = pytest.importorskip("requests", reason="the extra vo, which brings requests, is not installed")
 pytest.importorskip("starlette", reason="the extra serve is not installed")
 
+import ztfdb  # noqa: E402
 from tests.support.archives import Plan, build_archive  # noqa: E402
 from tests.support.postgres import ENGINES  # noqa: E402
 from tests.support.serving import Serving, reader_url  # noqa: E402
 from ztfdb.cli.app import application  # noqa: E402
-from ztfdb.errors import ConfigError, QueryError, SchemaVersionError  # noqa: E402
+from ztfdb.errors import ConfigError, QueryError, SchemaVersionError, ServiceRefusedError  # noqa: E402
 from ztfdb.serve.app import Settings  # noqa: E402
 from ztfdb.serve.limits import Limits  # noqa: E402
 from ztfdb.serve.run import Listening, serve  # noqa: E402
@@ -149,6 +151,89 @@ def test_limits_come_from_the_file_and_mistakes_are_told(tmp_path):
     result = CliRunner().invoke(application, ["serve", "--config", str(config)])
     assert result.exit_code == 1
     assert "unknown setting max_rowz" in result.output
+
+
+@pytest.fixture(scope="module")
+def guarded(sqlite_url, tmp_path_factory):
+    """A service for holders of a token, behind a proxy, of two processes; and the folder of its state."""
+    state = tmp_path_factory.mktemp("state")
+    words = ("--tokens", "--workers", "2", "--root-path", "/ztf", "--proxies", "127.0.0.1", "--state", str(state))
+    with Serving(sqlite_url, *words) as service:
+        yield service, str(state)
+
+
+def token(*words: str) -> str:
+    """What ``ztfdb token`` prints."""
+    result = CliRunner().invoke(application, ["token", *words])
+    assert result.exit_code == 0, result.output
+    return result.output.strip()
+
+
+def test_only_who_has_a_token_is_answered_until_it_is_removed(guarded, monkeypatch):
+    service, state = guarded
+    made = token("add", "anna", "--state", state)
+    old = token("add", "old", "--days", "0.0000001", "--state", state)
+    assert requests.get(f"{service.base}/healthz", timeout=30).ok
+    for path in ("/api/v1/status", "/tap/capabilities", "/scs", "/metrics", "/no/such"):
+        for headers in ({}, {"Authorization": "Bearer x"}, {"Authorization": f"Bearer {old}"}, {"Authorization": made}):
+            answer = requests.get(service.base + path, headers=headers, timeout=30)
+            assert answer.status_code == 401
+            assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+    time.sleep(2.1)
+    with pytest.raises(ServiceRefusedError, match="a token is needed"):
+        ztfdb.open(service.base)
+    monkeypatch.setenv("ZTFDB_TOKEN", made)
+    with ztfdb.open(service.base) as archive:
+        assert archive.status()["n_image"] == 4
+        listed = token("list", "--state", state)
+        assert "anna" in listed
+        assert made not in listed
+        assert made.encode() not in (Path(state) / "tokens.sqlite").read_bytes()
+        token("remove", "anna", "--state", state)
+        time.sleep(2.1)
+        with pytest.raises(ServiceRefusedError):
+            archive.ping()
+
+
+def test_mistakes_about_tokens_are_told(guarded):
+    _, state = guarded
+    token("add", "twice", "--state", state)
+    for words, told in ((("add", "twice"), "already"), (("add", "a b"), "no name"), (("remove", "none"), "no token")):
+        result = CliRunner().invoke(application, ["token", *words, "--state", state])
+        assert result.exit_code == 1
+        assert told in result.output
+
+
+def test_processes_count_together_and_believe_their_proxy(guarded, monkeypatch):
+    pytest.importorskip("prometheus_client", reason="the extra metrics is not installed")
+    service, state = guarded
+    headers = {"Authorization": f"Bearer {token('add', 'scraper', '--state', state)}"}
+    time.sleep(2.1)
+    for _ in range(8):  # each on a connection of its own, which any process takes
+        assert requests.get(f"{service.base}/tap/availability", headers=headers, timeout=30).ok
+    text = requests.get(f"{service.base}/metrics", headers=headers, timeout=30).text
+    assert 'ztfdb_http_requests_total{method="GET",protocol="tap",status="200"} 8.0' in text
+    assert 'protocol="other",status="401"' in text
+    assert "no/such" not in text
+    forwarded = {**headers, "X-Forwarded-Proto": "https", "Host": "archive.example"}
+    text = requests.get(f"{service.base}/tap/capabilities", headers=forwarded, timeout=30).text
+    assert "https://archive.example/ztf/tap" in text
+
+
+def test_a_proxy_that_was_not_named_is_not_believed(served):
+    headers = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "10.9.8.7"}
+    answer = requests.get(f"{served.base}/tap/capabilities", headers=headers, timeout=30)
+    assert "https://127" not in answer.text
+    assert logged(served, answer.headers["X-Request-Id"])["client"] == "127.0.0.1"
+    assert requests.get(f"{served.base}/metrics", timeout=30).text.count("ztfdb_http_seconds_bucket") > 5
+
+
+def test_the_unit_of_the_page_starts(sqlite_url):
+    page = (Path(__file__).parents[2] / "docs" / "service.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^ExecStart=\S+/ztfdb (serve .*)$", page, re.MULTILINE)
+    command, words = application.get_command(None, "serve"), line.split()[1:]
+    context = command.make_context("serve", words)
+    assert context.params["tokens"] and context.params["proxies"] == "127.0.0.1"
 
 
 def logged(service: Serving, request_id: str) -> dict:

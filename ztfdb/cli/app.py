@@ -32,6 +32,7 @@ from ztfdb.cli.sql import sql
 from ztfdb.cli.stamp import stamp
 from ztfdb.cli.status import status
 from ztfdb.cli.terminal import streams
+from ztfdb.cli.token import token
 from ztfdb.cli.upkeep import relocate, remove, verify
 from ztfdb.cli.watch import watch
 from ztfdb.errors import ZtfdbError
@@ -148,6 +149,7 @@ for command in (
     explain,
     sql,
     serve,
+    token,
     export,
     relocate,
     verify,

@@ -24,6 +24,7 @@ from ztfdb.errors import MissingExtraError
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: any that is free.")
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that answer.")
 @click.option("--public", is_flag=True, help="Listen on an address that other machines can reach.")
+@click.option("--tokens", is_flag=True, help="Answer only requests with a token: ztfdb token add.")
 @click.option("--root-path", default="", metavar="PATH", help="Prefix under which a proxy shows the service.")
 @click.option("--proxies", default="", metavar="IP,…", help="Proxies whose X-Forwarded-… headers are believed.")
 @click.option(
@@ -41,6 +42,7 @@ def serve(
     port: int,
     workers: int,
     public: bool,
+    tokens: bool,
     root_path: str,
     proxies: str,
     state: str | None,
@@ -64,7 +66,8 @@ def serve(
         raise MissingExtraError("ztfdb serve", "serve") from exc
     if root_path and not root_path.startswith("/"):
         raise click.UsageError(f"--root-path {root_path}: expected a path such as /ztf")
-    settings = Settings(config.url, load_limits(config.serve), state_folder(state), root_path.rstrip("/"), config.roots)
+    limits = load_limits(config.serve)
+    settings = Settings(config.url, limits, state_folder(state), root_path.rstrip("/"), config.roots, tokens)
     run(
         settings,
         Listening(host, port, workers, public, proxies, config.log_level, config.log_format),

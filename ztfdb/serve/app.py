@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -14,11 +15,13 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from ztfdb.archive import open_archive
-from ztfdb.serve import datalink, files, health, scs, sia, soda, timeseries
+from ztfdb.serve import datalink, files, health, metrics, scs, sia, soda, timeseries
 from ztfdb.serve.api import endpoints as api
 from ztfdb.serve.errors import as_json, tell
+from ztfdb.serve.gate import Gate
 from ztfdb.serve.irsa import endpoints as irsa
 from ztfdb.serve.limits import Limits
+from ztfdb.serve.metrics import Meters
 from ztfdb.serve.middleware import Envelope
 from ztfdb.serve.service import Service, request_id
 from ztfdb.serve.tap import endpoints as tap
@@ -26,8 +29,9 @@ from ztfdb.serve.tap.jobs import JobRunner
 from ztfdb.serve.work import Workers
 from ztfdb.store.jobs import JobStore
 from ztfdb.store.reading import Reader
+from ztfdb.store.tokens import TokenStore
 
-PROTOCOLS = (health, tap, scs, sia, datalink, soda, files, timeseries, api, irsa)
+PROTOCOLS = (health, metrics, tap, scs, sia, datalink, soda, files, timeseries, api, irsa)
 """Each has ``routes()``; a path belongs to the first that knows it."""
 
 
@@ -46,6 +50,8 @@ class Settings:
         Prefix under which a proxy shows the service.
     places : mapping of str to str
         Folders of this host by the name of their data root.
+    tokens : bool
+        Answer only requests with a token.
     """
 
     url: str
@@ -53,19 +59,21 @@ class Settings:
     state: Path
     root_path: str = ""
     places: Mapping[str, str] = field(default_factory=dict)
+    tokens: bool = False
 
 
 def make_app(settings: Settings) -> ASGIApp:
     """Return the ASGI application; the archive is opened when it starts and closed when it ends."""
+    meters = Meters()
 
     @contextlib.asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Service]]:
+    async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
         with open_archive(settings.url, read_only=True) as archive:
             reader, limits = Reader(settings.url), settings.limits
             jobs = JobRunner(JobStore(settings.state), reader, limits)
             service = Service(settings.url, archive, limits, Workers(limits), reader, jobs, settings.places)
             try:
-                yield {"service": service}
+                yield {"service": service, "meters": meters}
             finally:
                 jobs.close()
                 service.workers.close()
@@ -76,7 +84,8 @@ def make_app(settings: Settings) -> ASGIApp:
         lifespan=lifespan,
         exception_handlers={HTTPException: _http_error},
     )
-    return Envelope(app, settings.limits)
+    gate = Gate(TokenStore(settings.state)) if settings.tokens else None
+    return Envelope(app, settings.limits, meters, gate, settings.root_path)
 
 
 async def _http_error(request: Request, exc: Exception) -> Response:

@@ -11,7 +11,9 @@ import time
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ztfdb.serve.errors import RETRY_AFTER_S, ClientGone, ServiceError
+from ztfdb.serve.gate import REFUSAL, Gate
 from ztfdb.serve.limits import Limits
+from ztfdb.serve.metrics import Meters
 from ztfdb.serve.params import MB
 
 MAX_TARGET = 32_768
@@ -40,11 +42,22 @@ class Envelope:
     ----------
     app : ASGI application
     limits : Limits
+    meters : Meters
+        Count every request.
+    gate : Gate, optional
+        Lets requests with a token pass; all pass without it.
+    root_path : str
+        Prefix of the service, which is no part of a path that the gate or the meters know.
     """
 
-    def __init__(self, app: ASGIApp, limits: Limits) -> None:
+    def __init__(
+        self, app: ASGIApp, limits: Limits, meters: Meters, gate: Gate | None = None, root_path: str = ""
+    ) -> None:
         self._app = app
         self._limits = limits
+        self._meters = meters
+        self._gate = gate
+        self._root_path = root_path
         self._open = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -55,13 +68,19 @@ class Envelope:
         scope["ztfdb_request_id"] = secrets.token_hex(8)
         exchange = _Exchange(scope, receive, send, self._limits)
         self._open += 1
+        self._meters.opened(self._open)
         try:
             await self._answer(exchange)
         except (ClientGone, TimeoutError):
             exchange.status = 499
         finally:
             self._open -= 1
+            self._meters.opened(self._open)
+            self._meters.answered(self._path(scope), scope["method"], exchange.status, exchange.seconds, exchange.given)
             exchange.log()
+
+    def _path(self, scope: Scope) -> str:
+        return str(scope["path"]).removeprefix(self._root_path)
 
     async def _answer(self, exchange: _Exchange) -> None:
         if self._open > self._limits.connections:
@@ -70,6 +89,8 @@ class Envelope:
             await exchange.refuse(414, f"the address is longer than {MAX_TARGET} bytes: send its parameters by POST")
         elif exchange.scope["method"] == "OPTIONS":
             await exchange.respond(204, b"", _PREFLIGHT)
+        elif self._gate is not None and not self._gate.admits(self._path(exchange.scope), exchange.scope["headers"]):
+            await exchange.refuse(401, "a token is needed: send it as Authorization: Bearer TOKEN", REFUSAL)
         else:
             try:
                 await self._app(exchange.scope, exchange.receive, exchange.send)
@@ -124,8 +145,16 @@ class _Exchange:
         await self.send({"type": "http.response.start", "status": status, "headers": [*headers, *length]})
         await self.send({"type": "http.response.body", "body": body})
 
-    async def refuse(self, status: int, message: str) -> None:
-        headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self._began
+
+    @property
+    def given(self) -> int:
+        return self._given
+
+    async def refuse(self, status: int, message: str, *more: tuple[bytes, bytes]) -> None:
+        headers = [(b"content-type", b"application/json"), (b"connection", b"close"), *more]
         headers += [(b"retry-after", str(RETRY_AFTER_S).encode())] if status == 503 else []
         await self.respond(status, json.dumps({"error": message}).encode() + b"\n", headers)
 
@@ -141,6 +170,6 @@ class _Exchange:
                 "status": self.status,
                 "bytes_in": self._taken,
                 "bytes_out": self._given,
-                "ms": round(1000.0 * (time.perf_counter() - self._began), 1),
+                "ms": round(1000.0 * self.seconds, 1),
             },
         )

@@ -9,12 +9,14 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from types import FrameType
 
 import uvicorn
@@ -23,6 +25,7 @@ from ztfdb.archive import open_archive
 from ztfdb.errors import ConfigError, ZtfdbError
 from ztfdb.logs import set_up_logs
 from ztfdb.serve.app import Settings, make_app
+from ztfdb.serve.metrics import MULTIPROCESS
 from ztfdb.store.readonly import check_reader
 
 GRACE_S = 10
@@ -68,7 +71,8 @@ def serve(settings: Settings, listening: Listening) -> None:
     Raises
     ------
     ConfigError
-        If the address is not this machine's own and `Listening.public` was not given, or cannot be listened on.
+        If the address cannot be listened on, or is not this machine's own and neither `Listening.public` nor tokens
+        were given.
     SchemaVersionError
         If there is no archive, or it is at another revision.
     QueryError
@@ -76,23 +80,25 @@ def serve(settings: Settings, listening: Listening) -> None:
     """
     check_reader(settings.url)
     open_archive(settings.url, read_only=True).close()
-    with contextlib.closing(_bound(listening)) as bound:
+    with contextlib.closing(_bound(listening, settings.tokens)) as bound:
         if listening.workers == 1:
             _serve_here(settings, listening, bound, lambda: _announce(bound))
         else:
-            _Family(settings, listening, bound).run()
+            with tempfile.TemporaryDirectory(prefix="ztfdb-metrics-") as folder:
+                os.environ[MULTIPROCESS] = folder  # read by every process that is started here
+                _Family(settings, listening, bound, Path(folder)).run()
 
 
-def _bound(listening: Listening) -> socket.socket:
+def _bound(listening: Listening, tokens: bool) -> socket.socket:
     """Return a socket that is bound, not listening yet."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(
             listening.host, listening.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         loopback = str(address[0]).startswith("127.") or address[0] == "::1"
-        if not (loopback or listening.public):
+        if not (loopback or listening.public or tokens):
             raise ConfigError(
-                f"--host {listening.host} opens the archive to other machines: add --public if that is meant"
+                f"--host {listening.host} opens the archive to other machines: add --public if all may ask, or --tokens"
             )
         made = socket.socket(family, kind)
         try:
@@ -174,8 +180,9 @@ def _end_with(parent: int) -> None:
 class _Family:
     """The processes of a service; one that dies is replaced."""
 
-    def __init__(self, settings: Settings, listening: Listening, bound: socket.socket) -> None:
+    def __init__(self, settings: Settings, listening: Listening, bound: socket.socket, metrics: Path) -> None:
         self._what = (settings, listening, bound)
+        self._metrics = metrics
         self._bound = bound
         self._wanted = listening.workers
         self._context = multiprocessing.get_context("spawn")
@@ -220,6 +227,8 @@ class _Family:
         wait([one.sentinel for one in self._children], timeout=0.5)
         for process in [one for one in self._children if not one.is_alive()]:
             self._children.remove(process)
+            for left in self._metrics.glob(f"gauge_live*_{process.pid}.db"):
+                left.unlink()
             if not self._ending:
                 log.warning("a process of the service ended and is replaced", extra={"status": process.exitcode})
                 time.sleep(RESTART_S)

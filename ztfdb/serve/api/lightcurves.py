@@ -15,7 +15,7 @@ from starlette.responses import Response
 from ztfdb.archive import Archive
 from ztfdb.query.wire import dumps, pack_columns, pack_data, plain
 from ztfdb.serve.api.answers import ProblemRoute, framed, problem_of, without_folders
-from ztfdb.serve.api.models import Frame, LightCurveAsked, LightCurveOnPathAsked, LightCurvesAsked
+from ztfdb.serve.api.models import Frame, LightCurveAsked, LightCurveOnPathAsked, LightCurvesAsked, Photometry
 from ztfdb.serve.errors import ServiceError
 from ztfdb.serve.limits import Limits
 from ztfdb.serve.service import Service, service_of
@@ -30,7 +30,8 @@ router = APIRouter(route_class=ProblemRoute, tags=["light curves"])
 @router.get("/lightcurve", response_model=Frame)
 async def lightcurve(request: Request, asked: Annotated[LightCurveAsked, Query()]) -> Response:
     """Return the light curve of a position, as `archive.light_curve`."""
-    return await framed(request, lambda archive: archive.light_curve(**asked.options()))
+    options = asked.options() | _files(request, asked)
+    return await framed(request, lambda archive: archive.light_curve(**options))
 
 
 @router.post("/lightcurves", response_class=Response, responses={200: {"content": {NDJSON: {}}}})
@@ -42,6 +43,7 @@ async def lightcurves(request: Request, asked: LightCurvesAsked) -> Response:
     """
     service = service_of(request)
     positions, options = _positions(asked, service.limits)
+    options |= _files(request, asked)
 
     def produce(put: Put) -> None:
         begun = False
@@ -62,7 +64,13 @@ async def lightcurves(request: Request, asked: LightCurvesAsked) -> Response:
 async def lightcurve_on_path(request: Request, asked: LightCurveOnPathAsked) -> Response:
     """Return the light curve of a moving body, as `archive.light_curve_on_path`."""
     path, options = path_of(asked, service_of(request).limits), asked.options("time", "ra", "dec")
+    options |= _files(request, asked)
     return await framed(request, lambda archive: archive.light_curve_on_path(path, **options))
+
+
+def _files(request: Request, asked: Photometry) -> dict[str, Any]:
+    """Return where the files are that a complete light curve is measured on."""
+    return {"places": service_of(request).places} if asked.complete else {}
 
 
 def path_of(asked: Any, limits: Limits) -> dict[str, Any]:

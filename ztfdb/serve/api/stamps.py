@@ -16,7 +16,7 @@ from ztfdb.query.stamps import StampSeries
 from ztfdb.query.wire import dumps, pack_stamps
 from ztfdb.serve.api.answers import JSON, ProblemRoute, answered
 from ztfdb.serve.api.lightcurves import check_lengths, path_of
-from ztfdb.serve.api.models import Id, Picture, StampAsked, StampsAsked, StampsOnImageAsked, StampsOnPathAsked
+from ztfdb.serve.api.models import Asked, Id, Picture, StampAsked, StampsAsked, StampsOnImageAsked, StampsOnPathAsked
 from ztfdb.serve.api.pictures import picture, png, sheet
 from ztfdb.serve.errors import ServiceError
 from ztfdb.serve.limits import Limits
@@ -49,7 +49,7 @@ async def stamp(
 ) -> Response:
     """Return the stamp of a position on one image, as `archive.stamp`."""
     check_size(asked.size, service_of(request).limits)
-    options = asked.options(*PICTURE)
+    options = _options(request, asked, *PICTURE)
 
     def work(archive: Archive) -> bytes:
         one = archive.stamp(image_id=image_id, **options)
@@ -66,7 +66,7 @@ async def stamps(request: Request, form: Form, asked: Annotated[StampsAsked, Que
     """
     limits = service_of(request).limits
     check_size(asked.size, limits)
-    options = asked.options(*PICTURE, "columns")
+    options = _options(request, asked, *PICTURE, "columns")
 
     def work(archive: Archive) -> bytes:
         if asked.size > 100:  # else more images than any archive has of a place
@@ -81,7 +81,7 @@ async def stamps_on_path(request: Request, asked: StampsOnPathAsked) -> Response
     """Return the stamps of a moving body as JSON, as `archive.stamps_on_path`."""
     limits = service_of(request).limits
     check_size(asked.size, limits)
-    path, options = path_of(asked, limits), asked.options("time", "ra", "dec")
+    path, options = path_of(asked, limits), _options(request, asked, "time", "ra", "dec")
     return await answered(request, lambda archive: _series(lambda: archive.stamps_on_path(path, **options), Form.JSON))
 
 
@@ -93,13 +93,17 @@ async def stamps_on_image(request: Request, image_id: Annotated[Id, Path()], ask
     positions = {"ra": asked.ra, "dec": asked.dec}
     check_lengths(positions, limits.positions)
     check_pixels(len(asked.ra), asked.size, limits)
-    options = asked.options("ra", "dec")
+    options = _options(request, asked, "ra", "dec")
     for name in ("pmra", "pmdec", "epoch"):
         if isinstance(options.get(name), list):
             options[name] = np.array(options[name], np.float64)
     return await answered(
         request, lambda archive: _series(lambda: archive.stamps_on_image(positions, image_id=image_id, **options))
     )
+
+
+def _options(request: Request, asked: Asked, *without: str) -> dict[str, Any]:
+    return {**asked.options(*without), "places": service_of(request).places}
 
 
 def check_size(size: int, limits: Limits) -> None:

@@ -34,7 +34,7 @@ async def product(request: Request, service: Service, params: Parameters) -> Res
     name = PurePosixPath(request.path_params["path"]).name
     if unknown := sorted({one for one, _ in params.pairs} - {"CENTER", "SIZE", "GZIP"}):
         raise ServiceError(f"{shown(unknown[0])} is no parameter; known are center, size, gzip")
-    found = await service.workers.run(request, service.archive.product, name)
+    found = await service.workers.run(request, service.archive.product, name, places=service.places)
     if found is None:
         raise ServiceError(f"the archive has no file {shown(name)}", 404)
     if params.all("CENTER") or params.all("SIZE"):

@@ -1,0 +1,59 @@
+"""``ztfdb token``: who may ask a service that is started with ``--tokens``."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import click
+
+from ztfdb.cli.options import Command, CommandGroup
+from ztfdb.cli.serve import state_folder
+from ztfdb.errors import ConfigError
+
+STATE = click.option(
+    "--state",
+    type=click.Path(file_okay=False),
+    metavar="DIR",
+    help="Folder of the service, as for ztfdb serve.  [default: $XDG_STATE_HOME/ztfdb/serve]",
+)
+
+
+@click.group(cls=CommandGroup, examples=("ztfdb token add anna --days 90", "ztfdb token list"))
+def token() -> None:
+    """Make and remove the tokens of a service."""
+
+
+@token.command(cls=Command, examples=("ztfdb token add anna", "ztfdb token add pipeline --days 30"))
+@click.argument("name")
+@click.option("--days", type=click.FloatRange(min=0, min_open=True), help="It counts so long.  [default: for good]")
+@STATE
+def add(name: str, days: float | None, state: str | None) -> None:
+    """Make a token for NAME and print it: it is kept as a hash, and never shown again."""
+    from ztfdb.store.tokens import TokenStore
+
+    click.echo(TokenStore(state_folder(state)).add(name, days))
+
+
+@token.command("list", cls=Command, examples=("ztfdb token list",))
+@STATE
+def list_(state: str | None) -> None:
+    """Print the names of the tokens, when each was made and until when it counts."""
+    from ztfdb.store.tokens import TokenStore
+
+    for one in TokenStore(state_folder(state)).tokens():
+        click.echo(f"{one.name}\t{_day(one.created)}\t{'for good' if one.expires is None else _day(one.expires)}")
+
+
+@token.command(cls=Command, examples=("ztfdb token remove anna",))
+@click.argument("name")
+@STATE
+def remove(name: str, state: str | None) -> None:
+    """Remove the token of NAME; a running service refuses it from then on."""
+    from ztfdb.store.tokens import TokenStore
+
+    if not TokenStore(state_folder(state)).remove(name):
+        raise ConfigError(f"there is no token of the name {name}")
+
+
+def _day(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")

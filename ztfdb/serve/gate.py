@@ -1,0 +1,49 @@
+"""Who may ask: with ``--tokens``, requests that carry one."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterable
+
+from ztfdb.store.tokens import TokenStore, hash_of
+
+KEPT_S = 2.0
+"""How long what the service database says is taken for true: a token that was removed counts so much longer."""
+
+OPEN_PATHS = frozenset({"/healthz"})
+"""What everyone may ask."""
+
+REFUSAL = (b"www-authenticate", b'Bearer realm="ztfdb"')
+
+
+class Gate:
+    """Lets requests with a token pass.
+
+    Parameters
+    ----------
+    tokens : TokenStore
+    """
+
+    def __init__(self, tokens: TokenStore) -> None:
+        self._tokens = tokens
+        self._known: dict[str, str] = {}
+        self._read = -KEPT_S
+
+    def admits(self, path: str, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+        """Tell whether a request for a path, with these headers, may pass."""
+        if path in OPEN_PATHS:
+            return True
+        given = next((value for name, value in headers if name == b"authorization"), b"").decode("latin-1")
+        scheme, _, token = given.partition(" ")
+        return scheme.lower() == "bearer" and hash_of(token.strip()) in self._valid()
+
+    def _valid(self) -> dict[str, str]:
+        now = time.monotonic()
+        if now - self._read >= KEPT_S:
+            try:
+                self._known = self._tokens.valid()
+            except sqlite3.Error:  # what cannot be read lets nobody in
+                self._known = {}
+            self._read = now
+        return self._known

@@ -1,0 +1,98 @@
+"""``/metrics``: requests, their time and size, for Prometheus; of all processes together."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from ztfdb import __version__
+from ztfdb.serve.errors import ServiceError
+from ztfdb.serve.params import Parameters
+from ztfdb.serve.service import Service, route
+
+PROTOCOLS = ("api", "cgi-bin", "datalink", "files", "healthz", "ibe", "lightcurve", "metrics", "preview", "scs", "sia2",
+             "soda", "tap")  # fmt: skip
+"""First words of paths; all others count as ``other``, so that no client can make new series."""
+
+MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
+"""Names the folder in which several processes count together; prometheus_client reads it when it is imported."""
+
+BUCKETS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 600.0)
+
+
+class Meters:
+    """What is counted in one process; nothing where prometheus_client is not installed."""
+
+    def __init__(self) -> None:
+        try:
+            import prometheus_client
+        except ImportError:
+            self._client: Any = None
+            return
+        self._client = prometheus_client
+        self._registry = prometheus_client.CollectorRegistry()
+        own: dict[str, Any] = {"registry": self._registry}
+        labels = ["protocol", "method", "status"]
+        self._requests = prometheus_client.Counter("ztfdb_http_requests", "Requests answered.", labels, **own)
+        self._seconds = prometheus_client.Histogram(
+            "ztfdb_http_seconds", "Time until a request was answered.", ["protocol"], buckets=BUCKETS, **own
+        )
+        self._bytes = prometheus_client.Counter("ztfdb_http_sent_bytes", "Bytes of answers.", ["protocol"], **own)
+        self._open = prometheus_client.Gauge(
+            "ztfdb_http_open", "Requests that are open.", multiprocess_mode="livesum", **own
+        )
+        build = prometheus_client.Gauge(
+            "ztfdb_build_info", "1, with the version.", ["version"], multiprocess_mode="max", **own
+        )
+        build.labels(__version__).set(1)
+        if MULTIPROCESS not in os.environ:
+            prometheus_client.ProcessCollector(registry=self._registry)
+
+    def opened(self, number: int) -> None:
+        """Note how many requests are open."""
+        if self._client is not None:
+            self._open.set(number)
+
+    def answered(self, path: str, method: str, status: int, seconds: float, sent: int) -> None:
+        """Count a request."""
+        if self._client is None:
+            return
+        word = path.lstrip("/").partition("/")[0]
+        protocol = word if word in PROTOCOLS else "other"
+        method = method if method in ("GET", "POST", "HEAD", "OPTIONS", "DELETE") else "other"
+        self._requests.labels(protocol, method, str(status)).inc()
+        self._seconds.labels(protocol).observe(seconds)
+        self._bytes.labels(protocol).inc(sent)
+
+    def text(self) -> tuple[bytes, str]:
+        """Return all that was counted, and its content type.
+
+        Raises
+        ------
+        ServiceError
+            If prometheus_client is not installed.
+        """
+        if self._client is None:
+            raise ServiceError("metrics are not available here: the extra metrics is not installed", 404)
+        registry = self._registry
+        if MULTIPROCESS in os.environ:
+            from prometheus_client import multiprocess
+
+            registry = self._client.CollectorRegistry()
+            multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return self._client.generate_latest(registry), self._client.CONTENT_TYPE_LATEST
+
+
+async def metrics(request: Request, service: Service, params: Parameters) -> Response:
+    """Answer with everything that was counted."""
+    content, media_type = request.state.meters.text()
+    return Response(content, headers={"Content-Type": media_type, "Cache-Control": "no-store"})
+
+
+def routes() -> list[BaseRoute]:
+    """Return the route."""
+    return [route("/metrics", metrics, methods=("GET",))]
