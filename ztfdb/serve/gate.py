@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Iterable
 
+from ztfdb.errors import StoreError
 from ztfdb.store.tokens import TokenStore, hash_of
 
 KEPT_S = 2.0
@@ -43,7 +43,7 @@ class Gate:
         if now - self._read >= KEPT_S:
             try:
                 self._known = self._tokens.valid()
-            except sqlite3.Error:  # what cannot be read lets nobody in
+            except StoreError:  # what cannot be read lets nobody in
                 self._known = {}
             self._read = now
         return self._known

@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ztfdb.errors import ConfigError
+from ztfdb.errors import ConfigError, StoreError
 
 DAY_S = 86400.0
 PREFIX = "ztfdb_"
@@ -96,8 +96,13 @@ class TokenStore:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        with closing(sqlite3.connect(self._path, timeout=_BUSY_S)) as connection, connection:
-            yield connection
+        try:
+            with closing(sqlite3.connect(self._path, timeout=_BUSY_S)) as connection, connection:
+                yield connection
+        except sqlite3.IntegrityError:
+            raise
+        except sqlite3.Error as exc:
+            raise StoreError(f"the tokens of the service cannot be read: {exc}") from exc
 
 
 def hash_of(token: str) -> str:
