@@ -17,6 +17,7 @@ from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.io.votable import parse
 from astropy.table import Table
+from astropy.time import Time
 from astropy.wcs import WCS
 from sqlalchemy import text
 
@@ -323,6 +324,14 @@ def test_astroquery_needs_another_base_url_and_nothing_else(served, star, local)
         assert set(local.cone(*star, 4.9)["source_id"]) <= set(polygon["source_id"].tolist()) <= ours
         counted = service.query_tap("select count(*) as n from ztf.image").to_table()
         assert int(counted["n"][0]) == 4
+
+
+def test_lightkurve_takes_the_votable_as_it_comes(served, star, truth):
+    lightkurve = pytest.importorskip("lightkurve", reason="lightkurve is not installed")
+    table = Table.read(io.BytesIO(curves(served, POS=f"CIRCLE {star[0]} {star[1]} 0.001")), format="votable")
+    curve = lightkurve.LightCurve(time=Time(table["hjd"], format="jd"), flux=table["mag"], flux_err=table["magerr"])
+    assert len(curve.fold(period=0.3)) == len(truth)
+    assert np.array_equal(np.sort(curve.flux.value), np.sort(truth["mag"]))
 
 
 def test_the_examples_of_the_page_run(served, star, tmp_path, monkeypatch):
