@@ -200,6 +200,8 @@ CONJUNCTIVE = [
     f"select i.obsmjd, s.ra from image as i left join {{t}} as s on i.image_id = s.image_id and 1=CONTAINS(POINT(s.ra, s.dec), {CIRCLE})",  # noqa: E501
     f"select a.source_id, b.source_id as other from {{t}} a join {{t}} b on DISTANCE(POINT(a.ra, a.dec), POINT(b.ra, b.dec)) < 0.0003 where 1=CONTAINS(POINT(a.ra, a.dec), {CIRCLE})",  # noqa: E501
     f"with c as (select * from {{t}} where 1=CONTAINS(POINT(ra, dec), {CIRCLE})) select count(*) as n from c",
+    f"select * from {{t}} where ra > 3 and (1=CONTAINS(POINT(ra, dec), {CIRCLE}) or DISTANCE(ra, dec, 0, -5) < 0.2)",
+    "select * from {t} where INTERSECTS(CIRCLE(180.1, 10.1, 0.1), CIRCLE(ra, dec, 0.1)) = 1",
 ]
 
 
@@ -221,7 +223,7 @@ def test_ranges_change_no_answer(asked, text):
             whole += " order by 1"
         found = asked.both(whole)
         slow = whole.replace("1=CONTAINS", "1=1*CONTAINS").replace(")=1", ")*1=1")
-        slow = slow.replace("DISTANCE(", "1.0*DISTANCE(")
+        slow = slow.replace("DISTANCE(", "1.0*DISTANCE(").replace("INTERSECTS(", "1*INTERSECTS(")
         assert_same(found, asked.both(slow), text)
 
 

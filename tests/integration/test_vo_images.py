@@ -164,8 +164,15 @@ def check_cutout(content, path, ra, dec, radius):
 
 def test_obscore_rows_of_tap_lead_to_the_same(served, made, rows, ids):
     assert rows["image_id"].tolist() == ids
-    content = get(served, "tap/sync", LANG="ADQL", QUERY="select obs_publisher_did as i from ivoa.obscore").content
-    assert b"adhoc:service" in content
+    text = "select obs_publisher_did as {0} from ivoa.obscore order by t_min"
+    service = pyvo.dal.TAPService(f"{served.base}/tap")
+    for name in ("i", '"an odd name"'):
+        found = service.search(text.format(name))
+        assert next(found[0].getdatalink().bysemantics("#this")).access_url.endswith(f"/files/{ids[0]}/sci")
+    assert service.search(text.format("i")).to_table().colnames == ["i"]
+    job = service.run_async("select access_url from ivoa.obscore order by t_min")
+    assert job["access_url"].tolist() == rows["access_url"].tolist()
+    assert all(url.startswith(served.base) for url in job["access_url"])
     all_links = {int(one.original_row["image_id"]): one for one in rows.iter_datalinks()}
     assert sorted(all_links) == sorted(ids)
     for image_id in ids[:2]:
@@ -415,7 +422,7 @@ def test_a_time_series_is_the_archives_light_curve(served, made, tmp_path, param
         keep = {"keep": False} if "complete" in options else {}
         truth = archive.light_curve(RA, DEC, **options, **keep).to_pandas()
     assert len(truth) > 0
-    table = document.get_first_table().to_table(use_names_over_ids=True)
+    table = document.get_first_table().to_table()
     assert table.colnames == list(truth.columns)
     for name in truth.columns:
         missing = truth[name].isna().to_numpy()
@@ -425,7 +432,7 @@ def test_a_time_series_is_the_archives_light_curve(served, made, tmp_path, param
         if name != "path":
             assert column[~missing].tolist() == truth[name][~missing].tolist(), name
     circle = get(served, "lightcurve", POS=f"CIRCLE {RA} {DEC} {options.get('radius', 1.5) / 3600}", **params)
-    again = parse(io.BytesIO(circle.content), verify="exception").get_first_table().to_table(use_names_over_ids=True)
+    again = parse(io.BytesIO(circle.content), verify="exception").get_first_table().to_table()
     assert again["image_id"].tolist() == table["image_id"].tolist()
 
 
@@ -446,7 +453,7 @@ def test_a_time_series_says_what_its_times_and_magnitudes_are(served):
     facts = {entry.name: entry.value for entry in groups["photcal_zr"].entries if hasattr(entry, "value")}
     assert (facts["magnitudeSystem"], facts["zeroPointFlux"], facts["filtercode"]) == ("AB", 3631.0, "zr")
     refs = [entry.ref for entry in groups["photcal_zr"].entries if not hasattr(entry, "value")]
-    assert refs == ["col_mag", "col_magerr", "col_limitmag"]
+    assert refs == ["mag", "magerr", "limitmag"]
 
 
 def test_a_light_curve_of_nothing_has_its_columns_and_says_why(served, made):
@@ -479,3 +486,16 @@ def test_what_is_no_light_curve_is_told(served, params, words):
     assert answer.status_code == 400
     assert words in answer.text
     parse(io.BytesIO(answer.content))
+
+
+def test_more_values_than_are_taken_are_told(served):
+    answer = requests.post(
+        f"{served.base}/sia2/query", data=[("POS", f"CIRCLE {k} 1 1") for k in range(101)], timeout=60
+    )
+    assert answer.status_code == 413
+    assert "POS is given 101 times, at most 100" in answer.text
+    most = requests.post(
+        f"{served.base}/sia2/query", data=[("POS", f"CIRCLE {RA + k} {DEC} 1") for k in range(100)], timeout=60
+    )
+    assert most.status_code == 200
+    assert len(parse(io.BytesIO(most.content)).get_first_table().array) == 3

@@ -181,14 +181,13 @@ def contains(first: Shape, second: Shape) -> exp.Expr:
         return exp.LTE(this=distance(first.centre, second.centre), expression=room)
     if isinstance(second, Region):
         if isinstance(first, Point):
-            return regions.holds(second, _axes(first))
+            return regions.holds(second, _place(first))
         if isinstance(first, Circle):
-            return regions.holds_circle(second, _axes(first.centre), _radians(first))
+            return regions.holds_circle(second, _place(first.centre), _radians(first))
     if isinstance(first, Region) and isinstance(second, Circle):
-        return regions.lies_in_circle(first, _axes(second.centre), _radians(second))
+        return regions.lies_in_circle(first, _place(second.centre), _radians(second))
     if isinstance(first, Region) and isinstance(second, Polygon):
-        triangles = second.triangles
-        return regions.lies_in_polygon(first, triangles, second.outline, lambda axes: _in_triangles(axes, triangles))
+        return regions.lies_in_polygon(first, second.triangles, second.outline)
     raise QueryError(
         "CONTAINS is of a POINT in a CIRCLE, BOX, POLYGON or s_region, of a CIRCLE in a CIRCLE or s_region, or of "
         "s_region in a CIRCLE, BOX or POLYGON"
@@ -207,7 +206,7 @@ def intersects(first: Shape, second: Shape) -> exp.Expr:
     if isinstance(second, Region):
         first, second = second, first
     if isinstance(first, Region) and isinstance(second, Circle):
-        return regions.meets_circle(first, _axes(second.centre), _radians(second))
+        return regions.meets_circle(first, _place(second.centre), _radians(second))
     if isinstance(first, Region) and isinstance(second, Polygon):
         return regions.meets_polygon(first, second.triangles)
     raise QueryError("INTERSECTS is of a POINT and a shape, of two CIRCLEs, or of s_region and a shape")
@@ -246,6 +245,12 @@ def _cosine(node: Any) -> exp.Expr:
     if value is not None:
         return double(math.cos(RADIAN * value))
     return call("cos", mul(node.copy(), double(RADIAN)))
+
+
+def _place(point: Point) -> regions.Place:
+    """Return the unit vector of a point as tests of regions take it."""
+    known = point.constants
+    return _axes(point) if known is None else _vector(*known)
 
 
 def _axes(point: Point) -> list[Any]:

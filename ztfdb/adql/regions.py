@@ -3,26 +3,39 @@
 A table with footprints has hidden columns, doubles: the unit vectors of the corners, ``_x1`` to ``_z4`` in their order
 around the region, and the normals of the great circles of its sides, ``_u1`` to ``_w4``, side k from corner k to the
 next; a position inside has no negative product with any of them.
+
+A test of a region is some hundred products. As nodes they would take a tenth of a second for each circle, so that it is
+one node, `RegionTest`: text of ours with places for the columns, and for a position that a client wrote.
 """
 
 from __future__ import annotations
 
 import math
+import string
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlglot import exp
+from sqlglot.dialects.postgres import Postgres
+from sqlglot.dialects.sqlite import SQLite
+from sqlglot.generators.postgres import PostgresGenerator
+from sqlglot.generators.sqlite import SQLiteGenerator
 
-from ztfdb.adql.functions import add, double, either, mul, of_kind, sub
+from ztfdb.adql.functions import of_kind
 
 N_CORNER = 4
 CORNERS = tuple((f"_x{k}", f"_y{k}", f"_z{k}") for k in range(1, N_CORNER + 1))
 NORMALS = tuple((f"_u{k}", f"_v{k}", f"_w{k}") for k in range(1, N_CORNER + 1))
+_POINT = ("p0", "p1", "p2")
 
-Vector = list[Any]
-"""Three nodes."""
+Vector = tuple[str, str, str]
+"""SQL of three numbers, in braces the places of columns and of the position."""
+
+Place = Sequence[float] | list[Any]
+"""A unit vector: numbers, or nodes that are translated."""
 
 
 @dataclass(frozen=True)
@@ -31,143 +44,182 @@ class Region:
 
     alias: str
 
-    def corners(self) -> list[Vector]:
-        """Return the unit vectors of the corners."""
-        return [self._columns(names) for names in CORNERS]
 
-    def normals(self) -> list[Vector]:
-        """Return the inward normals of the sides."""
-        return [self._columns(names) for names in NORMALS]
+class RegionTest(exp.Expression, exp.Condition):
+    """A condition on a region: text with places for `columns` and for the nodes of a position, `point`, in order."""
 
-    def _columns(self, names: tuple[str, ...]) -> Vector:
-        table, *names_ = (exp.to_identifier(name, quoted=True) for name in (self.alias, *names))
-        return [of_kind(exp.Column(this=name, table=table.copy()), exp.DType.DOUBLE) for name in names_]
+    arg_types: ClassVar = {"columns": True, "point": False, "text": True}
 
 
-def constants(vector: NDArray[np.float64]) -> Vector:
-    """Return a constant vector; beside the columns of a region, which are doubles, its digits are read as doubles."""
-    return [_plain(float(value)) for value in vector]
+def _write(generator: Any, node: RegionTest) -> str:
+    names = [column.name for column in node.args["columns"]]
+    values = {name: generator.sql(column) for name, column in zip(names, node.args["columns"], strict=True)}
+    point = node.args.get("point") or []
+    values |= {name: generator.sql(one) for name, one in zip(_POINT, point, strict=bool(point))}
+    return f"({node.args['text'].format_map(values)})"
 
 
-def _plain(value: float) -> exp.Expr:
-    literal = of_kind(exp.Literal.number(repr(abs(value))), exp.DType.DOUBLE)
-    return of_kind(exp.Paren(this=exp.Neg(this=literal)), exp.DType.DOUBLE) if value < 0 else literal
+class PostgresRegions(Postgres):
+    """PostgreSQL's SQL with tests of regions."""
+
+    class Generator(PostgresGenerator):
+        """Writes them."""
+
+        TRANSFORMS: ClassVar = {**PostgresGenerator.TRANSFORMS, RegionTest: _write}
 
 
-def dot(a: Vector, b: Vector) -> exp.Expr:
-    """Return the product of two vectors."""
-    x, y, z = (mul(one.copy(), other.copy()) for one, other in zip(a, b, strict=True))  # a node has one place
-    return add(add(x, y), z)
+class SQLiteRegions(SQLite):
+    """SQLite's SQL with tests of regions."""
+
+    class Generator(SQLiteGenerator):
+        """Writes them."""
+
+        TRANSFORMS: ClassVar = {**SQLiteGenerator.TRANSFORMS, RegionTest: _write}
 
 
-def holds(region: Region, point: Vector) -> exp.Expr:
+def holds(region: Region, point: Place) -> exp.Expr:
     """Return the condition that a point lies in the region."""
-    return _all([_at_least_zero(dot(normal, point)) for normal in region.normals()])
+    return _test(region, point, _holds(_vector(point)))
 
 
-def meets_circle(region: Region, centre: Vector, radius: float) -> exp.Expr:
+def meets_circle(region: Region, centre: Place, radius: float) -> exp.Expr:
     """Return the condition that a circle has a point in common with the region; the radius in radians."""
-    corners = region.corners()
-    near = [_within(centre, corner, radius) for corner in corners]
-    if radius >= math.pi / 2:  # what is left of the sphere is convex: the region is in it where its corners are
-        return either(*near)
-    sides = [
-        _near_side(normal, corners[k], corners[(k + 1) % N_CORNER], centre, radius)
-        for k, normal in enumerate(region.normals())
-    ]
-    return either(holds(region, centre), *near, *sides)
+    return _test(region, centre, _meets_circle(_vector(centre), radius))
 
 
-def holds_circle(region: Region, centre: Vector, radius: float) -> exp.Expr:
+def holds_circle(region: Region, centre: Place, radius: float) -> exp.Expr:
     """Return the condition that a circle lies in the region."""
     if radius >= math.pi / 2:
-        return exp.EQ(this=double(0.0), expression=double(1.0))
-    reach = double(math.sin(radius) ** 2)
-    deep = [
-        exp.GTE(this=_square(dot(normal, centre)), expression=mul(reach.copy(), dot(normal, normal)))
-        for normal in region.normals()
-    ]
-    return _all([holds(region, centre), *deep])
+        return _test(region, centre, "1 = 0")
+    point = _vector(centre)
+    reach = repr(math.sin(radius) ** 2)
+    deep = [f"{_square(_dot(normal, point))} >= {reach} * ({_dot(normal, normal)})" for normal in _columns(NORMALS)]
+    return _test(region, centre, _all([_holds(point), *deep]))
 
 
-def lies_in_circle(region: Region, centre: Vector, radius: float) -> exp.Expr:
+def lies_in_circle(region: Region, centre: Place, radius: float) -> exp.Expr:
     """Return the condition that the region lies in a circle."""
+    point = _vector(centre)
     if radius > math.pi / 2:
-        away = [_negative(one) for one in centre]
-        return exp.Not(this=exp.Paren(this=meets_circle(region, away, math.pi - radius)))
-    return _all([_within(centre, corner, radius) for corner in region.corners()])
-
-
-def meets_convex(region: Region, corners: NDArray[np.float64]) -> exp.Expr:
-    """Return the condition that a triangle, or a side, has a point in common with the region.
-
-    They are apart where the great circle of one side of either has the other on its far side.
-
-    Parameters
-    ----------
-    corners : ndarray, shape (3 or 2, 3)
-        Unit vectors, of a triangle counter-clockwise as seen from outside the sphere.
-    """
-    own = [constants(corner) for corner in corners]
-    reached = [either(*(_at_least_zero(dot(normal, point)) for point in own)) for normal in region.normals()]
-    normals = np.cross(corners, np.roll(corners, -1, axis=0))
-    normals /= np.max(np.abs(normals), axis=1, keepdims=True)
-    reached += [
-        either(*(_at_least_zero(dot(constants(normal), corner)) for corner in region.corners())) for normal in normals
-    ]
-    return _all(reached)
+        x, y, z = (f"(-{one})" for one in point)
+        return _test(region, centre, f"not {_meets_circle((x, y, z), math.pi - radius)}")
+    return _test(region, centre, _all([_within(point, corner, radius) for corner in _columns(CORNERS)]))
 
 
 def meets_polygon(region: Region, triangles: NDArray[np.float64]) -> exp.Expr:
     """Return the condition that a polygon has a point in common with the region."""
-    return either(*(meets_convex(region, triangle) for triangle in triangles))
+    return _test(region, (), _any([_meets_convex(triangle) for triangle in triangles]))
 
 
-def lies_in_polygon(
-    region: Region, triangles: NDArray[np.float64], outline: NDArray[np.float64], inside: Any
-) -> exp.Expr:
+def lies_in_polygon(region: Region, triangles: NDArray[np.float64], outline: NDArray[np.float64]) -> exp.Expr:
     """Return the condition that the region lies in a polygon: its corners do, and no side of the polygon enters it.
 
     Parameters
     ----------
     region : Region
     triangles, outline : ndarray, shape (n, 3, 3) and (n_corner, 3)
-    inside : callable
-        Returns the condition that a vector lies in the polygon.
+        Unit vectors of the corners of the polygon's triangles and of its own.
     """
+    inside = [_any([_in_triangle(corner, triangle) for triangle in triangles]) for corner in _columns(CORNERS)]
     sides = zip(outline, np.roll(outline, -1, axis=0), strict=True)
-    crossed = [exp.Not(this=exp.Paren(this=meets_convex(region, np.array(side)))) for side in sides]
-    return _all([*(inside(corner) for corner in region.corners()), *crossed])
+    return _test(region, (), _all([*inside, *(f"not {_meets_convex(np.array(side))}" for side in sides)]))
 
 
-def _near_side(normal: Vector, a: Vector, b: Vector, point: Vector, radius: float) -> exp.Expr:
-    """Return the condition that a point lies beside a side, and no farther from it than the radius."""
-    to_a, to_b, cosine = dot(point, a), dot(point, b), dot(a, b)
-    beside = [
-        exp.GTE(this=to_b.copy(), expression=mul(to_a.copy(), cosine.copy())),
-        exp.GTE(this=to_a, expression=mul(to_b, cosine)),
+def _test(region: Region, point: Place, text: str) -> exp.Expr:
+    used = {name for _, name, _, _ in string.Formatter().parse(text) if name}
+    names = [name for group in (*CORNERS, *NORMALS) for name in group if name in used]
+    table, *names_ = (exp.to_identifier(name, quoted=True) for name in (region.alias, *names))
+    columns = [exp.Column(this=name, table=table.copy()) for name in names_]
+    nodes = [one for one in point if isinstance(one, exp.Expr)]
+    return of_kind(RegionTest(columns=columns, point=nodes, text=text), exp.DType.BOOLEAN)
+
+
+def _columns(groups: Sequence[tuple[str, str, str]]) -> list[Vector]:
+    return [(f"{{{a}}}", f"{{{b}}}", f"{{{c}}}") for a, b, c in groups]
+
+
+def _vector(point: Place) -> Vector:
+    x, y, z = (
+        f"({{{name}}})" if isinstance(one, exp.Expr) else _number(one) for name, one in zip(_POINT, point, strict=True)
+    )
+    return x, y, z
+
+
+def _number(value: float) -> str:
+    return f"({value!r})" if value < 0 else repr(float(value))
+
+
+def _constant(vector: NDArray[np.float64]) -> Vector:
+    x, y, z = (_number(value) for value in vector.tolist())
+    return x, y, z
+
+
+def _dot(a: Vector, b: Vector) -> str:
+    return f"{a[0]} * {b[0]} + {a[1]} * {b[1]} + {a[2]} * {b[2]}"
+
+
+def _holds(point: Vector) -> str:
+    return _all([f"{_dot(normal, point)} >= 0" for normal in _columns(NORMALS)])
+
+
+def _meets_circle(point: Vector, radius: float) -> str:
+    corners = _columns(CORNERS)
+    near = [_within(point, corner, radius) for corner in corners]
+    if radius >= math.pi / 2:  # what is left of the sphere is convex: the region is in it where its corners are
+        return _any(near)
+    sides = [
+        _near_side(normal, corners[k], corners[(k + 1) % N_CORNER], point, radius)
+        for k, normal in enumerate(_columns(NORMALS))
     ]
-    reach = mul(double(math.sin(radius) ** 2), dot(normal, normal))
-    return _all([*beside, exp.LTE(this=_square(dot(normal, point)), expression=reach)])
+    return _any([_holds(point), *near, *sides])
 
 
-def _within(a: Vector, b: Vector, radius: float) -> exp.Expr:
+def _near_side(normal: Vector, a: Vector, b: Vector, point: Vector, radius: float) -> str:
+    """Return the condition that a point lies beside a side, and no farther from it than the radius."""
+    to_a, to_b, cosine = _dot(point, a), _dot(point, b), _dot(a, b)
+    reach = repr(math.sin(radius) ** 2)
+    return _all(
+        [
+            f"{to_b} >= ({to_a}) * ({cosine})",
+            f"{to_a} >= ({to_b}) * ({cosine})",
+            f"{_square(_dot(normal, point))} <= {reach} * ({_dot(normal, normal)})",
+        ]
+    )
+
+
+def _meets_convex(corners: NDArray[np.float64]) -> str:
+    """Return the condition that a triangle (counter-clockwise from outside), or a side, has a point in the region.
+
+    They are apart where the great circle of one side of either has the other on its far side.
+    """
+    own = [_constant(corner) for corner in corners]
+    reached = [_any([f"{_dot(normal, one)} >= 0" for one in own]) for normal in _columns(NORMALS)]
+    reached += [_any([f"{_dot(normal, corner)} >= 0" for corner in _columns(CORNERS)]) for normal in _normals(corners)]
+    return _all(reached)
+
+
+def _in_triangle(point: Vector, corners: NDArray[np.float64]) -> str:
+    return _all([f"{_dot(normal, point)} >= 0" for normal in _normals(corners)])
+
+
+def _normals(corners: NDArray[np.float64]) -> list[Vector]:
+    normals = np.cross(corners, np.roll(corners, -1, axis=0))
+    return [_constant(normal) for normal in normals / np.max(np.abs(normals), axis=1, keepdims=True)]
+
+
+def _within(a: Vector, b: Vector, radius: float) -> str:
     """Return the condition that two points are no farther apart than the radius: by their chord."""
-    chord = [sub(one.copy(), other.copy()) for one, other in zip(a, b, strict=True)]
-    return exp.LTE(this=dot(chord, chord), expression=double(4.0 * math.sin(0.5 * radius) ** 2))
+    chord = " + ".join(_square(f"{one} - {other}") for one, other in zip(a, b, strict=True))
+    return f"{chord} <= {4.0 * math.sin(0.5 * radius) ** 2!r}"
 
 
-def _square(node: exp.Expr) -> exp.Expr:
-    return mul(node, node.copy())
+def _square(text: str) -> str:
+    return f"({text}) * ({text})"
 
 
-def _negative(node: Any) -> exp.Expr:
-    return of_kind(exp.Paren(this=exp.Neg(this=exp.Paren(this=node.copy()))), exp.DType.DOUBLE)
+def _all(conditions: list[str]) -> str:
+    return f"({' and '.join(conditions)})"
 
 
-def _at_least_zero(node: exp.Expr) -> exp.Expr:
-    return exp.GTE(this=node, expression=exp.Literal.number("0"))
-
-
-def _all(conditions: list[exp.Expr]) -> exp.Expr:
-    return exp.Paren(this=exp.and_(*conditions, copy=False))
+def _any(conditions: list[str]) -> str:
+    return f"({' or '.join(conditions)})"

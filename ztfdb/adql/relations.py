@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlglot import exp, parse_one
 
+from ztfdb.adql.regions import PostgresRegions, SQLiteRegions
 from ztfdb.adql.uploads import Upload
 
 POSTGRESQL = "postgresql"
@@ -20,7 +21,7 @@ Cells = tuple[NDArray[np.int64], ...] | None
 """Starts and ends of ranges of cells, before them the number of the uploaded row that each belongs to, where there are
 uploaded rows; None where nothing is known."""
 
-DIALECTS = {"postgresql": "postgres", "sqlite": "sqlite"}
+DIALECTS = {"postgresql": PostgresRegions, "sqlite": SQLiteRegions}
 
 
 def quoted(name: str) -> exp.Identifier:

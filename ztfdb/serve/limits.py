@@ -52,7 +52,7 @@ class Limits:
     positions, complete_positions : int
         Positions of one request for light curves, and for complete ones, whose files are read.
     stream_s : float
-        Seconds until an answer of many light curves is stopped.
+        Seconds until an answer of many light curves, or a cutout, is stopped.
     stamp_px : int
         Width of a stamp, pixels.
     stamps_mpx : int

@@ -7,11 +7,15 @@ from collections.abc import Sequence
 
 from ztfdb.adql.obscore import PUBLISHER
 from ztfdb.adql.tables import Column
-from ztfdb.serve.votable import REFERENCE, attribute, param
+from ztfdb.serve.votable import attribute, param
 
 DATALINK_STANDARD = "ivo://ivoa.net/std/DataLink#links-1.1"
 SODA_STANDARD = "ivo://ivoa.net/std/SODA#sync-1.0"
+REFERENCE = "obs_publisher_did"
+"""XML ID of the column of identifiers where its name cannot be one."""
+
 PUBLISHER_UTYPE = "obscore:Curation.publisherDID"
+_XML_ID = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _ID = re.compile(re.escape(PUBLISHER) + r"(\d{1,18})", re.IGNORECASE)
 
 
@@ -26,17 +30,21 @@ def image_of(text: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def descriptors(columns: Sequence[Column], base: str) -> tuple[int, str] | None:
-    """Return the place of the column of identifiers and the descriptors to write behind the table; None without one."""
+def descriptors(columns: Sequence[Column], base: str) -> tuple[int, str, str] | None:
+    """Return where identifiers stand, the XML ID of that column, and the descriptors to write behind the table.
+
+    The XML ID is the column's name, which some readers would replace by it. None where there are no identifiers.
+    """
     at = next((at for at, column in enumerate(columns) if column.utype == PUBLISHER_UTYPE), None)
     if at is None or not base:
         return None
-    return at, links_descriptor(base) + soda_descriptor(base, REFERENCE)
+    key = columns[at].name if _XML_ID.fullmatch(columns[at].name) else REFERENCE
+    return at, key, links_descriptor(base, key) + soda_descriptor(base, key)
 
 
-def links_descriptor(base: str) -> str:
-    """Return what leads from identifiers to their links."""
-    inputs = param(Column("ID", "char", ucd="meta.id;meta.main"), "", ref=REFERENCE)
+def links_descriptor(base: str, ref: str) -> str:
+    """Return what leads from identifiers, in the column of an XML ID, to their links."""
+    inputs = param(Column("ID", "char", ucd="meta.id;meta.main"), "", ref=ref)
     return descriptor("datalink", DATALINK_STANDARD, f"{base}/datalink/links", inputs)
 
 

@@ -46,6 +46,9 @@ NUMBERS = {
 SPANS = {"BAND": ("em_min", "em_max"), "TIME": ("t_min", "t_max")}
 """Parameters that are intervals which an interval of the image meets."""
 
+MAX_VALUES = 100
+"""Of one parameter."""
+
 OWN = {*TEXTS, *NUMBERS, *SPANS, "POS", "POL", "CALIB", "FORMAT"}
 FORMATS = {"application/fits", "image/fits", "fits", "all", "datalink", DATALINK_TYPE}
 """Of ``FORMAT``: what a link leads to is FITS."""
@@ -103,6 +106,9 @@ def conditions(params: Parameters) -> tuple[str, list[SkyRange]]:
     ServiceError
         If one has no meaning.
     """
+    for name in OWN:
+        if (n := len(params.all(name))) > MAX_VALUES:
+            raise ServiceError(f"{name} is given {n} times, at most {MAX_VALUES} values are taken", 413)
     parts: list[list[str]] = []
     ranges: list[SkyRange] = []
     position = []
@@ -166,6 +172,8 @@ def _upload(number: int, wanted: SkyRange, reader: Reader, limits: Limits) -> Up
     )
     made = translate(text, published(), reader.engine, limits.max_rows_async)
     rows = [row for piece in reader.pieces(made.sql, made.values) for row in piece]
+    if len(rows) > made.limit:
+        raise ServiceError(f"POS: more than {made.limit} images between these declinations: narrow them")
     corners = np.array([row[1:] for row in rows], dtype=float).reshape(-1, 4, 2)
     met = meets_range(corners[..., 0], corners[..., 1], wanted)
     ids = [int(row[0]) for row, keep in zip(rows, met.tolist(), strict=True) if keep]

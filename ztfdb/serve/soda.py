@@ -57,7 +57,7 @@ async def sync(request: Request, service: Service, params: Parameters) -> Respon
             for piece in cut.pieces():
                 put(piece)
 
-    pieces = await service.workers.stream(request, produce)
+    pieces = await service.workers.stream(request, produce, timeout_s=service.limits.stream_s)
     name = f"ztf_{wanted.image_id}_{cut.cols.start}_{cut.rows.start}.fits"
     headers = {"Content-Disposition": f'inline; filename="{name}"', "Content-Length": str(cut.n_bytes)}
     return Streamed(pieces, media_type=CONTENT_TYPE, headers=headers)

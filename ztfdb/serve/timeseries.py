@@ -79,7 +79,7 @@ class TimeSeriesWriter(VotableWriter):
 
 
 def _field(column: Column) -> str:
-    made = field(column, key=f"col_{column.name}")
+    made = field(column, key=column.name)
     system = TIMES.get(column.name)
     return made.replace("<FIELD ", f"<FIELD ref={attribute(system)} ", 1) if system else made
 
@@ -97,7 +97,7 @@ def _photometry(code: str, known: set[str]) -> str:
         ("zeroPointFlux", "double", "Jy", "phot.flux.density", "photDM:PhotCal.zeroPoint.flux.value",
          repr(AB_ZEROPOINT_JY)),
     )  # fmt: skip
-    refs = "".join(f'<FIELDref ref="col_{name}"/>' for name in ("mag", "magerr", "limitmag") if name in known)
+    refs = "".join(f'<FIELDref ref="{name}"/>' for name in ("mag", "magerr", "limitmag") if name in known)
     inner = "".join(
         param(Column(name, kind, unit, ucd, "", utype), value) for name, kind, unit, ucd, utype, value in params
     )

@@ -16,9 +16,6 @@ from ztfdb import __version__
 from ztfdb.adql.tables import Column
 from ztfdb.serve.errors import Told
 
-REFERENCE = "obs_publisher_did"
-"""XML ID of the column of identifiers, which service descriptors refer to."""
-
 CONTENT_TYPE = "application/x-votable+xml"
 BINARY2_TYPE = "application/x-votable+xml;serialization=binary2"
 _HEAD = (
@@ -100,7 +97,7 @@ class VotableWriter:
         binary: bool = False,
         infos: Iterable[tuple[str, str]] = (),
         links: tuple[int, str] | None = None,
-        key: str = REFERENCE,
+        key: str = "",
     ) -> None:
         self._columns = columns
         self._binary = binary

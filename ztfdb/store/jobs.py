@@ -92,6 +92,8 @@ class JobStore:
         with self._reading() as connection:
             connection.execute("pragma journal_mode=wal")
             connection.execute(_TABLE)
+            if "base" not in {row["name"] for row in connection.execute("pragma table_info(job)")}:
+                connection.execute("alter table job add column base text not null default ''")  # of an earlier ztfdb
 
     def create(
         self,

@@ -84,8 +84,8 @@ def make_writer(form: Format, columns: Sequence[Column], base: str = "", extra: 
     In a VOTable, identifiers of images lead to the service at `base`, and `extra` stands behind the table.
     """
     if form.name in ("votable", "binary2"):
-        at, links = descriptors(columns, base) or (-1, "")
-        return VotableWriter(columns, binary=form.name == "binary2", links=(at, links + extra))
+        at, key, links = descriptors(columns, base) or (-1, "", "")
+        return VotableWriter(columns, binary=form.name == "binary2", links=(at, links + extra), key=key)
     made: Writer = _WRITERS[form.name](columns)
     return made
 
