@@ -16,7 +16,7 @@ import psycopg
 from sqlalchemy import make_url
 
 READER = "ztfdb_reader"
-START_S = 60.0
+START_S = 120.0
 
 
 class Serving:
