@@ -26,6 +26,8 @@ try:  # from pandas 3 on
 except ImportError:
     _create_dataframe_from_blocks = None
 
+_NumpyArray = pd.arrays.NumpyExtensionArray
+
 FEW_ROWS = 10_000
 """A frame of more rows is made column by column; columns of more are stacked by two threads."""
 
@@ -122,10 +124,14 @@ def astropy_table(frame: pd.DataFrame, meta: Mapping[str, Any], answer: str | No
 
 def columns_of(frame: pd.DataFrame) -> dict[str, Any]:
     """Return the columns of a DataFrame as arrays: numpy's, or pandas' where a value may be missing."""
-    return {
-        str(name): column.to_numpy() if isinstance(column.dtype, np.dtype) else column.array
-        for name, column in frame.items()
-    }
+    arrays = getattr(frame, "_iter_column_arrays", None)  # a tenth of the time of items()
+    if arrays is not None:
+        return dict(zip(map(str, frame.columns), arrays(), strict=True))
+    if frame.attrs:
+        frame = frame.copy(deep=False)
+        frame.attrs = {}  # pandas would copy them, deeply, for each column that is looked at
+    found = ((str(name), column.array) for name, column in frame.items())
+    return {name: np.asarray(one) if isinstance(one, _NumpyArray) else one for name, one in found}
 
 
 def stacked(parts: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[str, Any]:

@@ -144,7 +144,12 @@ def _named(name: str, value: Any) -> Any:
 def _kind(dtype: Any) -> dict[str, Any]:
     if isinstance(dtype, pd.CategoricalDtype):
         return {"dtype": "category", "categories": dtype.categories.tolist()}
-    return {"dtype": str(dtype)}
+    return {"dtype": _dtype_name(dtype)}
+
+
+@lru_cache(maxsize=64)
+def _dtype_name(dtype: Any) -> str:
+    return str(dtype)
 
 
 @lru_cache(maxsize=512)
