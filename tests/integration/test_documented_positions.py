@@ -9,9 +9,9 @@ from pathlib import Path
 
 import ztfdb
 from ztfdb.cli.app import application
-from ztfdb.cli.positions import parse_position
 from ztfdb.demo import SIMULATED_EPOCHS, build_demo
 from ztfdb.sky.angles import separation
+from ztfdb.sky.typed import parse_position
 
 ROOT = Path(__file__).resolve().parents[2]
 ELSEWHERE = {"12:34:56.7 -03:12:00", "269.4521 4.6934"}

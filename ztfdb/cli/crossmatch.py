@@ -6,9 +6,9 @@ import click
 
 from ztfdb.cli.options import PositionCommand, position_of, radius_value, shared_options
 from ztfdb.cli.output import Output, output_options
-from ztfdb.cli.positions import parse_radius, plain_minus
 from ztfdb.cli.progress import progress_bar
 from ztfdb.cli.session import opened, wrong_usage
+from ztfdb.sky.typed import parse_radius, plain_minus
 
 USUAL = ("image_id", "n_source", "n_matched", "n_match", "ra_offset", "dec_offset", "ra_rms", "dec_rms", "warning")
 

@@ -11,9 +11,9 @@ import click
 
 from ztfdb.cli.options import PositionCommand, cut_options, position_of, radius_value, shared_options, times_of
 from ztfdb.cli.output import Output, OutputError, output_options
-from ztfdb.cli.positions import name_help, plain_minus
 from ztfdb.cli.progress import progress_bar
 from ztfdb.cli.session import opened, wrong_usage
+from ztfdb.sky.typed import name_help, plain_minus
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from ztfdb.cli.positions import MINUS, parse_position, parse_radius, plain_minus
+from ztfdb.sky.typed import MINUS, parse_position, parse_radius, plain_minus
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -10,13 +10,13 @@ from typing import Any
 import astropy.table
 import pandas as pd
 
-from ztfdb.cli.positions import parse_dec, parse_ra
 from ztfdb.cli.writers import require_parquet
 from ztfdb.errors import CatalogueFileError, ZtfdbError
 from ztfdb.ingest.readers.ipac import is_ipac
 from ztfdb.ingest.readers.limits import HEAD, MAX_COLUMNS, MAX_WHOLE
 from ztfdb.ingest.readers.text import SEPARATORS
 from ztfdb.ingest.readers.whole import check_whole
+from ztfdb.sky.typed import parse_dec, parse_ra
 
 _ASTROPY = {
     ".vot": "votable",

@@ -23,6 +23,7 @@ from ztfdb.serve.irsa import endpoints as irsa
 from ztfdb.serve.limits import Limits
 from ztfdb.serve.metrics import Meters
 from ztfdb.serve.middleware import Envelope
+from ztfdb.serve.page import assets as page
 from ztfdb.serve.service import Service, request_id
 from ztfdb.serve.tap import endpoints as tap
 from ztfdb.serve.tap.jobs import JobRunner
@@ -31,7 +32,7 @@ from ztfdb.store.jobs import JobStore
 from ztfdb.store.reading import Reader
 from ztfdb.store.tokens import TokenStore
 
-PROTOCOLS = (health, metrics, tap, scs, sia, datalink, soda, files, timeseries, api, irsa)
+PROTOCOLS = (health, metrics, tap, scs, sia, datalink, soda, files, timeseries, api, irsa, page)
 """Each has ``routes()``; a path belongs to the first that knows it."""
 
 

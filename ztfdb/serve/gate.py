@@ -11,8 +11,9 @@ from ztfdb.store.tokens import TokenStore, hash_of
 KEPT_S = 2.0
 """How long what the service database says is taken for true: a token that was removed counts so much longer."""
 
-OPEN_PATHS = frozenset({"/healthz"})
-"""What everyone may ask."""
+OPEN_PATHS = frozenset({"/healthz", "/"})
+OPEN_BELOW = "/page/"
+"""What everyone may ask: the page's own files hold nothing of the archive."""
 
 REFUSAL = (b"www-authenticate", b'Bearer realm="ztfdb"')
 
@@ -32,7 +33,7 @@ class Gate:
 
     def admits(self, path: str, headers: Iterable[tuple[bytes, bytes]]) -> bool:
         """Tell whether a request for a path, with these headers, may pass."""
-        if path in OPEN_PATHS:
+        if path in OPEN_PATHS or path.startswith(OPEN_BELOW):
             return True
         given = next((value for name, value in headers if name == b"authorization"), b"").decode("latin-1")
         scheme, _, token = given.partition(" ")

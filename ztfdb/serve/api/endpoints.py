@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Mount
 
 from ztfdb import __version__
-from ztfdb.serve.api import lightcurves, others, stamps
+from ztfdb.serve.api import lightcurves, others, resolve, stamps
 from ztfdb.serve.api.answers import PROBLEM, problem
 from ztfdb.serve.api.models import Problem
 
@@ -33,7 +33,7 @@ def make_api() -> FastAPI:
         description="Sources and light curves from ZTF images. Positions are ICRS degrees, radii arcseconds. Ids are "
         "texts, NaN is null. Errors are problem documents (RFC 9457).",
     )  # fmt: skip
-    for module in (lightcurves, stamps, others):
+    for module in (lightcurves, stamps, others, resolve):
         api.include_router(module.router)
     api.add_exception_handler(HTTPException, problem)
     return api

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import pytest
-from astropy.coordinates import Angle
+from astropy.coordinates import Angle, SkyCoord
 
-from ztfdb.cli.positions import MINUS, parse_dec, parse_position, parse_ra, parse_radius
+from ztfdb.sky.typed import MINUS, parse_dec, parse_designation, parse_position, parse_ra, parse_radius
 
 
 @pytest.mark.parametrize(
@@ -64,3 +64,24 @@ def test_radius_is_arcsec_unless_it_says_otherwise(text, arcsec):
 def test_what_is_no_radius_is_a_value_error(text):
     with pytest.raises(ValueError, match="radius"):
         parse_radius(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["J123456.70-123448.0", "ZTF J123456.70-123448.0", "SDSSJ123456.7-123448", f"ZTF_J123456.70{MINUS}123448.0",
+     "J123456.7 -123448"],
+)  # fmt: skip
+def test_a_designation_holds_its_position(text):
+    there = SkyCoord("12h34m56.7s", "-12d34m48s")
+    assert parse_designation(text) == pytest.approx((there.ra.deg, there.dec.deg), abs=1e-9)
+
+
+@pytest.mark.parametrize("text", ["ZTF18abcdefg", "J1234-12", "123456.7-123448", "188.7 -12.5", "J123456.7123448", ""])
+def test_what_holds_no_position_is_no_designation(text):
+    assert parse_designation(text) is None
+
+
+@pytest.mark.parametrize("text", ["J253456.7-123448", "J126056.7-123448", "J123456.7-913448", "J123456.7-123460"])
+def test_a_designation_out_of_range_is_a_value_error(text):
+    with pytest.raises(ValueError, match=r"right ascension|declination"):
+        parse_designation(text)

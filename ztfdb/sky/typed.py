@@ -11,6 +11,9 @@ _DECIMAL = re.compile(rf"([+-]?{_NUMBER}(?:e[+-]?\d+)?)\s*(deg|d|°|h)?")
 _SEXAGESIMAL = re.compile(
     rf"([+-]?)(\d{{1,3}})\s*([:hd°\s])\s*({_NUMBER})(?:\s*[:m'′\s]\s*(?:({_NUMBER})\s*(?:s|\"|″|'')?)?)?"
 )
+_DESIGNATION = re.compile(
+    r"(?:[A-Za-z][\w.]*[\s_-]*)?J\s?(\d{2})(\d{2})(\d{2}(?:\.\d*)?)\s?([+-])(\d{2})(\d{2})(\d{2}(?:\.\d*)?)"
+)
 _RADIUS = re.compile(rf"({_NUMBER}(?:e[+-]?\d+)?)\s*([a-z\"'″′°]*)")
 _ARCSEC = {
     **dict.fromkeys(("", "arcsec", "as", '"', "″"), 1.0),
@@ -93,6 +96,32 @@ def parse_position(words: Sequence[str]) -> tuple[float, float]:
         raise ValueError(f"{' '.join(words)} is no position{help_}")
     half = len(parts) // 2
     return parse_ra(" ".join(parts[:half])), parse_dec(" ".join(parts[half:]))
+
+
+def parse_designation(text: str) -> tuple[float, float] | None:
+    """Parse a name that holds its position, such as ``ZTF J035200.70+354411.5``.
+
+    Parameters
+    ----------
+    text : str
+        ``JHHMMSS.ss±DDMMSS.s``, with or without the name of a survey before it.
+
+    Returns
+    -------
+    tuple of float or None
+        ra, dec, degrees; None if it is no such name. Names are cut, not rounded: the star lies up to one unit of the
+        last digits farther from 0 h and from the equator.
+
+    Raises
+    ------
+    ValueError
+        If a part of it is out of range.
+    """
+    found = _DESIGNATION.fullmatch(plain_minus(text).strip())
+    if found is None:
+        return None
+    parts = found.groups()
+    return parse_ra(":".join(parts[:3])), parse_dec(parts[3] + ":".join(parts[4:]))
 
 
 def name_help(text: str) -> str:

@@ -1,0 +1,431 @@
+"""The page that a service shows people, in a real browser: what is typed, clicked and read there."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+import pandas as pd
+import pytest
+from astropy.io import fits
+from astropy.wcs import WCS
+
+requests = pytest.importorskip("requests", reason="the extra vo, which brings requests, is not installed")
+pytest.importorskip("fastapi", reason="the extra serve is not installed")
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright, of the group oracles, is not installed")
+
+import ztfdb  # noqa: E402
+from tests.support.catalogues import bright_star, make_epochs  # noqa: E402
+from tests.support.postgres import ENGINES  # noqa: E402
+from tests.support.serving import Serving, reader_url  # noqa: E402
+from ztfdb.bits import BAD_BITS  # noqa: E402
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium")
+
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+         "--disable-background-networking", "--disable-component-update", "--disable-sync"]  # fmt: skip
+WAIT_MS = 30_000
+DRAWN = """() => document.getElementById('plot').drawn.map(one => ({
+    key: one.epoch.key, kind: one.kind, x: one.x, y: one.y, low: one.low ?? null, high: one.high ?? null}))"""
+PLACE = """key => {
+    const plot = document.getElementById('plot'), box = plot.getBoundingClientRect();
+    const at = plot.placeOf(key);
+    return {x: box.x + at.x, y: box.y + at.y};
+}"""
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def held(request, databases, tmp_path_factory):
+    """URL of an archive of six images, one of which has lost its file; a bright star, and a place without one."""
+    folder = tmp_path_factory.mktemp("night")
+    url = databases.migrated(request.param)
+    epochs = make_epochs(folder / "images", 6, catalogues=False)
+    with ztfdb.open(url, create=True) as archive:
+        assert archive.ingest(folder / "images").failed == 0
+        archive.build_objects()
+        ra, dec, _ = bright_star(epochs[0])
+        lost = archive.light_curve(ra, dec).data.iloc[5]
+        path = archive.stamp(ra, dec, image_id=lost["image_id"]).facts["path"]
+    Path(path).unlink()
+    yield reader_url(url), (ra, dec), empty_place(epochs[0])
+    databases.drop(url)
+
+
+def empty_place(image) -> tuple[float, float]:
+    """A position on the image, far from every star."""
+    t, (ny, nx) = image.truth, image.exposure.shape
+    y, x = np.mgrid[30 : ny - 30 : 5, 30 : nx - 30 : 5]
+    away = np.hypot(x.ravel()[:, None] - np.asarray(t.x), y.ravel()[:, None] - np.asarray(t.y)).min(axis=1)
+    best = int(away.argmax())
+    sky = WCS(fits.getheader(image.sci)).pixel_to_world(x.ravel()[best], y.ravel()[best])
+    return float(sky.ra.deg), float(sky.dec.deg)
+
+
+@pytest.fixture(scope="module")
+def served(held):
+    """A service of the archive."""
+    with Serving(held[0]) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def local(held):
+    """The archive at hand."""
+    with ztfdb.open(held[0], read_only=True) as archive:
+        yield archive
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A browser that knows nothing of the machine's user."""
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page(browser, served):
+    """A fresh page; what it says on its console, and what it asks of other hosts, fails the test."""
+    context = browser.new_context(viewport={"width": 1300, "height": 1000})
+    context.set_default_timeout(WAIT_MS)
+    opened = context.new_page()
+    wrong: list[str] = []
+    allowed: list[str] = []
+    opened.on("console", lambda m: m.type in ("error", "warning") and wrong.append(m.text))
+    opened.on("pageerror", lambda error: wrong.append(str(error)))
+    opened.on("request", lambda r: r.url.startswith((served.base, "blob:", "data:")) or wrong.append(r.url))
+    opened.allowed = allowed
+    yield opened
+    context.close()
+    assert [one for one in wrong if not any(re.search(word, one) for word in allowed)] == []
+
+
+def show(page, served, text, **options) -> None:
+    """Type a position and wait for its light curve."""
+    page.goto(served.base + "/")
+    page.fill("#q", text)
+    page.press("#q", "Enter")
+    ready(page)
+
+
+def ready(page) -> None:
+    page.wait_for_selector("#curve:not([hidden])")
+    page.wait_for_selector("#main[aria-busy=false]", state="attached")
+
+
+def points(page) -> pd.DataFrame:
+    """What is drawn."""
+    return pd.DataFrame(page.evaluate(DRAWN)).set_index("key")
+
+
+def expected(frame: pd.DataFrame) -> pd.DataFrame:
+    frame = frame.copy()
+    frame.index = frame["image_id"].astype(str)
+    return frame
+
+
+def test_a_typed_position_shows_the_rows_of_the_archive(page, served, held, local):
+    ra, dec = held[1]
+    show(page, served, f"{ra:.7f} {dec:.7f}")
+    seen = points(page)
+    rows = expected(local.light_curve(round(ra, 7), round(dec, 7), complete=True).data)
+    assert set(seen.index) == set(rows.index) and len(seen) == 6
+    rows = rows.loc[seen.index]
+    assert seen["kind"].tolist() == rows["kind"].astype(str).tolist()
+    measured = rows["mag"].notna()
+    np.testing.assert_array_equal(seen["x"], rows["mjd"])
+    np.testing.assert_array_equal(seen["y"][measured], rows["mag"][measured])
+    np.testing.assert_allclose(seen["high"][measured], (rows["mag"] + rows["magerr"])[measured], rtol=1e-15)
+    assert measured.sum() == 6
+    assert page.inner_text("#caption").startswith("6 of 6 epochs: 6 detections.")
+
+
+def test_limits_and_what_is_missing_are_drawn_with_their_reasons(page, served, held, local):
+    ra, dec = held[2]
+    show(page, served, f"{ra:.7f}, {dec:.7f}")
+    seen = points(page)
+    rows = expected(local.light_curve(round(ra, 7), round(dec, 7), complete=True).data).loc[seen.index]
+    assert seen["kind"].tolist() == rows["kind"].astype(str).tolist()
+    limits = rows["kind"] == "limit"
+    assert limits.any() and (rows["kind"] == "unavailable").sum() == 1
+    np.testing.assert_array_equal(seen["y"][limits], rows["upper_limit_mag"][limits])
+    assert "1 not measured (file missing 1)" in page.inner_text("#caption")
+    page.select_option("#y", "ujy")
+    seen = points(page).loc[rows.index]
+    np.testing.assert_array_equal(seen["y"][limits], rows["flux_ujy"][limits])
+
+
+def test_the_threshold_moves_points_and_limits_at_once(page, served, held, local):
+    ra, dec = held[2]
+    show(page, served, f"{ra:.7f} {dec:.7f}")
+    rows = expected(local.light_curve(round(ra, 7), round(dec, 7), complete=True).data)
+    low = rows[rows["flux_ujy"] > 0]
+    page.fill("#sn", "0.0001")
+    seen = points(page)
+    np.testing.assert_allclose(seen["y"][low.index], 23.9 - 2.5 * np.log10(low["flux_ujy"]), rtol=1e-12)
+    assert set(seen["kind"][low.index]) <= {"forced", "detection"}
+    page.fill("#sn", "40")
+    seen = points(page)
+    held_back = rows[rows["snr"] < 40]
+    assert len(held_back)
+    np.testing.assert_allclose(
+        seen["y"][held_back.index], 23.9 - 2.5 * np.log10(40 * held_back["flux_ujy_err"]), rtol=1e-12
+    )
+    page.fill("#sn", "5")
+    seen = points(page)
+    limits = rows[rows["kind"] == "limit"]
+    np.testing.assert_allclose(seen["y"][limits.index], limits["upper_limit_mag"], atol=1e-9)  # the archive's own
+
+
+def test_a_click_on_a_point_shows_the_star_on_its_image(page, served, held, local):
+    ra, dec = held[1]
+    show(page, served, f"{ra:.7f} {dec:.7f}")
+    row = local.light_curve(round(ra, 7), round(dec, 7)).data.iloc[2]
+    key = str(row["image_id"])
+    at = page.evaluate(PLACE, key)
+    page.mouse.move(at["x"], at["y"])
+    assert f"{row['mag']:.3f} ± {row['magerr']:.3f}" in page.inner_text("#tip")
+    page.mouse.click(at["x"], at["y"])
+    page.wait_for_selector(f"#epoch canvas[data-image='{key}']")
+    stamp = local.stamp(round(ra, 7), round(dec, 7), image_id=row["image_id"], size=31, north_up=True)
+    dark = page.evaluate("""() => {
+        const one = document.querySelector('#epoch canvas'), n = 31, s = one.width / n;
+        const pixels = one.getContext('2d').getImageData(0, 0, one.width, one.height).data;
+        const grey = [];
+        for (let row = 0; row < n; row++) for (let column = 0; column < n; column++)
+            grey.push(pixels[4 * (Math.floor((n - 0.5 - row) * s) * one.width + Math.floor((column + 0.5) * s))]);
+        return grey;
+    }""")
+    low, high = np.percentile(stamp.data, (1.0, 99.5), method="nearest")
+    grey = 255 * (1 - np.clip((stamp.data - low) / (high - low), 0, 1))
+    same = np.abs(np.reshape(dark, stamp.data.shape) - grey) <= 1.0  # rounding
+    assert same[:20].mean() > 0.0 and same[12:].mean() > 0.9  # the aperture, north and the bar are drawn over some
+    assert key in page.inner_text("#epoch") and page.get_attribute("#strip [aria-pressed=true]", "data-key") == key
+    page.click("#explain summary")
+    page.wait_for_selector("#explain td")
+    assert str(row["source_id"]) in page.inner_text("#epoch")
+    page.click("#explain button")
+    page.wait_for_selector("text=every column is the same, bit for bit")
+
+
+def test_keys_walk_the_epochs_and_a_lost_file_is_told(page, served, held):
+    ra, dec = held[1]
+    show(page, served, f"{ra:.7f} {dec:.7f}")
+    page.focus("#plot")
+    walked = []
+    for _ in range(6):
+        page.keyboard.press("ArrowRight")
+        walked.append(parse_qs(urlsplit(page.url).query)["e"][0])
+    assert walked == points(page).sort_values("x").index.tolist()
+    page.wait_for_selector("#epoch >> text=No pixels: ")
+    page.keyboard.press("Home")
+    page.wait_for_selector(f"#epoch canvas[data-image='{walked[0]}']")
+    page.keyboard.press("ArrowLeft")
+    assert parse_qs(urlsplit(page.url).query)["e"][0] == walked[0]
+    page.wait_for_selector("#strip button >> nth=5")
+    assert page.inner_text("#strip button >> nth=5").startswith("file missing")
+
+
+def test_zoom_pan_and_back(page, served, held):
+    ra, dec = held[1]
+    show(page, served, f"{ra:.7f} {dec:.7f}")
+    box = page.locator("#plot").bounding_box()
+    page.mouse.move(box["x"] + 200, box["y"] + 80)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 400, box["y"] + 240, steps=4)
+    page.mouse.up()
+    first = view(page)
+    page.keyboard.down("Shift")
+    page.mouse.move(box["x"] + 300, box["y"] + 150)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 350, box["y"] + 150, steps=4)
+    page.mouse.up()
+    page.keyboard.up("Shift")
+    second = view(page)
+    assert second[1] - second[0] == pytest.approx(first[1] - first[0]) and second[0] < first[0]
+    assert second[2:] == pytest.approx(first[2:])
+    page.mouse.wheel(0, -100)
+    page.wait_for_function("before => !location.search.includes(before)", arg=page.url.split("view=")[1].split("&")[0])
+    third = view(page)
+    assert third[1] - third[0] < second[1] - second[0]
+    for before in (second, first):
+        page.click("#back")
+        assert view(page) == before
+    page.click("#whole")
+    assert "view=" not in page.url and page.is_disabled("#whole")
+
+
+def view(page) -> list[float]:
+    return [float(one) for one in parse_qs(urlsplit(page.url).query)["view"][0].split(",")]
+
+
+def test_folding_is_by_the_heliocentric_time(page, served, held, local):
+    ra, dec = held[1]
+    show(page, served, f"{ra:.7f} {dec:.7f}")
+    page.select_option("#x", "phase")
+    page.fill("#period", "1.37")
+    page.fill("#t0", "59000.5")
+    seen = page.evaluate(DRAWN)
+    rows = expected(local.light_curve(round(ra, 7), round(dec, 7)).data)
+    assert len(seen) == 12
+    phase = ((rows["hjd"] - 2400000.5 - 59000.5) / 1.37) % 1.0
+    for one in seen:
+        assert one["x"] % 1.0 == pytest.approx(phase[one["key"]], abs=1e-9)  # 86 microseconds of a day of 1e6
+
+
+def test_the_whole_state_is_in_the_address(page, served, held, browser):
+    ra, dec = held[1]
+    show(page, served, f"{ra:.7f} {dec:.7f}")
+    page.select_option("#y", "ujy")
+    page.select_option("#x", "phase")
+    page.fill("#period", "2.5")
+    page.fill("#sn", "7")
+    page.uncheck("[data-toggle=zr]")
+    page.focus("#plot")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("+")
+    before = points(page)
+    other = browser.new_page(viewport={"width": 1300, "height": 1000})
+    other.goto(page.url)
+    ready(other)
+    other.wait_for_selector("#epoch canvas[data-image]")
+    pd.testing.assert_frame_equal(points(other), before)
+    assert len(before) == 6  # three images in g, folded
+    controls = "() => [...document.querySelectorAll('#curve select, #curve input')].map(one => [one.id, one.value])"
+    assert other.evaluate(controls) == page.evaluate(controls)
+    assert other.url == page.url and not other.is_disabled("#whole")
+    other.close()
+
+
+def test_the_browsers_back_returns_to_the_question_before(page, served, held):
+    ra, dec = held[1]
+    show(page, served, f"{ra:.7f} {dec:.7f}")
+    with page.expect_response(re.compile("lightcurve")):
+        page.select_option("#complete", "0")
+    ready(page)
+    page.fill("#q", f"{held[2][0]:.7f} {held[2][1]:.7f}")
+    with page.expect_response(re.compile("lightcurve")):
+        page.press("#q", "Enter")
+    page.wait_for_function("() => document.getElementById('plot').drawn.length === 0")
+    assert "have a detection" in page.inner_text("#words")  # the archive's own words
+    page.go_back()
+    page.wait_for_function("() => document.getElementById('plot').drawn.length === 6")
+    assert page.input_value("#complete") == "0" and page.is_disabled("#measure")
+    page.go_back()
+    page.wait_for_function("() => document.getElementById('complete').value === '1'")
+
+
+@pytest.mark.parametrize("kind", ["source", "object", "image"])
+def test_an_id_is_a_position(page, served, held, local, kind):
+    row = local.light_curve(*held[1]).data.iloc[0]
+    if kind == "object":
+        found = local.sql("select object_id as id from object_source where source_id = :s", s=int(row["source_id"]))
+        number = int(found["id"][0])
+    else:
+        number = int(row[f"{kind}_id"])
+    show(page, served, str(number))
+    assert f"{kind} {number}" in page.inner_text("#caption")
+    if kind != "image":
+        assert len(points(page)) == 6
+
+
+def test_a_wrong_position_is_told_in_the_services_words(page, served, held):
+    page.allowed.append("status of 4")
+    page.goto(served.base + "/")
+    for text in ("95 95", "Betelgeuse", "12345", "J256000.0+910000.0"):
+        page.fill("#q", text)
+        with page.expect_response(re.compile("resolve")) as answer:
+            page.press("#q", "Enter")
+        page.wait_for_selector("#words.bad")
+        assert page.inner_text("#words") == answer.value.json()["detail"]
+        assert page.is_hidden("#curve")
+    page.fill("#q", f"{held[1][1]:.5f} {held[1][0]:.5f}")
+    page.press("#q", "Enter")
+    ready(page)
+    page.wait_for_selector("#words:not(.bad) >> text=no image covers")
+    assert "swap" in page.inner_text("#words")
+
+
+def test_a_service_that_is_gone_and_back(page, held):
+    page.allowed.append("ERR_CONNECTION|127.0.0.1")
+    with Serving(held[0]) as service:
+        show(page, service, f"{held[1][0]:.7f} {held[1][1]:.7f}")
+        port = urlsplit(service.base).port
+        service.stop()
+        page.select_option("#aperture", "5")
+        page.wait_for_selector("#words.bad >> text=does not answer")
+        with Serving(held[0], "--port", str(port)):
+            page.click("#words button")
+            ready(page)
+            assert len(points(page)) == 6
+
+
+def test_what_is_saved_is_what_is_seen(page, served, held, local, tmp_path):
+    ra, dec = held[1]
+    show(page, served, f"{ra:.7f} {dec:.7f}")
+    whole = local.light_curve(round(ra, 7), round(dec, 7), complete=True)
+    for button, name in (
+        ("#csv", "curve.csv"),
+        ("#votable", "curve.votable"),
+        ("#svg", "curve.svg"),
+        ("#png", "curve.png"),
+    ):
+        with page.expect_download() as saved:
+            page.click(button)
+        saved.value.save_as(tmp_path / name)
+    table = pd.read_csv(tmp_path / "curve.csv")
+    np.testing.assert_array_equal(table["mag"], whole["mag"])
+    assert table["image_id"].tolist() == whole["image_id"].tolist()
+    assert b"TIMESYS" in (tmp_path / "curve.votable").read_bytes()
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+    drawing = (tmp_path / "curve.svg").read_text()
+    assert drawing.count("<polygon") + drawing.count("<circle") == 6 and "magnitude (AB)" in drawing
+    line = page.input_value("#python")
+    theirs = eval(line, {"ztfdb": ztfdb})
+    pd.testing.assert_frame_equal(theirs.data, whole.data, check_exact=True)
+
+
+def test_a_statement_shows_its_rows(page, served, held, local):
+    page.goto(served.base + "/?tab=adql")
+    page.wait_for_selector("#schema summary >> text=ztf.light_curve_point")
+    statement = "select filtercode, count(*) as n from ztf.image group by filtercode order by filtercode"
+    page.fill("#adql", statement)
+    page.press("#adql", "Control+Enter")
+    page.wait_for_selector("#rows td")
+    assert page.inner_text("#adql-said") == "2 rows."
+    cells = page.locator("#rows td").all_inner_texts()
+    assert cells == ["zg", "3", "zr", "3"]
+    page.allowed.append("status of 400")
+    page.fill("#adql", "select nothing_of_this_name from ztf.image")
+    page.click("#query button[type=submit]")
+    page.wait_for_selector("#adql-said >> text=nothing_of_this_name")
+    page.select_option("#examples", label="Columns of a view")
+    assert "tap_schema.columns" in page.input_value("#adql")
+
+
+def test_the_status_is_the_archives(page, served, local):
+    page.goto(served.base + "/?tab=status")
+    page.wait_for_selector("#status table")
+    held = local.status()
+    words = page.inner_text("#tab-status")
+    assert f"{held['n_source']:,}" in words and held["configs"][0]["config_hash"][:16] in words
+
+
+def test_bad_pixels_are_those_of_the_archive(served):
+    script = requests.get(served.base + "/page/stamp.js", timeout=10).text
+    assert re.search(r"BAD_BITS = (\d+)", script)[1] == str(int(BAD_BITS))
+
+
+def test_the_names_of_the_state_are_controls(served):
+    """Whatever the address may hold has a control of the page."""
+    script = requests.get(served.base + "/page/state.js", timeout=10).text
+    page = requests.get(served.base + "/", timeout=10).text
+    for name in ("ASKED", "DRAWN"):
+        for one in json.loads(re.search(rf"{name} = (\[.*?\])", script, re.DOTALL)[1]):
+            assert f'id="{one}"' in page

@@ -1,0 +1,124 @@
+// The box for statements: examples, tables and columns, rows, files.
+
+import { find, make, save, table } from "./dom.js";
+import { file, held, tap, text } from "./service.js";
+
+const SHOWN = 1000;
+
+export class Adql {
+  // `told` has place(), changed(statement) and open(position).
+  constructor(told) {
+    this.told = told;
+    this.box = find("adql");
+    find("query").addEventListener("submit", (event) => { event.preventDefault(); this.run(); });
+    this.box.addEventListener("keydown", (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) this.run(); });
+    this.box.addEventListener("change", () => told.changed(this.box.value));
+    find("examples").addEventListener("change", () => this.example());
+    find("adql-csv").addEventListener("click", () => this.download("csv"));
+    find("adql-votable").addEventListener("click", () => this.download("votable"));
+  }
+
+  show(statement) {
+    if (statement) this.box.value = statement;
+    if (this.ready) return;
+    this.ready = true;
+    this.examples().catch((error) => this.say(error.message));
+    this.tables().catch((error) => { this.ready = false; this.say(error.message); });
+  }
+
+  say(words) {
+    find("adql-said").textContent = words;
+  }
+
+  async examples() {
+    const page = new DOMParser().parseFromString(await text("tap/examples"), "text/html");
+    this.held = [...page.querySelectorAll("[typeof=example]")].map((one) => ({
+      name: one.querySelector("[property=name]").textContent, query: one.querySelector("[property=query]").textContent,
+    }));
+    find("examples").append(...this.held.map((one, at) => make("option", { value: at }, one.name)));
+  }
+
+  example() {
+    const chosen = this.held?.[Number(find("examples").value)];
+    if (find("examples").value === "" || !chosen) return;
+    const place = this.told.place();
+    const query = place ? chosen.query.replace(/\('ICRS', [-\d.]+, [-\d.]+/g, `('ICRS', ${place.ra}, ${place.dec}`) : chosen.query;
+    this.box.value = query;
+    this.told.changed(query);
+  }
+
+  async tables() {
+    const { data } = await tap("select table_name, description from tap_schema.tables", 1000);
+    find("schema").replaceChildren(...data.map(([name, words]) => this.tableOf(name, words)));
+  }
+
+  tableOf(name, words) {
+    const list = make("ul");
+    const element = make("details", {}, make("summary", {}, name), make("p", { className: "quiet" }, words ?? ""), list);
+    element.addEventListener("toggle", async () => {
+      if (!element.open || list.hasChildNodes()) return;
+      try {
+        const statement = `select column_name, unit, description from tap_schema.columns where table_name = '${name}'`;
+        const { data } = await tap(statement, 1000);
+        list.append(...data.map(([column, unit, about]) => make("li", {},
+          make("button", { type: "button", title: `Write ${column}`, onclick: () => this.write(column) }, column), `${unit ? ` [${unit}]` : ""} ${about ?? ""}`)));
+      } catch (error) {
+        this.say(error.message);
+      }
+    });
+    return element;
+  }
+
+  write(words) {
+    this.box.setRangeText(words, this.box.selectionStart, this.box.selectionEnd, "end");
+    this.box.focus();
+    this.told.changed(this.box.value);
+  }
+
+  async run() {
+    this.abort?.abort();
+    this.abort = new AbortController();
+    this.told.changed(this.box.value);
+    find("rows").replaceChildren();
+    this.say("Running…");
+    try {
+      const found = await tap(this.box.value, SHOWN, this.abort.signal);
+      const cut = found.overflow ? `; there are more than these ${found.data.length}` : "";
+      this.say(found.error ?? `${found.data.length} rows${cut}.`);
+      find("rows").replaceChildren(this.rows(found));
+    } catch (error) {
+      if (error.name !== "AbortError") this.say(error.message);
+    }
+  }
+
+  rows({ metadata, data }) {
+    const names = metadata.map((one) => one.name);
+    const [ra, dec] = [names.indexOf("ra"), names.indexOf("dec")];
+    const columns = metadata.map((one, at) => ({
+      name: one.name, head: one.unit ? `${one.name} [${one.unit}]` : one.name, text: one.datatype === "char", cell: (row) => String(row[at] ?? ""),
+    }));
+    if (ra >= 0 && dec >= 0) {
+      const link = (row) => (row[ra] === null ? "" : make("button", { type: "button", onclick: () => this.told.open(`${row[ra]} ${row[dec]}`) }, "light curve"));
+      columns.unshift({ name: "", text: true, cell: link });
+    }
+    return table(columns, data);
+  }
+
+  // By a form, because the answer may be large; a form cannot send a token.
+  async download(format) {
+    const fields = { LANG: "ADQL", FORMAT: format, QUERY: this.box.value };
+    if (held()) {
+      try {
+        save((await file("tap/sync", { method: "POST", body: new URLSearchParams(fields) })).blob, `rows.${format}`);
+      } catch (error) {
+        this.say(error.message);
+      }
+      return;
+    }
+    const form = make("form", { method: "post", action: "tap/sync", target: "_blank", hidden: true },
+      ...Object.entries(fields).map(([name, value]) => make("input", { type: "hidden", name, value })));
+    document.body.append(form);
+    form.submit();
+    form.remove();
+  }
+}

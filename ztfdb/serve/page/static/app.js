@@ -1,0 +1,370 @@
+// The page: asks the service, draws the answer, and keeps its address.
+
+import { Adql } from "./adql.js";
+import { colour, counted, drawn, epochsOf, heliocentric, look } from "./curve.js";
+import { find, fixed, make, save, say, wait } from "./dom.js";
+import { EpochPanel, Strip, day } from "./epoch.js";
+import { outline } from "./pen.js";
+import { Plot } from "./plot.js";
+import { address, file, get, held as token, keep, tap } from "./service.js";
+import { ASKED, DRAWN, asView, fromAddress, number, toAddress, viewText } from "./state.js";
+import { Status, holdings } from "./status.js";
+import { EpochTable } from "./table.js";
+
+const KINDS = [["detection", "detections"], ["forced", "forced"], ["limit", "limits"], ["flagged", "flagged"], ["unavailable", "not measured"]];
+
+let state = fromAddress();
+let place = null; // ra, dec, kind of the position
+let epochs = [];
+let points = [];
+let abort = null;
+
+const plot = new Plot(find("plot"), { changed, picked: choose, pointed });
+const panel = new EpochPanel(find("epoch"), () => ({ ...place, aperture: state.aperture }), step);
+const strip = new Strip(find("strip"), choose);
+const rows = new EpochTable(find("table"), choose);
+const adql = new Adql({ place: () => place, changed: (text) => { state.adql = text; toAddress(state, false); }, open: (q) => open({ q, tab: "curve" }) });
+const status = new Status(find("status"));
+
+// The question, as the service takes it.
+function question() {
+  const complete = state.complete === "1";
+  return {
+    ra: place.ra, dec: place.dec, radius: state.r, aperture: state.aperture, phot: state.phot, calibration: state.calibration, color: state.color,
+    complete: complete || null, measure: complete && state.measure !== "auto" ? state.measure : null,
+  };
+}
+
+function how() {
+  const zero = number(state.t0);
+  return {
+    x: state.x, y: state.y, period: number(state.period) ?? 0, t0: zero, sn: number(state.sn), hide: new Set(state.hide.split(",").filter(Boolean)),
+    zero: zero ?? (epochs.length ? heliocentric(epochs[0]) : 0),
+  };
+}
+
+async function ask() {
+  abort?.abort();
+  abort = new AbortController();
+  const { signal } = abort;
+  find("main").ariaBusy = "true";
+  wait("Reading…");
+  try {
+    place = await get("resolve", { q: state.q }, signal);
+    const frame = await get("lightcurve", question(), signal);
+    epochs = epochsOf(frame);
+    say(frame.hint ?? "");
+    answered();
+  } catch (error) {
+    if (error.name === "AbortError") return;
+    fail(error);
+  } finally {
+    if (!signal.aborted) find("main").ariaBusy = "false";
+  }
+}
+
+function fail(error) {
+  epochs = [];
+  find("curve").hidden = true;
+  find("welcome").hidden = false;
+  refused(error, ask);
+}
+
+// What went wrong, and what helps: another try, or a token.
+function refused(error, again) {
+  say(error.message, { bad: true, again: error.status === 0 || error.status >= 500 ? again : null });
+  if (error.status !== 401) return;
+  const box = make("input", { type: "password", id: "token", autocomplete: "off", required: true });
+  const form = make("form", {}, make("label", {}, "Token ", box), make("button", { type: "submit" }, "Use it"));
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    keep(box.value.trim());
+    say("");
+    begin();
+  });
+  find("words").append(form);
+}
+
+function answered() {
+  find("welcome").hidden = true;
+  find("curve").hidden = false;
+  plot.forget();
+  redraw(asView(state.view));
+  links();
+  strip.load(epochs, { ra: place.ra, dec: place.dec, aperture: state.aperture });
+  choose(epochs.find((one) => one.key === state.e) ?? null, { quiet: true });
+  document.title = `${state.q} · ztfdb`;
+}
+
+function redraw(view = plot.view) {
+  const now = how();
+  find("period-label").hidden = find("t0-label").hidden = state.x !== "phase";
+  points = drawn(epochs, now);
+  plot.show(points, now, view);
+  legend(now);
+  caption(now);
+  strip.keep(new Set(points.map((one) => one.epoch.key)));
+  rows.show(epochs, now.sn, state.e);
+  buttons();
+}
+
+function legend(now) {
+  const every = drawn(epochs, { ...now, hide: new Set() });
+  const count = counted(every);
+  const codes = [...new Set(epochs.map((one) => one.filtercode))].sort((a, b) => "gri".indexOf(a[1]) - "gri".indexOf(b[1]));
+  const made = codes.map((code) => toggle(code, look(code).name, epochs.filter((one) => one.filtercode === code).length, icon(look(code).marker, code)));
+  for (const [name, words] of KINDS) {
+    if (count[name]) made.push(toggle(name, words, count[name], kindIcon(name)));
+  }
+  const focused = document.activeElement?.dataset?.toggle;
+  find("legend").replaceChildren(...made);
+  if (focused) find("legend").querySelector(`[data-toggle="${focused}"]`)?.focus();
+}
+
+function toggle(name, words, count, picture) {
+  const hide = new Set(state.hide.split(",").filter(Boolean));
+  const box = make("input", { type: "checkbox", checked: !hide.has(name) });
+  box.dataset.toggle = name;
+  box.addEventListener("change", () => {
+    if (box.checked) hide.delete(name);
+    else hide.add(name);
+    set({ hide: [...hide].join(",") });
+  });
+  return make("label", {}, box, picture, ` ${words} (${count})`);
+}
+
+function svg(name, options) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(options)) element.setAttribute(key, value);
+  return element;
+}
+
+function icon(marker, code, { open = false, size = 5 } = {}) {
+  const picture = svg("svg", { viewBox: "-8 -8 16 16", class: code ? colour(code) : "other", "aria-hidden": "true" });
+  const fill = open ? "none" : "currentColor";
+  const corners = outline(marker);
+  picture.append(corners
+    ? svg("polygon", { points: corners.map((one) => one.map((value) => value * size)).join(" "), fill, stroke: "currentColor" })
+    : svg("circle", { r: size, fill, stroke: "currentColor" }));
+  return picture;
+}
+
+function kindIcon(name) {
+  if (name === "limit") return icon("arrow", "", { size: 5 });
+  const picture = icon("circle", "", { open: name !== "detection" });
+  if (name === "flagged") picture.append(svg("path", { d: "M-5-5L5 5M-5 5L5-5", stroke: "currentColor" }));
+  if (name === "unavailable") picture.replaceChildren(svg("path", { d: "M0-2V7", stroke: "currentColor", "stroke-width": 2 }));
+  return picture;
+}
+
+function caption(now) {
+  const count = counted(points);
+  const n = new Set(points.map((one) => one.epoch.key)).size;
+  const reasons = [...count.reasons].map(([reason, many]) => `${reason} ${many}`).join(", ");
+  const kinds = KINDS.filter(([name]) => count[name]).map(([name, words]) => `${count[name]} ${words}`).join(", ");
+  const words = [
+    `${n} of ${epochs.length} epochs${kinds ? `: ${kinds}` : ""}${reasons ? ` (${reasons})` : ""}.`,
+    `${fixed(place.ra, 6)} ${place.dec < 0 ? "−" : "+"}${fixed(Math.abs(place.dec), 6)} (ICRS), radius ${state.r}″${place.id ? `, ${place.kind} ${place.id}` : ""}.`,
+    now.sn === null ? "" : `Points have S/N ≥ ${now.sn}; limits are ${Math.max(5, now.sn)} σ.`,
+  ];
+  find("caption").textContent = words.filter(Boolean).join(" ");
+  find("plot").ariaLabel = `Light curve: ${words[0]}`;
+}
+
+function links() {
+  const asked = question();
+  const options = Object.fromEntries(Object.entries(asked).map(([name, value]) => [name.toUpperCase(), value === true ? 1 : value]));
+  for (const [id, format] of [["csv", "csv"], ["votable", "votable"], ["fits", "fits"], ["parquet", "parquet"]]) {
+    find(id).href = address("lightcurve", { ...options, RESPONSEFORMAT: format });
+  }
+  const words = [];
+  for (const name of ["complete", "measure", "aperture", "phot", "calibration", "color"]) {
+    const value = asked[name];
+    if (value === null || value === "") continue;
+    words.push(`${name}=${value === true ? "True" : /^[-\d.]/.test(value) ? value : JSON.stringify(value)}`);
+  }
+  const base = new URL(".", location.href).href.replace(/\/$/, "");
+  find("python").value = `ztfdb.open(${JSON.stringify(base)}).light_curve(${asked.ra}, ${asked.dec}, radius=${asked.radius}, ${words.join(", ")})`;
+}
+
+function choose(epoch, { quiet = false } = {}) {
+  state.e = epoch?.key ?? "";
+  toAddress(state, false);
+  plot.chosen = state.e || null;
+  plot.redraw();
+  strip.mark(state.e);
+  rows.show(epochs, number(state.sn), state.e);
+  if (!epoch) {
+    panel.clear();
+    return;
+  }
+  if (!quiet) plot.reveal(epoch.key);
+  panel.show(epoch, number(state.sn));
+}
+
+// Walk the epochs that are drawn, in their order along the axis.
+function step(by, to = null) {
+  const walk = points.filter((one) => !one.again).sort((a, b) => a.x - b.x);
+  if (!walk.length) return;
+  const at = walk.findIndex((one) => one.epoch.key === state.e);
+  const next = to ?? (at < 0 ? (by > 0 ? 0 : walk.length - 1) : at + by);
+  if (next >= 0 && next < walk.length) choose(walk[next].epoch);
+  else if (to === Infinity) choose(walk[walk.length - 1].epoch);
+}
+
+function pointed(point, x, y) {
+  const tip = find("tip");
+  tip.hidden = !point;
+  if (!point) return;
+  const { epoch } = point;
+  const value = point.kind === "limit" ? `> ${fixed(point.limit, 2)}` : point.mag == null ? epoch.reason ?? "" : `${fixed(point.mag, 3)} ± ${fixed(point.magerr, 3)}`;
+  tip.textContent = [
+    `${look(epoch.filtercode).name} ${value} ${point.kind}${point.good ? "" : ", flagged"}`,
+    `MJD ${fixed(epoch.mjd, 5)} · ${day(epoch.mjd)}`,
+    epoch.flux_ujy == null ? "" : `${fixed(epoch.flux_ujy, 1)} ± ${fixed(epoch.flux_ujy_err, 1)} µJy, S/N ${fixed(epoch.snr, 1)}`,
+  ].filter(Boolean).join("\n");
+  const room = find("frame").clientWidth;
+  tip.style.left = `${Math.max(0, Math.min(x + 14, room - tip.offsetWidth - 4))}px`;
+  tip.style.top = `${y + 14 + tip.offsetHeight > find("frame").clientHeight ? y - tip.offsetHeight - 12 : y + 14}px`;
+}
+
+function changed() {
+  state.view = viewText(plot.view);
+  toAddress(state, false);
+  buttons();
+}
+
+function buttons() {
+  find("back").disabled = !plot.past.length;
+  find("whole").disabled = plot.view === null;
+}
+
+// A change of how it is drawn: at once, without the service.
+function set(change) {
+  const moved = ["x", "y", "period"].some((name) => name in change && change[name] !== state[name]);
+  Object.assign(state, change);
+  if (moved) {
+    plot.forget();
+    state.view = "";
+  }
+  toAddress(state, false);
+  redraw(moved ? null : plot.view);
+  const epoch = epochs.find((one) => one.key === state.e);
+  if ("sn" in change && epoch) panel.show(epoch, number(state.sn));
+}
+
+// A new question, or another tab: a page of the history.
+function open(change) {
+  const asks = ASKED.some((name) => name in change);
+  if ("q" in change && change.q !== state.q) Object.assign(state, { e: "", view: "" });
+  Object.assign(state, change);
+  toAddress(state, true);
+  controls();
+  if (asks && state.q) ask();
+}
+
+function controls() {
+  for (const name of [...ASKED, ...DRAWN]) find(name).value = state[name];
+  for (const name of ["curve", "adql", "status"]) {
+    find(`tab-${name}`).hidden = state.tab !== name;
+    const button = document.querySelector(`[data-tab="${name}"]`);
+    if (state.tab === name) button.setAttribute("aria-current", "page");
+    else button.removeAttribute("aria-current");
+  }
+  find("measure").disabled = state.complete !== "1";
+  if (state.tab === "adql") adql.show(state.adql);
+  if (state.tab === "status") status.show();
+}
+
+const askedOf = () => ASKED.map((name) => state[name]).join("\n");
+
+addEventListener("popstate", () => {
+  const before = askedOf();
+  state = fromAddress();
+  controls();
+  if (!state.q) {
+    find("curve").hidden = true;
+    find("welcome").hidden = false;
+    say("");
+  } else if (askedOf() !== before || !epochs.length) {
+    ask();
+  } else {
+    plot.forget();
+    redraw(asView(state.view));
+    choose(epochs.find((one) => one.key === state.e) ?? null, { quiet: true });
+  }
+});
+
+find("ask").addEventListener("submit", (event) => {
+  event.preventDefault();
+  open({ q: find("q").value.trim(), r: find("r").value, tab: "curve" });
+});
+for (const name of ["complete", "phot", "aperture", "measure", "calibration", "color"]) {
+  find(name).addEventListener("change", () => open({ [name]: find(name).value }));
+}
+for (const name of ["x", "y"]) find(name).addEventListener("change", () => set({ [name]: find(name).value }));
+for (const name of ["period", "t0", "sn"]) find(name).addEventListener("input", () => set({ [name]: find(name).value }));
+for (const button of document.querySelectorAll("[data-tab]")) button.addEventListener("click", () => open({ tab: button.dataset.tab }));
+
+const KEYS = {
+  ArrowLeft: () => step(-1), ArrowRight: () => step(1), Home: () => step(0, 0), End: () => step(0, Infinity),
+  "+": () => plot.zoom(1 / 1.5), "=": () => plot.zoom(1 / 1.5), "-": () => plot.zoom(1.5), 0: () => plot.whole(), Backspace: () => plot.back(),
+};
+find("curve").addEventListener("keydown", (event) => {
+  const typing = event.target.closest("input:not([type=checkbox]), select, textarea, .scroll");
+  if (typing || event.ctrlKey || event.altKey || event.metaKey || !(event.key in KEYS)) return;
+  event.preventDefault();
+  KEYS[event.key]();
+});
+find("zoom-in").addEventListener("click", () => plot.zoom(1 / 1.5));
+find("zoom-out").addEventListener("click", () => plot.zoom(1.5));
+find("back").addEventListener("click", () => plot.back());
+find("whole").addEventListener("click", () => plot.whole());
+
+find("svg").addEventListener("click", () => save(plot.svg(), "light_curve.svg"));
+find("png").addEventListener("click", async () => save(await plot.png(), "light_curve.png"));
+find("copy").addEventListener("click", async () => {
+  const line = find("python");
+  line.select();
+  try {
+    await navigator.clipboard.writeText(line.value);
+  } catch {
+    document.execCommand("copy"); // without https the clipboard has this way only
+  }
+  find("copy").textContent = "Copied";
+  setTimeout(() => { find("copy").textContent = "Copy"; }, 1500);
+});
+
+document.addEventListener("click", async (event) => {
+  const link = event.target.closest('a[href]:not([href^="#"], [href^="blob:"])');
+  if (!link || !token() || !link.href.startsWith(new URL(".", location.href).href)) return;
+  event.preventDefault();
+  try {
+    const { blob, name } = await file(link.href);
+    save(blob, link.download || name || link.pathname.split("/").pop());
+  } catch (error) {
+    refused(error, () => link.click());
+  }
+});
+
+async function begin() {
+  controls();
+  if (state.q) ask();
+  try {
+    const held = await get("status");
+    find("holdings").textContent = holdings(held);
+    if (!held.n_image) say("This archive has no image yet: ztfdb ingest FOLDER fills it.");
+    else if (!state.q) suggest();
+  } catch (error) {
+    if (!state.q) refused(error, begin);
+  }
+}
+
+async function suggest() {
+  const { data } = await tap("select top 3 ra, dec, mag from ztf.light_curve_point where mag between 14 and 17", 3);
+  if (!data.length) return;
+  const links = data.map(([ra, dec]) => make("button", { type: "button", onclick: () => open({ q: `${ra.toFixed(5)} ${dec.toFixed(5)}` }) }, `${ra.toFixed(5)} ${fixed(dec, 5)}`));
+  find("suggest").replaceChildren("For example: ", ...links.flatMap((one) => [one, " "]));
+}
+
+begin();

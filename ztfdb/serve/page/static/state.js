@@ -1,0 +1,31 @@
+// What the page shows, as its address: only what differs from the start is written.
+
+export const START = {
+  tab: "curve", q: "", r: "1.5", complete: "1", phot: "aperture", aperture: "4", measure: "auto", calibration: "header", color: "",
+  y: "mag", x: "mjd", period: "", t0: "", sn: "", hide: "", view: "", e: "", adql: "",
+};
+export const ASKED = ["q", "r", "complete", "phot", "aperture", "measure", "calibration", "color"];
+export const DRAWN = ["y", "x", "period", "t0", "sn"];
+
+export function fromAddress() {
+  const words = new URLSearchParams(location.search);
+  return Object.fromEntries(Object.keys(START).map((name) => [name, words.get(name) ?? START[name]]));
+}
+
+export function toAddress(state, push) {
+  const words = new URLSearchParams();
+  for (const name of Object.keys(START)) {
+    if (state[name] !== START[name]) words.set(name, state[name]);
+  }
+  const text = words.toString();
+  const next = text ? `?${text}` : location.pathname;
+  if (text === location.search.slice(1)) return;
+  history[push ? "pushState" : "replaceState"](null, "", next);
+}
+
+export const number = (text) => (text.trim() === "" || !Number.isFinite(Number(text)) ? null : Number(text));
+export const asView = (text) => {
+  const [x0, x1, y0, y1] = text.split(",").map(Number);
+  return [x0, x1, y0, y1].every(Number.isFinite) && x0 !== x1 && y0 !== y1 ? { x0, x1, y0, y1 } : null;
+};
+export const viewText = (view) => (view ? [view.x0, view.x1, view.y0, view.y1].map((one) => Number(one.toPrecision(12))).join(",") : "");
