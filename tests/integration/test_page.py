@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
+from click.testing import CliRunner
 
 requests = pytest.importorskip("requests", reason="the extra vo, which brings requests, is not installed")
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
@@ -23,6 +24,7 @@ from tests.support.catalogues import bright_star, make_epochs  # noqa: E402
 from tests.support.postgres import ENGINES  # noqa: E402
 from tests.support.serving import Serving, reader_url  # noqa: E402
 from ztfdb.bits import BAD_BITS  # noqa: E402
+from ztfdb.cli.app import application  # noqa: E402
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium")
@@ -215,6 +217,7 @@ def test_a_click_on_a_point_shows_the_star_on_its_image(page, served, held, loca
 
 
 def test_keys_walk_the_epochs_and_a_lost_file_is_told(page, served, held):
+    page.allowed.append("status of 404")
     ra, dec = held[1]
     show(page, served, f"{ra:.7f} {dec:.7f}")
     page.focus("#plot")
@@ -364,6 +367,25 @@ def test_a_service_that_is_gone_and_back(page, held):
             page.click("#words button")
             ready(page)
             assert len(points(page)) == 6
+
+
+def test_a_service_with_tokens_lets_a_holder_in(page, held, tmp_path):
+    page.allowed.append("status of 401|127.0.0.1")
+    result = CliRunner().invoke(application, ["token", "add", "anna", "--state", str(tmp_path)])
+    assert result.exit_code == 0
+    with Serving(held[0], "--tokens", "--state", str(tmp_path)) as service:
+        page.goto(service.base + "/")
+        page.fill("#token", result.output.split()[-1])
+        page.click("#words button[type=submit]")
+        page.wait_for_selector("#suggest button")
+        page.fill("#q", f"{held[1][0]:.7f} {held[1][1]:.7f}")
+        page.press("#q", "Enter")
+        ready(page)
+        assert len(points(page)) == 6
+        with page.expect_download() as saved:
+            page.click("#csv")
+        saved.value.save_as(tmp_path / "curve.csv")
+        assert len(pd.read_csv(tmp_path / "curve.csv")) == 6
 
 
 def test_what_is_saved_is_what_is_seen(page, served, held, local, tmp_path):

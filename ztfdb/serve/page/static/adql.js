@@ -99,7 +99,7 @@ export class Adql {
     }));
     if (ra >= 0 && dec >= 0) {
       const link = (row) => (row[ra] === null ? "" : make("button", { type: "button", onclick: () => this.told.open(`${row[ra]} ${row[dec]}`) }, "light curve"));
-      columns.unshift({ name: "", text: true, cell: link });
+      columns.unshift({ name: "sky", text: true, cell: link });
     }
     return table(columns, data);
   }

@@ -354,7 +354,7 @@ async function begin() {
     const held = await get("status");
     find("holdings").textContent = holdings(held);
     if (!held.n_image) say("This archive has no image yet: ztfdb ingest FOLDER fills it.");
-    else if (!state.q) suggest();
+    else if (!state.q) await suggest();
   } catch (error) {
     if (!state.q) refused(error, begin);
   }

@@ -79,7 +79,7 @@ export class EpochPanel {
     } catch (error) {
       if (error.name === "AbortError" || epoch !== this.epoch) return;
       this.canvas.hidden = true;
-      this.said.textContent = error.message;
+      this.said.textContent = `No pixels: ${error.message}`;
     }
   }
 
@@ -162,7 +162,7 @@ function explained(found, measured, again) {
   const files = found.files.data;
   return [
     measured ? make("p", {}, verdict) : make("button", { type: "button", onclick: again }, "Measure it again"),
-    make("h3", {}, "Source"), make("div", { className: "scroll" }, table(columns, rows)),
+    make("h3", {}, "Source"), make("div", { className: "scroll", tabIndex: 0, role: "region", ariaLabel: "Columns of the source" }, table(columns, rows)),
     make("h3", {}, "Files"), facts(files.role.map((role, at) => [role, `${files.path[at]}: ${files.status[at]}, sha256 ${files.sha256[at].slice(0, 16)}…`])),
     make("h3", {}, "Header"), facts(Object.entries(found.cards)),
     make("h3", {}, "Settings"), facts(Object.entries(found.settings).map(([name, value]) => [name, [value].flat().join(", ")])),

@@ -71,6 +71,6 @@ export class Status {
     const count = frame.columns.length ? frame.data[frame.columns[0].name].length : 0;
     if (!count) return [make("p", {}, empty)];
     const rows = Array.from({ length: count }, (_, at) => at);
-    return [make("div", { className: "scroll" }, table(frame.columns.map(({ name }) => ({ name, text: true, cell: (at) => String(frame.data[name][at] ?? "") })), rows))];
+    return [make("div", { className: "scroll", tabIndex: 0, role: "region", ariaLabel: "Catalogues" }, table(frame.columns.map(({ name }) => ({ name, text: true, cell: (at) => String(frame.data[name][at] ?? "") })), rows))];
   }
 }
