@@ -53,7 +53,7 @@ def seen_by_sqlite(file: Path) -> tuple[bool, Any, Any]:
             rows = {name: connection.execute(f"select * from {name}").fetchall() for name in names}
         except sqlite3.Error:
             return False, None, None
-    kept = {name: rows.pop(name) for name in ("source", "psf_source")}
+    kept = {name: rows.pop(name) for name in ("source", "psf_source", "image", "image_header", "image_file")}
     return sound, kept, rows
 
 

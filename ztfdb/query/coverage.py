@@ -15,8 +15,8 @@ from ztfdb.records import FloatArray
 from ztfdb.sky.cells import sky_to_cell
 from ztfdb.sky.footprint import FOOTPRINT_ORDER
 from ztfdb.sky.projection import sky_to_pixel_many
-from ztfdb.store.coverage import N_WCS
 from ztfdb.store.lookup import Columns, image_dates, image_rows, images_on_cell
+from ztfdb.store.typed import N_WCS, arrays_of
 
 
 def images_covering(
@@ -81,8 +81,7 @@ def _places(session: Session, target: Targets, candidates: Columns) -> tuple[Flo
 
 def _pixels(candidates: Columns, ra: FloatArray, dec: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return the position's pixel on each candidate (every projection is kept as TPV)."""
-    values = np.frombuffer(b"".join(candidates["wcs"]), dtype="<f8")
-    return sky_to_pixel_many(values.reshape(len(candidates["wcs"]), N_WCS), ra, dec)
+    return sky_to_pixel_many(arrays_of(candidates["wcs"], "<f8", N_WCS), ra, dec)
 
 
 def _column(values: Any) -> Any:

@@ -15,6 +15,7 @@ from ztfdb.query.frames import data_frame
 from ztfdb.sky.cells import sky_to_cell
 from ztfdb.store.backends import storage_problems
 from ztfdb.store.checksums import kept_checksums, stored_checksum
+from ztfdb.store.facts import changed_facts
 from ztfdb.store.images import OWN_ROLES, StoredFile, find_files, find_impostors
 from ztfdb.store.psf_sources import StoredPsf, find_psf, psf_catalogues_held, psf_disagreements
 from ztfdb.store.sources import sources_of_image
@@ -44,9 +45,10 @@ def verify(
         Compute the sha256 of every file. By default size and modification time are compared, and only a file that was
         touched is read.
     deep : bool
-        Read every page of a SQLite archive (its own ``integrity_check``), and every row of ``source`` and
-        ``psf_source``: the cell of a source must be that of its position, and the rows of an image must have the
-        checksum that was written with them. What cannot be read is a problem then, not an error.
+        Read every page of a SQLite archive (its own ``integrity_check``), and every row of ``source``, ``psf_source``
+        and of the tables of images: the cell of a source must be that of its position, and the rows of an image, its
+        own row, headers, files and cells must have the checksums that were written with them. What cannot be read is a
+        problem then, not an error.
     places : mapping of str to path, optional
         Folders of this host by the name of their data root.
     progress : callable, optional
@@ -99,6 +101,8 @@ def _problems(
             if deep:
                 yield from _of_sources(session, some)
                 yield from _of_checksums(session, some, counts)
+                for image_id in changed_facts(session, some):
+                    yield image_id, "", "", "the image's row, headers or files differ from those written (checksum)"
         for file in files:
             counts["n_file"] += 1
             if file.role in OWN_ROLES and file.image_id in impostors:

@@ -125,6 +125,7 @@ class Image(Base):
     config_id: Mapped[int] = mapped_column(ID, ForeignKey("config.config_id"))
     row_checksum: Mapped[Big | None]
     caveats: Mapped[Small | None]
+    facts_checksum: Mapped[Big | None]
 
 
 class ImageHeader(Base):

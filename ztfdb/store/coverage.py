@@ -9,9 +9,7 @@ from sqlalchemy.orm import Session
 from ztfdb.records import IntArray
 from ztfdb.store.backends import prefer_index_only, range_rows, read_bulk, read_columns, read_doubles
 from ztfdb.store.lookup import MISSING, Columns
-
-N_WCS = 42
-"""Numbers that `ztfdb.records.WcsParameters.to_array` gives."""
+from ztfdb.store.typed import N_WCS, arrays_of
 
 
 def images_on_cells(session: Session, cells: IntArray) -> Columns:
@@ -58,7 +56,7 @@ def image_frames(session: Session, image_id: IntArray) -> tuple[Columns, NDArray
     dtypes = {"image_id": "i8", "nx": "i8", "ny": "i8", "status": "i8", "wcs": "O"}
     found = read_columns(session, statement, params, dtypes, nulls={"status": MISSING})
     order = np.argsort(found["image_id"])
-    wcs = np.frombuffer(b"".join(found.pop("wcs")[order]), "<f8").reshape(len(order), N_WCS)
+    wcs = arrays_of(found.pop("wcs")[order], "<f8", N_WCS)
     return {name: values[order] for name, values in found.items()}, wcs
 
 

@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from ztfdb.errors import ArchiveClosedError, ConfigError, DatabaseReadOnlyError, DatabaseUnavailableError, StoreError
 from ztfdb.store.interrupt import make_stoppable
+from ztfdb.store.typed import check_types
 from ztfdb.texts import HIDDEN, hide_secrets, is_secret_key
 
 WRITE = "ztfdb_write"
@@ -309,6 +310,8 @@ def _sqlite_engine(url: URL, read_only: bool) -> Engine:
         url, connect_args={"timeout": BUSY_TIMEOUT_S}, json_serializer=strict_json, json_deserializer=_stored_json
     )
 
+    check_types(engine.dialect)
+
     def on_connect(connection: Any, record: Any) -> None:
         connection.isolation_level = None  # sqlite3 must not begin transactions of its own; _begin does
         connection.execute("PRAGMA foreign_keys=ON")
@@ -385,6 +388,8 @@ def _translate(context: ExceptionContext) -> BaseException | None:
         return typed
     if isinstance(original, UnicodeEncodeError):  # a name of bytes that are no UTF-8, see os.fsdecode
         return StoreError(f"{original.object!r} is not UTF-8: no database keeps it as text")
+    if isinstance(original, sqlite3.OperationalError) and "decode to utf-8" in str(original).lower():
+        return StoreError(f"SQLite: a stored text is not UTF-8: {_one_line(original)}")
     state = getattr(original, "sqlstate", None) or ""
     if state == _NO_RIGHT:
         return StoreError(f"this role may not do that: {_one_line(original)}")

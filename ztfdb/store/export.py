@@ -182,7 +182,7 @@ def objects_by_id(session: Session, object_id: IntArray) -> tuple[Columns, Colum
     return answer[0], answer[1]
 
 
-NOT_EXPORTED = ("config_id", "row_checksum", "caveats")
+NOT_EXPORTED = ("config_id", "row_checksum", "caveats", "facts_checksum")
 """Columns of ``image`` that have a meaning in this archive alone."""
 
 

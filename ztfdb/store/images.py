@@ -21,6 +21,7 @@ from ztfdb.records import FileFacts, MeasuredImage, PsfCatalogueRecord
 from ztfdb.schema import Base, Calibration, DataRoot, Image, ImageCell, ImageFile, ImageHeader, PsfCheck
 from ztfdb.store.backends import copy_rows, lock_name, range_rows
 from ztfdb.store.columns import python_values
+from ztfdb.store.facts import seal_facts
 from ztfdb.store.forced import delete_forced
 from ztfdb.store.matches import delete_matches
 from ztfdb.store.meta import config_id
@@ -120,7 +121,9 @@ def store_image(
     """
     image_id = int(measured.info.image_id)
     lock_name(session, image_id)  # another process may be storing the same image
-    existing = session.execute(select(Image.__table__).where(Image.image_id == image_id)).one_or_none()
+    # no column more: a damaged value in another is no obstacle to storing the image again
+    known_columns = [getattr(Image, name) for name in ("image_id", *IDENTITY, "procvsn", "created", "infobits_source")]
+    existing = session.execute(select(*known_columns).where(Image.image_id == image_id)).one_or_none()
     if existing is None:
         _insert_image(session, _image_row(session, measured))
         _store_parts(session, measured, places, given, before_rows)
@@ -158,7 +161,8 @@ def delete_image(session: Session, image_id: int) -> int:
         If the archive has no such image.
     """
     lock_name(session, image_id)
-    if session.get(Image, int(image_id)) is None and not find_psf(session, image_id):
+    held = session.scalar(select(Image.image_id).where(Image.image_id == int(image_id)))
+    if held is None and not find_psf(session, image_id):
         raise UnknownImageError(f"no image {image_id} in this archive")
     n_source = _delete_parts(session, int(image_id))
     delete_psf(session, image_id)
@@ -388,6 +392,7 @@ def _store_parts(
     copy_rows(session, Base.metadata.tables["image_cell"], {"cell9": cells, "image_id": np.full(len(cells), image_id)})
     if before_rows is not None:
         before_rows()
+    seal_facts(session, image_id)
     store_sources(session, image_id, measured.sources)
     if isinstance(measured.psfcat, PsfCatalogueRecord):
         store_psf(session, image_id, measured.psfcat, magzp=measured.info.magzp, places=places, given=given)

@@ -354,7 +354,7 @@ def images_on_cell(session: Session, cell9: int) -> Columns:
     return read_columns(session, statement, {"cell9": int(cell9)}, dtypes)
 
 
-OWN_BOOKS = ("image_id", "row_checksum", "caveats")
+OWN_BOOKS = ("image_id", "row_checksum", "caveats", "facts_checksum")
 """Columns of ``image`` that `image_rows` leaves out."""
 
 

@@ -21,6 +21,7 @@ from ztfdb.store.checksums import rows_checksum
 from ztfdb.store.columns import python_values, table_dtypes
 from ztfdb.store.roots import FilePlace, absolute_path, place_file
 from ztfdb.store.sources import MAX_SOURCES, source_id_range
+from ztfdb.store.typed import N_WCS, array_of
 
 Columns = dict[str, NDArray[Any]]
 
@@ -215,7 +216,7 @@ def images_of_psf(session: Session, record: PsfCatalogueRecord) -> list[tuple[Ro
         .order_by(Image.image_id)
     )
     return [
-        (row, WcsParameters.from_array(row.wcs_projection, np.frombuffer(row.wcs, "<f8")))
+        (row, WcsParameters.from_array(row.wcs_projection, array_of(row.wcs, "<f8", N_WCS)))
         for row in session.execute(statement)
     ]
 

@@ -16,6 +16,7 @@ from ztfdb.schema import Image, ImageFile, ImageHeader
 from ztfdb.store.backends import memory
 from ztfdb.store.columns import python_ints
 from ztfdb.store.images import OWN_ROLES, find_files, ids_in
+from ztfdb.store.typed import N_WCS, array_of
 
 IMAGES_PER_STATEMENT = 500
 
@@ -133,7 +134,7 @@ def _pixels(row: Row[Any], files: list[FileFacts], cards: dict[str, dict[str, An
     return {
         "image_id": row.image_id,
         "shape": (row.ny, row.nx),
-        "wcs": WcsParameters.from_array(row.wcs_projection, np.frombuffer(row.wcs, "<f8")),
+        "wcs": WcsParameters.from_array(row.wcs_projection, array_of(row.wcs, "<f8", N_WCS)),
         "files": tuple(sorted(files, key=lambda file: file.role not in OWN_ROLES)),
         "cards": cards,
     }
@@ -141,7 +142,7 @@ def _pixels(row: Row[Any], files: list[FileFacts], cards: dict[str, dict[str, An
 
 def _surface(row: Row[Any]) -> dict[str, Any]:
     mesh_shape = (row.mesh_ny or 0, row.mesh_nx or 0)
-    level, rms = (np.frombuffer(v or b"", "<f4").reshape(mesh_shape) for v in (row.mesh_level, row.mesh_rms))
+    level, rms = (array_of(v, "<f4", *mesh_shape) for v in (row.mesh_level, row.mesh_rms))
     noise = [getattr(row, name) for name in _NOISE]
     return {
         "mesh": BackgroundMesh((row.ny, row.nx), (row.mesh_box_y or 0, row.mesh_box_x or 0), level, rms),

@@ -76,6 +76,7 @@ COLUMNS: dict[str, Facts] = {
         "What the image lacks, the sum of: 1 no GAIN, 2 BUNIT is not DN, 4 no mask, 8 no file in the mask's place, "
         "16 sky free of sources.",
     ),
+    "facts_checksum": ("", "meta.checksum", "64-bit checksum of the image's own row, headers, files and cells."),
     "row_checksum": ("", "meta.checksum", "64-bit checksum of the stored rows of the image or catalogue."),
     "role": (
         "", "meta.code.class;meta.file",

@@ -20,6 +20,7 @@ from ztfdb.errors import StoreError
 from ztfdb.store.backends.sqlite_feed import feed, is_fed
 from ztfdb.store.columns import SqlColumn, numpy_columns
 from ztfdb.store.engine import FEEDS, WRITE, driver_errors
+from ztfdb.store.typed import check_objects
 
 DUPLICATE_ERROR = sqlite3.IntegrityError
 
@@ -92,6 +93,9 @@ def read_columns(
     text, values = _text_and_values(session, statement, params)
     with driver_errors():
         rows = _driver(session).execute(text, values).fetchall()
+    for k, (name, dtype) in enumerate(dtypes.items()):
+        if (kind := np.dtype(dtype)).kind in "Ob":
+            check_objects(name, (row[k] for row in rows), kind)
     with _numbers():
         return numpy_columns(rows, dtypes, nulls)
 
