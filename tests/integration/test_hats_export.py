@@ -490,3 +490,13 @@ def test_a_reader_of_a_generation_keeps_its_files_while_the_next_is_made(fresh, 
         assert state["generation"] == 2
         assert not list((tmp_path / "detections").glob("work_*"))
     engine.dispose()
+
+
+def test_values_that_no_two_rows_share_have_no_dictionary(one):
+    path = next((catalogue(one.folder / "detections") / "dataset").rglob("Npix=*.parquet"))
+    group = pq.read_metadata(path).row_group(0)
+    encodings = {column.path_in_schema: column.encodings for column in map(group.column, range(group.num_columns))}
+    for name in ("source_id", "hjd"):
+        assert set(encodings[name]) == {"PLAIN", "RLE"}  # RLE holds the levels of NULLs
+    assert "BYTE_STREAM_SPLIT" in encodings["x"] and "DELTA_BINARY_PACKED" in encodings["_healpix_29"]
+    assert {"RLE_DICTIONARY", "PLAIN_DICTIONARY"} & set(encodings["image_id"])

@@ -21,8 +21,18 @@ ROW_GROUP = 100_000
 EPOCHS_PER_ROW_GROUP = 1_000_000
 PAGE = 128 * 1024
 
-REPEATED = frozenset(("mjd", "exptime", "limitmag", "hjd"))
+REPEATED = frozenset(("mjd", "exptime", "limitmag"))
 """Doubles that few rows of a row group differ in: a dictionary is smaller than their split bytes."""
+
+PLAIN = frozenset(("hjd", "source_id", "object_id", "best_source_id", "first_source_id"))
+"""Nearly every row has its own value, with the leading bytes of many others.
+
+zstd finds these in plain values: 3.5 bytes for a ``source_id`` and an ``hjd``, against 5.3 and 5.4 with a dictionary,
+5.8 and 4.8 with split bytes.
+"""
+
+ENCODING = 2
+"""Changes when the same rows are written as other bytes."""
 
 
 def write_rows(path: Path, table: pa.Table, order: Sequence[str], *, level: int = LEVEL) -> int:
@@ -62,10 +72,12 @@ def _encodings(schema: pa.Schema) -> tuple[dict[str, str], list[str]]:
     dictionary: list[str] = []
     for path, kind in _leaves(schema):
         name = path.partition(".list")[0].rpartition(".")[2]
-        if pa.types.is_floating(kind) and name not in REPEATED:
+        if pa.types.is_floating(kind) and name not in REPEATED | PLAIN:
             encodings[path] = "BYTE_STREAM_SPLIT"
         elif path == HEALPIX_COLUMN:
             encodings[path] = "DELTA_BINARY_PACKED"
+        elif name in PLAIN:
+            encodings[path] = "PLAIN"
         elif not pa.types.is_boolean(kind):
             dictionary.append(path)
     return encodings, dictionary

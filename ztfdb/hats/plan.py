@@ -18,6 +18,7 @@ import pyarrow as pa
 from ztfdb import __version__
 from ztfdb.errors import ExportError
 from ztfdb.hats.files import write_atomically
+from ztfdb.hats.parquet import ENCODING
 from ztfdb.hats.tasks import Done
 from ztfdb.hats.tiling import Pixel
 
@@ -123,7 +124,7 @@ def made_by(schema: pa.Schema) -> str:
     """Return what decides the bytes beside the rows: versions, and the columns with their metadata."""
     fields = [(f.name, str(f.type), sorted((f.metadata or {}).items())) for f in schema]
     digest = hashlib.blake2b(repr(fields).encode(), digest_size=8).hexdigest()
-    return f"ztfdb {__version__}, pyarrow {pa.__version__}, columns {digest}"
+    return f"ztfdb {__version__}, pyarrow {pa.__version__}, columns {digest}, encoding {ENCODING}"
 
 
 def read_state(folder: Path) -> Generation | None:
