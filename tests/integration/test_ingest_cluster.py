@@ -10,21 +10,23 @@ from contextlib import contextmanager
 
 import pytest
 from click.testing import CliRunner
+from sqlalchemy import make_url, text
 
 from tests.support.crash import content_of
 from tests.support.pretend import pretend_to_measure
 from ztfdb.cli.app import application
-from ztfdb.errors import ClusterError, MissingExtraError
+from ztfdb.errors import ClusterError, LeaseLostError, MissingExtraError
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ingest import cluster as cluster_module
 from ztfdb.ingest.cluster import Cluster
 from ztfdb.ingest.discover import Candidate
 from ztfdb.ingest.limits import Limits
 from ztfdb.ingest.run import ingest_paths
+from ztfdb.ingest.storing import Storing, measure_and_store, url_for_workers
 from ztfdb.schema import JobState
 from ztfdb.simulate import make_science_image
 from ztfdb.store.engine import make_engine, sessions
-from ztfdb.store.queue import count_jobs
+from ztfdb.store.queue import Claim, JobFile, count_jobs
 
 distributed = pytest.importorskip("distributed", reason="the extra dask is not installed")
 
@@ -217,3 +219,71 @@ def test_a_scheduler_that_goes_away_ends_the_ingest_and_leaves_no_lease(database
     assert states["done"] + states["pending"] == 6 and states["done"] >= 2
     assert ingest_paths(maker, [tmp_path / "*.txt"]).failed == 0
     engine.dispose()
+
+
+def test_where_postgresql_is_the_archive_the_workers_store(cluster, databases, night, monkeypatch):
+    def here(*words, **more):
+        raise AssertionError("this process has stored an image")
+
+    monkeypatch.setattr("ztfdb.ingest.loop.commit_image", here)
+    engine = make_engine(databases.migrated("postgresql"))
+    maker = sessions(engine)
+    first = ingest_paths(maker, [night], scheduler=cluster.scheduler_address)
+    assert outcomes(first) == ["failed"] + ["stored"] * 4
+    assert all(one.n_source > 0 and one.image_id for one in first.outcomes if one.outcome.value == "stored")
+    forced = ingest_paths(maker, [night], scheduler=cluster.scheduler_address, force=True)
+    assert outcomes(forced) == ["failed"] + ["replaced"] * 4
+    with maker() as session:
+        states = count_jobs(session)
+    assert (states[JobState.DONE.value], states[JobState.LEASED.value]) == (4, 0)
+    engine.dispose()
+
+
+def test_a_killed_worker_stores_each_image_once(cluster, databases, tmp_path, monkeypatch):
+    monkeypatch.setattr("ztfdb.ingest.run.measure_image", pretend_to_measure)
+    for k, word in enumerate(["star", "die-once", "slow", "star"]):
+        (tmp_path / f"{k}.txt").write_text(f"{word} {k}")
+    url = databases.migrated("postgresql")
+    engine = make_engine(url)
+    report = ingest_paths(sessions(engine), [tmp_path / "*.txt"], scheduler=cluster.scheduler_address)
+    with sessions(engine)() as session:
+        stored = session.execute(text("select count(*), count(distinct image_id) from image")).one()
+        runs = session.execute(text("select count(*), count(distinct image_id) from source group by image_id")).all()
+    engine.dispose()
+    assert outcomes(report) == ["stored"] * 4
+    assert tuple(stored) == (4, 4) and len(runs) == 4
+    databases.drop(url)
+
+
+def test_a_worker_whose_lease_is_lost_stores_nothing(databases, tmp_path):
+    (tmp_path / "0.txt").write_text("star 0")
+    url = databases.migrated("postgresql")
+    engine = make_engine(url)
+    claim = Claim(1, 12345, 0, JobFile(1, "0.txt", 6, 0))
+    storing = Storing(url, 60.0, False, {})
+    candidate = Candidate(str(tmp_path / "0.txt"), None)
+    result = measure_and_store(pretend_to_measure, candidate, ExtractionSettings(), claim, storing)
+    assert isinstance(result, LeaseLostError)
+    with sessions(engine)() as session:
+        assert session.execute(text("select count(*) from image")).scalar() == 0
+    engine.dispose()
+
+
+def test_workers_that_do_not_reach_the_archive_only_measure(cluster, caplog):
+    storing = Storing("postgresql+psycopg://nobody@127.0.0.1:9/none", 60.0, False, {})
+    crew = Cluster(cluster.scheduler_address, ExtractionSettings(), Limits(), pretend_to_measure, storing)
+    assert not crew.stores
+    assert "the cluster does not reach the archive: this process stores" in caplog.text
+    crew.stop(kill=False)
+
+
+@pytest.mark.parametrize(
+    ("url", "scheduler", "told"),
+    [
+        ("postgresql+psycopg://me:secret@db/ztf", "tcp://head:8786", "postgresql+psycopg://me@db/ztf"),
+        ("postgresql+psycopg://me:secret@db/ztf", "tls://head:8786", "postgresql+psycopg://me:secret@db/ztf"),
+        ("sqlite:////data/ztf.sqlite", "tcp://head:8786", None),
+    ],
+)
+def test_a_password_travels_on_encrypted_connections_alone(url, scheduler, told):
+    assert url_for_workers(make_url(url), scheduler) == told

@@ -1,4 +1,7 @@
-"""Measuring on a Dask cluster: the same function on other hosts; what comes back is stored here, as ever.
+"""Measuring on a Dask cluster: the same function on other hosts.
+
+Where PostgreSQL is the archive and the workers reach it, they also store what they have measured, under the lease of
+this process; otherwise what comes back is stored here, as ever.
 
 Every host of the cluster must see the image files under the same paths as this one, and have the same ztfdb.
 """
@@ -17,7 +20,9 @@ from ztfdb.extract.measure import measure_image, software_versions
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ingest.discover import Candidate
 from ztfdb.ingest.limits import Limits
+from ztfdb.ingest.storing import Storing, measure_and_store, reach_archive
 from ztfdb.ingest.workers import Measure, Measured, failed, psfcat_option
+from ztfdb.store.queue import Claim
 
 CONNECT_S = 10.0
 """How long a scheduler, and its first worker, may take to answer."""
@@ -49,6 +54,8 @@ class Cluster:
         The time; an image that takes longer is given up here, and its worker left to end it.
     measure : callable
         See `ztfdb.ingest.workers.Workers`.
+    storing : Storing, optional
+        How the workers store; by default they do not.
 
     Raises
     ------
@@ -61,7 +68,12 @@ class Cluster:
     beside = False
 
     def __init__(
-        self, scheduler: str, settings: ExtractionSettings, limits: Limits, measure: Measure = measure_image
+        self,
+        scheduler: str,
+        settings: ExtractionSettings,
+        limits: Limits,
+        measure: Measure = measure_image,
+        storing: Storing | None = None,
     ) -> None:
         try:
             import distributed
@@ -69,6 +81,7 @@ class Cluster:
             raise MissingExtraError("measuring on a Dask cluster", "dask") from exc
         self._dask: Any = distributed
         self._scheduler, self._settings, self._limits, self._measure = scheduler, settings, limits, measure
+        self._storing = storing
         self._sent: dict[Any, _Sent] = {}
         self._n_thread, self._counted = 0, float("-inf")
         try:
@@ -77,6 +90,7 @@ class Cluster:
             raise ClusterError(scheduler, f"the scheduler does not answer: {_one_line(exc)}") from exc
         try:
             self._check()
+            self._check_storing()
         except BaseException:
             self._client.close()
             raise
@@ -96,12 +110,21 @@ class Cluster:
         """Threads without an image."""
         return max(min(self.size, self._n_thread) - len(self._sent), 0)
 
-    def begin(self, candidate: Candidate) -> None:
+    @property
+    def stores(self) -> bool:
+        """Whether the workers store what they have measured."""
+        return self._storing is not None
+
+    def begin(self, candidate: Candidate, claim: Claim | None = None) -> None:
         """Send an image to the cluster."""
-        options = {"find_mask": False, **psfcat_option(candidate)}
-        future = self._client.submit(
-            self._measure, candidate.path, candidate.mask, self._settings, pure=False, **options
-        )
+        if self._storing is not None and claim is not None:
+            words = (self._measure, candidate, self._settings, claim, self._storing)
+            future = self._client.submit(measure_and_store, *words, pure=False)
+        else:
+            options = {"find_mask": False, **psfcat_option(candidate)}
+            future = self._client.submit(
+                self._measure, candidate.path, candidate.mask, self._settings, pure=False, **options
+            )
         self._sent[future] = _Sent(candidate, time.perf_counter())
 
     def collect(self, timeout_s: float) -> list[Measured]:
@@ -176,6 +199,17 @@ class Cluster:
             if other:
                 raise ClusterError(self._scheduler, f"the worker {worker} has {', '.join(other)}")
 
+    def _check_storing(self) -> None:
+        """Store in this process where a worker does not reach the archive."""
+        if self._storing is None:
+            return
+        for worker, reason in self._client.run(reach_archive, self._storing.url, on_error="return").items():
+            if reason is not None:
+                words = {"scheduler": self._scheduler, "worker": worker, "reason": _one_line(reason)}
+                logger.warning("the cluster does not reach the archive: this process stores", extra=words)
+                self._storing = None
+                return
+
 
 def _asker() -> Callable[[], dict[str, str]]:
     """Return a function that is sent by value: a worker without ztfdb must be able to say so."""
@@ -188,5 +222,5 @@ def _asker() -> Callable[[], dict[str, str]]:
     return ask
 
 
-def _one_line(exc: BaseException) -> str:
+def _one_line(exc: BaseException | str) -> str:
     return " ".join(str(exc).split()) or type(exc).__name__

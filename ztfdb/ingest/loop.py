@@ -20,7 +20,6 @@ from typing import Protocol
 
 from sqlalchemy.orm import Session, sessionmaker
 
-from ztfdb.bits import NO_CAVEAT
 from ztfdb.errors import (
     DatabaseUnavailableError,
     FileMissingError,
@@ -34,9 +33,10 @@ from ztfdb.ingest.known import find_known
 from ztfdb.ingest.limits import Limits
 from ztfdb.ingest.moved import follow
 from ztfdb.ingest.owner import is_dead, own_name
-from ztfdb.ingest.psfcat import known_outcome, psf_part
+from ztfdb.ingest.psfcat import known_outcome
 from ztfdb.ingest.report import ImageOutcome, Outcome, refused
-from ztfdb.ingest.workers import Crew, Measured
+from ztfdb.ingest.storing import stored_there
+from ztfdb.ingest.workers import Crew, Measured, StoredThere
 from ztfdb.store.engine import writing
 from ztfdb.store.images import Stored
 from ztfdb.store.queue import Claim, beat, fail, find_owners, finish, put_back, read_clock, take_back
@@ -368,7 +368,7 @@ class Loop:
             self._fail(claim, FileMissingError(path, "the file is gone"), 0.0, path)
             return
         if known is None:
-            self._crew.begin(candidate)
+            self._crew.begin(candidate, claim)
             self._measuring[path] = claim
             return
         with writing(self._sessions) as session:
@@ -400,8 +400,19 @@ class Loop:
 
     def _store(self, done: _Done) -> None:
         one, path = done.measured, done.measured.candidate.path
+        if isinstance(one.result, LeaseLostError):  # a worker that stores itself has found out
+            logger.warning("measured in vain", extra={"path": path, "reason": str(one.result)})
+            self._work.lost(done.claim)
+            return
+        if isinstance(one.result, DatabaseUnavailableError):
+            logger.warning("a worker does not reach the archive", extra={"path": path, "reason": str(one.result)})
+            self._put_back(done.claim, self._operating.retry_s)
+            return
         if isinstance(one.result, ZtfdbError):
             self._fail(done.claim, one.result, one.seconds, path)
+            return
+        if isinstance(one.result, StoredThere):
+            self._work.end(done.claim, _outcome_of(path, one.result, one.seconds))
             return
         started = time.perf_counter()
         lease = Lease(done.claim, self._operating.lease_s, self._clock)
@@ -424,15 +435,7 @@ class Loop:
             self._fail(done.claim, exc, one.seconds, path)
             return
         seconds = one.seconds + time.perf_counter() - started
-        written = stored.value in (Outcome.STORED.value, Outcome.REPLACED.value)
-        n_source = len(one.result.sources) if written else None
-        n_psf, reason = psf_part(one.result, written=written)
-        how, image_id = Outcome(stored.value), one.result.info.image_id
-        caveats = one.result.caveats if written else NO_CAVEAT
-        outcome = ImageOutcome(
-            path, how, image_id, n_source, seconds, n_psf=n_psf, psfcat_reason=reason, caveats=caveats
-        )
-        self._work.end(done.claim, outcome)
+        self._work.end(done.claim, _outcome_of(path, stored_there(one.result, stored), seconds))
 
     def _fail(self, claim: Claim, exc: ZtfdbError, seconds: float, path: str) -> None:
         failures = claim.attempts + 1
@@ -450,3 +453,16 @@ class Loop:
                 now=now,
             )
         self._tell(claim, outcome if ours else None)
+
+
+def _outcome_of(path: str, stored: StoredThere, seconds: float) -> ImageOutcome:
+    return ImageOutcome(
+        path,
+        Outcome(stored.how),
+        stored.image_id,
+        stored.n_source,
+        seconds,
+        n_psf=stored.n_psf,
+        psfcat_reason=stored.psfcat_reason,
+        caveats=stored.caveats,
+    )

@@ -17,6 +17,7 @@ from ztfdb.ingest.given import Given
 from ztfdb.ingest.limits import MEMORY_MB, TIMEOUT_S, Limits
 from ztfdb.ingest.loop import Loop, Operating
 from ztfdb.ingest.report import ImageOutcome, IngestReport, IngestStep, Outcome, Progress, log_outcome, refused, report
+from ztfdb.ingest.storing import Storing, url_for_workers
 from ztfdb.ingest.workers import Crew, Here, Workers
 from ztfdb.store.engine import writing
 from ztfdb.store.meta import check_settings, create_meta, read_meta
@@ -62,7 +63,8 @@ def ingest_paths(
     timeout_s, memory_mb
         What one image may take in a worker process (``jobs`` > 1).
     scheduler : str, optional
-        Address of a Dask scheduler (``tcp://host:8786``), whose workers measure; then `jobs` does not count.
+        Address of a Dask scheduler (``tcp://host:8786``), whose workers measure, and where
+        PostgreSQL is the archive also store; then `jobs` does not count.
 
     Returns
     -------
@@ -99,7 +101,8 @@ def ingest_paths(
 
     def crew_of(operating: Operating) -> Crew:
         if scheduler is not None:
-            return Cluster(scheduler, frozen, operating.limits, measure_image)
+            storing = _storing(sessions, scheduler, operating, force)
+            return Cluster(scheduler, frozen, operating.limits, measure_image, storing)
         if operating.jobs == 1:
             return Here(frozen, measure_image)
         return Workers(operating.jobs, frozen, operating.limits, measure_image)
@@ -110,6 +113,14 @@ def ingest_paths(
     warn_of_silent(sessions, [one.image_id for one in run.outcomes if one.image_id and one.outcome in written])
     order = [candidate.path for candidate in found.candidates] + [problem.path for problem in found.problems]
     return report(run.outcomes, {path: k for k, path in enumerate(order)}, run.elapsed(), found.left_out)
+
+
+def _storing(sessions: sessionmaker[Session], scheduler: str, operating: Operating, force: bool) -> Storing | None:
+    """Return how the workers of a cluster store, None where they cannot."""
+    with sessions() as session:
+        url = url_for_workers(session.get_bind().engine.url, scheduler)
+    places = {name: str(folder) for name, folder in operating.places.items()}
+    return None if url is None else Storing(url, operating.lease_s, force, places)
 
 
 class _Run:

@@ -19,6 +19,7 @@ from typing import Protocol
 
 import loky
 
+from ztfdb.bits import Caveat
 from ztfdb.errors import ExtractionError, MeasurementTimeout, WorkerDied, ZtfdbError
 from ztfdb.extract.measure import measure_image
 from ztfdb.extract.process import enter_worker
@@ -26,6 +27,7 @@ from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ingest.discover import Candidate
 from ztfdb.ingest.limits import Limits
 from ztfdb.records import MeasuredImage
+from ztfdb.store.queue import Claim
 
 Measure = Callable[..., MeasuredImage]
 
@@ -39,11 +41,36 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class StoredThere:
+    """What became of an image that a worker has stored itself.
+
+    Attributes
+    ----------
+    image_id : int
+    how : str
+        A value of `ztfdb.store.images.Stored`.
+    n_source, n_psf : int or None
+        Rows written.
+    psfcat_reason : str
+        Why its PSF catalogue was refused.
+    caveats : Caveat
+        What it lacks.
+    """
+
+    image_id: int
+    how: str
+    n_source: int | None
+    n_psf: int | None
+    psfcat_reason: str
+    caveats: Caveat
+
+
+@dataclass(frozen=True)
 class Measured:
-    """The end of one measurement: a record or an error, and the seconds it took (all attempts)."""
+    """The end of one measurement: a record, what a worker has stored, or an error; and the seconds of all attempts."""
 
     candidate: Candidate
-    result: MeasuredImage | ZtfdbError
+    result: MeasuredImage | StoredThere | ZtfdbError
     seconds: float
 
 
@@ -93,8 +120,8 @@ class Crew(Protocol):
     def n_free(self) -> int:
         """Images that may be begun now."""
 
-    def begin(self, candidate: Candidate) -> None:
-        """Give an image to somebody who is free."""
+    def begin(self, candidate: Candidate, claim: Claim | None = None) -> None:
+        """Give an image to somebody who is free; with its job, whoever stores it does so under that."""
 
     def collect(self, timeout_s: float) -> list[Measured]:
         """Return what has ended, after waiting at most `timeout_s`; nothing that happens to an image raises."""
@@ -125,7 +152,7 @@ class Here:
         """One, unless an image waits to be measured."""
         return 1 if self._begun is None else 0
 
-    def begin(self, candidate: Candidate) -> None:
+    def begin(self, candidate: Candidate, claim: Claim | None = None) -> None:
         """Keep the image for `collect`."""
         self._begun = candidate
 
@@ -181,7 +208,7 @@ class Workers:
         """Workers that have nothing to do and nothing to try again."""
         return sum(worker.attempt is None for worker in self._workers) - len(self._again)
 
-    def begin(self, candidate: Candidate) -> None:
+    def begin(self, candidate: Candidate, claim: Claim | None = None) -> None:
         """Give an image to a free worker."""
         free = next(worker for worker in self._workers if worker.attempt is None)
         free.start(_Attempt(candidate, 1, time.perf_counter()))
