@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -110,7 +113,7 @@ def test_neighbours_across_partitions_are_found_through_the_margin(export, lsdb)
     found = targets.crossmatch(objects, radius_arcsec=1.0, n_neighbors=1, suffixes=("_star", "_object")).compute()
     engine = make_engine(export[0]._target)
     with sessions(engine)() as session:
-        rows = session.execute(text("select object_id, ra, dec from object")).all()
+        rows = session.execute(text("select object_id, ra, dec from object", force=True)).all()
     engine.dispose()
     ra, dec = np.array([row[1] for row in rows]), np.array([row[2] for row in rows])
     object_id = np.array([row[0] for row in rows])
@@ -136,3 +139,24 @@ def test_duckdb_and_polars_read_the_files(export):
     polars = pytest.importorskip("polars")
     frame = polars.read_parquet(files, hive_partitioning=False)
     assert (frame.height, frame["source_id"].min(), frame["source_id"].max()) == found
+
+
+def test_the_recipes_of_the_page_run(export, lsdb):
+    archive, folder = export
+    page = (Path(__file__).resolve().parents[2] / "docs" / "scale.md").read_text()
+    first, second = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    found: dict = {}
+    known = str(archive.sql("select min(object_id) as id from object", force=True).id[0])
+    for words, ours in {"/data/ztf-hats": str(folder), "57.6911": "180.0", "35.8423": "10.0"}.items():
+        first = first.replace(words, ours)
+    exec(first.replace("1683299887203447296", known), found)
+    assert found["star"]["object_id"].tolist() == [int(known)]
+    assert ids(found["nearby"]) == ids(archive.cone(180.0, 10.0, 60.0))
+    exec(second.replace("use.sum() < 5", "use.sum() < 2"), found)  # few epochs are in this archive
+    periods = found["periods"].set_index("object_id")["period"]
+    assert len(periods) == archive.sql("select count(*) as n from object", force=True).n[0]
+    assert periods.notna().any()
+    for object_id, period in periods.head(3).items():
+        epochs = found["objects"].id_search(values={"object_id": object_id}).compute()["lightcurve"].iloc[0]
+        want = found["best_period"](*(epochs[name] for name in ("mjd", "mag", "magerr", "fid", "good")))["period"]
+        assert period == want or (period != period and want != want)
