@@ -1,44 +1,36 @@
-"""The sub-application at ``/api/v1``, with its description at ``/api/v1/openapi.json``."""
+"""``/api/v1``: made with the first request, since fastapi takes a good part of the time of a start."""
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
 
-from fastapi import FastAPI
-from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Mount
-
-from ztfdb import __version__
-from ztfdb.serve.api import lightcurves, others, resolve, stamps
-from ztfdb.serve.api.answers import PROBLEM, problem
-from ztfdb.serve.api.models import Problem
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 PREFIX = "/api/v1"
-ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"description": words, "content": {PROBLEM: {"schema": Problem.model_json_schema()}}}
-    for status, words in (
-        (400, "a value that cannot be answered"),
-        (404, "not in the archive"),
-        (413, "too much at once"),
-        (422, "not what the question takes"),
-        (503, "busy, or the database cannot be reached: come again"),
-    )
-}
 
 
-def make_api() -> FastAPI:
-    """Return the sub-application. It has no page of its own, because fastapi's load scripts from other hosts."""
-    api = FastAPI(
-        title="ztfdb", version=__version__, docs_url=None, redoc_url=None, responses=ERRORS, redirect_slashes=False,
-        description="Sources and light curves from ZTF images. Positions are ICRS degrees, radii arcseconds. Ids are "
-        "texts, NaN is null. Errors are problem documents (RFC 9457).",
-    )  # fmt: skip
-    for module in (lightcurves, stamps, others, resolve):
-        api.include_router(module.router)
-    api.add_exception_handler(HTTPException, problem)
-    return api
+class _WithFirstRequest:
+    """The REST interface, made in a thread when it is asked for the first time."""
+
+    def __init__(self) -> None:
+        self._made: ASGIApp | None = None
+        self._making = asyncio.Lock()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        async with self._making:
+            if self._made is None:
+                self._made = await asyncio.to_thread(_make)
+        await self._made(scope, receive, send)
+
+
+def _make() -> ASGIApp:
+    from ztfdb.serve.api.application import make_api
+
+    return make_api()
 
 
 def routes() -> list[BaseRoute]:
     """Return the routes of this interface."""
-    return [Mount(PREFIX, app=make_api())]
+    return [Mount(PREFIX, app=_WithFirstRequest())]
