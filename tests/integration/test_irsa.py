@@ -339,7 +339,7 @@ def test_the_examples_of_the_page_run(served, star, tmp_path, monkeypatch):
     page = (Path(__file__).parents[2] / "docs" / "service.md").read_text(encoding="utf-8")
     (page,) = [part for part in page.split("\n## ") if part.startswith("IRSA")]
     page = page.replace("http://127.0.0.1:8000", served.base)
-    page = page.replace("58.0021", str(star[0])).replace("35.7412", str(star[1]))
+    page = page.replace("58.0029", str(star[0])).replace("35.7365", str(star[1]))
     (python,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     code = f"import warnings; warnings.simplefilter('ignore')\n{python}\nprint(len(curve.data), len(query.metatable))"
     environ = {"HOME": str(tmp_path), "ZTFDATA": str(tmp_path), "PATH": "/usr/bin:/bin"}

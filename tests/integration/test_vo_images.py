@@ -392,7 +392,7 @@ def test_each_service_says_what_it_is(served):
 
 def test_the_examples_of_the_page_run(served, made, ids):
     page = (Path(__file__).parents[2] / "docs" / "service.md").read_text(encoding="utf-8")
-    page = page.replace("http://127.0.0.1:8000", served.base).replace("58.0021", str(RA)).replace("35.7412", str(DEC))
+    page = page.replace("http://127.0.0.1:8000", served.base).replace("58.0029", str(RA)).replace("35.7365", str(DEC))
     page = "".join(part for part in page.split("\n## ") if part.startswith(("TAP", "Images", "Light curves as")))
     names: dict = {}
     for text in re.findall(r"```python\n(.*?)```", page, re.DOTALL):

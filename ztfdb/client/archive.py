@@ -321,6 +321,7 @@ class RemoteArchive:
             identical=found["identical"],
             same_software=found["same_software"],
             problem=found["problem"],
+            caveats=tuple(found["caveats"]),
         )
 
     def images_of_night(self, night: Any) -> list[int]:

@@ -177,4 +177,5 @@ def _explained(found: Explanation) -> dict[str, Any]:
         "identical": found.identical,
         "same_software": found.same_software,
         "problem": problem,
+        "caveats": list(found.caveats),
     }

@@ -133,11 +133,11 @@ def _column(table: Table, column: Column) -> str:
 EXAMPLES = (
     ("cone", "Detections around a position",
      "SELECT TOP 100 source_id, ra, dec, mjd, filtercode, mag, magerr\nFROM ztf.light_curve_point\n"
-     "WHERE 1 = CONTAINS(POINT('ICRS', ra, dec), CIRCLE('ICRS', 58.0021, 35.7412, 0.0005))\nORDER BY mjd"),
+     "WHERE 1 = CONTAINS(POINT('ICRS', ra, dec), CIRCLE('ICRS', 58.0029, 35.7365, 0.0005))\nORDER BY mjd"),
     ("filters", "Images of each filter", "SELECT filtercode, COUNT(*) AS n\nFROM ztf.image\nGROUP BY filtercode"),
     ("images", "Images of a position",
      "SELECT obs_publisher_did, t_min, em_min, em_max, s_resolution, access_url\nFROM ivoa.obscore\n"
-     "WHERE 1 = CONTAINS(POINT('ICRS', 58.0021, 35.7412), s_region)\nORDER BY t_min"),
+     "WHERE 1 = CONTAINS(POINT('ICRS', 58.0029, 35.7365), s_region)\nORDER BY t_min"),
     ("columns", "Columns of a view",
      "SELECT column_name, unit, description\nFROM tap_schema.columns\nWHERE table_name = 'ztf.light_curve_point'"),
 )  # fmt: skip
