@@ -31,6 +31,7 @@ from ztfdb.spelling import checked_as, passes_on, spelled
 from ztfdb.store.engine import close_for_good, make_engine, mask_password, normalise_url, sessions, writing
 from ztfdb.store.meta import MAGERR_SYS, check_settings, create_meta, read_meta
 from ztfdb.store.migrate import check_revision
+from ztfdb.texts import hide_secrets
 
 if TYPE_CHECKING:
     from datetime import date
@@ -113,7 +114,7 @@ def open_archive(
 
     if isinstance(url, str) and url.startswith(("http://", "https://")):
         if create or settings is not None:
-            raise ValueError("a service shows an archive that is there: it is made where its database is")
+            raise ConfigError(f"{hide_secrets(url)} is a service: an archive is made where its database is")
         return cast("Archive", _open_remote(url))  # the same reading methods
     parsed = normalise_url(load_config().url if url is None else url)
     if create and read_only:

@@ -327,7 +327,7 @@ def test_a_closed_archive_and_no_service_are_told(served, monkeypatch):
         with pytest.raises(ConfigError) as told:
             ztfdb.open(url)
         assert "secret" not in str(told.value)
-    with pytest.raises(ValueError, match="made where its database is"):
+    with pytest.raises(ConfigError, match="made where its database is"):
         ztfdb.open(served.base, create=True)
     monkeypatch.setenv("ZTFDB_TOKEN", "a b")
     with pytest.raises(ConfigError, match="ZTFDB_TOKEN"):

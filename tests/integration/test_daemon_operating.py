@@ -202,7 +202,7 @@ def test_a_password_is_never_printed_or_logged(databases, night):
     watch = ("watch", str(night), "--once", "--settle", "0", "--mask-grace", "0", "--attempts", "1", "-vv")
     told = ""
     for words, archive, status in (
-        ((*watch, "--log-format", "json"), secret, 0),
+        ((*watch, "--log-format", "json"), secret, 1),
         (watch, secret, 0),
         (("ingest", str(night), "--list", "-vv", "--force"), secret, 1),
         (("status",), secret, 0),

@@ -7,6 +7,7 @@ from sqlalchemy import text
 import ztfdb
 from tests.support.measured import make_measured
 from ztfdb.store.engine import make_engine, sessions, writing
+from ztfdb.store.facts import _digest
 from ztfdb.store.images import store_image
 
 CHANGED = "the image's row, headers or files differ from those written (checksum)"
@@ -51,3 +52,11 @@ def test_damage_of_what_is_known_of_an_image_is_noticed(engine_url):
             connection.execute(text(statement))
         assert changed(engine_url) == [], statement
     engine.dispose()
+
+
+def test_numbers_that_the_engines_keep_in_another_way_are_the_same():
+    """SQLite has no -0.0 in a column, JSONB none at all; JSONB writes 1e20 as a whole number."""
+    same = [[[-0.0, {"A": 1e20, "B": [3]}]], [[0.0, {"A": 10**20, "B": [3.0]}]], [[0, {"B": [3], "A": 1e20}]]]
+    assert len({_digest(rows) for rows in same}) == 1
+    assert _digest([[2**53 + 1]]) != _digest([[2**53]])
+    assert _digest([[True]]) != _digest([[1]])

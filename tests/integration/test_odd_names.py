@@ -122,7 +122,7 @@ def test_a_mistyped_name_leaves_nothing_behind(archive, engine_url, name):
         ("C:/data/night.db", "path of Windows"),
         ("\\\\server\\share\\night.db", "path of Windows"),
         ("file:///night.db", "not an engine"),
-        ("https://night.db", "not an engine"),
+        ("https://night.db", "is a service"),
         ("", "no name"),
     ],
 )

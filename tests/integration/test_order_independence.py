@@ -119,7 +119,7 @@ SPOILINGS = {
     "a forced measurement of the older version": Spoiled(
         "forced_source", {"ztfdb.store.images.delete_forced": nothing}
     ),
-    "a path that did not follow": Spoiled("image_file", {"ztfdb.archive.move_root": nothing}),
+    "a path that did not follow": Spoiled("image_file", {"ztfdb.store.roots.move_root": nothing}),
 }
 
 

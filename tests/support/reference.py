@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -66,5 +67,5 @@ def hold(maker, name, ids, ra, dec, **columns):
             rows.setdefault("photometry", np.ones(len(ids), np.int16))
         add_rows(session, catalogue, rows, growth)
         facts = {"path": f"{name}.csv", "size": 1, "format": "csv", "layout": "named"}
-        record_file(session, catalogue, growth, n_bad=0, sha256=f"{len(ids):064d}", **facts)
+        record_file(session, catalogue, growth, n_bad=0, sha256=hashlib.sha256(ids.tobytes()).hexdigest(), **facts)
         return get_catalogue(session, name)

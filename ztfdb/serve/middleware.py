@@ -19,6 +19,9 @@ from ztfdb.serve.params import MB
 MAX_TARGET = 32_768
 """Bytes of a request's path and query; longer statements are sent by POST. The parser refuses all above 65,536."""
 
+MAX_HEADERS = 65_536
+"""Bytes of a request's headers."""
+
 log = logging.getLogger("ztfdb.serve.access")
 
 _HEADERS = [
@@ -87,6 +90,8 @@ class Envelope:
             await exchange.refuse(503, "too many requests are open: come again in a moment")
         elif exchange.too_long:
             await exchange.refuse(414, f"the address is longer than {MAX_TARGET} bytes: send its parameters by POST")
+        elif exchange.too_many_headers:
+            await exchange.refuse(431, f"the headers of the request are longer than {MAX_HEADERS} bytes")
         elif exchange.scope["method"] == "OPTIONS":
             await exchange.respond(204, b"", _PREFLIGHT)
         elif self._gate is not None and not self._gate.admits(self._path(exchange.scope), exchange.scope["headers"]):
@@ -116,6 +121,10 @@ class _Exchange:
     @property
     def too_long(self) -> bool:
         return len(self.scope.get("raw_path") or b"") + len(self.scope["query_string"]) > MAX_TARGET
+
+    @property
+    def too_many_headers(self) -> bool:
+        return sum(len(name) + len(value) for name, value in self.scope["headers"]) > MAX_HEADERS
 
     async def receive(self) -> Message:
         if self._whole:

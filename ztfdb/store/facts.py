@@ -59,6 +59,20 @@ def changed_facts(session: Session, image_id: Sequence[int]) -> list[int]:
     return sorted(one for one in kept if now.get(one) != kept[one])
 
 
+def _plain(value: Any) -> Any:
+    """Return a value with its numbers as both engines keep them.
+
+    SQLite has no -0.0 in a column, and JSONB none at all; JSONB writes 1e20 as a whole number.
+    """
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    if isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and float(value) == value):
+        return float(value) + 0.0
+    return value
+
+
 def _digest(rows: list[list[Any]]) -> int:
-    text = json.dumps(rows, sort_keys=True, default=bytes.hex)
+    text = json.dumps(_plain(rows), sort_keys=True, default=bytes.hex)
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little", signed=True)
