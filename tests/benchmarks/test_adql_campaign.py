@@ -15,7 +15,7 @@ from astropy.coordinates import SkyCoord
 
 pytest.importorskip("sqlglot", reason="the extra serve is not installed")
 
-from tests.integration.test_adql import Asked, in_polygon
+from tests.support.asked import archive_on_both, in_polygon
 from tests.support.postgres import ENGINES
 from tests.support.statements import PLACES, random_statements
 
@@ -29,12 +29,8 @@ TABLES = ("source", "light_curve_point")
 
 @pytest.fixture(scope="module")
 def asked(databases):
-    made = Asked(databases)
-    yield made
-    for reader in made.readers.values():
-        reader.close()
-    for url in made.made.values():
-        databases.drop(url)
+    with archive_on_both(databases) as made:
+        yield made
 
 
 def test_random_statements_have_one_answer(asked):

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
+import ztfdb
 from tests.support.archives import Plan, Stars, build_archive
 from tests.support.postgres import ENGINES, Databases
+from tests.support.serving import Serving
+from ztfdb.archive import Archive
 from ztfdb.store.engine import make_engine, sessions
 
 PLANS = (
@@ -47,3 +51,17 @@ def generated(databases: Databases) -> Iterator[Generated]:
 def generated_maker(request: pytest.FixtureRequest, generated: Generated) -> sessionmaker[Session]:
     """Maker of sessions on the generated archive, on each engine in turn."""
     return generated.makers[request.param]
+
+
+@pytest.fixture(scope="module")
+def served(held: Sequence[Any]) -> Iterator[Serving]:
+    """A service of a module's own archive, of which `held` begins with the URL."""
+    with Serving(held[0]) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def local(held: Sequence[Any]) -> Iterator[Archive]:
+    """The same archive without a service."""
+    with ztfdb.open(held[0], read_only=True) as archive:
+        yield archive

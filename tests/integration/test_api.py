@@ -78,13 +78,6 @@ def served(held):
 
 
 @pytest.fixture(scope="module")
-def local(held):
-    """The archive at hand."""
-    with ztfdb.open(held[0], read_only=True) as archive:
-        yield archive
-
-
-@pytest.fixture(scope="module")
 def remote(served):
     """The same archive behind its service."""
     with ztfdb.open(served.base) as archive:

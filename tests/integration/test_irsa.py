@@ -27,7 +27,7 @@ pytest.importorskip("starlette", reason="the extra serve is not installed")
 import ztfdb  # noqa: E402
 from tests.support.catalogues import bright_star, make_epochs  # noqa: E402
 from tests.support.postgres import ENGINES  # noqa: E402
-from tests.support.serving import Serving, reader_url  # noqa: E402
+from tests.support.serving import reader_url  # noqa: E402
 from ztfdb.query.epochs import IRSA_COLUMNS  # noqa: E402
 from ztfdb.store.engine import make_engine, sessions, writing  # noqa: E402
 
@@ -56,20 +56,6 @@ def held(request, databases, tmp_path_factory):
     engine.dispose()
     yield reader_url(url), star, epochs
     databases.drop(url)
-
-
-@pytest.fixture(scope="module")
-def served(held):
-    """A service of the archive."""
-    with Serving(held[0]) as service:
-        yield service
-
-
-@pytest.fixture(scope="module")
-def local(held):
-    """The archive at hand."""
-    with ztfdb.open(held[0], read_only=True) as archive:
-        yield archive
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from astropy.coordinates import SkyCoord
 
 pytest.importorskip("sqlglot", reason="the extra serve is not installed")
 
-from tests.integration.test_adql import Asked, assert_same
+from tests.support.asked import archive_on_both, assert_same
 from tests.support.postgres import ENGINES
 from ztfdb.adql.obscore import COLUMNS
 from ztfdb.adql.tables import Column
@@ -20,12 +20,8 @@ PLACES = [(180.0, 10.0), (0.01, -5.0), (70.0, 89.7), (359.7, -4.8), (180.4, 10.4
 
 @pytest.fixture(scope="module")
 def asked(databases):
-    made = Asked(databases)
-    yield made
-    for reader in made.readers.values():
-        reader.close()
-    for url in made.made.values():
-        databases.drop(url)
+    with archive_on_both(databases) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

@@ -69,20 +69,6 @@ def empty_place(image) -> tuple[float, float]:
 
 
 @pytest.fixture(scope="module")
-def served(held):
-    """A service of the archive."""
-    with Serving(held[0]) as service:
-        yield service
-
-
-@pytest.fixture(scope="module")
-def local(held):
-    """The archive at hand."""
-    with ztfdb.open(held[0], read_only=True) as archive:
-        yield archive
-
-
-@pytest.fixture(scope="module")
 def browser():
     """A browser that knows nothing of the machine's user."""
     with playwright.sync_playwright() as driver:

@@ -25,7 +25,7 @@ from ztfdb.query.lightcurve import (
     cone_rows,
     light_curve_attrs,
 )
-from ztfdb.query.positions import Color, chunk, positions_of
+from ztfdb.query.positions import Color, chunk, position_of, positions_of
 from ztfdb.query.psfcat import APERTURE, IRSA, PHOT_WORDS, PSF_COLUMNS
 from ztfdb.records import BoolArray, IntArray
 from ztfdb.sky.cells import cone_ranges
@@ -65,9 +65,7 @@ def irsa_light_curve(
     color : float, optional
         As in `ztfdb.query.lightcurve.light_curve`.
     """
-    if isinstance(color, str):
-        raise ValueError(f"color {color!r}: expected a number (light_curves takes the name of a column, too)")
-    positions = positions_of({"ra": ra, "dec": dec}, color)
+    positions = position_of(ra, dec, color)
     asked = _asked(phot, radius, options)
     columns = _light_curves(session, positions, radius, phot, asked)
     attrs = light_curve_attrs(asked, radius) | {"phot": phot}

@@ -18,7 +18,7 @@ from ztfdb.query.choice import Choice, Moment, choice
 from ztfdb.query.cone import check_radius
 from ztfdb.query.epochs import IRSA_COLUMNS, Positions, epochs
 from ztfdb.query.frames import astropy_table, data_frame, stacked
-from ztfdb.query.positions import Color, chunk, positions_of
+from ztfdb.query.positions import Color, chunk, position_of, positions_of
 from ztfdb.sky.angles import separation
 from ztfdb.sky.cells import cone_ranges
 from ztfdb.spelling import passes_on
@@ -199,9 +199,7 @@ def light_curve(
     cuts = {"good": good, "filters": filters, "mjd": mjd, "fields": fields, "all_versions": all_versions}
     asked = choice(aperture=aperture, calibration=calibration, **cuts)  # type: ignore[arg-type]
     check_radius(radius, MAX_RADIUS)
-    if isinstance(color, str):
-        raise ValueError(f"color {color!r}: expected a number (light_curves takes the name of a column, too)")
-    positions = positions_of({"ra": ra, "dec": dec}, color)
+    positions = position_of(ra, dec, color)
     ((_, _, rows),) = cone_rows(session, positions, radius)
     columns = epochs(session, rows, positions, asked)
     attrs = {"ra": float(positions.ra[0]), "dec": float(positions.dec[0]), "color": color}

@@ -41,6 +41,13 @@ def positions_of(table: Any, color: Color = None) -> Positions:
     return Positions(ra, dec, _colors(table, color, len(ra)), oid_digits(sky_to_cell(ra, dec)))
 
 
+def position_of(ra: float, dec: float, color: float | None = None) -> Positions:
+    """Return one position; its colour is a number, as there is no table whose column it could be."""
+    if isinstance(color, str):
+        raise ValueError(f"color {color!r}: expected a number (light_curves takes the name of a column, too)")
+    return positions_of({"ra": ra, "dec": dec}, color)
+
+
 def chunk(positions: Positions, start: int, stop: int) -> Positions:
     """Return some of the positions."""
     color = None if positions.color is None else positions.color[start:stop]

@@ -25,7 +25,7 @@ from ztfdb.query.lightcurve import (
     cone_rows,
     light_curve_attrs,
 )
-from ztfdb.query.positions import Color, chunk, positions_of
+from ztfdb.query.positions import Color, chunk, position_of, positions_of
 from ztfdb.query.targets import targets_of
 from ztfdb.records import IntArray
 from ztfdb.sky.cells import cone_ranges
@@ -100,9 +100,7 @@ def psf_light_curve(
     QueryError
         If the radius is beyond the maximum.
     """
-    if isinstance(color, str):
-        raise ValueError(f"color {color!r}: expected a number (light_curves takes the name of a column, too)")
-    positions = positions_of({"ra": ra, "dec": dec}, color)
+    positions = position_of(ra, dec, color)
     asked = _asked(phot, radius, options)
     columns = _light_curves(session, positions, radius, phot, asked)
     attrs = light_curve_attrs(asked, radius) | {"phot": phot}
