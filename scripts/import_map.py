@@ -30,8 +30,8 @@ ROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("", ("frame", "dao", "schema")),
     ("", ("plot",)),
     ("foundation", ("sky", "phot")),
-    ("", ("records",)),
-    ("", ("bits", "errors", "product", "spelling")),
+    ("", ("records", "spelling")),
+    ("", ("bits", "errors", "product")),
     ("", ("texts",)),
 )
 LEVEL = {room: level for level, (_, rooms) in enumerate(ROWS) for room in rooms}

@@ -27,7 +27,7 @@ from ztfdb.query.given import (
     position_table,
     region_of,
 )
-from ztfdb.spelling import checked_as, passes_on, spelled
+from ztfdb.spelling import checked_as, only_complete, passes_on, spelled
 from ztfdb.store.engine import close_for_good, make_engine, mask_password, normalise_url, sessions, writing
 from ztfdb.store.meta import MAGERR_SYS, check_settings, create_meta, read_meta
 from ztfdb.store.migrate import check_revision
@@ -69,9 +69,6 @@ HOLDINGS_KEPT_S = 60.0
 Night: TypeAlias = "int | str | date | Time"
 
 _KEPT: ContextVar[list[str] | None] = ContextVar("words about empty answers", default=None)
-
-_COMPLETE_OPTIONS = frozenset({"measure", "bjd", "jobs", "keep", "places", "progress"})
-"""Options of complete light curves."""
 
 
 @checked_as("ztfdb.open")
@@ -340,7 +337,7 @@ class Archive:
         -------
         LightCurve
         """
-        _only_complete("light_curve", complete, options)
+        only_complete("light_curve", complete, options)
         place = position(ra, dec, options)
         curve = self._light_curve(place, arcsec(radius), complete, phot, options)
         return self._answer(curve, place, radius, options | {"phot": phot})
@@ -388,7 +385,7 @@ class Archive:
         positions on it. With `phot`, `ztfdb.query.psfcat.psf_light_curves` and
         `ztfdb.query.psfcat.complete_psf_light_curves`.
         """
-        _only_complete("light_curves", complete, options)
+        only_complete("light_curves", complete, options)
         table = position_table(positions, options)
         curves = self._light_curves(table, arcsec(radius), complete, phot, options)
         return self._answer(curves, table, radius, options | {"phot": phot})
@@ -433,7 +430,7 @@ class Archive:
 
         For answers beyond `ztfdb.query.lightcurve.MOST_EPOCHS`, which `light_curves` refuses.
         """
-        _only_complete("iter_light_curves", complete, options)
+        only_complete("iter_light_curves", complete, options)
         table = position_table(positions, options)
         if _is_irsa(phot, complete):
             from ztfdb.query.irsa import iter_irsa_light_curves
@@ -479,7 +476,7 @@ class Archive:
         from ztfdb.query.complete import complete_light_curve_on_path
         from ztfdb.query.targets import path_of
 
-        _only_complete("light_curve_on_path", complete, options)
+        only_complete("light_curve_on_path", complete, options)
         how, rest = self._how(complete, options)
         path = path_table(path)
         curve = complete_light_curve_on_path(self._sessions, path, arcsec(radius), how=how, **rest)
@@ -1015,13 +1012,6 @@ def _is_irsa(phot: str, complete: bool) -> bool:
     if complete:
         raise ValueError(f"complete=True: not with phot={phot!r}, which has detections alone")
     return True
-
-
-def _only_complete(name: str, complete: bool, options: dict[str, Any]) -> None:
-    """Refuse the options that only a complete light curve has."""
-    found = sorted(_COMPLETE_OPTIONS & options.keys())
-    if found and not complete:
-        raise TypeError(f"archive.{name}() takes {', '.join(map(repr, found))} with complete=True only")
 
 
 __all__ = ["Archive", "open_archive", "words_kept"]

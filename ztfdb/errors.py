@@ -42,6 +42,10 @@ class ConfigError(ZtfdbError):
     """A setting is missing, misspelt or out of range."""
 
 
+class OptionError(ZtfdbError, TypeError):
+    """A method has no such option, or not together with the others; as a TypeError, which Python itself raises."""
+
+
 class MissingExtraError(ZtfdbError):
     """An optional dependency is not installed; the message names the extra that brings it.
 

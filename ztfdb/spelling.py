@@ -13,6 +13,8 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, TypeVar
 
+from ztfdb.errors import OptionError
+
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T", bound=type)
 
@@ -34,6 +36,9 @@ HINTS = {
 
 INTERNAL = frozenset({"session", "sessions", "engine", "settings", "how", "images", "n_position"})
 """Parameters of other rooms that the public methods fill themselves."""
+
+COMPLETE_OPTIONS = frozenset({"measure", "bjd", "jobs", "keep", "places", "progress"})
+"""Options that only a complete light curve has."""
 
 _ATTRIBUTE = "__passes_on__"
 
@@ -100,7 +105,7 @@ def checked(function: F, label: str) -> F:
     Returns
     -------
     callable
-        Raises TypeError for an unknown name, with the nearest known one.
+        Raises `ztfdb.errors.OptionError`, a TypeError, for an unknown name, with the nearest known one.
     """
 
     @functools.wraps(function)
@@ -135,9 +140,9 @@ def _renamed(options: dict[str, Any], known: frozenset[str], label: str) -> dict
     for given, value in options.items():
         name = given if given in known else next((one for one in ALIASES.get(given, ()) if one in known), None)
         if name is None:
-            raise TypeError(f"{label}() got an unexpected keyword argument {given!r}{_meant(given, known)}")
+            raise OptionError(f"{label}() got an unexpected keyword argument {given!r}{_meant(given, known)}")
         if name in renamed or (name != given and name in options):
-            raise TypeError(f"{label}() got {name!r} twice, once as {given!r}")
+            raise OptionError(f"{label}() got {name!r} twice, once as {given!r}")
         renamed[name] = value
     return renamed
 
@@ -148,3 +153,15 @@ def _meant(given: str, known: Iterable[str]) -> str:
         return f"; did you mean {written}?"
     near = get_close_matches(given, sorted(known), n=1, cutoff=0.6)
     return f"; did you mean {near[0]!r}?" if near else f"; it takes {', '.join(sorted(known)) or 'none'}"
+
+
+def only_complete(name: str, complete: bool, options: Iterable[str]) -> None:
+    """Refuse `COMPLETE_OPTIONS` where the light curve is not complete.
+
+    Raises
+    ------
+    OptionError
+    """
+    found = sorted(COMPLETE_OPTIONS.intersection(options))
+    if found and not complete:
+        raise OptionError(f"archive.{name}() takes {', '.join(map(repr, found))} with complete=True only")

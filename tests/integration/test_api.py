@@ -37,6 +37,7 @@ from ztfdb.errors import (  # noqa: E402
     ConfigError,
     EmptyAnswerWarning,
     FileMissingError,
+    OptionError,
     QueryError,
     RemoteError,
     ServiceRefusedError,
@@ -284,7 +285,7 @@ def test_errors_are_the_archives(remote, local, star):
         assert type(theirs.value) is type(ours.value)
         kinds.add(type(ours.value))
     known = {UnknownImageError, UnknownSourceError, UnknownObjectError, UnknownCatalogueError, QueryError, StampError}
-    assert kinds == known | {ValueError, TypeError}
+    assert kinds == known | {ValueError, OptionError}
 
 
 def test_an_empty_answer_says_why_at_the_callers_line(remote, local):

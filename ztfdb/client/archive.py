@@ -36,14 +36,12 @@ from ztfdb.query.wire import is_id, unpack_frame, unpack_stamps
 from ztfdb.records import IntArray
 from ztfdb.schema import describe_column
 from ztfdb.sky.dates import mjds_of, night_of
-from ztfdb.spelling import passes_on, spelled
+from ztfdb.spelling import only_complete, passes_on, spelled
 from ztfdb.stamps import ImageStamp
 
 POSITIONS_PER_REQUEST = 10_000
 COMPLETE_PER_REQUEST = 1_000
 """Positions of one request: what a service answers unless it is configured otherwise."""
-
-COMPLETE_OPTIONS = frozenset({"measure", "bjd", "jobs", "keep", "places", "progress"})
 
 NEED_THE_DATABASE = (
     "add_catalogue", "backup", "build_objects", "calibrate", "check_psf", "crossmatch", "cutout", "export_hats",
@@ -168,7 +166,7 @@ class RemoteArchive:
         **options: Any,
     ) -> LightCurve:
         """Return the light curve of a position; see `ztfdb.Archive.light_curve`."""
-        _only_complete("light_curve", complete, options)
+        only_complete("light_curve", complete, options)
         if isinstance(options.get("color"), str):
             raise ValueError(f"color {options['color']!r}: expected a number (light_curves takes a column's name, too)")
         place = self._place(ra, dec, options, radius=arcsec(radius), complete=complete, phot=phot)
@@ -185,7 +183,7 @@ class RemoteArchive:
         **options: Any,
     ) -> pd.DataFrame:
         """Return the light curves of many positions; see `ztfdb.Archive.light_curves`."""
-        _only_complete("light_curves", complete, options)
+        only_complete("light_curves", complete, options)
         targets, asked = _targets(positions, options, radius=arcsec(radius), complete=complete, phot=phot)
         at_once = COMPLETE_PER_REQUEST if complete or MOTION & options.keys() else POSITIONS_PER_REQUEST
         frames, hints = [], []
@@ -209,7 +207,7 @@ class RemoteArchive:
         **options: Any,
     ) -> Iterator[pd.DataFrame]:
         """Yield what `light_curves` returns in pieces of a thousand positions."""
-        _only_complete("iter_light_curves", complete, options)
+        only_complete("iter_light_curves", complete, options)
         targets, asked = _targets(positions, options, radius=arcsec(radius), complete=complete, phot=phot)
         for frame, _ in self._pieces(targets, asked, lightcurve.POSITIONS_PER_CHUNK):
             yield frame
@@ -219,7 +217,7 @@ class RemoteArchive:
         self, path: PositionTable, radius: Angle = 1.5, *, complete: bool = True, **options: Any
     ) -> LightCurve:
         """Return the light curve of a moving body; see `ztfdb.Archive.light_curve_on_path`."""
-        _only_complete("light_curve_on_path", complete, options)
+        only_complete("light_curve_on_path", complete, options)
         asked = words({**options, "radius": arcsec(radius), "complete": complete})
         return LightCurve(self._unpacked(self._post("/lightcurve/path", {**_path(path), **asked})))
 
@@ -469,9 +467,3 @@ def _with_ids(value: Any) -> Any:
             name: int(one) if isinstance(one, str) and is_id(name) else _with_ids(one) for name, one in value.items()
         }
     return [_with_ids(one) for one in value] if isinstance(value, list) else value
-
-
-def _only_complete(name: str, complete: bool, options: dict[str, Any]) -> None:
-    found = sorted(COMPLETE_OPTIONS & options.keys())
-    if found and not complete:
-        raise TypeError(f"archive.{name}() takes {', '.join(map(repr, found))} with complete=True only")

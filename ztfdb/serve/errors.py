@@ -15,6 +15,7 @@ from ztfdb.errors import (
     DatabaseUnavailableError,
     ImageError,
     MissingExtraError,
+    OptionError,
     QueryError,
     UnknownCatalogueError,
     UnknownImageError,
@@ -96,7 +97,7 @@ def tell(exc: Exception, request_id: str) -> Told:
     if isinstance(exc, MissingExtraError):
         log.warning("an extra is missing", extra={"request": request_id, "reason": str(exc)})
         return Told(400, f"{exc.feature} is not available here")
-    if isinstance(exc, QueryError | ValueError):
+    if isinstance(exc, QueryError | OptionError | ValueError):
         return Told(400, str(exc))
     if isinstance(exc, DatabaseUnavailableError):
         log.warning("database unavailable", extra={"request": request_id, "reason": str(exc)})

@@ -32,8 +32,6 @@ def problem_of(exc: Exception, request: Request) -> tuple[dict[str, Any], dict[s
         exc = exc.__cause__  # fastapi's own word for whatever ends the reading of a body
     if isinstance(exc, RequestValidationError):
         exc = ServiceError("; ".join(map(_mistake, exc.errors()[:5])), 422)
-    if isinstance(exc, TypeError) and str(exc).startswith("archive."):
-        exc = ServiceError(str(exc))  # options that do not go together
     told = tell(exc, request_id(request))
     body: dict[str, Any] = {
         "type": "about:blank",
