@@ -6,7 +6,7 @@ from itertools import cycle
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from sqlalchemy import text
 
 from tests.support.contents import differences, rows_of
@@ -30,8 +30,21 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("orders")
 
 
+EMPTIED = [
+    ("put", 0, 0, 0),
+    ("ingest_one", 0, 1),
+    ("crossmatch", "ps1"),
+    ("bring", 2, 0),
+    ("remove_night", 1),
+    ("relocate",),
+    ("objects", False),
+]
+"""The last image goes, and the configuration it was measured with stays."""
+
+
 @QUICK
 @given(operations=sequences())
+@example(operations=EMPTIED)
 def test_any_order_ends_in_what_one_clean_build_gives(pool, databases, folder, operations):
     check_order(pool, databases, folder, operations)
 

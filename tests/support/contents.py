@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import REAL, Column, Table, select
+from sqlalchemy import REAL, Column, Select, Table, select
 
 from ztfdb.archive import Archive
 from ztfdb.schema import Base
@@ -58,12 +58,19 @@ def rows_of(archive: Archive) -> Content:
                 "catalogue_id": pairs("catalogue_id", "name", "catalogue"),
             }
             return {
-                name: sorted(_row(table, row, names) for row in connection.execute(select(table)))
+                name: sorted(_row(table, row, names) for row in connection.execute(_rows(table)))
                 for name, table in Base.metadata.tables.items()
                 if LEFT_OUT.get(name, ()) is not None
             }
     finally:
         engine.dispose()
+
+
+def _rows(table: Table) -> Select[Any]:
+    """Select a table; of the configurations those of images: others were used once, and are kept."""
+    if table.name != "config":
+        return select(table)
+    return select(table).where(table.c.config_id.in_(select(Base.metadata.tables["image"].c.config_id)))
 
 
 def _row(table: Table, row: Any, names: dict[str, dict[int, str]]) -> tuple[str, ...]:
