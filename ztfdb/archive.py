@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from ztfdb.query.explain import Explanation
     from ztfdb.query.hint import Holdings
     from ztfdb.query.lightcurve import LightCurve
+    from ztfdb.query.periodogram import Periodogram
     from ztfdb.query.products import Product
     from ztfdb.query.stamps import StampSeries
     from ztfdb.records import IntArray, StoredPixels
@@ -367,6 +368,36 @@ class Archive:
 
         with self._sessions() as session:
             return light_curve(session, *place, radius, **options)
+
+    @passes_on("query.lightcurve.light_curve", "query.complete.complete_light_curve", "query.complete.How")
+    def periodogram(
+        self,
+        ra: Position,
+        dec: Angle | None = None,
+        radius: Angle = 1.5,
+        *,
+        complete: bool = False,
+        phot: str = "aperture",
+        min_period: float = 0.1,
+        max_period: float | None = None,
+        oversampling: float = 5.0,
+        **options: Any,
+    ) -> Periodogram:
+        """Return the periodogram of a position's light curve; see `ztfdb.query.periodogram.periodogram`.
+
+        Parameters
+        ----------
+        ra, dec, radius, complete, phot, **options
+            As in `light_curve`; ``filters="zr"`` for one filter, ``complete=True`` for forced magnitudes, too. `phot` is
+            one photometry.
+        min_period, max_period, oversampling : float
+            The grid; see there.
+        """
+        from ztfdb.query.periodogram import periodogram
+
+        only_complete("periodogram", complete, options)
+        curve = self.light_curve(ra, dec, radius, complete=complete, phot=phot, **options).data
+        return periodogram(curve, min_period=min_period, max_period=max_period, oversampling=oversampling)
 
     @passes_on("query.lightcurve.light_curves", "query.complete.complete_light_curves", "query.complete.How")
     def light_curves(

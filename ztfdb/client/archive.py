@@ -29,6 +29,7 @@ from ztfdb.query.given import (
     region_of,
 )
 from ztfdb.query.lightcurve import LightCurve
+from ztfdb.query.periodogram import Periodogram
 from ztfdb.query.stamps import StampSeries
 from ztfdb.query.tables import column_list, table_list
 from ztfdb.query.targets import Targets, path_of, targets_of
@@ -171,6 +172,27 @@ class RemoteArchive:
             raise ValueError(f"color {options['color']!r}: expected a number (light_curves takes a column's name, too)")
         place = self._place(ra, dec, options, radius=arcsec(radius), complete=complete, phot=phot)
         return LightCurve(self._frame("/lightcurve", place))
+
+    @passes_on("query.lightcurve.light_curve", "query.complete.complete_light_curve", "query.complete.How")
+    def periodogram(
+        self,
+        ra: Position,
+        dec: Angle | None = None,
+        radius: Angle = 1.5,
+        *,
+        complete: bool = False,
+        phot: str = "aperture",
+        min_period: float = 0.1,
+        max_period: float | None = None,
+        oversampling: float = 5.0,
+        **options: Any,
+    ) -> Periodogram:
+        """Return the periodogram of a position's light curve; see `ztfdb.Archive.periodogram`."""
+        only_complete("periodogram", complete, options)
+        grid = {"min_period": min_period, "max_period": max_period, "oversampling": oversampling}
+        place = self._place(ra, dec, options, radius=arcsec(radius), complete=complete, phot=phot, **grid)
+        found = self._get("/periodogram", place)
+        return Periodogram(self._unpacked(found), _unpack(found["peaks"]))
 
     @passes_on("query.lightcurve.light_curves", "query.complete.complete_light_curves", "query.complete.How")
     def light_curves(

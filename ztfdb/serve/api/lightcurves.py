@@ -12,10 +12,17 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ztfdb.archive import Archive
-from ztfdb.query.wire import dumps, pack_columns, pack_data, plain
-from ztfdb.serve.api.answers import ProblemRoute, framed, problem_of, without_folders
-from ztfdb.serve.api.models import Frame, LightCurveAsked, LightCurveOnPathAsked, LightCurvesAsked, Photometry
+from ztfdb.archive import Archive, words_kept
+from ztfdb.query.wire import dumps, pack_columns, pack_data, pack_frame, plain
+from ztfdb.serve.api.answers import JSON, ProblemRoute, answered, framed, problem_of, without_folders
+from ztfdb.serve.api.models import (
+    Frame,
+    LightCurveAsked,
+    LightCurveOnPathAsked,
+    LightCurvesAsked,
+    PeriodogramAsked,
+    Photometry,
+)
 from ztfdb.serve.errors import ServiceError
 from ztfdb.serve.limits import Limits
 from ztfdb.serve.service import Service, service_of
@@ -32,6 +39,19 @@ async def lightcurve(request: Request, asked: Annotated[LightCurveAsked, Query()
     """Return the light curve of a position, as `archive.light_curve`."""
     options = asked.options() | _files(request, asked)
     return await framed(request, lambda archive: archive.light_curve(**options))
+
+
+@router.get("/periodogram", response_class=Response, responses={200: {"content": {JSON: {}}}})
+async def periodogram(request: Request, asked: Annotated[PeriodogramAsked, Query()]) -> Response:
+    """Return the periodogram of a position's light curve, as `archive.periodogram`: powers, and ``peaks``."""
+    options = asked.options() | _files(request, asked)
+
+    def work(archive: Archive) -> bytes:
+        with words_kept() as words:
+            found = archive.periodogram(**options)
+        return dumps({**pack_frame(found.data, " ".join(words) or None), "peaks": pack_frame(found.peaks)})
+
+    return await answered(request, work)
 
 
 @router.post("/lightcurves", response_class=Response, responses={200: {"content": {NDJSON: {}}}})

@@ -74,6 +74,14 @@ class LightCurveAsked(Photometry, Place):
     color: Bounded | None = Field(None, description="PS1 colour of the star, mag")
 
 
+class PeriodogramAsked(LightCurveAsked):
+    """The periodogram of a light curve."""
+
+    min_period: FiniteFloat = Field(0.1, gt=0.0, description="shortest period, d")
+    max_period: FiniteFloat | None = Field(None, gt=0.0, description="longest, d; half of the time span by default")
+    oversampling: FiniteFloat = Field(5.0, gt=0.0, description="frequencies per width of a peak")
+
+
 class HintAsked(Cuts, Place):
     """Words about a position."""
 
