@@ -388,8 +388,8 @@ class Archive:
         Parameters
         ----------
         ra, dec, radius, complete, phot, **options
-            As in `light_curve`; ``filters="zr"`` for one filter, ``complete=True`` for forced magnitudes, too. `phot` is
-            one photometry.
+            As in `light_curve`; ``filters="zr"`` for one filter, ``complete=True`` for forced magnitudes, too. `phot`
+            is one photometry.
         min_period, max_period, oversampling : float
             The grid; see there.
         """

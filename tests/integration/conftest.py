@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
 import ztfdb
+from tests.support import browsing
 from tests.support.archives import Plan, Stars, build_archive
 from tests.support.postgres import ENGINES, Databases
 from tests.support.serving import Serving
@@ -65,3 +66,17 @@ def local(held: Sequence[Any]) -> Iterator[Archive]:
     """The same archive without a service."""
     with ztfdb.open(held[0], read_only=True) as archive:
         yield archive
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A browser."""
+    with browsing.chromium() as opened:
+        yield opened
+
+
+@pytest.fixture
+def page(browser: Any, served: Serving) -> Iterator[Any]:
+    """A fresh page of it; see `browsing.fresh_page`."""
+    with browsing.fresh_page(browser, served.base) as opened:
+        yield opened

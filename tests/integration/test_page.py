@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import numpy as np
 import pandas as pd
@@ -17,21 +16,18 @@ from click.testing import CliRunner
 
 requests = pytest.importorskip("requests", reason="the extra vo, which brings requests, is not installed")
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright, of the group oracles, is not installed")
+pytest.importorskip("playwright.sync_api", reason="playwright, of the group oracles, is not installed")
 
 import ztfdb  # noqa: E402
+from tests.support.browsing import NEEDS_CHROMIUM, ready, show, state, view  # noqa: E402
 from tests.support.catalogues import bright_star, make_epochs  # noqa: E402
 from tests.support.postgres import ENGINES  # noqa: E402
 from tests.support.serving import Serving, reader_url  # noqa: E402
 from ztfdb.bits import BAD_BITS  # noqa: E402
 from ztfdb.cli.app import application  # noqa: E402
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium")
+pytestmark = NEEDS_CHROMIUM
 
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-         "--disable-background-networking", "--disable-component-update", "--disable-sync"]  # fmt: skip
-WAIT_MS = 30_000
 DRAWN = """() => document.getElementById('plot').drawn.map(one => ({
     key: one.epoch.key, kind: one.kind, x: one.x, y: one.y, low: one.low ?? null, high: one.high ?? null}))"""
 PLACE = """key => {
@@ -66,45 +62,6 @@ def empty_place(image) -> tuple[float, float]:
     best = int(away.argmax())
     sky = WCS(fits.getheader(image.sci)).pixel_to_world(x.ravel()[best], y.ravel()[best])
     return float(sky.ra.deg), float(sky.dec.deg)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """A browser that knows nothing of the machine's user."""
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def page(browser, served):
-    """A fresh page; what it says on its console, and what it asks of other hosts, fails the test."""
-    context = browser.new_context(viewport={"width": 1300, "height": 1000})
-    context.set_default_timeout(WAIT_MS)
-    opened = context.new_page()
-    wrong: list[str] = []
-    allowed: list[str] = []
-    opened.on("console", lambda m: m.type in ("error", "warning") and wrong.append(m.text))
-    opened.on("pageerror", lambda error: wrong.append(str(error)))
-    opened.on("request", lambda r: r.url.startswith((served.base, "blob:", "data:")) or wrong.append(r.url))
-    opened.allowed = allowed
-    yield opened
-    context.close()
-    assert [one for one in wrong if not any(re.search(word, one) for word in allowed)] == []
-
-
-def show(page, served, text, **options) -> None:
-    """Type a position and wait for its light curve."""
-    page.goto(served.base + "/")
-    page.fill("#q", text)
-    page.press("#q", "Enter")
-    ready(page)
-
-
-def ready(page) -> None:
-    page.wait_for_selector("#curve:not([hidden])")
-    page.wait_for_selector("#main[aria-busy=false]", state="attached")
 
 
 def points(page) -> pd.DataFrame:
@@ -249,15 +206,6 @@ def test_zoom_pan_and_back(page, served, held):
         assert view(page) == before
     page.click("#whole")
     assert "view=" not in page.evaluate("location.search") and page.is_disabled("#whole")
-
-
-def view(page) -> list[float]:
-    return [float(one) for one in state(page, "view").split(",")]
-
-
-def state(page, name: str) -> str:
-    """What the address holds; the driver learns of it a moment later than the page."""
-    return parse_qs(page.evaluate("location.search").removeprefix("?"))[name][0]
 
 
 def test_folding_is_by_the_heliocentric_time(page, served, held, local):
@@ -441,6 +389,6 @@ def test_the_names_of_the_state_are_controls(served):
     """Whatever the address may hold has a control of the page."""
     script = requests.get(served.base + "/page/state.js", timeout=10).text
     page = requests.get(served.base + "/", timeout=10).text
-    for name in ("ASKED", "DRAWN"):
+    for name in ("ASKED", "DRAWN", "SEARCHED"):
         for one in json.loads(re.search(rf"{name} = (\[.*?\])", script, re.DOTALL)[1]):
             assert f'id="{one}"' in page

@@ -127,7 +127,7 @@ def periodogram(
     kept = _thinned(power)
     data = pd.DataFrame({"frequency": frequency[kept], "period": 1.0 / frequency[kept], "power": power[kept]})
     data.attrs.update(
-        curve.attrs,
+        {str(name): value for name, value in curve.attrs.items()},
         n_epoch=len(time), filters=epochs["filters"], baseline=baseline, n_frequency=len(frequency),
         step=float(frequency[1] - frequency[0]), min_period=float(min_period), max_period=float(1.0 / frequency[0]),
         oversampling=float(oversampling),

@@ -121,4 +121,3 @@ def test_what_cannot_be_searched_is_refused_in_numbers(monkeypatch):
     monkeypatch.setattr(module, "MOST_EPOCHS", 39)
     with pytest.raises(QueryError, match="40 epochs: a periodogram is of at most 39"):
         periodogram(table)
-

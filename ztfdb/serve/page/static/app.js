@@ -5,9 +5,10 @@ import { colour, counted, drawn, epochsOf, heliocentric, look } from "./curve.js
 import { find, fixed, make, save, say, wait } from "./dom.js";
 import { EpochPanel, Strip, day } from "./epoch.js";
 import { outline } from "./pen.js";
+import { Periods } from "./periods.js";
 import { Plot } from "./plot.js";
 import { address, file, get, held as token, keep, tap } from "./service.js";
-import { ASKED, DRAWN, asView, fromAddress, number, toAddress, viewText } from "./state.js";
+import { ASKED, DRAWN, SEARCHED, asView, fromAddress, number, toAddress, viewText } from "./state.js";
 import { Status, holdings } from "./status.js";
 import { EpochTable } from "./table.js";
 
@@ -23,6 +24,10 @@ const plot = new Plot(find("plot"), { changed, picked: choose, pointed });
 const panel = new EpochPanel(find("epoch"), () => ({ ...place, aperture: state.aperture }), step);
 const strip = new Strip(find("strip"), choose);
 const rows = new EpochTable(find("table"), choose);
+const periods = new Periods({
+  question, state: () => state, set: (change) => { Object.assign(state, change); toAddress(state, false); },
+  fold: (period) => { set({ x: "phase", period }); controls(); },
+});
 const adql = new Adql({ place: () => place, changed: (text) => { state.adql = text; toAddress(state, false); }, open: (q) => open({ q, tab: "curve" }) });
 const status = new Status(find("status"));
 
@@ -93,14 +98,17 @@ function answered() {
   links();
   strip.load(epochs, { ra: place.ra, dec: place.dec, aperture: state.aperture });
   choose(epochs.find((one) => one.key === state.e) ?? null, { quiet: true });
+  if (state.pg) periods.search({ quietly: true });
+  else periods.forget();
   document.title = `${state.q} · ztfdb`;
 }
 
 function redraw(view = plot.view) {
   const now = how();
-  find("period-label").hidden = find("t0-label").hidden = state.x !== "phase";
+  find("period-label").hidden = find("t0-label").hidden = find("halve").hidden = find("double").hidden = state.x !== "phase";
   points = drawn(epochs, now);
   plot.show(points, now, view);
+  periods.draw();
   legend(now);
   caption(now);
   strip.keep(new Set(points.map((one) => one.epoch.key)));
@@ -256,7 +264,7 @@ function set(change) {
 // A new question, or another tab: a page of the history.
 function open(change) {
   const asks = ASKED.some((name) => name in change);
-  if ("q" in change && change.q !== state.q) Object.assign(state, { e: "", view: "" });
+  if ("q" in change && change.q !== state.q) Object.assign(state, { e: "", view: "", pg: "" });
   Object.assign(state, change);
   toAddress(state, true);
   controls();
@@ -264,7 +272,7 @@ function open(change) {
 }
 
 function controls() {
-  for (const name of [...ASKED, ...DRAWN]) find(name).value = state[name];
+  for (const name of [...ASKED, ...DRAWN, ...SEARCHED]) find(name).value = state[name];
   for (const name of ["curve", "adql", "status"]) {
     find(`tab-${name}`).hidden = state.tab !== name;
     const button = document.querySelector(`[data-tab="${name}"]`);
@@ -304,6 +312,7 @@ for (const name of ["complete", "phot", "aperture", "measure", "calibration", "c
 }
 for (const name of ["x", "y"]) find(name).addEventListener("change", () => set({ [name]: find(name).value }));
 for (const name of ["period", "t0", "sn"]) find(name).addEventListener("input", () => set({ [name]: find(name).value }));
+for (const name of SEARCHED) find(name).addEventListener("change", () => set({ [name]: find(name).value }));
 for (const button of document.querySelectorAll("[data-tab]")) button.addEventListener("click", () => open({ tab: button.dataset.tab }));
 
 const KEYS = {

@@ -52,6 +52,23 @@ export class CanvasPen {
     c.globalAlpha = 1;
   }
 
+  path(points, { stroke, fill, width = 1, alpha = 1 }) {
+    const c = this.context;
+    c.globalAlpha = alpha;
+    c.beginPath();
+    points.forEach(([x, y], at) => (at ? c.lineTo(x, y) : c.moveTo(x, y)));
+    if (fill) {
+      c.fillStyle = fill;
+      c.fill();
+    }
+    if (stroke) {
+      c.strokeStyle = stroke;
+      c.lineWidth = width;
+      c.stroke();
+    }
+    c.globalAlpha = 1;
+  }
+
   shape(marker, x, y, size, { fill, stroke, width = 1, alpha = 1 }) {
     const c = this.context;
     const corners = outline(marker);

@@ -1,6 +1,7 @@
 // The plot: draws points, zooms, pans, goes back, finds the point under the pointer.
 
 import { colour, look, mjdOf, wholeView } from "./curve.js";
+import { LIGHT, inks, penOf, redrawn } from "./ink.js";
 import { CanvasPen, SvgPen } from "./pen.js";
 import { agoTicks, dateTicks, ticks } from "./ticks.js";
 
@@ -8,7 +9,6 @@ const MARGIN = { left: 62, right: 14, top: 12, bottom: 44 };
 const NEAR_PX = 14;
 const SIZE = 4.2;
 const CHARACTER = 3.4; // half the width of one, px
-const LIGHT = { paper: "#ffffff", ink: "#16202a", soft: "#55616d", line: "#c3ccd4", grid: "#e6eaee", accent: "#0b5cad", zg: "#007a59", zr: "#c24e00", zi: "#0072b2", other: "#4d4d4d" };
 
 export class Plot {
   // `told` has changed(view), picked(epoch) and pointed(point, x, y).
@@ -24,8 +24,7 @@ export class Plot {
     this.box = null;
     canvas.drawn = this.points;
     canvas.placeOf = (key) => this.placeOf(key);
-    new ResizeObserver(() => this.redraw()).observe(canvas);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.redraw());
+    redrawn(canvas, () => this.redraw());
     canvas.addEventListener("pointerdown", (event) => this.press(event));
     canvas.addEventListener("pointermove", (event) => this.move(event));
     canvas.addEventListener("pointerup", (event) => this.release(event));
@@ -60,19 +59,8 @@ export class Plot {
 
   draw() {
     this.waiting = 0;
-    const { clientWidth: width, clientHeight: height } = this.canvas;
-    if (!width || !height) return;
-    const dense = devicePixelRatio || 1;
-    const [wide, high] = [Math.round(width * dense), Math.round(height * dense)];
-    if (this.canvas.width !== wide || this.canvas.height !== high) Object.assign(this.canvas, { width: wide, height: high });
-    const context = this.canvas.getContext("2d");
-    context.setTransform(dense, 0, 0, dense, 0, 0);
-    this.paint(new CanvasPen(context), width, height, this.colours(), true);
-  }
-
-  colours() {
-    const style = getComputedStyle(document.documentElement);
-    return Object.fromEntries(Object.keys(LIGHT).map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
+    const on = penOf(this.canvas);
+    if (on) this.paint(on.pen, on.width, on.height, inks(), true);
   }
 
   // Place of the drawing, and how values become pixels.

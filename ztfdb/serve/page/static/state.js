@@ -2,10 +2,11 @@
 
 export const START = {
   tab: "curve", q: "", r: "1.5", complete: "1", phot: "aperture", aperture: "4", measure: "auto", calibration: "header", color: "",
-  y: "mag", x: "mjd", period: "", t0: "", sn: "", hide: "", view: "", e: "", adql: "",
+  y: "mag", x: "mjd", period: "", t0: "", sn: "", hide: "", view: "", e: "", pg: "", pmin: "", pmax: "", pfilter: "", adql: "",
 };
 export const ASKED = ["q", "r", "complete", "phot", "aperture", "measure", "calibration", "color"];
 export const DRAWN = ["y", "x", "period", "t0", "sn"];
+export const SEARCHED = ["pmin", "pmax", "pfilter"]; // the grid of the periodogram
 
 export function fromAddress() {
   const words = new URLSearchParams(location.search);

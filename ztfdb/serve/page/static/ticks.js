@@ -19,6 +19,25 @@ export function ticks(from, to, most) {
   return made;
 }
 
+const LOG_STEPS = [[1], [1, 3], [1, 2, 5], [1, 2, 3, 4, 5, 6, 7, 8, 9]];
+
+// Ticks of a logarithmic axis between two positive values.
+export function logTicks(low, high, most = 9) {
+  const decades = Math.log10(high / low);
+  if (decades < 0.3) return ticks(low, high, 5);
+  const steps = [...LOG_STEPS].reverse().find((one) => one.length * decades <= most) ?? [1];
+  const every = Math.max(1, Math.ceil(decades / most));
+  const made = [];
+  for (let ten = Math.floor(Math.log10(low)); ten <= Math.log10(high); ten += 1) {
+    if (ten % every) continue;
+    for (const one of steps) {
+      const at = one * 10 ** ten;
+      if (at >= low && at <= high) made.push({ at, words: String(Number(at.toPrecision(3))) });
+    }
+  }
+  return made;
+}
+
 // Days before `now`, which grow to the left.
 export function agoTicks(from, to, most, now) {
   return ticks(now - to, now - from, most).map((one) => ({ at: now - one.at, words: one.words })).reverse();
