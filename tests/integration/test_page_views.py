@@ -83,8 +83,6 @@ def test_a_periodogram_is_the_archives_over_http(served, held, local):
         for archive in (remote, local):
             with pytest.raises(QueryError, match="0 epochs"):
                 archive.periodogram(0.0, 0.0)
-            with pytest.raises(ValueError, match="one photometry"):
-                archive.periodogram(*held[1], phot="both")
 
 
 def test_a_search_is_in_the_address_and_has_bounds(page, served, held, local, browser):
