@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from astropy import units as u
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.io.votable import parse
@@ -37,6 +38,13 @@ POOLS = pytest.mark.filterwarnings(
 """These programs leave their connections to the garbage collector."""
 
 
+CARDS = (
+    {"MOONILLF": -0.475273, "MOONESB": 0, "SHUTOPEN": "2025-04-11T06:49:47.570"},  # as in files of ZTF's
+    {"MOONILLF": "waning", "SHUTOPEN": "2025-02-30T23:59:60.000"},  # what no time and no number is
+)
+"""Further cards of the last two exposures."""
+
+
 @pytest.fixture(scope="module", params=ENGINES)
 def held(request, databases, tmp_path_factory):
     """URL of an archive of four exposures, one of them packed, one with imported metadata; their star; the images."""
@@ -46,6 +54,9 @@ def held(request, databases, tmp_path_factory):
     packed = epochs[1].sci
     Path(f"{packed}.gz").write_bytes(gzip.compress(packed.read_bytes(), 1))
     packed.unlink()
+    for epoch, cards in zip(epochs[2:], CARDS, strict=True):
+        with fits.open(epoch.sci, mode="update") as hdus:
+            hdus[0].header.update(cards)
     star = bright_star(epochs[0])[:2]
     with ztfdb.open(url, create=True) as archive:
         assert archive.ingest(folder / "images").failed == 0
@@ -200,6 +211,47 @@ def test_images_are_found_by_place_and_condition(served, star, local):
     assert len(search(served, POS="10,10")) == 0
     assert len(search(served, kind="ref", WHERE="field=655")) == 0
     assert "seeing" in search(served)["name"].tolist() == search(served, FORMAT="METADATA")["name"].tolist()
+
+
+def test_the_columns_of_headers_are_the_headers(served, held, star):
+    found = search(served, POS=f"{star[0]},{star[1]}")
+    keywords = {
+        "crpix1": "CRPIX1", "crpix2": "CRPIX2", "crval1": "CRVAL1", "crval2": "CRVAL2", "cd11": "CD1_1",
+        "cd12": "CD1_2", "cd21": "CD2_1", "cd22": "CD2_2", "airmass": "AIRMASS",
+    }  # fmt: skip
+    headers = [fits.getheader(held[2][at].sci) for at in (0, 2, 3)]  # the second is packed
+    for name, keyword in keywords.items():
+        truth = [header[keyword] for header in headers]
+        assert found[name].iloc[[0, 2, 3]].tolist() == truth, name
+        chosen = search(served, WHERE=f"{name} = {truth[0]!r} and image_id = {found['image_id'][0]}", COLUMNS=name)
+        assert chosen.to_dict("list") == {name: truth[:1]}, name
+    assert np.array_equal(found["moonillf"], [np.nan, np.nan, -0.475273, np.nan], equal_nan=True)
+    assert np.array_equal(found["moonesb"], [np.nan, np.nan, 0.0, np.nan], equal_nan=True)
+    assert search(served, WHERE="moonillf < 0")["image_id"].tolist() == [found["image_id"][2]]
+    shutter = (Time(headers[0]["SHUTOPEN"]) - 0.5 * u.s).to_value("iso").rstrip("0").rstrip(".")
+    assert found["obsdate"].iloc[[0, 2]].tolist() == [f"{shutter}+00", "2025-04-11 06:49:47.07+00"]
+    assert found["obsdate"].isna().tolist() == [False, False, False, True]
+    assert found["itid"].tolist() == [1] * 4
+
+
+@pytest.mark.parametrize("ct", ["csv", "tsv", "ipac_table", "votable", "html"])
+def test_searches_have_the_same_rows_in_every_format(served, star, ct):
+    place = {"POS": f"{star[0]},{star[1]}", "COLUMNS": "field,obsjd,seeing_source,moonillf"}
+    answer = requests.get(f"{served.base}/ibe/search/ztf/products/sci", params={**place, "ct": ct}, timeout=60)
+    truth = search(served, **place)
+    if ct in ("csv", "tsv"):
+        found = pd.read_csv(io.BytesIO(answer.content), sep={"csv": ",", "tsv": "\t"}[ct])
+    elif ct == "html":
+        rows = [
+            re.findall(r"<t[hd]>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", answer.text, re.DOTALL)
+        ]
+        found = pd.read_csv(io.StringIO("\n".join(map(",".join, rows))))
+    elif ct == "votable":
+        parse(io.BytesIO(answer.content), verify="exception")
+        found = Table.read(io.BytesIO(answer.content), format="votable").to_pandas()
+    else:
+        found = Table.read(answer.text, format="ascii.ipac").to_pandas()
+    pd.testing.assert_frame_equal(found, truth, check_dtype=False, check_exact=True)
 
 
 @pytest.mark.parametrize(
