@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from ztfdb.query.hint import Holdings
     from ztfdb.query.lightcurve import LightCurve
     from ztfdb.query.periodogram import Periodogram
-    from ztfdb.query.products import Product
+    from ztfdb.query.products import Product, Related
     from ztfdb.query.stamps import StampSeries
     from ztfdb.records import IntArray, StoredPixels
     from ztfdb.sky.shapes import SkyShape
@@ -538,6 +538,15 @@ class Archive:
 
         with self._sessions() as session:
             return find_product(session, name, places=places)
+
+    def related_files(
+        self, image_id: Sequence[int], *, places: Mapping[str, str | Path] | None = None
+    ) -> dict[int, Related]:
+        """Return what else is held of images; see `ztfdb.query.products.related_files`."""
+        from ztfdb.query.products import related_files
+
+        with self._sessions() as session:
+            return related_files(session, image_id, places=places)
 
     def object_position(self, oid: int) -> tuple[float, float, bool]:
         """Return where an object or an ``oid`` is (deg), and whether it is an object's own id.

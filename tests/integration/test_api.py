@@ -229,8 +229,11 @@ def test_an_explanation_is_the_archives(remote, local, star):
             same(one, other)
         else:
             assert one == other, field.name
-    assert theirs.identical
-    assert remote.explain(source_id, measure=False).problem == "not asked for"
+    assert theirs.identical and theirs.values["identical"].all()
+    for archive in (remote, local):
+        told = archive.explain(source_id, measure=False)
+        assert (told.problem, told.identical) == ("not asked for", None)
+        assert told.values["identical"].isna().all() and told.values["stored"].notna().any()
 
 
 def test_the_status_is_the_archives_without_folders(remote, local):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
+import os
 import re
 import subprocess
 import sys
@@ -26,10 +28,11 @@ requests = pytest.importorskip("requests", reason="the extra vo, which brings re
 pytest.importorskip("starlette", reason="the extra serve is not installed")
 
 import ztfdb  # noqa: E402
-from tests.support.catalogues import bright_star, make_epochs  # noqa: E402
+from tests.support.catalogues import bright_star, make_epochs, real_refpsfcat  # noqa: E402
 from tests.support.postgres import ENGINES  # noqa: E402
-from tests.support.serving import reader_url  # noqa: E402
+from tests.support.serving import Serving, reader_url  # noqa: E402
 from ztfdb.query.epochs import IRSA_COLUMNS  # noqa: E402
+from ztfdb.simulate import make_psfcat  # noqa: E402
 from ztfdb.store.engine import make_engine, sessions, writing  # noqa: E402
 
 POOLS = pytest.mark.filterwarnings(
@@ -51,6 +54,7 @@ def held(request, databases, tmp_path_factory):
     folder = tmp_path_factory.mktemp("night")
     url = databases.migrated(request.param)
     epochs = make_epochs(folder / "images", catalogues=False)
+    make_psfcat(epochs[0])
     packed = epochs[1].sci
     Path(f"{packed}.gz").write_bytes(gzip.compress(packed.read_bytes(), 1))
     packed.unlink()
@@ -167,7 +171,7 @@ def test_mistakes_are_told(served, params, status, words):
 
 
 @POOLS
-def test_ztfquery_needs_another_base_url_and_nothing_else(served, star, truth, local, monkeypatch, tmp_path):
+def test_ztfquery_needs_another_base_url_and_nothing_else(served, held, star, truth, local, monkeypatch, tmp_path):
     monkeypatch.setenv("ZTFDATA", str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path))
     with warnings.catch_warnings():
@@ -178,6 +182,15 @@ def test_ztfquery_needs_another_base_url_and_nothing_else(served, star, truth, l
         monkeypatch.setattr(metasearch, "SEARCH_BASEURL", f"{served.base}/ibe/search/ztf/products/")
         found = lightcurve.LCQuery.from_position(*star, 3.6, cookies={}, BANDNAME="g,r", NUM_OBS=2)
         check_rows(found.data, truth)
+        oids = truth["oid"].unique().tolist()
+        check_rows(lightcurve.LCQuery.from_id(list(map(str, oids)), cookies={}).data, truth)
+        for cut, keep in (
+            ({"mag": [0, 40], "BAD_CATFLAGS_MASK": 32768}, truth["catflags"].fillna(0) < 32768),
+            ({"TIME": [59117.43, 60000]}, truth["mjd"].between(59117.43, 60000)),
+            ({"BAND": ["5.6e-7", "7e-7"]}, truth["filtercode"] == "zr"),
+        ):
+            found = lightcurve.LCQuery.from_position(*star, 3.6, cookies={}, **cut)
+            check_rows(found.data, truth[keep].reset_index(drop=True))
         query = metasearch.MetaQuery()
         ours = local.images(*star)
         seeing = ours["seeing"].fillna(ours["seeing_pix"] * 1.012)
@@ -191,6 +204,15 @@ def test_ztfquery_needs_another_base_url_and_nothing_else(served, star, truth, l
         query.query(kind="sci", radec=star, mcen=True, size=None, cookies={}, colnames=["field", "obsjd"])
         assert list(query.metatable) == ["field", "obsjd"]
         assert len(query.metatable) == 1
+
+        query.query(kind="sci", radec=star, cookies={})
+        ztf = pytest.importorskip("ztfquery.query").ZTFQuery(query.metatable, "sci")
+        paths = ztf.get_data_path(suffix="sciimg.fits", source=f"{served.base}/ibe/data/ztf/products/")
+        assert len(paths) == 4
+        for path, epoch in zip(paths, held[2], strict=True):
+            kept = Path(f"{epoch.sci}.gz")
+            content = gzip.decompress(kept.read_bytes()) if kept.exists() else epoch.sci.read_bytes()
+            assert requests.get(path, timeout=60).content == content
 
 
 def search(served, kind="sci", **params):
@@ -232,6 +254,24 @@ def test_the_columns_of_headers_are_the_headers(served, held, star):
     assert found["obsdate"].iloc[[0, 2]].tolist() == [f"{shutter}+00", "2025-04-11 06:49:47.07+00"]
     assert found["obsdate"].isna().tolist() == [False, False, False, True]
     assert found["itid"].tolist() == [1] * 4
+
+
+def test_real_cutouts_have_the_rows_of_irsa(shared_data, tmp_path):
+    theirs = pd.read_csv(shared_data / "cutouts" / "irsa_metadata.csv").drop_duplicates("pid").set_index("pid")
+    url = f"sqlite:///{tmp_path}/cutouts.sqlite"
+    with ztfdb.open(url, create=True) as archive:
+        assert archive.ingest(shared_data / "cutouts").failed == 0
+    with Serving(url) as served:
+        ours = search(served, WHERE="field > 0").set_index("pid")
+        names = "infobits field ccdid qid rcid fid filtercode nid expid itid imgtype imgtypecode obsdate obsjd exptime"
+        names += " filefracday airmass moonillf moonesb crval1 crval2 cd11 cd12 cd21 cd22 ipac_gid"
+        assert len(ours) == len(theirs) == 8
+        # of a cutout, the place of its pixels (crpix, corners) is its own
+        columns = names.split()
+        pd.testing.assert_frame_equal(ours[columns], theirs.loc[ours.index, columns], check_exact=True)
+        place = ours.iloc[0]
+        part = search(served, POS=f"{place['ra']},{place['dec']}", WHERE=f"obsdate >= '{place['obsdate'][:10]}'")
+        assert part["obsdate"].tolist() == [place["obsdate"]]
 
 
 @pytest.mark.parametrize("ct", ["csv", "tsv", "ipac_table", "votable", "html"])
@@ -301,6 +341,12 @@ def test_files_come_by_irsas_path_whole_and_in_part(served, held, star):
     assert (part.status_code, part.content) == (206, whole.content[:2880])
     unpacked = requests.get(base + packed.sci.name, timeout=60).content
     assert unpacked == gzip.decompress(Path(f"{packed.sci}.gz").read_bytes())
+    catalogue = Path(str(plain.sci).replace("sciimg", "psfcat"))
+    assert requests.get(base + catalogue.name, timeout=60).content == catalogue.read_bytes()
+    other = packed.sci.name.replace("sciimg", "psfcat")
+    assert requests.get(base + other, timeout=60).status_code == 404
+    cut = requests.get(f"{base}{catalogue.name}?center=1,2&size=1pix", timeout=60)
+    assert (cut.status_code, "has no pixels" in cut.text) == (400, True)
     for name, content in ((plain.sci.name, whole.content), (packed.sci.name, unpacked), (plain.msk.name, None)):
         data = fits.getdata(io.BytesIO(content or plain.msk.read_bytes()))
         cut = requests.get(f"{base}{name}?center={star[0]},{star[1]}&size=41pix&gzip=false", timeout=60).content
@@ -319,6 +365,17 @@ def test_files_come_by_irsas_path_whole_and_in_part(served, held, star):
             assert hdus[0].header["FIELDID"] == header["FIELDID"]
     packed_cut = requests.get(f"{base}{plain.sci.name}?center={star[0]},{star[1]}&size=40arcsec", timeout=60).content
     assert fits.getdata(io.BytesIO(gzip.decompress(packed_cut))).shape == (40, 40)
+
+
+def test_a_reference_catalogue_that_is_held_alone_is_sent(shared_data, tmp_path):
+    path = real_refpsfcat(shared_data)
+    url = f"sqlite:///{tmp_path}/ref.sqlite"
+    with ztfdb.open(url, create=True) as archive:
+        archive.ingest_psfcat(path)
+    with Serving(url) as served:
+        folder = "ibe/data/ztf/products/ref/000/field000202/zg/ccd10/q1"
+        answer = requests.get(f"{served.base}/{folder}/{path.name}", timeout=60)
+        assert answer.content == path.read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -346,30 +403,113 @@ def test_astroquery_needs_another_base_url_and_nothing_else(served, star, local)
         warnings.simplefilter("ignore")
         irsa = pytest.importorskip("astroquery.ipac.irsa", reason="astroquery is not installed")
         service = irsa.IrsaClass()
-        service.tap_url = f"{served.base}/tap"
+        service.tap_url, service.sia_url = f"{served.base}/tap", f"{served.base}/sia2"
         place = SkyCoord(*star, unit="deg")
         catalogues = service.list_catalogs()
         assert {"ztf.source", "ztf.light_curve_point"} <= set(catalogues)
-        ours = set(local.cone(*star, 10.0)["source_id"])
-        found = service.query_region(place, catalog="ztf.source", spatial="Cone", radius="10 arcsec")
-        assert set(found["source_id"].tolist()) == ours
+        assert "ztf.calibration" not in catalogues  # has no position
+        assert set(service.list_catalogs(filter="forced")) < set(catalogues)
+        assert set(service.list_catalogs(include_metadata_tables=True)) > set(catalogues)
+        assert service.list_columns("ztf.source")["flux_aper4"]
+
+        ours = local.cone(*star, 10.0)
+        for jobs in (False, True):
+            found = service.query_region(
+                place, catalog="ztf.source", spatial="Cone", radius="10 arcsec", async_job=jobs
+            )
+            same_rows(found, local, ours["source_id"].tolist())
+        one = service.query_region(place, catalog="ztf.source", radius=10 * u.arcsec, columns="source_id")
+        assert (one.colnames, len(one)) == (["source_id"], len(ours))
+
+        # the box's sides are great circles, 7 arcsec from its middle: a cone of 6.9 lies in it, one of 10 holds it
         box = service.query_region(place, catalog="ztf.source", spatial="Box", width="14 arcsec")
-        assert set(box["source_id"].tolist()) <= ours | set(local.cone(*star, 10.1)["source_id"])
+        near = local.cone(*star, 6.9)["source_id"]
+        assert set(near) <= set(box["source_id"].tolist()) <= set(ours["source_id"])
+        same_rows(box, local, box["source_id"].tolist())
         d = 5.0 / 3600.0
         corners = [(star[0] + dx * d / np.cos(np.radians(star[1])), star[1] + dy * d)
                    for dx, dy in ((-1, -1), (1, -1), (1, 1), (-1, 1))]  # fmt: skip
         polygon = service.query_region(catalog="ztf.source", spatial="Polygon", polygon=corners)
-        assert set(local.cone(*star, 4.9)["source_id"]) <= set(polygon["source_id"].tolist()) <= ours
+        assert set(local.cone(*star, 4.9)["source_id"]) <= set(polygon["source_id"].tolist()) <= set(ours["source_id"])
+        same_rows(polygon, local, polygon["source_id"].tolist())
         counted = service.query_tap("select count(*) as n from ztf.image").to_table()
         assert int(counted["n"][0]) == 4
 
+        images = local.images(*star)
+        for pos in ((place, 1 * u.arcsec), (*star * u.deg, 1e-4 * u.deg)):
+            found = service.query_sia(pos=pos)
+            assert found["image_id"].tolist() == images["image_id"].tolist()
+            assert found["t_min"].tolist() == images["obsmjd"].tolist()
+        later = tuple(Time(images["obsmjd"][at] + by, format="mjd") for at, by in ((2, -0.01), (3, 0.01)))
+        assert service.query_sia(pos=pos, time=later)["image_id"].tolist() == images["image_id"][2:].tolist()
+        assert len(service.query_sia(pos=(SkyCoord(star[0] + 5, star[1], unit="deg"), 0.01 * u.deg))) == 0
 
-def test_lightkurve_takes_the_votable_as_it_comes(served, star, truth):
-    lightkurve = pytest.importorskip("lightkurve", reason="lightkurve is not installed")
-    table = Table.read(io.BytesIO(curves(served, POS=f"CIRCLE {star[0]} {star[1]} 0.001")), format="votable")
+
+def same_rows(table, local, ids) -> None:
+    """A table has all columns of some sources, to the bit and in whatever order."""
+    ours = local.sql("select * from source").set_index("source_id").loc[sorted(ids)].reset_index()
+    found = table.to_pandas().sort_values("source_id", ignore_index=True)
+    assert len(found) == len(ids) > 0
+    for name in found:
+        theirs, kept = found[name], ours[name]
+        assert theirs.isna().tolist() == kept.isna().tolist(), name
+        there = ~kept.isna().to_numpy()
+        assert theirs[there].tolist() == kept[there].astype(theirs.dtype).tolist(), name
+
+
+LIGHTKURVE = """
+import io, json, sys, urllib.request, warnings
+warnings.simplefilter("ignore")
+import lightkurve, numpy, pandas
+from astropy.table import Table
+from astropy.time import Time
+
+base, ra, dec = sys.argv[1:]
+url = f"{base}/cgi-bin/ZTF/nph_light_curves?POS=CIRCLE+{ra}+{dec}+0.001"
+tables = {
+    "csv": Table.from_pandas(pandas.read_csv(url + "&FORMAT=csv")),
+    "votable": Table.read(url, format="votable"),
+    "ipac": Table.read(urllib.request.urlopen(url + "&FORMAT=ipac_table").read().decode(), format="ascii.ipac"),
+    "series": Table.read(f"{base}/lightcurve?RA={ra}&DEC={dec}", format="votable"),
+}
+found = {}
+for name, table in tables.items():
     curve = lightkurve.LightCurve(time=Time(table["hjd"], format="jd"), flux=table["mag"], flux_err=table["magerr"])
-    assert len(curve.fold(period=0.3)) == len(truth)
-    assert np.array_equal(np.sort(curve.flux.value), np.sort(truth["mag"]))
+    whole = lightkurve.LightCurve(data=table, time=Time(table["hjd"], format="jd"))
+    assert [int(one) for one in whole["expid"]] == [int(one) for one in table["expid"]]
+    folded = curve.fold(period=0.3, epoch_time=2459000.0)
+    power = curve.to_periodogram(method="lombscargle", period=numpy.array([0.2, 0.3, 0.7]))
+    assert len(power.power) == 3 and len(curve.bin(time_bin_size=2.0)) > 0
+    found[name] = {
+        "jd": curve.time.jd.tolist(), "mag": [float(one) for one in curve.flux.value],
+        "magerr": [float(one) for one in curve.flux_err.value], "phase": sorted(folded.phase.value.tolist()),
+    }
+print(json.dumps(found))
+"""
+
+
+def test_lightkurve_takes_light_curves_as_they_come(served, star, truth):
+    # lightkurve holds pandas below 3, and may so be installed for another interpreter than this one
+    python = os.environ.get("ZTFDB_LIGHTKURVE_PYTHON")
+    if python is None:
+        pytest.importorskip(
+            "lightkurve", reason="not installed, and ZTFDB_LIGHTKURVE_PYTHON names no Python that has it"
+        )
+    words = [python or sys.executable, "-c", LIGHTKURVE, served.base, *map(str, star)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    ours = truth.sort_values("hjd")
+    phases = np.sort((ours["hjd"].to_numpy() - 2459000.0 + 0.15) % 0.3 - 0.15)
+    found = json.loads(done.stdout)
+    assert sorted(found) == ["csv", "ipac", "series", "votable"]
+    for name, curve in found.items():
+        order = np.argsort(curve["jd"])
+        # of a number of a CSV, pandas below 3 reads 15 digits and a bit, unless it is told to be exact
+        rtol = 1e-14 if name == "csv" else 0.0
+        for theirs, column in (("jd", "hjd"), ("mag", "mag"), ("magerr", "magerr")):
+            assert np.allclose(np.array(curve[theirs])[order], ours[column], rtol=rtol, atol=0), (name, theirs)
+        # a JD holds 5e-10 d in a double
+        assert np.allclose(curve["phase"], phases, rtol=0, atol=2e-9), name
 
 
 def test_the_examples_of_the_page_run(served, star, tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import csv
 import gc
 import io
 import json
+import os
 import re
 import shutil
 import signal
@@ -28,7 +29,10 @@ pytest.importorskip("starlette", reason="the extra serve is not installed")
 import ztfdb  # noqa: E402
 from tests.support.archives import Plan, build_archive  # noqa: E402
 from tests.support.postgres import ENGINES  # noqa: E402
-from tests.support.serving import Serving, reader_url  # noqa: E402
+from tests.support.serving import Serving, connect, reader_url  # noqa: E402
+from ztfdb.serve.tap.jobs import THREADS  # noqa: E402
+from ztfdb.store.jobs import JobStore  # noqa: E402
+from ztfdb.store.tokens import TokenStore  # noqa: E402
 
 SLOW = (
     "select count(*) as n from ztf.source as a, ztf.source as b, ztf.source as c, ztf.source as d "
@@ -161,11 +165,7 @@ def test_a_client_that_goes_away_stops_its_statement(served):
         query = urlencode({"LANG": "ADQL", "QUERY": SLOW})
         client.sendall(f"GET /tap/sync?{query} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
         time.sleep(0.5)
-    deadline = time.monotonic() + 20
-    while not any('"status": 499' in line for line in served.log[before:]):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    line = next(json.loads(line) for line in served.log[before:] if '"status": 499' in line)
+    line = json.loads(wait_for_line(served, before, '"status": 499'))
     assert line["ms"] < 4500  # well before its time limit
 
 
@@ -195,6 +195,36 @@ def test_pyvo_is_told_of_time_limits(served):
     job.delete()
     del service, job
     gc.collect()
+
+
+@POOLS
+def test_pyvos_own_time_limits_leave_nothing_behind(served):
+    image = pytest.importorskip("pyvo.discover.image", reason="an older pyvo")
+    before = len(served.log)
+    impatient = pyvo.dal.TAPService(f"{served.base}/tap", session=image.SessionWithTimeout(default_timeout=1))
+    began = time.monotonic()
+    with pytest.raises(pyvo.dal.DALAccessError, match="timed out"):
+        impatient.search(SLOW)
+    assert time.monotonic() - began < 4.5  # before the service's own limit
+    wait_for_line(served, before, '"status": 499')  # its statement is stopped
+    job = pyvo.dal.TAPService(f"{served.base}/tap").submit_job(SLOW)
+    job.run()
+    with pytest.raises(pyvo.dal.DALAccessError, match="timed out"):
+        job.wait(timeout=1)
+    assert job.phase in ("QUEUED", "EXECUTING")  # the job goes on without who waited for it
+    job.abort()
+    assert job.phase == "ABORTED"
+    job.delete()
+    del job
+    gc.collect()
+
+
+def wait_for_line(served, before, words):
+    deadline = time.monotonic() + 20
+    while not any(words in line for line in served.log[before:]):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return next(line for line in served.log[before:] if words in line)
 
 
 @POOLS
@@ -252,13 +282,13 @@ def make_job(served, text, **params):
     return answer.headers["Location"]
 
 
-def phase(job):
-    return requests.get(f"{job}/phase", timeout=30).text
+def phase(job, caller=requests):
+    return caller.get(f"{job}/phase", timeout=30).text
 
 
-def wait_for(job, *phases):
+def wait_for(job, *phases, caller=requests):
     deadline = time.monotonic() + 40
-    while (now := phase(job)) not in phases:
+    while (now := phase(job, caller)) not in phases:
         assert time.monotonic() < deadline, now
         time.sleep(0.1)
     return now
@@ -269,7 +299,8 @@ def test_a_job_runs_when_it_is_told_to(served):
     assert phase(job) == "PENDING"
     requests.post(f"{job}/parameters", data={"MAXREC": "3"}, timeout=30)
     requests.post(f"{job}/phase", data={"PHASE": "RUN"}, timeout=30)
-    waited = requests.get(job, params={"WAIT": "20"}, timeout=60).text
+    for _ in range(3):  # each ends with a change of the phase
+        waited = requests.get(job, params={"WAIT": "20"}, timeout=60).text
     assert "<uws:phase>COMPLETED</uws:phase>" in waited
     result = requests.get(f"{job}/results/result", timeout=30)
     assert len(read_votable(result.content).array) == 3
@@ -277,13 +308,43 @@ def test_a_job_runs_when_it_is_told_to(served):
     assert requests.get(job, timeout=30).status_code == 404
 
 
-def test_a_job_is_aborted_in_the_database(served):
+@pytest.mark.parametrize("end", ["abort", "delete"])
+def test_a_job_that_its_client_ends_is_ended_in_the_database(served, url, end):
     job = make_job(served, SLOW, PHASE="RUN")
     wait_for(job, "EXECUTING")
+    deadline = time.monotonic() + 20
+    while not works(served, url):
+        assert time.monotonic() < deadline
     began = time.monotonic()
-    requests.post(f"{job}/phase", data={"PHASE": "ABORT"}, timeout=30)
-    assert wait_for(job, "ABORTED")
+    if end == "abort":
+        requests.post(f"{job}/phase", data={"PHASE": "ABORT"}, timeout=30)
+        assert wait_for(job, "ABORTED")
+        assert requests.get(f"{job}/results/result", timeout=30).status_code == 404
+    else:
+        assert requests.delete(job, timeout=30).ok
+        assert requests.get(job, timeout=30).status_code == 404
     assert time.monotonic() - began < 15
+    assert not works(served, url)
+
+
+def works(served, url):
+    """Whether a statement runs in the database: as PostgreSQL says it, as the time of the process shows it."""
+    if url.startswith("postgresql"):
+        with connect(url) as connection:
+            (n,) = connection.execute(
+                "select count(*) from pg_stat_activity where state = 'active' and pid <> pg_backend_pid() "
+                "and datname = current_database()"
+            ).fetchone()
+        return n > 0
+    before = cpu_s(served.pid)
+    time.sleep(1.0)
+    return cpu_s(served.pid) - before > 0.15  # a scan takes what it gets of a processor, a service at rest nothing
+
+
+def cpu_s(pid):
+    """Seconds of processor that a process has used (Linux)."""
+    words = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_a_job_ends_when_its_time_is_up(served):
@@ -307,20 +368,115 @@ def test_a_job_of_a_killed_service_is_in_a_true_state(url, tmp_path):
     with Serving(url, *words) as service:
         done = make_job(service, TEXT, PHASE="RUN")
         wait_for(done, "COMPLETED")
-        running = make_job(service, SLOW, PHASE="RUN")
-        wait_for(running, "EXECUTING")
-        waiting = make_job(service, TEXT)
+        running = [make_job(service, SLOW, PHASE="RUN") for _ in range(THREADS)]
+        for job in running:
+            wait_for(job, "EXECUTING")
+        queued, aborted, waiting = (make_job(service, TEXT, PHASE=phase) for phase in ("RUN", "RUN", ""))
+        assert phase(queued) == "QUEUED"
+        requests.post(f"{aborted}/phase", data={"PHASE": "ABORT"}, timeout=30)
         service.stop(signal.SIGKILL)
         old = service.base
     with Serving(url, *words) as service:
-        done, running, waiting = (job.replace(old, service.base) for job in (done, running, waiting))
-        assert phase(done) == "COMPLETED"
-        assert len(read_votable(requests.get(f"{done}/results/result", timeout=30).content).array) == 600
-        assert phase(running) == "ERROR"
-        assert "ended" in requests.get(f"{running}/error", timeout=30).text
-        assert phase(waiting) == "PENDING"
-        requests.post(f"{waiting}/phase", data={"PHASE": "RUN"}, timeout=30)
-        wait_for(waiting, "COMPLETED")
+
+        def now(job):
+            return job.replace(old, service.base)
+
+        assert phase(now(done)) == "COMPLETED"
+        assert len(read_votable(requests.get(f"{now(done)}/results/result", timeout=30).content).array) == 600
+        for job in (*running, queued):
+            assert phase(now(job)) == "ERROR"
+            assert "ended" in requests.get(f"{now(job)}/error", timeout=30).text
+        assert phase(now(aborted)) == "ABORTED"
+        assert phase(now(waiting)) == "PENDING"
+        requests.post(f"{now(waiting)}/phase", data={"PHASE": "RUN"}, timeout=30)
+        wait_for(now(waiting), "COMPLETED")
+
+
+def test_a_service_that_ends_well_leaves_no_job_behind(url, tmp_path):
+    words = ("--state", str(tmp_path))
+    with Serving(url, *words) as service:
+        jobs = [make_job(service, SLOW, PHASE="RUN") for _ in range(THREADS + 1)]
+        wait_for(jobs[0], "EXECUTING")
+        assert service.stop() == 0
+    store = JobStore(tmp_path)
+    found = [store.get(job.rpartition("/")[2]) for job in jobs]
+    assert [(job.phase, "ended before" in job.error) for job in found] == [("ERROR", True)] * (THREADS + 1)
+    assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.fixture(scope="module")
+def two_callers(databases, tmp_path_factory):
+    """A service that wants tokens, and sessions of two who have one."""
+    made, state = databases.migrated("sqlite"), tmp_path_factory.mktemp("tokens")
+    build_archive(made, Plan(100, 6))
+    sessions = []
+    for name in ("anna", "boris"):
+        sessions.append(requests.Session())
+        sessions[-1].headers["Authorization"] = f"Bearer {TokenStore(state).add(name)}"
+    with Serving(made, "--tokens", "--state", str(state)) as service:
+        yield service, *sessions
+    for one in sessions:
+        one.close()
+    databases.drop(made)
+
+
+def made_by(caller, service, **params):
+    data = {"LANG": "ADQL", "QUERY": TEXT, **params}
+    answer = caller.post(f"{service.base}/tap/async", data=data, allow_redirects=False, timeout=30)
+    return answer.headers["Location"]
+
+
+@POOLS
+def test_the_list_of_jobs_is_the_callers_own(two_callers):
+    service, anna, boris = two_callers
+    address = f"{service.base}/tap/async"
+    first = made_by(anna, service, PHASE="RUN", RUNID="<one>")
+    wait_for(first, "COMPLETED", caller=anna)
+    second, other = made_by(anna, service), made_by(boris, service)
+
+    def listed(caller, **params):
+        jobs = caller.get(address, params=params, timeout=30)
+        assert jobs.ok, jobs.text
+        return re.findall(r'xlink:href="([^"]+)"', jobs.text)
+
+    assert listed(anna) == [first, second]
+    assert listed(boris) == [other]
+    assert listed(anna, PHASE="COMPLETED") == [first]
+    assert listed(anna, PHASE=["COMPLETED", "PENDING"], LAST="1") == [second]
+    assert listed(anna, PHASE="HELD") == []
+    created = re.search(r"<uws:creationTime>(.*?)</", anna.get(second, timeout=30).text)[1]
+    assert listed(anna, AFTER="2020-01-01T00:00:00Z") == [first, second]
+    assert second not in listed(anna, AFTER=created.replace("20", "21", 1))
+    for wrong in ({"PHASE": "BORED"}, {"AFTER": "soon"}, {"LAST": "0"}):
+        assert anna.get(address, params=wrong, timeout=30).status_code == 400
+    text = anna.get(address, timeout=30).text
+    assert "<uws:runId>&lt;one&gt;</uws:runId>" in text and "<uws:ownerId>anna</uws:ownerId>" in text
+    assert anna.get(f"{first}/owner", timeout=30).text == "anna"
+
+    found = pyvo.dal.TAPService(f"{service.base}/tap", session=anna).get_job_list(phases=["COMPLETED", "PENDING"])
+    assert [(job.jobid, job.phase, job.ownerid) for job in found] == [
+        (first.rpartition("/")[2], "COMPLETED", "anna"), (second.rpartition("/")[2], "PENDING", "anna"),
+    ]  # fmt: skip
+
+
+def test_a_job_of_another_is_not_there(two_callers):
+    service, anna, boris = two_callers
+    job = made_by(anna, service, PHASE="RUN", FORMAT="votable")
+    wait_for(job, "COMPLETED", caller=anna)
+    for part in ("", "/phase", "/results", "/results/result", "/parameters", "/owner", "/error"):
+        assert boris.get(job + part, timeout=30).status_code == 404
+    assert boris.post(f"{job}/phase", data={"PHASE": "ABORT"}, timeout=30).status_code == 404
+    assert boris.post(job, data={"ACTION": "DELETE"}, timeout=30).status_code == 404
+    assert boris.delete(job, timeout=30).status_code == 404
+    again = {"LANG": "ADQL", "QUERY": "select count(*) as n from tap_upload.mine", "FORMAT": "csv"}
+    again["UPLOAD"] = f"mine,{job}/results/result"
+    refused = boris.post(f"{service.base}/tap/sync", data=again, timeout=30)
+    assert (refused.status_code, "has no result" in refused.text) == (400, True)
+    assert anna.post(f"{service.base}/tap/sync", data=again, timeout=30).text.split() == ["n", "600"]
+    his = made_by(boris, service, PHASE="RUN", **again)
+    wait_for(his, "ERROR", caller=boris)
+    hers = made_by(anna, service, PHASE="RUN", **again)
+    wait_for(hers, "COMPLETED", caller=anna)
 
 
 def test_taplint_finds_nothing(served):

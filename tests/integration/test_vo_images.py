@@ -26,7 +26,7 @@ from pyvo.dal.adhoc import DatalinkResults, SodaQuery  # noqa: E402
 import ztfdb  # noqa: E402
 from tests.support.postgres import ENGINES  # noqa: E402
 from tests.support.serving import Serving, reader_url  # noqa: E402
-from ztfdb.simulate import make_science_image  # noqa: E402
+from ztfdb.simulate import make_psfcat, make_science_image  # noqa: E402
 
 NIGHT = 59116.4317708
 RA, DEC = 57.9974032715, 35.74628707041
@@ -183,6 +183,43 @@ def test_obscore_rows_of_tap_lead_to_the_same(served, made, rows, ids):
         assert next(all_links[image_id].bysemantics("#this")).access_url.endswith(f"/files/{image_id}/sci")
     by_url = DatalinkResults.from_result_url(rows[0]["access_url"])
     assert next(by_url.bysemantics("#this")).access_url.endswith(f"/files/{ids[0]}/sci")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_links_lead_to_all_that_is_held_of_an_image(databases, engine, tmp_path):
+    """ZTF's catalogue of an image, and the quadrant that a cutout was cut from."""
+    folder = tmp_path / "night"
+    made = make_science_image(folder / "whole", shape=(3080, 3072), n_star=200, seed=1, obsmjd=NIGHT, mask=False)
+    catalogue = make_psfcat(made)
+    data, header = fits.getdata(made.sci), fits.getheader(made.sci)
+    header["CRPIX1"] -= 1000
+    header["CRPIX2"] -= 1500
+    part = folder / "part" / made.sci.name
+    part.parent.mkdir()
+    fits.PrimaryHDU(data[1500:1700, 1000:1210], header).writeto(part)
+    url = databases.migrated(engine)
+    with ztfdb.open(url, create=True) as archive:
+        assert not archive.ingest(folder).failed
+        kinds = dict(archive.sql("select kind, image_id from image").itertuples(index=False))
+        assert sorted(kinds) == ["cutout", "sci"]
+    with Serving(reader_url(url)) as served:
+        answer = get(served, "datalink/links", ID=[did(kinds["sci"]), did(kinds["cutout"])])
+        table = check(answer.content, tmp_path, "datalinklint").get_first_table().to_table()
+        check(answer.content, tmp_path)
+        links = {(row["ID"], row["semantics"], row["content_type"]): row["access_url"] for row in table}
+        fits_of = {key[:2]: requests.get(url, timeout=60).content for key, url in links.items()
+                   if key[2] == "application/fits" and key[1] != "#cutout"}  # fmt: skip
+        assert fits_of == {
+            (did(kinds["sci"]), "#this"): made.sci.read_bytes(),
+            (did(kinds["sci"]), "#derivation"): catalogue.read_bytes(),
+            (did(kinds["cutout"]), "#this"): part.read_bytes(),
+            (did(kinds["cutout"]), "#progenitor"): made.sci.read_bytes(),
+        }
+        assert get(served, f"files/{kinds['cutout']}/psfcat").status_code == 404
+        catalogue.unlink()
+        assert get(served, f"files/{kinds['sci']}/psfcat").status_code == 404
+        assert b"files/%d/psfcat" % kinds["sci"] not in get(served, "datalink/links", ID=did(kinds["sci"])).content
+    databases.drop(url)
 
 
 def test_what_is_gone_is_a_row_with_its_reason(served, ids, tmp_path):

@@ -52,8 +52,8 @@ class Explanation:
     calibrations : DataFrame
         Calibrations of the image against catalogues; may be empty.
     values : DataFrame
-        One row per column of the source: ``column``, ``stored``, ``measured`` (now) and whether they are ``identical``.
-        Where the files cannot be used, nothing is measured and `problem` says why.
+        One row per column of the source: ``column``, ``stored``, ``measured`` (now) and whether they are ``identical``,
+        which is <NA> where nothing was measured; `problem` says why, as where the files cannot be used.
     identical : bool or None
         All columns are bit for bit the same; None where nothing could be measured.
     same_software : bool
@@ -152,8 +152,8 @@ def _compared(stored: dict[str, Any], now: MeasuredImage | None) -> tuple[pd.Dat
             "measured": pd.Series([new.get(name) for name in names], dtype=object),
         }
     )
-    same = [name in new and _same(stored[name], new[name]) for name in names]
-    rows["identical"] = same
+    same = [name in new and _same(stored[name], new[name]) if new else None for name in names]
+    rows["identical"] = pd.array(same, dtype="boolean")
     return rows, (all(same) if new else None)
 
 

@@ -1,8 +1,8 @@
-"""The file of an archive that has one of ZTF's names, and parts of it cut out."""
+"""The file of an archive that has one of ZTF's names, and the files that belong to an image."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,11 +10,15 @@ from sqlalchemy.orm import Session
 
 from ztfdb.frame.filename import parse_name
 from ztfdb.records import FileFacts, StoredPixels
-from ztfdb.store.images import find_files, images_named
+from ztfdb.store.images import find_files, images_named, whole_quadrants
+from ztfdb.store.psf_sources import find_psf, find_psf_named
 from ztfdb.store.stored import stored_pixels
 
 ROLES = {"sciimg": "sci", "mskimg": "msk", "refimg": "ref", "psfcat": "psfcat", "refpsfcat": "refpsfcat"}
 """Roles of files by ZTF's word for the product."""
+
+CATALOGUES = ("psfcat", "refpsfcat")
+"""Those that are kept beside images and not with them; a reference's may be held without it."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +54,56 @@ def find_product(session: Session, name: str, *, places: Mapping[str, str | Path
     if named is None or role is None or named.rcid is None:
         return None
     ids = images_named(session, named.field, named.rcid, named.fid, named.filefracday)
+    if role in CATALOGUES:
+        images = None if role == "refpsfcat" else ids
+        found = find_psf_named(session, named.field, named.rcid, named.fid, images, places=places)
+        return Product(found[0].facts, None) if found else None
     for image_id in ids:  # the whole quadrant before cutouts of it
         for file in find_files(session, image_id, places=places):
             if file.role == role:
                 pixels = stored_pixels(session, [image_id], places=places).get(image_id)
-                return Product(file.facts, pixels if role in ("sci", "msk", "ref") else None)
+                return Product(file.facts, pixels)
     return None
+
+
+@dataclass(frozen=True)
+class Related:
+    """What else is held of an image.
+
+    Attributes
+    ----------
+    catalogue : FileFacts or None
+        ZTF's PSF catalogue of it.
+    whole : FileFacts or None
+        Of a cutout, the file of the whole quadrant.
+    whole_id : int or None
+        Its ``image_id``.
+    """
+
+    catalogue: FileFacts | None = None
+    whole: FileFacts | None = None
+    whole_id: int | None = None
+
+
+def related_files(
+    session: Session, image_id: Sequence[int], *, places: Mapping[str, str | Path] | None = None
+) -> dict[int, Related]:
+    """Return what else is held of images, by ``image_id``.
+
+    Parameters
+    ----------
+    session : Session
+    image_id : sequence of int
+    places : mapping of str to path, optional
+        Folders of this host by the name of their data root.
+    """
+    catalogues = {one.image_id: one.facts for one in find_psf(session, image_id, places=places)}
+    wholes = whole_quadrants(session, image_id)
+    files = {
+        one.image_id: one.facts
+        for one in find_files(session, sorted(set(wholes.values())), places=places)
+        if one.role == "sci"
+    }
+    return {
+        one: Related(catalogues.get(one), files.get(wholes.get(one, -1)), wholes.get(one)) for one in map(int, image_id)
+    }

@@ -1,4 +1,8 @@
-"""DataLink 1.1: from the identifier of an image to its file, its mask, a preview, its sources and cutouts."""
+"""DataLink 1.1: from the identifier of an image to its file, its mask, a preview, its sources and cutouts.
+
+Semantics are those of the IVOA's vocabulary ``datalink/core``: a mask is ``#auxiliary``, since it has no word for one;
+what was measured on the image is a ``#derivation``; the quadrant that a cutout is cut from is its ``#progenitor``.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from starlette.routing import BaseRoute
 
 from ztfdb.adql.obscore import DATALINK_TYPE
 from ztfdb.adql.tables import Column
+from ztfdb.query.products import Related
 from ztfdb.records import FileFacts, StoredPixels
 from ztfdb.serve.errors import ServiceError
 from ztfdb.serve.links import DATALINK_STANDARD, image_of, soda_descriptor
@@ -60,14 +65,15 @@ async def links(request: Request, service: Service, params: Parameters) -> Respo
 
 def _document(service: Service, asked: list[str], ids: list[int], most: int, base: str) -> bytes:
     images = service.archive.image_pixels(ids, places=service.places)
-    rows = [row for text in asked[:most] for row in _rows(text, images, base)]
+    related = service.archive.related_files(sorted(images), places=service.places)
+    rows = [row for text in asked[:most] for row in _rows(text, images, related, base)]
     writer = VotableWriter(
         COLUMNS, infos=[("standardID", DATALINK_STANDARD)], links=(0, soda_descriptor(base, KEY)), key=KEY
     )
     return writer.head() + writer.rows(rows) + writer.tail(len(asked) > most)
 
 
-def _rows(text: str, images: Mapping[int, StoredPixels], base: str) -> list[Row]:
+def _rows(text: str, images: Mapping[int, StoredPixels], related: Mapping[int, Related], base: str) -> list[Row]:
     image_id = image_of(text)
     image = images.get(image_id) if image_id is not None else None
     if image is None or image_id is None:
@@ -82,6 +88,12 @@ def _rows(text: str, images: Mapping[int, StoredPixels], base: str) -> list[Row]
         ]
     if image.mask is not None and _is_there(image.mask):
         rows.append(_file(text, "#auxiliary", "Its mask.", image_id, image.mask, base))
+    other = related[image_id]
+    if other.catalogue is not None and _is_there(other.catalogue):
+        rows.append(_file(text, "#derivation", "ZTF's PSF catalogue of it.", image_id, other.catalogue, base))
+    if other.whole_id is not None and other.whole is not None and _is_there(other.whole):
+        words = "The whole quadrant that it was cut from."
+        rows.append(_file(text, "#progenitor", words, other.whole_id, other.whole, base))
     query = urlencode({"LANG": "ADQL", "QUERY": f"select * from ztf.source where image_id = {image_id}"})
     rows.append(
         _row(text, "#derivation", f"{base}/tap/sync?{query}", words="Sources that were measured on it.", kind=VOTABLE)

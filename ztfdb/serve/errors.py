@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import json
 import logging
 from collections.abc import Callable
@@ -82,6 +83,8 @@ class Told:
 Render = Callable[[Request, Told], Response]
 """Makes the error document of a protocol."""
 
+_OURS = __name__.partition(".")[0]
+_RAISE = dis.opmap["RAISE_VARARGS"]
 _NOT_FOUND = (UnknownImageError, UnknownSourceError, UnknownObjectError, UnknownCatalogueError)
 
 
@@ -97,8 +100,11 @@ def tell(exc: Exception, request_id: str) -> Told:
     if isinstance(exc, MissingExtraError):
         log.warning("an extra is missing", extra={"request": request_id, "reason": str(exc)})
         return Told(400, f"{exc.feature} is not available here")
-    if isinstance(exc, QueryError | OptionError | ValueError):
+    if isinstance(exc, QueryError | OptionError) or (isinstance(exc, ValueError) and has_own_words(exc)):
         return Told(400, str(exc))
+    if isinstance(exc, ValueError):
+        log.error("a library refused a value", exc_info=exc, extra={"request": request_id})
+        return Told(400, f"a value of the request cannot be used; the log of the service has the reason: {request_id}")
     if isinstance(exc, DatabaseUnavailableError):
         log.warning("database unavailable", extra={"request": request_id, "reason": str(exc)})
         return Told(503, "the database cannot be reached now", {"Retry-After": str(RETRY_AFTER_S)})
@@ -108,6 +114,21 @@ def tell(exc: Exception, request_id: str) -> Told:
     known = isinstance(exc, ZtfdbError)
     log.error("request failed", exc_info=exc, extra={"request": request_id, "known": known})
     return Told(500, f"the service failed; its log has the reason under {request_id}")
+
+
+def has_own_words(exc: BaseException) -> bool:
+    """Tell whether the text of an exception is ztfdb's: raised by a ``raise`` of its own code, wherever it was called.
+
+    What a library raises, be it in Python or below it, may hold a path, a secret or a statement.
+    """
+    trace = exc.__traceback__
+    if trace is None:
+        return False
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    module = str(trace.tb_frame.f_globals.get("__name__", ""))
+    instruction = trace.tb_frame.f_code.co_code[trace.tb_lasti]
+    return module.partition(".")[0] == _OURS and instruction == _RAISE
 
 
 def as_text(request: Request, told: Told) -> Response:

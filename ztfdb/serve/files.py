@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute
 
 from ztfdb.errors import UnknownImageError
 from ztfdb.frame.window import check_file, open_pixels
+from ztfdb.query.products import CATALOGUES
 from ztfdb.records import FileFacts, StoredPixels
 from ztfdb.serve.api.pictures import picture, png
 from ztfdb.serve.errors import ServiceError
@@ -29,7 +30,11 @@ async def file(request: Request, service: Service, params: Parameters) -> Respon
 
 
 def _facts(service: Service, text: str, role: str) -> FileFacts:
-    found = next((one for one in _image(service, text).files if one.role == role), None)
+    image = _image(service, text)
+    found = next((one for one in image.files if one.role == role), None)
+    if role in CATALOGUES:
+        catalogue = service.archive.related_files([image.image_id], places=service.places)[image.image_id].catalogue
+        found = catalogue if catalogue is not None and catalogue.role == role else None
     if found is None:
         raise ServiceError(f"image {text} has no file {shown(role)}", 404)
     if "://" in found.path:

@@ -33,11 +33,13 @@ class Gate:
 
     def admits(self, path: str, headers: Iterable[tuple[bytes, bytes]]) -> bool:
         """Tell whether a request for a path, with these headers, may pass."""
-        if path in OPEN_PATHS or path.startswith(OPEN_BELOW):
-            return True
+        return path in OPEN_PATHS or path.startswith(OPEN_BELOW) or self.holder(headers) is not None
+
+    def holder(self, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+        """Return the name of the token in a request's headers, None where there is none that counts."""
         given = next((value for name, value in headers if name == b"authorization"), b"").decode("latin-1")
         scheme, _, token = given.partition(" ")
-        return scheme.lower() == "bearer" and hash_of(token.strip()) in self._valid()
+        return self._valid().get(hash_of(token.strip())) if scheme.lower() == "bearer" else None
 
     def _valid(self) -> dict[str, str]:
         now = time.monotonic()

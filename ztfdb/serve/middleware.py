@@ -69,6 +69,7 @@ class Envelope:
             await self._app(scope, receive, send)
             return
         scope["ztfdb_request_id"] = secrets.token_hex(8)
+        scope["ztfdb_caller"] = None if self._gate is None else self._gate.holder(scope["headers"])
         exchange = _Exchange(scope, receive, send, self._limits)
         self._open += 1
         self._meters.opened(self._open)

@@ -64,6 +64,12 @@ def request_id(request: Request) -> str:
     return str(request.scope.get("ztfdb_request_id", "-"))
 
 
+def caller_of(request: Request) -> str | None:
+    """Return the name of the token that a request came with, None where the service wants none."""
+    name = request.scope.get("ztfdb_caller")
+    return None if name is None else str(name)
+
+
 def base_url(request: Request) -> str:
     """Return the address of the service as this client sees it, without a slash at its end.
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Row, TextClause, delete, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from ztfdb.errors import IdentityCollisionError, OlderVersionError, UnknownImageError
 from ztfdb.product import other_product, without_sky
@@ -443,6 +443,18 @@ def images_named(session: Session, field: int, rcid: int, fid: int, filefracday:
         statement = statement.where(Image.filefracday == filefracday, Image.kind != "ref")
     found = session.execute(statement.order_by(Image.kind.desc(), Image.image_id)).scalars()
     return [int(one) for one in found]
+
+
+def whole_quadrants(session: Session, image_id: Sequence[int]) -> dict[int, int]:
+    """Return the whole quadrant of the same exposure by the id of each cutout of which it is held."""
+    whole = aliased(Image)
+    wanted, params = ids_in(session, image_id)
+    statement = (
+        select(Image.image_id, whole.image_id)
+        .join(whole, (whole.expid == Image.expid) & (whole.rcid == Image.rcid) & (whole.simulated == Image.simulated))
+        .where(Image.image_id.in_(wanted), Image.kind == "cutout", whole.kind == "sci")
+    )
+    return {int(part): int(one) for part, one in session.execute(statement, params)}
 
 
 def quadrant_centre(session: Session, field: int, rcid: int) -> tuple[float, float] | None:

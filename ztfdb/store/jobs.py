@@ -1,8 +1,8 @@
 """Asynchronous jobs: a SQLite file of their own, apart from the archive, with a folder of results beside it.
 
-A job is worked on by one process, which says every few seconds that it is still there. A job whose process is gone is
-in error, and the next who looks at it writes that down: however a process ends, no job stays in a state that is not
-true.
+A job that waits or runs is in the hands of one process, which says every few seconds that it is still there. A job
+whose process is gone is in error, and the next who looks at it writes that down: however a process ends, no job stays
+in a state that is not true.
 """
 
 from __future__ import annotations
@@ -32,8 +32,13 @@ _TABLE = """
 create table if not exists job (
     id text primary key, phase text not null, parameters text not null, created real not null, started real,
     ended real, destruction real not null, duration real not null, pid integer, beat real, abort integer not null
-    default 0, error text, content_type text, size integer, overflow integer, base text not null default '')
+    default 0, error text, content_type text, size integer, overflow integer, base text not null default '', owner text,
+    worker text)
 """
+_LATER = {"base": "text not null default ''", "owner": "text", "worker": "text"}
+"""Columns that the table of an earlier ztfdb lacks."""
+
+ENDED = "the service ended before this job was done"
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,8 @@ class Job:
         Bytes of its result.
     base : str
         Address at which its client sees the service.
+    owner : str or None
+        Name of the token with which it was made.
     """
 
     id: str
@@ -75,6 +82,12 @@ class Job:
     content_type: str | None
     size: int | None
     base: str = ""
+    owner: str | None = None
+    worker: str | None = field(default=None, repr=False)
+
+    def seen_by(self, caller: str | None) -> bool:
+        """Tell whether a caller, the name of a token or None, may see the job: one without an owner, all may."""
+        return self.owner is None or self.owner == caller
 
 
 class JobStore:
@@ -88,12 +101,14 @@ class JobStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._worker = secrets.token_hex(8)  # a process that was killed may have had the number of this one
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self._reading() as connection:
             connection.execute("pragma journal_mode=wal")
             connection.execute(_TABLE)
-            if "base" not in {row["name"] for row in connection.execute("pragma table_info(job)")}:
-                connection.execute("alter table job add column base text not null default ''")  # of an earlier ztfdb
+            there = {row["name"] for row in connection.execute("pragma table_info(job)")}
+            for name in _LATER.keys() - there:
+                connection.execute(f"alter table job add column {name} {_LATER[name]}")
 
     def create(
         self,
@@ -103,17 +118,19 @@ class JobStore:
         duration: float,
         files: Mapping[str, bytes] | None = None,
         base: str = "",
+        owner: str | None = None,
     ) -> Job:
         """Make a job that waits to be run.
 
-        `files` are those that came with its parameters, `base` is the address of the service that links begin with.
+        `files` are those that came with its parameters, `base` is the address of the service that links begin with,
+        `owner` the name of the token of who makes it.
         """
         now, key = time.time(), secrets.token_hex(16)
         with self._writing() as connection:
             connection.execute(
-                "insert into job (id, phase, parameters, created, destruction, duration, base) "
-                "values (?, ?, ?, ?, ?, ?, ?)",
-                (key, "PENDING", json.dumps(parameters), now, now + days * DAY_S, duration, base),
+                "insert into job (id, phase, parameters, created, destruction, duration, base, owner) "
+                "values (?, ?, ?, ?, ?, ?, ?, ?)",
+                (key, "PENDING", json.dumps(parameters), now, now + days * DAY_S, duration, base, owner),
             )
         if files:
             self.keep_files(key, files)
@@ -136,10 +153,10 @@ class JobStore:
             names = json.loads(kept.read("names"))
             return {name: kept.read(str(at)) for at, name in enumerate(names)}
 
-    def result(self, key: str) -> bytes | None:
-        """Return the result of a job that was completed, None where there is none."""
+    def result(self, key: str, caller: str | None = None) -> bytes | None:
+        """Return the result of a job that was completed, None where there is none that the caller may see."""
         job = self.get(key)
-        if job is None or job.phase != "COMPLETED":
+        if job is None or job.phase != "COMPLETED" or not job.seen_by(caller):
             return None
         return self.result_path(key).read_bytes()
 
@@ -153,10 +170,25 @@ class JobStore:
         if row is None:
             return None
         job = _job(row)
-        if job.phase == "EXECUTING" and _gone(job):
-            self.finish(key, "ERROR", error="the process that worked on this job ended")
+        if self._gone(job):
+            self.finish(key, "ERROR", error=ENDED)
             return self.get(key)
         return job
+
+    def owned(self, owner: str, *, after: float | None = None) -> list[Job]:
+        """Return the jobs of an owner in their true states, oldest first.
+
+        Parameters
+        ----------
+        owner : str
+            Name of a token.
+        after : float, optional
+            Only jobs that were made later, seconds since 1970.
+        """
+        with self._reading() as connection:
+            wanted = "select id from job where owner = ? and created > ? order by created, id"
+            rows = connection.execute(wanted, (owner, after or 0.0)).fetchall()
+        return [job for row in rows if (job := self.get(row["id"])) is not None]
 
     def change(self, key: str, **values: Any) -> None:
         """Change columns of a job that is not over."""
@@ -173,14 +205,33 @@ class JobStore:
         """Set the parameters of a job that waits."""
         self.change(key, parameters=json.dumps(parameters))
 
+    def queue(self, key: str) -> None:
+        """Put a job in the queue of this process."""
+        self.change(key, phase="QUEUED", pid=os.getpid(), worker=self._worker, beat=time.time())
+
+    def beat_queued(self) -> None:
+        """Say that this process will work on the jobs in its queue."""
+        with self._writing() as connection:
+            connection.execute(
+                "update job set beat = ? where phase = 'QUEUED' and worker = ?", (time.time(), self._worker)
+            )
+
+    def end_queued(self) -> None:
+        """Put the jobs in the queue of this process in error, because it ends."""
+        with self._writing() as connection:
+            connection.execute(
+                "update job set phase = 'ERROR', ended = ?, error = ? where phase = 'QUEUED' and worker = ?",
+                (time.time(), ENDED, self._worker),
+            )
+
     def start(self, key: str) -> bool:
         """Take a job that waits, in this process; return whether it was there to take."""
         now = time.time()
         with self._writing() as connection:
             done = connection.execute(
-                "update job set phase = 'EXECUTING', started = ?, pid = ?, beat = ? "
+                "update job set phase = 'EXECUTING', started = ?, pid = ?, worker = ?, beat = ? "
                 "where id = ? and phase in ('PENDING', 'QUEUED') and abort = 0",
-                (now, os.getpid(), now, key),
+                (now, os.getpid(), self._worker, now, key),
             )
             return done.rowcount == 1
 
@@ -217,8 +268,8 @@ class JobStore:
                 self.delete(job.id)
                 continue
             known.add(job.id)
-            if job.phase in ("EXECUTING", "QUEUED") and (_gone(job) or job.pid is None):
-                self.finish(job.id, "ERROR", error="the service ended before this job was done")
+            if self._gone(job):
+                self.finish(job.id, "ERROR", error=ENDED)
         for path in self.folder.glob("*.result*"):
             if path.name.partition(".")[0] not in known:
                 path.unlink(missing_ok=True)
@@ -226,6 +277,22 @@ class JobStore:
     def spooled(self) -> int:
         """Return the bytes that results take."""
         return sum(path.stat().st_size for path in self.folder.glob("*.result*") if path.exists())
+
+    def _gone(self, job: Job) -> bool:
+        """Tell whether the process in whose hands a job is has ended."""
+        if job.phase not in ("QUEUED", "EXECUTING"):
+            return False
+        if job.beat is None or job.pid is None or time.time() - job.beat > SILENT_S:
+            return True
+        if job.pid == os.getpid():
+            return job.worker != self._worker
+        try:
+            os.kill(job.pid, 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            return False
+        return False
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
@@ -246,21 +313,6 @@ class JobStore:
 
 def _job(row: Mapping[str, Any]) -> Job:
     names = ("id", "phase", "created", "started", "ended", "destruction", "duration", "pid", "beat", "error",
-             "content_type", "size", "base")  # fmt: skip
+             "content_type", "size", "base", "owner", "worker")  # fmt: skip
     parameters = tuple((str(name), str(value)) for name, value in json.loads(row["parameters"]))
     return Job(**{name: row[name] for name in names}, parameters=parameters, abort=bool(row["abort"]))
-
-
-def _gone(job: Job) -> bool:
-    """Tell whether the process of a job has ended."""
-    if job.beat is None or job.pid is None:
-        return False
-    if time.time() - job.beat > SILENT_S:
-        return True
-    try:
-        os.kill(job.pid, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False

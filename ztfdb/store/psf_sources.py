@@ -160,6 +160,22 @@ def find_psf(
     return _find(session, PsfCatalogue.image_id.in_(ids), places=places)
 
 
+def find_psf_named(
+    session: Session,
+    field: int,
+    rcid: int,
+    fid: int,
+    image_id: Sequence[int] | None,
+    *,
+    places: Mapping[str, str | Path] | None = None,
+) -> list[StoredPsf]:
+    """Return the catalogues of some images of a field, quadrant and filter, or, without images, of their reference."""
+    whose = (PsfCatalogue.field == field, PsfCatalogue.rcid == rcid, PsfCatalogue.fid == fid)
+    if image_id is None:
+        return _find(session, *whose, PsfCatalogue.role == "refpsfcat", places=places)
+    return _find(session, *whose, PsfCatalogue.image_id.in_(image_id), PsfCatalogue.role == "psfcat", places=places)
+
+
 def find_psf_at(session: Session, candidates: Sequence[FilePlace]) -> list[StoredPsf]:
     """Return the catalogues stored from one of these places, the first that has any; ordered by image."""
     for place in candidates:

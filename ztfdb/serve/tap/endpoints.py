@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from ztfdb.serve.params import Parameters
-from ztfdb.serve.service import Service, base_url, route
+from ztfdb.serve.service import Service, base_url, caller_of, route
 from ztfdb.serve.tap import uws, vosi
 from ztfdb.serve.tap.query import read_query, translated, write_answer
 from ztfdb.serve.vosi import availability
@@ -18,9 +20,8 @@ from ztfdb.serve.work import Put, Streamed
 async def sync(request: Request, service: Service, params: Parameters) -> Response:
     """Answer a statement at once, piece by piece."""
     limits, reader, base = service.limits, service.reader, base_url(request)
-    query = await service.workers.run(
-        request, read_query, params, limits, limits.max_rows_sync, service.jobs.store.result
-    )
+    results = partial(service.jobs.store.result, caller=caller_of(request))
+    query = await service.workers.run(request, read_query, params, limits, limits.max_rows_sync, results)
 
     def produce(put: Put) -> None:
         write_answer(query, translated(query, reader, limits, base), reader, put)

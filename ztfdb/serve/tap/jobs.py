@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from ztfdb.errors import QueryError
 from ztfdb.serve.errors import ServiceError, TimeLimit, tell
@@ -23,6 +23,9 @@ THREADS = 2
 
 LOOK_S = 0.25
 """Seconds between two looks at whether a job is to end."""
+
+BEAT_S = 5.0
+"""Seconds between two words of this process about the jobs that wait in it."""
 
 SWEEP_S = 600.0
 
@@ -57,7 +60,7 @@ class JobRunner:
 
     def submit(self, key: str) -> None:
         """Put a job in the queue."""
-        self.store.change(key, phase="QUEUED", pid=os.getpid(), beat=time.time())
+        self.store.queue(key)
         self._pool.submit(self._run, key)
 
     def close(self) -> None:
@@ -65,6 +68,7 @@ class JobRunner:
         self._ending.set()
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._sweeper.join()
+        self.store.end_queued()
         self.store.sweep()
 
     def _run(self, key: str) -> None:
@@ -89,7 +93,8 @@ class JobRunner:
 
     def _answer(self, job: Job) -> None:
         params = Parameters(job.parameters, self.store.files(job.id))
-        query = read_query(params, self._limits, self._limits.max_rows_async, self.store.result)
+        results = partial(self.store.result, caller=job.owner)
+        query = read_query(params, self._limits, self._limits.max_rows_async, results)
         translation = translated(query, self._reader, self._limits, job.base)
         path = self.store.result_path(job.id)
         part = path.with_suffix(".result.part")
@@ -124,10 +129,14 @@ class JobRunner:
                 work.stop(TimeLimit(job.duration))
 
     def _sweep(self) -> None:
+        swept = -SWEEP_S
         while True:
             try:
-                self.store.sweep()
+                self.store.beat_queued()
+                if time.monotonic() - swept >= SWEEP_S:
+                    self.store.sweep()
+                    swept = time.monotonic()
             except Exception:
                 log.exception("jobs could not be swept")
-            if self._ending.wait(SWEEP_S):
+            if self._ending.wait(BEAT_S):
                 return

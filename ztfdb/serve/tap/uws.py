@@ -13,13 +13,14 @@ from starlette.responses import FileResponse, RedirectResponse, Response
 from ztfdb.serve.errors import ServiceError
 from ztfdb.serve.limits import Limits
 from ztfdb.serve.params import Parameters, number, shown
-from ztfdb.serve.service import Service, base_url
+from ztfdb.serve.service import Service, base_url, caller_of
 from ztfdb.serve.tap.jobs import JobRunner
 from ztfdb.serve.votable import CONTENT_TYPE, attribute, error_document, text
 from ztfdb.store.jobs import DAY_S, DONE, Job
 
 MAX_WAIT_S = 60.0
 LOOK_S = 0.1
+PHASES = ("PENDING", "QUEUED", "EXECUTING", "COMPLETED", "ERROR", "ABORTED", "UNKNOWN", "HELD", "SUSPENDED", "ARCHIVED")
 _UWS = (
     'xmlns:uws="http://www.ivoa.net/xml/UWS/v1.0" xmlns:xlink="http://www.w3.org/1999/xlink" '
     'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" version="1.1"'
@@ -29,14 +30,14 @@ _HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
 
 
 async def jobs(request: Request, service: Service, params: Parameters) -> Response:
-    """List jobs, or make one. The list is empty: a job is known to whoever made it, by its address."""
+    """List the caller's jobs, or make one. Who has no token knows a job by its address alone, and has no list."""
+    runner, limits, caller = _runner(service), service.limits, caller_of(request)
     if request.method == "GET":
-        return Response(f"{_HEAD}<uws:jobs {_UWS}/>\n", media_type="text/xml")
-    runner, limits = _runner(service), service.limits
+        return Response(await _listed(request, runner, caller, params), media_type="text/xml")
     kept = [(name, value) for name, value in params.pairs if name not in ("PHASE", "ACTION", "WAIT")]
     job = await asyncio.to_thread(
         runner.store.create, kept, days=limits.job_days, duration=limits.async_s, files=params.files,
-        base=base_url(request),
+        base=base_url(request), owner=caller,
     )  # fmt: skip
     if (params.one("PHASE") or "").upper() == "RUN":
         await asyncio.to_thread(runner.submit, job.id)
@@ -85,7 +86,7 @@ async def part(request: Request, service: Service, params: Parameters) -> Respon
         "executionduration": f"{found.duration:.0f}",
         "destruction": _iso(found.destruction),
         "quote": "",
-        "owner": "",
+        "owner": found.owner or "",
     }
     if name not in plain:
         raise ServiceError(f"a job has no {shown(name)}", 404)
@@ -111,16 +112,44 @@ def document(job: Job, address: str) -> str:
         if job.error
         else ""
     )
-    run = next((value for name, value in job.parameters if name == "RUNID"), None)
     return (
-        f"{_HEAD}<uws:job {_UWS}>\n<uws:jobId>{job.id}</uws:jobId>\n"
-        + (f"<uws:runId>{text(run)}</uws:runId>\n" if run else "")
-        + f'<uws:ownerId xsi:nil="true"/>\n<uws:phase>{job.phase}</uws:phase>\n<uws:quote xsi:nil="true"/>\n'
+        f"{_HEAD}<uws:job {_UWS}>\n<uws:jobId>{job.id}</uws:jobId>\n{_run(job)}"
+        f'{_owner(job)}<uws:phase>{job.phase}</uws:phase>\n<uws:quote xsi:nil="true"/>\n'
         f"<uws:creationTime>{_iso(job.created)}</uws:creationTime>\n"
         f"{_time('startTime', job.started)}{_time('endTime', job.ended)}"
         f"<uws:executionDuration>{job.duration:.0f}</uws:executionDuration>\n"
         f"<uws:destruction>{_iso(job.destruction)}</uws:destruction>\n"
         f"{_parameters(job)}{_results(job, address)}{failed}</uws:job>\n"
+    )
+
+
+def _owner(job: Job) -> str:
+    return f"<uws:ownerId>{text(job.owner)}</uws:ownerId>\n" if job.owner else '<uws:ownerId xsi:nil="true"/>\n'
+
+
+def _run(job: Job) -> str:
+    run = next((value for name, value in job.parameters if name == "RUNID"), None)
+    return f"<uws:runId>{text(run)}</uws:runId>\n" if run else ""
+
+
+async def _listed(request: Request, runner: JobRunner, caller: str | None, params: Parameters) -> str:
+    """Return the list of a caller's jobs, of the phases and times that ``PHASE``, ``AFTER`` and ``LAST`` tell."""
+    phases = {value.upper() for value in params.all("PHASE")}
+    if wrong := sorted(phases - set(PHASES)):
+        raise ServiceError(f"PHASE is {shown(wrong[0])}, expected one of {', '.join(PHASES)}")
+    wanted = params.one("AFTER")
+    after = None if wanted is None else _instant("AFTER", wanted)
+    last = params.integer("LAST", low=1, high=2**31)
+    found = [] if caller is None else await asyncio.to_thread(runner.store.owned, caller, after=after)
+    kept = [one for one in found if not phases or one.phase in phases][-last if last else None :]
+    return f"{_HEAD}<uws:jobs {_UWS}>{''.join(_reference(request, one) for one in kept)}</uws:jobs>\n"
+
+
+def _reference(request: Request, job: Job) -> str:
+    return (
+        f'<uws:jobref id="{job.id}" xlink:type="simple" xlink:href={attribute(_address(request, job))}>'
+        f"<uws:phase>{job.phase}</uws:phase>{_run(job)}{_owner(job)}"
+        f"<uws:creationTime>{_iso(job.created)}</uws:creationTime></uws:jobref>\n"
     )
 
 
@@ -162,7 +191,7 @@ def _see(request: Request, key: str) -> Response:
 
 async def _found(request: Request, runner: JobRunner) -> Job:
     found = await asyncio.to_thread(runner.store.get, request.path_params["id"])
-    if found is None:
+    if found is None or not found.seen_by(caller_of(request)):
         raise ServiceError("there is no such job", 404)
     return found
 
@@ -172,7 +201,7 @@ async def _change(runner: JobRunner, job: Job, params: Parameters, limits: Limit
     if phase is not None:
         await _set_phase(runner, job, phase.upper())
     if (wanted := params.one("DESTRUCTION")) is not None:
-        until = min(_instant(wanted), job.created + limits.max_job_days * DAY_S)
+        until = min(_instant("DESTRUCTION", wanted), job.created + limits.max_job_days * DAY_S)
         await asyncio.to_thread(runner.store.change_destruction, job.id, until)
     if (seconds := params.one("EXECUTIONDURATION")) is not None:
         asked = number("EXECUTIONDURATION", seconds, 0.0)
@@ -227,9 +256,9 @@ async def _waited(request: Request, runner: JobRunner, job: Job, params: Paramet
     return job
 
 
-def _instant(value: str) -> float:
+def _instant(name: str, value: str) -> float:
     try:
         when = datetime.fromisoformat(value)
     except ValueError:
-        raise ServiceError(f"DESTRUCTION is {shown(value)}, expected a time such as 2026-01-31T12:00:00Z") from None
+        raise ServiceError(f"{name} is {shown(value)}, expected a time such as 2026-01-31T12:00:00Z") from None
     return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
