@@ -572,6 +572,13 @@ class Archive:
         with self._sessions() as session:
             return covered_cells(session)
 
+    def coverage(self, order: int = 6) -> pd.DataFrame:
+        """Return how often and how deep images cover the sky; see `ztfdb.query.coverage.coverage_map`."""
+        from ztfdb.query.coverage import coverage_map
+
+        with self._sessions() as session:
+            return coverage_map(session, order=order)
+
     @passes_on("query.stamps.stamp")
     def stamp(self, ra: Position, dec: Angle | None = None, *, image_id: int, **options: Any) -> ImageStamp:
         """Return the stamp of a position on one image, cut from its file; see `ztfdb.query.stamps.stamp`."""

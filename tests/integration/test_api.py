@@ -193,6 +193,9 @@ def test_tables_are_the_archives(remote, local, star):
     assert remote.images_of_night("2020-09-24") == local.images_of_night("2020-09-24") != []
     assert remote.catalogue_recipe("ps1") == local.catalogue_recipe("ps1")
     assert np.array_equal(remote.coverage_cells(), local.coverage_cells())
+    for order in (0, 6, 9):
+        assert len(local.coverage(order))
+        same(remote.coverage(order), local.coverage(order))
     assert remote.settings == local.settings
 
 

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
+from astropy_healpix import healpix_to_lonlat
 from sqlalchemy import text
 
 from tests.support.archives import NX, NY, Plan, image_row, quadrant_of, store_images, store_places
 from tests.support.headers import header_a
-from ztfdb.query.coverage import images_covering
+from ztfdb.query.coverage import coverage_map, images_covering
 from ztfdb.schema import Image
 from ztfdb.sky.projection import pixel_to_sky
 from ztfdb.store.engine import make_engine, sessions, writing
@@ -114,3 +115,33 @@ def test_rows_are_ordered_by_time_and_hold_every_column_of_an_image(generated_ma
 def test_what_is_no_position_is_refused(maker, ra, dec):
     with maker() as session, pytest.raises(ValueError, match="not a position"):
         images_covering(session, ra, dec)
+
+
+@pytest.mark.parametrize("order", [0, 4, 6, 9])
+def test_the_map_counts_images_cell_by_cell(generated_maker, order):
+    """Against every pair of image and cell, counted in Python."""
+    with generated_maker() as session:
+        found = coverage_map(session, order=order)
+        pairs = session.execute(
+            text("select cell9, fid, maglim, obsmjd from image_cell join image using (image_id) where kind <> 'ref'")
+        ).all()
+    cells: dict[tuple[int, int], dict[int, list[tuple[float, float]]]] = {}
+    for cell9, fid, maglim, mjd in pairs:
+        cells.setdefault((cell9 >> 2 * (9 - order), fid), {}).setdefault(cell9, []).append((maglim, mjd))
+    assert list(zip(found["cell"], found["filtercode"], strict=True)) == [
+        (cell, ("zg", "zr", "zi")[fid - 1]) for cell, fid in sorted(cells)
+    ]
+    for row, key in zip(found.itertuples(), sorted(cells), strict=True):
+        inside = cells[key]
+        every = [one for images in inside.values() for one in images]
+        assert row.n_image == max(map(len, inside.values()))
+        assert row.limitmag == pytest.approx(max(maglim for maglim, _ in every), abs=1e-5)  # stored as REAL
+        assert (row.first_mjd, row.last_mjd) == (min(m for _, m in every), max(m for _, m in every))
+    ra, dec = healpix_to_lonlat(found["cell"].to_numpy(), 2**order, order="nested")
+    np.testing.assert_allclose(found["ra"], ra.to_value("deg"), atol=1e-9)
+    np.testing.assert_allclose(found["dec"], dec.to_value("deg"), atol=1e-9)
+
+
+def test_an_order_that_is_none_is_refused(generated_maker):
+    with generated_maker() as session, pytest.raises(ValueError, match="order 10: expected 0 to 9"):
+        coverage_map(session, order=10)

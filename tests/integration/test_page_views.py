@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
+from astropy.coordinates import SkyCoord
+from astropy_healpix import boundaries_lonlat
+from PIL import Image
 
 pytest.importorskip("requests", reason="the extra vo, which brings requests, is not installed")
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
@@ -112,3 +117,191 @@ def test_a_search_is_in_the_address_and_has_bounds(page, served, held, local, br
     page.fill("#pmin", "6")
     page.click("#search button")
     page.wait_for_selector("#periods-said >> text=min_period 6 d is not below max_period 5 d")
+
+
+def rows_of(page, where: str) -> list[list[str]]:
+    """The cells of a table."""
+    script = "where => [...document.querySelectorAll(where + ' tbody tr')].map(r => [...r.cells].map(c => c.innerText))"
+    return page.evaluate(script, where)
+
+
+def test_objects_are_cut_sorted_and_lead_to_their_curves(page, served, held, local):
+    page.goto(served.base + "/?tab=objects&ochi=&on=")
+    page.wait_for_selector("#objects td")
+    truth = local.sql("select * from object_summary")
+    assert len(rows_of(page, "#objects")) == len(truth)
+    page.fill("#on", "15")
+    page.fill("#ochi", "50")
+    page.press("#ochi", "Enter")
+    page.wait_for_selector("#objects-said >> text=2 rows")
+    best = truth[(truth["n"] >= 15) & (truth["chi2"] >= 50)].sort_values("stetson_j", ascending=False)
+    seen = rows_of(page, "#objects")
+    assert [row[0] for row in seen] == best["object_id"].astype(str).tolist() and len(seen) == 2
+    assert [row[4] for row in seen] == [f"{v:.3f}" for v in best["max_mag"] - best["min_mag"]]
+    assert [row[6] for row in seen] == [f"{v:.2f}" for v in best["chi2"]]
+    page.click("#object-periods")
+    page.wait_for_selector("#object-periods >> text=Find their periods")
+    page.wait_for_selector("#objects-said >> text=2 rows")
+    for row in rows_of(page, "#objects"):
+        curve = local.periodogram(*held[1], filters=row[1])
+        assert float(row[9].rstrip("?")) == pytest.approx(curve.period, rel=2e-3)  # as printed; the object's own place
+    page.fill("#opmin", "400")
+    page.press("#opmin", "Enter")
+    page.wait_for_selector("#objects-said >> text=2 have another period")
+    page.fill("#opmin", "")
+    page.press("#opmin", "Enter")
+    page.wait_for_selector("#objects td")
+    page.click("#objects th button >> text=median")
+    page.wait_for_function("() => location.search.includes('oby=median_mag')")
+    page.wait_for_selector("#objects td")
+    page.wait_for_selector("#objects[aria-busy=false]")
+    medians = [float(row[3]) for row in rows_of(page, "#objects")]
+    assert medians == sorted(medians, reverse=True)
+    page.click("#objects td button")
+    ready(page)
+    assert f"object {best['object_id'].iloc[0]}" in page.inner_text("#caption") and page.input_value("#x") == "phase"
+    page.go_back()
+    page.wait_for_selector("#objects td")
+    page.fill("#on", "1000")
+    page.press("#on", "Enter")
+    page.wait_for_selector("#objects-said >> text=No object passes these cuts")
+
+
+def test_the_map_is_the_archives_coverage_and_a_click_is_a_position(page, served, held, local):
+    page.goto(served.base + "/?tab=coverage")
+    page.wait_for_function("() => document.getElementById('map').cells.length")
+    truth = local.coverage(6)
+    cells = {one["cell"]: one for one in page.evaluate("() => document.getElementById('map').cells")}
+    assert set(cells) == set(truth["cell"])
+    for cell, rows in truth.groupby("cell"):
+        assert cells[cell]["n"] == rows["n_image"].sum() and cells[cell]["depth"] == rows["limitmag"].max()
+        corners = np.array(cells[cell]["corners"])
+        ra, dec = boundaries_lonlat([cell], 1, 64, order="nested")
+        theirs = np.stack([ra.to_value("deg")[0], dec.to_value("deg")[0]], 1)
+        away = np.abs(corners[:, None] - theirs[None]).max(axis=2).min(axis=1)
+        assert away.max() < 1e-9  # the same corners, whichever comes first
+    page.select_option("#cfilter", "zg")
+    one = truth[truth["filtercode"] == "zg"].iloc[0]
+    seen = page.evaluate("c => document.getElementById('map').cells.find(one => one.cell === c).n", int(one["cell"]))
+    assert seen == one["n_image"]
+    page.click("#map-fit")
+    page.wait_for_function("() => document.getElementById('map').cells.some(one => one.cell > 50000)")  # finer ones
+    assert set(page.evaluate("() => document.getElementById('map').cells.map(one => one.cell)")) == set(
+        local.coverage(9).query("filtercode == 'zg'")["cell"]
+    )
+    ra, dec = held[1]
+    x, y = page.evaluate("([ra, dec]) => document.getElementById('map').placeOf(ra, dec)", [ra, dec])
+    page.click("#map", position={"x": x, "y": y})
+    page.wait_for_selector("#sky-parts:not([hidden])")
+    typed = [float(word) for word in page.input_value("#q").split()]
+    assert typed[1] == pytest.approx(dec, abs=0.02) and typed[0] == pytest.approx(ra, abs=0.02)  # a pixel of the map
+    page.go_back()
+    page.wait_for_function("() => document.getElementById('map').cells.some(one => one.cell > 50000)")
+    page.select_option("#cfilter", "zi")
+    assert page.inner_text("#map-said") == "No image of this filter is held."
+
+
+def test_the_sky_shows_objects_and_catalogues_where_they_are(page, served, held, local):
+    ra, dec = held[1]
+    page.goto(f"{served.base}/?tab=sky&q={ra}+{dec}")
+    page.wait_for_selector("#sky-said >> text=images cover this position")
+    marks = pd.DataFrame(page.evaluate("() => document.getElementById('sky').marks"))
+    box = page.locator("#sky").bounding_box()
+    scale = 120.0 / (min(box["width"], box["height"]) - 2)  # arcsec of a pixel, within the border
+    middle = SkyCoord(ra, dec, unit="deg")
+    for layer, table in (
+        ("objects", local.sql("select distinct object_id as id, ra, dec from object_summary")),
+        ("ps1", local.catalogue_cone("ps1", ra, dec, 200.0).rename(columns={"reference_id": "id"})),
+    ):
+        own = marks[marks["layer"] == layer].set_index("id")
+        assert len(own)
+        table = table.assign(id=table["id"].astype(str)).set_index("id").loc[own.index]
+        away = middle.spherical_offsets_to(SkyCoord(table["ra"], table["dec"], unit="deg"))
+        # offsets along the sphere: within 1e-5 of the tangent plane over an arcminute
+        x = (box["width"] - 2) / 2 - away[0].to_value("arcsec") / scale
+        y = (box["height"] - 2) / 2 - away[1].to_value("arcsec") / scale
+        np.testing.assert_allclose(own["x"], x, atol=0.5)
+        np.testing.assert_allclose(own["y"], y, atol=0.5)
+    dark = page.evaluate(DARKEST)
+    assert np.hypot(dark[0] - box["width"] / 2, dark[1] - box["height"] / 2) < 1.5 / scale  # the star, within a pixel
+    page.uncheck("[data-layer=ps1]")
+    assert "ps1" in state(page, "shide")
+    assert not (pd.DataFrame(page.evaluate("() => document.getElementById('sky').marks"))["layer"] == "ps1").any()
+    from_middle = np.hypot(marks["x"] - box["width"] / 2, marks["y"] - box["height"] / 2)
+    other = marks[(marks["layer"] == "objects") & from_middle.between(30, box["height"] / 2 - 20)].iloc[0]
+    page.click("#sky", position={"x": other["x"] + 1, "y": other["y"] + 1})
+    page.wait_for_function("before => !location.search.includes(before)", arg=f"q={ra}")
+    typed = [float(word) for word in page.input_value("#q").split()]
+    np.testing.assert_allclose(typed, [other["ra"], other["dec"]], atol=1e-6)
+    page.wait_for_selector("#sky-said >> text=images cover this position")
+    page.click("#tab-sky [data-tab=curve]")
+    ready(page)
+    assert len(page.evaluate("() => document.getElementById('plot').drawn")) == 30
+
+
+DARKEST = """() => {
+    const one = document.getElementById('sky'), dense = one.width / one.clientWidth;
+    const {data} = one.getContext('2d').getImageData(0, 0, one.width, one.height);
+    const [cx, cy] = [one.width / 2, one.height / 2];
+    let [n, sx, sy] = [0, 0, 0];
+    for (let y = Math.round(cy - 60); y < cy + 60; y++) for (let x = Math.round(cx - 60); x < cx + 60; x++) {
+        const at = 4 * (y * one.width + x);
+        if (data[at] < 40 && data[at + 1] < 40 && data[at + 2] < 40) { n++; sx += x; sy += y; }
+    }
+    return [sx / n / dense, sy / n / dense];
+}"""
+
+
+def test_stamps_blink_and_become_an_animated_picture(page, served, held, local, tmp_path):
+    ra, dec = held[1]
+    show(page, served, f"{ra} {dec}")
+    page.wait_for_selector("#blink-bar:not([hidden])")
+    page.select_option("#blink-rate", "8")
+    page.click("#blink-run")
+    seen = set()
+    for _ in range(3):
+        seen.add(page.get_attribute("#blink", "data-image"))
+        page.wait_for_function("before => document.getElementById('blink').dataset.image !== before",
+                               arg=page.get_attribute("#blink", "data-image"))  # fmt: skip
+    assert len(seen) == 3
+    page.click("#blink-run")
+    assert page.inner_text("#blink-run") == "Blink"
+    page.uncheck("[data-toggle=zr]")
+    with page.expect_download() as saved:
+        page.click("#blink-gif")
+    saved.value.save_as(tmp_path / "stamps.gif")
+    series = local.stamps(ra, dec, filters="zg", north_up=True)
+    with Image.open(tmp_path / "stamps.gif") as picture:
+        assert picture.n_frames == len(series) == 15 and picture.size == (23 * 6, 23 * 6)
+        for number in (0, 7, 14):
+            picture.seek(number)
+            data = series[number].data
+            low, high = np.percentile(data, (1.0, 99.5), method="nearest")
+            grey = 255 * (1 - np.clip((data[::-1] - low) / (high - low), 0, 1))
+            seen = np.asarray(picture.convert("L"))[3::6, 3::6]
+            assert np.abs(seen.astype(float) - grey).max() <= 1.0  # rounding
+
+
+def test_two_columns_are_plotted_and_a_plan_is_shown(page, served, local):
+    page.goto(served.base + "/?tab=adql")
+    page.fill("#adql", "select n, median_mag, chi2, filtercode from ztf.object_summary")
+    page.click("#query button[type=submit]")
+    page.wait_for_selector("#scatter-parts:not([hidden])")
+    truth = local.sql("select n, median_mag, chi2 from object_summary")
+    assert page.input_value("#ay") == "median_mag" and page.locator("#ax option").count() == 3
+    page.select_option("#ax", "chi2")
+    drawn = page.evaluate("() => document.getElementById('scatter').drawn.map(one => [one.x, one.y])")
+    truth = truth.dropna()
+    assert sorted(map(tuple, drawn)) == sorted(zip(truth["chi2"], truth["median_mag"], strict=True))
+    assert state(page, "ax") == "chi2"
+    page.fill("#adql", "select top 5 ra from ztf.source where source_id = 7")
+    page.click("#plan-run")
+    page.wait_for_selector("#plan:not([hidden])")
+    engine = local.url.partition(":")[0].partition("+")[0]
+    assert engine in page.inner_text("#plan h2") and "source" in page.inner_text("#plan pre")
+    assert re.search(r"primary key|pk_source|source_pkey|Index", page.inner_text("#plan pre"), re.IGNORECASE)
+    page.allowed.append("status of 400")
+    page.fill("#adql", "delete from ztf.source")
+    page.click("#plan-run")
+    page.wait_for_selector("#adql-said:not(:empty)")
+    assert page.is_hidden("#plan")

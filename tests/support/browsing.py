@@ -45,7 +45,8 @@ def fresh_page(browser: Any, base: str, **how: Any) -> Iterator[Any]:
     opened.allowed = []
     yield opened
     context.close()
-    assert [one for one in wrong if not any(re.search(word, one) for word in opened.allowed)] == []
+    left = [one for one in wrong if not any(re.search(word, one) for word in opened.allowed)]
+    assert not left, left
 
 
 def show(page, served, text, **options) -> None:

@@ -257,6 +257,10 @@ class RemoteArchive:
             parts.append((np.array(cells, np.int64)[:, None] * (1 << shift) + np.arange(1 << shift)).ravel())
         return np.sort(np.concatenate(parts))
 
+    def coverage(self, order: int = 6) -> pd.DataFrame:
+        """Return how often and how deep images cover the sky; see `ztfdb.query.coverage.coverage_map`."""
+        return self._frame("/coverage", {"order": str(int(order))})
+
     @passes_on("query.stamps.stamp")
     def stamp(self, ra: Position, dec: Angle | None = None, *, image_id: int, **options: Any) -> ImageStamp:
         """Return the stamp of a position on one image; see `ztfdb.query.stamps.stamp`."""

@@ -8,13 +8,15 @@ import numpy as np
 import pandas as pd
 from sqlalchemy.orm import Session
 
+from ztfdb.query.choice import FILTERS
 from ztfdb.query.covering import cells_of, covers
 from ztfdb.query.frames import data_frame, nullable
 from ztfdb.query.targets import Targets, targets_of
 from ztfdb.records import FloatArray
-from ztfdb.sky.cells import sky_to_cell
+from ztfdb.sky.cells import cell_to_sky, sky_to_cell
 from ztfdb.sky.footprint import FOOTPRINT_ORDER
 from ztfdb.sky.projection import sky_to_pixel_many
+from ztfdb.store.coverage import cell_depths
 from ztfdb.store.lookup import Columns, image_dates, image_rows, images_on_cell
 from ztfdb.store.typed import N_WCS, arrays_of
 
@@ -59,6 +61,41 @@ def images_covering(
     images |= {"x": x[inside], "y": y[inside]}
     order = np.lexsort((images["image_id"], images["obsmjd"]))
     return data_frame({name: _column(values[order]) for name, values in images.items()})
+
+
+def coverage_map(session: Session, *, order: int = 6) -> pd.DataFrame:
+    """Return how often and how deep images cover the sky, by HEALPix cell and filter; references do not count.
+
+    Parameters
+    ----------
+    session : Session
+    order : int
+        Of the cells, 0 to 9: cells of order 6 are 0.9 degrees wide, those of order 9 are 7 arcmin.
+
+    Returns
+    -------
+    DataFrame
+        ``cell`` (NESTED, ICRS), ``ra`` and ``dec`` of its middle (deg), ``filtercode``, ``n_image`` (the most images
+        that touch one cell of order 9 inside), ``limitmag`` (of the deepest, mag; NaN where no header says it),
+        ``first_mjd`` and ``last_mjd`` (starts of exposures). Ordered by cell and filter.
+
+    Raises
+    ------
+    ValueError
+        If `order` is none of these.
+    """
+    if not 0 <= order <= FOOTPRINT_ORDER:
+        raise ValueError(f"order {order}: expected 0 to {FOOTPRINT_ORDER}")
+    depths = cell_depths(session)
+    found = pd.DataFrame(depths | {"cell": depths["cell9"] >> np.int64(2 * (FOOTPRINT_ORDER - order))})
+    most = {"n_image": "max", "maglim": "max", "first_mjd": "min", "last_mjd": "max"}
+    grouped = found.groupby(["cell", "fid"], sort=True).agg(most).rename(columns={"maglim": "limitmag"})
+    cell, fid = (grouped.index.get_level_values(name).to_numpy(np.int64) for name in ("cell", "fid"))
+    ra, dec = cell_to_sky(cell, order)
+    codes = [FILTERS[number] for number in fid.tolist()]
+    columns = {"cell": cell, "ra": ra, "dec": dec, "filtercode": pd.array(codes, dtype="str")}
+    columns |= {name: grouped[name].to_numpy() for name in grouped}
+    return data_frame(columns, {"order": order})
 
 
 def _candidates(session: Session, target: Targets) -> Columns:

@@ -95,6 +95,26 @@ def covered_cells(session: Session) -> IntArray:
     return np.sort(found["cell9"])
 
 
+def cell_depths(session: Session) -> Columns:
+    """Return how deep images other than references cover the sky.
+
+    Returns
+    -------
+    dict of ndarray
+        ``cell9``, ``fid``, ``n_image``, ``maglim`` (the deepest, NaN where no header says it), ``first_mjd`` and
+        ``last_mjd`` (starts of exposures), in no order.
+    """
+    statement = """
+        select image_cell.cell9, image.fid, count(*) as n_image,
+               max(cast(image.maglim as double precision)) as maglim,
+               min(image.obsmjd) as first_mjd, max(image.obsmjd) as last_mjd
+        from image_cell join image on image.image_id = image_cell.image_id
+        where image.kind <> 'ref'
+        group by image_cell.cell9, image.fid"""
+    dtypes = {"cell9": "i8", "fid": "i8", "n_image": "i8", "maglim": "f8", "first_mjd": "f8", "last_mjd": "f8"}
+    return read_columns(session, statement, {}, dtypes)
+
+
 def image_corners(session: Session, image_id: IntArray) -> tuple[IntArray, NDArray[np.float64]]:
     """Return images with their corners.
 

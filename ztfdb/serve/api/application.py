@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
 from ztfdb import __version__
-from ztfdb.serve.api import lightcurves, others, resolve, stamps
+from ztfdb.serve.api import lightcurves, others, plan, resolve, stamps
 from ztfdb.serve.api.answers import PROBLEM, problem
 from ztfdb.serve.api.models import Problem
 
@@ -31,7 +31,7 @@ def make_api() -> FastAPI:
         description="Sources and light curves from ZTF images. Positions are ICRS degrees, radii arcseconds. Ids are "
         "texts, NaN is null. Errors are problem documents (RFC 9457).",
     )  # fmt: skip
-    for module in (lightcurves, stamps, others, resolve):
+    for module in (lightcurves, stamps, others, resolve, plan):
         api.include_router(module.router)
     api.add_exception_handler(HTTPException, problem)
     return api

@@ -164,6 +164,12 @@ async def coverage(request: Request, format: Literal["json", "ascii"] = "json") 
     return await answered(request, lambda archive: write(archive.coverage_cells()).encode(), media)
 
 
+@router.get("/coverage", response_model=Frame)
+async def coverage_depth(request: Request, order: Annotated[int, Query(ge=0, le=9)] = 6) -> Response:
+    """Return how often and how deep images cover the sky, by HEALPix cell and filter, as `archive.coverage`."""
+    return await framed(request, lambda archive: archive.coverage(order))
+
+
 def _explained(found: Explanation) -> dict[str, Any]:
     problem = found.problem
     for path in found.files["path"]:

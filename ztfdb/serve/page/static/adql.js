@@ -1,21 +1,23 @@
 // The box for statements: examples, tables and columns, rows, files.
 
 import { find, make, save, table } from "./dom.js";
-import { file, held, tap, text } from "./service.js";
+import { Scatter } from "./scatter.js";
+import { file, get, held, tap, text } from "./service.js";
 
 const SHOWN = 1000;
 
 export class Adql {
-  // `told` has place(), changed(statement) and open(position).
+  // `told` has place(), state(), changed(change) and open(position).
   constructor(told) {
     this.told = told;
     this.box = find("adql");
     find("query").addEventListener("submit", (event) => { event.preventDefault(); this.run(); });
     this.box.addEventListener("keydown", (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) this.run(); });
-    this.box.addEventListener("change", () => told.changed(this.box.value));
+    this.box.addEventListener("change", () => told.changed({ adql: this.box.value }));
     find("examples").addEventListener("change", () => this.example());
-    find("adql-csv").addEventListener("click", () => this.download("csv"));
-    find("adql-votable").addEventListener("click", () => this.download("votable"));
+    for (const format of ["csv", "votable", "fits", "parquet"]) find(`adql-${format}`).addEventListener("click", () => this.download(format));
+    find("plan-run").addEventListener("click", () => this.plan());
+    this.scatter = new Scatter(told);
   }
 
   show(statement) {
@@ -44,7 +46,7 @@ export class Adql {
     const place = this.told.place();
     const query = place ? chosen.query.replace(/\('ICRS', [-\d.]+, [-\d.]+/g, `('ICRS', ${place.ra}, ${place.dec}`) : chosen.query;
     this.box.value = query;
-    this.told.changed(query);
+    this.told.changed({ adql: query });
   }
 
   async tables() {
@@ -72,22 +74,40 @@ export class Adql {
   write(words) {
     this.box.setRangeText(words, this.box.selectionStart, this.box.selectionEnd, "end");
     this.box.focus();
-    this.told.changed(this.box.value);
+    this.told.changed({ adql: this.box.value });
   }
 
   async run() {
     this.abort?.abort();
     this.abort = new AbortController();
-    this.told.changed(this.box.value);
+    this.told.changed({ adql: this.box.value });
     find("rows").replaceChildren();
+    find("plan").hidden = true;
+    this.scatter.clear();
     this.say("Running…");
     try {
       const found = await tap(this.box.value, SHOWN, this.abort.signal);
       const cut = found.overflow ? `; there are more than these ${found.data.length}` : "";
       this.say(found.error ?? `${found.data.length} rows${cut}.`);
       find("rows").replaceChildren(this.rows(found));
+      this.scatter.show(found);
     } catch (error) {
       if (error.name !== "AbortError") this.say(error.message);
+    }
+  }
+
+  // How the database would find the rows, without running the statement.
+  async plan() {
+    this.told.changed({ adql: this.box.value });
+    this.say("");
+    try {
+      const { engine, lines } = await get("plan", { query: this.box.value });
+      find("plan").hidden = false;
+      find("plan").querySelector("h2").textContent = `Plan (${engine})`;
+      find("plan").querySelector("pre").textContent = lines.join("\n");
+    } catch (error) {
+      find("plan").hidden = true;
+      this.say(error.message);
     }
   }
 

@@ -1,12 +1,16 @@
 // The page: asks the service, draws the answer, and keeps its address.
 
 import { Adql } from "./adql.js";
+import { Blink } from "./blink.js";
+import { Coverage } from "./coverage.js";
 import { colour, counted, drawn, epochsOf, heliocentric, look } from "./curve.js";
 import { find, fixed, make, save, say, wait } from "./dom.js";
 import { EpochPanel, Strip, day } from "./epoch.js";
+import { Objects } from "./objects.js";
 import { outline } from "./pen.js";
 import { Periods } from "./periods.js";
 import { Plot } from "./plot.js";
+import { Sky } from "./sky.js";
 import { address, file, get, held as token, keep, tap } from "./service.js";
 import { ASKED, DRAWN, SEARCHED, asView, fromAddress, number, toAddress, viewText } from "./state.js";
 import { Status, holdings } from "./status.js";
@@ -24,11 +28,17 @@ const plot = new Plot(find("plot"), { changed, picked: choose, pointed });
 const panel = new EpochPanel(find("epoch"), () => ({ ...place, aperture: state.aperture }), step);
 const strip = new Strip(find("strip"), choose);
 const rows = new EpochTable(find("table"), choose);
+const noted = (change) => { Object.assign(state, change); toAddress(state, false); };
 const periods = new Periods({
-  question, state: () => state, set: (change) => { Object.assign(state, change); toAddress(state, false); },
+  question, state: () => state, set: noted,
   fold: (period) => { set({ x: "phase", period }); controls(); },
 });
-const adql = new Adql({ place: () => place, changed: (text) => { state.adql = text; toAddress(state, false); }, open: (q) => open({ q, tab: "curve" }) });
+const spot = (ra, dec) => open({ q: `${ra.toFixed(6)} ${dec.toFixed(6)}`, tab: "sky" });
+const adql = new Adql({ place: () => place, state: () => state, changed: noted, open: (q) => open({ q, tab: "curve" }) });
+const sky = new Sky({ place: () => place, state: () => state, changed: noted, open: spot });
+const coverage = new Coverage({ state: () => state, changed: noted, open: spot });
+const objects = new Objects({ place: () => place, state: () => state, changed: noted, open: (q, period) => open({ q, tab: "curve", ...(period ? { x: "phase", period } : { x: "mjd", period: "" }) }) });
+const blink = new Blink({ stamps: () => strip.shown() });
 const status = new Status(find("status"));
 
 // The question, as the service takes it.
@@ -56,6 +66,8 @@ async function ask() {
   wait("Reading…");
   try {
     place = await get("resolve", { q: state.q }, signal);
+    if (state.tab === "sky") sky.show();
+    if (state.tab === "objects") objects.show();
     const frame = await get("lightcurve", question(), signal);
     epochs = epochsOf(frame);
     say(frame.hint ?? "");
@@ -96,6 +108,7 @@ function answered() {
   plot.forget();
   redraw(asView(state.view));
   links();
+  blink.forget();
   strip.load(epochs, { ra: place.ra, dec: place.dec, aperture: state.aperture });
   choose(epochs.find((one) => one.key === state.e) ?? null, { quiet: true });
   if (state.pg) periods.search({ quietly: true });
@@ -267,21 +280,28 @@ function open(change) {
   if ("q" in change && change.q !== state.q) Object.assign(state, { e: "", view: "", pg: "" });
   Object.assign(state, change);
   toAddress(state, true);
-  controls();
+  controls(asks);
   if (asks && state.q) ask();
 }
 
-function controls() {
+// The controls as the state says; where a question follows, what needs the position waits for its answer.
+function controls(asking = false) {
   for (const name of [...ASKED, ...DRAWN, ...SEARCHED]) find(name).value = state[name];
-  for (const name of ["curve", "adql", "status"]) {
+  for (const name of ["curve", "sky", "coverage", "objects", "adql", "status"]) {
     find(`tab-${name}`).hidden = state.tab !== name;
-    const button = document.querySelector(`[data-tab="${name}"]`);
+    const button = document.querySelector(`nav [data-tab="${name}"]`);
     if (state.tab === name) button.setAttribute("aria-current", "page");
     else button.removeAttribute("aria-current");
   }
   find("measure").disabled = state.complete !== "1";
   if (state.tab === "adql") adql.show(state.adql);
   if (state.tab === "status") status.show();
+  if (state.tab === "coverage") coverage.show();
+  if (!state.q) place = null;
+  if (state.tab !== "sky") sky.leave();
+  if (state.tab !== "objects") objects.leave();
+  if (state.tab === "sky" && !(asking && state.q)) sky.show();
+  if (state.tab === "objects" && !(asking && state.q)) objects.show();
 }
 
 const askedOf = () => ASKED.map((name) => state[name]).join("\n");
@@ -289,7 +309,7 @@ const askedOf = () => ASKED.map((name) => state[name]).join("\n");
 addEventListener("popstate", () => {
   const before = askedOf();
   state = fromAddress();
-  controls();
+  controls(askedOf() !== before);
   if (!state.q) {
     find("curve").hidden = true;
     find("welcome").hidden = false;
@@ -305,7 +325,8 @@ addEventListener("popstate", () => {
 
 find("ask").addEventListener("submit", (event) => {
   event.preventDefault();
-  open({ q: find("q").value.trim(), r: find("r").value, tab: "curve" });
+  const tab = ["sky", "objects"].includes(state.tab) ? state.tab : "curve";
+  open({ q: find("q").value.trim(), r: find("r").value, tab });
 });
 for (const name of ["complete", "phot", "aperture", "measure", "calibration", "color"]) {
   find(name).addEventListener("change", () => open({ [name]: find(name).value }));
@@ -357,7 +378,7 @@ document.addEventListener("click", async (event) => {
 });
 
 async function begin() {
-  controls();
+  controls(true);
   if (state.q) ask();
   try {
     const held = await get("status");

@@ -172,13 +172,20 @@ function explained(found, measured, again) {
 
 export class Strip {
   constructor(element, picked) {
-    Object.assign(this, { element, picked, buttons: new Map() });
+    Object.assign(this, { element, picked, buttons: new Map(), held: [] });
   }
 
   clear() {
     this.abort?.abort();
     this.element.replaceChildren();
     this.buttons.clear();
+    this.held = [];
+    find("blink-bar").hidden = true;
+  }
+
+  // The stamps with pixels of the epochs that are drawn, in order of time.
+  shown() {
+    return this.held.filter(({ epoch }) => !this.buttons.get(epoch.key)?.hidden);
   }
 
   // Stamps of all epochs, in their order, in one request.
@@ -196,6 +203,8 @@ export class Strip {
       const { stamps } = await cut("stamps.json", { ...options, ...GRID }, this.abort.signal);
       const held = new Map(stamps.map((one) => [one.image_id, one]));
       for (const epoch of imaged) this.add(epoch, held.get(epoch.image_id));
+      this.held = imaged.map((epoch) => ({ epoch, stamp: held.get(epoch.image_id) })).filter(({ stamp }) => stamp?.status === "ok");
+      find("blink-bar").hidden = !this.held.length;
       this.mark(this.chosen);
     } catch (error) {
       if (error.name !== "AbortError") this.element.replaceChildren(make("p", { className: "quiet" }, error.message));

@@ -2,7 +2,9 @@
 
 export const START = {
   tab: "curve", q: "", r: "1.5", complete: "1", phot: "aperture", aperture: "4", measure: "auto", calibration: "header", color: "",
-  y: "mag", x: "mjd", period: "", t0: "", sn: "", hide: "", view: "", e: "", pg: "", pmin: "", pmax: "", pfilter: "", adql: "",
+  y: "mag", x: "mjd", period: "", t0: "", sn: "", hide: "", view: "", e: "", pg: "", pmin: "", pmax: "", pfilter: "", adql: "", ax: "", ay: "",
+  ofilter: "", on: "10", oamp: "", ochi: "3", oj: "", obright: "", ofaint: "", ocrowd: "", owithin: "", opmin: "", opmax: "", ofap: "", oby: "stetson_j", oup: "",
+  swidth: "2", simage: "", sstretch: "linear", shide: "", cfilter: "", cby: "n", cview: "",
 };
 export const ASKED = ["q", "r", "complete", "phot", "aperture", "measure", "calibration", "color"];
 export const DRAWN = ["y", "x", "period", "t0", "sn"];
