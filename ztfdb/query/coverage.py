@@ -94,7 +94,7 @@ def coverage_map(session: Session, *, order: int = 6) -> pd.DataFrame:
     ra, dec = cell_to_sky(cell, order)
     codes = [FILTERS[number] for number in fid.tolist()]
     columns = {"cell": cell, "ra": ra, "dec": dec, "filtercode": pd.array(codes, dtype="str")}
-    columns |= {name: grouped[name].to_numpy() for name in grouped}
+    columns |= {str(name): grouped[name].to_numpy() for name in grouped}
     return data_frame(columns, {"order": order})
 
 

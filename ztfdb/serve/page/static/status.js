@@ -49,7 +49,7 @@ export class Status {
         ["data roots", held.roots.map((one) => `${one.name} (${images(one.n_image)})`).join(", ")],
         ["made", held.archive.created], ["ztfdb", held.archive.ztfdb_version],
       ]),
-      make("h2", {}, "Filters"), filters,
+      make("h2", {}, "Filters"), make("div", { className: "scroll", tabIndex: 0, role: "region", ariaLabel: "Filters" }, filters),
       make("h2", {}, "Queue"),
       facts([...Object.entries(jobs).map(([name, n]) => [name, many(n)]), ["images per hour", fixed(rate, 1)], ["oldest waits", oldest == null ? "" : `${fixed(oldest, 0)} s`]]),
       ...this.checks(held.psf_check),
