@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import resource
 import shutil
 import socket
+import statistics
 import subprocess
 import sys
 import threading
@@ -177,6 +179,114 @@ def test_more_requests_than_may_be_open_are_told_to_come_again(served):
         time.sleep(0.2)
 
 
+def test_a_head_that_never_ends_is_refused_before_it_fills_the_memory(served):
+    host, port = urlsplit(served.base).netloc.split(":")
+    before = memory_mb(served.pid)
+    with socket.create_connection((host, int(port)), timeout=30) as endless:
+        endless.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n")
+        sent = 0
+        with contextlib.suppress(ConnectionError):
+            while sent < 500_000_000:
+                endless.sendall(b"X-Padding: " + b"a" * 60_000 + b"\r\n")
+                sent += 60_000
+        assert sent < 20_000_000  # what lies in the sockets' buffers when the service has had enough
+    assert memory_mb(served.pid) < before + 20
+
+
+def test_a_head_that_does_not_come_is_not_awaited_for_ever(served):
+    host, port = urlsplit(served.base).netloc.split(":")
+    for begin, end in ((b"", b""), (b"GET /heal", b"HTTP/1.1 408"), (b"GET / HTTP/1.1\r\nX: ", b"HTTP/1.1 408")):
+        with socket.create_connection((host, int(port)), timeout=30) as slow:
+            slow.sendall(begin)
+            began = time.monotonic()
+            assert slow.recv(100)[:12] == end
+            assert time.monotonic() - began < 20
+    with socket.create_connection((host, int(port)), timeout=30) as kept:  # also the second head of a connection
+        kept.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        answer = b""
+        while not answer.endswith(b"}"):
+            answer += kept.recv(4000).rstrip()
+        assert answer.startswith(b"HTTP/1.1 200")
+        kept.sendall(b"GET /heal")
+        assert b"408" in kept.recv(4000)[:20]
+
+
+def connected(served, n, source="127.0.0.2"):
+    """So many connections of another client."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < n + 500:
+        if hard != resource.RLIM_INFINITY and hard < n + 500:
+            pytest.skip(f"the system allows {hard} files")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (n + 500, hard))
+    host, port = urlsplit(served.base).netloc.split(":")
+    return [socket.create_connection((host, int(port)), timeout=60, source_address=(source, 0)) for _ in range(n)]
+
+
+def test_a_thousand_requests_at_once_are_answered_or_told_to_come_again(served):
+    opened = connected(served, 1_000)
+    for one in opened:
+        with contextlib.suppress(ConnectionError):
+            one.sendall(b"GET /scs?RA=180&DEC=10&SR=0.001 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    answers = []
+    for one in opened:
+        parts = []
+        with contextlib.suppress(ConnectionResetError):
+            while piece := one.recv(65_536):
+                parts.append(piece)
+        answers.append(b"".join(parts))
+        one.close()
+    statuses = [answer[9:12] for answer in answers]
+    assert set(statuses) <= {b"200", b"503"}
+    assert statuses.count(b"200") > 0 and statuses.count(b"503") > 0
+    assert all(b"\r\nretry-after: " in answer.lower() for answer in answers if answer[9:12] == b"503")
+    deadline = time.monotonic() + 20
+    while not requests.get(f"{served.base}/healthz", timeout=30).ok:
+        assert time.monotonic() < deadline
+
+
+def seconds(served, n=30):
+    """Half of so many requests take less than this."""
+    took = []
+    for _ in range(n):
+        began = time.perf_counter()
+        assert requests.get(f"{served.base}/scs?RA=180&DEC=10&SR=0.001", timeout=30).ok
+        took.append(time.perf_counter() - began)
+    return statistics.median(took)
+
+
+def test_a_thousand_slow_silent_and_vanished_clients_do_not_slow_others(url):
+    """More than half of them hold a request open; a few hundred come and go."""
+    with Serving(url, "--log-format", "json", environ=LIMITS | {"ZTFDB_SERVE_CONNECTIONS": "1000"}) as service:
+        seconds(service)
+        usual, memory = seconds(service), memory_mb(service.pid)
+        opened = connected(service, 1_000)
+        head = b"POST /tap/sync HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+        for number, one in enumerate(opened):
+            if number % 4 == 1:
+                one.sendall(b"GET /tap/sync?QUERY=select")
+            elif number % 4 > 1:
+                one.sendall(head + b"Content-Length: 1000\r\n\r\nLANG")
+        took = []
+        for _ in range(3):  # and others go before they are answered
+            gone = connected(service, 100, "127.0.0.3")
+            for one in gone:
+                one.sendall(head + b"Content-Length: %d\r\n\r\n" % len(CROSS) + CROSS)
+                one.close()
+            took.append(seconds(service, 10))
+        assert min(took) < 2 * usual + 0.02, (took, usual)  # the best: the machine has other work, too
+        assert memory_mb(service.pid) < memory + 100
+        for one in opened:
+            with contextlib.suppress(ConnectionResetError):
+                assert one.recv(100)[:12] in (b"", b"HTTP/1.1 408")
+            one.close()
+        lines = [json.loads(line) for line in service.log if line.startswith("{")]
+        assert {line["status"] for line in lines if "status" in line} & set(range(500, 600)) <= {503}
+        assert service.stop() == 0
+
+
+CROSS = b"LANG=ADQL&QUERY=select+count(*)+from+ztf.source+a,ztf.source+b,ztf.source"
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -247,13 +357,13 @@ def test_headers_are_not_made_by_clients(served):
         assert raw(served, text, 3.0)[:12] in (b"", b"HTTP/1.1 400")
 
 
-def test_schemathesis_finds_no_failure(served):
+def test_schemathesis_finds_no_failure(served, tmp_path):
     program = Path(sys.executable).with_name("schemathesis")
     if not program.exists() and shutil.which("schemathesis") is None:
         pytest.skip("schemathesis is not installed")
     done = subprocess.run(
         [str(program), "run", f"{served.base}/api/v1/openapi.json", "--checks", "not_a_server_error", "--phases",
          "examples,fuzzing", "--max-examples", "5", "--seed", "1", "--request-timeout", "60", "--no-color"],
-        capture_output=True, text=True, timeout=500,
+        capture_output=True, text=True, timeout=500, cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:]

@@ -10,6 +10,7 @@ pytest.importorskip("sqlglot", reason="the extra serve is not installed")
 
 from tests.support.asked import archive_on_both, assert_same
 from tests.support.postgres import ENGINES
+from ztfdb.adql import obsplan
 from ztfdb.adql.obscore import COLUMNS
 from ztfdb.adql.tables import Column
 from ztfdb.adql.uploads import Upload
@@ -81,6 +82,30 @@ def test_every_column_has_one_answer_and_the_standards_words(asked):
         assert one["obs_id"] == str(expid)
         assert one["em_min"] < {1: 480e-9, 2: 642e-9, 3: 788e-9}[fid] < one["em_max"]
         assert one["calib_level"] == 2
+
+
+def test_exposures_that_were_made_are_in_the_words_of_observation_plans(asked):
+    """The columns that both tables have are the same; what was made has times, and so has no reference."""
+    shared = [column.name for column in COLUMNS if column.name in {one.name for one in obsplan.COLUMNS}]
+    assert len(shared) == len(obsplan.COLUMNS) - 6
+    words = ", ".join(shared)
+    rows = asked.both(f"select {words} from ivoa.obsplan order by image_id")
+    assert rows == asked.both(f"select {words} from ivoa.obscore where t_min is not null order by image_id") != []
+    own = "t_planning, t_plan_exptime, category, priority, execution_status, tracking_type"
+    made = asked.both(f"select {own} from ivoa.obsplan order by image_id")
+    ended = asked.both("select t_max, t_exptime from ivoa.obscore where t_min is not null order by image_id")
+    assert made == [(*one, "Fixed", 0, "Performed", "Sidereal") for one in ended]
+    assert asked.both("select count(*) from ivoa.obsplan") == [(len(rows),)]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("place", PLACES[:3])
+def test_exposures_of_a_position_are_found_by_cells(asked, engine, place):
+    condition = f"1 = contains(point({place[0]}, {place[1]}), s_region) and t_min > 0"
+    found = asked.both(f"select image_id from ivoa.obsplan where {condition} order by image_id")
+    assert [row[0] for row in found] == ids_where(asked, condition) != []
+    plan = asked.plan(engine, f"select obs_id from ivoa.obsplan where {condition}")
+    assert ("pk_image_cell" in plan) if engine == "postgresql" else ("SEARCH _t USING" in plan), plan
 
 
 @pytest.mark.parametrize("place", PLACES)

@@ -13,11 +13,12 @@ from tests.support.archives import Plan, build_archive
 from tests.support.postgres import ENGINES, Databases
 from tests.support.serving import reader_url
 from ztfdb.adql.obscore import obscore_table
+from ztfdb.adql.obsplan import obsplan_table
 from ztfdb.adql.tables import Tables, archive_tables
 from ztfdb.adql.translate import translate
 from ztfdb.store.reading import Reader, Rowset
 
-TABLES = Tables.of([*archive_tables(), obscore_table()])
+TABLES = Tables.of([*archive_tables(), obscore_table(), obsplan_table()])
 PLANS = (
     Plan(60, 5),
     Plan(40, 4, seed=2, centre=(0.01, -5.0), first_epoch=5),

@@ -6,7 +6,9 @@ columns that nobody should read.
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,17 +111,33 @@ MANDATORY = {
 def obscore_table() -> Table:
     """Return the table as statements may name it."""
     description = "Images of the archive, in the words of ObsCore 1.1."
-    return Table(SCHEMA, NAME, description, COLUMNS, "view", _rows, MODEL, footprints=True)
+    return Table(SCHEMA, NAME, description, COLUMNS, "view", partial(image_rows, View()), MODEL, footprints=True)
 
 
-def _rows(parameters: Parameters, wanted: list[str], cells: Cells) -> exp.Expr:
+@dataclass(frozen=True)
+class View:
+    """Images in the words of ObsCore, and perhaps of more.
+
+    Attributes
+    ----------
+    more : mapping of str to str
+        SQL of further columns, of the table ``image`` as ``_i``.
+    where : str
+        SQL of which images.
+    """
+
+    more: Mapping[str, str] = field(default_factory=dict)
+    where: str = "1 = 1"
+
+
+def image_rows(view: View, parameters: Parameters, wanted: list[str], cells: Cells) -> exp.Expr:
     """Return the rows that touch cells, with the columns wanted: text of ours, which nobody needs to parse."""
     if set(wanted) & {name for names in NORMALS for name in names}:
-        return exp.Var(this=_with_normals(parameters, wanted, cells))
-    return exp.Var(this=_images(parameters, wanted or ["image_id"], cells))
+        return exp.Var(this=_with_normals(view, parameters, wanted, cells))
+    return exp.Var(this=_images(view, parameters, wanted or ["image_id"], cells))
 
 
-def _with_normals(parameters: Parameters, wanted: list[str], cells: Cells) -> str:
+def _with_normals(view: View, parameters: Parameters, wanted: list[str], cells: Cells) -> str:
     """Return SQL of the rows with the normals of the sides, made of the corners; inward, whichever way these go."""
     hidden = [name for names in CORNERS for name in names]
     normals = [name for names in NORMALS for name in names if name in wanted]
@@ -134,23 +152,27 @@ def _with_normals(parameters: Parameters, wanted: list[str], cells: Cells) -> st
         k, after = int(name[2]), int(name[2]) % N_CORNER + 1
         shown.append(f"_turn * (_{a}{k} * _{b}{after} - _{b}{k} * _{a}{after}) as {name}")
     keys = [KEY] if _keyed(cells) else []
-    inner = f"select _p.*, {turn} as _turn from ({_images(parameters, plain, cells)}) as _p"
+    inner = f"select _p.*, {turn} as _turn from ({_images(view, parameters, plain, cells)}) as _p"
     # each normal is computed once for a row: without a limit, the engines would put its formula in all its places
     fence = "offset 0" if parameters.engine == POSTGRESQL else "limit -1"
     return f"select {', '.join([*shown, *keys])} from ({inner}) as _o {fence}"
 
 
-def _images(parameters: Parameters, wanted: list[str], cells: Cells) -> str:
+def _images(view: View, parameters: Parameters, wanted: list[str], cells: Cells) -> str:
     engine, dialect = parameters.engine, DIALECTS[parameters.engine]
-    shown = ", ".join(f'{_expression(name, parameters)} as "{name}"' for name in wanted)
+    shown = ", ".join(f'{view.more.get(name) or _expression(name, parameters)} as "{name}"' for name in wanted)
     if cells is None:
-        return f"select {shown} from image as _i"
+        return f"select {shown} from image as _i where {view.where}"
     if _keyed(cells):
         touched = in_keyed_ranges("image_cell", "_c", ["image_id"], parameters, _coarse(cells), "cell9")
         pairs = f"select distinct _c.{KEY}, _c.image_id from {touched.sql(dialect)}"
-        return f"select {shown}, _d.{KEY} from ({pairs}) as _d cross join image as _i where _i.image_id = _d.image_id"
+        return (
+            f"select {shown}, _d.{KEY} from ({pairs}) as _d cross join image as _i "
+            f"where _i.image_id = _d.image_id and {view.where}"
+        )
     touched = in_ranges("image_cell", "_c", ["image_id"], _coarse(cells), engine, "cell9")
-    return f"select {shown} from image as _i where _i.image_id in (select _c.image_id from {touched.sql(dialect)})"
+    held = f"_i.image_id in (select _c.image_id from {touched.sql(dialect)})"
+    return f"select {shown} from image as _i where {held} and {view.where}"
 
 
 def _keyed(cells: Cells) -> bool:

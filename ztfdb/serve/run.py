@@ -25,6 +25,7 @@ from ztfdb.archive import open_archive
 from ztfdb.errors import ConfigError, ZtfdbError
 from ztfdb.logs import set_up_logs
 from ztfdb.serve.app import Settings, make_app
+from ztfdb.serve.connections import allow_connections, protocol_of
 from ztfdb.serve.metrics import MULTIPROCESS
 from ztfdb.store.readonly import check_reader
 
@@ -142,9 +143,10 @@ class _Server(uvicorn.Server):
 
 
 def _serve_here(settings: Settings, listening: Listening, bound: socket.socket, ready: Callable[[], None]) -> None:
+    allow_connections()
     config = uvicorn.Config(
         make_app(settings),
-        http="httptools",
+        http=protocol_of(settings.limits),
         ws="none",
         lifespan="on",
         log_config=None,

@@ -167,8 +167,11 @@ class Workers:
         if waiting >= self._limits.client_queue or self._pending.total() >= self._limits.queue + self._limits.threads:
             raise Busy("too many requests wait already: come again in a moment")
         self._pending[client] += 1
+        must_wait = self._shares[client].locked() or self._turns.locked()
         try:
             async with self._shares[client], self._turns:
+                if must_wait and await request.is_disconnected():
+                    raise ClientGone
                 yield
         finally:
             self._pending[client] -= 1

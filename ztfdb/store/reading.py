@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,6 +28,20 @@ UPLOAD_SETTINGS = ("jit=off", "enable_bitmapscan=off", "enable_seqscan=off")
 
 _SQLITE_TYPES = {"short": "integer", "int": "integer", "long": "integer", "float": "real", "double": "real",
                  "boolean": "integer", "char": "text", "unicodeChar": "text"}  # fmt: skip
+
+_TOLD_CLASSES = ("21", "22", "54")
+"""Classes of PostgreSQL's errors that are about a statement's values, rows and size."""
+
+_TOLD_STATES = ("42501", "53400", "57014")
+"""No right to read, beyond the reader's limits, stopped by the server. Others may name files, or parts of our SQL."""
+
+_TOLD_WORDS = re.compile(
+    r"integer overflow|parser stack overflow|string or blob too big|too many [\w ]+|LIKE or GLOB pattern too complex|"
+    r"Expression tree is too large \(maximum depth \d+\)"
+)
+"""The same, in SQLite's words: most of its errors have one code."""
+
+log = logging.getLogger(__name__)
 
 Rows = list[tuple[Any, ...]]
 
@@ -149,7 +165,7 @@ class Reader:
         except (psycopg.Error, sqlite3.Error, sqlite3.Warning) as exc:
             if (reason := why_stopped()) is not None:
                 raise reason from exc
-            raise unavailable(exc) or QueryError(f"the database refused the statement: {_reason(exc)}") from exc
+            raise unavailable(exc) or QueryError(_refusal(exc)) from exc
         except OverflowError as exc:
             raise QueryError("a number does not fit 64 bits") from exc
 
@@ -166,8 +182,16 @@ def _fill(connection: sqlite3.Connection, upload: Rowset) -> None:
     connection.commit()
 
 
-def _reason(exc: Exception) -> str:
-    """Return the database's words for what a statement did, without a copy of the statement."""
-    diagnosis = getattr(exc, "diag", None)
-    primary = getattr(diagnosis, "message_primary", None)
-    return " ".join(str(primary or exc).split())[:200]
+def _refusal(exc: Exception) -> str:
+    """Return what a program is told: the database's words about its values and their size, nothing of ours."""
+    if isinstance(exc, psycopg.Error):
+        state = exc.sqlstate or ""
+        known = state[:2] in _TOLD_CLASSES or state in _TOLD_STATES
+        words = str(exc.diag.message_primary or "")
+    else:
+        words = str(exc)
+        known = isinstance(exc, sqlite3.DataError) or _TOLD_WORDS.fullmatch(words) is not None
+    if not known:
+        log.error("the database refused a statement", exc_info=exc)
+        return "the database refused the statement; the log of the service has the reason"
+    return f"the database refused the statement: {' '.join(words.split())[:200]}"

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlglot import exp
 
-from ztfdb.adql import obscore
+from ztfdb.adql import obscore, obsplan
 from ztfdb.adql.relations import POSTGRESQL, Cells, Parameters, parse_own
 from ztfdb.adql.selects import REGION
 from ztfdb.adql.tables import SCHEMA, Column, Relation, Table, Tables, archive_tables
@@ -93,6 +93,7 @@ _KEYS: tuple[tuple[str, str, str, str, str], ...] = (
     ("k_calibration_image", "ztf.calibration", "ztf.image", "image_id", "image_id"),
     ("k_object_source", "ztf.object_source", "ztf.object", "object_id", "object_id"),
     ("k_obscore_image", "ivoa.obscore", "ztf.image", "image_id", "image_id"),
+    ("k_obsplan_image", "ivoa.obsplan", "ztf.image", "image_id", "image_id"),
     ("k_object_filter", "ztf.object_filter", "ztf.object", "object_id", "object_id"),
 )
 """Name, table, table it refers to, column, column it refers to."""
@@ -109,7 +110,7 @@ def published() -> Tables:
 @cache
 def ordered() -> tuple[Table, ...]:
     """Return the same in the order in which they are listed."""
-    return (*archive_tables(), obscore.obscore_table(), *_own_tables())
+    return (*archive_tables(), obscore.obscore_table(), obsplan.obsplan_table(), *_own_tables())
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ztfdb.adql import obscore
+from ztfdb.adql import obscore, obsplan
 from ztfdb.adql.tables import Column, Table
 from ztfdb.serve.errors import ServiceError
 from ztfdb.serve.limits import Limits
@@ -58,6 +58,7 @@ def _tap(base: str, limits: Limits) -> str:
         f'<interface xsi:type="vs:ParamHTTP" role="std" version="1.1"><accessURL use="base">{text(base)}</accessURL>'
         "</interface>\n"
         f'<dataModel ivo-id="{obscore.MODEL}">ObsCore-1.1</dataModel>\n'
+        f'<dataModel ivo-id="{obsplan.MODEL}">ObsLocTAP-1.0</dataModel>\n'
         '<language><name>ADQL</name><version ivo-id="ivo://ivoa.net/std/ADQL#v2.0">2.0</version>'
         '<version ivo-id="ivo://ivoa.net/std/ADQL#v2.1">2.1</version>'
         f"<description>ADQL 2.0 and 2.1</description>\n{features}</language>\n{formats}"

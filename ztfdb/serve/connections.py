@@ -1,0 +1,131 @@
+"""Connections before and between their requests: how many there are, how long and how large a head may be.
+
+What a request itself may take is bounded once its head is there (`ztfdb.serve.middleware`); a client that sends half a
+head, or nothing, makes no request that could be bounded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import resource
+from http import HTTPStatus
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from ztfdb.serve.errors import RETRY_AFTER_S
+from ztfdb.serve.limits import Limits
+from ztfdb.serve.middleware import MAX_HEADERS, MAX_TARGET
+
+MAX_HEAD = 2 * (MAX_TARGET + MAX_HEADERS)
+"""Bytes of a request's first line and headers; what is a little too long is told by the middleware, in its words."""
+
+CONNECTIONS_PER_REQUEST = 2
+"""Connections for each request that may be open: browsers and pools keep some that wait."""
+
+MOST_FILES = 65_536
+"""Files and connections of a process, where the system allows so many."""
+
+
+def protocol_of(limits: Limits) -> type[asyncio.Protocol]:
+    """Return the protocol of connections, with the bounds of a service."""
+
+    class Bounded(Connection):
+        most = CONNECTIONS_PER_REQUEST * limits.connections
+        head_s = limits.body_s
+
+    return Bounded
+
+
+def allow_connections() -> None:
+    """Let this process have as many files and connections as the system lets it have."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+class Connection(HttpToolsProtocol):
+    """One connection: refused where there are too many, let go where a head does not come.
+
+    Attributes
+    ----------
+    most : int
+        Connections of a process; one more is told to come again.
+    head_s : float
+        Seconds in which the head of a request must have come, also the first one's.
+    """
+
+    most: int
+    head_s: float
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._late: asyncio.TimerHandle | None = None
+        self._in_head = False
+        self._head = 0
+        self._refused = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for a request."""
+        super().connection_made(transport)
+        self._refused = len(self.connections) > self.most
+        self._wait(min(1.0, self.head_s) if self._refused else self.head_s)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has come, unless it is too much, or there are too many connections."""
+        if self._refused:  # only now, so that what has come was read: the refusal would be lost in a reset
+            self._refuse(503, "too many connections are open: come again in a moment")
+            return
+        super().data_received(data)
+        if self._in_head:
+            self._head += len(data)
+            if self._head > MAX_HEAD:
+                self._refuse(431, f"the head of the request is longer than {MAX_HEAD} bytes")
+
+    def on_message_begin(self) -> None:
+        """Count the bytes and seconds of a head from here."""
+        super().on_message_begin()
+        self._in_head, self._head = True, 0
+        self._wait(self.head_s)
+
+    def on_headers_complete(self) -> None:
+        """Hand the request over."""
+        self._in_head = False
+        self._stop_waiting()
+        super().on_headers_complete()
+
+    def _wait(self, seconds: float) -> None:
+        self._stop_waiting()
+        self._late = self.loop.call_later(seconds, self._too_late)
+
+    def _stop_waiting(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+    def _too_late(self) -> None:
+        if self._in_head:
+            self._refuse(408, f"the head of the request did not come within {self.head_s:g} s")
+        else:
+            self.transport.close()
+
+    def _refuse(self, status: int, message: str) -> None:
+        """Answer without the application, and close; between the pieces of another answer, only close."""
+        self._stop_waiting()
+        if self.transport.is_closing():
+            return
+        if self.cycle is None or self.cycle.response_complete:
+            body = json.dumps({"error": message}).encode() + b"\n"
+            lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", "content-type: application/json",
+                     f"content-length: {len(body)}", "connection: close"]  # fmt: skip
+            lines += [f"retry-after: {RETRY_AFTER_S}"] if status == 503 else []
+            self.transport.write("\r\n".join([*lines, "", ""]).encode() + body)
+        self.transport.close()
