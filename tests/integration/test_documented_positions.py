@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 import ztfdb
 from ztfdb.cli.app import application
@@ -39,8 +44,13 @@ def test_every_documented_position_is_the_same_star():
     assert len({round(ra, 4) for _, p in places for ra, _ in [parse_position(p.split())]}) <= 2  # two notations
 
 
-def test_the_demo_archive_answers_the_documented_positions(quadrant, tmp_path):
-    made = build_demo(tmp_path, quadrant[0], jobs=2)
+@pytest.fixture(scope="module")
+def made(quadrant, tmp_path_factory):
+    """The demo."""
+    return build_demo(tmp_path_factory.mktemp("demo"), quadrant[0], jobs=2)
+
+
+def test_the_demo_archive_answers_the_documented_positions(made):
     with ztfdb.open(f"sqlite:///{made.database}", read_only=True) as archive:
         for place, position in documented():
             if position in ELSEWHERE:
@@ -49,3 +59,35 @@ def test_the_demo_archive_answers_the_documented_positions(quadrant, tmp_path):
             assert len(archive.light_curve(ra, dec)) == 1 + len(SIMULATED_EPOCHS), (place, position)
             assert separation(ra, dec, made.ra, made.dec) < 0.5, (place, position)  # 1.5 arcsec is the radius
             assert len(archive.images(ra, dec)) == 1 + len(SIMULATED_EPOCHS), (place, position)
+
+
+def test_the_page_of_the_service_runs_from_its_top_to_its_end(made, tmp_path):
+    """As somebody reads it who has nothing: the command of its top, then every example, on the demo's archive."""
+    for package in ("starlette", "requests", "pyvo", "ztfquery"):
+        pytest.importorskip(package, reason=f"{package} is not installed")
+    from tests.support.serving import Serving
+
+    page = (ROOT / "docs" / "service.md").read_text(encoding="utf-8")
+    assert f"--db sqlite:///demo/{made.database.name}" in page
+    blocks = re.findall(r"^```(sh|python)\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert blocks[0][1].splitlines() == ["pip install 'ztfdb[serve]'", "ztfdb serve --db sqlite:///night.db"]
+    environ = os.environ | {"HOME": str(tmp_path), "ZTFDATA": str(tmp_path), "PYTHONWARNINGS": "ignore"}
+    with Serving(f"sqlite:///{made.database}") as service:
+        code = ["import warnings", "warnings.simplefilter('ignore')"]
+        for kind, block in blocks[1:]:
+            block = block.replace("http://127.0.0.1:8000", service.base)
+            if kind == "python":
+                code.append(block)
+                continue
+            done = subprocess.run(["sh", "-ec", block], capture_output=True, timeout=120, cwd=tmp_path, env=environ)
+            assert done.returncode == 0 and b"rror" not in done.stdout[:300], (block, done.stdout[:300], done.stderr)
+        code.append("print(len(curve.data), len(many), len(query.metatable), len(images), len(cutouts), len(series))")
+        done = subprocess.run(
+            [sys.executable, "-c", "\n".join(code)], capture_output=True, text=True, timeout=300, env=environ
+        )
+        assert done.returncode == 0, done.stderr
+        n = 1 + len(SIMULATED_EPOCHS)
+        counts = [int(word) for word in done.stdout.split()]
+        assert counts[0] == n and counts[2:4] == [n, n] and counts[4] == n and counts[5] >= n, counts
+        assert counts[1] > n  # two positions
+    assert (tmp_path / "stamps.png").read_bytes().startswith(b"\x89PNG")

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import warnings
@@ -146,6 +147,24 @@ def test_an_oid_leads_back_to_its_light_curve(served, truth):
     assert found["expid"].tolist() == truth["expid"].tolist()
 
 
+def test_parameters_are_taken_in_every_spelling(served, star, truth):
+    ra, dec = star
+    oids = truth["oid"].unique().tolist()
+    for params in (
+        {"POS": f"circle {ra} {dec} 0.001"},
+        {"pos": f"CIRCLE,{ra - 360.0!r},{dec},0.001", "collection": "ztf_dr24"},
+        {"circle": f"{ra},{dec},0.001", "bandname": "g,r,i", "Band": "-Inf Inf", "MAG": "-Inf,Inf", "time": "-inf inf"},
+        {"ID": ",".join(map(str, oids))},
+        {"ID": oids, "TIME": "59000 Inf", "BAD_CATFLAGS_MASK": "0"},
+    ):
+        found = pd.read_csv(io.BytesIO(curves(served, FORMAT="csv", **params)))
+        assert found["expid"].tolist() == truth["expid"].tolist(), params
+    alone = truth.iloc[1]
+    for time in (f"{alone['mjd']}", f"{alone['mjd']} {alone['mjd']}"):
+        found = pd.read_csv(io.BytesIO(curves(served, CIRCLE=f"{ra} {dec} 0.001", FORMAT="csv", TIME=time)))
+        assert found["expid"].tolist() == [alone["expid"]], time
+
+
 @pytest.mark.parametrize(
     ("params", "status", "words"),
     [
@@ -272,6 +291,17 @@ def test_real_cutouts_have_the_rows_of_irsa(shared_data, tmp_path):
         place = ours.iloc[0]
         part = search(served, POS=f"{place['ra']},{place['dec']}", WHERE=f"obsdate >= '{place['obsdate'][:10]}'")
         assert part["obsdate"].tolist() == [place["obsdate"]]
+        # two of them overlap, and share a star: mcen takes the one whose middle is nearer
+        pair = ours.loc[ours["filefracday"].isin([20250411284560, 20250411295868])]
+        middle = SkyCoord(pair["ra"], pair["dec"], unit="deg")
+        for weight in (0.45, 0.55):
+            ra, dec = (np.average(pair[name], weights=[weight, 1 - weight]) for name in ("ra", "dec"))
+            at = SkyCoord(ra, dec, unit="deg")
+            point = {"POS": f"{at.ra.deg},{at.dec.deg}"}
+            both, nearest = search(served, **point), search(served, mcen="", **point)
+            assert sorted(both["filefracday"]) == sorted(pair["filefracday"])
+            expected = pair["filefracday"].iloc[int(np.argmin(middle.separation(at)))]
+            assert nearest["filefracday"].tolist() == [expected]
 
 
 @pytest.mark.parametrize("ct", ["csv", "tsv", "ipac_table", "votable", "html"])
@@ -308,6 +338,50 @@ def test_boxes_meet_images_as_they_are_asked(served, local, star, where, size, n
     image = local.images(*star).iloc[0]
     ra = image["ra"] + off / np.cos(np.radians(image["dec"]))
     assert len(search(served, POS=f"{ra},{image['dec']}", SIZE=size, INTERSECT=intersect)) == n
+
+
+VOTABLES = {
+    "tap": "tap/sync?LANG=ADQL&QUERY=select+*+from+ztf.light_curve_point",
+    "tap, binary": "tap/sync?LANG=ADQL&FORMAT=votable/b2&QUERY=select+*+from+ivoa.obscore",
+    "tap, cut": "tap/sync?LANG=ADQL&MAXREC=2&QUERY=select+*+from+ivoa.obsplan",
+    "tap, computed": "tap/sync?LANG=ADQL&QUERY=select+count(*),avg(ra),max(filtercode),1%2B1+from+ztf.image",
+    "tap, wrong": "tap/sync?LANG=ADQL&QUERY=select+%26%3C+from+nothing",
+    "scs": "scs?RA={ra}&DEC={dec}&SR=0.002&VERB=3",
+    "scs, columns": "scs?RA={ra}&DEC={dec}&SR=0",
+    "scs, wrong": "scs?RA=x%3Cy&DEC=0&SR=1",
+    "sia": "sia2/query?POS=CIRCLE+{ra}+{dec}+0.001",
+    "sia, parameters": "sia2/query?MAXREC=0",
+    "sia, wrong": "sia2/query?POS=x%3Cy",
+    "links": "datalink/links?ID=ivo://ztfdb/image%3F{image}&ID=ivo://ztfdb/image%3F7",
+    "links, wrong": "datalink/links",
+    "series": "lightcurve?RA={ra}&DEC={dec}&COMPLETE=1&BJD=1",
+    "series, both": "lightcurve?RA={ra}&DEC={dec}&PHOT=both",
+    "series, none": "lightcurve?RA=10&DEC=10",
+    "series, wrong": "lightcurve?RA=x%3Cy",
+    "irsa curves": "cgi-bin/ZTF/nph_light_curves?POS=CIRCLE+{ra}+{dec}+0.001",
+    "irsa, none": "cgi-bin/ZTF/nph_light_curves?POS=CIRCLE+10+10+0.001",
+    "irsa images": "ibe/search/ztf/products/sci?POS={ra},{dec}&ct=votable",
+    "irsa references": "ibe/search/ztf/products/ref?POS={ra},{dec}&ct=votable",
+    "irsa columns": "ibe/search/ztf/products/sci?ct=votable",
+}
+
+
+@pytest.mark.parametrize("name", VOTABLES)
+def test_every_votable_is_one_to_the_strictest_readers(served, local, star, name, tmp_path):
+    image = int(local.images(*star)["image_id"][0])
+    path = VOTABLES[name].format(ra=star[0], dec=star[1], image=image)
+    answer = requests.get(f"{served.base}/{path}", timeout=120)
+    assert answer.headers["Content-Type"].startswith(("application/x-votable+xml", "text/xml"))
+    assert answer.ok == ("wrong" not in name or name.startswith("scs"))  # Simple Cone Search tells mistakes with 200
+    parse(io.BytesIO(answer.content), verify="exception")
+    if stilts := shutil.which("stilts"):
+        document = tmp_path / "answer.vot"
+        document.write_bytes(answer.content)
+        for tool in ["votlint", *(["datalinklint"] if name == "links" else [])]:
+            strict = ["ucd=true", "unit=true"] if tool == "votlint" and not name.startswith("scs") else []
+            done = subprocess.run([stilts, tool, *strict, str(document)], capture_output=True, text=True, timeout=120)
+            words = [line for line in done.stdout.splitlines() if line.startswith(("ERROR", "WARNING"))]
+            assert (done.returncode, words) == (0, []), done.stdout
 
 
 @pytest.mark.parametrize(
