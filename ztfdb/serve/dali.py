@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ztfdb.serve.errors import ServiceError
+from ztfdb.serve.errors import ServiceError, has_own_words
 from ztfdb.serve.params import Parameters, number, shown
 from ztfdb.sky.shapes import SkyCircle, SkyPolygon, SkyRange, SkyShape
 
@@ -40,6 +40,8 @@ def _shape(name: str, kind: str, words: list[str], value: str) -> SkyShape:
             corners = [_position(name, *words[at : at + 2]) for at in range(0, len(words), 2)]
             return SkyPolygon(tuple(ra for ra, _ in corners), tuple(dec for _, dec in corners))
     except ValueError as exc:
+        if not has_own_words(exc):
+            raise
         raise ServiceError(f"{name} is {shown(value)}: {exc}") from exc
     wanted = {"CIRCLE": "ra dec radius", "POLYGON": f"ra dec of 3 to {MAX_CORNERS} corners"}
     expected = wanted.get(name, "CIRCLE ra dec radius, RANGE ra1 ra2 dec1 dec2 or POLYGON ra1 dec1 …")

@@ -13,7 +13,7 @@ from ztfdb.errors import UnknownObjectError
 from ztfdb.query.wire import dumps
 from ztfdb.serve.api.answers import JSON, ProblemRoute, answered
 from ztfdb.serve.api.models import ID_HIGH, ID_LOW
-from ztfdb.serve.errors import ServiceError
+from ztfdb.serve.errors import ServiceError, has_own_words
 from ztfdb.sky.typed import parse_designation, parse_position, plain_minus
 
 ACCEPTED = (
@@ -43,6 +43,8 @@ def _resolved(archive: Archive, text: str) -> dict[str, Any]:
     try:
         ra, dec = parse_position([text])
     except ValueError as exc:
+        if not has_own_words(exc):
+            raise
         raise ServiceError(f"{exc}. This archive knows {ACCEPTED}; it looks up no other names") from None
     return {"kind": "position", "ra": ra, "dec": dec}
 
