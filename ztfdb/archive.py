@@ -727,7 +727,7 @@ class Archive:
 
     @passes_on("derive.calibrate.calibrate")
     def calibrate(self, **options: Any) -> CalibrationReport:
-        """Calibrate images against PS1, those not calibrated yet; see `ztfdb.derive.calibrate.calibrate`."""
+        """Calibrate images by stars of PS1 or by those that they share (`method`); see `ztfdb.derive.calibrate`."""
         from ztfdb.derive import calibrate
 
         return calibrate.calibrate(self._sessions, **options)

@@ -29,7 +29,7 @@ def test_one_chooses_the_calibration_on_read_and_every_epoch_names_it(engine_url
         header, fitted = (archive.light_curve(ra, dec, calibration=name).data for name in ("header", "ps1"))
         colored = archive.light_curve(ra, dec, calibration="ps1", color=0.5, aperture=5).data
         many = archive.light_curves({"ra": [ra], "dec": [dec]}, calibration="ps1")
-        with pytest.raises(ValueError, match="expected header or ps1"):
+        with pytest.raises(ValueError, match="expected header, ps1 or self"):
             archive.light_curve(ra, dec, calibration="sdss")
     flux, info = one.measured.sources.flux_aper[3][star].astype(float), one.measured.info
     assert header.mag[0] == pytest.approx(info.magzp + info.apcor4 - 2.5 * np.log10(flux), abs=1e-6)

@@ -13,6 +13,12 @@ from ztfdb.store.migrate import downgrade, upgrade
 
 USERS_VIEW = "create view bright as select source_id, mag from light_curve_point where mag < 15"
 
+NEWEST_COLUMNS = """, calibration.solution_id, calibration.x_gradient,
+       calibration.y_gradient, calibration.map_xx, calibration.map_xy, calibration.map_yy"""
+"""What the last revision adds to a view."""
+
+NEWEST_VIEW = "self_light_curve_point"
+
 
 @pytest.fixture
 def engine(engine_url):
@@ -61,7 +67,8 @@ def rights(engine):
         ).all()
         columns = connection.exec_driver_sql(
             "select table_name, column_name, grantee, privilege_type from information_schema.column_privileges"
-            " where table_schema = 'public' and table_name in (select viewname from pg_views) order by 1, 2, 3, 4"
+            " where table_schema = 'public' and table_name in (select viewname from pg_views)"
+            " and grantee <> current_user order by 1, 2, 3, 4"  # the owner may read new columns, too
         ).all()
     return tables, columns
 
@@ -90,8 +97,9 @@ def older(engine):
     """Take the archive one revision back, as an older ztfdb left it: with views, of its own text."""
     downgrade(engine, "-1")
     with engine.begin() as connection:
-        for statement in VIEWS.values():
-            connection.execute(text(statement))
+        for name, statement in VIEWS.items():
+            if name != NEWEST_VIEW:
+                connection.execute(text(statement.replace(NEWEST_COLUMNS, "")))
 
 
 def test_an_upgrade_keeps_rights_and_the_views_of_others(engine, engine_url, reader):

@@ -1,4 +1,4 @@
-"""``ztfdb calibrate``: zero points and colour terms from PS1."""
+"""``ztfdb calibrate``: zero points and colour terms from PS1, or from the stars that images share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ztfdb.cli.session import opened, wrong_usage
 
 USUAL = (
     "image_id", "aperture", "zeropoint", "zeropoint_err", "color_term", "color_term_err", "scatter", "n_star",
-    "n_clipped", "apcor", "failure",
+    "n_clipped", "apcor", "x_gradient", "y_gradient", "magerr_sys", "failure",
 )  # fmt: skip
 
 
@@ -21,10 +21,12 @@ USUAL = (
     cls=Command,
     examples=(
         "ztfdb calibrate",
+        "ztfdb calibrate --method self",
         "ztfdb calibrate --image 1362431795015 --again --plot residuals.png",
         "ztfdb calibrate --aperture 4 -o zeropoints.csv",
     ),
 )
+@click.option("--method", type=click.Choice(("ps1", "self")), default="ps1", help="Stars of PS1, or the images' own.")
 @click.option("--image", "image_ids", multiple=True, type=int, metavar="ID", help="Only this image; may be repeated.")
 @click.option("--again", is_flag=True, help="Calibrate also what is calibrated.")
 @click.option("--aperture", type=click.IntRange(1, 6), help="Print this aperture only (1 to 6: 2, 3, 4, 6, 10, 14 px).")
@@ -34,17 +36,19 @@ USUAL = (
 @click.pass_context
 def calibrate(
     ctx: click.Context,
+    method: str,
     image_ids: tuple[int, ...],
     again: bool,
     aperture: int | None,
     plot: Path | None,
     output: Output,
 ) -> None:
-    """Fit zero point and colour term of each image and aperture to stars of PS1.
+    """Fit zero point and colour term of each image and aperture.
 
-    The catalogue ps1 must be held (ztfdb catalog import). Images that are not calibrated since they were matched are
-    done. The header's own calibration stays beside it: reading takes one or the other, and says which. Prints a row per
-    image and aperture.
+    To stars of PS1, which must be held (ztfdb catalog import): images that are not calibrated since they were matched
+    are done. With --method self by the stars that images share, with gradients over the quadrant: new images are fitted
+    to the stars of earlier solutions, the others solved together; --again solves everything anew. The header's own
+    calibration stays beside it: reading takes one or the other, and says which. Prints a row per image and aperture.
     """
     if plot is not None and len(image_ids) != 1:
         raise click.UsageError("--plot draws one image: name it with --image")
@@ -55,7 +59,7 @@ def calibrate(
                 bar.begin("calibrate", total)
             bar.step()
 
-        report = archive.calibrate(image_ids=list(image_ids) or None, again=again, progress=follow)
+        report = archive.calibrate(method=method, image_ids=list(image_ids) or None, again=again, progress=follow)
         if plot is not None:
             archive.plot_calibration(image_ids[0], aperture=aperture or 4).figure.savefig(plot, dpi=120)
             click.echo(f"wrote {plot}", err=True)

@@ -55,6 +55,7 @@ def explanation_lines(told: Explanation) -> Iterator[str]:
         columns = ["method", "aperture", "catalogue", "zeropoint", "zeropoint_err", "color_term", "n_star"]
         yield ""
         yield from text_table(told.calibrations[columns], {"zeropoint": "mag", "zeropoint_err": "mag"})
+        yield from _solutions(told)
     yield ""
     if told.identical is None:
         yield f"not measured again: {told.problem or 'there is no such source now'}"
@@ -62,6 +63,21 @@ def explanation_lines(told: Explanation) -> Iterator[str]:
     for row in told.values.itertuples():
         yield f"{row.column:<16} {row.stored!r:>24} {row.measured!r:>24}{'' if row.identical else '  differs'}"
     yield "measured again: " + ("identical to the last bit" if told.identical else "not identical")
+
+
+def _solutions(told: Explanation) -> Iterator[str]:
+    """Yield what stands behind the zero points that come from the stars that images share."""
+    rows = told.calibrations
+    if "solution_id" not in rows:
+        return
+    for row in rows[rows["solution_id"].notna()].to_dict("records"):
+        yield (
+            f"solution {int(row['solution_id'])}, aperture {row['aperture']}: {int(row['solution_n_star'])} stars in "
+            f"{int(row['solution_n_epoch'])} detections on {int(row['solution_n_image'])} images, level of "
+            f"{row['solution_tied_to']} ({int(row['solution_n_tied'])}), gradients {row['x_gradient']:+.4f} "
+            f"{row['y_gradient']:+.4f} mag, floor {row['scatter']:.4f} mag; {row['solution_solved']} by "
+            f"{_pairs(row['solution_versions'])}"
+        )
 
 
 def _pairs(values: Mapping[str, Any]) -> str:

@@ -59,7 +59,7 @@ def color_value(_ctx: click.Context, _param: click.Parameter, text: str | None) 
     help="Our apertures, ZTF's own PSF catalogues, or both; or IRSA's light curves (catalog add irsa).",
 )
 @click.option("--color", metavar="MAG", callback=color_value, help="PS1 colour for the colour term, or its column.")
-@click.option("--calibration", type=click.Choice(("header", "ps1")), default="header", help="Zero points.")
+@click.option("--calibration", type=click.Choice(("header", "ps1", "self")), default="header", help="Zero points.")
 @cut_options
 @click.option("--good", is_flag=True, help="Only epochs without known trouble.")
 @click.option("--complete", is_flag=True, help="An epoch for every image: also forced light, limits, reasons.")

@@ -1,4 +1,6 @@
-"""Photometric calibration of images against PS1: a zero point and a colour term for each aperture.
+"""Photometric calibration of images: a zero point and a colour term for each aperture, by stars of PS1.
+
+The other method, by the stars that images share, is that of `ztfdb.derive.selfcal`.
 
 It stands beside the header's own calibration; which of the two is used is chosen when magnitudes are read, and no
 stored flux changes.
@@ -27,7 +29,9 @@ from ztfdb.derive.calibrators import (
     find_stars,
     instrumental,
 )
+from ztfdb.derive.selfcal import calibrate_self
 from ztfdb.phot.calibration import LineFit, clipped_mean, fit_line
+from ztfdb.phot.ubercal import SelfSettings
 from ztfdb.records import BoolArray
 from ztfdb.store.calibrations import (
     APERTURES,
@@ -44,6 +48,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 METHOD = "ps1"
+METHODS = ("ps1", "self")
+"""How images can be calibrated: by stars of PS1, or by the stars that they share."""
+
 Progress = Callable[[int, int], None]
 
 log = logging.getLogger(__name__)
@@ -122,38 +129,45 @@ class CalibrationReport:
     rows: list[dict[str, Any]] = field(default_factory=list)
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return one row per image and aperture."""
+        """Return one row per image and aperture; its last columns are empty for a calibration against PS1."""
         import pandas as pd
 
-        names = ["image_id", "aperture", *_FITTED, "n_star", "n_clipped", *_CORRECTED, "failure"]
+        names = ["image_id", "aperture", *_FITTED, "n_star", "n_clipped", *_CORRECTED, "failure", *_OF_SOLUTION]
         return pd.DataFrame(self.rows, columns=names)
 
 
 _FITTED = ("zeropoint", "zeropoint_err", "color_term", "color_term_err", "covariance", "scatter", "rms")
 _CORRECTED = ("apcor", "apcor_err", "n_apcor")
+_OF_SOLUTION = ("solution_id", "x_gradient", "y_gradient", "magerr_sys")
+"""What the stars that images share tell besides."""
 
 
 def calibrate(
     sessions: sessionmaker[Session],
     *,
     catalogue: str = "ps1",
+    method: str = METHOD,
     image_ids: Sequence[int] | None = None,
-    settings: CalibrationSettings | None = None,
+    settings: CalibrationSettings | SelfSettings | None = None,
     again: bool = False,
     progress: Progress | None = None,
 ) -> CalibrationReport:
-    """Calibrate images against PS1, those that are not calibrated since they were matched; one transaction an image.
+    """Calibrate images: against PS1, those not calibrated since they were matched; or by the stars they share.
 
     Parameters
     ----------
     sessions : sessionmaker
     catalogue : str
-        ``ps1``, the one catalogue with magnitudes in the bands of ZTF's colour terms.
+        ``ps1``, the one catalogue with magnitudes in the bands of ZTF's colour terms. The method ``self`` takes its
+        level and colours from it where it is held.
+    method : str
+        ``ps1``, one transaction an image; or ``self``: see `ztfdb.derive.selfcal.calibrate_self`.
     image_ids : sequence of int, optional
         These images; by default all.
-    settings : CalibrationSettings, optional
+    settings : CalibrationSettings or SelfSettings, optional
+        Those of the method.
     again : bool
-        Calibrate also what is calibrated.
+        Calibrate also what is calibrated. With ``self`` and no `image_ids`, everything is solved anew.
     progress : callable, optional
         Called with images done and images in all.
 
@@ -162,8 +176,14 @@ def calibrate(
     UnknownCatalogueError, UnknownImageError
         If one is not in the archive.
     ValueError
-        If the catalogue is not PS1.
+        If the catalogue is not PS1, or the method or its settings are not one.
     """
+    if method not in METHODS:
+        raise ValueError(f"method {method!r}: expected {' or '.join(METHODS)}")
+    if method == "self":
+        return _by_own_stars(sessions, catalogue, image_ids, settings, again, progress)
+    if isinstance(settings, SelfSettings):
+        raise ValueError("SelfSettings are those of method 'self': expected CalibrationSettings")
     with sessions() as session:
         held = get_catalogue(session, catalogue)
         if held.kind != METHOD:
@@ -181,6 +201,22 @@ def calibrate(
         if progress is not None:
             progress(done, len(todo))
     return report
+
+
+def _by_own_stars(
+    sessions: sessionmaker[Session],
+    catalogue: str,
+    image_ids: Sequence[int] | None,
+    settings: CalibrationSettings | SelfSettings | None,
+    again: bool,
+    progress: Progress | None,
+) -> CalibrationReport:
+    if isinstance(settings, CalibrationSettings):
+        raise ValueError("CalibrationSettings are those of method 'ps1': expected SelfSettings")
+    done = calibrate_self(
+        sessions, catalogue=catalogue, image_ids=image_ids, settings=settings, again=again, progress=progress
+    )
+    return CalibrationReport(catalogue, done.n_skipped, done.n_image, done.n_failed, done.rows)
 
 
 def calibrate_image(

@@ -168,17 +168,17 @@ def find_stars(
     table = _matches(session, image_id, catalogue)
     usable = (table.rank == 1) & (table.separation <= settings.max_separation)
     row = np.searchsorted(sources["source_id"], table.source_id)
-    usable &= _clean(sources, image, settings)[row]
+    usable &= clean_sources(sources, image["saturate"], settings.peak_limit)[row]
     ids, counts = np.unique(table.reference_id[table.rank == 1], return_counts=True)
     usable &= ~np.isin(table.reference_id, ids[counts > 1])  # one star that fell to pieces is no standard
     band, (blue, red) = BANDS[image["fid"]], COLORS[image["fid"]]
-    names = tuple(dict.fromkeys(("photometry", "n_detection", "i_mag", "i_kron_mag", *_mags(band, blue, red))))
+    names = object_columns(band, blue, red)
     mjd = image_mjd(session, image_id)
     near = near_sources(catalogue, mjd, sources["hpx29"][row[usable]], table.separation[usable])
     objects = rows_by_id(session, catalogue, table.reference_id[usable], names, near=near)
     at = np.searchsorted(objects["reference_id"], table.reference_id[usable])
     objects = {name: values[at] for name, values in objects.items()}
-    good = _good_objects(objects, band, blue, red, settings)
+    good = good_objects(objects, band, blue, red, settings)
     picked, reference = row[usable][good], table.reference_id[usable][good]
     objects = {name: values[good].astype(np.float64) for name, values in objects.items() if name != "reference_id"}
     clear = _clearance(session, catalogue, sources, picked, reference, objects[f"{band}_mag"], band, settings)
@@ -202,19 +202,36 @@ def _matches(session: Session, image_id: int, catalogue: CatalogueInfo) -> Match
     return rank_matches(sources["source_id"], rows["reference_id"], match)
 
 
-def _clean(sources: Columns, image: dict[str, Any], settings: CalibrationSettings) -> BoolArray:
+def clean_sources(sources: Columns, saturate: float | None, peak_limit: float) -> BoolArray:
+    """Tell the sources that have no flag of `UNCLEAN`, no bad pixel, and a peak well below saturation.
+
+    Parameters
+    ----------
+    sources : dict of ndarray
+        From `ztfdb.store.calibrations.sources_to_calibrate`.
+    saturate : float or None
+        DN; None, or NaN, where the header has none.
+    peak_limit : float
+        Largest peak (with background) as a share of `saturate`.
+    """
     mask = sources["mask_bits"]
     clean = ((sources["flags"] & int(UNCLEAN)) == 0) & ((mask == NO_MASK) | ((mask & int(BAD_BITS)) == 0))
-    if image["saturate"] is not None:
-        clean &= sources["peak"] + sources["background"] <= settings.peak_limit * image["saturate"]
+    if saturate is not None and not np.isnan(saturate):
+        clean &= sources["peak"] + sources["background"] <= peak_limit * saturate
     return np.asarray(clean)
+
+
+def object_columns(band: str, blue: str, red: str) -> tuple[str, ...]:
+    """Return the columns of PS1 that `good_objects` needs, with the errors of the magnitudes."""
+    return tuple(dict.fromkeys(("photometry", "n_detection", "i_mag", "i_kron_mag", *_mags(band, blue, red))))
 
 
 def _mags(*bands: str) -> list[str]:
     return [f"{band}_{part}" for band in dict.fromkeys(bands) for part in ("mag", "mag_err")]
 
 
-def _good_objects(objects: Columns, band: str, blue: str, red: str, settings: CalibrationSettings) -> BoolArray:
+def good_objects(objects: Columns, band: str, blue: str, red: str, settings: CalibrationSettings) -> BoolArray:
+    """Tell the PS1 objects that are stars of good magnitudes in a band and a colour."""
     good = np.ones(len(objects["reference_id"]), dtype=bool)
     if settings.mean_photometry:
         good &= objects["photometry"] == MEAN_PHOTOMETRY

@@ -48,7 +48,7 @@ class Choice:
     all_versions : bool
         Keep every image of an exposure × quadrant, not only the preferred one.
     calibration : str
-        ``header`` or ``ps1``.
+        ``header``, ``ps1`` or ``self``.
     images : frozenset of int or None
         Only these.
     whole_stars : bool
@@ -87,7 +87,7 @@ def choice(
     if aperture not in range(1, N_APERTURE + 1):
         raise ValueError(f"aperture {aperture!r}: expected 1 to {N_APERTURE}")
     if calibration not in METHODS:
-        raise ValueError(f"calibration {calibration!r}: expected {' or '.join(METHODS)}")
+        raise ValueError(f"calibration {calibration!r}: expected {', '.join(METHODS[:-1])} or {METHODS[-1]}")
     return Choice(
         aperture=int(aperture),
         good=bool(good),

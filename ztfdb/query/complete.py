@@ -317,7 +317,8 @@ def _asked(radius: float, measure: str, bjd: bool, cuts: dict[str, Any]) -> Aske
     if measure not in MEASURES:
         raise ValueError(f"measure {measure!r}: expected one of {', '.join(MEASURES)}")
     if measure == "psf" and cuts.get("calibration", "header") != "header":
-        raise ValueError("the zero points of calibration 'ps1' are those of apertures; a PSF fit has the header's")
+        own = cuts["calibration"]
+        raise ValueError(f"the zero points of calibration {own!r} are those of apertures; a PSF fit has the header's")
     return Asked(choice(**cuts), float(radius), measure, bool(bjd))
 
 

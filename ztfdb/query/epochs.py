@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from ztfdb.bits import APERTURE_BROKEN, BAD_BITS, CATFLAG_UNUSABLE, INFOBITS_USABLE_BELOW, SourceFlag
 from ztfdb.phot.magnitudes import flux_to_mag, microjansky_per_dn
+from ztfdb.phot.surface import map_basis, quadrant_places
 from ztfdb.query.choice import FILTERS, Choice
 from ztfdb.query.frames import masked_integers, words
 from ztfdb.records import BoolArray, FloatArray, IntArray
@@ -35,6 +36,7 @@ from ztfdb.store.lookup import (
     used_images,
     version_ranks,
 )
+from ztfdb.store.selfcal import self_terms, source_places
 
 IRSA_COLUMNS = (
     "oid", "expid", "hjd", "mjd", "mag", "magerr", "catflags", "filtercode", "ra", "dec", "chi", "sharp", "filefracday",
@@ -44,8 +46,8 @@ IRSA_COLUMNS = (
 
 KINDS = pd.CategoricalDtype(["detection", "forced", "limit", "unavailable"])
 FILTERCODES = pd.CategoricalDtype(list(FILTERS.values()))
-CALIBRATIONS = pd.CategoricalDtype(["header", "header+colour", "none", "ps1", "ps1+colour"])
-CALIBRATION_CODES = {"header": 0, "ps1": 3}
+CALIBRATIONS = pd.CategoricalDtype(["header", "header+colour", "none", "ps1", "ps1+colour", "self", "self+colour"])
+CALIBRATION_CODES = {"header": 0, "ps1": 3, "self": 5}
 """Place of a calibration without its colour term in `CALIBRATIONS`; the one with it comes next."""
 NO_CALIBRATION = 2
 
@@ -127,7 +129,7 @@ def images_of(session: Session, image_id: IntArray, asked: Choice) -> tuple[Imag
         images = images.of_whole_stars
     if asked.calibration != "header":
         images, at = used_images(images, at)
-        images = _recalibrated(session, images, asked)
+        images = _recalibrated(session, images, asked)  # of images: gradients over them follow with the epochs
     wanted = _wanted(images, asked)
     if not wanted.all() and len(at):
         at = np.where((at >= 0) & wanted[at], at, -1)
@@ -136,9 +138,30 @@ def images_of(session: Session, image_id: IntArray, asked: Choice) -> tuple[Imag
 
 def _recalibrated(session: Session, images: ImageTable, asked: Choice) -> ImageTable:
     """Return the images with zero points and colour terms of another calibration than the header's, NaN without."""
-    found = zeropoints(session, images.integers("image_id"), aperture=asked.aperture, calibration=asked.calibration)
     values = images.values.copy()
+    ids = images.integers("image_id")
+    if asked.calibration == "self":
+        terms = self_terms(session, ids, asked.aperture)
+        values[ZEROPOINT], values[COLOR_TERM] = terms["zeropoint"], terms["color_term"]
+        values[EPOCH_ROWS["magerr_sys"]] = terms["magerr_sys"]
+        return ImageTable(values)
+    found = zeropoints(session, ids, aperture=asked.aperture, calibration=asked.calibration)
     values[ZEROPOINT], values[COLOR_TERM] = found["zeropoint"], found["color_term"]
+    return ImageTable(values)
+
+
+def _over_quadrants(session: Session, rows: Columns, images: ImageTable, asked: Choice, *, colored: bool) -> ImageTable:
+    """Return the image of each row with the zero point at the row's own place on it.
+
+    Where no colour is given, it is that of a star of the survey's median colour, in the survey's mean system.
+    """
+    terms = self_terms(session, images.integers("image_id"), asked.aperture)
+    x, y = (rows["x"], rows["y"]) if "x" in rows else source_places(session, rows["source_id"])
+    u, v = quadrant_places(x, y, terms["nx"], terms["ny"])
+    map_terms = np.stack([np.nan_to_num(terms[name]) for name in ("map_xx", "map_xy", "map_yy")], axis=-1)
+    surface = terms["x_gradient"] * u + terms["y_gradient"] * v + (map_basis(u, v) * map_terms).sum(axis=-1)
+    values = images.values.copy()
+    values[ZEROPOINT] = terms["zeropoint" if colored else "plain"] + surface
     return ImageTable(values)
 
 
@@ -208,6 +231,8 @@ def epoch_columns(
 ) -> dict[str, Any]:
     """Compute every column; row and image of an epoch stand at the same place."""
     n, k, usable = len(images), rows["k"], usable_images(images)
+    if asked.calibration == "self":
+        images = _over_quadrants(session, rows, images, asked, colored=positions.color is not None)
     flux, flux_err = fluxes_of(session, rows, asked.aperture)
     columns = _photometry(flux.astype(np.float64), flux_err.astype(np.float64), images, positions, k, asked.calibration)
     columns |= zip(_COPIED, images.values[_COPIED_ROWS], strict=True)

@@ -145,7 +145,8 @@ def _asked(phot: str, radius: float, options: dict[str, Any]) -> Choice:
     if unfit:
         raise ValueError(f"{', '.join(sorted(unfit))}: not with phot={phot!r}")
     if options.get("calibration", "header") != "header":
-        raise ValueError("the zero points of calibration 'ps1' are those of our apertures, not of IRSA's magnitudes")
+        own = options["calibration"]
+        raise ValueError(f"the zero points of calibration {own!r} are those of our apertures, not of IRSA's magnitudes")
     check_radius(radius, MAX_RADIUS)
     return choice(**options)
 

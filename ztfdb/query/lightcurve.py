@@ -168,7 +168,9 @@ def light_curve(
         Keep every image. By default an exposure × quadrant gives one epoch: from the whole quadrant before a cutout
         of it, then from the newest processing.
     calibration : str
-        ``header`` (MAGZP + APCOR, CLRCOEFF) or ``ps1`` (fitted to stars of PS1: `ztfdb.derive.calibrate`).
+        ``header`` (MAGZP + APCOR, CLRCOEFF), ``ps1`` (fitted to stars of PS1: `ztfdb.derive.calibrate`) or ``self``
+        (by the stars that images share, with gradients over the quadrant: `ztfdb.derive.selfcal`; ``magerr_sys`` is
+        then the floor of the image and the error of its zero point).
 
     Returns
     -------
@@ -180,7 +182,7 @@ def light_curve(
         `ztfdb.query.epochs.oid_digits`, so that it groups like IRSA's, one star per field, filter and quadrant, and
         is never mistaken for one. ``mjd`` is the start and ``hjd`` the middle of the exposure. ``mag`` (AB) and its
         error are NaN where the flux is not positive, or where ``calibration`` is ``none``: the header has no APCOR (or
-        no CLRCOEFF, where a colour was given), or the image was not calibrated against PS1. ``magerr`` holds the
+        no CLRCOEFF, where a colour was given), or the image was not calibrated so. ``magerr`` holds the
         archive's systematic floor (``magerr_sys``) in quadrature. ``catflags`` is ``mask_bits``, plus 32768 on an
         unusable image; <NA> without a mask. ``limitmag`` is header MAGLIM. ``chi`` and ``sharp`` are NaN: nothing is
         fitted.

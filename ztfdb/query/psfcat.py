@@ -318,7 +318,8 @@ def _asked(phot: str, radius: float, options: dict[str, Any]) -> Choice:
     if unfit:
         raise ValueError(f"{', '.join(sorted(unfit))}: not with phot={phot!r}")
     if options.get("calibration", "header") != "header":
-        raise ValueError("the zero points of calibration 'ps1' are those of apertures; psfcat has the header's")
+        own = options["calibration"]
+        raise ValueError(f"the zero points of calibration {own!r} are those of apertures; psfcat has the header's")
     check_radius(radius, MAX_RADIUS)
     return replace(choice(**options), whole_stars=True)
 

@@ -2,7 +2,7 @@
 
 from ztfdb.schema.archive import ArchiveMeta, Config, DataRoot
 from ztfdb.schema.base import Base
-from ztfdb.schema.calibration import Calibration
+from ztfdb.schema.calibration import Calibration, SelfSolution, SelfStar
 from ztfdb.schema.catalogue import Catalogue, CatalogueCell, CatalogueFile, Gaia, Ps1, ReferenceSource
 from ztfdb.schema.describe import (
     ColumnDescription,
@@ -69,6 +69,8 @@ __all__ = [
     "PsfCheck",
     "PsfSource",
     "ReferenceSource",
+    "SelfSolution",
+    "SelfStar",
     "Source",
     "SourceMatch",
     "TableDescription",

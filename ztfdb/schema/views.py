@@ -55,6 +55,32 @@ from source join image on image.image_id = source.source_id >> 18
 where image.kind <> 'ref'
 """
 
+_SELF_U = "(2.0 * (source.x + 0.5) / image.nx - 1.0)"
+_SELF_V = "(2.0 * (source.y + 0.5) / image.ny - 1.0)"
+_SELF_ZEROPOINT = f"""(calibration.zeropoint
+           + (coalesce(calibration.color_term, 0.0) - coalesce(self_solution.color_term, 0.0))
+             * coalesce(self_solution.color_pivot, 0.0)
+           + calibration.x_gradient * {_SELF_U} + calibration.y_gradient * {_SELF_V}
+           + coalesce(calibration.map_xx, 0.0) * (1.5 * {_SELF_U} * {_SELF_U} - 0.5)
+           + coalesce(calibration.map_xy, 0.0) * {_SELF_U} * {_SELF_V}
+           + coalesce(calibration.map_yy, 0.0) * (1.5 * {_SELF_V} * {_SELF_V} - 0.5))"""
+
+SELF_LIGHT_CURVE_POINT = f"""
+create view self_light_curve_point as
+select source.source_id, image.image_id, source.hpx29, source.ra, source.dec,
+       image.obsmjd as mjd, image.mjd_mid, image.field, image.ccdid, image.qid, image.fid, image.filtercode,
+       image.expid, image.exptime, {_FLUX} as flux, {_FLUX_ERR} as flux_err,
+       case when {_FLUX} > 0 then {_SELF_ZEROPOINT} - {exact(2.5)} * {log10(_FLUX)} end as mag,
+       case when {_FLUX} > 0 then {hypot(_MAGERR, "calibration.magerr_sys")} end as magerr,
+       calibration.magerr_sys, calibration.solution_id, source.flags, source.mask_bits,
+       case when {_USABLE} and (source.mask_bits is null or (source.mask_bits & {int(BAD_BITS)}) = 0)
+                 and (source.flags & {int(APERTURE_BROKEN)}) = 0 then 1 else 0 end as good
+from source join image on image.image_id = source.source_id >> 18
+join calibration on calibration.image_id = image.image_id and calibration.method = 'self' and calibration.aperture = 4
+join self_solution on self_solution.solution_id = calibration.solution_id
+where image.kind <> 'ref'
+"""
+
 _PSF_FLUX = "cast(psf_source.flux as double precision)"
 _PSF_FLUX_ERR = "cast(psf_source.flux_err as double precision)"
 _SIGMAG = "cast(psf_source.sigmag as double precision)"
@@ -117,10 +143,11 @@ select calibration.image_id, image.field, image.ccdid, image.qid, image.filterco
        calibration.apcor, calibration.apcor_err, {_APCOR} - image.apcor6 as header_apcor, calibration.n_apcor,
        image_match.ra_offset, image_match.dec_offset, image_match.ra_rms, image_match.dec_rms,
        image_match.n_astrometry, image_match.warning as astrometric_warning,
-       calibration.failure, calibration.calibrated
+       calibration.failure, calibration.calibrated, calibration.solution_id, calibration.x_gradient,
+       calibration.y_gradient, calibration.map_xx, calibration.map_xy, calibration.map_yy
 from calibration
 join image on image.image_id = calibration.image_id
-join catalogue on catalogue.catalogue_id = calibration.catalogue_id
+left join catalogue on catalogue.catalogue_id = calibration.catalogue_id
 left join image_match on image_match.image_id = calibration.image_id
     and image_match.catalogue_id = calibration.catalogue_id
 """
@@ -167,6 +194,7 @@ from psf_check join image on image.image_id = psf_check.image_id
 VIEWS = {
     "light_curve_point": LIGHT_CURVE_POINT,
     "psf_light_curve_point": PSF_LIGHT_CURVE_POINT,
+    "self_light_curve_point": SELF_LIGHT_CURVE_POINT,
     "image_summary": IMAGE_SUMMARY,
     "matched_source": MATCHED_SOURCE,
     "image_calibration": IMAGE_CALIBRATION,

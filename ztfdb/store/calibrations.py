@@ -20,8 +20,11 @@ from ztfdb.store.sources import source_id_range
 Columns = dict[str, NDArray[Any]]
 
 APERTURES = tuple(range(1, len(APERTURE_DIAMETERS) + 1))
-METHODS = ("header", "ps1")
-"""Where a zero point comes from: the header's MAGZP and APCOR, or stars of PS1."""
+METHODS = ("header", "ps1", "self")
+"""Where a zero point comes from: the header's MAGZP and APCOR, stars of PS1, or the stars that images share."""
+
+IMAGE_METHODS = METHODS[:2]
+"""Those in which an image has one zero point, wherever on it a star lies."""
 
 NO_MASK = -1
 """Stands for NULL in ``mask_bits``."""
@@ -115,7 +118,9 @@ def uncalibrated_images(session: Session, method: str, catalogue_id: int, among:
 
 
 def zeropoints(session: Session, image_id: IntArray, *, aperture: int = 4, calibration: str = "header") -> Columns:
-    """Return the zero points of an aperture for images, the choice on read that every calibrated number comes from.
+    """Return the zero points of an aperture for images, which hold all over them.
+
+    A calibration by the images' own stars has gradients, too: see `ztfdb.store.selfcal.self_terms`.
 
     Parameters
     ----------
@@ -140,8 +145,8 @@ def zeropoints(session: Session, image_id: IntArray, *, aperture: int = 4, calib
     """
     if aperture not in APERTURES:
         raise ValueError(f"aperture {aperture} is none of {', '.join(map(str, APERTURES))}")
-    if calibration not in METHODS:
-        raise ValueError(f"calibration {calibration!r} is none of {', '.join(METHODS)}")
+    if calibration not in IMAGE_METHODS:
+        raise ValueError(f"calibration {calibration!r} is none of {', '.join(IMAGE_METHODS)}")
     names = ("zeropoint", "zeropoint_err", "color_term", "color_term_err")
     wanted = np.asarray(image_id, dtype=np.int64)
     ids, back = np.unique(wanted, return_inverse=True)

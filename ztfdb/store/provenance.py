@@ -8,10 +8,16 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ztfdb.errors import UnknownImageError
-from ztfdb.schema import Base, Calibration, Catalogue, Config, Image, ImageHeader
+from ztfdb.schema import Base, Calibration, Catalogue, Config, Image, ImageHeader, SelfSolution
 from ztfdb.store.backends import read_columns
 from ztfdb.store.columns import python_value, table_dtypes
 from ztfdb.store.sources import NO_MASK
+
+_SOLUTION = tuple(
+    getattr(SelfSolution, name).label(f"solution_{name}")
+    for name in ("tied_to", "n_tied", "n_image", "n_star", "n_epoch", "level_err", "versions", "solved")
+)
+"""What is told of the solution of a calibration by the images' own stars."""
 
 
 def source_of(session: Session, source_id: int) -> dict[str, Any] | None:
@@ -55,10 +61,15 @@ def settings_of(session: Session, image_id: int) -> tuple[dict[str, Any], dict[s
 
 
 def calibrations_of(session: Session, image_id: int) -> list[dict[str, Any]]:
-    """Return the calibrations of an image, ordered by method and aperture, with the catalogue's name."""
+    """Return the calibrations of an image, ordered by method and aperture, with the catalogue's name.
+
+    One by the images' own stars comes with the facts of its solution: what its level is tied to, how many images and
+    stars it has, by which software and when it was solved.
+    """
     statement = (
-        select(Calibration.__table__, Catalogue.name.label("catalogue"))
-        .join(Catalogue, Catalogue.catalogue_id == Calibration.catalogue_id)
+        select(Calibration.__table__, Catalogue.name.label("catalogue"), *_SOLUTION)
+        .outerjoin(Catalogue, Catalogue.catalogue_id == Calibration.catalogue_id)
+        .outerjoin(SelfSolution, SelfSolution.solution_id == Calibration.solution_id)
         .where(Calibration.image_id == image_id)
         .order_by(Calibration.method, Calibration.aperture)
     )

@@ -28,7 +28,9 @@ TABLES: dict[str, str] = {
     "reference_source": "Rows of all other reference catalogues.",
     "source_match": "Which source is which row of a reference catalogue.",
     "image_match": "How images were matched with reference catalogues, and how far their positions are off.",
-    "calibration": "Zero point and colour term of each image and aperture, fitted to stars of Pan-STARRS1.",
+    "calibration": "Zero point and terms of each image and aperture, by stars of Pan-STARRS1 or the images' own.",
+    "self_solution": "Solutions of images and the stars they share: one row per connected set and aperture.",
+    "self_star": "Stars of these solutions, by which later images are calibrated.",
     "object": "Objects: detections joined across epochs, fields and filters.",
     "object_source": "Which object a source belongs to.",
     "object_filter": "Statistics of each object in each filter.",
@@ -41,6 +43,7 @@ TABLES: dict[str, str] = {
     "ingest_job": "Queue of image files to ingest: one row per file, kept for ever.",
     "light_curve_point": "Detections with calibrated magnitudes (6 px aperture) and the facts of their images.",
     "psf_light_curve_point": "Rows of ZTF's PSF catalogues with calibrated magnitudes and the facts of their images.",
+    "self_light_curve_point": "Detections (6 px aperture) calibrated by the stars that images share.",
     "image_summary": "Images with their files, data roots and configurations.",
     "matched_source": "Sources beside the rows of reference catalogues that they match.",
     "image_calibration": "Fitted calibrations beside those of the headers.",
@@ -70,6 +73,21 @@ _PSF_BITS = ("", "meta.code.qual;instr.pixel", "Mask bits in a box of 5 x 5 px a
 _APERTURE = {
     "flux": ("DN", "phot.count;src.net;meta.main", "Flux in the 6 px aperture, background-subtracted."),
     "flux_err": ("DN", "stat.error;phot.count", "Error of flux, 1 sigma."),
+}
+_CALIBRATION = {
+    "magerr_sys": ("mag", "stat.error.sys;phot.mag", "Floor of the image (scatter) and error of its zero point."),
+    "method": ("", "meta.id;phot.calib", "What it was fitted to: ps1 or self (the images' own stars)."),
+    "x_gradient": ("mag", "stat.fit.param;phot.calib", "Change of the magnitude along x, from the middle to the edge."),
+    "x_gradient_err": ("mag", "stat.error;phot.calib", "Error of x_gradient, 1 sigma."),
+    "y_gradient": ("mag", "stat.fit.param;phot.calib", "Change of the magnitude along y, from the middle to the edge."),
+    "y_gradient_err": ("mag", "stat.error;phot.calib", "Error of y_gradient, 1 sigma."),
+}
+_SOLUTION = {
+    "n_image": ("", "meta.number;obs.image", "Images of the solution."),
+    "n_star": ("", "meta.number;src.calib", "Stars of the solution."),
+    "n_clipped": ("", "meta.number", "Epochs left out because they were far off."),
+    "color": ("", "meta.id;phot.color", "The colour of the colour terms: g-r or r-i."),
+    "color_term": ("", "stat.fit.param;phot.color", "Median colour term of the images."),
 }
 _CHECK = {
     "scatter": ("mag", "stat.stdev;phot.mag", "Robust scatter of the differences about their trends."),
@@ -116,8 +134,16 @@ COLUMNS: dict[str, dict[str, Facts]] = {
     "catalogue": {"kind": ("", "meta.code.class", "ps1, gaia or reference: the table that holds its rows.")},
     "catalogue_file": {"n_row": ("", "meta.number", "Rows that the file added.")},
     "forced_source": {"method": ("", "meta.code", "1 sums in the six apertures, 2 PSF fit.")},
-    "calibration": {"method": ("", "meta.id;phot.calib", "What it was fitted to: ps1.")},
-    "image_calibration": {"method": ("", "meta.id;phot.calib", "What it was fitted to: ps1.")},
+    "calibration": _CALIBRATION,
+    "image_calibration": _CALIBRATION,
+    "self_light_curve_point": _APERTURE,
+    "self_solution": _SOLUTION,
+    "self_star": {
+        "number": ("", "meta.id", "Number of the star in its solution, from 0."),
+        "mag": ("mag", "phot.mag;stat.mean", "Mean magnitude at the star's own colour."),
+        "mag_err": ("mag", "stat.error;phot.mag", "Error of mag, 1 sigma; that of the images' terms left out."),
+        "n": ("", "meta.number", "Epochs of the star that counted."),
+    },
     "image_match": {"warning": ("", "meta.code.qual;pos", "Warning of the astrometry: 0 none, 1 look at it, 2 wrong.")},
     "psf_check": _CHECK,
     "image_psf_check": _CHECK,

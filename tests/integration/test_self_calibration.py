@@ -1,0 +1,191 @@
+"""Calibration by the stars that images share, stored and read, on both engines; surveys without pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from sqlalchemy import text
+
+import ztfdb
+from tests.support.reference import hold, open_sessions, store_image
+from tests.support.surveys import make_survey, store_survey
+from tests.support.tables import object_ids
+from ztfdb.cli.explain import explanation_lines
+from ztfdb.derive.calibrate import calibrate
+from ztfdb.derive.calibrators import CalibrationSettings
+from ztfdb.phot.ubercal import SelfSettings
+from ztfdb.store.calibrations import zeropoints
+
+N_IMAGE = 28
+
+
+@pytest.fixture(scope="module")
+def made():
+    """A survey whose stars are far enough apart that none is a neighbour of another."""
+    return make_survey(N_IMAGE, 300, seed=2, variable=0.05, flat=0.0)
+
+
+@pytest.fixture
+def maker(engine_url):
+    with open_sessions(engine_url) as made:
+        yield made
+
+
+def fourth(report):
+    table = report.to_pandas()
+    return table[table.aperture == 4].set_index("image_id")
+
+
+def hold_ps1(maker, sky, truth, color, *, share=1.0):
+    """Put the stars into PS1, with their magnitudes in r and their colours."""
+    n = round(share * len(color))
+    rng = np.random.default_rng(4)
+    columns = {}
+    for band, mag in (("r", truth.star_mag), ("g", truth.star_mag + color), ("i", truth.star_mag - 0.3)):
+        columns[f"{band}_mag"] = np.clip(mag + rng.normal(0, 0.01, len(mag)), 14.6, 20.4)[:n]
+        columns[f"{band}_mag_err"] = np.full(n, 0.01)
+        columns[f"{band}_kron_mag"] = columns[f"{band}_mag"]
+    bright = truth.star_mag[:n] > 14.6
+    columns = {name: values[bright] for name, values in columns.items()}
+    ra, dec = sky[0, :n][bright], sky[1, :n][bright]
+    hold(maker, "ps1", object_ids(ra, dec), ra, dec, n_detection=np.full(bright.sum(), 30), **columns)
+
+
+def test_zero_points_of_a_survey_come_back_and_ps1_tells_level_and_colours(maker, made):
+    survey, truth = made
+    ids, sky = store_survey(maker, survey, truth)
+    hold_ps1(maker, sky, truth, survey.color)
+    report = calibrate(maker, method="self")
+    table = fourth(report).loc[ids]
+    assert (report.n_image, report.n_failed, len(report.to_pandas())) == (N_IMAGE, 0, 6 * N_IMAGE)
+    pull = (table.zeropoint - truth.zeropoint) / table.zeropoint_err
+    assert (np.abs(pull) < 3).mean() >= 0.95
+    assert (table.color_term - truth.color_term).std() < 0.02
+    assert table.scatter.median() == pytest.approx(np.median(truth.floor), abs=0.002)
+    with maker() as session:
+        solutions = session.execute(text("select * from self_solution order by aperture")).mappings().all()
+        views = session.execute(text("select * from image_calibration where aperture = 4")).mappings().all()
+    assert [row["aperture"] for row in solutions] == [1, 2, 3, 4, 5, 6]
+    assert solutions[3]["tied_to"] == "ps1" and solutions[3]["n_image"] == N_IMAGE and solutions[3]["n_variable"] >= 3
+    assert len(views) == N_IMAGE and views[0]["catalogue"] is None and views[0]["x_gradient"] is not None
+
+
+def test_a_self_calibrated_light_curve_is_the_formula(engine_url, maker, made):
+    survey, truth = made
+    _, sky = store_survey(maker, survey, truth)
+    with ztfdb.open(engine_url, create=True) as archive:
+        report = archive.calibrate(method="self")
+        table = fourth(report)
+        star = int(np.argmax((truth.amplitude == 0) * np.bincount(survey.star, minlength=survey.n_star)))
+        ra, dec = sky[:, star]
+        curve = archive.light_curve(ra, dec, calibration="self").data
+        other = archive.light_curve(ra, dec, calibration="self", aperture=5).data
+        colored = archive.light_curve(ra, dec, calibration="self", color=0.5).data
+        many = archive.light_curves({"ra": [ra], "dec": [dec]}, calibration="self")
+        header = archive.light_curve(ra, dec).data
+    with maker() as session:
+        chosen = f"where source_id in ({', '.join(map(str, curve.source_id))}) order by mjd"
+        viewed = session.execute(text(f"select mag, magerr from self_light_curve_point {chosen}")).all()
+    own = survey.star == star
+    assert len(curve) == own.sum() > 20
+    rows = table.loc[curve.image_id]
+    x, y = survey.u[own], survey.v[own]
+    flux = np.float32(10 ** (-0.4 * survey.mag[own])).astype(float)
+    expected = rows.zeropoint - 2.5 * np.log10(flux) + rows.x_gradient * x + rows.y_gradient * y
+    np.testing.assert_allclose(curve.mag, expected, atol=1e-6)
+    assert set(curve.calibration) == {"self"} and set(colored.calibration) == {"none"}  # no colours are held
+    np.testing.assert_allclose(curve.magerr_sys, rows.magerr_sys, atol=1e-12)
+    # the survey has one flux in all apertures, but fewer stars stand alone in the 10 px one
+    np.testing.assert_allclose(other.mag, curve.mag, atol=0.003)
+    np.testing.assert_array_equal(many.mag, curve.mag)
+    np.testing.assert_allclose(np.array(viewed), curve[["mag", "magerr"]], atol=1e-9)
+    right = ~truth.wrong[own]
+    assert curve.mag[right].std() < 0.5 * header.mag[right].std()
+    assert curve.magerr.median() < header.magerr.median()
+
+
+def test_both_engines_say_the_same(both_urls, made):
+    survey, truth = made
+    tables = []
+    for url in both_urls.values():
+        with open_sessions(url) as maker:
+            _, sky = store_survey(maker, survey, truth, images=range(16))
+            hold_ps1(maker, sky, truth, survey.color, share=0.5)
+            calibrate(maker, method="self")
+            with maker() as session:
+                found = session.execute(text("select * from calibration order by image_id, aperture")).mappings().all()
+                stars = session.execute(text("select * from self_star order by solution_id, number")).mappings().all()
+            tables.append((pd.DataFrame(found).drop(columns=["calibrated", "settings"]), pd.DataFrame(stars)))
+    for one, other in zip(*tables, strict=True):
+        pd.testing.assert_frame_equal(one, other)
+
+
+def test_a_new_image_is_fitted_to_held_stars_as_a_solution_of_all_would(maker, made):
+    survey, truth = made
+    _, sky = store_survey(maker, survey, truth, images=range(N_IMAGE - 1))
+    hold_ps1(maker, sky, truth, survey.color)
+    first = fourth(calibrate(maker, method="self"))
+    (new,), _ = store_survey(maker, survey, truth, images=[N_IMAGE - 1])
+    report = calibrate(maker, method="self")
+    fitted = fourth(report)
+    assert list(fitted.index) == [new] and report.n_skipped == N_IMAGE - 1
+    with maker() as session:
+        assert session.execute(text("select distinct n_image from self_solution")).scalars().all() == [N_IMAGE]
+    assert calibrate(maker, method="self").n_image == 0
+    once_more = fourth(calibrate(maker, method="self", image_ids=[int(new)], again=True))
+    assert once_more.zeropoint[new] == fitted.zeropoint[new]
+    whole = fourth(calibrate(maker, method="self", again=True))
+    assert len(whole) == N_IMAGE
+    error = np.hypot(fitted.zeropoint_err[new], 0.001)
+    assert fitted.zeropoint[new] == pytest.approx(whole.zeropoint[new], abs=3 * error)
+    np.testing.assert_allclose(first.zeropoint, whole.zeropoint[first.index], atol=0.003)
+    with maker() as session:
+        assert session.execute(text("select count(*) from self_solution")).scalar_one() == 6  # the old ones are gone
+        orphans = "select count(*) from self_star where solution_id not in (select solution_id from self_solution)"
+        assert session.execute(text(orphans)).scalar_one() == 0
+
+
+def test_images_that_cannot_be_tied_say_why(maker, made):
+    survey, truth = made
+    store_survey(maker, survey, truth, images=range(8))
+    lonely = store_image(maker, np.linspace(10, 10.4, 30), np.linspace(5, 5.4, 30), expid=7, rcid=9)
+    poor = store_image(maker, [20.0, 20.1], [5.0, 5.1], expid=8, rcid=9)
+    report = calibrate(maker, method="self")
+    table = fourth(report)
+    assert "of its 30 stars are on other images" in table.failure[lonely]
+    assert table.failure[poor] == "2 clean stars are too few, 10 are needed"
+    assert report.n_failed == 2
+    # they are tried again: another image of the same place ties the lonely one
+    store_image(maker, np.linspace(10, 10.4, 30), np.linspace(5, 5.4, 30), expid=9, rcid=9, seed=5)
+    later = fourth(calibrate(maker, method="self"))
+    assert np.isfinite(later.zeropoint[lonely]) and later.failure[poor] is not None
+
+
+def test_explain_traces_a_magnitude_to_its_solution(engine_url, maker, made):
+    survey, truth = made
+    ids, _ = store_survey(maker, survey, truth, images=range(8))
+    with ztfdb.open(engine_url, create=True) as archive:
+        archive.calibrate(method="self")
+        told = archive.explain(int(ids[0]) << 18, measure=False)
+    row = told.calibrations[told.calibrations.aperture == 4].iloc[0]
+    assert row.method == "self" and row.solution_tied_to == "header" and row.solution_n_image == 8
+    assert row.solution_versions["ztfdb"] == ztfdb.__version__
+    lines = [line for line in explanation_lines(told) if line.startswith("solution")]
+    assert len(lines) == 6 and "on 8 images, level of header (8)" in lines[3]
+
+
+def test_wrong_options_are_one_error(maker):
+    with pytest.raises(ValueError, match="method 'sdss': expected ps1 or self"):
+        calibrate(maker, method="sdss")
+    with pytest.raises(ValueError, match="expected SelfSettings"):
+        calibrate(maker, method="self", settings=CalibrationSettings())
+    with pytest.raises(ValueError, match="expected CalibrationSettings"):
+        calibrate(maker, settings=SelfSettings())
+    with maker() as session, pytest.raises(ValueError, match="'self' is none of header, ps1"):
+        zeropoints(session, np.array([1]), calibration="self")
+
+
+def test_nothing_to_calibrate_is_an_empty_report(maker):
+    report = calibrate(maker, method="self")
+    assert report.n_image == 0 and report.to_pandas().empty

@@ -1,0 +1,178 @@
+"""Calibrations of images by the stars they share: what they are made from, and their solutions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.orm import Session
+
+from ztfdb.records import IntArray
+from ztfdb.schema import Calibration, Image, SelfSolution, SelfStar
+from ztfdb.store.backends import copy_rows, joined, range_rows, read_bulk, read_columns
+from ztfdb.store.columns import python_values
+
+Columns = dict[str, NDArray[Any]]
+
+METHOD = "self"
+
+IMAGE_DTYPES: dict[str, Any] = {
+    "image_id": "i8", "fid": "i8", "field": "i8", "rcid": "i8", "nx": "i8", "ny": "i8", "x0": "i8", "y0": "i8",
+    "obsmjd": "f8", "saturate": "f8", "magzp": "f8", "clrcoeff": "f8", **{f"apcor{k}": "f8" for k in range(1, 7)},
+}  # fmt: skip
+"""What a solution reads of an image."""
+
+STAR_DTYPES: dict[str, Any] = {
+    "solution_id": "i8", "number": "i8", "ra": "f8", "dec": "f8", "mag": "f8", "mag_err": "f8", "unrest": "f8",
+    "color": "f8",
+}  # fmt: skip
+"""What is read of a star that is held."""
+
+_TERMS = (
+    "zeropoint", "color_term", "magerr_sys", "x_gradient", "y_gradient", "map_xx", "map_xy", "map_yy",
+)  # fmt: skip
+
+
+def images_to_solve(session: Session, image_id: Sequence[int]) -> Columns:
+    """Return `IMAGE_DTYPES` of images, references left out, ordered by ``image_id``."""
+    rows, params = range_rows(session, id=np.asarray(image_id, np.int64))
+    fields = ", ".join(f"image.{name}" for name in IMAGE_DTYPES)
+    found = read_columns(
+        session,
+        f"select {fields} from {rows} join image on image.image_id = r.id where image.kind <> 'ref'",
+        params,
+        IMAGE_DTYPES,
+    )
+    order = np.argsort(found["image_id"])
+    return {name: values[order] for name, values in found.items()}
+
+
+def unsolved_images(session: Session, among: Iterable[int]) -> list[int]:
+    """Return those of the images that have no zero point by their own stars, in order; those that failed count."""
+    own = (Calibration.method == METHOD, Calibration.zeropoint.is_not(None))
+    done = set(session.execute(select(Calibration.image_id).where(*own).distinct()).scalars())
+    references = set(session.execute(select(Image.image_id).where(Image.kind == "ref")).scalars())
+    return sorted(set(among) - done - references)
+
+
+def add_solution(session: Session, facts: Mapping[str, Any], stars: Columns) -> int:
+    """Store a solution with its stars, and return its number."""
+    statement = insert(SelfSolution).values(**python_values(facts)).returning(SelfSolution.solution_id)
+    solution_id = int(session.execute(statement).scalar_one())
+    n = len(stars["number"])
+    copy_rows(session, SelfStar.__table__, {"solution_id": np.full(n, solution_id, np.int64), **stars})  # type: ignore[arg-type]
+    return solution_id
+
+
+def drop_unused_solutions(session: Session) -> None:
+    """Delete the solutions that no image has any more, with their stars."""
+    used = select(Calibration.solution_id).where(Calibration.solution_id.is_not(None))
+    unused = select(SelfSolution.solution_id).where(SelfSolution.solution_id.not_in(used))
+    session.execute(delete(SelfStar).where(SelfStar.solution_id.in_(unused)))
+    session.execute(delete(SelfSolution).where(SelfSolution.solution_id.not_in(used)))
+
+
+def has_solution(session: Session, fid: int) -> bool:
+    """Tell whether there are held stars of a filter."""
+    return (
+        session.execute(select(SelfSolution.solution_id).where(SelfSolution.fid == int(fid)).limit(1)).first()
+        is not None
+    )
+
+
+def count_image(session: Session, solution_id: int) -> None:
+    """Count one more image of a solution."""
+    own = update(SelfSolution).where(SelfSolution.solution_id == int(solution_id))
+    session.execute(own.values(n_image=SelfSolution.n_image + 1))
+
+
+def solution(session: Session, solution_id: int) -> dict[str, Any]:
+    """Return a solution's row."""
+    found = session.execute(select(SelfSolution.__table__).where(SelfSolution.solution_id == int(solution_id))).one()
+    return dict(found._mapping)
+
+
+def held_stars(session: Session, lo: IntArray, hi: IntArray, fid: int, aperture: int) -> Columns:
+    """Return `STAR_DTYPES` of the held stars of a filter and aperture inside ranges, by solution and number."""
+    rows, params = range_rows(session, lo=lo, hi=hi)
+    origin = joined(
+        session, rows, "self_star", ["hpx29", *STAR_DTYPES], "self_star.hpx29 >= r.lo and self_star.hpx29 < r.hi"
+    )
+    fields = ", ".join(f"self_star.{name}" for name in STAR_DTYPES)
+    found = read_bulk(
+        session,
+        f"select {fields} from {origin} join self_solution on self_solution.solution_id = self_star.solution_id"
+        " where self_solution.fid = :fid and self_solution.aperture = :aperture",
+        {**params, "fid": int(fid), "aperture": int(aperture)},
+        STAR_DTYPES,
+    )
+    order = np.lexsort((found["number"], found["solution_id"]))
+    return {name: values[order] for name, values in found.items()}
+
+
+def detector_map(session: Session, solution_id: int, rcid: int, size: tuple[int, int]) -> tuple[float, float, float]:
+    """Return the newest map of a detector in a solution; zeros without one."""
+    statement = (
+        select(Calibration.map_xx, Calibration.map_xy, Calibration.map_yy)
+        .join(Image, Image.image_id == Calibration.image_id)
+        .where(Calibration.solution_id == int(solution_id), Image.rcid == int(rcid))
+        .where(Image.nx == int(size[0]), Image.ny == int(size[1]), Calibration.map_xx.is_not(None))
+        .order_by(Image.obsmjd.desc(), Image.image_id)
+        .limit(1)
+    )
+    found = session.execute(statement).one_or_none()
+    xx, xy, yy = (0.0, 0.0, 0.0) if found is None else (one or 0.0 for one in found)
+    return xx, xy, yy
+
+
+def self_terms(session: Session, image_id: IntArray, aperture: int) -> Columns:
+    """Return what a calibration by the images' own stars says of each image, in the order asked; NaN without one.
+
+    Returns
+    -------
+    dict of ndarray, each of shape (n_image,)
+        ``zeropoint`` and ``color_term`` for a star whose colour is known; ``plain``, the zero point for one whose
+        colour is not: that of the survey's median colour, in the survey's mean system. ``magerr_sys``, the systematic
+        error of a magnitude. ``x_gradient``, ``y_gradient``, ``map_xx``, ``map_xy``, ``map_yy``;
+        ``nx``, ``ny``.
+    """
+    ids, back = np.unique(np.asarray(image_id, np.int64), return_inverse=True)
+    rows, params = range_rows(session, id=ids)
+    fields = ", ".join(f"calibration.{name}" for name in _TERMS)
+    names = (*_TERMS, "pivot", "usual", "nx", "ny")
+    found = read_columns(
+        session,
+        f"select calibration.image_id, {fields}, self_solution.color_pivot, self_solution.color_term"
+        ", image.nx, image.ny"
+        f" from {rows} join calibration on calibration.image_id = r.id and calibration.method = 'self'"
+        " and calibration.aperture = :aperture"
+        " join self_solution on self_solution.solution_id = calibration.solution_id"
+        " join image on image.image_id = r.id",
+        {**params, "aperture": int(aperture)},
+        {"image_id": "i8", **dict.fromkeys(names, "f8")},
+    )
+    answer = {name: np.full(len(ids), np.nan) for name in names}
+    at = np.searchsorted(ids, found["image_id"])
+    for name in names:
+        answer[name][at] = found[name]
+    pivot, usual = np.nan_to_num(answer["pivot"]), np.nan_to_num(answer["usual"])
+    answer["plain"] = answer["zeropoint"] + (np.nan_to_num(answer["color_term"]) - usual) * pivot
+    return {name: values[back] for name, values in answer.items()}
+
+
+def source_places(session: Session, source_id: IntArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return ``x`` and ``y`` of sources, in the order asked."""
+    ids = np.unique(source_id)
+    rows, params = range_rows(session, id=ids)
+    found = read_bulk(
+        session,
+        f"select source.source_id, source.x, source.y from {rows} cross join source where source.source_id = r.id",
+        params,
+        {"source_id": "i8", "x": "f8", "y": "f8"},
+    )
+    order = np.argsort(found["source_id"])
+    at = order[np.searchsorted(found["source_id"], source_id, sorter=order)]
+    return found["x"][at], found["y"][at]
