@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from ztfdb.ingest.remove import Removal
     from ztfdb.ingest.report import IngestReport, Progress
     from ztfdb.query.complete import How
+    from ztfdb.query.diff import ArchiveDiff
     from ztfdb.query.explain import Explanation
     from ztfdb.query.hint import Holdings
     from ztfdb.query.lightcurve import LightCurve
@@ -744,6 +745,28 @@ class Archive:
         with self._sessions() as session:
             done = calibrate.calibrate_image(session, image_id, get_catalogue(session, catalogue))
         return draw_calibration(calibrate.residuals(done, aperture))[0]
+
+    @passes_on("query.diff.diff_archives")
+    def diff(self, other: Archive, **options: Any) -> ArchiveDiff:
+        """Compare this archive (A) with another (B) on the images that both have; see `ztfdb.query.diff`.
+
+        Parameters
+        ----------
+        other : Archive
+        **options
+            Those of `ztfdb.query.diff.diff_archives`.
+
+        Raises
+        ------
+        TypeError
+            If `other` is not an archive with a database of its own: a service shows no whole images.
+        """
+        from ztfdb.query.diff import diff_archives
+
+        if not isinstance(other, Archive):
+            raise TypeError(f"{type(other).__name__}: expected an Archive, from ztfdb.open of a database")
+        with self._sessions() as session, other._sessions() as session_b:
+            return diff_archives(session, session_b, **options)
 
     @passes_on("derive.psfcheck.check_psf")
     def check_psf(self, **options: Any) -> PsfCheckReport:

@@ -17,6 +17,7 @@ from ztfdb.cli.catalog import catalog
 from ztfdb.cli.cone import cone
 from ztfdb.cli.crossmatch import crossmatch
 from ztfdb.cli.demo import demo
+from ztfdb.cli.diff import diff
 from ztfdb.cli.explain import explain
 from ztfdb.cli.export import export
 from ztfdb.cli.images import images
@@ -145,6 +146,7 @@ for command in (
     crossmatch,
     calibrate,
     psfcheck,
+    diff,
     objects,
     explain,
     sql,

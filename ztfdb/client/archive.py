@@ -45,7 +45,7 @@ COMPLETE_PER_REQUEST = 1_000
 """Positions of one request: what a service answers unless it is configured otherwise."""
 
 NEED_THE_DATABASE = (
-    "add_catalogue", "backup", "build_objects", "calibrate", "check_psf", "crossmatch", "cutout", "export_hats",
+    "add_catalogue", "backup", "build_objects", "calibrate", "check_psf", "crossmatch", "cutout", "diff", "export_hats",
     "fetch_catalogue", "hint_of", "image_pixels", "images_meeting_box", "import_catalogue", "import_metadata",
     "ingest", "ingest_psfcat", "object_position", "plot_calibration", "plot_psf_check", "product", "related_files",
     "relocate", "remove", "remove_catalogue", "remove_matches", "remove_psf_checks", "storage_problems",

@@ -1,6 +1,7 @@
 """Pictures: functions that take an Axes and return it. matplotlib is an optional extra and seen only here."""
 
 from ztfdb.plot.calibration import draw_calibration, draw_residual_map, draw_residuals
+from ztfdb.plot.diff import draw_diff
 from ztfdb.plot.image import draw_image, draw_stamp
 from ztfdb.plot.lightcurve import draw_light_curve
 from ztfdb.plot.psf import draw_psf
@@ -9,6 +10,7 @@ from ztfdb.plot.stamps import draw_light_curve_with_stamps, draw_stamps, write_g
 
 __all__ = [
     "draw_calibration",
+    "draw_diff",
     "draw_difference_map",
     "draw_differences",
     "draw_image",

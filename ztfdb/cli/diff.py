@@ -1,0 +1,95 @@
+"""``ztfdb diff``: two archives of the same images beside each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+import ztfdb
+from ztfdb.cli.options import Command, shared_options
+from ztfdb.cli.output import Output, output_options
+from ztfdb.cli.progress import progress_bar
+from ztfdb.cli.session import configuration, wrong_usage
+
+USUAL = {
+    "image": ("image_id", "severity", "n_matched", "n_lost", "n_gained", "mag_difference", "mag_scatter",
+              "position_rms", "same_settings", "filtercode", "field"),
+    "magnitude": ("mag", "n_matched", "n_lost", "n_gained", "mag_difference", "mag_scatter", "expected",
+                  "position_rms"),
+    "source": ("image_id", "kind", "ra", "dec", "mag", "mag_difference", "ra_offset", "dec_offset"),
+}  # fmt: skip
+
+
+@click.command(
+    cls=Command,
+    examples=(
+        "ztfdb diff sqlite:///night.db sqlite:///night_box64.db",
+        "ztfdb diff sqlite:///night.db sqlite:///night_box64.db --by magnitude --plot diff.png",
+        "ztfdb diff sqlite:///night.db sqlite:///night.db --calibration header --calibration-b self",
+        "ztfdb diff sqlite:///night.db sqlite:///night_box64.db --by source -o sources.parquet",
+    ),
+)
+@click.argument("url_a", metavar="URL_A")
+@click.argument("url_b", metavar="URL_B")
+@click.option("--image", "image_ids", multiple=True, type=int, metavar="ID", help="Only this image; may be repeated.")
+@click.option("--by", type=click.Choice(tuple(USUAL)), default="image", help="What a row is.")
+@click.option("--aperture", type=click.IntRange(1, 6), default=4, help="1 to 6: 2, 3, 4, 6, 10, 14 px.")
+@click.option("--calibration", type=click.Choice(("header", "ps1", "self")), default="header", help="Zero points of A.")
+@click.option("--calibration-b", type=click.Choice(("header", "ps1", "self")), help="Zero points of B, else as of A.")
+@click.option("--radius", type=float, default=1.0, help="Largest distance of the same source, arcsec.")
+@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw a page of what differs.")
+@output_options
+@shared_options
+@click.pass_context
+def diff(
+    ctx: click.Context,
+    url_a: str,
+    url_b: str,
+    image_ids: tuple[int, ...],
+    by: str,
+    aperture: int,
+    calibration: str,
+    calibration_b: str | None,
+    radius: float,
+    plot: Path | None,
+    output: Output,
+) -> None:
+    """Compare the sources of the images that two archives have in common.
+
+    Each source of A is matched with the nearest of B on the same image: it is matched, lost (in A alone) or gained (in
+    B alone). Prints a row per image, the worst first, or per half magnitude, or per source; differences are B minus A.
+    """
+    configuration(ctx)
+    with ztfdb.open(url_a, read_only=True) as a, ztfdb.open(url_b, read_only=True) as b, progress_bar("images") as bar:
+
+        def follow(done: int, total: int) -> None:
+            if done == 1:
+                bar.begin("diff", total)
+            bar.step()
+
+        with wrong_usage():
+            found = a.diff(
+                b,
+                image_ids=list(image_ids) or None,
+                aperture=aperture,
+                calibration=calibration,
+                calibration_b=calibration_b,
+                radius=radius,
+                sources=by == "source" or plot is not None,
+                progress=follow,
+            )
+    if plot is not None:
+        from ztfdb.plot import draw_diff  # drawing is an extra
+
+        title = f"A: {a.url}\nB: {b.url}"
+        draw_diff(found.sources, found.magnitudes, found.images, title).savefig(plot, dpi=120)
+        click.echo(f"wrote {plot}", err=True)
+    frame = {"image": found.images, "magnitude": found.magnitudes, "source": found.sources}[by]
+    output.write(frame, usual=USUAL[by])
+    n = found.images[["n_matched", "n_lost", "n_gained"]].sum()
+    click.echo(
+        f"{len(found.images):,} images in both ({len(found.only_a):,} in A alone, {len(found.only_b):,} in B alone): "
+        f"{n['n_matched']:,} sources matched, {n['n_lost']:,} lost, {n['n_gained']:,} gained",
+        err=True,
+    )
