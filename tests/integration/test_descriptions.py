@@ -7,7 +7,6 @@ from sqlalchemy import event, inspect, text
 
 from ztfdb.schema import Base, describe_table, describe_tables
 from ztfdb.schema.comments import write_comments
-from ztfdb.schema.views import VIEWS
 from ztfdb.store.engine import make_engine
 from ztfdb.store.migrate import downgrade, upgrade
 
@@ -92,7 +91,7 @@ def test_comments_follow_the_words(postgres):
 
 def test_a_downgrade_takes_them_away(postgres):
     downgrade(postgres, "20261126_source_index")
-    for name in set(Base.metadata.tables) - set(VIEWS):
+    for name in set(Base.metadata.tables) & set(inspect(postgres).get_table_names()):  # not all were there then
         assert {(table, column) for table, _, column in comments(postgres, name)} == {(None, None)}
     upgrade(postgres)
     test_postgresql_has_a_comment_on_everything(postgres)

@@ -63,7 +63,8 @@ def rights(engine):
     with engine.connect() as connection:
         tables = connection.exec_driver_sql(
             "select table_name, grantee, privilege_type, is_grantable from information_schema.table_privileges"
-            " where table_schema = 'public' and table_name in (select viewname from pg_views) order by 1, 2, 3"
+            " where table_schema = 'public' and table_name in (select viewname from pg_views)"
+            " and grantee <> current_user order by 1, 2, 3"  # the owner's are there with each new view
         ).all()
         columns = connection.exec_driver_sql(
             "select table_name, column_name, grantee, privilege_type from information_schema.column_privileges"

@@ -135,7 +135,7 @@ COLUMNS: dict[str, dict[str, Facts]] = {
     "catalogue_file": {"n_row": ("", "meta.number", "Rows that the file added.")},
     "forced_source": {"method": ("", "meta.code", "1 sums in the six apertures, 2 PSF fit.")},
     "calibration": _CALIBRATION,
-    "image_calibration": _CALIBRATION,
+    "image_calibration": {name: _CALIBRATION[name] for name in ("method", "x_gradient", "y_gradient")},
     "self_light_curve_point": _APERTURE,
     "self_solution": _SOLUTION,
     "self_star": {
