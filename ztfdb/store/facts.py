@@ -3,20 +3,48 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 from hashlib import blake2b
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ztfdb.schema import Image, ImageCell, ImageFile, ImageHeader
+from ztfdb.schema import Base, Image, ImageCell, ImageFile, ImageHeader
 
 CHANGING = ("seeing", "maglimit", "infobits", "infobits_source", "config_id", "facts_checksum")
 """Columns of ``image`` that are filled later, or are a number of this archive alone."""
 
 PLACE = ("data_root_id", "path", "mtime_ns")
 """Columns of ``image_file`` that change with the file's place."""
+
+
+Row = Mapping[str, Any]
+
+_TABLES = ((Image, CHANGING), (ImageHeader, ()), (ImageFile, PLACE), (ImageCell, ()))
+
+
+def facts_checksum(image: Row, headers: Sequence[Row], files: Sequence[Row], cells: Sequence[Row]) -> int:
+    """Return the checksum of the facts of one image as they are about to be stored.
+
+    Parameters
+    ----------
+    image : mapping
+        The row of ``image``: Python's values by column; a column that is not there is NULL.
+    headers, files, cells : sequence of mapping
+        The rows of ``image_header``, ``image_file`` and ``image_cell``, in any order.
+
+    Returns
+    -------
+    int
+        64 bits, signed; the same as `facts_checksums` finds in the database afterwards.
+    """
+    facts = []
+    for (table, left_out), rows in zip(_TABLES, ([image], headers, files, cells), strict=True):
+        names, keys = _names(table, left_out)
+        facts += [[row.get(name) for name in names] for row in sorted(rows, key=lambda row: [row[key] for key in keys])]
+    return _digest(facts)
 
 
 def facts_checksums(session: Session, image_id: Sequence[int]) -> dict[int, int]:
@@ -33,20 +61,14 @@ def facts_checksums(session: Session, image_id: Sequence[int]) -> dict[int, int]
         64 bits, signed, by image; unknown images are left out.
     """
     facts: dict[int, list[list[Any]]] = {}
-    for table, left_out in ((Image, CHANGING), (ImageHeader, ()), (ImageFile, PLACE), (ImageCell, ())):
-        columns = [column for column in table.__table__.columns if column.name not in left_out]
-        keys = [column for column in columns if column.primary_key]
-        statement = select(*columns).where(table.image_id.in_(image_id)).order_by(table.image_id, *keys)
-        at = [column.name for column in columns].index("image_id")
-        for row in session.execute(statement):
+    for table, left_out in _TABLES:
+        names, keys = _names(table, left_out)
+        columns = table.__table__.columns
+        statement = select(*(columns[name] for name in names)).where(table.image_id.in_(image_id))
+        at = names.index("image_id")
+        for row in session.execute(statement.order_by(table.image_id, *(columns[key] for key in keys))):
             facts.setdefault(int(row[at]), []).append(list(row))
     return {one: _digest(rows) for one, rows in facts.items()}
-
-
-def seal_facts(session: Session, image_id: int) -> None:
-    """Write the checksum of the facts of an image that was just stored."""
-    (checksum,) = facts_checksums(session, [image_id]).values()
-    session.execute(update(Image).where(Image.image_id == image_id).values(facts_checksum=checksum))
 
 
 def changed_facts(session: Session, image_id: Sequence[int]) -> list[int]:
@@ -57,6 +79,13 @@ def changed_facts(session: Session, image_id: Sequence[int]) -> list[int]:
     kept = {int(row.image_id): row.facts_checksum for row in session.execute(statement)}
     now = facts_checksums(session, list(kept))
     return sorted(one for one in kept if now.get(one) != kept[one])
+
+
+@cache
+def _names(table: type[Base], left_out: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """Return the columns of a table that count, and those of its primary key."""
+    columns = table.__table__.columns
+    return [one.name for one in columns if one.name not in left_out], [one.name for one in columns if one.primary_key]
 
 
 def _plain(value: Any) -> Any:

@@ -21,7 +21,7 @@ from ztfdb.records import FileFacts, MeasuredImage, PsfCatalogueRecord
 from ztfdb.schema import Base, Calibration, DataRoot, Image, ImageCell, ImageFile, ImageHeader, PsfCheck
 from ztfdb.store.backends import copy_rows, lock_name, range_rows
 from ztfdb.store.columns import python_values
-from ztfdb.store.facts import seal_facts
+from ztfdb.store.facts import facts_checksum
 from ztfdb.store.forced import delete_forced
 from ztfdb.store.matches import delete_matches
 from ztfdb.store.meta import config_id
@@ -353,7 +353,9 @@ def _image_row(session: Session, measured: MeasuredImage) -> dict[str, Any]:
         "caveats": int(measured.caveats),
         "row_checksum": source_checksum(int(info.image_id), measured.sources),
     }
-    return python_values(row)
+    row = python_values(row)
+    files = [_file_row(int(info.image_id), one) for one in measured.files]
+    return row | {"facts_checksum": facts_checksum(row, _header_rows(measured), files, _cell_rows(measured))}
 
 
 def _insert_image(session: Session, row: dict[str, Any]) -> None:
@@ -374,25 +376,13 @@ def _store_parts(
 ) -> None:
     image_id = int(measured.info.image_id)
     placed = [(f, place_file(session, f.path, places=places, given=given)) for f in measured.files]
-    session.execute(insert(ImageFile), [_file_row(image_id, f, place) for f, place in placed])
-    own = _own_file(measured.files).role
-    session.execute(
-        insert(ImageHeader),
-        [
-            {
-                "image_id": image_id,
-                "role": role,
-                "cards": cards,
-                **(_pixel_facts(measured) if role == own else _NO_FACTS),
-            }
-            for role, cards in measured.headers.items()
-        ],
-    )
+    files = [_file_row(image_id, f) | {"data_root_id": p.data_root_id, "path": p.path} for f, p in placed]
+    session.execute(insert(ImageFile), files)
+    session.execute(insert(ImageHeader), _header_rows(measured))
     cells = measured.cells.astype(np.int64)
     copy_rows(session, Base.metadata.tables["image_cell"], {"cell9": cells, "image_id": np.full(len(cells), image_id)})
     if before_rows is not None:
         before_rows()
-    seal_facts(session, image_id)
     store_sources(session, image_id, measured.sources)
     if isinstance(measured.psfcat, PsfCatalogueRecord):
         store_psf(session, image_id, measured.psfcat, magzp=measured.info.magzp, places=places, given=given)
@@ -406,13 +396,26 @@ def _delete_parts(session: Session, image_id: int) -> int:
     return delete_sources(session, image_id)
 
 
-def _file_row(image_id: int, facts: FileFacts, place: FilePlace) -> dict[str, Any]:
-    row = dataclasses.asdict(facts) | {
-        "image_id": image_id,
-        "data_root_id": place.data_root_id,
-        "path": place.path,
-    }
-    return python_values(row)
+def _file_row(image_id: int, facts: FileFacts) -> dict[str, Any]:
+    return python_values(dataclasses.asdict(facts) | {"image_id": image_id})
+
+
+def _header_rows(measured: MeasuredImage) -> list[dict[str, Any]]:
+    image_id, own = int(measured.info.image_id), _own_file(measured.files).role
+    return [
+        {
+            "image_id": image_id,
+            "role": role,
+            "cards": cards,
+            **(_pixel_facts(measured) if role == own else _NO_FACTS),
+        }
+        for role, cards in measured.headers.items()
+    ]
+
+
+def _cell_rows(measured: MeasuredImage) -> list[dict[str, Any]]:
+    image_id = int(measured.info.image_id)
+    return [{"cell9": cell, "image_id": image_id} for cell in measured.cells.tolist()]
 
 
 _NO_FACTS: dict[str, Any] = dict.fromkeys(

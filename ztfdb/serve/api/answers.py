@@ -18,7 +18,7 @@ from ztfdb import errors
 from ztfdb.archive import Archive, words_kept
 from ztfdb.errors import ImageError
 from ztfdb.frame.window import file_status
-from ztfdb.query.wire import dumps, file_names, pack_frame
+from ztfdb.serve.api.wire import dumps, file_names, pack_frame
 from ztfdb.serve.errors import ClientGone, ServiceError, TimeLimit, tell
 from ztfdb.serve.service import request_id, service_of
 

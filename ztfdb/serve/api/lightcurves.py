@@ -13,7 +13,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ztfdb.archive import Archive, words_kept
-from ztfdb.query.wire import dumps, pack_columns, pack_data, pack_frame, plain
 from ztfdb.serve.api.answers import JSON, ProblemRoute, answered, framed, problem_of, without_folders
 from ztfdb.serve.api.models import (
     Frame,
@@ -23,6 +22,7 @@ from ztfdb.serve.api.models import (
     PeriodogramAsked,
     Photometry,
 )
+from ztfdb.serve.api.wire import dumps, pack_columns, pack_data, pack_frame, plain
 from ztfdb.serve.errors import ServiceError
 from ztfdb.serve.limits import Limits
 from ztfdb.serve.service import Service, service_of

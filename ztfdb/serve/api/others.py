@@ -11,9 +11,9 @@ from starlette.responses import Response
 from ztfdb import __version__
 from ztfdb.archive import Archive, words_kept
 from ztfdb.query.explain import Explanation
-from ztfdb.query.wire import dumps, pack_frame, plain
 from ztfdb.serve.api.answers import JSON, ProblemRoute, answered, framed, without_folders
 from ztfdb.serve.api.models import CatalogueConeAsked, ConeAsked, Frame, HintAsked, Id, MatchedAsked, Name, Place, Word
+from ztfdb.serve.api.wire import dumps, pack_frame, plain
 from ztfdb.serve.errors import ServiceError
 from ztfdb.serve.service import base_url, service_of
 from ztfdb.sky.moc import as_ascii, as_json

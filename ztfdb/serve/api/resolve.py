@@ -10,9 +10,9 @@ from starlette.responses import Response
 
 from ztfdb.archive import Archive
 from ztfdb.errors import UnknownObjectError
-from ztfdb.query.wire import dumps
 from ztfdb.serve.api.answers import JSON, ProblemRoute, answered
 from ztfdb.serve.api.models import ID_HIGH, ID_LOW
+from ztfdb.serve.api.wire import dumps
 from ztfdb.serve.errors import ServiceError, has_own_words
 from ztfdb.sky.typed import parse_designation, parse_position, plain_minus
 

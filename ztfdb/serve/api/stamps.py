@@ -13,11 +13,11 @@ from starlette.responses import Response
 
 from ztfdb.archive import Archive, words_kept
 from ztfdb.query.stamps import StampSeries
-from ztfdb.query.wire import dumps, pack_stamps
 from ztfdb.serve.api.answers import JSON, ProblemRoute, answered
 from ztfdb.serve.api.lightcurves import check_lengths, path_of
 from ztfdb.serve.api.models import Asked, Id, Picture, StampAsked, StampsAsked, StampsOnImageAsked, StampsOnPathAsked
 from ztfdb.serve.api.pictures import picture, png, sheet
+from ztfdb.serve.api.wire import dumps, pack_stamps
 from ztfdb.serve.errors import ServiceError
 from ztfdb.serve.limits import Limits
 from ztfdb.serve.service import service_of
