@@ -63,7 +63,10 @@ def printable(text: str, *, keep: str = "") -> str:
     keep : str
         Characters to leave as they are, as ``"\n"``.
     """
-    if text.isascii() and text.isprintable():
+    rest = text
+    for one in keep:
+        rest = rest.replace(one, "")
+    if rest.isascii() and rest.isprintable():
         return text
     return "".join(one if one in keep or _is_seen(one) else _escaped(one) for one in text)
 

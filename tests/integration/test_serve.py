@@ -211,6 +211,7 @@ def test_processes_count_together_and_believe_their_proxy(guarded, monkeypatch):
     time.sleep(2.1)
     for _ in range(8):  # each on a connection of its own, which any process takes
         assert requests.get(f"{service.base}/tap/availability", headers=headers, timeout=30).ok
+    assert requests.get(f"{service.base}/no/such", timeout=30).status_code == 401
     text = requests.get(f"{service.base}/metrics", headers=headers, timeout=30).text
     assert 'ztfdb_http_requests_total{method="GET",protocol="tap",status="200"} 8.0' in text
     assert 'protocol="other",status="401"' in text

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import string
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -59,13 +59,45 @@ def _write(generator: Any, node: RegionTest) -> str:
     return f"({node.args['text'].format_map(values)})"
 
 
+def _write_cast(generator: Any, node: exp.Cast) -> str:
+    """Write a cast to a plain type. sqlglot's own, for SQLite, parses the names of six types for each."""
+    to = node.args["to"]
+    kind = to.this
+    if to.expressions or kind == exp.DType.ARRAY:
+        return str(generator.cast_sql(node))
+    return f"CAST({generator.sql(node.this)} AS {generator.TYPE_MAPPING.get(kind, kind.value)})"
+
+
+def _write_column(generator: Any, node: exp.Column) -> str:
+    """Write a column, all parts of which are quoted."""
+    return ".".join(_write_identifier(generator, node.args[key]) for key in ("table", "this") if node.args.get(key))
+
+
+def _write_identifier(generator: Any, node: exp.Expr) -> str:
+    if isinstance(node, exp.Identifier) and node.args.get("quoted") and '"' not in node.this:
+        return f'"{node.this}"'
+    return str(generator.sql(node))
+
+
+def _write_bare(generator: Any, node: exp.Collate) -> str:
+    """Write a text without its collation: SQLite's own order is that of bytes."""
+    return str(generator.sql(node.this))
+
+
+_WRITERS: dict[type[exp.Expr], Callable[..., str]] = {
+    RegionTest: _write,
+    exp.Cast: _write_cast,
+    exp.Column: _write_column,
+}
+
+
 class PostgresRegions(Postgres):
     """PostgreSQL's SQL with tests of regions."""
 
     class Generator(PostgresGenerator):
         """Writes them."""
 
-        TRANSFORMS: ClassVar = {**PostgresGenerator.TRANSFORMS, RegionTest: _write}
+        TRANSFORMS: ClassVar = {**PostgresGenerator.TRANSFORMS, **_WRITERS}
 
 
 class SQLiteRegions(SQLite):
@@ -74,7 +106,7 @@ class SQLiteRegions(SQLite):
     class Generator(SQLiteGenerator):
         """Writes them."""
 
-        TRANSFORMS: ClassVar = {**SQLiteGenerator.TRANSFORMS, RegionTest: _write}
+        TRANSFORMS: ClassVar = {**SQLiteGenerator.TRANSFORMS, **_WRITERS, exp.Collate: _write_bare}
 
 
 def holds(region: Region, point: Place) -> exp.Expr:

@@ -13,7 +13,7 @@ from ztfdb.adql.functions import AGGREGATES, ordered_as_bytes
 from ztfdb.adql.geometry import FOOTPRINT
 from ztfdb.adql.index import Cuts, Tie, find_cuts
 from ztfdb.adql.relations import Cells, Parameters
-from ztfdb.adql.tables import SQL_TYPES, Column, Table, Tables
+from ztfdb.adql.tables import SQL_KINDS, Column, Table, Tables
 from ztfdb.adql.uploads import SCHEMA as UPLOADS
 from ztfdb.adql.uploads import Upload
 from ztfdb.adql.values import ValueTranslator
@@ -103,7 +103,7 @@ class SelectTranslator:
         whole = exp.Order(expressions=items)
         for column in self.columns_of(scope):
             value = relations.column(column.name, "_q")
-            value.type = exp.DataType.build(SQL_TYPES[column.datatype])
+            value.type = exp.DataType(this=SQL_KINDS[column.datatype])
             self._append(whole, value)
         for name, part in (("order", whole), ("limit", limit), ("offset", offset), ("with_", with_)):
             outer.set(name, part)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 from sqlglot import exp
-from sqlglot.schema import MappingSchema
+from sqlglot.schema import Schema
 
 from ztfdb.schema import describe_tables
 
@@ -24,11 +24,11 @@ PUBLISHED = (
 HIDDEN_COLUMNS = {"path", "data_root", "data_root_id", "config_id", "config_hash", "sha256", "settings", "failure"}
 SCHEMA = "ztf"
 
-SQL_TYPES = {
-    "short": "SMALLINT", "int": "INT", "long": "BIGINT", "float": "REAL", "double": "DOUBLE", "boolean": "BOOLEAN",
-    "unicodeChar": "TEXT", "char": "TEXT",
+SQL_KINDS = {
+    "short": exp.DType.SMALLINT, "int": exp.DType.INT, "long": exp.DType.BIGINT, "float": exp.DType.FLOAT,
+    "double": exp.DType.DOUBLE, "boolean": exp.DType.BOOLEAN, "unicodeChar": exp.DType.TEXT, "char": exp.DType.TEXT,
 }  # fmt: skip
-"""Of VOTable's datatypes, as sqlglot spells them."""
+"""Of VOTable's datatypes."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,56 @@ class Table:
 
     def column(self, name: str) -> Column | None:
         """Return the column of a name."""
-        return next((column for column in self.columns if column.name == name), None)
+        return self._by_name.get(name)
+
+    @cached_property
+    def _by_name(self) -> dict[str, Column]:
+        return {column.name: column for column in self.columns}
+
+
+class KnownColumns(Schema):
+    """What sqlglot must know of the tables: the names and types of their columns.
+
+    Its own `sqlglot.schema.MappingSchema` keeps the tree of every statement that it was asked about, and compares each
+    new one with them all.
+
+    Parameters
+    ----------
+    by_name : mapping of (str, str) to Table
+    """
+
+    def __init__(self, by_name: Mapping[tuple[str, str], Table]) -> None:
+        self._columns = {
+            key: {column.name: SQL_KINDS[column.datatype] for column in table.columns} for key, table in by_name.items()
+        }
+
+    def add_table(self, *args: Any, **options: Any) -> None:
+        """Refuse: the tables are those it was made with."""
+        raise NotImplementedError("the tables are fixed")
+
+    def column_names(self, table: exp.Table | str, *args: Any, **options: Any) -> list[str]:
+        """Return the columns of a table; none of one that is not known."""
+        return list(self._of(table))
+
+    def get_column_type(
+        self, table: exp.Table | str, column: exp.Column | str, *args: Any, **options: Any
+    ) -> exp.DataType:
+        """Return the type of a column."""
+        name = column if isinstance(column, str) else column.name
+        return exp.DataType(this=self._of(table).get(name, exp.DType.UNKNOWN))
+
+    @property
+    def supported_table_args(self) -> tuple[str, ...]:
+        """Return the parts of a table's name."""
+        return ("this", "db")
+
+    @property
+    def empty(self) -> bool:
+        """Return whether there is no table."""
+        return not self._columns
+
+    def _of(self, table: exp.Table | str) -> Mapping[str, exp.DType]:
+        return self._columns.get((table.db, table.name), {}) if isinstance(table, exp.Table) else {}
 
 
 @dataclass(frozen=True)
@@ -127,17 +176,13 @@ class Tables:
     """
 
     by_name: Mapping[tuple[str, str], Table]
-    schema: MappingSchema = field(compare=False)
+    schema: KnownColumns = field(compare=False)
 
     @classmethod
     def of(cls, tables: list[Table]) -> Tables:
         """Make it of a list."""
-        nested: dict[str, Any] = {}
-        for table in tables:
-            columns = {column.name: SQL_TYPES[column.datatype] for column in table.columns}
-            nested.setdefault(table.schema, {})[table.name] = columns
-        schema = MappingSchema(nested, normalize=False)
-        return cls({(table.schema, table.name): table for table in tables}, schema)
+        by_name = {(table.schema, table.name): table for table in tables}
+        return cls(by_name, KnownColumns(by_name))
 
     def with_more(self, tables: list[Table]) -> Tables:
         """Return these and more, for one statement."""

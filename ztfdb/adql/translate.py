@@ -96,10 +96,7 @@ def translate(
         columns = translator.columns_of(scopes[-1])
         tree = translator.finish(tree, scopes[-1])
         tree = _limited(tree, max_rows)
-        if engine == "sqlite":  # whose own order is that of bytes
-            for one in list(tree.find_all(exp.Collate)):
-                one.replace(one.this)
-        sql = tree.sql(dialect=DIALECTS[engine], unsupported_level=ErrorLevel.RAISE, copy=False)
+        sql = tree.sql(dialect=DIALECTS[engine], unsupported_level=ErrorLevel.RAISE, copy=False, comments=False)
     except (OptimizeError, UnsupportedError) as exc:
         raise QueryError(_plain(exc)) from exc
     except SqlglotError as exc:

@@ -20,7 +20,7 @@ from ztfdb.adql.functions import (
     when,
 )
 from ztfdb.adql.geometry import is_footprint, is_geometry, translate_geometry
-from ztfdb.adql.tables import SQL_TYPES, Column
+from ztfdb.adql.tables import SQL_KINDS, Column
 from ztfdb.errors import QueryError
 
 _SHAPES = {"POINT", "CIRCLE", "BOX", "POLYGON"}
@@ -67,7 +67,7 @@ class ValueTranslator:
 
     def _column(self, node: exp.Column) -> exp.Expr:
         found = self._resolve(node)
-        of_kind(node, exp.DataType.build(SQL_TYPES[found.datatype]).this)
+        of_kind(node, SQL_KINDS[found.datatype])
         if found.datatype == "float":
             return as_double(node)
         if found.datatype == "boolean":

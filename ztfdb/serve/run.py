@@ -18,9 +18,11 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import uvicorn
 
+from ztfdb.adql.grammar import check_parser
 from ztfdb.archive import open_archive
 from ztfdb.errors import ConfigError, ZtfdbError
 from ztfdb.logs import set_up_logs
@@ -33,6 +35,10 @@ GRACE_S = 10
 """Seconds for the requests in hand when the service ends."""
 
 BACKLOG = 1024
+OWN_SOCKETS = sys.platform == "linux"
+"""Whether the kernel shares connections out among the sockets of several processes: from one socket of all, the first
+process to wake takes every connection that waits."""
+
 RESTART_S = 1.0
 """Pause before a process that died is replaced."""
 
@@ -72,22 +78,24 @@ def serve(settings: Settings, listening: Listening) -> None:
     Raises
     ------
     ConfigError
-        If the address cannot be listened on, or is not this machine's own and neither `Listening.public` nor tokens
-        were given.
+        If sqlglot cannot be used, or the address cannot be listened on, or is not this machine's own and neither
+        `Listening.public` nor tokens were given.
     SchemaVersionError
         If there is no archive, or it is at another revision.
     QueryError
         If PostgreSQL's role could write whatever a transaction says.
     """
+    check_parser()
     check_reader(settings.url)
     open_archive(settings.url, read_only=True).close()
     with contextlib.closing(_bound(listening, settings.tokens)) as bound:
         if listening.workers == 1:
             _serve_here(settings, listening, bound, lambda: _announce(bound))
-        else:
-            with tempfile.TemporaryDirectory(prefix="ztfdb-metrics-") as folder:
-                os.environ[MULTIPROCESS] = folder  # read by every process that is started here
-                _Family(settings, listening, bound, Path(folder)).run()
+            return
+        shared, metrics = _shared(bound), tempfile.TemporaryDirectory(prefix="ztfdb-metrics-")
+        with contextlib.closing(shared), metrics as folder:
+            os.environ[MULTIPROCESS] = folder  # read by every process that is started here
+            _Family(settings, listening, shared, Path(folder)).run()
 
 
 def _bound(listening: Listening, tokens: bool) -> socket.socket:
@@ -110,6 +118,31 @@ def _bound(listening: Listening, tokens: bool) -> socket.socket:
             raise
     except OSError as exc:
         raise ConfigError(f"cannot listen on {listening.host}, port {listening.port}: {exc.strerror or exc}") from exc
+    made.set_inheritable(True)
+    return made
+
+
+def _shared(bound: socket.socket) -> socket.socket:
+    """Return the socket again so that each process can have one of its own at its address.
+
+    The address was free for the first one, which a socket that may share would not have told.
+    """
+    if not OWN_SOCKETS:
+        return bound
+    address = bound.getsockname()
+    bound.close()
+    return _sharing(bound.family, address)
+
+
+def _sharing(family: int, address: Any) -> socket.socket:
+    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        made.bind(address)
+    except OSError as exc:
+        made.close()
+        raise ConfigError(f"cannot listen on {address[0]}, port {address[1]}: {exc.strerror or exc}") from exc
     made.set_inheritable(True)
     return made
 
@@ -167,7 +200,8 @@ def _child(settings: Settings, listening: Listening, bound: socket.socket, ready
     set_up_logs(listening.log_level, listening.log_format)
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     try:
-        _serve_here(settings, listening, bound, lambda: ready.send("ready"))
+        own = _sharing(bound.family, bound.getsockname()) if OWN_SOCKETS else bound
+        _serve_here(settings, listening, own, lambda: ready.send("ready"))
     except ZtfdbError as exc:
         ready.send(str(exc))
         sys.exit(1)

@@ -10,8 +10,8 @@ from starlette.responses import Response
 
 from ztfdb.adql.translate import translate
 from ztfdb.archive import Archive
-from ztfdb.query.wire import dumps
 from ztfdb.serve.api.answers import JSON, ProblemRoute, answered
+from ztfdb.serve.api.wire import dumps
 from ztfdb.serve.service import Service, service_of
 from ztfdb.serve.tap.schema import published
 

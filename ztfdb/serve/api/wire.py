@@ -33,13 +33,12 @@ def dumps(value: Any) -> bytes:
 
 def pack_columns(frame: pd.DataFrame) -> orjson.Fragment:
     """Return the name, dtype and unit of each column, and the words of those from a short list."""
-    columns = columns_of(frame).items()
-    return _header(tuple((n, _words(c) if isinstance(c, pd.Categorical) else c.dtype) for n, c in columns))
+    return _described(_columns(frame))
 
 
 def pack_data(frame: pd.DataFrame) -> dict[str, Any]:
     """Return the values of each column as `dumps` takes them."""
-    return {name: _values(name, column) for name, column in columns_of(frame).items()}
+    return _valued(_columns(frame))
 
 
 def pack_frame(frame: pd.DataFrame, hint: str | None = None) -> dict[str, Any]:
@@ -57,9 +56,10 @@ def pack_frame(frame: pd.DataFrame, hint: str | None = None) -> dict[str, Any]:
     dict
         ``columns``, ``data``, ``attrs`` and ``hint``.
     """
+    columns = _columns(frame)
     return {
-        "columns": pack_columns(frame),
-        "data": pack_data(frame),
+        "columns": _described(columns),
+        "data": _valued(columns),
         "attrs": plain(frame.attrs),
         "hint": hint,
     }
@@ -96,9 +96,25 @@ def file_names(values: Any) -> Any:
     return pd.array([PurePath(value).name if isinstance(value, str) else None for value in values], dtype="str")
 
 
+def _columns(frame: pd.DataFrame) -> list[tuple[str, Any, Any]]:
+    """Return the name of each column, what it is made of (its dtype, or the words of a short list), and its values."""
+    return [
+        (name, _words(column) if isinstance(column, pd.Categorical) else column.dtype, column)
+        for name, column in columns_of(frame).items()
+    ]
+
+
+def _described(columns: list[tuple[str, Any, Any]]) -> orjson.Fragment:
+    return _header(tuple((name, kind) for name, kind, _ in columns))
+
+
+def _valued(columns: list[tuple[str, Any, Any]]) -> dict[str, Any]:
+    return {name: _values(name, kind, column) for name, kind, column in columns}
+
+
 @lru_cache(maxsize=64)
 def _header(kinds: tuple[tuple[str, Any], ...]) -> orjson.Fragment:
-    columns = [{"name": name, **_kind(dtype), **_unit(name)} for name, dtype in kinds]
+    columns = [{"name": name, **_kind(kind), **_unit(name)} for name, kind in kinds]
     return orjson.Fragment(orjson.dumps(columns))
 
 
@@ -111,9 +127,9 @@ def _unit(name: str) -> dict[str, str]:
     return {} if described is None else {"unit": described.unit}
 
 
-def _values(name: str, column: Any) -> Any:
-    if isinstance(column, pd.Categorical):
-        words = (*_words(column), None)  # the code of a missing one is -1
+def _values(name: str, of: Any, column: Any) -> Any:
+    if isinstance(of, tuple):
+        words = (*of, None)  # the code of a missing one is -1
         return [words[code] for code in column.codes.tolist()]
     kind = getattr(column.dtype, "kind", "O")
     if isinstance(column, np.ndarray) and kind == "f":
@@ -143,7 +159,9 @@ def _integers(name: str, column: Any) -> Any:
 
 
 def _as_texts(name: str, numbers: NDArray[Any]) -> bool:
-    return is_id(name) or bool(len(numbers) and (numbers.max() > MOST_EXACT or numbers.min() < -MOST_EXACT))
+    if is_id(name) or numbers.itemsize < 8 or not len(numbers):
+        return is_id(name)
+    return bool(numbers.max() > MOST_EXACT or numbers.min() < -MOST_EXACT)
 
 
 def _words(column: pd.Categorical) -> tuple[str, ...]:
