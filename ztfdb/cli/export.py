@@ -28,15 +28,22 @@ def _products(_ctx: click.Context, _param: click.Parameter, text: str | None) ->
     return names
 
 
+def _target(_ctx: click.Context, _param: click.Parameter, text: str) -> str:
+    if "://" not in text and Path(text).is_file():
+        raise click.BadParameter(f"{text!r} is a file")
+    return text
+
+
 @export.command(
     cls=Command,
     examples=(
         "ztfdb export hats /data/ztf-hats",
         "ztfdb export hats /data/ztf-hats --update --jobs 4",
         "ztfdb export hats /data/ztf-hats --products detections,objects --threshold 1000000",
+        "ztfdb export hats s3://bucket/ztf-hats --layout directory",
     ),
 )
-@click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("folder", metavar="DIR", callback=_target)
 @click.option("--update", is_flag=True, help="Write only the partitions that have changed since the last export.")
 @click.option(
     "--products",
@@ -61,24 +68,30 @@ def _products(_ctx: click.Context, _param: click.Parameter, text: str | None) ->
     type=click.Choice(("header", "ps1")),
     help="Whose zero points the magnitudes have.  [default: header]",
 )
+@click.option(
+    "--layout",
+    type=click.Choice(("file", "directory")),
+    help="A partition is a file, or a folder to which updates add files.  [default: file]",
+)
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
 @shared_options
 @click.pass_context
 def hats(
     ctx: click.Context,
-    folder: Path,
+    folder: str,
     update: bool,
     products: list[str] | None,
     threshold: int | None,
     margin: float | None,
     calibration: str | None,
+    layout: str | None,
     jobs: int,
 ) -> None:
     """Write an archive as HATS collections, which LSDB reads.
 
-    DIR gets one collection per product: detections, objects (each with its light curve nested in its row), psf_sources,
-    forced and images. Readers see the last export until the new one is whole; a run that was stopped goes on where it
-    was.
+    DIR, a folder or a URL such as s3://bucket/folder, gets one collection per product: detections, objects (each with
+    its light curve nested in its row), psf_sources, forced and images. Readers see the last export until the new one is
+    whole; a run that was stopped goes on where it was.
     """
     with opened(ctx, read_only=True) as archive, progress_bar("files") as bar, wrong_usage():
 
@@ -95,6 +108,7 @@ def hats(
             threshold=threshold,
             margin=margin,
             calibration=calibration,
+            layout=layout,
             jobs=jobs,
             progress=follow,
             tell=lambda line: click.echo(line, err=True),

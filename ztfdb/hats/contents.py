@@ -1,18 +1,40 @@
-"""What a product holds in each order-10 cell: how much, and a digest that changes with the rows."""
+"""What a product holds in each order-10 cell: how much, and digests that change with the rows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ztfdb.hats.tiling import DEEPEST, Pixel
-from ztfdb.records import IntArray
+from ztfdb.records import BoolArray, IntArray
 from ztfdb.sky.cells import HPX_ORDER, neighbours
 
 Digests = NDArray[np.uint64]
+
+
+class Cells(NamedTuple):
+    """What some cells hold, where one may come more than once; all of shape (n,).
+
+    Attributes
+    ----------
+    cell : ndarray of int64
+        Order-10 cells.
+    weight : ndarray of int64
+        Rows, or epochs of objects.
+    digest : ndarray of uint64
+        Of these.
+    is_new : ndarray of bool
+        Whether they came after the last export.
+    """
+
+    cell: IntArray
+    weight: IntArray
+    digest: Digests
+    is_new: BoolArray
 
 
 @dataclass(frozen=True)
@@ -27,17 +49,30 @@ class Contents:
         Rows, or epochs of objects.
     digest : ndarray of uint64, shape (n,)
         Sums modulo 2^64, so that those of parts add up.
+    new_weight : ndarray of int64, shape (n,)
+        Rows that came after the last export.
+    old_digest : ndarray of uint64, shape (n,)
+        Of the others. Where it is what the digest was at the last export, rows were added and none has changed.
+    parts : ndarray of int64, shape (n_part,)
+        Numbers of what rows come from, images or measurements of them, ascending.
     """
 
     cell: IntArray
     weight: IntArray
     digest: Digests
+    new_weight: IntArray
+    old_digest: Digests
+    parts: IntArray
 
-    def of(self, pixel: Pixel) -> tuple[int, int]:
+    def of(self, pixel: Pixel) -> tuple[int, str]:
         """Return weight and digest of a pixel."""
-        shift = 2 * (HPX_ORDER - DEEPEST)
-        first, last = np.searchsorted(self.cell, [pixel.lo >> shift, pixel.hi >> shift])
-        return int(self.weight[first:last].sum()), int(self.digest[first:last].sum(dtype=np.uint64))
+        here = self._span(pixel)
+        return int(self.weight[here].sum()), _text(self.digest[here])
+
+    def added(self, pixel: Pixel) -> tuple[int, str]:
+        """Return how many rows were added to a pixel, and the digest of those that were there before."""
+        here = self._span(pixel)
+        return int(self.new_weight[here].sum()), _text(self.old_digest[here])
 
     def with_surroundings(self) -> Contents:
         """Return the same with digests that also change with what the eight neighbours of a cell hold."""
@@ -46,21 +81,45 @@ class Contents:
         for cell in neighbours(self.cell.astype(np.int64), DEEPEST):
             at = np.minimum(np.searchsorted(self.cell, cell), max(0, len(self.cell) - 1))
             digest += np.where(self.cell[at] == cell, mixed[at], np.uint64(0))
-        return Contents(self.cell, self.weight, digest)
+        return replace(self, digest=digest)
+
+    def where(self, chosen: BoolArray) -> Contents:
+        """Return some of the cells."""
+        counts, digests = (self.cell, self.weight, self.new_weight), (self.digest, self.old_digest)
+        cell, weight, new_weight = (column[chosen] for column in counts)
+        digest, old_digest = (column[chosen] for column in digests)
+        return Contents(cell, weight, digest, new_weight, old_digest, self.parts)
+
+    def _span(self, pixel: Pixel) -> slice:
+        shift = 2 * (HPX_ORDER - DEEPEST)
+        return slice(*np.searchsorted(self.cell, [pixel.lo >> shift, pixel.hi >> shift]))
 
 
-def gather(parts: Iterable[tuple[IntArray, IntArray, Digests]]) -> Contents:
-    """Add up cells, weights and digests, where a cell may come more than once."""
-    found = list(parts)
+def _text(digests: Digests) -> str:
+    return f"{int(digests.sum(dtype=np.uint64)):016x}"
+
+
+def gather(cells: Iterable[Cells], parts: IntArray | None = None) -> Contents:
+    """Add up what cells hold."""
+    found, parts = list(cells), np.empty(0, np.int64) if parts is None else parts
     if not found:
-        return Contents(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.uint64))
-    cell, weight, digest = (np.concatenate(column) for column in zip(*found, strict=True))
+        none, no_digest = np.empty(0, np.int64), np.empty(0, np.uint64)
+        return Contents(none, none, no_digest, none, no_digest, parts)
+    cell, weight, digest, is_new = (np.concatenate(column) for column in zip(*found, strict=True))
     order = np.argsort(cell, kind="stable")
     cell = cell[order]
     first = np.flatnonzero(np.diff(cell, prepend=-1))
-    if not len(cell):
-        return Contents(cell, weight, digest)
-    return Contents(cell[first], np.add.reduceat(weight[order], first), np.add.reduceat(digest[order], first))
+
+    def total(values: NDArray[Any]) -> NDArray[Any]:
+        return np.add.reduceat(values[order], first) if len(first) else values
+
+    new_weight, old_digest = np.where(is_new, weight, 0), np.where(is_new, np.uint64(0), digest)
+    return Contents(cell[first], total(weight), total(digest), total(new_weight), total(old_digest), parts)
+
+
+def is_new(part: IntArray, known: IntArray | None) -> BoolArray:
+    """Tell which parts are none of the `known` ones, which are ascending."""
+    return np.isin(part, known, invert=True) if known is not None else np.ones(len(part), bool)
 
 
 def mix(*values: NDArray[np.generic] | int) -> Digests:
@@ -73,6 +132,18 @@ def mix(*values: NDArray[np.generic] | int) -> Digests:
         mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         mixed = mixed ^ (mixed >> np.uint64(31))
     return mixed
+
+
+BLEND = (0xD1B54A32D192ED03, 0xABC98388FB8FAC03, 0x8CB92BA72F3D8DD7)
+"""Odd and without a small relation."""
+
+
+def blend(*values: IntArray) -> Digests:
+    """Return one number for three sums each; those of parts add up to that of the whole, as the sums do."""
+    blended: Digests = np.zeros(len(values[0]), np.uint64)
+    for value, factor in zip(values, BLEND, strict=True):
+        blended += value.astype(np.int64, copy=False).view(np.uint64) * np.uint64(factor)
+    return blended
 
 
 class Prints:

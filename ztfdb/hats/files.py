@@ -8,11 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file under another name, bring it to the disk and rename it."""
-    make_atomically(path, lambda waiting: waiting.write_bytes(content))
-
-
 def make_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` make a file under another name, bring it to the disk and rename it.
 

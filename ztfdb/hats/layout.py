@@ -6,13 +6,13 @@ The format as the hats libraries read it (v1.0): https://hats.readthedocs.io, an
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ztfdb.hats.files import make_atomically, write_atomically
+from ztfdb.hats.places import Place
 from ztfdb.hats.tiling import Pixel
 from ztfdb.sky.cells import HPX_ORDER
 
@@ -21,10 +21,49 @@ COLLECTION = "collection.properties"
 DATASET = "dataset"
 
 
-def partition_path(pixel: Pixel) -> Path:
-    """Return where a partition lies below its catalogue."""
-    folder = pixel.npix // 10_000 * 10_000
-    return Path(DATASET) / f"Norder={pixel.norder}" / f"Dir={folder}" / f"Npix={pixel.npix}.parquet"
+FILES, DIRECTORIES = "file", "directory"
+"""Layouts: a partition is a file, or a folder of files."""
+
+SUFFIXES = {FILES: ".parquet", DIRECTORIES: "/"}
+"""What HATS calls ``hats_npix_suffix``."""
+
+TAKEN_UP = 2
+"""A new file takes up those before it, youngest first, as long as they hold fewer than this many times its rows.
+
+So every file holds at least twice the rows of the next one: there are log2(rows / rows a night) of them, and a row is
+written again about as often. The logarithmic method of Bentley and Saxe (1980).
+"""
+
+
+class File(NamedTuple):
+    """A file of a partition.
+
+    Attributes
+    ----------
+    generation : int
+        The one that wrote it.
+    n_row, size : int
+        Rows and bytes.
+    """
+
+    generation: int
+    n_row: int
+    size: int
+
+
+def partition_path(pixel: Pixel, layout: str, generation: int) -> str:
+    """Return where a file of a partition, written by a generation, lies below its catalogue."""
+    folder = f"{DATASET}/Norder={pixel.norder}/Dir={pixel.npix // 10_000 * 10_000}/Npix={pixel.npix}"
+    return f"{folder}.parquet" if layout == FILES else f"{folder}/part_g{generation}.parquet"
+
+
+def n_staying(files: Sequence[File], n_row: int) -> int:
+    """Return how many of a partition's files stay when rows are added; the younger ones are taken up."""
+    staying = len(files)
+    while staying and files[staying - 1].n_row < TAKEN_UP * n_row:
+        staying -= 1
+        n_row += files[staying].n_row
+    return staying
 
 
 def margin_name(product: str, arcsec: float) -> str:
@@ -58,33 +97,31 @@ def _utf16(char: str) -> list[int]:
     return [int.from_bytes(packed[k : k + 2]) for k in range(0, len(packed), 2)]
 
 
-def write_properties(folder: Path, name: str, values: Mapping[str, object]) -> None:
+def write_properties(place: Place, name: str, values: Mapping[str, object]) -> None:
     """Write a properties file; it appears when it is whole."""
-    write_atomically(folder / name, properties_text(values).encode("ascii"))
+    place.write(name, properties_text(values).encode("ascii"))
 
 
-def write_partition_info(folder: Path, pixels: Sequence[Pixel]) -> None:
+def write_partition_info(place: Place, pixels: Sequence[Pixel]) -> None:
     """Write which partitions there are."""
     rows = "".join(f"{pixel.norder},{pixel.npix}\n" for pixel in pixels)
-    write_atomically(folder / "partition_info.csv", f"Norder,Npix\n{rows}".encode())
+    place.write("partition_info.csv", f"Norder,Npix\n{rows}".encode())
 
 
-def write_metadata(folder: Path, pixels: Sequence[Pixel], schema: pa.Schema) -> int:
-    """Write ``_metadata``, the footers of all partitions, and return how many rows they hold."""
+def write_metadata(place: Place, paths: Sequence[str], schema: pa.Schema) -> int:
+    """Write ``_metadata``, the footers of files, and return how many rows they hold."""
     footers: pq.FileMetaData | None = None
-    for pixel in sorted(pixels):
-        relative = partition_path(pixel)
-        footer = pq.read_metadata(folder / relative)
-        footer.set_file_path(str(relative.relative_to(DATASET)))
+    for path, footer in zip(paths, place.footers(paths), strict=True):
+        footer.set_file_path(path.removeprefix(f"{DATASET}/"))
         if footers is None:
             footers = footer
         else:
             footers.append_row_groups(footer)
-    path = folder / DATASET / "_metadata"
+    path = f"{DATASET}/_metadata"
     if footers is None:
-        make_atomically(path, lambda waiting: pq.write_metadata(schema, waiting))
+        place.make(path, lambda waiting: pq.write_metadata(schema, waiting))
         return 0
-    make_atomically(path, footers.write_metadata_file)
+    place.make(path, footers.write_metadata_file)
     return int(footers.num_rows)
 
 
@@ -95,6 +132,7 @@ def catalogue_properties(
     n_row: int,
     size: int,
     *,
+    layout: str,
     default: Sequence[str],
     more: Mapping[str, object],
 ) -> dict[str, object]:
@@ -108,7 +146,7 @@ def catalogue_properties(
         "hats_cols_default": " ".join(default),
         "hats_col_healpix": "_healpix_29",
         "hats_col_healpix_order": HPX_ORDER,
-        "hats_npix_suffix": ".parquet",
+        "hats_npix_suffix": SUFFIXES[layout],
         "hats_order": max((pixel.norder for pixel in pixels), default=0),
         "moc_sky_fraction": f"{sky_fraction(pixels):.6g}",
         "hats_estsize": int(np.ceil(size / 1024)),

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from ztfdb.bits import APERTURE_BROKEN
 from ztfdb.errors import StoreError
-from ztfdb.hats.contents import Contents, Digests, gather, mix
+from ztfdb.hats.contents import Cells, Contents, Digests, gather, mix
 from ztfdb.hats.context import Columns, Context, calibrated, quality
 from ztfdb.hats.fields import HEALPIX_COLUMN, arrow_array, arrow_type, field, take
 from ztfdb.hats.products import Detections, Product
@@ -66,24 +66,23 @@ class Objects(Product):
         fields.append(pa.field("lightcurve", pa.struct([pa.field(one.name, pa.list_(one)) for one in _epoch_fields()])))
         return pa.schema(fields)
 
-    def contents(self, session: Session, context: Context) -> Contents:
+    def contents(self, session: Session, context: Context, known: IntArray | None = None) -> Contents:
         """Count the members in each cell; what lies in the neighbouring cells counts for the digest."""
         if not context.has_objects:
             return gather([])
         members = [(one["cell"], one["n"]) for one in store.member_counts(session)]
-        weights = [(cell, n, np.zeros(len(n), np.uint64)) for cell, n in members]
+        weights = [_cells(cell, n, np.zeros(len(n), np.uint64)) for cell, n in members]
         below = Detections().contents(session, context)
-        digests = [(below.cell, np.zeros_like(below.weight), below.digest), *self._prints(session)]
+        digests = [_cells(below.cell, np.zeros_like(below.weight), below.digest), *self._prints(session)]
         found = gather([*weights, *digests]).with_surroundings()
-        held = found.weight > 0
-        return Contents(found.cell[held], found.weight[held], found.digest[held])
+        return found.where(found.weight > 0)
 
-    def _prints(self, session: Session) -> Iterator[tuple[IntArray, IntArray, Digests]]:
+    def _prints(self, session: Session) -> Iterator[Cells]:
         for rows in store.object_cells(session):
             facts = [values.view(np.int64) for values in rows.values()]
-            yield rows["object_id"] >> store.CELL_SHIFT, np.zeros(len(facts[0]), np.int64), mix(*facts)
+            yield _cells(rows["object_id"] >> store.CELL_SHIFT, np.zeros(len(facts[0]), np.int64), mix(*facts))
 
-    def rows(self, session: Session, context: Context, pixel: Pixel) -> pa.Table:
+    def rows(self, session: Session, context: Context, pixel: Pixel, only: IntArray | None = None) -> pa.Table:
         """Return the objects whose position lies in a partition; members may lie across its edge."""
         members = store.members_in_ranges(session, *_ranges_with_edge(pixel))
         found, statistics = store.objects_by_id(session, np.unique(members["object_id"]))
@@ -107,6 +106,10 @@ class Objects(Product):
         lists = [pa.ListArray.from_arrays(offsets, arrow_array(epochs[one.name], one), pa.list_(one)) for one in inner]
         arrays.append(pa.StructArray.from_arrays(lists, fields=list(schema.field("lightcurve").type)))
         return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _cells(cell: IntArray, weight: IntArray, digest: Digests) -> Cells:
+    return Cells(cell, weight, digest, np.ones(len(cell), bool))
 
 
 def _dtypes(table: str) -> dict[str, np.dtype[np.generic]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ztfdb.hats.fields import HEALPIX_COLUMN
-from ztfdb.hats.files import make_atomically, write_atomically
+from ztfdb.hats.places import Place
 
 LEVEL = 3
 """zstd: level 15 makes rows 4 % smaller and takes twice the time of the whole export."""
@@ -35,11 +34,11 @@ ENCODING = 2
 """Changes when the same rows are written as other bytes."""
 
 
-def write_rows(path: Path, table: pa.Table, order: Sequence[str], *, level: int = LEVEL) -> int:
+def write_rows(place: Place, path: str, table: pa.Table, order: Sequence[str], *, level: int = LEVEL) -> int:
     """Write a table, already in order, and return the size of the file in bytes."""
     encodings, dictionary = _encodings(table.schema)
     sorting = [pq.SortingColumn(table.schema.get_field_index(name)) for name in order]
-    make_atomically(
+    return place.make(
         path,
         lambda waiting: pq.write_table(
             table,
@@ -55,7 +54,6 @@ def write_rows(path: Path, table: pa.Table, order: Sequence[str], *, level: int 
             write_statistics=True,
         ),
     )
-    return int(path.stat().st_size)
 
 
 def _row_group(table: pa.Table) -> int:
@@ -95,7 +93,7 @@ def _leaves(schema: pa.Schema) -> list[tuple[str, pa.DataType]]:
     return found
 
 
-def write_common_metadata(path: Path, schema: pa.Schema, table_name: str) -> None:
+def write_common_metadata(place: Place, path: str, schema: pa.Schema, table_name: str) -> None:
     """Write the schema of a catalogue, with a VOTable that describes it (VOParquet 1.0) in its metadata."""
     more = {
         b"IVOA.VOTable-Parquet.version": b"1.0",
@@ -103,7 +101,7 @@ def write_common_metadata(path: Path, schema: pa.Schema, table_name: str) -> Non
     }
     buffer = io.BytesIO()
     pq.write_metadata(schema.with_metadata({**(schema.metadata or {}), **more}), buffer)
-    write_atomically(path, buffer.getvalue())
+    place.write(path, buffer.getvalue())
 
 
 def _votable(schema: pa.Schema, table_name: str) -> bytes:

@@ -1,29 +1,27 @@
-"""What an export will do, what it has done, and what the last one left: three small JSON files beside the catalogues.
+"""What an export will do, what it has done, and what the last one left: small JSON files beside the catalogues.
 
 ``export.json`` describes the generation that readers see. While a generation is made, ``work_gN`` holds its plan and a
-journal with one line per file that is whole. A run that was killed is taken up by the next one with the same plan.
+note of every task that is done. A run that was killed is taken up by the next one with the same plan.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
 from ztfdb import __version__
 from ztfdb.errors import ExportError
-from ztfdb.hats.files import write_atomically
+from ztfdb.hats.layout import FILES, File
 from ztfdb.hats.parquet import ENCODING
+from ztfdb.hats.places import Place
 from ztfdb.hats.tasks import Done
 from ztfdb.hats.tiling import Pixel
 
 STATE = "export.json"
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -40,12 +38,15 @@ class Settings:
         Whose zero points magnitudes have.
     level : int
         zstd.
+    layout : str
+        ``file``: a file for each partition; ``directory``: a folder of files.
     """
 
     threshold: int
     margin: float
     calibration: str
     level: int
+    layout: str = FILES
 
 
 @dataclass(frozen=True)
@@ -57,18 +58,26 @@ class Part:
     pixel : Pixel
     digest : str
         Changes when anything in it may have.
-    n_row, size : int
-        -1 until it is written.
-    margin_rows, margin_size : int
+    files : tuple of File or None
+        Oldest first; None until they are written.
+    margin : tuple of File
         Of its margin.
     """
 
     pixel: Pixel
     digest: str
-    n_row: int = -1
-    size: int = -1
-    margin_rows: int = 0
-    margin_size: int = 0
+    files: tuple[File, ...] | None = None
+    margin: tuple[File, ...] = ()
+
+    @property
+    def n_row(self) -> int:
+        """Rows in all files."""
+        return sum(file.n_row for file in self.files or ())
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size for file in self.files or ())
 
 
 @dataclass(frozen=True)
@@ -90,34 +99,41 @@ class Generation:
     made_by: str
     parts: tuple[Part, ...]
 
-    def to_json(self) -> dict[str, Any]:
-        """Return it as plain values."""
-        parts = [[*p.pixel, p.digest, p.n_row, p.size, p.margin_rows, p.margin_size] for p in self.parts]
-        return {
+    def to_json(self) -> bytes:
+        """Return it as a file."""
+        values = {
             "format": FORMAT,
             "generation": self.number,
             "settings": vars(self.settings),
             "made_by": self.made_by,
-            "partitions": parts,
+            "partitions": [[*p.pixel, p.digest, p.files, p.margin] for p in self.parts],
         }
+        return json.dumps(values, separators=(",", ":")).encode()
 
     @classmethod
-    def from_json(cls, path: Path) -> Generation:
+    def from_json(cls, text: bytes, path: str) -> Generation:
         """Read one.
 
         Raises
         ------
         ExportError
-            If the file is not one of ours.
+            If the file, at `path`, is not one of ours.
         """
         try:
-            values = json.loads(path.read_text())
+            values = json.loads(text)
             if values["format"] != FORMAT:
-                raise ExportError(f"{path} has format {values['format']}; this version of ztfdb reads {FORMAT}")
-            parts = tuple(Part(Pixel(*row[:2]), *row[2:]) for row in values["partitions"])
-            return cls(values["generation"], Settings(**values["settings"]), values["made_by"], parts)
+                wrong = f"{path} has format {values['format']}; this version of ztfdb reads {FORMAT}"
+                raise ExportError(f"{wrong}: remove the folder and export it anew")
+            parts = tuple(_part(*row) for row in values["partitions"])
+            settings = Settings(**values["settings"])
+            return cls(values["generation"], settings, values["made_by"], parts)
         except (ValueError, KeyError, TypeError) as exc:
             raise ExportError(f"{path} is not the state of an export: {exc}") from exc
+
+
+def _part(norder: int, npix: int, digest: str, files: list[list[int]] | None, margin: list[list[int]]) -> Part:
+    held = None if files is None else tuple(File(*one) for one in files)
+    return Part(Pixel(norder, npix), digest, held, tuple(File(*one) for one in margin))
 
 
 def made_by(schema: pa.Schema) -> str:
@@ -127,84 +143,84 @@ def made_by(schema: pa.Schema) -> str:
     return f"ztfdb {__version__}, pyarrow {pa.__version__}, columns {digest}, encoding {ENCODING}"
 
 
-def read_state(folder: Path) -> Generation | None:
+def read_state(place: Place) -> Generation | None:
     """Return the generation that readers see, None where there is none."""
-    path = folder / STATE
-    return Generation.from_json(path) if path.exists() else None
+    text = place.read(STATE)
+    return None if text is None else Generation.from_json(text, f"{place}/{STATE}")
 
 
-def write_state(folder: Path, generation: Generation) -> None:
+def write_state(place: Place, generation: Generation) -> None:
     """Say which generation readers see."""
-    write_atomically(folder / STATE, json.dumps(generation.to_json(), separators=(",", ":")).encode())
+    place.write(STATE, generation.to_json())
 
 
 class Journal:
-    """The plan of a generation in the making, and which of its files are whole.
+    """The plan of a generation in the making, and which of its tasks are done.
 
     Parameters
     ----------
-    folder : Path
-        ``work_gN``.
+    place : Place
+        Folder ``work_gN``.
     plan : Generation
+        Where the folder holds another one, it must be empty.
     """
 
-    def __init__(self, folder: Path, plan: Generation) -> None:
-        self.folder = folder
-        self.resumed = self._same(plan)
+    def __init__(self, place: Place, plan: Generation) -> None:
+        self.place = place
         self.done: dict[tuple[str, int], Done] = {}
-        if self.resumed:
+        if holds_plan(place, plan):
             self._read()
         else:
-            write_atomically(folder / "plan.json", json.dumps(plan.to_json()).encode())
-        self._file = (folder / "journal.jsonl").open("a", encoding="ascii")
+            place.write("plan.json", plan.to_json())
 
     @property
-    def spill(self) -> Path:
+    def spill(self) -> Place:
         """Where the rows of margins wait."""
-        return self.folder / "spill"
+        return self.place.below("spill")
 
     def add(self, done: Done) -> None:
         """Note that a task's file is whole."""
-        self.done[done.stage, done.place] = done
-        self._file.write(json.dumps(vars(done)) + "\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-    def _same(self, plan: Generation) -> bool:
-        return holds_plan(self.folder, plan)
+        self.done[done.stage, done.number] = done
+        self.place.write(f"done/{done.stage}_{done.number}.json", json.dumps(vars(done)).encode())
 
     def _read(self) -> None:
-        path = self.folder / "journal.jsonl"
-        if not path.exists():
-            return
-        whole = path.read_text().rpartition("\n")[0]  # a last line without its end was cut off
-        path.write_text(f"{whole}\n" if whole else "")
-        for line in whole.splitlines():
-            done = Done(**json.loads(line))
-            self.done[done.stage, done.place] = done
+        for path in self.place.files("done"):
+            text = self.place.read(path)
+            if text is not None and path.endswith(".json") and "/." not in path:
+                done = Done(**json.loads(text))
+                self.done[done.stage, done.number] = done
 
 
-def holds_plan(folder: Path, plan: Generation) -> bool:
+def holds_plan(place: Place, plan: Generation) -> bool:
     """Tell whether a folder of work is of the same plan."""
-    path = folder / "plan.json"
+    text = place.read("plan.json")
     try:
-        return path.exists() and Generation.from_json(path) == plan
+        return text is not None and Generation.from_json(text, f"{place}/plan.json") == plan
     except ExportError:
         return False
 
 
-def completed(plan: Generation, journal: Journal) -> Generation:
-    """Return the generation with what was written."""
+def completed(plan: Generation, journal: Journal, old: Generation | None) -> Generation:
+    """Return the generation with what was written.
+
+    Parameters
+    ----------
+    plan : Generation
+    journal : Journal
+    old : Generation or None
+        The one before, whose files may have stayed.
+    """
+    held = {part.pixel: part for part in old.parts} if old is not None else {}
     parts = []
-    for place, part in enumerate(plan.parts):
-        done, margin = journal.done.get(("partition", place)), journal.done.get(("margin", place))
-        if done is not None:
-            part = replace(part, n_row=done.n_row, size=done.size)
+    for number, part in enumerate(plan.parts):
+        before = held.get(part.pixel, part)
+        done, margin = journal.done.get(("partition", number)), journal.done.get(("margin", number))
+        if part.files is None:
+            assert done is not None
+            part = replace(part, files=done.files(plan.number, before.files or ()))
         if margin is not None:
-            part = replace(part, margin_rows=margin.n_row, margin_size=margin.size)
+            part = replace(part, margin=margin.files(plan.number, before.margin))
+        elif before.pixel == part.pixel:
+            part = replace(part, margin=before.margin)
         parts.append(part)
     return replace(plan, parts=tuple(parts))

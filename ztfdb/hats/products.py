@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -11,13 +11,13 @@ import pyarrow as pa
 from sqlalchemy.orm import Session
 
 from ztfdb.bits import APERTURE_BROKEN
-from ztfdb.hats.contents import Contents, Digests, gather, mix
+from ztfdb.hats.contents import Cells, Contents, blend, gather, is_new, mix
 from ztfdb.hats.context import IMAGE_FIELDS, Columns, Context, calibrated, image_columns, quality
 from ztfdb.hats.fields import HEALPIX_COLUMN, arrow_table, arrow_type, field, take
 from ztfdb.hats.tiling import Pixel
 from ztfdb.records import IntArray
 from ztfdb.schema import Base, ForcedMethod
-from ztfdb.sky.cells import sky_to_cell
+from ztfdb.sky.cells import distinct, sky_to_cell
 from ztfdb.store import export as store
 from ztfdb.store.columns import table_dtypes
 from ztfdb.store.lookup import MISSING, NO_MASK
@@ -43,6 +43,10 @@ class Product(ABC):
         and doubles alone.
     id_column : str
         The unique key.
+    order : tuple of str
+        Columns that rows are sorted by.
+    grows : bool
+        Whether later images add rows and leave the others as they are.
     """
 
     name: ClassVar[str]
@@ -51,18 +55,19 @@ class Product(ABC):
     default: ClassVar[tuple[str, ...]]
     id_column: ClassVar[str] = "source_id"
     order: ClassVar[tuple[str, ...]] = (HEALPIX_COLUMN, "source_id")
+    grows: ClassVar[bool] = False
 
     @abstractmethod
     def schema(self) -> pa.Schema:
         """Return the fields of a row, with their metadata."""
 
     @abstractmethod
-    def contents(self, session: Session, context: Context) -> Contents:
-        """Count and fingerprint the rows of each cell."""
+    def contents(self, session: Session, context: Context, known: IntArray | None = None) -> Contents:
+        """Count and fingerprint the rows of each cell; those from other parts than `known` ones are new."""
 
     @abstractmethod
-    def rows(self, session: Session, context: Context, pixel: Pixel) -> pa.Table:
-        """Return the rows of a partition, ordered by cell and key."""
+    def rows(self, session: Session, context: Context, pixel: Pixel, only: IntArray | None = None) -> pa.Table:
+        """Return the rows of a partition, ordered by cell and key; if the product grows, those from some parts only."""
 
 
 class _Measured(Product):
@@ -70,6 +75,7 @@ class _Measured(Product):
 
     where: ClassVar[store.Positions]
     extra: ClassVar[Mapping[str, str]] = {}
+    grows = True
 
     def schema(self) -> pa.Schema:
         """Return the columns of the table, of the image, and the calibrated values."""
@@ -81,21 +87,26 @@ class _Measured(Product):
         fields += [field("light_curve", name, arrow_type(dtype)) for name, dtype in self.extra.items()]
         return pa.schema(fields)
 
-    def contents(self, session: Session, context: Context) -> Contents:
+    def contents(self, session: Session, context: Context, known: IntArray | None = None) -> Contents:
         """Count the rows of each image in each cell."""
-        return gather(self._parts(session, context))
+        return self._gathered(session, context, known, [])
 
-    def _parts(self, session: Session, context: Context) -> Iterator[tuple[IntArray, IntArray, Digests]]:
+    def _gathered(self, session: Session, context: Context, known: IntArray | None, more: list[Cells]) -> Contents:
+        found, parts = more, [np.empty(0, np.int64)]
         for counts in store.cell_counts(session, self.where):
-            prints = context.prints.of(self._image_of(counts["part"]))
-            yield counts["cell"], counts["n"], mix(counts["part"], prints, counts["n"])
+            part = counts["part"]
+            digest = mix(part, context.prints.of(self._image_of(part)), counts["n"])
+            found.append(Cells(counts["cell"], counts["n"], digest, is_new(part, known)))
+            parts.append(distinct(part))
+        return gather(found, distinct(np.concatenate(parts)))
 
     def _image_of(self, part: IntArray) -> IntArray:
         return part
 
-    def rows(self, session: Session, context: Context, pixel: Pixel) -> pa.Table:
+    def rows(self, session: Session, context: Context, pixel: Pixel, only: IntArray | None = None) -> pa.Table:
         """Read the rows, add what their images say, and put them in order."""
-        found = store.rows_in_range(session, self.where.table, pixel.lo, pixel.hi, objects=self._joins(context))
+        joins = self._joins(context)
+        found = store.rows_in_range(session, self.where, pixel.lo, pixel.hi, only=only, objects=joins)
         found[HEALPIX_COLUMN] = found.pop("hpx29")
         found = take(found, np.lexsort([found[name] for name in reversed(self.order)]))
         at = context.places(found["image_id"])
@@ -120,14 +131,14 @@ class Detections(_Measured):
     default = (HEALPIX_COLUMN, "source_id", "ra", "dec", "mjd", "filtercode", "mag", "magerr", "catflags", "good")
     extra = CALIBRATED | QUALITY | {"object_id": "i8"}
 
-    def contents(self, session: Session, context: Context) -> Contents:
+    def contents(self, session: Session, context: Context, known: IntArray | None = None) -> Contents:
         """Count the rows of each image in each cell, and tell which objects they belong to."""
-        parts = list(self._parts(session, context))
+        members = []
         if context.has_objects:
-            for counts in store.member_counts(session):
-                none = np.zeros_like(counts["n"])
-                parts.append((counts["cell"], none, mix(counts["n"], counts["sum0"], counts["sum1"])))
-        return gather(parts)
+            for counts in store.member_counts(session, by_part=known is not None):
+                none, digest = np.zeros_like(counts["n"]), blend(counts["n"], counts["sum0"], counts["sum1"])
+                members.append(Cells(counts["cell"], none, digest, is_new(counts["part"], known)))
+        return self._gathered(session, context, known, members)
 
     def _joins(self, context: Context) -> bool:
         return context.has_objects
@@ -204,13 +215,13 @@ class Images(Product):
         fields += [field("image_summary", name, pa.string()) for name in ("config_hash", "data_root", "path", "sha256")]
         return pa.schema(fields)
 
-    def contents(self, session: Session, context: Context) -> Contents:
+    def contents(self, session: Session, context: Context, known: IntArray | None = None) -> Contents:
         """Count the images."""
         image_id, cell = context.images["image_id"][:-1], self._cells(context)
         digest = mix(image_id, context.prints.of(image_id))
-        return gather([(cell >> store.CELL_SHIFT, np.ones(len(cell), np.int64), digest)])
+        return gather([Cells(cell >> store.CELL_SHIFT, np.ones(len(cell), np.int64), digest, is_new(image_id, known))])
 
-    def rows(self, session: Session, context: Context, pixel: Pixel) -> pa.Table:
+    def rows(self, session: Session, context: Context, pixel: Pixel, only: IntArray | None = None) -> pa.Table:
         """Return the images whose centre lies in a partition."""
         cell = self._cells(context)
         inside = np.flatnonzero((cell >= pixel.lo) & (cell < pixel.hi))

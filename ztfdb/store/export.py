@@ -44,13 +44,17 @@ class Positions:
     table : str
     part : str
         SQL expression of the number that tells where a row's content comes from: an image, or a measurement of it.
+    is_keyed : bool
+        Whether the index of positions tells the part, and rows are found by ``source_id``: few of many are then found
+        without reading the others.
     """
 
     table: str
     part: str
+    is_keyed: bool = False
 
 
-SOURCES = Positions("source", "source.source_id >> 18")
+SOURCES = Positions("source", "source.source_id >> 18", is_keyed=True)
 PSF_SOURCES = Positions("psf_source", "psf_source.source_id >> 18")
 FORCED = Positions("forced_source", "forced_source.image_id * 8 + forced_source.method")
 
@@ -71,20 +75,21 @@ def cell_counts(session: Session, where: Positions) -> Iterator[Columns]:
         yield read_bulk(session, statement, {"lo": lo, "hi": hi}, PART_DTYPES)
 
 
-def member_counts(session: Session) -> Iterator[Columns]:
+def member_counts(session: Session, *, by_part: bool = False) -> Iterator[Columns]:
     """Yield how many members of objects each order-10 cell holds, ``n``, and two sums of ids, ``sum0`` and ``sum1``.
 
-    A slice of the sky at a time; a cell stands by the position of the member, not of its object.
+    A slice of the sky at a time; a cell stands by the position of the member, not of its object. With `by_part` those of
+    each image, ``part``, are counted apart; otherwise ``part`` is 0.
     """
     sums = ", ".join(
         f"sum((o.object_id % {p}) * (source.source_id % {q})) as sum{k}" for k, (p, q) in enumerate(SUM_MODULI)
     )
     statement = f"""
-        select source.hpx29 >> {CELL_SHIFT} as cell, count(*) as n, {sums}
+        select source.hpx29 >> {CELL_SHIFT} as cell, {SOURCES.part if by_part else 0} as part, count(*) as n, {sums}
         from source join object_source as o on o.source_id = source.source_id
         where source.hpx29 >= :lo and source.hpx29 < :hi
-        group by 1"""
-    dtypes = {"cell": "i8", "n": "i8", "sum0": "i8", "sum1": "i8"}
+        group by {"1, 2" if by_part else "1"}"""
+    dtypes = {"cell": "i8", "part": "i8", "n": "i8", "sum0": "i8", "sum1": "i8"}
     for lo, hi in _slices(session, "source"):
         yield read_bulk(session, statement, {"lo": lo, "hi": hi}, dtypes)
 
@@ -116,16 +121,19 @@ def object_cells(session: Session) -> Iterator[Columns]:
         yield read_bulk(session, statement, {"lo": first, "hi": lo}, dtypes)
 
 
-def rows_in_range(session: Session, table: str, lo: int, hi: int, *, objects: bool = False) -> Columns:
+def rows_in_range(
+    session: Session, where: Positions, lo: int, hi: int, *, only: IntArray | None = None, objects: bool = False
+) -> Columns:
     """Return all columns of the rows of a table in one range of ``hpx29``, in no particular order.
 
     Parameters
     ----------
     session : Session
-    table : str
-        ``source``, ``psf_source`` or ``forced_source``.
+    where : Positions
     lo, hi : int
         Half-open range.
+    only : ndarray of int64, shape (n_part,), optional
+        Rows of these parts only, by default of all.
     objects : bool
         Add ``object_id``, `MISSING` where a source belongs to none.
 
@@ -134,6 +142,7 @@ def rows_in_range(session: Session, table: str, lo: int, hi: int, *, objects: bo
     dict of ndarray
         In the table's dtypes; NULL is NaN in floats and `NO_MASK` in ``mask_bits``.
     """
+    table = where.table
     dtypes: dict[str, Any] = {name: dtype.str for name, dtype in table_dtypes(Base.metadata.tables[table]).items()}
     fields = ", ".join(f"{table}.{name}" for name in dtypes)
     origin, nulls = table, {"mask_bits": NO_MASK} if "mask_bits" in dtypes else {}
@@ -141,9 +150,21 @@ def rows_in_range(session: Session, table: str, lo: int, hi: int, *, objects: bo
         fields += ", o.object_id"
         origin += f" left join object_source as o on o.source_id = {table}.source_id"
         dtypes["object_id"], nulls["object_id"] = "i8", MISSING
-    statement = f"select {fields} from {origin} where {table}.hpx29 >= :lo and {table}.hpx29 < :hi"
+    inside, params = f"from {origin} where {table}.hpx29 >= :lo and {table}.hpx29 < :hi", {"lo": lo, "hi": hi}
     prefer_index_only(session)
-    return read_bulk(session, statement, {"lo": lo, "hi": hi}, dtypes, nulls=nulls)
+    if only is None:
+        return read_bulk(session, f"select {fields} {inside}", params, dtypes, nulls=nulls)
+    if where.is_keyed:
+        statement = f"select source_id, {where.part} as part from {table} where hpx29 >= :lo and hpx29 < :hi"
+        ids = read_bulk(session, statement, params, {"source_id": "i8", "part": "i8"})
+        rows, params = range_rows(session, id=ids["source_id"][np.isin(ids["part"], only)])
+        statement = f"select {fields} from {rows} cross join {origin} where {table}.source_id = r.id"
+        return read_bulk(session, statement, params, dtypes, nulls=nulls)
+    found = read_bulk(
+        session, f"select {fields}, {where.part} as part {inside}", params, dtypes | {"part": "i8"}, nulls=nulls
+    )
+    chosen = np.isin(found.pop("part"), only)
+    return {name: values[chosen] for name, values in found.items()}
 
 
 def members_in_ranges(session: Session, lo: IntArray, hi: IntArray) -> Columns:

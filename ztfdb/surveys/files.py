@@ -32,7 +32,7 @@ class Folder:
 
     def __init__(self, location: str) -> None:
         self.location = location.rstrip("/") or "/"
-        self._files, self._base = _filesystem(self.location)
+        self._files, self._base = filesystem(self.location)
 
     def below(self, name: str) -> Folder:
         """Return a folder by its name in this one, or by a whole path or URL of its own on the same host."""
@@ -102,7 +102,16 @@ def _is_hidden(path: str) -> bool:
     return path.rpartition("/")[2].startswith(("_", "."))
 
 
-def _filesystem(location: str) -> tuple[fs.FileSystem, str]:
+def filesystem(location: str) -> tuple[fs.FileSystem, str]:
+    """Return the file system of a path or URL, and the path in it.
+
+    Raises
+    ------
+    MissingExtraError
+        If pyarrow is not installed, or fsspec for a URL.
+    CatalogueFileError
+        If fsspec does not know such URLs.
+    """
     try:
         from pyarrow import fs
     except ImportError as exc:
@@ -112,7 +121,7 @@ def _filesystem(location: str) -> tuple[fs.FileSystem, str]:
     try:
         import fsspec
     except ImportError as exc:
-        raise MissingExtraError(f"reading {location}", "remote") from exc
+        raise MissingExtraError(location, "remote") from exc
     try:
         found, base = fsspec.core.url_to_fs(location)
     except (ImportError, ValueError) as exc:

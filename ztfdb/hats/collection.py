@@ -1,0 +1,361 @@
+"""One product on its way into one collection: what has changed, which tasks write it, and the generation it becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ztfdb.errors import ExportError
+from ztfdb.hats import layout
+from ztfdb.hats.contents import Contents, is_new
+from ztfdb.hats.context import Context
+from ztfdb.hats.objects import Objects
+from ztfdb.hats.parquet import LEVEL
+from ztfdb.hats.places import Place
+from ztfdb.hats.plan import Generation, Journal, Part, Settings, completed, holds_plan, made_by, read_state
+from ztfdb.hats.products import Product
+from ztfdb.hats.publish import Publisher, catalogue_name, margin_name, read_parts
+from ztfdb.hats.readers import Readers
+from ztfdb.hats.tasks import Edge, ExtendPartition, Held, RereadPartition, Target, Task, WriteMargin, WritePartition
+from ztfdb.hats.tiling import Margins, Pixel, find_margins, tile
+from ztfdb.records import IntArray
+from ztfdb.sky.cells import HPX_ORDER
+
+THRESHOLD = 500_000
+"""Rows (epochs of objects) in a partition: some 150 MB in memory while it is made."""
+
+MARGIN = 10.0
+"""Arcsec."""
+
+Follow = Callable[[str, int, int], None]
+"""Called with a product's name, how many of its files are done, and how many there are."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """The settings of a call, None where it has none."""
+
+    threshold: int | None
+    margin: float | None
+    calibration: str
+    layout: str | None
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Numbers of partitions by what is done with them; no number is in two of the first two or of the last two.
+
+    Attributes
+    ----------
+    rewritten, extended : set of int
+        Written from the archive; those that get a file more.
+    margins_rewritten, margins_extended : set of int
+        The same of their margins.
+    """
+
+    rewritten: set[int]
+    extended: set[int]
+    margins_rewritten: set[int]
+    margins_extended: set[int]
+
+    @property
+    def changed(self) -> set[int]:
+        """Partitions whose rows are others now."""
+        return self.rewritten | self.extended
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a run has done.
+
+    Attributes
+    ----------
+    generation : Generation
+        What readers see now.
+    n_partition, n_row : int
+        Partitions with new files, and rows in these.
+    """
+
+    generation: Generation
+    n_partition: int = 0
+    n_row: int = 0
+
+
+class Collection:
+    """One product in one place.
+
+    Parameters
+    ----------
+    readers : Readers
+    product : Product
+    place : Place
+    given : Given
+    update : bool
+        Write only what has changed since the generation that readers see.
+    follow : callable
+        See `Follow`.
+    say : callable
+        Takes a line that says how much will be written.
+    """
+
+    def __init__(
+        self,
+        readers: Readers,
+        product: Product,
+        place: Place,
+        given: Given,
+        update: bool,
+        follow: Follow,
+        say: Callable[[str], None],
+    ) -> None:
+        self._readers, self._product, self._place, self._given = readers, product, place, given
+        self._follow, self._say = follow, say
+        self._visible = read_state(place)
+        self._old = self._visible if update else None
+        self._new_parts: IntArray = np.empty(0, np.int64)
+        self._old_parts = {part.pixel: part for part in self._old.parts} if self._old is not None else {}
+
+    @property
+    def _context(self) -> Context:
+        return self._readers.own.context
+
+    @property
+    def next_number(self) -> int:
+        """The generation after the one that readers see."""
+        return 1 if self._visible is None else self._visible.number + 1
+
+    def run(self, *, always: bool, begun: int | None) -> Written | None:
+        """Write what has changed and show it to readers; None where there are no rows and none were asked for.
+
+        Parameters
+        ----------
+        always : bool
+            Also without rows.
+        begun : int or None
+            The generation that a whole export was to make. Where readers see it already, a run was stopped after that:
+            if it is still what would be written, it stays.
+        """
+        known = self._known_parts()
+        contents = self._product.contents(self._readers.own.session, self._context, known)
+        self._new_parts = contents.parts[is_new(contents.parts, known)]
+        seen = self._visible
+        if not len(contents.cell) and not always and seen is None:
+            return None
+        plan = self._plan(contents)
+        if seen is not None and (self._old is not None or seen.number == begun) and _is_same(plan, seen):
+            self._place.remove(f"work_g{seen.number}")  # of a run that was stopped at its very end
+            return Written(seen)
+        return self._make(plan, contents)
+
+    def _make(self, plan: Generation, contents: Contents) -> Written:
+        margins = find_margins([p.pixel for p in plan.parts], plan.settings.margin) if plan.settings.margin else None
+        changes = self._changes(plan, margins, contents)
+        self._announce(plan, changes, contents)
+        journal = self._journal(plan)
+        self._write(plan, journal, margins, changes)
+        new = completed(plan, journal, self._old)
+        self._copy_unchanged(new)
+        self._still_ours()
+        Publisher(self._place, self._product, self._context).show(new, contents.parts)
+        self._place.remove(f"work_g{plan.number}")
+        self._clean(new.number)
+        files = [file for number in changes.changed for file in new.parts[number].files or ()]
+        n_row = sum(file.n_row for file in files if file.generation == new.number)
+        return Written(new, len(changes.changed), n_row)
+
+    # What is to be done ---------------------------------------------------------------------------------------------
+
+    def _plan(self, contents: Contents) -> Generation:
+        settings, by = self._settings(), made_by(self._product.schema())
+        held = [part.pixel for part in self._old.parts] if self._old is not None else []
+        pixels = tile(contents.cell, contents.weight, settings.threshold, held)
+        known = self._known(by)
+        parts = []
+        for pixel in pixels:
+            part = Part(pixel, contents.of(pixel)[1])
+            before = known.get(pixel)
+            parts.append(before if before is not None and before.digest == part.digest else part)
+        return Generation(self.next_number, settings, by, tuple(parts))
+
+    def _settings(self) -> Settings:
+        given = self._given
+        if self._old is None:
+            margin = MARGIN if given.margin is None else given.margin
+            kind = given.layout or layout.FILES
+            return Settings(given.threshold or THRESHOLD, margin, given.calibration, LEVEL, kind)
+        held = self._old.settings
+        for name in ("threshold", "margin", "layout"):
+            value, was = getattr(given, name), getattr(held, name)
+            if value is not None and value != was:
+                shown = was if isinstance(was, str) else f"{was:g}"
+                raise ExportError(f"{self._place} was made with a {name} of {shown}: leave --update away to change it")
+        if given.calibration != held.calibration:
+            raise ExportError(
+                f"{self._place} has magnitudes calibrated by {held.calibration!r}: leave --update away to change that"
+            )
+        return held
+
+    def _known(self, by: str) -> dict[Pixel, Part]:
+        """Return the partitions that are written already, none where other versions wrote them."""
+        return self._old_parts if self._old is not None and self._old.made_by == by else {}
+
+    def _changes(self, plan: Generation, margins: Margins | None, contents: Contents) -> Changes:
+        changed = {number for number, part in enumerate(plan.parts) if part.files is None}
+        extended = {number for number in changed if self._is_extension(plan, plan.parts[number].pixel, contents)}
+        rewritten = changed - extended
+        if margins is None:
+            return Changes(rewritten, extended, set(), set())
+        anew = rewritten | margins.near(rewritten)
+        if self._old is not None:
+            anew |= self._bereft(plan, self._old)
+        return Changes(rewritten, extended, anew, margins.near(extended) - anew)
+
+    def _is_extension(self, plan: Generation, pixel: Pixel, contents: Contents) -> bool:
+        """Tell whether rows were added to a partition and none of the others has changed."""
+        if plan.settings.layout == layout.FILES or not self._product.grows:
+            return False
+        before = self._known(plan.made_by).get(pixel)
+        return before is not None and before.digest == contents.added(pixel)[1]
+
+    def _bereft(self, plan: Generation, old: Generation) -> set[int]:
+        """Return the numbers of partitions whose margins held rows of one that is gone."""
+        pixels, now = [part.pixel for part in old.parts], {part.pixel: k for k, part in enumerate(plan.parts)}
+        gone = {k for k, pixel in enumerate(pixels) if pixel not in now}
+        if not gone or not old.settings.margin:
+            return set()
+        near = find_margins(pixels, old.settings.margin).near(gone)
+        return {now[pixels[k]] for k in near if pixels[k] in now}
+
+    def _announce(self, plan: Generation, changes: Changes, contents: Contents) -> None:
+        """Say how many rows will be written for how many new ones."""
+        if self._old is None:
+            return
+        rows = sum(contents.of(plan.parts[number].pixel)[0] for number in changes.rewritten)
+        for number in changes.extended:
+            pixel = plan.parts[number].pixel
+            n_row, files = contents.added(pixel)[0], self._old_parts[pixel].files or ()
+            rows += n_row + sum(file.n_row for file in files[layout.n_staying(files, n_row) :])
+        new = int(contents.weight.sum()) - sum(part.n_row for part in self._old.parts)
+        what = "epochs" if isinstance(self._product, Objects) else "rows"
+        self._say(
+            f"{self._product.name}: {len(changes.changed)} of {len(plan.parts)} partitions have changed, "
+            f"{rows} {what} are written" + (f" for {new} new ones" if what == "rows" and new > 0 else "")
+        )
+
+    # Tasks ----------------------------------------------------------------------------------------------------------
+
+    def _journal(self, plan: Generation) -> Journal:
+        """Take up the work of a run that was killed, or begin afresh."""
+        work = self._place.below(f"work_g{plan.number}")
+        if not holds_plan(work, plan):
+            for name in self._place.folders():
+                if name.endswith(f"_g{plan.number}"):
+                    self._place.remove(name)
+        return Journal(work, plan)
+
+    def _write(self, plan: Generation, journal: Journal, margins: Margins | None, changes: Changes) -> None:
+        first = [*self._partition_tasks(plan, journal, margins, changes)]
+        second = [*self._margin_tasks(plan, journal, changes)]
+        n, total = 0, len(first) + len(second)
+        self._follow(self._product.name, 0, total)
+        for tasks in (first, second):  # a margin needs what all partitions have spilled
+            for done in self._readers.run(tasks):
+                journal.add(done)
+                n += 1
+                self._follow(self._product.name, n, total)
+
+    def _partition_tasks(
+        self, plan: Generation, journal: Journal, margins: Margins | None, changes: Changes
+    ) -> Iterator[Task]:
+        for number, part in enumerate(plan.parts):
+            if ("partition", number) in journal.done:
+                continue
+            edge = None if margins is None else _edge(number, margins, journal.spill)
+            anew = edge and edge.only(changes.margins_rewritten)
+            target = self._target(plan, part.pixel, catalogue_name(self._product, plan.number))
+            if number in changes.extended:
+                more = edge and edge.only(changes.margins_extended)
+                only, held = self._new_parts, self._held(part.pixel)
+                yield ExtendPartition(self._product, part.pixel, number, only, held, target, more, anew)
+            elif number in changes.rewritten:
+                both = edge and edge.only(changes.margins_rewritten | changes.margins_extended)
+                yield WritePartition(self._product, part.pixel, number, target, both)
+            elif anew is not None and part.n_row:
+                yield RereadPartition(number, self._held(part.pixel), anew)
+
+    def _margin_tasks(self, plan: Generation, journal: Journal, changes: Changes) -> Iterator[Task]:
+        for number in sorted(changes.margins_rewritten | changes.margins_extended):
+            if ("margin", number) in journal.done:
+                continue
+            pixel = plan.parts[number].pixel
+            target = self._target(plan, pixel, margin_name(self._product, plan.settings.margin, plan.number))
+            held = self._held_margin(pixel) if number in changes.margins_extended else Held(target.place, (), ())
+            yield WriteMargin(number, held, target, journal.spill)
+
+    def _target(self, plan: Generation, pixel: Pixel, name: str) -> Target:
+        path = layout.partition_path(pixel, plan.settings.layout, plan.number)
+        return Target(self._place.below(name), path, self._product.order, plan.settings.level)
+
+    # The last generation --------------------------------------------------------------------------------------------
+
+    def _known_parts(self) -> IntArray | None:
+        """Return what the rows of the last generation came from, None where that does not matter."""
+        if self._old is None or self._old.settings.layout == layout.FILES:
+            return None
+        return read_parts(self._place.below(catalogue_name(self._product, self._old.number)))
+
+    def _held(self, pixel: Pixel) -> Held:
+        assert self._old is not None
+        name = catalogue_name(self._product, self._old.number)
+        return self._of_old(self._old, pixel, name, self._old_parts[pixel].files or ())
+
+    def _held_margin(self, pixel: Pixel) -> Held:
+        assert self._old is not None
+        name = margin_name(self._product, self._old.settings.margin, self._old.number)
+        return self._of_old(self._old, pixel, name, self._old_parts[pixel].margin)
+
+    def _of_old(self, old: Generation, pixel: Pixel, name: str, files: tuple[layout.File, ...]) -> Held:
+        paths = tuple(layout.partition_path(pixel, old.settings.layout, file.generation) for file in files)
+        return Held(self._place.below(name), paths, files)
+
+    def _copy_unchanged(self, new: Generation) -> None:
+        """Give the files of the last generation that stay a second name in the new one."""
+        if self._old is None:
+            return
+        numbers, margin = (self._old.number, new.number), new.settings.margin
+        names = [catalogue_name(self._product, number) for number in numbers]
+        margins = [margin_name(self._product, margin, number) for number in numbers]
+        pairs = []
+        for part in new.parts:
+            for (source, target), files in ((names, part.files or ()), (margins, part.margin)):
+                for file in files:
+                    if file.generation != new.number:
+                        path = layout.partition_path(part.pixel, new.settings.layout, file.generation)
+                        pairs.append((f"{source}/{path}", f"{target}/{path}"))
+        self._place.copy(pairs)
+
+    def _still_ours(self) -> None:
+        """Raise if another export has shown a generation meanwhile, which only locks could prevent."""
+        now = read_state(self._place)
+        if (now and now.number) != (self._visible and self._visible.number):
+            raise ExportError(f"another export has written to {self._place} meanwhile")
+
+    def _clean(self, number: int) -> None:
+        """Remove generations but the one that readers see and the one before, which some may still read."""
+        for name in self._place.folders():
+            ending = name.rpartition("_g")[2]
+            if ending.isdigit() and int(ending) < number - 1:
+                self._place.remove(name)
+
+
+def _edge(number: int, margins: Margins, spill: Place) -> Edge | None:
+    cell, margin_of = margins.of(number)
+    return Edge(2 * (HPX_ORDER - margins.order), cell, margin_of, spill) if len(cell) else None
+
+
+def _is_same(plan: Generation, held: Generation) -> bool:
+    """Tell whether a plan would write what is there."""
+    wanted, there = ([(part.pixel, part.digest) for part in one.parts] for one in (plan, held))
+    return wanted == there and plan.made_by == held.made_by and plan.settings == held.settings

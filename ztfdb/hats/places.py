@@ -1,0 +1,175 @@
+"""Where an export is written: a folder of this machine, or what `ztfdb.hats.remote` opens.
+
+Paths below a place are relative, with slashes. A place can be handed to another process.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+from ztfdb.errors import ExportError
+from ztfdb.hats.files import link_or_copy, make_atomically
+from ztfdb.surveys.files import filesystem
+
+
+class Place(ABC):
+    """A folder and what is below it.
+
+    Parameters
+    ----------
+    location : str
+        Path or URL.
+    """
+
+    def __init__(self, location: str) -> None:
+        self.location = location.rstrip("/") or "/"
+
+    def __reduce__(self) -> tuple[type[Place], tuple[str]]:
+        return type(self), (self.location,)
+
+    def __str__(self) -> str:
+        return self.location
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Place) and self.location == other.location
+
+    def __hash__(self) -> int:
+        return hash(self.location)
+
+    def below(self, name: str) -> Place:
+        """Return a folder inside this one, which need not exist."""
+        return type(self)(f"{self.location}/{name}")
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes see what is written."""
+        return True
+
+    @cached_property
+    def _opened(self) -> tuple[fs.FileSystem, str]:
+        return filesystem(self.location)
+
+    def read(self, path: str) -> bytes | None:
+        """Return what a file holds, None where there is none."""
+        try:
+            with self.open(path) as source:
+                return bytes(source.read())
+        except FileNotFoundError:
+            return None
+
+    @contextmanager
+    def open(self, path: str) -> Iterator[pa.NativeFile]:
+        """Open a file for reading at any position.
+
+        Raises
+        ------
+        FileNotFoundError
+            If it is not there.
+        """
+        files, base = self._opened
+        with files.open_input_file(f"{base}/{path}") as source:
+            yield source
+
+    def footer(self, path: str) -> pq.FileMetaData:
+        """Return the footer of a Parquet file."""
+        with self.open(path) as source:
+            return pq.read_metadata(source)
+
+    def footers(self, paths: Sequence[str]) -> Iterator[pq.FileMetaData]:
+        """Yield the footers of Parquet files, in their order."""
+        yield from map(self.footer, paths)
+
+    def table(self, path: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return the rows of a Parquet file."""
+        with self.open(path) as source:
+            return pq.ParquetFile(source).read(columns=None if columns is None else list(columns))
+
+    def write(self, path: str, content: bytes) -> None:
+        """Write a file, which appears when it is whole."""
+        self.make(path, lambda waiting: waiting.write_bytes(content))
+
+    def files(self, folder: str) -> list[str]:
+        """Return the files directly in a folder, in order; none where there is no folder."""
+        return self._listed(folder, fs.FileType.File)
+
+    def folders(self) -> list[str]:
+        """Return the names of the folders directly in this one, in order."""
+        return [path.rpartition("/")[2] for path in self._listed("", fs.FileType.Directory)]
+
+    def _listed(self, folder: str, kind: fs.FileType) -> list[str]:
+        files, base = self._opened
+        where = fs.FileSelector(f"{base}/{folder}".rstrip("/"), allow_not_found=True)
+        names = sorted(one.base_name for one in files.get_file_info(where) if one.type == kind)
+        return [f"{folder}/{name}".lstrip("/") for name in names]
+
+    @abstractmethod
+    def make(self, path: str, write: Callable[[Path], object]) -> int:
+        """Let `write` make a file on this machine, make it appear at `path` when it is whole, and return its size."""
+
+    @abstractmethod
+    def copy(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Give files second names; each pair is what there is and the new name."""
+
+    @abstractmethod
+    def remove(self, path: str) -> None:
+        """Remove a file, or a folder and all below it, where it is there."""
+
+    @abstractmethod
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other exports out, where that is possible.
+
+        Raises
+        ------
+        ExportError
+            If another one is at work.
+        """
+        yield
+
+
+class LocalPlace(Place):
+    """A folder of this machine."""
+
+    def __init__(self, location: str) -> None:
+        super().__init__(location)
+        self.path = Path(self.location)
+
+    def make(self, path: str, write: Callable[[Path], object]) -> int:
+        """Write under another name, bring it to the disk and rename it."""
+        target = self.path / path
+        make_atomically(target, write)
+        return target.stat().st_size
+
+    def copy(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Link files, or copy them where the file system cannot."""
+        for source, target in pairs:
+            link_or_copy(self.path / source, self.path / target)
+
+    def remove(self, path: str) -> None:
+        """Remove a file or a folder."""
+        target = self.path / path
+        if target.is_dir():
+            shutil.rmtree(target, ignore_errors=True)
+        else:
+            target.unlink(missing_ok=True)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Lock the folder."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as exc:
+                raise ExportError(f"another export is writing to {self.path}") from exc
+            yield

@@ -1,0 +1,186 @@
+"""The small files of a generation, and the word that points readers at it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ztfdb.errors import ExportError
+from ztfdb.hats import layout
+from ztfdb.hats.context import Context
+from ztfdb.hats.fields import HEALPIX_COLUMN
+from ztfdb.hats.layout import DATASET, File
+from ztfdb.hats.objects import Objects
+from ztfdb.hats.parquet import write_common_metadata, write_rows
+from ztfdb.hats.places import Place
+from ztfdb.hats.plan import Generation, write_state
+from ztfdb.hats.products import Product
+from ztfdb.hats.tiling import Pixel
+from ztfdb.records import IntArray
+
+PARTS = "parts.npy"
+"""Beside a catalogue of folders: what its rows come from, so that an update knows which are new."""
+
+
+class Files(NamedTuple):
+    """The files of a partition, oldest first."""
+
+    pixel: Pixel
+    files: tuple[File, ...]
+
+
+def catalogue_name(product: Product, number: int) -> str:
+    """Return the folder of a generation's catalogue."""
+    return f"{product.name}_g{number}"
+
+
+def margin_name(product: Product, arcsec: float, number: int) -> str:
+    """Return the folder of a generation's margin."""
+    return f"{layout.margin_name(product.name, arcsec)}_g{number}"
+
+
+def read_parts(catalogue: Place) -> IntArray | None:
+    """Return what the rows of a catalogue come from, None where nothing says so."""
+    content = catalogue.read(PARTS)
+    return None if content is None else np.load(io.BytesIO(content), allow_pickle=False)
+
+
+def _save(path: Path, parts: IntArray) -> None:
+    with path.open("wb") as file:
+        np.save(file, parts)
+
+
+class Publisher:
+    """Writes what describes a product's generation.
+
+    Parameters
+    ----------
+    place : Place
+        The collection.
+    product : Product
+    context : Context
+    """
+
+    def __init__(self, place: Place, product: Product, context: Context) -> None:
+        self._place, self._product, self._context = place, product, context
+        self._schema = product.schema()
+
+    def show(self, new: Generation, parts: IntArray) -> None:
+        """Write the small files of a generation, whose rows come from `parts`, and point the collection at it."""
+        margin, name = new.settings.margin, self._product.name
+        catalogue = catalogue_name(self._product, new.number)
+        if new.settings.layout == layout.DIRECTORIES:
+            self._place.below(catalogue).make(PARTS, lambda waiting: _save(waiting, parts))
+        self._describe(catalogue, name, self._product.kind, [Files(p.pixel, p.files or ()) for p in new.parts], new, {})
+        collection: dict[str, object] = {"obs_collection": name, "hats_primary_table_url": catalogue}
+        if margin:
+            folder = margin_name(self._product, margin, new.number)
+            more: dict[str, object] = {"hats_primary_table_url": catalogue, "hats_margin_threshold": f"{margin:g}"}
+            of_margin = [Files(p.pixel, p.margin) for p in new.parts]
+            self._describe(folder, layout.margin_name(name, margin), "margin", of_margin, new, more)
+            collection |= {"all_margins": folder, "default_margin": folder}
+        if isinstance(self._product, Objects):
+            column = self._product.id_column
+            folder = f"{layout.index_name(name, column)}_g{new.number}"
+            self._write_index(self._place.below(folder), new)
+            collection |= {"all_indexes": f"{column} {folder}", "default_index": column}
+        layout.write_properties(self._place, layout.COLLECTION, collection)
+        write_state(self._place, new)
+
+    def _describe(
+        self,
+        folder: str,
+        name: str,
+        kind: str,
+        parts: Sequence[Files],
+        new: Generation,
+        more: dict[str, object],
+    ) -> None:
+        place, held = self._place.below(folder), [part for part in parts if part.files]
+        pixels = [part.pixel for part in held]
+        rows = [sum(file.n_row for file in part.files) for part in held]
+        size = sum(file.size for part in held for file in part.files)
+        write_common_metadata(place, f"{DATASET}/_common_metadata", self._schema, name)
+        self._write_metadata(place, held, sum(rows), new.settings.layout)
+        layout.write_partition_info(place, pixels)
+        facts = {**more, "hats_max_rows": max(rows, default=0), **self._provenance(new)}
+        values = layout.catalogue_properties(
+            name,
+            kind,
+            pixels,
+            sum(rows),
+            size,
+            layout=new.settings.layout,
+            default=self._product.default,
+            more=facts,
+        )
+        layout.write_properties(place, layout.PROPERTIES, values)
+
+    def _write_metadata(self, place: Place, held: Sequence[Files], n_row: int, kind: str) -> None:
+        """Write ``_metadata``; not where a partition has several files, which hats then calls invalid."""
+        if any(len(part.files) > 1 for part in held):
+            return
+        paths = [layout.partition_path(p.pixel, kind, p.files[0].generation) for p in sorted(held)]
+        found = layout.write_metadata(place, paths, self._schema)
+        if found != n_row:
+            raise ExportError(f"{place} holds {found} rows, not the {n_row} that were written")
+
+    def _provenance(self, new: Generation) -> dict[str, object]:
+        facts: dict[str, object] = {
+            "hats_builder": new.made_by.partition(", columns")[0],
+            "hats_cols_sort": " ".join(self._product.order),
+            "hats_creator": "ztfdb",
+            "obs_title": f"ztfdb {self._product.name}",
+            "obs_description": self._product.description,
+            "ztfdb_revision": self._context.revision,
+            "ztfdb_configurations": " ".join(self._context.configurations),
+            "ztfdb_calibration": new.settings.calibration,
+            "ztfdb_generation": new.number,
+        }
+        first, last = self._context.span
+        if np.isfinite(first):
+            facts |= {"t_min": repr(first), "t_max": repr(last)}
+        return facts
+
+    def _write_index(self, place: Place, new: Generation) -> None:
+        """Write which partition each id lies in, ordered by id."""
+        column, table = self._product.id_column, self._places(new)
+        relative = "index/part.0.parquet"
+        write_rows(place, f"{DATASET}/{relative}", table, [column])
+        footer = place.footer(f"{DATASET}/{relative}")
+        footer.set_file_path(relative)
+        place.make(f"{DATASET}/_metadata", footer.write_metadata_file)
+        place.make(f"{DATASET}/_common_metadata", lambda path: pq.write_metadata(table.schema, path))
+        facts = {
+            "obs_collection": layout.index_name(self._product.name, column),
+            "dataproduct_type": "index",
+            "hats_nrows": table.num_rows,
+            "hats_index_column": column,
+            "hats_primary_table_url": catalogue_name(self._product, new.number),
+            "hats_version": "v1.0",
+            **self._provenance(new),
+        }
+        layout.write_properties(place, layout.PROPERTIES, facts)
+
+    def _places(self, new: Generation) -> pa.Table:
+        column, pieces = self._product.id_column, []
+        catalogue = self._place.below(catalogue_name(self._product, new.number))
+        schema = pa.schema([(column, pa.int64()), (HEALPIX_COLUMN, pa.int64()), ("Norder", pa.uint8()),
+                            ("Dir", pa.uint64()), ("Npix", pa.uint64())])  # fmt: skip
+        for part in new.parts:
+            for file in part.files or ():
+                path = layout.partition_path(part.pixel, new.settings.layout, file.generation)
+                rows = catalogue.table(path, [column, HEALPIX_COLUMN])
+                norder, npix = part.pixel
+                for name, value in {"Norder": norder, "Dir": npix // 10_000 * 10_000, "Npix": npix}.items():
+                    kind = schema.field(name).type
+                    rows = rows.append_column(name, pa.array(np.full(rows.num_rows, value), kind))
+                pieces.append(rows.cast(schema))
+        table = pa.concat_tables(pieces) if pieces else schema.empty_table()
+        return table.sort_by([(column, "ascending")])
