@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import ztfdb
-from tests.support.archives import Plan, build_archive
+from tests.support.archives import Plan, add_image, build_archive
 from tests.support.hats_catalogues import write_hats
 from tests.support.reference import make_image, open_sessions
 from ztfdb.derive.objects import build_objects
@@ -54,6 +60,127 @@ def test_bytes_of_an_export(tmp_path):
     epoch = sum(nested.values()) / int(np.sum(table["nepochs"].to_numpy()))
     print(f"{epoch:.2f} bytes a nested epoch")
     assert held <= 105 and epoch <= 16
+
+
+BIG = Plan(48_000, 66)
+"""3,168,000 detections."""
+
+IMPORT = """
+import sys
+from pathlib import Path
+from dask.distributed import Client
+from hats_import import CollectionArguments, pipeline_with_client
+
+if __name__ == "__main__":
+    rows, out = map(Path, sys.argv[1:])
+    made = CollectionArguments(output_path=out, output_artifact_name="made", progress_bar=False)
+    made = made.catalog(
+        input_file_list=sorted(rows.glob("*.parquet")), file_reader="parquet", ra_column="ra", dec_column="dec",
+        catalog_type="source", pixel_threshold=500_000,
+        write_table_kwargs={"compression": "zstd", "compression_level": 3},
+    ).add_margin(margin_threshold=10.0, is_default=True)
+    with Client(n_workers=1, threads_per_worker=1, dashboard_address=":0") as client:
+        pipeline_with_client(made, client)
+"""
+
+
+def run_process(*words):
+    """Run a command to its end, and return processor time (s) and peak memory (MB) of it and all it started."""
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen([sys.executable, *map(str, words)], stdout=quiet, stderr=quiet)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, words
+    return used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
+
+
+def server_cpu(archive):
+    """Processor time (s) of a PostgreSQL server and the processes of it that have ended."""
+    backend = int(archive.sql("select pg_backend_pid() as pid").pid[0])
+    ticks = os.sysconf("SC_CLK_TCK")
+    parent = Path(f"/proc/{backend}/stat").read_text().rpartition(")")[2].split()[1]
+    return sum(map(int, Path(f"/proc/{parent}/stat").read_text().rpartition(")")[2].split()[11:15])) / ticks
+
+
+def export_command(url, folder, *words):
+    return ("-m", "ztfdb", "export", "hats", folder, "--db", url, "--products", "detections", *words)
+
+
+@pytest.mark.parametrize(("database", "bar"), [("sqlite", 0.35), ("postgresql", 0.18)])
+def test_an_export_against_an_import_of_the_same_rows(databases, tmp_path, database, bar):
+    """Processor time of whole processes, in turn; hats-import gets ready Parquet files, not the database."""
+    pytest.importorskip("hats_import")
+    url = databases.migrated(database)
+    build_archive(url, BIG)
+    (tmp_path / "rows").mkdir()
+    (tmp_path / "import.py").write_text(IMPORT)
+    with ztfdb.open(url) as archive:
+        archive.export_hats(tmp_path / "first", products=["detections"])
+        table = pq.read_table(tmp_path / "first" / "detections" / "detections_g1" / "dataset").sort_by("source_id")
+        table = table.drop_columns(["_healpix_29", "Norder", "Dir", "Npix"])
+        for k in range(8):
+            part = table.slice(k * table.num_rows // 8, table.num_rows // 8)
+            pq.write_table(part, tmp_path / "rows" / f"{k}.parquet")
+        ours, theirs = [], []
+        for k in range(2):
+            before = server_cpu(archive) if database == "postgresql" else 0.0
+            spent, peak = run_process(*export_command(url, tmp_path / f"ours{k}"))
+            served = server_cpu(archive) - before if database == "postgresql" else 0.0
+            ours.append(spent + served)
+            spent_there, peak_there = run_process(tmp_path / "import.py", tmp_path / "rows", tmp_path / f"theirs{k}")
+            theirs.append(spent_there)
+            print(f"{spent:.1f} + {served:.1f} s, {peak:.0f} MB; hats-import {spent_there:.1f} s, {peak_there:.0f} MB")
+    databases.drop(url)
+    ratio, each = min(ours) / min(theirs), min(ours) / table.num_rows * 1e6
+    print(f"{database}: {table.num_rows} rows, {each:.2f} us of CPU each, ratio {ratio:.2f}")
+    assert ratio <= bar
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="two processes need two processors")
+def test_two_processes_are_nearly_twice_as_fast(databases, tmp_path):
+    url = databases.migrated("sqlite")
+    build_archive(url, BIG)
+    wall = {1: [], 2: []}
+    for turn in range(3):
+        for jobs, times in wall.items():
+            start = time.perf_counter()
+            run_process(*export_command(url, tmp_path / f"{turn}-{jobs}", "--jobs", jobs))
+            times.append(time.perf_counter() - start)
+    databases.drop(url)
+    ratio = min(wall[1]) / min(wall[2])
+    print(f"one process {min(wall[1]):.1f} s, two {min(wall[2]):.1f} s: {ratio:.2f} times")
+    assert ratio >= 1.8
+
+
+def test_memory_does_not_grow_with_the_archive(databases, tmp_path):
+    """Rows of ten times the stars, in partitions of the same size; 8 GB of disk."""
+    peaks = []
+    for factor in (1, 10):
+        url = databases.migrated("sqlite")
+        build_archive(url, replace(BIG, n_star=factor * BIG.n_star))
+        spent, peak = run_process(*export_command(url, tmp_path / "hats"))
+        n_row = factor * BIG.n_star * BIG.n_epoch
+        print(f"{n_row} rows: {peak:.0f} MB, {spent / n_row * 1e6:.2f} us of CPU a row")
+        peaks.append(peak)
+        databases.drop(url)
+        shutil.rmtree(tmp_path / "hats")
+    assert peaks[1] <= 1.2 * peaks[0] and peaks[1] <= 500
+
+
+def test_a_night_in_folders_against_partitions_written_anew(databases, tmp_path):
+    """Processor time of an update and rows that it writes, for one image more among 66 epochs."""
+    url = databases.migrated("sqlite")
+    stars = build_archive(url, BIG)[0]
+    with ztfdb.open(url) as archive:
+        for kind in ("file", "directory"):
+            archive.export_hats(tmp_path / kind, products=["detections"], layout=kind)
+        add_image(sessions(archive._engine), BIG, stars, BIG.n_epoch)
+        for kind in ("file", "directory"):
+            spent, (report,) = cpu(lambda kind=kind: archive.export_hats(tmp_path / kind, update=True).products)
+            print(f"{kind}: {report.rows_written} rows written, {spent:.1f} s of CPU")
+            written = report.rows_written
+    databases.drop(url)
+    assert written <= 3 * 12_000
 
 
 @pytest.fixture(scope="module")

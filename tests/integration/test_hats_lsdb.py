@@ -2,39 +2,68 @@
 
 from __future__ import annotations
 
+import importlib
 import re
+import shutil
+import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from astropy.coordinates import SkyCoord
+from scipy.spatial import cKDTree
 from sqlalchemy import text
 
 import ztfdb
-from tests.support.archives import Plan, build_archive, stars_of
-from ztfdb.derive.objects import build_objects
+from tests.support.archives import Plan, add_image, build_archive, stars_of
+from tests.support.hats_catalogues import write_hats
+from tests.support.hats_exports import add_psf_and_forced, catalogue, files, margin_of, rows_in
+from ztfdb.derive.objects import build_objects, update_objects
 from ztfdb.sky.angles import separation
-from ztfdb.store.engine import make_engine, sessions
+from ztfdb.store.engine import make_engine, sessions, writing
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore"),  # theirs: of pandas' coming versions, of suffixes, of event loops
 ]
 PLAN = Plan(2_000, 8, seed=1, centre=(180.0, 10.0), field=651)
+N_EARLY = 6
+"""Epochs of the first export into folders; each of the others is an update."""
+
+THRESHOLD = 1_500
+PRODUCTS = ("detections", "objects", "psf_sources", "forced", "images")
 CONES = [(179.6, 9.7, 60.0), (180.0, 10.0, 120.0), (180.3, 10.4, 30.0), (180.1, 10.2, 300.0)]
 
 
 @pytest.fixture(scope="module")
-def export(databases, tmp_path_factory):
-    """An archive on PostgreSQL, and its export; SQLite's is the same, byte for byte."""
-    url, folder = databases.migrated("postgresql"), tmp_path_factory.mktemp("lsdb") / "hats"
-    build_archive(url, PLAN)
+def both(databases, tmp_path_factory):
+    """An archive on PostgreSQL, and its export in both layouts; SQLite's is the same, byte for byte.
+
+    The folders have grown by two nights, the last of which made them.
+    """
+    url, folder = databases.migrated("postgresql"), tmp_path_factory.mktemp("lsdb")
+    build_archive(url, replace(PLAN, n_epoch=N_EARLY))
     engine = make_engine(url)
-    build_objects(sessions(engine))
-    engine.dispose()
+    maker = sessions(engine)
+    build_objects(maker)
+    with writing(maker) as session:
+        add_psf_and_forced(session)
     with ztfdb.open(url) as archive:
-        archive.export_hats(folder, threshold=1_500)
+        archive.export_hats(folder / "directory", threshold=THRESHOLD, layout="directory")
+        for epoch in range(N_EARLY, PLAN.n_epoch):
+            add_image(maker, PLAN, stars_of(PLAN), epoch)
+            update_objects(maker)
+            archive.export_hats(folder / "directory", update=True)
+        archive.export_hats(folder / "file", threshold=THRESHOLD)
         yield archive, folder
+    engine.dispose()
     databases.drop(url)
+
+
+@pytest.fixture(scope="module", params=["file", "directory"])
+def export(request, both):
+    return both[0], both[1] / request.param
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +79,36 @@ def ids(frame, name="source_id"):
     return sorted(frame[name].astype("int64").tolist())
 
 
-@pytest.mark.parametrize("product", ["detections", "objects", "images"])
+def several_files(collection):
+    return any(len(paths) > 1 for paths in files(catalogue(collection)).values())
+
+
+def test_the_folders_have_grown(both):
+    assert several_files(both[1] / "directory" / "detections")
+    assert not any(several_files(both[1] / "file" / product) for product in PRODUCTS)
+
+
+@pytest.mark.parametrize("product", PRODUCTS)
 def test_strict_validation_finds_nothing(export, product):
     validation = pytest.importorskip("hats.io.validation")
     assert validation.is_valid_catalog(export[1] / product, strict=True)
+
+
+@pytest.mark.parametrize("product", PRODUCTS)
+def test_verification_passes(export, product, tmp_path):
+    """hats-import's; it needs ``_metadata``, which partitions of several files have none of."""
+    arguments = pytest.importorskip("hats_import.verification.arguments").VerificationArguments
+    collection = export[1] / product
+    for folder in (catalogue(collection), margin_of(collection)):
+        if not (folder / "dataset" / "_metadata").exists():
+            assert several_files(collection) or any(len(paths) > 1 for paths in files(folder).values())
+            continue
+        rows = sum(rows_in(paths).num_rows for paths in files(folder).values())
+        wanted = arguments(
+            input_catalog_path=folder, output_path=tmp_path, truth_total_rows=rows, check_metadata=False, verbose=False
+        )
+        verifier = importlib.import_module("hats_import.verification.run_verification").run(wanted)
+        assert verifier.all_tests_passed, verifier.results_df.to_string()
 
 
 @pytest.mark.parametrize("cone", CONES)
@@ -126,10 +181,76 @@ def test_neighbours_across_partitions_are_found_through_the_margin(export, lsdb)
     assert dict(pairs) == nearest
 
 
+def test_objects_and_their_detections_are_joined(export, lsdb):
+    """By id, as flat rows and as a nested column beside the one that is there."""
+    archive, folder = export
+    objects = lsdb.open_catalog(folder / "objects", columns=["object_id", "ra", "dec", "nepochs"])
+    detections = lsdb.open_catalog(folder / "detections", columns=["source_id", "object_id", "ra", "dec", "filtercode"])
+    members = archive.sql("select object_id, source_id from object_source", force=True)
+    wanted = members.groupby("object_id").source_id.apply(sorted).to_dict()
+    joined = objects.join(detections, left_on="object_id", right_on="object_id", suffixes=("", "_of")).compute()
+    assert (
+        joined.groupby(joined["object_id"].astype("int64"))
+        .source_id.apply(lambda ids: sorted(ids.astype("int64")))
+        .to_dict()
+        == wanted
+    )
+    nested = objects.join_nested(
+        detections, left_on="object_id", right_on="object_id", nested_column_name="again"
+    ).compute()
+    found = {
+        object_id: sorted(rows["source_id"].astype("int64"))
+        for object_id, rows in zip(nested["object_id"].astype("int64").tolist(), nested["again"], strict=True)
+    }
+    assert found == wanted
+
+
+@pytest.mark.parametrize("product", ["detections", "objects", "psf_sources", "forced"])
+def test_margins_hold_the_rows_around_a_partition(export, lsdb, product):
+    """As LSDB reads them: every row of another partition within 10 arcsec of a row of this one."""
+    _, folder = export
+    opened = everything(lsdb, folder / product)
+    key = "object_id" if product == "objects" else "image_id" if product == "forced" else "source_id"
+    frames = {pixel: opened.get_partition(pixel.order, pixel.pixel).compute() for pixel in opened.get_healpix_pixels()}
+    rows = pd.concat([frame.assign(pixel=str(pixel)) for pixel, frame in frames.items()])
+    points = SkyCoord(rows.ra.to_numpy(float), rows.dec.to_numpy(float), unit="deg").cartesian.xyz.value.T
+    keys = list(zip(rows.index.tolist(), rows[key].astype("int64").tolist(), strict=True))
+    n_beside = 0
+    for pixel in frames:
+        margin = opened.margin.get_partition(pixel.order, pixel.pixel).compute()
+        held = set(zip(margin.index.tolist(), margin[key].astype("int64").tolist(), strict=True))
+        own = (rows.pixel == str(pixel)).to_numpy()
+        distance, _ = cKDTree(points[own]).query(points, distance_upper_bound=2 * np.sin(np.radians(10 / 3600) / 2))
+        near = np.flatnonzero(np.isfinite(distance) & ~own)
+        n_beside += len(near)
+        assert {keys[k] for k in near} <= held
+        assert not held & {keys[k] for k in np.flatnonzero(own)}
+    assert n_beside > 0
+
+
+def test_stilts_reads_the_files(export, tmp_path):
+    if shutil.which("stilts") is None:
+        pytest.skip("stilts is not installed")
+    archive, folder = export
+    wanted = archive.sql("select source_id, ra, flux_aper4 from source order by source_id", force=True)
+    paths = [path for some in files(catalogue(folder / "detections")).values() for path in some]
+    (tmp_path / "names").write_text("\n".join(map(str, paths)))
+    words = ["ifmt=parquet", "icmd=keepcols 'source_id ra flux_aper4'", f"out={tmp_path / 'all.csv'}", "ofmt=csv"]
+    done = subprocess.run(
+        ["stilts", "tcat", f"in=@{tmp_path / 'names'}", *words], capture_output=True, text=True, check=False
+    )
+    if "parquet" in done.stderr.lower():
+        pytest.skip(f"this stilts reads no Parquet: {done.stderr.strip()[:200]}")
+    assert done.returncode == 0, done.stderr
+    found = pd.read_csv(tmp_path / "all.csv", dtype={"source_id": "int64"}).sort_values("source_id")
+    assert found.source_id.tolist() == wanted.source_id.tolist()
+    np.testing.assert_array_equal(found.ra.to_numpy(), wanted.ra.to_numpy())
+    np.testing.assert_array_equal(found.flux_aper4.to_numpy("f4"), wanted.flux_aper4.to_numpy("f4"))
+
+
 def test_duckdb_and_polars_read_the_files(export):
     archive, folder = export
-    name = (folder / "detections" / "collection.properties").read_text().split("hats_primary_table_url=")[1].split()[0]
-    files = str(folder / "detections" / name / "dataset" / "**" / "*.parquet")
+    files = str(catalogue(folder / "detections") / "dataset" / "**" / "*.parquet")
     wanted = archive.sql(
         "select count(*) as n, min(source_id) as first, max(source_id) as last from source", force=True
     ).iloc[0]
@@ -141,10 +262,10 @@ def test_duckdb_and_polars_read_the_files(export):
     assert (frame.height, frame["source_id"].min(), frame["source_id"].max()) == found
 
 
-def test_the_recipes_of_the_page_run(export, lsdb):
+def test_the_recipes_of_the_page_run(export, lsdb, tmp_path):
     archive, folder = export
     page = (Path(__file__).resolve().parents[2] / "docs" / "scale.md").read_text()
-    first, second = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    first, second, third, fourth = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     found: dict = {}
     known = str(archive.sql("select min(object_id) as id from object", force=True).id[0])
     for words, ours in {"/data/ztf-hats": str(folder), "57.6911": "180.0", "35.8423": "10.0"}.items():
@@ -160,3 +281,46 @@ def test_the_recipes_of_the_page_run(export, lsdb):
         epochs = found["objects"].id_search(values={"object_id": object_id}).compute()["lightcurve"].iloc[0]
         want = found["best_period"](*(epochs[name] for name in ("mjd", "mag", "magerr", "fid", "good")))["period"]
         assert period == want or (period != period and want != want)
+    exec(third.replace("len(mag) < 3", "len(mag) < 2"), found)
+    check_scatter(found)
+    stars = write_gaia(tmp_path / "gaia")
+    exec(fourth.replace("/data/gaia_dr3", str(tmp_path / "gaia")), found)
+    check_matches(archive, stars, found["matched"])
+
+
+def check_scatter(found):
+    """Against the definition, star by star: chi2 by numpy's polynomial of degree 0."""
+    scatter = found["scatter"].set_index("object_id")
+    assert scatter["excess"].notna().any() and len(found["slow"]) <= len(scatter)
+    curves = found["objects"].compute().set_index("object_id")["lightcurve"]
+    for object_id in scatter.index[scatter["excess"].notna()][:3]:
+        rows = curves[object_id]
+        rows = rows[(rows["fid"] == 2) & rows["good"].astype(bool) & rows["mag"].notna()]
+        mag, err = rows["mag"].to_numpy(float), rows["magerr"].to_numpy(float)
+        mean = np.polyfit(np.arange(len(mag)), mag, 0, w=1 / err)[0]
+        assert scatter["excess"][object_id] == pytest.approx(np.sum(((mag - mean) / err) ** 2) / (len(mag) - 1))
+        ratio = np.sum(np.diff(mag) ** 2) / (len(mag) - 1) / mag.var()
+        assert scatter["von_neumann"][object_id] == pytest.approx(ratio)
+
+
+def write_gaia(folder):
+    """Every third star as Gaia might have it, 0.1 arcsec aside, and as many where there is none."""
+    stars, rng = stars_of(PLAN), np.random.default_rng(8)
+    ra = np.concatenate(
+        [stars.ra[::3] + rng.normal(0, 0.05 / 3600, len(stars.ra[::3])), rng.uniform(179.6, 180.4, 600)]
+    )
+    dec = np.concatenate([stars.dec[::3], rng.uniform(9.6, 10.4, 600)])
+    source_id = rng.permutation(len(ra)) + (1 << 60)
+    write_hats(folder, {"source_id": source_id, "ra": ra, "dec": dec, "parallax": rng.random(len(ra))}, order=6)
+    return pd.DataFrame({"source_id": source_id, "ra": ra, "dec": dec})
+
+
+def check_matches(archive, stars, matched):
+    rows = archive.sql("select object_id, ra, dec from object", force=True)
+    wanted = {}
+    for star in stars.itertuples():
+        distance = separation(star.ra, star.dec, rows.ra.to_numpy(float), rows.dec.to_numpy(float))
+        if distance.min() <= 1.0:
+            wanted[star.source_id] = int(rows.object_id.iloc[int(np.argmin(distance))])
+    found = zip(matched["source_id_gaia"].astype("int64"), matched["object_id_ztf"].astype("int64"), strict=True)
+    assert len(wanted) > 300 and dict(found) == wanted

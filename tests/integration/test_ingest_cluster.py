@@ -91,6 +91,29 @@ def test_a_worker_that_dies_costs_its_image_and_no_other(cluster, databases, tmp
     assert {one.error for one in report.failures} == {"WorkerDied", "HeaderError"}
 
 
+def test_a_cluster_that_lost_its_workers_ends_the_ingest_and_leaves_no_lease(databases, tmp_path, monkeypatch):
+    """A worker whose keeper has given up does not come back, as on a machine too busy to start one in time."""
+    monkeypatch.setattr("ztfdb.ingest.run.measure_image", pretend_to_measure)
+    monkeypatch.setattr(cluster_module, "WORKERLESS_S", 1.0)
+    monkeypatch.setattr(cluster_module, "COUNT_S", 0.2)
+    for k in range(4):
+        (tmp_path / f"{k}.txt").write_text(f"star {k}")
+    maker = sessions(engine := make_engine(databases.migrated("sqlite")))
+    with started(1) as own:
+
+        def close(step):
+            if step.done == 1:
+                own.scale(0)
+
+        with pytest.raises(ClusterError, match="no worker for 1 s"):
+            ingest_paths(maker, [tmp_path / "*.txt"], scheduler=own.scheduler_address, progress=close)
+    with maker() as session:
+        states = count_jobs(session)
+    assert states["leased"] == 0
+    assert states["done"] + states["pending"] == 4
+    engine.dispose()
+
+
 def test_the_command_reports_as_ever(cluster, archive, engine_url, night):
     words = ["--db", engine_url, "ingest", str(night), "--list", "--scheduler", cluster.scheduler_address]
     result = CliRunner().invoke(application, words)

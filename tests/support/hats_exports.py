@@ -37,14 +37,19 @@ def fill(url: str) -> list[Stars]:
     with writing(maker) as session:
         first = session.scalar(text("select min(image_id) from image"))
         store_source_rows(session, planted(int(first)))
-        source = rows_of(session, "source", "source_id")
-        copy_rows(session, PsfSource.__table__, psf_rows(source), {})
-        nulls = {"mask_bits": np.arange(N_FORCED) % 3 == 0}
-        copy_rows(session, ForcedSource.__table__, forced_rows(source), nulls)
+        add_psf_and_forced(session)
         session.execute(update(Image).where(Image.image_id == first).values(infobits=1 << 25))
     build_objects(maker)
     engine.dispose()
     return stars
+
+
+def add_psf_and_forced(session) -> None:
+    """Rows of both kinds where there are detections."""
+    source = rows_of(session, "source", "source_id")
+    copy_rows(session, PsfSource.__table__, psf_rows(source), {})
+    nulls = {"mask_bits": np.arange(N_FORCED) % 3 == 0}
+    copy_rows(session, ForcedSource.__table__, forced_rows(source), nulls)
 
 
 def planted(image_id: int) -> dict[str, np.ndarray]:

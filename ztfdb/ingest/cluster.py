@@ -30,6 +30,9 @@ CONNECT_S = 10.0
 COUNT_S = 5.0
 """How often the threads of the cluster are counted: workers come and go."""
 
+WORKERLESS_S = 300.0
+"""How long a cluster may have no worker at all; a worker that died is started again within a minute."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -83,7 +86,7 @@ class Cluster:
         self._scheduler, self._settings, self._limits, self._measure = scheduler, settings, limits, measure
         self._storing = storing
         self._sent: dict[Any, _Sent] = {}
-        self._n_thread, self._counted = 0, float("-inf")
+        self._n_thread, self._counted, self._peopled = 0, float("-inf"), time.monotonic()
         try:
             self._client: Any = self._dask.Client(scheduler, timeout=CONNECT_S, set_as_default=False)
         except (OSError, ValueError) as exc:  # TimeoutError is an OSError
@@ -97,12 +100,21 @@ class Cluster:
 
     @property
     def size(self) -> int:
-        """Threads of the cluster, at least one."""
+        """Threads of the cluster, at least one.
+
+        Raises
+        ------
+        ClusterError
+            If it has had no worker for `WORKERLESS_S`.
+        """
         if time.monotonic() > self._counted + COUNT_S:
             n_thread = sum(self._client.nthreads().values())
             if n_thread == 0 and self._n_thread > 0:
                 logger.warning("the cluster has no workers left", extra={"scheduler": self._scheduler})
             self._n_thread, self._counted = n_thread, time.monotonic()
+            self._peopled = self._counted if n_thread > 0 else self._peopled
+            if self._counted > self._peopled + WORKERLESS_S:
+                raise ClusterError(self._scheduler, f"it has had no worker for {WORKERLESS_S:g} s")
         return max(self._n_thread, 1)
 
     @property

@@ -78,8 +78,8 @@ def cell_counts(session: Session, where: Positions) -> Iterator[Columns]:
 def member_counts(session: Session, *, by_part: bool = False) -> Iterator[Columns]:
     """Yield how many members of objects each order-10 cell holds, ``n``, and two sums of ids, ``sum0`` and ``sum1``.
 
-    A slice of the sky at a time; a cell stands by the position of the member, not of its object. With `by_part` those of
-    each image, ``part``, are counted apart; otherwise ``part`` is 0.
+    A slice of the sky at a time; a cell stands by the position of the member, not of its object. With `by_part` those
+    of each image, ``part``, are counted apart; otherwise ``part`` is 0.
     """
     sums = ", ".join(
         f"sum((o.object_id % {p}) * (source.source_id % {q})) as sum{k}" for k, (p, q) in enumerate(SUM_MODULI)
