@@ -140,7 +140,7 @@ def test_an_object_is_found_by_its_id_with_its_light_curve(export, lsdb):
     archive, folder = export
     members = archive.sql("select object_id, source_id from object_source", force=True)
     catalogue = lsdb.open_catalog(folder / "objects")
-    for object_id in members.object_id.drop_duplicates().iloc[[0, 500, 1_500]]:
+    for object_id in members.object_id.drop_duplicates().iloc[[0, 500, 900]]:
         found = catalogue.id_search(values={"object_id": int(object_id)}).compute()
         assert len(found) == 1
         assert ids(found["lightcurve"].iloc[0]) == ids(members[members.object_id == object_id])
@@ -168,7 +168,7 @@ def test_neighbours_across_partitions_are_found_through_the_margin(export, lsdb)
     found = targets.crossmatch(objects, radius_arcsec=1.0, n_neighbors=1, suffixes=("_star", "_object")).compute()
     engine = make_engine(export[0]._target)
     with sessions(engine)() as session:
-        rows = session.execute(text("select object_id, ra, dec from object", force=True)).all()
+        rows = session.execute(text("select object_id, ra, dec from object")).all()
     engine.dispose()
     ra, dec = np.array([row[1] for row in rows]), np.array([row[2] for row in rows])
     object_id = np.array([row[0] for row in rows])
@@ -189,14 +189,11 @@ def test_objects_and_their_detections_are_joined(export, lsdb):
     members = archive.sql("select object_id, source_id from object_source", force=True)
     wanted = members.groupby("object_id").source_id.apply(sorted).to_dict()
     joined = objects.join(detections, left_on="object_id", right_on="object_id", suffixes=("", "_of")).compute()
-    assert (
-        joined.groupby(joined["object_id"].astype("int64"))
-        .source_id.apply(lambda ids: sorted(ids.astype("int64")))
-        .to_dict()
-        == wanted
-    )
+    pairs = joined[["object_id", "source_id_of"]].astype("int64")
+    assert pairs.groupby("object_id")["source_id_of"].apply(sorted).to_dict() == wanted
+    with_object = detections.query("object_id > 0")  # a missing id cannot be nested
     nested = objects.join_nested(
-        detections, left_on="object_id", right_on="object_id", nested_column_name="again"
+        with_object, left_on="object_id", right_on="object_id", nested_column_name="again"
     ).compute()
     found = {
         object_id: sorted(rows["source_id"].astype("int64"))
@@ -217,15 +214,17 @@ def test_margins_hold_the_rows_around_a_partition(export, lsdb, product):
     keys = list(zip(rows.index.tolist(), rows[key].astype("int64").tolist(), strict=True))
     n_beside = 0
     for pixel in frames:
-        margin = opened.margin.get_partition(pixel.order, pixel.pixel).compute()
-        held = set(zip(margin.index.tolist(), margin[key].astype("int64").tolist(), strict=True))
+        held = set()
+        if pixel in opened.margin.get_healpix_pixels():
+            margin = opened.margin.get_partition(pixel.order, pixel.pixel).compute()
+            held = set(zip(margin.index.tolist(), margin[key].astype("int64").tolist(), strict=True))
         own = (rows.pixel == str(pixel)).to_numpy()
         distance, _ = cKDTree(points[own]).query(points, distance_upper_bound=2 * np.sin(np.radians(10 / 3600) / 2))
         near = np.flatnonzero(np.isfinite(distance) & ~own)
         n_beside += len(near)
         assert {keys[k] for k in near} <= held
         assert not held & {keys[k] for k in np.flatnonzero(own)}
-    assert n_beside > 0
+    assert n_beside > 0 or product != "detections"
 
 
 def test_stilts_reads_the_files(export, tmp_path):
@@ -239,8 +238,8 @@ def test_stilts_reads_the_files(export, tmp_path):
     done = subprocess.run(
         ["stilts", "tcat", f"in=@{tmp_path / 'names'}", *words], capture_output=True, text=True, check=False
     )
-    if "parquet" in done.stderr.lower():
-        pytest.skip(f"this stilts reads no Parquet: {done.stderr.strip()[:200]}")
+    if "Unknown format parquet" in done.stderr:
+        pytest.skip("this stilts is built without Parquet")
     assert done.returncode == 0, done.stderr
     found = pd.read_csv(tmp_path / "all.csv", dtype={"source_id": "int64"}).sort_values("source_id")
     assert found.source_id.tolist() == wanted.source_id.tolist()
@@ -255,7 +254,7 @@ def test_duckdb_and_polars_read_the_files(export):
         "select count(*) as n, min(source_id) as first, max(source_id) as last from source", force=True
     ).iloc[0]
     duckdb = pytest.importorskip("duckdb")
-    found = duckdb.sql(f"select count(*), min(source_id), max(source_id) from read_parquet('{files}')").fetchone()
+    found = duckdb.sql(f"select count(*), min(source_id), max(source_id) from read_parquet('{files}')").fetchall()[0]
     assert found == (wanted.n, wanted["first"], wanted["last"])
     polars = pytest.importorskip("polars")
     frame = polars.read_parquet(files, hive_partitioning=False)

@@ -211,7 +211,12 @@ def cells_around(pixel: Pixel, order: int) -> IntArray:
     return outside
 
 
+_MASKS = ((16, 0x0000FFFF0000FFFF), (8, 0x00FF00FF00FF00FF), (4, 0x0F0F0F0F0F0F0F0F), (2, 0x3333333333333333),
+          (1, 0x5555555555555555))  # fmt: skip
+
+
 def _spread(value: IntArray) -> IntArray:
-    """Return integers below 2^20 with a zero bit between their bits."""
-    parts = [(value >> bit & 1) << 2 * bit for bit in range(20)]
-    return np.asarray(np.sum(parts, axis=0, dtype=np.int64))
+    """Return integers below 2^30 with a zero bit between their bits."""
+    for shift, mask in _MASKS:
+        value = (value | value << shift) & mask
+    return value
