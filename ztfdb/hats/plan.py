@@ -186,7 +186,7 @@ class Journal:
     def _read(self) -> None:
         for path in self.place.files("done"):
             text = self.place.read(path)
-            if text is not None and path.endswith(".json") and "/." not in path:
+            if text is not None and path.endswith(".json"):
                 done = Done(**json.loads(text))
                 self.done[done.stage, done.number] = done
 
