@@ -491,6 +491,53 @@ def test_a_missing_file_is_told_by_its_name_alone(databases, tmp_path):
     databases.drop(url)
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_files_are_looked_for_where_the_configuration_of_the_host_says(databases, tmp_path, engine):
+    """A service on another host than the archive's: its folders have other names there."""
+    url = databases.migrated(engine)
+    (made,) = make_epochs(tmp_path / "there", 1)
+    star = bright_star(made)[:2]
+    with ztfdb.open(url, create=True) as archive:
+        archive.ingest(tmp_path / "there")
+        image_id = int(archive.images(*star)["image_id"][0])
+        source_id = int(archive.cone(*star)["source_id"][0])
+        (root,) = archive.status()["roots"]
+        forced = archive.light_curve(*star, complete=True, measure="forced", keep=False).data
+    (tmp_path / "there").rename(tmp_path / "here")
+    config = tmp_path / "ztfdb.toml"
+    here = root["path"].replace(f"{tmp_path}/there", f"{tmp_path}/here")
+    config.write_text(f'[roots]\n{root["name"]} = "{here}"\n')
+    with Serving(reader_url(url), "--config", str(config)) as service, ztfdb.open(service.base) as theirs:
+        options = {"complete": True, "measure": "forced"}
+        for curve in (
+            theirs.light_curve(*star, **options),
+            theirs.light_curves({"ra": star[:1], "dec": star[1:]}, **options),
+        ):
+            assert curve["reason"].isna().all()
+            assert curve["flux_ujy"].tolist() == forced["flux_ujy"].tolist()
+        assert theirs.stamp(*star, image_id=image_id, size=31).data.shape == (31, 31)
+        assert [one.status for one in theirs.stamps(*star)] == ["ok"]
+        assert theirs.explain(source_id).identical
+        name = f"ibe/data/ztf/products/sci/2020/0924/0/{made.sci.name}"
+        content = (tmp_path / "here" / made.sci.name).read_bytes()
+        for path in (f"files/{image_id}/sci", name):
+            assert requests.get(f"{service.base}/{path}", timeout=60).content == content, path
+        for path in (
+            f"preview/{image_id}.png",
+            f"soda/sync?ID=ivo://ztfdb/image?{image_id}",
+            f"{name}?center=9,9&size=9pix",
+        ):
+            answer = requests.get(f"{service.base}/{path}", timeout=60)
+            assert answer.ok or "lies outside" in answer.text, path
+        series = requests.get(
+            f"{service.base}/lightcurve?RA={star[0]}&DEC={star[1]}&COMPLETE=1&MEASURE=forced", timeout=60
+        )
+        assert b"file missing" not in series.content
+        links = requests.get(f"{service.base}/datalink/links?ID=ivo://ztfdb/image?{image_id}", timeout=60)
+        assert b"NotFoundFault" not in links.content
+    databases.drop(url)
+
+
 def test_the_description_names_every_path(served):
     described = get(served, "/openapi.json").json()
     assert described["openapi"].startswith("3.1")
