@@ -200,6 +200,7 @@ def test_links_lead_to_all_that_is_held_of_an_image(databases, engine, tmp_path)
     url = databases.migrated(engine)
     with ztfdb.open(url, create=True) as archive:
         assert not archive.ingest(folder).failed
+    with ztfdb.open(reader_url(url), read_only=True) as archive:
         kinds = dict(archive.sql("select kind, image_id from image").itertuples(index=False))
         assert sorted(kinds) == ["cutout", "sci"]
     with Serving(reader_url(url)) as served:
