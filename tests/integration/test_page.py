@@ -19,9 +19,10 @@ pytest.importorskip("fastapi", reason="the extra serve is not installed")
 pytest.importorskip("playwright.sync_api", reason="playwright, of the group oracles, is not installed")
 
 import ztfdb  # noqa: E402
-from tests.support.browsing import NEEDS_CHROMIUM, ready, show, state, view  # noqa: E402
+from tests.support.browsing import NEEDS_CHROMIUM, fresh_page, ready, show, state, view  # noqa: E402
 from tests.support.catalogues import bright_star, make_epochs  # noqa: E402
 from tests.support.postgres import ENGINES  # noqa: E402
+from tests.support.proxies import Proxy  # noqa: E402
 from tests.support.serving import Serving, reader_url  # noqa: E402
 from ztfdb.bits import BAD_BITS  # noqa: E402
 from ztfdb.cli.app import application  # noqa: E402
@@ -392,3 +393,29 @@ def test_the_names_of_the_state_are_controls(served):
     for name in ("ASKED", "DRAWN", "SEARCHED"):
         for one in json.loads(re.search(rf"{name} = (\[.*?\])", script, re.DOTALL)[1]):
             assert f'id="{one}"' in page
+
+
+@pytest.mark.parametrize("end", ["", "/"])
+def test_behind_a_prefix_the_page_needs_no_slash_at_its_end(browser, held, end):
+    ra, dec = held[1]
+    words = ("--root-path", "/ztf", "--proxies", "127.0.0.1")
+    with (
+        Serving(held[0], *words) as service,
+        Proxy(service.base, "/ztf") as proxy,
+        fresh_page(browser, proxy.base) as page,
+    ):
+        page.goto(f"{proxy.base}{end}?q={ra:.7f}+{dec:.7f}")
+        ready(page)
+        page.wait_for_selector("#strip button")
+        assert len(points(page)) == 6
+        assert page.input_value("#python").startswith(f'ztfdb.open("{proxy.base}").')
+        with page.expect_download() as saved:
+            page.click("#csv")
+        assert len(pd.read_csv(saved.value.path())) == 6
+        page.focus("#plot")
+        page.keyboard.press("ArrowRight")
+        page.wait_for_selector("#epoch canvas[data-image]")
+        links = page.locator("#epoch .links a").evaluate_all("all => all.map(one => one.href)")
+        assert links and all(one.startswith(proxy.base + "/") for one in links)
+        page.click("[data-tab=adql]")
+        page.wait_for_selector("#schema summary")

@@ -16,9 +16,10 @@ pytest.importorskip("fastapi", reason="the extra serve is not installed")
 pytest.importorskip("playwright.sync_api", reason="playwright, of the group oracles, is not installed")
 
 import ztfdb
-from tests.support.browsing import NEEDS_CHROMIUM, ready, show, state
+from tests.support.browsing import NEEDS_CHROMIUM, fresh_page, ready, show, state
+from tests.support.hats_catalogues import write_hats
 from tests.support.postgres import ENGINES
-from tests.support.serving import reader_url
+from tests.support.serving import Serving, reader_url
 from tests.support.variables import PERIOD_D, make_variable
 from ztfdb.errors import QueryError
 
@@ -305,3 +306,37 @@ def test_two_columns_are_plotted_and_a_plan_is_shown(page, served, local):
     page.click("#plan-run")
     page.wait_for_selector("#adql-said:not(:empty)")
     assert page.is_hidden("#plan")
+
+
+def test_irsas_light_curves_are_offered_where_they_are_held(browser, field, tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    folder, made = field
+    times = np.linspace(58300.2, 59200.2, 40)
+    curve = {"hmjd": times, "mag": 16 + 0.3 * np.sin(times), "magerr": np.full(40, 0.02), "clrcoeff": np.zeros(40),
+             "catflags": np.zeros(40, "i4")}  # fmt: skip
+    lists = {name: pa.array([values]) for name, values in curve.items()}
+    columns = {
+        "objectid": np.array([686103400034440]), "filterid": np.array([1]), "objra": np.array([made.ra]),
+        "objdec": np.array([made.dec]), "nepochs": np.array([40]),
+        "lightcurve": pa.StructArray.from_arrays(list(lists.values()), list(lists)),
+    }  # fmt: skip
+    (tmp_path / "lc").mkdir()
+    place = write_hats(tmp_path / "lc", columns, ra="objra", dec="objdec", group=2, order=4)
+    url = f"sqlite:///{tmp_path}/night.sqlite"
+    with ztfdb.open(url, create=True) as archive:
+        archive.ingest(sorted((folder / "images").glob("*sciimg.fits"))[:2])
+        archive.add_catalogue("irsa", f"hats:{place}")
+        with Serving(url) as service, fresh_page(browser, service.base) as page:
+            show(page, service, f"{made.ra:.6f} {made.dec:.6f}")
+            page.wait_for_selector("#phot option[value=irsa]:not([hidden])", state="attached")
+            for phot, n in (("irsa", 40), ("irsa-both", 42)):
+                with page.expect_response(re.compile(rf"lightcurve.*phot={phot}(&|$)")):
+                    page.select_option("#phot", phot)
+                ready(page)
+                drawn = pd.DataFrame(page.evaluate("() => document.getElementById('plot').drawn"))
+                truth = archive.light_curve(round(made.ra, 6), round(made.dec, 6), phot=phot).data
+                assert len(drawn) == len(truth) == n
+                assert sorted(drawn["y"]) == sorted(truth["mag"])
+            page.click("#find-period")
+            page.wait_for_selector("#periods-said >> text=of one photometry")
+            page.allowed.append("status of 400")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cache
+from html import escape
 from importlib import resources
 
 from starlette.requests import Request
@@ -58,10 +59,19 @@ def assets() -> dict[str, Asset]:
     return made
 
 
+@cache
+def home(prefix: str) -> Asset:
+    """Return the page itself, which names its other files below a prefix: so it works without a slash at its end."""
+    asset = assets()[HOME]
+    content = asset.content.replace(b'"page/', f'"{escape(prefix)}/page/'.encode())
+    return Asset(content, asset.media_type, f'"{hashlib.sha256(content).hexdigest()}"')
+
+
 async def send(request: Request) -> Response:
     """Send a file of the page; a browser that has it already is told so."""
     name = request.path_params.get("name", HOME)
-    asset = assets().get(name)
+    prefix = request.scope.get("root_path", "")
+    asset = home(prefix) if name == HOME and prefix else assets().get(name)
     if asset is None:
         return as_text(request, tell(ServiceError(f"the page has no file {shown(name)}", 404), request_id(request)))
     headers = {"content-security-policy": POLICY, "cache-control": "no-cache", "etag": asset.etag}

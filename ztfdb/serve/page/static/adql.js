@@ -2,7 +2,7 @@
 
 import { find, make, save, table } from "./dom.js";
 import { Scatter } from "./scatter.js";
-import { file, get, held, tap, text } from "./service.js";
+import { address, file, get, held, tap, text } from "./service.js";
 
 const SHOWN = 1000;
 
@@ -129,13 +129,13 @@ export class Adql {
     const fields = { LANG: "ADQL", FORMAT: format, QUERY: this.box.value };
     if (held()) {
       try {
-        save((await file("tap/sync", { method: "POST", body: new URLSearchParams(fields) })).blob, `rows.${format}`);
+        save((await file(address("tap/sync"), { method: "POST", body: new URLSearchParams(fields) })).blob, `rows.${format}`);
       } catch (error) {
         this.say(error.message);
       }
       return;
     }
-    const form = make("form", { method: "post", action: "tap/sync", target: "_blank", hidden: true },
+    const form = make("form", { method: "post", action: address("tap/sync"), target: "_blank", hidden: true },
       ...Object.entries(fields).map(([name, value]) => make("input", { type: "hidden", name, value })));
     document.body.append(form);
     form.submit();

@@ -11,7 +11,7 @@ import { outline } from "./pen.js";
 import { Periods } from "./periods.js";
 import { Plot } from "./plot.js";
 import { Sky } from "./sky.js";
-import { address, file, get, held as token, keep, tap } from "./service.js";
+import { BASE, address, file, get, held as token, keep, tap } from "./service.js";
 import { ASKED, DRAWN, SEARCHED, asView, fromAddress, number, toAddress, viewText } from "./state.js";
 import { Status, holdings } from "./status.js";
 import { EpochTable } from "./table.js";
@@ -41,9 +41,11 @@ const objects = new Objects({ place: () => place, state: () => state, changed: n
 const blink = new Blink({ stamps: () => strip.shown() });
 const status = new Status(find("status"));
 
+const fromIrsa = () => state.phot.startsWith("irsa"); // detections of other images than the archive's
+
 // The question, as the service takes it.
 function question() {
-  const complete = state.complete === "1";
+  const complete = state.complete === "1" && !fromIrsa();
   return {
     ra: place.ra, dec: place.dec, radius: state.r, aperture: state.aperture, phot: state.phot, calibration: state.calibration, color: state.color,
     complete: complete || null, measure: complete && state.measure !== "auto" ? state.measure : null,
@@ -204,7 +206,7 @@ function links() {
     if (value === null || value === "") continue;
     words.push(`${name}=${value === true ? "True" : /^[-\d.]/.test(value) ? value : JSON.stringify(value)}`);
   }
-  const base = new URL(".", location.href).href.replace(/\/$/, "");
+  const base = BASE.href.replace(/\/$/, "");
   find("python").value = `ztfdb.open(${JSON.stringify(base)}).light_curve(${asked.ra}, ${asked.dec}, radius=${asked.radius}, ${words.join(", ")})`;
 }
 
@@ -293,7 +295,8 @@ function controls(asking = false) {
     if (state.tab === name) button.setAttribute("aria-current", "page");
     else button.removeAttribute("aria-current");
   }
-  find("measure").disabled = state.complete !== "1";
+  find("measure").disabled = state.complete !== "1" || fromIrsa();
+  find("complete").disabled = fromIrsa();
   if (state.tab === "adql") adql.show(state.adql);
   if (state.tab === "status") status.show();
   if (state.tab === "coverage") coverage.show();
@@ -367,7 +370,7 @@ find("copy").addEventListener("click", async () => {
 
 document.addEventListener("click", async (event) => {
   const link = event.target.closest('a[href]:not([href^="#"], [href^="blob:"])');
-  if (!link || !token() || !link.href.startsWith(new URL(".", location.href).href)) return;
+  if (!link || !token() || !link.href.startsWith(BASE.href)) return;
   event.preventDefault();
   try {
     const { blob, name } = await file(link.href);
@@ -385,6 +388,8 @@ async function begin() {
     find("holdings").textContent = holdings(held);
     if (!held.n_image) say("This archive has no image yet: ztfdb ingest FOLDER fills it.");
     else if (!state.q) await suggest();
+    const { data } = await get("catalogues");
+    for (const option of find("phot").querySelectorAll("[hidden]")) option.hidden = !data.catalogue?.includes("irsa");
   } catch (error) {
     if (!state.q) refused(error, begin);
   }

@@ -25,6 +25,7 @@ export function epochsOf(frame) {
   for (let at = 0; at < count; at += 1) {
     const one = {};
     for (const name of names) one[name] = frame.data[name][at];
+    one.mjd ??= one.mjd_mid; // IRSA's light curves have no start of an exposure
     one.key = one.phot && one.phot !== "aperture" ? `${one.image_id ?? at}.${one.phot}` : String(one.image_id ?? at);
     epochs.push(one);
   }

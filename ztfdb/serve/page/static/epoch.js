@@ -107,7 +107,7 @@ export class EpochPanel {
       ["flags", [epoch.blended ? "blended" : "", epoch.contaminated ? "light of a neighbour" : "", epoch.mask_bits ? `mask bits ${epoch.mask_bits}` : "", epoch.flags ? `flags ${epoch.flags}` : "", epoch.simulated ? "simulated image" : ""].filter(Boolean).join(", ")],
       ["separation", epoch.separation == null ? "" : `${fixed(epoch.separation, 2)}″, ${epoch.n_within} within the radius`],
       ["pixel", epoch.x == null ? "" : `${fixed(epoch.x, 2)}, ${fixed(epoch.y, 2)}`],
-      ["image", `field ${epoch.field} CCD ${epoch.ccdid} quadrant ${epoch.qid}, ${fixed(epoch.exptime, 0)} s, airmass ${fixed(epoch.airmass, 2)}`],
+      ["image", [`field ${epoch.field} CCD ${epoch.ccdid} quadrant ${epoch.qid}`, epoch.exptime == null ? "" : `${fixed(epoch.exptime, 0)} s`, epoch.airmass == null ? "" : `airmass ${fixed(epoch.airmass, 2)}`].filter(Boolean).join(", ")],
       ["zero point", epoch.magzp == null ? "" : `${fixed(epoch.magzp, 3)} (${epoch.calibration ?? "header"})`],
       ["limit of image", fixed(epoch.limitmag, 2)],
       ["image_id", epoch.image_id], ["source_id", epoch.source_id], ["phot", epoch.phot],
@@ -128,7 +128,7 @@ export class EpochPanel {
     return make("p", { className: "links" }, "Stamp: ",
       make("a", { href: address(`${stamp}.fits`, options), download: `stamp_${epoch.image_id}.fits` }, "FITS"), " ",
       make("a", { href: address(`${stamp}.png`, { ...options, north_up: this.stamp?.north_up ?? true, scale: 8 }), download: `stamp_${epoch.image_id}.png` }, "PNG"),
-      " · Image: ", make("a", { href: `files/${epoch.image_id}/sci` }, "FITS"), " ",
+      " · Image: ", make("a", { href: address(`files/${epoch.image_id}/sci`) }, "FITS"), " ",
       make("a", { href: address("soda/sync", { ID: `${DID}${epoch.image_id}`, CIRCLE: circle, MASK: 1 }) }, "cutout with mask"), " ",
       make("a", { href: address("datalink/links", { ID: `${DID}${epoch.image_id}` }) }, "all links"));
   }

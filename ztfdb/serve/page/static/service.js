@@ -8,6 +8,9 @@ export class Refused extends Error {
   }
 }
 
+// The service's own address: the page's may lack the slash at its end.
+export const BASE = new URL("..", import.meta.url);
+
 const KEPT = "ztfdb token"; // until the tab is closed
 
 export const held = () => sessionStorage.getItem(KEPT);
@@ -21,7 +24,7 @@ export function address(path, options = {}) {
     }
   }
   const text = words.toString();
-  return text ? `${path}?${text}` : path;
+  return BASE.pathname + (text ? `${path}?${text}` : path);
 }
 
 export async function get(path, options, signal) {
@@ -30,11 +33,11 @@ export async function get(path, options, signal) {
 
 export async function tap(statement, maxrec, signal) {
   const body = new URLSearchParams({ LANG: "ADQL", FORMAT: "json", QUERY: statement, MAXREC: maxrec });
-  return (await answered("tap/sync", { method: "POST", body, signal })).json();
+  return (await answered(address("tap/sync"), { method: "POST", body, signal })).json();
 }
 
 export async function text(path) {
-  return (await answered(path, {})).text();
+  return (await answered(address(path), {})).text();
 }
 
 // An answer as a file: links and forms of a browser cannot send a token.
