@@ -1,4 +1,4 @@
-"""Make the pictures of README.md and docs/seed_readme.md from the real quadrant.
+"""Make the pictures of docs/seed_readme.md, and a plot of the demo's light curve, from the real quadrant.
 
 Usage: python scripts/make_pictures.py [--psf FILE] [--folder docs/images]
 

@@ -6,6 +6,7 @@ import contextlib
 import io
 import shlex
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from astropy.io import fits
 from click.testing import CliRunner
 
 import ztfdb
+from tests.support.serving import Serving
 from ztfdb.cli.app import application
 from ztfdb.cli.demo import run_demo
 from ztfdb.demo import SIMULATED_EPOCHS, build_demo
@@ -91,7 +93,8 @@ def test_it_prints_images_a_cone_a_light_curve_and_where_things_lie(demo):
 def test_the_commands_it_proposes_work(demo, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     lines = demo[1].partition("Next:\n")[2].split("\n")
-    commands = [shlex.split(line) for line in lines if line.strip()]
+    commands = [shlex.split(line, comments=True) for line in lines if line.strip()]
+    assert commands.pop() == ["ztfdb", "serve"]  # see below
     assert commands[0][0] == "export"
     name, _, value = commands[0][1].partition("=")
     for words in commands[1:]:
@@ -99,6 +102,17 @@ def test_the_commands_it_proposes_work(demo, tmp_path, monkeypatch):
         result = CliRunner().invoke(application, words[1:], env={name: value})
         assert (result.exit_code, "no rows" in result.stderr) == (0, False), result.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["field.vot", "star.csv"]
+
+
+def test_the_page_it_proposes_shows_the_star(demo):
+    requests = pytest.importorskip("requests", reason="the extra vo, which brings requests, is not installed")
+    pytest.importorskip("fastapi", reason="the extra serve is not installed")
+    line = demo[1].rstrip().splitlines()[-1]
+    asked = parse_qs(urlsplit(line.split()[-1]).query)["q"][0]
+    with Serving(f"sqlite:///{demo[0] / 'demo.sqlite'}") as service:
+        assert "ztfdb: light curves" in requests.get(f"{service.base}/?q={asked}", timeout=60).text
+        found = requests.get(service.base + "/api/v1/resolve", {"q": asked}, timeout=60).json()
+    assert (round(found["ra"], 6), round(found["dec"], 6)) == position(demo)
 
 
 def test_a_second_run_makes_nothing_again(demo, quadrant, capsys):

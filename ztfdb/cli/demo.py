@@ -112,5 +112,6 @@ def next_commands(made: Demo, picture: Path) -> str:
         f"  ztfdb lightcurve {position} -o star.csv",
         f"  ztfdb cone {position} 1arcmin --format votable -o field.vot",
         '  ztfdb sql "select filtercode, simulated, count(*) as n from light_curve_point group by 1, 2 order by 1, 2"',
+        f"  ztfdb serve  # and in a browser: http://127.0.0.1:8000/?q={made.ra:.6f}+{made.dec:.6f}",
     ]
     return "\n".join(lines)

@@ -10,6 +10,7 @@ const [COARSE, FINE] = [6, 9];
 const FINE_FROM = 12; // times enlarged: cells of order 9 are pixels wide there
 const MOST = 2000;
 const LISTED = 100;
+const LABEL_PX = 62; // from one line of the grid to the next
 const GALACTIC = [[-0.0548755604, 0.4941094279, -0.8676661490], [-0.8734370902, -0.4448296300, -0.1980763734], [-0.4838350155, 0.7469822445, 0.4559837762]];
 
 export class Coverage {
@@ -205,7 +206,8 @@ export class Coverage {
   }
 
   get step() {
-    return [30, 15, 10, 5, 2, 1, 0.5, 0.2, 0.1].find((one) => one * this.view.zoom <= 30) ?? 0.1;
+    const degree = (this.frame.scale * Math.PI) / 180; // px
+    return [0.1, 0.2, 0.5, 1, 2, 5, 10, 15].find((one) => one * degree >= LABEL_PX) ?? 30;
   }
 
   grid(pen, ink) {

@@ -1,0 +1,122 @@
+"""How soon the page shows a light curve, and how smoothly ten thousand epochs move."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import time
+
+import numpy as np
+import pytest
+
+requests = pytest.importorskip("requests", reason="the extra vo, which brings requests, is not installed")
+pytest.importorskip("fastapi", reason="the extra serve is not installed")
+pytest.importorskip("playwright.sync_api", reason="playwright, of the group oracles, is not installed")
+
+from tests.support.archives import Plan, build_archive  # noqa: E402
+from tests.support.browsing import NEEDS_CHROMIUM, chromium, fresh_page  # noqa: E402
+from tests.support.serving import Serving  # noqa: E402
+from ztfdb.serve.page.assets import assets  # noqa: E402
+from ztfdb.store.migrate import upgrade  # noqa: E402
+
+pytestmark = NEEDS_CHROMIUM
+
+FIRST_S = 1.0
+NEXT_S = 0.15
+FRAMES_PER_S = 30.0
+PAGE_KB = 300.0
+PAN_S = 3.0
+
+
+def test_the_pages_files_are_small():
+    size = sum(len(gzip.compress(one.content, 9)) for one in assets().values()) / 1000.0
+    print(f"the page's files: {size:.1f} kB compressed")
+    assert size <= PAGE_KB
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A browser."""
+    with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory):
+    """Services of 300 and of 10,000 epochs of some stars, and where two of these are."""
+    folder = tmp_path_factory.mktemp("page")
+    made = {}
+    for n in (300, 10_000):
+        url = f"sqlite:///{folder}/{n}.sqlite"
+        upgrade(url)
+        (stars,) = build_archive(url, Plan(4, n, trouble=0.0))
+        bright = np.argsort(stars.mag)[:2]
+        made[n] = url, [f"{stars.ra[k]:.6f} {stars.dec[k]:.6f}" for k in bright]
+    return made
+
+
+SHOWN = """n => {
+    const plot = document.getElementById('plot');
+    return plot.drawn.length === n && plot.width > 300 && document.getElementById('main').ariaBusy === 'false'
+        && !document.getElementById('curve').hidden;
+}"""
+
+
+def shown_in(page, position: str, n: int) -> float:
+    """Seconds from Enter until the frame that shows the light curve."""
+    page.fill("#q", position)
+    page.evaluate("() => { document.getElementById('plot').drawn.length = 0; }")
+    begun = time.perf_counter()
+    page.press("#q", "Enter")
+    page.wait_for_function(SHOWN, arg=n, polling="raf")
+    return time.perf_counter() - begun
+
+
+@pytest.mark.parametrize("complete", ["0", "1"])
+def test_a_light_curve_of_300_epochs_is_shown_at_once(browser, archives, complete):
+    """Complete ones have stamps, whose files these generated images do not have."""
+    url, positions = archives[300]
+    with Serving(url) as service, fresh_page(browser, service.base) as page:
+        page.allowed.append("status of 4")
+        requests.get(service.base + "/api/v1/status", timeout=60)  # the service is warm, the page is not
+        page.goto(f"{service.base}/?complete={complete}")
+        page.wait_for_selector("#suggest button")
+        first = shown_in(page, positions[0], 300)
+        page.wait_for_load_state("networkidle")
+        later = []
+        for k in range(6):
+            later.append(shown_in(page, positions[(k + 1) % 2], 300))
+            page.wait_for_load_state("networkidle")
+    print(f"complete={complete}: first {first:.3f} s, next {np.median(later):.3f} s ({min(later):.3f} at best)")
+    assert first <= FIRST_S
+    assert np.median(later) <= NEXT_S
+
+
+def test_ten_thousand_epochs_move_smoothly(browser, archives, tmp_path):
+    """Frames that Chromium's own tracing counts while the plot is dragged."""
+    url, positions = archives[10_000]
+    with Serving(url) as service, fresh_page(browser, service.base) as page:
+        page.allowed.append("status of 4")
+        page.goto(f"{service.base}/?complete=0&q={positions[0].replace(' ', '+')}")
+        page.wait_for_function("() => document.getElementById('plot').drawn.length >= 9000")
+        page.focus("#plot")
+        page.keyboard.press("+")
+        box = page.locator("#plot").bounding_box()
+        browser.start_tracing(
+            page=page, path=tmp_path / "trace.json", categories=["devtools.timeline", "cc", "benchmark"]
+        )
+        page.keyboard.down("Shift")
+        page.mouse.move(box["x"] + 400, box["y"] + 150)
+        page.mouse.down()
+        begun, k = time.perf_counter(), 0
+        while time.perf_counter() - begun < PAN_S:
+            k += 1
+            page.mouse.move(box["x"] + 400 + 150 * np.sin(k / 12), box["y"] + 150)
+        elapsed = time.perf_counter() - begun
+        page.mouse.up()
+        page.keyboard.up("Shift")
+        browser.stop_tracing()
+    events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+    drawn = sum(one["name"] == "DrawFrame" for one in events)
+    print(f"10,000 epochs: {drawn / elapsed:.1f} frames/s over {elapsed:.1f} s, {k} moves of the mouse")
+    assert drawn / elapsed >= FRAMES_PER_S
