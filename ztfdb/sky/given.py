@@ -43,6 +43,8 @@ def numbers(value: Any, unit: str, name: str, *, missing: bool = True) -> NDArra
     ValueError
         If a value is no number, is in a unit of another kind, or is masked and must not be.
     """
+    if type(value) in (float, int) or (type(value) is np.ndarray and value.dtype == np.float64):
+        return np.asarray(value, np.float64)
     if unit == "yr" and is_a(value, "astropy.time", "Time"):
         value = value.jyear
     own = getattr(value, "unit", None)

@@ -93,12 +93,15 @@ def _plain(value: Any) -> Any:
 
     SQLite has no -0.0 in a column, and JSONB none at all; JSONB writes 1e20 as a whole number.
     """
+    kind = type(value)
+    if kind is str or value is None or kind is bool or kind is bytes:
+        return value
+    if kind is float or (kind is int and float(value) == value):
+        return float(value) + 0.0
     if isinstance(value, dict):
         return {name: _plain(one) for name, one in value.items()}
     if isinstance(value, list):
         return [_plain(one) for one in value]
-    if isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and float(value) == value):
-        return float(value) + 0.0
     return value
 
 
