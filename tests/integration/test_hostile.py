@@ -343,6 +343,28 @@ def test_bombs_of_xml_are_refused_and_no_file_is_read(served):
     assert "root:" not in answer.text
 
 
+def test_jobs_do_not_fill_the_disk(url):
+    """One megabyte of room: statements and tables that are sent with jobs count, whether these run or not."""
+    path = {"LANG": "ADQL", "QUERY": "select * from tap_upload.mine", "UPLOAD": "mine,param:file"}
+    with Serving(url, environ=LIMITS | {"ZTFDB_SERVE_SPOOL_MB": "1"}) as service:
+        address = f"{service.base}/tap/async"
+        refused(requests.post(address, data={**path, "QUERY": "select " + "1," * 5_000_000 + "1"}, timeout=60))
+        refused(requests.post(address, data={**path, "OTHER": "x" * 200_000}, timeout=60))
+        statuses, made = [], []
+        for _ in range(5):
+            files = {"file": ("mine.vot", b" " * 400_000)}
+            answer = requests.post(address, data=path, files=files, timeout=60, allow_redirects=False)
+            statuses.append(answer.status_code)
+            made.append(answer.headers.get("Location"))
+        assert statuses == [303, 303, 503, 503, 503]
+        assert int(answer.headers["Retry-After"]) > 0
+        refused(requests.post(f"{made[0]}/parameters", data={"QUERY": "x" * 200_000}, timeout=60))
+        assert requests.post(address, data={"QUERY": "select 1 from image"}, timeout=60).ok  # without a table
+        assert requests.delete(made[0], timeout=60).ok
+        again = requests.post(address, data=path, files=files, timeout=60, allow_redirects=False)
+        assert again.status_code == 303
+
+
 def test_headers_are_not_made_by_clients(served):
     for path in ("/ibe/data/ztf/products/x%0d%0aSet-Cookie:%20a=b", "/tap/sync?FORMAT=csv%0d%0aSet-Cookie:%20a=b",
                  "/api/v1/lightcurve?ra=1&dec=2%0d%0aSet-Cookie:%20a=b", "/%0d%0aSet-Cookie:a=b"):  # fmt: skip

@@ -274,8 +274,13 @@ class JobStore:
             if path.name.partition(".")[0] not in known:
                 path.unlink(missing_ok=True)
 
+    def count(self) -> int:
+        """Return how many jobs there are, in whatever phase."""
+        with self._reading() as connection:
+            return int(connection.execute("select count(*) from job").fetchone()[0])
+
     def spooled(self) -> int:
-        """Return the bytes that results take."""
+        """Return the bytes that results take, and tables that were sent with jobs."""
         return sum(path.stat().st_size for path in self.folder.glob("*.result*") if path.exists())
 
     def _gone(self, job: Job) -> bool:

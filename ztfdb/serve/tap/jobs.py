@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from ztfdb.errors import QueryError
-from ztfdb.serve.errors import ServiceError, TimeLimit, tell
+from ztfdb.serve.errors import Busy, ServiceError, TimeLimit, tell
 from ztfdb.serve.limits import Limits
 from ztfdb.serve.params import MB, Parameters
 from ztfdb.serve.tap.query import read_query, translated, write_answer
@@ -23,6 +23,9 @@ THREADS = 2
 
 LOOK_S = 0.25
 """Seconds between two looks at whether a job is to end."""
+
+MOST_JOBS = 100_000
+"""Jobs that are kept; each takes a few kilobytes."""
 
 BEAT_S = 5.0
 """Seconds between two words of this process about the jobs that wait in it."""
@@ -57,6 +60,15 @@ class JobRunner:
         self._ending = threading.Event()
         self._sweeper = threading.Thread(target=self._sweep, daemon=True)
         self._sweeper.start()
+
+    def check_room(self, parameters: Iterable[tuple[str, str]], files: Mapping[str, bytes]) -> None:
+        """Raise `ServiceError` where parameters are too long, or there is no room for another job and its files."""
+        longest = 2 * self._limits.query_kb  # a statement, and what goes with it
+        if sum(len(name) + len(value) for name, value in parameters) > longest * 1024:
+            raise ServiceError(f"the parameters of a job are longer than {longest} kB", 413)
+        size = sum(map(len, files.values()))
+        if self.store.count() >= MOST_JOBS or (size and self.store.spooled() + size > self._limits.spool_mb * MB):
+            raise Busy("the jobs of all clients take all the room there is: delete some, or come again later")
 
     def submit(self, key: str) -> None:
         """Put a job in the queue."""

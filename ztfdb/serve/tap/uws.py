@@ -35,6 +35,7 @@ async def jobs(request: Request, service: Service, params: Parameters) -> Respon
     if request.method == "GET":
         return Response(await _listed(request, runner, caller, params), media_type="text/xml")
     kept = [(name, value) for name, value in params.pairs if name not in ("PHASE", "ACTION", "WAIT")]
+    await asyncio.to_thread(runner.check_room, kept, params.files)
     job = await asyncio.to_thread(
         runner.store.create, kept, days=limits.job_days, duration=limits.async_s, files=params.files,
         base=base_url(request), owner=caller,
@@ -227,6 +228,7 @@ async def _add_parameters(runner: JobRunner, job: Job, params: Parameters) -> No
         raise ServiceError(f"the job is {job.phase}: its parameters cannot be changed any more")
     new = {name for name, _ in params.pairs}
     kept = [one for one in job.parameters if one[0] not in new] + list(params.pairs)
+    await asyncio.to_thread(runner.check_room, kept, params.files)
     await asyncio.to_thread(runner.store.change_parameters, job.id, kept)
     if params.files:
         await asyncio.to_thread(runner.store.keep_files, job.id, params.files)
