@@ -340,3 +340,38 @@ def test_irsas_light_curves_are_offered_where_they_are_held(browser, field, tmp_
             page.click("#find-period")
             page.wait_for_selector("#periods-said >> text=of one photometry")
             page.allowed.append("status of 400")
+
+
+def test_views_say_that_the_service_is_gone_and_come_back(page, served, held):
+    """Slow answers say so meanwhile; what failed is asked for anew."""
+    page.allowed.append("ERR_FAILED")
+    views = {
+        "objects": ("**/tap/sync", "#objects-said", "#objects td", "#cuts [type=submit]"),
+        "coverage": (
+            "**/api/v1/coverage**",
+            "#map-said",
+            "#map-said >> text=square degrees",
+            "nav [data-tab=coverage]",
+        ),
+        "sky": ("**/api/v1/images**", "#sky-said", "#sky-said >> text=images cover", "nav [data-tab=sky]"),
+    }
+    for name, (asked, words, shown, again) in views.items():
+        page.route(asked, lambda route: route.abort())
+        page.goto(f"{served.base}/?q={held[1][0]}+{held[1][1]}&tab={name}&ochi=")
+        page.wait_for_selector(f"{words} >> text=The service does not answer")
+        page.unroute(asked)
+        page.click(again)
+        page.wait_for_selector(shown)
+    waiting = []
+
+    def hold(route) -> None:
+        waiting.append(route)
+
+    page.route("**/api/v1/periodogram**", hold)
+    page.click("nav [data-tab=curve]")
+    ready(page)
+    page.click("#find-period")
+    page.wait_for_selector("#periods-said >> text=Searching")
+    assert len(waiting) == 1
+    waiting[0].continue_()
+    page.wait_for_selector("#peaks td")
