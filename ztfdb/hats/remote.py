@@ -80,7 +80,7 @@ class RemotePlace(Place):
         with tempfile.TemporaryDirectory(prefix="ztfdb-") as folder:
             waiting = Path(folder) / "file"
             write(waiting)
-            with self._failures(path):
+            with self._failures(path, absent=False):
                 self._store.put_file(str(waiting), self._whole(path))
             return waiting.stat().st_size
 
@@ -88,7 +88,7 @@ class RemotePlace(Place):
         """Let the store copy objects."""
 
         def one(pair: tuple[str, str]) -> None:
-            with self._failures(pair[0]):
+            with self._failures(pair[0], absent=False):
                 self._store.cp_file(*map(self._whole, pair))
 
         with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="hats-copies") as pool:
@@ -123,11 +123,16 @@ class RemotePlace(Place):
         return f"{self._opened[1]}/{path}"
 
     @contextmanager
-    def _failures(self, path: str) -> Iterator[None]:
-        """Name the object in what the store refuses; packages for fsspec raise errors of their own kinds."""
+    def _failures(self, path: str, *, absent: bool = True) -> Iterator[None]:
+        """Name the object in what the store refuses; packages for fsspec raise errors of their own kinds.
+
+        With `absent`, that there is no such object is no failure but a `FileNotFoundError`.
+        """
         try:
             yield
-        except (FileNotFoundError, ZtfdbError, pa.ArrowException):
+        except (ZtfdbError, pa.ArrowException):
             raise
         except Exception as exc:
+            if absent and isinstance(exc, FileNotFoundError):
+                raise
             raise ExportError(f"{self.location}/{path}: {type(exc).__name__}: {exc}") from exc
