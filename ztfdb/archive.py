@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from ztfdb.client import RemoteArchive
     from ztfdb.derive.calibrate import CalibrationReport
+    from ztfdb.derive.completeness import CompletenessReport
     from ztfdb.derive.crossmatch import CrossmatchReport
     from ztfdb.derive.objects import ObjectsReport
     from ztfdb.derive.psfcheck import PsfCheckReport
@@ -745,6 +746,21 @@ class Archive:
         with self._sessions() as session:
             done = calibrate.calibrate_image(session, image_id, get_catalogue(session, catalogue))
         return draw_calibration(calibrate.residuals(done, aperture))[0]
+
+    @passes_on("derive.completeness.measure_completeness")
+    def measure_completeness(self, **options: Any) -> CompletenessReport:
+        """Put artificial stars into images that were not judged yet; see `ztfdb.derive.completeness`."""
+        from ztfdb.derive.completeness import measure_completeness
+
+        return measure_completeness(self._sessions, **options)
+
+    @passes_on("query.completeness.completeness")
+    def completeness(self, ra: Position, dec: Angle | None = None, **options: Any) -> pd.DataFrame:
+        """Return how likely a star was to be found on each image; see `ztfdb.query.completeness.completeness`."""
+        from ztfdb.query.completeness import completeness
+
+        with self._sessions() as session:
+            return completeness(session, *position(ra, dec), **options)
 
     @passes_on("query.diff.diff_archives")
     def diff(self, other: Archive, **options: Any) -> ArchiveDiff:

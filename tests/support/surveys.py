@@ -95,7 +95,7 @@ def make_survey(
     index = np.flatnonzero(good)
     given = rng.uniform(size=n_star) < known
     given_mag = mag + rng.normal(0, np.hypot(0.01, 0.012), n_star)
-    headers = zeropoint + rng.normal(0, 0.02, n_image)
+    headers = zeropoint + rng.normal(0, 0.025, n_image)
     off = rng.uniform(size=n_image) < header_wrong
     headers[off] += rng.uniform(-0.5, 0.5, off.sum())
     survey = Survey(

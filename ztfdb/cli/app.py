@@ -14,6 +14,7 @@ from ztfdb import __version__
 from ztfdb.cli.backup import backup
 from ztfdb.cli.calibrate import calibrate
 from ztfdb.cli.catalog import catalog
+from ztfdb.cli.completeness import completeness
 from ztfdb.cli.cone import cone
 from ztfdb.cli.crossmatch import crossmatch
 from ztfdb.cli.demo import demo
@@ -147,6 +148,7 @@ for command in (
     calibrate,
     psfcheck,
     diff,
+    completeness,
     objects,
     explain,
     sql,

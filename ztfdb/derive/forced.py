@@ -219,7 +219,7 @@ class _Crew:
             yield from map(revisit_image, revisits)
             return
         if self._executor is None:
-            self._executor = _new_executor(self._jobs)
+            self._executor = new_executor(self._jobs)
         tasks = [revisits[i : i + IMAGES_PER_TASK] for i in range(0, len(revisits), IMAGES_PER_TASK)]
         futures = [self._executor.submit(revisit_images, task) for task in tasks]
         for task, future in zip(tasks, futures, strict=True):
@@ -237,7 +237,7 @@ class _Crew:
 
 
 def _alone(revisit: Revisit) -> Revisited:
-    executor = _new_executor(1)
+    executor = new_executor(1)
     try:
         result: Revisited = executor.submit(revisit_image, revisit).result()
     except BrokenProcessPool:
@@ -248,7 +248,8 @@ def _alone(revisit: Revisit) -> Revisited:
     return result
 
 
-def _new_executor(jobs: int) -> loky.ProcessPoolExecutor:
+def new_executor(jobs: int) -> loky.ProcessPoolExecutor:
+    """Return worker processes that measure images and end with this process."""
     return loky.ProcessPoolExecutor(
         max_workers=jobs, env=_ONE_THREAD, initializer=enter_worker, initargs=(WORKER_MEMORY_MB, os.getpid())
     )

@@ -4,6 +4,7 @@ from ztfdb.schema.archive import ArchiveMeta, Config, DataRoot
 from ztfdb.schema.base import Base
 from ztfdb.schema.calibration import Calibration, SelfSolution, SelfStar
 from ztfdb.schema.catalogue import Catalogue, CatalogueCell, CatalogueFile, Gaia, Ps1, ReferenceSource
+from ztfdb.schema.completeness import Completeness
 from ztfdb.schema.describe import (
     ColumnDescription,
     TableDescription,
@@ -42,6 +43,7 @@ __all__ = [
     "CatalogueCell",
     "CatalogueFile",
     "ColumnDescription",
+    "Completeness",
     "Config",
     "DataRoot",
     "ForcedMethod",

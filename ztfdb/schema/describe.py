@@ -23,7 +23,20 @@ from functools import cache
 from sqlalchemy import JSON, REAL, BigInteger, Boolean, Column, Double, Integer, LargeBinary, SmallInteger, Text
 from sqlalchemy.types import TypeEngine
 
-from ztfdb.schema import archive, calibration, catalogue, forced, image, match, objects, psf, psfcheck, queue, source  # noqa: F401
+from ztfdb.schema import (  # noqa: F401
+    archive,
+    calibration,
+    catalogue,
+    completeness,
+    forced,
+    image,
+    match,
+    objects,
+    psf,
+    psfcheck,
+    queue,
+    source,
+)
 from ztfdb.schema.base import Base
 from ztfdb.schema.views import VIEWS, view_columns
 from ztfdb.schema.words import GENERAL, PARTICULAR, TABLES

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session, aliased
 from ztfdb.errors import IdentityCollisionError, OlderVersionError, UnknownImageError
 from ztfdb.product import other_product, without_sky
 from ztfdb.records import FileFacts, MeasuredImage, PsfCatalogueRecord
-from ztfdb.schema import Base, Calibration, DataRoot, Image, ImageCell, ImageFile, ImageHeader, PsfCheck
+from ztfdb.schema import Base, Calibration, Completeness, DataRoot, Image, ImageCell, ImageFile, ImageHeader, PsfCheck
 from ztfdb.store.backends import copy_rows, lock_name, range_rows
 from ztfdb.store.columns import python_values
 from ztfdb.store.facts import facts_checksum
@@ -391,7 +391,7 @@ def _store_parts(
 def _delete_parts(session: Session, image_id: int) -> int:
     delete_matches(session, image_id)
     delete_forced(session, image_id)
-    for part in (ImageFile, ImageHeader, ImageCell, Calibration, PsfCheck):
+    for part in (ImageFile, ImageHeader, ImageCell, Calibration, Completeness, PsfCheck):
         session.execute(delete(part).where(part.image_id == image_id))
     return delete_sources(session, image_id)
 

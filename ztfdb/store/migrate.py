@@ -19,7 +19,7 @@ from ztfdb.store.views import replace_views, views_are_current
 if TYPE_CHECKING:
     from alembic.config import Config
 
-REVISION = "20261129_self_calibration"
+REVISION = "20261129_completeness"
 """The revision that this ztfdb works with: the last of ``migrations/versions``, as a test makes sure."""
 
 

@@ -1,0 +1,71 @@
+"""``ztfdb completeness``: how likely stars are found on images, by artificial stars."""
+
+from __future__ import annotations
+
+import click
+
+from ztfdb.cli.options import Command, shared_options
+from ztfdb.cli.output import Output, output_options
+from ztfdb.cli.progress import progress_bar
+from ztfdb.cli.session import opened, wrong_usage
+
+USUAL = ("image_id", "limit50", "limit90", "psf", "n_star", "n_found", "n_false", "n_source", "failure")
+USUAL_AT = ("mjd", "filtercode", "limit50", "limit90", "p_detect", "bias", "scatter", "image_id")
+
+
+@click.command(
+    cls=Command,
+    examples=(
+        "ztfdb completeness --jobs 2",
+        "ztfdb completeness --image 1362431795015 --again --passes 4",
+        "ztfdb completeness --at 58.0029 35.7365 --mag 20.5",
+    ),
+)
+@click.option("--image", "image_ids", multiple=True, type=int, metavar="ID", help="Only this image; may be repeated.")
+@click.option("--again", is_flag=True, help="Judge also what was judged.")
+@click.option("--passes", type=click.IntRange(1), default=1, help="Extractions of each image, with other stars.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Of the stars' places and magnitudes.")
+@click.option("--jobs", "-j", type=click.IntRange(1), default=1, help="Processes.")
+@click.option("--at", nargs=2, type=float, metavar="RA DEC", help="Print what is known at this position, deg.")
+@click.option("--mag", type=float, help="With --at: magnitude of the star.")
+@output_options
+@shared_options
+@click.pass_context
+def completeness(
+    ctx: click.Context,
+    image_ids: tuple[int, ...],
+    again: bool,
+    passes: int,
+    seed: int,
+    jobs: int,
+    at: tuple[float, float] | None,
+    mag: float | None,
+    output: Output,
+) -> None:
+    """Put artificial stars into images, search these again, and keep how likely a star is found.
+
+    The stars have the exposure's own PSF (its sciimgdao.psf, else one built from the image's stars) and lie in the real
+    pixels; the extraction is that of ingest. Images that were not judged yet are done. Prints the magnitudes at which
+    half and nine tenths of the stars are found; with --at those at a position, on each image that covers it.
+    """
+    if mag is not None and at is None:
+        raise click.UsageError("--mag goes with --at")
+    if at is not None:
+        with opened(ctx, read_only=True) as archive, wrong_usage():
+            output.write(archive.completeness(*at, mag=mag), usual=USUAL_AT)
+        return
+    with opened(ctx) as archive, wrong_usage(), progress_bar("images") as bar:
+
+        def follow(done: int, total: int) -> None:
+            if done == 1:
+                bar.begin("completeness", total)
+            bar.step()
+
+        report = archive.measure_completeness(
+            image_ids=list(image_ids) or None, again=again, passes=passes, seed=seed, jobs=jobs, progress=follow
+        )
+    output.write(report.to_pandas(), usual=USUAL)
+    click.echo(
+        f"{report.n_image:,} images judged ({report.n_failed:,} without a limit), {report.n_skipped:,} were already",
+        err=True,
+    )

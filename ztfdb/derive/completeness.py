@@ -1,0 +1,212 @@
+"""Artificial stars on images that are in the archive: how likely a star of a magnitude is found, image by image."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sqlalchemy.orm import Session, sessionmaker
+
+from ztfdb.derive.calibrators import UNCLEAN, UNCLEAN_LARGE
+from ztfdb.derive.forced import new_executor
+from ztfdb.errors import WorkerDied
+from ztfdb.extract.measure import software_versions
+from ztfdb.extract.settings import ExtractionSettings
+from ztfdb.records import StoredImage
+from ztfdb.simulate.inject import GROWTH_SNR, Injected, Injection, InjectionSettings, inject_image
+from ztfdb.store import completeness as store
+from ztfdb.store.calibrations import APERTURES, sources_to_calibrate
+from ztfdb.store.engine import writing
+from ztfdb.store.matches import chosen_images
+from ztfdb.store.provenance import settings_of
+from ztfdb.store.stored import stored_images
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Progress = Callable[[int, int], None]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class CompletenessReport:
+    """What was done.
+
+    Attributes
+    ----------
+    n_image, n_failed, n_skipped : int
+        Images done, those of them without a model, and those that had one already.
+    rows : list of dict
+        `ztfdb.store.completeness.ROW_COLUMNS`, one per image.
+    """
+
+    n_image: int = 0
+    n_failed: int = 0
+    n_skipped: int = 0
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return one row per image."""
+        import pandas as pd
+
+        return pd.DataFrame(self.rows, columns=list(store.ROW_COLUMNS))
+
+
+def measure_completeness(
+    sessions: sessionmaker[Session],
+    *,
+    image_ids: Sequence[int] | None = None,
+    again: bool = False,
+    passes: int = 1,
+    seed: int = 0,
+    jobs: int = 1,
+    settings: InjectionSettings | None = None,
+    places: Mapping[str, str | Path] | None = None,
+    progress: Progress | None = None,
+) -> CompletenessReport:
+    """Put artificial stars into images that have not been judged, and keep how likely they are found.
+
+    The pixels are those of the files, the extraction that of the image's own configuration; one transaction an image.
+
+    Parameters
+    ----------
+    sessions : sessionmaker
+    image_ids : sequence of int, optional
+        These images; by default all.
+    again : bool
+        Judge also what has a model.
+    passes : int
+        Extractions of each image, each with stars at other places: of 600 stars probabilities are known to 0.02.
+    seed : int
+        Of the places and magnitudes, with the image's id.
+    jobs : int
+        Processes.
+    settings : InjectionSettings, optional
+        In place of `passes` and `seed`.
+    places : mapping of str to path, optional
+        Folders of this host by the name of their data root.
+    progress : callable, optional
+        Called with images done and images in all.
+
+    Raises
+    ------
+    UnknownImageError
+        If one is not in the archive.
+    ValueError
+        If there are fewer jobs or passes than one.
+    """
+    for name, value in (("jobs", jobs), ("passes", passes)):
+        if value < 1:
+            raise ValueError(f"{name} {value!r}: expected at least 1")
+    chosen = settings or InjectionSettings(passes=passes, seed=seed)
+    with sessions() as session:
+        wanted = chosen_images(session, image_ids)
+        todo = sorted(wanted) if again else store.images_without(session, wanted)
+        images = {image.image_id: image for image in stored_images(session, todo, places=places)}
+    todo = [image_id for image_id in todo if image_id in images]
+    report = CompletenessReport(n_skipped=len(wanted) - len(todo))
+
+    def tasks() -> Iterator[Injection]:
+        for image_id in todo:
+            with sessions() as session:
+                yield _task(session, images[image_id], chosen)
+
+    for done, (result, n_source) in enumerate(_results(tasks(), jobs), start=1):
+        row = _row(result, n_source, chosen)
+        with writing(sessions) as session:
+            store.store_completeness(session, row)
+        report.rows.append({name: row[name] for name in store.ROW_COLUMNS})
+        report.n_image += 1
+        report.n_failed += result.failure is not None
+        if result.failure is not None:
+            log.info("no artificial stars", extra={"image_id": result.image_id, "reason": result.failure})
+        if progress is not None:
+            progress(done, len(todo))
+    return report
+
+
+def _task(session: Session, image: StoredImage, settings: InjectionSettings) -> Injection:
+    sources = sources_to_calibrate(session, image.image_id)
+    fluxes = np.array([sources[f"flux_aper{k}"] for k in APERTURES], np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        bright = fluxes[3] >= GROWTH_SNR * sources["flux_aper4_err"]
+    clean = bright & ((sources["flags"] & int(UNCLEAN | UNCLEAN_LARGE)) == 0) & (fluxes > 0).all(axis=0)
+    own, _, _ = settings_of(session, image.image_id)
+    return Injection(
+        image=image,
+        magzp=store.magzp_of(session, image.image_id),
+        x=sources["x"],
+        y=sources["y"],
+        flux=np.nan_to_num(fluxes[3]),
+        growth=fluxes[:, clean].T,
+        extraction=ExtractionSettings.from_dict(own),
+        settings=settings,
+    )
+
+
+def _results(tasks: Iterator[Injection], jobs: int) -> Iterator[tuple[Injected, int]]:
+    """Yield what becomes of tasks, in order; a few are under way at a time."""
+    if jobs == 1:
+        for task in tasks:
+            yield inject_image(task), len(task.x)
+        return
+    executor = new_executor(jobs)
+    try:
+        waiting: list[tuple[Injection, Any]] = []
+        for task in tasks:
+            waiting.append((task, executor.submit(inject_image, task)))
+            if len(waiting) > 2 * jobs:
+                yield _result(*waiting.pop(0))
+        while waiting:
+            yield _result(*waiting.pop(0))
+    finally:
+        executor.shutdown(wait=True, kill_workers=True)
+
+
+def _result(task: Injection, future: Any) -> tuple[Injected, int]:
+    try:
+        result: Injected = future.result()
+    except BrokenProcessPool:  # this one, or another that was under way: alone it tells
+        alone = new_executor(1)
+        try:
+            result = alone.submit(inject_image, task).result()
+        except BrokenProcessPool:
+            died = WorkerDied(task.image.own.path, "the worker process ended while it searched this, 2 times")
+            result = Injected(task.image.image_id, failure=str(died))
+        finally:
+            alone.shutdown(wait=True, kill_workers=True)
+    return result, len(task.x)
+
+
+def _row(result: Injected, n_source: int, settings: InjectionSettings) -> dict[str, Any]:
+    model = result.model
+    limits = {
+        name: None if model is None else float(model.limit(share, model.rms))
+        for name, share in (("limit50", 0.5), ("limit90", 0.9))
+    }
+    return {
+        "image_id": result.image_id,
+        **limits,
+        "psf": result.psf,
+        "n_star": 0 if model is None else model.n_star,
+        "n_found": 0 if model is None else model.n_found,
+        "n_false": None if result.n_false < 0 else result.n_false,
+        "n_source": n_source,
+        "model": None if model is None else model.to_dict(),
+        "bins": None if result.bins is None else _without_nan(result.bins),
+        "failure": result.failure,
+        "settings": settings.to_dict(),
+        "versions": software_versions(),
+        "measured": datetime.now(UTC).isoformat(timespec="microseconds"),
+    }
+
+
+def _without_nan(bins: dict[str, list[float]]) -> dict[str, list[float | None]]:
+    return {name: [None if value != value else value for value in values] for name, values in bins.items()}

@@ -1,0 +1,36 @@
+"""How likely stars are found on an image, by artificial stars: one row per image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ForeignKey, Integer
+from sqlalchemy.orm import Mapped, mapped_column
+
+from ztfdb.schema.base import ID, Base, Magnitude
+
+
+class Completeness(Base):
+    """The model of an image (`ztfdb.phot.completeness.DetectionModel`), and its limits at an empty, typical place.
+
+    It goes with its image and with the measurement of it. One that was tried and failed has no model, and says why.
+    """
+
+    __tablename__ = "completeness"
+
+    image_id: Mapped[int] = mapped_column(
+        ID, ForeignKey("image.image_id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    limit50: Mapped[Magnitude | None]
+    limit90: Mapped[Magnitude | None]
+    psf: Mapped[str | None]
+    n_star: Mapped[int] = mapped_column(Integer)
+    n_found: Mapped[int] = mapped_column(Integer)
+    n_false: Mapped[int | None] = mapped_column(Integer)
+    n_source: Mapped[int] = mapped_column(Integer)
+    model: Mapped[dict[str, Any] | None]
+    bins: Mapped[dict[str, Any] | None]
+    failure: Mapped[str | None]
+    settings: Mapped[dict[str, Any]]
+    versions: Mapped[dict[str, Any]]
+    measured: Mapped[str]

@@ -1,0 +1,307 @@
+"""Artificial stars in the pixels of an image: the whole extraction once more, and which of them it finds.
+
+This module and all it imports know neither SQLAlchemy nor pandas: a worker process runs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from ztfdb.dao.model import PsfModel
+from ztfdb.dao.psffile import read_psf
+from ztfdb.errors import ImageError, PsfFileError
+from ztfdb.extract.measure import measure_frame
+from ztfdb.extract.revisit import psf_path
+from ztfdb.extract.settings import ExtractionSettings
+from ztfdb.frame.background import background_at
+from ztfdb.frame.read import Frame, read_frame
+from ztfdb.frame.window import check_file
+from ztfdb.phot.completeness import DetectionModel, crowding_light, fit_detection
+from ztfdb.phot.limits import LIMIT_SIGMA, aperture_sky_noise
+from ztfdb.records import APERTURE_DIAMETERS, FloatArray, StoredImage
+from ztfdb.simulate.profile import Profile, paint_stars
+
+MATCH_PIX = 1.5
+"""A star is found where a source lies this near to it, and nearer than any source that was there before."""
+
+CLEAR_PIX = 3.0
+"""Places nearer than this to a source are not used: nobody could tell the two apart."""
+
+MARGIN_PIX = 5.0
+BIN_MAG = 0.25
+GROWTH_SNR = 100.0
+_FWHM, _BETA = np.arange(1.0, 4.0, 0.1), (2.5, 3.0, 3.5, 4.5)
+
+Paint = Callable[[tuple[int, int], FloatArray, FloatArray, FloatArray], FloatArray]
+"""Paints stars of total flux (DN) at pixels of an empty image."""
+
+
+@dataclass(frozen=True)
+class InjectionSettings:
+    """How artificial stars are put into an image.
+
+    Attributes
+    ----------
+    spacing : float
+        Pixels from star to star: each has a cell of its own, and lies anywhere in its middle half.
+    passes : int
+        Extractions, each with stars at other places.
+    brightest, faintest : float
+        Magnitudes, from that of five times the sky noise of the 6 px aperture; half of the stars are within a
+        magnitude of it.
+    seed : int
+        With the image's id.
+    negative : bool
+        Search the negative image, too, for false detections.
+    """
+
+    spacing: float = 48.0
+    passes: int = 1
+    brightest: float = -2.5
+    faintest: float = 1.5
+    seed: int = 0
+    negative: bool = True
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as plain JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Injection:
+    """An image to be judged, with its sources as they are stored.
+
+    Attributes
+    ----------
+    image : StoredImage
+    magzp : float
+        Of total fluxes, AB mag.
+    x, y, flux : ndarray, shape (n_source,)
+        Pixels, and flux in the 6 px aperture (DN).
+    growth : ndarray, shape (n_bright, 6)
+        Fluxes of clean bright sources in all apertures.
+    extraction : ExtractionSettings
+        Those by which the image was measured.
+    settings : InjectionSettings
+    """
+
+    image: StoredImage
+    magzp: float
+    x: FloatArray
+    y: FloatArray
+    flux: FloatArray
+    growth: FloatArray
+    extraction: ExtractionSettings
+    settings: InjectionSettings
+
+
+@dataclass(frozen=True, eq=False)
+class Injected:
+    """What became of an `Injection`; all but the first and the last are None where it failed.
+
+    Attributes
+    ----------
+    image_id : int
+    psf : str
+        ``dao`` (the exposure's own file) or ``moffat`` (from the growth of its stars).
+    model : DetectionModel
+    bins : dict
+        By magnitude: ``mag``, ``n``, ``n_found``, ``bias`` (measured minus true, of total magnitudes by the 6 px
+        aperture) and ``scatter``.
+    n_false : int
+        Sources of the negative image; -1 where it was not searched.
+    failure : str
+    """
+
+    image_id: int
+    psf: str | None = None
+    model: DetectionModel | None = None
+    bins: dict[str, list[float]] | None = None
+    n_false: int = -1
+    failure: str | None = None
+
+
+def inject_image(task: Injection) -> Injected:
+    """Put artificial stars into an image, search it again, and fit how likely they are found.
+
+    Files that cannot be used, and images on which no limit can be told, are a failure and no exception.
+    """
+    try:
+        return _inject(task)
+    except (ImageError, ValueError) as exc:
+        return Injected(task.image.image_id, failure=str(exc))
+
+
+def _inject(task: Injection) -> Injected:
+    image, how = task.image, task.settings
+    for file in image.files[:2]:
+        problem = check_file(file)
+        if problem is not None:
+            raise ValueError(problem)
+    mask = None if image.mask is None else image.mask.path
+    frame = read_frame(image.own.path, mask, find_mask=False, hash_files=False)
+    psf, paint, share = _painter(task)
+    rng = np.random.default_rng([how.seed, image.image_id])
+    noise = float(np.nanmedian(aperture_sky_noise(np.median(image.mesh.rms), APERTURE_DIAMETERS[3], _ratio(image))))
+    mag5 = task.magzp - 2.5 * np.log10(LIMIT_SIGMA * noise / share)
+    parts = [_one_pass(task, frame, paint, share, mag5, rng) for _ in range(how.passes)]
+    x, y, mag, found, measured = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    rms = background_at(image.mesh, x, y)[1].astype(np.float64)
+    light = crowding_light(x, y, (task.x, task.y, task.flux))
+    model = fit_detection(mag, found, rms, light, mag5=mag5, median_rms=float(np.median(image.mesh.rms)))
+    n_false = _false_detections(frame, task.extraction) if how.negative else -1
+    return Injected(image.image_id, psf, model, _bins(mag, found, measured), n_false)
+
+
+def _ratio(image: StoredImage) -> float:
+    ratio = float(image.sky_noise[3])
+    return ratio if np.isfinite(ratio) else 1.0
+
+
+def _one_pass(
+    task: Injection, frame: Frame, paint: Paint, share: float, mag5: float, rng: np.random.Generator
+) -> tuple[FloatArray, FloatArray, FloatArray, NDArray[np.bool_], FloatArray]:
+    """Return places, magnitudes, which were found, and measured magnitudes of the stars of one extraction."""
+    x, y = _places(task, frame, rng)
+    n = len(x)
+    wide = rng.uniform(task.settings.brightest, task.settings.faintest, n)
+    mag = mag5 + np.where(rng.uniform(size=n) < 0.5, rng.uniform(-1.0, 1.0, n), wide)
+    light = paint(frame.shape, x, y, 10.0 ** (0.4 * (task.magzp - mag)))
+    gain = task.image.gain
+    if gain:
+        light = rng.poisson(np.maximum(light, 0.0) * gain) / gain
+    with_stars = replace(frame, data=(frame.data + light).astype(np.float32))
+    sources = measure_frame(with_stars, task.extraction).sources
+    found, at = _recovered(task, x, y, sources.x, sources.y)
+    flux = np.full(n, np.nan)
+    flux[found] = sources.flux_aper[3][at[found]] / share
+    with np.errstate(invalid="ignore"):
+        measured = task.magzp - 2.5 * np.log10(np.where(flux > 0.0, flux, np.nan))
+    return x, y, mag, found, measured
+
+
+def _places(task: Injection, frame: Frame, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+    """Return a place in each cell of a grid that is usable and not on a source."""
+    ny, nx = frame.shape
+    step = task.settings.spacing
+    columns, rows = max(1, int((nx - 2 * MARGIN_PIX) // step)), max(1, int((ny - 2 * MARGIN_PIX) // step))
+    i, j = (grid.ravel() for grid in np.meshgrid(np.arange(columns), np.arange(rows)))
+    shift = rng.uniform(0.0, step, 2)  # the grid itself lies anywhere
+    x, y = (
+        MARGIN_PIX + (step * index + shift[axis] + step * rng.uniform(0.25, 0.75, len(i))) % (size - 2 * MARGIN_PIX)
+        for axis, (index, size) in enumerate(((i, nx), (j, ny)))
+    )
+    good = np.isfinite(frame.data[np.floor(y + 0.5).astype(int), np.floor(x + 0.5).astype(int)])
+    if len(task.x):
+        good &= cKDTree(np.stack([task.x, task.y], axis=-1)).query(np.stack([x, y], axis=-1))[0] > CLEAR_PIX
+    return x[good], y[good]
+
+
+def _recovered(
+    task: Injection, x: FloatArray, y: FloatArray, sx: FloatArray, sy: FloatArray
+) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    if not len(sx) or not len(x):
+        return np.zeros(len(x), bool), np.zeros(len(x), np.int64)
+    points = np.stack([sx, sy], axis=-1)
+    distance, at = cKDTree(points).query(np.stack([x, y], axis=-1))
+    found = distance <= MATCH_PIX
+    if len(task.x):
+        before = cKDTree(np.stack([task.x, task.y], axis=-1)).query(points[at])[0]
+        found &= distance < before
+    return np.asarray(found, bool), np.asarray(at, np.int64)
+
+
+def _painter(task: Injection) -> tuple[str, Paint, float]:
+    """Return how stars are painted, and the share of their light in the 6 px aperture."""
+    try:
+        path = psf_path(task.image.own.path)
+    except PsfFileError:  # a name that is not ZTF's
+        path = ""
+    if path and Path(path).is_file():
+        return "dao", *_dao_painter(read_psf(path), task.image.window)
+    profile = own_profile(task.growth)
+
+    def paint(shape: tuple[int, int], x: FloatArray, y: FloatArray, flux: FloatArray) -> FloatArray:
+        return paint_stars(shape, x, y, flux, profile, limit=0.02)
+
+    return "moffat", paint, profile.aperture_share(APERTURE_DIAMETERS[3] / 2.0)
+
+
+def own_profile(growth: FloatArray) -> Profile:
+    """Return the Moffat profile that has the growth of an image's own stars.
+
+    Parameters
+    ----------
+    growth : ndarray, shape (n_star, 6)
+        Fluxes in ZTF's six apertures.
+
+    Raises
+    ------
+    ValueError
+        If there are no stars.
+    """
+    if not len(growth):
+        raise ValueError("no clean bright star tells the PSF, and there is no PSF file")
+    wanted = np.median(growth[:, :5] / growth[:, 4:5], axis=0)
+    best: tuple[float, Profile] | None = None
+    for beta in _BETA:
+        for fwhm in _FWHM:
+            profile = Profile.moffat(float(fwhm), beta)
+            share = np.array([profile.aperture_share(d / 2.0) for d in APERTURE_DIAMETERS[:5]])
+            off = float(np.abs(share / share[4] - wanted).max())
+            if best is None or off < best[0]:
+                best = off, profile
+    assert best is not None
+    return best[1]
+
+
+def _dao_painter(psf: PsfModel, window: tuple[int, int]) -> tuple[Paint, float]:
+    reach = int(np.ceil(psf.radius)) + 1
+
+    def stamp(x: float, y: float) -> tuple[NDArray[np.int64], NDArray[np.int64], FloatArray]:
+        columns = np.arange(int(np.floor(x + 0.5)) - reach, int(np.floor(x + 0.5)) + reach + 1)
+        rows = np.arange(int(np.floor(y + 0.5)) - reach, int(np.floor(y + 0.5)) + reach + 1)
+        dx, dy = np.meshgrid(columns - x, rows - y)
+        return columns, rows, psf.value(dx, dy, x + window[0], y + window[1]) / psf.flux_scale
+
+    def paint(shape: tuple[int, int], x: FloatArray, y: FloatArray, flux: FloatArray) -> FloatArray:
+        light = np.zeros(shape)
+        for one_x, one_y, total in zip(x.tolist(), y.tolist(), flux.tolist(), strict=True):
+            columns, rows, values = stamp(one_x, one_y)
+            inside_x, inside_y = (columns >= 0) & (columns < shape[1]), (rows >= 0) & (rows < shape[0])
+            light[np.ix_(rows[inside_y], columns[inside_x])] += total * values[np.ix_(inside_y, inside_x)]
+        return light
+
+    middle_x, middle_y = psf.xpsf - window[0], psf.ypsf - window[1]
+    columns, rows, values = stamp(middle_x, middle_y)
+    distance = np.hypot(*np.meshgrid(columns - middle_x, rows - middle_y))
+    share = float(np.sum(values * np.clip(APERTURE_DIAMETERS[3] / 2.0 + 0.5 - distance, 0.0, 1.0)))
+    return paint, share
+
+
+def _false_detections(frame: Frame, extraction: ExtractionSettings) -> int:
+    """Return how many sources the negative image has: noise has no sign, stars have."""
+    negative = replace(frame, data=-frame.data)
+    return len(measure_frame(negative, extraction).sources)
+
+
+def _bins(mag: FloatArray, found: NDArray[np.bool_], measured: FloatArray) -> dict[str, list[float]]:
+    number = np.floor(mag / BIN_MAG).astype(np.int64)
+    table: dict[str, list[float]] = {"mag": [], "n": [], "n_found": [], "bias": [], "scatter": []}
+    for one in np.unique(number).tolist():
+        own = number == one
+        off = (measured - mag)[own & np.isfinite(measured)]
+        table["mag"].append((one + 0.5) * BIN_MAG)
+        table["n"].append(int(own.sum()))
+        table["n_found"].append(int((own & found).sum()))
+        middle = float(np.median(off)) if len(off) else np.nan
+        table["bias"].append(middle)
+        table["scatter"].append(1.4826 * float(np.median(np.abs(off - middle))) if len(off) > 2 else np.nan)
+    return table

@@ -1,0 +1,64 @@
+"""How likely stars are found on images: what it is measured from, and what is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import delete, insert, null, select
+from sqlalchemy.orm import Session
+
+from ztfdb.schema import Completeness, Image
+from ztfdb.store.columns import python_ints, python_values
+
+Columns = dict[str, NDArray[Any]]
+
+ROW_COLUMNS = (
+    "image_id", "limit50", "limit90", "psf", "n_star", "n_found", "n_false", "n_source", "failure", "measured",
+)  # fmt: skip
+"""What is shown of an image."""
+
+
+def images_without(session: Session, among: Iterable[int]) -> list[int]:
+    """Return those of the images that have no model yet, references left out, in order; those that failed count."""
+    done = set(session.execute(select(Completeness.image_id).where(Completeness.failure.is_(None))).scalars())
+    references = set(session.execute(select(Image.image_id).where(Image.kind == "ref")).scalars())
+    return sorted(set(among) - done - references)
+
+
+def store_completeness(session: Session, row: Mapping[str, Any]) -> None:
+    """Store the row of an image in place of the one that is there."""
+    session.execute(delete(Completeness).where(Completeness.image_id == int(row["image_id"])))
+    values = python_values(row)
+    for name in ("model", "bins"):
+        if values[name] is None:
+            values[name] = null()
+    session.execute(insert(Completeness).values(**values))
+
+
+def completeness_rows(session: Session, image_id: Iterable[int] | None = None) -> list[dict[str, Any]]:
+    """Return `ROW_COLUMNS` of images, by default of all, ordered by ``image_id``."""
+    statement = select(*(getattr(Completeness, name) for name in ROW_COLUMNS)).order_by(Completeness.image_id)
+    rows = [dict(row._mapping) for row in session.execute(statement)]
+    wanted = None if image_id is None else set(python_ints(image_id))
+    return [row for row in rows if wanted is None or row["image_id"] in wanted]
+
+
+def detection_models(session: Session, image_id: Iterable[int]) -> dict[int, tuple[dict[str, Any], dict[str, Any]]]:
+    """Return model and bins of images, by ``image_id``; those without one are left out."""
+    ids = sorted(set(python_ints(image_id)))
+    found = {}
+    for start in range(0, len(ids), 500):
+        statement = select(Completeness.image_id, Completeness.model, Completeness.bins)
+        some = Completeness.image_id.in_(ids[start : start + 500])
+        for row in session.execute(statement.where(some, Completeness.failure.is_(None))):
+            found[int(row.image_id)] = (dict(row.model), dict(row.bins))
+    return found
+
+
+def magzp_of(session: Session, image_id: int) -> float:
+    """Return the zero point of total fluxes of an image; NaN where the header has none."""
+    found = session.execute(select(Image.magzp).where(Image.image_id == int(image_id))).scalar_one()
+    return np.nan if found is None else float(found)
