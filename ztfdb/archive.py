@@ -747,6 +747,19 @@ class Archive:
             done = calibrate.calibrate_image(session, image_id, get_catalogue(session, catalogue))
         return draw_calibration(calibrate.residuals(done, aperture))[0]
 
+    def plot_self_calibration(self, image_ids: Sequence[int] | None = None, *, aperture: int = 4) -> Any:
+        """Draw the residuals of a calibration by shared stars, by default of all images; return the first of its Axes.
+
+        See `ztfdb.plot.draw_self_calibration`.
+        """
+        from ztfdb.derive.selfcal import self_residuals
+        from ztfdb.plot import draw_self_calibration
+        from ztfdb.store.matches import chosen_images
+
+        with self._sessions() as session:
+            left = self_residuals(session, chosen_images(session, image_ids), aperture=aperture)
+        return draw_self_calibration(left)[0]
+
     @passes_on("derive.completeness.measure_completeness")
     def measure_completeness(self, **options: Any) -> CompletenessReport:
         """Put artificial stars into images that were not judged yet; see `ztfdb.derive.completeness`."""

@@ -19,7 +19,7 @@ ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 def upgrade() -> None:
     op.create_table(
-        "completeness",
+        "detection_limit",
         sa.Column("image_id", ID, autoincrement=False, nullable=False),
         *(sa.Column(name, sa.Double()) for name in ("limit50", "limit90")),
         sa.Column("psf", sa.Text()),
@@ -31,11 +31,11 @@ def upgrade() -> None:
         *(sa.Column(name, sa.JSON(), nullable=False) for name in ("settings", "versions")),
         sa.Column("measured", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(
-            ["image_id"], ["image.image_id"], name="fk_completeness_image_id_image", ondelete="CASCADE"
+            ["image_id"], ["image.image_id"], name="fk_detection_limit_image_id_image", ondelete="CASCADE"
         ),
-        sa.PrimaryKeyConstraint("image_id", name="pk_completeness"),
+        sa.PrimaryKeyConstraint("image_id", name="pk_detection_limit"),
     )
 
 
 def downgrade() -> None:
-    op.drop_table("completeness")
+    op.drop_table("detection_limit")

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import text
 
 import ztfdb
 from tests.support.reference import hold, open_sessions, store_image
 from tests.support.surveys import make_survey, store_survey
 from tests.support.tables import object_ids
+from ztfdb.cli.app import application
 from ztfdb.cli.explain import explanation_lines
 from ztfdb.derive.calibrate import calibrate
 from ztfdb.derive.calibrators import CalibrationSettings
+from ztfdb.derive.selfcal import self_residuals
 from ztfdb.phot.ubercal import SelfSettings
+from ztfdb.simulate import make_science_image
 from ztfdb.store.calibrations import zeropoints
 
 N_IMAGE = 28
@@ -173,6 +179,55 @@ def test_explain_traces_a_magnitude_to_its_solution(engine_url, maker, made):
     assert row.solution_versions["ztfdb"] == ztfdb.__version__
     lines = [line for line in explanation_lines(told) if line.startswith("solution")]
     assert len(lines) == 6 and "on 8 images, level of header (8)" in lines[3]
+
+
+def test_complete_light_curves_and_commands_take_it(engine_url, tmp_path):
+    rng = np.random.default_rng(8)
+    ra, dec = 58.0 + rng.uniform(-0.045, 0.045, 70) / np.cos(np.radians(35.7)), 35.7 + rng.uniform(-0.045, 0.045, 70)
+    stars = {"sky_stars": (ra, dec, rng.uniform(14.5, 18.0, 70)), "shape": (360, 360), "ra": 58.0, "dec": 35.7}
+    with ztfdb.open(engine_url, create=True) as archive:
+        for number in range(6):
+            image = make_science_image(
+                tmp_path, seed=number, obsmjd=59000.3 + number, magzp=26.2 - 0.1 * number, **stars
+            )
+            archive.ingest(image.sci, jobs=1)
+        run = CliRunner().invoke(application, ["calibrate", "--method", "self", "--db", engine_url, "--format", "csv"])
+        assert run.exit_code == 0 and "6 images calibrated (0 without a zero point)" in run.stderr
+        table = pd.read_csv(io.StringIO(run.stdout))
+        assert len(table) == 36 and np.isfinite(table[table.aperture == 4].x_gradient).all()
+        star = int(np.argmin(np.abs(stars["sky_stars"][2] - 15.5)))
+        place = ra[star], dec[star]
+        plain = archive.light_curve(*place, calibration="self").data
+        complete = archive.light_curve(*place, calibration="self", complete=True).data
+        empty = archive.light_curve(58.0, 35.7 + 0.0448, calibration="self", complete=True).data
+    assert len(complete) == 6 and (complete.kind == "detection").all() and set(complete.calibration) == {"self"}
+    # the place that was asked for, not that of the source, tells the gradient: 0.1 px of it
+    np.testing.assert_allclose(complete.mag, plain.mag, atol=1e-5)
+    np.testing.assert_array_equal(complete.magerr_sys, plain.magerr_sys)
+    assert plain.mag.std() < 0.01
+    limits = empty[empty.kind == "limit"]
+    assert len(empty) == 6 and np.isfinite(limits.upper_limit_mag).all()
+    lines = ["lightcurve", *map(str, place), "--calibration", "self", "--db", engine_url, "--format", "csv"]
+    run = CliRunner().invoke(application, lines)
+    assert run.exit_code == 0 and run.stdout.count("self") == 6
+    page = tmp_path / "page.png"
+    drawn = CliRunner().invoke(application, ["calibrate", "--method", "self", "--plot", str(page), "--db", engine_url])
+    assert drawn.exit_code == 0 and page.read_bytes()[:4] == b"\x89PNG"
+
+
+def test_residuals_of_an_archive_are_those_of_its_solution(maker, made):
+    survey, truth = made
+    ids, _ = store_survey(maker, survey, truth, images=range(12))
+    table = fourth(calibrate(maker, method="self"))
+    with maker() as session:
+        left = self_residuals(session, ids.tolist())
+        none = self_residuals(session, [])
+    assert list(left.columns) == list(none.columns) and none.empty
+    counted = left[left.constant].groupby("image_id")
+    assert (abs(counted.residual.median()) < 0.01).all()
+    assert (counted.size() >= table.n_star[counted.size().index] * 0.9).all()
+    # those that were left out are among them, and there are few
+    assert ((left.residual / left.error)[left.constant].abs() < 4).mean() > 0.97
 
 
 def test_wrong_options_are_one_error(maker):

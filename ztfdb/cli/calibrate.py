@@ -30,7 +30,11 @@ USUAL = (
 @click.option("--image", "image_ids", multiple=True, type=int, metavar="ID", help="Only this image; may be repeated.")
 @click.option("--again", is_flag=True, help="Calibrate also what is calibrated.")
 @click.option("--aperture", type=click.IntRange(1, 6), help="Print this aperture only (1 to 6: 2, 3, 4, 6, 10, 14 px).")
-@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw the residuals of the one --image.")
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Draw the residuals of the one --image, or of all (self).",
+)
 @output_options
 @shared_options
 @click.pass_context
@@ -50,7 +54,7 @@ def calibrate(
     to the stars of earlier solutions, the others solved together; --again solves everything anew. The header's own
     calibration stays beside it: reading takes one or the other, and says which. Prints a row per image and aperture.
     """
-    if plot is not None and len(image_ids) != 1:
+    if plot is not None and method == "ps1" and len(image_ids) != 1:
         raise click.UsageError("--plot draws one image: name it with --image")
     with opened(ctx) as archive, wrong_usage(), progress_bar("images") as bar:
 
@@ -61,7 +65,11 @@ def calibrate(
 
         report = archive.calibrate(method=method, image_ids=list(image_ids) or None, again=again, progress=follow)
         if plot is not None:
-            archive.plot_calibration(image_ids[0], aperture=aperture or 4).figure.savefig(plot, dpi=120)
+            if method == "self":
+                panel = archive.plot_self_calibration(list(image_ids) or None, aperture=aperture or 4)
+            else:
+                panel = archive.plot_calibration(image_ids[0], aperture=aperture or 4)
+            panel.figure.savefig(plot, dpi=120)
             click.echo(f"wrote {plot}", err=True)
     frame = report.to_pandas()
     output.write(frame if aperture is None else frame[frame.aperture == aperture], usual=USUAL)

@@ -48,8 +48,8 @@ NEED_THE_DATABASE = (
     "add_catalogue", "backup", "build_objects", "calibrate", "check_psf", "completeness", "crossmatch", "cutout",
     "diff", "export_hats", "fetch_catalogue", "hint_of", "image_pixels", "images_meeting_box", "import_catalogue",
     "import_metadata", "ingest", "ingest_psfcat", "measure_completeness", "object_position", "plot_calibration",
-    "plot_psf_check", "product", "related_files", "relocate", "remove", "remove_catalogue", "remove_matches",
-    "remove_psf_checks", "storage_problems", "update_objects", "verify",
+    "plot_psf_check", "plot_self_calibration", "product", "related_files", "relocate", "remove", "remove_catalogue",
+    "remove_matches", "remove_psf_checks", "storage_problems", "update_objects", "verify",
 )  # fmt: skip
 """Methods of an archive that write, or that need its database or its files."""
 

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sqlalchemy.orm import Session, sessionmaker
@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from ztfdb.derive.calibrators import COLORS
 from ztfdb.derive.selfstars import Detections, KnownStars, Progress, join_stars, known_stars, read_detections
 from ztfdb.extract.measure import software_versions
+from ztfdb.phot.magnitudes import POGSON
 from ztfdb.phot.normal import connected
 from ztfdb.phot.surface import map_basis, quadrant_places
 from ztfdb.phot.ubercal import SelfSettings, Solution, Survey, solve_survey
@@ -32,6 +33,9 @@ from ztfdb.store.calibrations import APERTURES, Columns, store_calibration
 from ztfdb.store.catalogues import CatalogueInfo, find_catalogue
 from ztfdb.store.engine import writing
 from ztfdb.store.matches import chosen_images
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 METHOD = store.METHOD
 
@@ -457,6 +461,10 @@ def _failed_row(image_id: int, fid: int, aperture: int, reason: str, settings: S
 
 
 NOISE_STEP = 0.5
+"""mag."""
+
+RESIDUALS = ("image_id", "mjd", "u", "v", "mag", "color", "residual", "error", "constant")
+"""Columns of `self_residuals`."""
 
 
 def noise_by_magnitude(survey: Survey, solution: Solution) -> dict[str, Any]:
@@ -544,3 +552,61 @@ def held_constant(session: Session, lo: IntArray, hi: IntArray, fid: int, apertu
     """Return the held stars inside ranges that are not variable."""
     held = store.held_stars(session, lo, hi, fid, aperture)
     return _taken(held, held["unrest"] == 0.0)
+
+
+def self_residuals(session: Session, image_ids: Sequence[int], *, aperture: int = 4) -> pd.DataFrame:
+    """Return what a calibration by shared stars leaves of the stars of images.
+
+    Parameters
+    ----------
+    session : Session
+    image_ids : sequence of int
+        Those without such a calibration have no rows.
+    aperture : int
+        1 to 6.
+
+    Returns
+    -------
+    DataFrame
+        A row per detection of a held star: ``image_id``, ``mjd``, ``u``, ``v`` (-1 to 1 over the image), ``mag``
+        (mean), ``color`` (NaN where it is not known), ``residual`` (calibrated minus mean magnitude), ``error`` (of the
+        flux, with the floor of the image) and ``constant``.
+    """
+    import pandas as pd
+
+    images = store.images_to_solve(session, image_ids)
+    terms = store.self_terms(session, images["image_id"], aperture)
+    solution = store.solutions_of(session, images["image_id"], aperture)
+    parts = [pd.DataFrame({name: np.empty(0) for name in RESIDUALS})]
+    for at, image_id in enumerate(images["image_id"].tolist()):
+        if np.isnan(terms["zeropoint"][at]):
+            continue
+        one = _taken(images, np.arange(len(images["image_id"])) == at)
+        found = read_detections(session, one, SelfSettings())
+        good = np.flatnonzero(found.good_in(aperture))
+        lo, hi = cover_positions(found.hpx29[good].astype(np.int64), SelfSettings.radius)
+        held = store.held_stars(session, lo, hi, int(one["fid"][0]), aperture)
+        held = _taken(held, held["solution_id"] == solution[at])
+        match = match_mutual(found.ra[good], found.dec[good], held["ra"], held["dec"], SelfSettings.radius)
+        own, star = good[match.index1], match.index2
+        u, v = quadrant_places(found.x[own], found.y[own], one["nx"][0], one["ny"][0])
+        surface = map_basis(u, v) @ np.nan_to_num([terms[name][at] for name in ("map_xx", "map_xy", "map_yy")])
+        surface += terms["x_gradient"][at] * u + terms["y_gradient"][at] * v
+        color = np.nan_to_num(held["color"][star], nan=float(np.nan_to_num(terms["pivot"][at])))
+        zeropoint = terms["zeropoint"][at] + np.nan_to_num(terms["color_term"][at]) * color + surface
+        flux = found.flux[aperture - 1][own].astype(np.float64)
+        noise = POGSON * found.flux_err[aperture - 1][own] / flux
+        columns = {
+            "image_id": np.full(len(own), image_id),
+            "mjd": np.full(len(own), one["obsmjd"][0]),
+            "u": u,
+            "v": v,
+            "mag": held["mag"][star],
+            "color": held["color"][star],
+            "residual": zeropoint - 2.5 * np.log10(flux) - held["mag"][star],
+            "error": np.hypot(noise, terms["magerr_sys"][at]),
+            "constant": held["unrest"][star] == 0.0,
+        }
+        parts.append(pd.DataFrame(columns))
+    kept = [part for part in parts if len(part)] or parts[:1]
+    return pd.concat(kept, ignore_index=True)

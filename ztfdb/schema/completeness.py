@@ -16,7 +16,7 @@ class Completeness(Base):
     It goes with its image and with the measurement of it. One that was tried and failed has no model, and says why.
     """
 
-    __tablename__ = "completeness"
+    __tablename__ = "detection_limit"
 
     image_id: Mapped[int] = mapped_column(
         ID, ForeignKey("image.image_id", ondelete="CASCADE"), primary_key=True, autoincrement=False

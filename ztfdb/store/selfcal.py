@@ -128,6 +128,14 @@ def detector_map(session: Session, solution_id: int, rcid: int, size: tuple[int,
     return xx, xy, yy
 
 
+def solutions_of(session: Session, image_id: IntArray, aperture: int) -> IntArray:
+    """Return the solution of each image in an aperture, in the order asked; -1 without one."""
+    own = (Calibration.method == METHOD, Calibration.aperture == int(aperture), Calibration.solution_id.is_not(None))
+    rows = session.execute(select(Calibration.image_id, Calibration.solution_id).where(*own))
+    found = {int(row.image_id): row.solution_id for row in rows}
+    return np.array([found.get(one) or -1 for one in image_id.tolist()], np.int64)
+
+
 def self_terms(session: Session, image_id: IntArray, aperture: int) -> Columns:
     """Return what a calibration by the images' own stars says of each image, in the order asked; NaN without one.
 

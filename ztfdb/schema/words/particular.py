@@ -31,7 +31,7 @@ TABLES: dict[str, str] = {
     "calibration": "Zero point and terms of each image and aperture, by stars of Pan-STARRS1 or the images' own.",
     "self_solution": "Solutions of images and the stars they share: one row per connected set and aperture.",
     "self_star": "Stars of these solutions, by which later images are calibrated.",
-    "completeness": "How likely artificial stars are found on images.",
+    "detection_limit": "How likely artificial stars are found on images.",
     "object": "Objects: detections joined across epochs, fields and filters.",
     "object_source": "Which object a source belongs to.",
     "object_filter": "Statistics of each object in each filter.",
@@ -139,7 +139,7 @@ COLUMNS: dict[str, dict[str, Facts]] = {
     "image_calibration": {name: _CALIBRATION[name] for name in ("method", "x_gradient", "y_gradient")},
     "self_light_curve_point": _APERTURE,
     "self_solution": _SOLUTION,
-    "completeness": {
+    "detection_limit": {
         "n_star": ("", "meta.number;src", "Artificial stars."),
         "n_source": ("", "meta.number;src", "Sources of the image."),
         "psf": ("", "meta.id", "Where their shape is from: dao (the PSF file of the exposure) or moffat (its stars)."),

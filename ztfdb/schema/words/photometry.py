@@ -105,7 +105,7 @@ COLUMNS: dict[str, Facts] = {
     "map_yy": ("mag", "stat.fit.param;phot.calib", "What the map adds times (3 v^2 - 1) / 2, v from -1 to 1."),
     "n_epoch": ("", "meta.number", "Detections of the stars that took part."),
     "n_variable": ("", "meta.number;src.var", "Stars that were taken for variable."),
-    "tied_to": ("", "meta.id;phot.calib", "What the level is tied to: ps1, the headers, or an earlier solution."),
+    "tied_to": ("", "meta.id;phot.calib", "What the level is tied to: ps1 or header."),
     "n_tied": ("", "meta.number;src.calib", "Stars, or images, that tie the level."),
     "level_err": ("mag", "stat.error;phot.calib", "Error of the level that all images share, where headers tie it."),
     "color_pivot": ("mag", "phot.color;stat.median", "Median colour of the stars."),
