@@ -261,6 +261,15 @@ def test_layouts_are_not_mixed(archive_url, tmp_path):
     assert properties(catalogue(tmp_path / "images") / "hats.properties")["hats_npix_suffix"] == ".parquet"
 
 
+def test_a_product_that_comes_with_an_update_has_the_settings_of_the_others(archive_url, tmp_path):
+    with ztfdb.open(archive_url, read_only=True) as archive:
+        archive.export_hats(tmp_path, products=["images"], margin=5.0, **OPTIONS)
+        archive.export_hats(tmp_path, update=True, products=["images", "forced"])
+    for product in ("images", "forced"):
+        assert properties(catalogue(tmp_path / product) / "hats.properties")["hats_npix_suffix"] == "/"
+        assert properties(margin_of(tmp_path / product) / "hats.properties")["hats_margin_threshold"] == "5"
+
+
 def test_the_command_takes_a_layout(archive_url, tmp_path):
     words = ["export", "hats", str(tmp_path), "--db", archive_url, "--products", "images", "--layout", "directory"]
     done = CliRunner().invoke(application, words)

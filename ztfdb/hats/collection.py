@@ -35,12 +35,21 @@ Follow = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Given:
-    """The settings of a call, None where it has none."""
+    """The settings of a call, None where it has none.
+
+    Attributes
+    ----------
+    threshold, margin, calibration, layout
+        As in `Settings`.
+    held : Settings or None
+        Of a product that an update found, for one that comes new.
+    """
 
     threshold: int | None
     margin: float | None
     calibration: str
     layout: str | None
+    held: Settings | None = None
 
 
 @dataclass(frozen=True)
@@ -182,9 +191,10 @@ class Collection:
     def _settings(self) -> Settings:
         given = self._given
         if self._old is None:
-            margin = MARGIN if given.margin is None else given.margin
-            kind = given.layout or layout.FILES
-            return Settings(given.threshold or THRESHOLD, margin, given.calibration, LEVEL, kind)
+            usual = given.held or Settings(THRESHOLD, MARGIN, given.calibration, LEVEL)
+            margin = usual.margin if given.margin is None else given.margin
+            kind = given.layout or usual.layout
+            return Settings(given.threshold or usual.threshold, margin, given.calibration, LEVEL, kind)
         held = self._old.settings
         for name in ("threshold", "margin", "layout"):
             value, was = getattr(given, name), getattr(held, name)

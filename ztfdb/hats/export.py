@@ -14,7 +14,7 @@ from ztfdb.hats.collection import Collection, Follow, Given, Written
 from ztfdb.hats.layout import SUFFIXES
 from ztfdb.hats.objects import Objects
 from ztfdb.hats.places import Place
-from ztfdb.hats.plan import read_state
+from ztfdb.hats.plan import Settings, read_state
 from ztfdb.hats.products import Detections, Forced, Images, Product, PsfSources
 from ztfdb.hats.readers import Readers
 from ztfdb.hats.remote import open_place
@@ -133,7 +133,9 @@ def export_hats(
         raise ExportError(f"no other process sees {root}: export with one (jobs=1)")
     if update and not any(read_state(root.below(name)) for name in PRODUCTS):
         raise ExportError(f"{root} holds no export to bring up to date: leave --update away")
-    given = Given(threshold, margin, calibration or _held_calibration(root, update), layout)
+    held = _held_settings(root) if update else None
+    kind = calibration or (held.calibration if held is not None else "header")
+    given = Given(threshold, margin, kind, layout, held)
     with root.alone(), Readers(url, jobs, given.calibration) as readers:
         begun = {} if update else _begun(root)
         for name in wanted:
@@ -179,10 +181,7 @@ def _checked(
     return [name for name in PRODUCTS if products is None or name in products]
 
 
-def _held_calibration(root: Place, update: bool) -> str:
-    """Return the calibration of the export that is brought up to date, else the header's."""
-    if update:
-        for name in PRODUCTS:
-            if (state := read_state(root.below(name))) is not None:
-                return state.settings.calibration
-    return "header"
+def _held_settings(root: Place) -> Settings | None:
+    """Return the settings of the first product that is there."""
+    states = (read_state(root.below(name)) for name in PRODUCTS)
+    return next((state.settings for state in states if state is not None), None)
