@@ -139,9 +139,11 @@ def _task(session: Session, image: StoredImage, settings: InjectionSettings) -> 
         bright = fluxes[3] >= GROWTH_SNR * sources["flux_aper4_err"]
     clean = bright & ((sources["flags"] & int(UNCLEAN | UNCLEAN_LARGE)) == 0) & (fluxes > 0).all(axis=0)
     own, _, _ = settings_of(session, image.image_id)
+    magzp, apcor = store.zeropoint_of(session, image.image_id)
     return Injection(
         image=image,
-        magzp=store.magzp_of(session, image.image_id),
+        magzp=magzp,
+        apcor=apcor,
         x=sources["x"],
         y=sources["y"],
         flux=np.nan_to_num(fluxes[3]),

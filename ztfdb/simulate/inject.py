@@ -81,8 +81,8 @@ class Injection:
     Attributes
     ----------
     image : StoredImage
-    magzp : float
-        Of total fluxes, AB mag.
+    magzp, apcor : float
+        Of total fluxes, AB mag, and the correction of the 6 px aperture; NaN where the header has none.
     x, y, flux : ndarray, shape (n_source,)
         Pixels, and flux in the 6 px aperture (DN).
     growth : ndarray, shape (n_bright, 6)
@@ -94,6 +94,7 @@ class Injection:
 
     image: StoredImage
     magzp: float
+    apcor: float
     x: FloatArray
     y: FloatArray
     flux: FloatArray
@@ -227,11 +228,14 @@ def _painter(task: Injection) -> tuple[str, Paint, float]:
     if path and Path(path).is_file():
         return "dao", *_dao_painter(read_psf(path), task.image.window)
     profile = own_profile(task.growth)
+    share = profile.aperture_share(APERTURE_DIAMETERS[3] / 2.0)
+    # stars hardly tell the wings of their light: how much of it the aperture has is what the header says
+    stated = 10.0 ** (0.4 * task.apcor) if np.isfinite(task.apcor) else share
 
     def paint(shape: tuple[int, int], x: FloatArray, y: FloatArray, flux: FloatArray) -> FloatArray:
-        return paint_stars(shape, x, y, flux, profile, limit=0.02)
+        return paint_stars(shape, x, y, flux * stated / share, profile, limit=0.02)
 
-    return "moffat", paint, profile.aperture_share(APERTURE_DIAMETERS[3] / 2.0)
+    return "moffat", paint, stated
 
 
 def own_profile(growth: FloatArray) -> Profile:

@@ -58,7 +58,8 @@ def detection_models(session: Session, image_id: Iterable[int]) -> dict[int, tup
     return found
 
 
-def magzp_of(session: Session, image_id: int) -> float:
-    """Return the zero point of total fluxes of an image; NaN where the header has none."""
-    found = session.execute(select(Image.magzp).where(Image.image_id == int(image_id))).scalar_one()
-    return np.nan if found is None else float(found)
+def zeropoint_of(session: Session, image_id: int) -> tuple[float, float]:
+    """Return MAGZP and APCOR4 of an image; NaN where the header has none."""
+    statement = select(Image.magzp, Image.apcor4).where(Image.image_id == int(image_id))
+    magzp, apcor = session.execute(statement).one()
+    return (np.nan if magzp is None else float(magzp), np.nan if apcor is None else float(apcor))
