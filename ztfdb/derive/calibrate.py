@@ -42,6 +42,7 @@ from ztfdb.store.calibrations import (
 )
 from ztfdb.store.catalogues import CatalogueInfo, get_catalogue
 from ztfdb.store.engine import writing
+from ztfdb.store.images import hold_image
 from ztfdb.store.matches import chosen_images
 
 if TYPE_CHECKING:
@@ -193,11 +194,14 @@ def calibrate(
     report = CalibrationReport(catalogue, n_skipped=len(wanted) - len(todo))
     for done, image_id in enumerate(todo, start=1):
         with writing(sessions) as session:
-            rows = calibration_rows(calibrate_image(session, image_id, held, settings), held, settings)
-            store_calibration(session, image_id, METHOD, rows)
-        report.rows += rows
-        report.n_image += 1
-        report.n_failed += rows[3]["failure"] is not None
+            there = hold_image(session, image_id)
+            if there:
+                rows = calibration_rows(calibrate_image(session, image_id, held, settings), held, settings)
+                store_calibration(session, image_id, METHOD, rows)
+        if there:
+            report.rows += rows
+            report.n_image += 1
+            report.n_failed += rows[3]["failure"] is not None
         if progress is not None:
             progress(done, len(todo))
     return report

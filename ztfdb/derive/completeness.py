@@ -23,6 +23,7 @@ from ztfdb.simulate.inject import GROWTH_SNR, Injected, Injection, InjectionSett
 from ztfdb.store import completeness as store
 from ztfdb.store.calibrations import APERTURES, sources_to_calibrate
 from ztfdb.store.engine import writing
+from ztfdb.store.images import hold_image
 from ztfdb.store.matches import chosen_images
 from ztfdb.store.provenance import settings_of
 from ztfdb.store.stored import stored_images
@@ -115,13 +116,19 @@ def measure_completeness(
 
     def tasks() -> Iterator[Injection]:
         for image_id in todo:
-            with sessions() as session:
-                yield _task(session, images[image_id], chosen)
+            with writing(sessions) as session:
+                task = _task(session, images[image_id], chosen) if hold_image(session, image_id) else None
+            if task is not None:
+                yield task
 
     for done, (result, n_source) in enumerate(_results(tasks(), jobs), start=1):
         row = _row(result, n_source, chosen)
         with writing(sessions) as session:
-            store.store_completeness(session, row)
+            there = hold_image(session, result.image_id)
+            if there:
+                store.store_completeness(session, row)
+        if not there:
+            continue
         report.rows.append({name: row[name] for name in store.ROW_COLUMNS})
         report.n_image += 1
         report.n_failed += result.failure is not None

@@ -36,6 +36,7 @@ from ztfdb.store.catalogues import (
 )
 from ztfdb.store.coverage import images_on_cells
 from ztfdb.store.engine import writing
+from ztfdb.store.images import hold_image
 from ztfdb.store.matches import (
     Astrometry,
     MatchTable,
@@ -173,7 +174,8 @@ def crossmatch(
     report = CrossmatchReport(name, chosen_mode, chosen_radius, n_skipped=len(wanted) - len(todo))
     for done, image_id in enumerate(todo, start=1):
         with writing(sessions) as session:
-            report.images.append(match_image(session, image_id, catalogue, mode=chosen_mode, radius=chosen_radius))
+            if hold_image(session, image_id):
+                report.images.append(match_image(session, image_id, catalogue, mode=chosen_mode, radius=chosen_radius))
         if progress is not None:
             progress(done, len(todo))
     warn_of_silent(sessions, todo)

@@ -27,6 +27,7 @@ from ztfdb.schema import SOURCE_ID_SHIFT
 from ztfdb.sky.match import match_all, match_mutual
 from ztfdb.store.calibrations import NO_MASK, sources_to_calibrate
 from ztfdb.store.engine import writing
+from ztfdb.store.images import hold_image
 from ztfdb.store.matches import chosen_images
 from ztfdb.store.psfchecks import (
     checked_images,
@@ -186,7 +187,8 @@ def check_psf(
     report = PsfCheckReport(len(able) - len(todo), len(wanted) - len(able))
     for done, image_id in enumerate(todo, start=1):
         with writing(sessions) as session:
-            report.rows.append(store_check(session, compare_image(session, image_id, settings)))
+            if hold_image(session, image_id) and has_psf_catalogue(session, image_id):
+                report.rows.append(store_check(session, compare_image(session, image_id, settings)))
         if progress is not None:
             progress(done, len(todo))
     warn_of_silent(sessions, todo)

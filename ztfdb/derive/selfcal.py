@@ -32,6 +32,7 @@ from ztfdb.store import selfcal as store
 from ztfdb.store.calibrations import APERTURES, Columns, store_calibration
 from ztfdb.store.catalogues import CatalogueInfo, find_catalogue
 from ztfdb.store.engine import writing
+from ztfdb.store.images import hold_image
 from ztfdb.store.matches import chosen_images
 
 if TYPE_CHECKING:
@@ -193,6 +194,8 @@ def _solved_together(
             solution_id = store.add_solution(session, one.facts, one.stars)
             for row in one.rows:
                 rows[row["image_id"]].append(row | {"solution_id": solution_id})
+        for image_id in [one for one in rows if not hold_image(session, one)]:
+            del rows[image_id]
         for image_id, own in rows.items():
             own.sort(key=lambda row: int(row["aperture"]))
             store_calibration(session, image_id, METHOD, own)
@@ -495,11 +498,12 @@ def _tied(
         one = _taken(images, np.arange(n) == at)
         image_id = int(one["image_id"][0])
         with writing(sessions) as session:
-            rows = tie_image(session, fid, one, settings)
-            if rows is not None:
+            rows = tie_image(session, fid, one, settings) if hold_image(session, image_id) else []
+            if rows:
                 store_calibration(session, image_id, METHOD, rows)
                 for solution_id in {row["solution_id"] for row in rows} - {None}:
                     store.count_image(session, solution_id)
+            if rows is not None:  # of an image that has been removed since there are none
                 done[image_id] = rows
         progress(at + 1, n)
     return done

@@ -150,6 +150,21 @@ def store_image(
     return Stored.REPLACED
 
 
+def hold_image(session: Session, image_id: int) -> bool:
+    """Tell whether an image is there, and keep it from being removed or replaced until the transaction ends.
+
+    Work on many images asks this before each of them: others may have removed one since the work began.
+
+    Parameters
+    ----------
+    session : Session
+        A writing one.
+    image_id : int
+    """
+    lock_name(session, image_id)
+    return session.scalar(select(Image.image_id).where(Image.image_id == int(image_id))) is not None
+
+
 def delete_image(session: Session, image_id: int) -> int:
     """Delete an image and all that belongs to it, and return how many sources (of ours) went with it.
 
