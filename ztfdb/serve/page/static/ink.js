@@ -16,7 +16,7 @@ export function penOf(canvas) {
   const dense = devicePixelRatio || 1;
   const [wide, high] = [Math.round(width * dense), Math.round(height * dense)];
   if (canvas.width !== wide || canvas.height !== high) Object.assign(canvas, { width: wide, height: high });
-  const context = canvas.getContext("2d");
+  const context = canvas.getContext("2d", { willReadFrequently: true }); // symbols are mixed into its pixels
   context.setTransform(dense, 0, 0, dense, 0, 0);
   return { pen: new CanvasPen(context), context, width, height };
 }

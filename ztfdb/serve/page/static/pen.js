@@ -10,9 +10,81 @@ const POLYGONS = {
 export const outline = (marker) => POLYGONS[marker] ?? null;
 export const FONT = 'system-ui, "DejaVu Sans", sans-serif';
 
+// The pixels of a symbol that are not empty: places and colours.
+function spotsOf(reach, dense, draw) {
+  const side = Math.ceil(2 * reach * dense);
+  const context = new OffscreenCanvas(side, side).getContext("2d", { willReadFrequently: true });
+  context.scale(dense, dense);
+  draw(new CanvasPen(context), reach, reach);
+  const all = new Uint32Array(context.getImageData(0, 0, side, side).data.buffer);
+  const full = [...all.keys()].filter((at) => all[at] >>> 24);
+  return {
+    x: Int32Array.from(full, (at) => at % side),
+    y: Int32Array.from(full, (at) => Math.floor(at / side)),
+    colours: Uint32Array.from(full, (at) => all[at]),
+  };
+}
+
+// A colour over another, both as the four bytes of a pixel.
+function over(colour, under) {
+  const alpha = colour >>> 24;
+  let mixed = 0xff000000;
+  for (let shift = 0; shift < 24; shift += 8) {
+    const below = (under >>> shift) & 255;
+    mixed |= Math.round(below + ((((colour >>> shift) & 255) - below) * alpha) / 255) << shift;
+  }
+  return mixed >>> 0;
+}
+
 export class CanvasPen {
   constructor(context) {
     this.context = context;
+    this.dense = context.getTransform().a;
+    this.sprites = new Map();
+    this.queue = [];
+  }
+
+  // What looks alike is drawn once and copied, to whole pixels, by flush(): thousands of symbols in a frame.
+  sprite(key, x, y, reach, draw) {
+    let sprite = this.sprites.get(key);
+    if (!sprite) this.sprites.set(key, (sprite = spotsOf(reach, this.dense, draw)));
+    this.queue.push(sprite, Math.round((x - reach) * this.dense), Math.round((y - reach) * this.dense));
+  }
+
+  // Copy the symbols into the clipped area, in their order.
+  flush() {
+    const { x: x0, y: y0, width, height } = this.area;
+    const image = this.context.getImageData(x0, y0, width, height);
+    const pixels = new Uint32Array(image.data.buffer);
+    for (let k = 0; k < this.queue.length; k += 3) {
+      const { x, y, colours } = this.queue[k];
+      const left = this.queue[k + 1] - x0;
+      const top = this.queue[k + 2] - y0;
+      for (let at = 0; at < colours.length; at += 1) {
+        const px = left + x[at];
+        const py = top + y[at];
+        if (px < 0 || py < 0 || px >= width || py >= height) continue;
+        const place = py * width + px;
+        const colour = colours[at];
+        pixels[place] = colour >>> 24 === 255 ? colour : over(colour, pixels[place]);
+      }
+    }
+    this.context.putImageData(image, x0, y0);
+    this.queue = [];
+  }
+
+  lines(all, { stroke, width = 1, alpha = 1 }) {
+    const c = this.context;
+    c.globalAlpha = alpha;
+    c.strokeStyle = stroke;
+    c.lineWidth = width;
+    c.beginPath();
+    for (let k = 0; k < all.length; k += 4) {
+      c.moveTo(all[k], all[k + 1]);
+      c.lineTo(all[k + 2], all[k + 3]);
+    }
+    c.stroke();
+    c.globalAlpha = 1;
   }
 
   clip(x, y, width, height) {
@@ -20,6 +92,8 @@ export class CanvasPen {
     this.context.beginPath();
     this.context.rect(x, y, width, height);
     this.context.clip();
+    const [left, top, wide, high] = [x, y, width, height].map((one) => Math.round(one * this.dense));
+    this.area = { x: left, y: top, width: wide, height: high };
   }
 
   unclip() {
@@ -134,6 +208,17 @@ export class SvgPen {
   line(x1, y1, x2, y2, { stroke, width = 1, alpha = 1, dash = [] }) {
     const dashed = dash.length ? ` stroke-dasharray="${dash.join(" ")}"` : "";
     this.parts.push(`<path d="M${round(x1)} ${round(y1)}L${round(x2)} ${round(y2)}" stroke="${stroke}" stroke-width="${width}" opacity="${alpha}"${dashed}/>`);
+  }
+
+  sprite(key, x, y, reach, draw) {
+    draw(this, x, y);
+  }
+
+  flush() {}
+
+  lines(all, { stroke, width = 1, alpha = 1 }) {
+    const path = all.map((one, at) => `${"M L "[at % 4]}${round(one)}`).join(" ");
+    this.parts.push(`<path d="${path}" stroke="${stroke}" stroke-width="${width}" opacity="${alpha}"/>`);
   }
 
   shape(marker, x, y, size, { fill = "none", stroke = "none", width = 1, alpha = 1 }) {

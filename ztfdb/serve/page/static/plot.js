@@ -8,6 +8,7 @@ import { agoTicks, dateTicks, ticks } from "./ticks.js";
 const MARGIN = { left: 62, right: 14, top: 12, bottom: 44 };
 const NEAR_PX = 14;
 const SIZE = 4.2;
+const REACH = 14; // of a symbol from its point, px
 const CHARACTER = 3.4; // half the width of one, px
 
 export class Plot {
@@ -86,18 +87,15 @@ export class Plot {
     this.axes(pen, scale, ink, height);
     const { area } = scale;
     pen.clip(area.x, area.y, area.width, area.height);
-    const inside = this.points.filter((one) => this.within(one));
-    for (const one of inside) this.bar(pen, one, scale, ink);
-    for (const one of inside) this.mark(pen, one, scale, ink);
+    const { x0, x1 } = this.seen;
+    const reach = (x1 - x0) * 0.02;
+    const inside = this.points.filter((one) => one.x >= x0 - reach && one.x <= x1 + reach);
+    this.bars(pen, inside, scale, ink);
+    this.marks(pen, inside, scale, ink);
+    pen.flush();
     if (live) this.overlay(pen, scale, ink);
     pen.unclip();
     pen.rect(area.x, area.y, area.width, area.height, { stroke: ink.soft });
-  }
-
-  within(point) {
-    const { x0, x1 } = this.seen;
-    const reach = (x1 - x0) * 0.02;
-    return point.x >= x0 - reach && point.x <= x1 + reach;
   }
 
   axes(pen, { area, x, y }, ink, height) {
@@ -129,41 +127,60 @@ export class Plot {
     return { mjd: "MJD (UTC)", ago: "days ago", date: "date (UTC)" }[x];
   }
 
-  bar(pen, one, { x, y }, ink) {
-    if (one.y === null || one.low === undefined) return;
-    const alpha = one.good ? 0.8 : 0.45;
-    const stroke = ink[colour(one.epoch.filtercode)];
-    const at = x(one.x);
-    const [top, bottom] = [y(one.low), y(one.high)];
-    if (Math.abs(top - bottom) < 2 * SIZE) return; // hidden by the symbol
-    pen.line(at, top, at, bottom, { stroke, alpha });
-    for (const end of [top, bottom]) pen.line(at - 2.5, end, at + 2.5, end, { stroke, alpha });
+  // The error bars, those of one colour in one path.
+  bars(pen, points, { x, y }, ink) {
+    const alike = new Map();
+    for (const one of points) {
+      if (one.y === null || one.low === undefined) continue;
+      const at = x(one.x);
+      const top = y(one.low);
+      const bottom = y(one.high);
+      if (Math.abs(top - bottom) < 2 * SIZE) continue; // hidden by the symbol
+      const { filtercode } = one.epoch;
+      const key = one.good ? filtercode : `${filtercode} flagged`;
+      let group = alike.get(key);
+      if (!group) alike.set(key, (group = { style: { stroke: ink[colour(filtercode)], alpha: one.good ? 0.8 : 0.45 }, lines: [] }));
+      group.lines.push(at, top, at, bottom, at - 2.5, top, at + 2.5, top, at - 2.5, bottom, at + 2.5, bottom);
+    }
+    for (const { lines, style } of alike.values()) pen.lines(lines, style);
   }
 
-  mark(pen, one, scale, ink) {
-    const stroke = ink[colour(one.epoch.filtercode)];
-    const { marker } = look(one.epoch.filtercode);
-    const at = scale.x(one.x);
-    if (one.y === null || !Number.isFinite(one.y)) { // nothing to place: a tick at the foot
-      const foot = scale.area.y + scale.area.height;
-      pen.line(at, foot - 9, at, foot - 1, { stroke: ink.soft, width: 2 });
+  marks(pen, points, scale, ink) {
+    const foot = scale.area.y + scale.area.height;
+    const drawn = new Map();
+    for (const one of points) {
+      const placed = one.y !== null && Number.isFinite(one.y);
+      const kind = placed ? (one.kind === "limit" ? 1 : one.kind === "detection" && one.good ? 2 : 3) : 0;
+      const { filtercode } = one.epoch;
+      let own = drawn.get(filtercode);
+      if (!own) drawn.set(filtercode, (own = []));
+      const key = 2 * kind + (one.good ? 1 : 0);
+      own[key] ??= { draw: (on, x, y) => this.symbol(on, x, y, filtercode, kind, one.good, ink) };
+      pen.sprite(own[key], scale.x(one.x), placed ? scale.y(one.y) : foot - REACH, REACH, own[key].draw);
+    }
+  }
+
+  // A symbol: 0 where there is no value to place, a tick at the foot; 1 a limit, 2 filled, 3 open.
+  symbol(pen, x, y, filtercode, kind, good, ink) {
+    if (kind === 0) {
+      pen.line(x, y + REACH - 9, x, y + REACH - 1, { stroke: ink.soft, width: 2 });
       return;
     }
-    const high = scale.y(one.y);
-    const alpha = one.good ? 1 : 0.6;
-    if (one.kind === "limit" && this.how.y === "mag") {
-      pen.shape(marker, at, high, SIZE * 0.55, { fill: ink.paper, stroke, alpha });
-      pen.line(at, high + SIZE * 0.6, at, high + 7, { stroke, alpha, width: 1.2 });
-      pen.shape("arrow", at, high + 6, 3.6, { fill: stroke, alpha });
+    const stroke = ink[colour(filtercode)];
+    const { marker } = look(filtercode);
+    const alpha = good ? 1 : 0.6;
+    if (kind === 1 && this.how.y === "mag") {
+      pen.shape(marker, x, y, SIZE * 0.55, { fill: ink.paper, stroke, alpha });
+      pen.line(x, y + SIZE * 0.6, x, y + 7, { stroke, alpha, width: 1.2 });
+      pen.shape("arrow", x, y + 6, 3.6, { fill: stroke, alpha });
     } else {
-      const open = one.kind !== "detection" || !one.good;
-      const size = one.kind === "limit" ? SIZE * 0.65 : SIZE;
-      pen.shape(marker, at, high, size, { fill: open ? ink.paper : stroke, stroke, width: 1.3, alpha });
+      const size = kind === 1 ? SIZE * 0.65 : SIZE;
+      pen.shape(marker, x, y, size, { fill: kind === 2 ? stroke : ink.paper, stroke, width: 1.3, alpha });
     }
-    if (!one.good) {
+    if (!good) {
       const d = SIZE * 0.9;
-      pen.line(at - d, high - d, at + d, high + d, { stroke: ink.ink });
-      pen.line(at - d, high + d, at + d, high - d, { stroke: ink.ink });
+      pen.line(x - d, y - d, x + d, y + d, { stroke: ink.ink });
+      pen.line(x - d, y + d, x + d, y - d, { stroke: ink.ink });
     }
   }
 
