@@ -61,11 +61,11 @@ class Photometry(Cuts):
 
     radius: FiniteFloat = Field(1.5, ge=0.0, description="match radius, arcsec, at most 600")
     complete: bool = Field(False, description="an epoch for every image that covers the position, labelled")
-    phot: Word = Field("aperture", description="aperture, psfcat (ZTF's own catalogues) or both")
+    phot: Word = Field("aperture", description="aperture, psfcat (ZTF's own catalogues), both, irsa or irsa-both")
     measure: Word | None = Field(None, description="with complete: auto, forced, psf or none")
     bjd: bool | None = Field(None, description="with complete: add bjd_tdb")
     good: bool = Field(False, description="without known trouble")
-    calibration: Word = Field("header", description="header or ps1")
+    calibration: Word = Field("header", description="header, ps1 or self")
 
 
 class LightCurveAsked(Photometry, Place):
