@@ -195,6 +195,13 @@ def test_only_who_has_a_token_is_answered_until_it_is_removed(guarded, monkeypat
             archive.ping()
 
 
+def test_processes_share_a_port_with_no_other_service(guarded, sqlite_url):
+    service, _ = guarded
+    other = Serving(sqlite_url, "--workers", "2", "--port", service.base.rpartition(":")[2])
+    with pytest.raises(RuntimeError, match="cannot listen"), other:
+        pass
+
+
 def test_mistakes_about_tokens_are_told(guarded):
     _, state = guarded
     token("add", "twice", "--state", state)

@@ -51,7 +51,11 @@ class Serving:
         self.base = ""
 
     def __enter__(self) -> Serving:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self._state.cleanup()
+            raise
         return self
 
     def __exit__(

@@ -127,13 +127,12 @@ def measure_completeness(
             there = hold_image(session, result.image_id)
             if there:
                 store.store_completeness(session, row)
-        if not there:
-            continue
-        report.rows.append({name: row[name] for name in store.ROW_COLUMNS})
-        report.n_image += 1
-        report.n_failed += result.failure is not None
-        if result.failure is not None:
-            log.info("no artificial stars", extra={"image_id": result.image_id, "reason": result.failure})
+        if there:
+            report.rows.append({name: row[name] for name in store.ROW_COLUMNS})
+            report.n_image += 1
+            report.n_failed += result.failure is not None
+            if result.failure is not None:
+                log.info("no artificial stars", extra={"image_id": result.image_id, "reason": result.failure})
         if progress is not None:
             progress(done, len(todo))
     return report

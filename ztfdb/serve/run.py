@@ -117,7 +117,7 @@ def _bound(listening: Listening, tokens: bool) -> socket.socket:
             made.close()
             raise
     except OSError as exc:
-        raise ConfigError(f"cannot listen on {listening.host}, port {listening.port}: {exc.strerror or exc}") from exc
+        raise _cannot_listen(listening.host, listening.port, exc) from exc
     made.set_inheritable(True)
     return made
 
@@ -142,9 +142,13 @@ def _sharing(family: int, address: Any) -> socket.socket:
         made.bind(address)
     except OSError as exc:
         made.close()
-        raise ConfigError(f"cannot listen on {address[0]}, port {address[1]}: {exc.strerror or exc}") from exc
+        raise _cannot_listen(address[0], address[1], exc) from exc
     made.set_inheritable(True)
     return made
+
+
+def _cannot_listen(host: str, port: int, exc: OSError) -> ConfigError:
+    return ConfigError(f"cannot listen on {host}, port {port}: {exc.strerror or exc}")
 
 
 def _announce(bound: socket.socket) -> None:
