@@ -32,7 +32,7 @@ ROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("foundation", ("sky", "phot")),
     ("", ("records", "spelling")),
     ("", ("bits", "errors", "product")),
-    ("", ("texts",)),
+    ("", ("arrays", "texts")),
 )
 LEVEL = {room: level for level, (_, rooms) in enumerate(ROWS) for room in rooms}
 PIXEL_HALF = {"image", "simulate", "extract", "stamps", "frame", "dao", "plot"}
@@ -136,33 +136,34 @@ def _needs(found: list[Import]) -> dict[str, set[str]]:
     return needs
 
 
-def _reaches(needs: dict[str, set[str]], start: str, end: str) -> bool:
-    """Tell whether a module imports another, itself or through others."""
-    seen, todo = {start}, [start]
+def _reached(needs: dict[str, set[str]], start: str) -> set[str]:
+    """Return the modules that a module imports, directly or through others."""
+    seen: set[str] = set()
+    todo = [start]
     while todo:
         new = needs.get(todo.pop(), set()) - seen
         seen |= new
         todo += new
-    return end in seen
+    return seen
+
+
+def circles(found: list[Import]) -> list[str]:
+    """List the circles of modules, one line each: imports inside functions and for type checkers count as well."""
+    needs = _needs(found)
+    reached = {module: _reached(needs, module) for module in needs}
+    together = {frozenset(other for other in reached[one] if one in reached[other]) for one in needs}
+    return sorted(f"{', '.join(sorted(group))}: a circle of imports" for group in together if group)
 
 
 def wrong_way(found: list[Import]) -> list[str]:
-    """List the imports between rooms that do not point down the picture, and cycles put off inside a room."""
-    wrong = []
-    needs = _needs(found)
+    """List the imports between rooms that do not point down the picture, and the circles of modules."""
+    wrong = circles(found)
     for one in found:
         target = one.target_room
         if one.room not in LEVEL:
             wrong.append(f"{one.module}: this room is not in the picture")
-        elif target is None:
+        elif target is None or target == one.room:
             continue
-        elif target == one.room:
-            if not one.inside or one.room in ENTRIES:
-                continue
-            # an import may wait inside a function for a quick start, but not to hide a cycle
-            module = next((m for m in sorted(needs, reverse=True) if f"{one.target}.".startswith(f"ztfdb.{m}.")), "")
-            if module != one.module and _reaches(needs, module, one.module):
-                wrong.append(f"{one}: a cycle inside the room")
         elif target == "plot":
             if not (one.inside or one.typing):
                 wrong.append(f"{one}: plot is imported when a plot is asked for, inside the function")

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from astropy.time import Time
 
+    from ztfdb.arrays import IntArray, Progress
     from ztfdb.client import RemoteArchive
     from ztfdb.derive.calibrate import CalibrationReport
     from ztfdb.derive.completeness import CompletenessReport
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from ztfdb.ingest.reference import FileImport
     from ztfdb.ingest.registered import Registered
     from ztfdb.ingest.remove import Removal
-    from ztfdb.ingest.report import IngestReport, Progress
+    from ztfdb.ingest.report import IngestProgress, IngestReport
     from ztfdb.query.complete import How
     from ztfdb.query.diff import ArchiveDiff
     from ztfdb.query.explain import Explanation
@@ -59,10 +60,9 @@ if TYPE_CHECKING:
     from ztfdb.query.periodogram import Periodogram
     from ztfdb.query.products import Product, Related
     from ztfdb.query.stamps import StampSeries
-    from ztfdb.records import IntArray, StoredPixels
+    from ztfdb.records import StoredPixels
     from ztfdb.sky.shapes import SkyShape
     from ztfdb.stamps import Cutout, ImageStamp
-
 
 T = TypeVar("T", bound=Sized)
 
@@ -226,7 +226,7 @@ class Archive:
         mask: str | Path | None = None,
         psfcat: str | Path | None = None,
         force: bool = False,
-        progress: Progress | None = None,
+        progress: IngestProgress | None = None,
         **limits: Any,
     ) -> IngestReport:
         """Measure images and store them, one transaction each.
@@ -243,8 +243,8 @@ class Archive:
             ZTF's PSF catalogue of the one image given, likewise.
         force : bool
             Measure again what has not changed.
-        progress : Progress, optional
-            Told about every image as it ends.
+        progress : IngestProgress, optional
+            Called for each image when it ends.
         **limits
             ``timeout_s`` and ``memory_mb`` of one image in a worker, and ``scheduler``, the address of a Dask cluster;
             see `ztfdb.ingest.run.ingest_paths`.
@@ -870,7 +870,7 @@ class Archive:
         with self._sessions() as session:
             return storage_problems(session)
 
-    def backup(self, file: str | Path, *, progress: Callable[[int, int], None] | None = None) -> Path:
+    def backup(self, file: str | Path, *, progress: Progress | None = None) -> Path:
         """Copy a SQLite archive to `file` while it is in use; see `ztfdb.store.backup.backup`."""
         from ztfdb.store.backup import backup
 

@@ -284,3 +284,11 @@ class ServiceUnavailableError(RemoteError):
 
 class ExportError(ZtfdbError):
     """An export cannot be made, taken up again or brought up to date."""
+
+
+class OutputError(ZtfdbError):
+    """Rows or pictures cannot be written to the given file."""
+
+
+class PositionTableError(ZtfdbError):
+    """A table of positions cannot be read, or has no positions."""

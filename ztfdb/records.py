@@ -6,14 +6,10 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ztfdb.arrays import BoolArray, FloatArray, IntArray
 from ztfdb.bits import NO_CAVEAT, Caveat
 from ztfdb.errors import ImageError
-
-FloatArray = NDArray[np.floating[Any]]
-IntArray = NDArray[np.integer[Any]]
-BoolArray = NDArray[np.bool_]
 
 APERTURE_DIAMETERS = (2.0, 3.0, 4.0, 6.0, 10.0, 14.0)
 """ZTF's fixed aperture diameters (header FIXAPERS), pixels."""

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from tests.support.sextractor import sextractor
+from ztfdb.arrays import FloatArray
 from ztfdb.extract.measure import measure_image
 from ztfdb.records import APERTURE_DIAMETERS, MeasuredImage
 from ztfdb.simulate.profile import Profile, paint_stars
 
-FloatArray = NDArray[np.float64]
 Images = tuple[Path, Path]
 
 MATCH_PIX = 1.5

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -13,10 +13,8 @@ from astropy.io import fits
 from astropy.table import MaskedColumn, Table
 from numpy.typing import NDArray
 
-from ztfdb.cli.output import OutputError
-
-if TYPE_CHECKING:
-    from ztfdb.cli.writers import Words
+from ztfdb.cli.columns import Words
+from ztfdb.errors import OutputError
 
 _CONTROLS = dict.fromkeys((*range(32), 127), " ")
 """What FITS and IPAC tables have no place for: line ends and tabs within a text."""

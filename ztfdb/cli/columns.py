@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from ztfdb.schema import ColumnDescription
+
+Words: TypeAlias = "Mapping[str, ColumnDescription]"
+"""Descriptions of columns, by name; a column that is not in it has no unit, no UCD and no description."""
 
 _ID_NAMES = frozenset({"oid", "number", "pid", "expid", "hpx29"})
 _DECIMALS = (

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ztfdb.cli.options import PositionCommand, cut_options, position_of, radius_value, shared_options, times_of
-from ztfdb.cli.output import Output, OutputError, output_options
+from ztfdb.cli.output import Output, output_options
 from ztfdb.cli.progress import progress_bar
 from ztfdb.cli.session import opened, wrong_usage
+from ztfdb.errors import OutputError
 from ztfdb.sky.typed import name_help, plain_minus
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from ztfdb.errors import ZtfdbError
+from ztfdb.errors import OutputError
 from ztfdb.texts import printable
 
 if TYPE_CHECKING:
@@ -40,10 +40,6 @@ _SUFFIXES = {
     ".tbl": "ipac",
     ".ipac": "ipac",
 }
-
-
-class OutputError(ZtfdbError):
-    """The rows cannot be written where they were asked for."""
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ztfdb.cli.options import PositionCommand, cut_options, given, motion_options, position_of, shared_options, times_of
-from ztfdb.cli.output import OutputError
 from ztfdb.cli.session import opened, wrong_usage
+from ztfdb.errors import OutputError
 
 if TYPE_CHECKING:
     from ztfdb.query.stamps import StampSeries

@@ -11,7 +11,7 @@ import astropy.table
 import pandas as pd
 
 from ztfdb.cli.writers import require_parquet
-from ztfdb.errors import CatalogueFileError, ZtfdbError
+from ztfdb.errors import CatalogueFileError, PositionTableError
 from ztfdb.ingest.readers.ipac import is_ipac
 from ztfdb.ingest.readers.limits import HEAD, MAX_COLUMNS, MAX_WHOLE
 from ztfdb.ingest.readers.text import SEPARATORS
@@ -28,10 +28,6 @@ _ASTROPY = {
 }
 _RA_NAMES = ("ra", "raj2000", "ra_icrs", "_raj2000", "ra_deg")
 _DEC_NAMES = ("dec", "decl", "dej2000", "de_icrs", "_dej2000", "dec_deg")
-
-
-class PositionTableError(ZtfdbError):
-    """A table of positions cannot be read, or has no positions."""
 
 
 def read_positions(path: str, ra_column: str | None = None, dec_column: str | None = None) -> pd.DataFrame:

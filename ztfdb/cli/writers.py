@@ -14,14 +14,10 @@ import numpy as np
 import pandas as pd
 
 from ztfdb import __version__
-from ztfdb.cli.columns import TIME_SYSTEMS, is_id, vo_reference
-from ztfdb.cli.output import OutputError
-from ztfdb.errors import MissingExtraError
+from ztfdb.cli.columns import TIME_SYSTEMS, Words, is_id, vo_reference
+from ztfdb.errors import MissingExtraError, OutputError
 from ztfdb.schema import ColumnDescription
 from ztfdb.texts import printable
-
-Words = Mapping[str, ColumnDescription]
-"""What the columns are, by name; a column that is not in it has no unit, no UCD and no description."""
 
 _CHUNK = 10_000
 _JSON_EXACT = 1 << 53

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ztfdb.arrays import IntArray
 from ztfdb.client.transport import TIMEOUT_S, Transport
 from ztfdb.client.words import motion_words, nulls, query_words, words
 from ztfdb.errors import ArchiveClosedError, ServiceRefusedError, ServiceUnavailableError, warn_empty
@@ -34,7 +35,6 @@ from ztfdb.query.stamps import StampSeries
 from ztfdb.query.tables import column_list, table_list
 from ztfdb.query.targets import Targets, path_of, targets_of
 from ztfdb.query.wire import is_id, unpack_frame, unpack_stamps
-from ztfdb.records import IntArray
 from ztfdb.schema import describe_column
 from ztfdb.sky.dates import mjds_of, night_of
 from ztfdb.spelling import only_complete, passes_on, spelled

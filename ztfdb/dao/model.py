@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ztfdb.arrays import FloatArray, IntArray
 from ztfdb.dao.profiles import profile_value
-from ztfdb.records import FloatArray, IntArray
 
 DAOPHOT_ZEROPOINT = 25.0
 """DAOPHOT's instrumental magnitude of a star of 1 DN."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ztfdb.records import FloatArray
+from ztfdb.arrays import FloatArray
 
 Surface = Callable[[FloatArray, FloatArray, FloatArray], FloatArray]
 LN2 = float(np.log(2.0))

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ztfdb.arrays import FloatArray
 from ztfdb.dao.model import PsfModel
 from ztfdb.dao.profiles import N_PARAMETER
 from ztfdb.errors import ImageReadError, PsfFileError
-from ztfdb.records import FloatArray
 
 _WIDTH = 13
 _PER_LINE = 6

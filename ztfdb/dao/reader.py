@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from ztfdb.arrays import FloatArray
 from ztfdb.dao.model import PsfModel
 from ztfdb.dao.profiles import profile_value
 from ztfdb.dao.psffile import read_psf, write_psf
-from ztfdb.records import FloatArray, Stamp
+from ztfdb.records import Stamp
 
 
 class DAOPhotReader:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ztfdb.archive import open_archive
+from ztfdb.arrays import Progress
 from ztfdb.demo.epochs import SIMULATED_EPOCHS, DemoError, choose_star, field_stars, simulate_epochs
 from ztfdb.frame.fitsfile import find_image, read_bytes
 from ztfdb.schema import SOURCE_ID_SHIFT
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ztfdb.archive import Archive
-    from ztfdb.ingest.report import IngestReport, Progress
+    from ztfdb.ingest.report import IngestProgress, IngestReport
 
 DATABASE = "demo.sqlite"
 SIMULATED = "simulated"
@@ -56,8 +56,8 @@ def build_demo(
     science: Path,
     *,
     jobs: int = 2,
-    measured: Progress | None = None,
-    painted: Callable[[int, int], None] | None = None,
+    measured: IngestProgress | None = None,
+    painted: Progress | None = None,
 ) -> Demo:
     """Make the demo's archive in `folder`; what is there already is not made again.
 
@@ -69,7 +69,7 @@ def build_demo(
         A real science image, its mask beside it.
     jobs : int
         Processes that measure the simulated images.
-    measured : Progress, optional
+    measured : IngestProgress, optional
         Hears of every image that is ingested.
     painted : callable, optional
         Hears how many of how many simulated images are there.

@@ -7,15 +7,13 @@ anew, only the reference sources within reach of where they were and are now can
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
+from ztfdb.arrays import Columns, FloatArray, IntArray
 from ztfdb.derive.grouping import ATTACH
 from ztfdb.derive.neighbourhoods import TOLERANCE, search_margin, united
-from ztfdb.records import FloatArray, IntArray
 from ztfdb.schema import SOURCE_ID_SHIFT
 from ztfdb.sky.cells import cone_ranges
 from ztfdb.sky.cover import cover_positions
@@ -23,7 +21,6 @@ from ztfdb.sky.match import match_mutual, match_nearest
 from ztfdb.store import anchors as store
 from ztfdb.store.objects import largest_reach, objects_in_ranges
 
-Columns = dict[str, NDArray[Any]]
 Place = tuple[int, int, int, int]
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ztfdb.arrays import BoolArray, FloatArray
 from ztfdb.phot.trend import GAUSSIAN_MAD
-from ztfdb.records import BoolArray, FloatArray
 from ztfdb.store.matches import Astrometry
 
 

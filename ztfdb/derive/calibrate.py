@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session, sessionmaker
 
+from ztfdb.arrays import BoolArray, Progress
 from ztfdb.derive.calibrators import (
     BANDS,
     COLORS,
@@ -32,7 +33,6 @@ from ztfdb.derive.calibrators import (
 from ztfdb.derive.selfcal import calibrate_self
 from ztfdb.phot.calibration import LineFit, clipped_mean, fit_line
 from ztfdb.phot.ubercal import SelfSettings
-from ztfdb.records import BoolArray
 from ztfdb.store.calibrations import (
     APERTURES,
     image_to_calibrate,
@@ -52,7 +52,6 @@ METHOD = "ps1"
 METHODS = ("ps1", "self")
 """How images can be calibrated: by stars of PS1, or by the stars that they share."""
 
-Progress = Callable[[int, int], None]
 
 log = logging.getLogger(__name__)
 

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
+from ztfdb.arrays import BoolArray, Columns
 from ztfdb.bits import BAD_BITS, SourceFlag
-from ztfdb.derive.crossmatch import Columns, find_matches, near_sources, rank_matches
+from ztfdb.derive.crossmatch import find_matches, near_sources, rank_matches
 from ztfdb.phot.magnitudes import POGSON
-from ztfdb.records import APERTURE_DIAMETERS, BoolArray
+from ztfdb.records import APERTURE_DIAMETERS
 from ztfdb.schema.catalogue import MEAN_PHOTOMETRY
 from ztfdb.sky.cover import cover_positions
 from ztfdb.sky.match import match_all

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sqlalchemy.orm import Session, sessionmaker
 
+from ztfdb.arrays import Progress
 from ztfdb.derive.calibrators import UNCLEAN, UNCLEAN_LARGE
 from ztfdb.derive.forced import new_executor
 from ztfdb.errors import WorkerDied
@@ -30,8 +31,6 @@ from ztfdb.store.stored import stored_images
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Progress = Callable[[int, int], None]
 
 log = logging.getLogger(__name__)
 

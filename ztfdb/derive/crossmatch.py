@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session, sessionmaker
 
+from ztfdb.arrays import BoolArray, Columns, FloatArray, Progress
 from ztfdb.derive.astrometry import AstrometrySettings, check_astrometry
 from ztfdb.derive.silent import warn_of_silent
 from ztfdb.errors import CatalogueFileError
-from ztfdb.records import BoolArray, FloatArray, Match
+from ztfdb.records import Match
 from ztfdb.schema.catalogue import CELL_DIVISOR
 from ztfdb.sky.cells import cone_ranges
 from ztfdb.sky.cover import cover_positions
@@ -51,10 +52,6 @@ from ztfdb.store.matches import (
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Columns = dict[str, NDArray[Any]]
-Progress = Callable[[int, int], None]
-"""Called with images done and images in all."""
 
 MAX_RADIUS = 60.0
 """arcsec; beyond it a match says nothing about which object a source is."""

@@ -4,35 +4,30 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import loky
 import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
+from ztfdb.arrays import Columns, IntArray, Progress
 from ztfdb.errors import ImageError, PsfFileError, StoreError, WorkerDied
 from ztfdb.extract.measure import measurement_config
 from ztfdb.extract.process import enter_worker
 from ztfdb.extract.revisit import Revisit, Revisited, revisit_image, revisit_images
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.frame.window import file_status
-from ztfdb.records import N_APERTURE, IntArray, StoredImage
+from ztfdb.records import N_APERTURE, StoredImage
 from ztfdb.schema import ForcedMethod
 from ztfdb.store.engine import writing
 from ztfdb.store.forced import FORCED_DTYPES, Contents, store_forced
 from ztfdb.store.lookup import NO_MASK
 from ztfdb.store.meta import config_id, read_meta
 from ztfdb.store.stored import accept_mtimes, stored_images
-
-Columns = dict[str, NDArray[Any]]
-ForcedProgress = Callable[[int, int], None]
-"""Told how many images are done, of how many."""
 
 IMAGES_PER_TRANSACTION = 100
 """Images whose measurements are kept together."""
@@ -78,7 +73,7 @@ def measure_forced(
     jobs: int = 1,
     keep: bool = True,
     places: Mapping[str, str | Path] | None = None,
-    progress: ForcedProgress | None = None,
+    progress: Progress | None = None,
 ) -> Forced:
     """Measure positions on ingested images and keep the results.
 

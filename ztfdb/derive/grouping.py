@@ -19,15 +19,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ztfdb.records import BoolArray, FloatArray, IntArray
+from ztfdb.arrays import BoolArray, Columns, FloatArray, IntArray
 from ztfdb.schema import MemberKind
 from ztfdb.sky.angles import ARCSEC_PER_RADIAN, separation, unit_vector
 from ztfdb.sky.cells import CELL_REACH, HPX_ORDER
 from ztfdb.sky.match import match_nearest
-
-Columns = dict[str, NDArray[Any]]
 
 LINK = 0.5
 """arcsec between clean detections of one object: five times the scatter of a star near S/N 7."""

@@ -12,9 +12,9 @@ from itertools import pairwise
 import numpy as np
 from sqlalchemy.orm import Session
 
-from ztfdb.derive.grouping import LINK, Columns, Grouped, chord, components, group_detections
+from ztfdb.arrays import BoolArray, Columns, FloatArray, IntArray
+from ztfdb.derive.grouping import LINK, Grouped, chord, components, group_detections
 from ztfdb.derive.members import Images, Sample, make_sample
-from ztfdb.records import BoolArray, FloatArray, IntArray
 from ztfdb.schema import MemberKind
 from ztfdb.sky.angles import separation, unit_vector
 from ztfdb.sky.cells import HPX_ORDER, cone_ranges, sky_to_cell, with_neighbours

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +18,10 @@ import numpy as np
 import pandas as pd
 from sqlalchemy.orm import Session, sessionmaker
 
+from ztfdb.arrays import BoolArray, Columns, FloatArray, IntArray, Progress
 from ztfdb.derive.anchors import anchor_all, anchor_around, anchor_reference, drop_stale_references
 from ztfdb.derive.crossmatch import rows_around
-from ztfdb.derive.grouping import ATTACH, LINK, Columns, Detections, Grouped, group_detections, separation_from
+from ztfdb.derive.grouping import ATTACH, LINK, Detections, Grouped, group_detections, separation_from
 from ztfdb.derive.members import (
     Images,
     Sample,
@@ -46,7 +47,6 @@ from ztfdb.derive.neighbourhoods import (
 )
 from ztfdb.derive.variability import statistics
 from ztfdb.errors import UnknownObjectError
-from ztfdb.records import BoolArray, FloatArray, IntArray
 from ztfdb.schema import SOURCE_ID_SHIFT, MemberKind
 from ztfdb.sky.cells import cell_to_sky, sky_to_cell
 from ztfdb.sky.cover import cover_positions
@@ -56,9 +56,6 @@ from ztfdb.store.anchors import find_object_of_oid, oids_of_object
 from ztfdb.store.catalogues import CatalogueInfo, held_catalogues
 from ztfdb.store.engine import writing
 from ztfdb.store.lookup import MISSING
-
-Progress = Callable[[int, int], None]
-"""Called with steps done and steps in all: tiles of a build, images of an update."""
 
 RULES = 1
 """Number of the rules of joining; objects made by others are built again."""
@@ -115,7 +112,7 @@ def build_objects(sessions: sessionmaker[Session], *, progress: Progress | None 
     ----------
     sessions : sessionmaker
     progress : callable, optional
-        Told about every tile of the sky.
+        Called with tiles done and tiles in all.
     """
     began = time.perf_counter()
     with writing(sessions) as session:

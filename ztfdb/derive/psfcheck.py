@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy.orm import Session, sessionmaker
 
+from ztfdb.arrays import BoolArray, Columns, FloatArray, IntArray, Progress
 from ztfdb.bits import BAD_BITS
 from ztfdb.derive.calibrators import NEIGHBOUR_GAP_PIX, PIXEL_SCALE, UNCLEAN, UNCLEAN_LARGE
 from ztfdb.derive.silent import warn_of_silent
 from ztfdb.phot.magnitudes import POGSON, flux_to_mag
 from ztfdb.phot.trend import TrendFit, fit_trend, robust_scatter
-from ztfdb.records import APERTURE_DIAMETERS, BoolArray, FloatArray, IntArray, MeasuredImage, PsfCatalogueRecord
+from ztfdb.records import APERTURE_DIAMETERS, MeasuredImage, PsfCatalogueRecord
 from ztfdb.schema import SOURCE_ID_SHIFT
 from ztfdb.sky.match import match_all, match_mutual
 from ztfdb.store.calibrations import NO_MASK, sources_to_calibrate
@@ -41,10 +41,6 @@ from ztfdb.store.psfchecks import (
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Columns = dict[str, NDArray[Any]]
-Progress = Callable[[int, int], None]
-"""Called with images done and images in all."""
 
 MEDIAN_ERROR = 1.2533
 """Standard error of a median over that of a mean, of Gaussian values."""

@@ -17,19 +17,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sqlalchemy.orm import Session, sessionmaker
 
+from ztfdb.arrays import BoolArray, Columns, FloatArray, IntArray, Progress
 from ztfdb.derive.calibrators import COLORS
-from ztfdb.derive.selfstars import Detections, KnownStars, Progress, join_stars, known_stars, read_detections
+from ztfdb.derive.selfstars import Detections, KnownStars, join_stars, known_stars, read_detections
 from ztfdb.extract.measure import software_versions
 from ztfdb.phot.magnitudes import POGSON
 from ztfdb.phot.normal import connected
 from ztfdb.phot.surface import map_basis, quadrant_places
 from ztfdb.phot.ubercal import SelfSettings, Solution, Survey, solve_survey
-from ztfdb.records import BoolArray, FloatArray, IntArray
 from ztfdb.sky.cells import sky_to_cell
 from ztfdb.sky.cover import cover_positions
 from ztfdb.sky.match import match_mutual
 from ztfdb.store import selfcal as store
-from ztfdb.store.calibrations import APERTURES, Columns, store_calibration
+from ztfdb.store.calibrations import APERTURES, store_calibration
 from ztfdb.store.catalogues import CatalogueInfo, find_catalogue
 from ztfdb.store.engine import writing
 from ztfdb.store.images import hold_image

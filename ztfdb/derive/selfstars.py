@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
+from ztfdb.arrays import BoolArray, Columns, FloatArray, IntArray, Progress
 from ztfdb.derive.calibrators import (
     BANDS,
     COLORS,
@@ -22,12 +22,12 @@ from ztfdb.derive.calibrators import (
 )
 from ztfdb.derive.grouping import linked, repeated
 from ztfdb.phot.ubercal import SelfSettings
-from ztfdb.records import APERTURE_DIAMETERS, BoolArray, FloatArray, IntArray
+from ztfdb.records import APERTURE_DIAMETERS
 from ztfdb.sky.angles import separation, unit_vector
 from ztfdb.sky.cells import sky_to_cell
 from ztfdb.sky.cover import cover_positions
 from ztfdb.sky.match import match_all, match_nearest
-from ztfdb.store.calibrations import APERTURES, Columns, sources_to_calibrate
+from ztfdb.store.calibrations import APERTURES, sources_to_calibrate
 from ztfdb.store.catalogues import CatalogueInfo, rows_in_ranges
 from ztfdb.store.selfcal import held_stars
 
@@ -36,8 +36,6 @@ NEIGHBOUR_SHARE = 0.02
 
 FAINTEST = 0.5
 """Share of the smallest signal to noise above which detections are kept until that of their star is known."""
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ztfdb.records import BoolArray, FloatArray, IntArray
+from ztfdb.arrays import BoolArray, Columns, FloatArray, IntArray
 
 POINT = np.dtype([("mjd", "<f8"), ("mag", "<f4"), ("mag_err", "<f4")])
 """One detection, as curves are packed."""
@@ -21,7 +21,7 @@ STATISTICS = (
 )  # fmt: skip
 
 
-def statistics(points: NDArray[Any], start: IntArray) -> dict[str, NDArray[Any]]:
+def statistics(points: NDArray[Any], start: IntArray) -> Columns:
     """Return the statistics of light curves that stand one after the other.
 
     Parameters

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import sep
 
+from ztfdb.arrays import BoolArray, FloatArray
 from ztfdb.frame.arrays import plain_array
-from ztfdb.records import BoolArray, FloatArray
 
 
 def annulus_means(

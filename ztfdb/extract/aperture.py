@@ -9,9 +9,10 @@ import numpy as np
 import sep
 from numpy.typing import NDArray
 
+from ztfdb.arrays import BoolArray, FloatArray, IntArray
 from ztfdb.bits import SOURCE_BITS
 from ztfdb.frame.arrays import plain_array
-from ztfdb.records import APERTURE_DIAMETERS, BoolArray, FloatArray, IntArray
+from ztfdb.records import APERTURE_DIAMETERS
 
 MASK_APERTURE = 3
 """Index of the aperture in which `mask_bits` is taken: the fourth, 6 px."""

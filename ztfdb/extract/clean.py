@@ -8,15 +8,11 @@ close enough to matter, so the cost grows with the number of sources and not wit
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
+from ztfdb.arrays import BoolArray, FloatArray, IntArray
+from ztfdb.extract.objects import Objects, Pixels
 from ztfdb.extract.settings import ExtractionSettings
-from ztfdb.records import BoolArray, FloatArray, IntArray
-
-if TYPE_CHECKING:
-    from ztfdb.extract.detect import Objects, Pixels
 
 ZONE = 10.0
 """Sources further apart than this many times the sum of their half axes `a` leave each other alone."""

@@ -16,10 +16,8 @@ import numpy as np
 import sep
 from numpy.typing import NDArray
 
+from ztfdb.arrays import Columns, Float32Array, FloatArray, IntArray
 from ztfdb.extract.settings import ExtractionSettings
-from ztfdb.records import FloatArray, IntArray
-
-Float32Array = NDArray[np.float32]
 
 ATLAS_PIXELS = 300_000
 """Most member pixels handed to ``sep`` at once (its stack takes 40 bytes for each)."""
@@ -65,7 +63,7 @@ class Blends:
         return Blends(self.index[keep], number[group], self.value[keep], self.nx)
 
 
-def deblend(blends: Blends, settings: ExtractionSettings) -> tuple[dict[str, NDArray[Any]], IntArray]:
+def deblend(blends: Blends, settings: ExtractionSettings) -> tuple[Columns, IntArray]:
     """Split components into objects.
 
     Parameters
@@ -83,7 +81,7 @@ def deblend(blends: Blends, settings: ExtractionSettings) -> tuple[dict[str, NDA
         Object of each pixel; -1 for a pixel that no object kept.
     """
     owner = np.full(len(blends.index), -1, dtype=np.int64)
-    tables: list[dict[str, NDArray[Any]]] = [_columns(np.zeros(0, dtype=_CATALOGUE), np.zeros((0, 2)), False)]
+    tables: list[Columns] = [_columns(np.zeros(0, dtype=_CATALOGUE), np.zeros((0, 2)), False)]
     n_object = 0
     for rows, limited in _batches(blends):
         for part, table, number in _split(blends.take(rows), settings, limited, CUTS[-1]):
@@ -96,7 +94,7 @@ def deblend(blends: Blends, settings: ExtractionSettings) -> tuple[dict[str, NDA
 _CATALOGUE = np.dtype([(n, "f8") for n in ("x", "y", "a", "b", "theta", "cxx", "cyy", "cxy")] + [("npix", "i8")])
 
 
-def _columns(catalogue: NDArray[Any], offset: FloatArray, limited: bool) -> dict[str, NDArray[Any]]:
+def _columns(catalogue: NDArray[Any], offset: FloatArray, limited: bool) -> Columns:
     n = len(catalogue)
     columns = {name: np.asarray(catalogue[name], dtype=float) for name in ("a", "b", "theta", "cxx", "cyy", "cxy")}
     columns |= {"x": catalogue["x"] + offset[:, 0], "y": catalogue["y"] + offset[:, 1]}
@@ -128,7 +126,7 @@ def _cut(blends: Blends, side: int) -> Iterator[IntArray]:
 
 def _split(
     blends: Blends, settings: ExtractionSettings, limited: bool, side: int
-) -> Iterator[tuple[IntArray, dict[str, NDArray[Any]], IntArray]]:
+) -> Iterator[tuple[IntArray, Columns, IntArray]]:
     """Deblend one batch; where ``sep`` overflows, in smaller and smaller parts. Gives (rows, columns, owner)."""
     everything = np.arange(len(blends.index))
     for limit in SUB_OBJECTS:
@@ -155,7 +153,7 @@ def _split(
 
 def _extract(
     blends: Blends, settings: ExtractionSettings, levels: int, limit: int, limited: bool
-) -> tuple[dict[str, NDArray[Any]], IntArray] | None:
+) -> tuple[Columns, IntArray] | None:
     """Run ``sep`` on the packed components; None when one of its buffers overflowed."""
     atlas, place, offset, component = _pack(blends)
     sep.set_extract_pixstack(len(blends.index) + 1000)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ztfdb.arrays import BoolArray, FloatArray
 from ztfdb.bits import MaskBit, SourceFlag
 from ztfdb.extract.aperture import MASK_APERTURE, ApertureSums
-from ztfdb.extract.detect import Objects, Pixels
 from ztfdb.extract.kron import KronSums
-from ztfdb.records import BoolArray, FloatArray
+from ztfdb.extract.objects import Objects, Pixels
 
 
 def footprint_flags(

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ztfdb.arrays import FloatArray
 from ztfdb.bits import MaskBit, SourceFlag
 from ztfdb.extract.aperture import aperture_sums, flux_errors, mask_in_aperture
 from ztfdb.extract.flags import aperture_flags
 from ztfdb.extract.prepare import excluded_pixels, flagged_pixels, subtracted_window
 from ztfdb.frame.background import background_at
-from ztfdb.records import BackgroundMesh, FloatArray
+from ztfdb.records import BackgroundMesh
 
 if TYPE_CHECKING:
     from ztfdb.frame.read import Frame

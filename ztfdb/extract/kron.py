@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import sep
 
+from ztfdb.arrays import BoolArray, FloatArray
 from ztfdb.extract.aperture import PixelFinder
 from ztfdb.extract.settings import ExtractionSettings
-from ztfdb.records import BoolArray, FloatArray
 
 MOMENT_ELLIPSE = 6.0
 """Ellipse in which the first moment is taken, in units of the half axes (SExtractor's)."""

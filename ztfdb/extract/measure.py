@@ -17,12 +17,14 @@ from typing import Any
 import numpy as np
 
 from ztfdb import __version__
+from ztfdb.arrays import BoolArray, FloatArray
 from ztfdb.errors import ExtractionError, ImageError, ImageReadError, PsfCatalogueError
 from ztfdb.extract.aperture import MASK_APERTURE, PixelFinder, aperture_sums, flux_errors, mask_in_aperture
-from ztfdb.extract.detect import Objects, Pixels, detect
+from ztfdb.extract.detect import detect
 from ztfdb.extract.flags import footprint_flags, source_flags
 from ztfdb.extract.kron import kron_sums
 from ztfdb.extract.noise import free_bins, sky_noise_ratios
+from ztfdb.extract.objects import Objects, Pixels
 from ztfdb.extract.position import window_sigma, windowed_positions
 from ztfdb.extract.prepare import (
     FlaggedPixels,
@@ -42,9 +44,7 @@ from ztfdb.frame.read import Frame, read_frame
 from ztfdb.records import (
     APERTURE_DIAMETERS,
     BackgroundMesh,
-    BoolArray,
     FileFacts,
-    FloatArray,
     MeasuredImage,
     MeasurementConfig,
     PsfCatalogueRecord,

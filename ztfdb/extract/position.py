@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import sep
 
+from ztfdb.arrays import BoolArray, FloatArray
 from ztfdb.extract.aperture import PixelFinder, aperture_sums
 from ztfdb.extract.radius import half_light_radius
-from ztfdb.records import BoolArray, FloatArray
 
 MOST_STARS = 200
 """Stars from which the width of the window is taken."""

@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ztfdb.arrays import BoolArray, FloatArray, IntArray, MaskArray
 from ztfdb.bits import BAD_BITS, EXCLUDED_BITS, SOURCE_BITS
 from ztfdb.frame.background import background_surface, surface_blocks
-from ztfdb.records import BackgroundMesh, BoolArray, FloatArray, IntArray
-
-MaskArray = NDArray[np.uint16]
+from ztfdb.records import BackgroundMesh
 
 DEFINED_BITS = BAD_BITS | SOURCE_BITS
 """Every bit that ZTF defines, the source bits included; bits 13 to 15 mean nothing."""

@@ -7,9 +7,9 @@ from enum import IntFlag
 
 import numpy as np
 
+from ztfdb.arrays import BoolArray, FloatArray, IntArray
 from ztfdb.dao.model import PsfModel
 from ztfdb.frame.arrays import plain_array
-from ztfdb.records import BoolArray, FloatArray, IntArray
 
 FIT_RADIUS = 5.0
 """Default radius of the pixels that are fitted, pixels: inside it lies 99 % of the light of a ZTF star."""

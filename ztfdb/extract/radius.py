@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ztfdb.records import APERTURE_DIAMETERS, FloatArray
+from ztfdb.arrays import FloatArray
+from ztfdb.records import APERTURE_DIAMETERS
 
 LN2 = float(np.log(2.0))
 

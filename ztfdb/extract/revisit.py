@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ztfdb.arrays import FloatArray, IntArray
 from ztfdb.bits import SourceFlag
 from ztfdb.dao.psffile import read_psf
 from ztfdb.errors import ImageError, PsfFileError
@@ -21,7 +22,7 @@ from ztfdb.extract.prepare import excluded_pixels, flagged_pixels, subtracted_wi
 from ztfdb.extract.psffit import PsfFluxes, fit_psf_fluxes
 from ztfdb.frame.background import background_surface
 from ztfdb.frame.window import PixelFile, open_pixels
-from ztfdb.records import FloatArray, IntArray, StoredImage
+from ztfdb.records import StoredImage
 
 _SCIENCE = re.compile(r"(.*)sciimg\.fits(?:\.gz|\.fz)?")
 

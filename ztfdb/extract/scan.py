@@ -11,10 +11,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ztfdb.arrays import Float32Array, IntArray
 from ztfdb.frame.background import surface_blocks
-from ztfdb.records import BackgroundMesh, IntArray
-
-Float32Array = NDArray[np.float32]
+from ztfdb.records import BackgroundMesh
 
 KERNEL_SUM = 16.0
 """Sum of the weights (1, 2, 1) × (1, 2, 1)."""

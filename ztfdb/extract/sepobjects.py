@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import sep
 
+from ztfdb.arrays import BoolArray, FloatArray
 from ztfdb.frame.arrays import plain_array
-from ztfdb.records import BoolArray, FloatArray
 
 DEFAULT_BOX = 64
 """Side of a background box in `sep`, pixels."""

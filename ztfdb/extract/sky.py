@@ -10,10 +10,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from ztfdb.arrays import FloatArray
 from ztfdb.bits import NO_CAVEAT, Caveat, SourceFlag
 from ztfdb.extract.aperture import MASK_APERTURE
 from ztfdb.frame.background import BIN
-from ztfdb.records import APERTURE_DIAMETERS, BackgroundMesh, FloatArray, SourceTable
+from ztfdb.records import APERTURE_DIAMETERS, BackgroundMesh, SourceTable
 
 WING = 1.5e-3
 """Share of a source's 14 px flux, times r² in px, that its wings add to a level taken among them, DN per px. Of 300

@@ -21,9 +21,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ztfdb.arrays import BoolArray, Float32Array, FloatArray
 from ztfdb.frame.arrays import plain_array
 from ztfdb.frame.surface import background_at, background_surface, surface_at_bins, surface_blocks
-from ztfdb.records import BackgroundMesh, BoolArray, FloatArray
+from ztfdb.records import BackgroundMesh
 
 __all__ = [
     "BIN",
@@ -37,7 +38,6 @@ __all__ = [
     "surface_blocks",
 ]
 
-Float32Array = NDArray[np.float32]
 
 BIN = 4
 """Side of a bin, pixels: big enough to save time, small enough to leave room between crowded sources."""

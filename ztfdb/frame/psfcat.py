@@ -14,15 +14,15 @@ from typing import Any
 
 import numpy as np
 from astropy.io import fits
-from numpy.typing import NDArray
 
+from ztfdb.arrays import Columns, FloatArray
 from ztfdb.errors import ImageError, PsfCatalogueError
 from ztfdb.frame.cards import card_value, integer, number, text
 from ztfdb.frame.filename import SUFFIXES, ZtfName, parse_name
 from ztfdb.frame.fitsfile import FitsTable, RawFile, find_table, read_bytes
 from ztfdb.frame.header import MAGZP_RANGE, header_cards
 from ztfdb.frame.identity import REFERENCE_SHAPE, Exposure, Place, Window, image_id, read_exposure, read_place
-from ztfdb.records import FileFacts, FloatArray, PsfCatalogueRecord, PsfTable, WcsParameters
+from ztfdb.records import FileFacts, PsfCatalogueRecord, PsfTable, WcsParameters
 from ztfdb.sky.cells import sky_to_cell
 from ztfdb.sky.projection import sky_to_pixel
 
@@ -302,7 +302,7 @@ def _row_dtype(found: FitsTable, path: str) -> np.dtype[Any]:
     )
 
 
-def _check_rows(columns: dict[str, NDArray[Any]], path: str) -> None:
+def _check_rows(columns: Columns, path: str) -> None:
     number_of = columns["sourceid"]
     for name, low, high in (
         ("ra", 0.0, np.nextafter(360.0, 0.0)), ("dec", -90.0, 90.0), ("xpos", -1e5, 1e5), ("ypos", -1e5, 1e5),

@@ -13,6 +13,7 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
+from ztfdb.arrays import FloatArray, MaskArray
 from ztfdb.bits import NO_CAVEAT, Caveat
 from ztfdb.errors import ExtractionError, MaskError, ProductError
 from ztfdb.frame.cards import integer, number, text
@@ -22,9 +23,7 @@ from ztfdb.frame.fitsfile import FitsImage, RawFile, find_image, read_bytes
 from ztfdb.frame.header import header_cards, image_info
 from ztfdb.frame.wcs import wcs_parameters
 from ztfdb.product import other_content, other_product
-from ztfdb.records import FileFacts, FloatArray, ImageInfo, WcsParameters
-
-MaskArray = NDArray[np.uint16]
+from ztfdb.records import FileFacts, ImageInfo, WcsParameters
 
 SENSELESS = 1e12
 """DN that no pixel holds, nor all pixels of a quadrant together: full wells are some 10^5."""

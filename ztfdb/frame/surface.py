@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ztfdb.records import BackgroundMesh, FloatArray
-
-Float32Array = NDArray[np.float32]
+from ztfdb.arrays import Float32Array, FloatArray
+from ztfdb.records import BackgroundMesh
 
 SMALL_PRODUCT = 300_000
 """Multiplications in one call of the matrix library."""

@@ -11,15 +11,13 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
-from numpy.typing import NDArray
 
+from ztfdb.arrays import Float64Array
 from ztfdb.errors import WcsError
 from ztfdb.frame.cards import card_value
 from ztfdb.frame.distortion import fit_distortion
 from ztfdb.records import N_PV, WcsParameters
 from ztfdb.sky.projection import IDENTITY_PV
-
-Float64Array = NDArray[np.float64]
 
 MAX_PV = 39
 """Highest index of a TPV coefficient in the FITS registry; ztfdb's own arithmetic stops at 16 (fourth order)."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ztfdb.arrays import IntArray
 from ztfdb.errors import ExportError
 from ztfdb.hats import layout
 from ztfdb.hats.contents import Contents, is_new
@@ -20,7 +21,6 @@ from ztfdb.hats.publish import Publisher, catalogue_name, margin_name, read_part
 from ztfdb.hats.readers import Readers
 from ztfdb.hats.tasks import Edge, ExtendPartition, Held, RereadPartition, Target, Task, WriteMargin, WritePartition
 from ztfdb.hats.tiling import Margins, Pixel, find_margins, tile
-from ztfdb.records import IntArray
 from ztfdb.sky.cells import HPX_ORDER
 
 THRESHOLD = 500_000

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ztfdb.arrays import BoolArray, IntArray
 from ztfdb.hats.tiling import DEEPEST, Pixel
-from ztfdb.records import BoolArray, IntArray
 from ztfdb.sky.cells import HPX_ORDER, neighbours
 
 Digests = NDArray[np.uint64]

@@ -9,18 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
+from ztfdb.arrays import BoolArray, Columns, FloatArray, IntArray
 from ztfdb.bits import BAD_BITS, CATFLAG_UNUSABLE, INFOBITS_USABLE_BELOW
 from ztfdb.hats.contents import Prints
 from ztfdb.phot.magnitudes import flux_to_mag, microjansky_per_dn, total_mag_err
-from ztfdb.records import BoolArray, FloatArray, IntArray
 from ztfdb.sky.times import hjd
 from ztfdb.store import export as store
 from ztfdb.store.calibrations import zeropoints
 from ztfdb.store.lookup import MISSING, NO_MASK
 from ztfdb.store.meta import read_meta
 from ztfdb.store.migrate import REVISION
-
-Columns = dict[str, NDArray[Any]]
 
 IMAGE_FIELDS: dict[str, str] = {
     "mjd": "f8", "hjd": "f8", "kind": "O", "fid": "i2", "filtercode": "O", "field": "i4", "ccdid": "i2", "qid": "i2",

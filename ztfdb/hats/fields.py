@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ztfdb.arrays import AnyColumns, Columns
 from ztfdb.schema import describe_column
 
 HEALPIX_COLUMN = "_healpix_29"
 
-Columns = Mapping[str, NDArray[Any]]
 
 ARROW_TYPES: dict[str, pa.DataType] = {
     "i2": pa.int16(),
@@ -43,13 +43,13 @@ def arrow_array(values: NDArray[Any], field: pa.Field, null: int | None = None) 
     return pa.array(values, field.type, mask=missing)
 
 
-def arrow_table(columns: Columns, schema: pa.Schema, nulls: Mapping[str, int]) -> pa.Table:
+def arrow_table(columns: AnyColumns, schema: pa.Schema, nulls: Mapping[str, int]) -> pa.Table:
     """Return columns as a table with the fields of `schema`, in its order."""
     arrays = [arrow_array(columns[field.name], field, nulls.get(field.name)) for field in schema]
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def take(columns: Columns, rows: NDArray[Any]) -> dict[str, NDArray[Any]]:
+def take(columns: AnyColumns, rows: NDArray[Any]) -> Columns:
     """Return some rows, or all in another order."""
     return {name: values[rows] for name, values in columns.items()}
 

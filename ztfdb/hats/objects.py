@@ -8,14 +8,14 @@ import numpy as np
 import pyarrow as pa
 from sqlalchemy.orm import Session
 
+from ztfdb.arrays import Columns, IntArray
 from ztfdb.bits import APERTURE_BROKEN
 from ztfdb.errors import StoreError
 from ztfdb.hats.contents import Cells, Contents, Digests, gather, mix
-from ztfdb.hats.context import Columns, Context, calibrated, quality
+from ztfdb.hats.context import Context, calibrated, quality
 from ztfdb.hats.fields import HEALPIX_COLUMN, arrow_array, arrow_type, field, take
 from ztfdb.hats.products import Detections, Product
 from ztfdb.hats.tiling import GAP, Pixel, cells_around
-from ztfdb.records import IntArray
 from ztfdb.schema import SOURCE_ID_SHIFT, Base
 from ztfdb.sky.angles import ARCSEC_PER_RADIAN
 from ztfdb.sky.cells import HPX_ORDER, sky_to_cell

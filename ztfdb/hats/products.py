@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 from sqlalchemy.orm import Session
 
+from ztfdb.arrays import Columns, IntArray
 from ztfdb.bits import APERTURE_BROKEN
 from ztfdb.hats.contents import Cells, Contents, blend, gather, is_new, mix
-from ztfdb.hats.context import IMAGE_FIELDS, Columns, Context, calibrated, image_columns, quality
+from ztfdb.hats.context import IMAGE_FIELDS, Context, calibrated, image_columns, quality
 from ztfdb.hats.fields import HEALPIX_COLUMN, arrow_table, arrow_type, field, take
 from ztfdb.hats.tiling import Pixel
-from ztfdb.records import IntArray
 from ztfdb.schema import Base, ForcedMethod
 from ztfdb.sky.cells import distinct, sky_to_cell
 from ztfdb.store import export as store

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ztfdb.arrays import IntArray
 from ztfdb.errors import ExportError
 from ztfdb.hats import layout
 from ztfdb.hats.context import Context
@@ -22,7 +23,6 @@ from ztfdb.hats.places import Place
 from ztfdb.hats.plan import Generation, write_state
 from ztfdb.hats.products import Product
 from ztfdb.hats.tiling import Pixel
-from ztfdb.records import IntArray
 
 PARTS = "parts.npy"
 """Beside a catalogue of folders: what its rows come from, so that an update knows which are new."""

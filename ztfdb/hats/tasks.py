@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy.orm import Session
 
+from ztfdb.arrays import IntArray
 from ztfdb.hats.context import Context
 from ztfdb.hats.fields import HEALPIX_COLUMN
 from ztfdb.hats.layout import File, n_staying
@@ -19,7 +20,6 @@ from ztfdb.hats.parquet import write_rows
 from ztfdb.hats.places import Place
 from ztfdb.hats.products import Product
 from ztfdb.hats.tiling import Pixel
-from ztfdb.records import IntArray
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ztfdb.records import IntArray
+from ztfdb.arrays import IntArray
 from ztfdb.sky.angles import ARCSEC_PER_RADIAN
 from ztfdb.sky.cells import HPX_ORDER, distinct, neighbours
 

@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from ztfdb.arrays import BoolArray, FloatArray
 from ztfdb.extract.sepobjects import sep_objects
 from ztfdb.image.backgrounds import DETECTION_THRESHOLD, Backgrounds
 from ztfdb.image.conversions import Conversions
 from ztfdb.image.photometry import Photometry
 from ztfdb.image.pixels import Data
 from ztfdb.image.ps1 import read_ps1_calibrators
-from ztfdb.records import BoolArray, FloatArray, Stamp
+from ztfdb.records import Stamp
 from ztfdb.stamps import cut_stamp
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from ztfdb.records import FloatArray, Match
+from ztfdb.arrays import FloatArray
+from ztfdb.records import Match
 from ztfdb.sky.match import match_all, match_mutual, match_nearest
 
 DEFAULT_SEPLIMIT = 1.0

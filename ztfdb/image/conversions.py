@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ztfdb.arrays import FloatArray
 from ztfdb.phot.magnitudes import flux_to_mag, flux_to_microjansky, mag_to_flux, microjansky_to_mag
-from ztfdb.records import FloatArray
 
 AB_CONSTANT = 48.60
 """mag = -2.5 log10(f_nu / erg s⁻¹ cm⁻² Hz⁻¹) - 48.60."""

@@ -10,12 +10,13 @@ import pandas as pd
 from astropy.coordinates import SkyCoord
 from numpy.typing import ArrayLike
 
+from ztfdb.arrays import BoolArray, FloatArray, IntArray
 from ztfdb.dao import DAOPhotReader, PsfModel
 from ztfdb.extract.annulus import annulus_means
 from ztfdb.extract.aperture import aperture_sums, flux_errors
 from ztfdb.extract.psffit import FIT_RADIUS, fit_psf_fluxes
 from ztfdb.image.conversions import UNITS
-from ztfdb.records import APERTURE_DIAMETERS, BoolArray, FloatArray, IntArray
+from ztfdb.records import APERTURE_DIAMETERS
 from ztfdb.sky.given import is_coordinate
 
 

@@ -12,13 +12,13 @@ from astropy.coordinates import SkyCoord
 from astropy.wcs import WCS
 from numpy.typing import ArrayLike, DTypeLike
 
+from ztfdb.arrays import BoolArray, FloatArray
 from ztfdb.extract.sepobjects import ellipse_mask
 from ztfdb.frame.arrays import plain_array
 from ztfdb.frame.read import Frame, read_frame
 from ztfdb.frame.wcs import astropy_wcs
 from ztfdb.image.catalogs import CatalogCollection
 from ztfdb.image.conversions import EFFECTIVE_WAVELENGTH
-from ztfdb.records import BoolArray, FloatArray
 from ztfdb.sky.coordinates import from_coordinate
 from ztfdb.sky.given import is_coordinate, numbers
 from ztfdb.sky.motion import julian_year, move

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ztfdb.arrays import BoolArray, FloatArray
 from ztfdb.errors import MaskError
 from ztfdb.frame.fitsfile import find_image, read_bytes
 from ztfdb.image.backgrounds import SOURCE_RADIUS
 from ztfdb.image.base import Image
-from ztfdb.records import BoolArray, FloatArray
 
 
 class ReferenceImage(Image):

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ztfdb.arrays import BoolArray
 from ztfdb.bits import MaskBit
 from ztfdb.frame.filename import mask_path_for
 from ztfdb.image.backgrounds import SOURCE_RADIUS
 from ztfdb.image.base import Image
-from ztfdb.records import BoolArray
 
 
 class ScienceImage(Image):

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from sqlalchemy.orm import Session, sessionmaker
 
+from ztfdb.arrays import IntArray
 from ztfdb.errors import CatalogueFileError
 from ztfdb.ingest.readers import BadRow, open_table
-from ztfdb.records import IntArray
 from ztfdb.store.engine import writing
 from ztfdb.store.upkeep import METADATA, image_pids, set_metadata
 

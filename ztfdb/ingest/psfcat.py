@@ -28,7 +28,16 @@ from ztfdb.ingest.content import same_content
 from ztfdb.ingest.discover import Candidate, discover_psfcats
 from ztfdb.ingest.known import Known
 from ztfdb.ingest.moved import is_gone
-from ztfdb.ingest.report import ImageOutcome, IngestReport, IngestStep, Outcome, Progress, log_outcome, refused, report
+from ztfdb.ingest.report import (
+    ImageOutcome,
+    IngestProgress,
+    IngestReport,
+    IngestStep,
+    Outcome,
+    log_outcome,
+    refused,
+    report,
+)
 from ztfdb.records import MeasuredImage, PsfCatalogueRecord, WcsParameters
 from ztfdb.store.backends import lock_name
 from ztfdb.store.engine import writing
@@ -52,7 +61,7 @@ def ingest_psfcats(
     paths: str | Path | Iterable[str | Path],
     *,
     force: bool = False,
-    progress: Progress | None = None,
+    progress: IngestProgress | None = None,
     places: Places = None,
 ) -> IngestReport:
     """Store PSF catalogues, one transaction each; the images they are of are not measured again.
@@ -64,7 +73,7 @@ def ingest_psfcats(
         Files (of any name), folders and globs.
     force : bool
         Store again what has not changed.
-    progress : Progress, optional
+    progress : IngestProgress, optional
         Hears of every file.
     places : mapping of str to path, optional
         Folders of this host by the name of their data root.

@@ -49,7 +49,7 @@ LARGE_FILE = 10_000_000
 SETTLE_ROWS = 20_000
 """A table that grew by more is settled for index-only scans at once."""
 
-Progress = Callable[[str, int], None]
+FileProgress = Callable[[str, int], None]
 """Called with the file and the rows of it that were read so far."""
 
 log = logging.getLogger(__name__)
@@ -90,7 +90,7 @@ def import_catalogue(
     columns: Mapping[str, str] | None = None,
     extra: Sequence[str] = (),
     epoch: float | None = None,
-    progress: Progress | None = None,
+    progress: FileProgress | None = None,
 ) -> list[FileImport]:
     """Import files into a catalogue, each in a transaction of its own; a file imported before adds nothing.
 
@@ -152,7 +152,7 @@ def _import_file(
     columns: Mapping[str, str] | None,
     extra: Sequence[str],
     epoch: float | None,
-    progress: Progress | None,
+    progress: FileProgress | None,
 ) -> FileImport:
     start = time.perf_counter()
     kind = name if name in KINDS else "reference"
@@ -206,7 +206,7 @@ def _fill(
     name: str,
     job: _Job,
     outcome: FileImport,
-    progress: Progress | None,
+    progress: FileProgress | None,
     *,
     indexed: bool,
 ) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session, sessionmaker
 
+from ztfdb.arrays import Progress
 from ztfdb.errors import UnknownImageError
 from ztfdb.store.engine import writing
 from ztfdb.store.images import delete_image
@@ -33,7 +34,7 @@ def remove_images(
     image_id: Iterable[int],
     *,
     dry_run: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Removal:
     """Remove images with all that belongs to them, one transaction each; their files stay where they are.
 

@@ -197,11 +197,11 @@ class IngestStep:
     outcome: ImageOutcome | None
 
 
-class Progress(Protocol):
+class IngestProgress(Protocol):
     """Called in the parent process, between transactions; what it raises ends the ingest."""
 
     def __call__(self, step: IngestStep, /) -> None:
-        """Hear of one step."""
+        """Take one step of the ingest."""
 
 
 def report(

@@ -16,7 +16,16 @@ from ztfdb.ingest.discover import discover
 from ztfdb.ingest.given import Given
 from ztfdb.ingest.limits import MEMORY_MB, TIMEOUT_S, Limits
 from ztfdb.ingest.loop import Loop, Operating
-from ztfdb.ingest.report import ImageOutcome, IngestReport, IngestStep, Outcome, Progress, log_outcome, refused, report
+from ztfdb.ingest.report import (
+    ImageOutcome,
+    IngestProgress,
+    IngestReport,
+    IngestStep,
+    Outcome,
+    log_outcome,
+    refused,
+    report,
+)
 from ztfdb.ingest.storing import Storing, url_for_workers
 from ztfdb.ingest.workers import Crew, Here, Workers
 from ztfdb.store.engine import writing
@@ -32,7 +41,7 @@ def ingest_paths(
     psfcat: str | Path | None = None,
     settings: ExtractionSettings | None = None,
     force: bool = False,
-    progress: Progress | None = None,
+    progress: IngestProgress | None = None,
     places: Mapping[str, str | Path] | None = None,
     timeout_s: float = TIMEOUT_S,
     memory_mb: int = MEMORY_MB,
@@ -56,7 +65,7 @@ def ingest_paths(
         Must be those the archive was made with; by default they are.
     force : bool
         Measure again what has not changed.
-    progress : Progress, optional
+    progress : IngestProgress, optional
         Hears of every image.
     places : mapping of str to path, optional
         Folders of this host by the name of their data root, where they differ from the archive's.
@@ -126,7 +135,7 @@ def _storing(sessions: sessionmaker[Session], scheduler: str, operating: Operati
 class _Run:
     """One ingest under way: the outcomes so far, and who hears of them."""
 
-    def __init__(self, found: int, progress: Progress | None) -> None:
+    def __init__(self, found: int, progress: IngestProgress | None) -> None:
         self._progress = progress
         self._found = found
         self._started = time.perf_counter()

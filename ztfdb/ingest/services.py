@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from ztfdb.arrays import Progress
 from ztfdb.errors import CatalogueServiceError, MissingExtraError
 from ztfdb.ingest.reference import FileImport, import_catalogue
 from ztfdb.schema.catalogue import CELL_ORDER, PS1_BANDS
@@ -131,7 +132,7 @@ def fetch_catalogue(
     url: str = VIZIER_URL,
     folder: str | Path | None = None,
     everything: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[FileImport]:
     """Ask a TAP service for a catalogue where the archive's images are, and import the answers.
 

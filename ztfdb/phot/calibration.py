@@ -13,9 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ztfdb.records import BoolArray, FloatArray
+from ztfdb.arrays import BoolArray, Float64Array, FloatArray
 
 CLIP = 4.0
 """Sigmas at which stars are left out. At 3 the stated errors come out 10 % too small, since the tails of the stars that
@@ -40,8 +39,6 @@ MAX_ROUNDS = 50
 MAX_YORK_STEPS = 100
 CONVERGED = 1e-9
 """mag, and mag per mag: a hundredth of what single precision keeps of a flux."""
-
-Float64Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

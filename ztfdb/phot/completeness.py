@@ -17,9 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ztfdb.records import FloatArray
-
-Float64Array = NDArray[np.float64]
+from ztfdb.arrays import Float64Array, FloatArray
 
 LIGHT_SIGMA = 2.0
 """Pixels: how far the light of a source is spread to say how crowded a place is, a ZTF star's wings."""

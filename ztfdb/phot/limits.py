@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ztfdb.arrays import Float64Array
 from ztfdb.phot.magnitudes import POGSON
 
 LIMIT_SIGMA = 5.0
 """Signal-to-noise ratio of ztfdb's limits, as of ZTF's MAGLIM."""
-
-Float64Array = NDArray[np.float64]
 
 
 def aperture_sky_noise(rms: ArrayLike, diameter: ArrayLike, noise_ratio: ArrayLike = 1.0) -> Float64Array:

@@ -6,7 +6,9 @@ Everything works on whole columns, keeps NaN as NaN and never warns: what has no
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+
+from ztfdb.arrays import Float64Array
 
 POGSON = 2.5 / np.log(10.0)
 """Magnitudes per e-fold of flux."""
@@ -14,8 +16,6 @@ POGSON = 2.5 / np.log(10.0)
 AB_MICROJANSKY = 10.0 ** (0.4 * 23.9)
 """Flux density of AB magnitude 0, µJy: mag = -2.5 log10(f / erg s⁻¹ cm⁻² Hz⁻¹) - 48.60 (3630.78 Jy; Oke & Gunn 1983,
 ApJ 266, 713), as in astropy and in the views; the usual 3631 Jy is 0.006 % more."""
-
-Float64Array = NDArray[np.float64]
 
 
 def flux_to_mag(flux: ArrayLike, flux_err: ArrayLike, zeropoint: ArrayLike) -> tuple[Float64Array, Float64Array]:

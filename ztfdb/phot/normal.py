@@ -13,10 +13,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
-from ztfdb.records import IntArray
+from ztfdb.arrays import Float64Array, IntArray
 
 DENSE = 2000
 """Terms up to which the matrix is made and inverted: 32 MB, a second."""
@@ -27,8 +26,6 @@ TOLERANCE = 1e-12
 MOST_STEPS = 2000
 N_SAMPLE = 16
 """Random skies for the errors where the matrix is too large to invert: a pooled error is then good to 2 %."""
-
-Float64Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Float64Array = NDArray[np.float64]
+from ztfdb.arrays import Float64Array
 
 
 def quadrant_places(x: ArrayLike, y: ArrayLike, nx: ArrayLike, ny: ArrayLike) -> tuple[Float64Array, Float64Array]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ztfdb.arrays import BoolArray, Float64Array, FloatArray
 from ztfdb.phot.calibration import CLIP
-from ztfdb.records import BoolArray, FloatArray
 
 GAUSSIAN_MAD = 1.4826
 """Standard deviation of a Gaussian over its median absolute deviation."""
@@ -16,8 +15,6 @@ GAUSSIAN_MAD = 1.4826
 MAX_ROUNDS = 50
 LARGEST_CONDITION = 1e4
 """Terms (scaled to unit length) more alike than this cannot be told apart."""
-
-Float64Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

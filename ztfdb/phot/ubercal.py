@@ -16,20 +16,17 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ztfdb.arrays import BoolArray, Float64Array, IntArray
 from ztfdb.phot.magnitudes import POGSON
 from ztfdb.phot.normal import Block, Known, Problem, System
 from ztfdb.phot.surface import map_basis
-from ztfdb.records import BoolArray, IntArray
 
 GAUSSIAN_MEDIAN_SQUARE = 0.45494
 """Median of the square of a Gaussian of unit variance."""
 
 N_TERM = 3
 """Zero point and gradient; a fourth term is the colour's."""
-
-Float64Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

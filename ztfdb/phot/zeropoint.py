@@ -7,11 +7,10 @@ aperture's own zero point adds ``APCORn`` = PSF magnitude − aperture magnitude
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ztfdb.arrays import Float64Array
 from ztfdb.records import APERTURE_DIAMETERS
-
-Float64Array = NDArray[np.float64]
 
 COLOURS = {1: "g - r", 2: "g - r", 3: "r - i"}
 """The PS1 colour of CLRCOEFF by filter id (header PCOLOR, which writes r as R)."""

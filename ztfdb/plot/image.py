@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from ztfdb.arrays import FloatArray
 from ztfdb.plot.canvas import axes, pyplot
-from ztfdb.records import FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ztfdb.arrays import BoolArray, FloatArray
 from ztfdb.plot.canvas import axes
-from ztfdb.records import BoolArray, FloatArray
 
 if TYPE_CHECKING:
     import pandas as pd

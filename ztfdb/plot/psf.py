@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from ztfdb.arrays import FloatArray
 from ztfdb.plot.canvas import pyplot
-from ztfdb.records import FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

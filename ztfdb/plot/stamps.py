@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from ztfdb.arrays import FloatArray
 from ztfdb.plot.canvas import pyplot
 from ztfdb.plot.image import Cutout, draw_stamp
 from ztfdb.plot.lightcurve import FILTER_COLOURS, FILTER_NAMES, draw_light_curve
-from ztfdb.records import FloatArray
 
 if TYPE_CHECKING:
     import pandas as pd

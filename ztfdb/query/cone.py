@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 from sqlalchemy.orm import Session
 
+from ztfdb.arrays import Columns, FloatArray
 from ztfdb.errors import QueryError
 from ztfdb.query.frames import data_frame, nullable
 from ztfdb.query.targets import Targets, targets_of
-from ztfdb.records import FloatArray
 from ztfdb.sky.angles import separation
 from ztfdb.sky.cells import cone_ranges
 from ztfdb.store.coverage import observed_span
-from ztfdb.store.lookup import NO_MASK, SOURCE_DTYPES, Columns, image_dates, sources_in_cone
+from ztfdb.store.lookup import NO_MASK, SOURCE_DTYPES, image_dates, sources_in_cone
 
 MAX_CONE_RADIUS = 36_000.0
 """Largest radius of a cone, arcsec: 10 degrees, more than the camera's field."""

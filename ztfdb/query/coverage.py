@@ -8,16 +8,16 @@ import numpy as np
 import pandas as pd
 from sqlalchemy.orm import Session
 
+from ztfdb.arrays import Columns, FloatArray
 from ztfdb.query.choice import FILTERS
 from ztfdb.query.covering import cells_of, covers
 from ztfdb.query.frames import data_frame, nullable
 from ztfdb.query.targets import Targets, targets_of
-from ztfdb.records import FloatArray
 from ztfdb.sky.cells import cell_to_sky, sky_to_cell
 from ztfdb.sky.footprint import FOOTPRINT_ORDER
 from ztfdb.sky.projection import sky_to_pixel_many
 from ztfdb.store.coverage import cell_depths
-from ztfdb.store.lookup import Columns, image_dates, image_rows, images_on_cell
+from ztfdb.store.lookup import image_dates, image_rows, images_on_cell
 from ztfdb.store.typed import N_WCS, arrays_of
 
 

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 from sqlalchemy.orm import Session
 
+from ztfdb.arrays import BoolArray, Columns, FloatArray, IntArray
 from ztfdb.query.choice import Choice
 from ztfdb.query.epochs import images_of, kept_rows, one_version
 from ztfdb.query.targets import Targets
-from ztfdb.records import BoolArray, FloatArray, IntArray, WcsParameters
+from ztfdb.records import WcsParameters
 from ztfdb.sky.cells import sky_to_cell
 from ztfdb.sky.footprint import FOOTPRINT_ORDER
 from ztfdb.sky.projection import sky_to_pixel, sky_to_pixel_many
 from ztfdb.store.coverage import image_frames, images_between, images_on_cells, observed_span
-from ztfdb.store.lookup import Columns, ImageTable, used_images
+from ztfdb.store.lookup import ImageTable, used_images
 
 MOTION_STEP = 30.0
 """Arcsec of proper motion between the places whose cells are looked up; a cell is 412 arcsec wide."""

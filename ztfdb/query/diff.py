@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,14 +10,13 @@ import numpy as np
 import pandas as pd
 from sqlalchemy.orm import Session
 
+from ztfdb.arrays import Columns, IntArray, Progress
 from ztfdb.phot.magnitudes import POGSON
 from ztfdb.phot.surface import map_basis, quadrant_places
 from ztfdb.phot.trend import robust_scatter
-from ztfdb.records import IntArray
 from ztfdb.sky.match import match_mutual
 from ztfdb.store.calibrations import METHODS, sources_to_calibrate, zeropoints
 from ztfdb.store.images import find_files
-from ztfdb.store.lookup import Columns
 from ztfdb.store.matches import chosen_images
 from ztfdb.store.provenance import image_of, settings_of
 from ztfdb.store.selfcal import self_terms
@@ -30,7 +29,6 @@ BRIGHT_SNR = 20.0
 
 MAG_STEP = 0.5
 
-Progress = Callable[[int, int], None]
 
 IMAGE_COLUMNS = (
     "image_id", "field", "ccdid", "qid", "filtercode", "obsmjd", "n_source_a", "n_source_b", "n_matched", "n_lost",

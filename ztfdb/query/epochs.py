@@ -14,12 +14,12 @@ import numpy as np
 import pandas as pd
 from sqlalchemy.orm import Session
 
+from ztfdb.arrays import BoolArray, Columns, FloatArray, IntArray
 from ztfdb.bits import APERTURE_BROKEN, BAD_BITS, CATFLAG_UNUSABLE, INFOBITS_USABLE_BELOW, SourceFlag
 from ztfdb.phot.magnitudes import flux_to_mag, microjansky_per_dn
 from ztfdb.phot.surface import map_basis, quadrant_places
 from ztfdb.query.choice import FILTERS, Choice
 from ztfdb.query.frames import masked_integers, words
-from ztfdb.records import BoolArray, FloatArray, IntArray
 from ztfdb.schema import SOURCE_ID_SHIFT
 from ztfdb.sky.times import hjd
 from ztfdb.store.calibrations import zeropoints
@@ -29,7 +29,6 @@ from ztfdb.store.lookup import (
     NO_MASK,
     REFERENCE_RANK,
     ZEROPOINT,
-    Columns,
     ImageTable,
     aperture_fluxes,
     epoch_images,

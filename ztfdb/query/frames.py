@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ztfdb.records import BoolArray, IntArray
+from ztfdb.arrays import BoolArray, IntArray
 from ztfdb.schema import describe_column
 from ztfdb.store.lookup import MISSING
 

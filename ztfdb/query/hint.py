@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from sqlalchemy.orm import Session
 
+from ztfdb.arrays import BoolArray, FloatArray
 from ztfdb.query.choice import FILTERS, Choice, choice
 from ztfdb.query.cones import cone_of
 from ztfdb.query.covering import Covering, covering
 from ztfdb.query.given import MOTION
 from ztfdb.query.targets import Targets, targets_of
-from ztfdb.records import BoolArray, FloatArray
 from ztfdb.sky.angles import separation
 from ztfdb.sky.dates import iso_date
 from ztfdb.store.summary import coverage_summary

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from sqlalchemy.orm import Session
 
+from ztfdb.arrays import BoolArray, IntArray
 from ztfdb.bits import BAD_BITS, CATFLAG_UNUSABLE
 from ztfdb.errors import UnknownCatalogueError
 from ztfdb.phot.magnitudes import POGSON, microjansky_per_dn
@@ -27,7 +28,6 @@ from ztfdb.query.lightcurve import (
 )
 from ztfdb.query.positions import Color, chunk, position_of, positions_of
 from ztfdb.query.psfcat import APERTURE, IRSA, PHOT_WORDS, PSF_COLUMNS
-from ztfdb.records import BoolArray, IntArray
 from ztfdb.sky.cells import cone_ranges
 from ztfdb.sky.times import MJD_ZERO, mjd_mid_of
 from ztfdb.spelling import passes_on

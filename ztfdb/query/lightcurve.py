@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from sqlalchemy.orm import Session
 
+from ztfdb.arrays import Columns
 from ztfdb.errors import QueryError
 from ztfdb.query.choice import Choice, Moment, choice
 from ztfdb.query.cone import check_radius
@@ -23,7 +24,7 @@ from ztfdb.sky.angles import separation
 from ztfdb.sky.cells import cone_ranges
 from ztfdb.spelling import passes_on
 from ztfdb.store.backends import concurrent_readers
-from ztfdb.store.lookup import Columns, light_curve_sources
+from ztfdb.store.lookup import light_curve_sources
 
 if TYPE_CHECKING:
     from astropy.table import Table

@@ -10,10 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
+from ztfdb.arrays import Columns, IntArray
 from ztfdb.derive.calibrators import BANDS
 from ztfdb.derive.crossmatch import find_matches, images_in_region, near_sources, rank_matches
 from ztfdb.phot.magnitudes import flux_to_mag
-from ztfdb.records import IntArray
 from ztfdb.sky.angles import separation
 from ztfdb.sky.motion import julian_year, move
 from ztfdb.sky.projection import sky_to_pixel_many
@@ -23,8 +23,6 @@ from ztfdb.store.columns import table_dtypes
 from ztfdb.store.coverage import image_frames
 from ztfdb.store.matches import MatchTable, chosen_images, find_image_match, image_mjd, matches_of_image
 from ztfdb.store.sources import NO_MASK, sources_of_image
-
-Columns = dict[str, NDArray[Any]]
 
 SOURCES = "sources"
 """What an image's own sources are called."""
@@ -152,7 +150,7 @@ def _of_image(
     anew: bool,
     aperture: int,
     calibration: str,
-) -> dict[str, NDArray[Any]]:
+) -> Columns:
     table = _matches(session, image_id, catalogue, how, anew)
     order = np.lexsort((table.source_id, table.separation, table.reference_id))
     sources = sources_of_image(session, image_id)

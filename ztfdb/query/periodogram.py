@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ztfdb.arrays import FloatArray
 from ztfdb.errors import QueryError
-from ztfdb.records import FloatArray
 
 LEAST_EPOCHS = 6
 """Fewest epochs with a magnitude; fewer fix no period beside an amplitude, a phase and a mean."""

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from sqlalchemy.orm import Session, sessionmaker
 
+from ztfdb.arrays import Columns, IntArray
 from ztfdb.query.choice import Choice, choice
 from ztfdb.query.complete import COMPLETE_COLUMNS, REASON_WORDS, How, complete_light_curve, complete_light_curves
 from ztfdb.query.cone import MAX_CONE_RADIUS, check_radius, nearest_first, search_cone
@@ -27,10 +28,8 @@ from ztfdb.query.lightcurve import (
 )
 from ztfdb.query.positions import Color, chunk, position_of, positions_of
 from ztfdb.query.targets import targets_of
-from ztfdb.records import IntArray
 from ztfdb.sky.cells import cone_ranges
 from ztfdb.spelling import passes_on
-from ztfdb.store.lookup import Columns
 from ztfdb.store.psf_sources import (
     PSF_DTYPES,
     psf_catalogue_dates,

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
+from ztfdb.arrays import BoolArray, IntArray
 from ztfdb.errors import QueryError
-from ztfdb.records import BoolArray, IntArray
 from ztfdb.sky.cells import sky_to_cell
 from ztfdb.sky.cover import cover_triangles
 from ztfdb.sky.footprint import FOOTPRINT_ORDER

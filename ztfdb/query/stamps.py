@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 from sqlalchemy.orm import Session
 
+from ztfdb.arrays import FloatArray
 from ztfdb.errors import StampError, UnknownImageError
 from ztfdb.query.choice import FILTERS, choice
 from ztfdb.query.choice import cuts as image_cuts
 from ztfdb.query.covering import covering
 from ztfdb.query.frames import data_frame
 from ztfdb.query.targets import Motion, Targets, path_of, targets_of
-from ztfdb.records import APERTURE_DIAMETERS, FloatArray
+from ztfdb.records import APERTURE_DIAMETERS
 from ztfdb.sky.projection import sky_to_pixel
 from ztfdb.spelling import passes_on
 from ztfdb.stamps import ImageStamp, cut_stamps, write_stamps

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ztfdb.arrays import FloatArray, IntArray
 from ztfdb.query.epochs import Positions
 from ztfdb.query.positions import Color, chunk, positions_of
-from ztfdb.records import FloatArray, IntArray
 from ztfdb.sky.angles import separation, unit_vector
 from ztfdb.sky.dates import mjds_of
 from ztfdb.sky.given import check_epoch, numbers

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from sqlalchemy.orm import Session, sessionmaker
 
+from ztfdb.arrays import Progress
 from ztfdb.errors import DatabaseUnavailableError, StoreError
 from ztfdb.frame.window import check_file
 from ztfdb.query.frames import data_frame
@@ -34,7 +35,7 @@ def verify(
     hashes: bool = False,
     deep: bool = False,
     places: Mapping[str, str | Path] | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Check every file of the archive, and that its tables agree with each other.
 
@@ -82,7 +83,7 @@ def _problems(
     hashes: bool,
     deep: bool,
     places: Mapping[str, str | Path] | None,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
 ) -> Iterator[Problem]:
     """Yield what is wrong with tables and files, and fill the counts."""
     with sessions() as session:

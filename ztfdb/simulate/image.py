@@ -13,8 +13,8 @@ from astropy.wcs import WCS
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import gaussian_filter
 
+from ztfdb.arrays import FloatArray, IntArray
 from ztfdb.bits import MaskBit
-from ztfdb.records import FloatArray, IntArray
 from ztfdb.simulate.exposure import Exposure
 from ztfdb.simulate.header import mask_header, science_header
 from ztfdb.simulate.profile import paint_stars

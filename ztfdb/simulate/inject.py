@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from ztfdb.arrays import FloatArray
 from ztfdb.dao.model import PsfModel
 from ztfdb.dao.psffile import read_psf
 from ztfdb.errors import ImageError, PsfFileError
@@ -25,7 +26,7 @@ from ztfdb.frame.read import Frame, read_frame
 from ztfdb.frame.window import check_file
 from ztfdb.phot.completeness import DetectionModel, crowding_light, fit_detection
 from ztfdb.phot.limits import LIMIT_SIGMA, aperture_sky_noise
-from ztfdb.records import APERTURE_DIAMETERS, FloatArray, StoredImage
+from ztfdb.records import APERTURE_DIAMETERS, StoredImage
 from ztfdb.simulate.profile import Profile, paint_stars
 
 MATCH_PIX = 1.5

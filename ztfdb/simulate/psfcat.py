@@ -10,6 +10,7 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import ArrayLike, NDArray
 
+from ztfdb.arrays import Columns
 from ztfdb.bits import SOURCE_BITS
 from ztfdb.simulate.image import SimulatedImage
 
@@ -131,13 +132,13 @@ def _mask_bits(image: SimulatedImage, x: NDArray[Any], y: NDArray[Any]) -> NDArr
     return bits.astype(np.uint16).view(np.int16)
 
 
-def _completed(columns: Mapping[str, ArrayLike]) -> dict[str, NDArray[Any]]:
+def _completed(columns: Mapping[str, ArrayLike]) -> Columns:
     """Return all columns in ZTF's types and roundings."""
     given = {name: np.asarray(values) for name, values in columns.items()}
     n = len(given["flux"])
     flux, sigflux = given["flux"].astype(np.float32), given["sigflux"].astype(np.float32)
     ratio = sigflux.astype(np.float64) / flux
-    whole: dict[str, NDArray[Any]] = {
+    whole: Columns = {
         "sourceid": np.arange(n),
         "mag": np.round(-2.5 * np.log10(flux.astype(np.float64)), 3),
         "sigmag": np.round(1.0857 * ratio, 3),

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ztfdb.arrays import Float64Array, Int64Array
 from ztfdb.sky.angles import ARCSEC_PER_RADIAN, check_position, unit_vector
 
 HPX_ORDER = 29
@@ -34,8 +35,6 @@ FEW_CONES, FEW_ORDERS = 8, 3
 RANGE_PADDING = 1e-13
 """Radians added to a cone's radius, for the rounding of unit vectors (an order-29 cell is 2e-9 rad wide)."""
 
-Int64Array = NDArray[np.int64]
-Float64Array = NDArray[np.float64]
 Ranges = tuple[NDArray[np.intp], Int64Array, Int64Array]
 """Cone, start and end of each range."""
 

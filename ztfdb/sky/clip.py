@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ztfdb.arrays import Float64Array
 from ztfdb.sky.angles import unit_vector
 from ztfdb.sky.shapes import SkyRange
-
-Float64Array = NDArray[np.float64]
 
 
 def meets_range(ra: Float64Array, dec: Float64Array, wanted: SkyRange) -> NDArray[np.bool_]:

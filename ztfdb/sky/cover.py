@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ztfdb.arrays import Int64Array
 from ztfdb.sky.angles import ARCSEC_PER_RADIAN, unit_vector
 from ztfdb.sky.cells import CELL_REACH, HPX_ORDER, RANGE_PADDING, cell_to_sky, distinct, neighbours
 
@@ -13,8 +14,6 @@ WIDE_ORDER, FINEST_ORDER = 12, 15
 
 CELLS_SKIPPED = 6
 """So many of the finest cells between two ranges are read with them: at PS1's density faster than one more range."""
-
-Int64Array = NDArray[np.int64]
 
 
 def cover_positions(hpx29: Int64Array, radius: float) -> tuple[Int64Array, Int64Array]:

@@ -13,6 +13,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ztfdb.arrays import Float64Array, Int64Array
+
 BITS = 21
 """Bits of a cell's number along each axis; three fit into 63."""
 
@@ -28,8 +30,6 @@ LARGE = 100_000
 """So many rows are worked on in two threads: numpy lets go of the interpreter in its loops, sorts and copies."""
 
 Done = TypeVar("Done")
-Int64Array = NDArray[np.int64]
-Float64Array = NDArray[np.float64]
 
 
 def near_pairs(first: Float64Array, second: Float64Array, reach: float) -> tuple[Int64Array, Int64Array] | None:

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ztfdb.arrays import Float64Array, Int64Array
 from ztfdb.records import Match
 from ztfdb.sky.angles import ARCSEC_PER_RADIAN, separation, unit_vector
 from ztfdb.sky.grid import LARGE, in_halves, near_pairs
@@ -24,9 +25,6 @@ TIE_CHORD = 1e-14
 
 MAX_RADIUS = 180.0 * 3600.0
 """Largest matching radius, arcsec."""
-
-Int64Array = NDArray[np.int64]
-Float64Array = NDArray[np.float64]
 
 
 def match_nearest(ra1: ArrayLike, dec1: ArrayLike, ra2: ArrayLike, dec2: ArrayLike, radius: float) -> Match:

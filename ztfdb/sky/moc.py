@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 
-from ztfdb.records import IntArray
+from ztfdb.arrays import IntArray
 from ztfdb.sky.footprint import FOOTPRINT_ORDER
 
 

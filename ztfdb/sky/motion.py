@@ -5,16 +5,14 @@ from __future__ import annotations
 from typing import overload
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from ztfdb.records import FloatArray
+from ztfdb.arrays import Float64Array, FloatArray
 from ztfdb.sky.angles import unit_vector
 
 MAS_PER_RADIAN = 180.0 * 3600.0 * 1000.0 / np.pi
 J2000_MJD = 51544.5
 DAYS_PER_YEAR = 365.25
-
-Float64Array = NDArray[np.float64]
 
 
 @overload

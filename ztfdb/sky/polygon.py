@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ztfdb.arrays import Float64Array
 from ztfdb.sky.angles import check_position, unit_vector
 
 FARTHEST = 89.0
 """Degrees from a polygon's middle to its corners: one plane must show all of it."""
-
-Float64Array = NDArray[np.float64]
 
 
 def triangulate(ra: ArrayLike, dec: ArrayLike) -> Float64Array:

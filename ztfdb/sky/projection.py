@@ -11,11 +11,11 @@ b, r, a2, ab, b2, a3, a2b, ab2, b3, r3, a4, a3b, a2b2, ab3, b4; then the gnomoni
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ztfdb.arrays import Float64Array
 from ztfdb.records import N_PV, WcsParameters
 
-Float64Array = NDArray[np.float64]
 Coefficients = list[Float64Array] | list[float]
 
 IDENTITY_PV = np.zeros((2, N_PV))

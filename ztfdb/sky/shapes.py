@@ -7,13 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ztfdb.arrays import Float64Array
 from ztfdb.sky.angles import unit_vector
 from ztfdb.sky.polygon import triangulate
 
 RIM_POINTS = 720
 """Points of a rim, spread evenly over its sides."""
-
-Float64Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

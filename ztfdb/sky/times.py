@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import erfa
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ztfdb.arrays import Float64Array
 from ztfdb.sky.angles import unit_vector
 
 PALOMAR = (-116.8598, 33.3573, 1668.0)
@@ -22,8 +23,6 @@ AU_LIGHT_S = erfa.AULT
 MJD_ZERO = 2400000.5
 TT_MINUS_TAI_S = 32.184
 SECONDS_PER_DAY = 86400.0
-
-Float64Array = NDArray[np.float64]
 
 
 def light_time_vectors(mjd_mid_utc: ArrayLike) -> tuple[Float64Array, Float64Array]:

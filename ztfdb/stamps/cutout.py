@@ -7,7 +7,8 @@ import math
 import numpy as np
 from astropy.wcs import WCS
 
-from ztfdb.records import BoolArray, FloatArray, Stamp
+from ztfdb.arrays import BoolArray, FloatArray
+from ztfdb.records import Stamp
 
 DEFAULT_SIZE = 23
 """Default width of a stamp, pixels: the native size of ZTF's PSF images."""

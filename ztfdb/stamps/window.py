@@ -14,14 +14,14 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
+from ztfdb.arrays import FloatArray, MaskArray
 from ztfdb.bits import BAD_BITS
 from ztfdb.errors import ImageError, StampError
 from ztfdb.frame.wcs import astropy_wcs, parameters_to_header
 from ztfdb.frame.window import PixelFile, file_status, open_pixels
-from ztfdb.records import FloatArray, StoredPixels, WcsParameters
+from ztfdb.records import StoredPixels, WcsParameters
 from ztfdb.stamps.cutout import stamp_origin
 
-MaskArray = NDArray[np.uint16]
 OK = "ok"
 OFF = "off the image"
 

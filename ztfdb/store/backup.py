@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Callable
 from pathlib import Path
 
 from sqlalchemy import URL
 
+from ztfdb.arrays import Progress
 from ztfdb.errors import StoreError
 from ztfdb.store.engine import driver_errors, make_engine, mask_password
 
@@ -17,7 +17,7 @@ PAGES_AT_ONCE = 4096
 """Pages (32 MB) that are copied between two words about progress."""
 
 
-def backup(url: URL, file: str | Path, *, progress: Callable[[int, int], None] | None = None) -> Path:
+def backup(url: URL, file: str | Path, *, progress: Progress | None = None) -> Path:
     """Copy a SQLite archive by SQLite's own backup.
 
     One read transaction lasts from the first page to the last: the copy is of one moment, nobody waits for it, and it
@@ -67,7 +67,7 @@ def backup(url: URL, file: str | Path, *, progress: Callable[[int, int], None] |
     return target
 
 
-def _copy(url: URL, part: Path, progress: Callable[[int, int], None] | None) -> None:
+def _copy(url: URL, part: Path, progress: Progress | None) -> None:
     engine = make_engine(url, read_only=True)
     try:
         with engine.begin() as connection, driver_errors(), contextlib.closing(sqlite3.connect(part)) as copy:

@@ -6,18 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
+from ztfdb.arrays import Columns, IntArray
 from ztfdb.errors import UnknownImageError
-from ztfdb.records import APERTURE_DIAMETERS, IntArray
+from ztfdb.records import APERTURE_DIAMETERS
 from ztfdb.schema import Calibration, Image, ImageMatch
 from ztfdb.store.backends import range_rows, read_bulk, read_columns
 from ztfdb.store.columns import python_values
 from ztfdb.store.sources import source_id_range
-
-Columns = dict[str, NDArray[Any]]
 
 APERTURES = tuple(range(1, len(APERTURE_DIAMETERS) + 1))
 METHODS = ("header", "ps1", "self")

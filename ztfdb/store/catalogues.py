@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from sqlalchemy import Index, Row, Table, delete, exists, func, insert, select, text, update
 from sqlalchemy.orm import Session
 
+from ztfdb.arrays import BoolArray, Columns, IntArray
 from ztfdb.errors import StoreError, UnknownCatalogueError
-from ztfdb.records import BoolArray, IntArray
 from ztfdb.schema import Base, Calibration, Catalogue, CatalogueCell, CatalogueFile, ImageCell, ImageMatch, SourceMatch
 from ztfdb.schema.catalogue import CELL_DIVISOR, CELL_ORDER, ONE_ENGINE_INDEXES
 from ztfdb.sky.cover import cover_positions
@@ -37,8 +37,6 @@ from ztfdb.store.backends import (
 )
 from ztfdb.store.columns import table_dtypes
 from ztfdb.surveys.registered import Motion, RegisteredCatalogue, open_registered
-
-Columns = dict[str, NDArray[Any]]
 
 KINDS = {"ps1": ("ps1", "ps1_id"), "gaia": ("gaia", "gaia_id"), "reference": ("reference_source", "reference_id")}
 """Table and id column by kind of catalogue."""

@@ -16,9 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import REAL, BigInteger, Double, Integer, SmallInteger, Table
 
-from ztfdb.records import BoolArray
-
-Columns = Mapping[str, NDArray[Any]]
+from ztfdb.arrays import AnyColumns, BoolArray, Columns
 
 _DTYPES: tuple[tuple[type, str], ...] = (
     # subclasses first: SQLAlchemy derives the sized integers from Integer and Double from Float
@@ -68,7 +66,7 @@ def table_dtypes(table: Table) -> dict[str, np.dtype[Any]]:
     return found
 
 
-def sql_columns(table: Table, columns: Columns, nulls: Mapping[str, BoolArray] | None = None) -> list[SqlColumn]:
+def sql_columns(table: Table, columns: AnyColumns, nulls: Mapping[str, BoolArray] | None = None) -> list[SqlColumn]:
     """Bring columns to the types of a table.
 
     Parameters
@@ -110,7 +108,7 @@ def python_ints(values: Iterable[Any] | NDArray[Any]) -> list[int]:
 
 def numpy_columns(
     rows: Sequence[Sequence[Any]], dtypes: Mapping[str, Any], nulls: Mapping[str, int] | None = None
-) -> dict[str, NDArray[Any]]:
+) -> Columns:
     """Turn fetched rows into columns.
 
     Parameters

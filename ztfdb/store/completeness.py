@@ -6,14 +6,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import delete, insert, null, select
 from sqlalchemy.orm import Session
 
 from ztfdb.schema import Completeness, Image
 from ztfdb.store.columns import python_ints, python_values
-
-Columns = dict[str, NDArray[Any]]
 
 ROW_COLUMNS = (
     "image_id", "limit50", "limit90", "psf", "n_star", "n_found", "n_false", "n_source", "failure", "measured",

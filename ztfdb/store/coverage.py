@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
-from ztfdb.records import IntArray
+from ztfdb.arrays import Columns, IntArray
 from ztfdb.store.backends import prefer_index_only, range_rows, read_bulk, read_columns, read_doubles
-from ztfdb.store.lookup import MISSING, Columns
+from ztfdb.store.lookup import MISSING
 from ztfdb.store.typed import N_WCS, arrays_of
 
 

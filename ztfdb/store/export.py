@@ -11,17 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from ztfdb.records import IntArray
+from ztfdb.arrays import Columns, IntArray
 from ztfdb.schema import Base, Config, Image, ImageFile, PsfCatalogue
 from ztfdb.store.backends import prefer_index_only, range_rows, read_bulk, read_columns
 from ztfdb.store.columns import table_dtypes
 from ztfdb.store.lookup import MISSING, NO_MASK
-
-Columns = dict[str, NDArray[Any]]
 
 CELL_SHIFT = 38
 """From order 29 to order 10, the finest partition: two bits an order."""

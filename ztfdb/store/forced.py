@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from ztfdb.records import IntArray
+from ztfdb.arrays import Columns, IntArray
 from ztfdb.schema import Base, ForcedMethod, ForcedSource, ImageFile
 from ztfdb.store.backends import copy_rows, lock_name, prefer_index_only, range_rows, read_bulk
 from ztfdb.store.columns import python_ints, table_dtypes
-from ztfdb.store.lookup import NO_MASK, Columns
+from ztfdb.store.lookup import NO_MASK
 
 _TABLE = Base.metadata.tables["forced_source"]
 FORCED_DTYPES = {name: dtype.str for name, dtype in table_dtypes(_TABLE).items()}

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Boolean, Text
 from sqlalchemy.orm import Session
 
-from ztfdb.records import BoolArray, IntArray
+from ztfdb.arrays import BoolArray, Columns, IntArray
 from ztfdb.schema import Image, Source
 from ztfdb.schema.image import EPOCH_COLUMNS
 from ztfdb.store.backends import (
@@ -31,7 +31,6 @@ from ztfdb.store.backends import (
 )
 from ztfdb.store.columns import table_dtypes
 
-Columns = dict[str, NDArray[Any]]
 Fields = dict[str, tuple[str, Any]]
 """SQL expressions over a table, with the dtypes of their values, by the names they get."""
 

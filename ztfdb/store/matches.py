@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import delete, func, insert, literal, select
 from sqlalchemy.orm import Session
 
+from ztfdb.arrays import Columns, FloatArray, IntArray
 from ztfdb.errors import UnknownImageError
-from ztfdb.records import FloatArray, IntArray
 from ztfdb.schema import (
     Base,
     Catalogue,
@@ -28,8 +26,6 @@ from ztfdb.store.backends import copy_rows, read_bulk, read_columns
 from ztfdb.store.catalogues import CatalogueInfo
 from ztfdb.store.columns import python_values
 from ztfdb.store.sources import source_id_range
-
-Columns = dict[str, NDArray[Any]]
 
 SOURCE_FIELDS = {
     "source_id": ("source_id", "i8"),

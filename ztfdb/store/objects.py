@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import Engine, Table, delete, func, insert, select, text
 from sqlalchemy.orm import Session
 
-from ztfdb.records import IntArray
+from ztfdb.arrays import Columns, IntArray
 from ztfdb.schema import (
     Base,
     CatalogueFile,
@@ -40,8 +39,6 @@ from ztfdb.store.backends import (
 from ztfdb.store.columns import python_ints, table_dtypes
 from ztfdb.store.lookup import MISSING, NO_MASK
 from ztfdb.store.sources import source_id_range
-
-Columns = dict[str, NDArray[Any]]
 
 DETECTION_DTYPES: dict[str, Any] = {
     "source_id": "i8",

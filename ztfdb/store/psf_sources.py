@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Row, and_, delete, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
+from ztfdb.arrays import Columns
 from ztfdb.errors import StoreError, TooManySourcesError
 from ztfdb.records import FileFacts, PsfCatalogueRecord, WcsParameters
 from ztfdb.schema import SOURCE_ID_SHIFT, Base, DataRoot, Image, ImageHeader, PsfCatalogue, PsfCheck, PsfSource
@@ -22,8 +23,6 @@ from ztfdb.store.columns import python_values, table_dtypes
 from ztfdb.store.roots import FilePlace, absolute_path, place_file
 from ztfdb.store.sources import MAX_SOURCES, source_id_range
 from ztfdb.store.typed import N_WCS, array_of
-
-Columns = dict[str, NDArray[Any]]
 
 _TABLE = Base.metadata.tables["psf_source"]
 _CATALOGUE = Base.metadata.tables["psf_catalogue"]

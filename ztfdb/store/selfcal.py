@@ -10,12 +10,10 @@ from numpy.typing import NDArray
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
-from ztfdb.records import IntArray
+from ztfdb.arrays import Columns, IntArray
 from ztfdb.schema import Calibration, Image, SelfSolution, SelfStar
 from ztfdb.store.backends import copy_rows, joined, range_rows, read_bulk, read_columns
 from ztfdb.store.columns import python_values
-
-Columns = dict[str, NDArray[Any]]
 
 METHOD = "self"
 

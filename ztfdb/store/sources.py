@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import delete, func, or_, select
 from sqlalchemy.orm import Session
 
+from ztfdb.arrays import Columns
 from ztfdb.errors import TooManySourcesError
 from ztfdb.records import N_APERTURE, SourceTable
 from ztfdb.schema import SOURCE_ID_SHIFT, Base, Image, Source
@@ -76,13 +75,13 @@ def source_checksum(image_id: int, sources: SourceTable) -> int:
     return rows_checksum(_TABLE, columns, nulls)
 
 
-def _columns(image_id: int, sources: SourceTable) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[np.bool_]]]:
+def _columns(image_id: int, sources: SourceTable) -> tuple[Columns, dict[str, NDArray[np.bool_]]]:
     """Return the columns of an image's rows, and where they are NULL; see `store_sources`."""
     n_source = len(sources)
     numbers = sources.number.astype(np.int64)
     if n_source > MAX_SOURCES or (n_source and (numbers.min() < 0 or numbers.max() >= MAX_SOURCES)):
         raise TooManySourcesError(f"image {image_id} has {n_source} sources; ids number at most {MAX_SOURCES}")
-    columns: dict[str, NDArray[Any]] = {
+    columns: Columns = {
         "source_id": (image_id << SOURCE_ID_SHIFT) + numbers,
         "image_id": np.full(n_source, image_id, np.int64),
         **{name: getattr(sources, name) for name in _PLAIN},
@@ -110,7 +109,7 @@ def source_id_range(image_id: int) -> tuple[int, int]:
     return first, first + MAX_SOURCES - 1
 
 
-def sources_of_image(session: Session, image_id: int) -> dict[str, NDArray[Any]]:
+def sources_of_image(session: Session, image_id: int) -> Columns:
     """Return all columns of an image's sources, ordered by ``source_id``.
 
     Returns
@@ -139,8 +138,8 @@ def count_orphans(session: Session) -> int:
     return session.execute(statement).scalar_one()
 
 
-def _aperture_columns(sources: SourceTable) -> dict[str, NDArray[Any]]:
-    columns: dict[str, NDArray[Any]] = {}
+def _aperture_columns(sources: SourceTable) -> Columns:
+    columns: Columns = {}
     for k in range(N_APERTURE):
         columns[f"flux_aper{k + 1}"] = sources.flux_aper[k]
         columns[f"flux_aper{k + 1}_err"] = sources.flux_aper_err[k]

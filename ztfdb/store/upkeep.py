@@ -9,11 +9,10 @@ import numpy as np
 from sqlalchemy import bindparam, select, text, update
 from sqlalchemy.orm import Session
 
-from ztfdb.records import IntArray
+from ztfdb.arrays import Columns, IntArray
 from ztfdb.schema import Image
 from ztfdb.store.backends import read_columns
 from ztfdb.store.columns import python_value
-from ztfdb.store.lookup import Columns
 
 NIGHT = 1_000_000
 """Divides a ``filefracday`` into the UTC date and the fraction of the day; a ZTF night lies within one UTC date."""

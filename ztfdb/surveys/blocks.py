@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ztfdb.records import BoolArray, IntArray
+from ztfdb.arrays import BoolArray, Columns, IntArray
 
 ROWS = 50_000
 """Rows of a block where the format lets one choose: some MB."""
@@ -50,7 +50,7 @@ class Block:
     """
 
     line: IntArray
-    columns: dict[str, NDArray[Any]]
+    columns: Columns
     missing: dict[str, BoolArray] = field(default_factory=dict)
     bad: list[BadRow] = field(default_factory=list)
 

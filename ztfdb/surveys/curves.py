@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ztfdb.arrays import Columns, FloatArray, IntArray
 from ztfdb.errors import CatalogueFileError
-from ztfdb.records import FloatArray, IntArray
 from ztfdb.sky.match import match_all
 from ztfdb.surveys.registered import RegisteredCatalogue
 
@@ -87,7 +87,7 @@ def objects_near(
     return Near(pairs.index1, ids[j], their_ra[j], their_dec[j], pairs.separation, of[j], row[j], groups)
 
 
-def epochs_of(catalogue: RegisteredCatalogue, near: Near) -> tuple[IntArray, dict[str, NDArray[Any]]]:
+def epochs_of(catalogue: RegisteredCatalogue, near: Near) -> tuple[IntArray, Columns]:
     """Read the light curves of objects.
 
     Returns

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ztfdb.arrays import BoolArray, Columns, IntArray
 from ztfdb.errors import CatalogueFileError
-from ztfdb.records import BoolArray, IntArray
 from ztfdb.sky.cells import HPX_ORDER, distinct, neighbours, sky_to_cell
 from ztfdb.surveys.blocks import Block, integers, numbers
 from ztfdb.surveys.files import Folder
@@ -83,7 +83,7 @@ class Group:
 
     row: IntArray
     cell: IntArray
-    columns: dict[str, NDArray[Any]] = field(default_factory=dict)
+    columns: Columns = field(default_factory=dict)
     missing: dict[str, BoolArray] = field(default_factory=dict)
 
     @property

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ztfdb.records import IntArray
+from ztfdb.arrays import Columns, IntArray
 from ztfdb.surveys.hats import HatsTable
 from ztfdb.surveys.layouts import ID_COLUMNS, Plan, make_plan
 from ztfdb.surveys.rows import part_of, wanted_columns
@@ -101,9 +101,7 @@ class RegisteredCatalogue:
             found += [one for one in known if np.isfinite(one)]
         return (min(found), max(found)) if found else None
 
-    def rows(
-        self, lo: IntArray, hi: IntArray, dtypes: Mapping[str, np.dtype[Any]], missing: int
-    ) -> dict[str, NDArray[Any]]:
+    def rows(self, lo: IntArray, hi: IntArray, dtypes: Mapping[str, np.dtype[Any]], missing: int) -> Columns:
         """Return columns of the rows inside ranges of cells, ordered by id; the first of equal ids counts.
 
         Parameters

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ztfdb.records import BoolArray, FloatArray
+from ztfdb.arrays import BoolArray, Columns, FloatArray
 from ztfdb.schema.catalogue import MEAN_PHOTOMETRY, STACK_PHOTOMETRY
 from ztfdb.sky.cells import sky_to_cell
 from ztfdb.sky.motion import DAYS_PER_YEAR, J2000_MJD
@@ -44,7 +44,7 @@ def wanted_columns(
 class Part:
     """Rows ready to be stored."""
 
-    columns: dict[str, NDArray[Any]]
+    columns: Columns
     nulls: dict[str, BoolArray]
     extra: list[dict[str, Any] | None] | None
     bad: list[BadRow]
@@ -108,7 +108,7 @@ def _is_primary(block: Block, plan: Plan) -> BoolArray:
     return np.ones(len(block), bool) if name is None else np.asarray(block.columns[name] == 1)
 
 
-def _fill_epoch(kept: dict[str, NDArray[Any]], plan: Plan, kind: str, epoch: float | None) -> None:
+def _fill_epoch(kept: Columns, plan: Plan, kind: str, epoch: float | None) -> None:
     """Bring epochs to Julian years."""
     if "epoch" in kept and plan.layout.epoch == "mjd":
         kept["epoch"] = 2000.0 + (kept["epoch"] - J2000_MJD) / DAYS_PER_YEAR
@@ -118,7 +118,7 @@ def _fill_epoch(kept: dict[str, NDArray[Any]], plan: Plan, kind: str, epoch: flo
         kept["epoch"] = np.where(np.isnan(have), default, have)
 
 
-def _to_integers(kept: dict[str, NDArray[Any]]) -> dict[str, BoolArray]:
+def _to_integers(kept: Columns) -> dict[str, BoolArray]:
     """Turn counts and flags, read as numbers, into integers with nulls."""
     nulls = {}
     for name in INTEGERS & kept.keys():

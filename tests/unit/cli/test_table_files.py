@@ -15,8 +15,9 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
-from ztfdb.cli.output import FORMATS, OutputError
+from ztfdb.cli.output import FORMATS
 from ztfdb.cli.writers import WRITERS, write_parquet_parts
+from ztfdb.errors import OutputError
 from ztfdb.schema import describe_column
 
 BIG = (1 << 60) + 1

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
-from ztfdb.cli.tables import PositionTableError, read_positions
+from ztfdb.cli.tables import read_positions
+from ztfdb.errors import PositionTableError
 from ztfdb.ingest.readers.limits import MAX_WHOLE
 
 

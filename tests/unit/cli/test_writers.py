@@ -13,8 +13,8 @@ import pytest
 from astropy.io.votable import parse_single_table
 from astropy.table import Table
 
-from ztfdb.cli.output import OutputError
 from ztfdb.cli.writers import PART_WRITERS, WRITERS
+from ztfdb.errors import OutputError
 from ztfdb.schema import describe_column
 
 NAMES = ("source_id", "ra", "dec", "mjd", "flux_aper4", "flux_ujy", "mag", "gain", "flags", "good", "filtercode")

@@ -9,7 +9,8 @@ from scipy.spatial import cKDTree
 
 from tests.support.pixels import gaussian_stars, noisy
 from ztfdb.extract import deblend
-from ztfdb.extract.detect import Objects, Pixels, detect
+from ztfdb.extract.detect import detect
+from ztfdb.extract.objects import Objects, Pixels
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.records import BackgroundMesh
 

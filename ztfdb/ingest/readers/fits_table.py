@@ -11,9 +11,9 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
+from ztfdb.arrays import BoolArray
 from ztfdb.errors import CatalogueFileError
 from ztfdb.ingest.readers.limits import MAX_IN_MEMORY, MAX_RECORD, check_columns
-from ztfdb.records import BoolArray
 from ztfdb.surveys.blocks import ROWS, Block, Wanted, converted, sequence_rows
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ztfdb.records import FloatArray
+from ztfdb.arrays import FloatArray
 
 PERCENTILES = (1.0, 99.5)
 """Of the finite pixels, which become white and black."""

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from sqlalchemy import Engine, Executable, Table
 from sqlalchemy.orm import Session
 
-from ztfdb.records import BoolArray, IntArray
-from ztfdb.store.columns import Columns, SqlColumn, sql_columns
+from ztfdb.arrays import BoolArray, Columns, IntArray
+from ztfdb.store.columns import SqlColumn, sql_columns
 
 Statement = str | Executable
 """SQL text with ``:name`` parameters (cast with ``cast(… as …)``, never ``::``), or an SQLAlchemy expression."""
@@ -35,9 +35,9 @@ class Backend(Protocol):
     DUPLICATE_ERROR: type[Exception]
     CONCURRENT_READERS: int
     settle_table: Callable[[Engine, str], None]
-    read_columns: Callable[[Session, Statement, Mapping[str, Any], Dtypes, Mapping[str, int]], dict[str, NDArray[Any]]]
-    read_bulk: Callable[[Session, str, Mapping[str, Any], Dtypes, Mapping[str, int]], dict[str, NDArray[Any]]]
-    read_few: Callable[[Session, str, Mapping[str, Any], Dtypes, Mapping[str, int]], dict[str, NDArray[Any]]]
+    read_columns: Callable[[Session, Statement, Mapping[str, Any], Dtypes, Mapping[str, int]], Columns]
+    read_bulk: Callable[[Session, str, Mapping[str, Any], Dtypes, Mapping[str, int]], Columns]
+    read_few: Callable[[Session, str, Mapping[str, Any], Dtypes, Mapping[str, int]], Columns]
     read_doubles: Callable[[Session, str, Mapping[str, Any], tuple[str, ...]], NDArray[np.float64]]
     memory: Callable[[Session], dict[str, Any]]
     range_rows: Callable[[dict[str, list[int]]], tuple[str, dict[str, Any]]]
@@ -164,7 +164,7 @@ def read_columns(
     dtypes: Dtypes,
     *,
     nulls: Mapping[str, int] | None = None,
-) -> dict[str, NDArray[Any]]:
+) -> Columns:
     """Read the rows of a statement as columns (binary on PostgreSQL).
 
     Parameters
@@ -194,7 +194,7 @@ def read_bulk(
     dtypes: Dtypes,
     *,
     nulls: Mapping[str, int] | None = None,
-) -> dict[str, NDArray[Any]]:
+) -> Columns:
     """Read many rows as columns: as bytes on PostgreSQL, a structured array on SQLite.
 
     Parameters
@@ -220,7 +220,7 @@ def read_few(
     dtypes: Dtypes,
     *,
     nulls: Mapping[str, int] | None = None,
-) -> dict[str, NDArray[Any]]:
+) -> Columns:
     """Read some hundred rows as columns, `read_bulk` in a hurry: all in one round trip, as after `prefer_index_only`.
 
     On PostgreSQL the statement is prepared on its connection and kept there, so its text must be one of a few; what

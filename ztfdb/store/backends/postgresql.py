@@ -16,6 +16,7 @@ from psycopg.pq.abc import PGconn, PGresult
 from sqlalchemy import ClauseElement, Engine, Executable, Table
 from sqlalchemy.orm import Session
 
+from ztfdb.arrays import Columns
 from ztfdb.errors import StoreError
 from ztfdb.store.columns import SqlColumn, numpy_columns
 from ztfdb.store.engine import WRITE, driver_errors
@@ -135,7 +136,7 @@ def read_columns(
     params: Mapping[str, Any],
     dtypes: Mapping[str, Any],
     nulls: Mapping[str, int],
-) -> dict[str, NDArray[Any]]:
+) -> Columns:
     """Read by a binary cursor; see `ztfdb.store.backends.read_columns`."""
     text, values = _text_and_values(session, statement, params)
     with driver_errors(), _driver(session).cursor(binary=True) as cursor:
@@ -149,7 +150,7 @@ def read_bulk(
     params: Mapping[str, Any],
     dtypes: Mapping[str, Any],
     nulls: Mapping[str, int],
-) -> dict[str, NDArray[Any]]:
+) -> Columns:
     """Read each column as one string of bytes; see `ztfdb.store.backends.read_bulk`.
 
     The client has one value a column to look at instead of one a row: 150,000 rows take two thirds of the time of a
@@ -186,7 +187,7 @@ def read_few(
     params: Mapping[str, Any],
     dtypes: Mapping[str, Any],
     nulls: Mapping[str, int],
-) -> dict[str, NDArray[Any]]:
+) -> Columns:
     """Read all rows as one string of bytes, by a prepared statement; see `ztfdb.store.backends.read_few`.
 
     Some hundred rows take half of the time of a COPY, which is planned anew each time and comes row by row.

@@ -16,6 +16,7 @@ from sqlalchemy.engine.interfaces import Compiled
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.compiler import SQLCompiler
 
+from ztfdb.arrays import Columns
 from ztfdb.errors import StoreError
 from ztfdb.store.backends.sqlite_feed import feed, is_fed
 from ztfdb.store.columns import SqlColumn, numpy_columns
@@ -88,7 +89,7 @@ def read_columns(
     params: Mapping[str, Any],
     dtypes: Mapping[str, Any],
     nulls: Mapping[str, int],
-) -> dict[str, NDArray[Any]]:
+) -> Columns:
     """Read all rows; see `ztfdb.store.backends.read_columns`."""
     text, values = _text_and_values(session, statement, params)
     with driver_errors():
@@ -106,7 +107,7 @@ def read_bulk(
     params: Mapping[str, Any],
     dtypes: Mapping[str, Any],
     nulls: Mapping[str, int],
-) -> dict[str, NDArray[Any]]:
+) -> Columns:
     """Read into one structured array; see `ztfdb.store.backends.read_bulk`."""
     fields = ", ".join(f"coalesce(q.{n}, {int(nulls[n])})" if n in nulls else f"q.{n}" for n in dtypes)
     record = np.dtype([(name, np.dtype(dtype)) for name, dtype in dtypes.items()])

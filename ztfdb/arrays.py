@@ -1,0 +1,32 @@
+"""Types of arrays, of columns and of callbacks: one name for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.floating[Any]]
+"""Floats of either precision."""
+
+IntArray = NDArray[np.integer[Any]]
+"""Integers of any width."""
+
+BoolArray = NDArray[np.bool_]
+Float32Array = NDArray[np.float32]
+Float64Array = NDArray[np.float64]
+Int64Array = NDArray[np.int64]
+
+MaskArray = NDArray[np.uint16]
+"""Bits of a mask image, `ztfdb.bits.MaskBit`."""
+
+Columns = dict[str, NDArray[Any]]
+"""Rows as equal-length arrays, by the names of their columns."""
+
+AnyColumns = Mapping[str, NDArray[Any]]
+"""`Columns` that are only read."""
+
+Progress = Callable[[int, int], None]
+"""Called with the number done and the number in all, of images unless the function says otherwise."""
