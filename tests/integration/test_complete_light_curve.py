@@ -23,6 +23,7 @@ from ztfdb.dao.model import PsfModel
 from ztfdb.dao.psffile import write_psf
 from ztfdb.frame.background import background_surface
 from ztfdb.query.complete import COMPLETE_COLUMNS
+from ztfdb.query.covering import covering
 from ztfdb.query.epochs import IRSA_COLUMNS
 from ztfdb.simulate import make_science_image
 from ztfdb.store.stored import stored_images
@@ -285,8 +286,30 @@ def test_tables_in_several_parts_agree_with_one(seen, monkeypatch):
     for keep in (False, True):
         parts = seen.light_curves(table, complete=True, keep=keep)
         pd.testing.assert_frame_equal(whole, parts)
-    monkeypatch.setattr("ztfdb.query.complete.REQUESTS_AT_ONCE", 3)
+    monkeypatch.setattr("ztfdb.query.complete.EPOCHS_HELD", 3)
     pd.testing.assert_frame_equal(whole, seen.light_curves(table, complete=True))
+
+
+def test_each_position_is_planned_once_and_what_lacks_nothing_comes_at_once(seen, monkeypatch):
+    rng = np.random.default_rng(6)
+    table = pd.DataFrame({"ra": RA + rng.uniform(-0.012, 0.012, 7), "dec": DEC + rng.uniform(-0.01, 0.01, 7)})
+    planned = []
+
+    def plan(session, targets, asked):
+        planned.append(targets.positions.ra.tolist())
+        return covering(session, targets, asked)
+
+    monkeypatch.setattr("ztfdb.query.complete.covering", plan)
+    monkeypatch.setattr("ztfdb.query.complete.POSITIONS_PER_CHUNK", 2)
+    seen.light_curves(table, complete=True)  # measures: all parts wait for one another
+    assert [ra for part in planned for ra in part] == table["ra"].tolist()
+    planned.clear()
+    pieces = seen.iter_light_curves(table, complete=True)
+    first = next(pieces)
+    assert len(planned) == 1
+    assert set(first["position"]) <= {0, 1}
+    assert sum(map(len, pieces)) > 0
+    assert [ra for part in planned for ra in part] == table["ra"].tolist()
 
 
 def test_both_engines_answer_alike(both_urls, files):

@@ -60,8 +60,8 @@ FORCED_SIGMA = 3.0
 LARGEST_SCALE = 1.1
 """Arcsec per pixel that no ZTF image exceeds; bounds the search for sources whose light reaches an aperture."""
 
-REQUESTS_AT_ONCE = 2_000_000
-"""Positions × images that are measured together, 100 MB: each file is opened once for all of them."""
+EPOCHS_HELD = 1_000_000
+"""Epochs whose plans wait for measurements, 180 MB: each file is opened once for all of them."""
 
 MEASURES = ("auto", "forced", "psf", "none")
 
@@ -138,6 +138,16 @@ class _Plan:
     reason: IntArray
     contaminated: BoolArray
     cell: IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class _Held:
+    """A part of the targets that is planned: the place of its first, and what is to be measured for it."""
+
+    start: int
+    targets: Targets
+    plan: _Plan
+    missing: Columns
 
 
 @passes_on(choice)
@@ -250,7 +260,7 @@ def complete_light_curves(
 ) -> pd.DataFrame:
     """Return the complete light curves of many positions in one call.
 
-    Each file is opened once for all positions on it (of every `REQUESTS_AT_ONCE` measurements).
+    Each file is opened once for all positions on it (of every `EPOCHS_HELD` epochs).
 
     Parameters
     ----------
@@ -335,26 +345,37 @@ def _one(
 def _parts(
     sessions: sessionmaker[Session], targets: Targets, asked: Asked, how: How
 ) -> Iterator[tuple[int, dict[str, Any], Forced]]:
-    """Yield the columns of some targets at a time, with the place of their first; measure many parts together."""
-    starts = list(range(0, max(1, len(targets)), POSITIONS_PER_CHUNK))
-    while starts:
-        block: list[int] = []
-        wanted: list[Columns] = []
-        plan = None
-        while starts and sum(len(one["image_id"]) for one in wanted) < REQUESTS_AT_ONCE:
-            block.append(starts.pop(0))
-            with sessions() as session:
-                plan = _plan(session, targets.part(block[-1], block[-1] + POSITIONS_PER_CHUNK), asked)
-                wanted.append(_missing(session, plan, asked))
-        forced = _measured(sessions, wanted, how, asked.method)
-        for number, start in enumerate(block):
-            part = targets.part(start, start + POSITIONS_PER_CHUNK)
-            with sessions() as session:
-                if len(block) > 1 or plan is None:
-                    plan = _plan(session, part, asked)
-                columns = _finished(session, plan, part, asked, forced)
-            columns["position"] = columns["position"] + start
-            yield start, columns, forced if number == 0 else Forced(kept=forced.kept)
+    """Yield the columns of some targets at a time, with the place of their first.
+
+    Each part is planned once. A part that lacks nothing is yielded at once; the others are held until `EPOCHS_HELD`
+    epochs have been planned, and are then measured together.
+    """
+    held: list[_Held] = []
+    starts = range(0, max(1, len(targets)), POSITIONS_PER_CHUNK)
+    for start in starts:
+        part = targets.part(start, start + POSITIONS_PER_CHUNK)
+        with sessions() as session:
+            plan = _plan(session, part, asked)
+            held.append(_Held(start, part, plan, _missing(session, plan, asked)))
+        lacking = any(len(one.missing["image_id"]) for one in held)
+        if not lacking or start == starts[-1] or sum(len(one.plan.pairs) for one in held) >= EPOCHS_HELD:
+            yield from _answered(sessions, held, asked, how)
+            held = []
+
+
+def _answered(
+    sessions: sessionmaker[Session], held: list[_Held], asked: Asked, how: How
+) -> Iterator[tuple[int, dict[str, Any], Forced]]:
+    """Measure what the parts lack, and yield each of them; what was measured is counted with the first."""
+    forced = _measured(sessions, [one.missing for one in held], how, asked.method)
+    told = forced
+    while held:
+        one = held.pop(0)  # its memory is free once it is answered
+        with sessions() as session:
+            columns = _finished(session, one.plan, one.targets, asked, forced)
+        columns["position"] = columns["position"] + one.start
+        yield one.start, columns, told
+        told = Forced(kept=forced.kept)
 
 
 def _measured(sessions: sessionmaker[Session], wanted: list[Columns], how: How, method: ForcedMethod) -> Forced:
@@ -375,7 +396,8 @@ def _plan(session: Session, targets: Targets, asked: Asked) -> _Plan:
     if asked.measure == "psf":
         pairs = replace(pairs, images=pairs.images.of_whole_stars)
     n = len(pairs)
-    rows: Columns = {name: values.copy() for name, values in pairs.rows.items()}
+    cell = sky_to_cell(pairs.rows["ra"], pairs.rows["dec"])
+    rows = pairs.rows  # detections are entered there: a plan may be held, so it has no column twice
     for name in ("flux", "flux_err", "chi", "sharp"):
         rows[name] = np.full(n, np.nan)
     for name, value in (("source_id", MISSING), ("flags", 0), ("mask_bits", NO_MASK), ("n_within", 0)):
@@ -387,7 +409,6 @@ def _plan(session: Session, targets: Targets, asked: Asked) -> _Plan:
     diameter = 2.0 * FIT_RADIUS if asked.measure == "psf" else APERTURE_DIAMETERS[asked.cuts.aperture - 1]
     _add_edges(pairs, kind, reason, diameter)
     kind[reason >= 0] = UNAVAILABLE
-    cell = sky_to_cell(pairs.rows["ra"], pairs.rows["dec"])
     return _Plan(pairs, rows, kind, reason, contaminated, cell)
 
 
