@@ -32,7 +32,7 @@ ROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("foundation", ("sky", "phot")),
     ("", ("records", "spelling")),
     ("", ("bits", "errors", "product")),
-    ("", ("arrays", "texts")),
+    ("", ("arrays", "codes", "ids", "texts")),
 )
 LEVEL = {room: level for level, (_, rooms) in enumerate(ROWS) for room in rooms}
 PIXEL_HALF = {"image", "simulate", "extract", "stamps", "frame", "dao", "plot"}
@@ -71,8 +71,13 @@ OUTSIDE: dict[str, set[str]] = {
     "pydantic": {"serve"},
     "fsspec": {"frame.remote", "surveys.files"},
 }
+# What the rooms above may take from the tables' definitions: descriptions of columns, and formulas of the views.
+# Codes, ids and constants are in `ztfdb.codes`, `ztfdb.ids` and `ztfdb.sky`.
+SCHEMA_SEEN = ("ColumnDescription", "describe_column", "describe_table", "describe_tables", "formulas.")
 # Words of a package that are types to hand on, not a way to do its work.
 TYPES = {"sqlalchemy": {"Session", "sessionmaker", "URL", "Engine", "SQLAlchemyError"}}
+# Numbers that are equal by chance: rounds of two fits, rows of two samples, sizes of two kinds of pieces, three waits.
+COINCIDENCES = {"MAX_ROUNDS", "SAMPLE", "CHUNK", "TIMEOUT_S"}
 TYPES_SEEN_BY = WORKFLOWS | ENTRIES
 
 
@@ -171,6 +176,8 @@ def wrong_way(found: list[Import]) -> list[str]:
             wrong.append(f"{one}: points up or sideways")
         elif (one.room in PIXEL_HALF and target in ROW_HALF) or (one.room in ROW_HALF and target in PIXEL_HALF):
             wrong.append(f"{one}: crosses from one half to the other")
+        elif target == "schema" and one.room not in ROW_HALF and not one.target[13:].startswith(SCHEMA_SEEN):
+            wrong.append(f"{one}: no description of a column; a word of both halves is in codes, ids or sky")
     return sorted(set(wrong))
 
 
@@ -191,6 +198,40 @@ def out_of_place(found: list[Import]) -> list[str]:
     return sorted(set(wrong))
 
 
+def constants(package: Path) -> dict[str, dict[str, str]]:
+    """Return the public names that the package's modules assign at their top: for each, its modules and expressions."""
+    found: dict[str, dict[str, str]] = {}
+    for path in sorted(package.rglob("*.py")):
+        module = ".".join(path.relative_to(package).with_suffix("").parts)
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+            if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(target, ast.Name) and target.id[0] != "_":
+                found.setdefault(target.id, {})[module] = ast.unparse(node.value) if node.value else ""
+    return found
+
+
+def ambiguous(package: Path) -> list[str]:
+    """List the constants that are defined twice: with one value, or with two by which a room is known to others."""
+    imported: dict[str, set[str]] = {}
+    for one in imports(package):
+        module, _, name = one.target.removeprefix("ztfdb.").rpartition(".")
+        if one.target_room != one.room:
+            imported.setdefault(name, set()).add(module)
+    wrong = []
+    for name, values in constants(package).items():
+        if name in COINCIDENCES or len(values) == 1:
+            continue
+        for value in set(values.values()):
+            equal = [module for module, other in values.items() if other == value]
+            if len(equal) > 1 and not value.startswith(("logging.getLogger", "APIRouter", "TypeVar")):
+                wrong.append(f"{name} = {value[:40]} in {', '.join(equal)}: one module should define it")
+        for room in {module.partition(".")[0] for module in values}:
+            shared = sorted(one for one in imported.get(name, set()) & set(values) if one.partition(".")[0] == room)
+            if len({values[module] for module in shared}) > 1:
+                wrong.append(f"{name} is imported from {', '.join(shared)}: two meanings of one name")
+    return sorted(wrong)
+
+
 def draw(found: list[Import]) -> str:
     """Draw each room with the rooms it imports; those that only functions import stand in brackets."""
     lines = []
@@ -209,7 +250,7 @@ def main() -> int:
     package = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).resolve().parents[1] / "ztfdb"
     found = imports(package)
     print(draw(found))
-    wrong = wrong_way(found) + out_of_place(found)
+    wrong = wrong_way(found) + out_of_place(found) + ambiguous(package)
     for line in wrong:
         print(line, file=sys.stderr)
     return 1 if wrong else 0

@@ -1,8 +1,9 @@
-"""Types of arrays, of columns and of callbacks: one name for each."""
+"""Types of arrays, of columns, of callbacks and of folders: one name for each."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,9 @@ Columns = dict[str, NDArray[Any]]
 
 AnyColumns = Mapping[str, NDArray[Any]]
 """`Columns` that are only read."""
+
+Places = Mapping[str, str | Path] | None
+"""Folders that stand for an archive's data roots on this machine, by the roots' names; None for none."""
 
 Progress = Callable[[int, int], None]
 """Called with the number done and the number in all, of images unless the function says otherwise."""

@@ -71,9 +71,10 @@ def printable(text: str, *, keep: str = "") -> str:
     return "".join(one if one in keep or _is_seen(one) else _escaped(one) for one in text)
 
 
-def one_line(text: str) -> str:
-    """Return a text on one line, printable and without secrets."""
-    return printable(hide_secrets(" ".join(text.split())))
+def one_line(said: object) -> str:
+    """Return a text, or an error's message, on one line, printable and without secrets; the type of a silent error."""
+    line = printable(hide_secrets(" ".join(str(said).split())))
+    return line or (type(said).__name__ if isinstance(said, BaseException) else "")
 
 
 def _is_seen(one: str) -> bool:

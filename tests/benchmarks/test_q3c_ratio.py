@@ -27,14 +27,16 @@ from sqlalchemy.orm import Session
 
 import ztfdb
 from tests.support.archives import Plan, Stars, build_archive, stars_of
+from ztfdb.ids import SOURCE_ID_SHIFT
 from ztfdb.phot.magnitudes import flux_to_mag, microjansky_per_dn
-from ztfdb.schema import SOURCE_ID_SHIFT, Image, Source
+from ztfdb.schema import Image, Source
 from ztfdb.server import PostgresServer
 from ztfdb.sky.angles import separation
 from ztfdb.sky.cells import cone_ranges
 from ztfdb.store.backends import read_bulk, settle_table
+from ztfdb.store.columns import NO_MASK
 from ztfdb.store.engine import make_engine, sessions
-from ztfdb.store.lookup import LIGHT_CURVE_DTYPES, NO_MASK, epoch_images, light_curve_sources
+from ztfdb.store.lookup import LIGHT_CURVE_DTYPES, epoch_images, light_curve_sources
 
 pytestmark = pytest.mark.benchmark
 

@@ -12,6 +12,7 @@ from sqlalchemy import func, select, update
 from tests.support.crash import CrashRun, pretend_files
 from tests.support.pretend import gate_of, pretend_to_measure
 from tests.support.waiting import wait_until
+from ztfdb.codes import JobState
 from ztfdb.daemon.arrivals import Arrivals
 from ztfdb.daemon.service import crew_maker
 from ztfdb.daemon.watch import Watcher
@@ -20,7 +21,7 @@ from ztfdb.extract.measure import measure_image
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ingest.loop import Loop, Operating
 from ztfdb.ingest.run import ingest_paths
-from ztfdb.schema import Image, IngestJob, JobState
+from ztfdb.schema import Image, IngestJob
 from ztfdb.simulate import make_science_image
 from ztfdb.store.engine import make_engine, sessions, writing
 from ztfdb.store.images import find_files

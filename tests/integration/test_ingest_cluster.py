@@ -15,6 +15,7 @@ from sqlalchemy import make_url, text
 from tests.support.crash import content_of
 from tests.support.pretend import pretend_to_measure
 from ztfdb.cli.app import application
+from ztfdb.codes import JobState
 from ztfdb.errors import ClusterError, LeaseLostError, MissingExtraError
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ingest import cluster as cluster_module
@@ -23,7 +24,6 @@ from ztfdb.ingest.discover import Candidate
 from ztfdb.ingest.limits import Limits
 from ztfdb.ingest.run import ingest_paths
 from ztfdb.ingest.storing import Storing, measure_and_store, url_for_workers
-from ztfdb.schema import JobState
 from ztfdb.simulate import make_science_image
 from ztfdb.store.engine import make_engine, sessions
 from ztfdb.store.queue import Claim, JobFile, count_jobs

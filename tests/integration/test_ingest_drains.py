@@ -12,8 +12,9 @@ from sqlalchemy import func, select, text, update
 from tests.support.crash import CrashRun, pretend_files
 from tests.support.pretend import pretend_to_measure
 from tests.support.waiting import wait_until
+from ztfdb.codes import JobState
 from ztfdb.ingest.run import ingest_paths
-from ztfdb.schema import Image, IngestJob, JobState
+from ztfdb.schema import Image, IngestJob
 from ztfdb.store.engine import make_engine, sessions, writing
 from ztfdb.store.queue import claim_jobs, count_jobs, fail, find_jobs, read_clock
 

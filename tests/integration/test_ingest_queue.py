@@ -12,8 +12,9 @@ from click.testing import CliRunner
 from sqlalchemy import insert, select, update
 
 from ztfdb.cli.app import application
+from ztfdb.codes import JobState
 from ztfdb.errors import LeaseLostError
-from ztfdb.schema import DataRoot, IngestJob, JobState
+from ztfdb.schema import DataRoot, IngestJob
 from ztfdb.store.engine import make_engine, sessions, writing
 from ztfdb.store.queue import (
     JobFile,

@@ -15,11 +15,12 @@ from tests.support.archives import Plan, store_places
 from tests.support.reference import hold
 from tests.support.skies import make_exposure, store_exposure, troubled_sky
 from ztfdb.cli.app import application
+from ztfdb.codes import MemberKind
 from ztfdb.derive import objects as workflow
 from ztfdb.derive.objects import build_objects, update_objects
 from ztfdb.errors import UnknownObjectError
 from ztfdb.extract.settings import ExtractionSettings
-from ztfdb.schema import Catalogue, CatalogueFile, Image, MemberKind, Ps1
+from ztfdb.schema import Catalogue, CatalogueFile, Image, Ps1
 from ztfdb.sky.cells import cell_boundary, sky_to_cell
 from ztfdb.store.catalogues import remove_catalogue
 from ztfdb.store.engine import make_engine, sessions, writing

@@ -19,9 +19,9 @@ from ztfdb.dao.model import PsfModel
 from ztfdb.dao.psffile import write_psf
 from ztfdb.errors import QueryError, StoreError
 from ztfdb.frame.psfcat import read_psfcat
+from ztfdb.ids import SOURCE_ID_SHIFT
 from ztfdb.query.epochs import IRSA_COLUMNS
 from ztfdb.query.psfcat import PSF_COLUMNS
-from ztfdb.schema import SOURCE_ID_SHIFT
 from ztfdb.simulate import make_psfcat, make_science_image, write_psfcat
 from ztfdb.sky.angles import separation
 from ztfdb.store.engine import writing

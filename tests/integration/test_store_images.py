@@ -17,11 +17,12 @@ from ztfdb.errors import (
     TooManySourcesError,
     UnknownImageError,
 )
+from ztfdb.ids import MAX_SOURCES
 from ztfdb.records import SourceTable, WcsParameters
 from ztfdb.schema import Config, DataRoot, Image, ImageCell, ImageFile, ImageHeader, Source
 from ztfdb.store.engine import make_engine, sessions, writing
 from ztfdb.store.images import Stored, delete_image, find_copy, find_files, store_image
-from ztfdb.store.sources import MAX_SOURCES, count_orphans, sources_of_image, store_sources
+from ztfdb.store.sources import count_orphans, sources_of_image, store_sources
 
 TABLES = (Config, DataRoot, Image, ImageCell, ImageFile, ImageHeader, Source)
 

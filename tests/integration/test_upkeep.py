@@ -11,7 +11,7 @@ import pytest
 from astropy.io import fits
 
 from ztfdb.errors import CatalogueFileError, ConfigError, UnknownImageError, UnknownSourceError
-from ztfdb.schema import SOURCE_ID_SHIFT
+from ztfdb.ids import SOURCE_ID_SHIFT
 from ztfdb.simulate import make_science_image
 
 NIGHT = 59116.4317708

@@ -16,8 +16,9 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from tests.support.headers import PV_A
 from ztfdb.extract.settings import ExtractionSettings
+from ztfdb.ids import SOURCE_ID_SHIFT
 from ztfdb.records import N_PV, WcsParameters
-from ztfdb.schema import SOURCE_ID_SHIFT, Config, DataRoot, Image, ImageCell, ImageFile, ImageHeader, Source
+from ztfdb.schema import Config, DataRoot, Image, ImageCell, ImageFile, ImageHeader, Source
 from ztfdb.sky.cells import sky_to_cell
 from ztfdb.sky.footprint import corners, image_cells
 from ztfdb.sky.projection import pixel_to_sky

@@ -10,7 +10,8 @@ from sqlalchemy import delete, text, update
 
 from tests.support.archives import Plan, Stars, build_archive, store_source_rows
 from ztfdb.derive.objects import build_objects
-from ztfdb.schema import SOURCE_ID_SHIFT, ForcedSource, Image, PsfSource, Source
+from ztfdb.ids import SOURCE_ID_SHIFT
+from ztfdb.schema import ForcedSource, Image, PsfSource, Source
 from ztfdb.sky.angles import ARCSEC_PER_RADIAN, separation
 from ztfdb.sky.cells import CELL_REACH, cell_boundary, cell_to_sky, sky_to_cell
 from ztfdb.store.backends import copy_rows

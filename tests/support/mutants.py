@@ -19,6 +19,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from tests.support.crash import children_of
+from ztfdb.codes import JobState
 from ztfdb.daemon.arrivals import Arrivals
 from ztfdb.daemon.service import crew_maker
 from ztfdb.daemon.watch import Watcher
@@ -26,7 +27,7 @@ from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ingest.limits import Limits
 from ztfdb.ingest.loop import Loop, Operating
 from ztfdb.ingest.report import ImageOutcome
-from ztfdb.schema import Image, JobState
+from ztfdb.schema import Image
 from ztfdb.simulate import make_science_image
 from ztfdb.simulate.exposure import Exposure
 from ztfdb.simulate.header import mask_header, science_header

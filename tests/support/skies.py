@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session, sessionmaker
 
 from tests.support.archives import NX, NY, Plan, Quadrant, image_row, quadrant_of, store_images, store_source_rows
-from ztfdb.schema import SOURCE_ID_SHIFT
+from ztfdb.ids import SOURCE_ID_SHIFT
 from ztfdb.sky.cells import sky_to_cell
 from ztfdb.store.engine import writing
 

@@ -67,6 +67,7 @@ def test_the_picture_names_every_room() -> None:
 @pytest.mark.parametrize(
     ("room", "source", "found"),
     [
+        ("derive/objects.py", "from ztfdb.schema import Base", "a word of both halves"),
         ("store/engine.py", "from ztfdb.frame import read_frame", "crosses from one half"),
         ("extract/measure.py", "from ztfdb.schema import Source", "crosses from one half"),
         ("sky/cells.py", "import ztfdb.frame.wcs", "points up"),
@@ -91,6 +92,25 @@ def test_a_wrong_import_is_seen(tmp_path: Path, room: str, source: str, found: s
     assert found in wrong[0]
 
 
+def test_a_constant_has_one_name_and_one_value() -> None:
+    assert import_map.ambiguous(ROOT / "ztfdb") == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "found"),
+    [
+        ("NO_MASK = -1", "NO_MASK = -1", "NO_MASK = -1 in store.a, store.b: one module should define it"),
+        ("MISSING = 0", "MISSING = 1", "MISSING is imported from store.a, store.b: two meanings of one name"),
+    ],
+)
+def test_a_constant_that_is_defined_twice_is_seen(tmp_path: Path, first: str, second: str, found: str) -> None:
+    for name, source in (("a", first), ("b", second)):
+        (tmp_path / "store").mkdir(exist_ok=True)
+        (tmp_path / f"store/{name}.py").write_text(source)
+        (tmp_path / f"query_{name}.py").write_text(f"from ztfdb.store.{name} import {first.split()[0]}")
+    assert import_map.ambiguous(tmp_path) == [found]
+
+
 @pytest.mark.parametrize(
     "first",
     [
@@ -113,6 +133,7 @@ def test_a_circle_is_seen(tmp_path: Path, first: str) -> None:
 @pytest.mark.parametrize(
     ("room", "source"),
     [
+        ("adql/tables.py", "from ztfdb.schema import describe_tables\nfrom ztfdb.schema.formulas import exact"),
         ("query/cone.py", "from sqlalchemy.orm import Session\nfrom ztfdb.store import sources\nimport pandas"),
         ("ingest/commit.py", "from ztfdb.extract import measure\nfrom ztfdb.store import images\nimport loky"),
         ("image/science.py", "def show():\n    from ztfdb.plot import show"),

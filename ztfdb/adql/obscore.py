@@ -14,12 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlglot import exp
 
+from ztfdb.adql.geometry import RADIAN
 from ztfdb.adql.regions import CORNERS, N_CORNER, NORMALS
 from ztfdb.adql.relations import DIALECTS, KEY, POSTGRESQL, Cells, Parameters, in_keyed_ranges, in_ranges
 from ztfdb.adql.tables import Column, Table
 from ztfdb.schema.formulas import exact
 from ztfdb.sky.cells import HPX_ORDER
 from ztfdb.sky.footprint import FOOTPRINT_ORDER
+from ztfdb.sky.times import SECONDS_PER_DAY
 
 SCHEMA = "ivoa"
 NAME = "obscore"
@@ -33,7 +35,6 @@ COLLECTION, SIMULATED, FACILITY, INSTRUMENT = "ZTF", "ZTF simulated", "Palomar 4
 BANDS = {1: (3.676e-7, 5.648e-7), 2: (5.4976e-7, 7.394e-7), 3: (6.868e-7, 9.022e-7)}
 """Limits of the filters' transmission by ``fid``, m."""
 
-RADIAN = "0.017453292519943295"
 DEGREE = "57.29577951308232"
 SHIFT = 2 * (HPX_ORDER - FOOTPRINT_ORDER)
 
@@ -258,7 +259,7 @@ _EXPRESSIONS = {
     "s_xel2": "cast(_i.ny as bigint)",
     "s_pixel_scale": _SCALE,
     "t_min": "_i.obsmjd",
-    "t_max": f"_i.obsmjd + _i.exptime / {exact(86400.0)}",
+    "t_max": f"_i.obsmjd + _i.exptime / {exact(SECONDS_PER_DAY)}",
     "t_exptime": "_i.exptime",
     "t_resolution": "_i.exptime",
     "t_xel": "1",

@@ -13,6 +13,7 @@ from ztfdb.adql import obscore
 from ztfdb.adql.obscore import View, image_rows
 from ztfdb.adql.tables import Column, Table
 from ztfdb.schema.formulas import exact
+from ztfdb.sky.times import SECONDS_PER_DAY
 
 NAME = "obsplan"
 MODEL = "ivo://ivoa.net/std/obsloctap#table-1.0"
@@ -38,7 +39,7 @@ COLUMNS: tuple[Column, ...] = (
 
 _VIEW = View(
     more={
-        "t_planning": f"_i.obsmjd + _i.exptime / {exact(86400.0)}",
+        "t_planning": f"_i.obsmjd + _i.exptime / {exact(SECONDS_PER_DAY)}",
         "t_plan_exptime": "_i.exptime",
         "category": "'Fixed'",
         "priority": "0",

@@ -51,7 +51,7 @@ def quarantine(ctx: click.Context, action: str, job_ids: tuple[int, ...], all_: 
         return
     if action == "show" and not job_ids:
         raise click.UsageError("show needs the number of a job, see `ztfdb quarantine list`")
-    from ztfdb.schema.queue import JobState
+    from ztfdb.codes import JobState
     from ztfdb.store.queue import find_jobs
 
     with _writing(ctx) as session:

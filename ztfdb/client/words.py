@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from ztfdb.codes import FILTERS
 from ztfdb.errors import ServiceRefusedError
 from ztfdb.query.choice import fid_of
 from ztfdb.query.targets import Targets
 from ztfdb.sky.dates import mjd_of
 
-FILTERS = {1: "zg", 2: "zr", 3: "zi"}
 HOW = ("jobs", "keep", "progress")
 """How a complete light curve is measured, which is the service's own business."""
 

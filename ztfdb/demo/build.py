@@ -10,7 +10,7 @@ from ztfdb.archive import open_archive
 from ztfdb.arrays import Progress
 from ztfdb.demo.epochs import SIMULATED_EPOCHS, DemoError, choose_star, field_stars, simulate_epochs
 from ztfdb.frame.fitsfile import find_image, read_bytes
-from ztfdb.schema import SOURCE_ID_SHIFT
+from ztfdb.ids import SOURCE_ID_SHIFT
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from ztfdb.arrays import Columns, FloatArray, IntArray
 from ztfdb.derive.grouping import ATTACH
 from ztfdb.derive.neighbourhoods import TOLERANCE, search_margin, united
-from ztfdb.schema import SOURCE_ID_SHIFT
+from ztfdb.ids import SOURCE_ID_SHIFT
 from ztfdb.sky.cells import cone_ranges
 from ztfdb.sky.cover import cover_positions
 from ztfdb.sky.match import match_mutual, match_nearest

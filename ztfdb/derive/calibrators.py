@@ -11,14 +11,14 @@ from sqlalchemy.orm import Session
 
 from ztfdb.arrays import BoolArray, Columns
 from ztfdb.bits import BAD_BITS, SourceFlag
+from ztfdb.codes import MEAN_PHOTOMETRY
 from ztfdb.derive.crossmatch import find_matches, near_sources, rank_matches
 from ztfdb.phot.magnitudes import POGSON
 from ztfdb.records import APERTURE_DIAMETERS
-from ztfdb.schema.catalogue import MEAN_PHOTOMETRY
 from ztfdb.sky.cover import cover_positions
 from ztfdb.sky.match import match_all
-from ztfdb.store.calibrations import NO_MASK
-from ztfdb.store.catalogues import MISSING, CatalogueInfo, rows_by_id, rows_in_ranges
+from ztfdb.store.catalogues import CatalogueInfo, rows_by_id, rows_in_ranges
+from ztfdb.store.columns import MISSING_INT32, NO_MASK
 from ztfdb.store.matches import MatchTable, find_image_match, image_mjd, matches_of_image
 
 PIXEL_SCALE = 1.012
@@ -237,7 +237,7 @@ def good_objects(objects: Columns, band: str, blue: str, red: str, settings: Cal
     if settings.mean_photometry:
         good &= objects["photometry"] == MEAN_PHOTOMETRY
     n_detection = objects["n_detection"]
-    good &= (n_detection >= settings.min_detection) | (n_detection == MISSING)
+    good &= (n_detection >= settings.min_detection) | (n_detection == MISSING_INT32)
     with np.errstate(invalid="ignore"):
         good &= ~(objects["i_mag"] - objects["i_kron_mag"] >= settings.star_limit)
         for name in {band, blue, red}:

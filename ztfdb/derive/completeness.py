@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sqlalchemy.orm import Session, sessionmaker
 
-from ztfdb.arrays import Progress
+from ztfdb.arrays import Places, Progress
 from ztfdb.derive.calibrators import UNCLEAN, UNCLEAN_LARGE
 from ztfdb.derive.forced import new_executor
 from ztfdb.errors import WorkerDied
@@ -68,7 +67,7 @@ def measure_completeness(
     seed: int = 0,
     jobs: int = 1,
     settings: InjectionSettings | None = None,
-    places: Mapping[str, str | Path] | None = None,
+    places: Places = None,
     progress: Progress | None = None,
 ) -> CompletenessReport:
     """Put artificial stars into images that have not been judged, and keep how likely they are found.

@@ -21,9 +21,9 @@ from ztfdb.derive.astrometry import AstrometrySettings, check_astrometry
 from ztfdb.derive.silent import warn_of_silent
 from ztfdb.errors import CatalogueFileError
 from ztfdb.records import Match
-from ztfdb.schema.catalogue import CELL_DIVISOR
 from ztfdb.sky.cells import cone_ranges
 from ztfdb.sky.cover import cover_positions
+from ztfdb.sky.footprint import CELL_DIVISOR
 from ztfdb.sky.match import match_all, match_mutual, match_nearest
 from ztfdb.sky.motion import julian_year, move
 from ztfdb.store.catalogues import (

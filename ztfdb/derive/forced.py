@@ -7,14 +7,14 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import loky
 import numpy as np
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
-from ztfdb.arrays import Columns, IntArray, Progress
+from ztfdb.arrays import Columns, IntArray, Places, Progress
+from ztfdb.codes import ForcedMethod
 from ztfdb.errors import ImageError, PsfFileError, StoreError, WorkerDied
 from ztfdb.extract.measure import measurement_config
 from ztfdb.extract.process import enter_worker
@@ -22,12 +22,12 @@ from ztfdb.extract.revisit import Revisit, Revisited, revisit_image, revisit_ima
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.frame.window import file_status
 from ztfdb.records import N_APERTURE, StoredImage
-from ztfdb.schema import ForcedMethod
+from ztfdb.store.columns import NO_MASK
 from ztfdb.store.engine import writing
 from ztfdb.store.forced import FORCED_DTYPES, Contents, store_forced
-from ztfdb.store.lookup import NO_MASK
 from ztfdb.store.meta import config_id, read_meta
 from ztfdb.store.stored import accept_mtimes, stored_images
+from ztfdb.texts import one_line
 
 IMAGES_PER_TRANSACTION = 100
 """Images whose measurements are kept together."""
@@ -72,7 +72,7 @@ def measure_forced(
     method: ForcedMethod = ForcedMethod.APERTURE,
     jobs: int = 1,
     keep: bool = True,
-    places: Mapping[str, str | Path] | None = None,
+    places: Places = None,
     progress: Progress | None = None,
 ) -> Forced:
     """Measure positions on ingested images and keep the results.
@@ -168,7 +168,7 @@ def _kept(
             store_forced(session, columns, contents)
             accept_mtimes(session, accepted)
     except (StoreError, SQLAlchemyError) as exc:
-        logger.info("forced measurements are not kept", extra={"reason": " ".join(str(exc).split())[:200]})
+        logger.info("forced measurements are not kept", extra={"reason": one_line(exc)[:200]})
         return False
     return True
 

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from ztfdb.arrays import BoolArray, Columns, FloatArray, IntArray
-from ztfdb.schema import MemberKind
+from ztfdb.codes import MemberKind
 from ztfdb.sky.angles import ARCSEC_PER_RADIAN, separation, unit_vector
 from ztfdb.sky.cells import CELL_REACH, HPX_ORDER
 from ztfdb.sky.match import match_nearest

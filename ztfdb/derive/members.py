@@ -12,11 +12,13 @@ from sqlalchemy.orm import Session
 
 from ztfdb.arrays import BoolArray, Columns, FloatArray, IntArray
 from ztfdb.bits import APERTURE_BROKEN, BAD_BITS, INFOBITS_USABLE_BELOW, SourceFlag
+from ztfdb.codes import MemberKind
 from ztfdb.derive.grouping import Detections, Grouped
 from ztfdb.derive.variability import POINT, statistics
+from ztfdb.ids import SOURCE_ID_SHIFT
 from ztfdb.phot.magnitudes import flux_to_mag
-from ztfdb.schema import SOURCE_ID_SHIFT, MemberKind
-from ztfdb.store.lookup import NO_MASK, REFERENCE_RANK, epoch_images, used_images, version_ranks
+from ztfdb.store.columns import NO_MASK
+from ztfdb.store.lookup import REFERENCE_RANK, epoch_images, used_images, version_ranks
 
 MIN_SNR = 7.0
 """From this S/N on, a clean detection can found an object."""

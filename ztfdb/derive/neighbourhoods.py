@@ -13,13 +13,13 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from ztfdb.arrays import BoolArray, Columns, FloatArray, IntArray
+from ztfdb.codes import MemberKind
 from ztfdb.derive.grouping import LINK, Grouped, chord, components, group_detections
 from ztfdb.derive.members import Images, Sample, make_sample
-from ztfdb.schema import MemberKind
 from ztfdb.sky.angles import separation, unit_vector
 from ztfdb.sky.cells import HPX_ORDER, cone_ranges, sky_to_cell, with_neighbours
 from ztfdb.sky.cover import cover_positions
-from ztfdb.store.lookup import MISSING
+from ztfdb.store.columns import MISSING
 from ztfdb.store.objects import detections_in_ranges, largest_reach, objects_in_ranges
 
 APART = 3.0

@@ -19,6 +19,7 @@ import pandas as pd
 from sqlalchemy.orm import Session, sessionmaker
 
 from ztfdb.arrays import BoolArray, Columns, FloatArray, IntArray, Progress
+from ztfdb.codes import MemberKind
 from ztfdb.derive.anchors import anchor_all, anchor_around, anchor_reference, drop_stale_references
 from ztfdb.derive.crossmatch import rows_around
 from ztfdb.derive.grouping import ATTACH, LINK, Detections, Grouped, group_detections, separation_from
@@ -47,15 +48,15 @@ from ztfdb.derive.neighbourhoods import (
 )
 from ztfdb.derive.variability import statistics
 from ztfdb.errors import UnknownObjectError
-from ztfdb.schema import SOURCE_ID_SHIFT, MemberKind
+from ztfdb.ids import SOURCE_ID_SHIFT
 from ztfdb.sky.cells import cell_to_sky, sky_to_cell
 from ztfdb.sky.cover import cover_positions
 from ztfdb.sky.match import match_all, match_nearest
 from ztfdb.store import objects as store
 from ztfdb.store.anchors import find_object_of_oid, oids_of_object
 from ztfdb.store.catalogues import CatalogueInfo, held_catalogues
+from ztfdb.store.columns import MISSING
 from ztfdb.store.engine import writing
-from ztfdb.store.lookup import MISSING
 
 RULES = 1
 """Number of the rules of joining; objects made by others are built again."""

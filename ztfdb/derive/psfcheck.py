@@ -20,12 +20,13 @@ from ztfdb.arrays import BoolArray, Columns, FloatArray, IntArray, Progress
 from ztfdb.bits import BAD_BITS
 from ztfdb.derive.calibrators import NEIGHBOUR_GAP_PIX, PIXEL_SCALE, UNCLEAN, UNCLEAN_LARGE
 from ztfdb.derive.silent import warn_of_silent
+from ztfdb.ids import SOURCE_ID_SHIFT
 from ztfdb.phot.magnitudes import POGSON, flux_to_mag
 from ztfdb.phot.trend import TrendFit, fit_trend, robust_scatter
 from ztfdb.records import APERTURE_DIAMETERS, MeasuredImage, PsfCatalogueRecord
-from ztfdb.schema import SOURCE_ID_SHIFT
 from ztfdb.sky.match import match_all, match_mutual
-from ztfdb.store.calibrations import NO_MASK, sources_to_calibrate
+from ztfdb.store.calibrations import sources_to_calibrate
+from ztfdb.store.columns import NO_MASK
 from ztfdb.store.engine import writing
 from ztfdb.store.images import hold_image
 from ztfdb.store.matches import chosen_images

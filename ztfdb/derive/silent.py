@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from ztfdb.store.matches import matched_in_vain
 from ztfdb.store.psfchecks import failed_checks
+from ztfdb.texts import one_line
 
 log = logging.getLogger(__name__)
 
@@ -32,5 +33,5 @@ def warn_of_silent(sessions: sessionmaker[Session], image_ids: Sequence[int]) ->
         if failed:
             first = min(failed)
             facts = {"n_image": len(failed), "of": len(image_ids), "first_image_id": first}
-            why = " ".join(failed[first].split())
+            why = one_line(failed[first])
             log.warning("some images could not be compared with their PSF catalogue", extra={**facts, "failure": why})

@@ -53,6 +53,7 @@ from ztfdb.records import (
 from ztfdb.sky.cells import sky_to_cell
 from ztfdb.sky.footprint import image_cells
 from ztfdb.sky.projection import pixel_to_sky
+from ztfdb.texts import one_line
 
 RADIUS_SIGMA = 3.0
 """Kron flux over error from which a half-light radius has a meaning."""
@@ -135,7 +136,7 @@ def _read_psfcat(path: str | Path, frame: Frame) -> PsfCatalogueRecord | ImageEr
     except ImageError as exc:
         return exc
     except Exception as exc:
-        error = PsfCatalogueError(path, f"unexpected {type(exc).__name__}: {' '.join(str(exc).split())}")
+        error = PsfCatalogueError(path, f"unexpected {type(exc).__name__}: {one_line(exc)}")
         error.__cause__ = exc
         return error
 

@@ -9,8 +9,6 @@ import numpy as np
 from ztfdb.arrays import FloatArray
 from ztfdb.records import APERTURE_DIAMETERS
 
-LN2 = float(np.log(2.0))
-
 
 def half_light_radius(
     sums: FloatArray, total: FloatArray, diameters: Sequence[float] = APERTURE_DIAMETERS
@@ -53,5 +51,5 @@ def half_light_radius(
     anchor = np.where(inside, growth[0], low)
     start = np.where(inside, radius[0], radius[upper - 1])
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        result = np.exp(start + (np.log(LN2) - anchor) / slope)
+        result = np.exp(start + (np.log(np.log(2.0)) - anchor) / slope)
     return np.where(reached & (slope > 0) & np.isfinite(result), result, np.nan)

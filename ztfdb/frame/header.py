@@ -22,7 +22,7 @@ from ztfdb.frame.identity import Exposure, image_id, is_reference, read_exposure
 from ztfdb.frame.wcs import wcs_parameters
 from ztfdb.records import APERTURE_DIAMETERS, ImageInfo, WcsParameters
 from ztfdb.sky.projection import pixel_to_sky, sky_to_pixel
-from ztfdb.sky.times import light_time_vectors
+from ztfdb.sky.times import SECONDS_PER_DAY, light_time_vectors
 
 MAGZP_RANGE = (10.0, 40.0)
 """Zero points (AB mag of 1 DN) that are believed; ZTF's lie between 24 and 26.6."""
@@ -33,7 +33,6 @@ MAX_APCOR = 5.0
 MAX_EXPTIME = 86400.0
 """Longest exposure that is believed, s."""
 
-SECONDS_PER_DAY = 86400.0
 NO_VECTORS = dict.fromkeys(("sun_x", "sun_y", "sun_z", "ssb_x", "ssb_y", "ssb_z"))
 
 

@@ -21,6 +21,7 @@ from ztfdb.errors import HeaderError
 from ztfdb.frame.cards import integer, number, text
 from ztfdb.frame.filename import FILTERCODES, ZtfName, parse_name
 from ztfdb.records import QUADRANT_SHAPE, WcsParameters
+from ztfdb.sky.times import SECONDS_PER_DAY
 
 FIRST_NIGHT = 57754
 """MJD of ZTF's night 0, 2017-01-01."""
@@ -282,7 +283,7 @@ def _read_pid(header: fits.Header, rcid: int, path: str | Path) -> int | None:
 def _check_expid(expid: int, pid: int | None, obsmjd: float, path: str | Path) -> None:
     """Refuse an exposure id that contradicts the time, and a processed-image id that contradicts the exposure id."""
     night, tick = divmod(expid, 100_000)
-    late_s = (obsmjd - FIRST_NIGHT - night - tick * 1e-5) * 86400.0
+    late_s = (obsmjd - FIRST_NIGHT - night - tick * 1e-5) * SECONDS_PER_DAY
     if abs(late_s) > CLOCK_TOLERANCE_S:
         raise HeaderError(path, f"EXPID {expid} is of another time than OBSMJD {obsmjd} ({late_s:.0f} s)", "EXPID")
     if pid is not None and pid // 10_000 != expid:
@@ -296,7 +297,7 @@ def _filefracday(header: fits.Header, name: ZtfName | None, obsmjd: float) -> in
             continue
         day, fraction = divmod(candidate.filefracday, 10**6)
         midnight = _mjd_of_iso(f"{day // 10000:04d}-{day // 100 % 100:02d}-{day % 100:02d}")
-        if midnight is not None and abs(midnight + fraction * 1e-6 - obsmjd) * 86400.0 <= CLOCK_TOLERANCE_S:
+        if midnight is not None and abs(midnight + fraction * 1e-6 - obsmjd) * SECONDS_PER_DAY <= CLOCK_TOLERANCE_S:
             return candidate.filefracday
     return None
 
@@ -313,7 +314,7 @@ def _mjd_of_iso(stamp: str | None) -> float | None:
         moment = datetime.fromisoformat(stamp or "")
     except ValueError:
         return None
-    mjd = MJD_OF_UNIX_ZERO + moment.replace(tzinfo=UTC).timestamp() / 86400.0
+    mjd = MJD_OF_UNIX_ZERO + moment.replace(tzinfo=UTC).timestamp() / SECONDS_PER_DAY
     return mjd if math.isfinite(mjd) else None
 
 

@@ -16,7 +16,7 @@ from ztfdb.phot.magnitudes import flux_to_mag, microjansky_per_dn, total_mag_err
 from ztfdb.sky.times import hjd
 from ztfdb.store import export as store
 from ztfdb.store.calibrations import zeropoints
-from ztfdb.store.lookup import MISSING, NO_MASK
+from ztfdb.store.columns import MISSING, MISSING_INT16, MISSING_INT32, NO_MASK
 from ztfdb.store.meta import read_meta
 from ztfdb.store.migrate import REVISION
 
@@ -111,7 +111,7 @@ def _missing(values: NDArray[Any]) -> Any:
     if values.dtype.kind == "f":
         return np.nan
     if values.dtype.kind == "i":
-        return {8: MISSING, 4: store.NULL_INTEGER, 2: store.NULL_SMALL}[values.dtype.itemsize]
+        return {8: MISSING, 4: MISSING_INT32, 2: MISSING_INT16}[values.dtype.itemsize]
     return False if values.dtype.kind == "b" else None
 
 
@@ -146,7 +146,7 @@ def calibrated(
 
 
 def quality(context: Context, at: IntArray, mask_bits: IntArray, broken: BoolArray) -> Columns:
-    """Return ``catflags`` (`NULL_INTEGER` where unknown) and ``good``, as in a light curve.
+    """Return ``catflags`` (`MISSING_INT32` where unknown) and ``good``, as in a light curve.
 
     Parameters
     ----------
@@ -163,6 +163,6 @@ def quality(context: Context, at: IntArray, mask_bits: IntArray, broken: BoolArr
     bits = np.where(unknown, 0, mask_bits)
     catflags = bits | np.where(unusable, int(CATFLAG_UNUSABLE), 0)
     return {
-        "catflags": np.where(unknown & ~unusable, store.NULL_INTEGER, catflags).astype(np.int32),
+        "catflags": np.where(unknown & ~unusable, MISSING_INT32, catflags).astype(np.int32),
         "good": ~unusable & (bits & int(BAD_BITS) == 0) & ~broken,
     }

@@ -10,20 +10,18 @@ from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Columns, IntArray
 from ztfdb.bits import APERTURE_BROKEN
+from ztfdb.codes import FILTERS
 from ztfdb.errors import StoreError
 from ztfdb.hats.contents import Cells, Contents, Digests, gather, mix
 from ztfdb.hats.context import Context, calibrated, quality
 from ztfdb.hats.fields import HEALPIX_COLUMN, arrow_array, arrow_type, field, take
 from ztfdb.hats.products import Detections, Product
 from ztfdb.hats.tiling import GAP, Pixel, cells_around
-from ztfdb.schema import SOURCE_ID_SHIFT, Base
+from ztfdb.ids import SOURCE_ID_SHIFT
 from ztfdb.sky.angles import ARCSEC_PER_RADIAN
 from ztfdb.sky.cells import HPX_ORDER, sky_to_cell
 from ztfdb.store import export as store
-from ztfdb.store.columns import table_dtypes
-from ztfdb.store.lookup import MISSING
-
-FILTERS = {1: "zg", 2: "zr", 3: "zi"}
+from ztfdb.store.columns import MISSING, MISSING_INT32, table_dtypes
 
 REACH_ORDER = 14
 """Cells around a partition in which members of its objects are looked for: 8.2 arcsec at least."""
@@ -113,7 +111,7 @@ def _cells(cell: IntArray, weight: IntArray, digest: Digests) -> Cells:
 
 
 def _dtypes(table: str) -> dict[str, np.dtype[np.generic]]:
-    return dict(table_dtypes(Base.metadata.tables[table]))
+    return dict(table_dtypes(table))
 
 
 def _statistics() -> dict[str, np.dtype[np.generic]]:
@@ -180,7 +178,7 @@ def _epochs(context: Context, members: Columns) -> Columns:
     columns["counted"] = members["counted"] != 0
     columns |= calibrated(context, at, members["flux_aper4"], members["flux_aper4_err"])
     columns |= quality(context, at, members["mask_bits"], members["flags"] & int(APERTURE_BROKEN) != 0)
-    columns["catflags"] = np.where(columns["catflags"] == store.NULL_INTEGER, UNKNOWN_CATFLAGS, columns["catflags"])
+    columns["catflags"] = np.where(columns["catflags"] == MISSING_INT32, UNKNOWN_CATFLAGS, columns["catflags"])
     return columns
 
 

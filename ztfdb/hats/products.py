@@ -12,19 +12,18 @@ from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Columns, IntArray
 from ztfdb.bits import APERTURE_BROKEN
+from ztfdb.codes import ForcedMethod
 from ztfdb.hats.contents import Cells, Contents, blend, gather, is_new, mix
 from ztfdb.hats.context import IMAGE_FIELDS, Context, calibrated, image_columns, quality
 from ztfdb.hats.fields import HEALPIX_COLUMN, arrow_table, arrow_type, field, take
 from ztfdb.hats.tiling import Pixel
-from ztfdb.schema import Base, ForcedMethod
 from ztfdb.sky.cells import distinct, sky_to_cell
 from ztfdb.store import export as store
-from ztfdb.store.columns import table_dtypes
-from ztfdb.store.lookup import MISSING, NO_MASK
+from ztfdb.store.columns import MISSING, MISSING_INT32, NO_MASK, stand_ins, table_dtypes
 
 CALIBRATED = {"mag": "f4", "magerr": "f4", "flux_ujy": "f4", "flux_ujy_err": "f4"}
 QUALITY = {"catflags": "i4", "good": "b1", "simulated": "b1"}
-NULLS = {"expid": MISSING, "object_id": MISSING, "mask_bits": NO_MASK, "catflags": store.NULL_INTEGER}
+NULLS = {"expid": MISSING, "object_id": MISSING, "mask_bits": NO_MASK, "catflags": MISSING_INT32}
 
 
 class Product(ABC):
@@ -80,7 +79,7 @@ class _Measured(Product):
     def schema(self) -> pa.Schema:
         """Return the columns of the table, of the image, and the calibrated values."""
         table = self.where.table
-        own = {name: dtype for name, dtype in table_dtypes(Base.metadata.tables[table]).items() if name != "hpx29"}
+        own = {name: dtype for name, dtype in table_dtypes(table).items() if name != "hpx29"}
         fields = [field(table, "hpx29", pa.int64(), name=HEALPIX_COLUMN)]
         fields += [field(table, name, arrow_type(dtype)) for name, dtype in own.items()]
         fields += [field("light_curve", name, arrow_type(dtype)) for name, dtype in IMAGE_FIELDS.items()]
@@ -205,13 +204,10 @@ class Images(Product):
 
     def schema(self) -> pa.Schema:
         """Return the columns of ``image`` and what names its file and configuration."""
-        columns = [column for column in Base.metadata.tables["image"].columns if column.name not in store.NOT_EXPORTED]
-        numbers = table_dtypes(Base.metadata.tables["image"])
         fields = [field("source", "hpx29", pa.int64(), name=HEALPIX_COLUMN)]
-        for column in columns:
-            kind = pa.bool_() if column.name in ("simulated", "has_mask") else pa.string()
-            known = numbers.get(column.name)
-            fields.append(field("image", column.name, kind if known is None else arrow_type(known)))
+        for name, dtype in store.image_columns().items():
+            kind = pa.bool_() if name in ("simulated", "has_mask") else pa.string()
+            fields.append(field("image", name, kind if dtype is None else arrow_type(dtype)))
         fields += [field("image_summary", name, pa.string()) for name in ("config_hash", "data_root", "path", "sha256")]
         return pa.schema(fields)
 
@@ -228,7 +224,7 @@ class Images(Product):
         inside = inside[np.lexsort((context.images["image_id"][inside], cell[inside]))]
         found: Columns = take(context.images, inside) | {HEALPIX_COLUMN: cell[inside]}
         dtypes = {name: values.dtype for name, values in found.items() if name != HEALPIX_COLUMN}
-        return arrow_table(found, self.schema(), store.integer_nulls(dtypes))
+        return arrow_table(found, self.schema(), stand_ins(dtypes))
 
     def _cells(self, context: Context) -> IntArray:
         """Return the cells of the centres; images have none in the archive."""

@@ -23,6 +23,7 @@ from ztfdb.ingest.limits import Limits
 from ztfdb.ingest.storing import Storing, measure_and_store, reach_archive
 from ztfdb.ingest.workers import Measure, Measured, failed, psfcat_option
 from ztfdb.store.queue import Claim
+from ztfdb.texts import one_line
 
 CONNECT_S = 10.0
 """How long a scheduler, and its first worker, may take to answer."""
@@ -90,7 +91,7 @@ class Cluster:
         try:
             self._client: Any = self._dask.Client(scheduler, timeout=CONNECT_S, set_as_default=False)
         except (OSError, ValueError) as exc:  # TimeoutError is an OSError
-            raise ClusterError(scheduler, f"the scheduler does not answer: {_one_line(exc)}") from exc
+            raise ClusterError(scheduler, f"the scheduler does not answer: {one_line(exc)}") from exc
         try:
             self._check()
             self._check_storing()
@@ -172,7 +173,7 @@ class Cluster:
         except self._dask.CancelledError as exc:  # not by us: the connection was lost
             raise ClusterError(self._scheduler, "the scheduler has gone away") from exc
         except self._dask.KilledWorker as exc:
-            reason = f"the cluster's worker ended while it measured this: {_one_line(exc)}"
+            reason = f"the cluster's worker ended while it measured this: {one_line(exc)}"
             ended = failed(sent.candidate, WorkerDied(sent.candidate.path, reason), seconds)
         except Exception as exc:
             if measured and isinstance(exc, OSError):  # a timeout among them
@@ -202,7 +203,7 @@ class Cluster:
             if isinstance(there, ImportError):
                 raise ClusterError(self._scheduler, f"ztfdb cannot be imported on the worker {worker}: {there}")
             if isinstance(there, BaseException):
-                raise ClusterError(self._scheduler, f"the worker {worker} does not work: {_one_line(there)}") from there
+                raise ClusterError(self._scheduler, f"the worker {worker} does not work: {one_line(there)}") from there
             other = [
                 f"{name} {there.get(name)} instead of {here.get(name)}"
                 for name in sorted(here.keys() | there.keys())
@@ -217,7 +218,7 @@ class Cluster:
             return
         for worker, reason in self._client.run(reach_archive, self._storing.url, on_error="return").items():
             if reason is not None:
-                words = {"scheduler": self._scheduler, "worker": worker, "reason": _one_line(reason)}
+                words = {"scheduler": self._scheduler, "worker": worker, "reason": one_line(reason)}
                 logger.warning("the cluster does not reach the archive: this process stores", extra=words)
                 self._storing = None
                 return
@@ -232,7 +233,3 @@ def _asker() -> Callable[[], dict[str, str]]:
         return software_versions()
 
     return ask
-
-
-def _one_line(exc: BaseException | str) -> str:
-    return " ".join(str(exc).split()) or type(exc).__name__

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
+from ztfdb.arrays import Places
 from ztfdb.derive.crossmatch import match_new_image
 from ztfdb.derive.psfcheck import ImageChecked, check_new_image, compare_measured
 from ztfdb.errors import StoreError
@@ -19,6 +20,7 @@ from ztfdb.records import MeasuredImage
 from ztfdb.store.engine import writing
 from ztfdb.store.images import Stored, store_image
 from ztfdb.store.queue import Claim, finish, hold, read_clock
+from ztfdb.texts import one_line
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ def commit_image(
     sessions: sessionmaker[Session],
     measured: MeasuredImage,
     *,
-    places: Mapping[str, str | Path] | None = None,
+    places: Places = None,
     given: str | Path | None = None,
     force: bool = False,
     lease: Lease | None = None,
@@ -85,4 +87,4 @@ def commit_image(
     except (SQLAlchemyError, ValueError, OverflowError) as exc:
         # A value that no column takes: the image's own fault (a damaged header), never the end of a night.
         cause = exc.__cause__ if isinstance(exc, SQLAlchemyError) and exc.__cause__ else exc
-        raise StoreError(f"image {measured.info.image_id} was refused: {' '.join(str(cause).split())}") from exc
+        raise StoreError(f"image {measured.info.image_id} was refused: {one_line(cause)}") from exc

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
 
 from sqlalchemy.orm import Session, sessionmaker
 
+from ztfdb.arrays import Places
+from ztfdb.codes import JobState
 from ztfdb.errors import ImageReadError
 from ztfdb.ingest.discover import Candidate, Sighting, look_at
 from ztfdb.ingest.known import find_known
 from ztfdb.ingest.moved import follow
 from ztfdb.ingest.psfcat import known_outcome
 from ztfdb.ingest.report import ImageOutcome, Outcome, refused
-from ztfdb.schema import JobState
 from ztfdb.store.engine import writing
 from ztfdb.store.images import Stored
 from ztfdb.store.queue import Again, Claim, JobFile, JobReport, claim_these, enqueue, find_job_ids, find_jobs
@@ -59,7 +60,7 @@ class Given:
         *,
         force: bool,
         alone: bool,
-        places: Mapping[str, str | Path] | None,
+        places: Places,
         heard: Callable[[ImageOutcome], None],
     ) -> None:
         self.force = force

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy.orm import Session
 
+from ztfdb.arrays import Places
 from ztfdb.frame.filename import parse_name
 from ztfdb.ingest.content import same_content, sha256_of
 from ztfdb.ingest.discover import Candidate
@@ -32,9 +32,7 @@ class Known:
     how: Stored
 
 
-def find_known(
-    session: Session, candidate: Candidate, *, places: Mapping[str, str | Path] | None = None
-) -> Known | None:
+def find_known(session: Session, candidate: Candidate, *, places: Places = None) -> Known | None:
     """Return the stored image that a file is, or None if it must be measured.
 
     A file is the stored one if size and modification time are, else if its sha256 is. At the stored path the mask must
@@ -65,7 +63,7 @@ def find_known(
     return None if candidate.mask is not None and mask is None else Known(copy.image_id, Stored.KNOWN_COPY)
 
 
-def _find_copy(session: Session, path: str, places: Mapping[str, str | Path] | None) -> StoredFile | None:
+def _find_copy(session: Session, path: str, places: Places) -> StoredFile | None:
     name = parse_name(path)
     try:
         size = Path(path).stat().st_size

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from sqlalchemy.orm import Session
 
+from ztfdb.arrays import Places
 from ztfdb.ingest.content import same_content
 from ztfdb.ingest.discover import Candidate, is_url
 from ztfdb.store.backends import lock_name
@@ -28,9 +28,7 @@ def is_gone(path: str) -> bool:
     return False
 
 
-def follow(
-    session: Session, image_id: int, candidate: Candidate, *, places: Mapping[str, str | Path] | None = None
-) -> None:
+def follow(session: Session, image_id: int, candidate: Candidate, *, places: Places = None) -> None:
     """Point the files of an image, and its PSF catalogue, at where they lie now.
 
     Each is looked for where `candidate` has it, else under its own name beside the image; it must be gone from where

@@ -6,13 +6,14 @@ A catalogue is read in the calling process: that takes some hundredths of a seco
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
+from ztfdb.arrays import Places
 from ztfdb.derive.psfcheck import check_held_image
 from ztfdb.errors import (
     DatabaseUnavailableError,
@@ -52,8 +53,7 @@ from ztfdb.store.psf_sources import (
     store_psf,
 )
 from ztfdb.store.roots import find_places, place_file, read_roots
-
-Places = Mapping[str, str | Path] | None
+from ztfdb.texts import one_line
 
 
 def ingest_psfcats(
@@ -158,7 +158,7 @@ def psf_part(measured: MeasuredImage, *, written: bool) -> tuple[int | None, str
 
 def psfcat_reason(exc: ZtfdbError) -> str:
     """Return in one line why a catalogue was refused."""
-    return " ".join(str(exc).split())
+    return one_line(exc)
 
 
 def _outcome(
@@ -190,7 +190,7 @@ def _take(
             return _store(session, record, image_id=image_id, given=given, force=force, places=places)
     except (SQLAlchemyError, ValueError, OverflowError) as exc:
         cause = exc.__cause__ if isinstance(exc, SQLAlchemyError) and exc.__cause__ else exc
-        raise StoreError(f"{path} was refused: {' '.join(str(cause).split())}") from exc
+        raise StoreError(f"{path} was refused: {one_line(cause)}") from exc
 
 
 def _store(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ztfdb.bits import NO_CAVEAT, Caveat
 from ztfdb.errors import ImageError, ZtfdbError
+from ztfdb.texts import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -218,7 +219,7 @@ def refused(path: str, exc: ZtfdbError, seconds: float) -> ImageOutcome:
         path,
         Outcome.FAILED,
         seconds=seconds,
-        reason=" ".join(reason.split()),
+        reason=one_line(reason),
         error=type(exc).__name__,
         retryable=exc.retryable,
     )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 from sqlalchemy.orm import Session, sessionmaker
 
+from ztfdb.arrays import Places
 from ztfdb.derive.silent import warn_of_silent
 from ztfdb.extract.measure import measure_image
 from ztfdb.extract.settings import ExtractionSettings
@@ -42,7 +43,7 @@ def ingest_paths(
     settings: ExtractionSettings | None = None,
     force: bool = False,
     progress: IngestProgress | None = None,
-    places: Mapping[str, str | Path] | None = None,
+    places: Places = None,
     timeout_s: float = TIMEOUT_S,
     memory_mb: int = MEMORY_MB,
     scheduler: str | None = None,

@@ -15,13 +15,15 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Progress
+from ztfdb.codes import PS1_BANDS
 from ztfdb.errors import CatalogueServiceError, MissingExtraError
 from ztfdb.ingest.reference import FileImport, import_catalogue
-from ztfdb.schema.catalogue import CELL_ORDER, PS1_BANDS
 from ztfdb.sky.angles import separation, unit_vector
 from ztfdb.sky.cells import CELL_REACH, cell_to_sky
+from ztfdb.sky.footprint import FOOTPRINT_ORDER
 from ztfdb.store.catalogues import footprint_cells
 from ztfdb.store.engine import sessions
+from ztfdb.texts import one_line
 
 GROUP_ORDER = 6
 """Cells of the footprint are asked for together by order-6 cell (0.9 deg): some 10^5 rows a query."""
@@ -75,7 +77,7 @@ def footprint_cones(session: Session, name: str, *, everything: bool = False) ->
         Cover also what is held.
     """
     cells = footprint_cells(session, None if everything else name)
-    groups, inverse = np.unique(cells >> 2 * (CELL_ORDER - GROUP_ORDER), return_inverse=True)
+    groups, inverse = np.unique(cells >> 2 * (FOOTPRINT_ORDER - GROUP_ORDER), return_inverse=True)
     return [_cone_around(cells[inverse == k]) for k in range(len(groups))]
 
 
@@ -195,7 +197,7 @@ def _ask(url: str, query: str, path: Path) -> None:
             for data in answer.iter_content(1 << 20):
                 file.write(data)
     except (pyvo.dal.DALAccessError, requests.RequestException, OSError) as exc:
-        raise CatalogueServiceError(f"{url} did not answer: {' '.join(str(exc).split())}") from exc
+        raise CatalogueServiceError(f"{url} did not answer: {one_line(exc)}") from exc
 
 
 @contextmanager
@@ -211,8 +213,8 @@ def _folder(given: str | Path | None) -> Iterator[Path]:
 
 def _cone_around(cells: NDArray[np.int64]) -> Cone:
     """Return a cone that holds order-9 cells wholly."""
-    ra, dec = cell_to_sky(cells, CELL_ORDER)
+    ra, dec = cell_to_sky(cells, FOOTPRINT_ORDER)
     x, y, z = unit_vector(ra, dec).mean(axis=1)
     center = float(np.degrees(np.arctan2(y, x)) % 360.0), float(np.degrees(np.arctan2(z, np.hypot(x, y))))
     reach = float(separation(*center, ra, dec).max()) / 3600.0
-    return Cone(*center, reach + float(np.degrees(CELL_REACH / 2**CELL_ORDER)))
+    return Cone(*center, reach + float(np.degrees(CELL_REACH / 2**FOOTPRINT_ORDER)))

@@ -28,6 +28,7 @@ from ztfdb.ingest.discover import Candidate
 from ztfdb.ingest.limits import Limits
 from ztfdb.records import MeasuredImage
 from ztfdb.store.queue import Claim
+from ztfdb.texts import one_line
 
 Measure = Callable[..., MeasuredImage]
 
@@ -96,7 +97,7 @@ def failed(candidate: Candidate, exc: Exception, seconds: float, memory_mb: int 
     else:
         # Not one of ours: a mistake in ztfdb or in a library, which must cost one image and be told in full.
         logger.warning("unexpected error in a measurement", extra={"path": candidate.path}, exc_info=exc)
-        error = ExtractionError(candidate.path, f"unexpected {type(exc).__name__}: {' '.join(str(exc).split())}")
+        error = ExtractionError(candidate.path, f"unexpected {type(exc).__name__}: {one_line(exc)}")
     error.__cause__ = exc
     return Measured(candidate, error, seconds)
 

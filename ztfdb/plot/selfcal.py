@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ztfdb.plot.canvas import pyplot
+from ztfdb.plot.diff import MOST_POINTS
 from ztfdb.plot.residuals import CELLS, KEPT, check_columns
 
 if TYPE_CHECKING:
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMNS = ("image_id", "mjd", "u", "v", "mag", "color", "residual", "error", "constant")
-MOST_POINTS = 20_000
-"""Detections that are drawn one by one; of more, as many at equal steps."""
-
 N_BIN, N_WORST = 24, 15
 
 

@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 from ztfdb.query.cone import MAX_CONE_RADIUS, check_radius
 from ztfdb.sky.angles import separation
 from ztfdb.sky.cells import cone_ranges
-from ztfdb.store.catalogues import MISSING, get_catalogue, rows_in_ranges
-from ztfdb.store.columns import table_dtypes
+from ztfdb.store.catalogues import get_catalogue, rows_in_ranges
+from ztfdb.store.columns import MISSING_INT32, table_dtypes
 
 
 def catalogue_cone(session: Session, name: str, ra: float, dec: float, radius: float) -> pd.DataFrame:
@@ -54,5 +54,5 @@ def catalogue_cone(session: Session, name: str, ra: float, dec: float, radius: f
     columns |= {one: rows[one][near] for one in names}
     for one in names:
         if known[one].kind == "i" and catalogue.table.c[one].nullable:
-            columns[one] = pd.arrays.IntegerArray(columns[one].astype(np.int64), columns[one] == MISSING)
+            columns[one] = pd.arrays.IntegerArray(columns[one].astype(np.int64), columns[one] == MISSING_INT32)
     return pd.DataFrame(columns)

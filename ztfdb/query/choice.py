@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from ztfdb.codes import FILTERS
 from ztfdb.records import N_APERTURE
 from ztfdb.sky.dates import mjd_of
 from ztfdb.store.calibrations import METHODS
 
 if TYPE_CHECKING:
     from astropy.time import Time
-
-FILTERS = {1: "zg", 2: "zr", 3: "zi"}
-"""ZTF's ``filtercode`` by ``fid``."""
 
 IRSA_PHOTS = ("irsa", "irsa-both")
 """ZTF's light curves alone, or beside our own apertures."""

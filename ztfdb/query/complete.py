@@ -17,8 +17,10 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from ztfdb.arrays import BoolArray, Columns, FloatArray, IntArray, Progress
 from ztfdb.bits import InfoBit, SourceFlag
+from ztfdb.codes import ForcedMethod
 from ztfdb.derive.forced import Forced, measure_forced
 from ztfdb.extract.psffit import FIT_RADIUS
+from ztfdb.ids import SOURCE_ID_SHIFT
 from ztfdb.phot.limits import LIMIT_SIGMA
 from ztfdb.phot.magnitudes import microjansky_to_mag
 from ztfdb.query.choice import Choice, choice
@@ -45,14 +47,14 @@ from ztfdb.query.lightcurve import (
 from ztfdb.query.positions import Color
 from ztfdb.query.targets import Motion, Targets, path_of, targets_of
 from ztfdb.records import APERTURE_DIAMETERS
-from ztfdb.schema import SOURCE_ID_SHIFT, ForcedMethod
 from ztfdb.sky.angles import separation
 from ztfdb.sky.cells import cone_ranges, sky_to_cell
 from ztfdb.sky.times import bjd_tdb
 from ztfdb.spelling import passes_on
+from ztfdb.store.columns import MISSING, NO_MASK
 from ztfdb.store.coverage import barycentric_vectors, observed_span
 from ztfdb.store.forced import find_forced
-from ztfdb.store.lookup import MISSING, NO_MASK, light_curve_sources
+from ztfdb.store.lookup import light_curve_sources
 
 FORCED_SIGMA = 3.0
 """Signal-to-noise ratio from which forced light is a measurement; below, it is a limit."""

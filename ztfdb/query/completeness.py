@@ -9,13 +9,14 @@ import pandas as pd
 from sqlalchemy.orm import Session
 
 from ztfdb.arrays import FloatArray, IntArray
+from ztfdb.codes import FILTERS
 from ztfdb.derive.calibrators import PIXEL_SCALE
 from ztfdb.frame.background import background_at
+from ztfdb.ids import SOURCE_ID_SHIFT
 from ztfdb.phot.completeness import LIGHT_REACH, DetectionModel, crowding_light
-from ztfdb.query.choice import FILTERS, cuts
+from ztfdb.query.choice import cuts
 from ztfdb.query.covering import covering
 from ztfdb.query.targets import targets_of
-from ztfdb.schema import SOURCE_ID_SHIFT
 from ztfdb.sky.cells import cone_ranges
 from ztfdb.spelling import passes_on
 from ztfdb.store.completeness import ROW_COLUMNS, completeness_rows, detection_models

@@ -9,7 +9,7 @@ import pandas as pd
 from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Columns, FloatArray
-from ztfdb.query.choice import FILTERS
+from ztfdb.codes import FILTERS
 from ztfdb.query.covering import cells_of, covers
 from ztfdb.query.frames import data_frame, nullable
 from ztfdb.query.targets import Targets, targets_of

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Iterable
 
 from sqlalchemy.orm import Session
 
+from ztfdb.arrays import Places
 from ztfdb.errors import UnknownImageError
 from ztfdb.records import StoredPixels
 from ztfdb.sky.shapes import SkyShape
@@ -14,9 +14,7 @@ from ztfdb.stamps import Cutout, window_of
 from ztfdb.store.stored import stored_cards, stored_pixels
 
 
-def image_pixels(
-    session: Session, image_id: Iterable[int], *, places: Mapping[str, str | Path] | None = None
-) -> dict[int, StoredPixels]:
+def image_pixels(session: Session, image_id: Iterable[int], *, places: Places = None) -> dict[int, StoredPixels]:
     """Return where the pixels of images are, by ``image_id``; unknown ones are left out."""
     return stored_pixels(session, image_id, places=places)
 
@@ -27,7 +25,7 @@ def cutout(
     *,
     image_id: int,
     mask: bool = False,
-    places: Mapping[str, str | Path] | None = None,
+    places: Places = None,
 ) -> Cutout | None:
     """Return the part of an image that holds a shape.
 

@@ -16,17 +16,18 @@ from sqlalchemy.orm import Session
 
 from ztfdb.arrays import BoolArray, Columns, FloatArray, IntArray
 from ztfdb.bits import APERTURE_BROKEN, BAD_BITS, CATFLAG_UNUSABLE, INFOBITS_USABLE_BELOW, SourceFlag
+from ztfdb.codes import FILTERS
+from ztfdb.ids import SOURCE_ID_SHIFT
 from ztfdb.phot.magnitudes import flux_to_mag, microjansky_per_dn
 from ztfdb.phot.surface import map_basis, quadrant_places
-from ztfdb.query.choice import FILTERS, Choice
+from ztfdb.query.choice import Choice
 from ztfdb.query.frames import masked_integers, words
-from ztfdb.schema import SOURCE_ID_SHIFT
 from ztfdb.sky.times import hjd
 from ztfdb.store.calibrations import zeropoints
+from ztfdb.store.columns import NO_MASK
 from ztfdb.store.lookup import (
     COLOR_TERM,
     EPOCH_ROWS,
-    NO_MASK,
     REFERENCE_RANK,
     ZEROPOINT,
     ImageTable,

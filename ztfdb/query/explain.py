@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from sqlalchemy.orm import Session
 
+from ztfdb.arrays import Places
 from ztfdb.bits import CAVEAT_WORDS, Caveat
 from ztfdb.errors import ImageError, UnknownSourceError
 from ztfdb.extract.measure import measure_image, measurement_config
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.frame.window import check_file
+from ztfdb.ids import SOURCE_ID_SHIFT
 from ztfdb.query.frames import data_frame
 from ztfdb.records import N_APERTURE, MeasuredImage
-from ztfdb.schema import SOURCE_ID_SHIFT
 from ztfdb.sky.angles import separation
 from ztfdb.store.images import StoredFile, find_files
 from ztfdb.store.provenance import calibrations_of, cards_of, image_of, settings_of, source_of
@@ -77,9 +76,7 @@ class Explanation:
     caveats: tuple[str, ...] = ()
 
 
-def explain(
-    session: Session, source_id: int, *, measure: bool = True, places: Mapping[str, str | Path] | None = None
-) -> Explanation:
+def explain(session: Session, source_id: int, *, measure: bool = True, places: Places = None) -> Explanation:
     """Return everything behind one source, and measure its image again to compare.
 
     Parameters

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ztfdb.arrays import BoolArray, IntArray
 from ztfdb.schema import describe_column
-from ztfdb.store.lookup import MISSING
+from ztfdb.store.columns import MISSING
 
 if TYPE_CHECKING:
     from astropy.table import MaskedColumn, Table

@@ -10,7 +10,8 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from ztfdb.arrays import BoolArray, FloatArray
-from ztfdb.query.choice import FILTERS, Choice, choice
+from ztfdb.codes import FILTERS
+from ztfdb.query.choice import Choice, choice
 from ztfdb.query.cones import cone_of
 from ztfdb.query.covering import Covering, covering
 from ztfdb.query.given import MOTION

@@ -18,11 +18,11 @@ from ztfdb.sky.angles import separation
 from ztfdb.sky.motion import julian_year, move
 from ztfdb.sky.projection import sky_to_pixel_many
 from ztfdb.store.calibrations import image_to_calibrate, zeropoints
-from ztfdb.store.catalogues import MISSING, MODES, CatalogueInfo, get_catalogue, list_catalogues, rows_by_id
-from ztfdb.store.columns import table_dtypes
+from ztfdb.store.catalogues import MODES, CatalogueInfo, get_catalogue, list_catalogues, rows_by_id
+from ztfdb.store.columns import MISSING_INT32, NO_MASK, table_dtypes
 from ztfdb.store.coverage import image_frames
 from ztfdb.store.matches import MatchTable, chosen_images, find_image_match, image_mjd, matches_of_image
-from ztfdb.store.sources import NO_MASK, sources_of_image
+from ztfdb.store.sources import sources_of_image
 
 SOURCES = "sources"
 """What an image's own sources are called."""
@@ -237,7 +237,7 @@ def _frame(
         joined["image_id"] = _int64(np.repeat(np.array(ids, np.int64), [len(part["source"]) for part in parts]))
     for shown, name in names.items():
         values = np.concatenate([part[name] for part in parts]) if parts else np.empty(0)
-        missing = MISSING if name.startswith("reference:") else NO_MASK if name == "source:mask_bits" else None
+        missing = MISSING_INT32 if name.startswith("reference:") else NO_MASK if name == "source:mask_bits" else None
         integer = values.dtype.kind == "i" or shown.endswith("_index")
         joined[shown] = _int64(values, missing) if integer else values
     return pd.DataFrame(joined)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from sqlalchemy.orm import Session
 
+from ztfdb.arrays import Places
 from ztfdb.frame.filename import parse_name
 from ztfdb.records import FileFacts, StoredPixels
 from ztfdb.store.images import find_files, images_named, whole_quadrants
@@ -37,7 +37,7 @@ class Product:
     image: StoredPixels | None
 
 
-def find_product(session: Session, name: str, *, places: Mapping[str, str | Path] | None = None) -> Product | None:
+def find_product(session: Session, name: str, *, places: Places = None) -> Product | None:
     """Return the file of a name; None where the archive has none.
 
     Parameters
@@ -85,9 +85,7 @@ class Related:
     whole_id: int | None = None
 
 
-def related_files(
-    session: Session, image_id: Sequence[int], *, places: Mapping[str, str | Path] | None = None
-) -> dict[int, Related]:
+def related_files(session: Session, image_id: Sequence[int], *, places: Places = None) -> dict[int, Related]:
     """Return what else is held of images, by ``image_id``.
 
     Parameters

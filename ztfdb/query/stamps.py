@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 from sqlalchemy.orm import Session
 
-from ztfdb.arrays import FloatArray
+from ztfdb.arrays import FloatArray, Places
+from ztfdb.codes import FILTERS
 from ztfdb.errors import StampError, UnknownImageError
-from ztfdb.query.choice import FILTERS, choice
+from ztfdb.query.choice import choice
 from ztfdb.query.choice import cuts as image_cuts
 from ztfdb.query.covering import covering
 from ztfdb.query.frames import data_frame
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
 MAX_SIZE = 2_000
 """Largest width of a stamp, pixels."""
-
-Places = Mapping[str, str | Path] | None
 
 
 @dataclass(frozen=True, repr=False)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
 from sqlalchemy.orm import Session, sessionmaker
 
-from ztfdb.arrays import Progress
+from ztfdb.arrays import Places, Progress
 from ztfdb.errors import DatabaseUnavailableError, StoreError
 from ztfdb.frame.window import check_file
 from ztfdb.query.frames import data_frame
@@ -34,7 +33,7 @@ def verify(
     *,
     hashes: bool = False,
     deep: bool = False,
-    places: Mapping[str, str | Path] | None = None,
+    places: Places = None,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Check every file of the archive, and that its tables agree with each other.
@@ -82,7 +81,7 @@ def _problems(
     counts: dict[str, int],
     hashes: bool,
     deep: bool,
-    places: Mapping[str, str | Path] | None,
+    places: Places,
     progress: Progress | None,
 ) -> Iterator[Problem]:
     """Yield what is wrong with tables and files, and fill the counts."""

@@ -12,11 +12,10 @@ from ztfdb.schema.describe import (
     describe_table,
     describe_tables,
 )
-from ztfdb.schema.forced import ForcedMethod, ForcedSource
+from ztfdb.schema.forced import ForcedSource
 from ztfdb.schema.image import Image, ImageCell, ImageFile, ImageHeader
 from ztfdb.schema.match import ImageMatch, SourceMatch
 from ztfdb.schema.objects import (
-    MemberKind,
     Object,
     ObjectAlias,
     ObjectCurve,
@@ -29,13 +28,12 @@ from ztfdb.schema.objects import (
 )
 from ztfdb.schema.psf import PSF_LIGHT_CURVE_COLUMNS, PsfCatalogue, PsfSource
 from ztfdb.schema.psfcheck import PsfCheck
-from ztfdb.schema.queue import IngestJob, JobState
-from ztfdb.schema.source import LIGHT_CURVE_COLUMNS, SOURCE_ID_SHIFT, Source
+from ztfdb.schema.queue import IngestJob
+from ztfdb.schema.source import LIGHT_CURVE_COLUMNS, Source
 
 __all__ = [
     "LIGHT_CURVE_COLUMNS",
     "PSF_LIGHT_CURVE_COLUMNS",
-    "SOURCE_ID_SHIFT",
     "ArchiveMeta",
     "Base",
     "Calibration",
@@ -46,7 +44,6 @@ __all__ = [
     "Completeness",
     "Config",
     "DataRoot",
-    "ForcedMethod",
     "ForcedSource",
     "Gaia",
     "Image",
@@ -55,8 +52,6 @@ __all__ = [
     "ImageHeader",
     "ImageMatch",
     "IngestJob",
-    "JobState",
-    "MemberKind",
     "Object",
     "ObjectAlias",
     "ObjectCurve",

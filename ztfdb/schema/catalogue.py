@@ -7,24 +7,13 @@ from typing import Annotated, Any
 from sqlalchemy import REAL, Double, ForeignKey, Index, Integer
 from sqlalchemy.orm import Mapped, mapped_column
 
-from ztfdb.schema.base import ID, Arcsec, AutoKey, Base, Big, Degree, Key, Small
+from ztfdb.schema.base import ID, Arcsec, AutoKey, Base, Big, Degree, Key, RealMagnitude, Small
 
 Year = Annotated[float, mapped_column(Double)]
 ProperMotion = Annotated[float, mapped_column(Double)]
-RealMagnitude = Annotated[float, mapped_column(REAL)]
 RealArcsec = Annotated[float, mapped_column(REAL)]
 RealParallax = Annotated[float, mapped_column(REAL)]
 RealRatio = Annotated[float, mapped_column(REAL)]
-
-CELL_ORDER = 9
-"""HEALPix order of `CatalogueCell`, that of ``image_cell``: which images see new rows is an equality join."""
-
-CELL_DIVISOR = 4 ** (29 - CELL_ORDER)
-"""``hpx29 // CELL_DIVISOR`` is the cell, in Python and in SQL."""
-
-PS1_BANDS = ("g", "r", "i", "z", "y")
-MEAN_PHOTOMETRY, STACK_PHOTOMETRY = 1, 2
-"""``ps1.photometry``: magnitudes averaged over single exposures (the calibrators), or measured on the stack."""
 
 
 def _sky_indexes(table: str, *columns: str, within: tuple[str, ...] = ()) -> tuple[Index, Index]:

@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
-
 from sqlalchemy import Index, Integer
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ztfdb.schema.base import ID, Base, Degree, Pixel, RealCount, RealNumber, Small
-
-
-class ForcedMethod(IntEnum):
-    """How a forced measurement was made."""
-
-    APERTURE = 1
-    """Sums in the six apertures."""
-    PSF = 2
-    """The exposure's own PSF fitted at the position."""
 
 
 class ForcedSource(Base):

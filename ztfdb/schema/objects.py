@@ -5,23 +5,10 @@ Like ``source``, these tables have no foreign keys: they follow the images when 
 
 from __future__ import annotations
 
-from enum import IntEnum
-
 from sqlalchemy import Index, Integer
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ztfdb.schema.base import Arcsec, Base, Big, Day, Degree, Key, Magnitude, Number, Small
-
-
-class MemberKind(IntEnum):
-    """How a source came to its object."""
-
-    LINKED = 1
-    """A clean detection linked with others."""
-    ABSORBED = 2
-    """A clean detection of several stars that the image did not resolve; it counts in no statistics."""
-    ATTACHED = 3
-    """A faint or flagged detection; this is the nearest object."""
 
 
 class Object(Base):

@@ -2,27 +2,10 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 from sqlalchemy import ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ztfdb.schema.base import ID, AutoKey, Base, Big, Second
-
-
-class JobState(StrEnum):
-    """Where a job stands."""
-
-    PENDING = "pending"
-    """Waits to be taken."""
-    LEASED = "leased"
-    """Taken by a process that must keep showing that it lives."""
-    FAILED = "failed"
-    """Went wrong in a way that may pass; is tried again at ``due``."""
-    DONE = "done"
-    """Its image is in the archive."""
-    QUARANTINED = "quarantined"
-    """Set aside with the reason; waits for a person, or for the file to change."""
 
 
 class IngestJob(Base):

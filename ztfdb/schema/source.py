@@ -7,9 +7,6 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from ztfdb.schema.base import Base, Big, Degree, Key, Pixel, RealCount, RealNumber, RealPixel, RealRadian
 
-SOURCE_ID_SHIFT = 18
-"""``source_id = image_id << 18 | number``: at most 2^18 sources per image."""
-
 LIGHT_CURVE_COLUMNS = (
     "source_id",
     "ra",

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from ztfdb.adql.geometry import MAX_CORNERS
 from ztfdb.serve.errors import ServiceError, has_own_words
 from ztfdb.serve.params import Parameters, number, shown
 from ztfdb.sky.shapes import SkyCircle, SkyPolygon, SkyRange, SkyShape
-
-MAX_CORNERS = 100
 
 
 def shapes(params: Parameters, names: Sequence[str] = ("POS",)) -> list[SkyShape]:

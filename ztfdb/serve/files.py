@@ -18,7 +18,7 @@ from ztfdb.serve.errors import ServiceError
 from ztfdb.serve.params import Parameters, shown
 from ztfdb.serve.service import Service, route
 
-CONTENT_TYPE = "application/fits"
+FITS = "application/fits"
 PREVIEW_PIX = 256
 """Width of a preview, pixels."""
 
@@ -26,7 +26,7 @@ PREVIEW_PIX = 256
 async def file(request: Request, service: Service, params: Parameters) -> Response:
     """Send a file of an image, whole or a range of bytes; only one that is as it was when it was ingested."""
     facts = await service.workers.run(request, _facts, service, request.path_params["id"], request.path_params["role"])
-    return FileResponse(facts.path, media_type=CONTENT_TYPE, filename=Path(facts.path).name)
+    return FileResponse(facts.path, media_type=FITS, filename=Path(facts.path).name)
 
 
 def _facts(service: Service, text: str, role: str) -> FileFacts:

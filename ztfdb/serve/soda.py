@@ -12,15 +12,16 @@ from starlette.routing import BaseRoute
 from ztfdb.adql.obscore import BANDS
 from ztfdb.serve.dali import intervals, shapes
 from ztfdb.serve.errors import ServiceError, Told
+from ztfdb.serve.files import FITS
 from ztfdb.serve.links import SODA_STANDARD, image_of
 from ztfdb.serve.params import Parameters, shown
 from ztfdb.serve.service import Service, base_url, route
 from ztfdb.serve.vosi import availability, capability, document
 from ztfdb.serve.work import Put, Streamed
 from ztfdb.sky.shapes import SkyShape
+from ztfdb.sky.times import SECONDS_PER_DAY
 from ztfdb.stamps import Cutout
 
-CONTENT_TYPE = "application/fits"
 _FAULTS = {404: "NotFoundFault", 503: "TransientFault", 500: "DefaultFault", 401: "AuthenticationFault"}
 
 
@@ -60,7 +61,7 @@ async def sync(request: Request, service: Service, params: Parameters) -> Respon
     pieces = await service.workers.stream(request, produce, timeout_s=service.limits.stream_s)
     name = f"ztf_{wanted.image_id}_{cut.cols.start}_{cut.rows.start}.fits"
     headers = {"Content-Disposition": f'inline; filename="{name}"', "Content-Length": str(cut.n_bytes)}
-    return Streamed(pieces, media_type=CONTENT_TYPE, headers=headers)
+    return Streamed(pieces, media_type=FITS, headers=headers)
 
 
 def _wanted(params: Parameters) -> Wanted:
@@ -96,7 +97,7 @@ def _band(facts: pd.DataFrame) -> tuple[float, float]:
 
 def _time(facts: pd.DataFrame) -> tuple[float, float]:
     start = float(facts["obsmjd"].astype(float).iloc[0])
-    return start, start + float(facts["exptime"].astype(float).iloc[0]) / 86400.0
+    return start, start + float(facts["exptime"].astype(float).iloc[0]) / SECONDS_PER_DAY
 
 
 def _meets(wanted: list[tuple[float, float]], low: float, high: float) -> bool:

@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute
 
 from ztfdb.adql.obscore import BANDS
 from ztfdb.adql.tables import Column
+from ztfdb.codes import FILTER_IDS
 from ztfdb.schema import describe_column
 from ztfdb.serve.api.answers import without_folders
 from ztfdb.serve.dali import intervals, shapes
@@ -27,7 +28,6 @@ from ztfdb.serve.tap.formats import find_format, make_writer
 from ztfdb.serve.votable import VotableWriter, as_votable, attribute, field, param
 from ztfdb.sky.shapes import SkyCircle
 
-FILTERS = {"zg": 1, "zr": 2, "zi": 3}
 TIMES = {"mjd": "UTC_MJD", "mjd_mid": "UTC_MJD", "hjd": "UTC_HJD", "bjd_tdb": "TDB_BJD"}
 """Columns of times and the TIMESYS that they refer to."""
 
@@ -86,7 +86,7 @@ def _field(column: Column) -> str:
 
 def _photometry(code: str, known: set[str]) -> str:
     """Return the group that says what a magnitude of a filter is."""
-    low, high = BANDS[FILTERS[code]]
+    low, high = BANDS[FILTER_IDS[code]]
     of_filter = "photDM:PhotometryFilter"
     params = (
         ("filterIdentifier", "char", "", "meta.id;instr.filter", f"{of_filter}.identifier", f"Palomar/ZTF.{code[1]}"),
@@ -114,7 +114,7 @@ async def light_curve(request: Request, service: Service, params: Parameters) ->
         frame = without_folders(service.archive.light_curve(*target, **options).to_pandas())
         hint = "" if len(frame) else service.archive.hint(*target)
         columns, rows = as_columns(frame)
-        filters = [code for code in FILTERS if code in set(frame["filtercode"])]
+        filters = [code for code in FILTER_IDS if code in set(frame["filtercode"])]
         infos = [("hint", hint)] if hint else []
         writer = (
             TimeSeriesWriter(columns, target, filters, binary=form.name == "binary2", infos=infos)

@@ -9,10 +9,9 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from ztfdb.simulate.exposure import FILTER_IDS, Exposure
+from ztfdb.codes import FILTERS
+from ztfdb.simulate.exposure import Exposure
 from ztfdb.simulate.image import SimulatedImage, Stars, make_science_image
-
-_FILTER_CODES = {fid: code for code, fid in FILTER_IDS.items()}
 
 
 def exposure_like(header: fits.Header, **settings: Any) -> Exposure:
@@ -33,7 +32,7 @@ def exposure_like(header: fits.Header, **settings: Any) -> Exposure:
         "field": int(header["FIELDID"]),
         "ccdid": int(header["CCD_ID"]),
         "qid": int(header["QID"]),
-        "filtercode": _FILTER_CODES[int(header["FILTERID"])],
+        "filtercode": FILTERS[int(header["FILTERID"])],
         "ra": float(header["CRVAL1"]),
         "dec": float(header["CRVAL2"]),
         "shape": (int(header["NAXIS2"]), int(header["NAXIS1"])),

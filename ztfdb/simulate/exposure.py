@@ -9,17 +9,13 @@ from functools import cached_property
 import numpy as np
 from astropy.time import Time
 
+from ztfdb.codes import FILTER_IDS
+from ztfdb.frame.identity import PIPELINE_ID
 from ztfdb.records import QUADRANT_SHAPE
 from ztfdb.simulate.profile import Profile
 
-FILTER_IDS = {"zg": 1, "zr": 2, "zi": 3}
-"""ZTF's ``fid`` of each filter code."""
-
 MJD_NID_ZERO = 57754
 """``nid`` counts nights from 2017-01-01."""
-
-PIPELINE_ID = 15
-"""``DBPIPEID`` of science images."""
 
 CD = (-2.812466e-4, 1.3666e-6, -1.3362e-6, -2.812619e-4)
 """Linear WCS terms of a real quadrant (field 651, g, c03 q1), deg per pixel: CD1_1, CD1_2, CD2_1, CD2_2."""

@@ -7,8 +7,10 @@ from typing import Any
 from astropy.io import fits
 from astropy.time import Time
 
+from ztfdb.frame.identity import PIPELINE_ID
 from ztfdb.records import APERTURE_DIAMETERS, QUADRANT_SHAPE
-from ztfdb.simulate.exposure import PIPELINE_ID, Exposure
+from ztfdb.simulate.exposure import Exposure
+from ztfdb.sky.times import SECONDS_PER_DAY
 
 SHUTTER_DELAY_S = 0.6
 """The shutter opens this long after OBSMJD (0.56–1.6 s in real headers)."""
@@ -82,8 +84,8 @@ def _identity(e: Exposure) -> list[tuple[str, Any, str]]:
 
 
 def _times(e: Exposure) -> list[tuple[str, Any, str]]:
-    start = Time(e.obsmjd + SHUTTER_DELAY_S / 86400.0, format="mjd", scale="utc", precision=3)
-    end = Time(start.mjd + e.exptime / 86400.0, format="mjd", scale="utc", precision=3)
+    start = Time(e.obsmjd + SHUTTER_DELAY_S / SECONDS_PER_DAY, format="mjd", scale="utc", precision=3)
+    end = Time(start.mjd + e.exptime / SECONDS_PER_DAY, format="mjd", scale="utc", precision=3)
     obsmjd = round(e.obsmjd, 7)
     return [
         ("OBSJD", obsmjd + 2400000.5, "Julian day corresponds to UTC-OBS (day)"),

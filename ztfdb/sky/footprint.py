@@ -6,11 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztfdb.records import WcsParameters
-from ztfdb.sky.cells import cell_boundary, sky_to_cell, with_neighbours
+from ztfdb.sky.cells import HPX_ORDER, cell_boundary, sky_to_cell, with_neighbours
 from ztfdb.sky.projection import pixel_to_sky, sky_to_pixel
 
 FOOTPRINT_ORDER = 9
 """Order of the cells by which images are found: 6.9 arcmin, 72 to 86 cells for a quadrant."""
+
+CELL_DIVISOR = 4 ** (HPX_ORDER - FOOTPRINT_ORDER)
+"""``hpx29 // CELL_DIVISOR`` is the cell, in Python and in SQL."""
 
 MARGIN_PIX = 2.0
 """Widening of the image in the cell test, for the sag of a cell's curved side between its sampled points."""

@@ -15,14 +15,12 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
+from ztfdb.frame.fitsfile import BLOCK
 from ztfdb.frame.wcs import parameters_to_header
 from ztfdb.frame.window import PixelFile, open_pixels
 from ztfdb.records import StoredPixels, WcsParameters
 from ztfdb.sky.projection import pixel_to_sky, sky_to_pixel
 from ztfdb.sky.shapes import SkyShape
-
-BLOCK = 2880
-"""Bytes of a FITS block."""
 
 ROWS = 64
 """Rows of a piece: 790 kB of a whole quadrant."""

@@ -11,9 +11,9 @@ from sqlalchemy import delete, insert, select, text
 from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Columns, IntArray
+from ztfdb.ids import MAX_SOURCES, source_id_range
 from ztfdb.schema import Base, ObjectOid, ObjectReference, PsfCatalogue
 from ztfdb.store.backends import copy_rows, prefer_index_only, range_rows, read_bulk, read_columns
-from ztfdb.store.sources import MAX_SOURCES, source_id_range
 
 REFERENCE_DTYPES: dict[str, Any] = {"source_id": "i8", "hpx29": "i8", "ra": "f8", "dec": "f8"}
 """What anchoring reads of a reference source: all of it is in the covering index."""

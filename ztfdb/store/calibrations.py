@@ -11,11 +11,11 @@ from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Columns, IntArray
 from ztfdb.errors import UnknownImageError
+from ztfdb.ids import source_id_range
 from ztfdb.records import APERTURE_DIAMETERS
 from ztfdb.schema import Calibration, Image, ImageMatch
 from ztfdb.store.backends import range_rows, read_bulk, read_columns
-from ztfdb.store.columns import python_values
-from ztfdb.store.sources import source_id_range
+from ztfdb.store.columns import NO_MASK, python_values
 
 APERTURES = tuple(range(1, len(APERTURE_DIAMETERS) + 1))
 METHODS = ("header", "ps1", "self")
@@ -23,9 +23,6 @@ METHODS = ("header", "ps1", "self")
 
 IMAGE_METHODS = METHODS[:2]
 """Those in which an image has one zero point, wherever on it a star lies."""
-
-NO_MASK = -1
-"""Stands for NULL in ``mask_bits``."""
 
 SOURCE_DTYPES = {
     "source_id": "i8",

@@ -17,8 +17,9 @@ from sqlalchemy.orm import Session
 from ztfdb.arrays import BoolArray, Columns, IntArray
 from ztfdb.errors import StoreError, UnknownCatalogueError
 from ztfdb.schema import Base, Calibration, Catalogue, CatalogueCell, CatalogueFile, ImageCell, ImageMatch, SourceMatch
-from ztfdb.schema.catalogue import CELL_DIVISOR, CELL_ORDER, ONE_ENGINE_INDEXES
+from ztfdb.schema.catalogue import ONE_ENGINE_INDEXES
 from ztfdb.sky.cover import cover_positions
+from ztfdb.sky.footprint import CELL_DIVISOR, FOOTPRINT_ORDER
 from ztfdb.store.backends import (
     add_key,
     copy_mixed_rows,
@@ -35,8 +36,8 @@ from ztfdb.store.backends import (
     read_columns,
     renew_table,
 )
-from ztfdb.store.columns import table_dtypes
-from ztfdb.surveys.registered import Motion, RegisteredCatalogue, open_registered
+from ztfdb.store.columns import MISSING_INT32, table_dtypes
+from ztfdb.surveys.registered import MOTION, Motion, RegisteredCatalogue, open_registered
 
 KINDS = {"ps1": ("ps1", "ps1_id"), "gaia": ("gaia", "gaia_id"), "reference": ("reference_source", "reference_id")}
 """Table and id column by kind of catalogue."""
@@ -49,16 +50,11 @@ MODES = ("nearest", "mutual", "all")
 
 DEFAULT_MODE, DEFAULT_RADIUS = "nearest", 1.0
 
-CELL_AREA = 41252.96124941928 / (12 * 4**CELL_ORDER)
+CELL_AREA = 41252.96124941928 / (12 * 4**FOOTPRINT_ORDER)
 """Area of a cell, deg²: the sphere shared out."""
-
-MISSING = -(1 << 31)
-"""Stands for NULL in an integer column of a catalogue (32 bits)."""
 
 LOCK_WAIT_S = 1.0
 """How long an import waits for the others who use its table."""
-
-MOTION = ("epoch", "pmra", "pmdec")
 
 _CATALOGUE_LOCK = -3  # image ids, the other keys of `lock_name`, are never negative
 
@@ -485,7 +481,7 @@ def positions_in_ranges(session: Session, catalogue: CatalogueInfo, lo: IntArray
     """
     names = ["ra", "dec", *(MOTION if catalogue.n_moving else ())]
     if catalogue.location is not None:
-        return catalogue.opened().rows(lo, hi, dict.fromkeys(names, np.dtype(np.float64)), MISSING)
+        return catalogue.opened().rows(lo, hi, dict.fromkeys(names, np.dtype(np.float64)), MISSING_INT32)
     dtypes = {"reference_id": "i8", **dict.fromkeys(names, "f8")}
     prefer_index_only(session)
     ranges, params = range_rows(session, lo=lo, hi=hi)
@@ -523,7 +519,7 @@ def rows_by_id(
     Returns
     -------
     dict of ndarray
-        ``reference_id`` and `names`; NULL is NaN, in integer columns `MISSING`.
+        ``reference_id`` and `names`; NULL is NaN, in integer columns `MISSING_INT32`.
 
     Raises
     ------
@@ -545,7 +541,7 @@ def rows_in_ranges(
     """Return chosen columns of the rows inside ranges of cells, ordered by id; as `rows_by_id`."""
     if catalogue.location is not None:
         known = _known_columns(catalogue, names)
-        return catalogue.opened().rows(lo, hi, {name: known[name] for name in names}, MISSING)
+        return catalogue.opened().rows(lo, hi, {name: known[name] for name in names}, MISSING_INT32)
     found = _select_rows(session, catalogue, names, "c.hpx29 >= r.lo and c.hpx29 < r.hi", lo=lo, hi=hi)
     order = np.argsort(found["reference_id"], kind="stable")
     return {name: values[order] for name, values in found.items()}
@@ -556,7 +552,7 @@ def _select_rows(
 ) -> Columns:
     known = _known_columns(catalogue, names)
     dtypes: dict[str, Any] = {"reference_id": "i8", **{name: known[name] for name in names}}
-    nulls = {name: MISSING for name in names if known[name].kind == "i" and catalogue.table.c[name].nullable}
+    nulls = {name: MISSING_INT32 for name in names if known[name].kind == "i" and catalogue.table.c[name].nullable}
     fields = "".join(f", c.{name}" for name in names)
     prefer_index_only(session)
     rows, params = range_rows(session, **keys)

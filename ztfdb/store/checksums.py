@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from sqlalchemy import Table, select
 from sqlalchemy.orm import Session
 
-from ztfdb.schema import SOURCE_ID_SHIFT, Base, Image, PsfCatalogue
+from ztfdb.ids import SOURCE_ID_SHIFT
+from ztfdb.schema import Base, Image, PsfCatalogue
 from ztfdb.store.backends import read_bulk
 from ztfdb.store.columns import sql_columns, table_dtypes
 

@@ -17,6 +17,13 @@ from numpy.typing import NDArray
 from sqlalchemy import REAL, BigInteger, Double, Integer, SmallInteger, Table
 
 from ztfdb.arrays import AnyColumns, BoolArray, Columns
+from ztfdb.schema import Base
+
+MISSING, MISSING_INT32, MISSING_INT16 = -(1 << 62), -(1 << 31), -(1 << 15)
+"""Stand for NULL in integers of 64, 32 and 16 bits, none of which is ever as low."""
+
+NO_MASK = -1
+"""Stands for NULL in ``mask_bits``: the image has no mask."""
 
 _DTYPES: tuple[tuple[type, str], ...] = (
     # subclasses first: SQLAlchemy derives the sized integers from Integer and Double from Float
@@ -55,8 +62,10 @@ class SqlColumn:
 
 
 @cache
-def table_dtypes(table: Table) -> dict[str, np.dtype[Any]]:
-    """Return the numpy dtype of each numeric column of a table, in the table's order."""
+def table_dtypes(table: Table | str) -> dict[str, np.dtype[Any]]:
+    """Return the numpy dtype of each numeric column of a table, in the table's order; `table` may be its name."""
+    if isinstance(table, str):
+        return table_dtypes(Base.metadata.tables[table])
     found: dict[str, np.dtype[Any]] = {}
     for column in table.columns:
         for kind, dtype in _DTYPES:
@@ -64,6 +73,14 @@ def table_dtypes(table: Table) -> dict[str, np.dtype[Any]]:
                 found[column.name] = np.dtype(dtype)
                 break
     return found
+
+
+def stand_ins(dtypes: Mapping[str, Any]) -> dict[str, int]:
+    """Return what stands for NULL in each integer column: `NO_MASK` in ``mask_bits``, else `MISSING` of its width."""
+    widths = {8: MISSING, 4: MISSING_INT32, 2: MISSING_INT16}
+    kinds = {name: np.dtype(dtype) for name, dtype in dtypes.items()}
+    found = {name: widths[kind.itemsize] for name, kind in kinds.items() if kind.kind == "i"}
+    return found | ({"mask_bits": NO_MASK} if "mask_bits" in found else {})
 
 
 def sql_columns(table: Table, columns: AnyColumns, nulls: Mapping[str, BoolArray] | None = None) -> list[SqlColumn]:

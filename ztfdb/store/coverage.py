@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Columns, IntArray
 from ztfdb.store.backends import prefer_index_only, range_rows, read_bulk, read_columns, read_doubles
-from ztfdb.store.lookup import MISSING
+from ztfdb.store.columns import MISSING
 from ztfdb.store.typed import N_WCS, arrays_of
 
 

@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from ztfdb.errors import ArchiveClosedError, ConfigError, DatabaseReadOnlyError, DatabaseUnavailableError, StoreError
 from ztfdb.store.interrupt import make_stoppable
 from ztfdb.store.typed import check_types
-from ztfdb.texts import HIDDEN, hide_secrets, is_secret_key
+from ztfdb.texts import HIDDEN, is_secret_key, one_line
 
 WRITE = "ztfdb_write"
 """Execution option of a transaction that writes; on SQLite it begins with BEGIN IMMEDIATE."""
@@ -246,14 +246,14 @@ def unavailable(exc: BaseException | None) -> DatabaseUnavailableError | None:
         if isinstance(exc, psycopg.Error):
             state = exc.sqlstate or ""
             if state == _READ_ONLY_STATE:
-                return DatabaseReadOnlyError(f"the database takes no writes now: {_one_line(exc)}")
+                return DatabaseReadOnlyError(f"the database takes no writes now: {one_line(exc)}")
             if state.startswith(_RETRYABLE_STATES) or (isinstance(exc, psycopg.OperationalError) and not state):
-                return DatabaseUnavailableError(_one_line(exc))
+                return DatabaseUnavailableError(one_line(exc))
     if isinstance(exc, sqlite3.OperationalError):
         if _READ_ONLY_WORDS in str(exc).lower():
-            return DatabaseReadOnlyError(f"SQLite: this archive may not be written here: {_one_line(exc)}")
+            return DatabaseReadOnlyError(f"SQLite: this archive may not be written here: {one_line(exc)}")
         if any(word in str(exc).lower() for word in _RETRYABLE_WORDS):
-            return DatabaseUnavailableError(f"SQLite: {_one_line(exc)}")
+            return DatabaseUnavailableError(f"SQLite: {one_line(exc)}")
     return None
 
 
@@ -272,7 +272,7 @@ def driver_errors() -> Iterator[None]:
     try:
         yield
     except _driver_errors() as exc:
-        raise unavailable(exc) or StoreError(_one_line(exc)) from exc
+        raise unavailable(exc) or StoreError(one_line(exc)) from exc
 
 
 def _note_time(connection: Any, record: Any) -> None:
@@ -389,12 +389,12 @@ def _translate(context: ExceptionContext) -> BaseException | None:
     if isinstance(original, UnicodeEncodeError):  # a name of bytes that are no UTF-8, see os.fsdecode
         return StoreError(f"{original.object!r} is not UTF-8: no database keeps it as text")
     if isinstance(original, sqlite3.OperationalError) and "decode to utf-8" in str(original).lower():
-        return StoreError(f"SQLite: a stored text is not UTF-8: {_one_line(original)}")
+        return StoreError(f"SQLite: a stored text is not UTF-8: {one_line(original)}")
     state = getattr(original, "sqlstate", None) or ""
     if state == _NO_RIGHT:
-        return StoreError(f"this role may not do that: {_one_line(original)}")
+        return StoreError(f"this role may not do that: {one_line(original)}")
     if state.startswith(_BROKEN_STATES):
-        return StoreError(f"the database is damaged or its disk fails: {_one_line(original)}")
+        return StoreError(f"the database is damaged or its disk fails: {one_line(original)}")
     return None
 
 
@@ -403,10 +403,6 @@ def _file_error(context: ExceptionContext, original: BaseException | None) -> St
     name = context.engine.url.database if context.engine is not None else None
     where = unquote(name.removeprefix("file://")) if name else "SQLite"
     if type(original) is sqlite3.DatabaseError:  # its subclasses are about statements; this is about the file
-        return StoreError(f"{where}: {_one_line(original)}")
+        return StoreError(f"{where}: {one_line(original)}")
     found = unavailable(original) if isinstance(original, sqlite3.Error) else None
-    return None if found is None else type(found)(f"{where}: {_one_line(original)}")
-
-
-def _one_line(exc: BaseException | None) -> str:
-    return hide_secrets(" ".join(str(exc).split())) or type(exc).__name__
+    return None if found is None else type(found)(f"{where}: {one_line(original)}")

@@ -6,7 +6,7 @@ Positions are read as the ranges of ``hpx29`` that a partition is; nothing here 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,7 @@ from sqlalchemy.orm import Session
 from ztfdb.arrays import Columns, IntArray
 from ztfdb.schema import Base, Config, Image, ImageFile, PsfCatalogue
 from ztfdb.store.backends import prefer_index_only, range_rows, read_bulk, read_columns
-from ztfdb.store.columns import table_dtypes
-from ztfdb.store.lookup import MISSING, NO_MASK
+from ztfdb.store.columns import MISSING, NO_MASK, stand_ins, table_dtypes
 
 CELL_SHIFT = 38
 """From order 29 to order 10, the finest partition: two bits an order."""
@@ -204,6 +203,12 @@ NOT_EXPORTED = ("config_id", "row_checksum", "caveats", "facts_checksum")
 """Columns of ``image`` that have a meaning in this archive alone."""
 
 
+def image_columns() -> dict[str, np.dtype[Any] | None]:
+    """Return the columns of ``image`` but `NOT_EXPORTED`, with their dtypes; None where a column holds no numbers."""
+    dtypes, names = table_dtypes("image"), Image.__table__.columns.keys()
+    return {name: dtypes.get(name) for name in names if name not in NOT_EXPORTED}
+
+
 def all_images(session: Session) -> Columns:
     """Return every column of every image but `NOT_EXPORTED`, and of its configuration and file, by ``image_id``.
 
@@ -211,12 +216,10 @@ def all_images(session: Session) -> Columns:
     -------
     dict of ndarray
         In the table's dtypes, then ``config_hash``, ``data_root``, ``path`` and ``sha256``. Texts are object arrays,
-        booleans too; NULL is NaN in floats, None in objects, `MISSING` or `NULL_SMALL` in integers.
+        booleans too; NULL is NaN in floats, None in objects, `MISSING` or `MISSING_INT16` in integers.
     """
-    numbers = table_dtypes(Image.__table__)
-    names = [column.name for column in Image.__table__.columns if column.name not in NOT_EXPORTED]
-    dtypes: dict[str, Any] = {name: numbers[name].str if name in numbers else "O" for name in names}
-    fields = ", ".join(f"image.{name}" for name in names)
+    dtypes: dict[str, Any] = {name: "O" if dtype is None else dtype.str for name, dtype in image_columns().items()}
+    fields = ", ".join(f"image.{name}" for name in dtypes)
     statement = f"""
         select {fields}, config.config_hash, data_root.name, image_file.path, image_file.sha256
         from image
@@ -225,22 +228,7 @@ def all_images(session: Session) -> Columns:
         left join data_root on data_root.data_root_id = image_file.data_root_id
         order by image.image_id"""
     texts = dict.fromkeys(("config_hash", "data_root", "path", "sha256"), "O")
-    return read_columns(session, statement, {}, dtypes | texts, nulls=integer_nulls(dtypes))
-
-
-def integer_nulls(dtypes: Mapping[str, Any]) -> dict[str, int]:
-    """Return what stands for NULL in each integer column: `MISSING`, or `NULL_SMALL` where that does not fit."""
-    kinds = {name: np.dtype(dtype) for name, dtype in dtypes.items()}
-    return {
-        name: MISSING if kind.itemsize == 8 else NULL_SMALL if kind.itemsize == 2 else NULL_INTEGER
-        for name, kind in kinds.items()
-        if kind.kind == "i"
-    }
-
-
-NULL_INTEGER = -(1 << 31)
-NULL_SMALL = -(1 << 15)
-"""Stand for NULL in 32-bit and 16-bit integers, none of which is ever as low."""
+    return read_columns(session, statement, {}, dtypes | texts, nulls=stand_ins(dtypes))
 
 
 def content_prints(session: Session) -> dict[int, int]:

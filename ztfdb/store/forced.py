@@ -11,10 +11,10 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Columns, IntArray
-from ztfdb.schema import Base, ForcedMethod, ForcedSource, ImageFile
+from ztfdb.codes import ForcedMethod
+from ztfdb.schema import Base, ForcedSource, ImageFile
 from ztfdb.store.backends import copy_rows, lock_name, prefer_index_only, range_rows, read_bulk
-from ztfdb.store.columns import python_ints, table_dtypes
-from ztfdb.store.lookup import NO_MASK
+from ztfdb.store.columns import NO_MASK, python_ints, table_dtypes
 
 _TABLE = Base.metadata.tables["forced_source"]
 FORCED_DTYPES = {name: dtype.str for name, dtype in table_dtypes(_TABLE).items()}

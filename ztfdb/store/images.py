@@ -15,6 +15,7 @@ from sqlalchemy import Row, TextClause, delete, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
+from ztfdb.arrays import Places
 from ztfdb.errors import IdentityCollisionError, OlderVersionError, UnknownImageError
 from ztfdb.product import other_product, without_sky
 from ztfdb.records import FileFacts, MeasuredImage, PsfCatalogueRecord
@@ -81,7 +82,7 @@ def store_image(
     session: Session,
     measured: MeasuredImage,
     *,
-    places: Mapping[str, str | Path] | None = None,
+    places: Places = None,
     given: str | Path | None = None,
     force: bool = False,
     before_rows: Callable[[], None] | None = None,
@@ -185,9 +186,7 @@ def delete_image(session: Session, image_id: int) -> int:
     return n_source
 
 
-def find_files(
-    session: Session, image_id: int | Sequence[int], *, places: Mapping[str, str | Path] | None = None
-) -> list[StoredFile]:
+def find_files(session: Session, image_id: int | Sequence[int], *, places: Places = None) -> list[StoredFile]:
     """Return the files of one or several images, ordered by image and role; empty where unknown.
 
     Parameters
@@ -216,7 +215,7 @@ def find_file_at(session: Session, candidates: Sequence[FilePlace]) -> StoredFil
     return None
 
 
-def find_copy(session: Session, sha256: str, *, places: Mapping[str, str | Path] | None = None) -> StoredFile | None:
+def find_copy(session: Session, sha256: str, *, places: Places = None) -> StoredFile | None:
     """Return the image's own file of this content, wherever it lies; None if the archive has none."""
     found = _files(session, ImageFile.sha256 == sha256, ImageFile.role.in_(OWN_ROLES), places=places)
     return found[0] if found else None
@@ -294,7 +293,7 @@ def ids_in(session: Session, ids: Sequence[int]) -> tuple[TextClause, dict[str, 
 def _files(
     session: Session,
     *conditions: Any,
-    places: Mapping[str, str | Path] | None = None,
+    places: Places = None,
     params: Mapping[str, Any] | None = None,
 ) -> list[StoredFile]:
     statement = (
@@ -385,7 +384,7 @@ def _insert_image(session: Session, row: dict[str, Any]) -> None:
 def _store_parts(
     session: Session,
     measured: MeasuredImage,
-    places: Mapping[str, str | Path] | None,
+    places: Places,
     given: str | Path | None,
     before_rows: Callable[[], None] | None,
 ) -> None:

@@ -19,14 +19,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ztfdb.sky.times import SECONDS_PER_DAY
+from ztfdb.store.tokens import BUSY_S
+
 DONE = ("COMPLETED", "ERROR", "ABORTED")
 """Phases that last."""
 
 SILENT_S = 20.0
 """A process that has said nothing for longer is gone."""
 
-DAY_S = 86400.0
-_BUSY_S = 30.0
 
 _TABLE = """
 create table if not exists job (
@@ -130,7 +131,7 @@ class JobStore:
             connection.execute(
                 "insert into job (id, phase, parameters, created, destruction, duration, base, owner) "
                 "values (?, ?, ?, ?, ?, ?, ?, ?)",
-                (key, "PENDING", json.dumps(parameters), now, now + days * DAY_S, duration, base, owner),
+                (key, "PENDING", json.dumps(parameters), now, now + days * SECONDS_PER_DAY, duration, base, owner),
             )
         if files:
             self.keep_files(key, files)
@@ -308,7 +309,7 @@ class JobStore:
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        connection = sqlite3.connect(self.folder / "jobs.sqlite", timeout=_BUSY_S, isolation_level=None)
+        connection = sqlite3.connect(self.folder / "jobs.sqlite", timeout=BUSY_S, isolation_level=None)
         connection.row_factory = sqlite3.Row
         try:
             yield connection

@@ -29,13 +29,10 @@ from ztfdb.store.backends import (
     read_doubles,
     read_few,
 )
-from ztfdb.store.columns import table_dtypes
+from ztfdb.store.columns import MISSING, NO_MASK, table_dtypes
 
 Fields = dict[str, tuple[str, Any]]
 """SQL expressions over a table, with the dtypes of their values, by the names they get."""
-
-MISSING = -(1 << 62)
-"""Stands for NULL in an integer column."""
 
 LIGHT_CURVE_DTYPES: dict[str, Any] = {
     "source_id": "i8",
@@ -47,9 +44,6 @@ LIGHT_CURVE_DTYPES: dict[str, Any] = {
     "mask_bits": "i4",
 }
 """What a light curve reads of a source; ``image_id`` is the upper bits of ``source_id``."""
-
-NO_MASK = -1
-"""Stands for NULL in ``mask_bits``."""
 
 SOURCE_DTYPES = {name: dtype.str for name, dtype in table_dtypes(Source.__table__).items()}
 """All columns of a source, in the table's order."""

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Columns, FloatArray, IntArray
 from ztfdb.errors import UnknownImageError
+from ztfdb.ids import source_id_range
 from ztfdb.schema import (
     Base,
     Catalogue,
@@ -25,7 +26,6 @@ from ztfdb.schema import (
 from ztfdb.store.backends import copy_rows, read_bulk, read_columns
 from ztfdb.store.catalogues import CatalogueInfo
 from ztfdb.store.columns import python_values
-from ztfdb.store.sources import source_id_range
 
 SOURCE_FIELDS = {
     "source_id": ("source_id", "i8"),

@@ -14,10 +14,10 @@ from ztfdb import __version__
 from ztfdb.errors import SettingsMismatchError
 from ztfdb.records import APERTURE_DIAMETERS, MeasurementConfig
 from ztfdb.schema import ArchiveMeta, Config
+from ztfdb.sky.cells import HPX_ORDER
 from ztfdb.store.backends import lock_name
 from ztfdb.store.views import FINGERPRINT
 
-HEALPIX_ORDER = 29
 MAGERR_SYS = 0.015
 """Default systematic floor of ``magerr``, mag (IRSA's own is 0.013 to 0.030)."""
 
@@ -40,7 +40,7 @@ def create_meta(session: Session, settings: Mapping[str, Any], *, magerr_sys: fl
     if found:
         return found
     facts = {
-        "healpix_order": HEALPIX_ORDER,
+        "healpix_order": HPX_ORDER,
         "aperture_diameters": list(APERTURE_DIAMETERS),
         "settings": dict(settings),
         "magerr_sys": magerr_sys,

@@ -15,6 +15,7 @@ import ztfdb
 from ztfdb.errors import SchemaVersionError, StoreError
 from ztfdb.store.engine import WRITE, make_engine, mask_password
 from ztfdb.store.views import replace_views, views_are_current
+from ztfdb.texts import one_line
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -119,7 +120,7 @@ def _run(url: str | Path | URL | Engine, revision: str, *, forward: bool) -> Non
                 return
             (command.upgrade if forward else command.downgrade)(alembic_config(connection), revision)
     except DBAPIError as exc:
-        reason = " ".join(str(exc.orig).split())
+        reason = one_line(exc.orig)
         raise StoreError(f"{mask_password(engine.url)} cannot be brought to revision {revision}: {reason}") from exc
     finally:
         if engine is not url:

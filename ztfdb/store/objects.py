@@ -11,6 +11,7 @@ from sqlalchemy import Engine, Table, delete, func, insert, select, text
 from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Columns, IntArray
+from ztfdb.ids import source_id_range
 from ztfdb.schema import (
     Base,
     CatalogueFile,
@@ -36,9 +37,7 @@ from ztfdb.store.backends import (
     read_columns,
     settle_table,
 )
-from ztfdb.store.columns import python_ints, table_dtypes
-from ztfdb.store.lookup import MISSING, NO_MASK
-from ztfdb.store.sources import source_id_range
+from ztfdb.store.columns import MISSING, NO_MASK, python_ints, table_dtypes
 
 DETECTION_DTYPES: dict[str, Any] = {
     "source_id": "i8",

@@ -10,8 +10,7 @@ from sqlalchemy.orm import Session
 from ztfdb.errors import UnknownImageError
 from ztfdb.schema import Base, Calibration, Catalogue, Config, Image, ImageHeader, SelfSolution
 from ztfdb.store.backends import read_columns
-from ztfdb.store.columns import python_value, table_dtypes
-from ztfdb.store.sources import NO_MASK
+from ztfdb.store.columns import NO_MASK, python_value, table_dtypes
 
 _SOLUTION = tuple(
     getattr(SelfSolution, name).label(f"solution_{name}")

@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from sqlalchemy import Row, and_, delete, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
-from ztfdb.arrays import Columns
+from ztfdb.arrays import Columns, Places
 from ztfdb.errors import StoreError, TooManySourcesError
+from ztfdb.ids import MAX_SOURCES, SOURCE_ID_SHIFT, source_id_range
 from ztfdb.records import FileFacts, PsfCatalogueRecord, WcsParameters
-from ztfdb.schema import SOURCE_ID_SHIFT, Base, DataRoot, Image, ImageHeader, PsfCatalogue, PsfCheck, PsfSource
+from ztfdb.schema import Base, DataRoot, Image, ImageHeader, PsfCatalogue, PsfCheck, PsfSource
 from ztfdb.store.backends import copy_rows, joined, prefer_index_only, range_rows, read_bulk, read_columns, read_few
 from ztfdb.store.checksums import rows_checksum
 from ztfdb.store.columns import python_values, table_dtypes
 from ztfdb.store.roots import FilePlace, absolute_path, place_file
-from ztfdb.store.sources import MAX_SOURCES, source_id_range
 from ztfdb.store.typed import N_WCS, array_of
 
 _TABLE = Base.metadata.tables["psf_source"]
@@ -78,7 +78,7 @@ def store_psf(
     record: PsfCatalogueRecord,
     *,
     magzp: float | None = None,
-    places: Mapping[str, str | Path] | None = None,
+    places: Places = None,
     given: str | Path | None = None,
 ) -> int:
     """Store the catalogue of an image in place of any that it has, and return how many rows that are.
@@ -143,9 +143,7 @@ def delete_psf(session: Session, image_id: int) -> int:
     return int(result.rowcount)  # type: ignore[attr-defined]
 
 
-def find_psf(
-    session: Session, image_id: int | Sequence[int], *, places: Mapping[str, str | Path] | None = None
-) -> list[StoredPsf]:
+def find_psf(session: Session, image_id: int | Sequence[int], *, places: Places = None) -> list[StoredPsf]:
     """Return the catalogues of one or several images, ordered by image; none where there are none.
 
     Parameters
@@ -166,7 +164,7 @@ def find_psf_named(
     fid: int,
     image_id: Sequence[int] | None,
     *,
-    places: Mapping[str, str | Path] | None = None,
+    places: Places = None,
 ) -> list[StoredPsf]:
     """Return the catalogues of some images of a field, quadrant and filter, or, without images, of their reference."""
     whose = (PsfCatalogue.field == field, PsfCatalogue.rcid == rcid, PsfCatalogue.fid == fid)
@@ -184,7 +182,7 @@ def find_psf_at(session: Session, candidates: Sequence[FilePlace]) -> list[Store
     return []
 
 
-def _find(session: Session, *conditions: Any, places: Mapping[str, str | Path] | None = None) -> list[StoredPsf]:
+def _find(session: Session, *conditions: Any, places: Places = None) -> list[StoredPsf]:
     names = ("image_id", "role", "n_source", "data_root_id", "path", "size", "mtime_ns", "sha256")
     statement = (
         select(

@@ -11,10 +11,10 @@ from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Columns
 from ztfdb.errors import UnknownImageError
+from ztfdb.ids import source_id_range
 from ztfdb.schema import Image, PsfCatalogue, PsfCheck
 from ztfdb.store.backends import range_rows, read_bulk, read_columns
 from ztfdb.store.columns import python_values
-from ztfdb.store.sources import source_id_range
 
 PSF_DTYPES: dict[str, Any] = {
     "source_id": "i8", "ra": "f8", "dec": "f8", "flux": "f4", "mag_inst": "f4", "sigmag": "f4", "chi": "f4",

@@ -34,8 +34,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from ztfdb.codes import JobState
 from ztfdb.errors import LeaseLostError
-from ztfdb.schema import Base, DataRoot, IngestJob, JobState
+from ztfdb.schema import Base, DataRoot, IngestJob
 from ztfdb.texts import hide_secrets
 
 CHUNK = 1_000

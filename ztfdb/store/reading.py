@@ -19,6 +19,7 @@ from ztfdb.errors import QueryError
 from ztfdb.store.backends.readonly_sqlite import MAX_BYTES, authorize
 from ztfdb.store.engine import make_engine, unavailable
 from ztfdb.store.interrupt import why_stopped
+from ztfdb.texts import one_line
 
 PIECE = 2_000
 """Rows of a piece."""
@@ -194,4 +195,4 @@ def _refusal(exc: Exception) -> str:
     if not known:
         log.error("the database refused a statement", exc_info=exc)
         return "the database refused the statement; the log of the service has the reason"
-    return f"the database refused the statement: {' '.join(words.split())[:200]}"
+    return f"the database refused the statement: {one_line(words)[:200]}"

@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
+from ztfdb.arrays import Places
 from ztfdb.errors import ConfigError
 from ztfdb.schema import DataRoot
 from ztfdb.store.backends import lock_name
@@ -52,7 +53,7 @@ class FilePlace:
     path: str
 
 
-def read_roots(session: Session, places: Mapping[str, str | Path] | None = None) -> list[Root]:
+def read_roots(session: Session, places: Places = None) -> list[Root]:
     """Return the data roots, ordered by id.
 
     Parameters
@@ -80,7 +81,7 @@ def place_file(
     session: Session,
     path: str | Path,
     *,
-    places: Mapping[str, str | Path] | None = None,
+    places: Places = None,
     given: str | Path | None = None,
 ) -> FilePlace:
     """Return where a file lies, making a root for it when no known one holds it.

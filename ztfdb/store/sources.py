@@ -9,17 +9,12 @@ from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Columns
 from ztfdb.errors import TooManySourcesError
+from ztfdb.ids import MAX_SOURCES, SOURCE_ID_SHIFT, source_id_range
 from ztfdb.records import N_APERTURE, SourceTable
-from ztfdb.schema import SOURCE_ID_SHIFT, Base, Image, Source
+from ztfdb.schema import Base, Image, Source
 from ztfdb.store.backends import copy_rows, read_columns
 from ztfdb.store.checksums import rows_checksum
-from ztfdb.store.columns import table_dtypes
-
-MAX_SOURCES = 1 << SOURCE_ID_SHIFT
-"""Sources an image can have: what fits below its id in ``source_id``."""
-
-NO_MASK = -1
-"""What NULL in ``mask_bits`` is read as."""
+from ztfdb.store.columns import NO_MASK, table_dtypes
 
 _TABLE = Base.metadata.tables["source"]
 _PLAIN = (
@@ -101,12 +96,6 @@ def delete_sources(session: Session, image_id: int) -> int:
     first, last = source_id_range(image_id)
     result = session.execute(delete(Source).where(Source.source_id.between(first, last)))
     return int(result.rowcount)  # type: ignore[attr-defined]
-
-
-def source_id_range(image_id: int) -> tuple[int, int]:
-    """Return the first and the last ``source_id`` that belong to an image (beyond the last id there is no number)."""
-    first = int(image_id) << SOURCE_ID_SHIFT
-    return first, first + MAX_SOURCES - 1
 
 
 def sources_of_image(session: Session, image_id: int) -> Columns:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from sqlalchemy import Row, Select, select, update
 from sqlalchemy.orm import Session
 
+from ztfdb.arrays import Places
 from ztfdb.bits import Caveat
 from ztfdb.records import N_APERTURE, BackgroundMesh, FileFacts, StoredImage, StoredPixels, WcsParameters
 from ztfdb.schema import Image, ImageFile, ImageHeader
@@ -37,9 +37,7 @@ _SURFACE: _Columns = (
 )
 
 
-def stored_images(
-    session: Session, image_id: Iterable[int], *, places: Mapping[str, str | Path] | None = None
-) -> list[StoredImage]:
+def stored_images(session: Session, image_id: Iterable[int], *, places: Places = None) -> list[StoredImage]:
     """Return images as the pixel half wants them, ordered by ``image_id``; unknown ones are left out.
 
     Parameters
@@ -56,9 +54,7 @@ def stored_images(
     ]
 
 
-def stored_pixels(
-    session: Session, image_id: Iterable[int], *, places: Mapping[str, str | Path] | None = None
-) -> dict[int, StoredPixels]:
+def stored_pixels(session: Session, image_id: Iterable[int], *, places: Places = None) -> dict[int, StoredPixels]:
     """Return where the pixels of images are, by ``image_id``; unknown ones are left out.
 
     The connection remembers them until the next commit of anybody: see `ztfdb.store.backends.memory`.
@@ -100,7 +96,7 @@ def accept_mtimes(session: Session, accepted: Iterable[tuple[int, str, int]]) ->
 
 
 def _rows(
-    session: Session, ids: Sequence[int], columns: _Columns, places: Mapping[str, str | Path] | None
+    session: Session, ids: Sequence[int], columns: _Columns, places: Places
 ) -> Iterator[tuple[Row[Any], list[FileFacts], dict[str, dict[str, Any]] | None]]:
     """Yield columns of images, their files, and the cards of those behind a URL, ordered by ``image_id``."""
     for start in range(0, len(ids), IMAGES_PER_STATEMENT):

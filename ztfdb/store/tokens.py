@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ztfdb.errors import ConfigError, StoreError
+from ztfdb.sky.times import SECONDS_PER_DAY
 
-DAY_S = 86400.0
 PREFIX = "ztfdb_"
 """Begins every token, so that one that leaked is recognised."""
 
-_BUSY_S = 30.0
+BUSY_S = 30.0
 _NAME = re.compile(r"[\w.@+-]{1,64}")
 _TABLE = """
 create table if not exists token (name text primary key, hash text not null unique, created real not null, expires real)
@@ -70,7 +70,7 @@ class TokenStore:
         if not _NAME.fullmatch(name):
             raise ConfigError(f"{name!r} is no name of a token: expected up to 64 letters, digits and . _ @ + -")
         made, now = PREFIX + secrets.token_urlsafe(32), time.time()
-        expires = None if days is None else now + days * DAY_S
+        expires = None if days is None else now + days * SECONDS_PER_DAY
         try:
             with self._open() as connection:
                 connection.execute("insert into token values (?, ?, ?, ?)", (name, hash_of(made), now, expires))
@@ -97,7 +97,7 @@ class TokenStore:
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         try:
-            with closing(sqlite3.connect(self._path, timeout=_BUSY_S)) as connection, connection:
+            with closing(sqlite3.connect(self._path, timeout=BUSY_S)) as connection, connection:
                 yield connection
         except sqlite3.IntegrityError:
             raise

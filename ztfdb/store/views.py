@@ -17,6 +17,7 @@ from ztfdb.errors import StoreError
 from ztfdb.schema.comments import write_comments
 from ztfdb.schema.describe import describe_tables
 from ztfdb.schema.views import VIEWS, create_view, drop_view
+from ztfdb.texts import one_line
 
 FINGERPRINT = "views"
 """Key of ``archive_meta`` under which the fingerprint of the views is kept."""
@@ -155,7 +156,7 @@ def blamed(aside: SetAside, exc: DBAPIError) -> StoreError | None:
     if not aside.in_use:
         return None
     name, others = next(iter(aside.in_use.items()))
-    reason = " ".join(str(exc.orig).split())
+    reason = one_line(exc.orig)
     return StoreError(f"{_in_the_way(name, others)} ({reason})")
 
 
@@ -223,7 +224,7 @@ def _finish(connection: Connection, aside: SetAside) -> None:
             connection.exec_driver_sql(f"select * from {_quoted(name)} limit 0")
         except DBAPIError as exc:
             raise StoreError(
-                f"the view {name} stands in the way, it would not work any more ({' '.join(str(exc.orig).split())}); "
+                f"the view {name} stands in the way, it would not work any more ({one_line(exc.orig)}); "
                 "drop it, run `ztfdb init`, and make it again"
             ) from exc
     _note(connection)

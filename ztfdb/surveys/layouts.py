@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ztfdb.schema.catalogue import PS1_BANDS
+from ztfdb.codes import PS1_BANDS
 
 ID_COLUMNS = {"ps1": "ps1_id", "gaia": "gaia_id", "reference": "reference_id", "irsa": "reference_id"}
 

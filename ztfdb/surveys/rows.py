@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztfdb.arrays import BoolArray, Columns, FloatArray
-from ztfdb.schema.catalogue import MEAN_PHOTOMETRY, STACK_PHOTOMETRY
+from ztfdb.codes import MEAN_PHOTOMETRY, STACK_PHOTOMETRY
 from ztfdb.sky.cells import sky_to_cell
 from ztfdb.sky.motion import DAYS_PER_YEAR, J2000_MJD
 from ztfdb.surveys.blocks import BadRow, Block

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from tests.support.archives import Plan
 from tests.support.skies import troubled_sky
+from ztfdb.codes import MemberKind
 from ztfdb.derive.grouping import ATTACH, LINK, Detections, group_detections, linked
-from ztfdb.schema import SOURCE_ID_SHIFT, MemberKind
+from ztfdb.ids import SOURCE_ID_SHIFT
 from ztfdb.sky.angles import separation, unit_vector
 from ztfdb.sky.cells import sky_to_cell
 

@@ -7,7 +7,7 @@ import asyncio
 from starlette.routing import BaseRoute, Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-PREFIX = "/api/v1"
+from ztfdb.client.transport import PREFIX
 
 
 class _WithFirstRequest:

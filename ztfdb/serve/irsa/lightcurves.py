@@ -11,7 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ztfdb.archive import Archive, words_kept
-from ztfdb.query.choice import FILTERS, fid_of
+from ztfdb.codes import FILTERS
+from ztfdb.query.choice import fid_of
 from ztfdb.query.epochs import IRSA_COLUMNS
 from ztfdb.serve.errors import ServiceError
 from ztfdb.serve.irsa.tables import answer, columns_of, format_of, rows_of

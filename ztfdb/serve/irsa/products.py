@@ -14,6 +14,7 @@ from ztfdb.frame.remote import is_remote
 from ztfdb.frame.window import check_file
 from ztfdb.query.products import Product
 from ztfdb.serve.errors import ServiceError
+from ztfdb.serve.files import FITS
 from ztfdb.serve.irsa.images import ARCSEC_PER_PIXEL
 from ztfdb.serve.params import Parameters, number, shown
 from ztfdb.serve.service import Service
@@ -21,7 +22,6 @@ from ztfdb.serve.work import Put, Streamed
 from ztfdb.sky.projection import sky_to_pixel
 from ztfdb.stamps import cut_part
 
-FITS = "application/fits"
 PIECE = 1 << 20
 _PACKED = (".gz", ".fz")
 _LENGTH = re.compile(r"([0-9.eE+-]+?)\s*(pix|px|arcsec|arcmin|deg)?", re.ASCII)

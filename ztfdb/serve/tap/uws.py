@@ -16,7 +16,8 @@ from ztfdb.serve.params import Parameters, number, shown
 from ztfdb.serve.service import Service, base_url, caller_of
 from ztfdb.serve.tap.jobs import JobRunner
 from ztfdb.serve.votable import CONTENT_TYPE, attribute, error_document, text
-from ztfdb.store.jobs import DAY_S, DONE, Job
+from ztfdb.sky.times import SECONDS_PER_DAY
+from ztfdb.store.jobs import DONE, Job
 
 MAX_WAIT_S = 60.0
 LOOK_S = 0.1
@@ -202,7 +203,7 @@ async def _change(runner: JobRunner, job: Job, params: Parameters, limits: Limit
     if phase is not None:
         await _set_phase(runner, job, phase.upper())
     if (wanted := params.one("DESTRUCTION")) is not None:
-        until = min(_instant("DESTRUCTION", wanted), job.created + limits.max_job_days * DAY_S)
+        until = min(_instant("DESTRUCTION", wanted), job.created + limits.max_job_days * SECONDS_PER_DAY)
         await asyncio.to_thread(runner.store.change_destruction, job.id, until)
     if (seconds := params.one("EXECUTIONDURATION")) is not None:
         asked = number("EXECUTIONDURATION", seconds, 0.0)

@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 
 from ztfdb.errors import QueryError
 from ztfdb.store.engine import unavailable
+from ztfdb.texts import one_line
 
 if TYPE_CHECKING:
     from ztfdb.store.statement import Statement
@@ -141,7 +142,7 @@ def _adapt(connection: psycopg.Connection[Any]) -> None:
 
 
 def _told(exc: psycopg.Error, timeout_s: float) -> Exception:
-    text = " ".join(str(exc).split())
+    text = one_line(exc)
     if isinstance(exc, psycopg.errors.UndefinedFunction | psycopg.errors.DatatypeMismatch) and "boolean" in text:
         text += f" ({TRUTH})"
     if isinstance(exc, psycopg.errors.QueryCanceled):
