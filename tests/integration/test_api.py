@@ -67,6 +67,7 @@ def held(request, databases, tmp_path_factory):
         archive.crossmatch("ps1")
         archive.build_objects()
         archive.check_psf()
+        assert archive.measure_completeness().n_image > 1
     yield reader_url(url), stars
     databases.drop(url)
 
@@ -199,6 +200,16 @@ def test_tables_are_the_archives(remote, local, star):
     assert remote.settings == local.settings
 
 
+def test_completeness_is_the_archives(remote, local, star):
+    assert local.completeness(*star)["limit50"].notna().any()
+    same(remote.completeness(*star), local.completeness(*star))
+    place = SkyCoord(*star, unit="deg")
+    cuts = {"mag": 19.5, "filters": ["g", 2], "mjd": (NIGHT - 100, None), "all_versions": True}
+    truth = local.completeness(place, **cuts)
+    assert truth["p_detect"].notna().any()
+    same(remote.completeness(place, **cuts), truth)
+
+
 def test_objects_and_matches_are_the_archives(remote, local, star):
     object_id = int(local.sql("select object_id from object order by best_snr desc limit 1")["object_id"][0])
     same(remote.object(object_id), local.object(object_id))
@@ -281,6 +292,8 @@ def test_errors_are_the_archives(remote, local, star):
         lambda a: a.get_matched_entries(["ra"], "sources", "none", image_id=image_id),
         lambda a: a.cone(*star, columns=["password"]),
         lambda a: a.cone(*star, -1),
+        lambda a: a.completeness(*star, mag=np.nan),
+        lambda a: a.completeness(*star, magnitude=20.0),
     ]
     kinds = set()
     for ask in wrong:

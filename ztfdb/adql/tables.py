@@ -13,15 +13,20 @@ from sqlglot.schema import Schema
 from ztfdb.schema import describe_tables
 
 PUBLISHED = (
-    "light_curve_point", "psf_light_curve_point", "image_summary", "matched_source", "image_calibration",
-    "object_summary", "object_oid_summary", "image_psf_check",
-    "source", "psf_source", "image", "image_cell", "forced_source", "psf_check", "calibration", "catalogue",
+    "light_curve_point", "psf_light_curve_point", "self_light_curve_point", "image_summary", "matched_source",
+    "image_calibration", "object_summary", "object_oid_summary", "image_psf_check",
+    "source", "psf_source", "image", "image_cell", "forced_source", "psf_check", "calibration", "self_solution",
+    "self_star", "detection_limit", "catalogue",
     "ps1", "gaia", "reference_source", "source_match", "image_match", "object", "object_source", "object_filter",
     "object_alias", "object_oid",
 )  # fmt: skip
 """In the order in which they are listed. What only keeps an archive going (queue, files, paths) is not published."""
 
-HIDDEN_COLUMNS = {"path", "data_root", "data_root_id", "config_id", "config_hash", "sha256", "settings", "failure"}
+HIDDEN_COLUMNS = {
+    "path", "data_root", "data_root_id", "config_id", "config_hash", "sha256", "settings", "failure",
+    "versions", "noise", "model", "bins",
+}  # fmt: skip
+"""Folders, settings, errors that may name files, and JSON, which the engines do not write alike."""
 SCHEMA = "ztf"
 
 SQL_KINDS = {

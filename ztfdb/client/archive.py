@@ -45,7 +45,7 @@ COMPLETE_PER_REQUEST = 1_000
 """Positions of one request: what a service answers unless it is configured otherwise."""
 
 NEED_THE_DATABASE = (
-    "add_catalogue", "backup", "build_objects", "calibrate", "check_psf", "completeness", "crossmatch", "cutout",
+    "add_catalogue", "backup", "build_objects", "calibrate", "check_psf", "crossmatch", "cutout",
     "diff", "export_hats", "fetch_catalogue", "hint_of", "image_pixels", "images_meeting_box", "import_catalogue",
     "import_metadata", "ingest", "ingest_psfcat", "measure_completeness", "object_position", "plot_calibration",
     "plot_psf_check", "plot_self_calibration", "product", "related_files", "relocate", "remove", "remove_catalogue",
@@ -323,6 +323,12 @@ class RemoteArchive:
         """Return what the checks against ZTF's PSF catalogues said, the worst first."""
         ids = None if image_ids is None else [int(one) for one in image_ids]
         return self._frame("/psf-checks", query_words({"image_id": ids, "warned": warned}))
+
+    @passes_on("query.completeness.completeness")
+    def completeness(self, ra: Position, dec: Angle | None = None, **options: Any) -> pd.DataFrame:
+        """Return how likely a star was to be found on each image; see `ztfdb.query.completeness.completeness`."""
+        place = dict(zip(("ra", "dec"), position(ra, dec), strict=True))
+        return self._frame("/completeness", query_words({**place, **options}))
 
     @passes_on("query.explain.explain")
     def explain(self, source_id: int, **options: Any) -> Explanation:

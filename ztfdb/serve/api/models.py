@@ -30,7 +30,7 @@ class Asked(BaseModel):
         return given
 
 
-class Cuts(Asked):
+class ImageCuts(Asked):
     """Which images are looked at."""
 
     filters: list[Word] | None = Field(None, description="zg, zr, zi (or g, r, i; 1, 2, 3); repeat for several")
@@ -38,6 +38,11 @@ class Cuts(Asked):
     to: Word | None = Field(None, description="the start must be before: MJD or ISO date, UTC")
     fields: list[Id] | None = Field(None, description="ZTF fields")
     all_versions: bool = Field(False, description="every processing of an exposure, not only the newest")
+
+
+class Cuts(ImageCuts):
+    """Which images are looked at, and in which aperture."""
+
     aperture: int = Field(4, ge=1, le=6, description="of the diameters 2, 3, 4, 6, 10, 14 px")
 
 
@@ -128,6 +133,14 @@ class ConeAsked(Place):
     columns: list[Word] | None = Field(None, description="all by default")
 
 
+class CompletenessAsked(ImageCuts):
+    """How likely stars at a position are found."""
+
+    ra: FiniteFloat = Field(description="deg, ICRS")
+    dec: FiniteFloat = Field(ge=-90.0, le=90.0, description="deg, ICRS")
+    mag: FiniteFloat | None = Field(None, description="total AB magnitude of the star")
+
+
 class CatalogueConeAsked(Asked):
     """All rows of a catalogue within a radius."""
 
@@ -142,6 +155,7 @@ class StampLook(Asked):
     size: int = Field(23, ge=1, description="width and height, px")
     aperture: int = Field(4, ge=1, le=6)
     north_up: bool = Field(False, description="north up and east left, by flips alone")
+    calibration: Word | None = Field(None, description="header, ps1 or self: its zero point beside each stamp")
 
 
 class Picture(Asked):

@@ -12,7 +12,18 @@ from ztfdb import __version__
 from ztfdb.archive import Archive, words_kept
 from ztfdb.query.explain import Explanation
 from ztfdb.serve.api.answers import JSON, ProblemRoute, answered, framed, without_folders
-from ztfdb.serve.api.models import CatalogueConeAsked, ConeAsked, Frame, HintAsked, Id, MatchedAsked, Name, Place, Word
+from ztfdb.serve.api.models import (
+    CatalogueConeAsked,
+    CompletenessAsked,
+    ConeAsked,
+    Frame,
+    HintAsked,
+    Id,
+    MatchedAsked,
+    Name,
+    Place,
+    Word,
+)
 from ztfdb.serve.api.wire import dumps, pack_frame, plain
 from ztfdb.serve.errors import ServiceError
 from ztfdb.serve.service import base_url, service_of
@@ -123,6 +134,12 @@ async def psf_checks(
 ) -> Response:
     """Return what the checks against ZTF's PSF catalogues said, as `archive.psf_checks`."""
     return await framed(request, lambda archive: archive.psf_checks(image_id, warned=warned))
+
+
+@router.get("/completeness", response_model=Frame)
+async def completeness(request: Request, asked: Annotated[CompletenessAsked, Query()]) -> Response:
+    """Return how likely stars at a position are found on each image that covers it, as `archive.completeness`."""
+    return await framed(request, lambda archive: archive.completeness(**asked.options()))
 
 
 @router.get("/night/{night}", response_class=Response, responses={200: {"content": {JSON: {}}}})
