@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from tests.support.surveys import make_survey, photon_error, repeated_pointings
-from ztfdb.phot.ubercal import SelfSettings, Survey, solve_survey
+from ztfdb.phot.survey import SelfSettings, Survey
+from ztfdb.phot.ubercal import solve_survey
 
 pytestmark = pytest.mark.benchmark
 

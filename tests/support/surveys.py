@@ -10,7 +10,7 @@ from tests.support.reference import make_image
 from ztfdb.ingest.commit import commit_image
 from ztfdb.phot.magnitudes import POGSON
 from ztfdb.phot.surface import map_basis
-from ztfdb.phot.ubercal import Survey
+from ztfdb.phot.survey import Survey
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,18 @@ HALF_WIDTH = 0.43
 """deg."""
 
 
-def store_survey(maker, survey, truth, *, images=None, fid=2, seed=0):
+def in_g(survey: Survey, truth: Truth, *, color_term: float = 0.09, seed: int = 0) -> tuple[Survey, Truth]:
+    """The same exposures in g: a star is brighter or fainter by its colour, and images have other colour terms."""
+    terms = color_term + np.random.default_rng(seed).normal(0, 0.02, survey.n_image)
+    color = survey.color[survey.star]
+    more = color - (terms - truth.color_term)[survey.image] * color
+    other = replace(
+        survey, mag=survey.mag + more, flux_err=survey.flux_err * 10 ** (-0.4 * more), header_color_term=color_term
+    )
+    return other, replace(truth, color_term=terms, star_mag=truth.star_mag + survey.color)
+
+
+def store_survey(maker, survey, truth, *, images=None, fid=2, seed=0, first_expid=136243179):
     """Store the epochs of a survey as sources of images; return the ids of the images, the places of the stars.
 
     A star lies where the sky has it: an image's places are those of a flat sky around its centre.
@@ -144,7 +155,7 @@ def store_survey(maker, survey, truth, *, images=None, fid=2, seed=0):
             ra,
             dec,
             seed=number,
-            expid=136243179 + number,
+            expid=first_expid + number,
             rcid=rcid,
             fid=fid,
             filtercode={1: "zg", 2: "zr", 3: "zi"}[fid],

@@ -32,7 +32,7 @@ from ztfdb.derive.calibrators import (
 )
 from ztfdb.derive.selfcal import calibrate_self
 from ztfdb.phot.calibration import LineFit, clipped_mean, fit_line
-from ztfdb.phot.ubercal import SelfSettings
+from ztfdb.phot.survey import SelfSettings
 from ztfdb.store.calibrations import (
     APERTURES,
     image_to_calibrate,

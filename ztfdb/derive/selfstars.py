@@ -9,19 +9,19 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from ztfdb.arrays import BoolArray, Columns, FloatArray, IntArray, Progress
+from ztfdb.bits import UNCLEAN_LARGE
 from ztfdb.derive.calibrators import (
     BANDS,
     COLORS,
     NEIGHBOUR_GAP_PIX,
     PIXEL_SCALE,
-    UNCLEAN_LARGE,
     CalibrationSettings,
     clean_sources,
     good_objects,
     object_columns,
 )
 from ztfdb.derive.grouping import linked, repeated
-from ztfdb.phot.ubercal import SelfSettings
+from ztfdb.phot.survey import SelfSettings
 from ztfdb.records import APERTURE_DIAMETERS
 from ztfdb.sky.angles import separation, unit_vector
 from ztfdb.sky.cells import sky_to_cell
@@ -29,10 +29,12 @@ from ztfdb.sky.cover import cover_positions
 from ztfdb.sky.match import match_all, match_nearest
 from ztfdb.store.calibrations import APERTURES, sources_to_calibrate
 from ztfdb.store.catalogues import CatalogueInfo, rows_in_ranges
-from ztfdb.store.selfcal import held_stars
+from ztfdb.store.selfcal import held_stars, usual_color_term
 
 NEIGHBOUR_SHARE = 0.02
 """A neighbour fainter than this share of a star's flux does not count."""
+
+FIDS = {band: fid for fid, band in BANDS.items()}
 
 FAINTEST = 0.5
 """Share of the smallest signal to noise above which detections are kept until that of their star is known."""
@@ -211,14 +213,23 @@ def _of_catalogue(
 def _own_colors(
     session: Session, fid: int, ra: FloatArray, dec: FloatArray, settings: SelfSettings, known: KnownStars
 ) -> None:
+    """Enter the colours that held stars of both filters tell.
+
+    Magnitudes of a solution without colour terms lack those of the headers (the survey's mean), which are of the same
+    colour for g and r: ``g - r = (difference) / (1 - term of g + term of r)``; of r - i only that of i is known.
+    """
     lo, hi = cover_positions(sky_to_cell(ra, dec), settings.radius)
-    mags = []
-    for band in COLORS[fid]:
-        held = held_stars(session, lo, hi, {"g": 1, "r": 2, "i": 3}[band], 4)
+    mags, scale = [], np.ones(len(ra))
+    for band, sign in zip(COLORS[fid], (-1.0, 1.0), strict=True):
+        own = FIDS[band]
+        held = held_stars(session, lo, hi, own, 4)
         match = match_nearest(ra, dec, held["ra"], held["dec"], settings.radius)
-        mag = np.full(len(ra), np.nan)
+        mag, plain = np.full(len(ra), np.nan), np.zeros(len(ra), bool)
         mag[match.index1] = held["mag"][match.index2]
+        plain[match.index1] = np.isnan(held["term"][match.index2])
         mags.append(mag)
-    color = mags[0] - mags[1]
+        if COLORS[own] == COLORS[fid] and plain.any():
+            scale[plain] += sign * usual_color_term(session, own)
+    color = (mags[0] - mags[1]) / scale
     missing = np.isnan(known.color)
     known.color[missing] = color[missing]

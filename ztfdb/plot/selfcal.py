@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLUMNS = ("image_id", "mjd", "u", "v", "mag", "color", "residual", "error", "constant")
+COLUMNS = ("image_id", "mjd", "airmass", "u", "v", "mag", "color", "residual", "error", "constant")
 N_BIN, N_WORST = 24, 15
+AGAINST = {"mag": "magnitude", "color": "colour (mag)", "mjd": "MJD", "airmass": "airmass"}
 
 
 def draw_self_calibration(stars: pd.DataFrame, title: str = "") -> list[Axes]:
@@ -25,14 +26,14 @@ def draw_self_calibration(stars: pd.DataFrame, title: str = "") -> list[Axes]:
     Parameters
     ----------
     stars : DataFrame
-        From `ztfdb.derive.selfcal.self_residuals`.
+        From `ztfdb.derive.selfresiduals.self_residuals`.
     title : str
 
     Returns
     -------
     list of Axes
-        Against magnitude (with the scatter that errors and floors let expect), against colour, in time, over the
-        quadrant, and the images that scatter most; all on one figure.
+        Against magnitude (with the scatter that errors and floors let expect), against colour, in time, against
+        airmass, over the quadrant, and the images that scatter most; all on one figure.
 
     Raises
     ------
@@ -45,14 +46,13 @@ def draw_self_calibration(stars: pd.DataFrame, title: str = "") -> list[Axes]:
     figure: Figure = pyplot().figure(figsize=(15.0, 8.5), layout="constrained")
     panels = list(figure.subplots(2, 3).ravel())
     constant = stars[stars["constant"].to_numpy(dtype=bool)]
-    for panel, name, label in zip(panels, ("mag", "color", "mjd"), ("magnitude", "colour (mag)", "MJD"), strict=False):
+    for panel, (name, label) in zip(panels, AGAINST.items(), strict=False):
         _draw_against(panel, constant, name, label)
-    _draw_map(panels[3], constant)
-    _draw_worst(panels[4], constant)
-    panels[5].set_axis_off()
+    _draw_map(panels[4], constant)
+    _draw_worst(panels[5], constant)
     n_image, n_star = constant["image_id"].nunique(), len(constant)
     figure.suptitle(title or f"{n_star:,} detections of constant stars on {n_image:,} images")
-    return panels[:5]
+    return panels
 
 
 def _draw_against(ax: Axes, stars: pd.DataFrame, name: str, label: str) -> None:

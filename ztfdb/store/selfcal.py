@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Columns, IntArray
@@ -19,7 +19,8 @@ METHOD = "self"
 
 IMAGE_DTYPES: dict[str, Any] = {
     "image_id": "i8", "fid": "i8", "field": "i8", "rcid": "i8", "nx": "i8", "ny": "i8", "x0": "i8", "y0": "i8",
-    "obsmjd": "f8", "saturate": "f8", "magzp": "f8", "clrcoeff": "f8", **{f"apcor{k}": "f8" for k in range(1, 7)},
+    "obsmjd": "f8", "airmass": "f8", "saturate": "f8", "magzp": "f8", "clrcoeff": "f8",
+    **{f"apcor{k}": "f8" for k in range(1, 7)},
 }  # fmt: skip
 """What a solution reads of an image."""
 
@@ -27,7 +28,7 @@ STAR_DTYPES: dict[str, Any] = {
     "solution_id": "i8", "number": "i8", "ra": "f8", "dec": "f8", "mag": "f8", "mag_err": "f8", "unrest": "f8",
     "color": "f8",
 }  # fmt: skip
-"""What is read of a star that is held."""
+"""What is read of a star that is held; also ``term``, the colour term of its solution, NaN without one."""
 
 _TERMS = (
     "zeropoint", "color_term", "magerr_sys", "x_gradient", "y_gradient", "map_xx", "map_xy", "map_yy",
@@ -94,7 +95,7 @@ def solution(session: Session, solution_id: int) -> dict[str, Any]:
 
 
 def held_stars(session: Session, lo: IntArray, hi: IntArray, fid: int, aperture: int) -> Columns:
-    """Return `STAR_DTYPES` of the held stars of a filter and aperture inside ranges, by solution and number."""
+    """Return the held stars of a filter and aperture inside ranges, by solution and number: `STAR_DTYPES`, ``term``."""
     rows, params = range_rows(session, lo=lo, hi=hi)
     origin = joined(
         session, rows, "self_star", ["hpx29", *STAR_DTYPES], "self_star.hpx29 >= r.lo and self_star.hpx29 < r.hi"
@@ -102,13 +103,21 @@ def held_stars(session: Session, lo: IntArray, hi: IntArray, fid: int, aperture:
     fields = ", ".join(f"self_star.{name}" for name in STAR_DTYPES)
     found = read_bulk(
         session,
-        f"select {fields} from {origin} join self_solution on self_solution.solution_id = self_star.solution_id"
+        f"select {fields}, self_solution.color_term as term from {origin}"
+        " join self_solution on self_solution.solution_id = self_star.solution_id"
         " where self_solution.fid = :fid and self_solution.aperture = :aperture",
         {**params, "fid": int(fid), "aperture": int(aperture)},
-        STAR_DTYPES,
+        {**STAR_DTYPES, "term": "f8"},
     )
     order = np.lexsort((found["number"], found["solution_id"]))
     return {name: values[order] for name, values in found.items()}
+
+
+def usual_color_term(session: Session, fid: int) -> float:
+    """Return the mean CLRCOEFF of the images of a filter; 0 where no header has one."""
+    own = (Image.fid == int(fid), Image.kind != "ref")
+    mean = session.execute(select(func.avg(Image.clrcoeff)).where(*own)).scalar_one()
+    return 0.0 if mean is None else float(mean)
 
 
 def detector_map(session: Session, solution_id: int, rcid: int, size: tuple[int, int]) -> tuple[float, float, float]:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from tests.support.surveys import make_survey, photon_error
-from ztfdb.phot.ubercal import SelfSettings, Survey, solve_survey
+from ztfdb.phot.survey import SelfSettings, Survey
+from ztfdb.phot.ubercal import solve_survey
 
 SMALL = {"n_image": 60, "n_star": 400}
 

@@ -1,0 +1,84 @@
+"""What a calibration by shared stars leaves of the stars: its residuals, detection by detection."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sqlalchemy.orm import Session
+
+from ztfdb.derive.selfstars import read_detections
+from ztfdb.derive.selfsurvey import taken
+from ztfdb.phot.magnitudes import POGSON
+from ztfdb.phot.surface import map_basis, quadrant_places
+from ztfdb.phot.survey import SelfSettings
+from ztfdb.sky.cover import cover_positions
+from ztfdb.sky.match import match_mutual
+from ztfdb.store import selfcal as store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RESIDUALS = ("image_id", "mjd", "airmass", "u", "v", "mag", "color", "residual", "error", "constant")
+"""Columns of `self_residuals`."""
+
+
+def self_residuals(session: Session, image_ids: Sequence[int], *, aperture: int = 4) -> pd.DataFrame:
+    """Return what a calibration by shared stars leaves of the stars of images.
+
+    Parameters
+    ----------
+    session : Session
+    image_ids : sequence of int
+        Those without such a calibration have no rows.
+    aperture : int
+        1 to 6.
+
+    Returns
+    -------
+    DataFrame
+        A row per detection of a held star: ``image_id``, ``mjd``, ``airmass`` (NaN where the header has
+        none), ``u``, ``v`` (-1 to 1 over the image), ``mag`` (mean), ``color`` (NaN where it is not known),
+        ``residual`` (calibrated minus mean magnitude), ``error`` (of the flux, with the floor of the image) and
+        ``constant``.
+    """
+    import pandas as pd
+
+    images = store.images_to_solve(session, image_ids)
+    terms = store.self_terms(session, images["image_id"], aperture)
+    solution = store.solutions_of(session, images["image_id"], aperture)
+    parts = [pd.DataFrame({name: np.empty(0) for name in RESIDUALS})]
+    for at, image_id in enumerate(images["image_id"].tolist()):
+        if np.isnan(terms["zeropoint"][at]):
+            continue
+        one = taken(images, np.arange(len(images["image_id"])) == at)
+        found = read_detections(session, one, SelfSettings())
+        good = np.flatnonzero(found.good_in(aperture))
+        lo, hi = cover_positions(found.hpx29[good].astype(np.int64), SelfSettings.radius)
+        held = store.held_stars(session, lo, hi, int(one["fid"][0]), aperture)
+        held = taken(held, held["solution_id"] == solution[at])
+        match = match_mutual(found.ra[good], found.dec[good], held["ra"], held["dec"], SelfSettings.radius)
+        own, star = good[match.index1], match.index2
+        u, v = quadrant_places(found.x[own], found.y[own], one["nx"][0], one["ny"][0])
+        surface = map_basis(u, v) @ np.nan_to_num([terms[name][at] for name in ("map_xx", "map_xy", "map_yy")])
+        surface += terms["x_gradient"][at] * u + terms["y_gradient"][at] * v
+        color = np.nan_to_num(held["color"][star], nan=float(np.nan_to_num(terms["pivot"][at])))
+        zeropoint = terms["zeropoint"][at] + np.nan_to_num(terms["color_term"][at]) * color + surface
+        flux = found.flux[aperture - 1][own].astype(np.float64)
+        noise = POGSON * found.flux_err[aperture - 1][own] / flux
+        columns = {
+            "image_id": np.full(len(own), image_id),
+            "mjd": np.full(len(own), one["obsmjd"][0]),
+            "airmass": np.full(len(own), one["airmass"][0]),
+            "u": u,
+            "v": v,
+            "mag": held["mag"][star],
+            "color": held["color"][star],
+            "residual": zeropoint - 2.5 * np.log10(flux) - held["mag"][star],
+            "error": np.hypot(noise, terms["magerr_sys"][at]),
+            "constant": held["unrest"][star] == 0.0,
+        }
+        parts.append(pd.DataFrame(columns))
+    kept = [part for part in parts if len(part)] or parts[:1]
+    return pd.concat(kept, ignore_index=True)

@@ -1,0 +1,95 @@
+"""New images fitted to the stars of the solutions that are held, one by one; nothing that is there moves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from sqlalchemy.orm import Session, sessionmaker
+
+from ztfdb.arrays import Columns, IntArray, Progress
+from ztfdb.derive.selfrows import Rows, calibration_rows, failed_row
+from ztfdb.derive.selfstars import Detections, KnownStars, read_detections
+from ztfdb.derive.selfsurvey import make_survey, taken
+from ztfdb.phot.surface import map_basis
+from ztfdb.phot.survey import SelfSettings
+from ztfdb.phot.ubercal import solve_survey
+from ztfdb.sky.cover import cover_positions
+from ztfdb.sky.match import match_mutual
+from ztfdb.store import selfcal as store
+from ztfdb.store.calibrations import APERTURES, store_calibration
+from ztfdb.store.engine import writing
+from ztfdb.store.images import hold_image
+from ztfdb.store.selfcal import METHOD
+
+
+def fit_images(
+    sessions: sessionmaker[Session], fid: int, images: Columns, settings: SelfSettings, progress: Progress
+) -> Rows:
+    """Fit each image to the stars that are held, and store those that could be."""
+    done: Rows = {}
+    n = len(images["image_id"])
+    for at in range(n):
+        one = taken(images, np.arange(n) == at)
+        image_id = int(one["image_id"][0])
+        with writing(sessions) as session:
+            rows = tie_image(session, fid, one, settings) if hold_image(session, image_id) else []
+            if rows:
+                store_calibration(session, image_id, METHOD, rows)
+                for solution_id in {row["solution_id"] for row in rows} - {None}:
+                    store.count_image(session, solution_id)
+            if rows is not None:  # of an image that has been removed since there are none
+                done[image_id] = rows
+        progress(at + 1, n)
+    return done
+
+
+def tie_image(session: Session, fid: int, image: Columns, settings: SelfSettings) -> list[dict[str, Any]] | None:
+    """Return the rows of an image fitted to held stars, one per aperture; None where these do not tie its 6 px one."""
+    found = read_detections(session, image, settings)
+    rows = [_tied_row(session, fid, aperture, image, found, settings) for aperture in APERTURES]
+    return rows if rows[3]["failure"] is None else None
+
+
+def _tied_row(
+    session: Session, fid: int, aperture: int, image: Columns, found: Detections, settings: SelfSettings
+) -> dict[str, Any]:
+    image_id = int(image["image_id"][0])
+    usable = np.flatnonzero(found.good_in(aperture))
+    lo, hi = cover_positions(found.hpx29[usable].astype(np.int64), settings.radius)
+    held = held_constant(session, lo, hi, fid, aperture)
+    match = match_mutual(found.ra[usable], found.dec[usable], held["ra"], held["dec"], settings.radius)
+    ids, counts = np.unique(held["solution_id"][match.index2], return_counts=True)
+    if not len(ids) or counts.max() < settings.min_star:
+        n = int(counts.max(initial=0))
+        reason = f"{n} stars of solutions are too few, {settings.min_star} are needed"
+        return failed_row(image_id, fid, aperture, reason, settings)
+    solution_id = int(ids[np.argmax(counts)])
+    own = held["solution_id"][match.index2] == solution_id
+    epochs, at = usable[match.index1[own]], match.index2[own]
+    facts = store.solution(session, solution_id)
+    known = KnownStars(held["mag"][at], held["mag_err"][at], held["color"][at])
+    number = np.full(len(found), -1)
+    number[epochs] = np.arange(len(epochs))
+    survey, _ = make_survey(aperture, image, found, number, epochs, np.zeros(1, np.int64), known)
+    size = (int(image["nx"][0]), int(image["ny"][0]))
+    surface = store.detector_map(session, solution_id, int(image["rcid"][0]), size)
+    survey = replace(
+        survey,
+        mag=survey.mag + map_basis(survey.u, survey.v) @ np.array(surface),
+        header_color_term=facts["color_term"] or 0.0,
+    )
+    # what the solution says of its stars is not a catalogue's: no further scatter, and no colours where it had none
+    how = replace(settings, catalogue_scatter=0.0, maps=False, color=settings.color and facts["color_term"] is not None)
+    solution = solve_survey(survey, how)
+    now = datetime.now(UTC).isoformat(timespec="microseconds")
+    (row,) = calibration_rows(fid, aperture, image["image_id"], survey, solution, settings, now)
+    return row | dict(zip(("map_xx", "map_xy", "map_yy"), surface, strict=True)) | {"solution_id": solution_id}
+
+
+def held_constant(session: Session, lo: IntArray, hi: IntArray, fid: int, aperture: int) -> Columns:
+    """Return the held stars inside ranges that are not variable."""
+    held = store.held_stars(session, lo, hi, fid, aperture)
+    return taken(held, held["unrest"] == 0.0)
