@@ -246,8 +246,8 @@ class Archive:
         progress : IngestProgress, optional
             Called for each image when it ends.
         **limits
-            ``timeout_s`` and ``memory_mb`` of one image in a worker, and ``scheduler``, the address of a Dask cluster;
-            see `ztfdb.ingest.run.ingest_paths`.
+            ``timeout_s`` and ``memory_mb`` of one image in a worker, ``scheduler``, the address of a Dask cluster, and
+            ``completeness``, to judge each image by artificial stars; see `ztfdb.ingest.run.ingest_paths`.
 
         Returns
         -------
@@ -752,7 +752,7 @@ class Archive:
 
         See `ztfdb.plot.draw_self_calibration`.
         """
-        from ztfdb.derive.selfcal import self_residuals
+        from ztfdb.derive.selfresiduals import self_residuals
         from ztfdb.plot import draw_self_calibration
         from ztfdb.store.matches import chosen_images
 

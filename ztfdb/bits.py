@@ -114,3 +114,18 @@ CAVEAT_WORDS = {
 
 APERTURE_BROKEN = SourceFlag.APERTURE_TRUNCATED | SourceFlag.SKY_BIASED
 """The extraction flags that make a 6 px measurement not ``good``."""
+
+UNCLEAN = (
+    SourceFlag.BLENDED
+    | SourceFlag.EDGE
+    | SourceFlag.SATURATED
+    | SourceFlag.APERTURE_TRUNCATED
+    | SourceFlag.APERTURE_INCOMPLETE
+    | SourceFlag.WINDOW_FAILED
+    | SourceFlag.DEBLEND_LIMITED
+    | SourceFlag.SKY_BIASED
+)
+"""Flags of sources that calibrate nothing."""
+
+UNCLEAN_LARGE = SourceFlag.LARGE_APERTURE_TRUNCATED | SourceFlag.LARGE_APERTURE_INCOMPLETE
+"""Further ones for the apertures of 10 and 14 px."""

@@ -525,6 +525,8 @@ class MeasuredImage:
         ZTF's own catalogue of the image, or why it was refused; None where none was given.
     caveats : Caveat
         What the image lacks.
+    detection : dict, optional
+        What artificial stars say of it, a row of ``detection_limit``; None where none were asked for.
     """
 
     info: ImageInfo
@@ -541,3 +543,4 @@ class MeasuredImage:
     seconds: dict[str, float] = field(default_factory=dict)
     psfcat: PsfCatalogueRecord | ImageError | None = None
     caveats: Caveat = NO_CAVEAT
+    detection: dict[str, Any] | None = None

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from scipy.spatial import cKDTree
+from sqlalchemy import select
 
 import ztfdb
 from tests.support.injection import inject
@@ -14,6 +15,7 @@ from ztfdb.cli.app import application
 from ztfdb.extract.measure import measure_image
 from ztfdb.frame.background import background_at
 from ztfdb.phot.completeness import DetectionModel, crowding_light
+from ztfdb.schema import Completeness
 from ztfdb.simulate import make_science_image
 from ztfdb.store.completeness import detection_models
 from ztfdb.store.engine import make_engine, sessions
@@ -165,3 +167,65 @@ def test_the_command_judges_and_answers(engine_url, images):
     )
     assert at.exit_code == 0 and "p_detect" in at.stdout.splitlines()[0]
     assert run(application, ["completeness", "--db", engine_url, "--mag", "19"]).exit_code == 2
+
+
+def detection_rows(url):
+    """What is kept of all images, without the time."""
+    engine = make_engine(url)
+    with sessions(engine)() as session:
+        rows = [dict(row) for row in session.execute(select(Completeness.__table__)).mappings()]
+    engine.dispose()
+    return [{name: value for name, value in row.items() if name != "measured"} for row in rows]
+
+
+def test_ingest_judges_on_demand_as_the_command_does_later(both_urls, images, tmp_path):
+    """In this process, in workers and by the watching process; the same rows on both engines."""
+    image = images["usual"]
+    plain, at_once = [], []
+    for url in both_urls.values():
+        with ztfdb.open(url, create=True) as archive:
+            assert archive.ingest(image.sci, jobs=1).stored == 1
+            assert detection_rows(url) == []
+            archive.measure_completeness()
+            plain += detection_rows(url)
+            assert archive.ingest(image.sci, jobs=1, force=True, completeness=True).replaced == 1
+            at_once += detection_rows(url)
+            assert archive.measure_completeness().n_skipped == 1
+            # measured again without them: what was said of the former measurement is gone with it
+            assert archive.ingest(image.sci, jobs=1, force=True).replaced == 1
+            assert detection_rows(url) == []
+            assert archive.ingest(image.sci, jobs=2, force=True, completeness=True).replaced == 1
+            at_once += detection_rows(url)
+    assert len(plain) == 2 and len(at_once) == 4
+    for row in at_once:
+        assert row == plain[0]
+    assert plain[1] == plain[0] and plain[0]["failure"] is None
+
+
+def test_the_commands_judge_what_they_ingest(engine_url, images, tmp_path):
+    run = CliRunner().invoke
+    with ztfdb.open(engine_url, create=True):
+        pass
+    source = images["empty"].sci
+    words = ["watch", str(source.parent), "--once", "--completeness", "--settle", "0", "--db", engine_url]
+    done = run(application, words)
+    assert done.exit_code == 0, done.stderr
+    (watched,) = detection_rows(engine_url)
+    done = run(application, ["ingest", str(source), "--force", "--completeness", "--db", engine_url])
+    assert done.exit_code == 0, done.stderr
+    assert detection_rows(engine_url) == [watched] and watched["limit50"] is not None
+    wrong = run(application, ["ingest", str(source), "--psfcat", "--completeness", "--db", engine_url])
+    assert wrong.exit_code == 2 and "--completeness belongs to images" in wrong.stderr
+
+
+def test_an_image_that_cannot_be_judged_is_ingested_and_says_why(engine_url, tmp_path, monkeypatch):
+    image = make_science_image(tmp_path, n_star=8, seed=5, shape=(90, 90))
+    with ztfdb.open(engine_url, create=True) as archive:
+        report = archive.ingest(image.sci, jobs=1, completeness=True)
+        assert report.stored == 1
+        (row,) = detection_rows(engine_url)
+        assert row["limit50"] is None and row["failure"].startswith("no clean bright star tells the PSF")
+        monkeypatch.setattr("ztfdb.simulate.judge.inject_image", lambda task: 1 / 0)
+        assert archive.ingest(image.sci, jobs=1, completeness=True, force=True).replaced == 1
+        (row,) = detection_rows(engine_url)
+        assert row["failure"] == "unexpected ZeroDivisionError: division by zero"

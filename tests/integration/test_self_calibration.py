@@ -8,18 +8,20 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from scipy.spatial import cKDTree
 from sqlalchemy import text
 
 import ztfdb
 from tests.support.reference import hold, open_sessions, store_image
-from tests.support.surveys import make_survey, store_survey
+from tests.support.surveys import in_g, make_survey, store_survey
 from tests.support.tables import object_ids
 from ztfdb.cli.app import application
 from ztfdb.cli.explain import explanation_lines
 from ztfdb.derive.calibrate import calibrate
 from ztfdb.derive.calibrators import CalibrationSettings
-from ztfdb.derive.selfcal import self_residuals
-from ztfdb.phot.ubercal import SelfSettings
+from ztfdb.derive.selfresiduals import self_residuals
+from ztfdb.phot.survey import SelfSettings
+from ztfdb.plot import draw_light_curve_with_stamps
 from ztfdb.simulate import make_science_image
 from ztfdb.store.calibrations import zeropoints
 
@@ -36,6 +38,10 @@ def made():
 def maker(engine_url):
     with open_sessions(engine_url) as made:
         yield made
+
+
+def limits_of(curve):
+    return curve[curve.kind == "limit"].reset_index(drop=True)
 
 
 def fourth(report):
@@ -174,7 +180,18 @@ def test_explain_traces_a_magnitude_to_its_solution(engine_url, maker, made):
     with ztfdb.open(engine_url, create=True) as archive:
         archive.calibrate(method="self")
         told = archive.explain(int(ids[0]) << 18, measure=False)
+        stored = told.values.set_index("column").stored
+        curve = archive.light_curve(stored["ra"], stored["dec"], calibration="self").data
     row = told.calibrations[told.calibrations.aperture == 4].iloc[0]
+    # the magnitude is the formula of this row, the stars are those of its solution
+    (epoch,) = curve[curve.image_id == ids[0]].itertuples()
+    u, v = 2 * (stored["x"] + 0.5) / 3072 - 1, 2 * (stored["y"] + 0.5) / 3080 - 1
+    zeropoint = row.zeropoint + row.x_gradient * u + row.y_gradient * v
+    assert epoch.mag == pytest.approx(zeropoint - 2.5 * np.log10(stored["flux_aper4"]), abs=1e-9)
+    with maker() as session:
+        counted = text("select count(*) from self_star where solution_id = :id")
+        assert session.execute(counted, {"id": int(row.solution_id)}).scalar_one() == row.solution_n_star > 50
+    assert pd.isna(row.map_xx)  # too few images
     assert row.method == "self" and row.solution_tied_to == "header" and row.solution_n_image == 8
     assert row.solution_versions["ztfdb"] == ztfdb.__version__
     lines = [line for line in explanation_lines(told) if line.startswith("solution")]
@@ -200,11 +217,37 @@ def test_complete_light_curves_and_commands_take_it(engine_url, tmp_path):
         plain = archive.light_curve(*place, calibration="self").data
         complete = archive.light_curve(*place, calibration="self", complete=True).data
         empty = archive.light_curve(58.0, 35.7 + 0.0448, calibration="self", complete=True).data
+        stamps = archive.stamps(*place, calibration="self")
+        north = archive.stamps(*place, calibration="self", north_up=True)
+        one = archive.stamp(*place, image_id=int(plain.image_id[0]), calibration="self")
+        by_header = archive.stamps(*place, calibration="header")
+        uncaptioned = archive.stamps(*place)
+        none = archive.stamps(*place, calibration="ps1")
     assert len(complete) == 6 and (complete.kind == "detection").all() and set(complete.calibration) == {"self"}
     # the place that was asked for, not that of the source, tells the gradient: 0.1 px of it
     np.testing.assert_allclose(complete.mag, plain.mag, atol=1e-5)
     np.testing.assert_array_equal(complete.magerr_sys, plain.magerr_sys)
     assert plain.mag.std() < 0.01
+    with open_sessions(engine_url) as maker, maker() as session:
+        flux = dict(session.execute(text("select source_id, flux_aper4 from source")).all())
+        magzp = dict(session.execute(text("select image_id, magzp + apcor4 from image")).all())
+    zeropoint = plain.mag + 2.5 * np.log10([flux[one] for one in plain.source_id])
+    table = stamps.to_pandas().set_index("image_id")
+    # the place that was asked for, not that of the source, tells the gradient: 0.1 px of it
+    np.testing.assert_allclose(table.zeropoint[plain.image_id], zeropoint, atol=1e-5)
+    assert set(table.calibration) == {"self"} and list(north.to_pandas().zeropoint) == list(table.zeropoint)
+    assert one.facts["zeropoint"] == table.zeropoint[one.image_id]
+    header = by_header.to_pandas().set_index("image_id")
+    np.testing.assert_allclose(header.zeropoint, [magzp[one] for one in header.index], atol=1e-9)
+    assert none.to_pandas().zeropoint.isna().all() and "zeropoint" not in uncaptioned.to_pandas()
+    said = [ax.get_title() for ax in stamps.plot().axes]
+    assert sum(f"ZP {table.zeropoint.iloc[0]:.3f} (self)" in words for words in said) == 1
+    assert all("no ps1 ZP" in ax.get_title() for ax in none.plot().axes)
+    assert not any("ZP" in ax.get_title() for ax in uncaptioned.plot().axes)
+    strip = [ax.get_title() for ax in draw_light_curve_with_stamps(plain, uncaptioned).axes]
+    assert sum(f"{plain.mag[0]:.3f}±{plain.magerr[0]:.3f}\nself" in words for words in strip) == 1
+    dark = [ax.get_title() for ax in draw_light_curve_with_stamps(limits_of(empty), uncaptioned).axes]
+    assert sum("\n> 2" in words and "\nself" in words for words in dark) == len(limits_of(empty)) == 6
     limits = empty[empty.kind == "limit"]
     assert len(empty) == 6 and np.isfinite(limits.upper_limit_mag).all()
     lines = ["lightcurve", *map(str, place), "--calibration", "self", "--db", engine_url, "--format", "csv"]
@@ -244,3 +287,38 @@ def test_wrong_options_are_one_error(maker):
 def test_nothing_to_calibrate_is_an_empty_report(maker):
     report = calibrate(maker, method="self")
     assert report.n_image == 0 and report.to_pandas().empty
+
+
+def test_colours_come_from_the_archives_own_g_and_r(maker, made):
+    """Without PS1: the stars' colours are those of the survey, and so are the colour terms of its images."""
+    survey, truth = made
+    in_r, _ = store_survey(maker, survey, truth)
+    g_survey, g_truth = in_g(survey, truth)
+    ids, _ = store_survey(maker, g_survey, g_truth, fid=1, first_expid=136343179)
+    report = calibrate(maker, method="self")
+    assert report.n_failed == 0 and len(report.to_pandas()) == 12 * N_IMAGE  # each image once, though solved twice
+    table = fourth(report)
+    with maker() as session:
+        rows = text(
+            "select self_star.ra, self_star.dec, self_star.color, fid, self_solution.color_term, tied_to, color_pivot"
+            " from self_star join self_solution on self_solution.solution_id = self_star.solution_id where aperture = 4"
+        )
+        stars = pd.DataFrame(session.execute(rows).mappings().all())
+    assert set(stars.tied_to) == {"header"} and set(stars.fid) == {1, 2}
+    across = (stars.ra - 150.0) / (0.43 / np.cos(np.radians(20.0)))
+    places = np.stack([across, (stars.dec - 20.0) / 0.43], axis=-1)
+    apart, at = cKDTree(truth.place).query(places)
+    known = (stars.color.notna() & (apart < 1e-3)).to_numpy()
+    constant = truth.amplitude[at] == 0  # the two filters were not taken at the same time
+    assert known.sum() > 200
+    for fid, kept in ((1, ids), (2, in_r)):
+        own = known & constant & (stars.fid == fid).to_numpy()
+        slope, level = np.polyfit(survey.color[at[own]], stars.color[own].astype(float), 1)
+        # headers tell colour terms to 0.02 / sqrt(28) each, and levels to 0.025 / sqrt(28) each
+        assert slope == pytest.approx(1.0, abs=0.02) and level == pytest.approx(0.0, abs=0.03)
+        wanted = {1: g_truth, 2: truth}[fid].color_term
+        terms = table.color_term[kept].astype(float).to_numpy()
+        assert np.median(terms - wanted) == pytest.approx(0.0, abs=0.01)
+        assert (terms - wanted).std() < 0.75 * wanted.std()  # the colours of a hundred stars an image
+    plain = fourth(calibrate(maker, method="self", again=True, settings=SelfSettings(color=False)))
+    assert plain.color_term.isna().all() and plain.scatter.median() > 1.1 * table.scatter.median()

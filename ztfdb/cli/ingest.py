@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         "ztfdb ingest 'data/2020*/*_sciimg.fits' --list",
         "ztfdb ingest image.fits --mask image_mask.fits",
         "ztfdb ingest --psfcat refpsfcats/",
+        "ztfdb ingest data/ --jobs 2 --completeness",
         "ztfdb ingest data/ --scheduler tcp://head:8786",
         "find /archive -name '*sciimg.fits*' | ztfdb ingest - --report outcomes.csv",
     ),
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 @click.option("-j", "--jobs", type=click.IntRange(min=1), help="Processors to keep busy.  [default: 1]")
 @click.option("--mask", type=click.Path(dir_okay=False), help="Mask of the one image given.")
 @click.option("--psfcat", is_flag=True, help="PATHs are ZTF's PSF catalogues (psfcat, refpsfcat) of images held.")
+@click.option("--completeness", is_flag=True, help="Put artificial stars into each image, too: three times the work.")
 @click.option("--force", is_flag=True, help="Measure again what has not changed.")
 @click.option("--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), help="Seconds for one image.")
 @click.option("--memory", "memory_mb", type=click.IntRange(min=1), help="Megabytes for one image.")
@@ -52,6 +54,7 @@ def ingest(
     jobs: int | None,
     mask: str | None,
     psfcat: bool,
+    completeness: bool,
     force: bool,
     listed: bool,
     report: Path | None,
@@ -69,7 +72,9 @@ def ingest(
     not measured again; files that were moved or renamed are followed. A bad file is reported and never stops the
     rest; then, and where nothing was found, the exit status is 1. --timeout and --memory are for worker processes,
     that is for --jobs beyond 1. With --scheduler the workers of a Dask cluster measure, which see the files under the
-    same paths. With --psfcat no image is measured; a refpsfcat needs no reference image.
+    same paths. With --completeness what is measured is also judged by artificial stars (see ztfdb completeness, which
+    does the same for images that are in the archive). With --psfcat no image is measured; a refpsfcat needs no
+    reference image.
     """
     table = make_output(None, report, None, every=True) if report is not None else None
     config = configuration(ctx, jobs=jobs, timeout_s=timeout_s, memory_mb=memory_mb)
@@ -78,6 +83,7 @@ def ingest(
         "memory_mb": config.memory_mb,
         "places": config.roots,
         "scheduler": scheduler,
+        "completeness": completeness,
     }
     words = given(paths)
     new = is_new_file(config.url)
@@ -94,6 +100,8 @@ def ingest(
         if psfcat:
             if mask is not None:
                 raise click.UsageError("--mask belongs to an image, --psfcat takes catalogues")
+            if completeness:
+                raise click.UsageError("--completeness belongs to images, --psfcat takes catalogues")
             result = archive.ingest_psfcat(words, force=force, progress=follower, places=config.roots)
         else:
             result = archive.ingest(words, jobs=config.jobs, mask=mask, force=force, progress=follower, **limits)

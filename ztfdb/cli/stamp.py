@@ -34,6 +34,7 @@ PICTURES = (".png", ".pdf", ".svg", ".jpg", ".gif")
 @click.option("--aperture", type=click.IntRange(1, 6), default=4, show_default=True, help="Aperture to be drawn.")
 @cut_options
 @motion_options
+@click.option("--calibration", type=click.Choice(("header", "ps1", "self")), help="Say the zero point of each stamp.")
 @click.option("--north-up", is_flag=True, help="North up and east left, by flips.")
 @shared_options
 @click.pass_context

@@ -35,6 +35,7 @@ POSITIVE = click.FloatRange(min=0, min_open=True)
 @click.option("--attempts", type=click.IntRange(min=1), default=6, help="Failures before an image is set aside.")
 @click.option("--timeout", "timeout_s", type=POSITIVE, help="Seconds for one image.")
 @click.option("--memory", "memory_mb", type=click.IntRange(min=1), help="Megabytes for one image.")
+@click.option("--completeness", is_flag=True, help="Put artificial stars into each image, too: three times the work.")
 @click.option("--log-format", type=click.Choice(("text", "json")), help="json: one object per line.")
 @click.option("--metrics-port", type=click.IntRange(0, 65535), help="Serve metrics for Prometheus.")
 @click.option("--metrics-host", default="127.0.0.1", show_default=True, help="Address they are served on.")
@@ -52,6 +53,7 @@ def watch(
     lease_s: float,
     retry_s: float,
     attempts: int,
+    completeness: bool,
     jobs: int | None,
     timeout_s: float | None,
     memory_mb: int | None,
@@ -84,6 +86,7 @@ def watch(
         attempts=attempts,
         metrics_port=metrics_port,
         metrics_host=metrics_host,
+        completeness=completeness,
     )
     n_failed = serve(read(), folders, watching, once=once, reload=read)
     ctx.exit(1 if once and n_failed else 0)

@@ -17,7 +17,7 @@ from ztfdb.extract.measure import measure_image
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ingest.limits import Limits
 from ztfdb.ingest.loop import Loop, Operating
-from ztfdb.ingest.run import frozen_settings
+from ztfdb.ingest.run import frozen_settings, measuring
 from ztfdb.ingest.workers import Crew, Measure, Workers
 from ztfdb.logs import set_up_logs
 from ztfdb.store.engine import make_engine, mask_password, sessions
@@ -39,6 +39,7 @@ class Watching:
     attempts: int = 6
     metrics_port: int | None = None
     metrics_host: str = "127.0.0.1"
+    completeness: bool = False
 
 
 def serve(
@@ -93,8 +94,9 @@ def serve(
         )
         if watching.metrics_port is not None:
             metrics = Metrics(maker, watching.metrics_port, watching.metrics_host)
+        measure = measuring(completeness=watching.completeness)
         work = Arrivals(watcher, config.roots, None if metrics is None else metrics.heard)
-        loop = Loop(maker, work, _operating(config, watching), crew_maker(settings))
+        loop = Loop(maker, work, _operating(config, watching), crew_maker(settings, measure))
         with Signals() as signals:
             started = {"archive": mask_password(config.url), "folders": [str(one) for one in folders]}
             logger.info("watching", extra=started | {"jobs": config.jobs})

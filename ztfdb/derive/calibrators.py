@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from ztfdb.arrays import BoolArray, Columns
-from ztfdb.bits import BAD_BITS, SourceFlag
+from ztfdb.bits import BAD_BITS, UNCLEAN, UNCLEAN_LARGE
 from ztfdb.codes import MEAN_PHOTOMETRY
 from ztfdb.derive.crossmatch import find_matches, near_sources, rank_matches
 from ztfdb.phot.magnitudes import POGSON
@@ -28,21 +28,6 @@ COLORS = {1: ("g", "r"), 2: ("g", "r"), 3: ("r", "i")}
 """The PS1 colour of the colour term by filter id, bluer band first."""
 
 BANDS = {1: "g", 2: "r", 3: "i"}
-
-UNCLEAN = (
-    SourceFlag.BLENDED
-    | SourceFlag.EDGE
-    | SourceFlag.SATURATED
-    | SourceFlag.APERTURE_TRUNCATED
-    | SourceFlag.APERTURE_INCOMPLETE
-    | SourceFlag.WINDOW_FAILED
-    | SourceFlag.DEBLEND_LIMITED
-    | SourceFlag.SKY_BIASED
-)
-"""Flags of sources that calibrate nothing."""
-
-UNCLEAN_LARGE = SourceFlag.LARGE_APERTURE_TRUNCATED | SourceFlag.LARGE_APERTURE_INCOMPLETE
-"""Further ones for the apertures of 10 and 14 px."""
 
 NEIGHBOUR_GAP_PIX = 5.0
 """A neighbour this far beyond an aperture's rim (2.5 times a typical FWHM) adds nothing to it."""

@@ -6,22 +6,18 @@ import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from sqlalchemy.orm import Session, sessionmaker
 
 from ztfdb.arrays import Places, Progress
-from ztfdb.derive.calibrators import UNCLEAN, UNCLEAN_LARGE
 from ztfdb.derive.forced import new_executor
 from ztfdb.errors import WorkerDied
-from ztfdb.extract.measure import software_versions
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.records import StoredImage
-from ztfdb.simulate.inject import GROWTH_SNR, Injected, Injection, InjectionSettings, inject_image
+from ztfdb.simulate.inject import Injected, Injection, InjectionSettings, inject_image, make_injection
 from ztfdb.store import completeness as store
-from ztfdb.store.calibrations import APERTURES, sources_to_calibrate
+from ztfdb.store.calibrations import sources_to_calibrate
 from ztfdb.store.engine import writing
 from ztfdb.store.images import hold_image
 from ztfdb.store.matches import chosen_images
@@ -30,6 +26,7 @@ from ztfdb.store.stored import stored_images
 
 if TYPE_CHECKING:
     import pandas as pd
+
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +117,7 @@ def measure_completeness(
                 yield task
 
     for done, (result, n_source) in enumerate(_results(tasks(), jobs), start=1):
-        row = _row(result, n_source, chosen)
+        row = result.to_row(n_source, chosen)
         with writing(sessions) as session:
             there = hold_image(session, result.image_id)
             if there:
@@ -137,24 +134,10 @@ def measure_completeness(
 
 
 def _task(session: Session, image: StoredImage, settings: InjectionSettings) -> Injection:
-    sources = sources_to_calibrate(session, image.image_id)
-    fluxes = np.array([sources[f"flux_aper{k}"] for k in APERTURES], np.float64)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        bright = fluxes[3] >= GROWTH_SNR * sources["flux_aper4_err"]
-    clean = bright & ((sources["flags"] & int(UNCLEAN | UNCLEAN_LARGE)) == 0) & (fluxes > 0).all(axis=0)
     own, _, _ = settings_of(session, image.image_id)
-    magzp, apcor = store.zeropoint_of(session, image.image_id)
-    return Injection(
-        image=image,
-        magzp=magzp,
-        apcor=apcor,
-        x=sources["x"],
-        y=sources["y"],
-        flux=np.nan_to_num(fluxes[3]),
-        growth=fluxes[:, clean].T,
-        extraction=ExtractionSettings.from_dict(own),
-        settings=settings,
-    )
+    sources = sources_to_calibrate(session, image.image_id)
+    zeropoint = store.zeropoint_of(session, image.image_id)
+    return make_injection(image, zeropoint, sources, ExtractionSettings.from_dict(own), settings)
 
 
 def _results(tasks: Iterator[Injection], jobs: int) -> Iterator[tuple[Injected, int]]:
@@ -189,30 +172,3 @@ def _result(task: Injection, future: Any) -> tuple[Injected, int]:
         finally:
             alone.shutdown(wait=True, kill_workers=True)
     return result, len(task.x)
-
-
-def _row(result: Injected, n_source: int, settings: InjectionSettings) -> dict[str, Any]:
-    model = result.model
-    limits = {
-        name: None if model is None else float(model.limit(share, model.rms))
-        for name, share in (("limit50", 0.5), ("limit90", 0.9))
-    }
-    return {
-        "image_id": result.image_id,
-        **limits,
-        "psf": result.psf,
-        "n_star": 0 if model is None else model.n_star,
-        "n_found": 0 if model is None else model.n_found,
-        "n_false": None if result.n_false < 0 else result.n_false,
-        "n_source": n_source,
-        "model": None if model is None else model.to_dict(),
-        "bins": None if result.bins is None else _without_nan(result.bins),
-        "failure": result.failure,
-        "settings": settings.to_dict(),
-        "versions": software_versions(),
-        "measured": datetime.now(UTC).isoformat(timespec="microseconds"),
-    }
-
-
-def _without_nan(bins: dict[str, list[float]]) -> dict[str, list[float | None]]:
-    return {name: [None if value != value else value for value in values] for name, values in bins.items()}

@@ -17,6 +17,7 @@ from ztfdb.derive.psfcheck import ImageChecked, check_new_image, compare_measure
 from ztfdb.errors import StoreError
 from ztfdb.ingest.moved import is_gone
 from ztfdb.records import MeasuredImage
+from ztfdb.store.completeness import store_completeness
 from ztfdb.store.engine import writing
 from ztfdb.store.images import Stored, store_image
 from ztfdb.store.queue import Claim, finish, hold, read_clock
@@ -52,9 +53,10 @@ def commit_image(
 ) -> Stored:
     """Store a measured image in a transaction of its own, match it with the reference catalogues that are held.
 
-    Where it has a PSF catalogue it is checked against that, too, by a thread, while the database is busy. See
-    `ztfdb.store.images.store_image` for what is stored when. With a `lease` the same transaction first makes sure that
-    the job is still held, and marks it as done at its end: an image is stored exactly as often as its job is done.
+    What artificial stars say of it goes with it. Where it has a PSF catalogue it is checked against that, too, by a
+    thread, while the database is busy. See `ztfdb.store.images.store_image` for what is stored when. With a `lease` the
+    same transaction first makes sure that the job is still held, and marks it as done at its end: an image is stored
+    exactly as often as its job is done.
 
     Raises
     ------
@@ -80,6 +82,8 @@ def commit_image(
             if outcome in (Stored.STORED, Stored.REPLACED):
                 match_new_image(session, measured.info.image_id)
                 check_new_image(session, measured.info.image_id, measured.info.kind, checks[0].result())
+                if measured.detection is not None:
+                    store_completeness(session, measured.detection)
             if lease is not None:
                 now = read_clock(session, lease.clock)
                 finish(session, lease.claim, outcome=outcome.value, image_id=measured.info.image_id, now=now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy.orm import Session, sessionmaker
@@ -28,7 +29,9 @@ from ztfdb.ingest.report import (
     report,
 )
 from ztfdb.ingest.storing import Storing, url_for_workers
-from ztfdb.ingest.workers import Crew, Here, Workers
+from ztfdb.ingest.workers import Crew, Here, Measure, Workers
+from ztfdb.simulate.inject import InjectionSettings
+from ztfdb.simulate.judge import measure_and_judge
 from ztfdb.store.engine import writing
 from ztfdb.store.meta import check_settings, create_meta, read_meta
 
@@ -47,6 +50,7 @@ def ingest_paths(
     timeout_s: float = TIMEOUT_S,
     memory_mb: int = MEMORY_MB,
     scheduler: str | None = None,
+    completeness: bool = False,
 ) -> IngestReport:
     """Measure images and store them, one transaction each.
 
@@ -75,6 +79,8 @@ def ingest_paths(
     scheduler : str, optional
         Address of a Dask scheduler (``tcp://host:8786``), whose workers measure, and where
         PostgreSQL is the archive also store; then `jobs` does not count.
+    completeness : bool
+        Put artificial stars into what is measured, too (`ztfdb.derive.completeness`): about three times the work.
 
     Returns
     -------
@@ -109,13 +115,15 @@ def ingest_paths(
     )
     operating = Operating(jobs=jobs, limits=Limits(timeout_s, memory_mb), patient=False, places=places or {})
 
+    measure = measuring(completeness=completeness)
+
     def crew_of(operating: Operating) -> Crew:
         if scheduler is not None:
             storing = _storing(sessions, scheduler, operating, force)
-            return Cluster(scheduler, frozen, operating.limits, measure_image, storing)
+            return Cluster(scheduler, frozen, operating.limits, measure, storing)
         if operating.jobs == 1:
-            return Here(frozen, measure_image)
-        return Workers(operating.jobs, frozen, operating.limits, measure_image)
+            return Here(frozen, measure)
+        return Workers(operating.jobs, frozen, operating.limits, measure)
 
     if not work.over:
         Loop(sessions, work, operating, crew_of).run(lambda: False, once=True)
@@ -123,6 +131,11 @@ def ingest_paths(
     warn_of_silent(sessions, [one.image_id for one in run.outcomes if one.image_id and one.outcome in written])
     order = [candidate.path for candidate in found.candidates] + [problem.path for problem in found.problems]
     return report(run.outcomes, {path: k for k, path in enumerate(order)}, run.elapsed(), found.left_out)
+
+
+def measuring(*, completeness: bool) -> Measure:
+    """Return what is done with an image: it is measured, and where that is wanted judged by artificial stars."""
+    return partial(measure_and_judge, judging=InjectionSettings()) if completeness else measure_image
 
 
 def _storing(sessions: sessionmaker[Session], scheduler: str, operating: Operating, force: bool) -> Storing | None:

@@ -38,6 +38,10 @@ class SeriesStamp(Cutout, Protocol):
     """One stamp of a series."""
 
     @property
+    def image_id(self) -> int:
+        """The image it is cut from."""
+
+    @property
     def status(self) -> str:
         """``ok``, or what is wrong with its file."""
 
@@ -65,7 +69,8 @@ class SeriesStamp(Cutout, Protocol):
 def draw_stamps(stamps: Sequence[SeriesStamp], *, columns: int = SHEET_COLUMNS, **options: Any) -> Figure:
     """Draw a contact sheet: every stamp with its aperture, date, filter, scale bar, north and east.
 
-    The title has the position. Each stamp has a grey scale of its own; dark is bright.
+    The title has the position. Each stamp has a grey scale of its own; dark is bright. Stamps that were asked for with
+    a ``calibration`` show its zero point.
 
     Parameters
     ----------
@@ -156,7 +161,7 @@ def _words(stamps: Sequence[SeriesStamp]) -> str:
 def draw_light_curve_with_stamps(
     data: pd.DataFrame, stamps: Sequence[SeriesStamp], *, time: str = "mjd", title: str | None = None, **options: Any
 ) -> Figure:
-    """Draw a light curve, and below it a strip of stamps of some of its epochs.
+    """Draw a light curve, and below it a strip of stamps of some of its epochs, with their magnitudes.
 
     Parameters
     ----------
@@ -180,8 +185,9 @@ def draw_light_curve_with_stamps(
     figure: Figure = pyplot().figure(figsize=(max(8.0, 1.05 * len(chosen)), 5.8), layout="constrained")
     grid = figure.add_gridspec(2, len(chosen), height_ratios=(4.0, 1.2))
     draw_light_curve(data, figure.add_subplot(grid[0, :]), time=time, title=title)
+    told = _magnitudes(data) if {"image_id", "mag", "magerr", "calibration"} <= set(data) else {}
     for column, stamp in enumerate(chosen):
-        _draw_small(figure.add_subplot(grid[1, column]), stamp, options)
+        _draw_small(figure.add_subplot(grid[1, column]), stamp, options, note=told.get(stamp.image_id, ""))
     if len(chosen) < len(stamps):
         figure.supxlabel(_shortened(stamps, len(chosen)), fontsize="small")
     return figure
@@ -204,8 +210,26 @@ def _evenly(stamps: Sequence[SeriesStamp], n: int) -> list[SeriesStamp]:
     return [there[i] for i in np.linspace(0, len(there) - 1, n).round().astype(int)]
 
 
-def _draw_small(ax: Axes, stamp: SeriesStamp, options: dict[str, Any], *, size: float = 6) -> None:
-    """Draw one stamp without axes, filter and date above; where there are no pixels, the reason."""
+def _zeropoint(facts: dict[str, Any]) -> str:
+    """Say the zero point of a stamp's image at its place."""
+    zeropoint = facts.get("zeropoint", np.nan)
+    return f"ZP {zeropoint:.3f} ({facts['calibration']})" if np.isfinite(zeropoint) else f"no {facts['calibration']} ZP"
+
+
+def _magnitudes(data: pd.DataFrame) -> dict[int, str]:
+    """Say the magnitude of each image's epoch, or its limit, and by which calibration."""
+    words = {}
+    limits = data["upper_limit_mag"] if "upper_limit_mag" in data else data["mag"] * np.nan
+    rows = zip(data["image_id"], data["mag"], data["magerr"], limits, data["calibration"], strict=True)
+    for image_id, mag, error, limit, calibration in rows:
+        told = f"{mag:.3f}±{error:.3f}" if np.isfinite(mag) else f"> {limit:.2f}"
+        if np.isfinite(mag) or np.isfinite(limit):
+            words[int(image_id)] = f"{told}\n{calibration}"
+    return words
+
+
+def _draw_small(ax: Axes, stamp: SeriesStamp, options: dict[str, Any], *, size: float = 6, note: str = "") -> None:
+    """Draw one stamp without axes, filter, date and a note above; where there are no pixels, the reason."""
     if np.isfinite(stamp.data).any():
         style: dict[str, Any] = {"cross": False, "vmin": "2", "vmax": "99.5", "cmap": "gray_r"} | options
         draw_stamp(stamp, ax, aperture=stamp.radius, **style)
@@ -218,6 +242,8 @@ def _draw_small(ax: Axes, stamp: SeriesStamp, options: dict[str, Any], *, size: 
     facts = stamp.facts or {}
     code = str(facts.get("filtercode", ""))
     words = f"{FILTER_NAMES.get(code, code)}  {_date(facts.get('mjd'))}".strip()
+    if note or "calibration" in facts:
+        words += f"\n{note or _zeropoint(facts)}"
     if facts.get("simulated"):
         words += "\nsimulated"
     ax.set_title(words, fontsize=size, color=FILTER_COLOURS.get(code, "black"), pad=2)

@@ -129,14 +129,14 @@ def images_of(session: Session, image_id: IntArray, asked: Choice) -> tuple[Imag
         images = images.of_whole_stars
     if asked.calibration != "header":
         images, at = used_images(images, at)
-        images = _recalibrated(session, images, asked)  # of images: gradients over them follow with the epochs
+        images = recalibrated(session, images, asked)  # of images: gradients over them follow with the epochs
     wanted = _wanted(images, asked)
     if not wanted.all() and len(at):
         at = np.where((at >= 0) & wanted[at], at, -1)
     return images, at
 
 
-def _recalibrated(session: Session, images: ImageTable, asked: Choice) -> ImageTable:
+def recalibrated(session: Session, images: ImageTable, asked: Choice) -> ImageTable:
     """Return the images with zero points and colour terms of another calibration than the header's, NaN without."""
     values = images.values.copy()
     ids = images.integers("image_id")
@@ -148,6 +148,14 @@ def _recalibrated(session: Session, images: ImageTable, asked: Choice) -> ImageT
     found = zeropoints(session, ids, aperture=asked.aperture, calibration=asked.calibration)
     values[ZEROPOINT], values[COLOR_TERM] = found["zeropoint"], found["color_term"]
     return ImageTable(values)
+
+
+def zeropoints_at(session: Session, images: ImageTable, x: FloatArray, y: FloatArray, asked: Choice) -> FloatArray:
+    """Return the zero point (AB mag of 1 DN in the aperture) of each image at a place on it; NaN without one."""
+    images = recalibrated(session, images, asked) if asked.calibration != "header" else images
+    if asked.calibration == "self":
+        images = _over_quadrants(session, {"x": x, "y": y}, images, asked, colored=False)
+    return images["zeropoint"]
 
 
 def _over_quadrants(session: Session, rows: Columns, images: ImageTable, asked: Choice, *, colored: bool) -> ImageTable:

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from ztfdb.arrays import FloatArray, Places
 from ztfdb.codes import FILTERS
 from ztfdb.errors import StampError, UnknownImageError
+from ztfdb.query.captions import captioned
 from ztfdb.query.choice import choice
 from ztfdb.query.choice import cuts as image_cuts
 from ztfdb.query.covering import covering
@@ -64,16 +65,24 @@ class StampSeries:
         return np.stack([stamp.data for stamp in self]) if self.stamps else np.zeros((0, 0, 0), np.float32)
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return one row per stamp: image, time, filter, position, pixel, first pixel, ``status`` and file."""
+        """Return one row per stamp: image, time, filter, position, pixel, first pixel, ``status`` and file.
+
+        Also ``calibration`` and ``zeropoint`` where these were asked for.
+        """
         names = ("image_id", "ra", "dec", "x", "y", "x0", "y0", "status")
         columns: dict[str, Any] = {name: [getattr(stamp, name) for stamp in self] for name in names}
         facts = [stamp.facts or {} for stamp in self]
         columns["mjd"] = np.array([fact.get("mjd", np.nan) for fact in facts])
         for name in ("filtercode", "path"):
             columns[name] = pd.array([fact.get(name) for fact in facts], dtype="str")
+        captions = tuple(name for name in ("calibration", "zeropoint") if any(name in fact for fact in facts))
+        for name in captions:
+            columns[name] = [fact.get(name) for fact in facts]
         columns["status"] = pd.array(columns["status"], dtype="str")
         columns["image_id"] = np.array(columns["image_id"], np.int64)
-        return data_frame({name: columns[name] for name in ("image_id", "mjd", "filtercode", *names[1:], "path")})
+        return data_frame(
+            {name: columns[name] for name in ("image_id", "mjd", "filtercode", *names[1:], *captions, "path")}
+        )
 
     def turned_north(self) -> StampSeries:
         """Return the stamps with north up and east left, see `ImageStamp.turned_north`."""
@@ -108,6 +117,7 @@ def stamps(
     pmdec: float | None = None,
     epoch: float | None = None,
     north_up: bool = False,
+    calibration: str | None = None,
     places: Places = None,
     **cuts: Any,
 ) -> StampSeries:
@@ -126,6 +136,9 @@ def stamps(
         Proper motion (mas / yr) and Julian year of the position: each stamp is centred on the star's own place.
     north_up : bool
         North up and east left, by flips alone.
+    calibration : str, optional
+        ``header``, ``ps1`` or ``self``: adds ``calibration`` and ``zeropoint`` (AB mag of 1 DN in the aperture at this
+        place, NaN without one) to the facts of each stamp, and to its caption.
     places : mapping of str to path, optional
         Folders of this host by the name of their data root.
     **cuts
@@ -137,7 +150,7 @@ def stamps(
         A stamp whose file is missing or changed has no pixels, and its ``status`` says so.
     """
     targets = targets_of({"ra": ra, "dec": dec}, pmra=pmra, pmdec=pmdec, epoch=epoch)
-    return _series(session, targets, size, aperture, north_up, places, cuts)
+    return _series(session, targets, size, aperture, north_up, calibration, places, cuts)
 
 
 @passes_on(image_cuts)
@@ -148,6 +161,7 @@ def stamps_on_path(
     size: int = DEFAULT_SIZE,
     aperture: int = 4,
     north_up: bool = False,
+    calibration: str | None = None,
     places: Places = None,
     **cuts: Any,
 ) -> StampSeries:
@@ -155,7 +169,7 @@ def stamps_on_path(
 
     See `ztfdb.query.complete.complete_light_curve_on_path`.
     """
-    return _series(session, path_of(path), size, aperture, north_up, places, cuts)
+    return _series(session, path_of(path), size, aperture, north_up, calibration, places, cuts)
 
 
 def stamp(
@@ -167,6 +181,7 @@ def stamp(
     size: int = DEFAULT_SIZE,
     aperture: int = 4,
     north_up: bool = False,
+    calibration: str | None = None,
     places: Places = None,
     pmra: Motion = None,
     pmdec: Motion = None,
@@ -176,7 +191,7 @@ def stamp(
 
     Parameters
     ----------
-    session, ra, dec, size, aperture, north_up, places, pmra, pmdec, epoch
+    session, ra, dec, size, aperture, north_up, calibration, places, pmra, pmdec, epoch
         As in `stamps`; a reference has no date of its own, and shows the given place.
     image_id : int
         Also a reference's.
@@ -197,6 +212,7 @@ def stamp(
         size=size,
         aperture=aperture,
         north_up=north_up,
+        calibration=calibration,
         places=places,
         pmra=pmra,
         pmdec=pmdec,
@@ -218,6 +234,7 @@ def stamps_on_image(
     size: int = DEFAULT_SIZE,
     aperture: int = 4,
     north_up: bool = False,
+    calibration: str | None = None,
     places: Places = None,
     pmra: Motion = None,
     pmdec: Motion = None,
@@ -229,7 +246,7 @@ def stamps_on_image(
     ----------
     positions : DataFrame, astropy Table, mapping, or array_like of shape (n, 2)
         Columns ``ra`` and ``dec``, deg.
-    session, image_id, size, aperture, north_up, places
+    session, image_id, size, aperture, north_up, calibration, places
         As in `stamp`.
     pmra, pmdec, epoch : float, array_like of shape (n,) or str, optional
         As in `stamp`; a string names a column of `positions`.
@@ -258,6 +275,7 @@ def stamps_on_image(
         radius=radius,
         facts=facts,
     )
+    cut = captioned(session, cut, known.take(np.repeat(at, len(cut))), aperture, calibration)
     return StampSeries([one.turned_north() for one in cut] if north_up else cut)
 
 
@@ -267,6 +285,7 @@ def _series(
     size: int,
     aperture: int,
     north_up: bool,
+    calibration: str | None,
     places: Places,
     cuts: dict[str, Any],
 ) -> StampSeries:
@@ -281,6 +300,7 @@ def _series(
         image = images[image_id]
         facts = _facts(pairs.images, at, image.own.path)
         found += cut_stamps(image, [ra], [dec], [x], [y], size=size, radius=radius, facts=facts)
+    found = captioned(session, found, pairs.images.take(pairs.at), aperture, calibration)
     return StampSeries([one.turned_north() for one in found] if north_up else found)
 
 

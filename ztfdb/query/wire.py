@@ -23,6 +23,9 @@ from ztfdb.records import WcsParameters
 from ztfdb.stamps import ImageStamp
 
 _IDS = frozenset({"oid", "expid", "pid", "hpx29", "cell9"})
+_NUMBERS = {"zeropoint"}
+"""Facts of a stamp that are numbers, where they are there."""
+
 _ENDS = ("_id", "_index", "sourceid")
 
 
@@ -133,6 +136,6 @@ def _unpack_stamp(packed: Mapping[str, Any]) -> ImageStamp:
         ),
         status=packed["status"],
         problem=None if packed["problem"] is None else unpack_problem(packed["problem"]),
-        facts=facts | {"mjd": np.nan if facts.get("mjd") is None else facts["mjd"]},
+        facts=facts | {name: np.nan for name in ("mjd", *_NUMBERS & facts.keys()) if facts.get(name) is None},
         north_up=packed["north_up"],
     )

@@ -5,9 +5,9 @@ This module and all it imports know neither SQLAlchemy nor pandas: a worker proc
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -15,19 +15,17 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from ztfdb.arrays import FloatArray
-from ztfdb.dao.model import PsfModel
-from ztfdb.dao.psffile import read_psf
-from ztfdb.errors import ImageError, PsfFileError
-from ztfdb.extract.measure import measure_frame
-from ztfdb.extract.revisit import psf_path
+from ztfdb.bits import UNCLEAN, UNCLEAN_LARGE
+from ztfdb.errors import ImageError
+from ztfdb.extract.measure import measure_frame, software_versions
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.frame.background import background_at
 from ztfdb.frame.read import Frame, read_frame
 from ztfdb.frame.window import check_file
 from ztfdb.phot.completeness import DetectionModel, crowding_light, fit_detection
 from ztfdb.phot.limits import LIMIT_SIGMA, aperture_sky_noise
-from ztfdb.records import APERTURE_DIAMETERS, StoredImage
-from ztfdb.simulate.profile import Profile, paint_stars
+from ztfdb.records import APERTURE_DIAMETERS, N_APERTURE, StoredImage
+from ztfdb.simulate.painter import Paint, painter
 
 MATCH_PIX = 1.5
 """A star is found where a source lies this near to it, and nearer than any source that was there before."""
@@ -36,12 +34,11 @@ CLEAR_PIX = 3.0
 """Places nearer than this to a source are not used: nobody could tell the two apart."""
 
 MARGIN_PIX = 5.0
+MOST_PASSES = 10
+"""Of an image so small that a pass has few stars."""
+
 BIN_MAG = 0.25
 GROWTH_SNR = 100.0
-_FWHM, _BETA = np.arange(1.0, 4.0, 0.1), (2.5, 3.0, 3.5, 4.5)
-
-Paint = Callable[[tuple[int, int], FloatArray, FloatArray, FloatArray], FloatArray]
-"""Paints stars of total flux (DN) at pixels of an empty image."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +51,8 @@ class InjectionSettings:
         Pixels from star to star: each has a cell of its own, and lies anywhere in its middle half.
     passes : int
         Extractions, each with stars at other places.
+    fewest : int
+        Stars; a small image gets further passes, up to `MOST_PASSES`, until it has had so many.
     brightest, faintest : float
         Magnitudes, from that of five times the sky noise of the 6 px aperture; half of the stars are within a
         magnitude of it.
@@ -65,6 +64,7 @@ class InjectionSettings:
 
     spacing: float = 48.0
     passes: int = 1
+    fewest: int = 100
     brightest: float = -2.5
     faintest: float = 1.5
     seed: int = 0
@@ -104,6 +104,42 @@ class Injection:
     settings: InjectionSettings
 
 
+def make_injection(
+    image: StoredImage,
+    zeropoint: tuple[float, float],
+    sources: Mapping[str, NDArray[Any]],
+    extraction: ExtractionSettings,
+    settings: InjectionSettings,
+) -> Injection:
+    """Return the task of an image.
+
+    Parameters
+    ----------
+    image : StoredImage
+    zeropoint : tuple of float
+        MAGZP and APCOR4; NaN where the header has none.
+    sources : mapping of ndarray
+        ``x``, ``y``, ``flags``, ``flux_aper1`` to ``flux_aper6`` and ``flux_aper4_err`` of its sources.
+    extraction : ExtractionSettings
+    settings : InjectionSettings
+    """
+    fluxes = np.array([sources[f"flux_aper{k}"] for k in range(1, N_APERTURE + 1)], np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        bright = fluxes[3] >= GROWTH_SNR * sources["flux_aper4_err"]
+        clean = bright & ((sources["flags"] & int(UNCLEAN | UNCLEAN_LARGE)) == 0) & (fluxes > 0).all(axis=0)
+    return Injection(
+        image=image,
+        magzp=zeropoint[0],
+        apcor=zeropoint[1],
+        x=sources["x"],
+        y=sources["y"],
+        flux=np.nan_to_num(fluxes[3]),
+        growth=fluxes[:, clean].T,
+        extraction=extraction,
+        settings=settings,
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class Injected:
     """What became of an `Injection`; all but the first and the last are None where it failed.
@@ -129,6 +165,33 @@ class Injected:
     n_false: int = -1
     failure: str | None = None
 
+    def to_row(self, n_source: int, settings: InjectionSettings) -> dict[str, Any]:
+        """Return the row of ``detection_limit``, for an image of so many sources."""
+        model = self.model
+        limits = {
+            name: None if model is None else float(model.limit(share, model.rms))
+            for name, share in (("limit50", 0.5), ("limit90", 0.9))
+        }
+        return {
+            "image_id": self.image_id,
+            **limits,
+            "psf": self.psf,
+            "n_star": 0 if model is None else model.n_star,
+            "n_found": 0 if model is None else model.n_found,
+            "n_false": None if self.n_false < 0 else self.n_false,
+            "n_source": n_source,
+            "model": None if model is None else model.to_dict(),
+            "bins": None if self.bins is None else _without_nan(self.bins),
+            "failure": self.failure,
+            "settings": settings.to_dict(),
+            "versions": software_versions(),
+            "measured": datetime.now(UTC).isoformat(timespec="microseconds"),
+        }
+
+
+def _without_nan(bins: dict[str, list[float]]) -> dict[str, list[float | None]]:
+    return {name: [None if value != value else value for value in values] for name, values in bins.items()}
+
 
 def inject_image(task: Injection) -> Injected:
     """Put artificial stars into an image, search it again, and fit how likely they are found.
@@ -149,11 +212,15 @@ def _inject(task: Injection) -> Injected:
             raise ValueError(problem)
     mask = None if image.mask is None else image.mask.path
     frame = read_frame(image.own.path, mask, find_mask=False, hash_files=False)
-    psf, paint, share = _painter(task)
+    psf, paint, share = painter(image.own.path, image.window, task.growth, task.apcor)
     rng = np.random.default_rng([how.seed, image.image_id])
     noise = float(np.nanmedian(aperture_sky_noise(np.median(image.mesh.rms), APERTURE_DIAMETERS[3], _ratio(image))))
     mag5 = task.magzp - 2.5 * np.log10(LIMIT_SIGMA * noise / share)
-    parts = [_one_pass(task, frame, paint, share, mag5, rng) for _ in range(how.passes)]
+    parts: list[tuple[Any, ...]] = []
+    n_star = 0
+    while len(parts) < how.passes or (n_star < how.fewest and len(parts) < MOST_PASSES):
+        parts.append(_one_pass(task, frame, paint, share, mag5, rng))
+        n_star += len(parts[-1][0])
     x, y, mag, found, measured = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     rms = background_at(image.mesh, x, y)[1].astype(np.float64)
     light = crowding_light(x, y, (task.x, task.y, task.flux))
@@ -218,77 +285,6 @@ def _recovered(
         before = cKDTree(np.stack([task.x, task.y], axis=-1)).query(points[at])[0]
         found &= distance < before
     return np.asarray(found, bool), np.asarray(at, np.int64)
-
-
-def _painter(task: Injection) -> tuple[str, Paint, float]:
-    """Return how stars are painted, and the share of their light in the 6 px aperture."""
-    try:
-        path = psf_path(task.image.own.path)
-    except PsfFileError:  # a name that is not ZTF's
-        path = ""
-    if path and Path(path).is_file():
-        return "dao", *_dao_painter(read_psf(path), task.image.window)
-    profile = own_profile(task.growth)
-    share = profile.aperture_share(APERTURE_DIAMETERS[3] / 2.0)
-    # stars hardly tell the wings of their light: how much of it the aperture has is what the header says
-    stated = 10.0 ** (0.4 * task.apcor) if np.isfinite(task.apcor) else share
-
-    def paint(shape: tuple[int, int], x: FloatArray, y: FloatArray, flux: FloatArray) -> FloatArray:
-        return paint_stars(shape, x, y, flux * stated / share, profile, limit=0.02)
-
-    return "moffat", paint, stated
-
-
-def own_profile(growth: FloatArray) -> Profile:
-    """Return the Moffat profile that has the growth of an image's own stars.
-
-    Parameters
-    ----------
-    growth : ndarray, shape (n_star, 6)
-        Fluxes in ZTF's six apertures.
-
-    Raises
-    ------
-    ValueError
-        If there are no stars.
-    """
-    if not len(growth):
-        raise ValueError("no clean bright star tells the PSF, and there is no PSF file")
-    wanted = np.median(growth[:, :5] / growth[:, 4:5], axis=0)
-    best: tuple[float, Profile] | None = None
-    for beta in _BETA:
-        for fwhm in _FWHM:
-            profile = Profile.moffat(float(fwhm), beta)
-            share = np.array([profile.aperture_share(d / 2.0) for d in APERTURE_DIAMETERS[:5]])
-            off = float(np.abs(share / share[4] - wanted).max())
-            if best is None or off < best[0]:
-                best = off, profile
-    assert best is not None
-    return best[1]
-
-
-def _dao_painter(psf: PsfModel, window: tuple[int, int]) -> tuple[Paint, float]:
-    reach = int(np.ceil(psf.radius)) + 1
-
-    def stamp(x: float, y: float) -> tuple[NDArray[np.int64], NDArray[np.int64], FloatArray]:
-        columns = np.arange(int(np.floor(x + 0.5)) - reach, int(np.floor(x + 0.5)) + reach + 1)
-        rows = np.arange(int(np.floor(y + 0.5)) - reach, int(np.floor(y + 0.5)) + reach + 1)
-        dx, dy = np.meshgrid(columns - x, rows - y)
-        return columns, rows, psf.value(dx, dy, x + window[0], y + window[1]) / psf.flux_scale
-
-    def paint(shape: tuple[int, int], x: FloatArray, y: FloatArray, flux: FloatArray) -> FloatArray:
-        light = np.zeros(shape)
-        for one_x, one_y, total in zip(x.tolist(), y.tolist(), flux.tolist(), strict=True):
-            columns, rows, values = stamp(one_x, one_y)
-            inside_x, inside_y = (columns >= 0) & (columns < shape[1]), (rows >= 0) & (rows < shape[0])
-            light[np.ix_(rows[inside_y], columns[inside_x])] += total * values[np.ix_(inside_y, inside_x)]
-        return light
-
-    middle_x, middle_y = psf.xpsf - window[0], psf.ypsf - window[1]
-    columns, rows, values = stamp(middle_x, middle_y)
-    distance = np.hypot(*np.meshgrid(columns - middle_x, rows - middle_y))
-    share = float(np.sum(values * np.clip(APERTURE_DIAMETERS[3] / 2.0 + 0.5 - distance, 0.0, 1.0)))
-    return paint, share
 
 
 def _false_detections(frame: Frame, extraction: ExtractionSettings) -> int:

@@ -12,7 +12,6 @@ from sqlalchemy.orm import Session
 from ztfdb.arrays import Columns, IntArray
 from ztfdb.errors import UnknownImageError
 from ztfdb.ids import source_id_range
-from ztfdb.phot.zeropoint import aperture_zeropoint
 from ztfdb.records import APERTURE_DIAMETERS
 from ztfdb.schema import Calibration, Image, ImageMatch
 from ztfdb.store.backends import range_rows, read_bulk, read_columns
@@ -147,13 +146,9 @@ def zeropoints(session: Session, image_id: IntArray, *, aperture: int = 4, calib
     wanted = np.asarray(image_id, dtype=np.int64)
     ids, back = np.unique(wanted, return_inverse=True)
     rows, params = range_rows(session, id=ids)
-    dtypes = {"image_id": "i8", **dict.fromkeys(names, "f8")}
     if calibration == "header":
-        fields = "image.magzp, image.magzpunc, image.clrcoeff, image.clrcounc"
-        statement = f"""
-            select image.image_id, {fields}, image.apcor{int(aperture)} as apcor
-            from {rows} join image on image.image_id = r.id"""
-        dtypes["apcor"] = "f8"
+        fields = f"image.magzp + image.apcor{int(aperture)}, image.magzpunc, image.clrcoeff, image.clrcounc"
+        statement = f"select image.image_id, {fields} from {rows} join image on image.image_id = r.id"
     else:
         fields = ", ".join(f"calibration.{name}" for name in names)
         statement = (
@@ -161,9 +156,7 @@ def zeropoints(session: Session, image_id: IntArray, *, aperture: int = 4, calib
             "and calibration.method = :method and calibration.aperture = :aperture"
         )
         params = {**params, "method": calibration, "aperture": int(aperture)}
-    found = read_columns(session, statement, params, dtypes)
-    if calibration == "header":
-        found["zeropoint"] = aperture_zeropoint(found["zeropoint"], found["apcor"])
+    found = read_columns(session, statement, params, {"image_id": "i8", **dict.fromkeys(names, "f8")})
     at = np.searchsorted(ids, found["image_id"])
     answer = {name: np.full(len(ids), np.nan) for name in names}
     for name in names:

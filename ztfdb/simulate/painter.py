@@ -1,0 +1,120 @@
+"""How artificial stars of an image are painted: by the exposure's own PSF file, else by a profile from its stars."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ztfdb.arrays import FloatArray
+from ztfdb.dao.model import PsfModel
+from ztfdb.dao.psffile import read_psf
+from ztfdb.errors import PsfFileError
+from ztfdb.extract.revisit import psf_path
+from ztfdb.records import APERTURE_DIAMETERS
+from ztfdb.simulate.profile import Profile, paint_stars
+
+_FWHM, _BETA = np.arange(1.0, 4.0, 0.1), (2.5, 3.0, 3.5, 4.5)
+
+Paint = Callable[[tuple[int, int], FloatArray, FloatArray, FloatArray], FloatArray]
+"""Paints stars of total flux (DN) at pixels of an empty image."""
+
+
+def painter(path: str, window: tuple[int, int], growth: FloatArray, apcor: float) -> tuple[str, Paint, float]:
+    """Return how stars of an image are painted.
+
+    Parameters
+    ----------
+    path : str
+        Of the image; its ``sciimgdao.psf`` is looked for beside it.
+    window : tuple of int
+        The image's first pixel on its whole quadrant.
+    growth : ndarray, shape (n_star, 6)
+        Fluxes of clean bright stars in ZTF's six apertures, for an image without such a file.
+    apcor : float
+        APCOR of the 6 px aperture, mag; NaN where the header has none.
+
+    Returns
+    -------
+    kind : str
+        ``dao`` or ``moffat``.
+    paint : callable
+    share : float
+        Of a star's light in the 6 px aperture.
+
+    Raises
+    ------
+    ImageError
+        If the PSF file cannot be used.
+    ValueError
+        If there is neither a file nor a star.
+    """
+    try:
+        file = psf_path(path)
+    except PsfFileError:  # a name that is not ZTF's
+        file = ""
+    if file and Path(file).is_file():
+        return "dao", *_dao_painter(read_psf(file), window)
+    profile = own_profile(growth)
+    share = profile.aperture_share(APERTURE_DIAMETERS[3] / 2.0)
+    # stars hardly tell the wings of their light: how much of it the aperture has is what the header says
+    stated = 10.0 ** (0.4 * apcor) if np.isfinite(apcor) else share
+
+    def paint(shape: tuple[int, int], x: FloatArray, y: FloatArray, flux: FloatArray) -> FloatArray:
+        return paint_stars(shape, x, y, flux * stated / share, profile, limit=0.02)
+
+    return "moffat", paint, stated
+
+
+def own_profile(growth: FloatArray) -> Profile:
+    """Return the Moffat profile that has the growth of an image's own stars.
+
+    Parameters
+    ----------
+    growth : ndarray, shape (n_star, 6)
+        Fluxes in ZTF's six apertures.
+
+    Raises
+    ------
+    ValueError
+        If there are no stars.
+    """
+    if not len(growth):
+        raise ValueError("no clean bright star tells the PSF, and there is no PSF file")
+    wanted = np.median(growth[:, :5] / growth[:, 4:5], axis=0)
+    best: tuple[float, Profile] | None = None
+    for beta in _BETA:
+        for fwhm in _FWHM:
+            profile = Profile.moffat(float(fwhm), beta)
+            share = np.array([profile.aperture_share(d / 2.0) for d in APERTURE_DIAMETERS[:5]])
+            off = float(np.abs(share / share[4] - wanted).max())
+            if best is None or off < best[0]:
+                best = off, profile
+    assert best is not None
+    return best[1]
+
+
+def _dao_painter(psf: PsfModel, window: tuple[int, int]) -> tuple[Paint, float]:
+    reach = int(np.ceil(psf.radius)) + 1
+
+    def stamp(x: float, y: float) -> tuple[NDArray[np.int64], NDArray[np.int64], FloatArray]:
+        columns = np.arange(int(np.floor(x + 0.5)) - reach, int(np.floor(x + 0.5)) + reach + 1)
+        rows = np.arange(int(np.floor(y + 0.5)) - reach, int(np.floor(y + 0.5)) + reach + 1)
+        dx, dy = np.meshgrid(columns - x, rows - y)
+        return columns, rows, psf.value(dx, dy, x + window[0], y + window[1]) / psf.flux_scale
+
+    def paint(shape: tuple[int, int], x: FloatArray, y: FloatArray, flux: FloatArray) -> FloatArray:
+        light = np.zeros(shape)
+        for one_x, one_y, total in zip(x.tolist(), y.tolist(), flux.tolist(), strict=True):
+            columns, rows, values = stamp(one_x, one_y)
+            inside_x, inside_y = (columns >= 0) & (columns < shape[1]), (rows >= 0) & (rows < shape[0])
+            light[np.ix_(rows[inside_y], columns[inside_x])] += total * values[np.ix_(inside_y, inside_x)]
+        return light
+
+    middle_x, middle_y = psf.xpsf - window[0], psf.ypsf - window[1]
+    columns, rows, values = stamp(middle_x, middle_y)
+    distance = np.hypot(*np.meshgrid(columns - middle_x, rows - middle_y))
+    share = float(np.sum(values * np.clip(APERTURE_DIAMETERS[3] / 2.0 + 0.5 - distance, 0.0, 1.0)))
+    return paint, share
