@@ -20,6 +20,7 @@ ROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("", ("daemon", "demo", "serve")),
     ("", ("archive",)),
     ("", ("client",)),
+    ("", ("options",)),
     ("", ("config", "logs", "server", "quadrant")),
     ("workflows", ("hats",)),
     ("", ("ingest", "query", "adql")),
@@ -37,7 +38,7 @@ ROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
 LEVEL = {room: level for level, (_, rooms) in enumerate(ROWS) for room in rooms}
 PIXEL_HALF = {"image", "simulate", "extract", "stamps", "frame", "dao", "plot"}
 ROW_HALF = {"store", "schema"}
-ENTRIES = {"cli", "client", "daemon", "demo", "serve", "archive", "config", "logs", "server", "quadrant"}
+ENTRIES = {"cli", "client", "options", "daemon", "demo", "serve", "archive", "config", "logs", "server", "quadrant"}
 WORKFLOWS = {"hats", "ingest", "query", "derive", "adql"}
 
 # Which rooms (or modules of one) see a package from outside. Whatever is not named here is free.

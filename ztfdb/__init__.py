@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ztfdb import dao, image, simulate
+    from ztfdb.archive import Archive
+    from ztfdb.archive import open_archive as open
+    from ztfdb.errors import EmptyAnswerWarning
 
 __version__ = "0.1.0"
 
@@ -19,14 +25,16 @@ _LAZY = {
 __all__ = ["Archive", "EmptyAnswerWarning", "__version__", "dao", "image", "open", "simulate"]
 
 
-def __getattr__(name: str) -> Any:
-    """Import the public names on first use, so that ``import ztfdb`` costs nothing."""
-    try:
-        module, attribute = _LAZY[name]
-    except KeyError:
-        raise AttributeError(f"module 'ztfdb' has no attribute {name!r}") from None
-    value = import_module(module)
-    return value if attribute is None else getattr(value, attribute)
+if not TYPE_CHECKING:  # a type checker would take any name for one of them
+
+    def __getattr__(name: str) -> Any:
+        """Import the public names on first use, so that ``import ztfdb`` costs nothing."""
+        try:
+            module, attribute = _LAZY[name]
+        except KeyError:
+            raise AttributeError(f"module 'ztfdb' has no attribute {name!r}") from None
+        value = import_module(module)
+        return value if attribute is None else getattr(value, attribute)
 
 
 def __dir__() -> list[str]:

@@ -8,13 +8,45 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, Unpack, cast
 
 from sqlalchemy import URL
 
 from ztfdb.config import load_config
 from ztfdb.errors import ArchiveClosedError, ConfigError, MissingExtraError, SchemaVersionError, warn_empty
 from ztfdb.extract.settings import ExtractionSettings
+from ztfdb.options import (
+    AddCatalogueOptions,
+    CalibrateOptions,
+    CheckPsfOptions,
+    CompletenessOptions,
+    ConeOptions,
+    CrossmatchOptions,
+    CutoutOptions,
+    DiffOptions,
+    ExplainOptions,
+    FetchCatalogueOptions,
+    HintOptions,
+    ImportCatalogueOptions,
+    IngestLimits,
+    IngestPsfcatOptions,
+    InjectionOptions,
+    LightCurveOptions,
+    LightCurvesOptions,
+    MatchedOptions,
+    MotionOptions,
+    PathLightCurveOptions,
+    Phot,
+    PlacesOptions,
+    ProgressOptions,
+    RemoveImagesOptions,
+    RemoveOptions,
+    StampOnImageOptions,
+    StampsOnImageOptions,
+    StampsOnPathOptions,
+    StampsOptions,
+    VerifyOptions,
+)
 from ztfdb.query.choice import IRSA_PHOTS
 from ztfdb.query.given import (
     MOTION,
@@ -27,7 +59,7 @@ from ztfdb.query.given import (
     position_table,
     region_of,
 )
-from ztfdb.spelling import checked_as, only_complete, passes_on, spelled
+from ztfdb.spelling import checked_as, only_complete, spelled
 from ztfdb.store.engine import close_for_good, make_engine, mask_password, normalise_url, sessions, writing
 from ztfdb.store.meta import MAGERR_SYS, check_settings, create_meta, read_meta
 from ztfdb.store.migrate import check_revision
@@ -217,7 +249,6 @@ class Archive:
         with self._sessions() as session:
             read_meta(session)
 
-    @passes_on("ingest.run.ingest_paths")
     def ingest(
         self,
         paths: str | Path | Iterable[str | Path],
@@ -227,7 +258,7 @@ class Archive:
         psfcat: str | Path | None = None,
         force: bool = False,
         progress: IngestProgress | None = None,
-        **limits: Any,
+        **limits: Unpack[IngestLimits],
     ) -> IngestReport:
         """Measure images and store them, one transaction each.
 
@@ -270,17 +301,23 @@ class Archive:
             **limits,
         )
 
-    @passes_on("ingest.psfcat.ingest_psfcats")
-    def ingest_psfcat(self, paths: str | Path | Iterable[str | Path], **options: Any) -> IngestReport:
+    def ingest_psfcat(
+        self, paths: str | Path | Iterable[str | Path], **options: Unpack[IngestPsfcatOptions]
+    ) -> IngestReport:
         """Store ZTF's PSF catalogues of held images and references; see `ztfdb.ingest.psfcat.ingest_psfcats`."""
         from ztfdb.ingest.psfcat import ingest_psfcats
 
         given = [paths] if isinstance(paths, str | Path) else list(paths)
         return ingest_psfcats(self._sessions, given, **options)
 
-    @passes_on("query.cone.cone", "query.psfcat.psf_cone")
     def cone(
-        self, ra: Position, dec: Angle | None = None, radius: Angle = 1.5, *, phot: str = "aperture", **options: Any
+        self,
+        ra: Position,
+        dec: Angle | None = None,
+        radius: Angle = 1.5,
+        *,
+        phot: Literal["aperture", "psfcat"] = "aperture",
+        **options: Unpack[ConeOptions],
     ) -> pd.DataFrame:
         """Return all sources within `radius` of a position, nearest first; see `ztfdb.query.cone.cone`.
 
@@ -290,10 +327,11 @@ class Archive:
             raise ValueError(f"phot {phot!r}: a cone is of our sources ('aperture') or of ZTF's ('psfcat')")
         from ztfdb.query.cones import cone_of
 
-        place = position(ra, dec, options)
+        asked: dict[str, Any] = {**options}
+        place = position(ra, dec, asked)
         with self._sessions() as session:
-            found = cone_of(phot)(session, *place, arcsec(radius), **options)
-        return self._answer(found, place, radius, options | {"phot": phot})
+            found = cone_of(phot)(session, *place, arcsec(radius), **asked)
+        return self._answer(found, place, radius, asked | {"phot": phot})
 
     def cone_sql(
         self, ra: Position, dec: Angle | None = None, radius: Angle = 1.5, *, table: str = "source", where: str = ""
@@ -306,7 +344,6 @@ class Archive:
 
         return cone_sql(*position(ra, dec), arcsec(radius), table, where)
 
-    @passes_on("query.lightcurve.light_curve", "query.complete.complete_light_curve", "query.complete.How")
     def light_curve(
         self,
         ra: Position,
@@ -314,8 +351,8 @@ class Archive:
         radius: Angle = 1.5,
         *,
         complete: bool = False,
-        phot: str = "aperture",
-        **options: Any,
+        phot: Phot = "aperture",
+        **options: Unpack[LightCurveOptions],
     ) -> LightCurve:
         """Return the light curve of a position.
 
@@ -341,9 +378,10 @@ class Archive:
         LightCurve
         """
         only_complete("light_curve", complete, options)
-        place = position(ra, dec, options)
-        curve = self._light_curve(place, arcsec(radius), complete, phot, options)
-        return self._answer(curve, place, radius, options | {"phot": phot})
+        asked: dict[str, Any] = {**options}
+        place = position(ra, dec, asked)
+        curve = self._light_curve(place, arcsec(radius), complete, phot, asked)
+        return self._answer(curve, place, radius, asked | {"phot": phot})
 
     def _light_curve(
         self, place: tuple[float, float], radius: float, complete: bool, phot: str, options: dict[str, Any]
@@ -371,7 +409,6 @@ class Archive:
         with self._sessions() as session:
             return light_curve(session, *place, radius, **options)
 
-    @passes_on("query.lightcurve.light_curve", "query.complete.complete_light_curve", "query.complete.How")
     def periodogram(
         self,
         ra: Position,
@@ -379,11 +416,11 @@ class Archive:
         radius: Angle = 1.5,
         *,
         complete: bool = False,
-        phot: str = "aperture",
+        phot: Phot = "aperture",
         min_period: float = 0.1,
         max_period: float | None = None,
         oversampling: float = 5.0,
-        **options: Any,
+        **options: Unpack[LightCurveOptions],
     ) -> Periodogram:
         """Return the periodogram of a position's light curve; see `ztfdb.query.periodogram.periodogram`.
 
@@ -401,15 +438,14 @@ class Archive:
         curve = self.light_curve(ra, dec, radius, complete=complete, phot=phot, **options).data
         return periodogram(curve, min_period=min_period, max_period=max_period, oversampling=oversampling)
 
-    @passes_on("query.lightcurve.light_curves", "query.complete.complete_light_curves", "query.complete.How")
     def light_curves(
         self,
         positions: PositionTable,
         radius: Angle = 1.5,
         *,
         complete: bool = False,
-        phot: str = "aperture",
-        **options: Any,
+        phot: Phot = "aperture",
+        **options: Unpack[LightCurvesOptions],
     ) -> pd.DataFrame:
         """Return the light curves of many positions in one call.
 
@@ -419,9 +455,10 @@ class Archive:
         `ztfdb.query.psfcat.complete_psf_light_curves`.
         """
         only_complete("light_curves", complete, options)
-        table = position_table(positions, options)
-        curves = self._light_curves(table, arcsec(radius), complete, phot, options)
-        return self._answer(curves, table, radius, options | {"phot": phot})
+        asked: dict[str, Any] = {**options}
+        table = position_table(positions, asked)
+        curves = self._light_curves(table, arcsec(radius), complete, phot, asked)
+        return self._answer(curves, table, radius, asked | {"phot": phot})
 
     def _light_curves(
         self, table: Any, radius: float, complete: bool, phot: str, options: dict[str, Any]
@@ -449,58 +486,57 @@ class Archive:
         with self._sessions() as session:
             return light_curves(session, table, radius, **options)
 
-    @passes_on("query.lightcurve.light_curves", "query.complete.complete_light_curves", "query.complete.How")
     def iter_light_curves(
         self,
         positions: PositionTable,
         radius: Angle = 1.5,
         *,
         complete: bool = False,
-        phot: str = "aperture",
-        **options: Any,
+        phot: Phot = "aperture",
+        **options: Unpack[LightCurvesOptions],
     ) -> Iterator[pd.DataFrame]:
         """Yield what `light_curves` returns in pieces of a thousand positions, in bounded memory.
 
         For answers beyond `ztfdb.query.lightcurve.MOST_EPOCHS`, which `light_curves` refuses.
         """
         only_complete("iter_light_curves", complete, options)
-        table = position_table(positions, options)
+        asked: dict[str, Any] = {**options}
+        table = position_table(positions, asked)
         if _is_irsa(phot, complete):
             from ztfdb.query.irsa import iter_irsa_light_curves
 
             with self._sessions() as session:
-                yield from iter_irsa_light_curves(session, table, arcsec(radius), phot=phot, **options)
+                yield from iter_irsa_light_curves(session, table, arcsec(radius), phot=phot, **asked)
             return
         if phot != "aperture":
             from ztfdb.query.psfcat import iter_complete_psf_light_curves, iter_psf_light_curves
 
-            options["phot"] = phot
+            asked["phot"] = phot
             if not complete:
                 with self._sessions() as session:
-                    yield from iter_psf_light_curves(session, table, arcsec(radius), **options)
+                    yield from iter_psf_light_curves(session, table, arcsec(radius), **asked)
                 return
-            how, rest = self._how(complete, options)
+            how, rest = self._how(complete, asked)
             yield from iter_complete_psf_light_curves(self._sessions, table, arcsec(radius), how=how, **rest)
             return
-        if complete or MOTION & options.keys():
+        if complete or MOTION & asked.keys():
             from ztfdb.query.complete import iter_complete_light_curves
 
-            how, rest = self._how(complete, options)
+            how, rest = self._how(complete, asked)
             yield from iter_complete_light_curves(self._sessions, table, arcsec(radius), how=how, **rest)
             return
         from ztfdb.query.lightcurve import iter_light_curves
 
         with self._sessions() as session:
-            yield from iter_light_curves(session, table, arcsec(radius), **options)
+            yield from iter_light_curves(session, table, arcsec(radius), **asked)
 
-    @passes_on("query.complete.complete_light_curve_on_path", "query.complete.How")
     def light_curve_on_path(
         self,
         path: PositionTable,
         radius: Angle = 1.5,
         *,
         complete: bool = True,
-        **options: Any,
+        **options: Unpack[PathLightCurveOptions],
     ) -> LightCurve:
         """Return the light curve of a moving body from a table of ``time`` (MJD), ``ra`` and ``dec``.
 
@@ -510,20 +546,21 @@ class Archive:
         from ztfdb.query.targets import path_of
 
         only_complete("light_curve_on_path", complete, options)
-        how, rest = self._how(complete, options)
+        asked: dict[str, Any] = {**options}
+        how, rest = self._how(complete, asked)
         path = path_table(path)
         curve = complete_light_curve_on_path(self._sessions, path, arcsec(radius), how=how, **rest)
-        return self._answer(curve, path_of(path), radius, options)
+        return self._answer(curve, path_of(path), radius, asked)
 
-    @passes_on("query.coverage.images_covering")
-    def images(self, ra: Position, dec: Angle | None = None, **options: Any) -> pd.DataFrame:
+    def images(self, ra: Position, dec: Angle | None = None, **options: Unpack[MotionOptions]) -> pd.DataFrame:
         """Return the images whose pixels cover a position, exactly; see `ztfdb.query.coverage.images_covering`."""
         from ztfdb.query.coverage import images_covering
 
+        asked: dict[str, Any] = {**options}
+        place = position(ra, dec, asked)
         with self._sessions() as session:
-            place = position(ra, dec, options)
-            found = images_covering(session, *place, **options)
-        return self._answer(found, place, None, options)
+            found = images_covering(session, *place, **asked)
+        return self._answer(found, place, None, asked)
 
     def images_meeting_box(
         self, ra: Position, dec: Angle | None, width: float, height: float, *, intersect: str = "OVERLAPS"
@@ -581,42 +618,44 @@ class Archive:
         with self._sessions() as session:
             return coverage_map(session, order=order)
 
-    @passes_on("query.stamps.stamp")
-    def stamp(self, ra: Position, dec: Angle | None = None, *, image_id: int, **options: Any) -> ImageStamp:
+    def stamp(
+        self, ra: Position, dec: Angle | None = None, *, image_id: int, **options: Unpack[StampOnImageOptions]
+    ) -> ImageStamp:
         """Return the stamp of a position on one image, cut from its file; see `ztfdb.query.stamps.stamp`."""
         from ztfdb.query.stamps import stamp
 
+        asked: dict[str, Any] = {**options}
+        place = position(ra, dec, asked)
         with self._sessions() as session:
-            return stamp(session, *position(ra, dec, options), image_id=image_id, **options)
+            return stamp(session, *place, image_id=image_id, **asked)
 
-    @passes_on("query.stamps.stamps")
-    def stamps(self, ra: Position, dec: Angle | None = None, **options: Any) -> StampSeries:
+    def stamps(self, ra: Position, dec: Angle | None = None, **options: Unpack[StampsOptions]) -> StampSeries:
         """Return the stamps of a position on every image that covers it, by time; see `ztfdb.query.stamps.stamps`."""
         from ztfdb.query.stamps import stamps
 
+        asked: dict[str, Any] = {**options}
+        place = position(ra, dec, asked)
         with self._sessions() as session:
-            place = position(ra, dec, options)
-            series = stamps(session, *place, **options)
-        return self._answer(series, place, None, options)
+            series = stamps(session, *place, **asked)
+        return self._answer(series, place, None, asked)
 
-    @passes_on("query.cutouts.cutout")
-    def cutout(self, shape: SkyShape | None = None, *, image_id: int, **options: Any) -> Cutout | None:
+    def cutout(
+        self, shape: SkyShape | None = None, *, image_id: int, **options: Unpack[CutoutOptions]
+    ) -> Cutout | None:
         """Return the part of an image that holds a shape on the sky, of any size; see `ztfdb.query.cutouts.cutout`."""
         from ztfdb.query.cutouts import cutout
 
         with self._sessions() as session:
             return cutout(session, shape, image_id=image_id, **options)
 
-    @passes_on("query.cutouts.image_pixels")
-    def image_pixels(self, image_id: Iterable[int], **options: Any) -> dict[int, StoredPixels]:
+    def image_pixels(self, image_id: Iterable[int], **options: Unpack[PlacesOptions]) -> dict[int, StoredPixels]:
         """Return where the files of images are and how they see the sky, by ``image_id``; unknown ones are left out."""
         from ztfdb.query.cutouts import image_pixels
 
         with self._sessions() as session:
             return image_pixels(session, image_id, **options)
 
-    @passes_on("query.stamps.stamps_on_path")
-    def stamps_on_path(self, path: PositionTable, **options: Any) -> StampSeries:
+    def stamps_on_path(self, path: PositionTable, **options: Unpack[StampsOnPathOptions]) -> StampSeries:
         """Return the stamps of a moving body (``time``, ``ra``, ``dec``); see `ztfdb.query.stamps.stamps_on_path`."""
         from ztfdb.query.stamps import stamps_on_path
         from ztfdb.query.targets import path_of
@@ -624,26 +663,29 @@ class Archive:
         with self._sessions() as session:
             path = path_table(path)
             series = stamps_on_path(session, path, **options)
-        return self._answer(series, path_of(path), None, options)
+        return self._answer(series, path_of(path), None, {**options})
 
-    @passes_on("query.stamps.stamps_on_image")
-    def stamps_on_image(self, positions: PositionTable, *, image_id: int, **options: Any) -> StampSeries:
+    def stamps_on_image(
+        self, positions: PositionTable, *, image_id: int, **options: Unpack[StampsOnImageOptions]
+    ) -> StampSeries:
         """Return the stamps of many positions on one image; see `ztfdb.query.stamps.stamps_on_image`."""
         from ztfdb.query.stamps import stamps_on_image
 
+        asked: dict[str, Any] = {**options}
+        table = position_table(positions, asked)
         with self._sessions() as session:
-            return stamps_on_image(session, position_table(positions, options), image_id=image_id, **options)
+            return stamps_on_image(session, table, image_id=image_id, **asked)
 
-    @passes_on("ingest.reference.import_catalogue")
-    def import_catalogue(self, name: str, paths: str | Path | Iterable[str | Path], **options: Any) -> list[FileImport]:
+    def import_catalogue(
+        self, name: str, paths: str | Path | Iterable[str | Path], **options: Unpack[ImportCatalogueOptions]
+    ) -> list[FileImport]:
         """Import files of a reference catalogue; see `ztfdb.ingest.reference.import_catalogue`."""
         from ztfdb.ingest.reference import import_catalogue
 
         given = [paths] if isinstance(paths, str | Path) else list(paths)
         return import_catalogue(self._engine, name, given, **options)
 
-    @passes_on("ingest.registered.add_catalogue")
-    def add_catalogue(self, name: str, location: str, **options: Any) -> Registered:
+    def add_catalogue(self, name: str, location: str, **options: Unpack[AddCatalogueOptions]) -> Registered:
         """Read a HATS catalogue in place as a reference catalogue; see `ztfdb.ingest.registered.add_catalogue`."""
         from ztfdb.ingest.registered import add_catalogue
 
@@ -673,8 +715,9 @@ class Archive:
             cones = services.footprint_cones(session, name, everything=everything)
         return services.ADDRESSES[service], services.recipe(name, cones, service)
 
-    @passes_on("ingest.services.fetch_catalogue")
-    def fetch_catalogue(self, name: str, *, url: str | None = None, **options: Any) -> list[FileImport]:
+    def fetch_catalogue(
+        self, name: str, *, url: str | None = None, **options: Unpack[FetchCatalogueOptions]
+    ) -> list[FileImport]:
         """Ask VizieR (or another TAP service) and import; see `ztfdb.ingest.services.fetch_catalogue`."""
         from ztfdb.ingest import services
 
@@ -691,8 +734,9 @@ class Archive:
         with writing(self._sessions) as session:
             return remove_catalogue(session, held)
 
-    @passes_on("derive.crossmatch.crossmatch")
-    def crossmatch(self, name: str, *, region: tuple[Any, ...] | None = None, **options: Any) -> CrossmatchReport:
+    def crossmatch(
+        self, name: str, *, region: tuple[Any, ...] | None = None, **options: Unpack[CrossmatchOptions]
+    ) -> CrossmatchReport:
         """Match images with a catalogue, those not matched yet; see `ztfdb.derive.crossmatch.crossmatch`.
 
         `region` is (ra, dec, radius) or (SkyCoord, radius).
@@ -701,14 +745,12 @@ class Archive:
 
         return crossmatch(self._sessions, name, region=region_of(region), **options)
 
-    @passes_on("derive.crossmatch.remove_matches")
-    def remove_matches(self, name: str, **options: Any) -> int:
+    def remove_matches(self, name: str, **options: Unpack[RemoveOptions]) -> int:
         """Remove stored matches with a catalogue; see `ztfdb.derive.crossmatch.remove_matches`."""
         from ztfdb.derive.crossmatch import remove_matches
 
         return remove_matches(self._sessions, name, **options)
 
-    @passes_on("query.matched.matched_entries")
     def get_matched_entries(
         self,
         columns: Sequence[str],
@@ -716,7 +758,7 @@ class Archive:
         catref: str,
         *,
         region: tuple[Any, ...] | None = None,
-        **options: Any,
+        **options: Unpack[MatchedOptions],
     ) -> pd.DataFrame:
         """Return sources beside the catalogue rows they match; see `ztfdb.query.matched.matched_entries`.
 
@@ -727,8 +769,7 @@ class Archive:
         with self._sessions() as session:
             return matched_entries(session, columns, catin, catref, region=region_of(region), **options)
 
-    @passes_on("derive.calibrate.calibrate")
-    def calibrate(self, **options: Any) -> CalibrationReport:
+    def calibrate(self, **options: Unpack[CalibrateOptions]) -> CalibrationReport:
         """Calibrate images by stars of PS1 or by those that they share (`method`); see `ztfdb.derive.calibrate`."""
         from ztfdb.derive import calibrate
 
@@ -760,23 +801,22 @@ class Archive:
             left = self_residuals(session, chosen_images(session, image_ids), aperture=aperture)
         return draw_self_calibration(left)[0]
 
-    @passes_on("derive.completeness.measure_completeness")
-    def measure_completeness(self, **options: Any) -> CompletenessReport:
+    def measure_completeness(self, **options: Unpack[InjectionOptions]) -> CompletenessReport:
         """Put artificial stars into images that were not judged yet; see `ztfdb.derive.completeness`."""
         from ztfdb.derive.completeness import measure_completeness
 
         return measure_completeness(self._sessions, **options)
 
-    @passes_on("query.completeness.completeness")
-    def completeness(self, ra: Position, dec: Angle | None = None, **options: Any) -> pd.DataFrame:
+    def completeness(
+        self, ra: Position, dec: Angle | None = None, **options: Unpack[CompletenessOptions]
+    ) -> pd.DataFrame:
         """Return how likely a star was to be found on each image; see `ztfdb.query.completeness.completeness`."""
         from ztfdb.query.completeness import completeness
 
         with self._sessions() as session:
             return completeness(session, *position(ra, dec), **options)
 
-    @passes_on("query.diff.diff_archives")
-    def diff(self, other: Archive, **options: Any) -> ArchiveDiff:
+    def diff(self, other: Archive, **options: Unpack[DiffOptions]) -> ArchiveDiff:
         """Compare this archive (A) with another (B) on the images that both have; see `ztfdb.query.diff`.
 
         Parameters
@@ -797,8 +837,7 @@ class Archive:
         with self._sessions() as session, other._sessions() as session_b:
             return diff_archives(session, session_b, **options)
 
-    @passes_on("derive.psfcheck.check_psf")
-    def check_psf(self, **options: Any) -> PsfCheckReport:
+    def check_psf(self, **options: Unpack[CheckPsfOptions]) -> PsfCheckReport:
         """Check images against ZTF's PSF catalogues, those not checked yet; see `ztfdb.derive.psfcheck.check_psf`."""
         from ztfdb.derive import psfcheck
 
@@ -811,8 +850,7 @@ class Archive:
         with self._sessions() as session:
             return psf_checks(session, image_ids, warned=warned)
 
-    @passes_on("derive.psfcheck.remove_psf_checks")
-    def remove_psf_checks(self, **options: Any) -> int:
+    def remove_psf_checks(self, **options: Unpack[RemoveOptions]) -> int:
         """Remove stored checks; see `ztfdb.derive.psfcheck.remove_psf_checks`."""
         from ztfdb.derive import psfcheck
 
@@ -827,8 +865,7 @@ class Archive:
             done = psfcheck.compare_image(session, image_id)
         return draw_psf_check(psfcheck.differences(done))[0]
 
-    @passes_on("query.explain.explain")
-    def explain(self, source_id: int, **options: Any) -> Explanation:
+    def explain(self, source_id: int, **options: Unpack[ExplainOptions]) -> Explanation:
         """Return all behind one source, and measure it again from its file; see `ztfdb.query.explain.explain`."""
         from ztfdb.query.explain import explain
 
@@ -856,8 +893,7 @@ class Archive:
         with writing(self._sessions) as session:
             return move_root(session, name, path)
 
-    @passes_on("query.verify.verify")
-    def verify(self, **options: Any) -> pd.DataFrame:
+    def verify(self, **options: Unpack[VerifyOptions]) -> pd.DataFrame:
         """Return what is wrong with files and tables, nothing when all is well; see `ztfdb.query.verify.verify`."""
         from ztfdb.query.verify import verify
 
@@ -877,9 +913,12 @@ class Archive:
         self._check_open()
         return backup(self._target, file, progress=progress)
 
-    @passes_on("ingest.remove.remove_images")
     def remove(
-        self, image_id: int | Iterable[int] | None = None, *, night: Night | None = None, **options: Any
+        self,
+        image_id: int | Iterable[int] | None = None,
+        *,
+        night: Night | None = None,
+        **options: Unpack[RemoveImagesOptions],
     ) -> Removal:
         """Remove images, or a night's; see `ztfdb.ingest.remove.remove_images`.
 
@@ -934,15 +973,13 @@ class Archive:
 
         return column_list(table)
 
-    @passes_on("derive.objects.build_objects")
-    def build_objects(self, **options: Any) -> ObjectsReport:
+    def build_objects(self, **options: Unpack[ProgressOptions]) -> ObjectsReport:
         """Join all detections to objects; see `ztfdb.derive.objects.build_objects`."""
         from ztfdb.derive.objects import build_objects
 
         return build_objects(self._sessions, **options)
 
-    @passes_on("derive.objects.update_objects")
-    def update_objects(self, **options: Any) -> ObjectsReport:
+    def update_objects(self, **options: Unpack[ProgressOptions]) -> ObjectsReport:
         """Bring the objects up to date with the images; see `ztfdb.derive.objects.update_objects`."""
         from ztfdb.derive.objects import update_objects
 
@@ -1008,15 +1045,22 @@ class Archive:
         with self._sessions() as session:
             return {"url": self.url, **status(session)}
 
-    @passes_on("query.lightcurve.light_curve", "query.complete.complete_light_curve")
-    def hint(self, ra: Position, dec: Angle | None = None, radius: Angle = 1.5, **options: Any) -> str:
+    def hint(
+        self,
+        ra: Position,
+        dec: Angle | None = None,
+        radius: Angle = 1.5,
+        *,
+        phot: Phot = "aperture",
+        **options: Unpack[HintOptions],
+    ) -> str:
         """Return words about a light curve's position: which images cover it, how many have a detection.
 
         Of an empty answer, `EmptyAnswerWarning` says the same.
 
         Parameters
         ----------
-        ra, dec, radius, **options
+        ra, dec, radius, phot, **options
             As in `light_curve`, without `complete`.
 
         Returns
@@ -1024,10 +1068,10 @@ class Archive:
         str
             Empty where every image has a detection.
         """
-        place = position(ra, dec, options)
-        phot = options.pop("phot", "aperture")
-        curve = self._light_curve(place, arcsec(radius), False, phot, dict(options))
-        return self._hint(place, radius, len(curve), options | {"phot": phot})
+        asked: dict[str, Any] = {**options}
+        place = position(ra, dec, asked)
+        curve = self._light_curve(place, arcsec(radius), False, phot, dict(asked))
+        return self._hint(place, radius, len(curve), asked | {"phot": phot})
 
     def hint_of(self, positions: PositionTable, options: dict[str, Any]) -> str:
         """Return the words about many positions without an epoch; `options` are those of `light_curves`."""

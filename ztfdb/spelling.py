@@ -1,16 +1,16 @@
 """Options by their names: a slip is answered by the public function's own name, with what was meant.
 
-Public methods pass options on to functions of other rooms. `passes_on` records to which, so that `spelled` can check
-a name before anything runs.
+Public methods name their options in a TypedDict (`ztfdb.options`), so that `spelled` can check a name before anything
+runs, and ``help()`` shows them all.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
-from importlib import import_module
 from typing import Any, TypeVar
 
 from ztfdb.errors import OptionError
@@ -34,63 +34,58 @@ HINTS = {
 }
 """The option, and how it is written, of words that are options of the command line only."""
 
-INTERNAL = frozenset({"session", "sessions", "engine", "settings", "how", "images", "n_position"})
-"""Parameters of other rooms that the public methods fill themselves."""
-
 COMPLETE_OPTIONS = frozenset({"measure", "bjd", "jobs", "keep", "places", "progress"})
 """Options that only a complete light curve has."""
 
-_ATTRIBUTE = "__passes_on__"
+
+class _Omitted:
+    """Stands in a signature for the default of an option, which the docstring names."""
+
+    def __repr__(self) -> str:
+        return "..."
 
 
-def passes_on(*functions: Callable[..., Any] | str) -> Callable[[F], F]:
-    """Record to which functions (or dataclasses) the decorated one passes its ``**options``.
-
-    A name such as ``query.cone.cone`` stands for a function whose module is loaded when an option is checked.
-    """
-
-    def record(function: F) -> F:
-        setattr(function, _ATTRIBUTE, functions)
-        return function
-
-    return record
+_OMITTED = _Omitted()
+_UNPACKED = re.compile(r"Unpack\[(\w+)\]")
 
 
 @functools.cache
 def option_names(function: Callable[..., Any]) -> frozenset[str] | None:
-    """Return the names that a function takes, those that it passes on among them; None where it takes any."""
-    names = _own_names(function)
-    if any(one.kind is one.VAR_KEYWORD for one in inspect.signature(function).parameters.values()):
-        onward = getattr(function, _ATTRIBUTE, None)
-        if onward is None:
-            return None
-        for one in onward:
-            names |= (option_names(_found(one)) or frozenset()) - INTERNAL
-    return names - {"self"}
-
-
-@functools.lru_cache(maxsize=1_000)
-def _unknown(function: Callable[..., Any], names: frozenset[str]) -> frozenset[str]:
-    """Return the names that a function does not take; it is looked no further than the last of them is found."""
-    unknown = names - _own_names(function)
-    for one in getattr(function, _ATTRIBUTE, ()):
-        if not unknown:
-            break
-        unknown &= _unknown(_found(one), unknown) | INTERNAL
-    return unknown
-
-
-def _own_names(function: Callable[..., Any]) -> frozenset[str]:
+    """Return the names that a function takes, those of its ``**options: Unpack[…]`` too; None where it takes any."""
     parameters = inspect.signature(function).parameters.values()
-    return frozenset(one.name for one in parameters if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY))
+    names = {one.name for one in parameters if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)}
+    if any(one.kind is one.VAR_KEYWORD for one in parameters):
+        options = _options_of(function)
+        if options is None:
+            return None
+        names |= options.__optional_keys__ | options.__required_keys__
+    return frozenset(names - {"self"})
 
 
-def _found(function: Callable[..., Any] | str) -> Callable[..., Any]:
-    if not isinstance(function, str):
-        return function
-    module, _, name = function.rpartition(".")
-    found: Callable[..., Any] = getattr(import_module(f"ztfdb.{module}"), name)
-    return found
+def _options_of(function: Callable[..., Any]) -> Any:
+    """Return the TypedDict of a function's ``**options: Unpack[…]``, None where there is none."""
+    for word in function.__annotations__.values():
+        if isinstance(word, str) and (found := _UNPACKED.fullmatch(word)):
+            return function.__globals__[found[1]]
+    return None
+
+
+def full_signature(function: Callable[..., Any]) -> inspect.Signature:
+    """Return a signature that names each option of ``**options: Unpack[…]``, which may all be omitted."""
+    signature = inspect.signature(function)
+    options = _options_of(function)
+    if options is None:
+        return signature
+    given = [one for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
+    named = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=_OMITTED, annotation=_spelled_out(kind))
+        for name, kind in options.__annotations__.items()
+    ]
+    return signature.replace(parameters=[*given, *named])
+
+
+def _spelled_out(kind: Any) -> Any:
+    return getattr(kind, "__forward_arg__", kind)
 
 
 def checked(function: F, label: str) -> F:
@@ -110,10 +105,12 @@ def checked(function: F, label: str) -> F:
 
     @functools.wraps(function)
     def call(*args: Any, **options: Any) -> Any:
-        if options and _unknown(function, frozenset(options)) and (known := option_names(function)) is not None:
+        if options and (known := option_names(function)) is not None and not known.issuperset(options):
             options = _renamed(options, known, label)
         return function(*args, **options)
 
+    if _options_of(function) is not None:
+        call.__signature__ = full_signature(function)  # type: ignore[attr-defined]  # what help() shows
     return call  # type: ignore[return-value]
 
 

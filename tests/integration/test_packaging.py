@@ -85,6 +85,7 @@ def test_wheel_carries_every_module(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     assert {str(p.relative_to(ROOT)) for p in (ROOT / "ztfdb").rglob("*.py")} <= names
+    assert "ztfdb/py.typed" in names  # without it a type checker takes everything for Any
 
 
 def test_init_works_from_a_wheel_in_another_folder(installed: Path, tmp_path: Path) -> None:

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import inspect
+import pydoc
+from typing import TypedDict, Unpack
 
 import pytest
 
 import ztfdb
+from ztfdb import options
 from ztfdb.archive import Archive
-from ztfdb.spelling import checked, option_names, passes_on, spelled
+from ztfdb.client.archive import RemoteArchive
+from ztfdb.derive import calibrate, crossmatch, objects, psfcheck
+from ztfdb.derive import completeness as derive_completeness
+from ztfdb.ingest import psfcat as ingest_psfcat
+from ztfdb.ingest import reference, registered, remove, run, services
+from ztfdb.query import completeness as query_completeness
+from ztfdb.query import cone, coverage, cutouts, diff, explain, matched, psfcat, stamps, verify
+from ztfdb.spelling import checked, option_names, spelled
 
 METHODS = sorted(name for name, method in vars(Archive).items() if name[0] != "_" and inspect.isfunction(method))
 
@@ -72,29 +82,119 @@ def test_what_only_a_complete_light_curve_has_says_so(archive, name):
         list(getattr(archive, name)({"time": [1], "ra": [1], "dec": [1]}, complete=False, measure="forced"))
 
 
-@pytest.mark.parametrize("option", ["good", "calibration"])
+@pytest.mark.parametrize("option", ["good", "color"])
 def test_stamps_take_no_option_that_would_change_nothing(archive, option):
     with pytest.raises(TypeError, match=rf"archive\.stamps\(\) .*'{option}'"):
         archive.stamps(10.0, 20.0, **{option: True})
 
 
-def test_options_are_known_through_several_functions():
-    def inner(*, depth: int = 0) -> int:
-        return depth
+class Depth(TypedDict, total=False):
+    depth: int
 
-    @passes_on(inner)
-    def middle(session: object, **rest: int) -> int:
-        return inner(**rest)
 
-    @spelled("it")
-    class It:
-        @passes_on(middle)
-        def ask(self, **options: int) -> int:
-            return middle(None, **options)
+class Options(Depth, total=False):
+    width: float
 
-    assert It().ask(depth=3) == 3
-    assert option_names(middle) == {"session", "depth"}
+
+@spelled("it")
+class It:
+    def ask(self, place: int, **options: Unpack[Options]) -> tuple[int, dict]:
+        """Ask."""
+        return place, options
+
+
+def test_options_are_those_of_a_typed_dict():
+    assert It().ask(1, depth=3) == (1, {"depth": 3})
+    assert option_names(It.ask.__wrapped__) == {"place", "depth", "width"}
     with pytest.raises(TypeError, match=r"^it\.ask\(\) .*'dept'; did you mean 'depth'\?"):
-        It().ask(dept=3)
+        It().ask(1, dept=3)
     with pytest.raises(TypeError, match=r"f\(\) .*; it takes none"):
         checked(lambda: None, "f")(x=1)
+
+
+def test_help_and_completion_name_each_option():
+    shown = inspect.signature(It().ask)
+    assert list(shown.parameters) == ["place", "depth", "width"]
+    assert shown.parameters["depth"].annotation == "int"
+    assert shown.parameters["depth"].kind is inspect.Parameter.KEYWORD_ONLY
+    assert "width" in pydoc.render_doc(It)
+
+
+@pytest.mark.parametrize("kind", [Archive, RemoteArchive])
+def test_no_method_of_an_archive_hides_its_options(kind):
+    methods = {name: one for name, one in inspect.getmembers(kind, inspect.isfunction) if name[0] != "_"}
+    hidden = [
+        name
+        for name, method in methods.items()
+        if any(one.kind is one.VAR_KEYWORD for one in inspect.signature(method).parameters.values())
+    ]
+    assert hidden == ["sql"]  # whose names are those of a statement
+    words = {"aperture", "filters", "mjd", "color", "measure", "jobs", "pmra", "phot", "complete"}
+    for name in ("light_curve", "light_curves", "iter_light_curves"):
+        assert words <= inspect.signature(methods[name]).parameters.keys()
+        assert "calibration: 'Calibration' = ...," in pydoc.render_doc(methods[name], renderer=pydoc.plaintext)
+
+
+PASSED_ON = (
+    (options.ConeOptions, cone.cone),
+    (options.ConeOptions, psfcat.psf_cone),
+    (options.MotionOptions, coverage.images_covering),
+    (options.StampOnImageOptions, stamps.stamp),
+    (options.StampsOnImageOptions, stamps.stamps_on_image),
+    (options.StampsOptions, stamps.stamps),
+    (options.StampsOnPathOptions, stamps.stamps_on_path),
+    (options.CutoutOptions, cutouts.cutout),
+    (options.PlacesOptions, cutouts.image_pixels),
+    (options.CompletenessOptions, query_completeness.completeness),
+    (options.MatchedOptions, matched.matched_entries),
+    (options.ExplainOptions, explain.explain),
+    (options.VerifyOptions, verify.verify),
+    (options.DiffOptions, diff.diff_archives),
+    (options.IngestLimits, run.ingest_paths),
+    (options.IngestPsfcatOptions, ingest_psfcat.ingest_psfcats),
+    (options.ImportCatalogueOptions, reference.import_catalogue),
+    (options.AddCatalogueOptions, registered.add_catalogue),
+    (options.FetchCatalogueOptions, services.fetch_catalogue),
+    (options.RemoveImagesOptions, remove.remove_images),
+    (options.CrossmatchOptions, crossmatch.crossmatch),
+    (options.RemoveOptions, crossmatch.remove_matches),
+    (options.CalibrateOptions, calibrate.calibrate),
+    (options.InjectionOptions, derive_completeness.measure_completeness),
+    (options.CheckPsfOptions, psfcheck.check_psf),
+    (options.RemoveOptions, psfcheck.remove_psf_checks),
+    (options.ProgressOptions, objects.build_objects),
+    (options.ProgressOptions, objects.update_objects),
+)
+"""The options of a method, and the function that it passes them on to."""
+
+SPELLED_OUT = {
+    "session",
+    "sessions",
+    "settings",
+    "region",
+    "url",
+    "image_id",
+    "jobs",
+    "mask",
+    "psfcat",
+    "force",
+    "progress",
+}
+"""Parameters that a method spells out or fills itself."""
+
+
+@pytest.mark.parametrize(("named", "function"), PASSED_ON, ids=lambda one: one.__name__)
+def test_options_are_those_of_the_function_that_gets_them(named, function):
+    parameters = inspect.signature(function).parameters.values()
+    taken = {one.name for one in parameters if one.kind is one.KEYWORD_ONLY}
+    if any(one.kind is one.VAR_KEYWORD for one in parameters):
+        taken |= options.ImageCutOptions.__optional_keys__
+    assert named.__optional_keys__ <= taken
+    assert taken - named.__optional_keys__ <= SPELLED_OUT
+
+
+def test_both_kinds_of_archive_take_the_same_options():
+    for name, method in inspect.getmembers(RemoteArchive, inspect.isfunction):
+        if name[0] != "_" and name != "sql":
+            theirs, ours = (list(inspect.signature(one).parameters) for one in (method, getattr(Archive, name)))
+            assert theirs == ours, name

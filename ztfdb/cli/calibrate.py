@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -40,7 +41,7 @@ USUAL = (
 @click.pass_context
 def calibrate(
     ctx: click.Context,
-    method: str,
+    method: Literal["ps1", "self"],
     image_ids: tuple[int, ...],
     again: bool,
     aperture: int | None,

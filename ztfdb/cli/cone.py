@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import click
 
 from ztfdb.cli.options import PositionCommand, given, motion_options, position_of, radius_value, shared_options
@@ -54,7 +56,7 @@ def cone(
     /,
     position: tuple[str, ...],
     radius: float,
-    phot: str,
+    phot: Literal["aperture", "psfcat"],
     catalog: str | None,
     sql: bool,
     table: str | None,
@@ -85,6 +87,6 @@ def cone(
             click.echo(cone_sql(ra, dec, radius, table or ("source" if phot == "aperture" else "psf_source")))
         return
     with opened(ctx, read_only=True) as archive, wrong_usage():
-        frame = archive.cone(ra, dec, radius, **({} if phot == "aperture" else {"phot": phot}), **given(motion))
+        frame = archive.cone(ra, dec, radius, phot=phot, **given(motion))
     ours = phot == "aperture"
     output.write(frame, usual=USUAL if ours else USUAL_PSF, answer="cone" if ours else "psf_cone")

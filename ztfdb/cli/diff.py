@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +12,9 @@ from ztfdb.cli.options import Command, shared_options
 from ztfdb.cli.output import Output, output_options
 from ztfdb.cli.progress import progress_bar
 from ztfdb.cli.session import configuration, wrong_usage
+
+if TYPE_CHECKING:
+    from ztfdb.options import Calibration
 
 USUAL = {
     "image": ("image_id", "severity", "n_matched", "n_lost", "n_gained", "mag_difference", "mag_scatter",
@@ -49,8 +53,8 @@ def diff(
     image_ids: tuple[int, ...],
     by: str,
     aperture: int,
-    calibration: str,
-    calibration_b: str | None,
+    calibration: Calibration,
+    calibration_b: Calibration | None,
     radius: float,
     plot: Path | None,
     output: Output,

@@ -20,6 +20,7 @@ from ztfdb.errors import ZtfdbError
 
 if TYPE_CHECKING:
     from ztfdb.ingest.report import ImageOutcome, IngestReport, IngestStep
+    from ztfdb.options import IngestLimits
 
 
 @click.command(
@@ -78,7 +79,7 @@ def ingest(
     """
     table = make_output(None, report, None, every=True) if report is not None else None
     config = configuration(ctx, jobs=jobs, timeout_s=timeout_s, memory_mb=memory_mb)
-    limits = {
+    limits: IngestLimits = {
         "timeout_s": config.timeout_s,
         "memory_mb": config.memory_mb,
         "places": config.roots,

@@ -12,6 +12,7 @@ from ztfdb.cli.session import opened, wrong_usage
 from ztfdb.errors import OutputError
 
 if TYPE_CHECKING:
+    from ztfdb.options import ImageCutOptions
     from ztfdb.query.stamps import StampSeries
 
 PICTURES = (".png", ".pdf", ".svg", ".jpg", ".gif")
@@ -65,8 +66,13 @@ def stamp(
         if image_id is not None:
             series = archive.stamps_on_image({"ra": [ra], "dec": [dec]}, image_id=image_id, **motion, **how)
         else:
-            cuts = {"filters": list(filters) or None, "mjd": times_of(start, end), "fields": list(fields) or None}
-            series = archive.stamps(ra, dec, all_versions=all_versions, **cuts, **motion, **how)
+            cuts: ImageCutOptions = {
+                "filters": list(filters) or None,
+                "mjd": times_of(start, end),
+                "fields": list(fields) or None,
+                "all_versions": all_versions,
+            }
+            series = archive.stamps(ra, dec, **cuts, **motion, **how)
     if output is not None:
         save(series, output)
     else:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal, Unpack
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,22 @@ from ztfdb.client.transport import TIMEOUT_S, Transport
 from ztfdb.client.words import motion_words, nulls, query_words, words
 from ztfdb.errors import ArchiveClosedError, ServiceRefusedError, ServiceUnavailableError, warn_empty
 from ztfdb.extract.settings import ExtractionSettings
+from ztfdb.options import (
+    CompletenessOptions,
+    ConeOptions,
+    ExplainOptions,
+    HintOptions,
+    LightCurveOptions,
+    LightCurvesOptions,
+    MatchedOptions,
+    MotionOptions,
+    PathLightCurveOptions,
+    Phot,
+    StampOnImageOptions,
+    StampsOnImageOptions,
+    StampsOnPathOptions,
+    StampsOptions,
+)
 from ztfdb.query import lightcurve
 from ztfdb.query.conesql import cone_sql
 from ztfdb.query.explain import Explanation
@@ -37,7 +53,7 @@ from ztfdb.query.targets import Targets, path_of, targets_of
 from ztfdb.query.wire import is_id, unpack_frame, unpack_stamps
 from ztfdb.schema import describe_column
 from ztfdb.sky.dates import mjds_of, night_of
-from ztfdb.spelling import only_complete, passes_on, spelled
+from ztfdb.spelling import only_complete, spelled
 from ztfdb.stamps import ImageStamp
 
 POSITIONS_PER_REQUEST = 10_000
@@ -139,9 +155,14 @@ class RemoteArchive:
         """Ask for nothing; an error says why the service cannot be used."""
         self._get("/ping")
 
-    @passes_on("query.cone.cone", "query.psfcat.psf_cone")
     def cone(
-        self, ra: Position, dec: Angle | None = None, radius: Angle = 1.5, *, phot: str = "aperture", **options: Any
+        self,
+        ra: Position,
+        dec: Angle | None = None,
+        radius: Angle = 1.5,
+        *,
+        phot: Literal["aperture", "psfcat"] = "aperture",
+        **options: Unpack[ConeOptions],
     ) -> pd.DataFrame:
         """Return all sources within `radius` of a position, nearest first; see `ztfdb.query.cone.cone`."""
         if isinstance(options.get("columns"), str):
@@ -155,7 +176,6 @@ class RemoteArchive:
         """Return a SELECT for the rows of a table or view within a cone; see `ztfdb.query.conesql.cone_sql`."""
         return cone_sql(*position(ra, dec), arcsec(radius), table, where)
 
-    @passes_on("query.lightcurve.light_curve", "query.complete.complete_light_curve", "query.complete.How")
     def light_curve(
         self,
         ra: Position,
@@ -163,8 +183,8 @@ class RemoteArchive:
         radius: Angle = 1.5,
         *,
         complete: bool = False,
-        phot: str = "aperture",
-        **options: Any,
+        phot: Phot = "aperture",
+        **options: Unpack[LightCurveOptions],
     ) -> LightCurve:
         """Return the light curve of a position; see `ztfdb.Archive.light_curve`."""
         only_complete("light_curve", complete, options)
@@ -173,7 +193,6 @@ class RemoteArchive:
         place = self._place(ra, dec, options, radius=arcsec(radius), complete=complete, phot=phot)
         return LightCurve(self._frame("/lightcurve", place))
 
-    @passes_on("query.lightcurve.light_curve", "query.complete.complete_light_curve", "query.complete.How")
     def periodogram(
         self,
         ra: Position,
@@ -181,11 +200,11 @@ class RemoteArchive:
         radius: Angle = 1.5,
         *,
         complete: bool = False,
-        phot: str = "aperture",
+        phot: Phot = "aperture",
         min_period: float = 0.1,
         max_period: float | None = None,
         oversampling: float = 5.0,
-        **options: Any,
+        **options: Unpack[LightCurveOptions],
     ) -> Periodogram:
         """Return the periodogram of a position's light curve; see `ztfdb.Archive.periodogram`."""
         only_complete("periodogram", complete, options)
@@ -194,20 +213,19 @@ class RemoteArchive:
         found = self._get("/periodogram", place)
         return Periodogram(self._unpacked(found), _unpack(found["peaks"]))
 
-    @passes_on("query.lightcurve.light_curves", "query.complete.complete_light_curves", "query.complete.How")
     def light_curves(
         self,
         positions: PositionTable,
         radius: Angle = 1.5,
         *,
         complete: bool = False,
-        phot: str = "aperture",
-        **options: Any,
+        phot: Phot = "aperture",
+        **options: Unpack[LightCurvesOptions],
     ) -> pd.DataFrame:
         """Return the light curves of many positions; see `ztfdb.Archive.light_curves`."""
         only_complete("light_curves", complete, options)
         targets, asked = _targets(positions, options, radius=arcsec(radius), complete=complete, phot=phot)
-        at_once = COMPLETE_PER_REQUEST if complete or MOTION & options.keys() else POSITIONS_PER_REQUEST
+        at_once = COMPLETE_PER_REQUEST if complete or targets.pmra is not None else POSITIONS_PER_REQUEST
         frames, hints = [], []
         for frame, hint in self._pieces(targets, asked, at_once):
             frames.append(frame)
@@ -218,15 +236,14 @@ class RemoteArchive:
             warn_empty(hints[0])
         return joined
 
-    @passes_on("query.lightcurve.light_curves", "query.complete.complete_light_curves", "query.complete.How")
     def iter_light_curves(
         self,
         positions: PositionTable,
         radius: Angle = 1.5,
         *,
         complete: bool = False,
-        phot: str = "aperture",
-        **options: Any,
+        phot: Phot = "aperture",
+        **options: Unpack[LightCurvesOptions],
     ) -> Iterator[pd.DataFrame]:
         """Yield what `light_curves` returns in pieces of a thousand positions."""
         only_complete("iter_light_curves", complete, options)
@@ -234,17 +251,20 @@ class RemoteArchive:
         for frame, _ in self._pieces(targets, asked, lightcurve.POSITIONS_PER_CHUNK):
             yield frame
 
-    @passes_on("query.complete.complete_light_curve_on_path", "query.complete.How")
     def light_curve_on_path(
-        self, path: PositionTable, radius: Angle = 1.5, *, complete: bool = True, **options: Any
+        self,
+        path: PositionTable,
+        radius: Angle = 1.5,
+        *,
+        complete: bool = True,
+        **options: Unpack[PathLightCurveOptions],
     ) -> LightCurve:
         """Return the light curve of a moving body; see `ztfdb.Archive.light_curve_on_path`."""
         only_complete("light_curve_on_path", complete, options)
         asked = words({**options, "radius": arcsec(radius), "complete": complete})
         return LightCurve(self._unpacked(self._post("/lightcurve/path", {**_path(path), **asked})))
 
-    @passes_on("query.coverage.images_covering")
-    def images(self, ra: Position, dec: Angle | None = None, **options: Any) -> pd.DataFrame:
+    def images(self, ra: Position, dec: Angle | None = None, **options: Unpack[MotionOptions]) -> pd.DataFrame:
         """Return the images whose pixels cover a position, exactly; see `ztfdb.query.coverage.images_covering`."""
         return self._frame("/images", self._place(ra, dec, options))
 
@@ -261,24 +281,24 @@ class RemoteArchive:
         """Return how often and how deep images cover the sky; see `ztfdb.query.coverage.coverage_map`."""
         return self._frame("/coverage", {"order": str(int(order))})
 
-    @passes_on("query.stamps.stamp")
-    def stamp(self, ra: Position, dec: Angle | None = None, *, image_id: int, **options: Any) -> ImageStamp:
+    def stamp(
+        self, ra: Position, dec: Angle | None = None, *, image_id: int, **options: Unpack[StampOnImageOptions]
+    ) -> ImageStamp:
         """Return the stamp of a position on one image; see `ztfdb.query.stamps.stamp`."""
         found = self._get(f"/stamp/{int(image_id)}.json", self._place(ra, dec, options))
         return unpack_stamps(found["stamps"])[0]
 
-    @passes_on("query.stamps.stamps")
-    def stamps(self, ra: Position, dec: Angle | None = None, **options: Any) -> StampSeries:
+    def stamps(self, ra: Position, dec: Angle | None = None, **options: Unpack[StampsOptions]) -> StampSeries:
         """Return the stamps of a position on every image that covers it; see `ztfdb.query.stamps.stamps`."""
         return _series(self._get("/stamps.json", self._place(ra, dec, options)))
 
-    @passes_on("query.stamps.stamps_on_path")
-    def stamps_on_path(self, path: PositionTable, **options: Any) -> StampSeries:
+    def stamps_on_path(self, path: PositionTable, **options: Unpack[StampsOnPathOptions]) -> StampSeries:
         """Return the stamps of a moving body; see `ztfdb.query.stamps.stamps_on_path`."""
-        return _series(self._post("/stamps/path", {**_path(path), **words(options)}))
+        return _series(self._post("/stamps/path", {**_path(path), **words({**options})}))
 
-    @passes_on("query.stamps.stamps_on_image")
-    def stamps_on_image(self, positions: PositionTable, *, image_id: int, **options: Any) -> StampSeries:
+    def stamps_on_image(
+        self, positions: PositionTable, *, image_id: int, **options: Unpack[StampsOnImageOptions]
+    ) -> StampSeries:
         """Return the stamps of many positions on one image; see `ztfdb.query.stamps.stamps_on_image`."""
         targets, asked = _targets(positions, options)
         return _series(self._post(f"/stamps/image/{int(image_id)}", {**_part(targets, 0, len(targets)), **asked}))
@@ -298,7 +318,6 @@ class RemoteArchive:
         found = self._get(f"/catalogues/{name}/recipe", query_words({"service": service, "everything": everything}))
         return found["address"], found["queries"]
 
-    @passes_on("query.matched.matched_entries")
     def get_matched_entries(
         self,
         columns: Sequence[str],
@@ -306,17 +325,17 @@ class RemoteArchive:
         catref: str,
         *,
         region: tuple[Any, ...] | None = None,
-        **options: Any,
+        **options: Unpack[MatchedOptions],
     ) -> pd.DataFrame:
         """Return sources beside the catalogue rows they match; see `ztfdb.query.matched.matched_entries`."""
+        asked: dict[str, Any] = {**options, "columns": list(columns), "catin": catin, "catref": catref}
         place = region_of(region)
         if place is not None:
-            options |= dict(zip(("ra", "dec", "within"), place, strict=True))
-        ids = options.pop("image_id", None)
+            asked |= dict(zip(("ra", "dec", "within"), place, strict=True))
+        ids = asked.pop("image_id", None)
         if ids is not None:
             single = isinstance(ids, int | np.integer)
-            options |= {"image_id": [int(ids)] if single else [int(one) for one in ids], "several": not single}
-        asked = {**options, "columns": list(columns), "catin": catin, "catref": catref}
+            asked |= {"image_id": [int(ids)] if single else [int(one) for one in ids], "several": not single}
         return self._frame("/matched", query_words(asked))
 
     def psf_checks(self, image_ids: Sequence[int] | None = None, *, warned: bool = False) -> pd.DataFrame:
@@ -324,14 +343,14 @@ class RemoteArchive:
         ids = None if image_ids is None else [int(one) for one in image_ids]
         return self._frame("/psf-checks", query_words({"image_id": ids, "warned": warned}))
 
-    @passes_on("query.completeness.completeness")
-    def completeness(self, ra: Position, dec: Angle | None = None, **options: Any) -> pd.DataFrame:
+    def completeness(
+        self, ra: Position, dec: Angle | None = None, **options: Unpack[CompletenessOptions]
+    ) -> pd.DataFrame:
         """Return how likely a star was to be found on each image; see `ztfdb.query.completeness.completeness`."""
         place = dict(zip(("ra", "dec"), position(ra, dec), strict=True))
         return self._frame("/completeness", query_words({**place, **options}))
 
-    @passes_on("query.explain.explain")
-    def explain(self, source_id: int, **options: Any) -> Explanation:
+    def explain(self, source_id: int, **options: Unpack[ExplainOptions]) -> Explanation:
         """Return everything behind one source, and measure it again; see `ztfdb.query.explain.explain`."""
         found = self._get(f"/explain/{int(source_id)}", query_words({"measure": True, **options}))
         files, calibrations, values = (_unpack(found[name]) for name in ("files", "calibrations", "values"))
@@ -386,10 +405,17 @@ class RemoteArchive:
         found: dict[str, Any] = _with_ids(self._get("/status"))
         return found
 
-    @passes_on("query.lightcurve.light_curve", "query.complete.complete_light_curve")
-    def hint(self, ra: Position, dec: Angle | None = None, radius: Angle = 1.5, **options: Any) -> str:
+    def hint(
+        self,
+        ra: Position,
+        dec: Angle | None = None,
+        radius: Angle = 1.5,
+        *,
+        phot: Phot = "aperture",
+        **options: Unpack[HintOptions],
+    ) -> str:
         """Return words about a light curve's position; see `ztfdb.Archive.hint`."""
-        found = self._get("/hint", self._place(ra, dec, options, radius=arcsec(radius)))
+        found = self._get("/hint", self._place(ra, dec, options, radius=arcsec(radius), phot=phot))
         return str(found["hint"])
 
     def _get(self, path: str, params: dict[str, Any] | None = None) -> Any:
@@ -404,9 +430,10 @@ class RemoteArchive:
         if self._closed:
             raise ArchiveClosedError(f"{self.url} is closed: open it again")
 
-    def _place(self, ra: Position, dec: Angle | None, options: dict[str, Any], **more: Any) -> dict[str, Any]:
-        place = dict(zip(("ra", "dec"), position(ra, dec, options), strict=True))
-        return query_words({**place, **more, **options})
+    def _place(self, ra: Position, dec: Angle | None, options: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+        asked = dict(options)
+        place = dict(zip(("ra", "dec"), position(ra, dec, asked), strict=True))
+        return query_words({**place, **more, **asked})
 
     def _frame(self, path: str, params: dict[str, Any] | None = None) -> pd.DataFrame:
         return self._unpacked(self._get(path, params))
@@ -425,13 +452,13 @@ class RemoteArchive:
             yield _read_lines(self._transport.lines("/lightcurves", body), start)
 
 
-def _targets(positions: PositionTable, options: dict[str, Any], **more: Any) -> tuple[Targets, dict[str, Any]]:
+def _targets(positions: PositionTable, options: Mapping[str, Any], **more: Any) -> tuple[Targets, dict[str, Any]]:
     """Return the positions of a table with their colours and motions, and the words of the other options."""
-    table = position_table(positions, options)
-    motion = {name: options.pop(name) for name in list(MOTION & options.keys())}
-    targets = targets_of(table, options.pop("color", None), **motion)
-    options |= dict.fromkeys(motion)  # None: that they were there
-    return targets, words({**options, **more})
+    asked: dict[str, Any] = dict(options)
+    table = position_table(positions, asked)
+    motion = {name: asked.pop(name) for name in list(MOTION & asked.keys())}
+    targets = targets_of(table, asked.pop("color", None), **motion)
+    return targets, words({**asked, **more})
 
 
 def _part(targets: Targets, start: int, stop: int) -> dict[str, Any]:

@@ -50,7 +50,6 @@ from ztfdb.records import APERTURE_DIAMETERS
 from ztfdb.sky.angles import separation
 from ztfdb.sky.cells import cone_ranges, sky_to_cell
 from ztfdb.sky.times import bjd_tdb
-from ztfdb.spelling import passes_on
 from ztfdb.store.columns import MISSING, NO_MASK
 from ztfdb.store.coverage import barycentric_vectors, observed_span
 from ztfdb.store.forced import find_forced
@@ -152,7 +151,6 @@ class _Held:
     missing: Columns
 
 
-@passes_on(choice)
 def complete_light_curve(
     sessions: sessionmaker[Session],
     ra: float,
@@ -230,7 +228,6 @@ def complete_light_curve(
     return _one(sessions, targets, _asked(radius, measure, bjd, cuts), how, color)
 
 
-@passes_on(choice)
 def complete_light_curve_on_path(
     sessions: sessionmaker[Session],
     path: Any,
@@ -256,7 +253,6 @@ def complete_light_curve_on_path(
     return _one(sessions, path_of(path, color), _asked(radius, measure, bjd, cuts), how, color)
 
 
-@passes_on(complete_light_curve)
 def complete_light_curves(
     sessions: sessionmaker[Session], positions: Any, radius: float = 1.5, **options: Any
 ) -> pd.DataFrame:
@@ -294,7 +290,6 @@ def complete_light_curves(
     return joined
 
 
-@passes_on(complete_light_curve)
 def iter_complete_light_curves(
     sessions: sessionmaker[Session], positions: Any, radius: float = 1.5, **options: Any
 ) -> Iterator[pd.DataFrame]:

@@ -18,7 +18,6 @@ from ztfdb.query.choice import cuts
 from ztfdb.query.covering import covering
 from ztfdb.query.targets import targets_of
 from ztfdb.sky.cells import cone_ranges
-from ztfdb.spelling import passes_on
 from ztfdb.store.completeness import ROW_COLUMNS, completeness_rows, detection_models
 from ztfdb.store.lookup import light_curve_sources
 from ztfdb.store.stored import stored_images
@@ -32,7 +31,6 @@ ARCSEC_PER_PIXEL = 1.1
 COLUMNS = ("image_id", "filtercode", "mjd", "limit50", "limit90", "p_detect", "bias", "scatter", "light", "rms")
 
 
-@passes_on(cuts)
 def completeness(session: Session, ra: float, dec: float, *, mag: float | None = None, **options: Any) -> pd.DataFrame:
     """Return how likely a star at a position was to be found on each image that covers it.
 

@@ -2,24 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ztfdb.sky.given import is_coordinate, no_name, numbers
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from astropy import units as u
-    from astropy.coordinates import SkyCoord
-    from astropy.table import Table
-
     from ztfdb.sky.coordinates import Given
 
-Angle: TypeAlias = "float | u.Quantity"
-Position: TypeAlias = "float | u.Quantity | SkyCoord"
-PositionTable: TypeAlias = "pd.DataFrame | Table | SkyCoord | Mapping[str, Any]"
+
+class QuantityLike(Protocol):
+    """A number with a unit; astropy's Quantity, whose own type says nothing to a type checker."""
+
+    @property
+    def unit(self) -> Any:
+        """Its unit."""
+
+    def to(self, unit: Any, /) -> Any:
+        """Return it in another unit."""
+
+
+class CoordinateLike(Protocol):
+    """A place on the sky, or several: astropy's SkyCoord."""
+
+    @property
+    def frame(self) -> Any:
+        """The frame of its coordinates."""
+
+    @property
+    def isscalar(self) -> Any:
+        """Whether it is one place."""
+
+
+class TableLike(Protocol):
+    """Named columns: a DataFrame, an astropy Table."""
+
+    @property
+    def columns(self) -> Any:
+        """Their names."""
+
+    def __getitem__(self, name: str, /) -> Any:
+        """Return a column."""
+
+
+Angle: TypeAlias = "float | np.floating[Any] | QuantityLike"
+Position: TypeAlias = "float | np.floating[Any] | QuantityLike | CoordinateLike"
+PositionTable: TypeAlias = (
+    "TableLike | CoordinateLike | Mapping[str, Any] | NDArray[np.floating[Any]] | Sequence[Sequence[float]]"
+)
 
 MOTION = frozenset({"pmra", "pmdec", "epoch"})
 """Options of a proper motion."""
@@ -51,7 +84,7 @@ def position(ra: Position, dec: Angle | None, options: dict[str, Any] | None = N
         raise ValueError(no_name(ra))
     if dec is None:
         raise TypeError("dec is missing: give ra and dec, or one SkyCoord")
-    return _degrees(ra, "ra"), _degrees(dec, "dec")
+    return _degrees(ra, "ra"), _degrees(dec, "dec")  # type: ignore[arg-type]  # no coordinate is left
 
 
 def position_table(table: PositionTable, options: dict[str, Any]) -> Any:

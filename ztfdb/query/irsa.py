@@ -30,7 +30,6 @@ from ztfdb.query.positions import Color, chunk, position_of, positions_of
 from ztfdb.query.psfcat import APERTURE, IRSA, PHOT_WORDS, PSF_COLUMNS
 from ztfdb.sky.cells import cone_ranges
 from ztfdb.sky.times import MJD_ZERO, mjd_mid_of
-from ztfdb.spelling import passes_on
 from ztfdb.store.catalogues import LIGHT_CURVES, CatalogueInfo, find_catalogue
 from ztfdb.surveys.curves import Near, epochs_of, objects_near
 
@@ -42,7 +41,6 @@ _NO_NUMBERS = ("mjd", "chi", "sharp", "limitmag", "magzp", "magzprms", "clrcounc
 """What these light curves do not hold."""
 
 
-@passes_on(choice)
 def irsa_light_curve(
     session: Session,
     ra: float,
@@ -73,7 +71,6 @@ def irsa_light_curve(
     return LightCurve(data_frame({name: columns[name] for name in PSF_COLUMNS}, place | attrs))
 
 
-@passes_on(choice)
 def irsa_light_curves(
     session: Session,
     positions: Any,
@@ -125,7 +122,6 @@ def irsa_light_curves(
     return data_frame(columns, light_curve_attrs(asked, radius) | {"phot": phot})
 
 
-@passes_on(irsa_light_curves)
 def iter_irsa_light_curves(
     session: Session, positions: Any, radius: float = 1.5, *, color: Color = None, **options: Any
 ) -> Iterator[pd.DataFrame]:

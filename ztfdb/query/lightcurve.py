@@ -22,7 +22,6 @@ from ztfdb.query.frames import astropy_table, data_frame, stacked
 from ztfdb.query.positions import Color, chunk, position_of, positions_of
 from ztfdb.sky.angles import separation
 from ztfdb.sky.cells import cone_ranges
-from ztfdb.spelling import passes_on
 from ztfdb.store.backends import concurrent_readers
 from ztfdb.store.lookup import light_curve_sources
 
@@ -209,7 +208,6 @@ def light_curve(
     return LightCurve(_frame(columns, COLUMNS, attrs | light_curve_attrs(asked, radius)))
 
 
-@passes_on(choice)
 def light_curves(
     session: Session,
     positions: Any,
@@ -269,7 +267,6 @@ def check_size(n_epoch: int) -> None:
         )
 
 
-@passes_on(choice)
 def iter_light_curves(
     session: Session,
     positions: Any,

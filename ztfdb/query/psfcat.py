@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from ztfdb.arrays import Columns, IntArray
 from ztfdb.query.choice import Choice, choice
-from ztfdb.query.complete import COMPLETE_COLUMNS, REASON_WORDS, How, complete_light_curve, complete_light_curves
+from ztfdb.query.complete import COMPLETE_COLUMNS, REASON_WORDS, How, complete_light_curves
 from ztfdb.query.cone import MAX_CONE_RADIUS, check_radius, nearest_first, search_cone
 from ztfdb.query.epochs import Positions, epochs
 from ztfdb.query.frames import columns_of, data_frame, masked_integers, stacked, words
@@ -29,7 +29,6 @@ from ztfdb.query.lightcurve import (
 from ztfdb.query.positions import Color, chunk, position_of, positions_of
 from ztfdb.query.targets import targets_of
 from ztfdb.sky.cells import cone_ranges
-from ztfdb.spelling import passes_on
 from ztfdb.store.psf_sources import (
     PSF_DTYPES,
     psf_catalogue_dates,
@@ -55,7 +54,6 @@ BITS = 0xFFFF
 """``flags`` is a signed 16-bit number of unsigned bits."""
 
 
-@passes_on(choice)
 def psf_light_curve(
     session: Session,
     ra: float,
@@ -107,7 +105,6 @@ def psf_light_curve(
     return LightCurve(data_frame({name: columns[name] for name in PSF_COLUMNS}, place | attrs))
 
 
-@passes_on(choice)
 def psf_light_curves(
     session: Session,
     positions: Any,
@@ -139,7 +136,6 @@ def psf_light_curves(
     return data_frame(columns, light_curve_attrs(asked, radius) | {"phot": phot})
 
 
-@passes_on(psf_light_curves)
 def iter_psf_light_curves(
     session: Session, positions: Any, radius: float = 1.5, *, color: Color = None, **options: Any
 ) -> Iterator[pd.DataFrame]:
@@ -150,7 +146,6 @@ def iter_psf_light_curves(
         yield frame
 
 
-@passes_on(complete_light_curve)
 def complete_psf_light_curve(
     sessions: sessionmaker[Session],
     ra: float,
@@ -190,7 +185,6 @@ def complete_psf_light_curve(
     return LightCurve(data_frame(columns_of(frame.drop(columns="position")), place | attrs))
 
 
-@passes_on(complete_light_curve)
 def complete_psf_light_curves(
     sessions: sessionmaker[Session],
     positions: Any,
@@ -226,7 +220,6 @@ def complete_psf_light_curves(
     return data_frame(joined, attrs)
 
 
-@passes_on(complete_psf_light_curves)
 def iter_complete_psf_light_curves(
     sessions: sessionmaker[Session], positions: Any, radius: float = 1.5, *, color: Color = None, **options: Any
 ) -> Iterator[pd.DataFrame]:

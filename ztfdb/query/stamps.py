@@ -22,7 +22,6 @@ from ztfdb.query.frames import data_frame
 from ztfdb.query.targets import Motion, Targets, path_of, targets_of
 from ztfdb.records import APERTURE_DIAMETERS
 from ztfdb.sky.projection import sky_to_pixel
-from ztfdb.spelling import passes_on
 from ztfdb.stamps import ImageStamp, cut_stamps, write_stamps
 from ztfdb.stamps.cutout import DEFAULT_SIZE
 from ztfdb.store.lookup import ImageTable, epoch_images
@@ -105,7 +104,6 @@ class StampSeries:
         return draw_stamps(self.stamps, **options)
 
 
-@passes_on(image_cuts)
 def stamps(
     session: Session,
     ra: float,
@@ -153,7 +151,6 @@ def stamps(
     return _series(session, targets, size, aperture, north_up, calibration, places, cuts)
 
 
-@passes_on(image_cuts)
 def stamps_on_path(
     session: Session,
     path: Any,

@@ -93,8 +93,10 @@ async def matched(request: Request, asked: Annotated[MatchedAsked, Query()]) -> 
 @router.get("/explain/{source_id}", response_class=Response, responses={200: {"content": {JSON: {}}}})
 async def explain(request: Request, source_id: Annotated[Id, Path()], measure: bool = False) -> Response:
     """Return everything behind one source, and with `measure` the source measured again, as `archive.explain`."""
-    options = {"measure": measure, "places": service_of(request).places}
-    return await answered(request, lambda archive: dumps(_explained(archive.explain(source_id, **options))))
+    places = service_of(request).places
+    return await answered(
+        request, lambda archive: dumps(_explained(archive.explain(source_id, measure=measure, places=places)))
+    )
 
 
 @router.get("/catalogues", response_model=Frame)

@@ -1,0 +1,279 @@
+"""The keyword options of an archive's methods, by name and type; `Archive` and `RemoteArchive` share them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict
+
+if TYPE_CHECKING:
+    from ztfdb.arrays import Progress
+    from ztfdb.derive.calibrators import CalibrationSettings
+    from ztfdb.derive.psfcheck import PsfCheckSettings
+    from ztfdb.ingest.reference import FileProgress
+    from ztfdb.ingest.report import IngestProgress
+    from ztfdb.phot.survey import SelfSettings
+    from ztfdb.query.choice import Moment
+    from ztfdb.query.positions import Color
+    from ztfdb.query.targets import Motion
+    from ztfdb.simulate.inject import InjectionSettings
+
+Phot: TypeAlias = Literal["aperture", "psfcat", "both", "irsa", "irsa-both"]
+"""Whose photometry a light curve has."""
+
+Calibration: TypeAlias = Literal["header", "ps1", "self"]
+Measure: TypeAlias = Literal["auto", "forced", "psf", "none"]
+Places: TypeAlias = "Mapping[str, str | Path] | None"
+"""Folders of this host by the name of their data root."""
+
+
+class MotionOptions(TypedDict, total=False):
+    """Proper motion (mas / yr, `pmra` with cos dec) of one star, and the Julian year of its position."""
+
+    pmra: float | None
+    pmdec: float | None
+    epoch: float | None
+
+
+class MotionsOptions(TypedDict, total=False):
+    """Proper motions of many stars: a number, one for each, or the name of a column."""
+
+    pmra: Motion
+    pmdec: Motion
+    epoch: Motion
+
+
+class PlacesOptions(TypedDict, total=False):
+    """Where files are on this host."""
+
+    places: Places
+
+
+class ImageCutOptions(TypedDict, total=False):
+    """Which images count."""
+
+    filters: Iterable[str | int] | str | int | None
+    mjd: tuple[Moment, Moment] | None
+    fields: Iterable[int] | int | None
+    all_versions: bool
+
+
+class EpochOptions(ImageCutOptions, total=False):
+    """Which epochs a light curve has, and how they are calibrated."""
+
+    aperture: int
+    good: bool
+    calibration: Calibration
+
+
+class MeasureOptions(TypedDict, total=False):
+    """How a complete light curve is measured; with ``complete=True`` only."""
+
+    measure: Measure
+    bjd: bool
+    jobs: int
+    keep: bool
+    places: Places
+    progress: Progress | None
+
+
+class PathLightCurveOptions(EpochOptions, MeasureOptions, total=False):
+    """Options of the light curve of a moving body."""
+
+    color: float | None
+
+
+class LightCurveOptions(PathLightCurveOptions, MotionOptions, total=False):
+    """Options of one light curve."""
+
+
+class LightCurvesOptions(EpochOptions, MeasureOptions, MotionsOptions, total=False):
+    """Options of many light curves."""
+
+    color: Color
+
+
+class HintOptions(EpochOptions, MotionOptions, total=False):
+    """Options of the words about a position."""
+
+    color: float | None
+
+
+class ConeOptions(MotionOptions, total=False):
+    """Options of a cone."""
+
+    columns: Sequence[str] | None
+
+
+class StampOptions(PlacesOptions, total=False):
+    """How a stamp is cut: its size (px), the aperture that it shows, north up or not, and whose zero point it has."""
+
+    size: int
+    aperture: int
+    north_up: bool
+    calibration: Calibration | None
+
+
+class StampOnImageOptions(StampOptions, MotionOptions, total=False):
+    """Options of one stamp on one image."""
+
+
+class StampsOnImageOptions(StampOptions, MotionsOptions, total=False):
+    """Options of many stamps on one image."""
+
+
+class StampsOnPathOptions(StampOptions, ImageCutOptions, total=False):
+    """Options of the stamps of a moving body."""
+
+
+class StampsOptions(StampsOnPathOptions, MotionOptions, total=False):
+    """Options of the stamps of a position."""
+
+
+class CutoutOptions(PlacesOptions, total=False):
+    """Options of a cutout."""
+
+    mask: bool
+
+
+class CompletenessOptions(ImageCutOptions, total=False):
+    """Options of the completeness at a position."""
+
+    mag: float | None
+
+
+class MatchedOptions(TypedDict, total=False):
+    """Options of matched entries."""
+
+    image_id: int | Iterable[int] | None
+    mode: str | None
+    radius: float | None
+    aperture: int
+    calibration: Calibration
+
+
+class ExplainOptions(PlacesOptions, total=False):
+    """Options of an explanation."""
+
+    measure: bool
+
+
+class IngestLimits(PlacesOptions, total=False):
+    """Bounds of one image in a worker, artificial stars in each, and the address of a Dask cluster."""
+
+    completeness: bool
+    timeout_s: float
+    memory_mb: int
+    scheduler: str | None
+
+
+class IngestPsfcatOptions(PlacesOptions, total=False):
+    """Options of the ingest of PSF catalogues."""
+
+    force: bool
+    progress: IngestProgress | None
+
+
+class ImportCatalogueOptions(TypedDict, total=False):
+    """Options of the import of a reference catalogue."""
+
+    columns: Mapping[str, str] | None
+    extra: Sequence[str]
+    epoch: float | None
+    progress: FileProgress | None
+
+
+class AddCatalogueOptions(TypedDict, total=False):
+    """Options of a catalogue that is read in place."""
+
+    columns: Mapping[str, str] | None
+    epoch: float | None
+
+
+class FetchCatalogueOptions(TypedDict, total=False):
+    """Options of a catalogue from a service."""
+
+    folder: str | Path | None
+    everything: bool
+    progress: Progress | None
+
+
+class ImagesOptions(TypedDict, total=False):
+    """Which images a workflow takes."""
+
+    image_ids: Sequence[int] | None
+
+
+class AgainOptions(ImagesOptions, total=False):
+    """Which images a workflow takes, those done before among them."""
+
+    again: bool
+    progress: Progress | None
+
+
+class RemoveOptions(ImagesOptions, total=False):
+    """What is removed, or would be."""
+
+    dry_run: bool
+
+
+class RemoveImagesOptions(TypedDict, total=False):
+    """How images are removed."""
+
+    dry_run: bool
+    progress: Progress | None
+
+
+class CrossmatchOptions(AgainOptions, total=False):
+    """Options of a crossmatch."""
+
+    mode: str | None
+    radius: float | None
+
+
+class CalibrateOptions(AgainOptions, total=False):
+    """Options of a calibration."""
+
+    catalogue: str
+    method: Literal["ps1", "self"]
+    settings: CalibrationSettings | SelfSettings | None
+
+
+class InjectionOptions(AgainOptions, PlacesOptions, total=False):
+    """Options of the measurement of completeness."""
+
+    passes: int
+    seed: int
+    jobs: int
+    settings: InjectionSettings | None
+
+
+class CheckPsfOptions(AgainOptions, total=False):
+    """Options of a check against PSF catalogues."""
+
+    settings: PsfCheckSettings | None
+
+
+class DiffOptions(ImagesOptions, total=False):
+    """Options of a comparison of two archives."""
+
+    aperture: int
+    calibration: Calibration
+    calibration_b: Calibration | None
+    radius: float
+    sources: bool
+    progress: Progress | None
+
+
+class VerifyOptions(PlacesOptions, total=False):
+    """Options of a verification."""
+
+    hashes: bool
+    deep: bool
+    progress: Progress | None
+
+
+class ProgressOptions(TypedDict, total=False):
+    """How far a workflow is."""
+
+    progress: Progress | None
