@@ -15,6 +15,9 @@ from typing import Any, TextIO
 from ztfdb.texts import hide_secrets, printable, without_secrets
 
 _LINES = "\n\t"
+_QUOTED = re.compile(r'[\s"=]')
+"""What a word of a line holds that must be in quotes."""
+
 _PLAIN = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__dict__) | {"message", "asctime", "taskName"}
 
 
@@ -92,4 +95,4 @@ def _plain(value: Any) -> str:
 
 def _word(value: Any) -> str:
     text = str(value)
-    return json.dumps(text, ensure_ascii=False) if not text or re.search(r'[\s"=]', text) else text
+    return json.dumps(text, ensure_ascii=False) if not text or _QUOTED.search(text) else text

@@ -22,6 +22,8 @@ _PAIR = re.compile(
     (?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\s&;,'"<>)\]]+)""",
     re.IGNORECASE | re.VERBOSE,
 )
+_IN_KEYS = ("pass", "pwd", "secret", "token", "sig", "credential", "key")
+"""One of these is in every key whose value is hidden."""
 _UNSEEN = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 """Unicode's categories of what is no sign on paper: controls, directions, lone surrogates, ends of lines."""
 
@@ -34,7 +36,15 @@ def hide_secrets(text: str) -> str:
     """
     if "://" in text:
         text = _USER.sub(rf"\1:{HIDDEN}", text)
-    return _PAIR.sub(rf"\g<key>\g<sign>{HIDDEN}", text) if "=" in text else text
+    return _PAIR.sub(rf"\g<key>\g<sign>{HIDDEN}", text) if "=" in text and _may_hold_key(text) else text
+
+
+def _may_hold_key(text: str) -> bool:
+    """Tell whether it is worth to look for keys: a line of a log mostly has none, and looking for all takes longer."""
+    if not text.isascii():  # the expression ignores case, by which ſ is an s
+        return True
+    lower = text.lower()
+    return any(word in lower for word in _IN_KEYS)
 
 
 def is_secret_key(key: str) -> bool:

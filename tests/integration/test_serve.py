@@ -118,6 +118,22 @@ def test_a_slow_client_is_let_go(served):
     assert requests.get(served.base + "/healthz", timeout=10).ok
 
 
+def test_a_client_that_takes_nothing_of_its_answer_is_let_go(served):
+    host, port = urlsplit(served.base).netloc.split(":")
+    query = "select+*+from+light_curve_point+as+a+cross+join+source+as+b"  # 40,000 rows: more than sockets hold
+    before = len(served.log)
+    with closing(socket.socket()) as idle:
+        idle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        idle.connect((host, int(port)))
+        idle.sendall(b"GET /tap/sync?LANG=ADQL&QUERY=%b HTTP/1.1\r\nHost: x\r\n\r\n" % query.encode())
+        deadline = time.monotonic() + 30
+        while not (lines := [json.loads(line) for line in served.log[before:] if '"/tap/sync"' in line]):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    assert [line["status"] for line in lines] == [499]
+    assert 2000 < lines[0]["ms"] < 20_000
+
+
 def test_an_address_that_other_machines_reach_must_be_meant(url, tmp_path):
     with pytest.raises(ConfigError, match="add --public"):
         serve(Settings(url, Limits(), tmp_path), Listening(host="0.0.0.0", port=0))

@@ -224,11 +224,21 @@ def _degrees(node: Any) -> exp.Expr:
     return double(value) if value is not None else node
 
 
+def half_radius(radius: float) -> float:
+    """Return sin² of half a radius in degrees."""
+    return math.sin(0.5 * RADIAN * radius) ** 2
+
+
+def latitude_cosine(lat: float) -> float:
+    """Return the cosine of degrees."""
+    return math.cos(RADIAN * lat)
+
+
 def _half_radius(circle: Circle) -> exp.Expr:
     """Return sin² of half the radius."""
     radius = circle.constant_radius
     if radius is not None:
-        return double(math.sin(0.5 * RADIAN * radius) ** 2)
+        return double(half_radius(radius))
     half = call("sin", mul(circle.radius, double(0.5 * RADIAN)))
     return mul(half, half.copy())
 
@@ -243,7 +253,7 @@ def _half_sine(a: Any, b: Any) -> exp.Expr:
 def _cosine(node: Any) -> exp.Expr:
     value = constant(node)
     if value is not None:
-        return double(math.cos(RADIAN * value))
+        return double(latitude_cosine(value))
     return call("cos", mul(node.copy(), double(RADIAN)))
 
 

@@ -62,7 +62,7 @@ def in_ranges(
     lo, hi = cells
     if engine == POSTGRESQL:
         return named(_union(name, columns, lo.tolist(), hi.tolist(), cell), alias)
-    text = exp.Literal.string(json.dumps(np.column_stack([lo, hi]).tolist(), separators=(",", ":")))
+    text = exp.Literal.string(ranges_text(list(zip(lo.tolist(), hi.tolist(), strict=True))))
     ranges = exp.Table(
         this=exp.Anonymous(this="json_each", expressions=[text]), alias=exp.TableAlias(this=quoted("_r"))
     )
@@ -71,6 +71,11 @@ def in_ranges(
     inner.set("joins", [exp.Join(this=physical(name, "_t"), kind="CROSS")])
     inner.set("where", exp.Where(this=exp.and_(*_between(cell, _element(0), _element(1)), copy=False)))
     return named(inner, alias)
+
+
+def ranges_text(ranges: Sequence[tuple[int, int]]) -> str:
+    """Return ranges of cells as SQLite takes them."""
+    return json.dumps(ranges, separators=(",", ":"))
 
 
 def _union(name: str, columns: Sequence[str], lo: list[int], hi: list[int], cell: str) -> exp.Query:

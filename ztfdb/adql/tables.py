@@ -10,6 +10,7 @@ from typing import Any
 from sqlglot import exp
 from sqlglot.schema import Schema
 
+from ztfdb.adql.kept import Kept
 from ztfdb.schema import describe_tables
 
 PUBLISHED = (
@@ -28,6 +29,9 @@ HIDDEN_COLUMNS = {
 }  # fmt: skip
 """Folders, settings, errors that may name files, and JSON, which the engines do not write alike."""
 SCHEMA = "ztf"
+
+MOST_SHAPES = 256
+"""Shapes of statements whose translations are kept, see `ztfdb.adql.shapes`."""
 
 SQL_KINDS = {
     "short": exp.DType.SMALLINT, "int": exp.DType.INT, "long": exp.DType.BIGINT, "float": exp.DType.FLOAT,
@@ -178,10 +182,13 @@ class Tables:
     Attributes
     ----------
     by_name : mapping of (str, str) to Table
+    templates : Kept
+        Translations of statements about these tables, by their shape.
     """
 
     by_name: Mapping[tuple[str, str], Table]
     schema: KnownColumns = field(compare=False)
+    templates: Kept[Any] = field(default_factory=lambda: Kept(MOST_SHAPES), compare=False, repr=False)
 
     @classmethod
     def of(cls, tables: list[Table]) -> Tables:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlglot import ErrorLevel, exp
@@ -14,9 +14,19 @@ from sqlglot.optimizer.scope import traverse_scope
 from ztfdb.adql.grammar import Adql, parse
 from ztfdb.adql.relations import DIALECTS, Parameters
 from ztfdb.adql.selects import SelectTranslator
+from ztfdb.adql.shapes import Template, learn
+from ztfdb.adql.slots import shape_of
 from ztfdb.adql.tables import Column, Tables
 from ztfdb.adql.uploads import Upload
 from ztfdb.errors import QueryError
+
+LONGEST_SHAPE = 8_000
+"""Characters of statements whose shape is looked at."""
+
+SEEN = "seen once"
+"""Kept for a shape that came once: to learn one takes three translations, which the second time makes worth it."""
+
+WITHOUT_TEMPLATE = "translated each time"
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,14 @@ class Translation:
     base: str = ""
 
 
+@dataclass(frozen=True)
+class Learned:
+    """The template of a shape, and a translation of one of its statements."""
+
+    template: Template
+    made: Translation
+
+
 def translate(
     text: str,
     tables: Tables,
@@ -56,7 +74,7 @@ def translate(
     max_characters: int = 65_536,
     base: str = "",
 ) -> Translation:
-    """Translate a statement.
+    """Translate a statement; one that differs from others in some numbers alone by its shape (`ztfdb.adql.shapes`).
 
     Parameters
     ----------
@@ -83,6 +101,37 @@ def translate(
     QueryError
         If it is no ADQL, names what is not there, or asks for what has no meaning.
     """
+
+    def afresh(text: str) -> Translation:
+        return translate_afresh(text, tables, engine, max_rows, uploads, max_characters=max_characters, base=base)
+
+    shape = None if uploads or len(text) > min(LONGEST_SHAPE, max_characters) else shape_of(text)
+    if shape is None:
+        return afresh(text)
+    key = (shape.key, engine, max_rows, base)
+    known = tables.templates.get(key)
+    if isinstance(known, Learned) and (sql := known.template.filled(shape.values)) is not None:
+        return replace(known.made, sql=sql)
+    made = afresh(text)
+    if known is None:
+        tables.templates.put(key, SEEN)
+    elif known is SEEN:
+        found = learn(shape, engine, afresh, made)
+        tables.templates.put(key, WITHOUT_TEMPLATE if found is None else Learned(found, made))
+    return made
+
+
+def translate_afresh(
+    text: str,
+    tables: Tables,
+    engine: str,
+    max_rows: int,
+    uploads: Sequence[Upload] = (),
+    *,
+    max_characters: int = 65_536,
+    base: str = "",
+) -> Translation:
+    """Translate a statement whatever was translated before; otherwise as `translate`."""
     tree = parse(text, max_characters)
     known = tables.with_more([one.table for one in uploads])
     parameters = Parameters(engine, base)

@@ -27,6 +27,7 @@ from ztfdb.serve.page import assets as page
 from ztfdb.serve.service import Service, request_id
 from ztfdb.serve.tap import endpoints as tap
 from ztfdb.serve.tap.jobs import JobRunner
+from ztfdb.serve.ways import Shortcut
 from ztfdb.serve.work import Workers
 from ztfdb.store.jobs import JobStore
 from ztfdb.store.reading import Reader
@@ -86,7 +87,7 @@ def make_app(settings: Settings) -> ASGIApp:
         exception_handlers={HTTPException: _http_error},
     )
     gate = Gate(TokenStore(settings.state)) if settings.tokens else None
-    return Envelope(app, settings.limits, meters, gate, settings.root_path)
+    return Envelope(Shortcut(app, app.routes), settings.limits, meters, gate, settings.root_path)
 
 
 async def _http_error(request: Request, exc: Exception) -> Response:

@@ -34,7 +34,7 @@ def protocol_of(limits: Limits) -> type[asyncio.Protocol]:
 
     class Bounded(Connection):
         most = CONNECTIONS_PER_REQUEST * limits.connections
-        head_s = limits.body_s
+        head_s = taken_s = limits.body_s
 
     return Bounded
 
@@ -48,7 +48,7 @@ def allow_connections() -> None:
 
 
 class Connection(HttpToolsProtocol):
-    """One connection: refused where there are too many, let go where a head does not come.
+    """One connection: refused where there are too many, let go where a head does not come or an answer is not taken.
 
     Attributes
     ----------
@@ -56,14 +56,18 @@ class Connection(HttpToolsProtocol):
         Connections of a process; one more is told to come again.
     head_s : float
         Seconds in which the head of a request must have come, also the first one's.
+    taken_s : float
+        Seconds in which a client must take something of an answer that waits for it.
     """
 
     most: int
     head_s: float
+    taken_s: float
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._late: asyncio.TimerHandle | None = None
+        self._stuck: asyncio.TimerHandle | None = None
         self._in_head = False
         self._head = 0
         self._refused = False
@@ -77,6 +81,7 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self._stop_waiting()
+        self._moves()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -90,6 +95,17 @@ class Connection(HttpToolsProtocol):
             if self._head > MAX_HEAD:
                 self._refuse(431, f"the head of the request is longer than {MAX_HEAD} bytes")
 
+    def pause_writing(self) -> None:
+        """Begin to wait for a client that does not take its answer; this costs nothing where it does."""
+        super().pause_writing()
+        if self._stuck is None:
+            self._stuck = self.loop.call_later(self.taken_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Go on with the answer."""
+        self._moves()
+        super().resume_writing()
+
     def on_message_begin(self) -> None:
         """Count the bytes and seconds of a head from here."""
         super().on_message_begin()
@@ -101,6 +117,11 @@ class Connection(HttpToolsProtocol):
         self._in_head = False
         self._stop_waiting()
         super().on_headers_complete()
+
+    def _moves(self) -> None:
+        if self._stuck is not None:
+            self._stuck.cancel()
+            self._stuck = None
 
     def _wait(self, seconds: float) -> None:
         self._stop_waiting()

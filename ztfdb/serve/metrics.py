@@ -34,6 +34,7 @@ class Meters:
             self._client: Any = None
             return
         self._client = prometheus_client
+        self._of: dict[tuple[str, ...], tuple[Any, Any, Any]] = {}
         self._registry = prometheus_client.CollectorRegistry()
         own: dict[str, Any] = {"registry": self._registry}
         labels = ["protocol", "method", "status"]
@@ -64,9 +65,18 @@ class Meters:
         word = path.lstrip("/").partition("/")[0]
         protocol = word if word in PROTOCOLS else "other"
         method = method if method in ("GET", "POST", "HEAD", "OPTIONS", "DELETE") else "other"
-        self._requests.labels(protocol, method, str(status)).inc()
-        self._seconds.labels(protocol).observe(seconds)
-        self._bytes.labels(protocol).inc(sent)
+        requests, took, given = self._series(protocol, method, str(status))
+        requests.inc()
+        took.observe(seconds)
+        given.inc(sent)
+
+    def _series(self, *labels: str) -> tuple[Any, Any, Any]:
+        """Return the three of some labels; prometheus_client's own look-up takes as long as a small request."""
+        if labels not in self._of:
+            protocol = labels[0]
+            made = self._requests.labels(*labels), self._seconds.labels(protocol), self._bytes.labels(protocol)
+            self._of[labels] = made
+        return self._of[labels]
 
     def text(self) -> tuple[bytes, str]:
         """Return all that was counted, and its content type.

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
-from starlette.types import Send
+from starlette.types import Receive, Scope, Send
 
 from ztfdb.serve.errors import Busy, ClientGone, TimeLimit
 from ztfdb.serve.limits import Limits
@@ -24,6 +24,9 @@ PIECES = 4
 
 STOP_AGAIN_S = 0.05
 """Work that was stopped between two statements is stopped again after this long."""
+
+WATCH_AFTER_S = 0.05
+"""From this age on work is watched: most of it has ended by then, and a watch costs as much as a short question."""
 
 Put = Callable[[bytes], None]
 """Hands a piece of an answer to the client; blocks while it is slow, raises when it has gone."""
@@ -113,19 +116,15 @@ class Workers:
 
     async def _watched(self, request: Request, work: Work, call: Callable[[], T], timeout_s: float) -> T:
         future = asyncio.get_running_loop().run_in_executor(self._pool, call)
-        gone = asyncio.ensure_future(until_gone(request))
-        either: set[asyncio.Future[Any]] = {future, gone}
+        watch = _Watch(request, timeout_s, work, future)
         try:
-            await asyncio.wait(either, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-            if not future.done():
-                reason: Exception = ClientGone() if gone.done() else TimeLimit(timeout_s)
-                await _stopped(work, reason, future)
-            return await future
+            await asyncio.wait((future,))
+            return future.result()
         except asyncio.CancelledError:
             await _stopped(work, ClientGone(), future)
             raise
         finally:
-            gone.cancel()
+            watch.end()
 
     async def _pieces(
         self, request: Request, produce: Callable[[Put], None], timeout_s: float
@@ -148,13 +147,13 @@ class Workers:
 
         async with self._turn(request):
             future = loop.run_in_executor(self._pool, call)
-            watch = loop.create_task(_watch(request, timeout_s, work, future))
+            watch = _Watch(request, timeout_s, work, future)
             try:
                 while (piece := await queue.get()) is not None:
                     yield piece
                 await future
             finally:
-                watch.cancel()
+                watch.end()
                 if not future.done():
                     drain = loop.create_task(_drain(queue))
                     await _stopped(work, ClientGone(), future)
@@ -191,14 +190,43 @@ async def _finish(queue: asyncio.Queue[bytes | None], work: Work) -> None:
     await queue.put(None)
 
 
-async def _watch(request: Request, timeout_s: float, work: Work, future: Awaitable[Any]) -> None:
-    """Stop work when its client has gone, or its time is up."""
-    gone = asyncio.ensure_future(until_gone(request))
-    try:
-        await asyncio.wait({gone}, timeout=timeout_s)
-        await _stopped(work, ClientGone() if gone.done() else TimeLimit(timeout_s), future)
-    finally:
-        gone.cancel()
+class _Watch:
+    """Stops work when its client has gone, or its time is up.
+
+    Parameters
+    ----------
+    request : Request
+        Its body was read.
+    timeout_s : float
+    work : Work
+    future : awaitable
+        Of the thread that works.
+    """
+
+    def __init__(self, request: Request, timeout_s: float, work: Work, future: Awaitable[Any]) -> None:
+        self._what = (request, work, future)
+        self._timeout_s = timeout_s
+        self._task: asyncio.Task[None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._began = self._loop.time()
+        self._later = self._loop.call_later(min(WATCH_AFTER_S, timeout_s), self._begin)
+
+    def end(self) -> None:
+        """Watch no more."""
+        self._later.cancel()
+        if self._task is not None:
+            self._task.cancel()
+
+    def _begin(self) -> None:
+        self._task = self._loop.create_task(self._watch(*self._what))
+
+    async def _watch(self, request: Request, work: Work, future: Awaitable[Any]) -> None:
+        gone = asyncio.ensure_future(until_gone(request))
+        try:
+            await asyncio.wait({gone}, timeout=max(0.0, self._began + self._timeout_s - self._loop.time()))
+            await _stopped(work, ClientGone() if gone.done() else TimeLimit(self._timeout_s), future)
+        finally:
+            gone.cancel()
 
 
 async def _drain(queue: asyncio.Queue[bytes | None]) -> None:
@@ -222,7 +250,11 @@ async def _before(first: bytes, pieces: AsyncGenerator[bytes, None]) -> AsyncGen
 
 
 class Streamed(StreamingResponse):
-    """A response of pieces, whose generator is closed at once when the response ends before it."""
+    """A response of pieces made in a thread, whose generator is closed at once when the response ends before it."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the pieces; that the client has gone is for `Workers.stream` to notice, which watches for it already."""
+        await self.stream_response(send)
 
     async def stream_response(self, send: Send) -> None:
         """Send the pieces."""

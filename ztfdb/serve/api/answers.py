@@ -65,17 +65,26 @@ class ProblemRoute(APIRoute):
 
     def get_route_handler(self) -> Handler:
         """Return the handler, wrapped."""
-        answer = _direct(self.path_format, self.endpoint) or super().get_route_handler()
+        return self.direct_handler() or _telling(super().get_route_handler())
 
-        async def handle(request: Request) -> Response:
-            try:
-                return await answer(request)
-            except ClientGone:
-                raise
-            except Exception as exc:
-                return problem(request, exc)
+    def direct_handler(self) -> Handler | None:
+        """Return a handler that needs nothing of fastapi, None for an end point that takes a body."""
+        answer = _direct(self.path_format, self.endpoint)
+        return None if answer is None else _telling(answer)
 
-        return handle
+
+def _telling(answer: Handler) -> Handler:
+    """Return a handler whose errors are problem documents."""
+
+    async def handle(request: Request) -> Response:
+        try:
+            return await answer(request)
+        except ClientGone:
+            raise
+        except Exception as exc:
+            return problem(request, exc)
+
+    return handle
 
 
 def _direct(path: str, endpoint: Callable[..., Coroutine[Any, Any, Response]]) -> Handler | None:

@@ -9,8 +9,12 @@ from starlette.exceptions import HTTPException
 
 from ztfdb import __version__
 from ztfdb.serve.api import lightcurves, others, plan, resolve, stamps
-from ztfdb.serve.api.answers import PROBLEM, problem
+from ztfdb.serve.api.answers import PROBLEM, ProblemRoute, problem
 from ztfdb.serve.api.models import Problem
+from ztfdb.serve.ways import Ways, way_of
+
+MODULES = (lightcurves, stamps, others, resolve, plan)
+"""In the order in which their paths are looked at."""
 
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"description": words, "content": {PROBLEM: {"schema": Problem.model_json_schema()}}}
@@ -31,7 +35,13 @@ def make_api() -> FastAPI:
         description="Sources and light curves from ZTF images. Positions are ICRS degrees, radii arcseconds. Ids are "
         "texts, NaN is null. Errors are problem documents (RFC 9457).",
     )  # fmt: skip
-    for module in (lightcurves, stamps, others, resolve, plan):
+    for module in MODULES:
         api.include_router(module.router)
     api.add_exception_handler(HTTPException, problem)
     return api
+
+
+def make_ways() -> Ways:
+    """Return the ways to its end points; those that take a body are left to fastapi, which reads it."""
+    routes = [route for module in MODULES for route in module.router.routes if isinstance(route, ProblemRoute)]
+    return Ways([way_of(route, route.direct_handler()) for route in routes])

@@ -8,12 +8,20 @@ from starlette.routing import BaseRoute, Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ztfdb.client.transport import PREFIX
+from ztfdb.serve.ways import Ways
 
 
 class _WithFirstRequest:
-    """The REST interface, made in a thread when it is asked for the first time."""
+    """The REST interface, made in a thread when it is asked for the first time.
+
+    Attributes
+    ----------
+    ways : Ways or None
+        To its end points, once it is made.
+    """
 
     def __init__(self) -> None:
+        self.ways: Ways | None = None
         self._made: ASGIApp | None = None
         self._making = asyncio.Lock()
 
@@ -21,14 +29,15 @@ class _WithFirstRequest:
         """Answer one request."""
         async with self._making:
             if self._made is None:
-                self._made = await asyncio.to_thread(_make)
+                app, self.ways = await asyncio.to_thread(_make)
+                self._made = app
         await self._made(scope, receive, send)
 
 
-def _make() -> ASGIApp:
-    from ztfdb.serve.api.application import make_api
+def _make() -> tuple[ASGIApp, Ways]:
+    from ztfdb.serve.api.application import make_api, make_ways
 
-    return make_api()
+    return make_api(), make_ways()
 
 
 def routes() -> list[BaseRoute]:
