@@ -12,19 +12,23 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.support.surveys import make_survey, photon_error, repeated_pointings
+from tests.support.reference import open_sessions
+from tests.support.surveys import make_survey, photon_error, repeated_pointings, store_survey
+from ztfdb.derive.selfcal import calibrate_self
 from ztfdb.phot.survey import SelfSettings, Survey
 from ztfdb.phot.ubercal import solve_survey
 
 pytestmark = pytest.mark.benchmark
 
 N_SURVEY = 8
+HEADER_SIGMA = 0.028
+"""Error of the headers' zero points, mag: within ZTF's 10 to 30 mmag."""
 
 
 def test_300_images_of_four_quadrants():
     pulls, ratios, header_ratios, amplitudes = [], [], [], []
     for seed in range(N_SURVEY):
-        survey, truth = make_survey(300, 1000, seed=seed)
+        survey, truth = make_survey(300, 1000, seed=seed, header_sigma=HEADER_SIGMA)
         solution = solve_survey(survey)
         off = solution.zeropoint - truth.zeropoint - truth.color_term * solution.pivot
         pulls.append((off - off.mean()) / np.sqrt(solution.covariance[:, 0, 0]))
@@ -45,12 +49,13 @@ def test_300_images_of_four_quadrants():
     print(f"\n{N_SURVEY} surveys of 300 images: within 3 errors {(np.abs(together) < 3).mean():.1%}")
     print(f"pulls of each survey {np.round(each, 2)}, of all {np.sqrt((together**2).mean()):.3f}")
     print(f"repeat scatter of bright constant stars over what is allowed: {np.mean(ratios):.3f}")
-    print(f"the same with the zero points of headers: {np.mean(header_ratios):.1f}")
+    ratio = np.mean(header_ratios) / np.mean(ratios)
+    print(f"the same with the zero points of headers, off by {1e3 * HEADER_SIGMA:.0f} mmag: {ratio:.1f} times that")
     print(f"amplitudes of {len(amplitudes)} variables: {np.mean(amplitudes):.4f} of the truth")
     assert (np.abs(together) < 3).mean() >= 0.97
     # the images of a survey share the tilts that the stars leave open: pulls are those of all surveys together
     assert np.sqrt((together**2).mean()) == pytest.approx(1.0, abs=0.1)
-    assert np.mean(ratios) <= 1.15 and np.mean(header_ratios) >= 5 * np.mean(ratios)
+    assert np.mean(ratios) <= 1.15 and ratio >= 5
     assert np.mean(amplitudes) == pytest.approx(1.0, abs=0.02)
 
 
@@ -95,3 +100,26 @@ def test_one_more_image_is_quick():
     seconds = time.process_time() - start
     print(f"\none image of {n} stars in six apertures: {seconds:.2f} s of CPU")
     assert seconds <= 0.3
+
+
+def test_one_more_image_through_the_archive(both_urls):
+    """From the rows of its sources to its rows of calibrations, in six apertures, with the database."""
+    survey, truth = make_survey(60, 4000, seed=3)
+    for engine, url in both_urls.items():
+        with open_sessions(url) as maker:
+            store_survey(maker, survey, truth, images=range(30))
+            calibrate_self(maker)
+            seconds, cpu = [], []
+            for number in range(30, 36):
+                ids, _ = store_survey(maker, survey, truth, images=[number])
+                start, cpu_start = time.perf_counter(), time.process_time()
+                report = calibrate_self(maker, image_ids=ids.tolist())
+                seconds.append(time.perf_counter() - start)
+                cpu.append(time.process_time() - cpu_start)
+                assert report.n_failed == 0 and report.n_solution == 0 and len(report.rows) == 6
+        # the first one makes the statements; what PostgreSQL works is in the wall time alone
+        one, wall = np.median(cpu[1:]), min(seconds[1:])
+        print(
+            f"\n{engine}: an image of {report.rows[3]['n_star']} stars: {one:.2f} s of CPU, {wall:.2f} s of wall time"
+        )
+        assert one <= 0.3

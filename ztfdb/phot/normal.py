@@ -20,6 +20,9 @@ from ztfdb.arrays import Float64Array, IntArray
 DENSE = 2000
 """Terms up to which the matrix is made and inverted: 32 MB, a second."""
 
+SMALL = 50_000
+"""Entries of the design up to which it is held as a full matrix: of one image, sparse ones take most of the time."""
+
 TOLERANCE = 1e-12
 """Conjugate gradients end where the residual, in the metric of the preconditioner, is this share of the first."""
 
@@ -104,6 +107,12 @@ class Problem:
         return sparse.csr_matrix(sparse.hstack(parts))
 
     @cached_property
+    def full_design(self) -> Float64Array | None:
+        """The same as a full matrix, where it is `SMALL`."""
+        n_epoch, n_term = self.design.shape
+        return np.asarray(self.design.toarray()) if n_epoch * n_term <= SMALL else None
+
+    @cached_property
     def transposed(self) -> sparse.csr_matrix:
         """Terms × epochs."""
         return sparse.csr_matrix(self.design.T)
@@ -119,7 +128,8 @@ class Problem:
         """Return the same problem with other prior weights, one array for each block; the design is not made again."""
         blocks = tuple(replace(block, prior_weight=weight) for block, weight in zip(self.blocks, weights, strict=True))
         other = replace(self, blocks=blocks)
-        other.__dict__.update(design=self.design, transposed=self.transposed, gathering=self.gathering)
+        kept = ("design", "full_design", "transposed", "gathering")
+        other.__dict__.update({name: getattr(self, name) for name in kept})
         return other
 
     @cached_property
@@ -208,7 +218,18 @@ class System:
     @cached_property
     def matrix(self) -> Float64Array:
         """The matrix itself."""
-        return self._matrix_of(sparse.identity(self.problem.design.shape[1], format="csr"))
+        design = self.problem.full_design
+        if design is None:
+            return self._matrix_of(sparse.identity(self.problem.design.shape[1], format="csr"))
+        return self._small_matrix(design)
+
+    def _small_matrix(self, design: Float64Array) -> Float64Array:
+        p = self.problem
+        weighted = design * self.weight[:, None]
+        of_stars = np.stack([np.bincount(p.star, column, p.n_star) for column in weighted.T], axis=-1)
+        full = design.T @ weighted - (of_stars / self._star_weight[:, None]).T @ of_stars
+        full[np.diag_indices(len(full))] += p.prior[1]
+        return full if self._level is None else full + np.outer(self._level, self._level)
 
     @cached_property
     def _coarse(self) -> tuple[sparse.csr_matrix, Float64Array] | None:

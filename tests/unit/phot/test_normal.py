@@ -57,9 +57,10 @@ def written_out(system: System) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("known", [False, True])
-@pytest.mark.parametrize("dense", [0, 2000])
-def test_terms_and_means_are_those_of_the_full_equations(monkeypatch, known, dense):
+@pytest.mark.parametrize(("dense", "small"), [(0, 0), (2000, 0), (2000, 50_000)])
+def test_terms_and_means_are_those_of_the_full_equations(monkeypatch, known, dense, small):
     monkeypatch.setattr(normal, "DENSE", dense)
+    monkeypatch.setattr(normal, "SMALL", small)
     for seed in range(5):
         system = make_system(known=known, seed=seed)
         terms, means, _ = written_out(system)
