@@ -35,14 +35,6 @@ def store_completeness(session: Session, row: Mapping[str, Any]) -> None:
     session.execute(insert(Completeness).values(**values))
 
 
-def completeness_rows(session: Session, image_id: Iterable[int] | None = None) -> list[dict[str, Any]]:
-    """Return `ROW_COLUMNS` of images, by default of all, ordered by ``image_id``."""
-    statement = select(*(getattr(Completeness, name) for name in ROW_COLUMNS)).order_by(Completeness.image_id)
-    rows = [dict(row._mapping) for row in session.execute(statement)]
-    wanted = None if image_id is None else set(python_ints(image_id))
-    return [row for row in rows if wanted is None or row["image_id"] in wanted]
-
-
 def detection_models(session: Session, image_id: Iterable[int]) -> dict[int, tuple[dict[str, Any], dict[str, Any]]]:
     """Return model and bins of images, by ``image_id``; those without one are left out."""
     ids = sorted(set(python_ints(image_id)))
