@@ -901,10 +901,10 @@ class Archive:
 
     def storage_problems(self) -> list[str]:
         """Return what SQLite's own ``integrity_check`` finds wrong; it reads the whole file. Empty for PostgreSQL."""
-        from ztfdb.store.backends import storage_problems
+        from ztfdb.store.backends import backend
 
         with self._sessions() as session:
-            return storage_problems(session)
+            return backend(session).storage_problems()
 
     def backup(self, file: str | Path, *, progress: Progress | None = None) -> Path:
         """Copy a SQLite archive to `file` while it is in use; see `ztfdb.store.backup.backup`."""

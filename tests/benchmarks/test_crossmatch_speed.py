@@ -27,7 +27,7 @@ from ztfdb.ingest.reference import import_catalogue
 from ztfdb.schema import Ps1
 from ztfdb.sky.cells import sky_to_cell
 from ztfdb.sky.match import match_nearest
-from ztfdb.store.backends import copy_rows, settle_table
+from ztfdb.store.backends import backend, engine_class
 from ztfdb.store.catalogues import Growth, get_catalogue, make_catalogue, record_file
 from ztfdb.store.engine import make_engine, writing
 
@@ -52,7 +52,7 @@ def hold_million(maker, rng):
     columns |= {f"{band}_{part}": rng.uniform(14, 22, len(ids)) for band in "grizy" for part in ("mag", "mag_err")}
     with writing(maker) as session:
         catalogue = make_catalogue(session, "ps1")
-        copy_rows(session, Ps1.__table__, columns)
+        backend(session).copy_rows(Ps1.__table__, columns)
         growth = Growth(n_row=len(ids))
         facts = {"path": "ps1.csv", "size": 1, "sha256": "0" * 64, "format": "csv", "layout": "named"}
         record_file(session, catalogue, growth, n_bad=0, **facts)
@@ -64,7 +64,7 @@ def test_one_image_against_a_million_rows(databases, engine):
     rng = np.random.default_rng(1)
     with open_sessions(databases.migrated(engine)) as maker:
         ids, ra, dec = hold_million(maker, rng)
-        settle_table(maker.kw["bind"], Ps1.__table__)
+        engine_class(maker.kw["bind"]).settle_table(maker.kw["bind"], Ps1.__table__)
         on_image = np.flatnonzero((abs(ra - 252.0) < 0.51) & (abs(dec - 32.5) < 0.43))
         seen = rng.choice(on_image, 10_000, replace=False)
         sra = np.r_[ra[seen] + rng.normal(0, 3e-5, 10_000), rng.uniform(251.5, 252.5, N_SOURCE - 10_000)]

@@ -22,7 +22,7 @@ from tests.support.archives import Plan, Stars, build_archive, stars_of
 from ztfdb.archive import Archive
 from ztfdb.schema import Source
 from ztfdb.server import PostgresServer
-from ztfdb.store.backends import settle_table
+from ztfdb.store.backends import engine_class
 from ztfdb.store.engine import make_engine
 
 pytestmark = pytest.mark.benchmark
@@ -80,7 +80,7 @@ def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def _settle(url: str) -> None:
     """Do what autovacuum does within minutes of a bulk load; what comes later is not vacuumed before it is asked."""
     engine = make_engine(url)
-    settle_table(engine, Source.__table__)
+    engine_class(engine).settle_table(engine, Source.__table__)
     engine.dispose()
 
 

@@ -23,7 +23,7 @@ from tests.support.archives import Plan, Stars, add_image, build_archive
 from ztfdb.derive.objects import build_objects, update_objects
 from ztfdb.schema import Base
 from ztfdb.server import PostgresServer
-from ztfdb.store.backends import settle_table
+from ztfdb.store.backends import engine_class
 from ztfdb.store.engine import make_engine, sessions
 
 pytestmark = pytest.mark.benchmark
@@ -54,7 +54,7 @@ def loaded(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[ses
     ztfdb.open(url, create=True).close()
     (stars,) = build_archive(url, PLAN)
     engine = make_engine(url)
-    settle_table(engine, Base.metadata.tables["source"])
+    engine_class(engine).settle_table(engine, Base.metadata.tables["source"])
     yield sessions(engine), stars
     engine.dispose()
     if server is not None:

@@ -22,7 +22,7 @@ from tests.support.postgres import ENGINES, Databases
 from ztfdb.records import QUADRANT_SHAPE
 from ztfdb.schema import PsfSource
 from ztfdb.simulate import make_psfcat, make_science_image
-from ztfdb.store.backends import settle_table
+from ztfdb.store.backends import engine_class
 from ztfdb.store.engine import make_engine, sessions, writing
 
 pytestmark = pytest.mark.benchmark
@@ -56,7 +56,7 @@ def catalogued(loaded: Loaded) -> Loaded:
     with writing(sessions(engine)) as session:
         session.execute(text(FILL))
     print(f"{loaded.engine}: catalogues filled in {time.perf_counter() - start:.0f} s")
-    settle_table(engine, PsfSource.__table__)
+    engine_class(engine).settle_table(engine, PsfSource.__table__)
     engine.dispose()
     return loaded
 

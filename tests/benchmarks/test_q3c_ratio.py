@@ -33,7 +33,7 @@ from ztfdb.schema import Image, Source
 from ztfdb.server import PostgresServer
 from ztfdb.sky.angles import separation
 from ztfdb.sky.cells import cone_ranges
-from ztfdb.store.backends import read_bulk, settle_table
+from ztfdb.store.backends import backend, engine_class
 from ztfdb.store.columns import NO_MASK
 from ztfdb.store.engine import make_engine, sessions
 from ztfdb.store.lookup import LIGHT_CURVE_DTYPES, epoch_images, light_curve_sources
@@ -111,7 +111,7 @@ def _filled(server: PostgresServer, name: str, n_star: int) -> tuple[str, Stars]
     seconds = time.perf_counter() - start
     print(f"\n{name}: {n_star * N_EPOCH:,} detections with both indexes in {seconds:.0f} s")
     for table in (Source.__table__, Image.__table__):
-        settle_table(engine, table)
+        engine_class(engine).settle_table(engine, table)
     engine.dispose()
     return url, stars
 
@@ -140,7 +140,7 @@ def by_q3c(session: Session, lo: Any, hi: Any, ra: float, dec: float) -> dict[st
     session.connection().exec_driver_sql("set local jit = off")  # as good as q3c can be
     statement = f"select {FIELDS} from source where q3c_radial_query(ra, dec, :ra, :dec, :radius)"
     params = {"ra": float(ra), "dec": float(dec), "radius": RADIUS / 3600.0 * (1 + 1e-9)}
-    rows = read_bulk(session, statement, params, LIGHT_CURVE_DTYPES, nulls={"mask_bits": NO_MASK})
+    rows = backend(session).read_bulk(statement, params, LIGHT_CURVE_DTYPES, nulls={"mask_bits": NO_MASK})
     return calibrated(session, rows, ra, dec)
 
 

@@ -8,15 +8,7 @@ from sqlalchemy import func, select, text
 
 from ztfdb.errors import StoreError
 from ztfdb.schema import Source
-from ztfdb.store.backends import (
-    copy_rows,
-    load_temporary,
-    prefer_index_only,
-    range_rows,
-    read_bulk,
-    read_columns,
-    read_few,
-)
+from ztfdb.store.backends import backend
 from ztfdb.store.columns import table_dtypes
 from ztfdb.store.engine import make_engine, sessions, writing
 
@@ -44,19 +36,19 @@ def random_sources(n, seed=0):
     return columns
 
 
-def read_all(session, reader=read_bulk):
+def read_all(session, reader="read_bulk"):
     text_ = f"select {', '.join(DTYPES)} from source"
-    found = reader(session, text_, {}, DTYPES, nulls={"mask_bits": -1})
+    found = getattr(backend(session), reader)(text_, {}, DTYPES, nulls={"mask_bits": -1})
     order = np.argsort(found["source_id"])
     return {name: values[order] for name, values in found.items()}
 
 
-@pytest.mark.parametrize("reader", [read_bulk, read_few, read_columns])
+@pytest.mark.parametrize("reader", ["read_bulk", "read_few", "read_columns"])
 @pytest.mark.parametrize("n", [1, 7, 300, 5_000])
 def test_every_column_comes_back_bit_by_bit(maker, reader, n):
     columns = random_sources(n)
     with writing(maker) as session:
-        copy_rows(session, SOURCE, columns)
+        backend(session).copy_rows(SOURCE, columns)
     with maker.begin() as session:
         found = read_all(session, reader)
     for name, dtype in DTYPES.items():
@@ -68,7 +60,7 @@ def test_more_rows_than_one_chunk(maker):
     columns = random_sources(60_001)
     columns["flux_auto"][::3] = np.nan
     with writing(maker) as session:
-        copy_rows(session, SOURCE, columns)
+        backend(session).copy_rows(SOURCE, columns)
         assert session.scalar(select(func.count(Source.source_id))) == 60_001
         assert session.scalar(select(func.count(Source.flux_auto))) == 40_000
 
@@ -78,11 +70,11 @@ def test_nan_is_stored_as_null_and_comes_back_as_nan(maker):
     columns["flux_aper4"][[0, 5]] = np.nan
     columns["a"][:] = np.nan
     with writing(maker) as session:
-        copy_rows(session, SOURCE, columns, {"mask_bits": np.array([True, False, True, False, False, True])})
+        backend(session).copy_rows(SOURCE, columns, {"mask_bits": np.array([True, False, True, False, False, True])})
     with maker.begin() as session:
         rows = session.execute(text("select count(flux_aper4), count(a), count(mask_bits), count(*) from source"))
         assert rows.one() == (4, 0, 3, 6)
-        for reader in (read_bulk, read_few, read_columns):
+        for reader in ("read_bulk", "read_few", "read_columns"):
             found = read_all(session, reader)
             np.testing.assert_array_equal(np.isnan(found["flux_aper4"]), [1, 0, 0, 0, 0, 1])
             assert np.isnan(found["a"]).all()
@@ -95,7 +87,7 @@ def test_infinity_and_extremes_survive(maker):
     columns["hpx29"] = np.array([2**63 - 1, 2**53 + 1, 0, -1])
     columns["ra"] = np.array([0.1, np.nextafter(360.0, 0), 1 / 3, 5e-324])
     with writing(maker) as session:
-        copy_rows(session, SOURCE, columns)
+        backend(session).copy_rows(SOURCE, columns)
     with maker.begin() as session:
         found = read_all(session)
     with np.errstate(over="ignore"):
@@ -110,7 +102,7 @@ def test_both_engines_round_to_the_same_single(both_urls):
     for name, url in both_urls.items():
         engine = make_engine(url)
         with writing(sessions(engine)) as session:
-            copy_rows(session, SOURCE, columns)
+            backend(session).copy_rows(SOURCE, columns)
         with engine.connect() as connection:
             rows = connection.execute(text("select cast(flux_auto as double precision) from source order by source_id"))
             answers[name] = [value for (value,) in rows]
@@ -120,8 +112,8 @@ def test_both_engines_round_to_the_same_single(both_urls):
 
 def test_no_rows_keep_their_columns(maker):
     with writing(maker) as session:
-        copy_rows(session, SOURCE, {name: np.empty(0, dtype) for name, dtype in DTYPES.items()})
-        for reader in (read_bulk, read_few, read_columns):
+        backend(session).copy_rows(SOURCE, {name: np.empty(0, dtype) for name, dtype in DTYPES.items()})
+        for reader in ("read_bulk", "read_few", "read_columns"):
             found = read_all(session, reader)
             assert {name: values.dtype for name, values in found.items()} == DTYPES
             assert all(len(values) == 0 for values in found.values())
@@ -131,15 +123,15 @@ def test_no_rows_keep_their_columns(maker):
 def test_refused_rows_are_a_store_error_and_roll_back(maker, n):
     columns = random_sources(n)
     with writing(maker) as session:
-        copy_rows(session, SOURCE, columns)
+        backend(session).copy_rows(SOURCE, columns)
     with pytest.raises(StoreError), writing(maker) as session:
-        copy_rows(session, SOURCE, random_sources(n + 4))
+        backend(session).copy_rows(SOURCE, random_sources(n + 4))
     with maker.begin() as session:
         assert session.scalar(select(func.count(Source.source_id))) == n
     late = random_sources(n)
     late["source_id"] += n
     with writing(maker) as session:  # on a connection like new
-        copy_rows(session, SOURCE, late)
+        backend(session).copy_rows(SOURCE, late)
         assert session.scalar(select(func.count(Source.source_id))) == 2 * n
 
 
@@ -150,7 +142,7 @@ def test_any_number_of_bulk_writes_in_one_transaction(maker):
             for number in range(n_write):
                 columns = random_sources(n, seed=number)
                 columns["source_id"] += start + number * n
-                copy_rows(session, SOURCE, columns)
+                backend(session).copy_rows(SOURCE, columns)
             session.execute(text("delete from source where source_id % 2 = 1"))
     with maker() as session:
         assert session.scalar(select(func.count(Source.source_id))) == n_write * n
@@ -161,19 +153,18 @@ def test_any_number_of_bulk_writes_in_one_transaction(maker):
 
 def test_unnamed_null_of_an_integer_column_is_an_error(maker):
     with writing(maker) as session:
-        copy_rows(session, SOURCE, random_sources(2), {"mask_bits": np.array([True, False])})
+        backend(session).copy_rows(SOURCE, random_sources(2), {"mask_bits": np.array([True, False])})
         with pytest.raises((ValueError, StoreError), match="mask_bits holds NULL"):
-            read_columns(session, "select mask_bits from source", {}, {"mask_bits": "i4"})
-        for reader in (read_bulk, read_few):
+            backend(session).read_columns("select mask_bits from source", {}, {"mask_bits": "i4"})
+        for reader in ("read_bulk", "read_few"):
             with pytest.raises((StoreError, TypeError)):
-                reader(session, "select mask_bits from source", {}, {"mask_bits": "i4"})
+                getattr(backend(session), reader)("select mask_bits from source", {}, {"mask_bits": "i4"})
 
 
 def test_named_parameters_and_percent_signs(maker):
     with writing(maker) as session:
-        copy_rows(session, SOURCE, random_sources(9))
-        found = read_columns(
-            session,
+        backend(session).copy_rows(SOURCE, random_sources(9))
+        found = backend(session).read_columns(
             "select source_id, source_id % 7 from source where source_id >= :least order by source_id",
             {"least": (IMAGE_ID << 18) + 4},
             {"source_id": "i8", "rest": "i8"},
@@ -184,10 +175,10 @@ def test_named_parameters_and_percent_signs(maker):
 
 def test_expressions_are_read_too(maker):
     with writing(maker) as session:
-        copy_rows(session, SOURCE, random_sources(9))
+        backend(session).copy_rows(SOURCE, random_sources(9))
         wanted = [(IMAGE_ID << 18) + 3, (IMAGE_ID << 18) + 5]
         statement = select(Source.source_id).where(Source.source_id.in_(wanted), Source.image_id == IMAGE_ID)
-        found = read_columns(session, statement.order_by(Source.source_id), {}, {"source_id": "i8"})
+        found = backend(session).read_columns(statement.order_by(Source.source_id), {}, {"source_id": "i8"})
     np.testing.assert_array_equal(found["source_id"], wanted)
 
 
@@ -201,16 +192,16 @@ def test_ranges_join_in_both_ways(maker):
     expected = np.stack([k, columns["source_id"][row]])
     condition = "cross join source where source.hpx29 >= r.lo and source.hpx29 < r.hi"
     with writing(maker) as session:
-        copy_rows(session, SOURCE, columns)
-        prefer_index_only(session)
-        ranges, params = range_rows(session, k=np.arange(20), lo=lo, hi=hi)
-        small = read_columns(
-            session, f"select r.k, source_id from {ranges} {condition}", params, {"k": "i8", "source_id": "i8"}
+        backend(session).copy_rows(SOURCE, columns)
+        backend(session).prefer_index_only()
+        ranges, params = backend(session).range_rows(k=np.arange(20), lo=lo, hi=hi)
+        small = backend(session).read_columns(
+            f"select r.k, source_id from {ranges} {condition}", params, {"k": "i8", "source_id": "i8"}
         )
         for _ in range(2):  # a second load replaces the first
-            load_temporary(session, "cone_range", {"k": np.arange(20), "lo": lo, "hi": hi})
-        big = read_bulk(
-            session, f"select r.k, source_id from cone_range as r {condition}", {}, {"k": "i8", "source_id": "i8"}
+            backend(session).load_temporary("cone_range", {"k": np.arange(20), "lo": lo, "hi": hi})
+        big = backend(session).read_bulk(
+            f"select r.k, source_id from cone_range as r {condition}", {}, {"k": "i8", "source_id": "i8"}
         )
     for found in (small, big):
         pairs = np.stack([found["k"], found["source_id"]])

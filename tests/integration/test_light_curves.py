@@ -14,7 +14,7 @@ from ztfdb.query import lightcurve
 from ztfdb.query.lightcurve import iter_light_curves, light_curve, light_curves
 from ztfdb.schema import Image
 from ztfdb.sky.cells import cone_ranges
-from ztfdb.store.backends import prefer_index_only, range_rows
+from ztfdb.store.backends import backend
 from ztfdb.store.engine import make_engine, sessions
 from ztfdb.store.lookup import light_curve_statement
 
@@ -140,7 +140,7 @@ def test_a_light_curve_is_read_from_the_index_alone_right_after_an_ingest(engine
     if not many:
         k, lo, hi = cone_ranges(stars.ra[0], stars.dec[0], 1.5)
     with sessions(engine)() as session:
-        prefer_index_only(session)
+        backend(session).prefer_index_only()
         statement, params = light_curve_statement(session, lo=lo, hi=hi, **({"k": k} if many else {}))
         word = "explain query plan " if engine.dialect.name == "sqlite" else "explain "
         plan = "\n".join(str(row) for row in session.execute(text(word + statement), params))
@@ -167,7 +167,7 @@ def test_an_ingest_between_two_questions_shows_in_the_second(engine_url):
 def test_range_rows_of_an_empty_list_are_no_rows(generated_maker):
     nothing = np.empty(0, np.int64)
     with generated_maker() as session:
-        rows, params = range_rows(session, lo=nothing, hi=nothing)
+        rows, params = backend(session).range_rows(lo=nothing, hi=nothing)
         assert session.execute(text(f"select * from {rows}"), params).all() == []
 
 

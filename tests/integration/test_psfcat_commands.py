@@ -18,7 +18,7 @@ from tests.support.catalogues import bright_star, make_epochs
 from ztfdb.cli.app import application
 from ztfdb.simulate import make_psfcat, make_science_image
 from ztfdb.sky.cells import cone_ranges
-from ztfdb.store.backends import prefer_index_only
+from ztfdb.store.backends import backend
 from ztfdb.store.psf_sources import psf_light_curve_statement
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "psfcat.md").read_text(encoding="utf-8")
@@ -95,7 +95,7 @@ def test_a_light_curve_is_answered_from_the_index_alone(engine_url, files):
         archive.ingest(folder)
         _, lo, hi = cone_ranges(ra, dec, 1.5)
         with archive._sessions() as session:
-            prefer_index_only(session)
+            backend(session).prefer_index_only()
             statement, params = psf_light_curve_statement(session, lo=lo, hi=hi)
             explain = "explain query plan " if engine_url.startswith("sqlite") else "explain "
             plan = " ".join(str(row) for row in session.execute(text(explain + statement), params))

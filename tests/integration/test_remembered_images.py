@@ -8,7 +8,7 @@ import ztfdb
 from tests.support.archives import Plan, add_image, build_archive
 from ztfdb.query.lightcurve import light_curve
 from ztfdb.schema import Image
-from ztfdb.store.backends import memory
+from ztfdb.store.backends import backend
 from ztfdb.store.engine import make_engine, sessions, writing
 from ztfdb.store.lookup import epoch_images
 
@@ -73,10 +73,10 @@ def test_new_images_join_those_remembered(engine_url, maker, stars):
 def test_an_image_that_is_not_held_leaves_those_remembered_as_they_are(maker, stars):
     magzp_of(maker, stars)
     with maker() as session:
-        held = memory(session)["images4"]
+        held = backend(session).memory()["images4"]
         ids = np.append(held.integers("image_id"), 1)  # as of a reference catalogue without its image
         images, at = epoch_images(session, ids, 4)
-        assert images is held is memory(session)["images4"]
+        assert images is held is backend(session).memory()["images4"]
         assert at.tolist() == [*range(6), -1]
         assert (np.diff(images["mjd"]) > 0).all()
 
@@ -84,14 +84,14 @@ def test_an_image_that_is_not_held_leaves_those_remembered_as_they_are(maker, st
 def test_it_is_remembered_within_a_state_of_the_database_and_while_nothing_is_written(maker, stars):
     magzp_of(maker, stars)
     with maker() as session:
-        assert memory(session)
+        assert backend(session).memory()
         shift(session, 1.0)  # in a transaction that did not say that it writes
-        assert not memory(session)
+        assert not backend(session).memory()
     with writing(maker) as session:
-        assert not memory(session)
+        assert not backend(session).memory()
         shift(session, 1.0)
     with maker() as session:
-        assert not memory(session)
+        assert not backend(session).memory()
 
 
 def test_what_was_read_while_another_commits_is_not_kept_beyond_it(engine_url, maker, stars):
@@ -99,7 +99,7 @@ def test_what_was_read_while_another_commits_is_not_kept_beyond_it(engine_url, m
     other = make_engine(engine_url)
     for k in range(1, 4):
         with maker() as session:
-            memory(session)  # the state is known, then it changes, then images are read
+            backend(session).memory()  # the state is known, then it changes, then images are read
             with writing(sessions(other)) as writer:
                 shift(writer, 1.0)
             light_curve(session, stars.ra[0], stars.dec[0])

@@ -23,7 +23,7 @@ from ztfdb.sky.cells import sky_to_cell
 from ztfdb.sky.footprint import corners, image_cells
 from ztfdb.sky.projection import pixel_to_sky
 from ztfdb.sky.times import light_time_vectors
-from ztfdb.store.backends import copy_rows
+from ztfdb.store.backends import backend
 from ztfdb.store.engine import make_engine, sessions, writing
 from ztfdb.store.meta import create_meta
 
@@ -266,14 +266,14 @@ def store_images(session: Session, images: list[tuple[dict[str, Any], Quadrant]]
         "cell9": np.concatenate([quadrant.cells for _, quadrant in images]),
         "image_id": np.concatenate([np.full(len(q.cells), row["image_id"], np.int64) for row, q in images]),
     }
-    copy_rows(session, ImageCell.__table__, cells)
+    backend(session).copy_rows(ImageCell.__table__, cells)
 
 
 def store_source_rows(session: Session, columns: dict[str, NDArray[Any]]) -> None:
     """Append rows of ``source``; ``has_mask`` says where ``mask_bits`` is not NULL."""
     columns = dict(columns)
     nulls = {"mask_bits": ~columns.pop("has_mask")}
-    copy_rows(session, Source.__table__, {c.name: columns[c.name] for c in Source.__table__.columns}, nulls)
+    backend(session).copy_rows(Source.__table__, {c.name: columns[c.name] for c in Source.__table__.columns}, nulls)
 
 
 def _header(row: dict[str, Any], quadrant: Quadrant) -> dict[str, Any]:

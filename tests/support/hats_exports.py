@@ -14,7 +14,7 @@ from ztfdb.ids import SOURCE_ID_SHIFT
 from ztfdb.schema import ForcedSource, Image, PsfSource, Source
 from ztfdb.sky.angles import ARCSEC_PER_RADIAN, separation
 from ztfdb.sky.cells import CELL_REACH, cell_boundary, cell_to_sky, sky_to_cell
-from ztfdb.store.backends import copy_rows
+from ztfdb.store.backends import backend
 from ztfdb.store.columns import table_dtypes
 from ztfdb.store.engine import make_engine, sessions, writing
 from ztfdb.store.images import delete_image
@@ -48,9 +48,9 @@ def fill(url: str) -> list[Stars]:
 def add_psf_and_forced(session) -> None:
     """Rows of both kinds where there are detections."""
     source = rows_of(session, "source", "source_id")
-    copy_rows(session, PsfSource.__table__, psf_rows(source), {})
+    backend(session).copy_rows(PsfSource.__table__, psf_rows(source), {})
     nulls = {"mask_bits": np.arange(N_FORCED) % 3 == 0}
-    copy_rows(session, ForcedSource.__table__, forced_rows(source), nulls)
+    backend(session).copy_rows(ForcedSource.__table__, forced_rows(source), nulls)
 
 
 def planted(image_id: int) -> dict[str, np.ndarray]:

@@ -64,6 +64,19 @@ def test_the_picture_names_every_room() -> None:
     assert rooms <= {word for line in drawn.splitlines() for word in line.partition("->")[0].split()}
 
 
+URLS = {"archive.py", "cli/session.py", "ingest/storing.py", "store/backup.py", "store/engine.py"}
+"""Modules that look at the scheme of a URL, before there is an engine."""
+
+
+def test_only_backends_know_the_dialect() -> None:
+    knowing = set()
+    for path in (ROOT / "ztfdb").rglob("*.py"):
+        module, source = path.relative_to(ROOT / "ztfdb").as_posix(), path.read_text()
+        if "dialect.name" in source or ("get_backend_name" in source and module not in URLS):
+            knowing.add(module)
+    assert {module for module in knowing if not module.startswith("store/backends/")} == set()
+
+
 @pytest.mark.parametrize(
     ("room", "source", "found"),
     [

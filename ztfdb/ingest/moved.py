@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from ztfdb.arrays import Places
 from ztfdb.ingest.content import same_content
 from ztfdb.ingest.discover import Candidate, is_url
-from ztfdb.store.backends import lock_name
+from ztfdb.store.backends import backend
 from ztfdb.store.images import OWN_ROLES, find_files, move_file
 from ztfdb.store.psf_sources import find_psf, move_psf
 from ztfdb.store.roots import place_file
@@ -44,7 +44,7 @@ def follow(session: Session, image_id: int, candidate: Candidate, *, places: Pla
     places : mapping of str to path, optional
         Folders of this host by the name of their data root.
     """
-    lock_name(session, image_id)
+    backend(session).lock_name(image_id)
     come = {**dict.fromkeys(OWN_ROLES, candidate.path), "msk": candidate.mask}
     for file in find_files(session, image_id, places=places):
         path = come.get(file.role) or _beside(candidate.path, file.absolute)

@@ -40,7 +40,7 @@ from ztfdb.ingest.report import (
     report,
 )
 from ztfdb.records import MeasuredImage, PsfCatalogueRecord, WcsParameters
-from ztfdb.store.backends import lock_name
+from ztfdb.store.backends import backend
 from ztfdb.store.engine import writing
 from ztfdb.store.images import Stored
 from ztfdb.store.psf_sources import (
@@ -206,7 +206,7 @@ def _store(
     how: list[Stored] = []
     targets = _targets(session, record, image_id)
     for one, row, wcs in targets:
-        lock_name(session, one)
+        backend(session).lock_name(one)
         held = next(iter(find_psf(session, one, places=places)), None)
         how.append(_what(session, record, held, force=force, places=places))
         if how[-1] is Stored.MOVED:

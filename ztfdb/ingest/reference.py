@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from ztfdb.errors import CatalogueFileError, StoreError
 from ztfdb.ingest.readers import BadRow, TableReader, open_table
-from ztfdb.store.backends import is_duplicate, settle_table
+from ztfdb.store.backends import backend, engine_class
 from ztfdb.store.catalogues import (
     KINDS,
     LIGHT_CURVES,
@@ -131,7 +131,7 @@ def import_catalogue(
         if sum(one.n_row for one in done) > SETTLE_ROWS:
             with maker() as session:
                 table = get_catalogue(session, name).table
-            settle_table(engine, table)
+            engine_class(engine).settle_table(engine, table)
     return done
 
 
@@ -172,7 +172,7 @@ def _import_file(
         _fill(maker, name, job, outcome, progress, indexed=indexed)
     except StoreError as exc:
         with maker() as session:
-            if indexed or not is_duplicate(session, exc):
+            if indexed or not backend(session).is_duplicate(exc):
                 raise
         # some id came twice, which only the key tells: from the start again, with the key in place
         outcome = FileImport(str(path), layout=plan.layout.name)

@@ -22,7 +22,7 @@ from ztfdb.query.frames import astropy_table, data_frame, stacked
 from ztfdb.query.positions import Color, chunk, position_of, positions_of
 from ztfdb.sky.angles import separation
 from ztfdb.sky.cells import cone_ranges
-from ztfdb.store.backends import concurrent_readers
+from ztfdb.store.backends import backend
 from ztfdb.store.lookup import light_curve_sources
 
 if TYPE_CHECKING:
@@ -319,7 +319,7 @@ def cone_rows(
     if len(positions.ra) <= POSITIONS_PER_CHUNK:
         yield 0, positions, _read(session, read, positions, radius)
         return
-    n_reader = concurrent_readers(session)
+    n_reader = backend(session).concurrent_readers
 
     def answer(part: Positions) -> Columns:
         with Session(session.get_bind()) as own:

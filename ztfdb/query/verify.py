@@ -13,7 +13,7 @@ from ztfdb.errors import DatabaseUnavailableError, StoreError
 from ztfdb.frame.window import check_file
 from ztfdb.query.frames import data_frame
 from ztfdb.sky.cells import sky_to_cell
-from ztfdb.store.backends import storage_problems
+from ztfdb.store.backends import backend
 from ztfdb.store.checksums import kept_checksums, stored_checksum
 from ztfdb.store.facts import changed_facts
 from ztfdb.store.images import OWN_ROLES, StoredFile, find_files, find_impostors
@@ -121,7 +121,7 @@ def _other_product(what: str) -> str:
 def _of_storage(sessions: sessionmaker[Session]) -> list[Problem]:
     """Return what the engine's own check of its file finds."""
     with sessions() as session:
-        return [(None, "", "", f"the database file: {problem}") for problem in storage_problems(session)]
+        return [(None, "", "", f"the database file: {problem}") for problem in backend(session).storage_problems()]
 
 
 def _of_sources(session: Session, ids: list[int]) -> Iterator[Problem]:

@@ -23,7 +23,7 @@ def write_comments(connection: Connection) -> int:
 
     Nothing is written, and no lock taken, where they are the same already. SQLite has no comments.
     """
-    if connection.dialect.name != "postgresql":
+    if not connection.dialect.supports_comments:
         return 0
     held = {(table, column): comment for table, column, comment in connection.execute(text(_HELD))}
     new = [one for table in describe_tables() for one in _comments(table) if held.get(one[1:3]) != one[3]]
@@ -34,7 +34,7 @@ def write_comments(connection: Connection) -> int:
 
 def remove_comments(connection: Connection) -> None:
     """Remove the comments of all tables; the views' go with the views."""
-    if connection.dialect.name != "postgresql":
+    if not connection.dialect.supports_comments:
         return
     own = {(table.name, column): kind for table in describe_tables() for kind, _, column, _ in _comments(table)}
     for table, column, _ in connection.execute(text(_HELD)).all():

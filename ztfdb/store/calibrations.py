@@ -14,7 +14,7 @@ from ztfdb.errors import UnknownImageError
 from ztfdb.ids import source_id_range
 from ztfdb.records import APERTURE_DIAMETERS
 from ztfdb.schema import Calibration, Image, ImageMatch
-from ztfdb.store.backends import range_rows, read_bulk, read_columns
+from ztfdb.store.backends import backend
 from ztfdb.store.columns import NO_MASK, python_values
 
 APERTURES = tuple(range(1, len(APERTURE_DIAMETERS) + 1))
@@ -43,8 +43,7 @@ SOURCE_DTYPES = {
 def sources_to_calibrate(session: Session, image_id: int) -> Columns:
     """Return `SOURCE_DTYPES` of an image's sources, ordered by ``source_id``; ``mask_bits`` is -1 where NULL."""
     first, last = source_id_range(image_id)
-    found = read_bulk(
-        session,
+    found = backend(session).read_bulk(
         f"select {', '.join(SOURCE_DTYPES)} from source where source_id >= :first and source_id < :last",
         {"first": first, "last": last},
         SOURCE_DTYPES,
@@ -145,7 +144,7 @@ def zeropoints(session: Session, image_id: IntArray, *, aperture: int = 4, calib
     names = ("zeropoint", "zeropoint_err", "color_term", "color_term_err")
     wanted = np.asarray(image_id, dtype=np.int64)
     ids, back = np.unique(wanted, return_inverse=True)
-    rows, params = range_rows(session, id=ids)
+    rows, params = backend(session).range_rows(id=ids)
     if calibration == "header":
         fields = f"image.magzp + image.apcor{int(aperture)}, image.magzpunc, image.clrcoeff, image.clrcounc"
         statement = f"select image.image_id, {fields} from {rows} join image on image.image_id = r.id"
@@ -156,7 +155,7 @@ def zeropoints(session: Session, image_id: IntArray, *, aperture: int = 4, calib
             "and calibration.method = :method and calibration.aperture = :aperture"
         )
         params = {**params, "method": calibration, "aperture": int(aperture)}
-    found = read_columns(session, statement, params, {"image_id": "i8", **dict.fromkeys(names, "f8")})
+    found = backend(session).read_columns(statement, params, {"image_id": "i8", **dict.fromkeys(names, "f8")})
     at = np.searchsorted(ids, found["image_id"])
     answer = {name: np.full(len(ids), np.nan) for name in names}
     for name in names:

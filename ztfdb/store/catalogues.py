@@ -20,22 +20,7 @@ from ztfdb.schema import Base, Calibration, Catalogue, CatalogueCell, CatalogueF
 from ztfdb.schema.catalogue import ONE_ENGINE_INDEXES
 from ztfdb.sky.cover import cover_positions
 from ztfdb.sky.footprint import CELL_DIVISOR, FOOTPRINT_ORDER
-from ztfdb.store.backends import (
-    add_key,
-    copy_mixed_rows,
-    copy_rows,
-    drop_key,
-    is_duplicate,
-    joined,
-    limit_lock_wait,
-    load_temporary,
-    lock_name,
-    prefer_index_only,
-    range_rows,
-    read_bulk,
-    read_columns,
-    renew_table,
-)
+from ztfdb.store.backends import backend
 from ztfdb.store.columns import MISSING_INT32, table_dtypes
 from ztfdb.surveys.registered import MOTION, Motion, RegisteredCatalogue, open_registered
 
@@ -186,7 +171,7 @@ def get_catalogue(session: Session, name: str) -> CatalogueInfo:
 
 def make_catalogue(session: Session, name: str) -> CatalogueInfo:
     """Return a catalogue by name, made without rows where it is new; held until the transaction ends."""
-    lock_name(session, _CATALOGUE_LOCK)
+    backend(session).lock_name(_CATALOGUE_LOCK)
     found = find_catalogue(session, name)
     if found is not None:
         return found
@@ -295,7 +280,7 @@ def footprint_cells(session: Session, name: str | None = None) -> NDArray[np.int
     touched = select(ImageCell.cell9).distinct()
     registered = None if name is None else find_catalogue(session, name)
     if registered is not None and registered.location is not None:
-        cells = read_columns(session, touched.order_by(ImageCell.cell9), {}, {"cell9": "i8"})["cell9"]
+        cells = backend(session).read_columns(touched.order_by(ImageCell.cell9), {}, {"cell9": "i8"})["cell9"]
         return cells[~registered.opened().table.touches(cells * CELL_DIVISOR, (cells + 1) * CELL_DIVISOR)]
     if name is not None:
         held = (
@@ -304,7 +289,7 @@ def footprint_cells(session: Session, name: str | None = None) -> NDArray[np.int
             .where(Catalogue.name == name, CatalogueCell.cell9 == ImageCell.cell9)
         )
         touched = touched.where(~held.exists())
-    return read_columns(session, touched.order_by(ImageCell.cell9), {}, {"cell9": "i8"})["cell9"]
+    return backend(session).read_columns(touched.order_by(ImageCell.cell9), {}, {"cell9": "i8"})["cell9"]
 
 
 def list_catalogues(session: Session) -> list[dict[str, Any]]:
@@ -362,7 +347,7 @@ def add_rows(
             with session.begin_nested():
                 added = _write(session, catalogue, columns, keep, nulls, extra)
         except StoreError as exc:
-            if not is_duplicate(session, exc):
+            if not backend(session).is_duplicate(exc):
                 raise
             growth.checked = True  # from here on it is cheaper to look first
     if growth.checked:
@@ -385,13 +370,11 @@ def indexed_afterwards(session: Session, catalogue: CatalogueInfo, growth: Growt
     StoreError
         At the end, if an id came twice; see `ztfdb.store.backends.is_duplicate`.
     """
-    index = next(
-        one for one in catalogue.table.indexes if one.name in ONE_ENGINE_INDEXES[session.get_bind().dialect.name]
-    )
+    index = next(one for one in catalogue.table.indexes if one.name in ONE_ENGINE_INDEXES[backend(session).name])
     growth.keyless = _dropped(session, catalogue.table, index)
     yield
     if growth.keyless:
-        add_key(session, catalogue.table)
+        backend(session).add_key(catalogue.table)
         index.create(session.connection())
 
 
@@ -400,14 +383,14 @@ def _dropped(session: Session, table: Table, index: Index) -> bool:
         return False
     try:
         with session.begin_nested() as stripping:
-            limit_lock_wait(session, LOCK_WAIT_S)
+            backend(session).limit_lock_wait(LOCK_WAIT_S)
             index.drop(session.connection())  # from here on nobody else sees or writes the table
             if _holds_rows(session, table):
                 stripping.rollback()
                 return False
-            drop_key(session, table)
-            renew_table(session, table)
-            limit_lock_wait(session, None)
+            backend(session).drop_key(table)
+            backend(session).renew_table(table)
+            backend(session).limit_lock_wait(None)
     except StoreError:
         return False
     return True
@@ -451,7 +434,7 @@ def record_file(session: Session, catalogue: CatalogueInfo, growth: Growth, *, n
 
 def remove_catalogue(session: Session, catalogue: CatalogueInfo) -> int:
     """Delete a catalogue with its rows, matches and calibrations, and return how many rows it had."""
-    lock_name(session, _CATALOGUE_LOCK)
+    backend(session).lock_name(_CATALOGUE_LOCK)
     own = catalogue.catalogue_id
     for child in (SourceMatch, Calibration, ImageMatch, CatalogueCell, CatalogueFile):
         session.execute(delete(child).where(child.catalogue_id == own))
@@ -483,12 +466,12 @@ def positions_in_ranges(session: Session, catalogue: CatalogueInfo, lo: IntArray
     if catalogue.location is not None:
         return catalogue.opened().rows(lo, hi, dict.fromkeys(names, np.dtype(np.float64)), MISSING_INT32)
     dtypes = {"reference_id": "i8", **dict.fromkeys(names, "f8")}
-    prefer_index_only(session)
-    ranges, params = range_rows(session, lo=lo, hi=hi)
+    backend(session).prefer_index_only()
+    ranges, params = backend(session).range_rows(lo=lo, hi=hi)
     fields = ", ".join(f"c.{name}" for name in names)
     origin = _looked_up(session, catalogue, ranges, names, "c.hpx29 >= r.lo and c.hpx29 < r.hi")
-    found = read_bulk(
-        session, f"select c.{catalogue.id_column} as reference_id, {fields} from {origin}", params, dtypes
+    found = backend(session).read_bulk(
+        f"select c.{catalogue.id_column} as reference_id, {fields} from {origin}", params, dtypes
     )
     order = np.argsort(found["reference_id"], kind="stable")
     return {name: values[order] for name, values in found.items()}
@@ -554,11 +537,11 @@ def _select_rows(
     dtypes: dict[str, Any] = {"reference_id": "i8", **{name: known[name] for name in names}}
     nulls = {name: MISSING_INT32 for name in names if known[name].kind == "i" and catalogue.table.c[name].nullable}
     fields = "".join(f", c.{name}" for name in names)
-    prefer_index_only(session)
-    rows, params = range_rows(session, **keys)
+    backend(session).prefer_index_only()
+    rows, params = backend(session).range_rows(**keys)
     origin = _looked_up(session, catalogue, rows, names, condition)
     statement = f"select c.{catalogue.id_column} as reference_id{fields} from {origin}"
-    return read_bulk(session, statement, params, dtypes, nulls=nulls)
+    return backend(session).read_bulk(statement, params, dtypes, nulls=nulls)
 
 
 def _known_columns(catalogue: CatalogueInfo, names: Sequence[str]) -> dict[str, np.dtype[Any]]:
@@ -572,7 +555,7 @@ def _known_columns(catalogue: CatalogueInfo, names: Sequence[str]) -> dict[str, 
 def _looked_up(session: Session, catalogue: CatalogueInfo, rows: str, names: Sequence[str], condition: str) -> str:
     columns = list(dict.fromkeys([catalogue.id_column, *names]))
     condition = f"{condition} {_own_rows(catalogue)}"
-    return joined(session, rows, catalogue.table.name, columns, condition, alias="c")
+    return backend(session).joined(rows, catalogue.table.name, columns, condition, alias="c")
 
 
 def _own_rows(catalogue: CatalogueInfo) -> str:
@@ -596,21 +579,21 @@ def _write(
     if catalogue.table.name == "reference_source":
         kept = {"catalogue_id": np.full(len(keep), catalogue.catalogue_id), **kept}
     if extra is None:
-        copy_rows(session, catalogue.table, kept, kept_nulls, frozen=frozen)
+        backend(session).copy_rows(catalogue.table, kept, kept_nulls, frozen=frozen)
     else:
         texts = [None if extra[k] is None else json.dumps(extra[k], allow_nan=False) for k in keep.tolist()]
-        copy_mixed_rows(session, catalogue.table, kept, kept_nulls, {"extra": texts})
+        backend(session).copy_mixed_rows(catalogue.table, kept, kept_nulls, {"extra": texts})
     return kept
 
 
 def _held_ids(session: Session, catalogue: CatalogueInfo, ids: IntArray) -> IntArray:
     """Return which of the ids are held."""
-    load_temporary(session, "incoming_reference", {"id": ids.astype(np.int64)})
+    backend(session).load_temporary("incoming_reference", {"id": ids.astype(np.int64)})
     statement = (
         f"select c.{catalogue.id_column} as id from incoming_reference as r "
         f"join {catalogue.table.name} as c on c.{catalogue.id_column} = r.id {_own_rows(catalogue)}"
     )
-    return read_bulk(session, statement, {}, {"id": "i8"})["id"]
+    return backend(session).read_bulk(statement, {}, {"id": "i8"})["id"]
 
 
 def _grow(growth: Growth, added: Columns) -> None:
@@ -634,7 +617,7 @@ def _add_cells(session: Session, catalogue_id: int, file_id: int, cells: Mapping
         "cell9": np.fromiter(cells.keys(), np.int64, len(cells)),
         "n_row": np.fromiter(cells.values(), np.int64, len(cells)),
     }
-    load_temporary(session, "grown_cell", counts)
+    backend(session).load_temporary("grown_cell", counts)
     ids = {"catalogue_id": catalogue_id, "file_id": file_id}
     session.execute(
         text(

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from ztfdb.ids import SOURCE_ID_SHIFT
 from ztfdb.schema import Base, Image, PsfCatalogue
-from ztfdb.store.backends import read_bulk
+from ztfdb.store.backends import backend
 from ztfdb.store.columns import sql_columns, table_dtypes
 
 NO_VALUE = -(1 << 62)
@@ -59,7 +59,7 @@ def stored_checksum(session: Session, table_name: str, image_id: int) -> int:
     first = int(image_id) << SOURCE_ID_SHIFT
     last = first + (1 << SOURCE_ID_SHIFT) - 1
     statement = f"select {', '.join(wide)} from {table_name} where source_id between :first and :last"
-    return _digest(read_bulk(session, statement, {"first": first, "last": last}, wide, nulls=nulls))
+    return _digest(backend(session).read_bulk(statement, {"first": first, "last": last}, wide, nulls=nulls))
 
 
 def kept_checksums(session: Session, image_id: Sequence[int]) -> dict[str, dict[int, int | None]]:

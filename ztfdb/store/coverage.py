@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Columns, IntArray
-from ztfdb.store.backends import prefer_index_only, range_rows, read_bulk, read_columns, read_doubles
+from ztfdb.store.backends import backend
 from ztfdb.store.columns import MISSING
 from ztfdb.store.typed import N_WCS, arrays_of
 
@@ -26,12 +26,12 @@ def images_on_cells(session: Session, cells: IntArray) -> Columns:
     dict of ndarray
         ``cell9`` and ``image_id``, ordered by both.
     """
-    prefer_index_only(session)
-    rows, params = range_rows(session, cell=cells)
+    backend(session).prefer_index_only()
+    rows, params = backend(session).range_rows(cell=cells)
     statement = f"""
         select image_cell.cell9, image_cell.image_id from {rows} cross join image_cell
         where image_cell.cell9 = r.cell"""
-    found = read_bulk(session, statement, params, {"cell9": "i8", "image_id": "i8"})
+    found = backend(session).read_bulk(statement, params, {"cell9": "i8", "image_id": "i8"})
     order = np.lexsort((found["image_id"], found["cell9"]))
     return {name: values[order] for name, values in found.items()}
 
@@ -46,15 +46,15 @@ def image_frames(session: Session, image_id: IntArray) -> tuple[Columns, NDArray
     wcs : ndarray, shape (n_image, 42)
         As `ztfdb.sky.projection.sky_to_pixel_many` takes them.
     """
-    prefer_index_only(session)
-    rows, params = range_rows(session, id=image_id)
+    backend(session).prefer_index_only()
+    rows, params = backend(session).range_rows(id=image_id)
     statement = f"""
         select image.image_id, image.nx, image.ny, image.status, image_header.wcs
         from {rows} cross join image
         join image_header on image_header.image_id = image.image_id and image_header.role in ('sci', 'ref')
         where image.image_id = r.id"""
     dtypes = {"image_id": "i8", "nx": "i8", "ny": "i8", "status": "i8", "wcs": "O"}
-    found = read_columns(session, statement, params, dtypes, nulls={"status": MISSING})
+    found = backend(session).read_columns(statement, params, dtypes, nulls={"status": MISSING})
     order = np.argsort(found["image_id"])
     wcs = arrays_of(found.pop("wcs")[order], "<f8", N_WCS)
     return {name: values[order] for name, values in found.items()}, wcs
@@ -63,7 +63,7 @@ def image_frames(session: Session, image_id: IntArray) -> tuple[Columns, NDArray
 def observed_span(session: Session) -> tuple[float, float]:
     """Return the first and the last exposure's start, MJD; NaN where there is none."""
     statement = "select min(obsmjd) as first, max(obsmjd) as last from image"
-    found = read_columns(session, statement, {}, {"first": "f8", "last": "f8"})
+    found = backend(session).read_columns(statement, {}, {"first": "f8", "last": "f8"})
     return float(found["first"][0]), float(found["last"][0])
 
 
@@ -73,17 +73,17 @@ def images_between(session: Session, first: float, last: float) -> Columns:
         select image_id, mjd_mid from image
         where obsmjd >= :first - 1.0 and obsmjd <= :last and mjd_mid >= :first and mjd_mid <= :last
         order by image_id"""
-    return read_columns(session, statement, {"first": first, "last": last}, {"image_id": "i8", "mjd_mid": "f8"})
+    return backend(session).read_columns(statement, {"first": first, "last": last}, {"image_id": "i8", "mjd_mid": "f8"})
 
 
 def barycentric_vectors(session: Session, image_id: IntArray) -> NDArray[np.float64]:
     """Return the light-time vectors to the barycentre (s) of images, shape (n_image, 3), in the order asked."""
-    prefer_index_only(session)
-    rows, params = range_rows(session, id=image_id)
+    backend(session).prefer_index_only()
+    rows, params = backend(session).range_rows(id=image_id)
     names = ("image_id", "ssb_x", "ssb_y", "ssb_z")
     fields = ", ".join(f"image.{name}" for name in names)
-    found = read_doubles(
-        session, f"select {fields} from {rows} cross join image where image.image_id = r.id", params, names
+    found = backend(session).read_doubles(
+        f"select {fields} from {rows} cross join image where image.image_id = r.id", params, names
     )
     order = np.argsort(found[0])
     return np.ascontiguousarray(found[1:, order[np.searchsorted(found[0][order], image_id)]].T)
@@ -91,7 +91,7 @@ def barycentric_vectors(session: Session, image_id: IntArray) -> NDArray[np.floa
 
 def covered_cells(session: Session) -> IntArray:
     """Return the order-9 cells that any image touches, ascending."""
-    found = read_bulk(session, "select distinct cell9 from image_cell", {}, {"cell9": "i8"})
+    found = backend(session).read_bulk("select distinct cell9 from image_cell", {}, {"cell9": "i8"})
     return np.sort(found["cell9"])
 
 
@@ -112,7 +112,7 @@ def cell_depths(session: Session) -> Columns:
         where image.kind <> 'ref'
         group by image_cell.cell9, image.fid"""
     dtypes = {"cell9": "i8", "fid": "i8", "n_image": "i8", "maglim": "f8", "first_mjd": "f8", "last_mjd": "f8"}
-    return read_columns(session, statement, {}, dtypes)
+    return backend(session).read_columns(statement, {}, dtypes)
 
 
 def image_corners(session: Session, image_id: IntArray) -> tuple[IntArray, NDArray[np.float64]]:
@@ -132,9 +132,9 @@ def image_corners(session: Session, image_id: IntArray) -> tuple[IntArray, NDArr
         ``ra1``, ``dec1`` … ``ra4``, ``dec4``, deg.
     """
     names = [f"{name}{k}" for k in range(1, 5) for name in ("ra", "dec")]
-    rows, params = range_rows(session, id=image_id)
+    rows, params = backend(session).range_rows(id=image_id)
     fields = ", ".join(f"image.{name}" for name in names)
     statement = f"select image.image_id, {fields} from {rows} cross join image where image.image_id = r.id"
-    found = read_bulk(session, statement, params, {"image_id": "i8", **dict.fromkeys(names, "f8")})
+    found = backend(session).read_bulk(statement, params, {"image_id": "i8", **dict.fromkeys(names, "f8")})
     order = np.argsort(found["image_id"])
     return found["image_id"][order], np.column_stack([found[name][order] for name in names])

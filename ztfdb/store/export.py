@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Columns, IntArray
 from ztfdb.schema import Base, Config, Image, ImageFile, PsfCatalogue
-from ztfdb.store.backends import prefer_index_only, range_rows, read_bulk, read_columns
+from ztfdb.store.backends import backend
 from ztfdb.store.columns import MISSING, NO_MASK, stand_ins, table_dtypes
 
 CELL_SHIFT = 38
@@ -68,7 +68,7 @@ def cell_counts(session: Session, where: Positions) -> Iterator[Columns]:
         from {where.table} where {where.table}.hpx29 >= :lo and {where.table}.hpx29 < :hi
         group by 1, 2"""
     for lo, hi in _slices(session, where.table):
-        yield read_bulk(session, statement, {"lo": lo, "hi": hi}, PART_DTYPES)
+        yield backend(session).read_bulk(statement, {"lo": lo, "hi": hi}, PART_DTYPES)
 
 
 def member_counts(session: Session, *, by_part: bool = False) -> Iterator[Columns]:
@@ -87,12 +87,12 @@ def member_counts(session: Session, *, by_part: bool = False) -> Iterator[Column
         group by {"1, 2" if by_part else "1"}"""
     dtypes = {"cell": "i8", "part": "i8", "n": "i8", "sum0": "i8", "sum1": "i8"}
     for lo, hi in _slices(session, "source"):
-        yield read_bulk(session, statement, {"lo": lo, "hi": hi}, dtypes)
+        yield backend(session).read_bulk(statement, {"lo": lo, "hi": hi}, dtypes)
 
 
 def _slices(session: Session, table: str) -> Iterator[tuple[int, int]]:
     """Yield the slices of the sky that hold rows, found by skipping from one to the next."""
-    prefer_index_only(session)
+    backend(session).prefer_index_only()
     find = text(f"select min(hpx29) from {table} where hpx29 >= :lo")
     lo = 0
     while (found := session.scalar(find, {"lo": lo})) is not None:
@@ -114,7 +114,7 @@ def object_cells(session: Session) -> Iterator[Columns]:
     while (found := session.scalar(find, {"lo": lo})) is not None:
         first = int(found) >> SLICE_SHIFT << SLICE_SHIFT
         lo = first + (1 << SLICE_SHIFT)
-        yield read_bulk(session, statement, {"lo": first, "hi": lo}, dtypes)
+        yield backend(session).read_bulk(statement, {"lo": first, "hi": lo}, dtypes)
 
 
 def rows_in_range(
@@ -147,17 +147,17 @@ def rows_in_range(
         origin += f" left join object_source as o on o.source_id = {table}.source_id"
         dtypes["object_id"], nulls["object_id"] = "i8", MISSING
     inside, params = f"from {origin} where {table}.hpx29 >= :lo and {table}.hpx29 < :hi", {"lo": lo, "hi": hi}
-    prefer_index_only(session)
+    backend(session).prefer_index_only()
     if only is None:
-        return read_bulk(session, f"select {fields} {inside}", params, dtypes, nulls=nulls)
+        return backend(session).read_bulk(f"select {fields} {inside}", params, dtypes, nulls=nulls)
     if where.is_keyed:
         statement = f"select source_id, {where.part} as part from {table} where hpx29 >= :lo and hpx29 < :hi"
-        ids = read_bulk(session, statement, params, {"source_id": "i8", "part": "i8"})
-        rows, params = range_rows(session, id=ids["source_id"][np.isin(ids["part"], only)])
+        ids = backend(session).read_bulk(statement, params, {"source_id": "i8", "part": "i8"})
+        rows, params = backend(session).range_rows(id=ids["source_id"][np.isin(ids["part"], only)])
         statement = f"select {fields} from {rows} cross join {origin} where {table}.source_id = r.id"
-        return read_bulk(session, statement, params, dtypes, nulls=nulls)
-    found = read_bulk(
-        session, f"select {fields}, {where.part} as part {inside}", params, dtypes | {"part": "i8"}, nulls=nulls
+        return backend(session).read_bulk(statement, params, dtypes, nulls=nulls)
+    found = backend(session).read_bulk(
+        f"select {fields}, {where.part} as part {inside}", params, dtypes | {"part": "i8"}, nulls=nulls
     )
     chosen = np.isin(found.pop("part"), only)
     return {name: values[chosen] for name, values in found.items()}
@@ -175,13 +175,13 @@ def members_in_ranges(session: Session, lo: IntArray, hi: IntArray) -> Columns:
         "object_id": "i8", "hpx29": "i8", "source_id": "i8", "ra": "f8", "dec": "f8", "flux_aper4": "f4",
         "flux_aper4_err": "f4", "flags": "i4", "mask_bits": "i4", "counted": "i4",
     }  # fmt: skip
-    rows, params = range_rows(session, lo=lo, hi=hi)
+    rows, params = backend(session).range_rows(lo=lo, hi=hi)
     fields = ", ".join(f"{'o' if name in ('object_id', 'counted') else 'source'}.{name}" for name in dtypes)
     statement = f"""
         select {fields} from {rows} cross join source join object_source as o on o.source_id = source.source_id
         where source.hpx29 >= r.lo and source.hpx29 < r.hi"""
-    prefer_index_only(session)
-    return read_bulk(session, statement, params, dtypes, nulls={"mask_bits": NO_MASK})
+    backend(session).prefer_index_only()
+    return backend(session).read_bulk(statement, params, dtypes, nulls={"mask_bits": NO_MASK})
 
 
 def objects_by_id(session: Session, object_id: IntArray) -> tuple[Columns, Columns]:
@@ -189,11 +189,11 @@ def objects_by_id(session: Session, object_id: IntArray) -> tuple[Columns, Colum
     answer = []
     for table, keys in (("object", ("object_id",)), ("object_filter", ("object_id", "fid"))):
         dtypes: dict[str, Any] = {name: dtype.str for name, dtype in table_dtypes(Base.metadata.tables[table]).items()}
-        rows, params = range_rows(session, id=object_id)
+        rows, params = backend(session).range_rows(id=object_id)
         fields = ", ".join(f"{table}.{name}" for name in dtypes)
         nulls = {"ps1_id": MISSING} if "ps1_id" in dtypes else {}
         statement = f"select {fields} from {rows} cross join {table} where {table}.object_id = r.id"
-        found = read_bulk(session, statement, params, dtypes, nulls=nulls)
+        found = backend(session).read_bulk(statement, params, dtypes, nulls=nulls)
         order = np.lexsort([found[name] for name in reversed(keys)])
         answer.append({name: values[order] for name, values in found.items()})
     return answer[0], answer[1]
@@ -228,7 +228,7 @@ def all_images(session: Session) -> Columns:
         left join data_root on data_root.data_root_id = image_file.data_root_id
         order by image.image_id"""
     texts = dict.fromkeys(("config_hash", "data_root", "path", "sha256"), "O")
-    return read_columns(session, statement, {}, dtypes | texts, nulls=stand_ins(dtypes))
+    return backend(session).read_columns(statement, {}, dtypes | texts, nulls=stand_ins(dtypes))
 
 
 def content_prints(session: Session) -> dict[int, int]:
@@ -265,12 +265,12 @@ def member_totals(session: Session, object_id: IntArray) -> Columns:
 
     Objects follow the images when they are updated: a member's image may have been removed since.
     """
-    rows, params = range_rows(session, id=object_id)
+    rows, params = backend(session).range_rows(id=object_id)
     statement = f"""
         select o.object_id, count(*) as n from {rows} cross join object_source as o
         join source on source.source_id = o.source_id
         where o.object_id = r.id group by o.object_id"""
-    found = read_bulk(session, statement, params, {"object_id": "i8", "n": "i8"})
+    found = backend(session).read_bulk(statement, params, {"object_id": "i8", "n": "i8"})
     order = np.argsort(found["object_id"])
     return {name: values[order] for name, values in found.items()}
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from ztfdb.arrays import Columns, IntArray
 from ztfdb.codes import ForcedMethod
 from ztfdb.schema import Base, ForcedSource, ImageFile
-from ztfdb.store.backends import copy_rows, lock_name, prefer_index_only, range_rows, read_bulk
+from ztfdb.store.backends import backend
 from ztfdb.store.columns import NO_MASK, python_ints, table_dtypes
 
 _TABLE = Base.metadata.tables["forced_source"]
@@ -40,13 +40,13 @@ def find_forced(session: Session, hpx29: IntArray, method: ForcedMethod) -> Colu
     dict of ndarray
         `FORCED_DTYPES`, ordered by (hpx29, image_id); ``mask_bits`` is -1 where NULL.
     """
-    prefer_index_only(session)
-    rows, params = range_rows(session, cell=hpx29)
+    backend(session).prefer_index_only()
+    rows, params = backend(session).range_rows(cell=hpx29)
     fields = ", ".join(f"forced_source.{name}" for name in FORCED_DTYPES)
     statement = f"""
         select {fields} from {rows} cross join forced_source
         where forced_source.hpx29 = r.cell and forced_source.method = {int(method)}"""
-    found = read_bulk(session, statement, params, FORCED_DTYPES, nulls={"mask_bits": NO_MASK})
+    found = backend(session).read_bulk(statement, params, FORCED_DTYPES, nulls={"mask_bits": NO_MASK})
     order = np.lexsort((found["config_id"], found["image_id"], found["hpx29"]))
     last = np.ones(len(order), bool)
     for name in ("hpx29", "image_id"):
@@ -72,13 +72,15 @@ def store_forced(session: Session, columns: Columns, contents: Mapping[int, Cont
     """
     ids = np.unique(columns["image_id"])
     for image_id in python_ints(ids):
-        lock_name(session, image_id)  # the image may be replaced, or the same position measured, by another process
+        backend(session).lock_name(
+            image_id
+        )  # the image may be replaced, or the same position measured, by another process
     keep = np.isin(columns["image_id"], _unchanged(session, ids, contents)) & ~_known(session, columns)
     if not keep.any():
         return 0
     rows = {name: columns[name][keep] for name in FORCED_DTYPES}
     missing = rows["mask_bits"] == NO_MASK
-    copy_rows(session, _TABLE, rows, {"mask_bits": missing})
+    backend(session).copy_rows(_TABLE, rows, {"mask_bits": missing})
     return int(keep.sum())
 
 
@@ -99,11 +101,11 @@ def _unchanged(session: Session, ids: IntArray, contents: Mapping[int, Contents]
 def _known(session: Session, columns: Columns) -> NDArray[np.bool_]:
     """Tell the rows whose key is taken."""
     names = ("image_id", "hpx29", "method", "config_id")
-    rows, params = range_rows(session, hpx29=columns["hpx29"], image_id=columns["image_id"])
+    rows, params = backend(session).range_rows(hpx29=columns["hpx29"], image_id=columns["image_id"])
     statement = f"""
         select {", ".join(f"forced_source.{name}" for name in names)} from {rows} cross join forced_source
         where forced_source.hpx29 = r.hpx29 and forced_source.image_id = r.image_id"""
-    found = read_bulk(session, statement, params, dict.fromkeys(names, "i8"))
+    found = backend(session).read_bulk(statement, params, dict.fromkeys(names, "i8"))
     taken = set(zip(*(found[name].tolist() for name in names), strict=True))
     keys: Any = zip(*(columns[name].tolist() for name in names), strict=True)
     return np.fromiter((key in taken for key in keys), bool, len(columns["image_id"]))

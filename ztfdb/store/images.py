@@ -20,7 +20,7 @@ from ztfdb.errors import IdentityCollisionError, OlderVersionError, UnknownImage
 from ztfdb.product import other_product, without_sky
 from ztfdb.records import FileFacts, MeasuredImage, PsfCatalogueRecord
 from ztfdb.schema import Base, Calibration, Completeness, DataRoot, Image, ImageCell, ImageFile, ImageHeader, PsfCheck
-from ztfdb.store.backends import copy_rows, lock_name, range_rows
+from ztfdb.store.backends import backend
 from ztfdb.store.columns import python_values
 from ztfdb.store.facts import facts_checksum
 from ztfdb.store.forced import delete_forced
@@ -121,7 +121,7 @@ def store_image(
         If it has more than 2^18 sources.
     """
     image_id = int(measured.info.image_id)
-    lock_name(session, image_id)  # another process may be storing the same image
+    backend(session).lock_name(image_id)  # another process may be storing the same image
     # no column more: a damaged value in another is no obstacle to storing the image again
     known_columns = [getattr(Image, name) for name in ("image_id", *IDENTITY, "procvsn", "created", "infobits_source")]
     existing = session.execute(select(*known_columns).where(Image.image_id == image_id)).one_or_none()
@@ -162,7 +162,7 @@ def hold_image(session: Session, image_id: int) -> bool:
         A writing one.
     image_id : int
     """
-    lock_name(session, image_id)
+    backend(session).lock_name(image_id)
     return session.scalar(select(Image.image_id).where(Image.image_id == int(image_id))) is not None
 
 
@@ -176,7 +176,7 @@ def delete_image(session: Session, image_id: int) -> int:
     UnknownImageError
         If the archive has no such image.
     """
-    lock_name(session, image_id)
+    backend(session).lock_name(image_id)
     held = session.scalar(select(Image.image_id).where(Image.image_id == int(image_id)))
     if held is None and not find_psf(session, image_id):
         raise UnknownImageError(f"no image {image_id} in this archive")
@@ -286,7 +286,7 @@ def version_of(procvsn: int | None, created: str | None) -> tuple[int, str]:
 
 def ids_in(session: Session, ids: Sequence[int]) -> tuple[TextClause, dict[str, Any]]:
     """Return a subquery of ids, and its parameters: of hundreds, a list of placeholders takes longer to read."""
-    rows, params = range_rows(session, id=np.array(ids, np.int64))
+    rows, params = backend(session).range_rows(id=np.array(ids, np.int64))
     return text(f"select r.id from {rows}"), params
 
 
@@ -394,7 +394,9 @@ def _store_parts(
     session.execute(insert(ImageFile), files)
     session.execute(insert(ImageHeader), _header_rows(measured))
     cells = measured.cells.astype(np.int64)
-    copy_rows(session, Base.metadata.tables["image_cell"], {"cell9": cells, "image_id": np.full(len(cells), image_id)})
+    backend(session).copy_rows(
+        Base.metadata.tables["image_cell"], {"cell9": cells, "image_id": np.full(len(cells), image_id)}
+    )
     if before_rows is not None:
         before_rows()
     store_sources(session, image_id, measured.sources)

@@ -19,16 +19,7 @@ from sqlalchemy.orm import Session
 from ztfdb.arrays import BoolArray, Columns, IntArray
 from ztfdb.schema import Image, Source
 from ztfdb.schema.image import EPOCH_COLUMNS
-from ztfdb.store.backends import (
-    joined,
-    memory,
-    prefer_index_only,
-    range_rows,
-    read_bulk,
-    read_columns,
-    read_doubles,
-    read_few,
-)
+from ztfdb.store.backends import backend
 from ztfdb.store.columns import MISSING, NO_MASK, table_dtypes
 
 Fields = dict[str, tuple[str, Any]]
@@ -119,9 +110,9 @@ def light_curve_sources(session: Session, **ranges: IntArray) -> Columns:
     statement, params = light_curve_statement(session, **ranges)
     nulls = {"mask_bits": NO_MASK}
     if "k" in ranges:
-        prefer_index_only(session)
-        return read_bulk(session, statement, params, {"k": "i4", **LIGHT_CURVE_DTYPES}, nulls=nulls)
-    return read_few(session, statement, params, LIGHT_CURVE_DTYPES, nulls=nulls)
+        backend(session).prefer_index_only()
+        return backend(session).read_bulk(statement, params, {"k": "i4", **LIGHT_CURVE_DTYPES}, nulls=nulls)
+    return backend(session).read_few(statement, params, LIGHT_CURVE_DTYPES, nulls=nulls)
 
 
 def light_curve_statement(session: Session, **ranges: IntArray) -> tuple[str, dict[str, Any]]:
@@ -129,11 +120,11 @@ def light_curve_statement(session: Session, **ranges: IntArray) -> tuple[str, di
 
     A test reads its plan.
     """
-    rows, params = range_rows(session, **ranges)
+    rows, params = backend(session).range_rows(**ranges)
     fields = [f"source.{name}" for name in LIGHT_CURVE_DTYPES]
     if "k" in ranges:
         fields.insert(0, "r.k")
-    origin = joined(session, rows, "source", [*LIGHT_CURVE_DTYPES], _IN_RANGE)
+    origin = backend(session).joined(rows, "source", [*LIGHT_CURVE_DTYPES], _IN_RANGE)
     return f"select {', '.join(fields)} from {origin}", params
 
 
@@ -151,10 +142,10 @@ def sources_in_cone(session: Session, lo: IntArray, hi: IntArray, columns: Seque
     dtypes = {name: SOURCE_DTYPES[name] for name in columns}
     nulls = {"mask_bits": NO_MASK} if "mask_bits" in dtypes else {}
     fields = ", ".join(f"source.{name}" for name in columns)
-    ranges, params = range_rows(session, lo=lo, hi=hi)
-    statement = f"select {fields} from {joined(session, ranges, 'source', columns, _IN_RANGE)}"
-    prefer_index_only(session)  # the table's rows are visited here, but still from the index
-    return read_bulk(session, statement, params, dtypes, nulls=nulls)
+    ranges, params = backend(session).range_rows(lo=lo, hi=hi)
+    statement = f"select {fields} from {backend(session).joined(ranges, 'source', columns, _IN_RANGE)}"
+    backend(session).prefer_index_only()  # the table's rows are visited here, but still from the index
+    return backend(session).read_bulk(statement, params, dtypes, nulls=nulls)
 
 
 def aperture_fluxes(session: Session, source_id: IntArray, aperture: int) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -269,7 +260,7 @@ def epoch_images(session: Session, image_id: IntArray, aperture: int) -> tuple[I
     at : ndarray of int64, shape (n_row,)
         Place of each row's image, -1 where it is unknown.
     """
-    known = memory(session)
+    known = backend(session).memory()
     images: ImageTable = known.get(f"images{aperture}", _NO_IMAGES)
     at = images.places(image_id)
     if (at < 0).any():
@@ -307,9 +298,9 @@ def version_ranks(session: Session, images: ImageTable) -> IntArray:
 
 
 def _read_images(session: Session, image_id: IntArray, aperture: int) -> ImageTable:
-    rows, params = range_rows(session, id=image_id)
-    origin = joined(session, rows, "image", ("image_id", *EPOCH_COLUMNS), "image.image_id = r.id")
-    read = read_doubles(session, _epoch_statement(origin, int(aperture)), params, tuple(EPOCH_FIELDS))
+    rows, params = backend(session).range_rows(id=image_id)
+    origin = backend(session).joined(rows, "image", ("image_id", *EPOCH_COLUMNS), "image.image_id = r.id")
+    read = backend(session).read_doubles(_epoch_statement(origin, int(aperture)), params, tuple(EPOCH_FIELDS))
     magzp, apcor, clrcoeff = (read[EPOCH_ROWS[name]] for name in ("magzp", "apcor", "clrcoeff"))
     return ImageTable(np.vstack([read, magzp + apcor, clrcoeff]))
 
@@ -344,7 +335,7 @@ def images_on_cell(session: Session, cell9: int) -> Columns:
         where image_cell.cell9 = :cell9
         order by image.image_id"""
     dtypes = {"image_id": "i8", "nx": "i8", "ny": "i8", "wcs": "O"}
-    return read_columns(session, statement, {"cell9": int(cell9)}, dtypes)
+    return backend(session).read_columns(statement, {"cell9": int(cell9)}, dtypes)
 
 
 OWN_BOOKS = ("image_id", "row_checksum", "caveats", "facts_checksum")
@@ -363,7 +354,7 @@ def image_rows(session: Session, image_id: IntArray) -> Columns:
         dtype = "O" if isinstance(column.type, Text) else "?" if isinstance(column.type, Boolean) else "i8"
         known = numbers.get(column.name)
         fields[column.name] = (f"image.{column.name}", "f8" if known is not None and known.kind == "f" else dtype)
-    prefer_index_only(session)
+    backend(session).prefer_index_only()
     return _images_by_id(session, image_id, fields | {"path": (_OWN_PATH, "O")})
 
 
@@ -377,13 +368,8 @@ def _images_by_id(session: Session, image_id: IntArray, fields: Fields) -> Colum
 
 def _rows_by_id(session: Session, table: str, key: str, ids: IntArray, fields: str, dtypes: dict[str, Any]) -> Columns:
     nulls = {name: MISSING for name, dtype in dtypes.items() if np.dtype(dtype).kind == "i"}
-    prefer_index_only(session)
-    rows, params = range_rows(session, id=ids)
-    read = read_columns if "O" in dtypes.values() else read_bulk
-    return read(
-        session,
-        f"select {fields} from {rows} cross join {table} where {table}.{key} = r.id",
-        params,
-        dtypes,
-        nulls=nulls,
-    )
+    backend(session).prefer_index_only()
+    rows, params = backend(session).range_rows(id=ids)
+    statement = f"select {fields} from {rows} cross join {table} where {table}.{key} = r.id"
+    read = backend(session).read_columns if "O" in dtypes.values() else backend(session).read_bulk
+    return read(statement, params, dtypes, nulls=nulls)

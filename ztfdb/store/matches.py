@@ -23,7 +23,7 @@ from ztfdb.schema import (
     ImageMatch,
     SourceMatch,
 )
-from ztfdb.store.backends import copy_rows, read_bulk, read_columns
+from ztfdb.store.backends import backend
 from ztfdb.store.catalogues import CatalogueInfo
 from ztfdb.store.columns import python_values
 
@@ -123,7 +123,7 @@ def store_matches(
         "reference_id": matches.reference_id,
         "separation": matches.separation,
     }
-    copy_rows(session, _TABLE, columns)
+    backend(session).copy_rows(_TABLE, columns)
     row = {
         "image_id": image_id,
         "catalogue_id": catalogue.catalogue_id,
@@ -161,8 +161,7 @@ def count_matches(session: Session, catalogue_id: int, image_ids: Sequence[int])
 def matches_of_image(session: Session, image_id: int, catalogue_id: int) -> MatchTable:
     """Return an image's stored matches with a catalogue, ordered by (source_id, rank)."""
     first, last = source_id_range(image_id)
-    found = read_columns(
-        session,
+    found = backend(session).read_columns(
         "select source_id, rank, reference_id, separation from source_match "
         "where source_id >= :first and source_id < :last and catalogue_id = :catalogue_id order by source_id, rank",
         {"first": first, "last": last, "catalogue_id": int(catalogue_id)},
@@ -276,8 +275,7 @@ def sources_to_match(session: Session, image_id: int) -> Columns:
     """Return what a match needs of an image's sources (`SOURCE_FIELDS`), ordered by ``source_id``."""
     first, last = source_id_range(image_id)
     fields = ", ".join(f"{expression} as {name}" for name, (expression, _) in SOURCE_FIELDS.items())
-    found = read_bulk(
-        session,
+    found = backend(session).read_bulk(
         f"select {fields} from source where source_id >= :first and source_id < :last",
         {"first": first, "last": last},
         {name: dtype for name, (_, dtype) in SOURCE_FIELDS.items()},

@@ -15,7 +15,7 @@ from ztfdb.errors import SettingsMismatchError
 from ztfdb.records import APERTURE_DIAMETERS, MeasurementConfig
 from ztfdb.schema import ArchiveMeta, Config
 from ztfdb.sky.cells import HPX_ORDER
-from ztfdb.store.backends import lock_name
+from ztfdb.store.backends import backend
 from ztfdb.store.views import FINGERPRINT
 
 MAGERR_SYS = 0.015
@@ -35,7 +35,7 @@ def create_meta(session: Session, settings: Mapping[str, Any], *, magerr_sys: fl
     magerr_sys : float
         Systematic floor of ``magerr``, mag.
     """
-    lock_name(session, _META_LOCK)  # two processes may open a new archive at once
+    backend(session).lock_name(_META_LOCK)  # two processes may open a new archive at once
     found = read_meta(session)
     if found:
         return found
@@ -91,7 +91,7 @@ def config_id(session: Session, config: MeasurementConfig) -> int:
     found = session.scalar(find)
     if found is not None:
         return found
-    lock_name(session, _META_LOCK)
+    backend(session).lock_name(_META_LOCK)
     found = session.scalar(find)
     if found is not None:
         return found

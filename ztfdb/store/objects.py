@@ -26,17 +26,7 @@ from ztfdb.schema import (
     ObjectSource,
     ObjectState,
 )
-from ztfdb.store.backends import (
-    copy_blobs,
-    copy_rows,
-    joined,
-    lock_name,
-    prefer_index_only,
-    range_rows,
-    read_bulk,
-    read_columns,
-    settle_table,
-)
+from ztfdb.store.backends import backend, engine_class
 from ztfdb.store.columns import MISSING, NO_MASK, python_ints, table_dtypes
 
 DETECTION_DTYPES: dict[str, Any] = {
@@ -61,13 +51,13 @@ _OF_OBJECTS = (ObjectFilter, ObjectCurve, Object)
 
 def lock_objects(session: Session) -> None:
     """Wait until no other transaction changes objects, and hold that until this one ends."""
-    lock_name(session, _LOCK)
+    backend(session).lock_name(_LOCK)
 
 
 def settle_objects(engine: Engine) -> None:
     """Make the tables ready for updates after all of their rows were written; outside of any transaction."""
     for written in (ObjectSource, *_OF_OBJECTS):
-        settle_table(engine, Base.metadata.tables[written.__tablename__])
+        engine_class(engine).settle_table(engine, Base.metadata.tables[written.__tablename__])
 
 
 def image_fingerprints(session: Session) -> dict[int, int]:
@@ -169,12 +159,14 @@ def detections_in_ranges(session: Session, lo: IntArray, hi: IntArray) -> Column
     lo, hi : ndarray of int64, shape (n_range,)
         Half-open ranges of ``hpx29`` that do not overlap.
     """
-    prefer_index_only(session)
-    rows, params = range_rows(session, lo=lo, hi=hi)
+    backend(session).prefer_index_only()
+    rows, params = backend(session).range_rows(lo=lo, hi=hi)
     fields = ", ".join(f"source.{name}" for name in DETECTION_DTYPES)
-    found = joined(session, rows, "source", [*DETECTION_DTYPES], "source.hpx29 >= r.lo and source.hpx29 < r.hi")
+    found = backend(session).joined(rows, "source", [*DETECTION_DTYPES], "source.hpx29 >= r.lo and source.hpx29 < r.hi")
     statement = f"select {fields} from {found}"
-    return _ordered(read_bulk(session, statement, params, DETECTION_DTYPES, nulls={"mask_bits": NO_MASK}), "source_id")
+    return _ordered(
+        backend(session).read_bulk(statement, params, DETECTION_DTYPES, nulls={"mask_bits": NO_MASK}), "source_id"
+    )
 
 
 def detections_of_image(session: Session, image_id: int) -> Columns:
@@ -182,7 +174,9 @@ def detections_of_image(session: Session, image_id: int) -> Columns:
     first, last = source_id_range(image_id)
     statement = f"select {', '.join(DETECTION_DTYPES)} from source where source_id between :first and :last"
     ids = {"first": first, "last": last}
-    return _ordered(read_bulk(session, statement, ids, DETECTION_DTYPES, nulls={"mask_bits": NO_MASK}), "source_id")
+    return _ordered(
+        backend(session).read_bulk(statement, ids, DETECTION_DTYPES, nulls={"mask_bits": NO_MASK}), "source_id"
+    )
 
 
 def largest_reach(session: Session) -> float:
@@ -192,39 +186,41 @@ def largest_reach(session: Session) -> float:
 
 def objects_in_ranges(session: Session, lo: IntArray, hi: IntArray) -> Columns:
     """Return the objects whose ids (the cells of their first detections) lie in ranges, ordered by id."""
-    prefer_index_only(session)
-    rows, params = range_rows(session, lo=lo, hi=hi)
+    backend(session).prefer_index_only()
+    rows, params = backend(session).range_rows(lo=lo, hi=hi)
     condition = "o.object_id >= r.lo and o.object_id < r.hi"
-    return _objects(session, joined(session, rows, "object", [*OBJECT_DTYPES], condition, alias="o"), params)
+    return _objects(session, backend(session).joined(rows, "object", [*OBJECT_DTYPES], condition, alias="o"), params)
 
 
 def objects_by_id(session: Session, object_id: IntArray) -> Columns:
     """Return objects, ordered by id; unknown ids are left out."""
-    prefer_index_only(session)
-    rows, params = range_rows(session, id=object_id)
+    backend(session).prefer_index_only()
+    rows, params = backend(session).range_rows(id=object_id)
     return _objects(session, f"{rows} cross join object as o where o.object_id = r.id", params)
 
 
 def _objects(session: Session, origin: str, params: Mapping[str, Any]) -> Columns:
     fields = ", ".join(f"o.{name}" for name in OBJECT_DTYPES)
-    found = read_bulk(session, f"select {fields} from {origin}", params, OBJECT_DTYPES, nulls={"ps1_id": MISSING})
+    found = backend(session).read_bulk(
+        f"select {fields} from {origin}", params, OBJECT_DTYPES, nulls={"ps1_id": MISSING}
+    )
     return _ordered(found, "object_id")
 
 
 def object_ids(session: Session) -> IntArray:
     """Return the ids of all objects, ascending."""
-    return np.sort(read_bulk(session, "select object_id from object", {}, {"object_id": "i8"})["object_id"])
+    return np.sort(backend(session).read_bulk("select object_id from object", {}, {"object_id": "i8"})["object_id"])
 
 
 def read_curves(session: Session, object_id: IntArray, fid: int) -> dict[int, bytes]:
     """Return the packed curves of objects in one filter; objects without one are left out."""
-    prefer_index_only(session)
-    rows, params = range_rows(session, id=object_id)
+    backend(session).prefer_index_only()
+    rows, params = backend(session).range_rows(id=object_id)
     statement = (
         f"select c.object_id, c.points from {rows} cross join object_curve as c "
         f"where c.object_id = r.id and c.fid = {int(fid)}"
     )
-    found = read_columns(session, statement, params, {"object_id": "i8", "points": "O"})
+    found = backend(session).read_columns(statement, params, {"object_id": "i8", "points": "O"})
     return dict(zip(found["object_id"].tolist(), found["points"].tolist(), strict=True))
 
 
@@ -239,7 +235,7 @@ def add_curves(session: Session, statistics: Columns, curves: list[bytes]) -> No
     """Append rows of ``object_filter`` and of ``object_curve``."""
     _copy(session, ObjectFilter, statistics)
     keys = {"object_id": statistics["object_id"], "fid": statistics["fid"]}
-    copy_blobs(session, _table(ObjectCurve), keys, "points", curves)
+    backend(session).copy_blobs(_table(ObjectCurve), keys, "points", curves)
 
 
 def add_objects(session: Session, objects: Columns) -> None:
@@ -266,11 +262,11 @@ def delete_objects(session: Session, object_id: IntArray) -> None:
 
 def members_of(session: Session, object_id: IntArray) -> Columns:
     """Return the rows of ``object_source`` of some objects, ordered by ``source_id``."""
-    prefer_index_only(session)
-    rows, params = range_rows(session, id=object_id)
+    backend(session).prefer_index_only()
+    rows, params = backend(session).range_rows(id=object_id)
     fields = ", ".join(f"m.{name}" for name in MEMBER_DTYPES)
     statement = f"select {fields} from {rows} cross join object_source as m where m.object_id = r.id"
-    return _ordered(read_bulk(session, statement, params, MEMBER_DTYPES), "source_id")
+    return _ordered(backend(session).read_bulk(statement, params, MEMBER_DTYPES), "source_id")
 
 
 def replace_members(session: Session, old: Columns, new: Columns) -> None:
@@ -340,12 +336,12 @@ def object_summary(session: Session, object_id: int) -> Columns:
     dtypes |= {"number": "i8", "oid": "i8"}
     statement = f"select {', '.join(dtypes)} from object_summary where object_id = :object_id order by fid"
     nulls = dict.fromkeys(("ps1_id", "number", "oid"), MISSING)
-    return read_columns(session, statement, {"object_id": int(object_id)}, dtypes, nulls=nulls)
+    return backend(session).read_columns(statement, {"object_id": int(object_id)}, dtypes, nulls=nulls)
 
 
 def _copy(session: Session, model: type[Base], columns: Columns, nulls: Mapping[str, Any] | None = None) -> None:
     table = _table(model)
-    copy_rows(session, table, {column.name: columns[column.name] for column in table.columns}, nulls)
+    backend(session).copy_rows(table, {column.name: columns[column.name] for column in table.columns}, nulls)
 
 
 def _table(model: type[Base]) -> Table:
@@ -354,7 +350,7 @@ def _table(model: type[Base]) -> Table:
 
 def _delete_rows(session: Session, table: str, ids: IntArray, condition: str = "", *, key: str = "object_id") -> None:
     if len(ids):
-        rows, params = range_rows(session, id=ids)
+        rows, params = backend(session).range_rows(id=ids)
         where = f"{key} in (select r.id from {rows}) {condition}"
         session.execute(text(f"delete from {table} where {where}"), params)
 

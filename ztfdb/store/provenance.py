@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from ztfdb.errors import UnknownImageError
 from ztfdb.schema import Base, Calibration, Catalogue, Config, Image, ImageHeader, SelfSolution
-from ztfdb.store.backends import read_columns
+from ztfdb.store.backends import backend
 from ztfdb.store.columns import NO_MASK, python_value, table_dtypes
 
 _SOLUTION = tuple(
@@ -26,7 +26,9 @@ def source_of(session: Session, source_id: int) -> dict[str, Any] | None:
     """
     dtypes = table_dtypes(Base.metadata.tables["source"])
     statement = f"select {', '.join(dtypes)} from source where source_id = :source_id"
-    found = read_columns(session, statement, {"source_id": int(source_id)}, dtypes, nulls={"mask_bits": NO_MASK})
+    found = backend(session).read_columns(
+        statement, {"source_id": int(source_id)}, dtypes, nulls={"mask_bits": NO_MASK}
+    )
     if not len(found["source_id"]):
         return None
     row = {name: python_value(values[0]) for name, values in found.items()}

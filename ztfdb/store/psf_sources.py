@@ -18,7 +18,7 @@ from ztfdb.errors import StoreError, TooManySourcesError
 from ztfdb.ids import MAX_SOURCES, SOURCE_ID_SHIFT, source_id_range
 from ztfdb.records import FileFacts, PsfCatalogueRecord, WcsParameters
 from ztfdb.schema import Base, DataRoot, Image, ImageHeader, PsfCatalogue, PsfCheck, PsfSource
-from ztfdb.store.backends import copy_rows, joined, prefer_index_only, range_rows, read_bulk, read_columns, read_few
+from ztfdb.store.backends import backend
 from ztfdb.store.checksums import rows_checksum
 from ztfdb.store.columns import python_values, table_dtypes
 from ztfdb.store.roots import FilePlace, absolute_path, place_file
@@ -121,7 +121,7 @@ def store_psf(
     }
     session.execute(insert(PsfCatalogue), [python_values(row)])
     order = np.argsort(columns["hpx29"], kind="stable")  # the index's own order: its pages are touched once each
-    copy_rows(session, _TABLE, {name: values[order] for name, values in columns.items()})
+    backend(session).copy_rows(_TABLE, {name: values[order] for name, values in columns.items()})
     return len(record.table)
 
 
@@ -240,7 +240,7 @@ def psf_sources_of_image(session: Session, image_id: int) -> Columns:
     statement = (
         f"select {', '.join(PSF_DTYPES)} from psf_source where source_id between :first and :last order by source_id"
     )
-    return read_columns(session, statement, {"first": first, "last": last}, PSF_DTYPES)
+    return backend(session).read_columns(statement, {"first": first, "last": last}, PSF_DTYPES)
 
 
 def psf_light_curve_sources(session: Session, **ranges: NDArray[Any]) -> Columns:
@@ -259,18 +259,18 @@ def psf_light_curve_sources(session: Session, **ranges: NDArray[Any]) -> Columns
     """
     statement, params = psf_light_curve_statement(session, **ranges)
     if "k" in ranges:
-        prefer_index_only(session)
-        return read_bulk(session, statement, params, {"k": "i4", **PSF_LIGHT_CURVE_DTYPES})
-    return read_few(session, statement, params, PSF_LIGHT_CURVE_DTYPES)
+        backend(session).prefer_index_only()
+        return backend(session).read_bulk(statement, params, {"k": "i4", **PSF_LIGHT_CURVE_DTYPES})
+    return backend(session).read_few(statement, params, PSF_LIGHT_CURVE_DTYPES)
 
 
 def psf_light_curve_statement(session: Session, **ranges: NDArray[Any]) -> tuple[str, dict[str, Any]]:
     """Return the SQL text (and parameters) of `psf_light_curve_sources`; a test reads its plan."""
-    rows, params = range_rows(session, **ranges)
+    rows, params = backend(session).range_rows(**ranges)
     fields = [f"psf_source.{name}" for name in PSF_LIGHT_CURVE_DTYPES]
     if "k" in ranges:
         fields.insert(0, "r.k")
-    origin = joined(session, rows, "psf_source", [*PSF_LIGHT_CURVE_DTYPES], _IN_RANGE)
+    origin = backend(session).joined(rows, "psf_source", [*PSF_LIGHT_CURVE_DTYPES], _IN_RANGE)
     return f"select {', '.join(fields)} from {origin}", params
 
 
@@ -292,11 +292,11 @@ def psf_sources_in_cone(session: Session, lo: NDArray[Any], hi: NDArray[Any], na
     unknown = [name for name in names if name not in PSF_DTYPES]
     if unknown:
         raise ValueError(f"psf_source has no column {', '.join(map(repr, unknown))}")
-    rows, params = range_rows(session, lo=lo, hi=hi)
+    rows, params = backend(session).range_rows(lo=lo, hi=hi)
     fields = ", ".join(f"psf_source.{name}" for name in names)
-    statement = f"select {fields} from {joined(session, rows, 'psf_source', names, _IN_RANGE)}"
-    prefer_index_only(session)
-    return read_bulk(session, statement, params, {name: PSF_DTYPES[name] for name in names})
+    statement = f"select {fields} from {backend(session).joined(rows, 'psf_source', names, _IN_RANGE)}"
+    backend(session).prefer_index_only()
+    return backend(session).read_bulk(statement, params, {name: PSF_DTYPES[name] for name in names})
 
 
 def psf_catalogue_dates(session: Session, image_id: NDArray[Any]) -> Columns:
@@ -304,13 +304,13 @@ def psf_catalogue_dates(session: Session, image_id: NDArray[Any]) -> Columns:
 
     Date and zero point are the image's own where it is held.
     """
-    rows, params = range_rows(session, id=image_id)
+    rows, params = backend(session).range_rows(id=image_id)
     statement = f"""
         select c.image_id, coalesce(image.obsmjd, c.obsmjd), c.filtercode, c.role, coalesce(image.magzp, c.magzp)
         from {rows} cross join psf_catalogue as c left join image on image.image_id = c.image_id
         where c.image_id = r.id order by c.image_id"""
     dtypes = {"image_id": "i8", "obsmjd": "f8", "filtercode": "O", "role": "O", "magzp": "f8"}
-    return read_columns(session, statement, params, dtypes)
+    return backend(session).read_columns(statement, params, dtypes)
 
 
 def psf_catalogues_held(session: Session) -> list[int]:

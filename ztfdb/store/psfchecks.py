@@ -13,7 +13,7 @@ from ztfdb.arrays import Columns
 from ztfdb.errors import UnknownImageError
 from ztfdb.ids import source_id_range
 from ztfdb.schema import Image, PsfCatalogue, PsfCheck
-from ztfdb.store.backends import range_rows, read_bulk, read_columns
+from ztfdb.store.backends import backend
 from ztfdb.store.columns import python_values
 
 PSF_DTYPES: dict[str, Any] = {
@@ -65,7 +65,7 @@ def psf_sources_to_check(session: Session, image_id: int) -> Columns:
     """Return `PSF_DTYPES` of an image's PSF catalogue, ordered by ``source_id``."""
     first, last = source_id_range(image_id)
     statement = f"select {', '.join(PSF_DTYPES)} from psf_source where source_id between :first and :last"
-    found = read_bulk(session, statement, {"first": first, "last": last}, PSF_DTYPES)
+    found = backend(session).read_bulk(statement, {"first": first, "last": last}, PSF_DTYPES)
     order = np.argsort(found["source_id"], kind="stable")
     return {name: values[order] for name, values in found.items()}
 
@@ -112,10 +112,10 @@ def read_psf_checks(session: Session, image_id: Sequence[int] | None = None, *, 
     fields = ", ".join(f"c.{name}" for name in CHECK_DTYPES)
     origin, params = "image_psf_check as c", dict[str, Any]()
     if image_id is not None:
-        rows, params = range_rows(session, id=np.array(image_id, np.int64))
+        rows, params = backend(session).range_rows(id=np.array(image_id, np.int64))
         origin = f"{rows} join image_psf_check as c on c.image_id = r.id"
     statement = f"select {fields} from {origin} where c.warning >= :warning {WORST_FIRST}"
-    return read_columns(session, statement, {**params, "warning": int(warning)}, CHECK_DTYPES)
+    return backend(session).read_columns(statement, {**params, "warning": int(warning)}, CHECK_DTYPES)
 
 
 def psf_check_summary(session: Session, n_worst: int = N_WORST) -> dict[str, Any]:

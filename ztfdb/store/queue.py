@@ -31,12 +31,12 @@ from sqlalchemy import (
     true,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from ztfdb.codes import JobState
 from ztfdb.errors import LeaseLostError
 from ztfdb.schema import Base, DataRoot, IngestJob
+from ztfdb.store.backends import backend
 from ztfdb.texts import hide_secrets
 
 CHUNK = 1_000
@@ -121,9 +121,7 @@ def read_clock(session: Session, clock: Callable[[], float] = time.time) -> floa
     clock : callable
         The host's clock.
     """
-    if session.get_bind().dialect.name == "postgresql":
-        return float(session.execute(_CLOCK).scalar_one())
-    return clock()
+    return backend(session).clock(clock)
 
 
 class Again(Enum):
@@ -176,8 +174,11 @@ def find_job_ids(session: Session, files: Iterable[JobFile]) -> list[int]:
 
 
 def _upsert(session: Session, now: float, again: Again) -> Any:
-    engine = {"postgresql": postgresql, "sqlite": sqlite}[session.get_bind().dialect.name]
-    new = engine.insert(IngestJob.__table__).values(state=JobState.PENDING.value, queued=now, attempts=0)
+    new = (
+        backend(session)
+        .insert(Base.metadata.tables["ingest_job"])
+        .values(state=JobState.PENDING.value, queued=now, attempts=0)
+    )
     come = new.excluded
     facts = ("size", "mtime_ns", "mask_size", "mask_mtime_ns")
     asked = {
@@ -220,7 +221,6 @@ _JOB = Base.metadata.tables["ingest_job"]
 _LEASED = JobState.LEASED.value
 
 # Statements of every image are made once: making one takes longer than the database takes for it.
-_CLOCK = select(func.extract("epoch", func.clock_timestamp()))
 _DUE_OF_ROOT = _due(_JOB.c.data_root_id == bindparam("root"))
 _DUE_OF_THESE = _due(_JOB.c.job_id.in_(bindparam("ids", expanding=True)))
 _LEASE = (

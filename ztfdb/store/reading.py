@@ -5,30 +5,23 @@ from __future__ import annotations
 import logging
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psycopg
-from psycopg import capabilities
 from sqlalchemy import URL
 
 from ztfdb.errors import QueryError
-from ztfdb.store.backends.readonly_sqlite import MAX_BYTES, authorize
+from ztfdb.store.backends import engine_class
 from ztfdb.store.engine import make_engine, unavailable
 from ztfdb.store.interrupt import why_stopped
+from ztfdb.store.statement import Rows, Rowset
 from ztfdb.texts import one_line
 
 PIECE = 2_000
 """Rows of a piece."""
-
-UPLOAD_SETTINGS = ("jit=off", "enable_bitmapscan=off", "enable_seqscan=off")
-"""Of a transaction that joins uploaded positions by their cells: PostgreSQL does not know how few rows that is."""
-
-_SQLITE_TYPES = {"short": "integer", "int": "integer", "long": "integer", "float": "real", "double": "real",
-                 "boolean": "integer", "char": "text", "unicodeChar": "text"}  # fmt: skip
 
 _TOLD_CLASSES = ("21", "22", "54")
 """Classes of PostgreSQL's errors that are about a statement's values, rows and size."""
@@ -43,27 +36,6 @@ _TOLD_WORDS = re.compile(
 """The same, in SQLite's words: most of its errors have one code."""
 
 log = logging.getLogger(__name__)
-
-Rows = list[tuple[Any, ...]]
-
-
-@dataclass(frozen=True)
-class Rowset:
-    """A table that a statement brings.
-
-    Attributes
-    ----------
-    name : str
-        Of the temporary table on SQLite.
-    datatypes : mapping of str to str
-        VOTable's datatypes by column.
-    columns : sequence of list
-        Python values.
-    """
-
-    name: str
-    datatypes: Mapping[str, str]
-    columns: Sequence[list[Any]] = field(repr=False)
 
 
 class Reader:
@@ -82,7 +54,8 @@ class Reader:
 
     def __init__(self, url: str | Path | URL) -> None:
         self._engine = make_engine(url, read_only=True)
-        self.engine = self._engine.dialect.name
+        self._class = engine_class(self._engine)
+        self.engine = self._class.name
 
     def close(self) -> None:
         """Close every connection."""
@@ -102,7 +75,7 @@ class Reader:
         uploads : sequence of Rowset
             Temporary tables for SQLite.
         upload_join : bool
-            See `UPLOAD_SETTINGS`.
+            Whether uploaded positions are joined by their cells: few rows, which PostgreSQL does not know.
         size : int
             Rows of a piece.
 
@@ -113,51 +86,8 @@ class Reader:
         DatabaseUnavailableError
             If it cannot be reached.
         """
-        read = self._sqlite if self.engine == "sqlite" else self._postgresql
         with self._told():
-            yield from read(sql, values, uploads, upload_join, size)
-
-    def _sqlite(self, sql: str, values: Any, uploads: Sequence[Rowset], upload_join: bool, size: int) -> Iterator[Rows]:
-        pooled = self._engine.raw_connection()
-        try:
-            connection = pooled.driver_connection
-            assert isinstance(connection, sqlite3.Connection)
-            connection.set_authorizer(None)
-            connection.execute("PRAGMA case_sensitive_like=on")
-            connection.execute("select 1 from json_each('[]')")  # its first use makes it, which the authorizer forbids
-            for upload in uploads:
-                _fill(connection, upload)
-            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_BYTES)
-            connection.set_authorizer(authorize)
-            cursor = connection.execute(sql, values)
-            while rows := cursor.fetchmany(size):
-                yield rows
-            cursor.close()
-        finally:
-            if uploads:
-                pooled.invalidate()  # its temporary tables go with it
-            pooled.close()
-
-    def _postgresql(
-        self, sql: str, values: Any, uploads: Sequence[Rowset], upload_join: bool, size: int
-    ) -> Iterator[Rows]:
-        pooled = self._engine.raw_connection()
-        try:
-            connection = pooled.driver_connection
-            assert isinstance(connection, psycopg.Connection)
-            for setting in UPLOAD_SETTINGS if upload_join else UPLOAD_SETTINGS[:1]:
-                connection.execute(f"set local {setting}".encode())
-            cursor = psycopg.RawCursor(connection)
-            rows: Rows = []
-            for row in cursor.stream(sql, values, binary=True, size=size if capabilities.has_stream_chunked() else 1):
-                rows.append(row)
-                if len(rows) >= size:
-                    yield rows
-                    rows = []
-            if rows:
-                yield rows
-        finally:
-            pooled.close()  # rolls back
+            yield from self._class.stream(self._engine, sql, values, uploads, upload_join=upload_join, size=size)
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -169,18 +99,6 @@ class Reader:
             raise unavailable(exc) or QueryError(_refusal(exc)) from exc
         except OverflowError as exc:
             raise QueryError("a number does not fit 64 bits") from exc
-
-
-def _fill(connection: sqlite3.Connection, upload: Rowset) -> None:
-    """Make the temporary table of an upload, its rows numbered from 0 by ``_k``."""
-    columns = ", ".join(f'"{name}" {_SQLITE_TYPES[kind]}' for name, kind in upload.datatypes.items())
-    connection.execute(f'create temporary table "_upload_{upload.name}" (_k integer primary key, {columns})')
-    places = ", ".join("?" * (1 + len(upload.datatypes)))
-    n_row = len(upload.columns[0]) if upload.columns else 0
-    rows = zip(range(n_row), *upload.columns, strict=True)
-    connection.execute("begin")
-    connection.executemany(f'insert into "_upload_{upload.name}" values ({places})', rows)
-    connection.commit()
 
 
 def _refusal(exc: Exception) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import URL
 
 from ztfdb.errors import QueryError
+from ztfdb.store.backends import engine_class
 from ztfdb.store.columns import python_value
 from ztfdb.store.engine import make_engine
 from ztfdb.store.statement import Statement
@@ -66,13 +67,7 @@ def run_read_only(
     statement = parse(text, params, timeout_s, max_rows)
     engine = make_engine(url, read_only=True)
     try:
-        if engine.dialect.name == "sqlite":
-            from ztfdb.store.backends import readonly_sqlite
-
-            return readonly_sqlite.run(engine, statement)
-        from ztfdb.store.backends import readonly_postgresql
-
-        return readonly_postgresql.run(engine, statement, force=force)
+        return engine_class(engine).run_read_only(engine, statement, force=force)
     except UnicodeEncodeError as exc:
         raise QueryError(f"{exc.object!r} is not UTF-8: no database holds such a text") from exc
     finally:
@@ -91,10 +86,7 @@ def check_reader(url: str | Path | URL) -> None:
     """
     engine = make_engine(url, read_only=True)
     try:
-        if engine.dialect.name == "postgresql":
-            from ztfdb.store.backends import readonly_postgresql
-
-            readonly_postgresql.check_reader(engine)
+        engine_class(engine).check_reader(engine)
     finally:
         engine.dispose()
 

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from ztfdb.arrays import Places
 from ztfdb.errors import ConfigError
 from ztfdb.schema import DataRoot
-from ztfdb.store.backends import lock_name
+from ztfdb.store.backends import backend
 
 _ROOT_LOCK = -2  # image ids, the other keys of `lock_name`, are never negative
 
@@ -99,7 +99,7 @@ def place_file(
     """
     found = find_places(read_roots(session, places), path)
     if not found:
-        lock_name(session, _ROOT_LOCK)
+        backend(session).lock_name(_ROOT_LOCK)
         found = find_places(read_roots(session, places), path)
     return found[0] if found else _new_place(session, path, places or {}, given)
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Columns, IntArray
 from ztfdb.schema import Calibration, Image, SelfSolution, SelfStar
-from ztfdb.store.backends import copy_rows, joined, range_rows, read_bulk, read_columns
+from ztfdb.store.backends import backend
 from ztfdb.store.columns import python_values
 
 METHOD = "self"
@@ -37,10 +37,9 @@ _TERMS = (
 
 def images_to_solve(session: Session, image_id: Sequence[int]) -> Columns:
     """Return `IMAGE_DTYPES` of images, references left out, ordered by ``image_id``."""
-    rows, params = range_rows(session, id=np.asarray(image_id, np.int64))
+    rows, params = backend(session).range_rows(id=np.asarray(image_id, np.int64))
     fields = ", ".join(f"image.{name}" for name in IMAGE_DTYPES)
-    found = read_columns(
-        session,
+    found = backend(session).read_columns(
         f"select {fields} from {rows} join image on image.image_id = r.id where image.kind <> 'ref'",
         params,
         IMAGE_DTYPES,
@@ -62,7 +61,7 @@ def add_solution(session: Session, facts: Mapping[str, Any], stars: Columns) -> 
     statement = insert(SelfSolution).values(**python_values(facts)).returning(SelfSolution.solution_id)
     solution_id = int(session.execute(statement).scalar_one())
     n = len(stars["number"])
-    copy_rows(session, SelfStar.__table__, {"solution_id": np.full(n, solution_id, np.int64), **stars})  # type: ignore[arg-type]
+    backend(session).copy_rows(SelfStar.__table__, {"solution_id": np.full(n, solution_id, np.int64), **stars})  # type: ignore[arg-type]
     return solution_id
 
 
@@ -96,13 +95,12 @@ def solution(session: Session, solution_id: int) -> dict[str, Any]:
 
 def held_stars(session: Session, lo: IntArray, hi: IntArray, fid: int, aperture: int) -> Columns:
     """Return the held stars of a filter and aperture inside ranges, by solution and number: `STAR_DTYPES`, ``term``."""
-    rows, params = range_rows(session, lo=lo, hi=hi)
-    origin = joined(
-        session, rows, "self_star", ["hpx29", *STAR_DTYPES], "self_star.hpx29 >= r.lo and self_star.hpx29 < r.hi"
+    rows, params = backend(session).range_rows(lo=lo, hi=hi)
+    origin = backend(session).joined(
+        rows, "self_star", ["hpx29", *STAR_DTYPES], "self_star.hpx29 >= r.lo and self_star.hpx29 < r.hi"
     )
     fields = ", ".join(f"self_star.{name}" for name in STAR_DTYPES)
-    found = read_bulk(
-        session,
+    found = backend(session).read_bulk(
         f"select {fields}, self_solution.color_term as term from {origin}"
         " join self_solution on self_solution.solution_id = self_star.solution_id"
         " where self_solution.fid = :fid and self_solution.aperture = :aperture",
@@ -155,11 +153,10 @@ def self_terms(session: Session, image_id: IntArray, aperture: int) -> Columns:
         ``nx``, ``ny``.
     """
     ids, back = np.unique(np.asarray(image_id, np.int64), return_inverse=True)
-    rows, params = range_rows(session, id=ids)
+    rows, params = backend(session).range_rows(id=ids)
     fields = ", ".join(f"calibration.{name}" for name in _TERMS)
     names = (*_TERMS, "pivot", "usual", "nx", "ny")
-    found = read_columns(
-        session,
+    found = backend(session).read_columns(
         f"select calibration.image_id, {fields}, self_solution.color_pivot, self_solution.color_term"
         ", image.nx, image.ny"
         f" from {rows} join calibration on calibration.image_id = r.id and calibration.method = 'self'"
@@ -181,9 +178,8 @@ def self_terms(session: Session, image_id: IntArray, aperture: int) -> Columns:
 def source_places(session: Session, source_id: IntArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return ``x`` and ``y`` of sources, in the order asked."""
     ids = np.unique(source_id)
-    rows, params = range_rows(session, id=ids)
-    found = read_bulk(
-        session,
+    rows, params = backend(session).range_rows(id=ids)
+    found = backend(session).read_bulk(
         f"select source.source_id, source.x, source.y from {rows} cross join source where source.source_id = r.id",
         params,
         {"source_id": "i8", "x": "f8", "y": "f8"},

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from sqlalchemy import URL, Connection, Engine, text
 from sqlalchemy.orm import Session
 
+from ztfdb.store.backends import backend, engine_class
 from ztfdb.store.engine import make_engine
 
 
@@ -21,7 +22,7 @@ def reading(engine: Engine, snapshot: str | None = None) -> Iterator[Session]:
     snapshot : str, optional
         The state that `export_snapshot` of another transaction, still open, stands for (PostgreSQL).
     """
-    options = {"isolation_level": "REPEATABLE READ"} if engine.dialect.name == "postgresql" else {}
+    options = engine_class(engine).snapshot_options
     with engine.connect().execution_options(**options) as connection, Session(connection) as session:
         if snapshot is not None:
             name = snapshot.replace("'", "")  # a server's own word, which takes no parameter
@@ -32,9 +33,7 @@ def reading(engine: Engine, snapshot: str | None = None) -> Iterator[Session]:
 
 def export_snapshot(session: Session) -> str | None:
     """Return the name by which other transactions read the state of this one; None on SQLite, which has none."""
-    if session.get_bind().dialect.name != "postgresql":
-        return None
-    return str(session.scalar(text("select pg_export_snapshot()")))
+    return backend(session).export_snapshot()
 
 
 class CommitWatch:
@@ -49,7 +48,7 @@ class CommitWatch:
     def __init__(self, url: URL) -> None:
         self._engine = make_engine(url, read_only=True)
         self._connection: Connection | None = None
-        if self._engine.dialect.name == "sqlite":
+        if engine_class(self._engine).counts_commits:
             self._connection = self._engine.connect()
         self._before = self._version()
 
@@ -67,6 +66,4 @@ class CommitWatch:
     def _version(self) -> int:
         if self._connection is None:
             return 0
-        found = self._connection.exec_driver_sql("pragma data_version").scalar()
-        self._connection.rollback()
-        return int(found or 0)
+        return engine_class(self._engine).commits(self._connection)

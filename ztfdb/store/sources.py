@@ -12,7 +12,7 @@ from ztfdb.errors import TooManySourcesError
 from ztfdb.ids import MAX_SOURCES, SOURCE_ID_SHIFT, source_id_range
 from ztfdb.records import N_APERTURE, SourceTable
 from ztfdb.schema import Base, Image, Source
-from ztfdb.store.backends import copy_rows, read_columns
+from ztfdb.store.backends import backend
 from ztfdb.store.checksums import rows_checksum
 from ztfdb.store.columns import NO_MASK, table_dtypes
 
@@ -60,7 +60,7 @@ def store_sources(session: Session, image_id: int, sources: SourceTable) -> int:
     # In the order of the light-curve index, whose pages then are touched once each: a fifth to a third less time.
     order = np.argsort(sources.hpx29, kind="stable")
     ordered = {name: columns[name][order] for name in table_dtypes(_TABLE)}
-    copy_rows(session, _TABLE, ordered, {name: null[order] for name, null in nulls.items()})
+    backend(session).copy_rows(_TABLE, ordered, {name: null[order] for name, null in nulls.items()})
     return len(sources)
 
 
@@ -109,7 +109,9 @@ def sources_of_image(session: Session, image_id: int) -> Columns:
     dtypes = table_dtypes(_TABLE)
     first, last = source_id_range(image_id)
     statement = f"select {', '.join(dtypes)} from source where source_id between :first and :last order by source_id"
-    return read_columns(session, statement, {"first": first, "last": last}, dtypes, nulls={"mask_bits": NO_MASK})
+    return backend(session).read_columns(
+        statement, {"first": first, "last": last}, dtypes, nulls={"mask_bits": NO_MASK}
+    )
 
 
 def count_orphans(session: Session) -> int:

@@ -13,7 +13,7 @@ from ztfdb.arrays import Places
 from ztfdb.bits import Caveat
 from ztfdb.records import N_APERTURE, BackgroundMesh, FileFacts, StoredImage, StoredPixels, WcsParameters
 from ztfdb.schema import Image, ImageFile, ImageHeader
-from ztfdb.store.backends import memory
+from ztfdb.store.backends import backend
 from ztfdb.store.columns import python_ints
 from ztfdb.store.images import OWN_ROLES, find_files, ids_in
 from ztfdb.store.typed import N_WCS, array_of
@@ -65,7 +65,9 @@ def stored_pixels(session: Session, image_id: Iterable[int], *, places: Places =
         As in `stored_images`.
     """
     ids = set(python_ints(image_id))
-    known: dict[int, StoredPixels] = memory(session).setdefault(f"pixels in {sorted((places or {}).items())}", {})
+    known: dict[int, StoredPixels] = (
+        backend(session).memory().setdefault(f"pixels in {sorted((places or {}).items())}", {})
+    )
     found = {one: known[one] for one in ids & known.keys()}
     new = {
         row.image_id: StoredPixels(**_pixels(row, files, cards))

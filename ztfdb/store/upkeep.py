@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Columns, IntArray
 from ztfdb.schema import Image
-from ztfdb.store.backends import read_columns
+from ztfdb.store.backends import backend
 from ztfdb.store.columns import python_value
 
 NIGHT = 1_000_000
@@ -24,7 +24,7 @@ METADATA = ("infobits", "maglimit", "seeing")
 def image_pids(session: Session) -> Columns:
     """Return ``pid`` and ``image_id`` of every image that has a pid, ordered by both."""
     statement = "select pid, image_id from image where pid is not null order by pid, image_id"
-    return read_columns(session, statement, {}, {"pid": "i8", "image_id": "i8"})
+    return backend(session).read_columns(statement, {}, {"pid": "i8", "image_id": "i8"})
 
 
 def set_metadata(session: Session, image_id: IntArray, values: dict[str, Any]) -> None:
@@ -76,7 +76,7 @@ def images_of_night(session: Session, date: int) -> list[int]:
 def image_names(session: Session) -> Columns:
     """Return ``image_id`` and ``n_source`` of every image, ordered by id."""
     statement = "select image_id, n_source from image order by image_id"
-    return read_columns(session, statement, {}, {"image_id": "i8", "n_source": "i8"})
+    return backend(session).read_columns(statement, {}, {"image_id": "i8", "n_source": "i8"})
 
 
 def sources_by_image(session: Session) -> dict[int, int]:
@@ -98,5 +98,5 @@ def images_without(session: Session, table: str) -> IntArray:
     statement = f"""
         select image.image_id from image
         where not exists (select 1 from {table} where {table}.image_id = image.image_id) order by 1"""
-    found = read_columns(session, statement, {}, {"image_id": "i8"})["image_id"]
+    found = backend(session).read_columns(statement, {}, {"image_id": "i8"})["image_id"]
     return np.asarray(found)

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
-from typing import Any
 
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DBAPIError
@@ -17,6 +15,8 @@ from ztfdb.errors import StoreError
 from ztfdb.schema.comments import write_comments
 from ztfdb.schema.describe import describe_tables
 from ztfdb.schema.views import VIEWS, create_view, drop_view
+from ztfdb.store.backends import engine_class
+from ztfdb.store.statement import SetAside, quoted
 from ztfdb.texts import one_line
 
 FINGERPRINT = "views"
@@ -24,54 +24,6 @@ FINGERPRINT = "views"
 
 _CHANGED_COLUMNS = "42P16"
 """PostgreSQL's SQLSTATE where CREATE OR REPLACE VIEW would take columns away or change them."""
-
-_DEPENDENTS = """
-select distinct cast(ours.relname as text) as ours, cast(cast(other.oid as regclass) as text) as other
-from pg_class as ours
-join pg_depend on pg_depend.refobjid = ours.oid and pg_depend.refclassid = cast('pg_class' as regclass)
-join pg_rewrite on pg_rewrite.oid = pg_depend.objid and pg_depend.classid = cast('pg_rewrite' as regclass)
-join pg_class as other on other.oid = pg_rewrite.ev_class
-where ours.oid = any(:views) and other.oid <> ours.oid and not other.oid = any(:views)
-order by 1, 2
-"""
-
-_GRANTS = """
-select quote_ident(a.view) as view, a.columns, a.privilege_type as privilege, a.is_grantable as grantable,
-       case when a.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end as grantee
-from (
-    select relname as view, '' as columns, relowner as owner, (aclexplode(relacl)).*
-    from pg_class where oid = any(:views)
-    union all
-    select relname, '(' || quote_ident(attname) || ')', relowner, (aclexplode(attacl)).*
-    from pg_attribute join pg_class on pg_class.oid = attrelid where attrelid = any(:views)
-) as a
-where a.grantee <> a.owner
-order by 1, 2, 3, 5
-"""
-
-_OWNERS = """
-select quote_ident(relname) as view, quote_ident(pg_get_userbyid(relowner)) as owner
-from pg_class where oid = any(:views) and relowner <> cast(quote_ident(current_user) as regrole)
-"""
-
-
-@dataclass
-class SetAside:
-    """What a migration has to put back.
-
-    Attributes
-    ----------
-    in_use : dict of str to list of str
-        Views of ours that were left in place, by the views of others on them.
-    statements : list of str
-        What restores rights and owners (PostgreSQL), or the views of others (SQLite).
-    others : list of str
-        Views of others that are made again and must work then (SQLite).
-    """
-
-    in_use: dict[str, list[str]] = field(default_factory=dict)
-    statements: list[str] = field(default_factory=list)
-    others: list[str] = field(default_factory=list)
 
 
 def fingerprint() -> str:
@@ -90,7 +42,7 @@ def views_are_current(connection: Connection) -> bool:
 
 def set_views_aside(connection: Connection) -> SetAside:
     """Drop the views that can be, before revisions run; what `put_views_back` needs is returned."""
-    aside = _of_sqlite(connection) if connection.dialect.name == "sqlite" else _of_postgresql(connection, list(VIEWS))
+    aside = engine_class(connection).views_aside(connection, list(VIEWS))
     for name in reversed(VIEWS):
         if name not in aside.in_use:
             drop_view(connection, name)
@@ -121,13 +73,13 @@ def replace_views(connection: Connection) -> None:
     StoreError
         If the view of somebody else stands in the way, which it names.
     """
-    if connection.dialect.name == "sqlite":
+    if not engine_class(connection).replaces_views:
         put_views_back(connection, set_views_aside(connection))
         return
     for name in VIEWS:
         if _replaced(connection, name):
             continue
-        aside = _of_postgresql(connection, [name])
+        aside = engine_class(connection).views_aside(connection, [name])
         if name in aside.in_use:
             raise _in_the_way(name, aside.in_use[name])
         drop_view(connection, name)
@@ -184,44 +136,11 @@ def _replaced(connection: Connection, name: str) -> bool:
     return True
 
 
-def _of_postgresql(connection: Connection, names: list[str]) -> SetAside:
-    oids = connection.execute(
-        text("select cast(to_regclass(name) as oid) from unnest(cast(:names as text[])) as name"), {"names": names}
-    )
-    views: dict[str, Any] = {"views": [oid for (oid,) in oids if oid is not None]}
-    aside = SetAside()
-    for ours, other in connection.execute(text(_DEPENDENTS), views):
-        aside.in_use.setdefault(ours, []).append(other)
-    for row in connection.execute(text(_OWNERS), views):
-        if row.view not in aside.in_use:
-            aside.statements.append(f"alter view {row.view} owner to {row.owner}")
-    for row in connection.execute(text(_GRANTS), views):
-        if row.view not in aside.in_use:
-            option = " with grant option" if row.grantable else ""
-            aside.statements.append(f"grant {row.privilege} {row.columns} on {row.view} to {row.grantee}{option}")
-    return aside
-
-
-def _of_sqlite(connection: Connection) -> SetAside:
-    """Take the views of others away, too: SQLite renames no table while a view does not work."""
-    aside = SetAside()
-    rows = connection.execute(text("select type, name, tbl_name, sql from sqlite_master order by rowid")).all()
-    views = {row.name for row in rows if row.type == "view"}
-    for row in rows:
-        if row.type == "view" and row.name not in VIEWS:
-            aside.others.append(row.name)
-            aside.statements.append(row.sql)
-            connection.exec_driver_sql(f"drop view {_quoted(row.name)}")
-        elif row.type == "trigger" and row.tbl_name in views:
-            aside.statements.append(row.sql)
-    return aside
-
-
 def _finish(connection: Connection, aside: SetAside) -> None:
     _restore(connection, aside)
     for name in aside.others:
         try:
-            connection.exec_driver_sql(f"select * from {_quoted(name)} limit 0")
+            connection.exec_driver_sql(f"select * from {quoted(name)} limit 0")
         except DBAPIError as exc:
             raise StoreError(
                 f"the view {name} stands in the way, it would not work any more ({one_line(exc.orig)}); "
@@ -232,7 +151,7 @@ def _finish(connection: Connection, aside: SetAside) -> None:
 
 def _restore(connection: Connection, aside: SetAside) -> None:
     for statement in aside.statements:
-        connection.exec_driver_sql(statement.replace("%", "%%") if connection.dialect.name != "sqlite" else statement)
+        connection.exec_driver_sql(statement, execution_options={"no_parameters": True})  # a "%" is one
 
 
 def _note(connection: Connection) -> None:
@@ -240,7 +159,3 @@ def _note(connection: Connection) -> None:
     connection.execute(text("delete from archive_meta where key = :key"), {"key": FINGERPRINT})
     row = {"key": FINGERPRINT, "value": json.dumps(fingerprint())}
     connection.execute(text("insert into archive_meta (key, value) values (:key, :value)"), row)
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

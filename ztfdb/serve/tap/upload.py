@@ -12,7 +12,7 @@ from ztfdb.adql.uploads import Upload
 from ztfdb.serve.errors import ServiceError
 from ztfdb.serve.limits import Limits
 from ztfdb.serve.params import Parameters, shown
-from ztfdb.store.reading import Rowset
+from ztfdb.store.statement import Rowset
 
 DATATYPES = {
     "unsignedByte": "short", "short": "short", "int": "int", "long": "long", "float": "float", "double": "double",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import psycopg
 from psycopg import capabilities
@@ -14,10 +15,11 @@ from sqlalchemy import Engine
 
 from ztfdb.errors import QueryError
 from ztfdb.store.engine import unavailable
+from ztfdb.store.statement import Rows, Statement
 from ztfdb.texts import one_line
 
-if TYPE_CHECKING:
-    from ztfdb.store.statement import Statement
+UPLOAD_SETTINGS = ("jit=off", "enable_bitmapscan=off", "enable_seqscan=off")
+"""Of a transaction that joins uploaded positions by their cells: PostgreSQL does not know how few rows that is."""
 
 TRUTH = "good, simulated and has_mask are 1 or 0 in the views, and true or false in the tables"
 
@@ -150,3 +152,24 @@ def _told(exc: psycopg.Error, timeout_s: float) -> Exception:
     if isinstance(exc, psycopg.errors.ReadOnlySqlTransaction | psycopg.errors.InsufficientPrivilege):
         return QueryError(f"refused, only reading is allowed: {text}")
     return unavailable(exc) or QueryError(text)
+
+
+def stream(engine: Engine, sql: str, values: Any, *, upload_join: bool, size: int) -> Iterator[Rows]:
+    """Yield the rows of a statement of a program piece by piece; see `ztfdb.store.reading.Reader.pieces`."""
+    pooled = engine.raw_connection()
+    try:
+        connection = pooled.driver_connection
+        assert isinstance(connection, psycopg.Connection)
+        for setting in UPLOAD_SETTINGS if upload_join else UPLOAD_SETTINGS[:1]:
+            connection.execute(f"set local {setting}".encode())
+        cursor = psycopg.RawCursor(connection)
+        rows: Rows = []
+        for row in cursor.stream(sql, values, binary=True, size=size if capabilities.has_stream_chunked() else 1):
+            rows.append(row)
+            if len(rows) >= size:
+                yield rows
+                rows = []
+        if rows:
+            yield rows
+    finally:
+        pooled.close()  # rolls back

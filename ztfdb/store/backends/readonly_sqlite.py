@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator, Sequence
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Engine
 
 from ztfdb.errors import QueryError
 from ztfdb.store.engine import unavailable
+from ztfdb.store.statement import Rows, Rowset, Statement
 
-if TYPE_CHECKING:
-    from ztfdb.store.statement import Statement
+_SQLITE_TYPES = {"short": "integer", "int": "integer", "long": "integer", "float": "real", "double": "real",
+                 "boolean": "integer", "char": "text", "unicodeChar": "text"}  # fmt: skip
 
 ALLOWED = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
 """Everything else is denied: ATTACH would create files, PRAGMA rewrite the schema, VACUUM INTO copy the archive."""
@@ -88,3 +90,38 @@ def _told(exc: Exception, timeout_s: float) -> Exception:
     if "not authorized" in text or "prohibited" in text:
         return QueryError(f"refused, only reading is allowed: {text}")
     return unavailable(exc) or QueryError(text)
+
+
+def stream(engine: Engine, sql: str, values: Any, uploads: Sequence[Rowset], size: int) -> Iterator[Rows]:
+    """Yield the rows of a statement of a program piece by piece; see `ztfdb.store.reading.Reader.pieces`."""
+    pooled = engine.raw_connection()
+    try:
+        connection = pooled.driver_connection
+        assert isinstance(connection, sqlite3.Connection)
+        connection.set_authorizer(None)
+        connection.execute("PRAGMA case_sensitive_like=on")
+        connection.execute("select 1 from json_each('[]')")  # its first use makes it, which the authorizer forbids
+        for upload in uploads:
+            _fill(connection, upload)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_BYTES)
+        connection.set_authorizer(authorize)
+        cursor = connection.execute(sql, values)
+        while rows := cursor.fetchmany(size):
+            yield rows
+        cursor.close()
+    finally:
+        if uploads:
+            pooled.invalidate()  # its temporary tables go with it
+        pooled.close()
+
+
+def _fill(connection: sqlite3.Connection, upload: Rowset) -> None:
+    """Make the temporary table of an upload, its rows numbered from 0 by ``_k``."""
+    columns = ", ".join(f'"{name}" {_SQLITE_TYPES[kind]}' for name, kind in upload.datatypes.items())
+    connection.execute(f'create temporary table "_upload_{upload.name}" (_k integer primary key, {columns})')
+    places = ", ".join("?" * (1 + len(upload.datatypes)))
+    n_row = len(upload.columns[0]) if upload.columns else 0
+    rows = zip(range(n_row), *upload.columns, strict=True)
+    connection.execute("begin")
+    connection.executemany(f'insert into "_upload_{upload.name}" values ({places})', rows)
+    connection.commit()

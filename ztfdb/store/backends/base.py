@@ -1,0 +1,337 @@
+"""What a database engine does in its own way: one class per engine, whose defaults do nothing."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, Engine, Executable, Table
+from sqlalchemy.orm import Session
+
+from ztfdb.arrays import BoolArray, Columns, IntArray
+from ztfdb.store.columns import SqlColumn, sql_columns
+from ztfdb.store.statement import Rows, Rowset, SetAside, Statement
+
+SqlText = str | Executable
+"""SQL text with ``:name`` parameters (cast with ``cast(… as …)``, never ``::``), or an SQLAlchemy expression."""
+
+Dtypes = Mapping[str, Any]
+"""Names and numpy dtypes of an answer's columns, in the order of the selected expressions."""
+
+
+class Backend(ABC):
+    """The engine of one session; `ztfdb.store.backends.backend` returns it.
+
+    Methods without a session's transaction are static: `ztfdb.store.backends.engine_class` returns the class.
+
+    Parameters
+    ----------
+    session : Session
+
+    Attributes
+    ----------
+    name : str
+        SQLAlchemy's name of the dialect.
+    concurrent_readers : int
+        Connections that read at the same time in less than each other's time.
+    snapshot_options : mapping
+        Options of a connection whose transaction sees one state of the database.
+    replaces_views : bool
+        Whether a view can be replaced while others use it.
+    counts_commits : bool
+        Whether a connection can tell by `commits` that others have committed.
+    """
+
+    name: ClassVar[str]
+    concurrent_readers: ClassVar[int] = 1
+    snapshot_options: ClassVar[Mapping[str, Any]] = {}
+    replaces_views: ClassVar[bool] = False
+    counts_commits: ClassVar[bool] = False
+    _duplicate_error: ClassVar[type[Exception]]
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def copy_rows(
+        self,
+        table: Table,
+        columns: Columns,
+        nulls: Mapping[str, BoolArray] | None = None,
+        *,
+        frozen: bool = False,
+    ) -> None:
+        """Append rows in bulk; the session's transaction takes them.
+
+        Parameters
+        ----------
+        table : Table
+            A table whose columns are numbers.
+        columns : mapping of str to ndarray, each of shape (n_row,)
+            In the table's units; NaN is stored as NULL.
+        nulls : mapping of str to ndarray of bool, optional
+            NULL rows of integer columns.
+        frozen : bool
+            Write the rows as VACUUM leaves them, into a table that this transaction began with `renew_table`.
+
+        Raises
+        ------
+        ValueError
+            If a column does not fit the table.
+        StoreError
+            If the database refuses the rows.
+        """
+        ready = sql_columns(table, columns, nulls)
+        if ready and len(ready[0].values):
+            if len({len(column.values) for column in ready}) > 1:
+                raise ValueError("the columns differ in length")
+            self._write_rows(table.name, ready, frozen)
+
+    def copy_mixed_rows(
+        self,
+        table: Table,
+        columns: Columns,
+        nulls: Mapping[str, BoolArray] | None,
+        texts: Mapping[str, list[str | None]],
+    ) -> None:
+        """Append rows that also have columns of text (or JSON as text): row by row, a third as fast as `copy_rows`.
+
+        Parameters
+        ----------
+        table : Table
+        columns : mapping of str to ndarray, each of shape (n_row,)
+            The numeric columns, as in `copy_rows`.
+        nulls : mapping of str to ndarray of bool, optional
+        texts : mapping of str to list of str or None
+            The others, of the same length.
+        """
+        ready = sql_columns(table, columns, nulls)
+        if len({*(len(column.values) for column in ready), *map(len, texts.values())}) > 1:
+            raise ValueError("the columns differ in length")
+        if ready and len(ready[0].values):
+            self._write_mixed_rows(table.name, ready, texts)
+
+    def copy_blobs(self, table: Table, keys: Mapping[str, IntArray], name: str, blobs: list[bytes]) -> None:
+        """Append rows of integers and one column of bytes, which go as bytes and not as text.
+
+        Parameters
+        ----------
+        table : Table
+        keys : mapping of str to ndarray of int64, each of shape (n_row,)
+        name : str
+            The column of bytes.
+        blobs : list of bytes
+            Of the same length.
+        """
+        if any(len(values) != len(blobs) for values in keys.values()):
+            raise ValueError("the columns differ in length")
+        if blobs:
+            self._write_blobs(table.name, sql_columns(table, keys), name, blobs)
+
+    def load_temporary(self, name: str, columns: Columns) -> None:
+        """Make a temporary table and fill it in bulk; it goes with the transaction (PostgreSQL) or the next load.
+
+        Parameters
+        ----------
+        name : str
+            A plain identifier of ours.
+        columns : mapping of str to ndarray, each of shape (n_row,)
+            Integers and floats without NaN.
+        """
+        self._make_temporary(name, {column: values.dtype for column, values in columns.items()})
+        if any(len(values) for values in columns.values()):
+            self._write_rows(name, [SqlColumn(column, values, None) for column, values in columns.items()], False)
+
+    def is_duplicate(self, exc: BaseException) -> bool:
+        """Tell whether rows were refused because a unique key is taken."""
+        return isinstance(exc.__cause__, self._duplicate_error)
+
+    @abstractmethod
+    def read_columns(
+        self, statement: SqlText, params: Mapping[str, Any], dtypes: Dtypes, *, nulls: Mapping[str, int] | None = None
+    ) -> Columns:
+        """Read the rows of a statement as columns, in its order.
+
+        Parameters
+        ----------
+        statement : str or Executable
+            Selects one expression per entry of `dtypes`, in its order.
+        params : mapping
+            Values of the ``:name`` parameters of a text; Python numbers, or lists of them on PostgreSQL.
+        dtypes : mapping of str to dtype
+            Names and types of the answer; NULL is NaN in float columns.
+        nulls : mapping of str to int, optional
+            What NULL becomes in an integer column.
+
+        Returns
+        -------
+        dict of ndarray, each of shape (n_row,)
+            All columns also where there are no rows.
+        """
+
+    @abstractmethod
+    def read_bulk(
+        self, statement: str, params: Mapping[str, Any], dtypes: Dtypes, *, nulls: Mapping[str, int] | None = None
+    ) -> Columns:
+        """Read many rows of numbers as columns. The order of rows is not kept: sort afterwards.
+
+        Parameters
+        ----------
+        statement : str
+            SQL text whose result has the columns `dtypes` names.
+        params : mapping
+            Values of its ``:name`` parameters; many rows of integers come from `range_rows`, which a reader without
+            the right to make temporary tables may use too.
+        dtypes : mapping of str to dtype
+            Numeric dtypes; NULL is NaN in float columns.
+        nulls : mapping of str to int, optional
+            What NULL becomes in an integer column.
+        """
+
+    def read_few(
+        self, statement: str, params: Mapping[str, Any], dtypes: Dtypes, *, nulls: Mapping[str, int] | None = None
+    ) -> Columns:
+        """Read up to a few hundred rows in one round trip.
+
+        Equivalent to `prefer_index_only` followed by `read_bulk`, with lower latency. PostgreSQL prepares the statement
+        on its connection and keeps it there, so its text must be one of a few; the result is limited to 1 GB.
+        """
+        return self.read_bulk(statement, params, dtypes, nulls=nulls)
+
+    @abstractmethod
+    def read_doubles(self, statement: str, params: Mapping[str, Any], names: tuple[str, ...]) -> NDArray[np.float64]:
+        """Read rows of numbers as one matrix of doubles, which costs less than columns of many types.
+
+        Parameters
+        ----------
+        statement : str
+            SQL text whose result has the columns `names`: numbers that a double holds exactly.
+        params : mapping
+            Values of its ``:name`` parameters.
+        names : tuple of str
+
+        Returns
+        -------
+        ndarray, shape (n_column, n_row)
+            One row per name; NULL is NaN. The order of the statement's rows is not kept.
+        """
+
+    @abstractmethod
+    def memory(self) -> dict[str, Any]:
+        """Return the cache tied to this session's connection.
+
+        Any commit, by any process, invalidates it, so entries always match the current snapshot (that of the last
+        `read_few` of this session, if there was one). In writing transactions it is always empty.
+        """
+
+    @abstractmethod
+    def range_rows(self, **columns: IntArray) -> tuple[str, dict[str, Any]]:
+        """Return a FROM item named ``r`` with the given integer columns as rows, and the parameters it needs.
+
+        Put it first, then ``cross join image where image.image_id = r.id``: on SQLite the order of a CROSS JOIN is the
+        order of its loops. For ranges see `joined`.
+        """
+
+    @abstractmethod
+    def joined(self, rows: str, table: str, columns: Sequence[str], condition: str, *, alias: str | None = None) -> str:
+        """Return the FROM text that looks rows of a table up for each row of another item, in this order always.
+
+        Parameters
+        ----------
+        rows : str
+            The first item, as from `range_rows`.
+        table : str
+            The table, under its own name or `alias` after that.
+        columns : sequence of str
+            What is used of it.
+        condition : str
+            On both, such as ``source.hpx29 >= r.lo and source.hpx29 < r.hi``.
+        alias : str, optional
+        """
+
+    @abstractmethod
+    def insert(self, table: Table) -> Any:
+        """Return the dialect's INSERT, which has ``on_conflict_do_update``."""
+
+    def clock(self, host: Callable[[], float]) -> float:
+        """Return the time that leases run on, seconds since 1970: the server's, or `host`'s where there is none."""
+        return host()
+
+    def prefer_index_only(self) -> None:
+        """Make this transaction answer from the covering index alone (DESIGN section 4)."""
+
+    def storage_problems(self) -> list[str]:
+        """Return what the engine's own check finds wrong in its file; nothing of a server, which has its own tools."""
+        return []
+
+    def limit_lock_wait(self, seconds: float | None) -> None:
+        """Let later statements of this transaction fail where another holds a table for longer; None: wait again."""
+
+    def lock_name(self, key: int) -> None:
+        """Wait until no other transaction holds `key`, and hold it until this one ends."""
+
+    def drop_key(self, table: Table) -> None:
+        """Drop the primary key of a table until `add_key`, for a bulk load."""
+
+    def add_key(self, table: Table) -> None:
+        """Make the primary key of a table again.
+
+        Raises
+        ------
+        StoreError
+            If two rows have the same; `is_duplicate` is true of it.
+        """
+
+    def renew_table(self, table: Table) -> None:
+        """Let a table, empty and locked by this transaction, start in it, so that it takes frozen rows."""
+
+    def export_snapshot(self) -> str | None:
+        """Return the name by which other transactions read the state of this one; None where there is none."""
+        return None
+
+    @staticmethod
+    def settle_table(engine: Engine, table: Table) -> None:
+        """Make a table that has grown by much ready for index-only scans; outside of any transaction."""
+
+    @staticmethod
+    @abstractmethod
+    def run_read_only(engine: Engine, statement: Statement, *, force: bool) -> tuple[list[str], list[list[Any]]]:
+        """Run one statement that the database itself keeps from writing; see `ztfdb.store.readonly.run_read_only`."""
+
+    @staticmethod
+    @abstractmethod
+    def stream(
+        engine: Engine, sql: str, values: Any, uploads: Sequence[Rowset], *, upload_join: bool, size: int
+    ) -> Iterator[Rows]:
+        """Yield the rows of a statement piece by piece; see `ztfdb.store.reading.Reader.pieces`."""
+
+    @staticmethod
+    def commits(connection: Connection) -> int:
+        """Return a number that changes with every commit of others; the connection's transaction ends."""
+        raise NotImplementedError
+
+    @staticmethod
+    def check_reader(engine: Engine) -> None:
+        """Refuse a role that a READ ONLY transaction does not hold; see `ztfdb.store.readonly.check_reader`."""
+
+    @staticmethod
+    @abstractmethod
+    def views_aside(connection: Connection, names: Sequence[str]) -> SetAside:
+        """Return what is needed to make these views of ours again, with their rights, and which are in use."""
+
+    @abstractmethod
+    def _write_rows(self, table: str, columns: list[SqlColumn], frozen: bool) -> None:
+        """Append rows, at least one."""
+
+    @abstractmethod
+    def _write_mixed_rows(
+        self, table: str, columns: list[SqlColumn], texts: Mapping[str, list[str | None]]
+    ) -> None: ...
+
+    @abstractmethod
+    def _write_blobs(self, table: str, keys: list[SqlColumn], name: str, blobs: list[bytes]) -> None: ...
+
+    @abstractmethod
+    def _make_temporary(self, name: str, dtypes: Dtypes) -> None: ...
