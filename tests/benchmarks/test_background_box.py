@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
+from tests.support.forced import measure_at
 from ztfdb.bits import SourceFlag
-from ztfdb.extract.forced import measure_at
 from ztfdb.extract.measure import measure_image
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.frame.read import read_frame

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tests.support.forced import measure_at
 from ztfdb import image
 from ztfdb.extract.aperture import aperture_sums
-from ztfdb.extract.forced import measure_at
 from ztfdb.extract.measure import measure_image
 from ztfdb.frame.read import read_frame
 from ztfdb.simulate import SimulatedImage, make_science_image

@@ -13,10 +13,10 @@ from photutils.aperture import CircularAperture, aperture_photometry
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from tests.support.forced import measure_at
 from tests.support.sextractor import sextractor
 from ztfdb.bits import MaskBit, SourceFlag
 from ztfdb.extract.detect import detect
-from ztfdb.extract.forced import measure_at
 from ztfdb.extract.measure import measure_image
 from ztfdb.extract.noise import blank_positions, free_bins
 from ztfdb.extract.prepare import bad_pixels, excluded_pixels, flagged_pixels, subtract_background

@@ -15,6 +15,7 @@ from scipy.spatial import cKDTree
 
 from ztfdb.errors import ZtfdbError
 from ztfdb.phot.magnitudes import flux_to_mag
+from ztfdb.phot.zeropoint import aperture_zeropoint
 from ztfdb.simulate.epoch import exposure_like, simulate_epoch
 
 PERIOD_D = 9.7
@@ -131,7 +132,7 @@ def field_stars(sources: pd.DataFrame) -> pd.DataFrame:
         Of one image: ``flux_aper4`` (DN), ``magzp`` and ``apcor4`` (mag), and what else is to be kept.
     """
     flux = sources["flux_aper4"].to_numpy(dtype=float, na_value=np.nan)
-    mag, _ = flux_to_mag(flux, np.zeros_like(flux), sources["magzp"] + sources["apcor4"])
+    mag, _ = flux_to_mag(flux, np.zeros_like(flux), aperture_zeropoint(sources["magzp"], sources["apcor4"]))
     return sources.assign(mag=mag)[np.isfinite(mag)].reset_index(drop=True)
 
 

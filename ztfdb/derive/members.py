@@ -16,7 +16,7 @@ from ztfdb.codes import MemberKind
 from ztfdb.derive.grouping import Detections, Grouped
 from ztfdb.derive.variability import POINT, statistics
 from ztfdb.ids import SOURCE_ID_SHIFT
-from ztfdb.phot.magnitudes import flux_to_mag
+from ztfdb.phot.magnitudes import flux_to_mag, total_mag_err
 from ztfdb.store.columns import NO_MASK
 from ztfdb.store.lookup import REFERENCE_RANK, epoch_images, used_images, version_ranks
 
@@ -94,7 +94,7 @@ def read_images(session: Session, image_id: IntArray) -> Images:
         table.integers("image_id"),
         table.integers("fid"),
         table["mjd"],
-        table["magzp"] + table["apcor"],
+        table["zeropoint"],
         table["magerr_sys"],
         ~(table["infobits"] >= INFOBITS_USABLE_BELOW),
         table.exposure,
@@ -124,7 +124,7 @@ def make_sample(rows: Columns, images: Images) -> Sample:
     fit = images.usable[image] & unmasked
     clean = fit & (snr >= MIN_SNR) & (rows["flags"] & int(UNCERTAIN_PLACE) == 0)
     mag64, err64 = flux_to_mag(flux, flux_err, images.zeropoint[image])
-    mag, mag_err = mag64.astype(np.float32), np.hypot(err64, images.floor[image]).astype(np.float32)
+    mag, mag_err = mag64.astype(np.float32), total_mag_err(err64, images.floor[image]).astype(np.float32)
     measured = np.isfinite(mag) & np.isfinite(mag_err) & (mag_err > 0) & np.isfinite(images.mjd[image])
     eligible = fit & measured & (rows["flags"] & int(APERTURE_BROKEN) == 0)
     found = Detections(

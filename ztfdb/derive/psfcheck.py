@@ -23,6 +23,7 @@ from ztfdb.derive.silent import warn_of_silent
 from ztfdb.ids import SOURCE_ID_SHIFT
 from ztfdb.phot.magnitudes import POGSON, flux_to_mag
 from ztfdb.phot.trend import TrendFit, fit_trend, robust_scatter
+from ztfdb.phot.zeropoint import aperture_zeropoint
 from ztfdb.records import APERTURE_DIAMETERS, MeasuredImage, PsfCatalogueRecord
 from ztfdb.sky.match import match_all, match_mutual
 from ztfdb.store.calibrations import sources_to_calibrate
@@ -407,7 +408,7 @@ def _stars(
 ) -> Columns:
     """Return the pairs (rows `i` and `j`) that are bright in both tables and clean in the second, and stand alone."""
     apcor = image[f"apcor{settings.aperture}"]
-    zeropoint = image["magzp"] + (np.nan if apcor is None else apcor)
+    zeropoint = aperture_zeropoint(image["magzp"], apcor)
     flux, flux_err = (sources[f"flux_aper{settings.aperture}{part}"][i].astype(np.float64) for part in ("", "_err"))
     mag, mag_err = flux_to_mag(flux, flux_err, zeropoint)
     psf_mag, psf_err = (psf[name][j].astype(np.float64) for name in ("mag_inst", "sigmag"))

@@ -10,9 +10,10 @@ from sqlalchemy.orm import Session
 
 from ztfdb.derive.selfstars import read_detections
 from ztfdb.derive.selfsurvey import taken
-from ztfdb.phot.magnitudes import POGSON
-from ztfdb.phot.surface import map_basis, quadrant_places
+from ztfdb.phot.magnitudes import POGSON, total_mag_err
+from ztfdb.phot.surface import quadrant_places, surface_at
 from ztfdb.phot.survey import SelfSettings
+from ztfdb.phot.zeropoint import color_correction
 from ztfdb.sky.cover import cover_positions
 from ztfdb.sky.match import match_mutual
 from ztfdb.store import selfcal as store
@@ -61,10 +62,10 @@ def self_residuals(session: Session, image_ids: Sequence[int], *, aperture: int 
         match = match_mutual(found.ra[good], found.dec[good], held["ra"], held["dec"], SelfSettings.radius)
         own, star = good[match.index1], match.index2
         u, v = quadrant_places(found.x[own], found.y[own], one["nx"][0], one["ny"][0])
-        surface = map_basis(u, v) @ np.nan_to_num([terms[name][at] for name in ("map_xx", "map_xy", "map_yy")])
-        surface += terms["x_gradient"][at] * u + terms["y_gradient"][at] * v
         color = np.nan_to_num(held["color"][star], nan=float(np.nan_to_num(terms["pivot"][at])))
-        zeropoint = terms["zeropoint"][at] + np.nan_to_num(terms["color_term"][at]) * color + surface
+        own_terms = {name: values[at] for name, values in terms.items()}
+        correction = color_correction(np.nan_to_num(own_terms["color_term"]), color)
+        zeropoint = own_terms["zeropoint"] + correction + surface_at(u, v, own_terms)
         flux = found.flux[aperture - 1][own].astype(np.float64)
         noise = POGSON * found.flux_err[aperture - 1][own] / flux
         columns = {
@@ -76,7 +77,7 @@ def self_residuals(session: Session, image_ids: Sequence[int], *, aperture: int 
             "mag": held["mag"][star],
             "color": held["color"][star],
             "residual": zeropoint - 2.5 * np.log10(flux) - held["mag"][star],
-            "error": np.hypot(noise, terms["magerr_sys"][at]),
+            "error": total_mag_err(noise, own_terms["magerr_sys"]),
             "constant": held["unrest"][star] == 0.0,
         }
         parts.append(pd.DataFrame(columns))

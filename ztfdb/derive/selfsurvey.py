@@ -10,6 +10,7 @@ from ztfdb.arrays import BoolArray, Columns, IntArray
 from ztfdb.derive.selfstars import Detections, KnownStars
 from ztfdb.phot.surface import quadrant_places
 from ztfdb.phot.survey import SelfSettings, Survey
+from ztfdb.phot.zeropoint import aperture_zeropoint
 
 
 def taken(columns: Columns, which: BoolArray) -> Columns:
@@ -32,7 +33,7 @@ def make_survey(
     u, v = quadrant_places(
         found.x[epochs], found.y[epochs], images["nx"][found.image[epochs]], images["ny"][found.image[epochs]]
     )
-    header = images["magzp"][members] + images[f"apcor{aperture}"][members]
+    header = aperture_zeropoint(images["magzp"][members], images[f"apcor{aperture}"][members])
     term = images["clrcoeff"][members]
     usual = float(np.nanmedian(term)) if np.isfinite(term).any() else 0.0
     _, pointing = np.unique(images["field"][members] * 64 + images["rcid"][members], return_inverse=True)

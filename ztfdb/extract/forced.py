@@ -21,7 +21,7 @@ from ztfdb.frame.background import background_at
 from ztfdb.records import BackgroundMesh
 
 if TYPE_CHECKING:
-    from ztfdb.frame.read import Frame
+    pass
 
 REACH = 10
 """Pixels that a window must hold around a position: the largest aperture's 7, and the pixels its rim cuts."""
@@ -52,33 +52,6 @@ class ForcedFluxes:
     mask_bits: NDArray[np.int32] | None
     background: FloatArray
     background_rms: FloatArray
-
-
-def measure_at(frame: Frame, mesh: BackgroundMesh, x: FloatArray, y: FloatArray, sky_noise: FloatArray) -> ForcedFluxes:
-    """Measure the six apertures at positions on an image in memory.
-
-    Parameters
-    ----------
-    frame : Frame
-        The image as read (sky included); not changed.
-    mesh : BackgroundMesh
-        Its background, as stored at ingest or from `ztfdb.frame.background.measure_background`.
-    x, y : ndarray, shape (n,)
-        Positions, zero-based pixels.
-    sky_noise : ndarray, shape (6,)
-        The image's sky-noise ratios; NaN counts as 1.
-
-    Returns
-    -------
-    ForcedFluxes
-    """
-    x, y = np.atleast_1d(np.asarray(x, dtype=float)), np.atleast_1d(np.asarray(y, dtype=float))
-    if len(x) > FEW:
-        return measure_window(frame.data, frame.mask, mesh, x, y, sky_noise, gain=frame.info.gain)
-    parts = [_measure_one(frame, mesh, x[i : i + 1], y[i : i + 1], sky_noise) for i in range(len(x))]
-    if not parts:
-        return measure_window(frame.data[:1, :1], _part(frame.mask, 0, 1, 0, 1), mesh, x, y, sky_noise)
-    return joined(parts)
 
 
 def window_for(shape: tuple[int, int], x: float, y: float) -> tuple[slice, slice]:
@@ -160,21 +133,6 @@ def measure_window(
         background=level,
         background_rms=rms,
     )
-
-
-def _measure_one(
-    frame: Frame, mesh: BackgroundMesh, x: FloatArray, y: FloatArray, sky_noise: FloatArray
-) -> ForcedFluxes:
-    known = bool(np.isfinite(x[0]) and np.isfinite(y[0]))
-    rows, cols = window_for(frame.shape, float(x[0]) if known else 0.0, float(y[0]) if known else 0.0)
-    mask = None if frame.mask is None else frame.mask[rows, cols]
-    origin = (cols.start, rows.start)
-    data = np.ascontiguousarray(frame.data[rows, cols])
-    return measure_window(data, mask, mesh, x, y, sky_noise, gain=frame.info.gain, origin=origin)
-
-
-def _part(mask: NDArray[np.uint16] | None, y0: int, y1: int, x0: int, x1: int) -> NDArray[np.uint16] | None:
-    return None if mask is None else mask[y0:y1, x0:x1]
 
 
 def joined(parts: list[ForcedFluxes]) -> ForcedFluxes:

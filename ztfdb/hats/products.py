@@ -17,6 +17,7 @@ from ztfdb.hats.contents import Cells, Contents, blend, gather, is_new, mix
 from ztfdb.hats.context import IMAGE_FIELDS, Context, calibrated, image_columns, quality
 from ztfdb.hats.fields import HEALPIX_COLUMN, arrow_table, arrow_type, field, take
 from ztfdb.hats.tiling import Pixel
+from ztfdb.phot.magnitudes import total_mag_err
 from ztfdb.sky.cells import distinct, sky_to_cell
 from ztfdb.store import export as store
 from ztfdb.store.columns import MISSING, MISSING_INT32, NO_MASK, stand_ins, table_dtypes
@@ -163,7 +164,7 @@ class PsfSources(_Measured):
         derived = calibrated(context, at, rows["flux"], rows["flux_err"], zeropoint="magzp")
         zero = context.images["magzp"][at]
         derived["mag"] = (zero + rows["mag_inst"].astype(np.float64)).astype(np.float32)
-        magerr = np.hypot(rows["sigmag"].astype(np.float64), context.magerr_sys)
+        magerr = total_mag_err(rows["sigmag"], context.magerr_sys)
         derived["magerr"] = np.where(np.isnan(derived["mag"]), np.nan, magerr).astype(np.float32)
         bits = rows["flags"].astype(np.int64) & 0xFFFF
         return derived | quality(context, at, bits, np.zeros(len(at), bool))

@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ztfdb.arrays import Float64Array
-from ztfdb.phot.magnitudes import POGSON
 
 LIMIT_SIGMA = 5.0
 """Signal-to-noise ratio of ztfdb's limits, as of ZTF's MAGLIM."""
@@ -32,32 +31,3 @@ def aperture_sky_noise(rms: ArrayLike, diameter: ArrayLike, noise_ratio: ArrayLi
     """
     rms, diameter, ratio = (np.asarray(v, dtype=np.float64) for v in (rms, diameter, noise_ratio))
     return np.asarray(ratio * rms * np.sqrt(np.pi) * 0.5 * diameter)
-
-
-def limiting_magnitude(flux_err: ArrayLike, zeropoint: ArrayLike, sigma: float = LIMIT_SIGMA) -> Float64Array:
-    """Return the magnitude of a source at the limit of detection.
-
-    Parameters
-    ----------
-    flux_err : array_like
-        One-sigma error of an empty aperture, DN.
-    zeropoint : float or array_like
-        AB mag of 1 DN in that aperture; NaN where the header has none.
-    sigma : float
-        Signal-to-noise ratio at the limit.
-
-    Returns
-    -------
-    ndarray
-        AB mag; NaN where `flux_err` is not positive or anything is NaN.
-
-    Raises
-    ------
-    ValueError
-        If `sigma` is not positive.
-    """
-    if not sigma > 0.0:
-        raise ValueError(f"a limit needs a positive signal-to-noise ratio, not {sigma}")
-    flux_err = np.asarray(flux_err, dtype=np.float64)
-    faintest = np.where(flux_err > 0.0, sigma * flux_err, np.nan)
-    return np.asarray(np.asarray(zeropoint, dtype=np.float64) - POGSON * np.log(faintest))

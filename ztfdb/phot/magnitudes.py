@@ -13,7 +13,10 @@ from ztfdb.arrays import Float64Array
 POGSON = 2.5 / np.log(10.0)
 """Magnitudes per e-fold of flux."""
 
-AB_MICROJANSKY = 10.0 ** (0.4 * 23.9)
+MICROJANSKY_MAG = 23.9
+"""AB magnitude of 1 µJy: 2.5 log10(10^29) - 48.60."""
+
+AB_MICROJANSKY = 10.0 ** (0.4 * MICROJANSKY_MAG)
 """Flux density of AB magnitude 0, µJy: mag = -2.5 log10(f / erg s⁻¹ cm⁻² Hz⁻¹) - 48.60 (3630.78 Jy; Oke & Gunn 1983,
 ApJ 266, 713), as in astropy and in the views; the usual 3631 Jy is 0.006 % more."""
 
@@ -95,11 +98,6 @@ def flux_to_microjansky(flux: ArrayLike, zeropoint: ArrayLike) -> Float64Array:
 def microjansky_per_dn(zeropoint: ArrayLike) -> Float64Array:
     """Return the flux density (µJy) of 1 DN at a zero point (AB mag)."""
     return np.asarray(AB_MICROJANSKY * 10.0 ** (-0.4 * np.asarray(zeropoint, dtype=np.float64)))
-
-
-def mag_to_microjansky(mag: ArrayLike) -> Float64Array:
-    """Return the flux density (µJy) of an AB magnitude."""
-    return microjansky_per_dn(mag)
 
 
 def microjansky_to_mag(flux: ArrayLike) -> Float64Array:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Columns, IntArray, Progress
 from ztfdb.phot.magnitudes import POGSON
-from ztfdb.phot.surface import map_basis, quadrant_places
+from ztfdb.phot.surface import quadrant_places, surface_at
 from ztfdb.phot.trend import robust_scatter
 from ztfdb.sky.match import match_mutual
 from ztfdb.store.calibrations import METHODS, sources_to_calibrate, zeropoints
@@ -152,8 +152,7 @@ def _measured(session: Session, image_id: int, facts: dict[str, Any], aperture: 
     if calibration == "self":
         terms = {name: values[0] for name, values in self_terms(session, one, aperture).items()}
         u, v = quadrant_places(found["x"], found["y"], facts["nx"], facts["ny"])
-        surface = map_basis(u, v) @ np.nan_to_num([terms[name] for name in ("map_xx", "map_xy", "map_yy")])
-        zeropoint = terms["plain"] + terms["x_gradient"] * u + terms["y_gradient"] * v + surface
+        zeropoint = terms["plain"] + surface_at(u, v, terms)
     else:
         known = zeropoints(session, one, aperture=aperture, calibration=calibration)["zeropoint"]
         zeropoint = np.broadcast_to(known, len(flux))

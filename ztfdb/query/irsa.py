@@ -14,6 +14,7 @@ from ztfdb.arrays import BoolArray, IntArray
 from ztfdb.bits import BAD_BITS, CATFLAG_UNUSABLE
 from ztfdb.errors import UnknownCatalogueError
 from ztfdb.phot.magnitudes import POGSON, microjansky_per_dn
+from ztfdb.phot.zeropoint import color_correction
 from ztfdb.query.choice import IRSA_PHOTS, Choice, choice
 from ztfdb.query.cone import check_radius
 from ztfdb.query.epochs import CALIBRATIONS, FILTERCODES, KINDS, Positions, epochs
@@ -215,7 +216,7 @@ def _columns(
     n, k, oid = len(pair), near.k[pair], near.objectid[pair]
     nothing, nan = masked_integers(np.zeros(n, np.int64), np.ones(n, bool)), np.full(n, np.nan)
     color = nan if positions.color is None else positions.color[k]
-    mag = found["mag"] + (0.0 if positions.color is None else found["clrcoeff"] * color)
+    mag = found["mag"] + color_correction(found["clrcoeff"], None if positions.color is None else color)
     flux = microjansky_per_dn(mag)
     with np.errstate(divide="ignore", invalid="ignore"):
         snr = np.where(found["magerr"] > 0, POGSON / found["magerr"], np.nan)

@@ -7,30 +7,23 @@ of `ztfdb.schema.formulas` give the same digits on both engines.
 
 from __future__ import annotations
 
-import math
-
 from sqlalchemy import Connection, text
 
 from ztfdb.bits import APERTURE_BROKEN, BAD_BITS, CATFLAG_UNUSABLE, INFOBITS_USABLE_BELOW
+from ztfdb.phot.magnitudes import MICROJANSKY_MAG, POGSON
 from ztfdb.schema.formulas import exact, hypot, log10, power10
-
-AB_MICROJANSKY = 23.9
-"""AB magnitude of 1 µJy: 2.5 log10(10^29) - 48.60."""
-
-POGSON = 2.5 / math.log(10.0)
-"""Magnitudes per e-fold of flux."""
 
 _FLUX = "cast(source.flux_aper4 as double precision)"
 _FLUX_ERR = "cast(source.flux_aper4_err as double precision)"
 _ZEROPOINT = "(image.magzp + image.apcor4)"
-_MAGERR = f"({exact(POGSON)} * {_FLUX_ERR} / {_FLUX})"
+_MAGERR = f"({exact(float(POGSON))} * {_FLUX_ERR} / {_FLUX})"
 _FLOOR = "(select cast(value as double precision) from archive_meta where key = 'magerr_sys')"
 _USABLE = f"(image.infobits is null or image.infobits < {INFOBITS_USABLE_BELOW})"
 
 
 def _microjansky(zeropoint: str) -> str:
     """Return SQL of the flux density of 1 DN at a zero point."""
-    return power10(f"{exact(0.4)} * ({exact(AB_MICROJANSKY)} - {zeropoint})")
+    return power10(f"{exact(0.4)} * ({exact(MICROJANSKY_MAG)} - {zeropoint})")
 
 
 LIGHT_CURVE_POINT = f"""

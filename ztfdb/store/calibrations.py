@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from ztfdb.arrays import Columns, IntArray
 from ztfdb.errors import UnknownImageError
 from ztfdb.ids import source_id_range
+from ztfdb.phot.zeropoint import aperture_zeropoint
 from ztfdb.records import APERTURE_DIAMETERS
 from ztfdb.schema import Calibration, Image, ImageMatch
 from ztfdb.store.backends import backend
@@ -145,9 +146,13 @@ def zeropoints(session: Session, image_id: IntArray, *, aperture: int = 4, calib
     wanted = np.asarray(image_id, dtype=np.int64)
     ids, back = np.unique(wanted, return_inverse=True)
     rows, params = backend(session).range_rows(id=ids)
+    dtypes = {"image_id": "i8", **dict.fromkeys(names, "f8")}
     if calibration == "header":
-        fields = f"image.magzp + image.apcor{int(aperture)}, image.magzpunc, image.clrcoeff, image.clrcounc"
-        statement = f"select image.image_id, {fields} from {rows} join image on image.image_id = r.id"
+        fields = "image.magzp, image.magzpunc, image.clrcoeff, image.clrcounc"
+        statement = f"""
+            select image.image_id, {fields}, image.apcor{int(aperture)} as apcor
+            from {rows} join image on image.image_id = r.id"""
+        dtypes["apcor"] = "f8"
     else:
         fields = ", ".join(f"calibration.{name}" for name in names)
         statement = (
@@ -155,7 +160,9 @@ def zeropoints(session: Session, image_id: IntArray, *, aperture: int = 4, calib
             "and calibration.method = :method and calibration.aperture = :aperture"
         )
         params = {**params, "method": calibration, "aperture": int(aperture)}
-    found = backend(session).read_columns(statement, params, {"image_id": "i8", **dict.fromkeys(names, "f8")})
+    found = backend(session).read_columns(statement, params, dtypes)
+    if calibration == "header":
+        found["zeropoint"] = aperture_zeropoint(found["zeropoint"], found["apcor"])
     at = np.searchsorted(ids, found["image_id"])
     answer = {name: np.full(len(ids), np.nan) for name in names}
     for name in names:

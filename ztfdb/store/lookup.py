@@ -17,6 +17,7 @@ from sqlalchemy import Boolean, Text
 from sqlalchemy.orm import Session
 
 from ztfdb.arrays import BoolArray, Columns, IntArray
+from ztfdb.phot.zeropoint import aperture_zeropoint
 from ztfdb.schema import Image, Source
 from ztfdb.schema.image import EPOCH_COLUMNS
 from ztfdb.store.backends import backend
@@ -302,7 +303,7 @@ def _read_images(session: Session, image_id: IntArray, aperture: int) -> ImageTa
     origin = backend(session).joined(rows, "image", ("image_id", *EPOCH_COLUMNS), "image.image_id = r.id")
     read = backend(session).read_doubles(_epoch_statement(origin, int(aperture)), params, tuple(EPOCH_FIELDS))
     magzp, apcor, clrcoeff = (read[EPOCH_ROWS[name]] for name in ("magzp", "apcor", "clrcoeff"))
-    return ImageTable(np.vstack([read, magzp + apcor, clrcoeff]))
+    return ImageTable(np.vstack([read, aperture_zeropoint(magzp, apcor), clrcoeff]))
 
 
 _NO_IMAGES = ImageTable(np.empty((len(EPOCH_ROWS), 0)))

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.support.forced import measure_at
 from ztfdb.bits import SourceFlag
-from ztfdb.extract.forced import measure_at, measure_window, window_for
+from ztfdb.extract.forced import measure_window, window_for
 from ztfdb.extract.measure import measure_image
 from ztfdb.frame.read import Frame, read_frame
 from ztfdb.records import MeasuredImage
