@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -29,7 +28,7 @@ except ImportError:
 _NumpyArray = pd.arrays.NumpyExtensionArray
 
 FEW_ROWS = 10_000
-"""A frame of more rows is made column by column; columns of more are stacked by two threads."""
+"""A frame of more rows is made column by column."""
 
 
 def nullable(values: IntArray, missing: int = MISSING) -> pd.api.extensions.ExtensionArray:
@@ -137,19 +136,11 @@ def columns_of(frame: pd.DataFrame) -> dict[str, Any]:
 def stacked(parts: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[str, Any]:
     """Put columns of several answers one below the other: of numbers, of integers that may be missing, of words.
 
-    Much faster than joining DataFrames; integers are `masked_integers` where those of any part are. Long ones by two
-    threads: new memory costs more than the copies.
+    Much faster than joining DataFrames; integers are `masked_integers` where those of any part are.
     """
     if len(parts) == 1:
         return {name: parts[0][name] for name in names}
-
-    def column(name: str) -> Any:
-        return _stacked([part[name] for part in parts])
-
-    if sum(len(part[names[0]]) for part in parts) <= FEW_ROWS:
-        return {name: column(name) for name in names}
-    with ThreadPoolExecutor(2, thread_name_prefix="stacking") as threads:
-        return dict(zip(names, threads.map(column, names), strict=True))
+    return {name: _stacked([part[name] for part in parts]) for name in names}
 
 
 def _stacked(values: list[Any]) -> Any:
