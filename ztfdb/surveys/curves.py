@@ -74,12 +74,10 @@ def objects_near(
     wanted = {sources["ra"]: "f", sources["dec"]: "f", sources["reference_id"]: "i"}
     groups: list[tuple[str, int]] = []
     parts: list[tuple[NDArray[Any], ...]] = []
-    for path, number in table.touched(lo, hi):
-        block = table.block(path, number, lo, hi, wanted)
-        if len(block):
-            of = np.full(len(block), len(groups))
-            parts.append((of, block.line - 1, *(block.columns[name] for name in wanted)))
-            groups.append((path, number))
+    for path, number, block in table.pieces(lo, hi, wanted):
+        of = np.full(len(block), len(groups))
+        parts.append((of, block.line - 1, *(block.columns[name] for name in wanted)))
+        groups.append((path, number))
     nothing = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0), np.empty(0, np.int64))
     of, row, their_ra, their_dec, ids = (np.concatenate(column) for column in zip(nothing, *parts, strict=True))
     pairs = match_all(ra, dec, np.mod(their_ra, 360.0), their_dec, radius)

@@ -3,7 +3,7 @@
 Nothing is taken for granted but the positions. A file may be sorted or not, its spatial index may have another name
 and order or be missing, and libraries put one position of some million into a neighbouring cell. So the partitions
 and the statistics of that index only choose what is read, with a border around it; which rows lie in the ranges is
-found from cells that are computed here.
+found from cells that `ztfdb.surveys.rowgroups` computes.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ztfdb.arrays import BoolArray, Columns, IntArray
+from ztfdb.arrays import BoolArray, IntArray
 from ztfdb.errors import CatalogueFileError
-from ztfdb.sky.cells import HPX_ORDER, distinct, neighbours, sky_to_cell
-from ztfdb.surveys.blocks import Block, integers, numbers
+from ztfdb.sky.cells import HPX_ORDER
+from ztfdb.surveys.blocks import Block, numbers
 from ztfdb.surveys.files import Folder
 from ztfdb.surveys.properties import parse_properties
+from ztfdb.surveys.rowgroups import Cap, Group, arrow_values, cap_around, overlap, statistics, with_border
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,12 +35,6 @@ CACHE_BYTES = 256 * 1024 * 1024
 
 FOOTERS = 2_000
 """Footers that are kept."""
-
-BORDER_ORDER = 12
-"""What is read reaches one cell of this order (52 arcsec) beyond the ranges: other libraries' cells differ by 1 mas."""
-
-MOST_BORDER_CELLS = 50_000
-"""For larger ranges the border is of coarser cells."""
 
 BATCH = 1_000
 """Rows with nested columns that are decoded at a time."""
@@ -65,31 +59,6 @@ class Footer:
     metadata: parquet.FileMetaData
     lo: IntArray
     hi: IntArray
-
-
-@dataclass
-class Group:
-    """A decoded row group.
-
-    Attributes
-    ----------
-    row : ndarray of int64, shape (n,)
-        Its rows that have a position, by cell.
-    cell : ndarray of int64, shape (n,)
-        Their order-29 cells, ascending.
-    columns, missing : dict of ndarray, shape (n_row,)
-        Columns read so far, of all rows, as `Block` has them.
-    """
-
-    row: IntArray
-    cell: IntArray
-    columns: Columns = field(default_factory=dict)
-    missing: dict[str, BoolArray] = field(default_factory=dict)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes held."""
-        return sum(one.nbytes for one in (self.row, self.cell, *self.columns.values(), *self.missing.values()))
 
 
 class HatsTable:
@@ -174,32 +143,31 @@ class HatsTable:
         wanted : mapping of str to str
             Columns to read with their kinds, see `ztfdb.surveys.blocks.Wanted`.
         """
-        for path, number in self.touched(lo, hi):
-            block = self.block(path, number, lo, hi, wanted)
-            if len(block):
-                yield block
+        for _, _, block in self.pieces(lo, hi, wanted):
+            yield block
 
-    def touched(self, lo: IntArray, hi: IntArray) -> Iterator[tuple[str, int]]:
+    def pieces(self, lo: IntArray, hi: IntArray, wanted: Mapping[str, str]) -> Iterator[tuple[str, int, Block]]:
+        """Yield the same with the file and the row group that each block is of; ``line`` is the row's number in it."""
+        cap = cap_around(lo, hi) if len(lo) else None
+        for path, number in self._touched(lo, hi):
+            block = self._block(path, number, lo, hi, cap, wanted)
+            if len(block):
+                yield path, number, block
+
+    def _touched(self, lo: IntArray, hi: IntArray) -> Iterator[tuple[str, int]]:
         """Yield the row groups that may hold rows of ranges: the file and the number in it."""
         if not len(lo):
             return
         lo, hi = with_border(lo, hi)
-        for k in np.flatnonzero(_overlap(self.lo, self.hi - 1, lo, hi)).tolist():
+        for k in np.flatnonzero(overlap(self.lo, self.hi - 1, lo, hi)).tolist():
             for path in self._files(k):
                 footer = self.footer(path, k)
-                for number in np.flatnonzero(_overlap(footer.lo, footer.hi, lo, hi)).tolist():
+                for number in np.flatnonzero(overlap(footer.lo, footer.hi, lo, hi)).tolist():
                     yield path, number
 
     def touches(self, lo: IntArray, hi: IntArray) -> BoolArray:
         """Return which of ranges of cells a partition touches."""
-        return _overlap(lo, hi - 1, self.lo, self.hi) if len(self.lo) else np.zeros(len(lo), bool)
-
-    def take(self, path: str, number: int, lo: IntArray, hi: IntArray) -> IntArray:
-        """Return the rows of a row group that lie in ranges, ascending."""
-        group = self._group(path, number, {})
-        first, last = np.searchsorted(group.cell, lo), np.searchsorted(group.cell, hi)
-        found = [group.row[a:b] for a, b in zip(first.tolist(), last.tolist(), strict=True) if a < b]
-        return np.sort(np.concatenate(found)) if found else np.empty(0, np.int64)
+        return overlap(lo, hi - 1, self.lo, self.hi) if len(self.lo) else np.zeros(len(lo), bool)
 
     def read(self, path: str, number: int, columns: Sequence[str]) -> pa.Table:
         """Read columns of a row group, of any type."""
@@ -255,13 +223,13 @@ class HatsTable:
         for k in range(len(self.lo)):
             for path in self._files(k):
                 metadata = self.footer(path, k).metadata
-                for number, known in enumerate(_statistics(metadata, name)):
+                for number, known in enumerate(statistics(metadata, name)):
                     one = known or self._read_extremes(path, number, name)
                     low, high = np.fmin(low, one[0]), np.fmax(high, one[1])
         return float(low), float(high)
 
     def _read_extremes(self, path: str, number: int, name: str) -> tuple[float, float]:
-        values = numbers(*_arrow_values(self.read(path, number, [name])[name]))
+        values = numbers(*arrow_values(self.read(path, number, [name])[name]))
         values = values[np.isfinite(values)]
         return (float(values.min()), float(values.max())) if len(values) else (np.nan, np.nan)
 
@@ -355,107 +323,46 @@ class HatsTable:
         if self._index is not None:
             name, order = self._index
             shift = 2 * (HPX_ORDER - order)
-            for number, known in enumerate(_statistics(metadata, name)):
+            for number, known in enumerate(statistics(metadata, name)):
                 if known is not None and isinstance(known[0], int) and isinstance(known[1], int):
                     lo[number], hi[number] = known[0] << shift, ((known[1] + 1) << shift) - 1
         return lo, hi
 
-    def block(self, path: str, number: int, lo: IntArray, hi: IntArray, wanted: Mapping[str, str]) -> Block:
-        """Return the rows of a row group that lie in ranges; ``line`` is their number in it, from 1."""
-        group = self._group(path, number, wanted)
-        rows = self.take(path, number, lo, hi)
-        block = Block(rows + 1, {name: group.columns[name][rows] for name in wanted})
-        block.missing = {name: group.missing[name][rows] for name in wanted if name in group.missing}
-        return block
+    def _block(
+        self, path: str, number: int, lo: IntArray, hi: IntArray, cap: Cap | None, wanted: Mapping[str, str]
+    ) -> Block:
+        """Return the rows of a row group that lie in ranges, all of them in a cap; no columns without rows."""
+        group = self._group(path, number)
+        with self._lock:
+            before = group.nbytes
+            rows = group.rows(lo, hi, cap)
+            lacking = [name for name in wanted if name not in group.columns] if len(rows) else []
+            if lacking:
+                group.columns |= _columns(self.read(path, number, lacking))
+            self._count((path, number), group.nbytes - before)
+            return group.block(rows, wanted if len(rows) else {})
 
-    def _group(self, path: str, number: int, wanted: Mapping[str, str]) -> Group:
+    def _group(self, path: str, number: int) -> Group:
+        """Return a row group with its positions, from memory where it is there."""
         with self._lock:
             key = (path, number)
-            group = self._groups.get(key)
-            if group is None:
-                table = self.read(path, number, [self.ra, self.dec])
-                ra, dec = (numbers(*_arrow_values(table[name])) for name in (self.ra, self.dec))
-                group = Group(*_by_cell(ra, dec))
-                self._keep(key, group)
-            lacking = [name for name in wanted if name not in group.columns]
-            if lacking:
-                table = self.read(path, number, lacking)
-                before = group.nbytes
-                for name in lacking:
-                    _convert(group, name, wanted[name], table[name])
-                self._held += group.nbytes - before
-            self._groups.move_to_end(key)
-            while self._held > CACHE_BYTES and len(self._groups) > 1:
-                self._held -= self._groups.popitem(last=False)[1].nbytes
+            if key in self._groups:
+                self._groups.move_to_end(key)
+                return self._groups[key]
+            columns = _columns(self.read(path, number, list(dict.fromkeys((self.ra, self.dec)))))
+            ra, dec = (numbers(*arrow_values(columns[name])) for name in (self.ra, self.dec))
+            group = self._groups[key] = Group(ra, dec, columns)
+            self._count(key, group.nbytes)
             return group
 
-    def _keep(self, key: tuple[str, int], group: Group) -> None:
-        self._groups[key] = group
-        self._held += group.nbytes
+    def _count(self, key: tuple[str, int], grown: int) -> None:
+        """Count the bytes by which a row group has grown, and drop others while there are too many."""
+        if key not in self._groups:
+            return  # dropped meanwhile
+        self._held += grown
+        while self._held > CACHE_BYTES and len(self._groups) > 1:
+            self._held -= self._groups.popitem(last=False)[1].nbytes
 
 
-def with_border(lo: IntArray, hi: IntArray) -> tuple[IntArray, IntArray]:
-    """Return ranges that hold ranges of order-29 cells and all cells around them, ascending and not touching."""
-    order = BORDER_ORDER
-    while order and np.sum(((hi - 1) >> 2 * (HPX_ORDER - order)) - (lo >> 2 * (HPX_ORDER - order)) + 1) > (
-        MOST_BORDER_CELLS + len(lo)
-    ):
-        order -= 1
-    shift = 2 * (HPX_ORDER - order)
-    first, last = lo >> shift, (hi - 1) >> shift
-    n = last - first + 1
-    cells = distinct(np.repeat(first, n) + np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n))
-    around = distinct(np.concatenate([cells, neighbours(cells, order).ravel()]))
-    around = around[around >= 0]
-    start = np.flatnonzero(np.diff(around, prepend=-2) > 1)
-    end = np.append(start[1:], len(around)) - 1
-    return around[start] << shift, (around[end] + 1) << shift
-
-
-def _overlap(first: IntArray, last: IntArray, lo: IntArray, hi: IntArray) -> BoolArray:
-    """Return which of the closed ranges overlap any of the half-open ones, which are ascending and apart."""
-    at = np.searchsorted(hi, first, side="right")  # the first half-open range that ends behind the start
-    there = at < len(lo)
-    overlapping: BoolArray = there & (lo[np.minimum(at, len(lo) - 1)] <= last)
-    return overlapping
-
-
-def _by_cell(ra: NDArray[np.float64], dec: NDArray[np.float64]) -> tuple[IntArray, IntArray]:
-    """Return the rows that have a position, by cell, and their cells."""
-    with np.errstate(invalid="ignore"):
-        row = np.flatnonzero((np.abs(dec) <= 90.0) & (ra >= -360.0) & (ra <= 360.0))
-    cell = sky_to_cell(np.mod(ra[row], 360.0), dec[row])
-    by = np.argsort(cell, kind="stable")
-    return row[by], cell[by]
-
-
-def _convert(group: Group, name: str, kind: str, column: pa.ChunkedArray) -> None:
-    if kind == "i":
-        group.columns[name], none = integers(*_arrow_values(column))
-        if none.any():
-            group.missing[name] = none
-    else:
-        group.columns[name] = numbers(*_arrow_values(column))
-
-
-def _arrow_values(column: pa.ChunkedArray) -> tuple[NDArray[Any], BoolArray | None]:
-    """Return a column as numpy values and the mask of its nulls, None without any; integers stay integers."""
-    import pyarrow as pa
-
-    missing = np.asarray(column.is_null()) if column.null_count else None
-    if missing is not None and pa.types.is_integer(column.type):
-        column = column.fill_null(0)
-    return column.to_numpy(), missing
-
-
-def _statistics(metadata: parquet.FileMetaData, name: str) -> list[tuple[Any, Any] | None]:
-    """Return the smallest and the largest value of a column, None for row groups whose footer does not say."""
-    found: list[tuple[Any, Any] | None] = [None] * metadata.num_row_groups
-    leaves = [metadata.schema.column(k).path for k in range(metadata.num_columns)]
-    if name in leaves:
-        place = leaves.index(name)
-        for number in range(metadata.num_row_groups):
-            known = metadata.row_group(number).column(place).statistics
-            if known is not None and known.has_min_max:
-                found[number] = known.min, known.max
-    return found
+def _columns(table: pa.Table) -> dict[str, pa.ChunkedArray]:
+    return dict(zip(table.column_names, table.columns, strict=True))
