@@ -98,6 +98,26 @@ def rows_of(session, table: str, order: str) -> dict[str, np.ndarray]:
     return {name: np.array([row[k] for row in rows]) for k, name in enumerate(result.keys())}
 
 
+def assert_rounded(found, exact) -> None:
+    """Calibrated columns are off by 1/64 of their errors at most (magnitudes by 1/128), these by 1/256 of themselves.
+
+    To both comes half of the last place of a single.
+    """
+    for name, err in {"mag": "magerr", "flux_ujy": "flux_ujy_err"}.items():
+        if name not in found:
+            continue
+        value, wanted = (np.asarray(one[name], float) for one in (found, exact))
+        value_err, wanted_err = (np.asarray(one[err], float) for one in (found, exact))
+        np.testing.assert_array_equal(np.isnan(value), np.isnan(wanted))
+        np.testing.assert_array_equal(np.isnan(value_err), np.isnan(wanted_err))
+        known = np.isfinite(wanted) & np.isfinite(wanted_err)
+        coarsest = 1 / 128 if name == "mag" else np.inf
+        most = np.minimum(wanted_err[known] / 64, coarsest) + np.abs(wanted[known]) * 2.0**-24
+        assert (np.abs(value - wanted)[known] <= most).all(), name
+        with np.errstate(invalid="ignore"):
+            assert (np.abs(value_err - wanted_err)[known] <= wanted_err[known] * (1 / 256 + 2.0**-24)).all(), err
+
+
 def properties(path: Path) -> dict[str, str]:
     return dict(line.split("=", 1) for line in path.read_text().splitlines())
 

@@ -65,7 +65,7 @@ def _target(_ctx: click.Context, _param: click.Parameter, text: str) -> str:
 )
 @click.option(
     "--calibration",
-    type=click.Choice(("header", "ps1")),
+    type=click.Choice(("header", "ps1", "self")),
     help="Whose zero points the magnitudes have.  [default: header]",
 )
 @click.option(

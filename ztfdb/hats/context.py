@@ -11,14 +11,17 @@ from sqlalchemy.orm import Session
 
 from ztfdb.arrays import BoolArray, Columns, FloatArray, IntArray
 from ztfdb.bits import BAD_BITS, CATFLAG_UNUSABLE, INFOBITS_USABLE_BELOW
-from ztfdb.hats.contents import Prints
+from ztfdb.hats.contents import Prints, mix
+from ztfdb.hats.rounding import to_days
 from ztfdb.phot.magnitudes import flux_to_mag, microjansky_per_dn, total_mag_err
+from ztfdb.phot.surface import quadrant_places, surface_at
 from ztfdb.sky.times import hjd
 from ztfdb.store import export as store
 from ztfdb.store.calibrations import zeropoints
 from ztfdb.store.columns import MISSING, MISSING_INT16, MISSING_INT32, NO_MASK
 from ztfdb.store.meta import read_meta
 from ztfdb.store.migrate import REVISION
+from ztfdb.store.selfcal import self_terms
 
 IMAGE_FIELDS: dict[str, str] = {
     "mjd": "f8", "hjd": "f8", "kind": "O", "fid": "i2", "filtercode": "O", "field": "i4", "ccdid": "i2", "qid": "i2",
@@ -27,6 +30,12 @@ IMAGE_FIELDS: dict[str, str] = {
 """What a row carries of its image, with the names of a light curve."""
 
 _OF_IMAGE = {"mjd": "obsmjd", "limitmag": "maglim"}
+
+APERTURE = 4
+"""Of the magnitudes."""
+
+SURFACE = ("x_gradient", "y_gradient", "map_xx", "map_xy", "map_yy")
+"""What a calibration by the images' own stars says of a place; see `ztfdb.phot.surface.surface_at`."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +49,7 @@ class Context:
     n_image : int
         Without that one.
     magerr_sys : float
-        Systematic floor of magnitudes, mag.
+        Systematic floor of magnitudes, mag; of those in `images` where the calibration has its own.
     prints : Prints
         Of the images.
     has_objects : bool
@@ -76,6 +85,28 @@ class Context:
         at = np.minimum(np.searchsorted(ids, image_id), max(0, len(ids) - 1))
         return np.where(ids[at] == image_id, at, len(ids)) if len(ids) else np.zeros(len(image_id), np.intp)
 
+    @property
+    def has_surface(self) -> bool:
+        """Whether the zero point of an image depends on the place on it."""
+        return self.calibration == "self"
+
+    def zeropoint(self, at: IntArray, rows: Columns) -> FloatArray:
+        """Return the zero point of the aperture's flux of each row, AB mag of 1 DN; NaN where there is none.
+
+        Parameters
+        ----------
+        at : ndarray of int64, shape (n_row,)
+            Place of each row's image.
+        rows : dict of ndarray
+            ``x`` and ``y``, pixels, where `has_surface`.
+        """
+        images = self.images
+        zero: FloatArray = images["zeropoint"][at]
+        if not self.has_surface:
+            return zero
+        u, v = quadrant_places(rows["x"], rows["y"], images["nx"][at], images["ny"][at])
+        return np.asarray(zero + surface_at(u, v, {name: images[name][at] for name in SURFACE}))
+
 
 def read_context(session: Session, calibration: str) -> Context:
     """Read what is needed of the images.
@@ -84,27 +115,39 @@ def read_context(session: Session, calibration: str) -> Context:
     ----------
     session : Session
     calibration : str
-        ``header`` or another method of `ztfdb.store.calibrations.zeropoints`.
+        One of `ztfdb.store.calibrations.METHODS`.
     """
-    images = store.all_images(session)
-    images["zeropoint"] = zeropoints(session, images["image_id"], calibration=calibration)["zeropoint"]
+    images, floor = store.all_images(session), float(read_meta(session)["magerr_sys"])
+    terms = _terms(session, images["image_id"], calibration, floor)
+    images |= terms
     for name in ("simulated", "has_mask"):
         images[name] = images[name].astype(bool)
     n_image = len(images["image_id"])
     missing = {name: np.array([_missing(values)], values.dtype) for name, values in images.items()}
     prints = store.content_prints(session)
     if calibration != "header":
-        known = zip(images["image_id"].tolist(), images["zeropoint"].view(np.int64).tolist(), strict=True)
-        prints |= {image_id: prints[image_id] ^ bits % (1 << 64) for image_id, bits in known}
+        known = mix(*(values.view(np.int64) for values in terms.values()))
+        pairs = zip(images["image_id"].tolist(), known.tolist(), strict=True)
+        prints |= {image_id: prints[image_id] ^ bits for image_id, bits in pairs}
     return Context(
         {name: np.concatenate([values, missing[name]]) for name, values in images.items()},
         n_image,
-        float(read_meta(session)["magerr_sys"]),
+        floor,
         Prints(prints),
         store.has_rows(session, "object_source"),
         calibration,
         REVISION,
     )
+
+
+def _terms(session: Session, image_id: IntArray, calibration: str, floor: float) -> Columns:
+    """Return the zero points of images (``zeropoint``) and systematic errors (``magerr_sys``), and the surface."""
+    if calibration != "self":
+        zero = zeropoints(session, image_id, aperture=APERTURE, calibration=calibration)["zeropoint"]
+        return {"zeropoint": zero, "magerr_sys": np.full(len(zero), floor)}
+    found = self_terms(session, image_id, APERTURE)
+    terms: Columns = {"zeropoint": found["plain"], "magerr_sys": found["magerr_sys"]}
+    return terms | {name: found[name] for name in SURFACE}
 
 
 def _missing(values: NDArray[Any]) -> Any:
@@ -120,29 +163,31 @@ def image_columns(context: Context, at: IntArray, ra: FloatArray, dec: FloatArra
     images = context.images
     columns: Columns = {name: images[_OF_IMAGE.get(name, name)][at] for name in IMAGE_FIELDS if name not in ("hjd",)}
     sun = np.stack([images[name][at] for name in ("sun_x", "sun_y", "sun_z")], axis=-1)
-    columns["hjd"] = hjd(images["mjd_mid"][at], sun, ra, dec)
+    columns["hjd"] = to_days(hjd(images["mjd_mid"][at], sun, ra, dec))
     columns["simulated"] = images["simulated"][at]
     return columns
 
 
-def calibrated(
-    context: Context, at: IntArray, flux: NDArray[Any], flux_err: NDArray[Any], *, zeropoint: str = "zeropoint"
-) -> Columns:
-    """Return ``mag``, ``magerr``, ``flux_ujy`` and ``flux_ujy_err`` of fluxes (DN), in single precision.
+def calibrated(flux: NDArray[Any], flux_err: NDArray[Any], zeropoint: FloatArray, magerr_sys: Any) -> Columns:
+    """Return ``mag``, ``magerr``, ``flux_ujy`` and ``flux_ujy_err`` of fluxes (DN), not rounded.
 
     As in a light curve: NaN where there is no zero point, magnitudes also where the flux is not positive.
     """
-    zero = context.images[zeropoint][at]
     flux, flux_err = flux.astype(np.float64), flux_err.astype(np.float64)
-    mag, mag_err = flux_to_mag(flux, flux_err, zero)
-    scale = microjansky_per_dn(zero)
-    found = {
+    mag, mag_err = flux_to_mag(flux, flux_err, zeropoint)
+    scale = microjansky_per_dn(zeropoint)
+    return {
         "mag": mag,
-        "magerr": total_mag_err(mag_err, context.magerr_sys),
+        "magerr": total_mag_err(mag_err, magerr_sys),
         "flux_ujy": flux * scale,
         "flux_ujy_err": flux_err * scale,
     }
-    return {name: values.astype(np.float32) for name, values in found.items()}
+
+
+def aperture_photometry(context: Context, at: IntArray, rows: Columns) -> Columns:
+    """Return the same of aperture fluxes, by the export's calibration; see `Context.zeropoint`."""
+    zero = context.zeropoint(at, rows)
+    return calibrated(rows["flux_aper4"], rows["flux_aper4_err"], zero, context.images["magerr_sys"][at])
 
 
 def quality(context: Context, at: IntArray, mask_bits: IntArray, broken: BoolArray) -> Columns:

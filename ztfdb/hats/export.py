@@ -19,6 +19,7 @@ from ztfdb.hats.products import Detections, Forced, Images, Product, PsfSources
 from ztfdb.hats.readers import Readers
 from ztfdb.hats.remote import open_place
 from ztfdb.hats.tiling import margin_order
+from ztfdb.store.calibrations import METHODS
 
 PRODUCTS: dict[str, type[Product]] = {kind.name: kind for kind in (Detections, Objects, PsfSources, Forced, Images)}
 
@@ -103,7 +104,9 @@ def export_hats(
     margin : float, optional
         Width of the margin caches, arcsec; 0 for none; by default 10.
     calibration : str, optional
-        ``header`` (by default) or ``ps1``: whose zero points ``mag`` and ``flux_ujy`` have.
+        ``header`` (by default), ``ps1`` or ``self``: whose zero points ``mag`` and ``flux_ujy`` have, in the aperture
+        of 6 px. Those by stars that images share (``self``) depend on the place on the image, and bring their own
+        systematic error. Rows of an image that has none have no magnitude; PSF photometry has the header's.
     layout : str, optional
         ``file`` (by default): each partition is a file, and an update writes the partitions that changed.
         ``directory``: each is a folder of files, and an update adds a file where rows were added; a new file takes up
@@ -125,9 +128,11 @@ def export_hats(
     MissingExtraError
         If `folder` is a URL and fsspec is not installed.
     ValueError
-        If a product, a threshold, a margin or a layout is not one.
+        If a product, a threshold, a margin, a calibration or a layout is not one.
     """
     wanted = _checked(products, threshold, margin, layout, jobs)
+    if calibration is not None and calibration not in METHODS:
+        raise ValueError(f"calibration {calibration!r} is none of {', '.join(METHODS)}")
     root, report = open_place(folder), HatsReport(str(folder))
     if jobs > 1 and not root.is_shared:
         raise ExportError(f"no other process sees {root}: export with one (jobs=1)")

@@ -59,7 +59,7 @@ def float_columns(schema: pa.Schema) -> Sequence[str]:
     return [field.name for field in schema if pa.types.is_floating(field.type)]
 
 
-def field(table: str, column: str, kind: pa.DataType, *, name: str | None = None) -> pa.Field:
+def field(table: str, column: str, kind: pa.DataType, *, name: str | None = None, note: str | None = None) -> pa.Field:
     """Return a field with what the schema says of a column: ``unit``, ``ucd`` and ``description``.
 
     Parameters
@@ -70,8 +70,11 @@ def field(table: str, column: str, kind: pa.DataType, *, name: str | None = None
     kind : DataType
     name : str, optional
         Of the field, where it has another than the column.
+    note : str, optional
+        What the description says beside.
     """
     facts = describe_column(column, table)
     assert facts is not None, f"{table}.{column} has no description"
-    words = {"unit": facts.vounit, "ucd": facts.ucd, "description": facts.description}
+    description = facts.description if note is None else f"{facts.description} {note}"
+    words = {"unit": facts.vounit, "ucd": facts.ucd, "description": description}
     return pa.field(name or column, kind, metadata={key: text for key, text in words.items() if text})

@@ -13,9 +13,10 @@ from ztfdb.bits import APERTURE_BROKEN
 from ztfdb.codes import FILTERS
 from ztfdb.errors import StoreError
 from ztfdb.hats.contents import Cells, Contents, Digests, gather, mix
-from ztfdb.hats.context import Context, calibrated, quality
+from ztfdb.hats.context import Context, aperture_photometry, quality
 from ztfdb.hats.fields import HEALPIX_COLUMN, arrow_array, arrow_type, field, take
 from ztfdb.hats.products import Detections, Product
+from ztfdb.hats.rounding import NOTES, rounded
 from ztfdb.hats.tiling import GAP, Pixel, cells_around
 from ztfdb.ids import SOURCE_ID_SHIFT
 from ztfdb.sky.angles import ARCSEC_PER_RADIAN
@@ -82,7 +83,7 @@ class Objects(Product):
 
     def rows(self, session: Session, context: Context, pixel: Pixel, only: IntArray | None = None) -> pa.Table:
         """Return the objects whose position lies in a partition; members may lie across its edge."""
-        members = store.members_in_ranges(session, *_ranges_with_edge(pixel))
+        members = store.members_in_ranges(session, *_ranges_with_edge(pixel), places=context.has_surface)
         found, statistics = store.objects_by_id(session, np.unique(members["object_id"]))
         found[HEALPIX_COLUMN] = _cells_of(members, found)
         inside = (found[HEALPIX_COLUMN] >= pixel.lo) & (found[HEALPIX_COLUMN] < pixel.hi)
@@ -119,7 +120,7 @@ def _statistics() -> dict[str, np.dtype[np.generic]]:
 
 
 def _epoch_fields() -> list[pa.Field]:
-    return [field("light_curve", name, arrow_type(dtype)) for name, dtype in EPOCH_FIELDS.items()]
+    return [field("light_curve", name, arrow_type(dtype), note=NOTES.get(name)) for name, dtype in EPOCH_FIELDS.items()]
 
 
 def _ranges_with_edge(pixel: Pixel) -> tuple[IntArray, IntArray]:
@@ -176,7 +177,7 @@ def _epochs(context: Context, members: Columns) -> Columns:
     columns: Columns = {name: members[name] for name in ("place", "source_id", "mjd")}
     columns["fid"] = context.images["fid"][at]
     columns["counted"] = members["counted"] != 0
-    columns |= calibrated(context, at, members["flux_aper4"], members["flux_aper4_err"])
+    columns |= rounded(aperture_photometry(context, at, members))
     columns |= quality(context, at, members["mask_bits"], members["flags"] & int(APERTURE_BROKEN) != 0)
     columns["catflags"] = np.where(columns["catflags"] == MISSING_INT32, UNKNOWN_CATFLAGS, columns["catflags"])
     return columns

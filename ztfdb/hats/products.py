@@ -14,8 +14,9 @@ from ztfdb.arrays import Columns, IntArray
 from ztfdb.bits import APERTURE_BROKEN
 from ztfdb.codes import ForcedMethod
 from ztfdb.hats.contents import Cells, Contents, blend, gather, is_new, mix
-from ztfdb.hats.context import IMAGE_FIELDS, Context, calibrated, image_columns, quality
+from ztfdb.hats.context import IMAGE_FIELDS, Context, aperture_photometry, calibrated, image_columns, quality
 from ztfdb.hats.fields import HEALPIX_COLUMN, arrow_table, arrow_type, field, take
+from ztfdb.hats.rounding import NOTES, rounded
 from ztfdb.hats.tiling import Pixel
 from ztfdb.phot.magnitudes import total_mag_err
 from ztfdb.sky.cells import distinct, sky_to_cell
@@ -83,8 +84,8 @@ class _Measured(Product):
         own = {name: dtype for name, dtype in table_dtypes(table).items() if name != "hpx29"}
         fields = [field(table, "hpx29", pa.int64(), name=HEALPIX_COLUMN)]
         fields += [field(table, name, arrow_type(dtype)) for name, dtype in own.items()]
-        fields += [field("light_curve", name, arrow_type(dtype)) for name, dtype in IMAGE_FIELDS.items()]
-        fields += [field("light_curve", name, arrow_type(dtype)) for name, dtype in self.extra.items()]
+        more = {**IMAGE_FIELDS, **self.extra}
+        fields += [field("light_curve", name, arrow_type(dtype), note=NOTES.get(name)) for name, dtype in more.items()]
         return pa.schema(fields)
 
     def contents(self, session: Session, context: Context, known: IntArray | None = None) -> Contents:
@@ -144,7 +145,7 @@ class Detections(_Measured):
         return context.has_objects
 
     def _derived(self, context: Context, at: IntArray, rows: Columns) -> Columns:
-        derived = calibrated(context, at, rows["flux_aper4"], rows["flux_aper4_err"])
+        derived: Columns = {**rounded(aperture_photometry(context, at, rows))}
         derived |= quality(context, at, rows["mask_bits"], rows["flags"] & int(APERTURE_BROKEN) != 0)
         if not context.has_objects:
             derived["object_id"] = np.full(len(at), MISSING)
@@ -161,13 +162,13 @@ class PsfSources(_Measured):
     extra = CALIBRATED | QUALITY
 
     def _derived(self, context: Context, at: IntArray, rows: Columns) -> Columns:
-        derived = calibrated(context, at, rows["flux"], rows["flux_err"], zeropoint="magzp")
         zero = context.images["magzp"][at]
-        derived["mag"] = (zero + rows["mag_inst"].astype(np.float64)).astype(np.float32)
+        values = calibrated(rows["flux"], rows["flux_err"], zero, context.magerr_sys)
+        values["mag"] = zero + rows["mag_inst"].astype(np.float64)
         magerr = total_mag_err(rows["sigmag"], context.magerr_sys)
-        derived["magerr"] = np.where(np.isnan(derived["mag"]), np.nan, magerr).astype(np.float32)
+        values["magerr"] = np.where(np.isnan(values["mag"]), np.nan, magerr)
         bits = rows["flags"].astype(np.int64) & 0xFFFF
-        return derived | quality(context, at, bits, np.zeros(len(at), bool))
+        return {**rounded(values)} | quality(context, at, bits, np.zeros(len(at), bool))
 
 
 class Forced(_Measured):
@@ -186,11 +187,12 @@ class Forced(_Measured):
 
     def _derived(self, context: Context, at: IntArray, rows: Columns) -> Columns:
         fitted = rows["method"] == int(ForcedMethod.PSF)
-        aperture = calibrated(context, at, rows["flux_aper4"], rows["flux_aper4_err"])
-        star = calibrated(context, at, rows["flux_psf"], rows["flux_psf_err"], zeropoint="magzp")
-        derived = {name: np.where(fitted, star[name], aperture[name]) for name in ("flux_ujy", "flux_ujy_err")}
+        aperture = aperture_photometry(context, at, rows)
+        zero = context.images["magzp"][at]
+        star = calibrated(rows["flux_psf"], rows["flux_psf_err"], zero, context.magerr_sys)
+        values = {name: np.where(fitted, star[name], aperture[name]) for name in ("flux_ujy", "flux_ujy_err")}
         broken = rows["flags"] & int(APERTURE_BROKEN) != 0
-        return derived | quality(context, at, rows["mask_bits"].astype(np.int64), broken)
+        return {**rounded(values)} | quality(context, at, rows["mask_bits"].astype(np.int64), broken)
 
 
 class Images(Product):

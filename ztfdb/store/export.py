@@ -163,8 +163,10 @@ def rows_in_range(
     return {name: values[chosen] for name, values in found.items()}
 
 
-def members_in_ranges(session: Session, lo: IntArray, hi: IntArray) -> Columns:
+def members_in_ranges(session: Session, lo: IntArray, hi: IntArray, *, places: bool = False) -> Columns:
     """Return the detections inside ranges of ``hpx29`` that belong to objects, from indexes alone, in no order.
+
+    With `places` also their ``x`` and ``y``, pixels, which no index holds.
 
     Returns
     -------
@@ -175,6 +177,8 @@ def members_in_ranges(session: Session, lo: IntArray, hi: IntArray) -> Columns:
         "object_id": "i8", "hpx29": "i8", "source_id": "i8", "ra": "f8", "dec": "f8", "flux_aper4": "f4",
         "flux_aper4_err": "f4", "flags": "i4", "mask_bits": "i4", "counted": "i4",
     }  # fmt: skip
+    if places:
+        dtypes |= {"x": "f8", "y": "f8"}
     rows, params = backend(session).range_rows(lo=lo, hi=hi)
     fields = ", ".join(f"{'o' if name in ('object_id', 'counted') else 'source'}.{name}" for name in dtypes)
     statement = f"""

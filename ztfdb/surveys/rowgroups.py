@@ -47,7 +47,7 @@ class Cap:
     dec: float
     radius: float
 
-    def near(self, ra: FloatArray, dec: FloatArray) -> IntArray:
+    def near(self, ra: FloatArray, dec: FloatArray) -> NDArray[np.int64]:
         """Return the positions inside, ascending; a position that is no place on the sky is not."""
         with np.errstate(invalid="ignore"):
             band = np.flatnonzero(np.abs(dec - self.dec) <= self.radius)
@@ -89,8 +89,8 @@ class Group:
             near = cap.near(self.ra, self.dec)
             self._n_computed += len(near)
             if self._n_computed <= len(self.ra):
-                cell = sky_to_cell(np.mod(self.ra[near], 360.0), self.dec[near])
-                return near[overlap(cell, cell, lo, hi)]
+                of_near = sky_to_cell(np.mod(self.ra[near], 360.0), self.dec[near])
+                return near[overlap(of_near, of_near, lo, hi)]
         row, cell = self._by_cell()
         first, last = np.searchsorted(cell, lo), np.searchsorted(cell, hi)
         found = [row[a:b] for a, b in zip(first.tolist(), last.tolist(), strict=True) if a < b]
@@ -151,7 +151,7 @@ def with_border(lo: IntArray, hi: IntArray) -> tuple[IntArray, IntArray]:
     return around[start] << shift, (around[end] + 1) << shift
 
 
-def _cells_of(lo: IntArray, hi: IntArray, order: int, most: int) -> tuple[IntArray, int]:
+def _cells_of(lo: IntArray, hi: IntArray, order: int, most: int) -> tuple[NDArray[np.int64], int]:
     """Return the cells that ranges touch, ascending, and their order: `order`, or the finest with at most so many."""
 
     def ends(order: int) -> tuple[IntArray, IntArray]:
@@ -162,7 +162,8 @@ def _cells_of(lo: IntArray, hi: IntArray, order: int, most: int) -> tuple[IntArr
         order -= 1
     first, last = ends(order)
     n = last - first + 1
-    return distinct(np.repeat(first, n) + np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n)), order
+    cells = np.repeat(first, n) + np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n)
+    return distinct(cells.astype(np.int64, copy=False)), order
 
 
 def overlap(first: IntArray, last: IntArray, lo: IntArray, hi: IntArray) -> BoolArray:
