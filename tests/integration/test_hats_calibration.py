@@ -117,8 +117,8 @@ def test_an_update_writes_what_was_calibrated_anew_and_keeps_the_calibration(dat
         with pytest.raises(ExportError, match="calibrated by 'self'"):
             archive.export_hats(tmp_path, update=True, calibration="ps1")
         with open_sessions(url) as maker, maker.begin() as session:  # a term that is no zero point
-            chosen = "(select min(image_id) from calibration where method = 'self')"
-            changed = f"set map_xy = map_xy + 0.25 where method = 'self' and image_id = {chosen}"
+            chosen = "(select min(image_id) from calibration where method = 'self' and zeropoint is not null)"
+            changed = f"set x_gradient = x_gradient + 0.25 where method = 'self' and image_id = {chosen}"
             session.execute(text(f"update calibration {changed}"))
         (report,) = archive.export_hats(tmp_path, update=True, **options).products
         assert 0 < report.n_written < report.n_partition

@@ -38,11 +38,13 @@ from ztfdb.derive.objects import update_objects
 from ztfdb.errors import ExportError
 from ztfdb.sky.cells import HPX_ORDER
 from ztfdb.store.engine import make_engine, sessions
+from ztfdb.store.meta import read_meta
 
 pq = pytest.importorskip("pyarrow.parquet")
 
 OPTIONS = {"threshold": THRESHOLD}
 LAST_FILES = ("unfinished.json", "collection.properties", "export.json")
+ROUNDED = ("mag", "magerr", "flux_ujy", "flux_ujy_err", "hjd")
 TABLES = {"detections": "source", "psf_sources": "psf_source", "forced": "forced_source"}
 
 
@@ -163,6 +165,37 @@ def test_calibrated_values_are_those_of_light_curves(one):
     np.testing.assert_array_equal(mine["catflags"].to_numpy("float64"), flags)
 
 
+def test_calibrated_values_of_psf_rows_and_forced_rows_are_the_formulas(one):
+    """ZTF's PSF magnitudes take MAGZP alone, and so do our own PSF fits; apertures add APCOR4."""
+    engine = make_engine(one.url)
+    with sessions(engine)() as session:
+        psf, forced = (rows_of(session, table, "hpx29, image_id") for table in ("psf_source", "forced_source"))
+        images, floor = rows_of(session, "image", "image_id"), float(read_meta(session)["magerr_sys"])
+    engine.dispose()
+
+    def of(rows, name):
+        return rows[name].astype(float)  # NULL becomes NaN
+
+    def ujy(rows, flux, apcor=0.0):
+        at = np.searchsorted(images["image_id"].astype(int), rows["image_id"].astype(int))
+        return of(rows, flux) * 10 ** (-0.4 * (of(images, "magzp")[at] + (apcor and of(images, apcor)[at]) - 23.9))
+
+    at = np.searchsorted(images["image_id"].astype(int), psf["image_id"].astype(int))
+    mag = of(images, "magzp")[at] + of(psf, "mag_inst")
+    magerr = np.where(np.isnan(mag), np.nan, np.hypot(of(psf, "sigmag"), floor))
+    wanted = {"mag": mag, "magerr": magerr, "flux_ujy": ujy(psf, "flux"), "flux_ujy_err": ujy(psf, "flux_err")}
+    keys = [("_healpix_29", "ascending"), ("image_id", "ascending")]
+    assert_rounded(read(one.folder / "psf_sources").sort_by(keys).to_pandas(), wanted)
+    fitted = of(forced, "method") == 2
+    wanted = {
+        f"flux_ujy{end}": np.where(fitted, ujy(forced, f"flux_psf{end}"), ujy(forced, f"flux_aper4{end}", "apcor4"))
+        for end in ("", "_err")
+    }
+    found = read(one.folder / "forced").sort_by([*keys, ("method", "ascending")]).to_pandas()
+    order = np.lexsort((of(forced, "method"), forced["image_id"].astype(int), forced["hpx29"].astype(int)))
+    assert_rounded(found, {name: values[order] for name, values in wanted.items()})
+
+
 def test_objects_carry_their_members_and_statistics(one):
     rows = read(one.folder / "objects")
     engine = make_engine(one.url)
@@ -206,6 +239,9 @@ def test_fields_say_unit_ucd_and_description(one):
     assert schema.field("ra").metadata[b"unit"] == b"deg"
     assert schema.field("ra").metadata[b"ucd"].startswith(b"pos.eq.ra")
     assert all(field.metadata and field.metadata.get(b"description") for field in schema)
+    for name in ROUNDED:
+        assert b"Rounded: off by at most" in schema.field(name).metadata[b"description"]
+    assert not any(b"Rounded" in field.metadata[b"description"] for field in schema if field.name not in ROUNDED)
 
 
 def test_an_update_writes_what_has_changed_and_gives_the_rows_of_a_whole_export(fresh, tmp_path):

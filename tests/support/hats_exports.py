@@ -112,10 +112,12 @@ def assert_rounded(found, exact) -> None:
         np.testing.assert_array_equal(np.isnan(value_err), np.isnan(wanted_err))
         known = np.isfinite(wanted) & np.isfinite(wanted_err)
         coarsest = 1 / 128 if name == "mag" else np.inf
-        most = np.minimum(wanted_err[known] / 64, coarsest) + np.abs(wanted[known]) * 2.0**-24
+        most = np.minimum(np.maximum(wanted_err[known], 0.0) / 64, coarsest) + np.abs(wanted[known]) * 2.0**-24
         assert (np.abs(value - wanted)[known] <= most).all(), name
         with np.errstate(invalid="ignore"):
-            assert (np.abs(value_err - wanted_err)[known] <= wanted_err[known] * (1 / 256 + 2.0**-24)).all(), err
+            assert (np.abs(value_err - wanted_err)[known] <= np.abs(wanted_err[known]) * (1 / 256 + 2.0**-24)).all(), (
+                err
+            )
 
 
 def properties(path: Path) -> dict[str, str]:
