@@ -173,8 +173,8 @@ def test_calibrated_values_of_psf_rows_and_forced_rows_are_the_formulas(one):
         images, floor = rows_of(session, "image", "image_id"), float(read_meta(session)["magerr_sys"])
     engine.dispose()
 
-    def of(rows, name):
-        return rows[name].astype(float)  # NULL becomes NaN
+    def of(rows, name):  # NULL becomes NaN; psycopg reads the text of a REAL
+        return rows[name].astype("f4" if rows is not images else float).astype(float)
 
     def ujy(rows, flux, apcor=0.0):
         at = np.searchsorted(images["image_id"].astype(int), rows["image_id"].astype(int))
