@@ -27,6 +27,8 @@ SECRET = "s3cret"
         f"https://h/x?api_key={SECRET}, and https://h/y?key={SECRET}",
         f"abfs://x?AccountKey={SECRET}; aws_secret_access_key={SECRET}",
         f"ftp://u:{SECRET}@h/a: no such file",
+        f"PassWord={SECRET} PGPASSWORD={SECRET} passphrase={SECRET} PWD={SECRET}",
+        f"pa\u017f\u017fword={SECRET}",
     ],
 )
 def test_secrets_of_every_kind_of_url_are_hidden(text):

@@ -32,6 +32,9 @@ from ztfdb.records import FileFacts, StoredPixels
 CONTIGUOUS_SHARE = 0.25
 """From this share of the image's width on, whole rows are read at once rather than each row's part."""
 
+CONTIGUOUS_BYTES = 65_536
+"""Whole rows of so many bytes together are always read at once: that is faster than thirty parts."""
+
 
 class PixelFile:
     """One file of an ingested image, open for reading windows; use it in a ``with`` block.
@@ -129,7 +132,7 @@ class PixelFile:
         nx, size = self._shape[1], dtype.itemsize
         first = (self._facts.byte_offset or 0) + rows.start * nx * size
         height, width = rows.stop - rows.start, cols.stop - cols.start
-        if width > CONTIGUOUS_SHARE * nx:
+        if width > CONTIGUOUS_SHARE * nx or height * nx * size <= CONTIGUOUS_BYTES:
             block = self._bytes(first, height * nx * size)
             return np.frombuffer(block, dtype).reshape(height, nx)[:, cols]
         first += cols.start * size

@@ -10,6 +10,8 @@ b, r, a2, ab, b2, a3, a2b, ab2, b3, r3, a4, a3b, a2b2, ab3, b4; then the gnomoni
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -148,6 +150,10 @@ def _undistort(
     pv1: Float64Array, pv2: Float64Array, target_xi: Float64Array, target_eta: Float64Array
 ) -> tuple[Float64Array, Float64Array]:
     """Invert the TPV polynomial (deg) by Newton's method; NaN where it does not converge."""
+    if pv1.ndim == 1 and target_xi.size == 1 and not (pv1[3] or pv1[11] or pv2[3] or pv2[11]):
+        found = _undistort_one(pv1.tolist(), pv2.tolist(), target_xi.item(), target_eta.item())
+        if found is not None:
+            return np.full(target_xi.shape, found[0]), np.full(target_xi.shape, found[1])
     if not (
         pv1[0].any() or pv2[0].any() or (pv1[1] != 1.0).any() or (pv2[1] != 1.0).any() or pv1[2:].any() or pv2[2:].any()
     ):
@@ -169,8 +175,42 @@ def _undistort(
     return np.where(settled, xi, np.nan), np.where(settled, eta, np.nan)
 
 
+def _undistort_one(
+    pv1: list[float], pv2: list[float], target_xi: float, target_eta: float
+) -> tuple[float, float] | None:
+    """Invert the polynomial at one place, step by step as for many; None where that does not converge.
+
+    The arithmetic of numbers is that of arrays, and takes a fifth of its time.
+    """
+    xi, eta = target_xi, target_eta
+    try:
+        for _ in range(MAX_ITERATION):
+            f, f_xi, f_eta = _even(pv1, xi, eta)
+            g, g_eta, g_xi = _even(pv2, eta, xi)
+            miss_xi, miss_eta = f - target_xi, g - target_eta
+            determinant = f_xi * g_eta - f_eta * g_xi
+            d_xi = (g_eta * miss_xi - f_eta * miss_eta) / determinant
+            d_eta = (f_xi * miss_eta - g_xi * miss_xi) / determinant
+            xi, eta = xi - d_xi, eta - d_eta
+            if abs(d_xi) + abs(d_eta) <= CONVERGED * (1.0 + abs(xi) + abs(eta)):
+                return xi, eta
+    except ZeroDivisionError:
+        pass
+    return None
+
+
 def _polynomial(p: Float64Array, a: Float64Array, b: Float64Array) -> tuple[Float64Array, Float64Array, Float64Array]:
     """Return the TPV polynomial and its derivatives by `a` and by `b`, summed by powers of `a` (Horner)."""
+    value, by_a, by_b = _even(p, a, b)
+    if p[3].any() or p[11].any():  # the radial terms: zero on every ZTF image seen
+        r = np.hypot(a, b)
+        slope = np.where(r > 0.0, p[3] / np.where(r > 0.0, r, 1.0), 0.0) + 3.0 * p[11] * r
+        value, by_a, by_b = value + r * (p[3] + p[11] * r * r), by_a + slope * a, by_b + slope * b
+    return value, by_a, by_b
+
+
+def _even(p: Any, a: Any, b: Any) -> tuple[Any, Any, Any]:
+    """Return the same without the radial terms, of arrays or of numbers."""
     c0 = p[0] + b * (p[2] + b * (p[6] + b * (p[10] + b * p[16])))
     c1 = p[1] + b * (p[5] + b * (p[9] + b * p[15]))
     c2 = p[4] + b * (p[8] + b * p[14])
@@ -182,10 +222,6 @@ def _polynomial(p: Float64Array, a: Float64Array, b: Float64Array) -> tuple[Floa
     d1 = p[5] + b * (2.0 * p[9] + b * (3.0 * p[15]))
     d2 = p[8] + b * (2.0 * p[14])
     by_b = d0 + a * (d1 + a * (d2 + a * p[13]))
-    if p[3].any() or p[11].any():  # the radial terms: zero on every ZTF image seen
-        r = np.hypot(a, b)
-        slope = np.where(r > 0.0, p[3] / np.where(r > 0.0, r, 1.0), 0.0) + 3.0 * p[11] * r
-        value, by_a, by_b = value + r * (p[3] + p[11] * r * r), by_a + slope * a, by_b + slope * b
     return value, by_a, by_b
 
 

@@ -115,6 +115,19 @@ def test_many_images_at_once_equal_one_by_one(tpv: WcsParameters) -> None:
     np.testing.assert_allclose(np.transpose(sky_to_pixel_many(values, ra, dec)), each, rtol=1e-13)
 
 
+@pytest.mark.parametrize("projection", ["tpv", "tan", "radial"])
+def test_one_position_is_where_it_is_among_others(tpv: WcsParameters, projection: str) -> None:
+    pv = tpv.pv.copy()
+    pv[:, 3] = 1e-4
+    radial = WcsParameters("TPV", tpv.crval, tpv.crpix, tpv.cd, pv)
+    wcs = {"tpv": tpv, "tan": tan(123.0, 45.0), "radial": radial}[projection]
+    ra, dec = (values[:200] for values in pixel_to_sky(wcs, *pixels()))
+    ra, dec = np.append(ra, [np.nan, wcs.crval[0] + 180.0, wcs.crval[0] + 25.0]), np.append(dec, [0.0, 0.0, 60.0])
+    alone = np.array([sky_to_pixel(wcs, *one) for one in zip(ra, dec, strict=True)]).T
+    # Newton's steps go on until the last of many positions has settled, each then within 4e-10 pixel
+    np.testing.assert_allclose(alone, sky_to_pixel(wcs, ra, dec), rtol=0.0, atol=1e-9)
+
+
 def test_no_images_have_no_pixels() -> None:
     assert [v.shape for v in sky_to_pixel_many(np.empty((0, 42)), 1.0, 2.0)] == [(0,), (0,)]
 
