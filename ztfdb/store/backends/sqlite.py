@@ -120,7 +120,8 @@ class Sqlite(Backend):
         connection = self.session.connection()
         if connection.get_execution_options().get(WRITE, False):
             return {}  # what is written here may yet be rolled back
-        driver = self._driver()
+        driver = connection.connection.driver_connection  # the session would look for it again
+        assert isinstance(driver, sqlite3.Connection)
         # the first number changes with every commit of others that this transaction sees, the second with own changes
         version = (driver.execute("PRAGMA data_version").fetchone()[0], driver.total_changes)
         kept: tuple[tuple[int, int], dict[str, Any]] | None = connection.info.get("ztfdb")
