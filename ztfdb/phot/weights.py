@@ -14,8 +14,8 @@ from ztfdb.phot.survey import SelfSettings, Survey
 GAUSSIAN_MEDIAN_SQUARE = 0.45494
 """Median of the square of a Gaussian of unit variance."""
 
-N_TERM = 3
-"""Zero point and gradient; a fourth term is the colour's."""
+N_TERM = 4
+"""Of an image: zero point, gradient and colour term."""
 
 FIRST_FLOOR = 0.01
 
@@ -97,18 +97,22 @@ def _median_by(index: IntArray, values: Float64Array, n: int) -> tuple[Float64Ar
 
 
 def _floors(survey: Survey, state: State, square: Float64Array, counted: BoolArray, limit: float) -> Float64Array:
-    """Return the floor of each image for which its squared residuals are what they should be."""
+    """Return the floor of each image that is most likely for its squared residuals, Gaussian noise given.
+
+    Bright stars tell floors, and weigh accordingly. The image's own terms follow the stars, those of large weight most:
+    residuals are smaller by that.
+    """
     image, n_image = survey.image[counted], survey.n_image
     square, variance = square[counted], state.variance[counted]
     n = np.bincount(image, minlength=n_image)
-    terms = N_TERM + 1
-    wanted = np.maximum(n - terms, 0.5 * n)
     if np.isfinite(limit):  # before the clip, far ones count as if at the limit
         square = np.minimum(square, limit**2 * (variance + (state.floor**2)[image]))
     low, high = np.zeros(n_image), np.full(n_image, LARGEST_FLOOR)
     for _ in range(FLOOR_STEPS):
         middle = 0.5 * (low + high)
-        too_much = np.bincount(image, square / (variance + (middle**2)[image]), n_image) > wanted
+        weight = 1.0 / (variance + (middle**2)[image])
+        taken = np.minimum(N_TERM * weight / np.bincount(image, weight, n_image)[image], 0.5)
+        too_much = np.bincount(image, (square * weight - 1.0 + taken) * weight, n_image) > 0.0
         low, high = np.where(too_much, middle, low), np.where(too_much, high, middle)
     return np.where(n > 0, np.where(low > 0.0, 0.5 * (low + high), 0.0), FIRST_FLOOR)
 
