@@ -23,7 +23,7 @@ from ztfdb.simulate import simulate_epoch
 pytestmark = pytest.mark.benchmark
 
 N_EPOCH = 60
-WINDOW = int(os.environ.get("ZTFDB_BENCHMARK_WINDOW", "2048"))
+WINDOW = int(os.environ.get("ZTFDB_BENCHMARK_WINDOW", "1536"))
 CLOUDS, HEADER_SIGMA, GRADIENT = 0.2, 0.02, 0.015
 BINS = np.arange(14.0, 19.01, 0.5)
 LONE_PIX = 12.0
