@@ -1,8 +1,8 @@
 """How finely computed columns are written: the bits far below their errors are noise that no compressor makes smaller.
 
-What the archive holds is written exactly, and these columns follow from it. A value is rounded to a multiple of a power
-of two, at most `LEVELS`th of its error, so that it is off by half of that at most and its variance grows by
-1 / (12 `LEVELS`²), 0.008 %. FITS tile compression of images leaves 4 levels in a sigma by default.
+What the archive holds is written exactly, and these columns follow from it. A value becomes a multiple of the largest
+power of two that is at most 1 / `LEVELS` of its error. It is off by half of that at most, and its variance grows by
+1 / (12 `LEVELS`²), 0.008 %, at most. FITS tile compression of images leaves 4 levels in a sigma by default.
 
 References
 ----------

@@ -339,7 +339,7 @@ class HatsTable:
             lacking = [name for name in wanted if name not in group.columns] if len(rows) else []
             if lacking:
                 group.columns |= _columns(self.read(path, number, lacking))
-            self._count((path, number), group.nbytes - before)
+            self._count((path, number), group, group.nbytes - before)
             return group.block(rows, wanted if len(rows) else {})
 
     def _group(self, path: str, number: int) -> Group:
@@ -352,12 +352,12 @@ class HatsTable:
             columns = _columns(self.read(path, number, list(dict.fromkeys((self.ra, self.dec)))))
             ra, dec = (numbers(*arrow_values(columns[name])) for name in (self.ra, self.dec))
             group = self._groups[key] = Group(ra, dec, columns)
-            self._count(key, group.nbytes)
+            self._count(key, group, group.nbytes)
             return group
 
-    def _count(self, key: tuple[str, int], grown: int) -> None:
+    def _count(self, key: tuple[str, int], group: Group, grown: int) -> None:
         """Count the bytes by which a row group has grown, and drop others while there are too many."""
-        if key not in self._groups:
+        if self._groups.get(key) is not group:
             return  # dropped meanwhile
         self._held += grown
         while self._held > CACHE_BYTES and len(self._groups) > 1:
