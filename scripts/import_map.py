@@ -1,6 +1,7 @@
 """Draw which room of ztfdb imports which, from the code, and list the imports that point the wrong way.
 
 Usage: python scripts/import_map.py [folder of the package]
+       python scripts/import_map.py --write    the picture and the list of modules into docs/architecture.md
 
 The rooms stand in rows; imports point down. The pixel half and the row half never import each other. What a room
 may take from outside is in OUTSIDE. Exit status 1 when there is something to list.
@@ -246,9 +247,53 @@ def draw(found: list[Import]) -> str:
     return "\n".join(lines)
 
 
+def _says(path: Path) -> str:
+    """Return the first line of a module's docstring."""
+    return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]
+
+
+def layers() -> str:
+    """Draw the rooms row by row; a room imports only from rows below its own."""
+    width = max(len(title) for title, _ in ROWS) + 2
+    return "\n".join(f"{title:{width}}{'  '.join(rooms)}".rstrip() for title, rooms in ROWS)
+
+
+def listing(package: Path) -> str:
+    """List every room with its modules, each with the first line of its docstring, as Markdown."""
+    parts = []
+    for room in LEVEL:
+        folder = package / room
+        if not folder.is_dir():
+            parts.append(f"### `{room}.py`\n\n{_says(folder.with_suffix('.py'))}\n")
+            continue
+        parts.append(f"### `{room}/`\n\n{_says(folder / '__init__.py')}\n\n| module | what it does |\n|---|---|")
+        for path in sorted(folder.rglob("*.py")):
+            if path.name != "__init__.py" or path.parent != folder:
+                name = path.relative_to(folder).as_posix().removesuffix("/__init__.py")
+                parts.append(f"| `{name}` | {_says(path).replace('|', chr(92) + '|')} |")
+        parts[-1] += "\n"
+    return "\n".join(parts)
+
+
+def page(text: str, package: Path) -> str:
+    """Put the picture and the list between the marks of the page."""
+    made = f"```text\n{layers()}\n```\n\n```text\n{draw(imports(package))}\n```\n", listing(package)
+    for name, block in zip(("picture", "modules"), made, strict=True):
+        start, end = f"<!-- {name}: made by scripts/import_map.py --write -->\n", f"<!-- end of {name} -->"
+        before, _, rest = text.partition(start)
+        _, _, after = rest.partition(end)
+        text = f"{before}{start}\n{block}\n{end}{after}"
+    return text
+
+
 def main() -> int:
-    """Print the picture and what is wrong with it."""
-    package = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).resolve().parents[1] / "ztfdb"
+    """Print the picture and what is wrong with it, or write it into the page."""
+    top = Path(__file__).resolve().parents[1]
+    if sys.argv[1:] == ["--write"]:
+        path = top / "docs" / "architecture.md"
+        path.write_text(page(path.read_text(encoding="utf-8"), top / "ztfdb"), encoding="utf-8")
+        return 0
+    package = Path(sys.argv[1]) if len(sys.argv) > 1 else top / "ztfdb"
     found = imports(package)
     print(draw(found))
     wrong = wrong_way(found) + out_of_place(found) + ambiguous(package)
