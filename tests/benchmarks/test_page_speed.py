@@ -22,8 +22,9 @@ from ztfdb.store.migrate import upgrade  # noqa: E402
 
 pytestmark = NEEDS_CHROMIUM
 
-FIRST_S = 1.0
-NEXT_S = 0.15
+FIRST_MS = 1000.0
+NEXT_MS = 150.0
+NEXT = 10
 FRAMES_PER_S = 30.0
 PAGE_KB = 300.0
 PAN_S = 3.0
@@ -58,21 +59,31 @@ def archive_of(tmp_path_factory):
     return make
 
 
-SHOWN = """n => {
+SHOWN = """n => new Promise(done => {
     const plot = document.getElementById('plot');
-    return plot.drawn.length === n && plot.width > 300 && document.getElementById('main').ariaBusy === 'false'
-        && !document.getElementById('curve').hidden;
-}"""
+    let begun;
+    addEventListener('keydown', event => { begun ??= event.key === 'Enter' ? event.timeStamp : undefined; }, {capture: true});
+    plot.painted = null;
+    performance.clearResourceTimings();
+    const look = () => {
+        const is = begun !== undefined && plot.painted === plot.drawn && plot.drawn.length === n
+            && document.getElementById('main').ariaBusy === 'false';
+        if (!is) return requestAnimationFrame(() => setTimeout(look)); // after the frame
+        const shown = performance.now();
+        const asked = performance.getEntriesByType('resource').filter(one => /resolve|lightcurve/.test(one.name));
+        done({shown: shown - begun, sent: asked[0].startTime - begun,
+              answered: asked.at(-1).responseEnd - begun, bytes: asked.at(-1).encodedBodySize});
+    };
+    look();
+})"""
 
 
-def shown_in(page, position: str, n: int) -> float:
-    """Seconds from Enter until the frame that shows the light curve."""
+def shown_in(page, position: str, n: int) -> dict[str, float]:
+    """Milliseconds from Enter, by the page's own clock, until the light curve was painted; and what went before."""
     page.fill("#q", position)
-    page.evaluate("() => { document.getElementById('plot').drawn.length = 0; }")
-    begun = time.perf_counter()
+    page.evaluate("n => { window.shown = (" + SHOWN + ")(n); }", n)
     page.press("#q", "Enter")
-    page.wait_for_function(SHOWN, arg=n, polling="raf")
-    return time.perf_counter() - begun
+    return page.evaluate("() => window.shown")
 
 
 @pytest.mark.parametrize("complete", ["0", "1"])
@@ -87,12 +98,17 @@ def test_a_light_curve_of_300_epochs_is_shown_at_once(browser, archive_of, compl
         first = shown_in(page, positions[0], 300)
         page.wait_for_load_state("networkidle")
         later = []
-        for k in range(6):
+        for k in range(NEXT):
             later.append(shown_in(page, positions[(k + 1) % 2], 300))
             page.wait_for_load_state("networkidle")
-    print(f"complete={complete}: first {first:.3f} s, next {np.median(later):.3f} s ({min(later):.3f} at best)")
-    assert first <= FIRST_S
-    assert min(later) <= NEXT_S  # the best of several: what else runs on the machine only adds
+    parts = {name: np.median([one[name] for one in later]) for name in first}
+    best = min(one["shown"] for one in later)
+    print(
+        f"complete={complete}: first {first['shown']:.0f} ms; next {parts['shown']:.0f} ms ({best:.0f} at best): asked "
+        f"after {parts['sent']:.0f} ms, answered after {parts['answered']:.0f} ms with {parts['bytes'] / 1000:.0f} kB"
+    )
+    assert first["shown"] <= FIRST_MS
+    assert best <= NEXT_MS  # the best of several: what else runs on the machine only adds
 
 
 def test_ten_thousand_epochs_move_smoothly(browser, archive_of, tmp_path):

@@ -19,7 +19,7 @@ pytest.importorskip("fastapi", reason="the extra serve is not installed")
 pytest.importorskip("playwright.sync_api", reason="playwright, of the group oracles, is not installed")
 
 import ztfdb  # noqa: E402
-from tests.support.browsing import NEEDS_CHROMIUM, fresh_page, ready, show, state, view  # noqa: E402
+from tests.support.browsing import DRAWN, NEEDS_CHROMIUM, drawn, fresh_page, place_of, ready, show, state, view  # noqa: E402
 from tests.support.catalogues import bright_star, make_epochs  # noqa: E402
 from tests.support.postgres import ENGINES  # noqa: E402
 from tests.support.proxies import Proxy  # noqa: E402
@@ -28,15 +28,6 @@ from ztfdb.bits import BAD_BITS  # noqa: E402
 from ztfdb.cli.app import application  # noqa: E402
 
 pytestmark = NEEDS_CHROMIUM
-
-DRAWN = """() => document.getElementById('plot').drawn.map(one => ({
-    key: one.epoch.key, kind: one.kind, x: one.x, y: one.y, low: one.low ?? null, high: one.high ?? null}))"""
-PLACE = """key => {
-    const plot = document.getElementById('plot'), box = plot.getBoundingClientRect();
-    const at = plot.placeOf(key);
-    return {x: box.x + at.x, y: box.y + at.y};
-}"""
-
 
 @pytest.fixture(scope="module", params=ENGINES)
 def held(request, databases, tmp_path_factory):
@@ -65,11 +56,6 @@ def empty_place(image) -> tuple[float, float]:
     return float(sky.ra.deg), float(sky.dec.deg)
 
 
-def points(page) -> pd.DataFrame:
-    """What is drawn."""
-    return pd.DataFrame(page.evaluate(DRAWN)).set_index("key")
-
-
 def expected(frame: pd.DataFrame) -> pd.DataFrame:
     frame = frame.copy()
     frame.index = frame["image_id"].astype(str)
@@ -79,7 +65,7 @@ def expected(frame: pd.DataFrame) -> pd.DataFrame:
 def test_a_typed_position_shows_the_rows_of_the_archive(page, served, held, local):
     ra, dec = held[1]
     show(page, served, f"{ra:.7f} {dec:.7f}")
-    seen = points(page)
+    seen = drawn(page)
     rows = expected(local.light_curve(round(ra, 7), round(dec, 7), complete=True).data)
     assert set(seen.index) == set(rows.index) and len(seen) == 6
     rows = rows.loc[seen.index]
@@ -95,7 +81,7 @@ def test_a_typed_position_shows_the_rows_of_the_archive(page, served, held, loca
 def test_limits_and_what_is_missing_are_drawn_with_their_reasons(page, served, held, local):
     ra, dec = held[2]
     show(page, served, f"{ra:.7f}, {dec:.7f}")
-    seen = points(page)
+    seen = drawn(page)
     rows = expected(local.light_curve(round(ra, 7), round(dec, 7), complete=True).data).loc[seen.index]
     assert seen["kind"].tolist() == rows["kind"].astype(str).tolist()
     limits = rows["kind"] == "limit"
@@ -103,7 +89,7 @@ def test_limits_and_what_is_missing_are_drawn_with_their_reasons(page, served, h
     np.testing.assert_array_equal(seen["y"][limits], rows["upper_limit_mag"][limits])
     assert "1 not measured (file missing 1)" in page.inner_text("#caption")
     page.select_option("#y", "ujy")
-    seen = points(page).loc[rows.index]
+    seen = drawn(page).loc[rows.index]
     np.testing.assert_array_equal(seen["y"][limits], rows["flux_ujy"][limits])
 
 
@@ -113,18 +99,18 @@ def test_the_threshold_moves_points_and_limits_at_once(page, served, held, local
     rows = expected(local.light_curve(round(ra, 7), round(dec, 7), complete=True).data)
     low = rows[rows["flux_ujy"] > 0]
     page.fill("#sn", "0.0001")
-    seen = points(page)
+    seen = drawn(page)
     np.testing.assert_allclose(seen["y"][low.index], 23.9 - 2.5 * np.log10(low["flux_ujy"]), rtol=1e-12)
     assert set(seen["kind"][low.index]) <= {"forced", "detection"}
     page.fill("#sn", "40")
-    seen = points(page)
+    seen = drawn(page)
     held_back = rows[rows["snr"] < 40]
     assert len(held_back)
     np.testing.assert_allclose(
         seen["y"][held_back.index], 23.9 - 2.5 * np.log10(40 * held_back["flux_ujy_err"]), rtol=1e-12
     )
     page.fill("#sn", "5")
-    seen = points(page)
+    seen = drawn(page)
     limits = rows[rows["kind"] == "limit"]
     np.testing.assert_allclose(seen["y"][limits.index], limits["upper_limit_mag"], atol=1e-9)  # the archive's own
 
@@ -134,7 +120,7 @@ def test_a_click_on_a_point_shows_the_star_on_its_image(page, served, held, loca
     show(page, served, f"{ra:.7f} {dec:.7f}")
     row = local.light_curve(round(ra, 7), round(dec, 7)).data.iloc[2]
     key = str(row["image_id"])
-    at = page.evaluate(PLACE, key)
+    at = place_of(page, key)
     page.mouse.move(at["x"], at["y"])
     assert f"{row['mag']:.3f} ± {row['magerr']:.3f}" in page.inner_text("#tip")
     page.mouse.click(at["x"], at["y"])
@@ -169,7 +155,7 @@ def test_keys_walk_the_epochs_and_a_lost_file_is_told(page, served, held):
     for _ in range(6):
         page.keyboard.press("ArrowRight")
         walked.append(state(page, "e"))
-    assert walked == points(page).sort_values("x").index.tolist()
+    assert walked == drawn(page).sort_values("x").index.tolist()
     page.wait_for_selector("#epoch >> text=No pixels: ")
     page.keyboard.press("Home")
     page.wait_for_selector(f"#epoch canvas[data-image='{walked[0]}']")
@@ -234,13 +220,13 @@ def test_the_whole_state_is_in_the_address(page, served, held, browser):
     page.focus("#plot")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("+")
-    before = points(page)
+    before = drawn(page)
     other = browser.new_page(viewport={"width": 1300, "height": 1000})
     shared = page.evaluate("location.href")
     other.goto(shared)
     ready(other)
     other.wait_for_selector("#epoch canvas[data-image]")
-    pd.testing.assert_frame_equal(points(other), before)
+    pd.testing.assert_frame_equal(drawn(other), before)
     assert len(before) == 6  # three images in g, folded
     controls = "() => [...document.querySelectorAll('#curve select, #curve input')].map(one => [one.id, one.value])"
     assert other.evaluate(controls) == page.evaluate(controls)
@@ -277,7 +263,7 @@ def test_an_id_is_a_position(page, served, held, local, kind):
     show(page, served, str(number))
     assert f"{kind} {number}" in page.inner_text("#caption")
     if kind != "image":
-        assert len(points(page)) == 6
+        assert len(drawn(page)) == 6
 
 
 def test_a_wrong_position_is_told_in_the_services_words(page, served, held):
@@ -308,7 +294,7 @@ def test_a_service_that_is_gone_and_back(page, held):
         with Serving(held[0], "--port", str(port)):
             page.click("#words button")
             ready(page)
-            assert len(points(page)) == 6
+            assert len(drawn(page)) == 6
 
 
 def test_a_service_with_tokens_lets_a_holder_in(page, held, tmp_path):
@@ -323,7 +309,7 @@ def test_a_service_with_tokens_lets_a_holder_in(page, held, tmp_path):
         page.fill("#q", f"{held[1][0]:.7f} {held[1][1]:.7f}")
         page.press("#q", "Enter")
         ready(page)
-        assert len(points(page)) == 6
+        assert len(drawn(page)) == 6
         with page.expect_download() as saved:
             page.click("#csv")
         saved.value.save_as(tmp_path / "curve.csv")
@@ -386,6 +372,17 @@ def test_bad_pixels_are_those_of_the_archive(served):
     assert re.search(r"BAD_BITS = (\d+)", script)[1] == str(int(BAD_BITS))
 
 
+def test_degrees_are_read_as_the_service_reads_them(page, served):
+    """Two decimal numbers are not sent to be resolved; whatever else, and what is no position, is."""
+    page.goto(served.base + "/")
+    read = "async text => (await import('/page/state.js')).typedDegrees(text)"
+    for text in ("58.0029 35.7365", " 58.0029,35.7365 ", "0.1 , -0.25", "359.999999999 +90.0", "007.50\t-00.125"):
+        answer = requests.get(served.base + "/api/v1/resolve", params={"q": text}, timeout=10)
+        assert page.evaluate(read, text) == answer.json(), text
+    for text in ("58 35", "360.5 1.5", "10.5 90.5", "-1.5 2.5", "03:52:00.7 +35:44:11.5", "58.0029 35.7365 1.5", "1e2 1.5"):
+        assert page.evaluate(read, text) is None, text
+
+
 def test_the_names_of_the_state_are_controls(served):
     """Whatever the address may hold has a control of the page."""
     script = requests.get(served.base + "/page/state.js", timeout=10).text
@@ -407,7 +404,7 @@ def test_behind_a_prefix_the_page_needs_no_slash_at_its_end(browser, held, end):
         page.goto(f"{proxy.base}{end}?q={ra:.7f}+{dec:.7f}")
         ready(page)
         page.wait_for_selector("#strip button")
-        assert len(points(page)) == 6
+        assert len(drawn(page)) == 6
         assert page.input_value("#python").startswith(f'ztfdb.open("{proxy.base}").')
         with page.expect_download() as saved:
             page.click("#csv")

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qs
 
+import pandas as pd
 import pytest
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -16,6 +17,13 @@ NEEDS_CHROMIUM = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromi
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
          "--disable-background-networking", "--disable-component-update", "--disable-sync"]  # fmt: skip
 WAIT_MS = 30_000
+DRAWN = """() => document.getElementById('plot').drawn.map(one => ({
+    key: one.epoch.key, kind: one.kind, x: one.x, y: one.y, low: one.low ?? null, high: one.high ?? null}))"""
+PLACE = """key => {
+    const plot = document.getElementById('plot'), box = plot.getBoundingClientRect();
+    const at = plot.placeOf(key);
+    return {x: box.x + at.x, y: box.y + at.y};
+}"""
 
 
 @contextmanager
@@ -69,3 +77,13 @@ def view(page) -> list[float]:
 def state(page, name: str) -> str:
     """What the address holds; the driver learns of it a moment later than the page."""
     return parse_qs(page.evaluate("location.search").removeprefix("?"))[name][0]
+
+
+def drawn(page) -> pd.DataFrame:
+    """The points of the light curve that are drawn, by the key of their epoch."""
+    return pd.DataFrame(page.evaluate(DRAWN)).set_index("key")
+
+
+def place_of(page, key: str) -> dict[str, float]:
+    """Where in the window the point of an epoch is."""
+    return page.evaluate(PLACE, key)

@@ -3,6 +3,7 @@
 import { find, make, save, table } from "./dom.js";
 import { Scatter } from "./scatter.js";
 import { address, file, get, held, tap, text } from "./service.js";
+import { listed, withName } from "./state.js";
 
 const SHOWN = 1000;
 
@@ -13,7 +14,7 @@ export class Adql {
     this.box = find("adql");
     find("query").addEventListener("submit", (event) => { event.preventDefault(); this.run(); });
     this.box.addEventListener("keydown", (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) this.run(); });
-    this.box.addEventListener("change", () => told.changed({ adql: this.box.value }));
+    this.box.addEventListener("change", () => this.edited());
     find("examples").addEventListener("change", () => this.example());
     for (const format of ["csv", "votable", "fits", "parquet"]) find(`adql-${format}`).addEventListener("click", () => this.download(format));
     find("plan-run").addEventListener("click", () => this.plan());
@@ -24,8 +25,20 @@ export class Adql {
     if (statement) this.box.value = statement;
     if (this.ready) return;
     this.ready = true;
+    this.again(listed(this.told.state().arun));
     this.examples().catch((error) => this.say(error.message));
     this.tables().catch((error) => { this.ready = false; this.say(error.message); });
+  }
+
+  // What a shared address shows is asked for anew.
+  async again(shown) {
+    if (shown.has("rows")) await this.run();
+    if (shown.has("plan")) await this.plan();
+  }
+
+  // Rows and a plan belong to the statement as it was.
+  edited() {
+    if (this.box.value !== this.told.state().adql) this.told.changed({ adql: this.box.value, arun: "" });
   }
 
   say(words) {
@@ -46,7 +59,7 @@ export class Adql {
     const place = this.told.place();
     const query = place ? chosen.query.replace(/\('ICRS', [-\d.]+, [-\d.]+/g, `('ICRS', ${place.ra}, ${place.dec}`) : chosen.query;
     this.box.value = query;
-    this.told.changed({ adql: query });
+    this.edited();
   }
 
   async tables() {
@@ -74,13 +87,13 @@ export class Adql {
   write(words) {
     this.box.setRangeText(words, this.box.selectionStart, this.box.selectionEnd, "end");
     this.box.focus();
-    this.told.changed({ adql: this.box.value });
+    this.edited();
   }
 
   async run() {
     this.abort?.abort();
     this.abort = new AbortController();
-    this.told.changed({ adql: this.box.value });
+    this.told.changed({ adql: this.box.value, arun: "rows" });
     find("rows").replaceChildren();
     find("plan").hidden = true;
     this.scatter.clear();
@@ -98,7 +111,8 @@ export class Adql {
 
   // How the database would find the rows, without running the statement.
   async plan() {
-    this.told.changed({ adql: this.box.value });
+    this.edited();
+    this.told.changed({ arun: withName(this.told.state().arun, "plan", true) });
     this.say("");
     try {
       const { engine, lines } = await get("plan", { query: this.box.value });

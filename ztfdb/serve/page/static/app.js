@@ -12,7 +12,7 @@ import { Periods } from "./periods.js";
 import { Plot } from "./plot.js";
 import { Sky } from "./sky.js";
 import { BASE, address, file, get, held as token, keep, tap } from "./service.js";
-import { ASKED, DRAWN, SEARCHED, asView, fromAddress, number, toAddress, viewText } from "./state.js";
+import { ASKED, DRAWN, SEARCHED, asView, fromAddress, listed, number, ofNewStar, toAddress, typedDegrees, viewText, withName } from "./state.js";
 import { Status, holdings } from "./status.js";
 import { EpochTable } from "./table.js";
 
@@ -25,20 +25,21 @@ let points = [];
 let abort = null;
 
 const plot = new Plot(find("plot"), { changed, picked: choose, pointed });
-const panel = new EpochPanel(find("epoch"), () => ({ ...place, aperture: state.aperture }), step);
-const strip = new Strip(find("strip"), choose);
-const rows = new EpochTable(find("table"), choose);
 const noted = (change) => { Object.assign(state, change); toAddress(state, false); };
+const memory = { state: () => state, changed: noted };
+const panel = new EpochPanel(find("epoch"), { ...memory, asked: () => ({ ...place, aperture: state.aperture }), step });
+const strip = new Strip(find("strip"), { ...memory, picked: choose, arrived: () => blink.arrived() });
+const rows = new EpochTable(find("table"), { ...memory, picked: choose });
 const periods = new Periods({
   question, state: () => state, set: noted,
   fold: (period) => { set({ x: "phase", period }); controls(); },
 });
 const spot = (ra, dec) => open({ q: `${ra.toFixed(6)} ${dec.toFixed(6)}`, tab: "sky" });
-const adql = new Adql({ place: () => place, state: () => state, changed: noted, open: (q) => open({ q, tab: "curve" }) });
-const sky = new Sky({ place: () => place, state: () => state, changed: noted, open: spot });
-const coverage = new Coverage({ state: () => state, changed: noted, open: spot });
-const objects = new Objects({ place: () => place, state: () => state, changed: noted, open: (q, period) => open({ q, tab: "curve", ...(period ? { x: "phase", period } : { x: "mjd", period: "" }) }) });
-const blink = new Blink({ stamps: () => strip.shown() });
+const adql = new Adql({ ...memory, place: () => place, open: (q) => open({ q, tab: "curve" }) });
+const sky = new Sky({ ...memory, place: () => place, open: spot });
+const coverage = new Coverage({ ...memory, open: spot });
+const objects = new Objects({ ...memory, place: () => place, open: (q, period) => open({ q, tab: "curve", ...(period ? { x: "phase", period } : { x: "mjd", period: "" }) }) });
+const blink = new Blink({ ...memory, stamps: () => strip.shown() });
 const status = new Status(find("status"));
 
 const fromIrsa = () => state.phot.startsWith("irsa"); // detections of other images than the archive's
@@ -55,7 +56,7 @@ function question() {
 function how() {
   const zero = number(state.t0);
   return {
-    x: state.x, y: state.y, period: number(state.period) ?? 0, t0: zero, sn: number(state.sn), hide: new Set(state.hide.split(",").filter(Boolean)),
+    x: state.x, y: state.y, period: number(state.period) ?? 0, t0: zero, sn: number(state.sn), hide: listed(state.hide),
     zero: zero ?? (epochs.length ? heliocentric(epochs[0]) : 0),
   };
 }
@@ -64,10 +65,12 @@ async function ask() {
   abort?.abort();
   abort = new AbortController();
   const { signal } = abort;
+  strip.stop();
+  periods.stop();
   find("main").ariaBusy = "true";
   wait("Reading…");
   try {
-    place = await get("resolve", { q: state.q }, signal);
+    place = typedDegrees(state.q) ?? await get("resolve", { q: state.q }, signal);
     if (state.tab === "sky") sky.show();
     if (state.tab === "objects") objects.show();
     const frame = await get("lightcurve", question(), signal);
@@ -145,14 +148,9 @@ function legend(now) {
 }
 
 function toggle(name, words, count, picture) {
-  const hide = new Set(state.hide.split(",").filter(Boolean));
-  const box = make("input", { type: "checkbox", checked: !hide.has(name) });
+  const box = make("input", { type: "checkbox", checked: !listed(state.hide).has(name) });
   box.dataset.toggle = name;
-  box.addEventListener("change", () => {
-    if (box.checked) hide.delete(name);
-    else hide.add(name);
-    set({ hide: [...hide].join(",") });
-  });
+  box.addEventListener("change", () => set({ hide: withName(state.hide, name, !box.checked) }));
   return make("label", {}, box, picture, ` ${words} (${count})`);
 }
 
@@ -279,7 +277,7 @@ function set(change) {
 // A new question, or another tab: a page of the history.
 function open(change) {
   const asks = ASKED.some((name) => name in change);
-  if ("q" in change && change.q !== state.q) Object.assign(state, { e: "", view: "", pg: "" });
+  if ("q" in change && change.q !== state.q) Object.assign(state, ofNewStar());
   Object.assign(state, change);
   toAddress(state, true);
   controls(asks);
@@ -289,6 +287,8 @@ function open(change) {
 // The controls as the state says; where a question follows, what needs the position waits for its answer.
 function controls(asking = false) {
   for (const name of [...ASKED, ...DRAWN, ...SEARCHED]) find(name).value = state[name];
+  for (const one of document.querySelectorAll("details[id]")) one.open = listed(state.open).has(one.id);
+  blink.controls();
   for (const name of ["curve", "sky", "coverage", "objects", "adql", "status"]) {
     find(`tab-${name}`).hidden = state.tab !== name;
     const button = document.querySelector(`nav [data-tab="${name}"]`);
@@ -338,6 +338,10 @@ for (const name of ["x", "y"]) find(name).addEventListener("change", () => set({
 for (const name of ["period", "t0", "sn"]) find(name).addEventListener("input", () => set({ [name]: find(name).value }));
 for (const name of SEARCHED) find(name).addEventListener("change", () => set({ [name]: find(name).value }));
 for (const button of document.querySelectorAll("[data-tab]")) button.addEventListener("click", () => open({ tab: button.dataset.tab }));
+
+for (const one of document.querySelectorAll("details[id]")) {
+  one.addEventListener("toggle", () => noted({ open: withName(state.open, one.id, one.open) }));
+}
 
 const KEYS = {
   ArrowLeft: () => step(-1), ArrowRight: () => step(1), Home: () => step(0, 0), End: () => step(0, Infinity),

@@ -9,17 +9,43 @@ import { drawPixels, drawStamp } from "./stamp.js";
 const GIF_SCALE = 6;
 
 export class Blink {
-  // `told` has stamps(): [{epoch, stamp}] as they are drawn, and picked(epoch).
+  // `told` has stamps(): [{epoch, stamp}] as they are drawn, state() and changed(change).
   constructor(told) {
     this.told = told;
     this.canvas = find("blink");
     this.timer = 0;
     this.at = 0;
-    find("blink-run").addEventListener("click", () => (this.timer ? this.stop() : this.run()));
-    find("blink-rate").addEventListener("change", () => this.timer && this.run());
-    for (const id of ["blink-stretch", "blink-mask"]) find(id).addEventListener("change", () => this.show());
+    find("blink-run").addEventListener("click", () => { told.changed({ blink: this.timer ? "" : "1" }); this.begin(); });
+    for (const id of ["blink-rate", "blink-stretch", "blink-mask"]) find(id).addEventListener("change", () => this.choose());
     find("blink-gif").addEventListener("click", () => this.save());
-    document.addEventListener("visibilitychange", () => document.hidden && this.stop());
+    document.addEventListener("visibilitychange", () => (document.hidden ? this.stop() : this.arrived()));
+  }
+
+  // The controls as the state says.
+  controls() {
+    const { brate, bstretch, bmask } = this.told.state();
+    for (const [id, value] of [["blink-rate", brate], ["blink-stretch", bstretch]]) {
+      find(id).value = value;
+      if (!find(id).value) find(id).value = find(id).querySelector("[selected]")?.value ?? "linear"; // the address may hold anything
+    }
+    find("blink-mask").checked = bmask === "1";
+  }
+
+  choose() {
+    this.told.changed({ brate: find("blink-rate").value, bstretch: find("blink-stretch").value, bmask: find("blink-mask").checked ? "1" : "" });
+    if (this.timer) this.run();
+    else this.show();
+  }
+
+  // As the state says.
+  begin() {
+    if (this.told.state().blink) this.run();
+    else this.stop();
+  }
+
+  // The stamps are there, or the window is seen again: where motion is unwelcome, nothing moves by itself.
+  arrived() {
+    if (!matchMedia("(prefers-reduced-motion: reduce)").matches) this.begin();
   }
 
   get look() {

@@ -3,7 +3,8 @@
 import { colour, dateOf, judged, look } from "./curve.js";
 import { facts, find, fixed, make, table } from "./dom.js";
 import { address, get } from "./service.js";
-import { drawPixels, drawStamp } from "./stamp.js";
+import { STRETCH, drawPixels, drawStamp } from "./stamp.js";
+import { listed, withName } from "./state.js";
 
 export const SIZES = [23, 31, 63, 127];
 const STRIP_MOST = 400;
@@ -23,9 +24,9 @@ async function cut(path, options, signal) {
 }
 
 export class EpochPanel {
-  // `asked()` is the position and options; `step(n)` walks.
-  constructor(element, asked, step) {
-    Object.assign(this, { element, asked, step, size: 31, stretch: "linear", mask: false, open: false });
+  // `told` has asked(), the position and options; step(n), which walks; state() and changed(change).
+  constructor(element, told) {
+    Object.assign(this, { element, told });
     this.canvas = make("canvas", { role: "img" });
   }
 
@@ -45,25 +46,32 @@ export class EpochPanel {
     this.element.replaceChildren(
       make("h2", {}, make("span", {}, make("span", { className: colour(epoch.filtercode) }, `${look(epoch.filtercode).name} `), `${day(epoch.mjd)} UTC`),
         make("span", {},
-          make("button", { type: "button", ariaLabel: "Epoch before", title: "←", onclick: () => this.step(-1) }, "←"), " ",
-          make("button", { type: "button", ariaLabel: "Epoch after", title: "→", onclick: () => this.step(1) }, "→"))),
+          make("button", { type: "button", ariaLabel: "Epoch before", title: "←", onclick: () => this.told.step(-1) }, "←"), " ",
+          make("button", { type: "button", ariaLabel: "Epoch after", title: "→", onclick: () => this.told.step(1) }, "→"))),
       ...this.picture(epoch), said, this.numbers(epoch, threshold), ...this.behind(epoch));
     return this.load();
   }
 
   picture(epoch) {
     if (!epoch.image_id) return [make("p", { className: "quiet" }, "This row is of no image of the archive: there are no pixels to show.")];
-    const size = make("select", { id: "stamp-size", onchange: () => { this.size = Number(size.value); this.load(); } },
-      ...SIZES.map((one) => make("option", { value: one, selected: one === this.size }, `${one} px`)));
-    const stretch = make("select", { id: "stamp-stretch", onchange: () => { this.stretch = stretch.value; this.draw(); } },
-      ...["linear", "asinh"].map((one) => make("option", { value: one, selected: one === this.stretch }, one)));
-    const mask = make("input", { id: "stamp-mask", type: "checkbox", checked: this.mask, onchange: () => { this.mask = mask.checked; this.draw(); } });
+    const now = this.look;
+    const size = make("select", { id: "stamp-size", onchange: () => { this.told.changed({ size: size.value }); this.load(); } },
+      ...SIZES.map((one) => make("option", { value: one, selected: one === now.size }, `${one} px`)));
+    const stretch = make("select", { id: "stamp-stretch", onchange: () => { this.told.changed({ stretch: stretch.value }); this.draw(); } },
+      ...Object.keys(STRETCH).map((one) => make("option", { value: one, selected: one === now.stretch }, one)));
+    const mask = make("input", { id: "stamp-mask", type: "checkbox", checked: now.mask, onchange: () => { this.told.changed({ mask: mask.checked ? "1" : "" }); this.draw(); } });
     return [this.canvas, make("div", { className: "bar" }, make("label", {}, "Size ", size), make("label", {}, "Stretch ", stretch), make("label", {}, mask, " mask"))];
   }
 
+  // How the stamp is drawn; what the address holds may be anything.
+  get look() {
+    const { size, stretch, mask } = this.told.state();
+    return { size: SIZES.find((one) => String(one) === size) ?? SIZES[1], stretch: stretch in STRETCH ? stretch : "linear", mask: mask === "1" };
+  }
+
   options() {
-    const { ra, dec, aperture } = this.asked();
-    return { ra, dec, aperture, size: this.size };
+    const { ra, dec, aperture } = this.told.asked();
+    return { ra, dec, aperture, size: this.look.size };
   }
 
   async load() {
@@ -89,7 +97,7 @@ export class EpochPanel {
     this.canvas.hidden = stamp.status !== "ok";
     this.said.textContent = stamp.status === "ok" ? "" : `No pixels: ${stamp.problem?.reason ?? stamp.status}.`;
     if (stamp.status !== "ok") return;
-    drawStamp(this.canvas, stamp, { stretch: this.stretch, mask: this.mask });
+    drawStamp(this.canvas, stamp, this.look);
     this.canvas.dataset.image = stamp.image_id;
     this.canvas.ariaLabel = `Stamp of ${stamp.data.shape[1]} pixels of image ${stamp.image_id}, ${stamp.north_up ? "north up" : "as the image lies"}, with the aperture of ${2 * stamp.radius} pixels`;
   }
@@ -145,10 +153,10 @@ export class EpochPanel {
     };
     const element = make("details", { id: "explain" }, make("summary", {}, "Where this number comes from"), body);
     element.addEventListener("toggle", () => {
-      this.open = element.open;
+      this.told.changed({ open: withName(this.told.state().open, "explain", element.open) });
       if (element.open && !body.hasChildNodes()) fill(false);
     });
-    element.open = this.open;
+    element.open = listed(this.told.state().open).has("explain");
     return element;
   }
 }
@@ -171,12 +179,18 @@ function explained(found, measured, again) {
 }
 
 export class Strip {
-  constructor(element, picked) {
-    Object.assign(this, { element, picked, buttons: new Map(), held: [] });
+  // `told` has picked(epoch), state(), changed(change), and arrived() when the stamps are there.
+  constructor(element, told) {
+    Object.assign(this, { element, told, buttons: new Map(), held: [] });
+  }
+
+  // Another light curve is on its way: the service is not to cut stamps of this one meanwhile.
+  stop() {
+    this.abort?.abort();
   }
 
   clear() {
-    this.abort?.abort();
+    this.stop();
     this.element.replaceChildren();
     this.buttons.clear();
     this.held = [];
@@ -189,13 +203,14 @@ export class Strip {
   }
 
   // Stamps of all epochs, in their order, in one request.
-  async load(epochs, options, force = false) {
+  async load(epochs, options) {
     this.clear();
     const imaged = epochs.filter((one) => one.image_id);
     find("strip-title").hidden = !imaged.length;
     if (!imaged.length) return;
-    if (imaged.length > STRIP_MOST && !force) {
-      this.element.append(make("button", { type: "button", onclick: () => this.load(epochs, options, true) }, `Cut the stamps of all ${imaged.length} epochs`));
+    if (imaged.length > STRIP_MOST && !this.told.state().strip) {
+      const cutAll = () => { this.told.changed({ strip: "1" }); this.load(epochs, options); };
+      this.element.append(make("button", { type: "button", onclick: cutAll }, `Cut the stamps of all ${imaged.length} epochs`));
       return;
     }
     this.abort = new AbortController();
@@ -206,6 +221,7 @@ export class Strip {
       this.held = imaged.map((epoch) => ({ epoch, stamp: held.get(epoch.image_id) })).filter(({ stamp }) => stamp?.status === "ok");
       find("blink-bar").hidden = !this.held.length;
       this.mark(this.chosen);
+      this.told.arrived();
     } catch (error) {
       if (error.name !== "AbortError") this.element.replaceChildren(make("p", { className: "quiet" }, error.message));
     }
@@ -216,7 +232,7 @@ export class Strip {
     if (stamp?.status === "ok") drawPixels(pixels, stamp);
     else pixels.textContent = stamp?.status ?? "no stamp";
     const name = look(epoch.filtercode).name;
-    const button = make("button", { type: "button", ariaPressed: "false", title: `${name} ${day(epoch.mjd)} ${epoch.kind ?? ""}`, onclick: () => this.picked(epoch) },
+    const button = make("button", { type: "button", ariaPressed: "false", title: `${name} ${day(epoch.mjd)} ${epoch.kind ?? ""}`, onclick: () => this.told.picked(epoch) },
       pixels, make("span", {}, make("b", { className: colour(epoch.filtercode) }, name), ` ${day(epoch.mjd).slice(0, 10)}`));
     button.dataset.key = epoch.key;
     this.buttons.set(epoch.key, button);

@@ -21,7 +21,13 @@ export class Objects {
     Object.assign(this, { told, periods: new Map() });
     find("cuts").addEventListener("submit", (event) => { event.preventDefault(); this.submit(); });
     find("cuts").addEventListener("change", () => this.submit());
-    find("object-periods").addEventListener("click", () => (this.searching ? this.stop() : this.search()));
+    find("object-periods").addEventListener("click", () => this.toggle());
+  }
+
+  toggle() {
+    this.told.changed({ operiods: this.searching ? "" : "1" });
+    if (this.searching) this.stop();
+    else this.search();
   }
 
   submit() {
@@ -72,6 +78,7 @@ export class Objects {
       this.cut = found.overflow;
       this.draw();
       if (!this.rows.length) await this.empty(signal);
+      else if (state.operiods) this.search();
     } catch (error) {
       if (error.name === "AbortError") return;
       find("objects").replaceChildren();

@@ -19,6 +19,7 @@ function spotsOf(reach, dense, draw) {
   const all = new Uint32Array(context.getImageData(0, 0, side, side).data.buffer);
   const full = [...all.keys()].filter((at) => all[at] >>> 24);
   return {
+    side,
     x: Int32Array.from(full, (at) => at % side),
     y: Int32Array.from(full, (at) => Math.floor(at / side)),
     colours: Uint32Array.from(full, (at) => all[at]),
@@ -27,11 +28,14 @@ function spotsOf(reach, dense, draw) {
 
 // A colour over another, both as the four bytes of a pixel.
 function over(colour, under) {
-  const alpha = colour >>> 24;
-  let mixed = 0xff000000;
+  const [above, below] = [colour >>> 24, under >>> 24];
+  if (!below) return colour;
+  const alpha = above + (below * (255 - above)) / 255;
+  const share = above / alpha;
+  let mixed = Math.round(alpha) << 24;
   for (let shift = 0; shift < 24; shift += 8) {
-    const below = (under >>> shift) & 255;
-    mixed |= Math.round(below + ((((colour >>> shift) & 255) - below) * alpha) / 255) << shift;
+    const value = (under >>> shift) & 255;
+    mixed |= Math.round(value + (((colour >>> shift) & 255) - value) * share) << shift;
   }
   return mixed >>> 0;
 }
@@ -57,9 +61,10 @@ export class CanvasPen {
     const image = this.context.getImageData(x0, y0, width, height);
     const pixels = new Uint32Array(image.data.buffer);
     for (let k = 0; k < this.queue.length; k += 3) {
-      const { x, y, colours } = this.queue[k];
+      const { side, x, y, colours } = this.queue[k];
       const left = this.queue[k + 1] - x0;
       const top = this.queue[k + 2] - y0;
+      if (left <= -side || top <= -side || left >= width || top >= height) continue;
       for (let at = 0; at < colours.length; at += 1) {
         const px = left + x[at];
         const py = top + y[at];

@@ -26,9 +26,13 @@ export class Periods {
     redrawn(this.canvas, () => this.draw());
   }
 
+  stop() {
+    this.abort?.abort();
+  }
+
   // A new light curve: what was searched on the last one is gone.
   forget() {
-    this.abort?.abort();
+    this.stop();
     this.found = null;
     this.canvas.powers = [];
     find("peaks").replaceChildren();

@@ -1,14 +1,14 @@
 // The plot: draws points, zooms, pans, goes back, finds the point under the pointer.
 
-import { colour, look, mjdOf, wholeView } from "./curve.js";
+import { mjdOf, wholeView } from "./curve.js";
 import { LIGHT, inks, penOf, redrawn } from "./ink.js";
+import { Layer } from "./layer.js";
 import { CanvasPen, SvgPen } from "./pen.js";
+import { drawFeet, drawPoints, ring, scaleOf } from "./points.js";
 import { agoTicks, dateTicks, ticks } from "./ticks.js";
 
 const MARGIN = { left: 62, right: 14, top: 12, bottom: 44 };
 const NEAR_PX = 14;
-const SIZE = 4.2;
-const REACH = 14; // of a symbol from its point, px
 const CHARACTER = 3.4; // half the width of one, px
 
 export class Plot {
@@ -23,13 +23,15 @@ export class Plot {
     this.chosen = null;
     this.near = null;
     this.box = null;
+    this.all = wholeView(this.points, this.how);
+    this.layer = new Layer((pen, scale) => drawPoints(pen, this.points, scale, inks(), this.how.y === "ujy"));
     canvas.drawn = this.points;
     canvas.placeOf = (key) => this.placeOf(key);
     redrawn(canvas, () => this.redraw());
     canvas.addEventListener("pointerdown", (event) => this.press(event));
     canvas.addEventListener("pointermove", (event) => this.move(event));
     canvas.addEventListener("pointerup", (event) => this.release(event));
-    canvas.addEventListener("pointercancel", () => this.drop());
+    canvas.addEventListener("pointercancel", () => { this.drop(); this.told.changed(); });
     canvas.addEventListener("pointerleave", () => this.point(null));
     canvas.addEventListener("dblclick", () => this.whole());
     canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
@@ -42,6 +44,7 @@ export class Plot {
     this.how = how;
     this.near = null;
     this.view = view ?? null;
+    this.all = wholeView(points, how);
     this.redraw();
   }
 
@@ -51,7 +54,7 @@ export class Plot {
   }
 
   get seen() {
-    return this.view ?? wholeView(this.points, this.how);
+    return this.view ?? this.all;
   }
 
   redraw() {
@@ -61,38 +64,31 @@ export class Plot {
   draw() {
     this.waiting = 0;
     const on = penOf(this.canvas);
-    if (on) this.paint(on.pen, on.width, on.height, inks(), true);
+    if (!on) return;
+    this.paint(on.pen, on.width, on.height, inks(), on.context);
+    this.canvas.painted = this.points;
   }
 
   // Place of the drawing, and how values become pixels.
   scale(width, height) {
     const area = { x: MARGIN.left, y: MARGIN.top, width: width - MARGIN.left - MARGIN.right, height: height - MARGIN.top - MARGIN.bottom };
-    const { x0, x1, y0, y1 } = this.seen;
-    return {
-      area,
-      x: (value) => area.x + ((value - x0) / (x1 - x0)) * area.width,
-      y: (value) => area.y + area.height - ((value - y0) / (y1 - y0)) * area.height,
-      valueX: (px) => x0 + ((px - area.x) / area.width) * (x1 - x0),
-      valueY: (py) => y0 + ((area.y + area.height - py) / area.height) * (y1 - y0),
-    };
+    return scaleOf(area, this.seen);
   }
 
   get here() {
     return this.scale(this.canvas.clientWidth, this.canvas.clientHeight);
   }
 
-  paint(pen, width, height, ink, live) {
+  // On the page's own canvas, whose context is `live`, the points come from their layer, with the marks of the epoch over them.
+  paint(pen, width, height, ink, live = null) {
     const scale = this.scale(width, height);
+    const { area } = scale;
     pen.rect(0, 0, width, height, { fill: ink.paper });
     this.axes(pen, scale, ink, height);
-    const { area } = scale;
     pen.clip(area.x, area.y, area.width, area.height);
-    const { x0, x1 } = this.seen;
-    const reach = (x1 - x0) * 0.02;
-    const inside = this.points.filter((one) => one.x >= x0 - reach && one.x <= x1 + reach);
-    this.bars(pen, inside, scale, ink);
-    this.marks(pen, inside, scale, ink);
-    pen.flush();
+    drawFeet(pen, this.points, scale, ink);
+    if (live) this.layer.put(live, pen.dense, area, this.seen, [this.points, this.how, ...Object.values(ink)], Boolean(this.held?.pan));
+    else drawPoints(pen, this.points, scale, ink, this.how.y === "ujy");
     if (live) this.overlay(pen, scale, ink);
     pen.unclip();
     pen.rect(area.x, area.y, area.width, area.height, { stroke: ink.soft });
@@ -127,72 +123,15 @@ export class Plot {
     return { mjd: "MJD (UTC)", ago: "days ago", date: "date (UTC)" }[x];
   }
 
-  // The error bars, those of one colour in one path.
-  bars(pen, points, { x, y }, ink) {
-    const alike = new Map();
-    for (const one of points) {
-      if (one.y === null || one.low === undefined) continue;
-      const at = x(one.x);
-      const top = y(one.low);
-      const bottom = y(one.high);
-      if (Math.abs(top - bottom) < 2 * SIZE) continue; // hidden by the symbol
-      const { filtercode } = one.epoch;
-      const key = one.good ? filtercode : `${filtercode} flagged`;
-      let group = alike.get(key);
-      if (!group) alike.set(key, (group = { style: { stroke: ink[colour(filtercode)], alpha: one.good ? 0.8 : 0.45 }, lines: [] }));
-      group.lines.push(at, top, at, bottom, at - 2.5, top, at + 2.5, top, at - 2.5, bottom, at + 2.5, bottom);
-    }
-    for (const { lines, style } of alike.values()) pen.lines(lines, style);
-  }
-
-  marks(pen, points, scale, ink) {
-    const foot = scale.area.y + scale.area.height;
-    const drawn = new Map();
-    for (const one of points) {
-      const placed = one.y !== null && Number.isFinite(one.y);
-      const kind = placed ? (one.kind === "limit" ? 1 : one.kind === "detection" && one.good ? 2 : 3) : 0;
-      const { filtercode } = one.epoch;
-      let own = drawn.get(filtercode);
-      if (!own) drawn.set(filtercode, (own = []));
-      const key = 2 * kind + (one.good ? 1 : 0);
-      own[key] ??= { draw: (on, x, y) => this.symbol(on, x, y, filtercode, kind, one.good, ink) };
-      pen.sprite(own[key], scale.x(one.x), placed ? scale.y(one.y) : foot - REACH, REACH, own[key].draw);
-    }
-  }
-
-  // A symbol: 0 where there is no value to place, a tick at the foot; 1 a limit, 2 filled, 3 open.
-  symbol(pen, x, y, filtercode, kind, good, ink) {
-    if (kind === 0) {
-      pen.line(x, y + REACH - 9, x, y + REACH - 1, { stroke: ink.soft, width: 2 });
-      return;
-    }
-    const stroke = ink[colour(filtercode)];
-    const { marker } = look(filtercode);
-    const alpha = good ? 1 : 0.6;
-    if (kind === 1 && this.how.y === "mag") {
-      pen.shape(marker, x, y, SIZE * 0.55, { fill: ink.paper, stroke, alpha });
-      pen.line(x, y + SIZE * 0.6, x, y + 7, { stroke, alpha, width: 1.2 });
-      pen.shape("arrow", x, y + 6, 3.6, { fill: stroke, alpha });
-    } else {
-      const size = kind === 1 ? SIZE * 0.65 : SIZE;
-      pen.shape(marker, x, y, size, { fill: kind === 2 ? stroke : ink.paper, stroke, width: 1.3, alpha });
-    }
-    if (!good) {
-      const d = SIZE * 0.9;
-      pen.line(x - d, y - d, x + d, y + d, { stroke: ink.ink });
-      pen.line(x - d, y + d, x + d, y - d, { stroke: ink.ink });
-    }
-  }
-
   overlay(pen, scale, ink) {
     const { area } = scale;
     for (const one of this.points) {
       if (one.epoch.key !== this.chosen) continue;
       const at = scale.x(one.x);
       pen.line(at, area.y, at, area.y + area.height, { stroke: ink.accent, dash: [4, 4] });
-      pen.shape("circle", at, this.heightOf(one, scale), SIZE + 5, { stroke: ink.accent, width: 2.2 });
+      ring(pen, at, this.heightOf(one, scale), 5, { stroke: ink.accent, width: 2.2 });
     }
-    if (this.near) pen.shape("circle", scale.x(this.near.x), this.heightOf(this.near, scale), SIZE + 3, { stroke: ink.ink, width: 1.2 });
+    if (this.near) ring(pen, scale.x(this.near.x), this.heightOf(this.near, scale), 3, { stroke: ink.ink, width: 1.2 });
     if (this.box) {
       const { fromX, fromY, toX, toY } = this.box;
       pen.rect(fromX, fromY, toX - fromX, toY - fromY, { stroke: ink.accent });
@@ -252,7 +191,8 @@ export class Plot {
       const { x0, x1, y0, y1 } = held.view;
       const dx = ((offsetX - held.offsetX) / area.width) * (x1 - x0);
       const dy = ((offsetY - held.offsetY) / area.height) * (y1 - y0);
-      this.set({ x0: x0 - dx, x1: x1 - dx, y0: y0 + dy, y1: y1 + dy }, false);
+      this.view = { x0: x0 - dx, x1: x1 - dx, y0: y0 + dy, y1: y1 + dy };
+      this.redraw();
     } else {
       this.box = { fromX: held.offsetX, fromY: held.offsetY, toX: offsetX, toY: offsetY };
       this.redraw();
@@ -273,11 +213,12 @@ export class Plot {
       const down = [box.fromY, box.toY].sort((a, b) => b - a);
       this.set({ x0: xs[0], x1: xs[1], y0: scale.valueY(down[0]), y1: scale.valueY(down[1]) });
     } else if (held.pan) {
-      this.told.changed();
+      this.told.changed(); // the address once, not at every step
     }
   }
 
   drop() {
+    if (this.held?.kept) this.layer.forget(); // its places were whole pixels
     this.held = null;
     this.box = null;
     this.redraw();
@@ -306,8 +247,8 @@ export class Plot {
     if (this.past.length > 200) this.past.shift();
   }
 
-  set(view, kept = true) {
-    if (kept) this.keep();
+  set(view) {
+    this.keep();
     this.view = view;
     this.redraw();
     this.told.changed();
@@ -335,7 +276,7 @@ export class Plot {
 
   svg(width = 900, height = 480) {
     const pen = new SvgPen(width, height);
-    this.paint(pen, width, height, LIGHT, false);
+    this.paint(pen, width, height, LIGHT);
     return new Blob([pen.finish()], { type: "image/svg+xml" });
   }
 
@@ -344,7 +285,7 @@ export class Plot {
     Object.assign(canvas, { width: width * dense, height: height * dense });
     const context = canvas.getContext("2d");
     context.scale(dense, dense);
-    this.paint(new CanvasPen(context), width, height, LIGHT, false);
+    this.paint(new CanvasPen(context), width, height, LIGHT);
     return new Promise((done) => canvas.toBlob(done, "image/png"));
   }
 }

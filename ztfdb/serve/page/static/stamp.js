@@ -16,7 +16,7 @@ function levels(values) {
   return seen.length ? [at(LOW), at(HIGH)] : [0, 1];
 }
 
-const STRETCH = { linear: (t) => t, asinh: (t) => Math.asinh(20 * t) / Math.asinh(20) };
+export const STRETCH = { linear: (t) => t, asinh: (t) => Math.asinh(20 * t) / Math.asinh(20) };
 
 // Draw the pixels, one by one, dark is bright; the first row is at the bottom.
 export function drawPixels(canvas, stamp, { stretch = "linear", mask = false } = {}) {

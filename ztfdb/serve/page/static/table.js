@@ -7,8 +7,9 @@ import { day } from "./epoch.js";
 const MOST = 2000;
 
 export class EpochTable {
-  constructor(element, picked) {
-    Object.assign(this, { element, picked, by: "MJD", down: false, points: [] });
+  // `told` has picked(epoch), state() and changed(change).
+  constructor(element, told) {
+    Object.assign(this, { element, told });
     this.box = element.querySelector(".scroll");
     element.addEventListener("toggle", () => this.draw());
   }
@@ -21,7 +22,7 @@ export class EpochTable {
   columns() {
     const now = (one) => judged(one, this.threshold);
     return [
-      { name: "MJD", value: (one) => one.mjd, cell: (one) => make("button", { type: "button", onclick: () => this.picked(one) }, fixed(one.mjd, 5)) },
+      { name: "MJD", value: (one) => one.mjd, cell: (one) => make("button", { type: "button", onclick: () => this.told.picked(one) }, fixed(one.mjd, 5)) },
       { name: "UTC", text: true, value: (one) => one.mjd, cell: (one) => day(one.mjd) },
       { name: "filter", text: true, value: (one) => one.filtercode, cell: (one) => one.filtercode },
       { name: "kind", text: true, value: (one) => now(one).kind, cell: (one) => now(one).kind },
@@ -39,20 +40,20 @@ export class EpochTable {
   draw() {
     if (!this.element.open || !this.epochs) return;
     const columns = this.columns();
-    const { value } = columns.find((one) => one.name === this.by);
-    const sign = this.down ? -1 : 1;
+    const { tby, tdown } = this.told.state();
+    const { name: by, value } = columns.find((one) => one.name === tby) ?? columns[0];
+    const sign = tdown ? -1 : 1;
     const rows = [...this.epochs].sort((a, b) => sign * compared(value(a), value(b)));
     for (const one of columns) {
-      const mark = one.name === this.by ? (this.down ? " ↓" : " ↑") : "";
-      one.head = make("button", { type: "button", title: `Sort by ${one.name}`, onclick: () => this.sort(one.name) }, one.name + mark);
+      const mark = one.name === by ? (tdown ? " ↓" : " ↑") : "";
+      one.head = make("button", { type: "button", title: `Sort by ${one.name}`, onclick: () => this.sort(one.name, one.name === by && !tdown) }, one.name + mark);
     }
     this.box.replaceChildren(table(columns, rows.slice(0, MOST), (row) => ({ ariaCurrent: String(row.key === this.chosen) })));
     if (rows.length > MOST) this.box.append(make("p", { className: "quiet" }, `The first ${MOST} of ${rows.length} epochs; the files have all.`));
   }
 
-  sort(name) {
-    this.down = this.by === name && !this.down;
-    this.by = name;
+  sort(name, down) {
+    this.told.changed({ tby: name, tdown: down ? "1" : "" });
     this.draw();
   }
 }
