@@ -62,7 +62,8 @@ def archive_of(tmp_path_factory):
 SHOWN = """n => new Promise(done => {
     const plot = document.getElementById('plot');
     let begun;
-    addEventListener('keydown', event => { begun ??= event.key === 'Enter' ? event.timeStamp : undefined; }, {capture: true});
+    const press = event => { if (event.key === 'Enter') begun ??= event.timeStamp; };
+    addEventListener('keydown', press, {capture: true});
     plot.painted = null;
     performance.clearResourceTimings();
     const look = () => {

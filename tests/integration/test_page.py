@@ -29,6 +29,7 @@ from ztfdb.cli.app import application  # noqa: E402
 
 pytestmark = NEEDS_CHROMIUM
 
+
 @pytest.fixture(scope="module", params=ENGINES)
 def held(request, databases, tmp_path_factory):
     """URL of an archive of six images, one of which has lost its file; a bright star, and a place without one."""
@@ -379,7 +380,15 @@ def test_degrees_are_read_as_the_service_reads_them(page, served):
     for text in ("58.0029 35.7365", " 58.0029,35.7365 ", "0.1 , -0.25", "359.999999999 +90.0", "007.50\t-00.125"):
         answer = requests.get(served.base + "/api/v1/resolve", params={"q": text}, timeout=10)
         assert page.evaluate(read, text) == answer.json(), text
-    for text in ("58 35", "360.5 1.5", "10.5 90.5", "-1.5 2.5", "03:52:00.7 +35:44:11.5", "58.0029 35.7365 1.5", "1e2 1.5"):
+    for text in (
+        "58 35",
+        "360.5 1.5",
+        "10.5 90.5",
+        "-1.5 2.5",
+        "03:52:00.7 +35:44:11.5",
+        "58.0029 35.7365 1.5",
+        "1e2 1.5",
+    ):
         assert page.evaluate(read, text) is None, text
 
 

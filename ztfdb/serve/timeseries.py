@@ -173,15 +173,15 @@ def _options(params: Parameters, service: Service) -> dict[str, Any]:
 
 
 def as_columns(frame: pd.DataFrame) -> tuple[list[Column], list[tuple[Any, ...]]]:
-    """Return the columns and rows of a light curve as a writer takes them; what is missing is None."""
+    """Return the columns and rows of a light curve as a writer takes them; what is missing is None, truth 0 or 1."""
     columns, values = [], []
     for name in map(str, frame.columns):
         series = frame[name]
         known = describe_column(name, "light_curve")
         unit, ucd, words = (known.vounit, known.ucd, known.description) if known is not None else ("", "", "")
         columns.append(Column(name, _datatype(series), unit, ucd, words))
-        missing = series.isna().tolist()
-        values.append([None if gone else value for gone, value in zip(missing, series.tolist(), strict=True)])
+        held = series.astype("Int16") if pd.api.types.is_bool_dtype(series.dtype) else series
+        values.append([None if gone else value for gone, value in zip(held.isna(), held.tolist(), strict=True)])
     return columns, list(zip(*values, strict=True))
 
 

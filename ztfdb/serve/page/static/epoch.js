@@ -181,7 +181,7 @@ function explained(found, measured, again) {
 export class Strip {
   // `told` has picked(epoch), state(), changed(change), and arrived() when the stamps are there.
   constructor(element, told) {
-    Object.assign(this, { element, told, buttons: new Map(), held: [] });
+    Object.assign(this, { element, told, buttons: new Map(), held: [], kept: new Set() });
   }
 
   // Another light curve is on its way: the service is not to cut stamps of this one meanwhile.
@@ -220,6 +220,7 @@ export class Strip {
       for (const epoch of imaged) this.add(epoch, held.get(epoch.image_id));
       this.held = imaged.map((epoch) => ({ epoch, stamp: held.get(epoch.image_id) })).filter(({ stamp }) => stamp?.status === "ok");
       find("blink-bar").hidden = !this.held.length;
+      this.keep(this.kept);
       this.mark(this.chosen);
       this.told.arrived();
     } catch (error) {
@@ -250,7 +251,9 @@ export class Strip {
     if (top < box.scrollTop || bottom > box.scrollTop + box.clientHeight) box.scrollTop = top;
   }
 
+  // The epochs that are drawn: stamps that arrive later are as the plot is by then.
   keep(keys) {
+    this.kept = keys;
     for (const [name, button] of this.buttons) button.hidden = !keys.has(name);
   }
 }

@@ -17,7 +17,7 @@ export class Scatter {
     redrawn(this.canvas, () => this.draw());
     for (const name of ["ax", "ay"]) {
       find(name).addEventListener("change", () => {
-        told.changed({ [name]: find(name).value });
+        told.changed({ ax: find("ax").value, ay: find("ay").value }); // each default depends on the other
         this.fill();
       });
     }
