@@ -108,7 +108,7 @@ def make_sample(rows: Columns, images: Images) -> Sample:
     Parameters
     ----------
     rows : dict of ndarray
-        `ztfdb.store.objects.DETECTION_DTYPES`.
+        `ztfdb.store.objects.DETECTION_COLUMNS`.
     images : Images
     """
     image_id = rows["source_id"] >> SOURCE_ID_SHIFT

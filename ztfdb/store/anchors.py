@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from sqlalchemy import delete, insert, select, text
 from sqlalchemy.orm import Session
 
@@ -14,6 +13,7 @@ from ztfdb.arrays import Columns, IntArray
 from ztfdb.ids import MAX_SOURCES, source_id_range
 from ztfdb.schema import Base, ObjectOid, ObjectReference, PsfCatalogue
 from ztfdb.store.backends import backend
+from ztfdb.store.select import rows
 
 REFERENCE_DTYPES: dict[str, Any] = {"source_id": "i8", "hpx29": "i8", "ra": "f8", "dec": "f8"}
 """What anchoring reads of a reference source: all of it is in the covering index."""
@@ -61,9 +61,9 @@ def is_anchored(session: Session, image_id: int | None = None) -> bool:
 def reference_places(session: Session, image_id: IntArray) -> dict[int, tuple[int, int, int, int]]:
     """Return field, fid, ccdid and qid of reference catalogues, by their image."""
     names = ("image_id", "field", "fid", "ccdid", "qid")
-    rows, params = backend(session).range_rows(id=image_id)
+    given, params = backend(session).range_rows(id=image_id)
     fields = ", ".join(f"c.{name}" for name in names)
-    statement = f"select {fields} from {rows} join psf_catalogue as c on c.image_id = r.id"
+    statement = f"select {fields} from {given} join psf_catalogue as c on c.image_id = r.id"
     found = backend(session).read_columns(statement, params, dict.fromkeys(names, "i8"))
     places = zip(*(found[name].tolist() for name in names), strict=True)
     return {one: (field, fid, ccdid, qid) for one, field, fid, ccdid, qid in places}
@@ -89,9 +89,7 @@ def clear_references(session: Session) -> None:
 
 def sources_of_reference(session: Session, image_id: int) -> Columns:
     """Return the sources of a reference catalogue (`REFERENCE_DTYPES`), ordered by ``source_id``."""
-    first, last = source_id_range(image_id)
-    statement = f"select {', '.join(REFERENCE_DTYPES)} from psf_source where source_id between :first and :last"
-    return _ordered(backend(session).read_bulk(statement, {"first": first, "last": last}, REFERENCE_DTYPES))
+    return rows(session, "psf_source", REFERENCE_DTYPES, image_id=image_id)
 
 
 def reference_sources_in_ranges(session: Session, lo: IntArray, hi: IntArray) -> Columns:
@@ -108,15 +106,8 @@ def reference_sources_in_ranges(session: Session, lo: IntArray, hi: IntArray) ->
     dict of ndarray
         `REFERENCE_DTYPES`, of the catalogues in ``object_reference``; from the index alone, which has no ``image_id``.
     """
-    backend(session).prefer_index_only()
-    rows, params = backend(session).range_rows(lo=lo, hi=hi)
-    fields = ", ".join(f"psf_source.{name}" for name in REFERENCE_DTYPES)
-    statement = (
-        f"select {fields} from {rows} cross join psf_source "
-        "where psf_source.hpx29 >= r.lo and psf_source.hpx29 < r.hi "
-        f"and psf_source.source_id / {MAX_SOURCES} in (select image_id from object_reference)"
-    )
-    return _ordered(backend(session).read_bulk(statement, params, REFERENCE_DTYPES))
+    known = f"psf_source.source_id / {MAX_SOURCES} in (select image_id from object_reference)"
+    return rows(session, "psf_source", REFERENCE_DTYPES, lo=lo, hi=hi, where=known)
 
 
 def add_oids(session: Session, rows: Columns) -> None:
@@ -127,8 +118,8 @@ def add_oids(session: Session, rows: Columns) -> None:
 def delete_oids(session: Session, source_id: IntArray) -> None:
     """Delete the rows of reference sources."""
     if len(source_id):
-        rows, params = backend(session).range_rows(id=source_id)
-        session.execute(text(f"delete from object_oid where source_id in (select r.id from {rows})"), params)
+        given, params = backend(session).range_rows(id=source_id)
+        session.execute(text(f"delete from object_oid where source_id in (select r.id from {given})"), params)
 
 
 def find_object_of_oid(session: Session, oid: int) -> int | None:
@@ -144,8 +135,3 @@ def oids_of_object(session: Session, object_id: int) -> Columns:
         f"select {', '.join(fields)} from object_oid_summary where object_id = :object_id order by oid, source_id"
     )
     return backend(session).read_columns(statement, {"object_id": int(object_id)}, fields)
-
-
-def _ordered(columns: Columns) -> Columns:
-    order = np.argsort(columns["source_id"], kind="stable")
-    return {name: values[order] for name, values in columns.items()}

@@ -11,12 +11,12 @@ from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Columns, IntArray
 from ztfdb.errors import UnknownImageError
-from ztfdb.ids import source_id_range
 from ztfdb.phot.zeropoint import aperture_zeropoint
 from ztfdb.records import APERTURE_DIAMETERS
 from ztfdb.schema import Calibration, Image, ImageMatch
 from ztfdb.store.backends import backend
-from ztfdb.store.columns import NO_MASK, python_values
+from ztfdb.store.columns import python_values
+from ztfdb.store.detections import OURS, rows_of_image
 
 APERTURES = tuple(range(1, len(APERTURE_DIAMETERS) + 1))
 METHODS = ("header", "ps1", "self")
@@ -25,33 +25,16 @@ METHODS = ("header", "ps1", "self")
 IMAGE_METHODS = METHODS[:2]
 """Those in which an image has one zero point, wherever on it a star lies."""
 
-SOURCE_DTYPES = {
-    "source_id": "i8",
-    "hpx29": "i8",
-    "ra": "f8",
-    "dec": "f8",
-    "x": "f8",
-    "y": "f8",
-    "peak": "f4",
-    "flags": "i4",
-    "mask_bits": "i4",
-    "background": "f4",
-    **{f"flux_aper{k}{part}": "f4" for k in APERTURES for part in ("", "_err")},
-}
+SOURCE_COLUMNS = (
+    "source_id", "hpx29", "ra", "dec", "x", "y", "peak", "flags", "mask_bits", "background",
+    *(f"flux_aper{k}{part}" for k in APERTURES for part in ("", "_err")),
+)  # fmt: skip
 """What a calibration reads of a source."""
 
 
 def sources_to_calibrate(session: Session, image_id: int) -> Columns:
-    """Return `SOURCE_DTYPES` of an image's sources, ordered by ``source_id``; ``mask_bits`` is -1 where NULL."""
-    first, last = source_id_range(image_id)
-    found = backend(session).read_bulk(
-        f"select {', '.join(SOURCE_DTYPES)} from source where source_id >= :first and source_id < :last",
-        {"first": first, "last": last},
-        SOURCE_DTYPES,
-        nulls={"mask_bits": NO_MASK},
-    )
-    order = np.argsort(found["source_id"], kind="stable")
-    return {name: values[order] for name, values in found.items()}
+    """Return `SOURCE_COLUMNS` of an image's sources, ordered by ``source_id``; ``mask_bits`` is -1 where NULL."""
+    return rows_of_image(session, OURS, image_id, SOURCE_COLUMNS)
 
 
 def image_to_calibrate(session: Session, image_id: int) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from ztfdb.arrays import Columns, IntArray
 from ztfdb.store.backends import backend
 from ztfdb.store.columns import MISSING
+from ztfdb.store.select import rows
 from ztfdb.store.typed import N_WCS, arrays_of
 
 
@@ -27,9 +28,9 @@ def images_on_cells(session: Session, cells: IntArray) -> Columns:
         ``cell9`` and ``image_id``, ordered by both.
     """
     backend(session).prefer_index_only()
-    rows, params = backend(session).range_rows(cell=cells)
+    given, params = backend(session).range_rows(cell=cells)
     statement = f"""
-        select image_cell.cell9, image_cell.image_id from {rows} cross join image_cell
+        select image_cell.cell9, image_cell.image_id from {given} cross join image_cell
         where image_cell.cell9 = r.cell"""
     found = backend(session).read_bulk(statement, params, {"cell9": "i8", "image_id": "i8"})
     order = np.lexsort((found["image_id"], found["cell9"]))
@@ -47,10 +48,10 @@ def image_frames(session: Session, image_id: IntArray) -> tuple[Columns, NDArray
         As `ztfdb.sky.projection.sky_to_pixel_many` takes them.
     """
     backend(session).prefer_index_only()
-    rows, params = backend(session).range_rows(id=image_id)
+    given, params = backend(session).range_rows(id=image_id)
     statement = f"""
         select image.image_id, image.nx, image.ny, image.status, image_header.wcs
-        from {rows} cross join image
+        from {given} cross join image
         join image_header on image_header.image_id = image.image_id and image_header.role in ('sci', 'ref')
         where image.image_id = r.id"""
     dtypes = {"image_id": "i8", "nx": "i8", "ny": "i8", "status": "i8", "wcs": "O"}
@@ -79,11 +80,11 @@ def images_between(session: Session, first: float, last: float) -> Columns:
 def barycentric_vectors(session: Session, image_id: IntArray) -> NDArray[np.float64]:
     """Return the light-time vectors to the barycentre (s) of images, shape (n_image, 3), in the order asked."""
     backend(session).prefer_index_only()
-    rows, params = backend(session).range_rows(id=image_id)
+    given, params = backend(session).range_rows(id=image_id)
     names = ("image_id", "ssb_x", "ssb_y", "ssb_z")
     fields = ", ".join(f"image.{name}" for name in names)
     found = backend(session).read_doubles(
-        f"select {fields} from {rows} cross join image where image.image_id = r.id", params, names
+        f"select {fields} from {given} cross join image where image.image_id = r.id", params, names
     )
     order = np.argsort(found[0])
     return np.ascontiguousarray(found[1:, order[np.searchsorted(found[0][order], image_id)]].T)
@@ -132,9 +133,5 @@ def image_corners(session: Session, image_id: IntArray) -> tuple[IntArray, NDArr
         ``ra1``, ``dec1`` … ``ra4``, ``dec4``, deg.
     """
     names = [f"{name}{k}" for k in range(1, 5) for name in ("ra", "dec")]
-    rows, params = backend(session).range_rows(id=image_id)
-    fields = ", ".join(f"image.{name}" for name in names)
-    statement = f"select image.image_id, {fields} from {rows} cross join image where image.image_id = r.id"
-    found = backend(session).read_bulk(statement, params, {"image_id": "i8", **dict.fromkeys(names, "f8")})
-    order = np.argsort(found["image_id"])
-    return found["image_id"][order], np.column_stack([found[name][order] for name in names])
+    found = rows(session, "image", ["image_id", *names], ids=image_id)
+    return found["image_id"], np.column_stack([found[name] for name in names])

@@ -18,6 +18,7 @@ from ztfdb.arrays import Columns, IntArray
 from ztfdb.schema import Base, Config, Image, ImageFile, PsfCatalogue
 from ztfdb.store.backends import backend
 from ztfdb.store.columns import MISSING, NO_MASK, stand_ins, table_dtypes
+from ztfdb.store.select import rows
 
 CELL_SHIFT = 38
 """From order 29 to order 10, the finest partition: two bits an order."""
@@ -153,8 +154,8 @@ def rows_in_range(
     if where.is_keyed:
         statement = f"select source_id, {where.part} as part from {table} where hpx29 >= :lo and hpx29 < :hi"
         ids = backend(session).read_bulk(statement, params, {"source_id": "i8", "part": "i8"})
-        rows, params = backend(session).range_rows(id=ids["source_id"][np.isin(ids["part"], only)])
-        statement = f"select {fields} from {rows} cross join {origin} where {table}.source_id = r.id"
+        given, params = backend(session).range_rows(id=ids["source_id"][np.isin(ids["part"], only)])
+        statement = f"select {fields} from {given} cross join {origin} where {table}.source_id = r.id"
         return backend(session).read_bulk(statement, params, dtypes, nulls=nulls)
     found = backend(session).read_bulk(
         f"select {fields}, {where.part} as part {inside}", params, dtypes | {"part": "i8"}, nulls=nulls
@@ -179,10 +180,10 @@ def members_in_ranges(session: Session, lo: IntArray, hi: IntArray, *, places: b
     }  # fmt: skip
     if places:
         dtypes |= {"x": "f8", "y": "f8"}
-    rows, params = backend(session).range_rows(lo=lo, hi=hi)
+    given, params = backend(session).range_rows(lo=lo, hi=hi)
     fields = ", ".join(f"{'o' if name in ('object_id', 'counted') else 'source'}.{name}" for name in dtypes)
     statement = f"""
-        select {fields} from {rows} cross join source join object_source as o on o.source_id = source.source_id
+        select {fields} from {given} cross join source join object_source as o on o.source_id = source.source_id
         where source.hpx29 >= r.lo and source.hpx29 < r.hi"""
     backend(session).prefer_index_only()
     return backend(session).read_bulk(statement, params, dtypes, nulls={"mask_bits": NO_MASK})
@@ -190,17 +191,7 @@ def members_in_ranges(session: Session, lo: IntArray, hi: IntArray, *, places: b
 
 def objects_by_id(session: Session, object_id: IntArray) -> tuple[Columns, Columns]:
     """Return the rows of ``object`` and of ``object_filter`` of some objects, ordered by their keys."""
-    answer = []
-    for table, keys in (("object", ("object_id",)), ("object_filter", ("object_id", "fid"))):
-        dtypes: dict[str, Any] = {name: dtype.str for name, dtype in table_dtypes(Base.metadata.tables[table]).items()}
-        rows, params = backend(session).range_rows(id=object_id)
-        fields = ", ".join(f"{table}.{name}" for name in dtypes)
-        nulls = {"ps1_id": MISSING} if "ps1_id" in dtypes else {}
-        statement = f"select {fields} from {rows} cross join {table} where {table}.object_id = r.id"
-        found = backend(session).read_bulk(statement, params, dtypes, nulls=nulls)
-        order = np.lexsort([found[name] for name in reversed(keys)])
-        answer.append({name: values[order] for name, values in found.items()})
-    return answer[0], answer[1]
+    return rows(session, "object", ids=object_id), rows(session, "object_filter", ids=object_id)
 
 
 NOT_EXPORTED = ("config_id", "row_checksum", "caveats", "facts_checksum")
@@ -269,9 +260,9 @@ def member_totals(session: Session, object_id: IntArray) -> Columns:
 
     Objects follow the images when they are updated: a member's image may have been removed since.
     """
-    rows, params = backend(session).range_rows(id=object_id)
+    given, params = backend(session).range_rows(id=object_id)
     statement = f"""
-        select o.object_id, count(*) as n from {rows} cross join object_source as o
+        select o.object_id, count(*) as n from {given} cross join object_source as o
         join source on source.source_id = o.source_id
         where o.object_id = r.id group by o.object_id"""
     found = backend(session).read_bulk(statement, params, {"object_id": "i8", "n": "i8"})

@@ -18,26 +18,21 @@ from sqlalchemy.orm import Session
 
 from ztfdb.arrays import BoolArray, Columns, IntArray
 from ztfdb.phot.zeropoint import aperture_zeropoint
-from ztfdb.schema import Image, Source
+from ztfdb.schema import Image
 from ztfdb.schema.image import EPOCH_COLUMNS
+from ztfdb.store import detections
 from ztfdb.store.backends import backend
-from ztfdb.store.columns import MISSING, NO_MASK, table_dtypes
+from ztfdb.store.columns import MISSING, table_dtypes
+from ztfdb.store.detections import OURS, light_curve_rows
+from ztfdb.store.select import rows, sorted_rows
 
 Fields = dict[str, tuple[str, Any]]
 """SQL expressions over a table, with the dtypes of their values, by the names they get."""
 
-LIGHT_CURVE_DTYPES: dict[str, Any] = {
-    "source_id": "i8",
-    "ra": "f8",
-    "dec": "f8",
-    "flux_aper4": "f4",
-    "flux_aper4_err": "f4",
-    "flags": "i4",
-    "mask_bits": "i4",
-}
+LIGHT_CURVE_DTYPES = OURS.light_curve_dtypes
 """What a light curve reads of a source; ``image_id`` is the upper bits of ``source_id``."""
 
-SOURCE_DTYPES = {name: dtype.str for name, dtype in table_dtypes(Source.__table__).items()}
+SOURCE_DTYPES = {name: dtype.str for name, dtype in OURS.dtypes.items()}
 """All columns of a source, in the table's order."""
 
 REFERENCE_RANK = 2
@@ -89,64 +84,21 @@ _OWN_PATH = """(
     from image_file join data_root on data_root.data_root_id = image_file.data_root_id
     where image_file.image_id = image.image_id and image_file.role in ('sci', 'ref')
 )"""
-_IN_RANGE = "source.hpx29 >= r.lo and source.hpx29 < r.hi"
 
 
 def light_curve_sources(session: Session, **ranges: IntArray) -> Columns:
-    """Return the sources inside ranges, read from the covering index alone.
-
-    Parameters
-    ----------
-    session : Session
-        Its transaction is set to prefer that index (PostgreSQL).
-    **ranges : ndarray of int64, each of shape (n_range,)
-        ``lo`` and ``hi``, half-open ranges of ``hpx29``, and of many positions ``k``, the position of each.
-
-    Returns
-    -------
-    dict of ndarray
-        `LIGHT_CURVE_DTYPES`, and ``k`` where it was given, in no particular order; ``mask_bits`` is -1 where NULL. A
-        source inside the ranges of two positions comes twice.
-    """
-    statement, params = light_curve_statement(session, **ranges)
-    nulls = {"mask_bits": NO_MASK}
-    if "k" in ranges:
-        backend(session).prefer_index_only()
-        return backend(session).read_bulk(statement, params, {"k": "i4", **LIGHT_CURVE_DTYPES}, nulls=nulls)
-    return backend(session).read_few(statement, params, LIGHT_CURVE_DTYPES, nulls=nulls)
+    """Return our sources inside ranges; see `ztfdb.store.detections.light_curve_rows`."""
+    return light_curve_rows(session, OURS, **ranges)
 
 
 def light_curve_statement(session: Session, **ranges: IntArray) -> tuple[str, dict[str, Any]]:
-    """Return the SQL text (and parameters) that reads sources inside ranges: ``lo``, ``hi`` and perhaps ``k`` of each.
-
-    A test reads its plan.
-    """
-    rows, params = backend(session).range_rows(**ranges)
-    fields = [f"source.{name}" for name in LIGHT_CURVE_DTYPES]
-    if "k" in ranges:
-        fields.insert(0, "r.k")
-    origin = backend(session).joined(rows, "source", [*LIGHT_CURVE_DTYPES], _IN_RANGE)
-    return f"select {', '.join(fields)} from {origin}", params
+    """Return the statement of `light_curve_sources`."""
+    return detections.light_curve_statement(session, OURS, **ranges)
 
 
 def sources_in_cone(session: Session, lo: IntArray, hi: IntArray, columns: Sequence[str]) -> Columns:
-    """Return chosen columns of the sources inside ranges, in no particular order.
-
-    Raises
-    ------
-    ValueError
-        If a column is not one of `SOURCE_DTYPES`.
-    """
-    unknown = [name for name in columns if name not in SOURCE_DTYPES]
-    if unknown:
-        raise ValueError(f"not columns of a source: {', '.join(unknown)}")
-    dtypes = {name: SOURCE_DTYPES[name] for name in columns}
-    nulls = {"mask_bits": NO_MASK} if "mask_bits" in dtypes else {}
-    fields = ", ".join(f"source.{name}" for name in columns)
-    ranges, params = backend(session).range_rows(lo=lo, hi=hi)
-    statement = f"select {fields} from {backend(session).joined(ranges, 'source', columns, _IN_RANGE)}"
-    backend(session).prefer_index_only()  # the table's rows are visited here, but still from the index
-    return backend(session).read_bulk(statement, params, dtypes, nulls=nulls)
+    """Return chosen columns of the sources inside ranges, in no particular order."""
+    return detections.rows_in_cone(session, OURS, lo, hi, columns)
 
 
 def aperture_fluxes(session: Session, source_id: IntArray, aperture: int) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -159,14 +111,9 @@ def aperture_fluxes(session: Session, source_id: IntArray, aperture: int) -> tup
     aperture : int
         1 to 6.
     """
-    ids = np.unique(source_id)
     names = (f"flux_aper{int(aperture)}", f"flux_aper{int(aperture)}_err")
-    fields = ", ".join(("source_id", *names))
-    found = _rows_by_id(
-        session, "source", "source_id", ids, fields, {"source_id": "i8", names[0]: "f4", names[1]: "f4"}
-    )
-    order = np.argsort(found["source_id"])
-    at = order[np.searchsorted(found["source_id"], source_id, sorter=order)]
+    found = rows(session, "source", ("source_id", *names), ids=np.unique(source_id))
+    at = np.searchsorted(found["source_id"], source_id)
     return found[names[0]][at], found[names[1]][at]
 
 
@@ -299,8 +246,8 @@ def version_ranks(session: Session, images: ImageTable) -> IntArray:
 
 
 def _read_images(session: Session, image_id: IntArray, aperture: int) -> ImageTable:
-    rows, params = backend(session).range_rows(id=image_id)
-    origin = backend(session).joined(rows, "image", ("image_id", *EPOCH_COLUMNS), "image.image_id = r.id")
+    given, params = backend(session).range_rows(id=image_id)
+    origin = backend(session).joined(given, "image", ("image_id", *EPOCH_COLUMNS), "image.image_id = r.id")
     read = backend(session).read_doubles(_epoch_statement(origin, int(aperture)), params, tuple(EPOCH_FIELDS))
     magzp, apcor, clrcoeff = (read[EPOCH_ROWS[name]] for name in ("magzp", "apcor", "clrcoeff"))
     return ImageTable(np.vstack([read, aperture_zeropoint(magzp, apcor), clrcoeff]))
@@ -362,15 +309,9 @@ def image_rows(session: Session, image_id: IntArray) -> Columns:
 def _images_by_id(session: Session, image_id: IntArray, fields: Fields) -> Columns:
     dtypes = {"image_id": "i8", **{name: dtype for name, (_, dtype) in fields.items()}}
     expressions = ", ".join(f"{expression} as {name}" for name, (expression, _) in fields.items())
-    found = _rows_by_id(session, "image", "image_id", image_id, f"image.image_id, {expressions}", dtypes)
-    order = np.argsort(found["image_id"])
-    return {name: values[order] for name, values in found.items()}
-
-
-def _rows_by_id(session: Session, table: str, key: str, ids: IntArray, fields: str, dtypes: dict[str, Any]) -> Columns:
     nulls = {name: MISSING for name, dtype in dtypes.items() if np.dtype(dtype).kind == "i"}
     backend(session).prefer_index_only()
-    rows, params = backend(session).range_rows(id=ids)
-    statement = f"select {fields} from {rows} cross join {table} where {table}.{key} = r.id"
+    given, params = backend(session).range_rows(id=image_id)
+    statement = f"select image.image_id, {expressions} from {given} cross join image where image.image_id = r.id"
     read = backend(session).read_columns if "O" in dtypes.values() else backend(session).read_bulk
-    return read(statement, params, dtypes, nulls=nulls)
+    return sorted_rows(read(statement, params, dtypes, nulls=nulls), ["image_id"])

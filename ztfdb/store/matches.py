@@ -26,19 +26,7 @@ from ztfdb.schema import (
 from ztfdb.store.backends import backend
 from ztfdb.store.catalogues import CatalogueInfo
 from ztfdb.store.columns import python_values
-
-SOURCE_FIELDS = {
-    "source_id": ("source_id", "i8"),
-    "hpx29": ("hpx29", "i8"),
-    "ra": ("ra", "f8"),
-    "dec": ("dec", "f8"),
-    "clean_snr": (
-        "case when flags = 0 then "
-        "cast(flux_aper4 as double precision) / nullif(cast(flux_aper4_err as double precision), 0) end",
-        "f8",
-    ),
-}
-"""Columns that a match needs and what they are; ``clean_snr`` is NULL for flagged sources."""
+from ztfdb.store.detections import OURS, rows_of_image
 
 _TABLE = Base.metadata.tables["source_match"]
 
@@ -272,16 +260,19 @@ def image_mjd(session: Session, image_id: int) -> float | None:
 
 
 def sources_to_match(session: Session, image_id: int) -> Columns:
-    """Return what a match needs of an image's sources (`SOURCE_FIELDS`), ordered by ``source_id``."""
-    first, last = source_id_range(image_id)
-    fields = ", ".join(f"{expression} as {name}" for name, (expression, _) in SOURCE_FIELDS.items())
-    found = backend(session).read_bulk(
-        f"select {fields} from source where source_id >= :first and source_id < :last",
-        {"first": first, "last": last},
-        {name: dtype for name, (_, dtype) in SOURCE_FIELDS.items()},
-    )
-    order = np.argsort(found["source_id"], kind="stable")
-    return {name: values[order] for name, values in found.items()}
+    """Return what a match needs of an image's sources, ordered by ``source_id``.
+
+    Returns
+    -------
+    dict of ndarray
+        ``source_id``, ``hpx29``, ``ra``, ``dec``, and ``clean_snr``, the flux of the 6 px aperture over its error, NaN
+        for flagged sources.
+    """
+    names = ("source_id", "hpx29", "ra", "dec", "flags", "flux_aper4", "flux_aper4_err")
+    found = rows_of_image(session, OURS, image_id, names)
+    flags, flux, error = found.pop("flags"), *(found.pop(one).astype(np.float64) for one in names[-2:])
+    clean = (flags == 0) & (error != 0.0)
+    return found | {"clean_snr": np.divide(flux, error, out=np.full(len(flux), np.nan), where=clean)}
 
 
 def _last_file(session: Session, catalogue: CatalogueInfo) -> int:

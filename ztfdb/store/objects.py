@@ -27,23 +27,15 @@ from ztfdb.schema import (
     ObjectState,
 )
 from ztfdb.store.backends import backend, engine_class
-from ztfdb.store.columns import MISSING, NO_MASK, python_ints, table_dtypes
+from ztfdb.store.columns import MISSING, python_ints, table_dtypes
+from ztfdb.store.select import rows
 
-DETECTION_DTYPES: dict[str, Any] = {
-    "source_id": "i8",
-    "hpx29": "i8",
-    "ra": "f8",
-    "dec": "f8",
-    "flux_aper4": "f4",
-    "flux_aper4_err": "f4",
-    "flags": "i4",
-    "mask_bits": "i4",
-}
+DETECTION_COLUMNS = ("source_id", "hpx29", "ra", "dec", "flux_aper4", "flux_aper4_err", "flags", "mask_bits")
 """What joining reads of a source: all of it is in the covering index."""
 
-OBJECT_DTYPES = table_dtypes(Base.metadata.tables["object"])
-MEMBER_DTYPES = table_dtypes(Base.metadata.tables["object_source"])
-FILTER_DTYPES = table_dtypes(Base.metadata.tables["object_filter"])
+OBJECT_DTYPES = table_dtypes("object")
+MEMBER_DTYPES = table_dtypes("object_source")
+FILTER_DTYPES = table_dtypes("object_filter")
 
 _LOCK = 0x0B1EC7
 _OF_OBJECTS = (ObjectFilter, ObjectCurve, Object)
@@ -151,7 +143,7 @@ def covered_cells(session: Session, divisor: int) -> IntArray:
 
 
 def detections_in_ranges(session: Session, lo: IntArray, hi: IntArray) -> Columns:
-    """Return the sources (`DETECTION_DTYPES`) inside ranges of cells, ordered by ``source_id``; from the index alone.
+    """Return the sources (`DETECTION_COLUMNS`) inside ranges of cells, ordered by ``source_id``; from the index alone.
 
     Parameters
     ----------
@@ -159,24 +151,12 @@ def detections_in_ranges(session: Session, lo: IntArray, hi: IntArray) -> Column
     lo, hi : ndarray of int64, shape (n_range,)
         Half-open ranges of ``hpx29`` that do not overlap.
     """
-    backend(session).prefer_index_only()
-    rows, params = backend(session).range_rows(lo=lo, hi=hi)
-    fields = ", ".join(f"source.{name}" for name in DETECTION_DTYPES)
-    found = backend(session).joined(rows, "source", [*DETECTION_DTYPES], "source.hpx29 >= r.lo and source.hpx29 < r.hi")
-    statement = f"select {fields} from {found}"
-    return _ordered(
-        backend(session).read_bulk(statement, params, DETECTION_DTYPES, nulls={"mask_bits": NO_MASK}), "source_id"
-    )
+    return rows(session, "source", DETECTION_COLUMNS, lo=lo, hi=hi)
 
 
 def detections_of_image(session: Session, image_id: int) -> Columns:
-    """Return an image's sources (`DETECTION_DTYPES`), ordered by ``source_id``."""
-    first, last = source_id_range(image_id)
-    statement = f"select {', '.join(DETECTION_DTYPES)} from source where source_id between :first and :last"
-    ids = {"first": first, "last": last}
-    return _ordered(
-        backend(session).read_bulk(statement, ids, DETECTION_DTYPES, nulls={"mask_bits": NO_MASK}), "source_id"
-    )
+    """Return an image's sources (`DETECTION_COLUMNS`), ordered by ``source_id``."""
+    return rows(session, "source", DETECTION_COLUMNS, image_id=image_id)
 
 
 def largest_reach(session: Session) -> float:
@@ -186,41 +166,24 @@ def largest_reach(session: Session) -> float:
 
 def objects_in_ranges(session: Session, lo: IntArray, hi: IntArray) -> Columns:
     """Return the objects whose ids (the cells of their first detections) lie in ranges, ordered by id."""
-    backend(session).prefer_index_only()
-    rows, params = backend(session).range_rows(lo=lo, hi=hi)
-    condition = "o.object_id >= r.lo and o.object_id < r.hi"
-    return _objects(session, backend(session).joined(rows, "object", [*OBJECT_DTYPES], condition, alias="o"), params)
+    return rows(session, "object", lo=lo, hi=hi, key="object_id")
 
 
 def objects_by_id(session: Session, object_id: IntArray) -> Columns:
     """Return objects, ordered by id; unknown ids are left out."""
-    backend(session).prefer_index_only()
-    rows, params = backend(session).range_rows(id=object_id)
-    return _objects(session, f"{rows} cross join object as o where o.object_id = r.id", params)
-
-
-def _objects(session: Session, origin: str, params: Mapping[str, Any]) -> Columns:
-    fields = ", ".join(f"o.{name}" for name in OBJECT_DTYPES)
-    found = backend(session).read_bulk(
-        f"select {fields} from {origin}", params, OBJECT_DTYPES, nulls={"ps1_id": MISSING}
-    )
-    return _ordered(found, "object_id")
+    return rows(session, "object", ids=object_id)
 
 
 def object_ids(session: Session) -> IntArray:
     """Return the ids of all objects, ascending."""
-    return np.sort(backend(session).read_bulk("select object_id from object", {}, {"object_id": "i8"})["object_id"])
+    return rows(session, "object", ["object_id"])["object_id"]
 
 
 def read_curves(session: Session, object_id: IntArray, fid: int) -> dict[int, bytes]:
     """Return the packed curves of objects in one filter; objects without one are left out."""
-    backend(session).prefer_index_only()
-    rows, params = backend(session).range_rows(id=object_id)
-    statement = (
-        f"select c.object_id, c.points from {rows} cross join object_curve as c "
-        f"where c.object_id = r.id and c.fid = {int(fid)}"
+    found = rows(
+        session, "object_curve", ["object_id", "points"], ids=object_id, where=f"object_curve.fid = {int(fid)}"
     )
-    found = backend(session).read_columns(statement, params, {"object_id": "i8", "points": "O"})
     return dict(zip(found["object_id"].tolist(), found["points"].tolist(), strict=True))
 
 
@@ -262,11 +225,7 @@ def delete_objects(session: Session, object_id: IntArray) -> None:
 
 def members_of(session: Session, object_id: IntArray) -> Columns:
     """Return the rows of ``object_source`` of some objects, ordered by ``source_id``."""
-    backend(session).prefer_index_only()
-    rows, params = backend(session).range_rows(id=object_id)
-    fields = ", ".join(f"m.{name}" for name in MEMBER_DTYPES)
-    statement = f"select {fields} from {rows} cross join object_source as m where m.object_id = r.id"
-    return _ordered(backend(session).read_bulk(statement, params, MEMBER_DTYPES), "source_id")
+    return rows(session, "object_source", ids=object_id, key="object_id")
 
 
 def replace_members(session: Session, old: Columns, new: Columns) -> None:
@@ -350,8 +309,8 @@ def _table(model: type[Base]) -> Table:
 
 def _delete_rows(session: Session, table: str, ids: IntArray, condition: str = "", *, key: str = "object_id") -> None:
     if len(ids):
-        rows, params = backend(session).range_rows(id=ids)
-        where = f"{key} in (select r.id from {rows}) {condition}"
+        given, params = backend(session).range_rows(id=ids)
+        where = f"{key} in (select r.id from {given}) {condition}"
         session.execute(text(f"delete from {table} where {where}"), params)
 
 

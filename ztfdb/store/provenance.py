@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ztfdb.errors import UnknownImageError
-from ztfdb.schema import Base, Calibration, Catalogue, Config, Image, ImageHeader, SelfSolution
-from ztfdb.store.backends import backend
-from ztfdb.store.columns import NO_MASK, python_value, table_dtypes
+from ztfdb.schema import Calibration, Catalogue, Config, Image, ImageHeader, SelfSolution
+from ztfdb.store.columns import NO_MASK, python_value
+from ztfdb.store.select import rows
 
 _SOLUTION = tuple(
     getattr(SelfSolution, name).label(f"solution_{name}")
@@ -24,11 +25,7 @@ def source_of(session: Session, source_id: int) -> dict[str, Any] | None:
 
     Single-precision columns come with exactly the value that is stored.
     """
-    dtypes = table_dtypes(Base.metadata.tables["source"])
-    statement = f"select {', '.join(dtypes)} from source where source_id = :source_id"
-    found = backend(session).read_columns(
-        statement, {"source_id": int(source_id)}, dtypes, nulls={"mask_bits": NO_MASK}
-    )
+    found = rows(session, "source", ids=np.array([int(source_id)]))
     if not len(found["source_id"]):
         return None
     row = {name: python_value(values[0]) for name, values in found.items()}

@@ -10,17 +10,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Row, and_, delete, func, insert, or_, select, update
+from sqlalchemy import Row, and_, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Columns, Places
 from ztfdb.errors import StoreError, TooManySourcesError
-from ztfdb.ids import MAX_SOURCES, SOURCE_ID_SHIFT, source_id_range
+from ztfdb.ids import MAX_SOURCES, SOURCE_ID_SHIFT
 from ztfdb.records import FileFacts, PsfCatalogueRecord, WcsParameters
 from ztfdb.schema import Base, DataRoot, Image, ImageHeader, PsfCatalogue, PsfCheck, PsfSource
+from ztfdb.store import detections
 from ztfdb.store.backends import backend
 from ztfdb.store.checksums import rows_checksum
-from ztfdb.store.columns import python_values, table_dtypes
+from ztfdb.store.columns import python_values
+from ztfdb.store.detections import ZTF_PSF
 from ztfdb.store.roots import FilePlace, absolute_path, place_file
 from ztfdb.store.typed import N_WCS, array_of
 
@@ -28,16 +30,11 @@ _TABLE = Base.metadata.tables["psf_source"]
 _CATALOGUE = Base.metadata.tables["psf_catalogue"]
 _FROM_RECORD = tuple(f.name for f in dataclasses.fields(PsfCatalogueRecord) if f.name in _CATALOGUE.columns)
 
-PSF_DTYPES = {name: dtype.str for name, dtype in table_dtypes(_TABLE).items()}
+PSF_DTYPES = {name: dtype.str for name, dtype in ZTF_PSF.dtypes.items()}
 """All columns of a row, in the table's order."""
 
-PSF_LIGHT_CURVE_DTYPES: dict[str, Any] = {
-    name: PSF_DTYPES[name]
-    for name in ("source_id", "ra", "dec", "flux", "flux_err", "mag_inst", "sigmag", "chi", "sharp", "flags")
-}
+PSF_LIGHT_CURVE_DTYPES = ZTF_PSF.light_curve_dtypes
 """What a light curve reads of a row; ``image_id`` is the upper bits of ``source_id``."""
-
-_IN_RANGE = "psf_source.hpx29 >= r.lo and psf_source.hpx29 < r.hi"
 
 
 @dataclass(frozen=True)
@@ -120,8 +117,7 @@ def store_psf(
         **{name: getattr(record.file, name) for name in ("size", "mtime_ns", "sha256", "compression")},
     }
     session.execute(insert(PsfCatalogue), [python_values(row)])
-    order = np.argsort(columns["hpx29"], kind="stable")  # the index's own order: its pages are touched once each
-    backend(session).copy_rows(_TABLE, {name: values[order] for name, values in columns.items()})
+    detections.append_rows(session, ZTF_PSF, columns)
     return len(record.table)
 
 
@@ -138,9 +134,7 @@ def delete_psf(session: Session, image_id: int) -> int:
     """
     session.execute(delete(PsfCheck).where(PsfCheck.image_id == int(image_id)))
     session.execute(delete(PsfCatalogue).where(PsfCatalogue.image_id == int(image_id)))
-    first, last = source_id_range(image_id)
-    result = session.execute(delete(PsfSource).where(PsfSource.source_id.between(first, last)))
-    return int(result.rowcount)  # type: ignore[attr-defined]
+    return detections.delete_rows(session, ZTF_PSF, image_id)
 
 
 def find_psf(session: Session, image_id: int | Sequence[int], *, places: Places = None) -> list[StoredPsf]:
@@ -236,67 +230,22 @@ def images_of_psf(session: Session, record: PsfCatalogueRecord) -> list[tuple[Ro
 
 def psf_sources_of_image(session: Session, image_id: int) -> Columns:
     """Return all columns of an image's catalogue, ordered by ``source_id``; NULL is NaN."""
-    first, last = source_id_range(image_id)
-    statement = (
-        f"select {', '.join(PSF_DTYPES)} from psf_source where source_id between :first and :last order by source_id"
-    )
-    return backend(session).read_columns(statement, {"first": first, "last": last}, PSF_DTYPES)
+    return detections.rows_of_image(session, ZTF_PSF, image_id)
 
 
 def psf_light_curve_sources(session: Session, **ranges: NDArray[Any]) -> Columns:
-    """Return the rows inside ranges of cells, from the covering index alone.
-
-    Parameters
-    ----------
-    session : Session
-    **ranges : ndarray of int64, each of shape (n_range,)
-        ``lo`` and ``hi``, half-open ranges of ``hpx29``, and perhaps ``k``, the position of each.
-
-    Returns
-    -------
-    dict of ndarray
-        `PSF_LIGHT_CURVE_DTYPES`, and ``k`` where it was given; in no particular order.
-    """
-    statement, params = psf_light_curve_statement(session, **ranges)
-    if "k" in ranges:
-        backend(session).prefer_index_only()
-        return backend(session).read_bulk(statement, params, {"k": "i4", **PSF_LIGHT_CURVE_DTYPES})
-    return backend(session).read_few(statement, params, PSF_LIGHT_CURVE_DTYPES)
+    """Return the rows inside ranges of cells; see `ztfdb.store.detections.light_curve_rows`."""
+    return detections.light_curve_rows(session, ZTF_PSF, **ranges)
 
 
 def psf_light_curve_statement(session: Session, **ranges: NDArray[Any]) -> tuple[str, dict[str, Any]]:
-    """Return the SQL text (and parameters) of `psf_light_curve_sources`; a test reads its plan."""
-    rows, params = backend(session).range_rows(**ranges)
-    fields = [f"psf_source.{name}" for name in PSF_LIGHT_CURVE_DTYPES]
-    if "k" in ranges:
-        fields.insert(0, "r.k")
-    origin = backend(session).joined(rows, "psf_source", [*PSF_LIGHT_CURVE_DTYPES], _IN_RANGE)
-    return f"select {', '.join(fields)} from {origin}", params
+    """Return the statement of `psf_light_curve_sources`."""
+    return detections.light_curve_statement(session, ZTF_PSF, **ranges)
 
 
 def psf_sources_in_cone(session: Session, lo: NDArray[Any], hi: NDArray[Any], names: Sequence[str]) -> Columns:
-    """Return columns of the rows inside ranges of cells, in no particular order.
-
-    Parameters
-    ----------
-    session : Session
-    lo, hi : ndarray of int64, shape (n_range,)
-    names : sequence of str
-        Of `PSF_DTYPES`.
-
-    Raises
-    ------
-    ValueError
-        If a column is unknown.
-    """
-    unknown = [name for name in names if name not in PSF_DTYPES]
-    if unknown:
-        raise ValueError(f"psf_source has no column {', '.join(map(repr, unknown))}")
-    rows, params = backend(session).range_rows(lo=lo, hi=hi)
-    fields = ", ".join(f"psf_source.{name}" for name in names)
-    statement = f"select {fields} from {backend(session).joined(rows, 'psf_source', names, _IN_RANGE)}"
-    backend(session).prefer_index_only()
-    return backend(session).read_bulk(statement, params, {name: PSF_DTYPES[name] for name in names})
+    """Return columns of the rows inside ranges of cells, in no particular order."""
+    return detections.rows_in_cone(session, ZTF_PSF, lo, hi, names)
 
 
 def psf_catalogue_dates(session: Session, image_id: NDArray[Any]) -> Columns:
@@ -338,20 +287,7 @@ def psf_disagreements(session: Session) -> list[tuple[int, str]]:
 
 def count_psf_orphans(session: Session) -> int:
     """Return how many rows belong to no catalogue, or have an id outside their image's range; 0 is right."""
-    start = PsfSource.image_id * MAX_SOURCES
-    statement = (
-        select(func.count())
-        .select_from(PsfSource)
-        .outerjoin(PsfCatalogue, PsfCatalogue.image_id == PsfSource.image_id)
-        .where(
-            or_(
-                PsfCatalogue.image_id.is_(None),
-                PsfSource.source_id < start,
-                PsfSource.source_id >= start + MAX_SOURCES,
-            )
-        )
-    )
-    return session.execute(statement).scalar_one()
+    return detections.count_orphans(session, ZTF_PSF)
 
 
 def _columns(image_id: int, record: PsfCatalogueRecord) -> Columns:

@@ -11,15 +11,12 @@ from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Columns
 from ztfdb.errors import UnknownImageError
-from ztfdb.ids import source_id_range
 from ztfdb.schema import Image, PsfCatalogue, PsfCheck
 from ztfdb.store.backends import backend
 from ztfdb.store.columns import python_values
+from ztfdb.store.detections import ZTF_PSF, rows_of_image
 
-PSF_DTYPES: dict[str, Any] = {
-    "source_id": "i8", "ra": "f8", "dec": "f8", "flux": "f4", "mag_inst": "f4", "sigmag": "f4", "chi": "f4",
-    "sharp": "f4", "flags": "i2",
-}  # fmt: skip
+PSF_COLUMNS = ("source_id", "ra", "dec", "flux", "mag_inst", "sigmag", "chi", "sharp", "flags")
 """What a check reads of a row of ``psf_source``."""
 
 CHECK_DTYPES: dict[str, Any] = {
@@ -62,12 +59,8 @@ def failed_checks(session: Session, image_ids: Sequence[int]) -> dict[int, str]:
 
 
 def psf_sources_to_check(session: Session, image_id: int) -> Columns:
-    """Return `PSF_DTYPES` of an image's PSF catalogue, ordered by ``source_id``."""
-    first, last = source_id_range(image_id)
-    statement = f"select {', '.join(PSF_DTYPES)} from psf_source where source_id between :first and :last"
-    found = backend(session).read_bulk(statement, {"first": first, "last": last}, PSF_DTYPES)
-    order = np.argsort(found["source_id"], kind="stable")
-    return {name: values[order] for name, values in found.items()}
+    """Return `PSF_COLUMNS` of an image's PSF catalogue, ordered by ``source_id``."""
+    return rows_of_image(session, ZTF_PSF, image_id, PSF_COLUMNS)
 
 
 def has_psf_catalogue(session: Session, image_id: int) -> bool:

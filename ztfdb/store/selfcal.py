@@ -14,6 +14,7 @@ from ztfdb.arrays import Columns, IntArray
 from ztfdb.schema import Calibration, Image, SelfSolution, SelfStar
 from ztfdb.store.backends import backend
 from ztfdb.store.columns import python_values
+from ztfdb.store.select import rows
 
 METHOD = "self"
 
@@ -37,10 +38,10 @@ _TERMS = (
 
 def images_to_solve(session: Session, image_id: Sequence[int]) -> Columns:
     """Return `IMAGE_DTYPES` of images, references left out, ordered by ``image_id``."""
-    rows, params = backend(session).range_rows(id=np.asarray(image_id, np.int64))
+    given, params = backend(session).range_rows(id=np.asarray(image_id, np.int64))
     fields = ", ".join(f"image.{name}" for name in IMAGE_DTYPES)
     found = backend(session).read_columns(
-        f"select {fields} from {rows} join image on image.image_id = r.id where image.kind <> 'ref'",
+        f"select {fields} from {given} join image on image.image_id = r.id where image.kind <> 'ref'",
         params,
         IMAGE_DTYPES,
     )
@@ -95,9 +96,9 @@ def solution(session: Session, solution_id: int) -> dict[str, Any]:
 
 def held_stars(session: Session, lo: IntArray, hi: IntArray, fid: int, aperture: int) -> Columns:
     """Return the held stars of a filter and aperture inside ranges, by solution and number: `STAR_DTYPES`, ``term``."""
-    rows, params = backend(session).range_rows(lo=lo, hi=hi)
+    given, params = backend(session).range_rows(lo=lo, hi=hi)
     origin = backend(session).joined(
-        rows, "self_star", ["hpx29", *STAR_DTYPES], "self_star.hpx29 >= r.lo and self_star.hpx29 < r.hi"
+        given, "self_star", ["hpx29", *STAR_DTYPES], "self_star.hpx29 >= r.lo and self_star.hpx29 < r.hi"
     )
     fields = ", ".join(f"self_star.{name}" for name in STAR_DTYPES)
     found = backend(session).read_bulk(
@@ -153,13 +154,13 @@ def self_terms(session: Session, image_id: IntArray, aperture: int) -> Columns:
         ``nx``, ``ny``.
     """
     ids, back = np.unique(np.asarray(image_id, np.int64), return_inverse=True)
-    rows, params = backend(session).range_rows(id=ids)
+    given, params = backend(session).range_rows(id=ids)
     fields = ", ".join(f"calibration.{name}" for name in _TERMS)
     names = (*_TERMS, "pivot", "usual", "nx", "ny")
     found = backend(session).read_columns(
         f"select calibration.image_id, {fields}, self_solution.color_pivot, self_solution.color_term"
         ", image.nx, image.ny"
-        f" from {rows} join calibration on calibration.image_id = r.id and calibration.method = 'self'"
+        f" from {given} join calibration on calibration.image_id = r.id and calibration.method = 'self'"
         " and calibration.aperture = :aperture"
         " join self_solution on self_solution.solution_id = calibration.solution_id"
         " join image on image.image_id = r.id",
@@ -177,13 +178,6 @@ def self_terms(session: Session, image_id: IntArray, aperture: int) -> Columns:
 
 def source_places(session: Session, source_id: IntArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return ``x`` and ``y`` of sources, in the order asked."""
-    ids = np.unique(source_id)
-    rows, params = backend(session).range_rows(id=ids)
-    found = backend(session).read_bulk(
-        f"select source.source_id, source.x, source.y from {rows} cross join source where source.source_id = r.id",
-        params,
-        {"source_id": "i8", "x": "f8", "y": "f8"},
-    )
-    order = np.argsort(found["source_id"])
-    at = order[np.searchsorted(found["source_id"], source_id, sorter=order)]
+    found = rows(session, "source", ("source_id", "x", "y"), ids=np.unique(source_id))
+    at = np.searchsorted(found["source_id"], source_id)
     return found["x"][at], found["y"][at]

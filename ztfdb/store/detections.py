@@ -1,0 +1,135 @@
+"""Rows of detections, ours and those of ZTF's PSF catalogues: two tables that are read and written in the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Table, delete, func, or_, select
+from sqlalchemy.orm import Session
+
+from ztfdb.arrays import BoolArray, Columns, IntArray
+from ztfdb.ids import MAX_SOURCES, source_id_range
+from ztfdb.schema import Base
+from ztfdb.store.backends import backend
+from ztfdb.store.columns import stand_ins, table_dtypes
+from ztfdb.store.select import rows
+
+
+@dataclass(frozen=True)
+class SourceKind:
+    """A table of detections: its rows have a ``source_id``, whose upper bits are the image, and a cell ``hpx29``.
+
+    Attributes
+    ----------
+    name : str
+        Of the table.
+    owner : str
+        The table with one row for each image that has rows here.
+    light_curve : tuple of str
+        What a light curve reads of a row: all of it is in the covering index.
+    """
+
+    name: str
+    owner: str
+    light_curve: tuple[str, ...]
+
+    @property
+    def table(self) -> Table:
+        """The table itself."""
+        return Base.metadata.tables[self.name]
+
+    @property
+    def dtypes(self) -> dict[str, np.dtype[Any]]:
+        """Dtypes of all columns, in the table's order."""
+        return table_dtypes(self.name)
+
+    @property
+    def light_curve_dtypes(self) -> dict[str, np.dtype[Any]]:
+        """Dtypes of what a light curve reads."""
+        return {name: self.dtypes[name] for name in self.light_curve}
+
+
+OURS = SourceKind("source", "image", ("source_id", "ra", "dec", "flux_aper4", "flux_aper4_err", "flags", "mask_bits"))
+ZTF_PSF = SourceKind(
+    "psf_source",
+    "psf_catalogue",
+    ("source_id", "ra", "dec", "flux", "flux_err", "mag_inst", "sigmag", "chi", "sharp", "flags"),
+)
+
+
+def light_curve_rows(session: Session, kind: SourceKind, **ranges: IntArray) -> Columns:
+    """Return the detections inside ranges, read from the covering index alone.
+
+    Parameters
+    ----------
+    session : Session
+        Its transaction is set to prefer that index (PostgreSQL).
+    kind : SourceKind
+    **ranges : ndarray of int64, each of shape (n_range,)
+        ``lo`` and ``hi``, half-open ranges of ``hpx29``, and of many positions ``k``, the position of each.
+
+    Returns
+    -------
+    dict of ndarray
+        `SourceKind.light_curve`, and ``k`` where it was given, in no particular order; ``mask_bits`` is `NO_MASK`
+        where NULL. A detection inside the ranges of two positions comes twice.
+    """
+    statement, params = light_curve_statement(session, kind, **ranges)
+    dtypes, on = kind.light_curve_dtypes, backend(session)
+    nulls = stand_ins({"mask_bits": dtypes["mask_bits"]} if "mask_bits" in dtypes else {})
+    if "k" not in ranges:
+        return on.read_few(statement, params, dtypes, nulls=nulls)
+    on.prefer_index_only()
+    return on.read_bulk(statement, params, {"k": np.dtype("i4"), **dtypes}, nulls=nulls)
+
+
+def light_curve_statement(session: Session, kind: SourceKind, **ranges: IntArray) -> tuple[str, dict[str, Any]]:
+    """Return the SQL text (and parameters) of `light_curve_rows`; a test reads its plan."""
+    given, params = backend(session).range_rows(**ranges)
+    fields = [*(["r.k"] if "k" in ranges else []), *(f"{kind.name}.{name}" for name in kind.light_curve)]
+    inside = f"{kind.name}.hpx29 >= r.lo and {kind.name}.hpx29 < r.hi"
+    return (
+        f"select {', '.join(fields)} from {backend(session).joined(given, kind.name, kind.light_curve, inside)}",
+        params,
+    )
+
+
+def rows_in_cone(session: Session, kind: SourceKind, lo: IntArray, hi: IntArray, columns: Sequence[str]) -> Columns:
+    """Return columns of the detections inside ranges of cells, in no particular order."""
+    return rows(session, kind.name, columns, lo=lo, hi=hi, ordered=False)
+
+
+def rows_of_image(session: Session, kind: SourceKind, image_id: int, columns: Sequence[str] | None = None) -> Columns:
+    """Return an image's detections, ordered by ``source_id``; all columns by default."""
+    return rows(session, kind.name, columns, image_id=image_id)
+
+
+def append_rows(
+    session: Session, kind: SourceKind, columns: Columns, nulls: Mapping[str, BoolArray] | None = None
+) -> None:
+    """Append detections, in the order of the index by cells: its pages are touched once each, 20 to 30 % faster."""
+    order = np.argsort(columns["hpx29"], kind="stable")
+    ordered = {name: columns[name][order] for name in kind.dtypes}
+    backend(session).copy_rows(kind.table, ordered, {name: null[order] for name, null in (nulls or {}).items()})
+
+
+def delete_rows(session: Session, kind: SourceKind, image_id: int) -> int:
+    """Delete an image's detections, by their range of ids, and return how many they were."""
+    first, last = source_id_range(image_id)
+    result = session.execute(delete(kind.table).where(kind.table.c.source_id.between(first, last)))
+    return int(result.rowcount)  # type: ignore[attr-defined]
+
+
+def count_orphans(session: Session, kind: SourceKind) -> int:
+    """Return how many detections belong to no image, or have an id outside their image's range; 0 is right.
+
+    This reads the whole table: it is for tests and for ``ztfdb verify``.
+    """
+    table, owner = kind.table, Base.metadata.tables[kind.owner]
+    start = table.c.image_id * MAX_SOURCES
+    outside = or_(table.c.source_id < start, table.c.source_id >= start + MAX_SOURCES)
+    statement = select(func.count()).select_from(table).outerjoin(owner, owner.c.image_id == table.c.image_id)
+    return session.execute(statement.where(or_(owner.c.image_id.is_(None), outside))).scalar_one()

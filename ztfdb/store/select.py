@@ -1,0 +1,113 @@
+"""Rows of a table by id, by cells or by image: one way to look them up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Table
+from sqlalchemy.orm import Session
+
+from ztfdb.arrays import Columns, IntArray
+from ztfdb.ids import source_id_range
+from ztfdb.schema import Base
+from ztfdb.store.backends import backend
+from ztfdb.store.columns import stand_ins, table_dtypes
+
+
+def rows(
+    session: Session,
+    table: Table | str,
+    columns: Sequence[str] | Mapping[str, Any] | None = None,
+    *,
+    ids: IntArray | None = None,
+    lo: IntArray | None = None,
+    hi: IntArray | None = None,
+    image_id: int | None = None,
+    key: str | None = None,
+    where: str = "",
+    ordered: bool = True,
+) -> Columns:
+    """Return rows of a table as columns.
+
+    Parameters
+    ----------
+    session : Session
+    table : Table or str
+        Or its name.
+    columns : sequence of str, or mapping of str to dtype, optional
+        Columns to read, in the table's dtypes or those given; by default all that hold numbers. Others are arrays of
+        objects.
+    ids : ndarray of int64, optional
+        Rows whose key is one of these, each of which should come once; unknown ones are left out.
+    lo, hi : ndarray of int64, optional
+        Rows whose key lies in half-open ranges that do not overlap.
+    image_id : int, optional
+        Rows of one image, by their range of ``source_id``. Without ids, ranges and image: all rows.
+    key : str, optional
+        The column that is searched: by default the primary key for `ids`, ``hpx29`` for ranges.
+    where : str
+        Another condition on the table's columns, SQL without values from outside.
+    ordered : bool
+        Order the rows by those columns of the primary key that are read; otherwise they come in no order.
+
+    Returns
+    -------
+    dict of ndarray
+        NULL is NaN in floats, None in objects, and in integers what `ztfdb.store.columns.stand_ins` says.
+
+    Raises
+    ------
+    ValueError
+        If a column is unknown, or an integer column holds NULL though the table says that it cannot.
+    """
+    table = Base.metadata.tables[table] if isinstance(table, str) else table
+    dtypes = _dtypes(table, columns)
+    name, on = table.name, backend(session)
+    params: dict[str, Any] = {}
+    fields = ", ".join(f"{name}.{column}" for column in dtypes)
+    condition = [where] if where else []
+    if ids is not None:
+        given, params = on.range_rows(id=ids)
+        origin = f"{given} cross join {name}"
+        condition.insert(0, f"{name}.{key or table.primary_key.columns.keys()[0]} = r.id")
+    elif lo is not None and hi is not None:
+        given, params = on.range_rows(lo=lo, hi=hi)
+        key = key or "hpx29"
+        origin = on.joined(given, name, list({**dtypes, key: None}), f"{name}.{key} >= r.lo and {name}.{key} < r.hi")
+    else:
+        origin = name
+        if image_id is not None:
+            condition.insert(0, f"{name}.source_id between :first and :last")
+            params = dict(zip(("first", "last"), source_id_range(image_id), strict=True))
+    if ids is not None or lo is not None:
+        on.prefer_index_only()
+    statement = f"select {fields} from {origin}" + (f" where {' and '.join(condition)}" if condition else "")
+    read = on.read_columns if any(np.dtype(dtype).kind == "O" for dtype in dtypes.values()) else on.read_bulk
+    nullable = {column: dtype for column, dtype in dtypes.items() if table.c[column].nullable}
+    found = read(statement, params, dtypes, nulls=stand_ins(nullable))
+    return sorted_rows(found, [one for one in table.primary_key.columns.keys() if one in found]) if ordered else found
+
+
+def sorted_rows(columns: Columns, by: Sequence[str]) -> Columns:
+    """Return rows ordered by some of their columns, the first of which counts most."""
+    if not by:
+        return columns
+    if len(by) == 1:
+        order = np.argsort(columns[by[0]], kind="stable")
+    else:
+        order = np.lexsort([columns[name] for name in reversed(by)])
+    return {name: values[order] for name, values in columns.items()}
+
+
+def _dtypes(table: Table, columns: Sequence[str] | Mapping[str, Any] | None) -> dict[str, Any]:
+    known = table_dtypes(table)
+    if columns is None:
+        return dict(known)
+    unknown = [name for name in columns if name not in table.c]
+    if unknown:
+        raise ValueError(f"{table.name} has no column {', '.join(map(repr, unknown))}")
+    if isinstance(columns, Mapping):
+        return dict(columns)
+    return {name: known.get(name, np.dtype(object)) for name in columns}
