@@ -56,7 +56,7 @@ def files(n, root=ROOT, size=100):
 
 def put(maker, entries, now=NOW):
     with writing(maker) as session:
-        return enqueue(session, entries, now=now)
+        return len(enqueue(session, entries, now=now))
 
 
 def take(maker, n=1, owner="me", now=NOW, roots=(ROOT,), lease_s=LEASE):

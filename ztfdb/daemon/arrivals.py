@@ -69,7 +69,8 @@ class Arrivals:
 
     def put_in(self, session: Session, now: float) -> int:
         """Put what was sighted into the queue."""
-        n = enqueue(session, [(self._job_file(session, one), now + one.wait_s) for one in self._sighted], now=now)
+        files = [(self._job_file(session, one), now + one.wait_s) for one in self._sighted]
+        n = len(enqueue(session, files, now=now))
         if n:
             logger.info("new files", extra={"n_file": n})
         return n

@@ -81,7 +81,9 @@ def commit_image(
             )
             if outcome in (Stored.STORED, Stored.REPLACED):
                 match_new_image(session, measured.info.image_id)
-                check_new_image(session, measured.info.image_id, measured.info.kind, checks[0].result())
+                checked = checks[0].result()
+                if checked is not None or outcome is Stored.REPLACED:  # a new image has no catalogue but its own
+                    check_new_image(session, measured.info.image_id, measured.info.kind, checked)
                 if measured.detection is not None:
                     store_completeness(session, measured.detection)
             if lease is not None:

@@ -155,13 +155,15 @@ class Given:
             self._sighted.append(Sighting(candidate, facts, 0.0))
 
     def _enqueue(self, session: Session, sighted: Iterable[Sighting], now: float) -> dict[int, Candidate]:
-        files = {}
+        files: dict[JobFile, Candidate] = {}
         for one in sighted:
             place = place_file(session, one.candidate.path, places=self._places, given=one.candidate.given)
             facts = (one.facts.size, one.facts.mtime_ns, one.facts.mask_size, one.facts.mask_mtime_ns)
             files[JobFile(place.data_root_id, place.path, *facts)] = one.candidate
-        enqueue(session, [(file, now) for file in files], now=now, again=self._again)
-        return dict(zip(find_job_ids(session, files), files.values(), strict=True))
+        jobs = enqueue(session, [(file, now) for file in files], now=now, again=self._again)
+        places = {(file.data_root_id, file.path): candidate for file, candidate in files.items()}
+        jobs |= find_job_ids(session, places.keys() - jobs.keys())
+        return {jobs[place]: candidate for place, candidate in places.items()}
 
     def _hear_of_others(self) -> None:
         """End what others have ended, and let those that were not asked for yet have their turn."""

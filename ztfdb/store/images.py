@@ -392,7 +392,9 @@ def _store_parts(
     placed = [(f, place_file(session, f.path, places=places, given=given)) for f in measured.files]
     files = [_file_row(image_id, f) | {"data_root_id": p.data_root_id, "path": p.path} for f, p in placed]
     session.execute(insert(ImageFile), files)
-    session.execute(insert(ImageHeader), _header_rows(measured))
+    session.execute(
+        insert(Base.metadata.tables["image_header"]), _header_rows(measured)
+    )  # the ORM would sort rows by their NULLs
     cells = measured.cells.astype(np.int64)
     backend(session).copy_rows(
         Base.metadata.tables["image_cell"], {"cell9": cells, "image_id": np.full(len(cells), image_id)}

@@ -39,6 +39,9 @@ from ztfdb.schema import Base, DataRoot, IngestJob
 from ztfdb.store.backends import backend
 from ztfdb.texts import hide_secrets
 
+Place = tuple[int, str]
+"""``data_root_id`` and ``path`` of a job's file."""
+
 CHUNK = 1_000
 """Jobs put in by one statement."""
 
@@ -134,8 +137,10 @@ class Again(Enum):
     """Someone asks for them to be measured again: whoever has one loses it."""
 
 
-def enqueue(session: Session, files: Iterable[tuple[JobFile, float]], *, now: float, again: Again = Again.NONE) -> int:
-    """Put files into the queue and return how many of them are work now: new ones, and those that have changed.
+def enqueue(
+    session: Session, files: Iterable[tuple[JobFile, float]], *, now: float, again: Again = Again.NONE
+) -> dict[Place, int]:
+    """Put files into the queue, and return the jobs of those that are work now: new ones, and those that have changed.
 
     A job that is under way when its file changes is taken from whoever has it.
 
@@ -148,29 +153,35 @@ def enqueue(session: Session, files: Iterable[tuple[JobFile, float]], *, now: fl
     now : float
         See `read_clock`.
     again : Again
+
+    Returns
+    -------
+    dict
+        ``job_id`` by (``data_root_id``, ``path``).
     """
     # In one order, so that two processes that see the same folder do not wait for each other in a circle.
     rows = sorted(
         (asdict(file) | {"due": due} for file, due in files), key=lambda row: (row["data_root_id"], row["path"])
     )
     statement = _upsert(session, now, again)
-    changed = 0
+    jobs: dict[Place, int] = {}
     for start in range(0, len(rows), CHUNK):
-        changed += len(session.execute(statement, rows[start : start + CHUNK]).all())
-    return changed
+        written = session.execute(statement, rows[start : start + CHUNK])
+        jobs |= {(row.data_root_id, row.path): row.job_id for row in written}
+    return jobs
 
 
-def find_job_ids(session: Session, files: Iterable[JobFile]) -> list[int]:
-    """Return the ids of the jobs of these files, in this order; all of them must be in the queue."""
-    wanted = [(file.data_root_id, file.path) for file in files]
-    found: dict[tuple[int, str], int] = {}
+def find_job_ids(session: Session, places: Iterable[Place]) -> dict[Place, int]:
+    """Return the ids of the jobs of files; those that are not in the queue are left out."""
+    wanted = list(places)
+    found: dict[Place, int] = {}
     for root in sorted({root for root, _ in wanted}):
         paths = [path for one, path in wanted if one == root]
         for start in range(0, len(paths), CHUNK):
             which = (IngestJob.data_root_id == root, IngestJob.path.in_(paths[start : start + CHUNK]))
             rows = session.execute(select(IngestJob.path, IngestJob.job_id).where(*which))
             found |= {(root, path): job_id for path, job_id in rows}
-    return [found[place] for place in wanted]
+    return found
 
 
 def _upsert(session: Session, now: float, again: Again) -> Any:
@@ -203,7 +214,7 @@ def _upsert(session: Session, now: float, again: Again) -> Any:
             ),
         ),
     )
-    return written.returning(IngestJob.job_id)  # of the rows written alone
+    return written.returning(IngestJob.data_root_id, IngestJob.path, IngestJob.job_id)  # of the rows written alone
 
 
 def _due(which: ColumnElement[bool]) -> Select[Any]:

@@ -24,6 +24,9 @@ from ztfdb.store.backends import backend
 
 _ROOT_LOCK = -2  # image ids, the other keys of `lock_name`, are never negative
 
+_KEPT = "ztfdb_roots"
+"""Key of a session's ``info``: a transaction, and the roots that it has read."""
+
 _ZTF_TREE = re.compile(r"(?P<root>.+?)/(?:sci/\d{4}/\d{4}/\d{6}|ref/\d{3}/field\d{6}/z[gri]/ccd\d\d/q[1-4])")
 """ZTF's folders below its base, as IRSA and ``$ZTFDATA`` lay them out."""
 
@@ -53,19 +56,23 @@ class FilePlace:
     path: str
 
 
-def read_roots(session: Session, places: Places = None) -> list[Root]:
-    """Return the data roots, ordered by id.
+def read_roots(session: Session, places: Places = None, *, fresh: bool = False) -> list[Root]:
+    """Return the data roots, ordered by id, as they were when this transaction first read them.
 
     Parameters
     ----------
     session : Session
     places : mapping of str to path, optional
         Folders of this host by root name; they win over the archive's.
+    fresh : bool
+        Read them again.
     """
     here = {name: str(path) for name, path in (places or {}).items()}
-    rows = session.execute(
-        select(DataRoot.data_root_id, DataRoot.name, DataRoot.path).order_by(DataRoot.data_root_id)
-    ).all()
+    transaction, rows = session.info.get(_KEPT, (None, None))
+    if fresh or rows is None or transaction is not session.get_transaction():
+        columns = (DataRoot.data_root_id, DataRoot.name, DataRoot.path)
+        rows = session.execute(select(*columns).order_by(DataRoot.data_root_id)).all()
+        session.info[_KEPT] = (session.get_transaction(), rows)
     return [Root(row.data_root_id, row.name, here.get(row.name, row.path)) for row in rows]
 
 
@@ -100,7 +107,7 @@ def place_file(
     found = find_places(read_roots(session, places), path)
     if not found:
         backend(session).lock_name(_ROOT_LOCK)
-        found = find_places(read_roots(session, places), path)
+        found = find_places(read_roots(session, places, fresh=True), path)
     return found[0] if found else _new_place(session, path, places or {}, given)
 
 
@@ -118,6 +125,7 @@ def move_root(session: Session, name: str, path: str | Path) -> str:
         raise ConfigError(f"no data root is called {name!r}; this archive has: {names}")
     place = str(path).rstrip("/") if "://" in str(path) else _posix(path)
     session.execute(update(DataRoot).where(DataRoot.name == name).values(path=place))
+    session.info.pop(_KEPT, None)
     return before
 
 
@@ -139,6 +147,7 @@ def _new_place(
         folder = _new_folder(absolute, given)
         name = _free_name(PurePosixPath(folder).name or "root", taken | set(places))
     key = session.execute(insert(DataRoot).returning(DataRoot.data_root_id), {"name": name, "path": folder})
+    session.info.pop(_KEPT)
     return FilePlace(key.scalar_one(), _relative(folder, absolute))
 
 

@@ -87,7 +87,8 @@ def rows(
     read = on.read_columns if any(np.dtype(dtype).kind == "O" for dtype in dtypes.values()) else on.read_bulk
     nullable = {column: dtype for column, dtype in dtypes.items() if table.c[column].nullable}
     found = read(statement, params, dtypes, nulls=stand_ins(nullable))
-    return sorted_rows(found, [one for one in table.primary_key.columns.keys() if one in found]) if ordered else found
+    own_key = [column.name for column in table.primary_key.columns if column.name in found]
+    return sorted_rows(found, own_key) if ordered else found
 
 
 def sorted_rows(columns: Columns, by: Sequence[str]) -> Columns:
