@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, Unpack, cast
@@ -47,7 +48,6 @@ from ztfdb.options import (
     StampsOptions,
     VerifyOptions,
 )
-from ztfdb.query.choice import IRSA_PHOTS
 from ztfdb.query.given import (
     MOTION,
     Angle,
@@ -59,7 +59,8 @@ from ztfdb.query.given import (
     position_table,
     region_of,
 )
-from ztfdb.spelling import checked_as, only_complete, spelled
+from ztfdb.query.request import only_complete, requested
+from ztfdb.spelling import checked_as, spelled
 from ztfdb.store.engine import close_for_good, make_engine, mask_password, normalise_url, sessions, writing
 from ztfdb.store.meta import MAGERR_SYS, check_settings, create_meta, read_meta
 from ztfdb.store.migrate import check_revision
@@ -84,13 +85,13 @@ if TYPE_CHECKING:
     from ztfdb.ingest.registered import Registered
     from ztfdb.ingest.remove import Removal
     from ztfdb.ingest.report import IngestProgress, IngestReport
-    from ztfdb.query.complete import How
+    from ztfdb.query.answer import LightCurve
     from ztfdb.query.diff import ArchiveDiff
     from ztfdb.query.explain import Explanation
     from ztfdb.query.hint import Holdings
-    from ztfdb.query.lightcurve import LightCurve
     from ztfdb.query.periodogram import Periodogram
     from ztfdb.query.products import Product, Related
+    from ztfdb.query.request import Execution, LightCurveRequest
     from ztfdb.query.stamps import StampSeries
     from ztfdb.records import StoredPixels
     from ztfdb.sky.shapes import SkyShape
@@ -354,60 +355,113 @@ class Archive:
         phot: Phot = "aperture",
         **options: Unpack[LightCurveOptions],
     ) -> LightCurve:
-        """Return the light curve of a position.
+        """Return the light curve of a position: on each image the nearest source within a radius.
 
         Parameters
         ----------
-        ra, dec, radius
-            Position and match radius.
+        ra, dec
+            Position.
+        radius
+            Match radius, 0 to 600 arcsec.
         complete : bool
-            One labelled epoch for every exposure that covers the position: a detection, a forced measurement, an upper
-            limit, or the reason why there is none. By default the detections alone.
+            One epoch for every exposure × quadrant whose pixels cover the position, each of one ``kind``:
+            ``detection``, the nearest source within the radius; without one the light in the aperture at the position,
+            which is ``forced`` from a signal-to-noise ratio of 3 on and below a ``limit`` whose ``upper_limit_mag`` is
+            5 times the error, aperture correction included (``upper_limit_nsigma``); or ``unavailable`` with its
+            ``reason``. By default the detections alone.
         phot : str
-            ``aperture``, our own photometry; ``psfcat``, that of ZTF's PSF catalogues; ``both``, beside each other. See
-            `ztfdb.query.psfcat.psf_light_curve` and `ztfdb.query.psfcat.complete_psf_light_curve`. ``irsa``, the light
-            curves of ZTF's data releases, ``irsa-both``, beside our own photometry:
-            `ztfdb.query.irsa.irsa_light_curve`.
-        **options
-            See `ztfdb.query.lightcurve.light_curve`; with ``complete`` (or with a proper motion, ``pmra``, ``pmdec``,
-            ``epoch``) `ztfdb.query.complete.complete_light_curve`, and ``jobs``, ``keep`` and ``progress`` of
-            `ztfdb.query.complete.How`.
+            ``aperture``, our own photometry; ``psfcat``, that of ZTF's PSF catalogues; ``both``, beside each other; see
+            `ztfdb.query.psfcat.catalogue_epochs` and `ztfdb.query.merge.complete_psf`. ``irsa``, the light curves of
+            ZTF's data releases, ``irsa-both``, beside our own photometry: `ztfdb.query.irsa.published`.
+        aperture : int
+            1 to 6, of the diameters 2, 3, 4, 6, 10, 14 px. The fourth, the default, is answered from the index alone.
+        color : float, optional
+            PS1 colour of the star, mag (the one header PCOLOR names: g − r for g and r, r − i for i). Adds
+            CLRCOEFF · color to the magnitudes; by default there is no colour term.
+        good : bool
+            Keep only epochs without known trouble: infobits < 2^25, no bad mask bit in the 6 px aperture, aperture not
+            truncated. Where an image has no mask, or no infobits, nothing is known against it.
+        filters : str, int or iterable of them, optional
+            ``zg``, ``zr``, ``zi`` (or g, r, i; ZTF_g, ZTF_r, ZTF_i; 1, 2, 3).
+        mjd : tuple of float, str, date or Time, optional
+            ``(first, last)``: exposures that start in ``first <= mjd < last``; None leaves an end open. Each is an MJD,
+            an ISO date or another form of `ztfdb.sky.dates.mjd_of`, which refuses times outside ZTF's years.
+        fields : int or iterable of int, optional
+            ZTF fields.
+        all_versions : bool
+            Keep every image. By default an exposure × quadrant gives one epoch: from the whole quadrant before a cutout
+            of it, then from the newest processing.
+        calibration : str
+            ``header`` (MAGZP + APCOR, CLRCOEFF), ``ps1`` (fitted to stars of PS1: `ztfdb.derive.calibrate`) or ``self``
+            (by the stars that images share, with gradients over the quadrant: `ztfdb.derive.selfcal`; ``magerr_sys`` is
+            then the floor of the image and the error of its zero point). Of our apertures only.
+        pmra, pmdec : float, optional
+            Proper motion, mas / yr, `pmra` with cos dec: the position is propagated to each exposure. With
+            ``phot="aperture"`` only.
+        epoch : float, optional
+            Julian year of the position, 2016.0 by default.
+        measure : str
+            With ``complete`` and ``phot="aperture"``. ``auto`` as above; ``forced`` measures every epoch at the
+            position, also where there is a detection; ``psf`` does so by fitting the exposure's own PSF, for which its
+            ``sciimgdao.psf`` must lie beside the image (``chi`` and ``sharp`` are there then, and no aperture
+            correction); ``none`` measures nothing, and gives the detections alone.
+        bjd : bool
+            With ``complete``. Add ``bjd_tdb``, the barycentric Julian date (TDB) of mid-exposure.
+        jobs : int
+            With ``complete``. Processes that measure; 1, the default, measures in this one.
+        keep : bool
+            With ``complete``. Write what is measured to the archive, the default where it can be written.
+        places : mapping of str to path, optional
+            With ``complete``. Folders of this host by the name of their data root.
+        progress : callable, optional
+            With ``complete``. Called with the number of images that are measured, and of all.
 
         Returns
         -------
         LightCurve
+            Ordered by (mjd, image_id, phot); references are never epochs; an empty one has all columns. IRSA's 24
+            columns come first, in IRSA's order and units:
+
+            ``oid`` is negative: minus the number made of field, fid, ccdid (2 digits), qid and the 8 digits of
+            `ztfdb.query.epochs.oid_digits`, so that it groups like IRSA's, one star per field, filter and quadrant, and
+            is never mistaken for one. ``mjd`` is the start and ``hjd`` the middle of the exposure. ``mag`` (AB) and its
+            error are NaN where the flux is not positive, or where ``calibration`` is ``none``: the header has no APCOR
+            (or no CLRCOEFF, where a colour was given), or the image was not calibrated so. ``mag`` holds measurements
+            only, never a limit. ``magerr`` holds the archive's systematic floor (``magerr_sys``) in quadrature.
+            ``catflags`` is ``mask_bits``, plus 32768 on an unusable image; <NA> without a mask. ``limitmag`` is header
+            MAGLIM. ``chi`` and ``sharp`` are NaN where nothing is fitted.
+
+            Then ours: ``flux_ujy`` and its error (µJy, statistical only, also where negative), ``snr``, ``flags``
+            (`ztfdb.bits.SourceFlag`), ``separation`` (arcsec) from the position that was asked for, ``n_within``, the
+            number of sources of that image within the radius, and the ids of image and source. A complete one has also
+            ``kind``, ``reason``, ``blended`` (several sources within the radius, or a deblended detection),
+            ``contaminated`` (a source outside the radius is nearer than the aperture's diameter), ``x`` and ``y``;
+            where there is no detection, ``ra`` and ``dec`` are those of the position. ``meta["kept"]`` tells whether
+            what was measured is in the archive now, ``meta["n_measured"]`` how much was.
+
+        Raises
+        ------
+        ValueError
+            If a position, radius or option is not one, or options do not go together.
+        OptionError
+            If there is no such option, or only with ``complete``.
+        QueryError
+            If the radius is beyond the maximum.
         """
         only_complete("light_curve", complete, options)
         asked: dict[str, Any] = {**options}
         place = position(ra, dec, asked)
-        curve = self._light_curve(place, arcsec(radius), complete, phot, asked)
+        curve = self._light_curve("light_curve", place, radius, asked, complete=complete, phot=phot)
         return self._answer(curve, place, radius, asked | {"phot": phot})
 
     def _light_curve(
-        self, place: tuple[float, float], radius: float, complete: bool, phot: str, options: dict[str, Any]
+        self, asked_by: str, place: tuple[float, float], radius: Angle, options: Mapping[str, Any], **more: Any
     ) -> LightCurve:
-        if _is_irsa(phot, complete):
-            from ztfdb.query.irsa import irsa_light_curve
-
-            with self._sessions() as session:
-                return irsa_light_curve(session, *place, radius, phot=phot, **options)
-        if phot != "aperture":
-            from ztfdb.query.psfcat import complete_psf_light_curve, psf_light_curve
-
-            if not complete:
-                with self._sessions() as session:
-                    return psf_light_curve(session, *place, radius, phot=phot, **options)
-            how, rest = self._how(complete, options)
-            return complete_psf_light_curve(self._sessions, *place, radius, phot=phot, how=how, **rest)
-        if complete or MOTION & options.keys():
-            from ztfdb.query.complete import complete_light_curve
-
-            how, rest = self._how(complete, options)
-            return complete_light_curve(self._sessions, *place, radius, how=how, **rest)
         from ztfdb.query.lightcurve import light_curve
+        from ztfdb.query.targets import target_of
 
-        with self._sessions() as session:
-            return light_curve(session, *place, radius, **options)
+        request, execution, where = self._requested(asked_by, radius, options, **more)
+        return light_curve(self._sessions, target_of(*place, **where), request, execution)
 
     def periodogram(
         self,
@@ -435,8 +489,11 @@ class Archive:
         from ztfdb.query.periodogram import periodogram
 
         only_complete("periodogram", complete, options)
-        curve = self.light_curve(ra, dec, radius, complete=complete, phot=phot, **options).data
-        return periodogram(curve, min_period=min_period, max_period=max_period, oversampling=oversampling)
+        asked: dict[str, Any] = {**options}
+        place = position(ra, dec, asked)
+        curve = self._light_curve("periodogram", place, radius, asked, complete=complete, phot=phot)
+        found = self._answer(curve, place, radius, asked | {"phot": phot}).data
+        return periodogram(found, min_period=min_period, max_period=max_period, oversampling=oversampling)
 
     def light_curves(
         self,
@@ -449,42 +506,35 @@ class Archive:
     ) -> pd.DataFrame:
         """Return the light curves of many positions in one call.
 
-        As `light_curve`, see `ztfdb.query.lightcurve.light_curves` and
-        `ztfdb.query.complete.complete_light_curves`: each image file is opened once for all
-        positions on it. With `phot`, `ztfdb.query.psfcat.psf_light_curves` and
-        `ztfdb.query.psfcat.complete_psf_light_curves`.
+        Parameters
+        ----------
+        positions : DataFrame, astropy Table, SkyCoord, mapping, or array_like of shape (n, 2)
+            Columns ``ra`` and ``dec``, deg, ICRS, or Quantities.
+        radius, complete, phot, **options
+            As in `light_curve`. `color`, `pmra`, `pmdec` and `epoch` may have a value for each position, or name a
+            column of `positions`.
+
+        Returns
+        -------
+        DataFrame
+            The columns of `light_curve`, with exactly its values, then ``position``: the row of `positions`, counted
+            from 0. Ordered by (position, mjd, image_id, phot); a position without epochs has no rows. Each file is
+            opened once for all positions on it (of every `ztfdb.query.complete.EPOCHS_HELD` epochs).
+
+        Raises
+        ------
+        ValueError, OptionError, QueryError
+            As `light_curve`, the message names the row; QueryError also for more than
+            `ztfdb.query.detections.MOST_EPOCHS` epochs.
         """
-        only_complete("light_curves", complete, options)
+        from ztfdb.query.lightcurve import light_curves
+        from ztfdb.query.targets import targets_of
+
         asked: dict[str, Any] = {**options}
         table = position_table(positions, asked)
-        curves = self._light_curves(table, arcsec(radius), complete, phot, asked)
+        request, execution, where = self._requested("light_curves", radius, asked, complete=complete, phot=phot)
+        curves = light_curves(self._sessions, targets_of(table, **where), request, execution).to_pandas()
         return self._answer(curves, table, radius, asked | {"phot": phot})
-
-    def _light_curves(
-        self, table: Any, radius: float, complete: bool, phot: str, options: dict[str, Any]
-    ) -> pd.DataFrame:
-        if _is_irsa(phot, complete):
-            from ztfdb.query.irsa import irsa_light_curves
-
-            with self._sessions() as session:
-                return irsa_light_curves(session, table, radius, phot=phot, **options)
-        if phot != "aperture":
-            from ztfdb.query.psfcat import complete_psf_light_curves, psf_light_curves
-
-            if not complete:
-                with self._sessions() as session:
-                    return psf_light_curves(session, table, radius, phot=phot, **options)
-            how, rest = self._how(complete, options)
-            return complete_psf_light_curves(self._sessions, table, radius, phot=phot, how=how, **rest)
-        if complete or MOTION & options.keys():
-            from ztfdb.query.complete import complete_light_curves
-
-            how, rest = self._how(complete, options)
-            return complete_light_curves(self._sessions, table, radius, how=how, **rest)
-        from ztfdb.query.lightcurve import light_curves
-
-        with self._sessions() as session:
-            return light_curves(session, table, radius, **options)
 
     def iter_light_curves(
         self,
@@ -497,38 +547,16 @@ class Archive:
     ) -> Iterator[pd.DataFrame]:
         """Yield what `light_curves` returns in pieces of a thousand positions, in bounded memory.
 
-        For answers beyond `ztfdb.query.lightcurve.MOST_EPOCHS`, which `light_curves` refuses.
+        For answers beyond `ztfdb.query.detections.MOST_EPOCHS`, which `light_curves` refuses.
         """
-        only_complete("iter_light_curves", complete, options)
+        from ztfdb.query.lightcurve import iter_light_curves
+        from ztfdb.query.targets import targets_of
+
         asked: dict[str, Any] = {**options}
         table = position_table(positions, asked)
-        if _is_irsa(phot, complete):
-            from ztfdb.query.irsa import iter_irsa_light_curves
-
-            with self._sessions() as session:
-                yield from iter_irsa_light_curves(session, table, arcsec(radius), phot=phot, **asked)
-            return
-        if phot != "aperture":
-            from ztfdb.query.psfcat import iter_complete_psf_light_curves, iter_psf_light_curves
-
-            asked["phot"] = phot
-            if not complete:
-                with self._sessions() as session:
-                    yield from iter_psf_light_curves(session, table, arcsec(radius), **asked)
-                return
-            how, rest = self._how(complete, asked)
-            yield from iter_complete_psf_light_curves(self._sessions, table, arcsec(radius), how=how, **rest)
-            return
-        if complete or MOTION & asked.keys():
-            from ztfdb.query.complete import iter_complete_light_curves
-
-            how, rest = self._how(complete, asked)
-            yield from iter_complete_light_curves(self._sessions, table, arcsec(radius), how=how, **rest)
-            return
-        from ztfdb.query.lightcurve import iter_light_curves
-
-        with self._sessions() as session:
-            yield from iter_light_curves(session, table, arcsec(radius), **asked)
+        request, execution, where = self._requested("iter_light_curves", radius, asked, complete=complete, phot=phot)
+        for answer in iter_light_curves(self._sessions, targets_of(table, **where), request, execution):
+            yield answer.to_pandas()
 
     def light_curve_on_path(
         self,
@@ -538,19 +566,23 @@ class Archive:
         complete: bool = True,
         **options: Unpack[PathLightCurveOptions],
     ) -> LightCurve:
-        """Return the light curve of a moving body from a table of ``time`` (MJD), ``ra`` and ``dec``.
+        """Return the light curve of a moving body.
 
-        See `ztfdb.query.complete.complete_light_curve_on_path`; without ``complete``, the detections alone.
+        Parameters
+        ----------
+        path : DataFrame, astropy Table, SkyCoord or mapping
+            Columns ``time`` (MJD, UTC), ``ra``, ``dec`` (deg): where it is seen from Palomar. A spline gives the place
+            at mid-exposure; exposures before the first and after the last time have no epoch.
+        radius, complete, **options
+            As in `light_curve`; without `complete`, the detections alone.
         """
-        from ztfdb.query.complete import complete_light_curve_on_path
+        from ztfdb.query.lightcurve import light_curve
         from ztfdb.query.targets import path_of
 
-        only_complete("light_curve_on_path", complete, options)
-        asked: dict[str, Any] = {**options}
-        how, rest = self._how(complete, asked)
-        path = path_table(path)
-        curve = complete_light_curve_on_path(self._sessions, path, arcsec(radius), how=how, **rest)
-        return self._answer(curve, path_of(path), radius, asked)
+        request, execution, where = self._requested("light_curve_on_path", radius, options, complete=complete)
+        target = path_of(path_table(path), **where)
+        curve = light_curve(self._sessions, target, request, execution)
+        return self._answer(curve, target, radius, {**options})
 
     def images(self, ra: Position, dec: Angle | None = None, **options: Unpack[MotionOptions]) -> pd.DataFrame:
         """Return the images whose pixels cover a position, exactly; see `ztfdb.query.coverage.images_covering`."""
@@ -1070,7 +1102,7 @@ class Archive:
         """
         asked: dict[str, Any] = {**options}
         place = position(ra, dec, asked)
-        curve = self._light_curve(place, arcsec(radius), False, phot, dict(asked))
+        curve = self._light_curve("hint", place, radius, asked, phot=phot)
         return self._hint(place, radius, len(curve), asked | {"phot": phot})
 
     def hint_of(self, positions: PositionTable, options: dict[str, Any]) -> str:
@@ -1115,15 +1147,15 @@ class Archive:
                 self._held = now, hints.holdings(session)
         return self._held[1]
 
-    def _how(self, complete: bool, options: dict[str, Any]) -> tuple[How, dict[str, Any]]:
-        """Divide the options of a complete light curve into how and what."""
-        from ztfdb.query.complete import How
-
-        how = {name: options[name] for name in ("jobs", "keep", "places", "progress") if name in options}
-        if self._read_only:
-            how["keep"] = False
-        rest = {name: value for name, value in options.items() if name not in how}
-        return How(**how), rest if complete else {**rest, "measure": "none"}
+    def _requested(
+        self, asked_by: str, radius: Angle, options: Mapping[str, Any], **more: Any
+    ) -> tuple[LightCurveRequest, Execution, dict[str, Any]]:
+        """Return what is asked for, how it is measured, and the options that belong to the positions."""
+        where = {name: options[name] for name in ("color", *MOTION) if name in options}
+        what = {name: value for name, value in options.items() if name not in where}
+        motion = MOTION & where.keys()
+        request, execution = requested(asked_by, what, radius=arcsec(radius), motion=motion, **more)
+        return request, replace(execution, keep=False) if self._read_only else execution, where
 
     def _has_meta(self) -> bool:
         with self._sessions() as session:
@@ -1148,15 +1180,6 @@ def words_kept() -> Iterator[list[str]]:
         yield words
     finally:
         _KEPT.reset(token)
-
-
-def _is_irsa(phot: str, complete: bool) -> bool:
-    """Tell whether ZTF's published light curves are wanted; they know of no image without a detection."""
-    if phot not in IRSA_PHOTS:
-        return False
-    if complete:
-        raise ValueError(f"complete=True: not with phot={phot!r}, which has detections alone")
-    return True
 
 
 __all__ = ["Archive", "open_archive", "words_kept"]

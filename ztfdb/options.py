@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from ztfdb.ingest.reference import FileProgress
     from ztfdb.ingest.report import IngestProgress
     from ztfdb.phot.survey import SelfSettings
-    from ztfdb.query.choice import Moment
     from ztfdb.query.positions import Color
+    from ztfdb.query.request import Moment
     from ztfdb.query.targets import Motion
     from ztfdb.simulate.inject import InjectionSettings
 

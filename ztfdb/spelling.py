@@ -34,9 +34,6 @@ HINTS = {
 }
 """The option, and how it is written, of words that are options of the command line only."""
 
-COMPLETE_OPTIONS = frozenset({"measure", "bjd", "jobs", "keep", "places", "progress"})
-"""Options that only a complete light curve has."""
-
 
 class _Omitted:
     """Stands in a signature for the default of an option, which the docstring names."""
@@ -150,15 +147,3 @@ def _meant(given: str, known: Iterable[str]) -> str:
         return f"; did you mean {written}?"
     near = get_close_matches(given, sorted(known), n=1, cutoff=0.6)
     return f"; did you mean {near[0]!r}?" if near else f"; it takes {', '.join(sorted(known)) or 'none'}"
-
-
-def only_complete(name: str, complete: bool, options: Iterable[str]) -> None:
-    """Refuse `COMPLETE_OPTIONS` where the light curve is not complete.
-
-    Raises
-    ------
-    OptionError
-    """
-    found = sorted(COMPLETE_OPTIONS.intersection(options))
-    if found and not complete:
-        raise OptionError(f"archive.{name}() takes {', '.join(map(repr, found))} with complete=True only")

@@ -18,7 +18,7 @@ import pytest
 import ztfdb
 from tests.support.archives import Plan, build_archive
 from ztfdb.errors import QueryError
-from ztfdb.query import lightcurve
+from ztfdb.query import detections
 
 pytestmark = pytest.mark.benchmark
 
@@ -64,7 +64,7 @@ def test_a_hundred_thousand_positions_stay_below_a_gigabyte(engine_url, tmp_path
         assert peak / 1024 <= LARGEST_MEMORY_MB
         out.unlink()
     print()
-    monkeypatch.setattr(lightcurve, "MOST_EPOCHS", 500_000)
+    monkeypatch.setattr(detections, "MOST_EPOCHS", 500_000)
     with ztfdb.open(engine_url) as archive, pytest.raises(QueryError, match="in pieces"):
         archive.light_curves(tables["10^5 positions of stars"])
 

@@ -22,9 +22,8 @@ from ztfdb.bits import CATFLAG_UNUSABLE
 from ztfdb.dao.model import PsfModel
 from ztfdb.dao.psffile import write_psf
 from ztfdb.frame.background import background_surface
-from ztfdb.query.complete import COMPLETE_COLUMNS
+from ztfdb.query.answer import COMPLETE_COLUMNS, IRSA_COLUMNS
 from ztfdb.query.covering import covering
-from ztfdb.query.epochs import IRSA_COLUMNS
 from ztfdb.simulate import make_science_image
 from ztfdb.store.stored import stored_images
 
@@ -282,7 +281,7 @@ def test_tables_in_several_parts_agree_with_one(seen, monkeypatch):
     table = pd.DataFrame({"ra": RA + rng.uniform(-0.012, 0.012, 7), "dec": DEC + rng.uniform(-0.01, 0.01, 7)})
     whole = seen.light_curves(table, complete=True, keep=False)
     assert not whole.attrs["kept"]
-    monkeypatch.setattr("ztfdb.query.complete.POSITIONS_PER_CHUNK", 2)
+    monkeypatch.setattr("ztfdb.query.targets.POSITIONS_PER_CHUNK", 2)
     for keep in (False, True):
         parts = seen.light_curves(table, complete=True, keep=keep)
         pd.testing.assert_frame_equal(whole, parts)
@@ -300,7 +299,7 @@ def test_each_position_is_planned_once_and_what_lacks_nothing_comes_at_once(seen
         return covering(session, targets, asked)
 
     monkeypatch.setattr("ztfdb.query.complete.covering", plan)
-    monkeypatch.setattr("ztfdb.query.complete.POSITIONS_PER_CHUNK", 2)
+    monkeypatch.setattr("ztfdb.query.targets.POSITIONS_PER_CHUNK", 2)
     seen.light_curves(table, complete=True)  # measures: all parts wait for one another
     assert [ra for part in planned for ra in part] == table["ra"].tolist()
     planned.clear()

@@ -32,7 +32,7 @@ import ztfdb  # noqa: E402
 from tests.support.catalogues import bright_star, make_epochs, real_refpsfcat  # noqa: E402
 from tests.support.postgres import ENGINES  # noqa: E402
 from tests.support.serving import Serving, reader_url  # noqa: E402
-from ztfdb.query.epochs import IRSA_COLUMNS  # noqa: E402
+from ztfdb.query.answer import IRSA_COLUMNS  # noqa: E402
 from ztfdb.simulate import make_psfcat  # noqa: E402
 from ztfdb.store.engine import make_engine, sessions, writing  # noqa: E402
 

@@ -9,10 +9,11 @@ from astropy.time import Time
 from sqlalchemy import text
 
 from tests.support.archives import Plan, image_row, quadrant_of, store_images, store_places, store_source_rows
+from tests.support.curves import light_curve, light_curves
 from ztfdb.errors import QueryError
 from ztfdb.ids import SOURCE_ID_SHIFT
 from ztfdb.query.epochs import oid_digits
-from ztfdb.query.lightcurve import MAX_RADIUS, light_curve, light_curves
+from ztfdb.query.request import MAX_RADIUS
 from ztfdb.schema import Source
 from ztfdb.sky.cells import sky_to_cell
 from ztfdb.store.engine import make_engine, sessions, writing

@@ -8,10 +8,10 @@ from astropy.table import Table
 from sqlalchemy import insert, text
 
 from tests.support.archives import Plan, build_archive
+from tests.support.curves import iter_light_curves, light_curve, light_curves
 from tests.support.postgres import ENGINES
 from ztfdb.errors import QueryError
-from ztfdb.query import lightcurve
-from ztfdb.query.lightcurve import iter_light_curves, light_curve, light_curves
+from ztfdb.query import detections, targets
 from ztfdb.schema import Image
 from ztfdb.sky.cells import cone_ranges
 from ztfdb.store.backends import backend
@@ -68,11 +68,12 @@ def test_both_engines_give_the_same_light_curves(generated):
     pd.testing.assert_frame_equal(*answers, check_exact=True)
 
 
-def test_pieces_make_the_whole(generated, generated_maker):
+def test_pieces_make_the_whole(generated, generated_maker, monkeypatch):
     table = some_positions(generated.stars, 100)
     with generated_maker() as session:
         whole = light_curves(session, table)
-        pieces = list(iter_light_curves(session, table, n_position=7))
+        monkeypatch.setattr(targets, "POSITIONS_PER_CHUNK", 7)
+        pieces = list(iter_light_curves(session, table))
     assert len(pieces) == 15
     joined = pd.concat(pieces, ignore_index=True)
     joined.attrs = whole.attrs
@@ -80,8 +81,8 @@ def test_pieces_make_the_whole(generated, generated_maker):
 
 
 def test_an_answer_too_large_for_memory_is_refused_and_comes_in_pieces(generated, monkeypatch):
-    monkeypatch.setattr(lightcurve, "MOST_EPOCHS", 500)
-    monkeypatch.setattr(lightcurve, "POSITIONS_PER_CHUNK", 40)
+    monkeypatch.setattr(detections, "MOST_EPOCHS", 500)
+    monkeypatch.setattr(targets, "POSITIONS_PER_CHUNK", 40)
     table = some_positions(generated.stars, 150)
     answers = []
     for name in ENGINES:

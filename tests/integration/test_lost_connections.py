@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 import ztfdb
 from tests.support.archives import Plan, build_archive
-from ztfdb.query.lightcurve import light_curve
+from tests.support.curves import light_curve
 from ztfdb.store.engine import PING_AFTER_S, make_engine, sessions
 
 

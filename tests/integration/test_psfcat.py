@@ -20,8 +20,7 @@ from ztfdb.dao.psffile import write_psf
 from ztfdb.errors import QueryError, StoreError
 from ztfdb.frame.psfcat import read_psfcat
 from ztfdb.ids import SOURCE_ID_SHIFT
-from ztfdb.query.epochs import IRSA_COLUMNS
-from ztfdb.query.psfcat import PSF_COLUMNS
+from ztfdb.query.answer import IRSA_COLUMNS, PSF_COLUMNS
 from ztfdb.simulate import make_psfcat, make_science_image, write_psfcat
 from ztfdb.sky.angles import separation
 from ztfdb.store.engine import writing
@@ -172,14 +171,14 @@ def test_many_positions_give_what_each_gives(seen, campaign):
 
 
 def test_pieces_are_the_whole(seen, campaign, monkeypatch):
-    monkeypatch.setattr("ztfdb.query.psfcat.POSITIONS_PER_CHUNK", 2)
+    monkeypatch.setattr("ztfdb.query.targets.POSITIONS_PER_CHUNK", 2)
     stars = pd.DataFrame([bright_star(campaign[1][0], k)[:2] for k in range(5)], columns=["ra", "dec"])
     for options in ({"phot": "psfcat", "color": 0.3}, {"phot": "both"}, {"phot": "psfcat", "complete": True}):
         whole = seen.light_curves(stars, **options)
         pieces = list(seen.iter_light_curves(stars, **options))
         assert len(pieces) == 3
         pd.testing.assert_frame_equal(pd.concat(pieces, ignore_index=True), whole, check_flags=False)
-    monkeypatch.setattr("ztfdb.query.lightcurve.MOST_EPOCHS", 10)
+    monkeypatch.setattr("ztfdb.query.detections.MOST_EPOCHS", 10)
     with pytest.raises(QueryError, match="more than 10 epochs"):
         seen.light_curves(stars, phot="psfcat")
 

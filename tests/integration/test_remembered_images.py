@@ -6,7 +6,7 @@ from sqlalchemy import update
 
 import ztfdb
 from tests.support.archives import Plan, add_image, build_archive
-from ztfdb.query.lightcurve import light_curve
+from tests.support.curves import light_curve
 from ztfdb.schema import Image
 from ztfdb.store.backends import backend
 from ztfdb.store.engine import make_engine, sessions, writing

@@ -24,6 +24,7 @@ from tests.support.archives import Plan, build_archive
 from tests.support.catalogues import make_epochs
 from tests.support.postgres import ENGINES, Databases
 from ztfdb.quadrant import QuadrantError, fetch_quadrant
+from ztfdb.query.stamps import StampSeries
 
 PLANS = (
     Plan(600, 9, seed=1, centre=(180.0, 10.0)),
@@ -56,6 +57,9 @@ def digest(answer: Any) -> str:
 
 
 def _parts(answer: Any) -> Iterator[bytes]:
+    if isinstance(answer, StampSeries):
+        yield from _parts(answer.to_pandas().drop(columns="path"))
+        answer = answer.stamps
     if hasattr(answer, "to_pandas"):
         answer = answer.to_pandas()
     if isinstance(answer, pd.DataFrame):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any
 
 import click
 
@@ -56,7 +56,7 @@ def cone(
     /,
     position: tuple[str, ...],
     radius: float,
-    phot: Literal["aperture", "psfcat"],
+    phot: str,
     catalog: str | None,
     sql: bool,
     table: str | None,
@@ -87,6 +87,7 @@ def cone(
             click.echo(cone_sql(ra, dec, radius, table or ("source" if phot == "aperture" else "psf_source")))
         return
     with opened(ctx, read_only=True) as archive, wrong_usage():
-        frame = archive.cone(ra, dec, radius, phot=phot, **given(motion))
+        whose: dict[str, Any] = {} if phot == "aperture" else {"phot": phot}
+        frame = archive.cone(ra, dec, radius, **whose, **given(motion))
     ours = phot == "aperture"
     output.write(frame, usual=USUAL if ours else USUAL_PSF, answer="cone" if ours else "psf_cone")

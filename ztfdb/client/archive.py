@@ -31,8 +31,10 @@ from ztfdb.options import (
     StampsOnPathOptions,
     StampsOptions,
 )
-from ztfdb.query import lightcurve
+from ztfdb.query import targets as chunks
+from ztfdb.query.answer import LightCurve
 from ztfdb.query.conesql import cone_sql
+from ztfdb.query.detections import check_size
 from ztfdb.query.explain import Explanation
 from ztfdb.query.given import (
     MOTION,
@@ -45,15 +47,15 @@ from ztfdb.query.given import (
     position_table,
     region_of,
 )
-from ztfdb.query.lightcurve import LightCurve
 from ztfdb.query.periodogram import Periodogram
+from ztfdb.query.request import only_complete
 from ztfdb.query.stamps import StampSeries
 from ztfdb.query.tables import column_list, table_list
 from ztfdb.query.targets import Targets, path_of, targets_of
-from ztfdb.query.wire import is_id, unpack_frame, unpack_stamps
+from ztfdb.query.wire import is_id, unpack_attrs, unpack_columns, unpack_frame, unpack_stamps
 from ztfdb.schema import describe_column
 from ztfdb.sky.dates import mjds_of, night_of
-from ztfdb.spelling import only_complete, spelled
+from ztfdb.spelling import spelled
 from ztfdb.stamps import ImageStamp
 
 POSITIONS_PER_REQUEST = 10_000
@@ -191,7 +193,7 @@ class RemoteArchive:
         if isinstance(options.get("color"), str):
             raise ValueError(f"color {options['color']!r}: expected a number (light_curves takes a column's name, too)")
         place = self._place(ra, dec, options, radius=arcsec(radius), complete=complete, phot=phot)
-        return LightCurve(self._frame("/lightcurve", place))
+        return self._light_curve(self._get("/lightcurve", place))
 
     def periodogram(
         self,
@@ -230,7 +232,7 @@ class RemoteArchive:
         for frame, hint in self._pieces(targets, asked, at_once):
             frames.append(frame)
             hints += [hint] if hint else []
-        lightcurve.check_size(sum(map(len, frames)))
+        check_size(sum(map(len, frames)))
         joined = _joined(frames)
         if len(joined) == 0 and hints:
             warn_empty(hints[0])
@@ -248,7 +250,7 @@ class RemoteArchive:
         """Yield what `light_curves` returns in pieces of a thousand positions."""
         only_complete("iter_light_curves", complete, options)
         targets, asked = _targets(positions, options, radius=arcsec(radius), complete=complete, phot=phot)
-        for frame, _ in self._pieces(targets, asked, lightcurve.POSITIONS_PER_CHUNK):
+        for frame, _ in self._pieces(targets, asked, chunks.POSITIONS_PER_CHUNK):
             yield frame
 
     def light_curve_on_path(
@@ -262,7 +264,7 @@ class RemoteArchive:
         """Return the light curve of a moving body; see `ztfdb.Archive.light_curve_on_path`."""
         only_complete("light_curve_on_path", complete, options)
         asked = words({**options, "radius": arcsec(radius), "complete": complete})
-        return LightCurve(self._unpacked(self._post("/lightcurve/path", {**_path(path), **asked})))
+        return self._light_curve(self._post("/lightcurve/path", {**_path(path), **asked}))
 
     def images(self, ra: Position, dec: Angle | None = None, **options: Unpack[MotionOptions]) -> pd.DataFrame:
         """Return the images whose pixels cover a position, exactly; see `ztfdb.query.coverage.images_covering`."""
@@ -437,6 +439,11 @@ class RemoteArchive:
 
     def _frame(self, path: str, params: dict[str, Any] | None = None) -> pd.DataFrame:
         return self._unpacked(self._get(path, params))
+
+    def _light_curve(self, found: dict[str, Any]) -> LightCurve:
+        if found["hint"]:
+            warn_empty(found["hint"])
+        return LightCurve(unpack_columns(found["columns"], found["data"]), unpack_attrs(found["attrs"]))
 
     def _unpacked(self, found: dict[str, Any]) -> pd.DataFrame:
         if found["hint"]:

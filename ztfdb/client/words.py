@@ -8,7 +8,7 @@ import numpy as np
 
 from ztfdb.codes import FILTERS
 from ztfdb.errors import ServiceRefusedError
-from ztfdb.query.choice import fid_of
+from ztfdb.query.request import fid_of
 from ztfdb.query.targets import Targets
 from ztfdb.sky.dates import mjd_of
 

@@ -55,7 +55,7 @@ def add_catalogue(
     engine : Engine
         Of the archive.
     name : str
-        ``ps1``, ``gaia``, ``irsa`` for ZTF's own light curves (`ztfdb.query.irsa.irsa_light_curve`), or any name for
+        ``ps1``, ``gaia``, ``irsa`` for ZTF's own light curves (`ztfdb.query.irsa.published`), or any name for
         another catalogue.
     location : str
         ``hats:`` and a folder or URL (extra ``remote``), of a catalogue or a collection. Everybody who matches images

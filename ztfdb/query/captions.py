@@ -9,8 +9,8 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from ztfdb.arrays import FloatArray
-from ztfdb.query.choice import choice
 from ztfdb.query.epochs import zeropoints_at
+from ztfdb.query.request import light_curve_request
 from ztfdb.stamps import ImageStamp
 from ztfdb.store.lookup import ImageTable
 
@@ -43,7 +43,7 @@ def captioned(
     """
     if calibration is None:
         return stamps
-    asked = choice(aperture=aperture, calibration=calibration)
+    asked = light_curve_request(aperture=aperture, calibration=calibration)
     x, y = (np.array([getattr(stamp, name) for stamp in stamps], np.float64) for name in ("x", "y"))
     zeropoints: FloatArray = zeropoints_at(session, images, x, y, asked)
 

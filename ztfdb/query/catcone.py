@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from sqlalchemy.orm import Session
 
-from ztfdb.query.cone import MAX_CONE_RADIUS, check_radius
+from ztfdb.query.cone import MAX_CONE_RADIUS
+from ztfdb.query.request import check_radius
 from ztfdb.sky.angles import separation
 from ztfdb.sky.cells import cone_ranges
 from ztfdb.store.catalogues import get_catalogue, rows_in_ranges

@@ -6,16 +6,14 @@ measurement or an upper limit; and where nothing could be measured, the reason.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from sqlalchemy.orm import Session, sessionmaker
 
-from ztfdb.arrays import BoolArray, Columns, FloatArray, IntArray, Progress
+from ztfdb.arrays import BoolArray, Columns, FloatArray, IntArray
 from ztfdb.bits import InfoBit, SourceFlag
 from ztfdb.codes import ForcedMethod
 from ztfdb.derive.forced import Forced, measure_forced
@@ -23,8 +21,7 @@ from ztfdb.extract.psffit import FIT_RADIUS
 from ztfdb.ids import SOURCE_ID_SHIFT
 from ztfdb.phot.limits import LIMIT_SIGMA
 from ztfdb.phot.magnitudes import microjansky_to_mag
-from ztfdb.query.choice import Choice, choice
-from ztfdb.query.cone import check_radius
+from ztfdb.query.columns import masked_integers, words
 from ztfdb.query.covering import Covering, covering
 from ztfdb.query.epochs import (
     KINDS,
@@ -35,17 +32,8 @@ from ztfdb.query.epochs import (
     kept_rows,
     usable_images,
 )
-from ztfdb.query.frames import data_frame, masked_integers, words
-from ztfdb.query.lightcurve import (
-    COLUMNS,
-    MAX_RADIUS,
-    POSITIONS_PER_CHUNK,
-    LightCurve,
-    check_size,
-    light_curve_attrs,
-)
-from ztfdb.query.positions import Color
-from ztfdb.query.targets import Motion, Targets, path_of, targets_of
+from ztfdb.query.request import Execution, LightCurveRequest
+from ztfdb.query.targets import Targets
 from ztfdb.records import APERTURE_DIAMETERS
 from ztfdb.sky.angles import separation
 from ztfdb.sky.cells import cone_ranges, sky_to_cell
@@ -64,69 +52,13 @@ LARGEST_SCALE = 1.1
 EPOCHS_HELD = 1_000_000
 """Epochs whose plans wait for measurements, 180 MB: each file is opened once for all of them."""
 
-MEASURES = ("auto", "forced", "psf", "none")
-
 REASONS = (
     "file missing", "file changed", "file unreadable", "aperture off the edge", "no usable pixel", "STATUS 0",
     "no photometric calibration", "no zero point", "no PSF file",
 )  # fmt: skip
 """Why an epoch is ``unavailable``."""
 
-REASON_WORDS = pd.CategoricalDtype(list(REASONS))
 DETECTION, FORCED, LIMIT, UNAVAILABLE = range(4)  # as in KINDS
-
-COMPLETE_COLUMNS = (
-    *COLUMNS[: COLUMNS.index("kind") + 1], "reason", "flux_ujy", "flux_ujy_err", "snr", "upper_limit_mag",
-    "upper_limit_nsigma", *COLUMNS[COLUMNS.index("snr") + 1 :], "blended", "contaminated", "x", "y",
-)  # fmt: skip
-"""Columns of a complete light curve: those of every light curve, and what labels its epochs."""
-
-
-@dataclass(frozen=True)
-class Asked:
-    """One question: the cuts of a light curve, and how its epochs are measured.
-
-    Attributes
-    ----------
-    cuts : Choice
-    radius : float
-        arcsec.
-    measure : str
-        One of `MEASURES`.
-    bjd : bool
-        Add ``bjd_tdb``.
-    """
-
-    cuts: Choice
-    radius: float
-    measure: str
-    bjd: bool
-
-    @property
-    def method(self) -> ForcedMethod:
-        """How light is measured where it is."""
-        return ForcedMethod.PSF if self.measure == "psf" else ForcedMethod.APERTURE
-
-    @property
-    def flux(self) -> tuple[str, str]:
-        """Columns of ``forced_source`` with the flux and its error."""
-        name = "flux_psf" if self.measure == "psf" else f"flux_aper{self.cuts.aperture}"
-        return name, f"{name}_err"
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Columns of the answer."""
-        return (*COMPLETE_COLUMNS, "bjd_tdb") if self.bjd else COMPLETE_COLUMNS
-
-
-@dataclass(frozen=True)
-class How:
-    """How forced measurements are made: arguments of `ztfdb.derive.forced.measure_forced`."""
-
-    jobs: int = 1
-    keep: bool = True
-    places: Mapping[str, str | Path] | None = None
-    progress: Progress | None = None
 
 
 @dataclass(eq=False)
@@ -151,231 +83,43 @@ class _Held:
     missing: Columns
 
 
-def complete_light_curve(
-    sessions: sessionmaker[Session],
-    ra: float,
-    dec: float,
-    radius: float = 1.5,
-    *,
-    measure: str = "auto",
-    bjd: bool = False,
-    pmra: float | None = None,
-    pmdec: float | None = None,
-    epoch: float | None = None,
-    color: float | None = None,
-    how: How | None = None,
-    **cuts: Any,
-) -> LightCurve:
-    """Return the complete light curve of a position.
-
-    Every exposure × quadrant whose pixels cover the position gives exactly one epoch, of one ``kind``:
-
-    ``detection``
-        The nearest source within the radius.
-    ``forced``, ``limit``
-        Without one, the light in the aperture at the position: ``forced`` from `FORCED_SIGMA` on; below, a ``limit``
-        whose ``upper_limit_mag`` is `LIMIT_SIGMA` times the error (``upper_limit_nsigma``), aperture correction
-        included. ``mag`` holds measurements only, never a limit.
-    ``unavailable``
-        With its ``reason``, one of `REASONS`.
-
-    Parameters
-    ----------
-    sessions : sessionmaker
-    ra, dec : float
-        Position, deg, ICRS; at `epoch` where there is a proper motion.
-    radius : float
-        arcsec, 0 to `ztfdb.query.lightcurve.MAX_RADIUS`.
-    measure : str
-        ``auto`` as above; ``forced`` measures every epoch at the position, also where there is a detection; ``psf``
-        does so by fitting the exposure's own PSF, for which its ``sciimgdao.psf`` must lie beside the image (``chi``
-        and ``sharp`` are there then, and no aperture correction); ``none`` measures nothing, and gives the detections
-        alone.
-    bjd : bool
-        Add ``bjd_tdb``, the barycentric Julian date (TDB) of mid-exposure.
-    pmra, pmdec : float, optional
-        Proper motion, mas / yr, `pmra` with cos dec: each exposure is asked at its own place.
-    epoch : float, optional
-        Julian year of the position, 2016.0 by default.
-    color : float, optional
-        As in `ztfdb.query.lightcurve.light_curve`.
-    how : How, optional
-        Processes, progress, and whether results are kept.
-    **cuts
-        ``aperture``, ``good``, ``filters``, ``mjd``, ``fields``, ``all_versions``, as in
-        `ztfdb.query.lightcurve.light_curve`.
-
-    Returns
-    -------
-    LightCurve
-        `COMPLETE_COLUMNS`, ordered by (mjd, image_id). ``flux_ujy`` and its error are there for every kind but the
-        last, also where negative. ``ra``, ``dec`` and ``separation`` are the source's, or those of the position.
-        ``n_within`` counts the sources of the image within the radius; ``blended`` is True where there are several
-        or the detection itself was deblended, ``contaminated`` where a source outside the radius is nearer than the
-        aperture's diameter, so that its own aperture overlaps. ``attrs["kept"]`` tells whether what was measured is
-        in the archive now (False where that cannot be written); ``attrs["n_measured"]`` how much was.
-
-    Raises
-    ------
-    ValueError
-        If a position, radius or option is not one.
-    QueryError
-        If the radius is beyond the maximum.
-    """
-    if isinstance(color, str):
-        raise ValueError(f"color {color!r}: expected a number (many positions take the name of a column, too)")
-    targets = targets_of({"ra": ra, "dec": dec}, color, pmra=pmra, pmdec=pmdec, epoch=epoch)
-    return _one(sessions, targets, _asked(radius, measure, bjd, cuts), how, color)
-
-
-def complete_light_curve_on_path(
-    sessions: sessionmaker[Session],
-    path: Any,
-    radius: float = 1.5,
-    *,
-    measure: str = "auto",
-    bjd: bool = False,
-    color: float | None = None,
-    how: How | None = None,
-    **cuts: Any,
-) -> LightCurve:
-    """Return the complete light curve of a moving body.
-
-    Parameters
-    ----------
-    sessions : sessionmaker
-    path : DataFrame, astropy Table or mapping
-        Columns ``time`` (MJD, UTC), ``ra``, ``dec`` (deg): where it is seen from Palomar. A spline gives the place at
-        mid-exposure; exposures before the first and after the last time have no epoch.
-    radius, measure, color, how, **cuts
-        As in `complete_light_curve`.
-    """
-    return _one(sessions, path_of(path, color), _asked(radius, measure, bjd, cuts), how, color)
-
-
-def complete_light_curves(
-    sessions: sessionmaker[Session], positions: Any, radius: float = 1.5, **options: Any
-) -> pd.DataFrame:
-    """Return the complete light curves of many positions in one call.
-
-    Each file is opened once for all positions on it (of every `EPOCHS_HELD` epochs).
-
-    Parameters
-    ----------
-    sessions : sessionmaker
-    positions : DataFrame, astropy Table, mapping, or array_like of shape (n, 2)
-        As in `ztfdb.query.lightcurve.light_curves`; `pmra`, `pmdec`, `epoch` and `color` may name columns.
-    radius : float
-        arcsec.
-    **options
-        As in `complete_light_curve`.
-
-    Returns
-    -------
-    DataFrame
-        `COMPLETE_COLUMNS` and ``position``, the row of `positions`; ordered by (position, mjd, image_id).
-
-    See Also
-    --------
-    iter_complete_light_curves : The same in pieces, in bounded memory.
-    """
-    frames, kept, n_measured = [], True, 0
-    for frame in iter_complete_light_curves(sessions, positions, radius, **options):
-        attrs, frame.attrs = frame.attrs, {}
-        frames.append(frame)
-        check_size(sum(map(len, frames)))
-        kept, n_measured = kept and attrs["kept"], n_measured + attrs["n_measured"]
-    joined = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
-    joined.attrs = attrs | {"kept": kept, "n_measured": n_measured}
-    return joined
-
-
-def iter_complete_light_curves(
-    sessions: sessionmaker[Session], positions: Any, radius: float = 1.5, **options: Any
-) -> Iterator[pd.DataFrame]:
-    """Yield the complete light curves of many positions, `POSITIONS_PER_CHUNK` at a time, in order."""
-    asked, targets = _questions(positions, radius, **options)
-    for _, columns, forced in _parts(sessions, targets, asked, options.get("how") or How()):
-        attrs = _attrs(asked) | {"kept": forced.kept, "n_measured": forced.n_measured}
-        yield data_frame({name: columns[name] for name in (*asked.columns, "position")}, attrs)
-
-
-def _questions(
-    positions: Any,
-    radius: float,
-    *,
-    measure: str = "auto",
-    bjd: bool = False,
-    pmra: Motion = None,
-    pmdec: Motion = None,
-    epoch: Motion = None,
-    color: Color = None,
-    how: How | None = None,
-    **cuts: Any,
-) -> tuple[Asked, Targets]:
-    return _asked(radius, measure, bjd, cuts), targets_of(positions, color, pmra=pmra, pmdec=pmdec, epoch=epoch)
-
-
-def _attrs(asked: Asked) -> dict[str, Any]:
-    return light_curve_attrs(asked.cuts, asked.radius) | {"measure": asked.measure}
-
-
-def _asked(radius: float, measure: str, bjd: bool, cuts: dict[str, Any]) -> Asked:
-    check_radius(radius, MAX_RADIUS)
-    if measure not in MEASURES:
-        raise ValueError(f"measure {measure!r}: expected one of {', '.join(MEASURES)}")
-    if measure == "psf" and cuts.get("calibration", "header") != "header":
-        own = cuts["calibration"]
-        raise ValueError(f"the zero points of calibration {own!r} are those of apertures; a PSF fit has the header's")
-    return Asked(choice(**cuts), float(radius), measure, bool(bjd))
-
-
-def _one(
-    sessions: sessionmaker[Session], targets: Targets, asked: Asked, how: How | None, color: float | None
-) -> LightCurve:
-    ((_, columns, forced),) = _parts(sessions, targets, asked, how or How())
-    attrs = {"ra": float(targets.positions.ra[0]), "dec": float(targets.positions.dec[0]), "color": color}
-    attrs |= _attrs(asked) | {"kept": forced.kept, "n_measured": forced.n_measured}
-    return LightCurve(data_frame({name: columns[name] for name in asked.columns}, attrs))
-
-
-def _parts(
-    sessions: sessionmaker[Session], targets: Targets, asked: Asked, how: How
-) -> Iterator[tuple[int, dict[str, Any], Forced]]:
-    """Yield the columns of some targets at a time, with the place of their first.
+def complete_parts(
+    sessions: sessionmaker[Session], targets: Targets, asked: LightCurveRequest, how: Execution
+) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Yield the columns of some targets at a time, with ``position``, and what was done for them.
 
     Each part is planned once. A part that lacks nothing is yielded at once; the others are held until `EPOCHS_HELD`
     epochs have been planned, and are then measured together.
     """
     held: list[_Held] = []
-    starts = range(0, max(1, len(targets)), POSITIONS_PER_CHUNK)
-    for start in starts:
-        part = targets.part(start, start + POSITIONS_PER_CHUNK)
+    n_position = 0
+    for start, part in targets.parts():
+        n_position += len(part)
         with sessions() as session:
             plan = _plan(session, part, asked)
             held.append(_Held(start, part, plan, _missing(session, plan, asked)))
         lacking = any(len(one.missing["image_id"]) for one in held)
-        if not lacking or start == starts[-1] or sum(len(one.plan.pairs) for one in held) >= EPOCHS_HELD:
+        if not lacking or n_position == len(targets) or sum(len(one.plan.pairs) for one in held) >= EPOCHS_HELD:
             yield from _answered(sessions, held, asked, how)
             held = []
 
 
 def _answered(
-    sessions: sessionmaker[Session], held: list[_Held], asked: Asked, how: How
-) -> Iterator[tuple[int, dict[str, Any], Forced]]:
+    sessions: sessionmaker[Session], held: list[_Held], asked: LightCurveRequest, how: Execution
+) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """Measure what the parts lack, and yield each of them; what was measured is counted with the first."""
     forced = _measured(sessions, [one.missing for one in held], how, asked.method)
-    told = forced
+    n_measured = forced.n_measured
     while held:
         one = held.pop(0)  # its memory is free once it is answered
         with sessions() as session:
             columns = _finished(session, one.plan, one.targets, asked, forced)
         columns["position"] = columns["position"] + one.start
-        yield one.start, columns, told
-        told = Forced(kept=forced.kept)
+        yield columns, {"measure": asked.measure, "kept": forced.kept, "n_measured": n_measured}
+        n_measured = 0
 
 
-def _measured(sessions: sessionmaker[Session], wanted: list[Columns], how: How, method: ForcedMethod) -> Forced:
+def _measured(sessions: sessionmaker[Session], wanted: list[Columns], how: Execution, method: ForcedMethod) -> Forced:
     together = {name: np.concatenate([one[name] for one in wanted]) for name in wanted[0]}
     if len(together["image_id"]) == 0:
         return Forced(kept=how.keep)
@@ -387,9 +131,9 @@ def _measured(sessions: sessionmaker[Session], wanted: list[Columns], how: How, 
     )
 
 
-def _plan(session: Session, targets: Targets, asked: Asked) -> _Plan:
+def _plan(session: Session, targets: Targets, asked: LightCurveRequest) -> _Plan:
     """Find the epochs of targets and the detections among them; say what cannot be measured at all."""
-    pairs = covering(session, targets, asked.cuts)
+    pairs = covering(session, targets, asked)
     if asked.measure == "psf":
         pairs = replace(pairs, images=pairs.images.of_whole_stars)
     n = len(pairs)
@@ -403,17 +147,17 @@ def _plan(session: Session, targets: Targets, asked: Asked) -> _Plan:
     kind = np.full(n, -1, np.int8)
     contaminated = _add_detections(session, pairs, rows, kind, targets, asked)
     reason = _image_reasons(pairs, targets.positions.color)
-    diameter = 2.0 * FIT_RADIUS if asked.measure == "psf" else APERTURE_DIAMETERS[asked.cuts.aperture - 1]
+    diameter = 2.0 * FIT_RADIUS if asked.measure == "psf" else APERTURE_DIAMETERS[asked.aperture - 1]
     _add_edges(pairs, kind, reason, diameter)
     kind[reason >= 0] = UNAVAILABLE
     return _Plan(pairs, rows, kind, reason, contaminated, cell)
 
 
 def _add_detections(
-    session: Session, pairs: Covering, rows: Columns, kind: IntArray, targets: Targets, asked: Asked
+    session: Session, pairs: Covering, rows: Columns, kind: IntArray, targets: Targets, asked: LightCurveRequest
 ) -> BoolArray:
     """Enter the nearest source of each epoch; return which epochs have a neighbour that reaches their aperture."""
-    diameter = APERTURE_DIAMETERS[asked.cuts.aperture - 1]
+    diameter = APERTURE_DIAMETERS[asked.aperture - 1]
     contaminated = np.zeros(len(pairs), bool)
     found, of = _sources_near(session, pairs, targets, max(asked.radius, diameter * LARGEST_SCALE))
     apart = separation(rows["ra"][of], rows["dec"][of], found["ra"], found["dec"])
@@ -432,7 +176,7 @@ def _add_detections(
     for name in ("source_id", "ra", "dec", "flags", "mask_bits"):
         rows[name][of] = found[name]
     rows["separation"][of] = apart
-    rows["flux"][of], rows["flux_err"][of] = fluxes_of(session, found, asked.cuts.aperture)
+    rows["flux"][of], rows["flux_err"][of] = fluxes_of(session, found, asked.aperture)
     return contaminated
 
 
@@ -483,7 +227,7 @@ def _add_edges(pairs: Covering, kind: IntArray, reason: IntArray, diameter: floa
     reason[off & (kind < 0) & (reason < 0)] = REASONS.index("aperture off the edge")
 
 
-def _missing(session: Session, plan: _Plan, asked: Asked) -> Columns:
+def _missing(session: Session, plan: _Plan, asked: LightCurveRequest) -> Columns:
     """Enter what is kept, and return what is still to be measured."""
     unknown = _unknown(plan)
     if len(unknown) and asked.measure != "none":
@@ -526,7 +270,9 @@ def _enter(plan: _Plan, forced: Columns, names: tuple[str, str]) -> None:
         plan.kind[epoch] = np.where(flux / error >= FORCED_SIGMA, FORCED, LIMIT)
 
 
-def _finished(session: Session, plan: _Plan, targets: Targets, asked: Asked, forced: Forced) -> dict[str, Any]:
+def _finished(
+    session: Session, plan: _Plan, targets: Targets, asked: LightCurveRequest, forced: Forced
+) -> dict[str, Any]:
     """Return all columns, after what has been measured is entered and the rest has its reason."""
     _missing(session, plan, asked)
     for rows in forced.rows:
@@ -540,12 +286,12 @@ def _finished(session: Session, plan: _Plan, targets: Targets, asked: Asked, for
     plan.reason[dark] = REASONS.index("no usable pixel")
     plan.kind[plan.reason >= 0] = UNAVAILABLE
     keep = plan.kind >= 0
-    good = good_epochs(rows, usable_images(pairs.images)[pairs.at], asked.cuts.aperture) & (plan.kind != UNAVAILABLE)
-    if asked.cuts.good:
+    good = good_epochs(rows, usable_images(pairs.images)[pairs.at], asked.aperture) & (plan.kind != UNAVAILABLE)
+    if asked.good:
         keep &= good
     which = np.flatnonzero(keep)
     rows, at = kept_rows(rows, pairs.at, which)
-    columns = epoch_columns(session, rows, pairs.images.take(at), targets.positions, asked.cuts)
+    columns = epoch_columns(session, rows, pairs.images.take(at), targets.positions, asked)
     columns["good"] = good[which]
     if asked.measure == "psf":
         columns["aperture"] = masked_integers(np.zeros(len(which), np.int64), np.ones(len(which), bool))
@@ -562,7 +308,7 @@ def _labels(
     limit, unavailable = kind == LIMIT, kind == UNAVAILABLE
     return {
         "kind": words(kind, KINDS),
-        "reason": words(reason, REASON_WORDS),
+        "reason": words(reason, REASONS),
         **{name: np.where(limit | unavailable, np.nan, columns[name]) for name in ("mag", "magerr")},
         **{name: np.where(unavailable, np.nan, columns[name]) for name in ("flux_ujy", "flux_ujy_err", "snr")},
         "upper_limit_mag": np.where(limit, microjansky_to_mag(LIMIT_SIGMA * columns["flux_ujy_err"]), np.nan),

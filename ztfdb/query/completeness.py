@@ -9,9 +9,9 @@ import pandas as pd
 from sqlalchemy.orm import Session
 
 from ztfdb.codes import FILTERS
-from ztfdb.query.choice import cuts
 from ztfdb.query.covering import covering
 from ztfdb.query.detectability import detectability
+from ztfdb.query.request import light_curve_request
 from ztfdb.query.targets import targets_of
 
 COLUMNS = ("image_id", "filtercode", "mjd", "limit50", "limit90", "p_detect", "bias", "scatter", "light", "rms")
@@ -28,7 +28,7 @@ def completeness(session: Session, ra: float, dec: float, *, mag: float | None =
     mag : float, optional
         Total AB magnitude of the star.
     **options
-        ``filters``, ``mjd``, ``fields``, ``all_versions``, as in `ztfdb.query.lightcurve.light_curve`.
+        ``filters``, ``mjd``, ``fields``, ``all_versions``, as in `ztfdb.Archive.light_curve`.
 
     Returns
     -------
@@ -47,7 +47,7 @@ def completeness(session: Session, ra: float, dec: float, *, mag: float | None =
     if mag is not None and not np.isfinite(mag):
         raise ValueError(f"mag {mag!r}: expected a magnitude")
     targets = targets_of({"ra": ra, "dec": dec}, None)
-    pairs = covering(session, targets, cuts(**options))
+    pairs = covering(session, targets, light_curve_request(**options))
     ids, rows = pairs.image_id[pairs.at], pairs.rows
     asked = np.full(len(ids), np.nan if mag is None else mag)
     found = detectability(session, ids, (rows["ra"], rows["dec"]), (rows["x"], rows["y"]), asked)

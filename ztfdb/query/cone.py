@@ -10,8 +10,9 @@ import pandas as pd
 from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Columns, FloatArray
-from ztfdb.errors import QueryError
-from ztfdb.query.frames import data_frame, nullable
+from ztfdb.query.columns import nullable
+from ztfdb.query.frames import data_frame
+from ztfdb.query.request import check_radius
 from ztfdb.query.targets import Targets, targets_of
 from ztfdb.sky.angles import separation
 from ztfdb.sky.cells import cone_ranges
@@ -93,22 +94,6 @@ def nearest_first(rows: Columns, centre: Targets, radius: float, mjd: FloatArray
     inside = np.flatnonzero(rows["separation"] <= radius)
     inside = inside[np.lexsort((rows["source_id"][inside], rows["separation"][inside]))]
     return {name: values[inside] for name, values in rows.items()}
-
-
-def check_radius(radius: float, maximum: float) -> None:
-    """Do nothing if a radius (arcsec) can be answered.
-
-    Raises
-    ------
-    ValueError
-        If it is not a number, or negative.
-    QueryError
-        If it is beyond `maximum`.
-    """
-    if not radius >= 0.0:
-        raise ValueError(f"a radius of {radius} arcsec: expected a number, 0 or more")
-    if radius > maximum:
-        raise QueryError(f"a radius of {radius:g} arcsec is beyond the maximum of {maximum:g} arcsec")
 
 
 def _of_images(session: Session, rows: Columns) -> Columns:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from ztfdb.query.cone import MAX_CONE_RADIUS, check_radius
+from ztfdb.query.cone import MAX_CONE_RADIUS
+from ztfdb.query.request import check_radius
 from ztfdb.schema import describe_table, describe_tables
 from ztfdb.schema.formulas import haversine
 from ztfdb.sky.angles import ARCSEC_PER_RADIAN, check_position

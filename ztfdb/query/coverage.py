@@ -10,8 +10,9 @@ from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Columns, FloatArray
 from ztfdb.codes import FILTERS
+from ztfdb.query.columns import nullable
 from ztfdb.query.covering import cells_of, covers
-from ztfdb.query.frames import data_frame, nullable
+from ztfdb.query.frames import data_frame
 from ztfdb.query.targets import Targets, targets_of
 from ztfdb.sky.cells import cell_to_sky, sky_to_cell
 from ztfdb.sky.footprint import FOOTPRINT_ORDER

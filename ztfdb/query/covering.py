@@ -9,8 +9,8 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from ztfdb.arrays import BoolArray, Columns, FloatArray, IntArray
-from ztfdb.query.choice import Choice
 from ztfdb.query.epochs import images_of, kept_rows, one_version
+from ztfdb.query.request import LightCurveRequest
 from ztfdb.query.targets import Targets
 from ztfdb.records import WcsParameters
 from ztfdb.sky.cells import sky_to_cell
@@ -68,7 +68,7 @@ class Covering:
         return self.rows["k"] * max(1, len(self.images)) + self.at
 
 
-def covering(session: Session, targets: Targets, asked: Choice) -> Covering:
+def covering(session: Session, targets: Targets, asked: LightCurveRequest) -> Covering:
     """Return the images that cover targets: -0.5 <= x < nx - 0.5, the same in y, by the full projection.
 
     One image per exposure × quadrant unless all versions are asked for; never a reference.

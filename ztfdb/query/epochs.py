@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from sqlalchemy.orm import Session
 
 from ztfdb.arrays import BoolArray, Columns, FloatArray, IntArray
@@ -20,8 +19,8 @@ from ztfdb.codes import FILTERS
 from ztfdb.ids import SOURCE_ID_SHIFT
 from ztfdb.phot.magnitudes import flux_to_mag, microjansky_per_dn
 from ztfdb.phot.surface import map_basis, quadrant_places
-from ztfdb.query.choice import Choice
-from ztfdb.query.frames import masked_integers, words
+from ztfdb.query.columns import masked_integers, words
+from ztfdb.query.request import LightCurveRequest
 from ztfdb.sky.times import hjd
 from ztfdb.store.calibrations import zeropoints
 from ztfdb.store.columns import NO_MASK
@@ -38,15 +37,9 @@ from ztfdb.store.lookup import (
 )
 from ztfdb.store.selfcal import self_terms, source_places
 
-IRSA_COLUMNS = (
-    "oid", "expid", "hjd", "mjd", "mag", "magerr", "catflags", "filtercode", "ra", "dec", "chi", "sharp", "filefracday",
-    "field", "ccdid", "qid", "limitmag", "magzp", "magzprms", "clrcoeff", "clrcounc", "exptime", "airmass", "programid",
-)  # fmt: skip
-"""IRSA's columns of a light curve, in IRSA's order; they come first."""
-
-KINDS = pd.CategoricalDtype(["detection", "forced", "limit", "unavailable"])
-FILTERCODES = pd.CategoricalDtype(list(FILTERS.values()))
-CALIBRATIONS = pd.CategoricalDtype(["header", "header+colour", "none", "ps1", "ps1+colour", "self", "self+colour"])
+KINDS = ("detection", "forced", "limit", "unavailable")
+FILTERCODES = tuple(FILTERS.values())
+CALIBRATIONS = ("header", "header+colour", "none", "ps1", "ps1+colour", "self", "self+colour")
 CALIBRATION_CODES = {"header": 0, "ps1": 3, "self": 5}
 """Place of a calibration without its colour term in `CALIBRATIONS`; the one with it comes next."""
 NO_CALIBRATION = 2
@@ -97,7 +90,7 @@ def oid_digits(hpx29: IntArray) -> IntArray:
     return (hpx29 >> 22) & ((1 << 26) - 1)
 
 
-def epochs(session: Session, rows: Columns, positions: Positions, asked: Choice) -> dict[str, Any]:
+def epochs(session: Session, rows: Columns, positions: Positions, asked: LightCurveRequest) -> dict[str, Any]:
     """Return the light curves of positions as columns, ordered by (position, mjd, image_id).
 
     Parameters
@@ -107,7 +100,7 @@ def epochs(session: Session, rows: Columns, positions: Positions, asked: Choice)
         Sources inside the cones: ``k``, ``separation`` and `ztfdb.store.lookup.LIGHT_CURVE_DTYPES`.
     positions : Positions
         Indexed by ``k``.
-    asked : Choice
+    asked : LightCurveRequest
     """
     images, at = images_of(session, rows["source_id"] >> SOURCE_ID_SHIFT, asked)
     if (at < 0).any():
@@ -122,7 +115,7 @@ def epochs(session: Session, rows: Columns, positions: Positions, asked: Choice)
     return epoch_columns(session, rows, images.take(at), positions, asked)
 
 
-def images_of(session: Session, image_id: IntArray, asked: Choice) -> tuple[ImageTable, IntArray]:
+def images_of(session: Session, image_id: IntArray, asked: LightCurveRequest) -> tuple[ImageTable, IntArray]:
     """Return the images of rows, among others, ordered by (mjd, image_id), and each row's place, -1 where cut."""
     images, at = epoch_images(session, image_id, asked.aperture)
     if asked.whole_stars:
@@ -136,7 +129,7 @@ def images_of(session: Session, image_id: IntArray, asked: Choice) -> tuple[Imag
     return images, at
 
 
-def recalibrated(session: Session, images: ImageTable, asked: Choice) -> ImageTable:
+def recalibrated(session: Session, images: ImageTable, asked: LightCurveRequest) -> ImageTable:
     """Return the images with zero points and colour terms of another calibration than the header's, NaN without."""
     values = images.values.copy()
     ids = images.integers("image_id")
@@ -150,7 +143,9 @@ def recalibrated(session: Session, images: ImageTable, asked: Choice) -> ImageTa
     return ImageTable(values)
 
 
-def zeropoints_at(session: Session, images: ImageTable, x: FloatArray, y: FloatArray, asked: Choice) -> FloatArray:
+def zeropoints_at(
+    session: Session, images: ImageTable, x: FloatArray, y: FloatArray, asked: LightCurveRequest
+) -> FloatArray:
     """Return the zero point (AB mag of 1 DN in the aperture) of each image at a place on it; NaN without one."""
     images = recalibrated(session, images, asked) if asked.calibration != "header" else images
     if asked.calibration == "self":
@@ -158,7 +153,9 @@ def zeropoints_at(session: Session, images: ImageTable, x: FloatArray, y: FloatA
     return images["zeropoint"]
 
 
-def _over_quadrants(session: Session, rows: Columns, images: ImageTable, asked: Choice, *, colored: bool) -> ImageTable:
+def _over_quadrants(
+    session: Session, rows: Columns, images: ImageTable, asked: LightCurveRequest, *, colored: bool
+) -> ImageTable:
     """Return the image of each row with the zero point at the row's own place on it.
 
     Where no colour is given, it is that of a star of the survey's median colour, in the survey's mean system.
@@ -173,7 +170,7 @@ def _over_quadrants(session: Session, rows: Columns, images: ImageTable, asked: 
     return ImageTable(values)
 
 
-def _wanted(images: ImageTable, asked: Choice) -> BoolArray:
+def _wanted(images: ImageTable, asked: LightCurveRequest) -> BoolArray:
     keep: BoolArray = images["rank"] != REFERENCE_RANK
     if asked.fids is not None:
         keep &= np.isin(images["fid"], list(asked.fids))
@@ -235,7 +232,7 @@ def good_epochs(rows: Columns, usable: BoolArray, aperture: int) -> BoolArray:
 
 
 def epoch_columns(
-    session: Session, rows: Columns, images: ImageTable, positions: Positions, asked: Choice
+    session: Session, rows: Columns, images: ImageTable, positions: Positions, asked: LightCurveRequest
 ) -> dict[str, Any]:
     """Compute every column; row and image of an epoch stand at the same place."""
     n, k, usable = len(images), rows["k"], usable_images(images)

@@ -1,4 +1,4 @@
-"""Columns into DataFrames and astropy tables: integers that may be missing, words from short lists, units."""
+"""Columns into DataFrames and astropy tables, and back."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ztfdb.arrays import BoolArray, IntArray
+from ztfdb.query.columns import MaskedIntegers, Words
 from ztfdb.schema import describe_column
-from ztfdb.store.columns import MISSING
 
 if TYPE_CHECKING:
     from astropy.table import MaskedColumn, Table
@@ -31,26 +30,23 @@ FEW_ROWS = 10_000
 """A frame of more rows is made column by column."""
 
 
-def nullable(values: IntArray, missing: int = MISSING) -> pd.api.extensions.ExtensionArray:
-    """Return integers as pandas' ``Int64``, <NA> where they are `missing`."""
-    return masked_integers(values.astype(np.int64, copy=False), values == missing)
+@lru_cache(maxsize=64)
+def _category(words: tuple[str, ...]) -> pd.CategoricalDtype:
+    return pd.CategoricalDtype(list(words))
 
 
-def masked_integers(values: IntArray, mask: BoolArray) -> pd.api.extensions.ExtensionArray:
-    """Return integers as pandas' ``Int64``, <NA> where `mask` is True."""
-    return pd.arrays.IntegerArray(values, mask)
-
-
-def words(codes: IntArray, dtype: pd.CategoricalDtype) -> pd.Categorical:
-    """Return a column of words from a short list; a code of -1 is missing.
-
-    Codes keep a column of millions of epochs small; comparing and grouping work as with strings.
-    """
-    return pd.Categorical.from_codes(codes.astype(np.int8, copy=False), dtype=dtype, validate=False)
+def _pandas(column: Any) -> Any:
+    """Return a column as an array of pandas, where it is not numpy's."""
+    if isinstance(column, Words):
+        return pd.Categorical.from_codes(column.codes, dtype=_category(column.words), validate=False)
+    if isinstance(column, MaskedIntegers):
+        return pd.arrays.IntegerArray(column.values, column.mask)
+    return column
 
 
 def data_frame(columns: Mapping[str, Any], attrs: Mapping[str, Any] | None = None) -> pd.DataFrame:
     """Return a DataFrame of equal-length columns, in their order, numbered from 0."""
+    columns = {name: one if type(one) is np.ndarray else _pandas(one) for name, one in columns.items()}
     frame = _from_blocks(columns)
     if frame is None:
         # numbers for names, and the names at last: a third of the time for some forty short columns
@@ -122,38 +118,25 @@ def astropy_table(frame: pd.DataFrame, meta: Mapping[str, Any], answer: str | No
 
 
 def columns_of(frame: pd.DataFrame) -> dict[str, Any]:
-    """Return the columns of a DataFrame as arrays: numpy's, or pandas' where a value may be missing."""
+    """Return the columns of a DataFrame: arrays of numpy, masked integers, words, or else pandas' own arrays."""
     arrays = getattr(frame, "_iter_column_arrays", None)  # a tenth of the time of items()
     if arrays is not None:
-        return dict(zip(map(str, frame.columns), arrays(), strict=True))
+        found = zip(map(str, frame.columns), arrays(), strict=True)
+        return {name: _plain(one) for name, one in found}
     if frame.attrs:
         frame = frame.copy(deep=False)
         frame.attrs = {}  # pandas would copy them, deeply, for each column that is looked at
-    found = ((str(name), column.array) for name, column in frame.items())
-    return {name: np.asarray(one) if isinstance(one, _NumpyArray) else one for name, one in found}
+    return {str(name): _plain(column.array) for name, column in frame.items()}
 
 
-def stacked(parts: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[str, Any]:
-    """Put columns of several answers one below the other: of numbers, of integers that may be missing, of words.
-
-    Much faster than joining DataFrames; integers are `masked_integers` where those of any part are.
-    """
-    if len(parts) == 1:
-        return {name: parts[0][name] for name in names}
-    return {name: _stacked([part[name] for part in parts]) for name in names}
-
-
-def _stacked(values: list[Any]) -> Any:
-    if isinstance(values[0], pd.Categorical):
-        return words(np.concatenate([one.codes for one in values]), values[0].dtype)
-    if not any(isinstance(one, pd.arrays.IntegerArray) for one in values):
-        return np.concatenate(values)
-    missing = [one.isna() if isinstance(one, pd.arrays.IntegerArray) else np.zeros(len(one), bool) for one in values]
-    numbers = [
-        one.to_numpy(np.int64, na_value=0) if isinstance(one, pd.arrays.IntegerArray) else one.astype(np.int64)
-        for one in values
-    ]
-    return masked_integers(np.concatenate(numbers), np.concatenate(missing))
+def _plain(array: Any) -> Any:
+    if isinstance(array, _NumpyArray):
+        return np.asarray(array)
+    if isinstance(array, pd.Categorical):
+        return Words(array.codes, tuple(np.asarray(array.categories, object)))  # a quarter of the time of tolist()
+    if isinstance(array, pd.arrays.IntegerArray) and isinstance(array.dtype, pd.Int64Dtype):
+        return MaskedIntegers(array.to_numpy(np.int64, na_value=0), array.isna())
+    return array
 
 
 def _astropy_column(values: Any) -> NDArray[Any] | MaskedColumn:

@@ -11,10 +11,10 @@ from sqlalchemy.orm import Session
 
 from ztfdb.arrays import BoolArray, FloatArray
 from ztfdb.codes import FILTERS
-from ztfdb.query.choice import Choice, choice
 from ztfdb.query.cones import cone_of
 from ztfdb.query.covering import Covering, covering
 from ztfdb.query.given import MOTION
+from ztfdb.query.request import LightCurveRequest, light_curve_request
 from ztfdb.query.targets import Targets, targets_of
 from ztfdb.sky.angles import separation
 from ztfdb.sky.dates import iso_date
@@ -119,7 +119,7 @@ def hint(
     good : bool
         Whether only good detections counted.
     **cuts
-        ``filters``, ``mjd``, ``fields``, ``all_versions``, as in `ztfdb.query.lightcurve.light_curve`.
+        ``filters``, ``mjd``, ``fields``, ``all_versions``, as in `ztfdb.Archive.light_curve`.
 
     Returns
     -------
@@ -127,10 +127,10 @@ def hint(
         Without a full stop; empty where there is nothing to say.
     """
     some = targets.part(0, MOST_LOOKED_UP) if targets.path is None else targets
-    every = covering(session, some, choice(all_versions=True))
+    every = covering(session, some, light_curve_request(all_versions=True))
     if not len(every):
         return _nowhere(session, targets, held())
-    asked = choice(**cuts)
+    asked = light_curve_request(**cuts)
     if missing := _cut_away(every, asked, _it(some, every)):
         return missing
     if radius is None:
@@ -157,7 +157,7 @@ def _it(targets: Targets, every: Covering) -> str:
     return f"{len(np.unique(every.rows['k'])):,} of {len(targets):,} positions"
 
 
-def _cut_away(every: Covering, asked: Choice, it: str) -> str:
+def _cut_away(every: Covering, asked: LightCurveRequest, it: str) -> str:
     """Name the first cut that leaves none of the images that cover the position."""
     images = every.images
     used = np.unique(every.at)
@@ -173,7 +173,9 @@ def _cut_away(every: Covering, asked: Choice, it: str) -> str:
     return ""
 
 
-def _keeps(asked: Choice, fid: FloatArray, field: FloatArray, mjd: FloatArray) -> list[tuple[str, BoolArray]]:
+def _keeps(
+    asked: LightCurveRequest, fid: FloatArray, field: FloatArray, mjd: FloatArray
+) -> list[tuple[str, BoolArray]]:
     keeps: list[tuple[str, BoolArray]] = []
     if asked.fids is not None:
         keeps.append(("filter", np.isin(fid, list(asked.fids))))
@@ -195,15 +197,15 @@ def _span(mjd: FloatArray) -> str:
     return f"those of {iso_date(mjd.min())} to {iso_date(mjd.max())} (MJD {mjd.min():.1f} to {mjd.max():.1f})"
 
 
-def _filters(asked: Choice) -> str:
+def _filters(asked: LightCurveRequest) -> str:
     return "in " + " or ".join(FILTERS[fid] for fid in sorted(asked.fids or ())) if asked.fids else "in no filter"
 
 
-def _fields(asked: Choice) -> str:
+def _fields(asked: LightCurveRequest) -> str:
     return "of field " + " or ".join(map(str, sorted(asked.fields or ())))
 
 
-def _times(asked: Choice) -> str:
+def _times(asked: LightCurveRequest) -> str:
     first, last = asked.mjd
     since = f"from MJD {first:g}" if np.isfinite(first) else ""
     until = f"before MJD {last:g}" if np.isfinite(last) else ""
@@ -253,7 +255,7 @@ def _meant(session: Session, ra: FloatArray, dec: FloatArray) -> str:
         if not possible.all():
             continue
         there = targets_of({"ra": other_ra, "dec": other_dec})
-        n = len(np.unique(covering(session, there, choice(all_versions=True)).at))
+        n = len(np.unique(covering(session, there, light_curve_request(all_versions=True)).at))
         if n:
             where = f"({other_ra[0]:.5f}, {other_dec[0]:+.5f})" if len(ra) == 1 else "them then"
             return f"; {question} {n:,} {_images(n)} cover{'s' * (n == 1)} {where}"

@@ -15,10 +15,9 @@ from ztfdb.arrays import FloatArray, Places
 from ztfdb.codes import FILTERS
 from ztfdb.errors import StampError, UnknownImageError
 from ztfdb.query.captions import captioned
-from ztfdb.query.choice import choice
-from ztfdb.query.choice import cuts as image_cuts
 from ztfdb.query.covering import covering
 from ztfdb.query.frames import data_frame
+from ztfdb.query.request import light_curve_request
 from ztfdb.query.targets import Motion, Targets, path_of, targets_of
 from ztfdb.records import APERTURE_DIAMETERS
 from ztfdb.sky.projection import sky_to_pixel
@@ -140,7 +139,7 @@ def stamps(
     places : mapping of str to path, optional
         Folders of this host by the name of their data root.
     **cuts
-        ``filters``, ``mjd``, ``fields``, ``all_versions`` as in `ztfdb.query.lightcurve.light_curve`.
+        ``filters``, ``mjd``, ``fields``, ``all_versions`` as in `ztfdb.Archive.light_curve`.
 
     Returns
     -------
@@ -164,7 +163,7 @@ def stamps_on_path(
 ) -> StampSeries:
     """Return the stamps of a moving body; otherwise as `stamps`.
 
-    See `ztfdb.query.complete.complete_light_curve_on_path`.
+    See `ztfdb.Archive.light_curve_on_path`.
     """
     return _series(session, path_of(path), size, aperture, north_up, calibration, places, cuts)
 
@@ -254,7 +253,7 @@ def stamps_on_image(
         If there is no such image.
     """
     wanted = targets_of(positions, pmra=pmra, pmdec=pmdec, epoch=epoch)
-    radius = _radius(size, choice(aperture=aperture).aperture)
+    radius = _radius(size, light_curve_request(aperture=aperture).aperture)
     image = stored_pixels(session, [image_id], places=places).get(int(image_id))
     if image is None:
         raise UnknownImageError(f"no image {image_id} in this archive")
@@ -286,7 +285,7 @@ def _series(
     places: Places,
     cuts: dict[str, Any],
 ) -> StampSeries:
-    asked = image_cuts(aperture=aperture, **cuts)
+    asked = light_curve_request(aperture=aperture, **cuts)
     radius = _radius(size, asked.aperture)
     pairs = covering(session, targets, asked)
     ids = pairs.image_id[pairs.at]

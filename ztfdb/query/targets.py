@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +22,9 @@ DEFAULT_EPOCH = 2016.0
 
 CUBIC = 4
 """From this many rows on, a path is interpolated by a cubic spline, else along straight lines."""
+
+POSITIONS_PER_CHUNK = 1_000
+"""Positions answered at a time: some 300,000 epochs, 100 MB of columns."""
 
 Motion = float | str | NDArray[np.floating[Any]] | list[float] | None
 
@@ -70,6 +74,16 @@ class Targets:
 
     def __len__(self) -> int:
         return len(self.positions.ra)
+
+    @property
+    def moving(self) -> bool:
+        """Whether they have a proper motion, or a path."""
+        return self.pmra is not None or self.path is not None
+
+    def parts(self) -> Iterator[tuple[int, Targets]]:
+        """Yield `POSITIONS_PER_CHUNK` targets at a time (at least once), with the place of the first."""
+        for start in range(0, max(1, len(self)), POSITIONS_PER_CHUNK):
+            yield start, self.part(start, start + POSITIONS_PER_CHUNK)
 
     def at(self, k: IntArray, mjd: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the positions (deg) of targets `k` at times (MJD); a NaN time leaves a star at its given place."""
@@ -127,6 +141,13 @@ def targets_of(
     years = _column(table, DEFAULT_EPOCH if epoch is None else epoch, n, "yr", "epoch")
     check_epoch(years)
     return Targets(positions, east, north, years)
+
+
+def target_of(ra: float, dec: float, color: float | None = None, **motion: Any) -> Targets:
+    """Return one target; its colour is a number, as there is no table whose column it could be."""
+    if isinstance(color, str):
+        raise ValueError(f"color {color!r}: expected a number (light_curves takes the name of a column, too)")
+    return targets_of({"ra": ra, "dec": dec}, color, **motion)
 
 
 def path_of(table: Any, color: float | None = None) -> Targets:

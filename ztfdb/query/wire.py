@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,8 @@ from numpy.typing import NDArray
 
 from ztfdb import errors
 from ztfdb.errors import ImageError
-from ztfdb.query.frames import data_frame, masked_integers
+from ztfdb.query.columns import masked_integers, words
+from ztfdb.query.frames import data_frame
 from ztfdb.query.stamps import StampSeries
 from ztfdb.records import WcsParameters
 from ztfdb.stamps import ImageStamp
@@ -38,12 +38,15 @@ def unpack_frame(
     columns: Sequence[Mapping[str, Any]], data: Mapping[str, list[Any]], attrs: Mapping[str, Any] | None = None
 ) -> pd.DataFrame:
     """Return the DataFrame of `ztfdb.serve.api.wire.pack_frame`: the same values, dtypes and ``attrs``."""
-    made = {one["name"]: _column(one, data[one["name"]]) for one in columns}
+    made = unpack_columns(columns, data)
     if not made:
         return pd.DataFrame(index=pd.RangeIndex(0), columns=pd.RangeIndex(0))
-    frame = data_frame(made)
-    frame.attrs.update(_attrs(attrs or {}))
-    return frame
+    return data_frame(made, unpack_attrs(attrs or {}))
+
+
+def unpack_columns(columns: Sequence[Mapping[str, Any]], data: Mapping[str, list[Any]]) -> dict[str, Any]:
+    """Return the columns of `ztfdb.serve.api.wire.pack_columns` and their values; see `ztfdb.query.columns`."""
+    return {one["name"]: _column(one, data[one["name"]]) for one in columns}
 
 
 def unpack_stamps(stamps: Sequence[Mapping[str, Any]]) -> StampSeries:
@@ -62,17 +65,14 @@ def unpack_problem(told: Mapping[str, str]) -> ImageError:
 def _column(described: Mapping[str, Any], values: list[Any]) -> Any:
     dtype = described["dtype"]
     if dtype == "category":
-        return pd.Categorical(values, dtype=_words(tuple(described["categories"])))
+        of = tuple(described["categories"])
+        code = {word: number for number, word in enumerate(of)}
+        return words(np.array([code.get(value, -1) for value in values], np.int8), of)
     if dtype in _READERS:
         return _READERS[dtype](values)
     if dtype.startswith("datetime64"):
         return pd.to_datetime(pd.Series(values, dtype=object)).astype(dtype).array
     return _objects(values)
-
-
-@lru_cache(maxsize=64)
-def _words(categories: tuple[str, ...]) -> pd.CategoricalDtype:
-    return pd.CategoricalDtype(list(categories))
 
 
 def _floats(dtype: Any) -> Callable[[list[Any]], Any]:
@@ -108,7 +108,8 @@ _READERS: dict[str, Callable[[list[Any]], Any]] = {
 }
 
 
-def _attrs(attrs: Mapping[str, Any]) -> dict[str, Any]:
+def unpack_attrs(attrs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was asked for, as the archive had it."""
     made = dict(attrs)
     if isinstance(made.get("mjd"), list):  # an open end is an infinite time, which JSON does not have
         first, last = made["mjd"]

@@ -7,33 +7,34 @@ import pandas as pd
 import pytest
 from astropy import units as u
 
-from ztfdb.query.frames import astropy_table, from_values, masked_integers, nullable, words
+from ztfdb.query.columns import masked_integers, nullable, words
+from ztfdb.query.frames import astropy_table, data_frame, from_values
 
-COLOURS = pd.CategoricalDtype(["red", "green"])
+COLOURS = ("red", "green")
 
 
 def test_missing_integers_stay_integers():
-    column = pd.Series(nullable(np.array([2**60 + 1, -1, 3]), missing=-1))
+    column = data_frame({"x": nullable(np.array([2**60 + 1, -1, 3]), missing=-1)})["x"]
     assert column.dtype == "Int64"
     assert column[0] == 2**60 + 1
     assert list(column.isna()) == [False, True, False]
 
 
 def test_words_compare_and_group_as_text():
-    column = pd.Series(words(np.array([1, 0, -1, 1]), COLOURS))
+    column = data_frame({"x": words(np.array([1, 0, -1, 1]), COLOURS)})["x"]
     assert list(column == "green") == [True, False, False, True]
     assert column.isna().sum() == 1
     assert column.value_counts()["red"] == 1
 
 
 def test_a_table_has_units_and_masks_only_what_is_missing():
-    frame = pd.DataFrame({
+    frame = data_frame({
         "id": masked_integers(np.array([2**60 + 1, 0]), np.array([False, True])),
         "n": masked_integers(np.array([1, 2]), np.array([False, False])),
         "colour": words(np.array([1, -1]), COLOURS),
-        "mag": [20.0, np.nan],
+        "mag": np.array([20.0, np.nan]),
         "name": pd.array(["a", None], dtype="str"),
-        "good": [True, False],
+        "good": np.array([True, False]),
     })  # fmt: skip
     table = astropy_table(frame, {"asked": 1})
     assert table["mag"].unit == u.mag

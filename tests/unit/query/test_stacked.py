@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 
 from ztfdb.query import frames
-from ztfdb.query.frames import data_frame, masked_integers, stacked, words
+from ztfdb.query.columns import masked_integers, stacked, words
+from ztfdb.query.frames import data_frame
 
-KINDS = pd.CategoricalDtype(["a", "b"])
+KINDS = ("a", "b")
 
 
 def part(first):
@@ -27,7 +28,7 @@ def test_stacked_parts_are_the_whole(monkeypatch, few):
     monkeypatch.setattr(frames, "FEW_ROWS", few)
     names = list(part(0))
     found = data_frame(stacked([part(0), part(3)], names), {"radius": 1.5})
-    expected = pd.concat([pd.DataFrame(part(0)), pd.DataFrame(part(3))], ignore_index=True)
+    expected = pd.concat([data_frame(part(0)), data_frame(part(3))], ignore_index=True)
     pd.testing.assert_frame_equal(found, expected)
     assert (list(found.columns), found.attrs) == (names, {"radius": 1.5})
     found.loc[0, "x"] = 9.0  # blocks are the frame's own

@@ -11,9 +11,7 @@ from astropy.io.votable.ucd import check_ucd
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import SetColumnComment
 
-from ztfdb.query.complete import COMPLETE_COLUMNS
-from ztfdb.query.lightcurve import COLUMNS
-from ztfdb.query.psfcat import PSF_COLUMNS
+from ztfdb.query.answer import COLUMNS, COMPLETE_COLUMNS, PSF_COLUMNS
 from ztfdb.schema import Base, describe_column, describe_table, describe_tables
 from ztfdb.schema.views import VIEWS
 from ztfdb.schema.words import GENERAL, PARTICULAR, TABLES

@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("starlette", reason="the extra serve is not installed")
 
 from ztfdb.errors import DatabaseUnavailableError, ImageReadError, QueryError, StoreError, UnknownImageError
-from ztfdb.query.choice import fid_of
+from ztfdb.query.request import fid_of
 from ztfdb.serve.errors import ServiceError, has_own_words, tell
 from ztfdb.sky.typed import parse_position
 

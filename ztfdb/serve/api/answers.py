@@ -21,7 +21,8 @@ from ztfdb import errors
 from ztfdb.archive import Archive, words_kept
 from ztfdb.errors import ImageError
 from ztfdb.frame.window import file_status
-from ztfdb.serve.api.wire import dumps, file_names, pack_frame
+from ztfdb.query.answer import Answer
+from ztfdb.serve.api.wire import dumps, file_names, pack_answer, pack_frame
 from ztfdb.serve.errors import ClientGone, ServiceError, TimeLimit, tell
 from ztfdb.serve.service import request_id, service_of
 
@@ -138,13 +139,15 @@ def _checked(validate: Callable[[Any], Any], value: Any, *where: str) -> Any:
 
 
 async def framed(request: Request, ask: Callable[[Archive], Any]) -> Response:
-    """Answer with a DataFrame, or a record around one (a light curve)."""
+    """Answer with a DataFrame, or columns (a light curve)."""
 
     def work(archive: Archive) -> bytes:
         with words_kept() as words:
             found = ask(archive)
-        frame = found if isinstance(found, pd.DataFrame) else found.data
-        return dumps(pack_frame(without_folders(frame), " ".join(words) or None))
+        hint = " ".join(words) or None
+        if isinstance(found, Answer):
+            return dumps(pack_answer(found, hint))
+        return dumps(pack_frame(without_folders(found), hint))
 
     return await answered(request, work)
 

@@ -17,6 +17,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ztfdb.errors import ImageError
+from ztfdb.query.answer import Answer
+from ztfdb.query.columns import MaskedIntegers, Words
 from ztfdb.query.frames import columns_of
 from ztfdb.query.wire import is_id
 from ztfdb.schema import describe_column
@@ -33,12 +35,17 @@ def dumps(value: Any) -> bytes:
 
 def pack_columns(frame: pd.DataFrame) -> orjson.Fragment:
     """Return the name, dtype and unit of each column, and the words of those from a short list."""
-    return _described(_columns(frame))
+    return _described(_columns(columns_of(frame)))
 
 
 def pack_data(frame: pd.DataFrame) -> dict[str, Any]:
     """Return the values of each column as `dumps` takes them."""
-    return _valued(_columns(frame))
+    return _valued(_columns(columns_of(frame)))
+
+
+def pack_answer(answer: Answer, hint: str | None = None) -> dict[str, Any]:
+    """Return an answer as `pack_frame` returns its DataFrame, which is not made."""
+    return _packed(answer.arrays, answer.meta, hint)
 
 
 def pack_frame(frame: pd.DataFrame, hint: str | None = None) -> dict[str, Any]:
@@ -56,13 +63,12 @@ def pack_frame(frame: pd.DataFrame, hint: str | None = None) -> dict[str, Any]:
     dict
         ``columns``, ``data``, ``attrs`` and ``hint``.
     """
-    columns = _columns(frame)
-    return {
-        "columns": _described(columns),
-        "data": _valued(columns),
-        "attrs": plain(frame.attrs),
-        "hint": hint,
-    }
+    return _packed(columns_of(frame), frame.attrs, hint)
+
+
+def _packed(arrays: Mapping[str, Any], attrs: Mapping[Any, Any], hint: str | None) -> dict[str, Any]:
+    columns = _columns(arrays)
+    return {"columns": _described(columns), "data": _valued(columns), "attrs": plain(attrs), "hint": hint}
 
 
 def plain(value: Any) -> Any:
@@ -96,12 +102,15 @@ def file_names(values: Any) -> Any:
     return pd.array([PurePath(value).name if isinstance(value, str) else None for value in values], dtype="str")
 
 
-def _columns(frame: pd.DataFrame) -> list[tuple[str, Any, Any]]:
+def _columns(arrays: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
     """Return the name of each column, what it is made of (its dtype, or the words of a short list), and its values."""
-    return [
-        (name, _words(column) if isinstance(column, pd.Categorical) else column.dtype, column)
-        for name, column in columns_of(frame).items()
-    ]
+    return [(name, _made_of(column), column) for name, column in arrays.items()]
+
+
+def _made_of(column: Any) -> Any:
+    if isinstance(column, Words):
+        return column.words
+    return "Int64" if isinstance(column, MaskedIntegers) else column.dtype
 
 
 def _described(columns: list[tuple[str, Any, Any]]) -> orjson.Fragment:
@@ -109,7 +118,7 @@ def _described(columns: list[tuple[str, Any, Any]]) -> orjson.Fragment:
 
 
 def _valued(columns: list[tuple[str, Any, Any]]) -> dict[str, Any]:
-    return {name: _values(name, kind, column) for name, kind, column in columns}
+    return {name: _values(name, column) for name, _, column in columns}
 
 
 @lru_cache(maxsize=64)
@@ -127,10 +136,11 @@ def _unit(name: str) -> dict[str, str]:
     return {} if described is None else {"unit": described.unit}
 
 
-def _values(name: str, of: Any, column: Any) -> Any:
-    if isinstance(of, tuple):
-        words = (*of, None)  # the code of a missing one is -1
-        return [words[code] for code in column.codes.tolist()]
+def _values(name: str, column: Any) -> Any:
+    if isinstance(column, Words):
+        return column.tolist()
+    if isinstance(column, MaskedIntegers):
+        return _masked(name, column)
     kind = getattr(column.dtype, "kind", "O")
     if isinstance(column, np.ndarray) and kind == "f":
         return np.ascontiguousarray(column, np.float64)
@@ -146,12 +156,17 @@ def _values(name: str, of: Any, column: Any) -> Any:
 def _integers(name: str, column: Any) -> Any:
     if isinstance(column, np.ndarray):
         return list(map(str, column.tolist())) if _as_texts(name, column) else np.ascontiguousarray(column)
-    missing = np.flatnonzero(column.isna())
-    numbers = column.to_numpy(np.int64, na_value=0) if len(missing) else column.to_numpy(np.int64)
-    if not len(missing) and not _as_texts(name, numbers):
+    return _masked(name, MaskedIntegers(column.to_numpy(np.int64, na_value=0), column.isna()))
+
+
+def _masked(name: str, column: MaskedIntegers) -> Any:
+    missing = np.flatnonzero(column.mask)
+    numbers = column.filled(0) if len(missing) else column.values
+    as_texts = _as_texts(name, numbers)
+    if not len(missing) and not as_texts:
         return np.ascontiguousarray(numbers)
     values: list[Any] = numbers.tolist()
-    if _as_texts(name, numbers):
+    if as_texts:
         values = list(map(str, values))
     for at in missing.tolist():
         values[at] = None
@@ -162,10 +177,6 @@ def _as_texts(name: str, numbers: NDArray[Any]) -> bool:
     if is_id(name) or numbers.itemsize < 8 or not len(numbers):
         return is_id(name)
     return bool(numbers.max() > MOST_EXACT or numbers.min() < -MOST_EXACT)
-
-
-def _words(column: pd.Categorical) -> tuple[str, ...]:
-    return tuple(np.asarray(column.categories, object))  # a quarter of the time of tolist()
 
 
 def _named(name: str, value: Any) -> Any:

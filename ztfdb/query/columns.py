@@ -1,0 +1,106 @@
+"""Columns of an answer: arrays of numpy, whole numbers of which some are missing, words from a short list.
+
+They stay so until someone asks for a DataFrame (`ztfdb.query.frames.data_frame`), a table or a file: making pandas'
+own arrays costs as much as a short light curve.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ztfdb.arrays import BoolArray, Int64Array, IntArray
+from ztfdb.store.columns import MISSING
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class MaskedIntegers:
+    """Whole numbers of which some are missing.
+
+    Attributes
+    ----------
+    values : ndarray of int64, shape (n,)
+        Anything where one is missing.
+    mask : ndarray of bool, shape (n,)
+        True where one is missing.
+    """
+
+    values: Int64Array
+    mask: BoolArray
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, which: Any) -> MaskedIntegers:
+        return MaskedIntegers(self.values[which], self.mask[which])
+
+    def filled(self, value: int) -> Int64Array:
+        """Return the numbers, `value` where one is missing."""
+        return np.where(self.mask, value, self.values)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Words:
+    """Words from a short list.
+
+    Attributes
+    ----------
+    codes : ndarray of int8, shape (n,)
+        Place in `words`, -1 where a word is missing.
+    words : tuple of str
+    """
+
+    codes: NDArray[np.int8]
+    words: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __getitem__(self, which: Any) -> Words:
+        return Words(self.codes[which], self.words)
+
+    def tolist(self) -> list[str | None]:
+        """Return the words, None where one is missing."""
+        every = (*self.words, None)  # the code -1 finds the last
+        return [every[code] for code in self.codes.tolist()]
+
+
+Column: TypeAlias = "NDArray[Any] | MaskedIntegers | Words"
+AnswerColumns: TypeAlias = "Mapping[str, Column]"
+
+
+def nullable(values: IntArray, missing: int = MISSING) -> MaskedIntegers:
+    """Return integers that are missing where they are `missing`."""
+    return MaskedIntegers(values.astype(np.int64, copy=False), values == missing)
+
+
+def masked_integers(values: IntArray, mask: BoolArray) -> MaskedIntegers:
+    """Return integers that are missing where `mask` is True."""
+    return MaskedIntegers(values.astype(np.int64, copy=False), mask)
+
+
+def words(codes: IntArray, of: tuple[str, ...]) -> Words:
+    """Return a column of words from a short list; a code of -1 is missing."""
+    return Words(codes.astype(np.int8, copy=False), of)
+
+
+def stacked(parts: Sequence[AnswerColumns], names: Sequence[str]) -> dict[str, Column]:
+    """Put columns of several answers one below the other; integers are masked where those of any part are."""
+    if len(parts) == 1:
+        return {name: parts[0][name] for name in names}
+    return {name: _stacked([part[name] for part in parts]) for name in names}
+
+
+def _stacked(columns: Sequence[Any]) -> Column:
+    first = columns[0]
+    if isinstance(first, Words):
+        return Words(np.concatenate([one.codes for one in columns]), first.words)
+    if not any(isinstance(one, MaskedIntegers) for one in columns):
+        return np.concatenate(columns)
+    masks = [one.mask if isinstance(one, MaskedIntegers) else np.zeros(len(one), bool) for one in columns]
+    values = [one.values if isinstance(one, MaskedIntegers) else one.astype(np.int64) for one in columns]
+    return MaskedIntegers(np.concatenate(values), np.concatenate(masks))

@@ -1,0 +1,110 @@
+"""Rows inside cones, ours or ZTF's, and the epochs that our own make."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from typing import Any
+
+import numpy as np
+from sqlalchemy.orm import Session
+
+from ztfdb.arrays import Columns
+from ztfdb.errors import QueryError
+from ztfdb.query import targets
+from ztfdb.query.epochs import Positions, epochs
+from ztfdb.query.positions import chunk
+from ztfdb.query.request import LightCurveRequest
+from ztfdb.sky.angles import separation
+from ztfdb.sky.cells import cone_ranges
+from ztfdb.store.backends import backend
+from ztfdb.store.lookup import light_curve_sources
+
+MOST_EPOCHS = 20_000_000
+"""Most epochs in one answer: 8 GB as a DataFrame."""
+
+Reader = Callable[..., Columns]
+"""Reads rows inside ranges of cells, ``lo`` and ``hi``, and perhaps ``k``, the position of each."""
+
+
+def detected(
+    session: Session, positions: Positions, request: LightCurveRequest
+) -> Generator[dict[str, Any], None, None]:
+    """Yield the epochs of `ztfdb.query.targets.POSITIONS_PER_CHUNK` positions at a time, from our own detections."""
+    with closing(cone_rows(session, positions, request.radius)) as coming:  # its connection goes back if we stop early
+        for start, part, rows in coming:
+            columns = epochs(session, rows, part, request)
+            if start:
+                columns["position"] += start
+            yield columns
+
+
+def check_size(n_epoch: int) -> None:
+    """Raise QueryError where an answer grows beyond `MOST_EPOCHS`, long before it fills the memory."""
+    if n_epoch > MOST_EPOCHS:
+        raise QueryError(
+            f"more than {MOST_EPOCHS:,} epochs in one answer: take them in pieces (iter_light_curves, or "
+            "`ztfdb lightcurve TABLE -o FILE.csv`), or ask for fewer positions"
+        )
+
+
+def cone_rows(
+    session: Session, positions: Positions, radius: float, read: Reader = light_curve_sources
+) -> Generator[tuple[int, Positions, Columns], None, None]:
+    """Yield the rows around some positions at a time, with these and the place of the first.
+
+    While one part is worked on, the database answers the next ones, each on a connection of its own.
+
+    Parameters
+    ----------
+    session : Session
+        Reads itself where one part is all.
+    positions : Positions
+    radius : float
+        arcsec.
+    read : callable
+        `light_curve_sources`, or another of its kind.
+
+    Yields
+    ------
+    start : int
+    part : Positions
+    rows : dict of ndarray
+        Those inside the cones, with ``k``, the place in `part`, and ``separation`` (arcsec).
+    """
+    if len(positions.ra) <= targets.POSITIONS_PER_CHUNK:
+        yield 0, positions, _read(session, read, positions, radius)
+        return
+    n_reader = backend(session).concurrent_readers
+
+    def answer(part: Positions) -> Columns:
+        with Session(session.get_bind()) as own:
+            return _read(own, read, part, radius)
+
+    with ThreadPoolExecutor(n_reader, thread_name_prefix="light-curves") as readers:
+        asked: deque[tuple[int, Positions, Future[Columns]]] = deque()
+        for start in range(0, len(positions.ra), targets.POSITIONS_PER_CHUNK):
+            part = chunk(positions, start, start + targets.POSITIONS_PER_CHUNK)
+            asked.append((start, part, readers.submit(answer, part)))
+            if len(asked) > n_reader:
+                first, before, rows = asked.popleft()
+                yield first, before, rows.result()
+        while asked:
+            first, before, rows = asked.popleft()
+            yield first, before, rows.result()
+
+
+def _read(session: Session, read: Reader, positions: Positions, radius: float) -> Columns:
+    """Return the rows inside cones, by the exact great circle, with ``k`` and ``separation``."""
+    k, lo, hi = cone_ranges(positions.ra, positions.dec, radius)
+    if len(positions.ra) == 1:
+        rows = read(session, lo=lo, hi=hi)
+        rows["k"] = np.zeros(len(rows["source_id"]), np.int32)
+    else:
+        rows = read(session, k=k, lo=lo, hi=hi)
+    k = rows["k"]
+    rows["separation"] = separation(positions.ra[k], positions.dec[k], rows["ra"], rows["dec"])
+    inside = np.flatnonzero(rows["separation"] <= radius)
+    return {name: values[inside] for name, values in rows.items()}
