@@ -38,6 +38,9 @@ MOST_PASSES = 10
 """Of an image so small that a pass has few stars."""
 
 BIN_MAG = 0.25
+NEAR, NEAR_SHARE = (-1.0, 0.4), 0.75
+"""Magnitudes between which probabilities fall from 1 to 0, as a rule, and the share of the stars that have them."""
+
 GROWTH_SNR = 100.0
 
 
@@ -54,15 +57,14 @@ class InjectionSettings:
     fewest : int
         Stars; a small image gets further passes, up to `MOST_PASSES`, until it has had so many.
     brightest, faintest : float
-        Magnitudes, from that of five times the sky noise of the 6 px aperture; half of the stars are within a
-        magnitude of it.
+        Magnitudes, from that of five times the sky noise of the 6 px aperture; most of the stars are in `NEAR`.
     seed : int
         With the image's id.
     negative : bool
         Search the negative image, too, for false detections.
     """
 
-    spacing: float = 48.0
+    spacing: float = 40.0
     passes: int = 1
     fewest: int = 100
     brightest: float = -2.5
@@ -241,19 +243,26 @@ def _one_pass(
     x, y = _places(task, frame, rng)
     n = len(x)
     wide = rng.uniform(task.settings.brightest, task.settings.faintest, n)
-    mag = mag5 + np.where(rng.uniform(size=n) < 0.5, rng.uniform(-1.0, 1.0, n), wide)
+    mag = mag5 + np.where(rng.uniform(size=n) < NEAR_SHARE, rng.uniform(*NEAR, n), wide)
     light = paint(frame.shape, x, y, 10.0 ** (0.4 * (task.magzp - mag)))
-    gain = task.image.gain
-    if gain:
-        light = rng.poisson(np.maximum(light, 0.0) * gain) / gain
-    with_stars = replace(frame, data=(frame.data + light).astype(np.float32))
-    sources = measure_frame(with_stars, task.extraction).sources
+    sources = measure_frame(_with_light(frame, light, task.image.gain, rng), task.extraction).sources
     found, at = _recovered(task, x, y, sources.x, sources.y)
     flux = np.full(n, np.nan)
     flux[found] = sources.flux_aper[3][at[found]] / share
     with np.errstate(invalid="ignore"):
         measured = task.magzp - 2.5 * np.log10(np.where(flux > 0.0, flux, np.nan))
     return x, y, mag, found, measured
+
+
+def _with_light(frame: Frame, light: FloatArray, gain: float | None, rng: np.random.Generator) -> Frame:
+    """Return a copy of an image with light added where there is some, and its photon noise."""
+    data = frame.data.copy()
+    lit = np.flatnonzero(light)
+    more = light.ravel()[lit]
+    if gain:
+        more = rng.poisson(np.maximum(more, 0.0) * gain) / gain
+    data.ravel()[lit] += more.astype(data.dtype)
+    return replace(frame, data=data)
 
 
 def _places(task: Injection, frame: Frame, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -85,15 +86,19 @@ def own_profile(growth: FloatArray) -> Profile:
         raise ValueError("no clean bright star tells the PSF, and there is no PSF file")
     wanted = np.median(growth[:, :5] / growth[:, 4:5], axis=0)
     best: tuple[float, Profile] | None = None
-    for beta in _BETA:
-        for fwhm in _FWHM:
-            profile = Profile.moffat(float(fwhm), beta)
-            share = np.array([profile.aperture_share(d / 2.0) for d in APERTURE_DIAMETERS[:5]])
-            off = float(np.abs(share / share[4] - wanted).max())
-            if best is None or off < best[0]:
-                best = off, profile
+    for profile, share in _profiles():
+        off = float(np.abs(share / share[4] - wanted).max())
+        if best is None or off < best[0]:
+            best = off, profile
     assert best is not None
     return best[1]
+
+
+@cache
+def _profiles() -> list[tuple[Profile, FloatArray]]:
+    """Return the profiles that are tried, with the shares of light in the five smaller apertures; once a process."""
+    made = [Profile.moffat(float(fwhm), beta) for beta in _BETA for fwhm in _FWHM]
+    return [(one, np.array([one.aperture_share(d / 2.0) for d in APERTURE_DIAMETERS[:5]])) for one in made]
 
 
 def _dao_painter(psf: PsfModel, window: tuple[int, int]) -> tuple[Paint, float]:

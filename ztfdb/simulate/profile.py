@@ -14,6 +14,7 @@ SIGMA_PER_FWHM = 1.0 / np.sqrt(8.0 * np.log(2.0))
 """Standard deviation of a Gaussian of unit FWHM."""
 
 _MOFFAT_NODES = 12
+_GAUSS_LEGENDRE = np.polynomial.legendre.leggauss(16)
 _MOFFAT_RANGE = (0.012, 12.0)
 _CHUNK_PIXELS = 2_000_000
 
@@ -57,7 +58,7 @@ class Profile:
         Pixel integration and the pixel-wise overlap of the aperture each blur with the pixel: together with a
         triangle of half-width 1 px per axis, over which the off-centre encircled flux is integrated.
         """
-        node, weight = np.polynomial.legendre.leggauss(16)
+        node, weight = _GAUSS_LEGENDRE
         u, w = (node + 1.0) / 2.0, weight * (1.0 - (node + 1.0) / 2.0)
         offset2 = u[:, None] ** 2 + u[None, :] ** 2
         shares = [
