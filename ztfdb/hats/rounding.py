@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ztfdb.arrays import AnyColumns, Float32Array, FloatArray
+from ztfdb.arrays import AnyColumns, BoolArray, Float32Array, FloatArray
 
 LEVELS = 32
 """Steps in one error, at least; at most twice as many."""
@@ -55,18 +55,24 @@ def to_levels(values: FloatArray, err: FloatArray, coarsest: float = np.inf) -> 
     coarsest : float
         Largest step, a power of two.
     """
-    exponent = np.frexp(err)[1] - 1 - int(np.log2(LEVELS))
-    step = np.minimum(np.ldexp(1.0, exponent), coarsest)
-    with np.errstate(invalid="ignore"):
-        known = (err > 0.0) & np.isfinite(err)
-        return np.where(known, np.rint(values / step) * step, values)
+    return _rounded(values, np.minimum(_power(err) / LEVELS, coarsest), err > 0.0)
 
 
 def to_bits(err: FloatArray) -> FloatArray:
     """Round errors to `ERROR_BITS` bits behind the first one of the mantissa."""
-    mantissa, exponent = np.frexp(err)
-    scale = 2.0 ** (ERROR_BITS + 1)
-    return np.asarray(np.ldexp(np.rint(mantissa * scale) / scale, exponent))
+    return _rounded(err, _power(err) / (1 << ERROR_BITS), np.True_)
+
+
+def _rounded(values: FloatArray, step: FloatArray, where: BoolArray | np.bool_) -> FloatArray:
+    known = where & (step > 0.0) & (step < np.inf)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(known, np.rint(values / step) * step, values)
+
+
+def _power(err: FloatArray) -> FloatArray:
+    """Return the largest power of two that is at most `err`, from its exponent; inf where it is none."""
+    bits = np.ascontiguousarray(err, np.float64).view(np.int64) & (0x7FF << 52)
+    return bits.view(np.float64)
 
 
 def to_days(hjd: FloatArray) -> FloatArray:
