@@ -168,17 +168,21 @@ class _Exchange:
         await self.respond(status, json.dumps({"error": message}).encode() + b"\n", headers)
 
     def log(self) -> None:
+        if not log.isEnabledFor(logging.INFO):
+            return
         client = self.scope.get("client")
-        log.info(
-            "request",
-            extra={
-                "request": self.scope["ztfdb_request_id"],
-                "client": client[0] if client else None,
-                "method": self.scope["method"],
-                "path": self.scope["path"][:200],
-                "status": self.status,
-                "bytes_in": self._taken,
-                "bytes_out": self._given,
-                "ms": round(1000.0 * self.seconds, 1),
-            },
-        )
+        facts = {
+            "name": log.name,
+            "levelno": logging.INFO,
+            "levelname": "INFO",
+            "msg": "request",
+            "request": self.scope["ztfdb_request_id"],
+            "client": client[0] if client else None,
+            "method": self.scope["method"],
+            "path": self.scope["path"][:200],
+            "status": self.status,
+            "bytes_in": self._taken,
+            "bytes_out": self._given,
+            "ms": round(1000.0 * self.seconds, 1),
+        }
+        log.handle(logging.makeLogRecord(facts))  # log.info() would look for the line of code that it was called from

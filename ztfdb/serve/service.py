@@ -54,7 +54,7 @@ Handler = Callable[[Request, Service, Parameters], Awaitable[Response]]
 
 def service_of(request: Request) -> Service:
     """Return the service that a request came to."""
-    service = request.state.service  # of the process; also in a mounted application
+    service = request.scope["state"]["service"]  # of the process; also in a mounted application
     assert isinstance(service, Service)
     return service
 

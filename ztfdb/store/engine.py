@@ -166,6 +166,7 @@ def make_engine(url: str | Path | URL, *, read_only: bool = False) -> Engine:
         engine = create_engine(
             parsed.difference_update_query(secrets),
             json_serializer=strict_json,
+            pool_use_lifo=True,
             connect_args={**secrets, "options": f"{given} {options}" if given else options},
         )
         event.listen(engine, "checkin", _note_time)
@@ -307,7 +308,11 @@ def _sqlite_engine(url: URL, read_only: bool) -> Engine:
         # A URI lets SQLite itself refuse: the file is neither made nor written.
         url = url.set(database=path.as_uri(), query={"mode": "ro", "uri": "true"})
     engine = create_engine(
-        url, connect_args={"timeout": BUSY_TIMEOUT_S}, json_serializer=strict_json, json_deserializer=_stored_json
+        url,
+        connect_args={"timeout": BUSY_TIMEOUT_S},
+        json_serializer=strict_json,
+        json_deserializer=_stored_json,
+        pool_use_lifo=True,  # the connection used last has its pages, and the images it remembers, in the cache
     )
 
     check_types(engine.dialect)
