@@ -407,6 +407,9 @@ class Archive:
             correction); ``none`` measures nothing, and gives the detections alone.
         bjd : bool
             With ``complete``. Add ``bjd_tdb``, the barycentric Julian date (TDB) of mid-exposure.
+        mag : float, optional
+            With ``complete``. Total AB magnitude for which ``p_detect`` is told; by default that of the star: of the
+            median flux of its epochs in the filter.
         jobs : int
             With ``complete``. Processes that measure; 1, the default, measures in this one.
         keep : bool
@@ -436,8 +439,11 @@ class Archive:
             number of sources of that image within the radius, and the ids of image and source. A complete one has also
             ``kind``, ``reason``, ``blended`` (several sources within the radius, or a deblended detection),
             ``contaminated`` (a source outside the radius is nearer than the aperture's diameter), ``x`` and ``y``;
-            where there is no detection, ``ra`` and ``dec`` are those of the position. ``meta["kept"]`` tells whether
-            what was measured is in the archive now, ``meta["n_measured"]`` how much was.
+            where there is no detection, ``ra`` and ``dec`` are those of the position. ``limit50`` and ``limit90`` are
+            the magnitudes at which half and nine tenths of the stars at the place are found, ``p_detect`` is the
+            probability that this one was; NaN on images that were not judged by artificial stars, ``p_detect`` also
+            where the star has no magnitude. ``meta["kept"]`` tells whether what was measured is in the archive now,
+            ``meta["n_measured"]`` how much was.
 
         Raises
         ------

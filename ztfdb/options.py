@@ -71,6 +71,7 @@ class MeasureOptions(TypedDict, total=False):
 
     measure: Measure
     bjd: bool
+    mag: float | None
     jobs: int
     keep: bool
     places: Places

@@ -28,9 +28,13 @@ OUR_COLUMNS = (
 
 COLUMNS = (*IRSA_COLUMNS, *OUR_COLUMNS)
 
+FOUND_COLUMNS = ("p_detect", "limit50", "limit90")
+"""How likely an epoch's star was found, and the limits of its place: of complete light curves, by artificial stars."""
+
 COMPLETE_COLUMNS = (
     *COLUMNS[: COLUMNS.index("kind") + 1], "reason", "flux_ujy", "flux_ujy_err", "snr", "upper_limit_mag",
     "upper_limit_nsigma", *COLUMNS[COLUMNS.index("snr") + 1 :], "blended", "contaminated", "x", "y",
+    *FOUND_COLUMNS,
 )  # fmt: skip
 """Columns of a complete light curve: those of every light curve, and what labels its epochs."""
 

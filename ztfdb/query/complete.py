@@ -21,8 +21,10 @@ from ztfdb.extract.psffit import FIT_RADIUS
 from ztfdb.ids import SOURCE_ID_SHIFT
 from ztfdb.phot.limits import LIMIT_SIGMA
 from ztfdb.phot.magnitudes import microjansky_to_mag
+from ztfdb.query.answer import FOUND_COLUMNS
 from ztfdb.query.columns import masked_integers, words
 from ztfdb.query.covering import Covering, covering
+from ztfdb.query.detectability import detectability, own_magnitudes
 from ztfdb.query.epochs import (
     KINDS,
     epoch_columns,
@@ -71,6 +73,7 @@ class _Plan:
     reason: IntArray
     contaminated: BoolArray
     cell: IntArray
+    place: Columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,6 +142,7 @@ def _plan(session: Session, targets: Targets, asked: LightCurveRequest) -> _Plan
     n = len(pairs)
     cell = sky_to_cell(pairs.rows["ra"], pairs.rows["dec"])
     rows = pairs.rows  # detections are entered there: a plan may be held, so it has no column twice
+    place = {name: rows[name] for name in ("x", "y")} | {name: rows[name].copy() for name in ("ra", "dec")}
     for name in ("flux", "flux_err", "chi", "sharp"):
         rows[name] = np.full(n, np.nan)
     for name, value in (("source_id", MISSING), ("flags", 0), ("mask_bits", NO_MASK), ("n_within", 0)):
@@ -150,7 +154,7 @@ def _plan(session: Session, targets: Targets, asked: LightCurveRequest) -> _Plan
     diameter = 2.0 * FIT_RADIUS if asked.measure == "psf" else APERTURE_DIAMETERS[asked.aperture - 1]
     _add_edges(pairs, kind, reason, diameter)
     kind[reason >= 0] = UNAVAILABLE
-    return _Plan(pairs, rows, kind, reason, contaminated, cell)
+    return _Plan(pairs, rows, kind, reason, contaminated, cell, place)
 
 
 def _add_detections(
@@ -298,7 +302,24 @@ def _finished(
     if asked.bjd:
         ssb = barycentric_vectors(session, pairs.image_id)[at]
         columns["bjd_tdb"] = bjd_tdb(columns["mjd_mid"], ssb, columns["ra"], columns["dec"])
-    return columns | _labels(columns, rows, plan.kind[which], plan.reason[which], plan.contaminated[which])
+    columns |= _labels(columns, rows, plan.kind[which], plan.reason[which], plan.contaminated[which])
+    places = {name: plan.place[name][which] for name in plan.place}
+    return columns | _found_how_often(session, columns, places, pairs.images["fid"][at], asked.mag)
+
+
+def _found_how_often(
+    session: Session, columns: dict[str, Any], places: Columns, fid: FloatArray, mag: float | None
+) -> dict[str, Any]:
+    """Return the limits of each place, and the probability that its star was found; NaN on images not judged."""
+    star = columns["position"]
+    if mag is None:
+        wanted = own_magnitudes(star, fid.astype(np.int64), columns["flux_ujy"])
+    else:
+        wanted = np.full(len(star), mag)
+    told = detectability(
+        session, columns["image_id"], (places["ra"], places["dec"]), (places["x"], places["y"]), wanted
+    )
+    return {name: told[name] for name in FOUND_COLUMNS}
 
 
 def _labels(

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from ztfdb.codes import FILTERS
 from ztfdb.query.covering import covering
 from ztfdb.query.detectability import detectability
-from ztfdb.query.request import light_curve_request
+from ztfdb.query.request import checked_mag, light_curve_request
 from ztfdb.query.targets import targets_of
 
 COLUMNS = ("image_id", "filtercode", "mjd", "limit50", "limit90", "p_detect", "bias", "scatter", "light", "rms")
@@ -44,13 +44,12 @@ def completeness(session: Session, ra: float, dec: float, *, mag: float | None =
     ValueError
         If a position, magnitude or option is not one.
     """
-    if mag is not None and not np.isfinite(mag):
-        raise ValueError(f"mag {mag!r}: expected a magnitude")
+    star = checked_mag(mag)
     targets = targets_of({"ra": ra, "dec": dec}, None)
     pairs = covering(session, targets, light_curve_request(**options))
     ids, rows = pairs.image_id[pairs.at], pairs.rows
-    asked = np.full(len(ids), np.nan if mag is None else mag)
-    found = detectability(session, ids, (rows["ra"], rows["dec"]), (rows["x"], rows["y"]), asked)
+    wanted = np.full(len(ids), np.nan if star is None else star)
+    found = detectability(session, ids, (rows["ra"], rows["dec"]), (rows["x"], rows["y"]), wanted)
     columns = {name: found[name] for name in COLUMNS[3:]}
     fid = pairs.images["fid"][pairs.at]
     words = pd.array([FILTERS.get(int(one), "") for one in fid], dtype="str")

@@ -56,7 +56,7 @@ def detectability(
         artificial stars were found, of bias and scatter outside of their magnitudes.
     """
     found = {name: np.full(len(image_id), np.nan) for name in NAMES}
-    models = detection_models(session, image_id)
+    models = detection_models(session, np.unique(image_id))
     rows = np.flatnonzero(np.isin(image_id, list(models)))
     if not len(rows):
         return found

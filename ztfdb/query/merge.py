@@ -9,7 +9,7 @@ import numpy as np
 from sqlalchemy.orm import Session, sessionmaker
 
 from ztfdb.arrays import BoolArray, IntArray
-from ztfdb.query.answer import PSF_COLUMNS, column_names
+from ztfdb.query.answer import FOUND_COLUMNS, PSF_COLUMNS, column_names
 from ztfdb.query.columns import masked_integers, stacked, words
 from ztfdb.query.complete import REASONS, UNAVAILABLE, complete_parts
 from ztfdb.query.detections import check_size
@@ -72,7 +72,7 @@ def _labelled(theirs: dict[str, Any], ours: dict[str, Any], request: LightCurveR
         "blended": theirs["n_within"] > 1,
         "source_id": masked_integers(theirs["source_id"], np.zeros(n, bool)),
     }
-    names = ("contaminated", "x", "y", *(name for name in ("bjd_tdb",) if name in ours))
+    names = ("contaminated", "x", "y", *FOUND_COLUMNS, *(name for name in ("bjd_tdb",) if name in ours))
     return theirs | labels | {name: ours[name][same] for name in names}
 
 

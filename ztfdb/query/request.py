@@ -33,7 +33,7 @@ MEASURES = ("auto", "forced", "psf", "none")
 MAX_RADIUS = 600.0
 """Largest radius of a light curve, arcsec, as at IRSA: beyond, "the nearest" means little."""
 
-COMPLETE_OPTIONS = frozenset({"measure", "bjd", "jobs", "keep", "places", "progress"})
+COMPLETE_OPTIONS = frozenset({"measure", "bjd", "mag", "jobs", "keep", "places", "progress"})
 """Options that only a complete light curve has."""
 
 Moment: TypeAlias = "float | str | date | Time | None"
@@ -61,6 +61,8 @@ class LightCurveRequest:
         One of `MEASURES`; ``none`` where the light curve is not complete.
     bjd : bool
         Add ``bjd_tdb``.
+    mag : float or None
+        Total AB magnitude for which ``p_detect`` is told; None for that of each star.
     aperture : int
         1 to 6.
     good : bool
@@ -84,6 +86,7 @@ class LightCurveRequest:
     complete: bool = False
     measure: str = "none"
     bjd: bool = False
+    mag: float | None = None
     aperture: int = 4
     good: bool = False
     fids: frozenset[int] | None = None
@@ -145,6 +148,7 @@ def light_curve_request(
     complete: bool = False,
     measure: str = "auto",
     bjd: bool = False,
+    mag: float | None = None,
     aperture: int = 4,
     good: bool = False,
     filters: Iterable[str | int] | str | int | None = None,
@@ -182,6 +186,7 @@ def light_curve_request(
         complete=bool(complete),
         measure=measure if complete else "none",
         bjd=bool(bjd),
+        mag=checked_mag(mag),
         aperture=int(aperture),
         good=bool(good),
         fids=None if filters is None else _fids(filters),
@@ -239,6 +244,25 @@ def only_complete(asked_by: str, complete: bool, options: Iterable[str]) -> None
     found = sorted(COMPLETE_OPTIONS.intersection(options))
     if found and not complete:
         raise OptionError(f"archive.{asked_by}() takes {', '.join(map(repr, found))} with complete=True only")
+
+
+def checked_mag(mag: float | None) -> float | None:
+    """Return a magnitude that is asked about, None for none.
+
+    Raises
+    ------
+    ValueError
+        If it is not a number.
+    """
+    if mag is None:
+        return None
+    try:
+        number = float(mag)
+    except (TypeError, ValueError):
+        number = np.nan
+    if not np.isfinite(number):
+        raise ValueError(f"mag {mag!r}: expected a magnitude")
+    return number
 
 
 def check_radius(radius: float, maximum: float) -> None:

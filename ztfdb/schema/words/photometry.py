@@ -91,6 +91,10 @@ COLUMNS: dict[str, Facts] = {
     "color_term": ("", "stat.fit.param;phot.color", "Factor of the colour in the magnitude."),
     "color_term_err": ("", "stat.error;phot.color", "Error of color_term, 1 sigma."),
     "header_color_term": ("", "stat.fit.param;phot.color", "CLRCOEFF of the header, which color_term compares with."),
+    "p_detect": (
+        "", "stat.probability",
+        "Probability that the star was found on the image, of the magnitude asked about or its own; empty without one.",
+    ),
     "limit50": ("mag", "phot.mag;stat.min", "AB magnitude at which half of the stars are found."),
     "limit90": ("mag", "phot.mag;stat.min", "AB magnitude at which nine tenths of the stars are found."),
     "psf": ("", "meta.id", "Point-spread function."),

@@ -69,6 +69,7 @@ class Photometry(Cuts):
     phot: Word = Field("aperture", description="aperture, psfcat (ZTF's own catalogues), both, irsa or irsa-both")
     measure: Word | None = Field(None, description="with complete: auto, forced, psf or none")
     bjd: bool | None = Field(None, description="with complete: add bjd_tdb")
+    mag: FiniteFloat | None = Field(None, description="with complete: total magnitude that p_detect is of")
     good: bool = Field(False, description="without known trouble")
     calibration: Word = Field("header", description="header, ps1 or self")
 
