@@ -46,7 +46,7 @@ def judged(url, science, passes):
 
 
 def told(name, frame, row, model, n_more):
-    """Print the comparison and return the differences from 5 to 95 %, and of the limit."""
+    """Print the comparison; return the differences beyond their errors, and that of the limit."""
     bright = (frame.rms > frame.rms.median()).to_numpy()
     near = (frame.light > 0).to_numpy()
     parts = {f"p {low:.2f} to {high:.2f}": (low, high, None) for low, high in THIRDS}
@@ -59,7 +59,8 @@ def told(name, frame, row, model, n_more):
     for words, how in parts.items():
         off, error, n = compared(frame, *how)
         if n >= 200:
-            offs[words] = off
+            # the model is known no better than the other injection, which has about as many stars
+            offs[words] = abs(off) - np.sqrt(2) * error
             print(f"  {words:>18}: predicted minus found {off:+.3f} ± {error:.3f} ({n} stars)")
     limits = {who: half_found(frame, who) for who in ("ours", "theirs") if who in frame}
     print(f"  limit50 {row['limit50']:.2f}, found minus predicted {limits['ours']:+.3f} mag", end="")
@@ -95,8 +96,7 @@ def test_another_injection_finds_what_the_model_predicts(databases, tmp_path, na
     s, truth = before.sources, image.truth
     apart = np.hypot(s.x[:, None] - truth.x, s.y[:, None] - truth.y).min(axis=1)
     offs, limit = told(name, frame, row, model, f", {(apart > 3).sum()} at no star")
-    # with 2,000 stars in a third the difference is known to 0.011, and the model to as much
-    assert max(map(abs, offs.values())) <= 0.03
+    assert max(offs.values()) <= 0.03
     assert abs(limit) <= 0.05
 
 
@@ -113,7 +113,7 @@ def test_the_real_quadrant(databases, quadrant, tmp_path):
         local = np.quantile(frame.rms, share)
         print(f"  where the sky's rms is {local:.2f} DN (quantile {share}): limit50 {model.limit(0.5, local):.2f}")
     offs, limit = told("the real quadrant", frame, row, model, "")
-    assert max(map(abs, offs.values())) <= 0.03
+    assert max(offs.values()) <= 0.03
     assert abs(limit) <= 0.05
 
 
