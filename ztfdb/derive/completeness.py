@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.orm import Session, sessionmaker
 
 from ztfdb.arrays import Places, Progress
-from ztfdb.derive.forced import new_executor
+from ztfdb.derive.pool import new_executor
 from ztfdb.errors import WorkerDied
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.records import StoredImage

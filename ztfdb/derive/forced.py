@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -15,9 +14,9 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from ztfdb.arrays import Columns, IntArray, Places, Progress
 from ztfdb.codes import ForcedMethod
+from ztfdb.derive.pool import new_executor
 from ztfdb.errors import ImageError, PsfFileError, StoreError, WorkerDied
 from ztfdb.extract.measure import measurement_config
-from ztfdb.extract.process import enter_worker
 from ztfdb.extract.revisit import Revisit, Revisited, revisit_image, revisit_images
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.frame.window import file_status
@@ -34,9 +33,6 @@ IMAGES_PER_TRANSACTION = 100
 
 IMAGES_PER_TASK = 8
 """Images that a worker process measures at a time."""
-
-WORKER_MEMORY_MB = 2048
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 REQUEST = ("hpx29", "image_id", "ra", "dec", "x", "y")
 """Columns of a request: where, on which image, and at which pixel."""
@@ -241,10 +237,3 @@ def _alone(revisit: Revisit) -> Revisited:
     finally:
         executor.shutdown(wait=True, kill_workers=True)
     return result
-
-
-def new_executor(jobs: int) -> loky.ProcessPoolExecutor:
-    """Return worker processes that measure images and end with this process."""
-    return loky.ProcessPoolExecutor(
-        max_workers=jobs, env=_ONE_THREAD, initializer=enter_worker, initargs=(WORKER_MEMORY_MB, os.getpid())
-    )

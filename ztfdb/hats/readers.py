@@ -17,6 +17,7 @@ import loky
 from sqlalchemy import URL
 from sqlalchemy.orm import Session
 
+from ztfdb.derive.pool import ONE_THREAD
 from ztfdb.errors import DatabaseUnavailableError, ExportError
 from ztfdb.hats.context import Context, read_context
 from ztfdb.hats.tasks import Task
@@ -142,8 +143,7 @@ class Readers:
 
     def _open_workers(self, snapshot: str | None) -> None:
         """Start the processes and open the archive in each: every task waits until all of them have."""
-        one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-        self._executor = loky.ProcessPoolExecutor(max_workers=self._jobs, env=one_thread)
+        self._executor = loky.ProcessPoolExecutor(max_workers=self._jobs, env=ONE_THREAD)
         url = self._url.render_as_string(hide_password=False)
         with tempfile.TemporaryDirectory(prefix="ztfdb-") as folder:
             opened = [

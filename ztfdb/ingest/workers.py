@@ -8,7 +8,6 @@ notice. A worker imports the pixel half only; results come back as picklable rec
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections import deque
 from collections.abc import Callable
@@ -20,9 +19,9 @@ from typing import Protocol
 import loky
 
 from ztfdb.bits import Caveat
+from ztfdb.derive.pool import new_executor
 from ztfdb.errors import ExtractionError, MeasurementTimeout, WorkerDied, ZtfdbError
 from ztfdb.extract.measure import measure_image
-from ztfdb.extract.process import enter_worker
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ingest.discover import Candidate
 from ztfdb.ingest.limits import Limits
@@ -34,9 +33,6 @@ Measure = Callable[..., MeasuredImage]
 
 ATTEMPTS = 2
 """How often an image is tried whose worker dies: it may have been stopped for another reason, but not twice."""
-
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-"""A worker uses one core: with several workers, libraries' own threads would only fight for them."""
 
 logger = logging.getLogger(__name__)
 
@@ -286,7 +282,7 @@ class _Worker:
 
     def _submit(self, candidate: Candidate) -> Future[MeasuredImage]:
         if self._executor is None:
-            self._executor = _new_executor(self._limits.memory_mb)
+            self._executor = new_executor(1, self._limits.memory_mb)
         future: Future[MeasuredImage] = self._executor.submit(
             self._measure, candidate.path, candidate.mask, self._settings, find_mask=False, **psfcat_option(candidate)
         )
@@ -298,9 +294,3 @@ class _Worker:
         if self._executor is not None:
             self._executor.shutdown(wait=True, kill_workers=kill)
             self._executor = None
-
-
-def _new_executor(memory_mb: int) -> loky.ProcessPoolExecutor:
-    return loky.ProcessPoolExecutor(
-        max_workers=1, env=_ONE_THREAD, initializer=enter_worker, initargs=(memory_mb, os.getpid())
-    )
