@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy import text
 
 import ztfdb
 from tests.support.archives import Plan, add_image, build_archive
@@ -105,7 +106,8 @@ def run_process(*words):
 
 def server_cpu(archive):
     """Processor time (s) of a PostgreSQL server and the processes of it that have ended."""
-    backend = int(archive.sql("select pg_backend_pid() as pid").pid[0])
+    with archive._engine.connect() as connection:
+        backend = connection.execute(text("select pg_backend_pid()")).scalar_one()
     ticks = os.sysconf("SC_CLK_TCK")
     parent = Path(f"/proc/{backend}/stat").read_text().rpartition(")")[2].split()[1]
     return sum(map(int, Path(f"/proc/{parent}/stat").read_text().rpartition(")")[2].split()[11:15])) / ticks
