@@ -64,6 +64,11 @@ def test_the_picture_names_every_room() -> None:
     assert rooms <= {word for line in drawn.splitlines() for word in line.partition("->")[0].split()}
 
 
+def test_the_page_of_the_architecture_shows_the_code_as_it_is() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    assert import_map.page(text, ROOT / "ztfdb") == text, "python scripts/import_map.py --write brings it up to date"
+
+
 URLS = {"archive.py", "cli/session.py", "ingest/storing.py", "store/backup.py", "store/engine.py"}
 """Modules that look at the scheme of a URL, before there is an engine."""
 
