@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,14 @@ let_children_be_interrupted()
 def pytest_configure(config: pytest.Config) -> None:
     """Let answers be empty: only the tests of that warning look at it."""
     config.addinivalue_line("filterwarnings", "ignore::ztfdb.errors.EmptyAnswerWarning")
+
+
+@pytest.fixture(autouse=True)
+def _no_figure_stays_open() -> Iterator[None]:
+    """Close the figures that a test leaves: pyplot keeps them, and warns of the 21st in whatever test makes it."""
+    yield
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close("all")
 
 
 @pytest.fixture(scope="session")

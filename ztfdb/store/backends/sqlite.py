@@ -223,8 +223,12 @@ class Sqlite(Backend):
 
 @contextmanager
 def _numbers() -> Iterator[None]:
-    """Turn what numpy says of a value of another type into a typed error: SQLite stores any value in any column."""
+    """Turn what numpy says of a value of another type into a typed error: SQLite stores any value in any column.
+
+    A number too large for a column of single precision is one of them, as in a damaged file.
+    """
     try:
-        yield
-    except (ValueError, TypeError, OverflowError) as exc:
+        with np.errstate(over="raise"):
+            yield
+    except (ValueError, TypeError, OverflowError, FloatingPointError) as exc:
         raise StoreError(f"SQLite: a stored value is of another type than its column: {exc}") from exc
