@@ -80,9 +80,9 @@ if TYPE_CHECKING:
     from ztfdb.derive.objects import ObjectsReport
     from ztfdb.derive.psfcheck import PsfCheckReport
     from ztfdb.hats import HatsReport
-    from ztfdb.ingest.metadata import MetadataReport
-    from ztfdb.ingest.reference import FileImport
-    from ztfdb.ingest.registered import Registered
+    from ztfdb.ingest.catalogue_import import FileImport
+    from ztfdb.ingest.catalogue_register import Registered
+    from ztfdb.ingest.irsa_metadata import MetadataReport
     from ztfdb.ingest.remove import Removal
     from ztfdb.ingest.report import IngestProgress, IngestReport
     from ztfdb.query.answer import LightCurve
@@ -305,8 +305,8 @@ class Archive:
     def ingest_psfcat(
         self, paths: str | Path | Iterable[str | Path], **options: Unpack[IngestPsfcatOptions]
     ) -> IngestReport:
-        """Store ZTF's PSF catalogues of held images and references; see `ztfdb.ingest.psfcat.ingest_psfcats`."""
-        from ztfdb.ingest.psfcat import ingest_psfcats
+        """Store PSF catalogues of held images and references; see `ztfdb.ingest.psf_catalogues.ingest_psfcats`."""
+        from ztfdb.ingest.psf_catalogues import ingest_psfcats
 
         given = [paths] if isinstance(paths, str | Path) else list(paths)
         return ingest_psfcats(self._sessions, given, **options)
@@ -644,7 +644,7 @@ class Archive:
 
     def coverage_cells(self) -> IntArray:
         """Return the HEALPix cells (order 9, NESTED, ICRS) that images touch, references among them, ascending."""
-        from ztfdb.store.coverage import covered_cells
+        from ztfdb.store.image_cells import covered_cells
 
         with self._sessions() as session:
             return covered_cells(session)
@@ -717,15 +717,15 @@ class Archive:
     def import_catalogue(
         self, name: str, paths: str | Path | Iterable[str | Path], **options: Unpack[ImportCatalogueOptions]
     ) -> list[FileImport]:
-        """Import files of a reference catalogue; see `ztfdb.ingest.reference.import_catalogue`."""
-        from ztfdb.ingest.reference import import_catalogue
+        """Import files of a reference catalogue; see `ztfdb.ingest.catalogue_import.import_catalogue`."""
+        from ztfdb.ingest.catalogue_import import import_catalogue
 
         given = [paths] if isinstance(paths, str | Path) else list(paths)
         return import_catalogue(self._engine, name, given, **options)
 
     def add_catalogue(self, name: str, location: str, **options: Unpack[AddCatalogueOptions]) -> Registered:
-        """Read a HATS catalogue in place as a reference catalogue; see `ztfdb.ingest.registered.add_catalogue`."""
-        from ztfdb.ingest.registered import add_catalogue
+        """Read a HATS catalogue in place, as a reference; see `ztfdb.ingest.catalogue_register.add_catalogue`."""
+        from ztfdb.ingest.catalogue_register import add_catalogue
 
         return add_catalogue(self._engine, name, location, **options)
 
@@ -746,20 +746,22 @@ class Archive:
     def catalogue_recipe(
         self, name: str, service: str = "vizier", *, everything: bool = False
     ) -> tuple[str, list[str]]:
-        """Return a service's address and the queries that bring a catalogue; see `ztfdb.ingest.services.recipe`."""
-        from ztfdb.ingest import services
+        """Return a service's address and its queries for a catalogue; see `ztfdb.ingest.catalogue_services.recipe`."""
+        from ztfdb.ingest import catalogue_services
 
         with self._sessions() as session:
-            cones = services.footprint_cones(session, name, everything=everything)
-        return services.ADDRESSES[service], services.recipe(name, cones, service)
+            cones = catalogue_services.footprint_cones(session, name, everything=everything)
+        return catalogue_services.ADDRESSES[service], catalogue_services.recipe(name, cones, service)
 
     def fetch_catalogue(
         self, name: str, *, url: str | None = None, **options: Unpack[FetchCatalogueOptions]
     ) -> list[FileImport]:
-        """Ask VizieR (or another TAP service) and import; see `ztfdb.ingest.services.fetch_catalogue`."""
-        from ztfdb.ingest import services
+        """Ask VizieR (or another TAP service) and import; see `ztfdb.ingest.catalogue_services.fetch_catalogue`."""
+        from ztfdb.ingest import catalogue_services
 
-        return services.fetch_catalogue(self._engine, name, url=url or services.VIZIER_URL, **options)
+        return catalogue_services.fetch_catalogue(
+            self._engine, name, url=url or catalogue_services.VIZIER_URL, **options
+        )
 
     def remove_catalogue(self, name: str, *, dry_run: bool = False) -> int:
         """Remove a catalogue with its rows, matches and calibrations; return how many rows the archive holds of it."""
@@ -911,8 +913,8 @@ class Archive:
             return explain(session, source_id, **options)
 
     def import_metadata(self, path: str | Path) -> MetadataReport:
-        """Fill infobits, maglimit and seeing from IRSA's metadata; see `ztfdb.ingest.metadata.import_metadata`."""
-        from ztfdb.ingest.metadata import import_metadata
+        """Fill infobits, maglimit and seeing from IRSA's metadata; see `ztfdb.ingest.irsa_metadata.import_metadata`."""
+        from ztfdb.ingest.irsa_metadata import import_metadata
 
         return import_metadata(self._sessions, path)
 
@@ -964,7 +966,7 @@ class Archive:
         """
         from ztfdb.ingest.remove import remove_images
         from ztfdb.sky.dates import night_of
-        from ztfdb.store.upkeep import images_of_night
+        from ztfdb.store.image_rows import images_of_night
 
         if (image_id is None) == (night is None):
             raise TypeError("remove takes ids of images or a night")
@@ -980,7 +982,7 @@ class Archive:
     def images_of_night(self, night: Night) -> list[int]:
         """Return the ids of the images of one night (UTC date: 20200924, ``2020-09-24``, ``today``), ascending."""
         from ztfdb.sky.dates import night_of
-        from ztfdb.store.upkeep import images_of_night
+        from ztfdb.store.image_rows import images_of_night
 
         with self._sessions() as session:
             found = images_of_night(session, night_of(night))

@@ -29,7 +29,7 @@ from typing import Any
 
 from ztfdb.errors import ConfigError
 from ztfdb.extract.settings import ExtractionSettings
-from ztfdb.ingest.limits import MEMORY_MB, TIMEOUT_S
+from ztfdb.ingest.worker_limits import MEMORY_MB, TIMEOUT_S
 from ztfdb.store.engine import mask_password, normalise_url
 
 CONFIG_VARIABLE = "ZTFDB_CONFIG"

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ztfdb.arrays import Progress
     from ztfdb.derive.calibrators import CalibrationSettings
     from ztfdb.derive.psfcheck import PsfCheckSettings
-    from ztfdb.ingest.reference import FileProgress
+    from ztfdb.ingest.catalogue_import import FileProgress
     from ztfdb.ingest.report import IngestProgress
     from ztfdb.phot.survey import SelfSettings
     from ztfdb.query.positions import Color

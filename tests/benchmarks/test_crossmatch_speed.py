@@ -22,8 +22,8 @@ from astropy.table import Table
 from tests.support.reference import make_image, open_sessions
 from tests.support.tables import mast_columns, object_ids, write_csv
 from ztfdb.derive.crossmatch import match_image, remove_matches
+from ztfdb.ingest.catalogue_import import import_catalogue
 from ztfdb.ingest.commit import commit_image
-from ztfdb.ingest.reference import import_catalogue
 from ztfdb.schema import Ps1
 from ztfdb.sky.cells import sky_to_cell
 from ztfdb.sky.match import match_nearest
@@ -180,7 +180,7 @@ def test_import_into_postgresql(databases, tmp_path):
 MEMORY = """
 import re, sys
 from pathlib import Path
-from ztfdb.ingest.reference import import_catalogue
+from ztfdb.ingest.catalogue_import import import_catalogue
 from ztfdb.store.engine import make_engine
 (done,) = import_catalogue(make_engine(sys.argv[1]), "ps1", [Path(sys.argv[2])])
 peak = re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from ztfdb.daemon.arrivals import Arrivals
+from ztfdb.daemon.inbox import Arrivals
 from ztfdb.daemon.service import crew_maker
 from ztfdb.daemon.watch import Watcher
 from ztfdb.extract.settings import ExtractionSettings

@@ -36,7 +36,7 @@ from ztfdb.sky.cells import cone_ranges
 from ztfdb.store.backends import backend, engine_class
 from ztfdb.store.columns import NO_MASK
 from ztfdb.store.engine import make_engine, sessions
-from ztfdb.store.lookup import LIGHT_CURVE_DTYPES, epoch_images, light_curve_sources
+from ztfdb.store.image_table import LIGHT_CURVE_DTYPES, epoch_images, light_curve_sources
 
 pytestmark = pytest.mark.benchmark
 

@@ -24,7 +24,7 @@ from tests.support.postgres import ENGINES
 from tests.support.serving import Serving, reader_url
 from ztfdb.adql.translate import translate, translate_afresh
 from ztfdb.serve.tap.schema import published
-from ztfdb.store.reading import Reader
+from ztfdb.store.readonly_stream import Reader
 
 requests = pytest.importorskip("requests")
 pytestmark = pytest.mark.benchmark

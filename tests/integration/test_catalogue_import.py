@@ -12,8 +12,8 @@ from sqlalchemy import inspect, text
 
 from tests.support.tables import mast_columns, write_csv
 from ztfdb.errors import CatalogueFileError
-from ztfdb.ingest import reference
-from ztfdb.ingest.reference import import_catalogue
+from ztfdb.ingest import catalogue_import
+from ztfdb.ingest.catalogue_import import import_catalogue
 from ztfdb.store import catalogues
 from ztfdb.store.catalogues import catalogue_files, coverage, get_catalogue, held_catalogues, remove_catalogue
 from ztfdb.store.engine import make_engine, sessions, writing
@@ -241,7 +241,7 @@ def test_a_removed_catalogue_is_gone_with_its_rows(engine, tmp_path):
 def test_memory_holds_some_blocks_only(engine, tmp_path, monkeypatch):
     monkeypatch.setattr("ztfdb.ingest.readers.text.STRETCH", 10_000)
     alive, most = 0, 0
-    real = reference.part_of
+    real = catalogue_import.part_of
 
     def counted(*args):
         nonlocal alive, most
@@ -254,9 +254,9 @@ def test_memory_holds_some_blocks_only(engine, tmp_path, monkeypatch):
         alive -= 1
         return add(*args, **kwargs)
 
-    add = reference.add_rows
-    monkeypatch.setattr(reference, "part_of", counted)
-    monkeypatch.setattr(reference, "add_rows", added)
+    add = catalogue_import.add_rows
+    monkeypatch.setattr(catalogue_import, "part_of", counted)
+    monkeypatch.setattr(catalogue_import, "add_rows", added)
     import_catalogue(engine, "ps1", [write_csv(tmp_path / "ps1.csv", mast_columns(2_000))])
     assert most <= 4  # one being read, one handed over, one waiting, one being stored
 
@@ -272,7 +272,7 @@ def key(engine):
 @pytest.fixture
 def dropped(monkeypatch):
     """Whether the index was left out, of each import of any size."""
-    monkeypatch.setattr(reference, "LARGE_FILE", 0)
+    monkeypatch.setattr(catalogue_import, "LARGE_FILE", 0)
     answers, drop = [], catalogues._dropped
 
     def told(*what):

@@ -15,8 +15,8 @@ import ztfdb
 from tests.support.reference import make_image, open_sessions, store_image
 from ztfdb.cli.app import application
 from ztfdb.errors import CatalogueFileError, CatalogueServiceError
+from ztfdb.ingest.catalogue_services import MAST_URL, fetch_catalogue, footprint_cones, recipe
 from ztfdb.ingest.commit import commit_image
-from ztfdb.ingest.services import MAST_URL, fetch_catalogue, footprint_cones, recipe
 from ztfdb.sky.angles import separation
 from ztfdb.sky.cells import cell_to_sky
 

@@ -25,7 +25,7 @@ from ztfdb.frame.background import background_surface
 from ztfdb.query.answer import COMPLETE_COLUMNS, IRSA_COLUMNS
 from ztfdb.query.covering import covering
 from ztfdb.simulate import make_science_image
-from ztfdb.store.stored import stored_images
+from ztfdb.store.image_pixels import stored_images
 
 NIGHT = 59116.4317708
 RA, DEC = 57.9974032715, 35.74628707041

@@ -13,7 +13,7 @@ from tests.support.crash import CrashRun, pretend_files
 from tests.support.pretend import gate_of, pretend_to_measure
 from tests.support.waiting import wait_until
 from ztfdb.codes import JobState
-from ztfdb.daemon.arrivals import Arrivals
+from ztfdb.daemon.inbox import Arrivals
 from ztfdb.daemon.service import crew_maker
 from ztfdb.daemon.watch import Watcher
 from ztfdb.errors import DatabaseUnavailableError
@@ -25,7 +25,7 @@ from ztfdb.schema import Image, IngestJob
 from ztfdb.simulate import make_science_image
 from ztfdb.store.engine import make_engine, sessions, writing
 from ztfdb.store.images import find_files
-from ztfdb.store.queue import claim_jobs, count_jobs, find_jobs, read_clock, release_quarantined, retry_failed
+from ztfdb.store.ingest_queue import claim_jobs, count_jobs, find_jobs, read_clock, release_quarantined, retry_failed
 
 NIGHT = 59116.4317708
 

@@ -10,8 +10,8 @@ from ztfdb.errors import DatabaseUnavailableError
 from ztfdb.ingest.run import ingest_paths
 from ztfdb.server import PostgresServer
 from ztfdb.store.engine import make_engine, sessions
+from ztfdb.store.ingest_queue import count_jobs
 from ztfdb.store.migrate import upgrade
-from ztfdb.store.queue import count_jobs
 from ztfdb.store.sources import count_orphans
 
 N_BATCH = 6

@@ -18,7 +18,7 @@ from sqlalchemy import event, make_url
 from tests.support.crash import CrashRun, content_of, pretend_files
 from tests.support.pretend import gate_of, pretend_to_measure
 from tests.support.waiting import wait_until
-from ztfdb.daemon.arrivals import Arrivals
+from ztfdb.daemon.inbox import Arrivals
 from ztfdb.daemon.service import crew_maker
 from ztfdb.daemon.watch import Watcher
 from ztfdb.extract.settings import ExtractionSettings
@@ -27,8 +27,8 @@ from ztfdb.ingest.run import ingest_paths
 from ztfdb.server import PostgresServer
 from ztfdb.simulate import make_science_image
 from ztfdb.store.engine import make_engine, sessions
+from ztfdb.store.ingest_queue import count_jobs
 from ztfdb.store.migrate import upgrade
-from ztfdb.store.queue import count_jobs
 
 DAEMON_PAGE = Path(__file__).resolve().parents[2] / "docs/daemon.md"
 POSTGRESQL_PAGE = DAEMON_PAGE.with_name("postgresql.md")

@@ -7,7 +7,7 @@ from sqlalchemy import text
 import ztfdb
 from tests.support.measured import make_measured
 from ztfdb.store.engine import make_engine, sessions, writing
-from ztfdb.store.facts import _digest
+from ztfdb.store.facts_checksums import _digest
 from ztfdb.store.images import store_image
 
 CHANGED = "the image's row, headers or files differ from those written (checksum)"

@@ -19,7 +19,7 @@ from tests.support.reference import hold
 from ztfdb.errors import DatabaseUnavailableError, SettingsMismatchError
 from ztfdb.extract.measure import measure_image
 from ztfdb.extract.settings import ExtractionSettings
-from ztfdb.ingest.psfcat import ingest_psfcats
+from ztfdb.ingest.psf_catalogues import ingest_psfcats
 from ztfdb.ingest.report import IngestStep, Outcome
 from ztfdb.ingest.run import ingest_paths
 from ztfdb.schema import Image, ImageFile, Source
@@ -29,7 +29,7 @@ from ztfdb.store.engine import make_engine, sessions
 from ztfdb.store.images import find_files
 from ztfdb.store.meta import read_meta
 from ztfdb.store.migrate import upgrade
-from ztfdb.store.psf_sources import find_psf
+from ztfdb.store.psf_catalogues import find_psf
 from ztfdb.store.sources import count_orphans, sources_of_image
 
 NIGHT = 59116.4317708

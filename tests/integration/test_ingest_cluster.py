@@ -18,15 +18,15 @@ from ztfdb.cli.app import application
 from ztfdb.codes import JobState
 from ztfdb.errors import ClusterError, LeaseLostError, MissingExtraError
 from ztfdb.extract.settings import ExtractionSettings
-from ztfdb.ingest import cluster as cluster_module
-from ztfdb.ingest.cluster import Cluster
+from ztfdb.ingest import dask_cluster as cluster_module
+from ztfdb.ingest.cluster_worker import Storing, measure_and_store, url_for_workers
+from ztfdb.ingest.dask_cluster import Cluster
 from ztfdb.ingest.discover import Candidate
-from ztfdb.ingest.limits import Limits
 from ztfdb.ingest.run import ingest_paths
-from ztfdb.ingest.storing import Storing, measure_and_store, url_for_workers
+from ztfdb.ingest.worker_limits import Limits
 from ztfdb.simulate import make_science_image
 from ztfdb.store.engine import make_engine, sessions
-from ztfdb.store.queue import Claim, JobFile, count_jobs
+from ztfdb.store.ingest_queue import Claim, JobFile, count_jobs
 
 distributed = pytest.importorskip("distributed", reason="the extra dask is not installed")
 

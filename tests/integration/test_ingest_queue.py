@@ -16,7 +16,7 @@ from ztfdb.codes import JobState
 from ztfdb.errors import LeaseLostError
 from ztfdb.schema import DataRoot, IngestJob
 from ztfdb.store.engine import make_engine, sessions, writing
-from ztfdb.store.queue import (
+from ztfdb.store.ingest_queue import (
     JobFile,
     beat,
     claim_jobs,

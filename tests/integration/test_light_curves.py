@@ -16,7 +16,7 @@ from ztfdb.schema import Image
 from ztfdb.sky.cells import cone_ranges
 from ztfdb.store.backends import backend
 from ztfdb.store.engine import make_engine, sessions
-from ztfdb.store.lookup import light_curve_statement
+from ztfdb.store.image_table import light_curve_statement
 
 
 def some_positions(stars, n, seed=8):

@@ -14,7 +14,7 @@ from ztfdb.schema.psf import POSTGRESQL_PSF_IMAGE_INDEX, POSTGRESQL_PSF_INDEX, S
 from ztfdb.schema.source import POSTGRESQL_LIGHT_CURVE_INDEX, SQLITE_LIGHT_CURVE_INDEX
 from ztfdb.schema.views import VIEWS
 from ztfdb.store.engine import make_engine
-from ztfdb.store.lookup import EPOCH_FIELDS
+from ztfdb.store.image_table import EPOCH_FIELDS
 from ztfdb.store.migrate import REVISION, alembic_config, check_revision, current_revision, downgrade, upgrade
 
 TABLES = set(Base.metadata.tables)

@@ -27,10 +27,10 @@ from ztfdb.derive.psfcheck import (
 )
 from ztfdb.errors import UnknownImageError
 from ztfdb.ingest.commit import commit_image
-from ztfdb.ingest.psfcat import ingest_psfcats
+from ztfdb.ingest.psf_catalogues import ingest_psfcats
 from ztfdb.store.engine import writing
 from ztfdb.store.images import delete_image
-from ztfdb.store.psf_sources import delete_psf
+from ztfdb.store.psf_catalogues import delete_psf
 
 N_IMAGE = 16
 

@@ -24,7 +24,7 @@ from ztfdb.query.answer import IRSA_COLUMNS, PSF_COLUMNS
 from ztfdb.simulate import make_psfcat, make_science_image, write_psfcat
 from ztfdb.sky.angles import separation
 from ztfdb.store.engine import writing
-from ztfdb.store.psf_sources import count_psf_orphans, psf_catalogue, psf_sources_of_image, store_psf
+from ztfdb.store.psf_catalogues import count_psf_orphans, psf_catalogue, psf_sources_of_image, store_psf
 
 FILE_NAMES = {"flux_err": "sigflux", "mag_inst": "mag"}
 """Columns that ZTF names otherwise."""

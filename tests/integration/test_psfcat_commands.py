@@ -19,7 +19,7 @@ from ztfdb.cli.app import application
 from ztfdb.simulate import make_psfcat, make_science_image
 from ztfdb.sky.cells import cone_ranges
 from ztfdb.store.backends import backend
-from ztfdb.store.psf_sources import psf_light_curve_statement
+from ztfdb.store.psf_catalogues import psf_light_curve_statement
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "psfcat.md").read_text(encoding="utf-8")
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.serving import reader_url
 from ztfdb.errors import ZtfdbError
-from ztfdb.store.reading import Reader
+from ztfdb.store.readonly_stream import Reader
 
 VALUES = {
     "sqlite": [

@@ -10,7 +10,7 @@ from tests.support.curves import light_curve
 from ztfdb.schema import Image
 from ztfdb.store.backends import backend
 from ztfdb.store.engine import make_engine, sessions, writing
-from ztfdb.store.lookup import epoch_images
+from ztfdb.store.image_table import epoch_images
 
 PLAN = Plan(40, 6, trouble=0.0)
 

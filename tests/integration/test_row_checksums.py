@@ -14,11 +14,11 @@ from ztfdb.cli.app import application
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.schema import Image, PsfCatalogue, Source
 from ztfdb.sky.cells import sky_to_cell
-from ztfdb.store.checksums import stored_checksum
 from ztfdb.store.columns import table_dtypes
 from ztfdb.store.engine import make_engine, sessions, writing
 from ztfdb.store.images import Stored, store_image
 from ztfdb.store.meta import create_meta
+from ztfdb.store.row_checksums import stored_checksum
 
 
 def run(url, *words):

@@ -29,7 +29,7 @@ from ztfdb.errors import FileChangedError, FileMissingError, StampError, Unknown
 from ztfdb.plot import draw_light_curve_with_stamps
 from ztfdb.query.stamps import StampSeries
 from ztfdb.simulate import make_science_image
-from ztfdb.store import stored
+from ztfdb.store import image_pixels
 
 NIGHT = 59116.4317708
 RA, DEC = 57.9974032715, 35.74628707041
@@ -349,7 +349,7 @@ def test_where_pixels_are_is_remembered_until_anybody_commits(seen, tmp_path):
 
 def test_more_images_than_are_remembered(seen, monkeypatch):
     before = seen.stamps(RA, DEC)
-    monkeypatch.setattr(stored, "MOST_REMEMBERED", 3)
+    monkeypatch.setattr(image_pixels, "MOST_REMEMBERED", 3)
     with ztfdb.open(seen.url) as archive:
         for _ in range(2):
             np.testing.assert_array_equal(archive.stamps(RA, DEC).data, before.data)

@@ -31,8 +31,8 @@ from tests.support.archives import Plan, build_archive  # noqa: E402
 from tests.support.postgres import ENGINES  # noqa: E402
 from tests.support.serving import Serving, connect, reader_url  # noqa: E402
 from ztfdb.serve.tap.jobs import THREADS  # noqa: E402
-from ztfdb.store.jobs import JobStore  # noqa: E402
-from ztfdb.store.tokens import TokenStore  # noqa: E402
+from ztfdb.store.service_tokens import TokenStore  # noqa: E402
+from ztfdb.store.tap_jobs import JobStore  # noqa: E402
 
 SLOW = (
     "select count(*) as n from ztf.source as a, ztf.source as b, ztf.source as c, ztf.source as d "

@@ -16,7 +16,7 @@ from ztfdb.adql.obscore import obscore_table
 from ztfdb.adql.obsplan import obsplan_table
 from ztfdb.adql.tables import Tables, archive_tables
 from ztfdb.adql.translate import translate
-from ztfdb.store.reading import Reader
+from ztfdb.store.readonly_stream import Reader
 from ztfdb.store.statement import Rowset
 
 TABLES = Tables.of([*archive_tables(), obscore_table(), obsplan_table()])

@@ -23,13 +23,13 @@ from ztfdb.errors import DatabaseUnavailableError
 from ztfdb.schema import Base, Image, Source
 from ztfdb.server import PostgresServer
 from ztfdb.store.engine import make_engine, sessions
-from ztfdb.store.queue import count_jobs
+from ztfdb.store.ingest_queue import count_jobs
 from ztfdb.store.sources import count_orphans
 
 SCRIPT = """
 import logging, socket, sys
 from tests.support.pretend import pretend_to_measure
-from ztfdb.daemon.arrivals import Arrivals
+from ztfdb.daemon.inbox import Arrivals
 from ztfdb.daemon.service import crew_maker
 from ztfdb.daemon.signals import Signals
 from ztfdb.daemon.watch import Watcher

@@ -20,18 +20,18 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from tests.support.crash import children_of
 from ztfdb.codes import JobState
-from ztfdb.daemon.arrivals import Arrivals
+from ztfdb.daemon.inbox import Arrivals
 from ztfdb.daemon.service import crew_maker
 from ztfdb.daemon.watch import Watcher
 from ztfdb.extract.settings import ExtractionSettings
-from ztfdb.ingest.limits import Limits
 from ztfdb.ingest.loop import Loop, Operating
 from ztfdb.ingest.report import ImageOutcome
+from ztfdb.ingest.worker_limits import Limits
 from ztfdb.schema import Image
 from ztfdb.simulate import make_science_image
 from ztfdb.simulate.exposure import Exposure
 from ztfdb.simulate.header import mask_header, science_header
-from ztfdb.store.queue import find_jobs
+from ztfdb.store.ingest_queue import find_jobs
 from ztfdb.store.sources import count_orphans
 
 BLOCK = 2880

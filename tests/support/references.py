@@ -12,7 +12,7 @@ from ztfdb.frame.psfcat import reference_image_id
 from ztfdb.records import PsfCatalogueRecord, PsfTable
 from ztfdb.sky.cells import sky_to_cell
 from ztfdb.store.engine import writing
-from ztfdb.store.psf_sources import store_psf
+from ztfdb.store.psf_catalogues import store_psf
 
 MAGZP = 26.0
 _NOTHING: dict[str, Any] = dict.fromkeys(field.name for field in dataclasses.fields(PsfCatalogueRecord))

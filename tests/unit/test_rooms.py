@@ -69,7 +69,7 @@ def test_the_page_of_the_architecture_shows_the_code_as_it_is() -> None:
     assert import_map.page(text, ROOT / "ztfdb") == text, "python scripts/import_map.py --write brings it up to date"
 
 
-URLS = {"archive.py", "cli/session.py", "ingest/storing.py", "store/backup.py", "store/engine.py"}
+URLS = {"archive.py", "cli/session.py", "ingest/cluster_worker.py", "store/backup.py", "store/engine.py"}
 """Modules that look at the scheme of a URL, before there is an engine."""
 
 

@@ -14,8 +14,8 @@ from ztfdb.archive import Archive
 from ztfdb.client.archive import RemoteArchive
 from ztfdb.derive import calibrate, crossmatch, objects, psfcheck
 from ztfdb.derive import completeness as derive_completeness
-from ztfdb.ingest import psfcat as ingest_psfcat
-from ztfdb.ingest import reference, registered, remove, run, services
+from ztfdb.ingest import catalogue_import, catalogue_register, catalogue_services, remove, run
+from ztfdb.ingest import psf_catalogues as ingest_psfcat
 from ztfdb.query import completeness as query_completeness
 from ztfdb.query import cone, coverage, cutouts, diff, explain, matched, psfcat, stamps, verify
 from ztfdb.spelling import checked, option_names, spelled
@@ -152,9 +152,9 @@ PASSED_ON = (
     (options.DiffOptions, diff.diff_archives),
     (options.IngestLimits, run.ingest_paths),
     (options.IngestPsfcatOptions, ingest_psfcat.ingest_psfcats),
-    (options.ImportCatalogueOptions, reference.import_catalogue),
-    (options.AddCatalogueOptions, registered.add_catalogue),
-    (options.FetchCatalogueOptions, services.fetch_catalogue),
+    (options.ImportCatalogueOptions, catalogue_import.import_catalogue),
+    (options.AddCatalogueOptions, catalogue_register.add_catalogue),
+    (options.FetchCatalogueOptions, catalogue_services.fetch_catalogue),
     (options.RemoveImagesOptions, remove.remove_images),
     (options.CrossmatchOptions, crossmatch.crossmatch),
     (options.RemoveOptions, crossmatch.remove_matches),

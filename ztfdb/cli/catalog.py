@@ -12,7 +12,7 @@ from ztfdb.cli.progress import progress_bar
 from ztfdb.cli.session import opened, wrong_usage
 
 if TYPE_CHECKING:
-    from ztfdb.ingest.reference import FileImport
+    from ztfdb.ingest.catalogue_import import FileImport
 
 USUAL = ("catalogue", "n_row", "coverage_deg2", "file_rows", "n_bad", "imported", "file")
 

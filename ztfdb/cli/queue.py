@@ -16,7 +16,7 @@ from ztfdb.cli.terminal import say
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-    from ztfdb.store.queue import JobReport
+    from ztfdb.store.ingest_queue import JobReport
 
 
 @click.command(cls=Command, examples=("ztfdb retry",))
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.pass_context
 def retry(ctx: click.Context) -> None:
     """Let the failed images be tried again at once, without waiting for their next attempt."""
-    from ztfdb.store.queue import read_clock, retry_failed
+    from ztfdb.store.ingest_queue import read_clock, retry_failed
 
     with _writing(ctx) as session:
         n = retry_failed(session, now=read_clock(session))
@@ -52,7 +52,7 @@ def quarantine(ctx: click.Context, action: str, job_ids: tuple[int, ...], all_: 
     if action == "show" and not job_ids:
         raise click.UsageError("show needs the number of a job, see `ztfdb quarantine list`")
     from ztfdb.codes import JobState
-    from ztfdb.store.queue import find_jobs
+    from ztfdb.store.ingest_queue import find_jobs
 
     with _writing(ctx) as session:
         jobs = find_jobs(session, (JobState.QUARANTINED,), job_ids=job_ids or None)
@@ -67,7 +67,7 @@ def quarantine(ctx: click.Context, action: str, job_ids: tuple[int, ...], all_: 
 def _release(ctx: click.Context, job_ids: tuple[int, ...], all_: bool) -> None:
     if bool(job_ids) == all_:
         raise click.UsageError("release needs either the numbers of jobs or --all")
-    from ztfdb.store.queue import read_clock, release_quarantined
+    from ztfdb.store.ingest_queue import read_clock, release_quarantined
 
     with _writing(ctx) as session:
         n = release_quarantined(session, None if all_ else job_ids, now=read_clock(session))

@@ -29,7 +29,7 @@ def token() -> None:
 @STATE
 def add(name: str, days: float | None, state: str | None) -> None:
     """Make a token for NAME and print it: it is kept as a hash, and never shown again."""
-    from ztfdb.store.tokens import TokenStore
+    from ztfdb.store.service_tokens import TokenStore
 
     click.echo(TokenStore(state_folder(state)).add(name, days))
 
@@ -38,7 +38,7 @@ def add(name: str, days: float | None, state: str | None) -> None:
 @STATE
 def list_(state: str | None) -> None:
     """Print the names of the tokens, when each was made and until when it counts."""
-    from ztfdb.store.tokens import TokenStore
+    from ztfdb.store.service_tokens import TokenStore
 
     for one in TokenStore(state_folder(state)).tokens():
         click.echo(f"{one.name}\t{_day(one.created)}\t{'for good' if one.expires is None else _day(one.expires)}")
@@ -49,7 +49,7 @@ def list_(state: str | None) -> None:
 @STATE
 def remove(name: str, state: str | None) -> None:
     """Remove the token of NAME; a running service refuses it from then on."""
-    from ztfdb.store.tokens import TokenStore
+    from ztfdb.store.service_tokens import TokenStore
 
     if not TokenStore(state_folder(state)).remove(name):
         raise ConfigError(f"there is no token of the name {name}")

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ztfdb.config import Config
-from ztfdb.daemon.arrivals import Arrivals
+from ztfdb.daemon.inbox import Arrivals
 from ztfdb.daemon.metrics import Metrics
 from ztfdb.daemon.signals import Signals
 from ztfdb.daemon.watch import Watcher
 from ztfdb.errors import ZtfdbError
 from ztfdb.extract.measure import measure_image
 from ztfdb.extract.settings import ExtractionSettings
-from ztfdb.ingest.limits import Limits
+from ztfdb.ingest.executors import Crew, Measure, Workers
 from ztfdb.ingest.loop import Loop, Operating
 from ztfdb.ingest.run import frozen_settings, measuring
-from ztfdb.ingest.workers import Crew, Measure, Workers
+from ztfdb.ingest.worker_limits import Limits
 from ztfdb.logs import set_up_logs
 from ztfdb.store.engine import make_engine, mask_password, sessions
 from ztfdb.store.migrate import check_revision

@@ -18,7 +18,7 @@ from ztfdb.ids import SOURCE_ID_SHIFT
 from ztfdb.sky.cells import cone_ranges
 from ztfdb.sky.cover import cover_positions
 from ztfdb.sky.match import match_mutual, match_nearest
-from ztfdb.store import anchors as store
+from ztfdb.store import object_oids as store
 from ztfdb.store.objects import largest_reach, objects_in_ranges
 
 Place = tuple[int, int, int, int]

@@ -19,10 +19,10 @@ from ztfdb.simulate.inject import Injected, Injection, InjectionSettings, inject
 from ztfdb.store import completeness as store
 from ztfdb.store.calibrations import sources_to_calibrate
 from ztfdb.store.engine import writing
+from ztfdb.store.image_pixels import stored_images
 from ztfdb.store.images import hold_image
 from ztfdb.store.matches import chosen_images
 from ztfdb.store.provenance import settings_of
-from ztfdb.store.stored import stored_images
 
 if TYPE_CHECKING:
     import pandas as pd

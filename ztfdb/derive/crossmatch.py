@@ -35,8 +35,8 @@ from ztfdb.store.catalogues import (
     positions_in_ranges,
     set_match,
 )
-from ztfdb.store.coverage import images_on_cells
 from ztfdb.store.engine import writing
+from ztfdb.store.image_cells import images_on_cells
 from ztfdb.store.images import hold_image
 from ztfdb.store.matches import (
     Astrometry,

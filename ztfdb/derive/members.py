@@ -18,7 +18,7 @@ from ztfdb.derive.variability import POINT, statistics
 from ztfdb.ids import SOURCE_ID_SHIFT
 from ztfdb.phot.magnitudes import flux_to_mag, total_mag_err
 from ztfdb.store.columns import NO_MASK
-from ztfdb.store.lookup import REFERENCE_RANK, epoch_images, used_images, version_ranks
+from ztfdb.store.image_table import REFERENCE_RANK, epoch_images, used_images, version_ranks
 
 MIN_SNR = 7.0
 """From this S/N on, a clean detection can found an object."""

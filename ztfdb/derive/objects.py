@@ -53,10 +53,10 @@ from ztfdb.sky.cells import cell_to_sky, sky_to_cell
 from ztfdb.sky.cover import cover_positions
 from ztfdb.sky.match import match_all, match_nearest
 from ztfdb.store import objects as store
-from ztfdb.store.anchors import find_object_of_oid, oids_of_object
 from ztfdb.store.catalogues import CatalogueInfo, held_catalogues
 from ztfdb.store.columns import MISSING
 from ztfdb.store.engine import writing
+from ztfdb.store.object_oids import find_object_of_oid, oids_of_object
 
 RULES = 1
 """Number of the rules of joining; objects made by others are built again."""

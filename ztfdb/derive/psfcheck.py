@@ -31,7 +31,7 @@ from ztfdb.store.columns import NO_MASK
 from ztfdb.store.engine import writing
 from ztfdb.store.images import hold_image
 from ztfdb.store.matches import chosen_images
-from ztfdb.store.psfchecks import (
+from ztfdb.store.psf_checks import (
     checked_images,
     delete_psf_check,
     has_psf_catalogue,
@@ -287,9 +287,9 @@ def compare(
     ----------
     image_id : int
     image : dict
-        From `ztfdb.store.psfchecks.image_to_check`.
+        From `ztfdb.store.psf_checks.image_to_check`.
     sources, psf : dict of ndarray
-        From `ztfdb.store.calibrations.sources_to_calibrate` and `ztfdb.store.psfchecks.psf_sources_to_check`, ordered
+        From `ztfdb.store.calibrations.sources_to_calibrate` and `ztfdb.store.psf_checks.psf_sources_to_check`, ordered
         by ``source_id``.
     settings : PsfCheckSettings, optional
     """

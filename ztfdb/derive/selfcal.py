@@ -25,13 +25,13 @@ from ztfdb.derive.selftie import fit_images
 from ztfdb.phot.normal import connected
 from ztfdb.phot.survey import SelfSettings
 from ztfdb.phot.ubercal import solve_survey
-from ztfdb.store import selfcal as store
+from ztfdb.store import self_calibrations as store
 from ztfdb.store.calibrations import APERTURES, store_calibration
 from ztfdb.store.catalogues import CatalogueInfo, find_catalogue
 from ztfdb.store.engine import writing
 from ztfdb.store.images import hold_image
 from ztfdb.store.matches import chosen_images
-from ztfdb.store.selfcal import METHOD
+from ztfdb.store.self_calibrations import METHOD
 
 log = logging.getLogger(__name__)
 

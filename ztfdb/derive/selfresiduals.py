@@ -16,7 +16,7 @@ from ztfdb.phot.survey import SelfSettings
 from ztfdb.phot.zeropoint import color_correction
 from ztfdb.sky.cover import cover_positions
 from ztfdb.sky.match import match_mutual
-from ztfdb.store import selfcal as store
+from ztfdb.store import self_calibrations as store
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,7 +13,7 @@ from ztfdb.derive.calibrators import COLORS
 from ztfdb.extract.measure import software_versions
 from ztfdb.phot.survey import SelfSettings, Solution, Survey
 from ztfdb.sky.cells import sky_to_cell
-from ztfdb.store.selfcal import METHOD
+from ztfdb.store.self_calibrations import METHOD
 
 NOISE_STEP = 0.5
 """mag."""

@@ -29,7 +29,7 @@ from ztfdb.sky.cover import cover_positions
 from ztfdb.sky.match import match_all, match_nearest
 from ztfdb.store.calibrations import APERTURES, sources_to_calibrate
 from ztfdb.store.catalogues import CatalogueInfo, rows_in_ranges
-from ztfdb.store.selfcal import held_stars, usual_color_term
+from ztfdb.store.self_calibrations import held_stars, usual_color_term
 
 NEIGHBOUR_SHARE = 0.02
 """A neighbour fainter than this share of a star's flux does not count."""
@@ -89,7 +89,7 @@ def read_detections(
     ----------
     session : Session
     images : dict of ndarray
-        From `ztfdb.store.selfcal.images_to_solve`.
+        From `ztfdb.store.self_calibrations.images_to_solve`.
     settings : SelfSettings
     progress : callable, optional
         Called with images read and images in all.

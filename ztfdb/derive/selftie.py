@@ -18,11 +18,11 @@ from ztfdb.phot.survey import SelfSettings
 from ztfdb.phot.ubercal import solve_survey
 from ztfdb.sky.cover import cover_positions
 from ztfdb.sky.match import match_mutual
-from ztfdb.store import selfcal as store
+from ztfdb.store import self_calibrations as store
 from ztfdb.store.calibrations import APERTURES, store_calibration
 from ztfdb.store.engine import writing
 from ztfdb.store.images import hold_image
-from ztfdb.store.selfcal import METHOD
+from ztfdb.store.self_calibrations import METHOD
 
 
 def fit_images(

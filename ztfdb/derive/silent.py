@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from sqlalchemy.orm import Session, sessionmaker
 
 from ztfdb.store.matches import matched_in_vain
-from ztfdb.store.psfchecks import failed_checks
+from ztfdb.store.psf_checks import failed_checks
 from ztfdb.texts import one_line
 
 log = logging.getLogger(__name__)

@@ -21,7 +21,7 @@ from ztfdb.store.calibrations import zeropoints
 from ztfdb.store.columns import MISSING, MISSING_INT16, MISSING_INT32, NO_MASK
 from ztfdb.store.meta import read_meta
 from ztfdb.store.migrate import REVISION
-from ztfdb.store.selfcal import self_terms
+from ztfdb.store.self_calibrations import self_terms
 
 IMAGE_FIELDS: dict[str, str] = {
     "mjd": "f8", "hjd": "f8", "kind": "O", "fid": "i2", "filtercode": "O", "field": "i4", "ccdid": "i2", "qid": "i2",

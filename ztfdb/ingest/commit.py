@@ -20,7 +20,7 @@ from ztfdb.records import MeasuredImage
 from ztfdb.store.completeness import store_completeness
 from ztfdb.store.engine import writing
 from ztfdb.store.images import Stored, store_image
-from ztfdb.store.queue import Claim, finish, hold, read_clock
+from ztfdb.store.ingest_queue import Claim, finish, hold, read_clock
 from ztfdb.texts import one_line
 
 

@@ -27,19 +27,19 @@ from ztfdb.errors import (
     StoreError,
     ZtfdbError,
 )
+from ztfdb.ingest.already_stored import find_known
+from ztfdb.ingest.cluster_worker import stored_there
 from ztfdb.ingest.commit import Lease, commit_image
 from ztfdb.ingest.discover import Candidate, look_at
-from ztfdb.ingest.known import find_known
-from ztfdb.ingest.limits import Limits
+from ztfdb.ingest.executors import Crew, Measured, StoredThere
+from ztfdb.ingest.lease_owner import is_dead, own_name
 from ztfdb.ingest.moved import follow
-from ztfdb.ingest.owner import is_dead, own_name
-from ztfdb.ingest.psfcat import known_outcome
+from ztfdb.ingest.psf_catalogues import known_outcome
 from ztfdb.ingest.report import ImageOutcome, Outcome, refused
-from ztfdb.ingest.storing import stored_there
-from ztfdb.ingest.workers import Crew, Measured, StoredThere
+from ztfdb.ingest.worker_limits import Limits
 from ztfdb.store.engine import writing
 from ztfdb.store.images import Stored
-from ztfdb.store.queue import Claim, beat, fail, find_owners, finish, put_back, read_clock, take_back
+from ztfdb.store.ingest_queue import Claim, beat, fail, find_owners, finish, put_back, read_clock, take_back
 
 logger = logging.getLogger(__name__)
 

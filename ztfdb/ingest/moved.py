@@ -11,7 +11,7 @@ from ztfdb.ingest.content import same_content
 from ztfdb.ingest.discover import Candidate, is_url
 from ztfdb.store.backends import backend
 from ztfdb.store.images import OWN_ROLES, find_files, move_file
-from ztfdb.store.psf_sources import find_psf, move_psf
+from ztfdb.store.psf_catalogues import find_psf, move_psf
 from ztfdb.store.roots import place_file
 
 

@@ -10,9 +10,9 @@ from sqlalchemy.orm import Session, sessionmaker
 from ztfdb.arrays import Progress
 from ztfdb.errors import UnknownImageError
 from ztfdb.store.engine import writing
+from ztfdb.store.image_rows import image_names
 from ztfdb.store.images import delete_image
-from ztfdb.store.psf_sources import psf_catalogues_held
-from ztfdb.store.upkeep import image_names
+from ztfdb.store.psf_catalogues import psf_catalogues_held
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,11 @@ from ztfdb.arrays import Places
 from ztfdb.derive.silent import warn_of_silent
 from ztfdb.extract.measure import measure_image
 from ztfdb.extract.settings import ExtractionSettings
-from ztfdb.ingest.cluster import Cluster
+from ztfdb.ingest.cluster_worker import Storing, url_for_workers
+from ztfdb.ingest.dask_cluster import Cluster
 from ztfdb.ingest.discover import discover
-from ztfdb.ingest.given import Given
-from ztfdb.ingest.limits import MEMORY_MB, TIMEOUT_S, Limits
+from ztfdb.ingest.executors import Crew, Here, Measure, Workers
+from ztfdb.ingest.file_list import Given
 from ztfdb.ingest.loop import Loop, Operating
 from ztfdb.ingest.report import (
     ImageOutcome,
@@ -28,8 +29,7 @@ from ztfdb.ingest.report import (
     refused,
     report,
 )
-from ztfdb.ingest.storing import Storing, url_for_workers
-from ztfdb.ingest.workers import Crew, Here, Measure, Workers
+from ztfdb.ingest.worker_limits import MEMORY_MB, TIMEOUT_S, Limits
 from ztfdb.simulate.inject import InjectionSettings
 from ztfdb.simulate.judge import measure_and_judge
 from ztfdb.store.engine import writing

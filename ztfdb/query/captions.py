@@ -12,7 +12,7 @@ from ztfdb.arrays import FloatArray
 from ztfdb.query.epochs import zeropoints_at
 from ztfdb.query.request import light_curve_request
 from ztfdb.stamps import ImageStamp
-from ztfdb.store.lookup import ImageTable
+from ztfdb.store.image_table import ImageTable
 
 
 def captioned(

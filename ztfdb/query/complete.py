@@ -41,9 +41,9 @@ from ztfdb.sky.angles import separation
 from ztfdb.sky.cells import cone_ranges, sky_to_cell
 from ztfdb.sky.times import bjd_tdb
 from ztfdb.store.columns import MISSING, NO_MASK
-from ztfdb.store.coverage import barycentric_vectors, observed_span
 from ztfdb.store.forced import find_forced
-from ztfdb.store.lookup import light_curve_sources
+from ztfdb.store.image_cells import barycentric_vectors, observed_span
+from ztfdb.store.image_table import light_curve_sources
 
 FORCED_SIGMA = 3.0
 """Signal-to-noise ratio from which forced light is a measurement; below, it is a limit."""

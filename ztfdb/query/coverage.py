@@ -17,9 +17,9 @@ from ztfdb.query.targets import Targets, targets_of
 from ztfdb.sky.cells import cell_to_sky, sky_to_cell
 from ztfdb.sky.footprint import FOOTPRINT_ORDER
 from ztfdb.sky.projection import sky_to_pixel_many
-from ztfdb.store.coverage import cell_depths
-from ztfdb.store.lookup import image_dates, image_rows, images_on_cell
-from ztfdb.store.typed import N_WCS, arrays_of
+from ztfdb.store.image_cells import cell_depths
+from ztfdb.store.image_table import image_dates, image_rows, images_on_cell
+from ztfdb.store.type_checks import N_WCS, arrays_of
 
 
 def images_covering(

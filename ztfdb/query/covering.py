@@ -16,8 +16,8 @@ from ztfdb.records import WcsParameters
 from ztfdb.sky.cells import sky_to_cell
 from ztfdb.sky.footprint import FOOTPRINT_ORDER
 from ztfdb.sky.projection import sky_to_pixel, sky_to_pixel_many
-from ztfdb.store.coverage import image_frames, images_between, images_on_cells, observed_span
-from ztfdb.store.lookup import ImageTable, used_images
+from ztfdb.store.image_cells import image_frames, images_between, images_on_cells, observed_span
+from ztfdb.store.image_table import ImageTable, used_images
 
 MOTION_STEP = 30.0
 """Arcsec of proper motion between the places whose cells are looked up; a cell is 412 arcsec wide."""

@@ -11,7 +11,7 @@ from ztfdb.errors import UnknownImageError
 from ztfdb.records import StoredPixels
 from ztfdb.sky.shapes import SkyShape
 from ztfdb.stamps import Cutout, window_of
-from ztfdb.store.stored import stored_cards, stored_pixels
+from ztfdb.store.image_pixels import stored_cards, stored_pixels
 
 
 def image_pixels(session: Session, image_id: Iterable[int], *, places: Places = None) -> dict[int, StoredPixels]:

@@ -13,8 +13,8 @@ from ztfdb.phot.completeness import LIGHT_REACH, LIGHT_SIGMA, DetectionModel
 from ztfdb.phot.magnitudes import microjansky_to_mag
 from ztfdb.sky.cells import cone_ranges
 from ztfdb.store.completeness import detection_models
-from ztfdb.store.lookup import light_curve_sources
-from ztfdb.store.stored import stored_images
+from ztfdb.store.image_pixels import stored_images
+from ztfdb.store.image_table import light_curve_sources
 
 OWN_PIX = 1.5
 """A source this near is the star itself."""

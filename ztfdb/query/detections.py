@@ -20,7 +20,7 @@ from ztfdb.query.request import LightCurveRequest
 from ztfdb.sky.angles import separation
 from ztfdb.sky.cells import cone_ranges
 from ztfdb.store.backends import backend
-from ztfdb.store.lookup import light_curve_sources
+from ztfdb.store.image_table import light_curve_sources
 
 MOST_EPOCHS = 20_000_000
 """Most epochs in one answer: 8 GB as a DataFrame."""

@@ -19,7 +19,7 @@ from ztfdb.store.calibrations import METHODS, sources_to_calibrate, zeropoints
 from ztfdb.store.images import find_files
 from ztfdb.store.matches import chosen_images
 from ztfdb.store.provenance import image_of, settings_of
-from ztfdb.store.selfcal import self_terms
+from ztfdb.store.self_calibrations import self_terms
 
 RADIUS = 1.0
 """arcsec within which sources of two archives are the same."""

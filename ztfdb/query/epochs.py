@@ -24,7 +24,7 @@ from ztfdb.query.request import LightCurveRequest
 from ztfdb.sky.times import hjd
 from ztfdb.store.calibrations import zeropoints
 from ztfdb.store.columns import NO_MASK
-from ztfdb.store.lookup import (
+from ztfdb.store.image_table import (
     COLOR_TERM,
     EPOCH_ROWS,
     REFERENCE_RANK,
@@ -35,7 +35,7 @@ from ztfdb.store.lookup import (
     used_images,
     version_ranks,
 )
-from ztfdb.store.selfcal import self_terms, source_places
+from ztfdb.store.self_calibrations import self_terms, source_places
 
 KINDS = ("detection", "forced", "limit", "unavailable")
 FILTERCODES = tuple(FILTERS.values())
@@ -97,7 +97,7 @@ def epochs(session: Session, rows: Columns, positions: Positions, asked: LightCu
     ----------
     session : Session
     rows : dict of ndarray
-        Sources inside the cones: ``k``, ``separation`` and `ztfdb.store.lookup.LIGHT_CURVE_DTYPES`.
+        Sources inside the cones: ``k``, ``separation`` and `ztfdb.store.image_table.LIGHT_CURVE_DTYPES`.
     positions : Positions
         Indexed by ``k``.
     asked : LightCurveRequest

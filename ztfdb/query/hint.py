@@ -18,7 +18,7 @@ from ztfdb.query.request import LightCurveRequest, light_curve_request
 from ztfdb.query.targets import Targets, targets_of
 from ztfdb.sky.angles import separation
 from ztfdb.sky.dates import iso_date
-from ztfdb.store.summary import coverage_summary
+from ztfdb.store.archive_summary import coverage_summary
 
 LOOK_FURTHER = 30.0
 """Arcsec within which the nearest detection is named where none lies within the radius."""

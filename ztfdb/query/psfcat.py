@@ -20,7 +20,7 @@ from ztfdb.query.frames import data_frame
 from ztfdb.query.request import LightCurveRequest, check_radius
 from ztfdb.query.targets import targets_of
 from ztfdb.sky.cells import cone_ranges
-from ztfdb.store.psf_sources import (
+from ztfdb.store.psf_catalogues import (
     PSF_DTYPES,
     psf_catalogue_dates,
     psf_light_curve_sources,

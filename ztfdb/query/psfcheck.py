@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 from sqlalchemy.orm import Session
 
-from ztfdb.store.psfchecks import read_psf_checks
+from ztfdb.store.psf_checks import read_psf_checks
 
 
 def psf_checks(session: Session, image_ids: Sequence[int] | None = None, *, warned: bool = False) -> pd.DataFrame:

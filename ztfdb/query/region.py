@@ -12,7 +12,7 @@ from ztfdb.sky.cells import sky_to_cell
 from ztfdb.sky.cover import cover_triangles
 from ztfdb.sky.footprint import FOOTPRINT_ORDER
 from ztfdb.sky.polygon import box_corners, triangulate
-from ztfdb.store.coverage import image_corners, images_on_cells
+from ztfdb.store.image_cells import image_corners, images_on_cells
 
 MOST_DEGREES = 20.0
 """Largest side of a box: projected to a plane, its images' sides stay straight and finite."""

@@ -23,8 +23,8 @@ from ztfdb.records import APERTURE_DIAMETERS
 from ztfdb.sky.projection import sky_to_pixel
 from ztfdb.stamps import ImageStamp, cut_stamps, write_stamps
 from ztfdb.stamps.cutout import DEFAULT_SIZE
-from ztfdb.store.lookup import ImageTable, epoch_images
-from ztfdb.store.stored import stored_pixels
+from ztfdb.store.image_pixels import stored_pixels
+from ztfdb.store.image_table import ImageTable, epoch_images
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,9 +6,9 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from ztfdb.store.psfchecks import psf_check_summary
-from ztfdb.store.queue import queue_summary, read_clock
-from ztfdb.store.summary import archive_summary
+from ztfdb.store.archive_summary import archive_summary
+from ztfdb.store.ingest_queue import queue_summary, read_clock
+from ztfdb.store.psf_checks import psf_check_summary
 
 
 def status(session: Session) -> dict[str, Any]:
@@ -26,8 +26,8 @@ def status(session: Session) -> dict[str, Any]:
         ``config_hash``, ``n_image`` and ``versions`` (more than one says that software changed on the way);
         ``caveats``, a list of ``caveat`` (see `ztfdb.bits.Caveat`), ``n_image`` that have it and ``path``, the file of
         the first; ``roots``, where the files lie; ``archive``, the facts frozen when it was made; ``queue``, see
-        `ztfdb.store.queue.queue_summary`; and ``psf_check``, the images whose photometry ZTF's PSF catalogues
-        contradict, see `ztfdb.store.psfchecks.psf_check_summary`.
+        `ztfdb.store.ingest_queue.queue_summary`; and ``psf_check``, the images whose photometry ZTF's PSF catalogues
+        contradict, see `ztfdb.store.psf_checks.psf_check_summary`.
     """
     queue = queue_summary(session, now=read_clock(session))
     return archive_summary(session) | {"queue": queue, "psf_check": psf_check_summary(session)}

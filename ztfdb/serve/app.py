@@ -29,9 +29,9 @@ from ztfdb.serve.tap import endpoints as tap
 from ztfdb.serve.tap.jobs import JobRunner
 from ztfdb.serve.ways import Shortcut
 from ztfdb.serve.work import Workers
-from ztfdb.store.jobs import JobStore
-from ztfdb.store.reading import Reader
-from ztfdb.store.tokens import TokenStore
+from ztfdb.store.readonly_stream import Reader
+from ztfdb.store.service_tokens import TokenStore
+from ztfdb.store.tap_jobs import JobStore
 
 PROTOCOLS = (health, metrics, tap, scs, sia, datalink, soda, files, timeseries, api, irsa, page)
 """Each has ``routes()``; a path belongs to the first that knows it."""

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 
 from ztfdb.errors import StoreError
-from ztfdb.store.tokens import TokenStore, hash_of
+from ztfdb.store.service_tokens import TokenStore, hash_of
 
 KEPT_S = 2.0
 """How long what the service database says is taken for true: a token that was removed counts so much longer."""

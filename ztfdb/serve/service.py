@@ -16,7 +16,7 @@ from ztfdb.serve.limits import Limits
 from ztfdb.serve.params import Parameters, read_parameters
 from ztfdb.serve.tap.jobs import JobRunner
 from ztfdb.serve.work import Workers
-from ztfdb.store.reading import Reader
+from ztfdb.store.readonly_stream import Reader
 
 _HOST = re.compile(r"[A-Za-z0-9._~-]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?")
 

@@ -27,7 +27,7 @@ from ztfdb.serve.votable import as_votable, param
 from ztfdb.serve.work import Put, Streamed
 from ztfdb.sky.clip import meets_range
 from ztfdb.sky.shapes import SkyCircle, SkyPolygon, SkyRange, SkyShape
-from ztfdb.store.reading import Reader
+from ztfdb.store.readonly_stream import Reader
 
 STANDARD = "ivo://ivoa.net/std/SIA#query-2.0"
 

@@ -98,7 +98,7 @@ def uncalibrated_images(session: Session, method: str, catalogue_id: int, among:
 def zeropoints(session: Session, image_id: IntArray, *, aperture: int = 4, calibration: str = "header") -> Columns:
     """Return the zero points of an aperture for images, which hold all over them.
 
-    A calibration by the images' own stars has gradients, too: see `ztfdb.store.selfcal.self_terms`.
+    A calibration by the images' own stars has gradients, too: see `ztfdb.store.self_calibrations.self_terms`.
 
     Parameters
     ----------

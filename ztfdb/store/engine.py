@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from ztfdb.errors import ArchiveClosedError, ConfigError, DatabaseReadOnlyError, DatabaseUnavailableError, StoreError
 from ztfdb.store.interrupt import make_stoppable
-from ztfdb.store.typed import check_types
+from ztfdb.store.type_checks import check_types
 from ztfdb.texts import HIDDEN, is_secret_key, one_line
 
 WRITE = "ztfdb_write"

@@ -22,11 +22,11 @@ from ztfdb.records import FileFacts, MeasuredImage, PsfCatalogueRecord
 from ztfdb.schema import Base, Calibration, Completeness, DataRoot, Image, ImageCell, ImageFile, ImageHeader, PsfCheck
 from ztfdb.store.backends import backend
 from ztfdb.store.columns import python_values
-from ztfdb.store.facts import facts_checksum
+from ztfdb.store.facts_checksums import facts_checksum
 from ztfdb.store.forced import delete_forced
 from ztfdb.store.matches import delete_matches
 from ztfdb.store.meta import config_id
-from ztfdb.store.psf_sources import delete_psf, find_psf, store_psf
+from ztfdb.store.psf_catalogues import delete_psf, find_psf, store_psf
 from ztfdb.store.roots import FilePlace, absolute_path, find_places, place_file, read_roots
 from ztfdb.store.sources import delete_sources, source_checksum, store_sources
 

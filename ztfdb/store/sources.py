@@ -12,8 +12,8 @@ from ztfdb.ids import MAX_SOURCES, SOURCE_ID_SHIFT
 from ztfdb.records import N_APERTURE, SourceTable
 from ztfdb.schema import Base
 from ztfdb.store import detections
-from ztfdb.store.checksums import rows_checksum
 from ztfdb.store.detections import OURS
+from ztfdb.store.row_checksums import rows_checksum
 
 _TABLE = Base.metadata.tables["source"]
 _PLAIN = (
@@ -61,7 +61,7 @@ def store_sources(session: Session, image_id: int, sources: SourceTable) -> int:
 
 
 def source_checksum(image_id: int, sources: SourceTable) -> int:
-    """Return the checksum of the rows that `store_sources` makes; see `ztfdb.store.checksums.rows_checksum`."""
+    """Return the checksum of the rows that `store_sources` makes; see `ztfdb.store.row_checksums.rows_checksum`."""
     columns, nulls = _columns(image_id, sources)
     return rows_checksum(_TABLE, columns, nulls)
 

@@ -15,8 +15,8 @@ from ztfdb.serve.limits import Limits
 from ztfdb.serve.params import MB, Parameters
 from ztfdb.serve.tap.query import read_query, translated, write_answer
 from ztfdb.store.interrupt import Work
-from ztfdb.store.jobs import Job, JobStore
-from ztfdb.store.reading import Reader
+from ztfdb.store.readonly_stream import Reader
+from ztfdb.store.tap_jobs import Job, JobStore
 
 THREADS = 2
 """Jobs that one process works on at the same time."""

@@ -14,7 +14,7 @@ from ztfdb.serve.params import Parameters, shown
 from ztfdb.serve.tap.formats import Format, find_format, make_writer
 from ztfdb.serve.tap.schema import published
 from ztfdb.serve.tap.upload import Results, read_uploads, rowsets
-from ztfdb.store.reading import Reader
+from ztfdb.store.readonly_stream import Reader
 
 LANGUAGES = ("ADQL", "ADQL-2.0", "ADQL-2.1")
 

@@ -17,7 +17,7 @@ from ztfdb.serve.service import Service, base_url, caller_of
 from ztfdb.serve.tap.jobs import JobRunner
 from ztfdb.serve.votable import CONTENT_TYPE, attribute, error_document, text
 from ztfdb.sky.times import SECONDS_PER_DAY
-from ztfdb.store.jobs import DONE, Job
+from ztfdb.store.tap_jobs import DONE, Job
 
 MAX_WAIT_S = 60.0
 LOOK_S = 0.1

@@ -305,7 +305,7 @@ class Backend(ABC):
     def stream(
         engine: Engine, sql: str, values: Any, uploads: Sequence[Rowset], *, upload_join: bool, size: int
     ) -> Iterator[Rows]:
-        """Yield the rows of a statement piece by piece; see `ztfdb.store.reading.Reader.pieces`."""
+        """Yield the rows of a statement piece by piece; see `ztfdb.store.readonly_stream.Reader.pieces`."""
 
     @staticmethod
     def commits(connection: Connection) -> int:

@@ -93,7 +93,7 @@ def _told(exc: Exception, timeout_s: float) -> Exception:
 
 
 def stream(engine: Engine, sql: str, values: Any, uploads: Sequence[Rowset], size: int) -> Iterator[Rows]:
-    """Yield the rows of a statement of a program piece by piece; see `ztfdb.store.reading.Reader.pieces`."""
+    """Yield the rows of a statement of a program piece by piece; see `ztfdb.store.readonly_stream.Reader.pieces`."""
     pooled = engine.raw_connection()
     try:
         connection = pooled.driver_connection

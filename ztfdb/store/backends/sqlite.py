@@ -24,7 +24,7 @@ from ztfdb.store.backends.sqlite_feed import feed, is_fed
 from ztfdb.store.columns import SqlColumn, numpy_columns
 from ztfdb.store.engine import FEEDS, WRITE, driver_errors
 from ztfdb.store.statement import Rows, Rowset, SetAside, Statement, quoted
-from ztfdb.store.typed import check_objects
+from ztfdb.store.type_checks import check_objects
 
 SQL_TYPES = {"i": "integer", "f": "real"}
 

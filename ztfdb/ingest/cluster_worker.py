@@ -14,12 +14,12 @@ from ztfdb.errors import ZtfdbError
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ingest.commit import Lease, commit_image
 from ztfdb.ingest.discover import Candidate
-from ztfdb.ingest.psfcat import psf_part
-from ztfdb.ingest.workers import Measure, StoredThere, psfcat_option
+from ztfdb.ingest.executors import Measure, StoredThere, psfcat_option
+from ztfdb.ingest.psf_catalogues import psf_part
 from ztfdb.records import MeasuredImage
 from ztfdb.store.engine import make_engine, sessions, writing
 from ztfdb.store.images import Stored
-from ztfdb.store.queue import Claim, hold, read_clock
+from ztfdb.store.ingest_queue import Claim, hold, read_clock
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from ztfdb.ingest.owner import is_dead, own_name
+from ztfdb.ingest.lease_owner import is_dead, own_name
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def test_work_that_ended_in_this_process_is_dead_whatever_else_it_does(name):
 
 
 def test_a_process_that_ended_is_dead():
-    code = "from ztfdb.ingest.owner import own_name; print(own_name().__enter__())"
+    code = "from ztfdb.ingest.lease_owner import own_name; print(own_name().__enter__())"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": ":".join(sys.path)}
     )

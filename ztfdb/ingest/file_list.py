@@ -13,14 +13,14 @@ from sqlalchemy.orm import Session, sessionmaker
 from ztfdb.arrays import Places
 from ztfdb.codes import JobState
 from ztfdb.errors import ImageReadError
+from ztfdb.ingest.already_stored import find_known
 from ztfdb.ingest.discover import Candidate, Sighting, look_at
-from ztfdb.ingest.known import find_known
 from ztfdb.ingest.moved import follow
-from ztfdb.ingest.psfcat import known_outcome
+from ztfdb.ingest.psf_catalogues import known_outcome
 from ztfdb.ingest.report import ImageOutcome, Outcome, refused
 from ztfdb.store.engine import writing
 from ztfdb.store.images import Stored
-from ztfdb.store.queue import Again, Claim, JobFile, JobReport, claim_these, enqueue, find_job_ids, find_jobs
+from ztfdb.store.ingest_queue import Again, Claim, JobFile, JobReport, claim_these, enqueue, find_job_ids, find_jobs
 from ztfdb.store.roots import place_file
 
 LOOK_S = 0.05

@@ -16,7 +16,7 @@ from ztfdb.schema import Image, ImageFile, ImageHeader
 from ztfdb.store.backends import backend
 from ztfdb.store.columns import python_ints
 from ztfdb.store.images import OWN_ROLES, find_files, ids_in
-from ztfdb.store.typed import N_WCS, array_of
+from ztfdb.store.type_checks import N_WCS, array_of
 
 IMAGES_PER_STATEMENT = 500
 

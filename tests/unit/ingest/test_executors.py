@@ -11,8 +11,8 @@ from tests.support.waiting import DEADLINE_S, wait_until
 from ztfdb.errors import ExtractionError, HeaderError, MeasurementTimeout, WorkerDied
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ingest.discover import Candidate
-from ztfdb.ingest.limits import Limits
-from ztfdb.ingest.workers import Here, Workers
+from ztfdb.ingest.executors import Here, Workers
+from ztfdb.ingest.worker_limits import Limits
 from ztfdb.records import MeasuredImage
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ztfdb.sky.times import SECONDS_PER_DAY
-from ztfdb.store.tokens import BUSY_S
+from ztfdb.store.service_tokens import BUSY_S
 
 DONE = ("COMPLETED", "ERROR", "ABORTED")
 """Phases that last."""

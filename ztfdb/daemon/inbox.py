@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from ztfdb.daemon.watch import Watcher
 from ztfdb.ingest.discover import Candidate, Sighting, image_of
 from ztfdb.ingest.report import ImageOutcome, Outcome, log_outcome
-from ztfdb.store.queue import Claim, JobFile, claim_jobs, enqueue
+from ztfdb.store.ingest_queue import Claim, JobFile, claim_jobs, enqueue
 from ztfdb.store.roots import Root, absolute_path, place_file, read_roots
 
 logger = logging.getLogger(__name__)

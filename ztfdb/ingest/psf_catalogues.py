@@ -25,9 +25,9 @@ from ztfdb.errors import (
     ZtfdbError,
 )
 from ztfdb.frame.psfcat import of_image, read_psfcat, reference_image_id
+from ztfdb.ingest.already_stored import Known
 from ztfdb.ingest.content import same_content
 from ztfdb.ingest.discover import Candidate, discover_psfcats
-from ztfdb.ingest.known import Known
 from ztfdb.ingest.moved import is_gone
 from ztfdb.ingest.report import (
     ImageOutcome,
@@ -43,7 +43,7 @@ from ztfdb.records import MeasuredImage, PsfCatalogueRecord, WcsParameters
 from ztfdb.store.backends import backend
 from ztfdb.store.engine import writing
 from ztfdb.store.images import Stored
-from ztfdb.store.psf_sources import (
+from ztfdb.store.psf_catalogues import (
     StoredPsf,
     find_psf,
     find_psf_at,

@@ -18,11 +18,11 @@ from typing import Any
 from ztfdb.errors import ClusterError, MeasurementTimeout, MissingExtraError, WorkerDied
 from ztfdb.extract.measure import measure_image, software_versions
 from ztfdb.extract.settings import ExtractionSettings
+from ztfdb.ingest.cluster_worker import Storing, measure_and_store, reach_archive
 from ztfdb.ingest.discover import Candidate
-from ztfdb.ingest.limits import Limits
-from ztfdb.ingest.storing import Storing, measure_and_store, reach_archive
-from ztfdb.ingest.workers import Measure, Measured, failed, psfcat_option
-from ztfdb.store.queue import Claim
+from ztfdb.ingest.executors import Measure, Measured, failed, psfcat_option
+from ztfdb.ingest.worker_limits import Limits
+from ztfdb.store.ingest_queue import Claim
 from ztfdb.texts import one_line
 
 CONNECT_S = 10.0
@@ -44,7 +44,7 @@ class _Sent:
 
 
 class Cluster:
-    """The workers of a Dask cluster; see `ztfdb.ingest.workers.Crew`.
+    """The workers of a Dask cluster; see `ztfdb.ingest.executors.Crew`.
 
     One image is sent to each thread of the cluster. ``sep`` holds Python's lock, so workers of one thread each do most.
     Memory is limited by the workers' own settings.
@@ -57,7 +57,7 @@ class Cluster:
     limits : Limits
         The time; an image that takes longer is given up here, and its worker left to end it.
     measure : callable
-        See `ztfdb.ingest.workers.Workers`.
+        See `ztfdb.ingest.executors.Workers`.
     storing : Storing, optional
         How the workers store; by default they do not.
 

@@ -20,11 +20,11 @@ from ztfdb.records import FileFacts, PsfCatalogueRecord, WcsParameters
 from ztfdb.schema import Base, DataRoot, Image, ImageHeader, PsfCatalogue, PsfCheck, PsfSource
 from ztfdb.store import detections
 from ztfdb.store.backends import backend
-from ztfdb.store.checksums import rows_checksum
 from ztfdb.store.columns import python_values
 from ztfdb.store.detections import ZTF_PSF
 from ztfdb.store.roots import FilePlace, absolute_path, place_file
-from ztfdb.store.typed import N_WCS, array_of
+from ztfdb.store.row_checksums import rows_checksum
+from ztfdb.store.type_checks import N_WCS, array_of
 
 _TABLE = Base.metadata.tables["psf_source"]
 _CATALOGUE = Base.metadata.tables["psf_catalogue"]

@@ -10,7 +10,7 @@ from ztfdb.arrays import Columns, IntArray
 from ztfdb.store.backends import backend
 from ztfdb.store.columns import MISSING
 from ztfdb.store.select import rows
-from ztfdb.store.typed import N_WCS, arrays_of
+from ztfdb.store.type_checks import N_WCS, arrays_of
 
 
 def images_on_cells(session: Session, cells: IntArray) -> Columns:
@@ -43,7 +43,7 @@ def image_frames(session: Session, image_id: IntArray) -> tuple[Columns, NDArray
     Returns
     -------
     columns : dict of ndarray
-        ``image_id``, ``nx``, ``ny`` and ``status`` (`ztfdb.store.lookup.MISSING` where the header has none).
+        ``image_id``, ``nx``, ``ny`` and ``status`` (`ztfdb.store.image_table.MISSING` where the header has none).
     wcs : ndarray, shape (n_image, 42)
         As `ztfdb.sky.projection.sky_to_pixel_many` takes them.
     """

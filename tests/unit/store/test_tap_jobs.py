@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from ztfdb.store import jobs
-from ztfdb.store.jobs import SILENT_S, JobStore
+from ztfdb.store import tap_jobs
+from ztfdb.store.tap_jobs import SILENT_S, JobStore
 
 DAYS = {"days": 7.0, "duration": 60.0}
 
@@ -26,7 +26,7 @@ def clock(monkeypatch):
             return self.now
 
     made = Clock()
-    monkeypatch.setattr(jobs, "time", made)
+    monkeypatch.setattr(tap_jobs, "time", made)
     return made
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from ztfdb.errors import CatalogueFileError
-from ztfdb.ingest.reference import check_name
+from ztfdb.ingest.catalogue_import import check_name
 from ztfdb.store.catalogues import KINDS, LIGHT_CURVES, register
 from ztfdb.store.engine import sessions, writing
 from ztfdb.surveys.files import is_url

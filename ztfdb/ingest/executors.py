@@ -24,9 +24,9 @@ from ztfdb.errors import ExtractionError, MeasurementTimeout, WorkerDied, ZtfdbE
 from ztfdb.extract.measure import measure_image
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ingest.discover import Candidate
-from ztfdb.ingest.limits import Limits
+from ztfdb.ingest.worker_limits import Limits
 from ztfdb.records import MeasuredImage
-from ztfdb.store.queue import Claim
+from ztfdb.store.ingest_queue import Claim
 from ztfdb.texts import one_line
 
 Measure = Callable[..., MeasuredImage]

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from ztfdb.arrays import Progress
 from ztfdb.codes import PS1_BANDS
 from ztfdb.errors import CatalogueServiceError, MissingExtraError
-from ztfdb.ingest.reference import FileImport, import_catalogue
+from ztfdb.ingest.catalogue_import import FileImport, import_catalogue
 from ztfdb.sky.angles import separation, unit_vector
 from ztfdb.sky.cells import CELL_REACH, cell_to_sky
 from ztfdb.sky.footprint import FOOTPRINT_ORDER

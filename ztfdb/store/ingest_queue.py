@@ -258,7 +258,7 @@ def claim_jobs(
     roots : sequence of int
         The data roots whose files are here.
     owner : str
-        Who takes them, see `ztfdb.ingest.owner`.
+        Who takes them, see `ztfdb.ingest.lease_owner`.
     n : int
     lease_s : float
         Seconds until `beat` must have been called.
