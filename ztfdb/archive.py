@@ -835,7 +835,7 @@ class Archive:
         """
         from ztfdb.derive.selfresiduals import self_residuals
         from ztfdb.plot import draw_self_calibration
-        from ztfdb.store.matches import chosen_images
+        from ztfdb.store.image_rows import chosen_images
 
         with self._sessions() as session:
             left = self_residuals(session, chosen_images(session, image_ids), aperture=aperture)

@@ -24,7 +24,7 @@ from ztfdb.ingest.run import ingest_paths
 from ztfdb.schema import Image, IngestJob
 from ztfdb.simulate import make_science_image
 from ztfdb.store.engine import make_engine, sessions, writing
-from ztfdb.store.images import find_files
+from ztfdb.store.image_files import find_files
 from ztfdb.store.ingest_queue import claim_jobs, count_jobs, find_jobs, read_clock, release_quarantined, retry_failed
 
 NIGHT = 59116.4317708

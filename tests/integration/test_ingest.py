@@ -26,7 +26,7 @@ from ztfdb.schema import Image, ImageFile, Source
 from ztfdb.server import PostgresServer
 from ztfdb.simulate import make_science_image
 from ztfdb.store.engine import make_engine, sessions
-from ztfdb.store.images import find_files
+from ztfdb.store.image_files import find_files
 from ztfdb.store.meta import read_meta
 from ztfdb.store.migrate import upgrade
 from ztfdb.store.psf_catalogues import find_psf

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from ztfdb.ingest.run import ingest_paths
 from ztfdb.schema import Image, ImageCell, Source
 from ztfdb.store.engine import make_engine, sessions
-from ztfdb.store.images import find_files
+from ztfdb.store.image_files import find_files
 from ztfdb.store.sources import count_orphans, sources_of_image
 
 

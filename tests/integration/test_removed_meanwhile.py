@@ -15,8 +15,8 @@ from ztfdb.derive.psfcheck import check_psf
 from ztfdb.ingest.commit import commit_image
 from ztfdb.simulate import make_science_image
 from ztfdb.store.engine import writing
+from ztfdb.store.image_rows import chosen_images
 from ztfdb.store.images import delete_image
-from ztfdb.store.matches import chosen_images
 
 N_IMAGE = 3
 

@@ -42,8 +42,8 @@ from ztfdb.store.calibrations import (
 )
 from ztfdb.store.catalogues import CatalogueInfo, get_catalogue
 from ztfdb.store.engine import writing
+from ztfdb.store.image_rows import chosen_images
 from ztfdb.store.images import hold_image
-from ztfdb.store.matches import chosen_images
 
 if TYPE_CHECKING:
     import pandas as pd

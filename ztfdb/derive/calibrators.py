@@ -19,7 +19,8 @@ from ztfdb.sky.cover import cover_positions
 from ztfdb.sky.match import match_all
 from ztfdb.store.catalogues import CatalogueInfo, rows_by_id, rows_in_ranges
 from ztfdb.store.columns import MISSING_INT32, NO_MASK
-from ztfdb.store.matches import MatchTable, find_image_match, image_mjd, matches_of_image
+from ztfdb.store.image_rows import image_mjd
+from ztfdb.store.matches import MatchTable, find_image_match, matches_of_image
 
 PIXEL_SCALE = 1.012
 """arcsec a pixel, anywhere on the camera to 0.3 %."""

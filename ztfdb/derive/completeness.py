@@ -20,8 +20,8 @@ from ztfdb.store import completeness as store
 from ztfdb.store.calibrations import sources_to_calibrate
 from ztfdb.store.engine import writing
 from ztfdb.store.image_pixels import stored_images
+from ztfdb.store.image_rows import chosen_images
 from ztfdb.store.images import hold_image
-from ztfdb.store.matches import chosen_images
 from ztfdb.store.provenance import settings_of
 
 if TYPE_CHECKING:

@@ -37,14 +37,13 @@ from ztfdb.store.catalogues import (
 )
 from ztfdb.store.engine import writing
 from ztfdb.store.image_cells import images_on_cells
+from ztfdb.store.image_rows import chosen_images, image_mjd
 from ztfdb.store.images import hold_image
 from ztfdb.store.matches import (
     Astrometry,
     MatchTable,
-    chosen_images,
     count_matches,
     delete_matches,
-    image_mjd,
     sources_to_match,
     store_matches,
     unmatched_images,

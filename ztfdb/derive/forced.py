@@ -24,7 +24,8 @@ from ztfdb.records import N_APERTURE, StoredImage
 from ztfdb.store.columns import NO_MASK
 from ztfdb.store.engine import writing
 from ztfdb.store.forced import FORCED_DTYPES, Contents, store_forced
-from ztfdb.store.image_pixels import accept_mtimes, stored_images
+from ztfdb.store.image_files import accept_mtimes
+from ztfdb.store.image_pixels import stored_images
 from ztfdb.store.meta import config_id, read_meta
 from ztfdb.texts import one_line
 

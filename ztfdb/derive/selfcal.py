@@ -29,8 +29,8 @@ from ztfdb.store import self_calibrations as store
 from ztfdb.store.calibrations import APERTURES, store_calibration
 from ztfdb.store.catalogues import CatalogueInfo, find_catalogue
 from ztfdb.store.engine import writing
+from ztfdb.store.image_rows import chosen_images
 from ztfdb.store.images import hold_image
-from ztfdb.store.matches import chosen_images
 from ztfdb.store.self_calibrations import METHOD
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,8 @@ from ztfdb.ingest.content import same_content, sha256_of
 from ztfdb.ingest.discover import Candidate
 from ztfdb.ingest.moved import is_gone
 from ztfdb.records import FileFacts
-from ztfdb.store.images import Stored, StoredFile, find_copy, find_file_at, find_files, may_have_copy
+from ztfdb.store.image_files import StoredFile, find_copy, find_file_at, find_files, may_have_copy
+from ztfdb.store.images import Stored
 from ztfdb.store.roots import find_places, read_roots
 
 

@@ -12,7 +12,7 @@ from ztfdb.arrays import IntArray
 from ztfdb.errors import CatalogueFileError
 from ztfdb.ingest.readers import BadRow, open_table
 from ztfdb.store.engine import writing
-from ztfdb.store.image_rows import METADATA, image_pids, set_metadata
+from ztfdb.store.image_metadata import METADATA, image_pids, set_metadata
 
 
 @dataclass

@@ -10,7 +10,7 @@ from ztfdb.arrays import Places
 from ztfdb.ingest.content import same_content
 from ztfdb.ingest.discover import Candidate, is_url
 from ztfdb.store.backends import backend
-from ztfdb.store.images import OWN_ROLES, find_files, move_file
+from ztfdb.store.image_files import OWN_ROLES, find_files, move_file
 from ztfdb.store.psf_catalogues import find_psf, move_psf
 from ztfdb.store.roots import place_file
 

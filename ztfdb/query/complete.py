@@ -42,7 +42,7 @@ from ztfdb.sky.cells import cone_ranges, sky_to_cell
 from ztfdb.sky.times import bjd_tdb
 from ztfdb.store.columns import MISSING, NO_MASK
 from ztfdb.store.forced import find_forced
-from ztfdb.store.image_cells import barycentric_vectors, observed_span
+from ztfdb.store.image_rows import barycentric_vectors, observed_span
 from ztfdb.store.image_table import light_curve_sources
 
 FORCED_SIGMA = 3.0

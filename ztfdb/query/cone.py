@@ -17,8 +17,8 @@ from ztfdb.query.targets import Targets, targets_of
 from ztfdb.sky.angles import separation
 from ztfdb.sky.cells import cone_ranges
 from ztfdb.store.columns import NO_MASK
-from ztfdb.store.image_cells import observed_span
-from ztfdb.store.image_table import SOURCE_DTYPES, image_dates, sources_in_cone
+from ztfdb.store.image_rows import image_dates, observed_span
+from ztfdb.store.image_table import SOURCE_DTYPES, sources_in_cone
 
 MAX_CONE_RADIUS = 36_000.0
 """Largest radius of a cone, arcsec: 10 degrees, more than the camera's field."""

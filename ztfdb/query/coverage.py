@@ -17,8 +17,8 @@ from ztfdb.query.targets import Targets, targets_of
 from ztfdb.sky.cells import cell_to_sky, sky_to_cell
 from ztfdb.sky.footprint import FOOTPRINT_ORDER
 from ztfdb.sky.projection import sky_to_pixel_many
-from ztfdb.store.image_cells import cell_depths
-from ztfdb.store.image_table import image_dates, image_rows, images_on_cell
+from ztfdb.store.image_cells import cell_depths, images_on_cell
+from ztfdb.store.image_rows import image_dates, image_rows
 from ztfdb.store.type_checks import N_WCS, arrays_of
 
 

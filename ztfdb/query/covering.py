@@ -16,7 +16,8 @@ from ztfdb.records import WcsParameters
 from ztfdb.sky.cells import sky_to_cell
 from ztfdb.sky.footprint import FOOTPRINT_ORDER
 from ztfdb.sky.projection import sky_to_pixel, sky_to_pixel_many
-from ztfdb.store.image_cells import image_frames, images_between, images_on_cells, observed_span
+from ztfdb.store.image_cells import images_on_cells
+from ztfdb.store.image_rows import image_frames, images_between, observed_span
 from ztfdb.store.image_table import ImageTable, used_images
 
 MOTION_STEP = 30.0

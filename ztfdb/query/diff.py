@@ -16,9 +16,9 @@ from ztfdb.phot.surface import quadrant_places, surface_at
 from ztfdb.phot.trend import robust_scatter
 from ztfdb.sky.match import match_mutual
 from ztfdb.store.calibrations import METHODS, sources_to_calibrate, zeropoints
-from ztfdb.store.images import find_files
-from ztfdb.store.matches import chosen_images
-from ztfdb.store.provenance import image_of, settings_of
+from ztfdb.store.image_files import find_files
+from ztfdb.store.image_rows import chosen_images, image_of
+from ztfdb.store.provenance import settings_of
 from ztfdb.store.self_calibrations import self_terms
 
 RADIUS = 1.0

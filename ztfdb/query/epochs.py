@@ -24,13 +24,13 @@ from ztfdb.query.request import LightCurveRequest
 from ztfdb.sky.times import hjd
 from ztfdb.store.calibrations import zeropoints
 from ztfdb.store.columns import NO_MASK
+from ztfdb.store.detections import aperture_fluxes
 from ztfdb.store.image_table import (
     COLOR_TERM,
     EPOCH_ROWS,
     REFERENCE_RANK,
     ZEROPOINT,
     ImageTable,
-    aperture_fluxes,
     epoch_images,
     used_images,
     version_ranks,

@@ -20,8 +20,8 @@ from ztfdb.sky.projection import sky_to_pixel_many
 from ztfdb.store.calibrations import image_to_calibrate, zeropoints
 from ztfdb.store.catalogues import MODES, CatalogueInfo, get_catalogue, list_catalogues, rows_by_id
 from ztfdb.store.columns import MISSING_INT32, NO_MASK, table_dtypes
-from ztfdb.store.image_cells import image_frames
-from ztfdb.store.matches import MatchTable, chosen_images, find_image_match, image_mjd, matches_of_image
+from ztfdb.store.image_rows import chosen_images, image_frames, image_mjd
+from ztfdb.store.matches import MatchTable, find_image_match, matches_of_image
 from ztfdb.store.sources import sources_of_image
 
 SOURCES = "sources"

@@ -12,7 +12,8 @@ from ztfdb.sky.cells import sky_to_cell
 from ztfdb.sky.cover import cover_triangles
 from ztfdb.sky.footprint import FOOTPRINT_ORDER
 from ztfdb.sky.polygon import box_corners, triangulate
-from ztfdb.store.image_cells import image_corners, images_on_cells
+from ztfdb.store.image_cells import images_on_cells
+from ztfdb.store.image_rows import image_corners
 
 MOST_DEGREES = 20.0
 """Largest side of a box: projected to a plane, its images' sides stay straight and finite."""

@@ -14,10 +14,11 @@ from ztfdb.frame.window import check_file
 from ztfdb.query.frames import data_frame
 from ztfdb.sky.cells import sky_to_cell
 from ztfdb.store.backends import backend
+from ztfdb.store.consistency import forced_by_image, images_without, psf_disagreements, sources_by_image
 from ztfdb.store.facts_checksums import changed_facts
-from ztfdb.store.image_rows import forced_by_image, image_names, images_without, sources_by_image
-from ztfdb.store.images import OWN_ROLES, StoredFile, find_files, find_impostors
-from ztfdb.store.psf_catalogues import StoredPsf, find_psf, psf_catalogues_held, psf_disagreements
+from ztfdb.store.image_files import OWN_ROLES, StoredFile, find_files, find_impostors
+from ztfdb.store.image_rows import image_names
+from ztfdb.store.psf_catalogues import StoredPsf, find_psf, psf_catalogues_held
 from ztfdb.store.row_checksums import kept_checksums, stored_checksum
 from ztfdb.store.sources import sources_of_image
 

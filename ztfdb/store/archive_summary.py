@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from ztfdb.bits import Caveat
 from ztfdb.schema import Config, DataRoot, Image, ImageFile
-from ztfdb.store.images import OWN_ROLES
+from ztfdb.store.image_files import OWN_ROLES
 from ztfdb.store.meta import read_meta
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Table, delete, func, or_, select
 from sqlalchemy.orm import Session
 
@@ -133,3 +134,19 @@ def count_orphans(session: Session, kind: SourceKind) -> int:
     outside = or_(table.c.source_id < start, table.c.source_id >= start + MAX_SOURCES)
     statement = select(func.count()).select_from(table).outerjoin(owner, owner.c.image_id == table.c.image_id)
     return session.execute(statement.where(or_(owner.c.image_id.is_(None), outside))).scalar_one()
+
+
+def aperture_fluxes(session: Session, source_id: IntArray, aperture: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return flux and error (DN) of one aperture for each source, in the order asked; NaN where NULL.
+
+    Parameters
+    ----------
+    session : Session
+    source_id : ndarray of int64, shape (n_source,)
+    aperture : int
+        1 to 6.
+    """
+    names = (f"flux_aper{int(aperture)}", f"flux_aper{int(aperture)}_err")
+    found = rows(session, "source", ("source_id", *names), ids=np.unique(source_id))
+    at = np.searchsorted(found["source_id"], source_id)
+    return found[names[0]][at], found[names[1]][at]

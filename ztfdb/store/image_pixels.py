@@ -6,16 +6,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Row, Select, select, update
+from sqlalchemy import Row, Select, select
 from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Places
 from ztfdb.bits import Caveat
 from ztfdb.records import N_APERTURE, BackgroundMesh, FileFacts, StoredImage, StoredPixels, WcsParameters
-from ztfdb.schema import Image, ImageFile, ImageHeader
+from ztfdb.schema import Image, ImageHeader
 from ztfdb.store.backends import backend
 from ztfdb.store.columns import python_ints
-from ztfdb.store.images import OWN_ROLES, find_files, ids_in
+from ztfdb.store.image_files import OWN_ROLES, find_files, ids_in
 from ztfdb.store.type_checks import N_WCS, array_of
 
 IMAGES_PER_STATEMENT = 500
@@ -82,19 +82,6 @@ def stored_pixels(session: Session, image_id: Iterable[int], *, places: Places =
 def stored_cards(session: Session, image_id: int, role: str) -> dict[str, Any]:
     """Return the header cards of one file of an image, as `ztfdb.frame.header.header_cards` made them."""
     return _cards(session, [image_id]).get(image_id, {}).get(role, {})
-
-
-def accept_mtimes(session: Session, accepted: Iterable[tuple[int, str, int]]) -> None:
-    """Remember new modification times of files whose content is as ingested.
-
-    Parameters
-    ----------
-    session : Session
-    accepted : iterable of (image_id, role, mtime_ns)
-    """
-    for image_id, role, mtime_ns in accepted:
-        wanted = (ImageFile.image_id == int(image_id), ImageFile.role == role)
-        session.execute(update(ImageFile).where(*wanted).values(mtime_ns=int(mtime_ns)))
 
 
 def _rows(

@@ -13,21 +13,16 @@ from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Boolean, Text
 from sqlalchemy.orm import Session
 
 from ztfdb.arrays import BoolArray, Columns, IntArray
 from ztfdb.phot.zeropoint import aperture_zeropoint
-from ztfdb.schema import Image
 from ztfdb.schema.image import EPOCH_COLUMNS
 from ztfdb.store import detections
 from ztfdb.store.backends import backend
-from ztfdb.store.columns import MISSING, table_dtypes
+from ztfdb.store.columns import MISSING
 from ztfdb.store.detections import OURS, light_curve_rows
-from ztfdb.store.select import rows, sorted_rows
-
-Fields = dict[str, tuple[str, Any]]
-"""SQL expressions over a table, with the dtypes of their values, by the names they get."""
+from ztfdb.store.image_rows import Fields, _images_by_id
 
 LIGHT_CURVE_DTYPES = OURS.light_curve_dtypes
 """What a light curve reads of a source; ``image_id`` is the upper bits of ``source_id``."""
@@ -74,16 +69,6 @@ ZEROPOINT, COLOR_TERM = len(EPOCH_FIELDS), len(EPOCH_FIELDS) + 1
 
 EPOCH_ROWS = {name: row for row, name in enumerate((*EPOCH_FIELDS, "zeropoint", "color_term"))}
 _VERSION_FIELDS: Fields = {"procvsn": ("image.procvsn", "i8"), "created": ("coalesce(image.created, '')", "O")}
-_DATE_FIELDS: Fields = {
-    "obsmjd": ("image.obsmjd", "f8"),
-    "mjd_mid": ("image.mjd_mid", "f8"),
-    "filtercode": ("image.filtercode", "O"),
-}
-_OWN_PATH = """(
-    select rtrim(data_root.path, '/') || '/' || image_file.path
-    from image_file join data_root on data_root.data_root_id = image_file.data_root_id
-    where image_file.image_id = image.image_id and image_file.role in ('sci', 'ref')
-)"""
 
 
 def light_curve_sources(session: Session, **ranges: IntArray) -> Columns:
@@ -99,22 +84,6 @@ def light_curve_statement(session: Session, **ranges: IntArray) -> tuple[str, di
 def sources_in_cone(session: Session, lo: IntArray, hi: IntArray, columns: Sequence[str]) -> Columns:
     """Return chosen columns of the sources inside ranges, in no particular order."""
     return detections.rows_in_cone(session, OURS, lo, hi, columns)
-
-
-def aperture_fluxes(session: Session, source_id: IntArray, aperture: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return flux and error (DN) of one aperture for each source, in the order asked; NaN where NULL.
-
-    Parameters
-    ----------
-    session : Session
-    source_id : ndarray of int64, shape (n_source,)
-    aperture : int
-        1 to 6.
-    """
-    names = (f"flux_aper{int(aperture)}", f"flux_aper{int(aperture)}_err")
-    found = rows(session, "source", ("source_id", *names), ids=np.unique(source_id))
-    at = np.searchsorted(found["source_id"], source_id)
-    return found[names[0]][at], found[names[1]][at]
 
 
 @dataclass(frozen=True)
@@ -260,58 +229,3 @@ _NO_IMAGES = ImageTable(np.empty((len(EPOCH_ROWS), 0)))
 def _epoch_statement(origin: str, aperture: int) -> str:
     fields = ", ".join(f"{expression} as {name}" for name, expression in EPOCH_FIELDS.items())
     return f"select {fields} from {origin}".replace("apcorK", f"apcor{aperture}")
-
-
-def image_dates(session: Session, image_id: IntArray) -> Columns:
-    """Return ``obsmjd``, ``mjd_mid`` and ``filtercode`` of images, ordered by ``image_id``."""
-    return _images_by_id(session, image_id, _DATE_FIELDS)
-
-
-def images_on_cell(session: Session, cell9: int) -> Columns:
-    """Return id, size and WCS numbers of the images that may touch an order-9 cell.
-
-    Returns
-    -------
-    dict of ndarray
-        ``image_id``, ``nx``, ``ny`` and ``wcs`` (bytes), ordered by ``image_id``.
-    """
-    statement = """
-        select image.image_id, image.nx, image.ny, image_header.wcs
-        from image_cell
-        join image on image.image_id = image_cell.image_id
-        join image_header on image_header.image_id = image.image_id and image_header.wcs is not null
-        where image_cell.cell9 = :cell9
-        order by image.image_id"""
-    dtypes = {"image_id": "i8", "nx": "i8", "ny": "i8", "wcs": "O"}
-    return backend(session).read_columns(statement, {"cell9": int(cell9)}, dtypes)
-
-
-OWN_BOOKS = ("image_id", "row_checksum", "caveats", "facts_checksum")
-"""Columns of ``image`` that `image_rows` leaves out."""
-
-
-def image_rows(session: Session, image_id: IntArray) -> Columns:
-    """Return all columns of some images but `OWN_BOOKS`, and ``path``, their own file, ordered by ``image_id``.
-
-    Texts are object arrays; ``path`` is below the folder of its data root as the archive knows it.
-    """
-    columns = [column for column in Image.__table__.columns if column.name not in OWN_BOOKS]
-    numbers = table_dtypes(Image.__table__)
-    fields: Fields = {}
-    for column in columns:
-        dtype = "O" if isinstance(column.type, Text) else "?" if isinstance(column.type, Boolean) else "i8"
-        known = numbers.get(column.name)
-        fields[column.name] = (f"image.{column.name}", "f8" if known is not None and known.kind == "f" else dtype)
-    backend(session).prefer_index_only()
-    return _images_by_id(session, image_id, fields | {"path": (_OWN_PATH, "O")})
-
-
-def _images_by_id(session: Session, image_id: IntArray, fields: Fields) -> Columns:
-    dtypes = {"image_id": "i8", **{name: dtype for name, (_, dtype) in fields.items()}}
-    expressions = ", ".join(f"{expression} as {name}" for name, (expression, _) in fields.items())
-    nulls = {name: MISSING for name, dtype in dtypes.items() if np.dtype(dtype).kind == "i"}
-    backend(session).prefer_index_only()
-    given, params = backend(session).range_rows(id=image_id)
-    statement = f"select image.image_id, {expressions} from {given} cross join image where image.image_id = r.id"
-    read = backend(session).read_columns if "O" in dtypes.values() else backend(session).read_bulk
-    return sorted_rows(read(statement, params, dtypes, nulls=nulls), ["image_id"])

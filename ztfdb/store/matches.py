@@ -11,7 +11,6 @@ from sqlalchemy import delete, func, insert, literal, select
 from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Columns, FloatArray, IntArray
-from ztfdb.errors import UnknownImageError
 from ztfdb.ids import source_id_range
 from ztfdb.schema import (
     Base,
@@ -225,38 +224,6 @@ def unmatched_images(
         if (wanted is None or image_id in wanted)
         and (was_mode != mode or was_radius != float(radius) or seen < (last or 0))
     ]
-
-
-def chosen_images(session: Session, image_ids: Sequence[int] | None) -> list[int]:
-    """Return the ids of these images, by default of all, ascending and each once.
-
-    Raises
-    ------
-    UnknownImageError
-        If the archive has not all of them.
-    """
-    held = list(session.execute(select(Image.image_id).order_by(Image.image_id)).scalars())
-    if image_ids is None:
-        return held
-    wanted = {int(one) for one in image_ids}
-    unknown = sorted(wanted - set(held))
-    if unknown:
-        raise UnknownImageError(f"no image {', '.join(map(str, unknown[:5]))} in this archive")
-    return sorted(wanted)
-
-
-def image_mjd(session: Session, image_id: int) -> float | None:
-    """Return an image's mid-exposure (MJD, UTC), None for a coadd.
-
-    Raises
-    ------
-    UnknownImageError
-        If the archive has no such image.
-    """
-    row = session.execute(select(Image.mjd_mid).where(Image.image_id == int(image_id))).one_or_none()
-    if row is None:
-        raise UnknownImageError(f"no image {image_id} in this archive")
-    return None if row.mjd_mid is None else float(row.mjd_mid)
 
 
 def sources_to_match(session: Session, image_id: int) -> Columns:

@@ -8,7 +8,6 @@ import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ztfdb.errors import UnknownImageError
 from ztfdb.schema import Calibration, Catalogue, Config, Image, ImageHeader, SelfSolution
 from ztfdb.store.columns import NO_MASK, python_value
 from ztfdb.store.select import rows
@@ -30,14 +29,6 @@ def source_of(session: Session, source_id: int) -> dict[str, Any] | None:
         return None
     row = {name: python_value(values[0]) for name, values in found.items()}
     return row | {"mask_bits": None if row["mask_bits"] == NO_MASK else row["mask_bits"]}
-
-
-def image_of(session: Session, image_id: int) -> dict[str, Any]:
-    """Return all columns of an image."""
-    row = session.execute(select(Image.__table__).where(Image.image_id == image_id)).mappings().one_or_none()
-    if row is None:
-        raise UnknownImageError(f"no image {image_id} in this archive")
-    return dict(row)
 
 
 def cards_of(session: Session, image_id: int, role: str) -> dict[str, Any]:

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Row, and_, delete, func, insert, select, update
+from sqlalchemy import Row, and_, delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Columns, Places
 from ztfdb.errors import StoreError, TooManySourcesError
 from ztfdb.ids import MAX_SOURCES, SOURCE_ID_SHIFT
 from ztfdb.records import FileFacts, PsfCatalogueRecord, WcsParameters
-from ztfdb.schema import Base, DataRoot, Image, ImageHeader, PsfCatalogue, PsfCheck, PsfSource
+from ztfdb.schema import Base, DataRoot, Image, ImageHeader, PsfCatalogue, PsfCheck
 from ztfdb.store import detections
 from ztfdb.store.backends import backend
 from ztfdb.store.columns import python_values
@@ -265,24 +265,6 @@ def psf_catalogue_dates(session: Session, image_id: NDArray[Any]) -> Columns:
 def psf_catalogues_held(session: Session) -> list[int]:
     """Return the ids of the images that have a catalogue, those of references that are not held among them."""
     return [int(one) for (one,) in session.execute(select(PsfCatalogue.image_id).order_by(PsfCatalogue.image_id))]
-
-
-def psf_disagreements(session: Session) -> list[tuple[int, str]]:
-    """Return where the tables of PSF catalogues disagree, ordered by image; this reads all of them."""
-    counts = select(PsfSource.image_id, func.count()).group_by(PsfSource.image_id)
-    n_row = {int(image_id): int(n) for image_id, n in session.execute(counts)}
-    statement = select(PsfCatalogue.image_id, PsfCatalogue.role, PsfCatalogue.n_source, func.count(Image.image_id))
-    statement = statement.outerjoin(Image, Image.image_id == PsfCatalogue.image_id)
-    statement = statement.group_by(PsfCatalogue.image_id, PsfCatalogue.role, PsfCatalogue.n_source)
-    problems = []
-    for image_id, role, n_source, held in session.execute(statement):
-        if not held and role == "psfcat":
-            problems.append((int(image_id), "a PSF catalogue without its image"))
-        counted = n_row.pop(image_id, 0)
-        if counted != n_source:
-            problems.append((int(image_id), f"{counted} rows of its PSF catalogue, {n_source} were stored"))
-    problems += [(int(one), f"{n} rows of no PSF catalogue") for one, n in n_row.items()]
-    return sorted(problems)
 
 
 def count_psf_orphans(session: Session) -> int:

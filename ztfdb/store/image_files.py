@@ -1,0 +1,190 @@
+"""Files of images: where each lies, what it was when it was measured, and which image has the content of a file."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Row, TextClause, select, text, update
+from sqlalchemy.orm import Session
+
+from ztfdb.arrays import Places
+from ztfdb.product import other_product, without_sky
+from ztfdb.records import (
+    FileFacts,
+)
+from ztfdb.schema import DataRoot, Image, ImageFile, ImageHeader
+from ztfdb.store.backends import backend
+from ztfdb.store.roots import FilePlace, absolute_path
+
+OWN_ROLES = ("sci", "ref")
+"""Roles of the file that holds an image's own pixels; every image has one of them."""
+
+
+_FACTS = tuple(f.name for f in dataclasses.fields(FileFacts) if f.name != "path")
+
+
+_facts_of = attrgetter(*_FACTS)
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file of an image as the archive knows it.
+
+    Attributes
+    ----------
+    image_id : int
+    place : FilePlace
+    absolute : str
+        Where it lies if its root is where the archive says.
+    facts : FileFacts
+        As read when the image was measured; ``path`` is the absolute one.
+    """
+
+    image_id: int
+    place: FilePlace
+    absolute: str
+    facts: FileFacts
+
+    @property
+    def role(self) -> str:
+        """``sci``, ``msk``, ``ref``, …."""
+        return self.facts.role
+
+
+def find_files(session: Session, image_id: int | Sequence[int], *, places: Places = None) -> list[StoredFile]:
+    """Return the files of one or several images, ordered by image and role; empty where unknown.
+
+    Parameters
+    ----------
+    session : Session
+    image_id : int or sequence of int
+    places : mapping of str to path, optional
+        Folders of this host by root name.
+    """
+    ids = [int(image_id)] if isinstance(image_id, int | np.integer) else [int(one) for one in image_id]
+    wanted, params = ids_in(session, ids)
+    return _files(session, ImageFile.image_id.in_(wanted), places=places, params=params)
+
+
+def find_file_at(session: Session, candidates: Sequence[FilePlace]) -> StoredFile | None:
+    """Return the image's own file stored under one of these places, the first that is; None if none."""
+    for place in candidates:
+        found = _files(
+            session,
+            ImageFile.data_root_id == place.data_root_id,
+            ImageFile.path == place.path,
+            ImageFile.role.in_(OWN_ROLES),
+        )
+        if found:
+            return found[0]
+    return None
+
+
+def find_copy(session: Session, sha256: str, *, places: Places = None) -> StoredFile | None:
+    """Return the image's own file of this content, wherever it lies; None if the archive has none."""
+    found = _files(session, ImageFile.sha256 == sha256, ImageFile.role.in_(OWN_ROLES), places=places)
+    return found[0] if found else None
+
+
+def move_file(session: Session, image_id: int, role: str, place: FilePlace, mtime_ns: int) -> None:
+    """Point a file of an image at another place, where the same content lies."""
+    now = {"data_root_id": place.data_root_id, "path": place.path, "mtime_ns": mtime_ns}
+    which = (ImageFile.image_id == int(image_id), ImageFile.role == role)
+    session.execute(update(ImageFile).where(*which).values(**now))
+
+
+def find_impostors(session: Session, image_id: Sequence[int]) -> dict[int, str]:
+    """Return the images that were stored from a file of another product, and what that is.
+
+    Parameters
+    ----------
+    session : Session
+    image_id : sequence of int
+
+    Returns
+    -------
+    dict
+        By image, in the order of the ids; told by the name of the stored file, its header and the stored background.
+    """
+    wanted, params = ids_in(session, image_id)
+    statement = (
+        select(Image.image_id, Image.kind, Image.background, Image.background_rms, ImageFile.path, ImageHeader.cards)
+        .join(ImageFile, (ImageFile.image_id == Image.image_id) & ImageFile.role.in_(OWN_ROLES))
+        .join(ImageHeader, (ImageHeader.image_id == Image.image_id) & (ImageHeader.role == ImageFile.role))
+        .where(Image.image_id.in_(wanted))
+        .order_by(Image.image_id)
+    )
+    found: dict[int, str] = {}
+    for row in session.execute(statement, params):
+        other = other_product(row.path, row.cards, str(row.cards.get("FILENAME") or ""))
+        if other is None and row.kind != "ref":
+            other = without_sky(row.background, row.background_rms)
+        if other is not None:
+            found[int(row.image_id)] = other
+    return found
+
+
+def may_have_copy(session: Session, *, size: int, filefracday: int | None, field: int | None) -> bool:
+    """Tell cheaply whether a file's content may be stored already, so that most new files need no checksum.
+
+    Parameters
+    ----------
+    session : Session
+    size : int
+        Bytes of the file.
+    filefracday, field : int or None
+        What its ZTF name says; None for other names and for references.
+    """
+    statement = select(ImageFile.image_id).join(Image, Image.image_id == ImageFile.image_id)
+    statement = statement.where(ImageFile.size == size, ImageFile.role.in_(OWN_ROLES))
+    if field is not None:
+        statement = statement.where(Image.field == field)
+    if filefracday is not None:
+        statement = statement.where(Image.filefracday == filefracday)
+    return session.execute(statement.limit(1)).first() is not None
+
+
+def ids_in(session: Session, ids: Sequence[int]) -> tuple[TextClause, dict[str, Any]]:
+    """Return a subquery of ids, and its parameters: of hundreds, a list of placeholders takes longer to read."""
+    rows, params = backend(session).range_rows(id=np.array(ids, np.int64))
+    return text(f"select r.id from {rows}"), params
+
+
+def _files(
+    session: Session,
+    *conditions: Any,
+    places: Places = None,
+    params: Mapping[str, Any] | None = None,
+) -> list[StoredFile]:
+    statement = (
+        select(ImageFile.__table__, DataRoot.name.label("root_name"), DataRoot.path.label("root_path"))
+        .join(DataRoot, DataRoot.data_root_id == ImageFile.data_root_id)
+        .where(*conditions)
+        .order_by(ImageFile.image_id, ImageFile.role)
+    )
+    return [_stored_file(row, places or {}) for row in session.execute(statement, params)]
+
+
+def _stored_file(row: Row[Any], places: Mapping[str, str | Path]) -> StoredFile:
+    absolute = absolute_path(str(places.get(row.root_name, row.root_path)), row.path)
+    facts = FileFacts(path=absolute, **dict(zip(_FACTS, _facts_of(row), strict=True)))
+    return StoredFile(row.image_id, FilePlace(row.data_root_id, row.path), absolute, facts)
+
+
+def accept_mtimes(session: Session, accepted: Iterable[tuple[int, str, int]]) -> None:
+    """Remember new modification times of files whose content is as ingested.
+
+    Parameters
+    ----------
+    session : Session
+    accepted : iterable of (image_id, role, mtime_ns)
+    """
+    for image_id, role, mtime_ns in accepted:
+        wanted = (ImageFile.image_id == int(image_id), ImageFile.role == role)
+        session.execute(update(ImageFile).where(*wanted).values(mtime_ns=int(mtime_ns)))
