@@ -1,4 +1,4 @@
-"""What keeps an archive in order: IRSA's metadata, images of a night, and counts that must agree."""
+"""Rows of table ``image``: by id, by name, by night and by time, with their WCS, and which images there are."""
 
 from __future__ import annotations
 
