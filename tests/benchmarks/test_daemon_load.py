@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from ztfdb.daemon.inbox import Arrivals
-from ztfdb.daemon.service import crew_maker
+from ztfdb.daemon.inbox import Inbox
+from ztfdb.daemon.service import executor_maker
 from ztfdb.daemon.watch import Watcher
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ingest.loop import Loop, Operating
@@ -86,8 +86,8 @@ def rate(url, night, jobs):
         sources.append(outcome.n_source)
 
     watcher = Watcher([night], settle_s=0.0, grace_s=0.0, scan_s=60.0, events=False)
-    work = Arrivals(watcher, heard=heard)
-    Loop(maker, work, Operating(jobs=jobs), crew_maker(ExtractionSettings())).run(lambda: False, once=True)
+    work = Inbox(watcher, on_outcome=heard)
+    Loop(maker, work, Operating(jobs=jobs), executor_maker(ExtractionSettings())).run(lambda: False, once=True)
     engine.dispose()
     assert len(ends) == N_IMAGE
     seconds = ends[-2] - ends[1]

@@ -13,8 +13,8 @@ from tests.support.crash import CrashRun, pretend_files
 from tests.support.pretend import gate_of, pretend_to_measure
 from tests.support.waiting import wait_until
 from ztfdb.codes import JobState
-from ztfdb.daemon.inbox import Arrivals
-from ztfdb.daemon.service import crew_maker
+from ztfdb.daemon.inbox import Inbox
+from ztfdb.daemon.service import executor_maker
 from ztfdb.daemon.watch import Watcher
 from ztfdb.errors import DatabaseUnavailableError
 from ztfdb.extract.measure import measure_image
@@ -50,7 +50,7 @@ def work(maker, folder, *, measure=pretend_to_measure, stop=lambda: False, once=
     """Run the daemon until everything that is there has been dealt with."""
     operating = Operating(jobs=how.pop("jobs", 1), idle_s=0.02, **how)
     watcher = Watcher([folder], settle_s=0.0, scan_s=0.1, grace_s=0.0, events=False)
-    Loop(maker, Arrivals(watcher), operating, crew_maker(ExtractionSettings(), measure)).run(stop, once=once)
+    Loop(maker, Inbox(watcher), operating, executor_maker(ExtractionSettings(), measure)).run(stop, once=once)
 
 
 def counts(maker):

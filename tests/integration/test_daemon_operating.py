@@ -18,8 +18,8 @@ from sqlalchemy import event, make_url
 from tests.support.crash import CrashRun, content_of, pretend_files
 from tests.support.pretend import gate_of, pretend_to_measure
 from tests.support.waiting import wait_until
-from ztfdb.daemon.inbox import Arrivals
-from ztfdb.daemon.service import crew_maker
+from ztfdb.daemon.inbox import Inbox
+from ztfdb.daemon.service import executor_maker
 from ztfdb.daemon.watch import Watcher
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ingest.loop import Loop, Operating
@@ -49,8 +49,8 @@ def counts(maker):
 
 def work(maker, night, sleep):
     watcher = Watcher([night], settle_s=0.0, scan_s=0.1, grace_s=0.0, events=False)
-    crew_of = crew_maker(ExtractionSettings(), pretend_to_measure)
-    Loop(maker, Arrivals(watcher), Operating(idle_s=0.02), crew_of, sleep=sleep).run(lambda: False, once=True)
+    executor_of = executor_maker(ExtractionSettings(), pretend_to_measure)
+    Loop(maker, Inbox(watcher), Operating(idle_s=0.02), executor_of, sleep=sleep).run(lambda: False, once=True)
 
 
 class Relief:

@@ -9,8 +9,8 @@ from tests.support.measured import make_measured
 from ztfdb.errors import ConfigError
 from ztfdb.schema import DataRoot, Image
 from ztfdb.store.engine import make_engine, sessions, writing
-from ztfdb.store.image_files import find_file_at, find_files
-from ztfdb.store.images import Stored, store_image
+from ztfdb.store.image_files import Stored, find_file_at, find_files
+from ztfdb.store.images import store_image
 from ztfdb.store.roots import find_places, move_root, place_file, read_roots
 
 

@@ -19,14 +19,14 @@ from ztfdb.codes import JobState
 from ztfdb.errors import ClusterError, LeaseLostError, MissingExtraError
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ingest import dask_cluster as cluster_module
-from ztfdb.ingest.cluster_worker import Storing, measure_and_store, url_for_workers
-from ztfdb.ingest.dask_cluster import Cluster
-from ztfdb.ingest.discover import Candidate
+from ztfdb.ingest.cluster_worker import WorkerStorage, measure_and_store, url_for_workers
+from ztfdb.ingest.dask_cluster import DaskCluster
+from ztfdb.ingest.discover import FoundImage
 from ztfdb.ingest.run import ingest_paths
 from ztfdb.ingest.worker_limits import Limits
 from ztfdb.simulate import make_science_image
 from ztfdb.store.engine import make_engine, sessions
-from ztfdb.store.ingest_queue import Claim, JobFile, count_jobs
+from ztfdb.store.ingest_queue import Job, JobFile, count_jobs
 
 distributed = pytest.importorskip("distributed", reason="the extra dask is not installed")
 
@@ -122,29 +122,29 @@ def test_the_command_reports_as_ever(cluster, archive, engine_url, night):
     assert len(result.stdout.splitlines()) == 5
 
 
-def collected(crew):
+def collected(executor):
     ended = []
     while not ended:
-        ended = crew.collect(0.5)
+        ended = executor.collect(0.5)
     return ended
 
 
 def test_an_image_that_takes_too_long_is_given_up(tmp_path):
     (tmp_path / "hang.txt").write_text("hang")
     with started(1) as own:  # its worker sleeps on
-        crew = Cluster(own.scheduler_address, ExtractionSettings(), Limits(timeout_s=1.0), pretend_to_measure)
-        crew.begin(Candidate(str(tmp_path / "hang.txt"), None))
-        ended = collected(crew)
-        crew.stop(kill=True)
+        executor = DaskCluster(own.scheduler_address, ExtractionSettings(), Limits(timeout_s=1.0), pretend_to_measure)
+        executor.begin(FoundImage(str(tmp_path / "hang.txt"), None))
+        ended = collected(executor)
+        executor.stop(kill=True)
     assert type(ended[0].result).__name__ == "MeasurementTimeout"
 
 
 @pytest.mark.parametrize("lost", [distributed.TimeoutError, distributed.comm.CommClosedError])
 def test_an_answer_that_was_lost_with_its_worker_is_waited_for(cluster, tmp_path, monkeypatch, lost):
     (tmp_path / "star.txt").write_text("star 7")
-    crew = Cluster(cluster.scheduler_address, ExtractionSettings(), Limits(timeout_s=60.0), pretend_to_measure)
-    crew.begin(Candidate(str(tmp_path / "star.txt"), None))
-    (future,) = crew._sent
+    executor = DaskCluster(cluster.scheduler_address, ExtractionSettings(), Limits(timeout_s=60.0), pretend_to_measure)
+    executor.begin(FoundImage(str(tmp_path / "star.txt"), None))
+    (future,) = executor._sent
     answer = future.result  # dask's question times out while the image is measured anew, or breaks off
 
     def broken(timeout):
@@ -152,26 +152,26 @@ def test_an_answer_that_was_lost_with_its_worker_is_waited_for(cluster, tmp_path
 
     monkeypatch.setattr(future, "result", broken)
     while not future.done():
-        assert crew.collect(0.1) == []
-    assert crew.collect(0.1) == []
+        assert executor.collect(0.1) == []
+    assert executor.collect(0.1) == []
     monkeypatch.setattr(future, "result", answer)
-    (one,) = collected(crew)
-    crew.stop(kill=False)
-    assert one.candidate.path == str(tmp_path / "star.txt")
+    (one,) = collected(executor)
+    executor.stop(kill=False)
+    assert one.image.path == str(tmp_path / "star.txt")
     assert not isinstance(one.result, BaseException)
 
 
 def test_other_versions_on_a_worker_are_named(cluster, monkeypatch):
     monkeypatch.setattr(cluster_module, "software_versions", lambda: {"ztfdb": "99.0", "numpy": "1.0"})
     with pytest.raises(ClusterError, match=r"the worker tcp://.* has .*ztfdb 0.* instead of 99\.0"):
-        Cluster(cluster.scheduler_address, ExtractionSettings(), Limits())
+        DaskCluster(cluster.scheduler_address, ExtractionSettings(), Limits())
 
 
 def test_a_worker_without_ztfdb_is_named(cluster):
     with distributed.Client(cluster.scheduler_address, set_as_default=False) as client:
         client.run(_forget_ztfdb)
         with pytest.raises(ClusterError, match=r"ztfdb cannot be imported on the worker tcp://"):
-            Cluster(cluster.scheduler_address, ExtractionSettings(), Limits())
+            DaskCluster(cluster.scheduler_address, ExtractionSettings(), Limits())
         client.run(_recall_ztfdb)
 
 
@@ -202,7 +202,7 @@ def test_a_scheduler_that_does_not_answer_is_one_line(archive, engine_url, night
 def test_without_the_package_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(MissingExtraError, match=r"ztfdb\[dask\]"):
-        Cluster("tcp://127.0.0.1:9", ExtractionSettings(), Limits())
+        DaskCluster("tcp://127.0.0.1:9", ExtractionSettings(), Limits())
 
 
 SCHEDULER = """
@@ -282,10 +282,10 @@ def test_a_worker_whose_lease_is_lost_stores_nothing(databases, tmp_path):
     (tmp_path / "0.txt").write_text("star 0")
     url = databases.migrated("postgresql")
     engine = make_engine(url)
-    claim = Claim(1, 12345, 0, JobFile(1, "0.txt", 6, 0))
-    storing = Storing(url, 60.0, False, {})
-    candidate = Candidate(str(tmp_path / "0.txt"), None)
-    result = measure_and_store(pretend_to_measure, candidate, ExtractionSettings(), claim, storing)
+    job = Job(1, 12345, 0, JobFile(1, "0.txt", 6, 0))
+    storage = WorkerStorage(url, 60.0, False, {})
+    image = FoundImage(str(tmp_path / "0.txt"), None)
+    result = measure_and_store(pretend_to_measure, image, ExtractionSettings(), job, storage)
     assert isinstance(result, LeaseLostError)
     with sessions(engine)() as session:
         assert session.execute(text("select count(*) from image")).scalar() == 0
@@ -293,11 +293,11 @@ def test_a_worker_whose_lease_is_lost_stores_nothing(databases, tmp_path):
 
 
 def test_workers_that_do_not_reach_the_archive_only_measure(cluster, caplog):
-    storing = Storing("postgresql+psycopg://nobody@127.0.0.1:9/none", 60.0, False, {})
-    crew = Cluster(cluster.scheduler_address, ExtractionSettings(), Limits(), pretend_to_measure, storing)
-    assert not crew.stores
+    storage = WorkerStorage("postgresql+psycopg://nobody@127.0.0.1:9/none", 60.0, False, {})
+    executor = DaskCluster(cluster.scheduler_address, ExtractionSettings(), Limits(), pretend_to_measure, storage)
+    assert not executor.stores
     assert "the cluster does not reach the archive: this process stores" in caplog.text
-    crew.stop(kill=False)
+    executor.stop(kill=False)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from ztfdb.ingest.commit import commit_image
 from ztfdb.ingest.run import ingest_paths
 from ztfdb.schema import Config, DataRoot, Image, ImageCell, Source
 from ztfdb.store.engine import make_engine, sessions
-from ztfdb.store.images import Stored
+from ztfdb.store.image_files import Stored
 from ztfdb.store.sources import count_orphans
 
 SCRIPT = """

@@ -16,7 +16,8 @@ from ztfdb.schema import Image, PsfCatalogue, Source
 from ztfdb.sky.cells import sky_to_cell
 from ztfdb.store.columns import table_dtypes
 from ztfdb.store.engine import make_engine, sessions, writing
-from ztfdb.store.images import Stored, store_image
+from ztfdb.store.image_files import Stored
+from ztfdb.store.images import store_image
 from ztfdb.store.meta import create_meta
 from ztfdb.store.row_checksums import stored_checksum
 

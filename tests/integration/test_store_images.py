@@ -21,8 +21,8 @@ from ztfdb.ids import MAX_SOURCES
 from ztfdb.records import SourceTable, WcsParameters
 from ztfdb.schema import Config, DataRoot, Image, ImageCell, ImageFile, ImageHeader, Source
 from ztfdb.store.engine import make_engine, sessions, writing
-from ztfdb.store.image_files import find_copy, find_files
-from ztfdb.store.images import Stored, delete_image, store_image
+from ztfdb.store.image_files import Stored, find_copy, find_files
+from ztfdb.store.images import delete_image, store_image
 from ztfdb.store.sources import count_orphans, sources_of_image, store_sources
 
 TABLES = (Config, DataRoot, Image, ImageCell, ImageFile, ImageHeader, Source)

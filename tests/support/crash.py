@@ -29,8 +29,8 @@ from ztfdb.store.sources import count_orphans
 SCRIPT = """
 import logging, socket, sys
 from tests.support.pretend import pretend_to_measure
-from ztfdb.daemon.inbox import Arrivals
-from ztfdb.daemon.service import crew_maker
+from ztfdb.daemon.inbox import Inbox
+from ztfdb.daemon.service import executor_maker
 from ztfdb.daemon.signals import Signals
 from ztfdb.daemon.watch import Watcher
 from ztfdb.extract.measure import measure_image
@@ -49,7 +49,7 @@ operating = Operating(
 )
 measure = {"pretend": pretend_to_measure, "real": measure_image}[measure]
 with Signals() as signals:
-    loop = Loop(maker, Arrivals(watcher), operating, crew_maker(frozen_settings(maker, None), measure))
+    loop = Loop(maker, Inbox(watcher), operating, executor_maker(frozen_settings(maker, None), measure))
     logging.getLogger("ztfdb").info("up")
     loop.run(lambda: signals.stop)
 """

@@ -20,8 +20,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from tests.support.crash import children_of
 from ztfdb.codes import JobState
-from ztfdb.daemon.inbox import Arrivals
-from ztfdb.daemon.service import crew_maker
+from ztfdb.daemon.inbox import Inbox
+from ztfdb.daemon.service import executor_maker
 from ztfdb.daemon.watch import Watcher
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ingest.loop import Loop, Operating
@@ -288,8 +288,8 @@ def run_daemon(maker: sessionmaker[Session], pack: Pack, *, jobs: int = 2, limit
     spy.start()
     started = time.perf_counter()
     try:
-        work = Arrivals(watcher, heard=outcomes.append)
-        loop = Loop(maker, work, operating, crew_maker(ExtractionSettings()))
+        work = Inbox(watcher, on_outcome=outcomes.append)
+        loop = Loop(maker, work, operating, executor_maker(ExtractionSettings()))
         for _ in range(3):  # once for the second attempts, and once more for certain
             loop.run(lambda: False, once=True)
             time.sleep(0.05)

@@ -1,6 +1,6 @@
 """The ingest daemon: it watches folders, takes jobs from the archive's queue, and loses none."""
 
-from ztfdb.daemon.inbox import Arrivals
+from ztfdb.daemon.inbox import Inbox
 from ztfdb.daemon.watch import Watcher
 
-__all__ = ["Arrivals", "Watcher"]
+__all__ = ["Inbox", "Watcher"]

@@ -75,7 +75,7 @@ class Metrics:
         self.port = int(self._server.server_port)
         logger.info("metrics", extra={"address": f"http://{host}:{self.port}/metrics"})
 
-    def heard(self, outcome: ImageOutcome) -> None:
+    def count(self, outcome: ImageOutcome) -> None:
         """Count one outcome."""
         self._images.labels(_label(outcome.outcome)).inc()
         self._sources.inc(outcome.n_source or 0)

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ztfdb.config import Config
-from ztfdb.daemon.inbox import Arrivals
+from ztfdb.daemon.inbox import Inbox
 from ztfdb.daemon.metrics import Metrics
 from ztfdb.daemon.signals import Signals
 from ztfdb.daemon.watch import Watcher
 from ztfdb.errors import ZtfdbError
 from ztfdb.extract.measure import measure_image
 from ztfdb.extract.settings import ExtractionSettings
-from ztfdb.ingest.executors import Crew, Measure, Workers
+from ztfdb.ingest.executors import Executor, Measure, WorkerProcesses
 from ztfdb.ingest.loop import Loop, Operating
 from ztfdb.ingest.run import frozen_settings, measuring
 from ztfdb.ingest.worker_limits import Limits
@@ -95,20 +95,20 @@ def serve(
         if watching.metrics_port is not None:
             metrics = Metrics(maker, watching.metrics_port, watching.metrics_host)
         measure = measuring(completeness=watching.completeness)
-        work = Arrivals(watcher, config.roots, None if metrics is None else metrics.heard)
-        loop = Loop(maker, work, _operating(config, watching), crew_maker(settings, measure))
+        inbox = Inbox(watcher, config.roots, None if metrics is None else metrics.count)
+        loop = Loop(maker, inbox, _operating(config, watching), executor_maker(settings, measure))
         with Signals() as signals:
             started = {"archive": mask_password(config.url), "folders": [str(one) for one in folders]}
             logger.info("watching", extra=started | {"jobs": config.jobs})
 
             def tick() -> None:
                 if reload is not None and signals.take_reload():
-                    _reload(loop, work, reload, watching)
+                    _reload(loop, inbox, reload, watching)
                 if metrics is not None:
                     metrics.follow(loop)
 
             loop.run(lambda: signals.stop, once=once, tick=tick)
-            return work.n_failed
+            return inbox.n_failed
     finally:
         if watcher is not None:
             watcher.stop()
@@ -117,9 +117,9 @@ def serve(
         engine.dispose()
 
 
-def crew_maker(settings: ExtractionSettings, measure: Measure = measure_image) -> Callable[[Operating], Crew]:
-    """Return who makes the daemon's workers: processes even where it is one, so that the parent can beat."""
-    return lambda operating: Workers(operating.jobs, settings, operating.limits, measure)
+def executor_maker(settings: ExtractionSettings, measure: Measure = measure_image) -> Callable[[Operating], Executor]:
+    """Return what makes the daemon's executor: processes even where it is one, so that the parent can renew leases."""
+    return lambda operating: WorkerProcesses(operating.jobs, settings, operating.limits, measure)
 
 
 def _operating(config: Config, watching: Watching) -> Operating:
@@ -133,13 +133,13 @@ def _operating(config: Config, watching: Watching) -> Operating:
     )
 
 
-def _reload(loop: Loop, work: Arrivals, reload: Callable[[], Config], watching: Watching) -> None:
+def _reload(loop: Loop, inbox: Inbox, reload: Callable[[], Config], watching: Watching) -> None:
     try:
         config = reload()
     except ZtfdbError as exc:
         logger.warning("the configuration was not read again", extra={"reason": str(exc)})
         return
     set_up_logs(config.log_level, config.log_format)
-    work.places = config.roots
+    inbox.places = config.roots
     loop.change(_operating(config, watching))
     logger.info("configuration read again", extra={"jobs": config.jobs, "timeout_s": config.timeout_s})

@@ -8,25 +8,16 @@ import queue
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from ztfdb.daemon.events import Events
 from ztfdb.errors import ImageError
 from ztfdb.frame.length import missing_bytes
-from ztfdb.ingest.discover import Candidate, Facts, Sighting, image_of, look_at, search_folder
+from ztfdb.ingest.discover import FileStamp, FoundImage, image_of, look_at, search_folder
 from ztfdb.ingest.folders import Headers, left_out_words
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class _Watched:
-    candidate: Candidate
-    facts: Facts
-    since: float
-    """When it was first seen like this."""
-    look_again: float
 
 
 class Watcher:
@@ -66,13 +57,14 @@ class Watcher:
         self._folders = [os.path.abspath(folder) for folder in folders]  # noqa: PTH100 (links are kept)
         self._clock = clock
         self._heard: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._watched: dict[str, _Watched] = {}
+        self._watched: dict[str, FoundImage] = {}
+        self._since: dict[str, float] = {}
         self._told: dict[str, str] = {}
-        self._handed_over: dict[str, Facts] = {}
+        self._handed_over: dict[str, FileStamp | None] = {}
         self._headers = Headers()
         self._left_out: Counter[str] = Counter()
         self._said: Counter[str] = Counter()
-        self._scan: Iterator[Candidate | ImageError] | None = self._search()
+        self._scan: Iterator[FoundImage | ImageError] | None = self._search()
         self._next_scan = 0.0
         self._scanned_once = not self._folders
         self._events = Events(self._folders, self._heard.put) if events and self._folders else None
@@ -92,14 +84,14 @@ class Watcher:
         if self._events is not None:
             self._events.stop()
 
-    def look(self, budget_s: float = 0.2) -> list[Sighting]:
+    def look(self, budget_s: float = 0.2) -> list[FoundImage]:
         """Return the files that have become ready, after at most about `budget_s` of looking."""
         end = time.perf_counter() + budget_s
         while time.perf_counter() < end and self._hear():
             pass
         while time.perf_counter() < end and self._scan_on():
             pass
-        return [sighting for path in list(self._watched) if (sighting := self._ready(path)) is not None]
+        return [image for path in list(self._watched) if (image := self._ready(path)) is not None]
 
     def _hear(self) -> bool:
         try:
@@ -109,13 +101,13 @@ class Watcher:
         folder = next((one for one in self._folders if path.startswith(one + os.sep)), None)
         if folder is not None and os.path.isdir(path):  # noqa: PTH112
             for found in search_folder(path, headers=self._headers):  # it may have come with files in it
-                if isinstance(found, Candidate):
-                    self._consider(replace(found, given=folder))
-        elif folder is not None and (candidate := image_of(path, folder, self._headers)) is not None:
-            self._consider(candidate)
+                if isinstance(found, FoundImage):
+                    self._consider(replace(found, folder=folder))
+        elif folder is not None and (image := image_of(path, folder, self._headers)) is not None:
+            self._consider(image)
         return True
 
-    def _search(self) -> Iterator[Candidate | ImageError]:
+    def _search(self) -> Iterator[FoundImage | ImageError]:
         for folder in self._folders:
             yield from search_folder(folder, headers=self._headers, left_out=self._left_out)
 
@@ -149,46 +141,53 @@ class Watcher:
             logger.info("files left out", extra={"files": left_out_words(self._left_out)})
         self._said, self._left_out = self._left_out, Counter()
 
-    def _consider(self, candidate: Candidate) -> None:
-        facts = look_at(candidate)
-        if facts is None or self._handed_over.get(candidate.path) == facts:
+    def _consider(self, found: FoundImage) -> None:
+        image = look_at(found)
+        if image is None or self._handed_over.get(image.path) == image.stamp:
             return
-        before = self._watched.get(candidate.path)
-        if before is None or before.facts != facts:
-            now = self._clock()
-            self._watched[candidate.path] = _Watched(candidate, facts, now, now + self.settle_s)
+        before = self._watched.get(image.path)
+        if before is None or before.stamp != image.stamp:
+            self._keep_watching(image)
 
-    def _ready(self, path: str) -> Sighting | None:
-        watched, now = self._watched[path], self._clock()
-        if now < watched.look_again:
+    def _keep_watching(self, image: FoundImage) -> None:
+        """Look at an image again when it may be at rest; it was first seen like this now."""
+        self._watched[image.path] = image
+        self._since[image.path] = self._clock()
+
+    def _forget(self, path: str) -> None:
+        del self._watched[path], self._since[path]
+
+    def _ready(self, path: str) -> FoundImage | None:
+        watched, since = self._watched[path], self._since[path]
+        if self._clock() < since + self.settle_s:
             return None
-        candidate = image_of(path, watched.candidate.given, self._headers)  # with the mask that may have come
-        facts = None if candidate is None else look_at(candidate)
-        if candidate is None or facts is None:
-            del self._watched[path]  # gone again
-        elif facts != watched.facts:
-            self._watched[path] = _Watched(candidate, facts, now, now + self.settle_s)
+        found = image_of(path, watched.folder, self._headers)  # with the mask that may have come
+        image = None if found is None else look_at(found)
+        if image is None:
+            self._forget(path)  # gone again
+        elif image.stamp != watched.stamp:
+            self._keep_watching(image)
         else:
-            del self._watched[path]
-            self._handed_over[path] = facts
-            return Sighting(candidate, facts, *self._waits(candidate, facts, watched.since))
+            self._forget(path)
+            self._handed_over[path] = image.stamp
+            return self._waiting(image, since)
         return None
 
-    def _waits(self, candidate: Candidate, facts: Facts, since: float) -> tuple[float, str]:
-        """Return how long a file at rest is to wait, seconds, and for what; a file that changes is sighted again."""
+    def _waiting(self, image: FoundImage, since: float) -> FoundImage:
+        """Return a file at rest with how long it is to wait, and for what; a file that changes is found again."""
         now = self._clock()
-        if reason := _what_is_missing(candidate):
+        if reason := _what_is_missing(image):
             wait = since + self.patience_s - now
-        elif candidate.mask is None and "sciimg" in Path(candidate.path).name:
-            wait, reason = facts.mtime_ns / 1e9 + self.grace_s - now, "its mask is not there yet"
+        elif image.mask is None and image.stamp is not None and "sciimg" in Path(image.path).name:
+            wait, reason = image.stamp[1] / 1e9 + self.grace_s - now, "its mask is not there yet"
         else:
-            return 0.0, ""
-        return (wait, reason) if wait > 0 else (0.0, "")
+            return image
+        return replace(image, wait_s=wait, reason=reason) if wait > 0 else image
 
 
-def _what_is_missing(candidate: Candidate) -> str:
+def _what_is_missing(image: FoundImage) -> str:
     """Return what an image or its mask lacks of the length that its headers claim; empty where nothing."""
-    for what, path in (("the image", candidate.path), ("the mask", candidate.mask)):
+    for what, path in (("the image", image.path), ("the mask", image.mask)):
         try:
             missing = 0 if path is None else missing_bytes(path)
         except OSError as exc:

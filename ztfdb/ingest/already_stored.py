@@ -1,67 +1,142 @@
-"""Whether a file is in the archive already, told without reading its pixels."""
+"""Whether a file is in the archive already, without reading its pixels: the one place that decides it.
+
+A file is the stored one if its size and modification time are, else if its sha256 is. `find_stored` is asked before an
+image is put into the queue, and again before it is measured; `ztfdb.store.images.store_image` applies the same rule,
+`ztfdb.store.image_files.known_as`, to what was measured.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
 from pathlib import Path
 
 from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Places
 from ztfdb.frame.filename import parse_name
-from ztfdb.ingest.content import same_content, sha256_of
-from ztfdb.ingest.discover import Candidate
-from ztfdb.ingest.moved import is_gone
+from ztfdb.ingest.discover import FoundImage, is_url
 from ztfdb.records import FileFacts
-from ztfdb.store.image_files import StoredFile, find_copy, find_file_at, find_files, may_have_copy
-from ztfdb.store.images import Stored
-from ztfdb.store.roots import find_places, read_roots
+from ztfdb.store.backends import backend
+from ztfdb.store.image_files import (
+    OWN_ROLES,
+    Stored,
+    StoredFile,
+    find_copy,
+    find_file_at,
+    find_files,
+    known_as,
+    may_have_copy,
+    move_file,
+)
+from ztfdb.store.psf_catalogues import PSF_ROLES, find_psf, find_psf_at, move_psf
+from ztfdb.store.roots import find_places, place_file, read_roots
 
 
-@dataclass(frozen=True)
-class Known:
-    """An image that needs no measuring.
-
-    Attributes
-    ----------
-    image_id : int
-    how : Stored
-        ``UNCHANGED``, ``KNOWN_COPY`` or ``MOVED`` (the stored file is gone, and this one has its content).
-    """
-
-    image_id: int
-    how: Stored
+def same_content(path: str, stored: FileFacts) -> bool:
+    """Tell whether a file is as it was stored: by size and modification time, else by its sha256."""
+    try:
+        now = Path(path).stat()
+        if now.st_size != stored.size:
+            return False
+        return now.st_mtime_ns == stored.mtime_ns or sha256_of(path) == stored.sha256
+    except OSError:
+        return False
 
 
-def find_known(session: Session, candidate: Candidate, *, places: Places = None) -> Known | None:
-    """Return the stored image that a file is, or None if it must be measured.
+def sha256_of(path: str) -> str:
+    """Return the checksum of a file, in hexadecimal digits."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
-    A file is the stored one if size and modification time are, else if its sha256 is. At the stored path the mask must
-    be the stored one too, and so where the stored file is gone and this one takes its place; a copy elsewhere is
-    measured only if it brings the first mask.
+
+def is_gone(path: str) -> bool:
+    """Tell whether no file lies at a path any more; what cannot be looked at, or is a URL, may be there."""
+    if is_url(path):
+        return False
+    try:
+        Path(path).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def find_stored(session: Session, image: FoundImage, *, places: Places = None) -> tuple[int, Stored] | None:
+    """Return the stored image that a file is, and as what: unchanged, a copy, or moved; None if it must be measured.
+
+    At the stored path the mask must be the stored one too, and so where the stored file is gone and this one takes its
+    place; a copy elsewhere is measured only if it brings the first mask.
 
     Parameters
     ----------
     session : Session
-    candidate : Candidate
+    image : FoundImage
     places : mapping of str to path, optional
         Folders of this host by the name of their data root.
     """
-    stored = find_file_at(session, find_places(read_roots(session, places), candidate.path))
-    if stored is not None:
-        if not same_content(candidate.path, stored.facts):
-            return None
-        same_mask = candidate.mask is None or _same_mask(candidate.mask, _mask_of(session, stored))
-        return Known(stored.image_id, Stored.UNCHANGED) if same_mask else None
-    copy = _find_copy(session, candidate.path, places)
-    if copy is None:
+    own = find_file_at(session, find_places(read_roots(session, places), image.path))
+    in_place = own is not None
+    if own is None:
+        own = _find_copy(session, image.path, places)
+    elif not same_content(image.path, own.facts):
         return None
-    mask = _mask_of(session, copy)
-    if is_gone(copy.absolute):
-        return (
-            Known(copy.image_id, Stored.MOVED) if candidate.mask is None or _same_mask(candidate.mask, mask) else None
-        )
-    return None if candidate.mask is not None and mask is None else Known(copy.image_id, Stored.KNOWN_COPY)
+    if own is None:
+        return None
+    stored, come = {own.role: own.facts}, {own.role: image.path}
+    if image.mask is not None:
+        come["msk"] = image.mask
+        stored |= {file.role: file.facts for file in find_files(session, own.image_id) if file.role == "msk"}
+    how = known_as(
+        stored,
+        come,
+        lambda role: role == own.role or same_content(come[role], stored[role]),
+        in_place=in_place,
+        gone=not in_place and is_gone(own.absolute),
+    )
+    return None if how is None else (own.image_id, how)
+
+
+def find_stored_psf(session: Session, path: str, image_id: int | None, *, places: Places = None) -> int | None:
+    """Return the image whose PSF catalogue was stored from this very file, as it is now; None where none was.
+
+    Of several images, cutouts of a quadrant, the first; with `image_id`, that one alone.
+    """
+    at = find_psf_at(session, find_places(read_roots(session, places), path))
+    stored = next((one for one in at if image_id in (None, one.image_id)), None)
+    return stored.image_id if stored is not None and same_content(path, stored.facts) else None
+
+
+def follow_files(session: Session, image_id: int, image: FoundImage, *, places: Places = None) -> None:
+    """Point the files of an image, and its PSF catalogue, at where they lie now.
+
+    Each is looked for where `image` has it, else under its own name beside the image; it must be gone from where it
+    was, and have the same content. The others stay as they are.
+
+    Parameters
+    ----------
+    session : Session
+        A writing one.
+    image_id : int
+    image : FoundImage
+        The image at its new place.
+    places : mapping of str to path, optional
+        Folders of this host by the name of their data root.
+    """
+    backend(session).lock_name(image_id)
+    come = {**dict.fromkeys(OWN_ROLES, image.path), "msk": image.mask}
+    come |= dict.fromkeys(PSF_ROLES, image.psfcat)
+    for file in (*find_files(session, image_id, places=places), *find_psf(session, image_id, places=places)):
+        path = come.get(file.role) or _beside(image.path, file.absolute)
+        if is_gone(file.absolute) and same_content(path, file.facts):
+            place, mtime_ns = (
+                place_file(session, path, places=places, given=image.folder),
+                Path(path).stat().st_mtime_ns,
+            )
+            if file.role in PSF_ROLES:
+                move_psf(session, image_id, place, mtime_ns)
+            else:
+                move_file(session, image_id, file.role, place, mtime_ns)
 
 
 def _find_copy(session: Session, path: str, places: Places) -> StoredFile | None:
@@ -76,9 +151,5 @@ def _find_copy(session: Session, path: str, places: Places) -> StoredFile | None
         return None  # measuring will say what is wrong with it
 
 
-def _mask_of(session: Session, stored: StoredFile) -> FileFacts | None:
-    return next((file.facts for file in find_files(session, stored.image_id) if file.role == "msk"), None)
-
-
-def _same_mask(path: str, stored: FileFacts | None) -> bool:
-    return stored is not None and same_content(path, stored)
+def _beside(image: str, other: str) -> str:
+    return str(Path(image).with_name(Path(other).name))

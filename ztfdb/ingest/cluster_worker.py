@@ -9,21 +9,18 @@ from functools import lru_cache
 from sqlalchemy import URL
 from sqlalchemy.orm import Session, sessionmaker
 
-from ztfdb.bits import NO_CAVEAT
 from ztfdb.errors import ZtfdbError
 from ztfdb.extract.settings import ExtractionSettings
-from ztfdb.ingest.commit import Lease, commit_image
-from ztfdb.ingest.discover import Candidate
-from ztfdb.ingest.executors import Measure, StoredThere, psfcat_option
-from ztfdb.ingest.psf_catalogues import psf_part
-from ztfdb.records import MeasuredImage
+from ztfdb.ingest.commit import commit_image, outcome_of_commit
+from ztfdb.ingest.discover import FoundImage
+from ztfdb.ingest.executors import Measure, run_measure
+from ztfdb.ingest.report import ImageOutcome
 from ztfdb.store.engine import make_engine, sessions, writing
-from ztfdb.store.images import Stored
-from ztfdb.store.ingest_queue import Claim, hold, read_clock
+from ztfdb.store.ingest_queue import Job, hold, read_clock
 
 
 @dataclass(frozen=True)
-class Storing:
+class WorkerStorage:
     """What a worker needs beside the image.
 
     Attributes
@@ -66,33 +63,30 @@ def reach_archive(url: str) -> str | None:
 
 
 def measure_and_store(
-    measure: Measure, candidate: Candidate, settings: ExtractionSettings, claim: Claim, storing: Storing
-) -> StoredThere | ZtfdbError:
+    measure: Measure, image: FoundImage, settings: ExtractionSettings, job: Job, storage: WorkerStorage
+) -> ImageOutcome | ZtfdbError:
     """Measure an image and store it under its lease, in a worker.
 
     Run again, because a worker ended before its answer came, it stores nothing twice: the job is done by then, and
     the lease lost.
     """
-    maker = _sessions(storing.url)
-    lease = Lease(claim, storing.lease_s)
+    maker = _sessions(storage.url)
     try:
         with writing(maker) as session:
-            hold(session, claim, lease_s=lease.seconds, now=read_clock(session, lease.clock))
-        measured = measure(candidate.path, candidate.mask, settings, find_mask=False, **psfcat_option(candidate))
-        how = commit_image(
-            maker, measured, places=storing.places, given=candidate.given, force=storing.force, lease=lease
+            hold(session, job, lease_s=storage.lease_s, now=read_clock(session))
+        measured = run_measure(measure, image, settings)
+        stored = commit_image(
+            maker,
+            measured,
+            places=storage.places,
+            given=image.folder,
+            force=storage.force,
+            job=job,
+            lease_s=storage.lease_s,
         )
     except ZtfdbError as exc:
         return exc
-    return stored_there(measured, how)
-
-
-def stored_there(measured: MeasuredImage, how: Stored) -> StoredThere:
-    """Return what is told of a stored image."""
-    written = how in (Stored.STORED, Stored.REPLACED)
-    n_psf, reason = psf_part(measured, written=written)
-    n_source, caveats = (len(measured.sources), measured.caveats) if written else (None, NO_CAVEAT)
-    return StoredThere(measured.info.image_id, how.value, n_source, n_psf, reason, caveats)
+    return outcome_of_commit(image.path, measured, stored)
 
 
 @lru_cache(maxsize=4)

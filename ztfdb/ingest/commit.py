@@ -5,41 +5,26 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from ztfdb.arrays import Places
+from ztfdb.bits import NO_CAVEAT
 from ztfdb.derive.crossmatch import match_new_image
 from ztfdb.derive.psfcheck import ImageChecked, check_new_image, compare_measured
 from ztfdb.errors import StoreError
-from ztfdb.ingest.moved import is_gone
+from ztfdb.ingest.already_stored import is_gone
+from ztfdb.ingest.psf_catalogues import psf_part
+from ztfdb.ingest.report import ImageOutcome, Outcome
 from ztfdb.records import MeasuredImage
 from ztfdb.store.completeness import store_completeness
 from ztfdb.store.engine import writing
-from ztfdb.store.images import Stored, store_image
-from ztfdb.store.ingest_queue import Claim, finish, hold, read_clock
+from ztfdb.store.image_files import Stored
+from ztfdb.store.images import store_image
+from ztfdb.store.ingest_queue import Job, finish, hold, read_clock
 from ztfdb.texts import one_line
-
-
-@dataclass(frozen=True)
-class Lease:
-    """A job of the queue under which an image is stored.
-
-    Attributes
-    ----------
-    claim : Claim
-    seconds : float
-        How long the lease is.
-    clock : callable
-        Of this host, for databases without one of their own.
-    """
-
-    claim: Claim
-    seconds: float
-    clock: Callable[[], float] = time.time
 
 
 def commit_image(
@@ -49,14 +34,16 @@ def commit_image(
     places: Places = None,
     given: str | Path | None = None,
     force: bool = False,
-    lease: Lease | None = None,
+    job: Job | None = None,
+    lease_s: float = 120.0,
+    clock: Callable[[], float] = time.time,
 ) -> Stored:
     """Store a measured image in a transaction of its own, match it with the reference catalogues that are held.
 
     What artificial stars say of it goes with it. Where it has a PSF catalogue it is checked against that, too, by a
-    thread, while the database is busy. See `ztfdb.store.images.store_image` for what is stored when. With a `lease` the
-    same transaction first makes sure that the job is still held, and marks it as done at its end: an image is stored
-    exactly as often as its job is done.
+    thread, while the database is busy. See `ztfdb.store.images.store_image` for what is stored when. With a `job` the
+    same transaction first makes sure that its lease is still ours, for another `lease_s`, and marks it as done at its
+    end: an image is stored exactly as often as its job is done. `clock` is this host's, for databases without one.
 
     Raises
     ------
@@ -74,8 +61,8 @@ def commit_image(
             def check() -> None:  # not before: many short statements would each wait for Python's lock
                 checks.append(beside.submit(compare_measured, measured))
 
-            if lease is not None:
-                hold(session, lease.claim, lease_s=lease.seconds, now=read_clock(session, lease.clock))
+            if job is not None:
+                hold(session, job, lease_s=lease_s, now=read_clock(session, clock))
             outcome = store_image(
                 session, measured, places=places, given=given, force=force, before_rows=check, is_gone=is_gone
             )
@@ -86,11 +73,27 @@ def commit_image(
                     check_new_image(session, measured.info.image_id, measured.info.kind, checked)
                 if measured.detection is not None:
                     store_completeness(session, measured.detection)
-            if lease is not None:
-                now = read_clock(session, lease.clock)
-                finish(session, lease.claim, outcome=outcome.value, image_id=measured.info.image_id, now=now)
+            if job is not None:
+                now = read_clock(session, clock)
+                finish(session, job, outcome=outcome.value, image_id=measured.info.image_id, now=now)
             return outcome
     except (SQLAlchemyError, ValueError, OverflowError) as exc:
         # A value that no column takes: the image's own fault (a damaged header), never the end of a night.
         cause = exc.__cause__ if isinstance(exc, SQLAlchemyError) and exc.__cause__ else exc
         raise StoreError(f"image {measured.info.image_id} was refused: {one_line(cause)}") from exc
+
+
+def outcome_of_commit(path: str, measured: MeasuredImage, stored: Stored) -> ImageOutcome:
+    """Return the outcome of an image that was measured and committed, without its seconds."""
+    written = stored in (Stored.STORED, Stored.REPLACED)
+    n_psf, reason = psf_part(measured, written=written)
+    n_source, caveats = (len(measured.sources), measured.caveats) if written else (None, NO_CAVEAT)
+    return ImageOutcome(
+        path,
+        Outcome(stored.value),
+        measured.info.image_id,
+        n_source,
+        n_psf=n_psf,
+        psfcat_reason=reason,
+        caveats=caveats,
+    )

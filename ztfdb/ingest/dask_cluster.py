@@ -12,17 +12,16 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from ztfdb.errors import ClusterError, MeasurementTimeout, MissingExtraError, WorkerDied
 from ztfdb.extract.measure import measure_image, software_versions
 from ztfdb.extract.settings import ExtractionSettings
-from ztfdb.ingest.cluster_worker import Storing, measure_and_store, reach_archive
-from ztfdb.ingest.discover import Candidate
-from ztfdb.ingest.executors import Measure, Measured, failed, psfcat_option
+from ztfdb.ingest.cluster_worker import WorkerStorage, measure_and_store, reach_archive
+from ztfdb.ingest.discover import FoundImage
+from ztfdb.ingest.executors import Measure, Measurement, begun, measure_arguments
 from ztfdb.ingest.worker_limits import Limits
-from ztfdb.store.ingest_queue import Claim
+from ztfdb.store.ingest_queue import Job
 from ztfdb.texts import one_line
 
 CONNECT_S = 10.0
@@ -37,14 +36,8 @@ WORKERLESS_S = 300.0
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class _Sent:
-    candidate: Candidate
-    started: float
-
-
-class Cluster:
-    """The workers of a Dask cluster; see `ztfdb.ingest.executors.Crew`.
+class DaskCluster:
+    """The workers of a Dask cluster; see `ztfdb.ingest.executors.Executor`.
 
     One image is sent to each thread of the cluster. ``sep`` holds Python's lock, so workers of one thread each do most.
     Memory is limited by the workers' own settings.
@@ -57,8 +50,8 @@ class Cluster:
     limits : Limits
         The time; an image that takes longer is given up here, and its worker left to end it.
     measure : callable
-        See `ztfdb.ingest.executors.Workers`.
-    storing : Storing, optional
+        See `ztfdb.ingest.executors.WorkerProcesses`.
+    storage : WorkerStorage, optional
         How the workers store; by default they do not.
 
     Raises
@@ -69,7 +62,7 @@ class Cluster:
         If the scheduler does not answer, has no worker, or one without ztfdb or with other versions.
     """
 
-    beside = False
+    on_this_host = False
 
     def __init__(
         self,
@@ -77,7 +70,7 @@ class Cluster:
         settings: ExtractionSettings,
         limits: Limits,
         measure: Measure = measure_image,
-        storing: Storing | None = None,
+        storage: WorkerStorage | None = None,
     ) -> None:
         try:
             import distributed
@@ -85,8 +78,8 @@ class Cluster:
             raise MissingExtraError("measuring on a Dask cluster", "dask") from exc
         self._dask: Any = distributed
         self._scheduler, self._settings, self._limits, self._measure = scheduler, settings, limits, measure
-        self._storing = storing
-        self._sent: dict[Any, _Sent] = {}
+        self._storage = storage
+        self._measuring: dict[Any, Measurement] = {}
         self._n_thread, self._counted, self._peopled = 0, float("-inf"), time.monotonic()
         try:
             self._client: Any = self._dask.Client(scheduler, timeout=CONNECT_S, set_as_default=False)
@@ -121,26 +114,24 @@ class Cluster:
     @property
     def n_free(self) -> int:
         """Threads without an image."""
-        return max(min(self.size, self._n_thread) - len(self._sent), 0)
+        return max(min(self.size, self._n_thread) - len(self._measuring), 0)
 
     @property
     def stores(self) -> bool:
         """Whether the workers store what they have measured."""
-        return self._storing is not None
+        return self._storage is not None
 
-    def begin(self, candidate: Candidate, claim: Claim | None = None) -> None:
+    def begin(self, image: FoundImage, job: Job | None = None) -> None:
         """Send an image to the cluster."""
-        if self._storing is not None and claim is not None:
-            words = (self._measure, candidate, self._settings, claim, self._storing)
+        if self._storage is not None and job is not None:
+            words = (self._measure, image, self._settings, job, self._storage)
             future = self._client.submit(measure_and_store, *words, pure=False)
         else:
-            options = {"find_mask": False, **psfcat_option(candidate)}
-            future = self._client.submit(
-                self._measure, candidate.path, candidate.mask, self._settings, pure=False, **options
-            )
-        self._sent[future] = _Sent(candidate, time.perf_counter())
+            words, options = measure_arguments(image, self._settings)
+            future = self._client.submit(self._measure, *words, pure=False, **options)
+        self._measuring[future] = begun(image)
 
-    def collect(self, timeout_s: float) -> list[Measured]:
+    def collect(self, timeout_s: float) -> list[Measurement]:
         """Return what has ended, after waiting at most `timeout_s` for something to end.
 
         Raises
@@ -148,49 +139,50 @@ class Cluster:
         ClusterError
             If the scheduler has gone away.
         """
-        if self._sent:
+        if self._measuring:
             with self._client.as_current(), contextlib.suppress(self._dask.TimeoutError, self._dask.CancelledError):
-                self._dask.wait(list(self._sent), timeout=timeout_s, return_when="FIRST_COMPLETED")
+                self._dask.wait(list(self._measuring), timeout=timeout_s, return_when="FIRST_COMPLETED")
         if self._client.status != "running":
             raise ClusterError(self._scheduler, "the scheduler has gone away")
-        return [ended for future in list(self._sent) if (ended := self._ended(future)) is not None]
+        return [ended for future in list(self._measuring) if (ended := self._ended(future)) is not None]
 
     def stop(self, *, kill: bool) -> None:
         """Leave the cluster; what it measures for us is given up."""
         with contextlib.suppress(Exception):  # it may have gone away
-            self._client.cancel(list(self._sent), force=True)
-        self._sent.clear()
+            self._client.cancel(list(self._measuring), force=True)
+        self._measuring.clear()
         self._client.close()
 
-    def _ended(self, future: Any) -> Measured | None:
-        sent = self._sent[future]
-        seconds = time.perf_counter() - sent.started
+    def _ended(self, future: Any) -> Measurement | None:
+        measurement = self._measuring[future]
+        path = measurement.image.path
         if not future.done():
-            return self._late(future, seconds)
+            return self._late(future)
         measured = future.status == "finished"
         try:
-            ended = Measured(sent.candidate, future.result(timeout=CONNECT_S), seconds)
+            ended = measurement.ended(future.result(timeout=CONNECT_S))
         except self._dask.CancelledError as exc:  # not by us: the connection was lost
             raise ClusterError(self._scheduler, "the scheduler has gone away") from exc
         except self._dask.KilledWorker as exc:
             reason = f"the cluster's worker ended while it measured this: {one_line(exc)}"
-            ended = failed(sent.candidate, WorkerDied(sent.candidate.path, reason), seconds)
+            ended = measurement.failed(WorkerDied(path, reason))
         except Exception as exc:
             if measured and isinstance(exc, OSError):  # a timeout among them
                 # not the image's fault: its worker ended before it gave the answer, or the scheduler did
-                return self._late(future, seconds)
-            ended = failed(sent.candidate, exc, seconds)
-        del self._sent[future]
+                return self._late(future)
+            ended = measurement.failed(exc)
+        del self._measuring[future]
         return ended
 
-    def _late(self, future: Any, seconds: float) -> Measured | None:
+    def _late(self, future: Any) -> Measurement | None:
         """Give an image up that takes longer than it may."""
-        if seconds < self._limits.timeout_s:
+        measurement = self._measuring[future]
+        if time.perf_counter() - measurement.started < self._limits.timeout_s:
             return None
         future.cancel(force=True)
-        sent = self._sent.pop(future)
+        del self._measuring[future]
         reason = f"given up after {self._limits.timeout_s:g} s"
-        return failed(sent.candidate, MeasurementTimeout(sent.candidate.path, reason), seconds)
+        return measurement.failed(MeasurementTimeout(measurement.image.path, reason))
 
     def _check(self) -> None:
         """Refuse a cluster whose workers cannot do what this process does."""
@@ -214,13 +206,13 @@ class Cluster:
 
     def _check_storing(self) -> None:
         """Store in this process where a worker does not reach the archive."""
-        if self._storing is None:
+        if self._storage is None:
             return
-        for worker, reason in self._client.run(reach_archive, self._storing.url, on_error="return").items():
+        for worker, reason in self._client.run(reach_archive, self._storage.url, on_error="return").items():
             if reason is not None:
                 words = {"scheduler": self._scheduler, "worker": worker, "reason": one_line(reason)}
                 logger.warning("the cluster does not reach the archive: this process stores", extra=words)
-                self._storing = None
+                self._storage = None
                 return
 
 

@@ -19,9 +19,13 @@ from ztfdb.product import BESIDE, other_product, product_in_name
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
+FileStamp = tuple[int, int, int | None, int | None]
+"""Size and mtime (ns) of an image and of its mask, None where it has none: another where a file was written again."""
+
+
 @dataclass(frozen=True)
-class Candidate:
-    """One image to look at.
+class FoundImage:
+    """The files of one image, as they lie on this host.
 
     Attributes
     ----------
@@ -29,36 +33,12 @@ class Candidate:
         Absolute path of the image; symbolic links are kept.
     mask : str or None
         Absolute path of its mask.
-    given : str or None
+    folder : str or None
         The folder it was found under, None for a file given by itself.
     psfcat : str or None
         Absolute path of ZTF's PSF catalogue of it.
-    """
-
-    path: str
-    mask: str | None
-    given: str | None = None
-    psfcat: str | None = None
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What a look at an image and its mask shows; None for a mask that is not there."""
-
-    size: int
-    mtime_ns: int
-    mask_size: int | None = None
-    mask_mtime_ns: int | None = None
-
-
-@dataclass(frozen=True)
-class Sighting:
-    """A file that is ready for the queue.
-
-    Attributes
-    ----------
-    candidate : Candidate
-    facts : Facts
+    stamp : FileStamp or None
+        From the last look at it; None before the first.
     wait_s : float
         How long the file may still take to be whole, or its mask to arrive, seconds; 0 where nothing is missing, or
         is not to be expected.
@@ -66,9 +46,12 @@ class Sighting:
         What it waits for, in one line; empty where it does not.
     """
 
-    candidate: Candidate
-    facts: Facts
-    wait_s: float
+    path: str
+    mask: str | None = None
+    folder: str | None = None
+    psfcat: str | None = None
+    stamp: FileStamp | None = None
+    wait_s: float = 0.0
     reason: str = ""
 
 
@@ -78,7 +61,7 @@ class Discovery:
 
     Attributes
     ----------
-    candidates : list of Candidate
+    images : list of FoundImage
         Each image once, in the order given, folders in the order of their names.
     problems : list of ImageError
         Paths that are no image, one error each.
@@ -86,7 +69,7 @@ class Discovery:
         Files of folders that are no image, their number by reason.
     """
 
-    candidates: list[Candidate] = field(default_factory=list)
+    images: list[FoundImage] = field(default_factory=list)
     problems: list[ImageError] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
 
@@ -129,28 +112,28 @@ def discover(
             if isinstance(item, ImageError):
                 found.problems.append(item)
             else:
-                found.candidates.append(item)
+                found.images.append(item)
     if mask is not None:
-        if len(found.candidates) != 1:
-            raise ValueError(f"a mask belongs to one image, these paths are {len(found.candidates)}")
-        _add_by_hand(found, mask=_absolute(mask))
+        if len(found.images) != 1:
+            raise ValueError(f"a mask belongs to one image, these paths are {len(found.images)}")
+        _replace_only(found, replace(found.images[0], mask=_absolute(mask)))
     if psfcat is not None:
-        if len(found.candidates) != 1:
-            raise ValueError(f"a PSF catalogue belongs to one image, these paths are {len(found.candidates)}")
-        _add_by_hand(found, psfcat=_absolute(psfcat))
+        if len(found.images) != 1:
+            raise ValueError(f"a PSF catalogue belongs to one image, these paths are {len(found.images)}")
+        _replace_only(found, replace(found.images[0], psfcat=_absolute(psfcat)))
     return found
 
 
-def _add_by_hand(found: Discovery, **file: str) -> None:
-    one = _storable(replace(found.candidates[0], **file))
+def _replace_only(found: Discovery, image: FoundImage) -> None:
+    one = _storable(image)
     if isinstance(one, ImageError):
-        found.candidates.clear()
+        found.images.clear()
         found.problems.append(one)
     else:
-        found.candidates[0] = one
+        found.images[0] = one
 
 
-def _expand(path: str | Path, left_out: Counter[str]) -> Iterator[Candidate | ImageError]:
+def _expand(path: str | Path, left_out: Counter[str]) -> Iterator[FoundImage | ImageError]:
     text = os.path.expanduser(path)  # noqa: PTH111 (a glob is no Path yet)
     if "\0" in text or (is_url(text) and not os.path.lexists(text)):
         yield ImageReadError(text, str(name_fault(text)))
@@ -168,7 +151,7 @@ def _expand(path: str | Path, left_out: Counter[str]) -> Iterator[Candidate | Im
 
 def search_folder(
     folder: str, *, headers: Headers | None = None, left_out: Counter[str] | None = None
-) -> Iterator[Candidate | ImageError]:
+) -> Iterator[FoundImage | ImageError]:
     """Yield ZTF's images below a folder as they are met, and at the end an error for each folder that is closed.
 
     Parameters
@@ -190,7 +173,7 @@ def search_folder(
             left_out.update(others)
         for name in images:
             path = Path(parent) / name
-            yield _storable(Candidate(str(path), _mask_of(path), folder, _psfcat_of(path)))
+            yield _storable(FoundImage(str(path), _mask_of(path), folder, _psfcat_of(path)))
     yield from errors
 
 
@@ -244,7 +227,7 @@ def discover_psfcats(paths: str | Path | Iterable[str | Path]) -> list[tuple[str
     return list(found.values())
 
 
-def image_of(path: str, folder: str | None, headers: Headers | None = None) -> Candidate | None:
+def image_of(path: str, folder: str | None, headers: Headers | None = None) -> FoundImage | None:
     """Return the image that a file of a folder is, or whose mask or PSF catalogue it is.
 
     None for files that `search_folder` passes by.
@@ -261,18 +244,18 @@ def image_of(path: str, folder: str | None, headers: Headers | None = None) -> C
     found = _storable(_from_file(path))
     if isinstance(found, ImageError) or why_left_out(found.path, headers or Headers()) is not None:
         return None
-    return replace(found, given=folder)
+    return replace(found, folder=folder)
 
 
-def look_at(candidate: Candidate) -> Facts | None:
-    """Return what the image and its mask are now; None where the image is not there."""
+def look_at(image: FoundImage) -> FoundImage | None:
+    """Return the image with the stamp of its files now; None where one of them is not there."""
     try:
-        image = Path(candidate.path).stat()
-        mask = None if candidate.mask is None else Path(candidate.mask).stat()
+        own = Path(image.path).stat()
+        mask = None if image.mask is None else Path(image.mask).stat()
     except OSError:
         return None
-    facts = Facts(image.st_size, image.st_mtime_ns)
-    return facts if mask is None else replace(facts, mask_size=mask.st_size, mask_mtime_ns=mask.st_mtime_ns)
+    of_mask = (None, None) if mask is None else (mask.st_size, mask.st_mtime_ns)
+    return replace(image, stamp=(own.st_size, own.st_mtime_ns, *of_mask))
 
 
 def is_url(text: str) -> bool:
@@ -293,16 +276,16 @@ def name_fault(path: str) -> str | None:
     return None
 
 
-def _storable(found: Candidate | ImageError) -> Candidate | ImageError:
+def _storable(found: FoundImage | ImageError) -> FoundImage | ImageError:
     """Return what was found, or an error in place of an image whose files have names that no archive can hold."""
-    if isinstance(found, Candidate):
+    if isinstance(found, FoundImage):
         for path in (found.path, found.mask, found.psfcat):
             if path is not None and (fault := name_fault(path)) is not None:
                 return ImageReadError(found.path, fault if path == found.path else f"{path}: {fault}")
     return found
 
 
-def _from_file(path: str) -> Candidate | ImageError:
+def _from_file(path: str) -> FoundImage | ImageError:
     name = Path(path).name
     if is_psfcat_name(path):
         own = image_path_for(path)
@@ -310,17 +293,17 @@ def _from_file(path: str) -> Candidate | ImageError:
             return PsfCatalogueError(
                 path, "a PSF catalogue whose image does not lie beside it: `ztfdb ingest --psfcat`"
             )
-        return Candidate(str(own), _mask_of(own), psfcat=path)
+        return FoundImage(str(own), _mask_of(own), psfcat=path)
     before, marker, ending = name.rpartition("mskimg")
     other = None if product_in_name(name) in BESIDE else other_product(name)
     if other is not None:
         return ProductError(path, f"{other}, not a science or reference image")
     if not marker:
-        return Candidate(path, _mask_of(Path(path)), psfcat=_psfcat_of(Path(path)))
+        return FoundImage(path, _mask_of(Path(path)), psfcat=_psfcat_of(Path(path)))
     for suffix in dict.fromkeys((ending, *SUFFIXES)):
         image = Path(path).with_name(f"{before}sciimg{suffix}")
         if image.is_file():
-            return Candidate(str(image), path, psfcat=_psfcat_of(image))
+            return FoundImage(str(image), path, psfcat=_psfcat_of(image))
     return MaskError(path, "a mask whose image does not lie beside it")
 
 

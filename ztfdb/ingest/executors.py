@@ -14,100 +14,99 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import loky
 
-from ztfdb.bits import Caveat
 from ztfdb.derive.pool import new_executor
 from ztfdb.errors import ExtractionError, MeasurementTimeout, WorkerDied, ZtfdbError
 from ztfdb.extract.measure import measure_image
 from ztfdb.extract.settings import ExtractionSettings
-from ztfdb.ingest.discover import Candidate
+from ztfdb.ingest.discover import FoundImage
+from ztfdb.ingest.report import ImageOutcome
 from ztfdb.ingest.worker_limits import Limits
 from ztfdb.records import MeasuredImage
-from ztfdb.store.ingest_queue import Claim
+from ztfdb.store.ingest_queue import Job
 from ztfdb.texts import one_line
 
 Measure = Callable[..., MeasuredImage]
 
 ATTEMPTS = 2
-"""How often an image is tried whose worker dies: it may have been stopped for another reason, but not twice."""
+"""Attempts per image when its worker dies. One death may be unrelated to the image; two in a row are not."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class StoredThere:
-    """What became of an image that a worker has stored itself.
+class Measurement:
+    """One image with an executor, from its beginning to its end.
 
     Attributes
     ----------
-    image_id : int
-    how : str
-        A value of `ztfdb.store.images.Stored`.
-    n_source, n_psf : int or None
-        Rows written.
-    psfcat_reason : str
-        Why its PSF catalogue was refused.
-    caveats : Caveat
-        What it lacks.
+    image : FoundImage
+    started : float
+        By `time.perf_counter`.
+    attempt : int
+        1 for the first; see `ATTEMPTS`.
+    result : MeasuredImage, ImageOutcome, ZtfdbError or None
+        A record, what a worker has stored itself, or an error; None while it is being measured.
+    seconds : float
+        Of all attempts.
     """
 
-    image_id: int
-    how: str
-    n_source: int | None
-    n_psf: int | None
-    psfcat_reason: str
-    caveats: Caveat
-
-
-@dataclass(frozen=True)
-class Measured:
-    """The end of one measurement: a record, what a worker has stored, or an error; and the seconds of all attempts."""
-
-    candidate: Candidate
-    result: MeasuredImage | StoredThere | ZtfdbError
-    seconds: float
-
-
-@dataclass(frozen=True)
-class _Attempt:
-    candidate: Candidate
-    number: int
+    image: FoundImage
     started: float
+    attempt: int = 1
+    result: MeasuredImage | ImageOutcome | ZtfdbError | None = None
+    seconds: float = 0.0
+
+    def ended(self, result: MeasuredImage | ImageOutcome | ZtfdbError) -> Measurement:
+        """Return it with its result, now."""
+        return replace(self, result=result, seconds=time.perf_counter() - self.started)
+
+    def failed(self, exc: Exception, memory_mb: int | None = None) -> Measurement:
+        """Return it with whatever the measurement raised as the error of its image."""
+        if isinstance(exc, ZtfdbError):
+            return self.ended(exc)
+        path = self.image.path
+        if isinstance(exc, MemoryError):
+            limit = "" if memory_mb is None else f" of {memory_mb} MB"
+            error = ExtractionError(path, f"the memory{limit} did not suffice to measure this image")
+        else:
+            # Not one of ours: a mistake in ztfdb or in a library, which must cost one image and be shown in full.
+            logger.warning("unexpected error in a measurement", extra={"path": path}, exc_info=exc)
+            error = ExtractionError(path, f"unexpected {type(exc).__name__}: {one_line(exc)}")
+        error.__cause__ = exc
+        return self.ended(error)
 
 
-def psfcat_option(candidate: Candidate) -> dict[str, str]:
-    """Return what a measurement is told of the image's PSF catalogue, where there is one."""
-    return {} if candidate.psfcat is None else {"psfcat_path": candidate.psfcat}
+def begun(image: FoundImage) -> Measurement:
+    """Return a measurement that begins now."""
+    return Measurement(image, time.perf_counter())
 
 
-def failed(candidate: Candidate, exc: Exception, seconds: float, memory_mb: int | None = None) -> Measured:
-    """Turn whatever a measurement raised into the outcome of its image."""
-    if isinstance(exc, ZtfdbError):
-        return Measured(candidate, exc, seconds)
-    if isinstance(exc, MemoryError):
-        limit = "" if memory_mb is None else f" of {memory_mb} MB"
-        error = ExtractionError(candidate.path, f"the memory{limit} did not suffice to measure this image")
-    else:
-        # Not one of ours: a mistake in ztfdb or in a library, which must cost one image and be told in full.
-        logger.warning("unexpected error in a measurement", extra={"path": candidate.path}, exc_info=exc)
-        error = ExtractionError(candidate.path, f"unexpected {type(exc).__name__}: {one_line(exc)}")
-    error.__cause__ = exc
-    return Measured(candidate, error, seconds)
+def measure_arguments(image: FoundImage, settings: ExtractionSettings) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return what a `Measure` is called with for an image."""
+    psfcat = {} if image.psfcat is None else {"psfcat_path": image.psfcat}
+    return (image.path, image.mask, settings), {"find_mask": False, **psfcat}
 
 
-class Crew(Protocol):
-    """Whoever measures: takes images while somebody is free, and hands over what has ended.
+def run_measure(measure: Measure, image: FoundImage, settings: ExtractionSettings) -> MeasuredImage:
+    """Measure an image in this process."""
+    words, options = measure_arguments(image, settings)
+    return measure(*words, **options)
+
+
+class Executor(Protocol):
+    """Measures images: takes them while workers are free, and returns what has ended.
 
     Attributes
     ----------
-    beside : bool
+    on_this_host : bool
         It measures on processors of this host, which storing needs, too.
     """
 
-    beside: bool
+    on_this_host: bool
 
     @property
     def size(self) -> int:
@@ -117,61 +116,58 @@ class Crew(Protocol):
     def n_free(self) -> int:
         """Images that may be begun now."""
 
-    def begin(self, candidate: Candidate, claim: Claim | None = None) -> None:
-        """Give an image to somebody who is free; with its job, whoever stores it does so under that."""
+    def begin(self, image: FoundImage, job: Job | None = None) -> None:
+        """Begin to measure an image; a worker that stores it itself does so under the lease of its job."""
 
-    def collect(self, timeout_s: float) -> list[Measured]:
+    def collect(self, timeout_s: float) -> list[Measurement]:
         """Return what has ended, after waiting at most `timeout_s`; nothing that happens to an image raises."""
 
     def stop(self, *, kill: bool) -> None:
         """End at once, or after what is in hand."""
 
 
-class Here:
-    """Measures in this process, one image at a time, when asked for what has ended; without limits.
+class InProcess:
+    """Measures in this process, one image at a time, when `collect` is called; without limits.
 
     Parameters
     ----------
     settings : ExtractionSettings
     measure : callable
-        See `Workers`.
+        See `WorkerProcesses`.
     """
 
     size = 1
-    beside = True
+    on_this_host = True
 
     def __init__(self, settings: ExtractionSettings, measure: Measure = measure_image) -> None:
         self._settings, self._measure = settings, measure
-        self._begun: Candidate | None = None
+        self._begun: FoundImage | None = None
 
     @property
     def n_free(self) -> int:
         """One, unless an image waits to be measured."""
         return 1 if self._begun is None else 0
 
-    def begin(self, candidate: Candidate, claim: Claim | None = None) -> None:
+    def begin(self, image: FoundImage, job: Job | None = None) -> None:
         """Keep the image for `collect`."""
-        self._begun = candidate
+        self._begun = image
 
-    def collect(self, timeout_s: float) -> list[Measured]:
+    def collect(self, timeout_s: float) -> list[Measurement]:
         """Measure the image that was begun."""
         if self._begun is None:
             return []
-        candidate, self._begun = self._begun, None
-        started = time.perf_counter()
+        image, self._begun = self._begun, None
+        measurement = begun(image)
         try:
-            result = self._measure(
-                candidate.path, candidate.mask, self._settings, find_mask=False, **psfcat_option(candidate)
-            )
+            return [measurement.ended(run_measure(self._measure, image, self._settings))]
         except Exception as exc:
-            return [failed(candidate, exc, time.perf_counter() - started)]
-        return [Measured(candidate, result, time.perf_counter() - started)]
+            return [measurement.failed(exc)]
 
     def stop(self, *, kill: bool) -> None:
         """Do nothing."""
 
 
-class Workers:
+class WorkerProcesses:
     """Worker processes, what each is measuring, and what is to be tried again.
 
     Parameters
@@ -186,14 +182,14 @@ class Workers:
         a PSF catalogue.
     """
 
-    beside = True
+    on_this_host = True
 
     def __init__(
         self, jobs: int, settings: ExtractionSettings, limits: Limits, measure: Measure = measure_image
     ) -> None:
         self._workers = [_Worker(settings, limits, measure) for _ in range(jobs)]
         self._limits = limits
-        self._again: deque[_Attempt] = deque()
+        self._again: deque[Measurement] = deque()
 
     @property
     def size(self) -> int:
@@ -203,19 +199,19 @@ class Workers:
     @property
     def n_free(self) -> int:
         """Workers that have nothing to do and nothing to try again."""
-        return sum(worker.attempt is None for worker in self._workers) - len(self._again)
+        return sum(worker.measurement is None for worker in self._workers) - len(self._again)
 
-    def begin(self, candidate: Candidate, claim: Claim | None = None) -> None:
+    def begin(self, image: FoundImage, job: Job | None = None) -> None:
         """Give an image to a free worker."""
-        free = next(worker for worker in self._workers if worker.attempt is None)
-        free.start(_Attempt(candidate, 1, time.perf_counter()))
+        free = next(worker for worker in self._workers if worker.measurement is None)
+        free.start(begun(image))
 
-    def collect(self, timeout_s: float) -> list[Measured]:
+    def collect(self, timeout_s: float) -> list[Measurement]:
         """Return what has ended, after waiting at most `timeout_s` for something to end."""
         for worker in self._workers:
-            if worker.attempt is None and self._again:
+            if worker.measurement is None and self._again:
                 worker.start(self._again.popleft())
-        busy = [worker for worker in self._workers if worker.attempt is not None]
+        busy = [worker for worker in self._workers if worker.measurement is not None]
         if busy:
             self._wait(busy, timeout_s)
         return [ended for worker in busy if (ended := self._collect(worker)) is not None]
@@ -230,32 +226,29 @@ class Workers:
         futures = [worker.future for worker in busy if worker.future is not None]
         loky.wait(futures, timeout=max(patience, 0.0), return_when=FIRST_COMPLETED)
 
-    def _collect(self, worker: _Worker) -> Measured | None:
+    def _collect(self, worker: _Worker) -> Measurement | None:
         """Return what the worker's image came to; None while it is not done, or when it is tried again."""
-        attempt, future = worker.attempt, worker.future
-        assert attempt is not None
+        measurement, future = worker.measurement, worker.future
+        assert measurement is not None
         assert future is not None
-        seconds = time.perf_counter() - attempt.started
+        path = measurement.image.path
         if not future.done():
             if time.perf_counter() < worker.deadline:
                 return None
             worker.stop(kill=True)
-            late = MeasurementTimeout(attempt.candidate.path, f"stopped after {self._limits.timeout_s:g} s")
-            return failed(attempt.candidate, late, seconds)
-        worker.attempt = None
+            return measurement.failed(MeasurementTimeout(path, f"stopped after {self._limits.timeout_s:g} s"))
+        worker.measurement = None
         try:
-            return Measured(attempt.candidate, future.result(), seconds)
+            return measurement.ended(future.result())
         except BrokenProcessPool:
             worker.stop(kill=True)
-            if attempt.number < ATTEMPTS:
-                self._again.append(replace(attempt, number=attempt.number + 1))
+            if measurement.attempt < ATTEMPTS:
+                self._again.append(replace(measurement, attempt=measurement.attempt + 1))
                 return None
-            died = WorkerDied(
-                attempt.candidate.path, f"the worker process ended while it measured this, {ATTEMPTS} times"
-            )
-            return failed(attempt.candidate, died, seconds)
+            reason = f"the worker process ended while it measured this, {ATTEMPTS} times"
+            return measurement.failed(WorkerDied(path, reason))
         except Exception as exc:
-            return failed(attempt.candidate, exc, seconds, self._limits.memory_mb)
+            return measurement.failed(exc, self._limits.memory_mb)
 
 
 class _Worker:
@@ -266,31 +259,30 @@ class _Worker:
         self._limits = limits
         self._measure = measure
         self._executor: loky.ProcessPoolExecutor | None = None
-        self.attempt: _Attempt | None = None
+        self.measurement: Measurement | None = None
         self.future: Future[MeasuredImage] | None = None
         self.deadline = 0.0
 
-    def start(self, attempt: _Attempt) -> None:
+    def start(self, measurement: Measurement) -> None:
         """Begin to measure."""
         try:
-            self.future = self._submit(attempt.candidate)
-        except BrokenProcessPool:  # somebody ended the process while it had nothing to do
+            self.future = self._submit(measurement.image)
+        except BrokenProcessPool:  # the process was ended while it had nothing to do
             self.stop(kill=True)
-            self.future = self._submit(attempt.candidate)
-        self.attempt = attempt
+            self.future = self._submit(measurement.image)
+        self.measurement = measurement
         self.deadline = time.perf_counter() + self._limits.timeout_s
 
-    def _submit(self, candidate: Candidate) -> Future[MeasuredImage]:
+    def _submit(self, image: FoundImage) -> Future[MeasuredImage]:
         if self._executor is None:
             self._executor = new_executor(1, self._limits.memory_mb)
-        future: Future[MeasuredImage] = self._executor.submit(
-            self._measure, candidate.path, candidate.mask, self._settings, find_mask=False, **psfcat_option(candidate)
-        )
+        words, options = measure_arguments(image, self._settings)
+        future: Future[MeasuredImage] = self._executor.submit(self._measure, *words, **options)
         return future
 
     def stop(self, *, kill: bool) -> None:
         """End the process, and forget what it was doing."""
-        self.attempt, self.future = None, None
+        self.measurement, self.future = None, None
         if self._executor is not None:
             self._executor.shutdown(wait=True, kill_workers=kill)
             self._executor = None

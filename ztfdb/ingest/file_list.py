@@ -1,4 +1,4 @@
-"""The work of `ztfdb ingest`: the images it was given, put into the queue and taken by whoever is free first."""
+"""The jobs of `ztfdb ingest`: images of a list of files, put into the queue and claimed by whoever is free first."""
 
 from __future__ import annotations
 
@@ -13,14 +13,11 @@ from sqlalchemy.orm import Session, sessionmaker
 from ztfdb.arrays import Places
 from ztfdb.codes import JobState
 from ztfdb.errors import ImageReadError
-from ztfdb.ingest.already_stored import find_known
-from ztfdb.ingest.discover import Candidate, Sighting, look_at
-from ztfdb.ingest.moved import follow
-from ztfdb.ingest.psf_catalogues import known_outcome
+from ztfdb.ingest.already_stored import find_stored
+from ztfdb.ingest.discover import FoundImage, look_at
+from ztfdb.ingest.psf_catalogues import outcome_of_stored
 from ztfdb.ingest.report import ImageOutcome, Outcome, refused
-from ztfdb.store.engine import writing
-from ztfdb.store.images import Stored
-from ztfdb.store.ingest_queue import Again, Claim, JobFile, JobReport, claim_these, enqueue, find_job_ids, find_jobs
+from ztfdb.store.ingest_queue import Again, Job, JobFile, JobReport, claim_these, enqueue, find_job_ids, find_jobs
 from ztfdb.store.roots import place_file
 
 LOOK_S = 0.05
@@ -32,156 +29,157 @@ AT_ONCE = 500
 ENDED = (JobState.DONE, JobState.FAILED, JobState.QUARANTINED)
 
 
-class Given:
-    """The images of one call; see `ztfdb.ingest.loop.Work`.
+class FileList:
+    """The images of one call; see `ztfdb.ingest.loop.JobSource`.
 
     An image that is in the archive already ends here and is never put into the queue: nothing is written for it.
-    The others are put in as they are met, so that daemons may help; what they have taken is waited for. What nobody
-    else can know (that an image is to be measured again, or its mask by hand) is put in and taken in one transaction.
+    The others are put in as they are met, so that daemons may help; what those have claimed is waited for. Options that
+    other processes cannot see (``--force``, ``--mask``) require that a job is put in and claimed in one transaction.
 
     Parameters
     ----------
     sessions : sessionmaker
-    candidates : iterable of Candidate
+    images : iterable of FoundImage
     force : bool
         Measure also what has not changed.
-    alone : bool
-        Put in and take in one transaction; `force` implies it.
+    claim_at_once : bool
+        Put in and claim in one transaction; `force` implies it.
     places : mapping of str to path, optional
         Folders of this host by the name of their data root.
-    heard : callable
-        Hears of every outcome, between transactions.
+    on_outcome : callable
+        Called with every outcome, between transactions.
     """
 
     def __init__(
         self,
         sessions: sessionmaker[Session],
-        candidates: Iterable[Candidate],
+        images: Iterable[FoundImage],
         *,
         force: bool,
-        alone: bool,
+        claim_at_once: bool,
         places: Places,
-        heard: Callable[[ImageOutcome], None],
+        on_outcome: Callable[[ImageOutcome], None],
     ) -> None:
         self.force = force
-        self._sessions, self._places, self._heard = sessions, places, heard
+        self._sessions, self._places, self._on_outcome = sessions, places, on_outcome
         self._again = Again.ALL if force else Again.UNLESS_LEASED
-        self._alone = alone or force
-        self._todo = deque(candidates)
-        self._sighted: list[Sighting] = []
-        self._to_take: deque[Sighting] = deque()
-        self._waiting: dict[int, Candidate] = {}
-        self._taken: dict[int, Candidate] = {}
-        self._others_have_them = False
+        self._claim_at_once = claim_at_once or force
+        self._todo = deque(images)
+        self._found: list[FoundImage] = []
+        self._to_claim: deque[FoundImage] = deque()
+        self._waiting: dict[int, FoundImage] = {}
+        self._claimed: dict[int, FoundImage] = {}
+        self._claimed_by_others = False
 
     @property
-    def n_sighted(self) -> int:
+    def n_to_enqueue(self) -> int:
         """Files that wait to be put into the queue."""
-        return len(self._sighted)
+        return len(self._found)
 
     @property
-    def over(self) -> bool:
+    def exhausted(self) -> bool:
         """True once every image has an outcome."""
-        return not (self._todo or self._sighted or self._to_take or self._waiting or self._taken)
+        return not (self._todo or self._found or self._to_claim or self._waiting or self._claimed)
 
     @property
-    def claimable(self) -> bool:
+    def may_claim(self) -> bool:
         """True while images are in the queue without an outcome, or are to be put in and taken."""
-        return bool(self._waiting or self._to_take)
+        return bool(self._waiting or self._to_claim)
 
-    def look(self) -> bool:
-        """Look at the next files, and hear of the jobs that others have taken."""
+    def discover(self) -> bool:
+        """Look at the next files, and at the jobs that others have claimed."""
         end = time.perf_counter() + LOOK_S
         while self._todo and time.perf_counter() < end:
             self._consider(self._todo.popleft())
-        if self._others_have_them:
-            self._hear_of_others()
+        if self._claimed_by_others:
+            self._collect_others()
         return bool(self._todo)
 
-    def put_in(self, session: Session, now: float) -> int:
-        """Put what was sighted into the queue."""
-        self._waiting |= self._enqueue(session, self._sighted, now)
-        return len(self._sighted)
+    def enqueue_found(self, session: Session, now: float) -> int:
+        """Put what was found into the queue."""
+        self._waiting |= self._enqueue(session, self._found, now)
+        return len(self._found)
 
-    def settled(self) -> None:
+    def enqueued(self) -> None:
         """Forget what is in the queue now."""
-        self._sighted.clear()
+        self._found.clear()
 
-    def claim(self, session: Session, owner: str, n: int, lease_s: float, now: float) -> list[Claim]:
+    def claim(self, session: Session, owner: str, n: int, lease_s: float, now: float) -> list[Job]:
         """Take the next images in the order given."""
-        if self._to_take:
-            next_ones = [self._to_take.popleft() for _ in range(min(n, len(self._to_take)))]
+        if self._to_claim:
+            next_ones = [self._to_claim.popleft() for _ in range(min(n, len(self._to_claim)))]
             self._waiting = self._enqueue(session, next_ones, now) | self._waiting
-        taken: list[Claim] = []
+        claimed: list[Job] = []
         for ids in (list(islice(self._waiting, n)), list(islice(self._waiting, AT_ONCE))):
-            if ids and not taken:
-                taken = claim_these(session, ids, owner=owner, n=n, lease_s=lease_s, now=now)
-        self._taken |= {claim.job_id: self._waiting.pop(claim.job_id) for claim in taken}
-        self._others_have_them = not taken and bool(self._waiting)
-        return taken
+            if ids and not claimed:
+                claimed = claim_these(session, ids, owner=owner, n=n, lease_s=lease_s, now=now)
+        self._claimed |= {job.job_id: self._waiting.pop(job.job_id) for job in claimed}
+        self._claimed_by_others = not claimed and bool(self._waiting)
+        return claimed
 
-    def candidate_of(self, session: Session, claim: Claim) -> Candidate | None:
+    def files_of(self, session: Session, job: Job) -> FoundImage | None:
         """Return the image as it was given."""
-        return self._taken[claim.job_id]
+        return self._claimed[job.job_id]
 
-    def lost(self, claim: Claim) -> None:
+    def released(self, job: Job) -> None:
         """Wait for whoever has it."""
-        self._waiting[claim.job_id] = self._taken.pop(claim.job_id)
+        self._waiting[job.job_id] = self._claimed.pop(job.job_id)
 
-    def end(self, claim: Claim, outcome: ImageOutcome) -> None:
+    def finished(self, job: Job, outcome: ImageOutcome) -> None:
         """Pass on one outcome."""
-        del self._taken[claim.job_id]
-        self._heard(outcome)
+        del self._claimed[job.job_id]
+        self._on_outcome(outcome)
 
-    def _consider(self, candidate: Candidate) -> None:
+    def _consider(self, found: FoundImage) -> None:
         started = time.perf_counter()
-        facts = look_at(candidate)
-        if facts is None:
-            missing = candidate.path if candidate.mask is None or not Path(candidate.path).exists() else candidate.mask
-            self._heard(refused(candidate.path, ImageReadError(missing, "there is no such file"), 0.0))
+        image = look_at(found)
+        if image is None:
+            missing = found.path if found.mask is None or not Path(found.path).exists() else found.mask
+            self._on_outcome(refused(found.path, ImageReadError(missing, "there is no such file"), 0.0))
             return
         known = None
         if not self.force:
             with self._sessions() as session:
-                known = find_known(session, candidate, places=self._places)
+                known = find_stored(session, image, places=self._places)
         if known is not None:
-            if known.how is Stored.MOVED:
-                with writing(self._sessions) as session:
-                    follow(session, known.image_id, candidate, places=self._places)
-            self._heard(known_outcome(self._sessions, candidate, known, places=self._places, started=started))
-        elif self._alone:
-            self._to_take.append(Sighting(candidate, facts, 0.0))
+            outcome = outcome_of_stored(self._sessions, image, known, places=self._places, started=started)
+            if outcome is not None:
+                self._on_outcome(outcome)
+        elif self._claim_at_once:
+            self._to_claim.append(image)
         else:
-            self._sighted.append(Sighting(candidate, facts, 0.0))
+            self._found.append(image)
 
-    def _enqueue(self, session: Session, sighted: Iterable[Sighting], now: float) -> dict[int, Candidate]:
-        files: dict[JobFile, Candidate] = {}
-        for one in sighted:
-            place = place_file(session, one.candidate.path, places=self._places, given=one.candidate.given)
-            facts = (one.facts.size, one.facts.mtime_ns, one.facts.mask_size, one.facts.mask_mtime_ns)
-            files[JobFile(place.data_root_id, place.path, *facts)] = one.candidate
+    def _enqueue(self, session: Session, images: Iterable[FoundImage], now: float) -> dict[int, FoundImage]:
+        files = {job_file(session, image, self._places): image for image in images}
         jobs = enqueue(session, [(file, now) for file in files], now=now, again=self._again)
-        places = {(file.data_root_id, file.path): candidate for file, candidate in files.items()}
+        places = {(file.data_root_id, file.path): image for file, image in files.items()}
         jobs |= find_job_ids(session, places.keys() - jobs.keys())
-        return {jobs[place]: candidate for place, candidate in places.items()}
+        return {jobs[place]: image for place, image in places.items()}
 
-    def _hear_of_others(self) -> None:
+    def _collect_others(self) -> None:
         """End what others have ended, and let those that were not asked for yet have their turn."""
         ids = list(islice(self._waiting, AT_ONCE))
         with self._sessions() as session:
             ended = find_jobs(session, ENDED, job_ids=ids)
         for job in ended:
-            self._heard(_outcome_of(job, self._waiting.pop(job.job_id)))
+            self._on_outcome(_outcome_of(job, self._waiting.pop(job.job_id)))
         for job_id in ids:
             if job_id in self._waiting:
                 self._waiting[job_id] = self._waiting.pop(job_id)
 
 
-def _outcome_of(job: JobReport, candidate: Candidate) -> ImageOutcome:
+def job_file(session: Session, image: FoundImage, places: Places) -> JobFile:
+    """Return an image that was looked at as the queue keeps it, making a data root where none holds it."""
+    if image.stamp is None:
+        raise ValueError(f"{image.path} was never looked at")
+    place = place_file(session, image.path, places=places, given=image.folder)
+    return JobFile(place.data_root_id, place.path, *image.stamp, reason=image.reason or None)
+
+
+def _outcome_of(job: JobReport, image: FoundImage) -> ImageOutcome:
     """Return what a job came to in another process: what that stored is unchanged for us."""
     if job.state == JobState.DONE:
-        return ImageOutcome(candidate.path, Outcome.UNCHANGED, job.image_id)
+        return ImageOutcome(image.path, Outcome.UNCHANGED, job.image_id)
     retryable = job.state == JobState.FAILED
-    return ImageOutcome(
-        candidate.path, Outcome.FAILED, reason=job.reason or "", error=job.error or "", retryable=retryable
-    )
+    return ImageOutcome(image.path, Outcome.FAILED, reason=job.reason or "", error=job.error or "", retryable=retryable)

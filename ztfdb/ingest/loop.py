@@ -1,9 +1,9 @@
 """The loop of `ztfdb ingest` and the daemon: claim, measure, store, mark; one image's trouble never stops the others.
 
 Jobs are claimed a little ahead, and a worker that has ended one image begins the next before the first is stored where
-another processor is free for that.
-This process alone beats for all of them: a worker in the middle of an image cannot. Whatever ends the process, its
-leases end too; nothing of an image is in the archive unless its job is marked as done, in one transaction.
+another processor is free for that. Only this process renews leases; a worker busy with an image cannot. Whatever ends
+the process, its leases end too; nothing of an image is in the archive unless its job is marked as done, in one
+transaction.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -27,19 +27,17 @@ from ztfdb.errors import (
     StoreError,
     ZtfdbError,
 )
-from ztfdb.ingest.already_stored import find_known
-from ztfdb.ingest.cluster_worker import stored_there
-from ztfdb.ingest.commit import Lease, commit_image
-from ztfdb.ingest.discover import Candidate, look_at
-from ztfdb.ingest.executors import Crew, Measured, StoredThere
+from ztfdb.ingest.already_stored import find_stored
+from ztfdb.ingest.commit import commit_image, outcome_of_commit
+from ztfdb.ingest.discover import FoundImage, look_at
+from ztfdb.ingest.executors import Executor, Measurement
 from ztfdb.ingest.lease_owner import is_dead, own_name
-from ztfdb.ingest.moved import follow
-from ztfdb.ingest.psf_catalogues import known_outcome
-from ztfdb.ingest.report import ImageOutcome, Outcome, refused
+from ztfdb.ingest.psf_catalogues import outcome_of_stored
+from ztfdb.ingest.report import ImageOutcome, refused
 from ztfdb.ingest.worker_limits import Limits
+from ztfdb.records import MeasuredImage
 from ztfdb.store.engine import writing
-from ztfdb.store.images import Stored
-from ztfdb.store.ingest_queue import Claim, beat, fail, find_owners, finish, put_back, read_clock, take_back
+from ztfdb.store.ingest_queue import Job, beat, fail, find_owners, finish, put_back, read_clock, take_back
 
 logger = logging.getLogger(__name__)
 
@@ -86,56 +84,48 @@ class Operating:
         return min(self.retry_s * 4.0 ** (failures - 1), self.longest_retry_s)
 
 
-@dataclass(frozen=True)
-class _Done:
-    """A measurement that waits to be stored."""
-
-    claim: Claim
-    measured: Measured
-
-
 LONGEST_BACK_OFF_S = 60.0
 
 
-class Work(Protocol):
-    """Which images a loop is about, and who hears what becomes of them."""
+class JobSource(Protocol):
+    """Where the jobs of a loop come from, and who is told what became of them."""
 
     @property
     def force(self) -> bool:
         """Measure and store also what has not changed."""
 
     @property
-    def n_sighted(self) -> int:
+    def n_to_enqueue(self) -> int:
         """Files that wait to be put into the queue."""
 
     @property
-    def over(self) -> bool:
-        """Nothing more is to be looked for, put in or heard of; jobs may still wait for their time."""
-
-    def look(self) -> bool:
-        """Look for more, for a moment, outside of any transaction; False where there is no more to look at now."""
-
-    def put_in(self, session: Session, now: float) -> int:
-        """Put what was sighted into the queue, and return how much of it is work."""
-
-    def settled(self) -> None:
-        """Hear that the transaction of `put_in` has ended well."""
+    def exhausted(self) -> bool:
+        """True once nothing more is to be discovered, put into the queue or waited for; jobs may still be due later."""
 
     @property
-    def claimable(self) -> bool:
+    def may_claim(self) -> bool:
         """False where `claim` cannot find anything."""
 
-    def claim(self, session: Session, owner: str, n: int, lease_s: float, now: float) -> list[Claim]:
-        """Take up to `n` jobs."""
+    def discover(self) -> bool:
+        """Look for more files, for a moment, outside of any transaction; False where there are no more now."""
 
-    def candidate_of(self, session: Session, claim: Claim) -> Candidate | None:
+    def enqueue_found(self, session: Session, now: float) -> int:
+        """Put what was found into the queue, and return how much of it is work."""
+
+    def enqueued(self) -> None:
+        """Note that the transaction of `enqueue_found` has committed."""
+
+    def claim(self, session: Session, owner: str, n: int, lease_s: float, now: float) -> list[Job]:
+        """Claim up to `n` jobs."""
+
+    def files_of(self, session: Session, job: Job) -> FoundImage | None:
         """Return the image of a job, None where its data root is not here."""
 
-    def lost(self, claim: Claim) -> None:
-        """Hear that a job is no longer ours, without an outcome."""
+    def released(self, job: Job) -> None:
+        """Note that a job is no longer ours, without an outcome."""
 
-    def end(self, claim: Claim, outcome: ImageOutcome) -> None:
-        """Hear what became of a job."""
+    def finished(self, job: Job, outcome: ImageOutcome) -> None:
+        """Note what became of a job."""
 
 
 class Loop:
@@ -145,10 +135,10 @@ class Loop:
     ----------
     sessions : sessionmaker
         Of the archive.
-    work : Work
+    source : JobSource
     operating : Operating
-    crew_of : callable
-        Makes who measures; called again when the operating settings change.
+    executor_of : callable
+        Makes the executor that measures; called again when the operating settings change.
     clock, sleep : callable
         Seconds since 1970, and waiting for some.
     """
@@ -156,20 +146,20 @@ class Loop:
     def __init__(
         self,
         sessions: sessionmaker[Session],
-        work: Work,
+        source: JobSource,
         operating: Operating,
-        crew_of: Callable[[Operating], Crew],
+        executor_of: Callable[[Operating], Executor],
         *,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._sessions, self._work, self._operating, self._crew_of = sessions, work, operating, crew_of
+        self._sessions, self._source, self._operating, self._executor_of = sessions, source, operating, executor_of
         self._clock, self._sleep = clock, sleep
         self._owner = ""
-        self._crew = crew_of(operating)
-        self._ready: deque[Claim] = deque()
-        self._measuring: dict[str, Claim] = {}
-        self._unstored: deque[_Done] = deque()
+        self._executor = executor_of(operating)
+        self._ready: deque[Job] = deque()
+        self._measuring: dict[str, Job] = {}
+        self._unstored: deque[tuple[Job, Measurement]] = deque()
         self._last_beat = float("-inf")
         self._nothing_due = False
         self._changed: Operating | None = None
@@ -210,10 +200,10 @@ class Loop:
                         tick()
                 self._leave()
             except BaseException:
-                self._crew.stop(kill=True)
+                self._executor.stop(kill=True)
                 self._give_back()
                 raise
-        self._crew.stop(kill=False)
+        self._executor.stop(kill=False)
 
     def change(self, operating: Operating) -> None:
         """Run on with other operating settings, as soon as the workers have ended the images in hand."""
@@ -221,9 +211,9 @@ class Loop:
 
     def _change(self) -> None:
         if self._changed is not None and not self._measuring:
-            self._crew.stop(kill=False)
+            self._executor.stop(kill=False)
             self._operating, self._changed = self._changed, None
-            self._crew = self._crew_of(self._operating)
+            self._executor = self._executor_of(self._operating)
 
     def _insist(self, step: Callable[[], None], stop: Callable[[], bool]) -> None:
         """Do a step; where the database cannot be reached or written, wait longer and longer and do it again."""
@@ -248,8 +238,8 @@ class Loop:
         self._change()
         self._beat()
         self._store_all()
-        more = self._work.look()
-        self._put_in()
+        more = self._source.discover()
+        self._enqueue()
         self._occupy()
         if self._measuring:
             self._collect(self._operating.idle_s)
@@ -260,7 +250,7 @@ class Loop:
             self._sleep(self._operating.idle_s)
 
     def _all_done(self) -> bool:
-        return self._work.over and self._nothing_due and not (self._ready or self._measuring or self._unstored)
+        return self._source.exhausted and self._nothing_due and not (self._ready or self._measuring or self._unstored)
 
     def _leave(self) -> None:
         """Put back what was not begun, and store what was."""
@@ -308,33 +298,33 @@ class Loop:
         if self._clock() < self._last_beat + self._operating.lease_s / 4:
             return
         self._take_back()
-        in_hand = [*self._ready, *self._measuring.values(), *(done.claim for done in self._unstored)]
+        in_hand = [*self._ready, *self._measuring.values(), *(job for job, _ in self._unstored)]
         if in_hand:
             with writing(self._sessions) as session:
                 own = beat(session, in_hand, lease_s=self._operating.lease_s, now=self._now(session))
-            for claim in [claim for claim in self._ready if claim.job_id not in own]:
-                self._ready.remove(claim)
-                self._work.lost(claim)
+            for job in [job for job in self._ready if job.job_id not in own]:
+                self._ready.remove(job)
+                self._source.released(job)
         self._last_beat = self._clock()
 
-    def _put_in(self) -> None:
-        """Put what was sighted into the queue."""
-        if not self._work.n_sighted:
+    def _enqueue(self) -> None:
+        """Put what was found into the queue."""
+        if not self._source.n_to_enqueue:
             return
         with writing(self._sessions) as session:
-            n = self._work.put_in(session, self._now(session))
-        self._work.settled()
+            n = self._source.enqueue_found(session, self._now(session))
+        self._source.enqueued()
         if n:
             self._nothing_due = False
 
     @property
     def _n_idle(self) -> int:
         """Images that may be begun now: one worker beside this process takes turns with it, on one processor."""
-        turns = self._crew.beside and self._crew.size == 1
-        return 0 if turns and self._unstored else self._crew.n_free
+        turns = self._executor.on_this_host and self._executor.size == 1
+        return 0 if turns and self._unstored else self._executor.n_free
 
     def _occupy(self) -> None:
-        """Give everyone who is free an image."""
+        """Begin images while workers are free."""
         while self._n_idle > 0 and self._changed is None:
             if not self._ready:
                 self._claim()
@@ -344,125 +334,111 @@ class Loop:
             self._ready.popleft()
 
     def _claim(self) -> None:
-        if not self._work.claimable:
+        if not self._source.may_claim:
             self._nothing_due = True
             return
         lease_s = self._operating.lease_s
         with writing(self._sessions) as session:
-            taken = self._work.claim(session, self._owner, 2 * self._crew.size, lease_s, self._now(session))
-        self._ready += taken
-        self._nothing_due = not taken
+            claimed = self._source.claim(session, self._owner, 2 * self._executor.size, lease_s, self._now(session))
+        self._ready += claimed
+        self._nothing_due = not claimed
 
-    def _begin(self, claim: Claim) -> None:
-        """Give an image to somebody who is free, or end its job at once where there is nothing to measure."""
+    def _begin(self, job: Job) -> None:
+        """Begin to measure an image, or end its job at once where there is nothing to measure."""
         known = None
-        with self._sessions() as session:
-            candidate = self._work.candidate_of(session, claim)
-            if candidate is not None and not self._work.force:
-                known = find_known(session, candidate, places=self._operating.places)
-        if candidate is None or candidate.path in self._measuring:
-            self._put_back(claim, self._operating.retry_s)
-            return
-        path = candidate.path
-        if look_at(candidate) is None:
-            self._fail(claim, FileMissingError(path, "the file is gone"), 0.0, path)
-            return
-        if known is None:
-            self._crew.begin(candidate, claim)
-            self._measuring[path] = claim
-            return
-        with writing(self._sessions) as session:
-            if known.how is Stored.MOVED:
-                follow(session, known.image_id, candidate, places=self._operating.places)
-            kept = finish(session, claim, outcome=known.how.value, image_id=known.image_id, now=self._now(session))
         places = self._operating.places
-        self._tell(claim, known_outcome(self._sessions, candidate, known, places=places) if kept else None)
-
-    def _tell(self, claim: Claim, outcome: ImageOutcome | None) -> None:
-        if outcome is None:
-            self._work.lost(claim)
+        with self._sessions() as session:
+            image = self._source.files_of(session, job)
+            if image is not None and not self._source.force:
+                known = find_stored(session, image, places=places)
+        if image is None or image.path in self._measuring:
+            self._put_back(job, self._operating.retry_s)
+        elif look_at(image) is None:
+            self._fail(job, FileMissingError(image.path, "the file is gone"), 0.0, image.path)
+        elif known is None:
+            self._executor.begin(image, job)
+            self._measuring[image.path] = job
         else:
-            self._work.end(claim, outcome)
+            image_id, how = known
 
-    def _put_back(self, claim: Claim, wait_s: float) -> None:
+            def finish_job(session: Session) -> bool:
+                return finish(session, job, outcome=how.value, image_id=image_id, now=self._now(session))
+
+            self._end(job, outcome_of_stored(self._sessions, image, known, places=places, finish_job=finish_job))
+
+    def _end(self, job: Job, outcome: ImageOutcome | None) -> None:
+        if outcome is None:
+            self._source.released(job)
+        else:
+            self._source.finished(job, outcome)
+
+    def _put_back(self, job: Job, wait_s: float) -> None:
         with writing(self._sessions) as session:
-            put_back(session, claim, due=self._now(session) + wait_s)
-        self._work.lost(claim)
+            put_back(session, job, due=self._now(session) + wait_s)
+        self._source.released(job)
 
     def _collect(self, timeout_s: float) -> None:
-        for one in self._crew.collect(timeout_s):
-            self._unstored.append(_Done(self._measuring.pop(one.candidate.path), one))
+        for one in self._executor.collect(timeout_s):
+            self._unstored.append((self._measuring.pop(one.image.path), one))
 
     def _store_all(self) -> None:
         while self._unstored:
-            self._store(self._unstored[0])
+            self._store(*self._unstored[0])
             self._unstored.popleft()
 
-    def _store(self, done: _Done) -> None:
-        one, path = done.measured, done.measured.candidate.path
-        if isinstance(one.result, LeaseLostError):  # a worker that stores itself has found out
-            logger.warning("measured in vain", extra={"path": path, "reason": str(one.result)})
-            self._work.lost(done.claim)
-            return
-        if isinstance(one.result, DatabaseUnavailableError):
-            logger.warning("a worker does not reach the archive", extra={"path": path, "reason": str(one.result)})
-            self._put_back(done.claim, self._operating.retry_s)
-            return
-        if isinstance(one.result, ZtfdbError):
-            self._fail(done.claim, one.result, one.seconds, path)
-            return
-        if isinstance(one.result, StoredThere):
-            self._work.end(done.claim, _outcome_of(path, one.result, one.seconds))
-            return
-        started = time.perf_counter()
-        lease = Lease(done.claim, self._operating.lease_s, self._clock)
+    def _store(self, job: Job, one: Measurement) -> None:
+        path, result = one.image.path, one.result
+        if isinstance(result, LeaseLostError):  # found by a worker that stores itself
+            logger.warning("measured in vain", extra={"path": path, "reason": str(result)})
+            self._source.released(job)
+        elif isinstance(result, DatabaseUnavailableError):
+            logger.warning("a worker does not reach the archive", extra={"path": path, "reason": str(result)})
+            self._put_back(job, self._operating.retry_s)
+        elif isinstance(result, ZtfdbError):
+            self._fail(job, result, one.seconds, path)
+        elif isinstance(result, ImageOutcome):
+            self._source.finished(job, replace(result, seconds=one.seconds))
+        elif result is not None:
+            self._commit(job, one, result)
+
+    def _commit(self, job: Job, one: Measurement, measured: MeasuredImage) -> None:
+        path, started = one.image.path, time.perf_counter()
         try:
             stored = commit_image(
                 self._sessions,
-                one.result,
+                measured,
                 places=self._operating.places,
-                given=one.candidate.given,
-                force=self._work.force,
-                lease=lease,
+                given=one.image.folder,
+                force=self._source.force,
+                job=job,
+                lease_s=self._operating.lease_s,
+                clock=self._clock,
             )
         except DatabaseUnavailableError:
             raise
         except LeaseLostError as exc:
             logger.warning("measured in vain", extra={"path": path, "reason": str(exc)})
-            self._work.lost(done.claim)
+            self._source.released(job)
             return
         except StoreError as exc:
-            self._fail(done.claim, exc, one.seconds, path)
+            self._fail(job, exc, one.seconds, path)
             return
         seconds = one.seconds + time.perf_counter() - started
-        self._work.end(done.claim, _outcome_of(path, stored_there(one.result, stored), seconds))
+        self._source.finished(job, replace(outcome_of_commit(path, measured, stored), seconds=seconds))
 
-    def _fail(self, claim: Claim, exc: ZtfdbError, seconds: float, path: str) -> None:
-        failures = claim.attempts + 1
+    def _fail(self, job: Job, exc: ZtfdbError, seconds: float, path: str) -> None:
+        failures = job.attempts + 1
         again = exc.retryable and failures < self._operating.attempts
         outcome = refused(path, exc, seconds)
         with writing(self._sessions) as session:
             now = self._now(session)
             ours = fail(
                 session,
-                claim,
+                job,
                 error=outcome.error,
                 reason=outcome.reason,
                 detail="".join(traceback.format_exception(exc)),
                 retry_at=now + self._operating.retry_delay(failures) if again else None,
                 now=now,
             )
-        self._tell(claim, outcome if ours else None)
-
-
-def _outcome_of(path: str, stored: StoredThere, seconds: float) -> ImageOutcome:
-    return ImageOutcome(
-        path,
-        Outcome(stored.how),
-        stored.image_id,
-        stored.n_source,
-        seconds,
-        n_psf=stored.n_psf,
-        psfcat_reason=stored.psfcat_reason,
-        caveats=stored.caveats,
-    )
+        self._end(job, outcome if ours else None)

@@ -6,7 +6,7 @@ A catalogue is read in the calling process: that takes some hundredths of a seco
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,8 @@ from ztfdb.errors import (
     ZtfdbError,
 )
 from ztfdb.frame.psfcat import of_image, read_psfcat, reference_image_id
-from ztfdb.ingest.already_stored import Known
-from ztfdb.ingest.content import same_content
-from ztfdb.ingest.discover import Candidate, discover_psfcats
-from ztfdb.ingest.moved import is_gone
+from ztfdb.ingest.already_stored import find_stored_psf, follow_files, is_gone
+from ztfdb.ingest.discover import FoundImage, discover_psfcats
 from ztfdb.ingest.report import (
     ImageOutcome,
     IngestProgress,
@@ -42,11 +40,9 @@ from ztfdb.ingest.report import (
 from ztfdb.records import MeasuredImage, PsfCatalogueRecord, WcsParameters
 from ztfdb.store.backends import backend
 from ztfdb.store.engine import writing
-from ztfdb.store.images import Stored
+from ztfdb.store.image_files import Stored, StoredFile, stored_as
 from ztfdb.store.psf_catalogues import (
-    StoredPsf,
     find_psf,
-    find_psf_at,
     images_of_psf,
     move_psf,
     psf_catalogue,
@@ -133,19 +129,48 @@ def take_late(
         return None, psfcat_reason(exc)
 
 
-def known_outcome(
-    sessions: sessionmaker[Session], candidate: Candidate, known: Known, *, places: Places = None, started: float = 0.0
-) -> ImageOutcome:
-    """Return the outcome of an image that is held, after taking its PSF catalogue if that is new.
+def outcome_of_stored(
+    sessions: sessionmaker[Session],
+    image: FoundImage,
+    known: tuple[int, Stored],
+    *,
+    places: Places = None,
+    started: float = 0.0,
+    finish_job: Callable[[Session], bool] | None = None,
+) -> ImageOutcome | None:
+    """Return the outcome of an image that is stored already, after following its files and taking its PSF catalogue.
 
-    `started` is the `time.perf_counter` from which its seconds count; 0 for none.
+    Parameters
+    ----------
+    sessions : sessionmaker
+    image : FoundImage
+    known : tuple of int and Stored
+        What `ztfdb.ingest.already_stored.find_stored` found.
+    places : mapping of str to path, optional
+        Folders of this host by the name of their data root.
+    started : float
+        The `time.perf_counter` from which its seconds count; 0 for none.
+    finish_job : callable, optional
+        Marks the image's job as done; False where the job is no longer ours.
+
+    Returns
+    -------
+    ImageOutcome or None
+        None where the job is no longer ours.
     """
+    image_id, how = known
+    if how is Stored.MOVED or finish_job is not None:
+        with writing(sessions) as session:
+            if how is Stored.MOVED:
+                follow_files(session, image_id, image, places=places)
+            ours = finish_job is None or finish_job(session)
+        if not ours:
+            return None
     n_psf, reason = None, ""
-    if candidate.psfcat is not None and known.how is not Stored.KNOWN_COPY:
-        n_psf, reason = take_late(sessions, known.image_id, candidate.psfcat, given=candidate.given, places=places)
+    if image.psfcat is not None and how is not Stored.KNOWN_COPY:
+        n_psf, reason = take_late(sessions, image_id, image.psfcat, given=image.folder, places=places)
     seconds = time.perf_counter() - started if started else 0.0
-    how = Outcome(known.how.value)
-    return ImageOutcome(candidate.path, how, known.image_id, seconds=seconds, n_psf=n_psf, psfcat_reason=reason)
+    return ImageOutcome(image.path, Outcome(how.value), image_id, seconds=seconds, n_psf=n_psf, psfcat_reason=reason)
 
 
 def psf_part(measured: MeasuredImage, *, written: bool) -> tuple[int | None, str]:
@@ -180,10 +205,9 @@ def _take(
     """Store one catalogue; return what that came to, the (first) image and how many rows were written."""
     if not force:
         with sessions() as session:
-            at = find_psf_at(session, find_places(read_roots(session, places), path))
-        known = [one for one in at if image_id in (None, one.image_id)]
-        if known and same_content(path, known[0].facts):
-            return Stored.UNCHANGED, known[0].image_id, None
+            known = find_stored_psf(session, path, image_id, places=places)
+        if known is not None:
+            return Stored.UNCHANGED, known, None
     record = read_psfcat(path)
     try:
         with writing(sessions) as session:
@@ -249,7 +273,7 @@ def _targets(
 
 
 def _what(
-    session: Session, record: PsfCatalogueRecord, held: StoredPsf | None, *, force: bool, places: Places
+    session: Session, record: PsfCatalogueRecord, held: StoredFile | None, *, force: bool, places: Places
 ) -> Stored:
     """Tell what storing a catalogue comes to: of two files the newer is kept, so that copies never take turns.
 
@@ -263,10 +287,8 @@ def _what(
     in_place = held.place in find_places(read_roots(session, places), record.file.path)
     if force:
         return Stored.REPLACED
-    if held.sha256 == record.file.sha256:
-        if in_place:
-            return Stored.UNCHANGED
-        return Stored.MOVED if is_gone(held.absolute) else Stored.KNOWN_COPY
+    if held.facts.sha256 == record.file.sha256:
+        return stored_as(in_place=in_place, gone=not in_place and is_gone(held.absolute))
     known = psf_catalogue(session, held.image_id) or {}
     if in_place or (record.rundate or "") > (known.get("rundate") or ""):
         return Stored.REPLACED

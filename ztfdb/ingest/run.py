@@ -13,11 +13,11 @@ from ztfdb.arrays import Places
 from ztfdb.derive.silent import warn_of_silent
 from ztfdb.extract.measure import measure_image
 from ztfdb.extract.settings import ExtractionSettings
-from ztfdb.ingest.cluster_worker import Storing, url_for_workers
-from ztfdb.ingest.dask_cluster import Cluster
+from ztfdb.ingest.cluster_worker import WorkerStorage, url_for_workers
+from ztfdb.ingest.dask_cluster import DaskCluster
 from ztfdb.ingest.discover import discover
-from ztfdb.ingest.executors import Crew, Here, Measure, Workers
-from ztfdb.ingest.file_list import Given
+from ztfdb.ingest.executors import Executor, InProcess, Measure, WorkerProcesses
+from ztfdb.ingest.file_list import FileList
 from ztfdb.ingest.loop import Loop, Operating
 from ztfdb.ingest.report import (
     ImageOutcome,
@@ -102,34 +102,34 @@ def ingest_paths(
         raise ValueError(f"jobs ({jobs}), timeout_s ({timeout_s}) and memory_mb ({memory_mb}) must be positive")
     frozen = frozen_settings(sessions, settings)
     found = discover(paths, mask=mask, psfcat=psfcat)
-    run = _Run(len(found.candidates) + len(found.problems), progress)
+    run = _Run(len(found.images) + len(found.problems), progress)
     for problem in found.problems:
         run.end(refused(problem.path, problem, 0.0))
-    work = Given(
+    source = FileList(
         sessions,
-        found.candidates,
+        found.images,
         force=force,
-        alone=mask is not None or psfcat is not None,
+        claim_at_once=mask is not None or psfcat is not None,
         places=places,
-        heard=run.end,
+        on_outcome=run.end,
     )
     operating = Operating(jobs=jobs, limits=Limits(timeout_s, memory_mb), patient=False, places=places or {})
 
     measure = measuring(completeness=completeness)
 
-    def crew_of(operating: Operating) -> Crew:
+    def executor_of(operating: Operating) -> Executor:
         if scheduler is not None:
-            storing = _storing(sessions, scheduler, operating, force)
-            return Cluster(scheduler, frozen, operating.limits, measure, storing)
+            storage = _worker_storage(sessions, scheduler, operating, force)
+            return DaskCluster(scheduler, frozen, operating.limits, measure, storage)
         if operating.jobs == 1:
-            return Here(frozen, measure)
-        return Workers(operating.jobs, frozen, operating.limits, measure)
+            return InProcess(frozen, measure)
+        return WorkerProcesses(operating.jobs, frozen, operating.limits, measure)
 
-    if not work.over:
-        Loop(sessions, work, operating, crew_of).run(lambda: False, once=True)
+    if not source.exhausted:
+        Loop(sessions, source, operating, executor_of).run(lambda: False, once=True)
     written = (Outcome.STORED, Outcome.REPLACED)
     warn_of_silent(sessions, [one.image_id for one in run.outcomes if one.image_id and one.outcome in written])
-    order = [candidate.path for candidate in found.candidates] + [problem.path for problem in found.problems]
+    order = [image.path for image in found.images] + [problem.path for problem in found.problems]
     return report(run.outcomes, {path: k for k, path in enumerate(order)}, run.elapsed(), found.left_out)
 
 
@@ -138,12 +138,14 @@ def measuring(*, completeness: bool) -> Measure:
     return partial(measure_and_judge, judging=InjectionSettings()) if completeness else measure_image
 
 
-def _storing(sessions: sessionmaker[Session], scheduler: str, operating: Operating, force: bool) -> Storing | None:
+def _worker_storage(
+    sessions: sessionmaker[Session], scheduler: str, operating: Operating, force: bool
+) -> WorkerStorage | None:
     """Return how the workers of a cluster store, None where they cannot."""
     with sessions() as session:
         url = url_for_workers(session.get_bind().engine.url, scheduler)
     places = {name: str(folder) for name, folder in operating.places.items()}
-    return None if url is None else Storing(url, operating.lease_s, force, places)
+    return None if url is None else WorkerStorage(url, operating.lease_s, force, places)
 
 
 class _Run:

@@ -18,7 +18,7 @@ from ztfdb.store.consistency import forced_by_image, images_without, psf_disagre
 from ztfdb.store.facts_checksums import changed_facts
 from ztfdb.store.image_files import OWN_ROLES, StoredFile, find_files, find_impostors
 from ztfdb.store.image_rows import image_names
-from ztfdb.store.psf_catalogues import StoredPsf, find_psf, psf_catalogues_held
+from ztfdb.store.psf_catalogues import find_psf, psf_catalogues_held
 from ztfdb.store.row_checksums import kept_checksums, stored_checksum
 from ztfdb.store.sources import sources_of_image
 
@@ -94,7 +94,7 @@ def _problems(
     for start in range(0, len(ids), IMAGES_AT_ONCE):
         some = ids[start : start + IMAGES_AT_ONCE]
         with sessions() as session:
-            files: list[StoredFile | StoredPsf] = [
+            files: list[StoredFile] = [
                 *find_files(session, some, places=places),
                 *find_psf(session, some, places=places),
             ]

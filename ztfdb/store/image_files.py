@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,56 @@ class StoredFile:
     def role(self) -> str:
         """``sci``, ``msk``, ``ref``, …."""
         return self.facts.role
+
+
+class Stored(Enum):
+    """What storing a measured image came to."""
+
+    STORED = "stored"
+    REPLACED = "replaced"
+    UNCHANGED = "unchanged"
+    KNOWN_COPY = "known copy"
+    MOVED = "moved"
+
+
+def stored_as(*, in_place: bool, gone: bool) -> Stored:
+    """Return what a file is whose content is stored: unchanged at its path, else moved or a copy.
+
+    Parameters
+    ----------
+    in_place : bool
+        It lies where the stored one does.
+    gone : bool
+        Nothing lies at the stored path any more.
+    """
+    if in_place:
+        return Stored.UNCHANGED
+    return Stored.MOVED if gone else Stored.KNOWN_COPY
+
+
+def known_as(
+    stored: Mapping[str, object], come: Iterable[str], same: Callable[[str], bool], *, in_place: bool, gone: bool
+) -> Stored | None:
+    """Return what an image is that comes with these files, by those that are stored; None if something is new.
+
+    A mask that is stored and did not come along is no reason to measure again; nor is another mask beside a copy
+    elsewhere, else two copies would replace each other for ever.
+
+    Parameters
+    ----------
+    stored : mapping
+        The stored files by role.
+    come : iterable of str
+        Roles of the files that came.
+    same : callable
+        Tells whether the file of a role has the content of the stored one; called only where that matters.
+    in_place, gone : bool
+        See `stored_as`; of the image's own file.
+    """
+    for role in come:
+        if role not in stored or ((role in OWN_ROLES or in_place or gone) and not same(role)):
+            return None
+    return stored_as(in_place=in_place, gone=gone)
 
 
 def find_files(session: Session, image_id: int | Sequence[int], *, places: Places = None) -> list[StoredFile]:

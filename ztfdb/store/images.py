@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from enum import Enum
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from ztfdb.store.backends import backend
 from ztfdb.store.columns import python_values
 from ztfdb.store.facts_checksums import facts_checksum
 from ztfdb.store.forced import delete_forced
-from ztfdb.store.image_files import OWN_ROLES, StoredFile, find_files, find_impostors
+from ztfdb.store.image_files import OWN_ROLES, Stored, StoredFile, find_files, find_impostors, known_as
 from ztfdb.store.matches import delete_matches
 from ztfdb.store.meta import config_id
 from ztfdb.store.psf_catalogues import delete_psf, find_psf, store_psf
@@ -33,16 +32,6 @@ IDENTITY = ("kind", "simulated", "expid", "field", "rcid", "fid", "x0", "y0", "n
 
 IMPORTED = ("seeing", "maglimit", "infobits", "infobits_source")
 """Columns that IRSA's metadata may have filled; measuring the same pixels again keeps them."""
-
-
-class Stored(Enum):
-    """What storing a measured image came to."""
-
-    STORED = "stored"
-    REPLACED = "replaced"
-    UNCHANGED = "unchanged"
-    KNOWN_COPY = "known copy"
-    MOVED = "moved"
 
 
 def store_image(
@@ -102,9 +91,13 @@ def store_image(
     mine = stored[own.role]
     in_place = mine.place in find_places(read_roots(session, places), own.path)
     gone = is_gone is not None and not in_place and is_gone(mine.absolute)
-    known = None if force or gone else _already_known(stored, measured.files, in_place)
-    if known is not None:
-        return known
+    if not (force or gone):
+        come = {file.role: file for file in measured.files}
+        known = known_as(
+            stored, come, lambda role: stored[role].facts.sha256 == come[role].sha256, in_place=in_place, gone=False
+        )
+        if known is not None:
+            return known
     row = _image_row(session, measured)
     if mine.facts.sha256 != own.sha256:
         if not find_impostors(session, [image_id]):
@@ -160,20 +153,6 @@ def version_of(procvsn: int | None, created: str | None) -> tuple[int, str]:
 
 def _own_file(files: Sequence[FileFacts]) -> FileFacts:
     return next(f for f in files if f.role in OWN_ROLES)
-
-
-def _already_known(stored: Mapping[str, StoredFile], files: Sequence[FileFacts], same_place: bool) -> Stored | None:
-    """Return the outcome if every file that came is stored with the same content; None if something is new.
-
-    A mask that is stored and did not come along is no reason to measure again; nor is another mask beside a copy
-    elsewhere, else two copies would replace each other for ever.
-    """
-    for file in files:
-        known = stored.get(file.role)
-        same = known is not None and known.facts.sha256 == file.sha256
-        if not same and (known is None or same_place or file.role in OWN_ROLES):
-            return None
-    return Stored.UNCHANGED if same_place else Stored.KNOWN_COPY
 
 
 def _check_identity(existing: Row[Any], measured: MeasuredImage) -> None:

@@ -76,14 +76,14 @@ class JobFile:
 
 
 @dataclass(frozen=True)
-class Claim:
-    """A job that was taken.
+class Job:
+    """A job of this process, claimed under a lease.
 
     Attributes
     ----------
     job_id : int
     token : int
-        New with every claim.
+        New with every job.
     attempts : int
         Failures before this one.
     file : JobFile
@@ -244,9 +244,7 @@ _NO_ERROR: dict[str, Any] = {"error": None, "reason": None, "detail": None}
 _FRESH: dict[str, Any] = {"attempts": 0, "ended": None, **_NOBODY, **_NO_ERROR}
 
 
-def claim_jobs(
-    session: Session, roots: Sequence[int], *, owner: str, n: int, lease_s: float, now: float
-) -> list[Claim]:
+def claim_jobs(session: Session, roots: Sequence[int], *, owner: str, n: int, lease_s: float, now: float) -> list[Job]:
     """Take up to `n` jobs that are due, those that wait longest first, root by root.
 
     Jobs whose lease has ended are due, too.
@@ -275,57 +273,57 @@ def claim_jobs(
 
 def claim_these(
     session: Session, job_ids: Sequence[int], *, owner: str, n: int, lease_s: float, now: float
-) -> list[Claim]:
+) -> list[Job]:
     """Take up to `n` of these jobs, those that are due; otherwise as `claim_jobs`."""
     rows = session.execute(_DUE_OF_THESE, {"ids": [int(one) for one in job_ids], "now": now, "n": n}).mappings()
     return _lease(session, list(rows), owner, now + lease_s)
 
 
-def _lease(session: Session, rows: Sequence[RowMapping], owner: str, until: float) -> list[Claim]:
+def _lease(session: Session, rows: Sequence[RowMapping], owner: str, until: float) -> list[Job]:
     token = secrets.randbits(62)
-    taken = [_claim(row, token) for row in rows]
+    taken = [_job(row, token) for row in rows]
     if taken:
-        ids = [claim.job_id for claim in taken]
+        ids = [job.job_id for job in taken]
         session.execute(_LEASE, {"ids": ids, "until": until, "by": owner, "new_token": token})
     return taken
 
 
-def _claim(row: Mapping[Any, Any], token: int) -> Claim:
+def _job(row: Mapping[Any, Any], token: int) -> Job:
     facts = {str(name): value for name, value in row.items()}
-    return Claim(facts.pop("job_id"), token, facts.pop("attempts"), JobFile(**facts))
+    return Job(facts.pop("job_id"), token, facts.pop("attempts"), JobFile(**facts))
 
 
-def beat(session: Session, claims: Collection[Claim], *, lease_s: float, now: float) -> set[int]:
-    """Lengthen the leases of these claims and return the ids of the jobs that are still theirs.
+def beat(session: Session, jobs: Collection[Job], *, lease_s: float, now: float) -> set[int]:
+    """Lengthen the leases of jobs and return the ids of those that are still ours.
 
-    Only theirs: where the server died between taking a job and saying so, nobody knows of the claim, and it must end.
+    Jobs that a server which died had claimed, but not returned, are not among ours: their leases must end.
     """
     own = (
-        IngestJob.job_id.in_([claim.job_id for claim in claims]),
-        IngestJob.token.in_({claim.token for claim in claims}),
+        IngestJob.job_id.in_([job.job_id for job in jobs]),
+        IngestJob.token.in_({job.token for job in jobs}),
         IngestJob.state == JobState.LEASED.value,
     )
     rows = session.execute(update(IngestJob).where(*own).values(due=now + lease_s).returning(IngestJob.job_id))
     return {int(job_id) for (job_id,) in rows}
 
 
-def hold(session: Session, claim: Claim, *, lease_s: float, now: float) -> None:
-    """Make sure that the job is still this claim's, and keep it so until the transaction ends.
+def hold(session: Session, job: Job, *, lease_s: float, now: float) -> None:
+    """Make sure that the job is still ours, and keep it so until the transaction ends.
 
     Raises
     ------
     LeaseLostError
         If it is not: the lease ended and somebody took the job, or its file changed. Roll back.
     """
-    if not _mark(session, claim, {"due": now + lease_s}):
-        raise LeaseLostError(f"the job of {claim.file.path} was taken over, or its file has changed")
+    if not _mark(session, job, {"due": now + lease_s}):
+        raise LeaseLostError(f"the job of {job.file.path} was taken over, or its file has changed")
 
 
-def finish(session: Session, claim: Claim, *, outcome: str, image_id: int, now: float) -> bool:
-    """Mark a job as done; False where it is no longer this claim's."""
+def finish(session: Session, job: Job, *, outcome: str, image_id: int, now: float) -> bool:
+    """Mark a job as done; False where it is no longer ours."""
     return _mark(
         session,
-        claim,
+        job,
         {"state": JobState.DONE.value, "due": None, "ended": now, "outcome": outcome, "image_id": int(image_id)}
         | _NOBODY
         | _NO_ERROR,
@@ -333,23 +331,23 @@ def finish(session: Session, claim: Claim, *, outcome: str, image_id: int, now: 
 
 
 def fail(
-    session: Session, claim: Claim, *, error: str, reason: str, detail: str, retry_at: float | None, now: float
+    session: Session, job: Job, *, error: str, reason: str, detail: str, retry_at: float | None, now: float
 ) -> bool:
     """Mark a job as failed until `retry_at`, or set it aside where that is None; False where it is no longer ours."""
     state = JobState.QUARANTINED if retry_at is None else JobState.FAILED
-    values = {"state": state.value, "due": retry_at, "ended": now, "attempts": claim.attempts + 1}
+    values = {"state": state.value, "due": retry_at, "ended": now, "attempts": job.attempts + 1}
     # PostgreSQL keeps no NUL in texts, and damaged headers have them
     texts = {"error": error, "reason": hide_secrets(reason), "detail": hide_secrets(detail)[-MAX_DETAIL:]}
-    return _mark(session, claim, values | _NOBODY | {name: text.replace("\0", "\\0") for name, text in texts.items()})
+    return _mark(session, job, values | _NOBODY | {name: text.replace("\0", "\\0") for name, text in texts.items()})
 
 
-def put_back(session: Session, claim: Claim, *, due: float, reason: str | None = None) -> bool:
-    """Return a job to the queue without counting an attempt; False where it is no longer this claim's."""
-    return _mark(session, claim, {"state": JobState.PENDING.value, "due": due, "reason": reason} | _NOBODY)
+def put_back(session: Session, job: Job, *, due: float, reason: str | None = None) -> bool:
+    """Return a job to the queue without counting an attempt; False where it is no longer ours."""
+    return _mark(session, job, {"state": JobState.PENDING.value, "due": due, "reason": reason} | _NOBODY)
 
 
-def _mark(session: Session, claim: Claim, values: Mapping[str, Any]) -> bool:
-    own = {"of_job": claim.job_id, "of_token": claim.token}
+def _mark(session: Session, job: Job, values: Mapping[str, Any]) -> bool:
+    own = {"of_job": job.job_id, "of_token": job.token}
     return _n_row(session.execute(_marking(tuple(values)), {**own, **values})) == 1
 
 

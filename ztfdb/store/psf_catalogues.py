@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from ztfdb.store import detections
 from ztfdb.store.backends import backend
 from ztfdb.store.columns import python_values
 from ztfdb.store.detections import ZTF_PSF
+from ztfdb.store.image_files import StoredFile
 from ztfdb.store.roots import FilePlace, absolute_path, place_file
 from ztfdb.store.row_checksums import rows_checksum
 from ztfdb.store.type_checks import N_WCS, array_of
@@ -37,36 +37,8 @@ PSF_LIGHT_CURVE_DTYPES = ZTF_PSF.light_curve_dtypes
 """What a light curve reads of a row; ``image_id`` is the upper bits of ``source_id``."""
 
 
-@dataclass(frozen=True)
-class StoredPsf:
-    """A catalogue as the archive knows it.
-
-    Attributes
-    ----------
-    image_id : int
-    role : str
-        ``psfcat`` or ``refpsfcat``.
-    n_source : int
-    place : FilePlace
-    absolute : str
-        Where it lies if its root is where the archive says.
-    size, mtime_ns : int
-    sha256 : str
-    """
-
-    image_id: int
-    role: str
-    n_source: int
-    place: FilePlace
-    absolute: str
-    size: int
-    mtime_ns: int
-    sha256: str
-
-    @property
-    def facts(self) -> FileFacts:
-        """The file, as files of images are told."""
-        return FileFacts(self.role, self.absolute, self.size, self.mtime_ns, self.sha256, 1, None, 8, 1.0, 0.0, "none")
+PSF_ROLES = ("psfcat", "refpsfcat")
+"""Roles of files that are PSF catalogues: of a science image, of a reference."""
 
 
 def store_psf(
@@ -137,7 +109,7 @@ def delete_psf(session: Session, image_id: int) -> int:
     return detections.delete_rows(session, ZTF_PSF, image_id)
 
 
-def find_psf(session: Session, image_id: int | Sequence[int], *, places: Places = None) -> list[StoredPsf]:
+def find_psf(session: Session, image_id: int | Sequence[int], *, places: Places = None) -> list[StoredFile]:
     """Return the catalogues of one or several images, ordered by image; none where there are none.
 
     Parameters
@@ -159,7 +131,7 @@ def find_psf_named(
     image_id: Sequence[int] | None,
     *,
     places: Places = None,
-) -> list[StoredPsf]:
+) -> list[StoredFile]:
     """Return the catalogues of some images of a field, quadrant and filter, or, without images, of their reference."""
     whose = (PsfCatalogue.field == field, PsfCatalogue.rcid == rcid, PsfCatalogue.fid == fid)
     if image_id is None:
@@ -167,7 +139,7 @@ def find_psf_named(
     return _find(session, *whose, PsfCatalogue.image_id.in_(image_id), PsfCatalogue.role == "psfcat", places=places)
 
 
-def find_psf_at(session: Session, candidates: Sequence[FilePlace]) -> list[StoredPsf]:
+def find_psf_at(session: Session, candidates: Sequence[FilePlace]) -> list[StoredFile]:
     """Return the catalogues stored from one of these places, the first that has any; ordered by image."""
     for place in candidates:
         found = _find(session, PsfCatalogue.data_root_id == place.data_root_id, PsfCatalogue.path == place.path)
@@ -176,8 +148,8 @@ def find_psf_at(session: Session, candidates: Sequence[FilePlace]) -> list[Store
     return []
 
 
-def _find(session: Session, *conditions: Any, places: Places = None) -> list[StoredPsf]:
-    names = ("image_id", "role", "n_source", "data_root_id", "path", "size", "mtime_ns", "sha256")
+def _find(session: Session, *conditions: Any, places: Places = None) -> list[StoredFile]:
+    names = ("image_id", "role", "data_root_id", "path", "size", "mtime_ns", "sha256")
     statement = (
         select(
             *(_CATALOGUE.columns[name] for name in names),
@@ -298,14 +270,7 @@ def _finite(values: NDArray[Any]) -> NDArray[Any]:
     return np.where(np.isfinite(values), values, np.nan).astype(values.dtype)
 
 
-def _stored(row: Any, places: Mapping[str, str | Path]) -> StoredPsf:
-    return StoredPsf(
-        image_id=int(row.image_id),
-        role=row.role,
-        n_source=int(row.n_source),
-        place=FilePlace(row.data_root_id, row.path),
-        absolute=absolute_path(str(places.get(row.root_name, row.root_path)), row.path),
-        size=int(row.size),
-        mtime_ns=int(row.mtime_ns),
-        sha256=row.sha256,
-    )
+def _stored(row: Any, places: Mapping[str, str | Path]) -> StoredFile:
+    absolute = absolute_path(str(places.get(row.root_name, row.root_path)), row.path)
+    facts = FileFacts(row.role, absolute, int(row.size), int(row.mtime_ns), row.sha256, 1, None, 8, 1.0, 0.0, "none")
+    return StoredFile(int(row.image_id), FilePlace(row.data_root_id, row.path), absolute, facts)

@@ -54,7 +54,7 @@ def only(content, product):
 def looks(watcher, clock, seconds=0.0):
     watcher.look()
     clock.now += seconds
-    return [(sighting.candidate.path, sighting.wait_s) for sighting in watcher.look()]
+    return [(image.path, image.wait_s) for image in watcher.look()]
 
 
 def test_a_file_at_rest_is_handed_over_once(night, image, clock):
@@ -87,9 +87,9 @@ def test_a_file_cut_short_waits_with_its_reason_and_is_shown_again_when_whole(ni
     watcher = Watcher([night], settle_s=2, scan_s=5, patience_s=50, events=False, clock=clock)
     watcher.look()
     clock.now += 3
-    (sighting,) = watcher.look()
-    assert sighting.wait_s == pytest.approx(50 - 3, abs=0.01)
-    assert sighting.reason.startswith(f"{what} is cut short: ")
+    (image,) = watcher.look()
+    assert image.wait_s == pytest.approx(50 - 3, abs=0.01)
+    assert image.reason.startswith(f"{what} is cut short: ")
     assert watcher.idle
     clock.now += 20
     assert looks(watcher, clock, 3) == []
@@ -162,6 +162,6 @@ def test_events_tell_of_files_before_the_next_scan(night, image):
         path = write(night / "new" / "folder", image)
         found = []
         wait_until(lambda: found.extend(watcher.look()) or bool(found))
-        assert [sighting.candidate.path for sighting in found] == [str(path)]
+        assert [image.path for image in found] == [str(path)]
     finally:
         watcher.stop()

@@ -28,16 +28,16 @@ def folder(tmp_path, monkeypatch):
 
 
 def names(found):
-    return [Path(candidate.path).name for candidate in found.candidates]
+    return [Path(image.path).name for image in found.images]
 
 
 def test_a_folder_is_searched_below_for_images(folder):
     top = folder(f"b/{SCI}", f"b/{MSK}", f"a/x/{REF}", f"a/{STEM}psfcat.fits", "a/notes.fits", "a/other_sciimg.fits")
     found = discover([top])
     assert names(found) == [REF, SCI]
-    assert [candidate.given for candidate in found.candidates] == [str(top)] * 2
-    assert found.candidates[0].mask is None
-    assert found.candidates[1].mask == str(top / "b" / MSK)
+    assert [image.folder for image in found.images] == [str(top)] * 2
+    assert found.images[0].mask is None
+    assert found.images[1].mask == str(top / "b" / MSK)
     assert not found.problems
 
 
@@ -45,7 +45,7 @@ def test_a_folder_is_searched_below_for_images(folder):
 def test_compressed_images_are_images(folder, suffix):
     found = discover([folder(SCI + suffix, MSK + suffix)])
     assert names(found) == [SCI + suffix]
-    assert found.candidates[0].mask.endswith(MSK + suffix)
+    assert found.images[0].mask.endswith(MSK + suffix)
 
 
 def test_plain_and_compressed_side_by_side_are_one_image(folder):
@@ -57,16 +57,16 @@ def test_a_file_named_by_itself_may_have_any_name(folder):
     folder("star.fits", "my_sciimg.fits", "my_mskimg.fits")
     found = discover(["star.fits", "my_sciimg.fits"])
     assert names(found) == ["star.fits", "my_sciimg.fits"]
-    assert [candidate.mask is None for candidate in found.candidates] == [True, False]
-    assert found.candidates[0].given is None
-    assert Path(found.candidates[0].path).is_absolute()
+    assert [image.mask is None for image in found.images] == [True, False]
+    assert found.images[0].folder is None
+    assert Path(found.images[0].path).is_absolute()
 
 
 def test_a_mask_stands_for_its_image(folder):
     folder(SCI + ".fz", MSK)
     found = discover([MSK, SCI + ".fz"])
     assert names(found) == [SCI + ".fz"]
-    assert found.candidates[0].mask.endswith(MSK)
+    assert found.images[0].mask.endswith(MSK)
 
 
 def test_a_mask_without_its_image_is_a_problem(folder):
@@ -89,7 +89,7 @@ def test_a_name_with_brackets_is_a_name_first(folder):
 
 def test_the_same_file_twice_is_one(folder):
     top = folder(SCI)
-    assert len(discover([top, SCI, top / SCI, "*.fits"]).candidates) == 1
+    assert len(discover([top, SCI, top / SCI, "*.fits"]).images) == 1
     assert discover(SCI) == discover([SCI])
 
 
@@ -107,8 +107,8 @@ def test_a_missing_file_is_left_to_be_reported_by_reading(folder):
 def test_links_keep_their_name(folder):
     top = folder(f"real/{SCI}")
     (top / "mount").symlink_to(top / "real")
-    assert discover([top / "mount" / SCI]).candidates[0].path == str(top / "mount" / SCI)
-    assert discover([top / "mount"]).candidates[0].path == str(top / "mount" / SCI)
+    assert discover([top / "mount" / SCI]).images[0].path == str(top / "mount" / SCI)
+    assert discover([top / "mount"]).images[0].path == str(top / "mount" / SCI)
 
 
 def test_an_unreadable_folder_is_a_problem(folder, monkeypatch):
@@ -129,7 +129,7 @@ def test_an_unreadable_folder_is_a_problem(folder, monkeypatch):
 
 def test_a_mask_by_hand(folder):
     folder("a.fits", "m.fits")
-    assert discover(["a.fits"], mask="m.fits").candidates[0].mask == str(Path.cwd() / "m.fits")
+    assert discover(["a.fits"], mask="m.fits").images[0].mask == str(Path.cwd() / "m.fits")
     with pytest.raises(ValueError, match="belongs to one image, these paths are 2"):
         discover(["a.fits", "m.fits"], mask="m.fits")
     with pytest.raises(ValueError, match="these paths are 0"):

@@ -10,8 +10,8 @@ from tests.support.pretend import pretend_to_measure
 from tests.support.waiting import DEADLINE_S, wait_until
 from ztfdb.errors import ExtractionError, HeaderError, MeasurementTimeout, WorkerDied
 from ztfdb.extract.settings import ExtractionSettings
-from ztfdb.ingest.discover import Candidate
-from ztfdb.ingest.executors import Here, Workers
+from ztfdb.ingest.discover import FoundImage
+from ztfdb.ingest.executors import InProcess, WorkerProcesses
 from ztfdb.ingest.worker_limits import Limits
 from ztfdb.records import MeasuredImage
 
@@ -25,26 +25,26 @@ def files(tmp_path):
         for word in words:
             path = tmp_path / f"{next(serial):03d}.txt"
             path.write_text(word)
-            paths.append(Candidate(str(path), None))
+            paths.append(FoundImage(str(path), None))
         return paths
 
     return write
 
 
-def crew_of(jobs, limits=None):
+def executor_of(jobs, limits=None):
     if jobs == 1:
-        return Here(ExtractionSettings(), pretend_to_measure)
-    return Workers(jobs, ExtractionSettings(), limits or Limits(), pretend_to_measure)
+        return InProcess(ExtractionSettings(), pretend_to_measure)
+    return WorkerProcesses(jobs, ExtractionSettings(), limits or Limits(), pretend_to_measure)
 
 
-def measure(candidates, **how):
-    crew, waiting, found = crew_of(**how), list(reversed(candidates)), []
-    while len(found) < len(candidates):
-        while waiting and crew.n_free > 0:
-            crew.begin(waiting.pop())
-        found += crew.collect(1.0)
-    crew.stop(kill=False)
-    return {Path(one.candidate.path).read_text(): one.result for one in found}
+def measure(images, **how):
+    executor, waiting, found = executor_of(**how), list(reversed(images)), []
+    while len(found) < len(images):
+        while waiting and executor.n_free > 0:
+            executor.begin(waiting.pop())
+        found += executor.collect(1.0)
+    executor.stop(kill=False)
+    return {Path(one.image.path).read_text(): one.result for one in found}
 
 
 def children():
@@ -97,13 +97,13 @@ def test_no_images_start_no_worker():
 
 def test_stopping_early_leaves_no_process(files):
     before = children()
-    crew = crew_of(2)
-    for candidate in files("star 1", "hang"):
-        crew.begin(candidate)
-    assert crew.n_free == 0
-    while not crew.collect(1.0):
+    executor = executor_of(2)
+    for image in files("star 1", "hang"):
+        executor.begin(image)
+    assert executor.n_free == 0
+    while not executor.collect(1.0):
         pass
-    crew.stop(kill=True)
+    executor.stop(kill=True)
     wait_until(lambda: all("resource_tracker" in _command(pid) for pid in children() - before))
 
 

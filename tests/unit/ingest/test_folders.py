@@ -25,7 +25,7 @@ def test_an_image_is_taken_by_its_header_whatever_its_name(image, name, own):
     new = image.with_name(name.format(stem=image.stem) if own else "comet1.fits")
     image.rename(new)
     found = discover([new.parent])
-    assert [one.path for one in found.candidates] == [str(new)]
+    assert [one.path for one in found.images] == [str(new)]
     assert not found.left_out
     assert image_of(str(new), str(new.parent)) is not None
 
@@ -40,7 +40,7 @@ def test_packed_images_and_extensions_are_taken_by_their_header(image, how):
             kind = fits.CompImageHDU if how == "fpack" else fits.ImageHDU
             fits.HDUList([fits.PrimaryHDU(), kind(hdus[0].data, hdus[0].header)]).writeto(new)
     image.unlink()
-    assert [one.path for one in discover([new.parent]).candidates] == [str(new)]
+    assert [one.path for one in discover([new.parent]).images] == [str(new)]
 
 
 def test_what_is_left_out_is_counted_by_reason(image):
@@ -55,7 +55,7 @@ def test_what_is_left_out_is_counted_by_reason(image):
     fits.PrimaryHDU(fits.getdata(image)).writeto(folder / "other.fits")
     os.mkfifo(folder / "pipe.fits")
     found = discover([folder])
-    assert [one.path for one in found.candidates] == [str(image)]
+    assert [one.path for one in found.images] == [str(image)]
     assert found.left_out == {
         sniff.NOT_FITS: 1, sniff.EMPTY: 1, sniff.NOT_ZTF: 1, sniff.NOT_REGULAR: 1, folders.HIDDEN: 1,
         folders.NOT_FINISHED: 1, folders.COMPRESSED_COPY: 1, "a difference image (scimrefdiffimg)": 1,
