@@ -213,10 +213,10 @@ def _image_reasons(pairs: Covering, color: FloatArray | None) -> IntArray:
     """Return for each epoch why its image gives no magnitude; -1 where it does."""
     images = pairs.images
     reason = np.full(len(images), -1, np.int8)
-    zeropoint = images["zeropoint"]
+    unknown = np.isnan(images["zeropoint"])
     if color is not None:
-        zeropoint = zeropoint + images["color_term"]
-    reason[np.isnan(zeropoint)] = REASONS.index("no zero point")
+        unknown |= np.isnan(images["color_term"])
+    reason[unknown] = REASONS.index("no zero point")
     infobits = np.where(np.isnan(images["infobits"]), 0.0, images["infobits"]).astype(np.int64)
     reason[(infobits & int(InfoBit.NO_PHOTOMETRIC_CALIBRATION)) != 0] = REASONS.index("no photometric calibration")
     reason[pairs.status == 0] = REASONS.index("STATUS 0")

@@ -17,8 +17,9 @@ from ztfdb.arrays import BoolArray, Columns, FloatArray, IntArray
 from ztfdb.bits import APERTURE_BROKEN, BAD_BITS, CATFLAG_UNUSABLE, INFOBITS_USABLE_BELOW, SourceFlag
 from ztfdb.codes import FILTERS
 from ztfdb.ids import SOURCE_ID_SHIFT
-from ztfdb.phot.magnitudes import flux_to_mag, microjansky_per_dn
-from ztfdb.phot.surface import map_basis, quadrant_places
+from ztfdb.phot.magnitudes import flux_to_mag, microjansky_per_dn, total_mag_err
+from ztfdb.phot.surface import quadrant_places, surface_at
+from ztfdb.phot.zeropoint import color_correction
 from ztfdb.query.columns import masked_integers, words
 from ztfdb.query.request import LightCurveRequest
 from ztfdb.sky.times import hjd
@@ -163,10 +164,8 @@ def _over_quadrants(
     terms = self_terms(session, images.integers("image_id"), asked.aperture)
     x, y = (rows["x"], rows["y"]) if "x" in rows else source_places(session, rows["source_id"])
     u, v = quadrant_places(x, y, terms["nx"], terms["ny"])
-    map_terms = np.stack([np.nan_to_num(terms[name]) for name in ("map_xx", "map_xy", "map_yy")], axis=-1)
-    surface = terms["x_gradient"] * u + terms["y_gradient"] * v + (map_basis(u, v) * map_terms).sum(axis=-1)
     values = images.values.copy()
-    values[ZEROPOINT] = terms["zeropoint" if colored else "plain"] + surface
+    values[ZEROPOINT] = terms["zeropoint" if colored else "plain"] + surface_at(u, v, terms)
     return ImageTable(values)
 
 
@@ -284,12 +283,12 @@ def _photometry(
         color = np.full(len(k), np.nan)
     else:
         color, calibrated = positions.color[k], calibrated + 1
-        zeropoint = zeropoint + images["color_term"] * color
+        zeropoint = zeropoint + color_correction(images["color_term"], color)
     mag, mag_err = flux_to_mag(flux, flux_err, zeropoint)
     microjansky = microjansky_per_dn(zeropoint)
     return {
         "mag": mag,
-        "magerr": np.hypot(mag_err, images["magerr_sys"]),
+        "magerr": total_mag_err(mag_err, images["magerr_sys"]),
         "flux_ujy": flux * microjansky,
         "flux_ujy_err": flux_err * microjansky,
         "snr": np.divide(flux, flux_err, out=np.full(len(k), np.nan), where=flux_err > 0),
@@ -302,9 +301,9 @@ def _catalogued(rows: Columns, images: ImageTable, positions: Positions, k: IntA
     """Return the magnitudes that a catalogue gives itself, calibrated, with our floor as on all others."""
     zeropoint = images["zeropoint"]
     if positions.color is not None:
-        zeropoint = zeropoint + images["color_term"] * positions.color[k]
+        zeropoint = zeropoint + color_correction(images["color_term"], positions.color[k])
     mag = rows["mag_inst"].astype(np.float64) + zeropoint
-    magerr = np.hypot(rows["sigmag"].astype(np.float64), images["magerr_sys"])
+    magerr = total_mag_err(rows["sigmag"], images["magerr_sys"])
     return {"mag": mag, "magerr": np.where(np.isnan(mag), np.nan, magerr)}
 
 
