@@ -35,8 +35,9 @@ from ztfdb.sky.angles import separation
 from ztfdb.sky.cells import cone_ranges
 from ztfdb.store.backends import backend, engine_class
 from ztfdb.store.columns import NO_MASK
+from ztfdb.store.detections import OURS, light_curve_rows
 from ztfdb.store.engine import make_engine, sessions
-from ztfdb.store.image_table import LIGHT_CURVE_DTYPES, epoch_images, light_curve_sources
+from ztfdb.store.image_table import epoch_images
 
 pytestmark = pytest.mark.benchmark
 
@@ -55,7 +56,7 @@ MANY_RATE = 500_000
 N_POSITION = 10_000
 
 APERTURE = 4
-FIELDS = ", ".join(f"source.{name}" for name in LIGHT_CURVE_DTYPES)
+FIELDS = ", ".join(f"source.{name}" for name in OURS.light_curve_dtypes)
 IMAGE_COLUMNS = ("mjd", "exptime", "fid", "magzp", "apcor", "limitmag", "infobits")
 
 
@@ -133,14 +134,14 @@ def calibrated(session: Session, rows: dict[str, Any], ra: float, dec: float) ->
 
 
 def by_cells(session: Session, lo: Any, hi: Any, ra: float, dec: float) -> dict[str, Any]:
-    return calibrated(session, light_curve_sources(session, lo=lo, hi=hi), ra, dec)
+    return calibrated(session, light_curve_rows(session, OURS, lo=lo, hi=hi), ra, dec)
 
 
 def by_q3c(session: Session, lo: Any, hi: Any, ra: float, dec: float) -> dict[str, Any]:
     session.connection().exec_driver_sql("set local jit = off")  # as good as q3c can be
     statement = f"select {FIELDS} from source where q3c_radial_query(ra, dec, :ra, :dec, :radius)"
     params = {"ra": float(ra), "dec": float(dec), "radius": RADIUS / 3600.0 * (1 + 1e-9)}
-    rows = backend(session).read_bulk(statement, params, LIGHT_CURVE_DTYPES, nulls={"mask_bits": NO_MASK})
+    rows = backend(session).read_bulk(statement, params, OURS.light_curve_dtypes, nulls={"mask_bits": NO_MASK})
     return calibrated(session, rows, ra, dec)
 
 

@@ -9,10 +9,10 @@ from tests.support.waiting import wait_until
 from ztfdb.errors import DatabaseUnavailableError
 from ztfdb.ingest.run import ingest_paths
 from ztfdb.server import PostgresServer
+from ztfdb.store.detections import OURS, count_orphans
 from ztfdb.store.engine import make_engine, sessions
 from ztfdb.store.ingest_queue import count_jobs
 from ztfdb.store.migrate import upgrade
-from ztfdb.store.sources import count_orphans
 
 N_BATCH = 6
 
@@ -98,7 +98,7 @@ def test_failovers_cost_no_image_and_show_no_traceback(server, tmp_path, capfd):
 
     assert run.end(signal.SIGTERM) == 0
     with maker() as session:
-        assert count_orphans(session) == 0
+        assert count_orphans(session, OURS) == 0
     told = run.reported()
     engine.dispose()
     assert sum(told.values()) == 4 * N_BATCH

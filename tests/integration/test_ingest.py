@@ -25,12 +25,12 @@ from ztfdb.ingest.run import ingest_paths
 from ztfdb.schema import Image, ImageFile, Source
 from ztfdb.server import PostgresServer
 from ztfdb.simulate import make_science_image
+from ztfdb.store.detections import OURS, count_orphans, rows_of_image
 from ztfdb.store.engine import make_engine, sessions
 from ztfdb.store.image_files import find_files
 from ztfdb.store.meta import read_meta
 from ztfdb.store.migrate import upgrade
 from ztfdb.store.psf_catalogues import find_psf
-from ztfdb.store.sources import count_orphans, sources_of_image
 
 NIGHT = 59116.4317708
 
@@ -67,7 +67,7 @@ def ingest(maker, *paths, **how):
     whole = report.stored + report.unchanged + report.known_copies + report.moved + report.failed
     assert report.found == whole
     with maker.begin() as session:
-        assert count_orphans(session) == 0
+        assert count_orphans(session, OURS) == 0
         counted = select(Source.image_id, func.count()).group_by(Source.image_id)
         assert dict(session.execute(counted).all()) == {
             image_id: n for image_id, n in session.execute(select(Image.image_id, Image.n_source)) if n
@@ -117,7 +117,7 @@ def test_rows_are_what_was_measured(maker, night):
     (one,) = ingest(maker, path).outcomes
     assert one.n_source == len(measured.sources) > 5
     with maker.begin() as session:
-        found = sources_of_image(session, measured.info.image_id)
+        found = rows_of_image(session, OURS, measured.info.image_id)
         row = session.execute(select(Image.__table__)).one()
     np.testing.assert_array_equal(found["hpx29"], measured.sources.hpx29)
     np.testing.assert_array_equal(found["flux_aper4"], measured.sources.flux_aper[3])

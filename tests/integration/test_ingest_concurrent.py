@@ -20,9 +20,9 @@ from tests.support.waiting import DEADLINE_S, wait_until
 from ztfdb.ingest.commit import commit_image
 from ztfdb.ingest.run import ingest_paths
 from ztfdb.schema import Config, DataRoot, Image, ImageCell, Source
+from ztfdb.store.detections import OURS, count_orphans
 from ztfdb.store.engine import make_engine, sessions
 from ztfdb.store.image_files import Stored
-from ztfdb.store.sources import count_orphans
 
 SCRIPT = """
 import sys
@@ -68,7 +68,7 @@ def start_ingest(url, jobs, *paths):
 
 def check_whole(maker, n_image):
     with maker.begin() as session:
-        assert count_orphans(session) == 0
+        assert count_orphans(session, OURS) == 0
         images = session.execute(select(Image.image_id, Image.n_source)).all()
         assert len(images) == n_image
         sources = dict(session.execute(select(Source.image_id, func.count()).group_by(Source.image_id)).all())

@@ -12,8 +12,8 @@ from ztfdb.errors import ImageError, StoreError
 from ztfdb.ingest.report import Outcome
 from ztfdb.ingest.run import ingest_paths
 from ztfdb.schema import Image, Source
+from ztfdb.store.detections import OURS, count_orphans
 from ztfdb.store.engine import make_engine, sessions
-from ztfdb.store.sources import count_orphans
 
 STORED = {"60", "66", "67", "68", "75"}
 """The variants (last digits of their names) that are whole: good, gzip, trailing bytes, short padding, TAN + PV."""
@@ -52,7 +52,7 @@ def test_each_variant_is_stored_or_refused_for_its_reason(maker, shared_data):
             assert one.reason
         with maker.begin() as session:
             assert session.scalar(select(func.count()).select_from(Image)) == stored
-            assert count_orphans(session) == 0
+            assert count_orphans(session, OURS) == 0
             assert (session.scalar(select(func.count()).select_from(Source)) > 5) == stored
             clear(session)  # the variants share one identity: a fresh archive for each
     assert not wrong

@@ -7,9 +7,9 @@ from sqlalchemy import func, select
 
 from ztfdb.ingest.run import ingest_paths
 from ztfdb.schema import Image, ImageCell, Source
+from ztfdb.store.detections import OURS, count_orphans, rows_of_image
 from ztfdb.store.engine import make_engine, sessions
 from ztfdb.store.image_files import find_files
-from ztfdb.store.sources import count_orphans, sources_of_image
 
 
 def test_the_real_quadrant_is_stored_under_its_pid(engine_url, quadrant):
@@ -23,8 +23,8 @@ def test_the_real_quadrant_is_stored_under_its_pid(engine_url, quadrant):
         image = session.execute(select(Image.__table__)).one()
         n_cell = session.scalar(select(func.count()).select_from(ImageCell))
         files = {file.role: file for file in find_files(session, image.image_id)}
-        found = sources_of_image(session, image.image_id)
-        assert count_orphans(session) == 0
+        found = rows_of_image(session, OURS, image.image_id)
+        assert count_orphans(session, OURS) == 0
         assert session.scalar(select(func.count(Source.mask_bits))) == image.n_source
     assert (image.kind, image.field, image.rcid, image.fid) == ("sci", 655, 50, 2)
     assert image.image_id == image.pid == image.expid * 10_000 + 5015

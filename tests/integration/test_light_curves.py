@@ -15,8 +15,8 @@ from ztfdb.query import detections, targets
 from ztfdb.schema import Image
 from ztfdb.sky.cells import cone_ranges
 from ztfdb.store.backends import backend
+from ztfdb.store.detections import OURS, light_curve_statement
 from ztfdb.store.engine import make_engine, sessions
-from ztfdb.store.image_table import light_curve_statement
 
 
 def some_positions(stars, n, seed=8):
@@ -142,7 +142,7 @@ def test_a_light_curve_is_read_from_the_index_alone_right_after_an_ingest(engine
         k, lo, hi = cone_ranges(stars.ra[0], stars.dec[0], 1.5)
     with sessions(engine)() as session:
         backend(session).prefer_index_only()
-        statement, params = light_curve_statement(session, lo=lo, hi=hi, **({"k": k} if many else {}))
+        statement, params = light_curve_statement(session, OURS, lo=lo, hi=hi, **({"k": k} if many else {}))
         word = "explain query plan " if engine.dialect.name == "sqlite" else "explain "
         plan = "\n".join(str(row) for row in session.execute(text(word + statement), params))
     engine.dispose()

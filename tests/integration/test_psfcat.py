@@ -23,8 +23,9 @@ from ztfdb.ids import SOURCE_ID_SHIFT
 from ztfdb.query.answer import IRSA_COLUMNS, PSF_COLUMNS
 from ztfdb.simulate import make_psfcat, make_science_image, write_psfcat
 from ztfdb.sky.angles import separation
+from ztfdb.store.detections import ZTF_PSF, count_orphans, rows_of_image
 from ztfdb.store.engine import writing
-from ztfdb.store.psf_catalogues import count_psf_orphans, psf_catalogue, psf_sources_of_image, store_psf
+from ztfdb.store.psf_catalogues import psf_catalogue, store_psf
 
 FILE_NAMES = {"flux_err": "sigflux", "mag_inst": "mag"}
 """Columns that ZTF names otherwise."""
@@ -53,7 +54,7 @@ def seen(archive, campaign):
 
 def stored(archive, image_id):
     with archive._sessions() as session:
-        return psf_catalogue(session, image_id), psf_sources_of_image(session, image_id)
+        return psf_catalogue(session, image_id), rows_of_image(session, ZTF_PSF, image_id)
 
 
 def ask(archive, statement, **params):
@@ -329,7 +330,7 @@ def test_a_catalogue_goes_with_its_image(archive, files):
     assert ask(archive, "select count(*) as n from psf_source where image_id = :i", i=image_id)["n"].item() == 0
     assert ask(archive, "select count(*) as n from psf_catalogue")["n"].item() == 3
     with archive._sessions() as session:
-        assert count_psf_orphans(session) == 0
+        assert count_orphans(session, ZTF_PSF) == 0
     assert archive.verify().empty
 
 

@@ -19,7 +19,7 @@ from ztfdb.cli.app import application
 from ztfdb.simulate import make_psfcat, make_science_image
 from ztfdb.sky.cells import cone_ranges
 from ztfdb.store.backends import backend
-from ztfdb.store.psf_catalogues import psf_light_curve_statement
+from ztfdb.store.detections import ZTF_PSF, light_curve_statement
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "psfcat.md").read_text(encoding="utf-8")
 
@@ -96,7 +96,7 @@ def test_a_light_curve_is_answered_from_the_index_alone(engine_url, files):
         _, lo, hi = cone_ranges(ra, dec, 1.5)
         with archive._sessions() as session:
             backend(session).prefer_index_only()
-            statement, params = psf_light_curve_statement(session, lo=lo, hi=hi)
+            statement, params = light_curve_statement(session, ZTF_PSF, lo=lo, hi=hi)
             explain = "explain query plan " if engine_url.startswith("sqlite") else "explain "
             plan = " ".join(str(row) for row in session.execute(text(explain + statement), params))
     assert "USING COVERING INDEX ix_psf_source" in plan or "Index Only Scan using pk_psf_source" in plan

@@ -20,10 +20,11 @@ from ztfdb.errors import (
 from ztfdb.ids import MAX_SOURCES
 from ztfdb.records import SourceTable, WcsParameters
 from ztfdb.schema import Config, DataRoot, Image, ImageCell, ImageFile, ImageHeader, Source
+from ztfdb.store.detections import OURS, count_orphans, rows_of_image
 from ztfdb.store.engine import make_engine, sessions, writing
 from ztfdb.store.image_files import Stored, find_copy, find_files
 from ztfdb.store.images import delete_image, store_image
-from ztfdb.store.sources import count_orphans, sources_of_image, store_sources
+from ztfdb.store.sources import store_sources
 
 TABLES = (Config, DataRoot, Image, ImageCell, ImageFile, ImageHeader, Source)
 
@@ -42,7 +43,7 @@ def store(maker, measured, **how):
 
 def counts(maker):
     with maker.begin() as session:
-        assert count_orphans(session) == 0
+        assert count_orphans(session, OURS) == 0
         return {model.__tablename__: session.scalar(select(func.count()).select_from(model)) for model in TABLES}
 
 
@@ -89,7 +90,7 @@ def test_sources_come_back_as_measured(maker):
     measured = make_measured(n_source=33)
     store(maker, measured)
     with maker.begin() as session:
-        found = sources_of_image(session, measured.info.image_id)
+        found = rows_of_image(session, OURS, measured.info.image_id)
     np.testing.assert_array_equal(found["source_id"], (measured.info.image_id << 18) + np.arange(33))
     for name in ("hpx29", "ra", "dec", "x", "flux_radius", "peak", "flags", "mask_bits", "background_rms"):
         np.testing.assert_array_equal(found[name], getattr(measured.sources, name), err_msg=name)
@@ -269,14 +270,14 @@ def test_orphans_are_counted(maker):
             text("update source set source_id = 5 where source_id = :id"), {"id": measured.info.image_id << 18}
         )
     with maker.begin() as session:
-        assert count_orphans(session) == 4
+        assert count_orphans(session, OURS) == 4
 
 
 def test_the_highest_id_fits(maker):
     measured = make_measured(image_id=2**45 - 1, pid=None)
     store(maker, measured)
     with maker.begin() as session:
-        found = sources_of_image(session, 2**45 - 1)
+        found = rows_of_image(session, OURS, 2**45 - 1)
     assert found["source_id"][-1] == ((2**45 - 1) << 18) + 19
 
 

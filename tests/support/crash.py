@@ -22,9 +22,9 @@ from tests.support.waiting import DEADLINE_S, wait_until
 from ztfdb.errors import DatabaseUnavailableError
 from ztfdb.schema import Base, Image, Source
 from ztfdb.server import PostgresServer
+from ztfdb.store.detections import OURS, count_orphans
 from ztfdb.store.engine import make_engine, sessions
 from ztfdb.store.ingest_queue import count_jobs
-from ztfdb.store.sources import count_orphans
 
 SCRIPT = """
 import logging, socket, sys
@@ -232,7 +232,7 @@ class CrashRun:
         assert self.end(signal.SIGTERM) == 0
         assert self.states() == {"done": n_image}
         with self._maker() as session:
-            assert count_orphans(session) == 0
+            assert count_orphans(session, OURS) == 0
             images = dict(session.execute(select(Image.image_id, Image.n_source)).all())
             counted = select(Source.image_id, func.count()).group_by(Source.image_id)
             assert dict(session.execute(counted).all()) == {key: n for key, n in images.items() if n}

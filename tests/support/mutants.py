@@ -31,8 +31,8 @@ from ztfdb.schema import Image
 from ztfdb.simulate import make_science_image
 from ztfdb.simulate.exposure import Exposure
 from ztfdb.simulate.header import mask_header, science_header
+from ztfdb.store.detections import OURS, count_orphans
 from ztfdb.store.ingest_queue import find_jobs
-from ztfdb.store.sources import count_orphans
 
 BLOCK = 2880
 CARD = 80
@@ -299,7 +299,7 @@ def run_daemon(maker: sessionmaker[Session], pack: Pack, *, jobs: int = 2, limit
     with maker() as session:
         jobs_ended = find_jobs(session, tuple(JobState))
         n_image = len(session.scalars(select(Image.image_id)).all())
-        assert count_orphans(session) == 0
+        assert count_orphans(session, OURS) == 0
     states = Counter(job.state for job in jobs_ended)
     assert len(jobs_ended) == len(pack), (len(jobs_ended), len(pack))
     assert set(states) <= {JobState.DONE.value, JobState.QUARANTINED.value}, states

@@ -41,9 +41,9 @@ from ztfdb.sky.angles import separation
 from ztfdb.sky.cells import cone_ranges, sky_to_cell
 from ztfdb.sky.times import bjd_tdb
 from ztfdb.store.columns import MISSING, NO_MASK
+from ztfdb.store.detections import OURS, light_curve_rows
 from ztfdb.store.forced import find_forced
 from ztfdb.store.image_rows import barycentric_vectors, observed_span
-from ztfdb.store.image_table import light_curve_sources
 
 FORCED_SIGMA = 3.0
 """Signal-to-noise ratio from which forced light is a measurement; below, it is a limit."""
@@ -198,7 +198,7 @@ def _sources_near(session: Session, pairs: Covering, targets: Targets, reach: fl
             drift = targets.drift(middle, first, last + 1.0)
             radius = reach + np.where(np.isfinite(drift), 1.01 * drift, 0.0)
     k, lo, hi = cone_ranges(*places, radius)
-    found = light_curve_sources(session, k=k, lo=lo, hi=hi)
+    found = light_curve_rows(session, OURS, k=k, lo=lo, hi=hi)
     image = pairs.images.places(found["source_id"] >> SOURCE_ID_SHIFT)
     if targets.path is not None:
         on_own = image == pairs.at[found["k"]]

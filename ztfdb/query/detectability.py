@@ -13,8 +13,8 @@ from ztfdb.phot.completeness import LIGHT_REACH, LIGHT_SIGMA, DetectionModel
 from ztfdb.phot.magnitudes import microjansky_to_mag
 from ztfdb.sky.cells import cone_ranges
 from ztfdb.store.completeness import detection_models
+from ztfdb.store.detections import OURS, light_curve_rows
 from ztfdb.store.image_pixels import stored_images
-from ztfdb.store.image_table import light_curve_sources
 
 OWN_PIX = 1.5
 """A source this near is the star itself."""
@@ -84,7 +84,7 @@ def _light(session: Session, image_id: IntArray, ra: FloatArray, dec: FloatArray
     targets, which = np.unique(np.stack([ra, dec]), axis=1, return_inverse=True)
     which = which.ravel()
     k, lo, hi = cone_ranges(targets[0], targets[1], np.full(targets.shape[1], LIGHT_REACH * ARCSEC_PER_PIXEL))
-    sources = light_curve_sources(session, k=k, lo=lo, hi=hi)
+    sources = light_curve_rows(session, OURS, k=k, lo=lo, hi=hi)
     ids, code = np.unique(image_id, return_inverse=True)
     of = sources["source_id"] >> SOURCE_ID_SHIFT
     at = np.minimum(np.searchsorted(ids, of), len(ids) - 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
@@ -20,13 +20,10 @@ from ztfdb.query.request import LightCurveRequest
 from ztfdb.sky.angles import separation
 from ztfdb.sky.cells import cone_ranges
 from ztfdb.store.backends import backend
-from ztfdb.store.image_table import light_curve_sources
+from ztfdb.store.detections import OURS, SourceKind, light_curve_rows
 
 MOST_EPOCHS = 20_000_000
 """Most epochs in one answer: 8 GB as a DataFrame."""
-
-Reader = Callable[..., Columns]
-"""Reads rows inside ranges of cells, ``lo`` and ``hi``, and perhaps ``k``, the position of each."""
 
 
 def detected(
@@ -51,7 +48,7 @@ def check_size(n_epoch: int) -> None:
 
 
 def cone_rows(
-    session: Session, positions: Positions, radius: float, read: Reader = light_curve_sources
+    session: Session, positions: Positions, radius: float, kind: SourceKind = OURS
 ) -> Generator[tuple[int, Positions, Columns], None, None]:
     """Yield the rows around some positions at a time, with these and the place of the first.
 
@@ -64,8 +61,7 @@ def cone_rows(
     positions : Positions
     radius : float
         arcsec.
-    read : callable
-        `light_curve_sources`, or another of its kind.
+    kind : SourceKind
 
     Yields
     ------
@@ -75,13 +71,13 @@ def cone_rows(
         Those inside the cones, with ``k``, the place in `part`, and ``separation`` (arcsec).
     """
     if len(positions.ra) <= targets.POSITIONS_PER_CHUNK:
-        yield 0, positions, _read(session, read, positions, radius)
+        yield 0, positions, _read(session, kind, positions, radius)
         return
     n_reader = backend(session).concurrent_readers
 
     def answer(part: Positions) -> Columns:
         with Session(session.get_bind()) as own:
-            return _read(own, read, part, radius)
+            return _read(own, kind, part, radius)
 
     with ThreadPoolExecutor(n_reader, thread_name_prefix="light-curves") as readers:
         asked: deque[tuple[int, Positions, Future[Columns]]] = deque()
@@ -96,14 +92,14 @@ def cone_rows(
             yield first, before, rows.result()
 
 
-def _read(session: Session, read: Reader, positions: Positions, radius: float) -> Columns:
+def _read(session: Session, kind: SourceKind, positions: Positions, radius: float) -> Columns:
     """Return the rows inside cones, by the exact great circle, with ``k`` and ``separation``."""
     k, lo, hi = cone_ranges(positions.ra, positions.dec, radius)
     if len(positions.ra) == 1:
-        rows = read(session, lo=lo, hi=hi)
+        rows = light_curve_rows(session, kind, lo=lo, hi=hi)
         rows["k"] = np.zeros(len(rows["source_id"]), np.int32)
     else:
-        rows = read(session, k=k, lo=lo, hi=hi)
+        rows = light_curve_rows(session, kind, k=k, lo=lo, hi=hi)
     k = rows["k"]
     rows["separation"] = separation(positions.ra[k], positions.dec[k], rows["ra"], rows["dec"])
     inside = np.flatnonzero(rows["separation"] <= radius)

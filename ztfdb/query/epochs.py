@@ -98,7 +98,7 @@ def epochs(session: Session, rows: Columns, positions: Positions, asked: LightCu
     ----------
     session : Session
     rows : dict of ndarray
-        Sources inside the cones: ``k``, ``separation`` and `ztfdb.store.image_table.LIGHT_CURVE_DTYPES`.
+        Sources inside the cones: ``k``, ``separation`` and `ztfdb.store.detections.SourceKind.light_curve`.
     positions : Positions
         Indexed by ``k``.
     asked : LightCurveRequest

@@ -20,9 +20,9 @@ from ztfdb.sky.projection import sky_to_pixel_many
 from ztfdb.store.calibrations import image_to_calibrate, zeropoints
 from ztfdb.store.catalogues import MODES, CatalogueInfo, get_catalogue, list_catalogues, rows_by_id
 from ztfdb.store.columns import MISSING_INT32, NO_MASK, table_dtypes
+from ztfdb.store.detections import OURS, rows_of_image
 from ztfdb.store.image_rows import chosen_images, image_frames, image_mjd
 from ztfdb.store.matches import MatchTable, find_image_match, matches_of_image
-from ztfdb.store.sources import sources_of_image
 
 SOURCES = "sources"
 """What an image's own sources are called."""
@@ -153,7 +153,7 @@ def _of_image(
 ) -> Columns:
     table = _matches(session, image_id, catalogue, how, anew)
     order = np.lexsort((table.source_id, table.separation, table.reference_id))
-    sources = sources_of_image(session, image_id)
+    sources = rows_of_image(session, OURS, image_id)
     at = np.searchsorted(sources["source_id"], table.source_id[order])
     ours = {name: values[at] for name, values in sources.items()}
     near = near_sources(catalogue, image_mjd(session, image_id), np.unique(ours["hpx29"]), table.separation)

@@ -20,10 +20,10 @@ from ztfdb.query.frames import data_frame
 from ztfdb.query.request import LightCurveRequest, check_radius
 from ztfdb.query.targets import targets_of
 from ztfdb.sky.cells import cone_ranges
+from ztfdb.store.detections import ZTF_PSF
 from ztfdb.store.psf_catalogues import (
     PSF_DTYPES,
     psf_catalogue_dates,
-    psf_light_curve_sources,
     psf_sources_in_cone,
 )
 
@@ -47,7 +47,7 @@ def catalogued(session: Session, positions: Positions, request: LightCurveReques
     names = (*PSF_COLUMNS, "position")
     n_row = 0
     with ExitStack() as readers:
-        theirs = readers.enter_context(closing(cone_rows(session, positions, request.radius, psf_light_curve_sources)))
+        theirs = readers.enter_context(closing(cone_rows(session, positions, request.radius, ZTF_PSF)))
         ours = readers.enter_context(closing(cone_rows(session, positions, request.radius)))  # reads when it is used
         for start, part, rows in theirs:
             check_size(n_row := n_row + len(rows["k"]))

@@ -15,12 +15,12 @@ from ztfdb.query.frames import data_frame
 from ztfdb.sky.cells import sky_to_cell
 from ztfdb.store.backends import backend
 from ztfdb.store.consistency import forced_by_image, images_without, psf_disagreements, sources_by_image
+from ztfdb.store.detections import OURS, rows_of_image
 from ztfdb.store.facts_checksums import changed_facts
 from ztfdb.store.image_files import OWN_ROLES, StoredFile, find_files, find_impostors
 from ztfdb.store.image_rows import image_names
 from ztfdb.store.psf_catalogues import find_psf, psf_catalogues_held
 from ztfdb.store.row_checksums import kept_checksums, stored_checksum
-from ztfdb.store.sources import sources_of_image
 
 IMAGES_AT_ONCE = 500
 Problem = tuple[int | None, str, str, str]
@@ -128,7 +128,7 @@ def _of_storage(sessions: sessionmaker[Session]) -> list[Problem]:
 def _of_sources(session: Session, ids: list[int]) -> Iterator[Problem]:
     """Yield the images with sources that are not where their cell says."""
     for image_id in ids:
-        rows = sources_of_image(session, image_id)
+        rows = rows_of_image(session, OURS, image_id)
         cells = sky_to_cell(rows["ra"], rows["dec"])
         if n := int((cells != rows["hpx29"]).sum()):
             yield image_id, "", "", f"{n} sources whose cell is not that of their position"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +21,8 @@ from ztfdb.schema.image import EPOCH_COLUMNS
 from ztfdb.store import detections
 from ztfdb.store.backends import backend
 from ztfdb.store.columns import MISSING
-from ztfdb.store.detections import OURS, light_curve_rows
+from ztfdb.store.detections import OURS
 from ztfdb.store.image_rows import Fields, _images_by_id
-
-LIGHT_CURVE_DTYPES = OURS.light_curve_dtypes
-"""What a light curve reads of a source; ``image_id`` is the upper bits of ``source_id``."""
 
 SOURCE_DTYPES = {name: dtype.str for name, dtype in OURS.dtypes.items()}
 """All columns of a source, in the table's order."""
@@ -69,16 +66,6 @@ ZEROPOINT, COLOR_TERM = len(EPOCH_FIELDS), len(EPOCH_FIELDS) + 1
 
 EPOCH_ROWS = {name: row for row, name in enumerate((*EPOCH_FIELDS, "zeropoint", "color_term"))}
 _VERSION_FIELDS: Fields = {"procvsn": ("image.procvsn", "i8"), "created": ("coalesce(image.created, '')", "O")}
-
-
-def light_curve_sources(session: Session, **ranges: IntArray) -> Columns:
-    """Return our sources inside ranges; see `ztfdb.store.detections.light_curve_rows`."""
-    return light_curve_rows(session, OURS, **ranges)
-
-
-def light_curve_statement(session: Session, **ranges: IntArray) -> tuple[str, dict[str, Any]]:
-    """Return the statement of `light_curve_sources`."""
-    return detections.light_curve_statement(session, OURS, **ranges)
 
 
 def sources_in_cone(session: Session, lo: IntArray, hi: IntArray, columns: Sequence[str]) -> Columns:

@@ -18,6 +18,7 @@ from ztfdb.records import FileFacts, MeasuredImage, PsfCatalogueRecord
 from ztfdb.schema import Base, Calibration, Completeness, Image, ImageCell, ImageFile, ImageHeader, PsfCheck
 from ztfdb.store.backends import backend
 from ztfdb.store.columns import python_values
+from ztfdb.store.detections import OURS, delete_rows
 from ztfdb.store.facts_checksums import facts_checksum
 from ztfdb.store.forced import delete_forced
 from ztfdb.store.image_files import OWN_ROLES, Stored, StoredFile, find_files, find_impostors, known_as
@@ -25,7 +26,7 @@ from ztfdb.store.matches import delete_matches
 from ztfdb.store.meta import config_id
 from ztfdb.store.psf_catalogues import delete_psf, find_psf, store_psf
 from ztfdb.store.roots import find_places, place_file, read_roots
-from ztfdb.store.sources import delete_sources, source_checksum, store_sources
+from ztfdb.store.sources import source_checksum, store_sources
 
 IDENTITY = ("kind", "simulated", "expid", "field", "rcid", "fid", "x0", "y0", "nx", "ny")
 """What makes two files the same image: the columns of the UNIQUE constraint."""
@@ -237,7 +238,7 @@ def _delete_parts(session: Session, image_id: int) -> int:
     delete_forced(session, image_id)
     for part in (ImageFile, ImageHeader, ImageCell, Calibration, Completeness, PsfCheck):
         session.execute(delete(part).where(part.image_id == image_id))
-    return delete_sources(session, image_id)
+    return delete_rows(session, OURS, image_id)
 
 
 def _file_row(image_id: int, facts: FileFacts) -> dict[str, Any]:

@@ -33,9 +33,6 @@ _FROM_RECORD = tuple(f.name for f in dataclasses.fields(PsfCatalogueRecord) if f
 PSF_DTYPES = {name: dtype.str for name, dtype in ZTF_PSF.dtypes.items()}
 """All columns of a row, in the table's order."""
 
-PSF_LIGHT_CURVE_DTYPES = ZTF_PSF.light_curve_dtypes
-"""What a light curve reads of a row; ``image_id`` is the upper bits of ``source_id``."""
-
 
 PSF_ROLES = ("psfcat", "refpsfcat")
 """Roles of files that are PSF catalogues: of a science image, of a reference."""
@@ -200,21 +197,6 @@ def images_of_psf(session: Session, record: PsfCatalogueRecord) -> list[tuple[Ro
     ]
 
 
-def psf_sources_of_image(session: Session, image_id: int) -> Columns:
-    """Return all columns of an image's catalogue, ordered by ``source_id``; NULL is NaN."""
-    return detections.rows_of_image(session, ZTF_PSF, image_id)
-
-
-def psf_light_curve_sources(session: Session, **ranges: NDArray[Any]) -> Columns:
-    """Return the rows inside ranges of cells; see `ztfdb.store.detections.light_curve_rows`."""
-    return detections.light_curve_rows(session, ZTF_PSF, **ranges)
-
-
-def psf_light_curve_statement(session: Session, **ranges: NDArray[Any]) -> tuple[str, dict[str, Any]]:
-    """Return the statement of `psf_light_curve_sources`."""
-    return detections.light_curve_statement(session, ZTF_PSF, **ranges)
-
-
 def psf_sources_in_cone(session: Session, lo: NDArray[Any], hi: NDArray[Any], names: Sequence[str]) -> Columns:
     """Return columns of the rows inside ranges of cells, in no particular order."""
     return detections.rows_in_cone(session, ZTF_PSF, lo, hi, names)
@@ -237,11 +219,6 @@ def psf_catalogue_dates(session: Session, image_id: NDArray[Any]) -> Columns:
 def psf_catalogues_held(session: Session) -> list[int]:
     """Return the ids of the images that have a catalogue, those of references that are not held among them."""
     return [int(one) for (one,) in session.execute(select(PsfCatalogue.image_id).order_by(PsfCatalogue.image_id))]
-
-
-def count_psf_orphans(session: Session) -> int:
-    """Return how many rows belong to no catalogue, or have an id outside their image's range; 0 is right."""
-    return detections.count_orphans(session, ZTF_PSF)
 
 
 def _columns(image_id: int, record: PsfCatalogueRecord) -> Columns:

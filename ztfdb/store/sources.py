@@ -44,7 +44,7 @@ def store_sources(session: Session, image_id: int, sources: SourceTable) -> int:
     ----------
     session : Session
     image_id : int
-        Its range of ``source_id`` must be empty: see `delete_sources`.
+        Its range of ``source_id`` must be empty: see `ztfdb.store.detections.delete_rows`.
     sources : SourceTable
         Their running numbers must be different.
 
@@ -85,21 +85,6 @@ def _columns(image_id: int, sources: SourceTable) -> tuple[Columns, dict[str, ND
         nulls = {}
         columns["mask_bits"] = sources.mask_bits
     return columns, nulls
-
-
-def delete_sources(session: Session, image_id: int) -> int:
-    """Delete an image's sources, by their range of ids, and return how many they were."""
-    return detections.delete_rows(session, OURS, image_id)
-
-
-def sources_of_image(session: Session, image_id: int) -> Columns:
-    """Return all columns of an image's sources, ordered by ``source_id``; NULL is NaN, in ``mask_bits`` `NO_MASK`."""
-    return detections.rows_of_image(session, OURS, image_id)
-
-
-def count_orphans(session: Session) -> int:
-    """Return how many sources belong to no stored image, or have an id outside their image's range; 0 is right."""
-    return detections.count_orphans(session, OURS)
 
 
 def _aperture_columns(sources: SourceTable) -> Columns:
