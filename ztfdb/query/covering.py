@@ -17,7 +17,7 @@ from ztfdb.sky.cells import sky_to_cell
 from ztfdb.sky.footprint import FOOTPRINT_ORDER
 from ztfdb.sky.projection import sky_to_pixel, sky_to_pixel_many
 from ztfdb.store.image_cells import images_on_cells
-from ztfdb.store.image_rows import image_frames, images_between, observed_span
+from ztfdb.store.image_rows import image_wcs, images_between, observed_span
 from ztfdb.store.image_table import ImageTable, used_images
 
 MOTION_STEP = 30.0
@@ -79,7 +79,7 @@ def covering(session: Session, targets: Targets, asked: LightCurveRequest) -> Co
     k = k[at >= 0]
     images, at = used_images(images, at[at >= 0])
     ids = images.integers("image_id")
-    frames, wcs = image_frames(session, ids)
+    frames, wcs = image_wcs(session, ids)
     order = np.searchsorted(frames["image_id"], ids)
     nx, ny, status, wcs = frames["nx"][order], frames["ny"][order], frames["status"][order], wcs[order]
     ra, dec = targets.at(k, images["mjd_mid"][at])

@@ -17,7 +17,7 @@ from ztfdb.phot.trend import robust_scatter
 from ztfdb.sky.match import match_mutual
 from ztfdb.store.calibrations import METHODS, sources_to_calibrate, zeropoints
 from ztfdb.store.image_files import find_files
-from ztfdb.store.image_rows import chosen_images, image_of
+from ztfdb.store.image_rows import chosen_images, image_row
 from ztfdb.store.provenance import settings_of
 from ztfdb.store.self_calibrations import self_terms
 
@@ -117,7 +117,7 @@ def diff_archives(
     common = np.intersect1d(a, b)
     rows, parts = [], []
     for done, image_id in enumerate(common.tolist(), start=1):
-        facts = [image_of(session, image_id) for session in (session_a, session_b)]
+        facts = [image_row(session, image_id) for session in (session_a, session_b)]
         found = [
             _measured(session, image_id, fact, aperture, kind)
             for session, fact, kind in zip((session_a, session_b), facts, kinds, strict=True)

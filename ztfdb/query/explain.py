@@ -20,7 +20,7 @@ from ztfdb.query.frames import data_frame
 from ztfdb.records import N_APERTURE, MeasuredImage
 from ztfdb.sky.angles import separation
 from ztfdb.store.image_files import StoredFile, find_files
-from ztfdb.store.image_rows import image_of
+from ztfdb.store.image_rows import image_row
 from ztfdb.store.provenance import calibrations_of, cards_of, settings_of, source_of
 
 CARDS = (
@@ -105,7 +105,7 @@ def explain(session: Session, source_id: int, *, measure: bool = True, places: P
     problem, now = _measured(files, own, settings) if measure else ("not asked for", None)
     values, identical = _compared(stored, now)
     same = measurement_config(ExtractionSettings.from_dict(settings)).config_hash == config_hash
-    image = image_of(session, image_id)
+    image = image_row(session, image_id)
     return Explanation(
         source_id=int(source_id),
         image=image,

@@ -21,7 +21,7 @@ from ztfdb.store.calibrations import image_to_calibrate, zeropoints
 from ztfdb.store.catalogues import MODES, CatalogueInfo, get_catalogue, list_catalogues, rows_by_id
 from ztfdb.store.columns import MISSING_INT32, NO_MASK, table_dtypes
 from ztfdb.store.detections import OURS, rows_of_image
-from ztfdb.store.image_rows import chosen_images, image_frames, image_mjd
+from ztfdb.store.image_rows import chosen_images, image_mjd, image_wcs
 from ztfdb.store.matches import MatchTable, find_image_match, matches_of_image
 
 SOURCES = "sources"
@@ -204,7 +204,7 @@ def _reference_rows(
         years = julian_year(mjd) - rows["epoch"]
         rows["ra"], rows["dec"] = move(rows["ra"], rows["dec"], rows["pmra"], rows["pmdec"], years)
     if {"x", "y"} & set(columns):
-        _, wcs = image_frames(session, np.array([image_id]))
+        _, wcs = image_wcs(session, np.array([image_id]))
         rows["x"], rows["y"] = sky_to_pixel_many(np.repeat(wcs, len(ids), axis=0), rows["ra"], rows["dec"])
     nothing = np.full(len(ids), np.nan)
     return {"mag": nothing, "mag_err": nothing, **rows}

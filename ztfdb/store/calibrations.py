@@ -10,13 +10,13 @@ from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Columns, IntArray
-from ztfdb.errors import UnknownImageError
 from ztfdb.phot.zeropoint import aperture_zeropoint
 from ztfdb.records import APERTURE_DIAMETERS
 from ztfdb.schema import Calibration, Image, ImageMatch
 from ztfdb.store.backends import backend
 from ztfdb.store.columns import python_values
 from ztfdb.store.detections import OURS, rows_of_image
+from ztfdb.store.image_rows import image_row
 
 APERTURES = tuple(range(1, len(APERTURE_DIAMETERS) + 1))
 METHODS = ("header", "ps1", "self")
@@ -45,11 +45,7 @@ def image_to_calibrate(session: Session, image_id: int) -> dict[str, Any]:
     UnknownImageError
         If the archive has no such image.
     """
-    columns = (Image.fid, Image.saturate, Image.nx, Image.ny, Image.filtercode)
-    row = session.execute(select(*columns).where(Image.image_id == int(image_id))).one_or_none()
-    if row is None:
-        raise UnknownImageError(f"no image {image_id} in this archive")
-    return dict(row._mapping)
+    return image_row(session, image_id, ("fid", "saturate", "nx", "ny", "filtercode"))
 
 
 def store_calibration(session: Session, image_id: int, method: str, rows: Sequence[Mapping[str, Any]]) -> None:

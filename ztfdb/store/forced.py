@@ -15,6 +15,7 @@ from ztfdb.codes import ForcedMethod
 from ztfdb.schema import Base, ForcedSource, ImageFile
 from ztfdb.store.backends import backend
 from ztfdb.store.columns import NO_MASK, python_ints, table_dtypes
+from ztfdb.store.select import rows
 
 _TABLE = Base.metadata.tables["forced_source"]
 FORCED_DTYPES = {name: dtype.str for name, dtype in table_dtypes(_TABLE).items()}
@@ -40,13 +41,8 @@ def find_forced(session: Session, hpx29: IntArray, method: ForcedMethod) -> Colu
     dict of ndarray
         `FORCED_DTYPES`, ordered by (hpx29, image_id); ``mask_bits`` is -1 where NULL.
     """
-    backend(session).prefer_index_only()
-    rows, params = backend(session).range_rows(cell=hpx29)
-    fields = ", ".join(f"forced_source.{name}" for name in FORCED_DTYPES)
-    statement = f"""
-        select {fields} from {rows} cross join forced_source
-        where forced_source.hpx29 = r.cell and forced_source.method = {int(method)}"""
-    found = backend(session).read_bulk(statement, params, FORCED_DTYPES, nulls={"mask_bits": NO_MASK})
+    of_method = f"forced_source.method = {int(method)}"
+    found = rows(session, _TABLE, ids=hpx29, key="hpx29", where=of_method, ordered=False)
     order = np.lexsort((found["config_id"], found["image_id"], found["hpx29"]))
     last = np.ones(len(order), bool)
     for name in ("hpx29", "image_id"):
@@ -78,9 +74,9 @@ def store_forced(session: Session, columns: Columns, contents: Mapping[int, Cont
     keep = np.isin(columns["image_id"], _unchanged(session, ids, contents)) & ~_known(session, columns)
     if not keep.any():
         return 0
-    rows = {name: columns[name][keep] for name in FORCED_DTYPES}
-    missing = rows["mask_bits"] == NO_MASK
-    backend(session).copy_rows(_TABLE, rows, {"mask_bits": missing})
+    kept = {name: columns[name][keep] for name in FORCED_DTYPES}
+    missing = kept["mask_bits"] == NO_MASK
+    backend(session).copy_rows(_TABLE, kept, {"mask_bits": missing})
     return int(keep.sum())
 
 
@@ -101,9 +97,9 @@ def _unchanged(session: Session, ids: IntArray, contents: Mapping[int, Contents]
 def _known(session: Session, columns: Columns) -> NDArray[np.bool_]:
     """Tell the rows whose key is taken."""
     names = ("image_id", "hpx29", "method", "config_id")
-    rows, params = backend(session).range_rows(hpx29=columns["hpx29"], image_id=columns["image_id"])
+    given, params = backend(session).range_rows(hpx29=columns["hpx29"], image_id=columns["image_id"])
     statement = f"""
-        select {", ".join(f"forced_source.{name}" for name in names)} from {rows} cross join forced_source
+        select {", ".join(f"forced_source.{name}" for name in names)} from {given} cross join forced_source
         where forced_source.hpx29 = r.hpx29 and forced_source.image_id = r.image_id"""
     found = backend(session).read_bulk(statement, params, dict.fromkeys(names, "i8"))
     taken = set(zip(*(found[name].tolist() for name in names), strict=True))

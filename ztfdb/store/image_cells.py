@@ -1,4 +1,4 @@
-"""Which images may see many positions: by the order-9 cells they touch, with what the exact test needs."""
+"""Which images touch which order-9 cells of the sky, and how deep they cover them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Columns, IntArray
 from ztfdb.store.backends import backend
+from ztfdb.store.select import rows
 
 
 def images_on_cells(session: Session, cells: IntArray) -> Columns:
@@ -23,14 +24,7 @@ def images_on_cells(session: Session, cells: IntArray) -> Columns:
     dict of ndarray
         ``cell9`` and ``image_id``, ordered by both.
     """
-    backend(session).prefer_index_only()
-    given, params = backend(session).range_rows(cell=cells)
-    statement = f"""
-        select image_cell.cell9, image_cell.image_id from {given} cross join image_cell
-        where image_cell.cell9 = r.cell"""
-    found = backend(session).read_bulk(statement, params, {"cell9": "i8", "image_id": "i8"})
-    order = np.lexsort((found["image_id"], found["cell9"]))
-    return {name: values[order] for name, values in found.items()}
+    return rows(session, "image_cell", {"cell9": "i8", "image_id": "i8"}, ids=cells, key="cell9")
 
 
 def covered_cells(session: Session) -> IntArray:

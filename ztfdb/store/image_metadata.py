@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Columns, IntArray
 from ztfdb.schema import Image
-from ztfdb.store.backends import backend
 from ztfdb.store.columns import python_value
+from ztfdb.store.select import rows, sorted_rows
 
 METADATA = ("infobits", "maglimit", "seeing")
 """Columns that IRSA's table of images fills."""
@@ -18,8 +18,8 @@ METADATA = ("infobits", "maglimit", "seeing")
 
 def image_pids(session: Session) -> Columns:
     """Return ``pid`` and ``image_id`` of every image that has a pid, ordered by both."""
-    statement = "select pid, image_id from image where pid is not null order by pid, image_id"
-    return backend(session).read_columns(statement, {}, {"pid": "i8", "image_id": "i8"})
+    found = rows(session, "image", {"pid": "i8", "image_id": "i8"}, where="image.pid is not null")
+    return sorted_rows(found, ("pid", "image_id"))
 
 
 def set_metadata(session: Session, image_id: IntArray, values: dict[str, Any]) -> None:

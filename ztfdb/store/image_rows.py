@@ -51,19 +51,12 @@ def images_of_night(session: Session, date: int) -> list[int]:
 
 def image_names(session: Session) -> Columns:
     """Return ``image_id`` and ``n_source`` of every image, ordered by id."""
-    statement = "select image_id, n_source from image order by image_id"
-    return backend(session).read_columns(statement, {}, {"image_id": "i8", "n_source": "i8"})
+    return rows(session, "image", {"image_id": "i8", "n_source": "i8"})
 
 
-Fields = dict[str, tuple[str, Any]]
-"""SQL expressions over a table, with the dtypes of their values, by the names they get."""
-
-
-_DATE_FIELDS: Fields = {
-    "obsmjd": ("image.obsmjd", "f8"),
-    "mjd_mid": ("image.mjd_mid", "f8"),
-    "filtercode": ("image.filtercode", "O"),
-}
+def image_dates(session: Session, image_id: IntArray) -> Columns:
+    """Return ``obsmjd``, ``mjd_mid`` and ``filtercode`` of images, ordered by ``image_id``."""
+    return rows(session, "image", ("image_id", "obsmjd", "mjd_mid", "filtercode"), ids=image_id)
 
 
 _OWN_PATH = """(
@@ -71,12 +64,6 @@ _OWN_PATH = """(
     from image_file join data_root on data_root.data_root_id = image_file.data_root_id
     where image_file.image_id = image.image_id and image_file.role in ('sci', 'ref')
 )"""
-
-
-def image_dates(session: Session, image_id: IntArray) -> Columns:
-    """Return ``obsmjd``, ``mjd_mid`` and ``filtercode`` of images, ordered by ``image_id``."""
-    return _images_by_id(session, image_id, _DATE_FIELDS)
-
 
 OWN_BOOKS = ("image_id", "row_checksum", "caveats", "facts_checksum")
 """Columns of ``image`` that `image_rows` leaves out."""
@@ -89,27 +76,21 @@ def image_rows(session: Session, image_id: IntArray) -> Columns:
     """
     columns = [column for column in Image.__table__.columns if column.name not in OWN_BOOKS]
     numbers = table_dtypes(Image.__table__)
-    fields: Fields = {}
+    dtypes: dict[str, Any] = {"image_id": "i8"}
     for column in columns:
         dtype = "O" if isinstance(column.type, Text) else "?" if isinstance(column.type, Boolean) else "i8"
         known = numbers.get(column.name)
-        fields[column.name] = (f"image.{column.name}", "f8" if known is not None and known.kind == "f" else dtype)
-    backend(session).prefer_index_only()
-    return _images_by_id(session, image_id, fields | {"path": (_OWN_PATH, "O")})
-
-
-def _images_by_id(session: Session, image_id: IntArray, fields: Fields) -> Columns:
-    dtypes = {"image_id": "i8", **{name: dtype for name, (_, dtype) in fields.items()}}
-    expressions = ", ".join(f"{expression} as {name}" for name, (expression, _) in fields.items())
+        dtypes[column.name] = "f8" if known is not None and known.kind == "f" else dtype
+    fields = ", ".join(f"image.{name}" for name in dtypes)
     nulls = {name: MISSING for name, dtype in dtypes.items() if np.dtype(dtype).kind == "i"}
     backend(session).prefer_index_only()
     given, params = backend(session).range_rows(id=image_id)
-    statement = f"select image.image_id, {expressions} from {given} cross join image where image.image_id = r.id"
-    read = backend(session).read_columns if "O" in dtypes.values() else backend(session).read_bulk
-    return sorted_rows(read(statement, params, dtypes, nulls=nulls), ["image_id"])
+    statement = f"select {fields}, {_OWN_PATH} as path from {given} cross join image where image.image_id = r.id"
+    found = backend(session).read_columns(statement, params, dtypes | {"path": "O"}, nulls=nulls)
+    return sorted_rows(found, ["image_id"])
 
 
-def image_frames(session: Session, image_id: IntArray) -> tuple[Columns, NDArray[np.float64]]:
+def image_wcs(session: Session, image_id: IntArray) -> tuple[Columns, NDArray[np.float64]]:
     """Return size, STATUS and WCS numbers of images, ordered by ``image_id``.
 
     Returns
@@ -151,15 +132,10 @@ def images_between(session: Session, first: float, last: float) -> Columns:
 
 def barycentric_vectors(session: Session, image_id: IntArray) -> NDArray[np.float64]:
     """Return the light-time vectors to the barycentre (s) of images, shape (n_image, 3), in the order asked."""
-    backend(session).prefer_index_only()
-    given, params = backend(session).range_rows(id=image_id)
-    names = ("image_id", "ssb_x", "ssb_y", "ssb_z")
-    fields = ", ".join(f"image.{name}" for name in names)
-    found = backend(session).read_doubles(
-        f"select {fields} from {given} cross join image where image.image_id = r.id", params, names
-    )
-    order = np.argsort(found[0])
-    return np.ascontiguousarray(found[1:, order[np.searchsorted(found[0][order], image_id)]].T)
+    names = ("ssb_x", "ssb_y", "ssb_z")
+    found = rows(session, "image", ("image_id", *names), ids=image_id)
+    at = np.searchsorted(found["image_id"], image_id)
+    return np.stack([found[name][at] for name in names], axis=-1)
 
 
 def image_corners(session: Session, image_id: IntArray) -> tuple[IntArray, NDArray[np.float64]]:
@@ -209,10 +185,8 @@ def image_mjd(session: Session, image_id: int) -> float | None:
     UnknownImageError
         If the archive has no such image.
     """
-    row = session.execute(select(Image.mjd_mid).where(Image.image_id == int(image_id))).one_or_none()
-    if row is None:
-        raise UnknownImageError(f"no image {image_id} in this archive")
-    return None if row.mjd_mid is None else float(row.mjd_mid)
+    mjd_mid = image_row(session, image_id, ("mjd_mid",))["mjd_mid"]
+    return None if mjd_mid is None else float(mjd_mid)
 
 
 def images_named(session: Session, field: int, rcid: int, fid: int, filefracday: int | None) -> list[int]:
@@ -245,9 +219,17 @@ def quadrant_centre(session: Session, field: int, rcid: int) -> tuple[float, flo
     return None if found is None else (float(found[0]), float(found[1]))
 
 
-def image_of(session: Session, image_id: int) -> dict[str, Any]:
-    """Return all columns of an image."""
-    row = session.execute(select(Image.__table__).where(Image.image_id == image_id)).mappings().one_or_none()
-    if row is None:
+def image_row(session: Session, image_id: int, names: Sequence[str] | None = None) -> dict[str, Any]:
+    """Return columns of one image, by default all.
+
+    Raises
+    ------
+    UnknownImageError
+        If the archive has no such image.
+    """
+    columns = Image.__table__.columns
+    wanted = columns if names is None else [columns[name] for name in names]
+    found = session.execute(select(*wanted).where(Image.image_id == int(image_id))).mappings().one_or_none()
+    if found is None:
         raise UnknownImageError(f"no image {image_id} in this archive")
-    return dict(row)
+    return {str(name): value for name, value in found.items()}

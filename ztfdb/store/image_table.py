@@ -1,7 +1,7 @@
-"""Rows by position: the sources inside ranges of sky cells, the images on a cell, and image rows by id.
+"""What light curves need of their images, as one table: dates, zero points, which version of an exposure goes first.
 
-Everything that a question narrows by is an integer; the exact test on the sky follows in numpy. Positions and ids
-cross as parameters and not through temporary tables, which a reader (a read-only transaction, a standby) cannot make.
+Ids cross as parameters and not through temporary tables, which a reader (a read-only transaction, a standby) cannot
+make.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ from sqlalchemy.orm import Session
 from ztfdb.arrays import BoolArray, Columns, IntArray
 from ztfdb.phot.zeropoint import aperture_zeropoint
 from ztfdb.schema.image import EPOCH_COLUMNS
-from ztfdb.store import detections
 from ztfdb.store.backends import backend
 from ztfdb.store.columns import MISSING
-from ztfdb.store.detections import OURS
-from ztfdb.store.image_rows import Fields, _images_by_id
+from ztfdb.store.detections import OURS, rows_in_cone
+from ztfdb.store.select import rows
 
 SOURCE_DTYPES = {name: dtype.str for name, dtype in OURS.dtypes.items()}
 """All columns of a source, in the table's order."""
@@ -65,12 +64,11 @@ ZEROPOINT, COLOR_TERM = len(EPOCH_FIELDS), len(EPOCH_FIELDS) + 1
 """Rows of an `ImageTable` that follow from the others: those of the calibration that was chosen."""
 
 EPOCH_ROWS = {name: row for row, name in enumerate((*EPOCH_FIELDS, "zeropoint", "color_term"))}
-_VERSION_FIELDS: Fields = {"procvsn": ("image.procvsn", "i8"), "created": ("coalesce(image.created, '')", "O")}
 
 
 def sources_in_cone(session: Session, lo: IntArray, hi: IntArray, columns: Sequence[str]) -> Columns:
     """Return chosen columns of the sources inside ranges, in no particular order."""
-    return detections.rows_in_cone(session, OURS, lo, hi, columns)
+    return rows_in_cone(session, OURS, lo, hi, columns)
 
 
 @dataclass(frozen=True)
@@ -192,9 +190,10 @@ def version_ranks(session: Session, images: ImageTable) -> IntArray:
     The whole quadrant goes before a cutout of it, then the newest processing (PROCVSN, CREATED), then the smaller id.
     """
     ids = images.integers("image_id")
-    versions = _images_by_id(session, ids, _VERSION_FIELDS)
+    versions = rows(session, "image", {"image_id": "i8", "procvsn": "i8", "created": "O"}, ids=ids)
     at = np.searchsorted(versions["image_id"], ids)
-    _, created = np.unique(versions["created"].astype(str), return_inverse=True)
+    texts = ["" if one is None else one for one in versions["created"].tolist()]
+    _, created = np.unique(np.array(texts, dtype=str), return_inverse=True)
     order = np.lexsort((ids, -created[at], -versions["procvsn"][at], images["rank"]))
     rank = np.empty(len(ids), np.int64)
     rank[order] = np.arange(len(ids))

@@ -61,10 +61,7 @@ def is_anchored(session: Session, image_id: int | None = None) -> bool:
 def reference_places(session: Session, image_id: IntArray) -> dict[int, tuple[int, int, int, int]]:
     """Return field, fid, ccdid and qid of reference catalogues, by their image."""
     names = ("image_id", "field", "fid", "ccdid", "qid")
-    given, params = backend(session).range_rows(id=image_id)
-    fields = ", ".join(f"c.{name}" for name in names)
-    statement = f"select {fields} from {given} join psf_catalogue as c on c.image_id = r.id"
-    found = backend(session).read_columns(statement, params, dict.fromkeys(names, "i8"))
+    found = rows(session, "psf_catalogue", dict.fromkeys(names, "i8"), ids=image_id)
     places = zip(*(found[name].tolist() for name in names), strict=True)
     return {one: (field, fid, ccdid, qid) for one, field, fid, ccdid, qid in places}
 

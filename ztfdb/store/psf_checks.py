@@ -10,11 +10,11 @@ from sqlalchemy import delete, func, insert, select, text
 from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Columns
-from ztfdb.errors import UnknownImageError
 from ztfdb.schema import Image, PsfCatalogue, PsfCheck
 from ztfdb.store.backends import backend
 from ztfdb.store.columns import python_values
 from ztfdb.store.detections import ZTF_PSF, rows_of_image
+from ztfdb.store.image_rows import image_row
 
 PSF_COLUMNS = ("source_id", "ra", "dec", "flux", "mag_inst", "sigmag", "chi", "sharp", "flags")
 """What a check reads of a row of ``psf_source``."""
@@ -44,11 +44,7 @@ def image_to_check(session: Session, image_id: int) -> dict[str, Any]:
         If the archive has no such image.
     """
     names = ("kind", "filtercode", "nx", "ny", "magzp", "saturate", *(f"apcor{k}" for k in range(1, 7)))
-    statement = select(*(getattr(Image, name) for name in names)).where(Image.image_id == int(image_id))
-    row = session.execute(statement).one_or_none()
-    if row is None:
-        raise UnknownImageError(f"no image {image_id} in this archive")
-    return dict(row._mapping)
+    return image_row(session, image_id, names)
 
 
 def failed_checks(session: Session, image_ids: Sequence[int]) -> dict[int, str]:

@@ -38,15 +38,8 @@ _TERMS = (
 
 def images_to_solve(session: Session, image_id: Sequence[int]) -> Columns:
     """Return `IMAGE_DTYPES` of images, references left out, ordered by ``image_id``."""
-    given, params = backend(session).range_rows(id=np.asarray(image_id, np.int64))
-    fields = ", ".join(f"image.{name}" for name in IMAGE_DTYPES)
-    found = backend(session).read_columns(
-        f"select {fields} from {given} join image on image.image_id = r.id where image.kind <> 'ref'",
-        params,
-        IMAGE_DTYPES,
-    )
-    order = np.argsort(found["image_id"])
-    return {name: values[order] for name, values in found.items()}
+    ids = np.asarray(image_id, np.int64)
+    return rows(session, "image", IMAGE_DTYPES, ids=ids, where="image.kind <> 'ref'")
 
 
 def unsolved_images(session: Session, among: Iterable[int]) -> list[int]:
