@@ -144,7 +144,7 @@ def test_an_answer_that_was_lost_with_its_worker_is_waited_for(cluster, tmp_path
     (tmp_path / "star.txt").write_text("star 7")
     executor = DaskCluster(cluster.scheduler_address, ExtractionSettings(), Limits(timeout_s=60.0), pretend_to_measure)
     executor.begin(FoundImage(str(tmp_path / "star.txt"), None))
-    (future,) = executor._sent
+    (future,) = executor._measuring
     answer = future.result  # dask's question times out while the image is measured anew, or breaks off
 
     def broken(timeout):
