@@ -28,7 +28,8 @@ from ztfdb.schema import Ps1
 from ztfdb.sky.cells import sky_to_cell
 from ztfdb.sky.match import match_nearest
 from ztfdb.store.backends import backend, engine_class
-from ztfdb.store.catalogues import Growth, get_catalogue, make_catalogue, record_file
+from ztfdb.store.catalogue_import import Growth, record_file
+from ztfdb.store.catalogues import get_catalogue, make_catalogue
 from ztfdb.store.engine import make_engine, writing
 
 pytestmark = pytest.mark.benchmark

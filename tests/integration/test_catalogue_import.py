@@ -14,7 +14,7 @@ from tests.support.tables import mast_columns, write_csv
 from ztfdb.errors import CatalogueFileError
 from ztfdb.ingest import catalogue_import
 from ztfdb.ingest.catalogue_import import import_catalogue
-from ztfdb.store import catalogues
+from ztfdb.store import catalogue_import as filling
 from ztfdb.store.catalogues import catalogue_files, coverage, get_catalogue, held_catalogues, remove_catalogue
 from ztfdb.store.engine import make_engine, sessions, writing
 
@@ -273,13 +273,13 @@ def key(engine):
 def dropped(monkeypatch):
     """Whether the index was left out, of each import of any size."""
     monkeypatch.setattr(catalogue_import, "LARGE_FILE", 0)
-    answers, drop = [], catalogues._dropped
+    answers, drop = [], filling._dropped
 
     def told(*what):
         answers.append(drop(*what))
         return answers[-1]
 
-    monkeypatch.setattr(catalogues, "_dropped", told)
+    monkeypatch.setattr(filling, "_dropped", told)
     return answers
 
 
@@ -323,13 +323,13 @@ def test_rows_that_come_before_the_lock_are_kept(engine, tmp_path, monkeypatch, 
     """Somebody else's rows may be committed between the first look at the table and its lock."""
     before = sky_index(engine)
     import_catalogue(engine, "ps1", [write_csv(tmp_path / "theirs.csv", mast_columns(300, seed=1))])
-    looks, look = [], catalogues._holds_rows
+    looks, look = [], filling._holds_rows
 
     def too_early(session, table):
         looks.append(look(session, table))
         return looks[-1] and len(looks) > 1
 
-    monkeypatch.setattr(catalogues, "_holds_rows", too_early)
+    monkeypatch.setattr(filling, "_holds_rows", too_early)
     (done,) = import_catalogue(engine, "ps1", [write_csv(tmp_path / "ours.csv", mast_columns(200, seed=2))])
     assert (looks, dropped) == ([True, True], [True, False])
     assert rows(engine, "select count(*) from ps1") == [(300 + done.n_row,)]
@@ -338,7 +338,7 @@ def test_rows_that_come_before_the_lock_are_kept(engine, tmp_path, monkeypatch, 
 
 
 def test_a_table_in_use_keeps_its_index(databases, tmp_path, monkeypatch, dropped):
-    monkeypatch.setattr(catalogues, "LOCK_WAIT_S", 0.05)
+    monkeypatch.setattr(filling, "LOCK_WAIT_S", 0.05)
     engine = make_engine(databases.migrated("postgresql"))
     before = sky_index(engine)
     with engine.connect() as reader:

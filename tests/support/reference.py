@@ -12,7 +12,8 @@ import numpy as np
 from tests.support.measured import EXPID, make_measured, make_sources
 from ztfdb.ingest.commit import commit_image
 from ztfdb.sky.cells import sky_to_cell
-from ztfdb.store.catalogues import Growth, add_rows, get_catalogue, make_catalogue, record_file
+from ztfdb.store.catalogue_import import Growth, add_rows, record_file
+from ztfdb.store.catalogues import get_catalogue, make_catalogue
 from ztfdb.store.engine import make_engine, sessions, writing
 
 RCID = 50

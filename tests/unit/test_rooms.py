@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +68,13 @@ def test_the_picture_names_every_room() -> None:
 def test_the_page_of_the_architecture_shows_the_code_as_it_is() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     assert import_map.page(text, ROOT / "ztfdb") == text, "python scripts/import_map.py --write brings it up to date"
+
+
+def test_the_page_of_the_architecture_names_files_that_exist() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:\w+/)*(?:\w+\.py|(?<=/)))`", text.partition("## Rooms and modules")[0]))
+    assert len(named) > 60
+    assert {name for name in named if not any((top / name).exists() for top in (ROOT / "ztfdb", ROOT))} == set()
 
 
 URLS = {"archive.py", "cli/session.py", "ingest/cluster_worker.py", "store/backup.py", "store/engine.py"}

@@ -26,15 +26,8 @@ from ztfdb.sky.cover import cover_positions
 from ztfdb.sky.footprint import CELL_DIVISOR
 from ztfdb.sky.match import match_all, match_mutual, match_nearest
 from ztfdb.sky.motion import julian_year, move
-from ztfdb.store.catalogues import (
-    LIGHT_CURVES,
-    MODES,
-    CatalogueInfo,
-    get_catalogue,
-    held_catalogues,
-    positions_in_ranges,
-    set_match,
-)
+from ztfdb.store.catalogue_rows import positions_in_ranges
+from ztfdb.store.catalogues import LIGHT_CURVES, MODES, CatalogueInfo, get_catalogue, held_catalogues, set_match
 from ztfdb.store.engine import writing
 from ztfdb.store.image_cells import images_on_cells
 from ztfdb.store.image_rows import chosen_images, image_mjd

@@ -28,7 +28,8 @@ from ztfdb.sky.cells import sky_to_cell
 from ztfdb.sky.cover import cover_positions
 from ztfdb.sky.match import match_all, match_nearest
 from ztfdb.store.calibrations import APERTURES, sources_to_calibrate
-from ztfdb.store.catalogues import CatalogueInfo, rows_in_ranges
+from ztfdb.store.catalogue_rows import rows_in_ranges
+from ztfdb.store.catalogues import CatalogueInfo
 from ztfdb.store.self_calibrations import held_stars, usual_color_term
 
 NEIGHBOUR_SHARE = 0.02

@@ -24,18 +24,8 @@ from sqlalchemy.orm import Session, sessionmaker
 from ztfdb.errors import CatalogueFileError, StoreError
 from ztfdb.ingest.readers import BadRow, TableReader, open_table
 from ztfdb.store.backends import backend, engine_class
-from ztfdb.store.catalogues import (
-    KINDS,
-    LIGHT_CURVES,
-    CatalogueInfo,
-    Growth,
-    add_rows,
-    find_file,
-    get_catalogue,
-    indexed_afterwards,
-    make_catalogue,
-    record_file,
-)
+from ztfdb.store.catalogue_import import Growth, add_rows, indexed_afterwards, record_file
+from ztfdb.store.catalogues import KINDS, LIGHT_CURVES, CatalogueInfo, find_file, get_catalogue, make_catalogue
 from ztfdb.store.engine import sessions, writing
 from ztfdb.surveys.layouts import Plan, make_plan
 from ztfdb.surveys.rows import Part, part_of, wanted_columns

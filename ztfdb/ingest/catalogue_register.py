@@ -10,7 +10,8 @@ from sqlalchemy import Engine
 
 from ztfdb.errors import CatalogueFileError
 from ztfdb.ingest.catalogue_import import check_name
-from ztfdb.store.catalogues import KINDS, LIGHT_CURVES, register
+from ztfdb.store.catalogue_import import register
+from ztfdb.store.catalogues import KINDS, LIGHT_CURVES
 from ztfdb.store.engine import sessions, writing
 from ztfdb.surveys.files import is_url
 from ztfdb.surveys.registered import SCHEME, RegisteredCatalogue

@@ -12,7 +12,8 @@ from ztfdb.query.cone import MAX_CONE_RADIUS
 from ztfdb.query.request import check_radius
 from ztfdb.sky.angles import separation
 from ztfdb.sky.cells import cone_ranges
-from ztfdb.store.catalogues import get_catalogue, rows_in_ranges
+from ztfdb.store.catalogue_rows import rows_in_ranges
+from ztfdb.store.catalogues import get_catalogue
 from ztfdb.store.columns import MISSING_INT32, table_dtypes
 
 
