@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Siz
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, Unpack, cast
-
-from sqlalchemy import URL
 
 from ztfdb.config import load_config
 from ztfdb.errors import ArchiveClosedError, ConfigError, MissingExtraError, SchemaVersionError, warn_empty
@@ -61,9 +60,10 @@ from ztfdb.query.given import (
 )
 from ztfdb.query.request import only_complete, requested
 from ztfdb.spelling import checked_as, spelled
-from ztfdb.store.engine import close_for_good, make_engine, mask_password, normalise_url, sessions, writing
-from ztfdb.store.meta import MAGERR_SYS, check_settings, create_meta, read_meta
-from ztfdb.store.migrate import check_revision
+from ztfdb.store.address import Address, address_of
+from ztfdb.store.connections import Connections
+from ztfdb.store.meta import MAGERR_SYS, check_settings, read_meta
+from ztfdb.store.revision import check_revision
 from ztfdb.texts import hide_secrets
 
 if TYPE_CHECKING:
@@ -71,6 +71,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
     from astropy.time import Time
+    from sqlalchemy import URL, Engine
+    from sqlalchemy.orm import Session, sessionmaker
 
     from ztfdb.arrays import IntArray, Progress
     from ztfdb.client import RemoteArchive
@@ -85,14 +87,16 @@ if TYPE_CHECKING:
     from ztfdb.ingest.irsa_metadata import MetadataReport
     from ztfdb.ingest.remove import Removal
     from ztfdb.ingest.report import IngestProgress, IngestReport
-    from ztfdb.query.answer import LightCurve
+    from ztfdb.query.answer import Answer, LightCurve
     from ztfdb.query.diff import ArchiveDiff
     from ztfdb.query.explain import Explanation
     from ztfdb.query.hint import Holdings
+    from ztfdb.query.lightcurve import Sessions
     from ztfdb.query.periodogram import Periodogram
     from ztfdb.query.products import Product, Related
     from ztfdb.query.request import Execution, LightCurveRequest
     from ztfdb.query.stamps import StampSeries
+    from ztfdb.query.targets import Targets
     from ztfdb.records import StoredPixels
     from ztfdb.sky.shapes import SkyShape
     from ztfdb.stamps import Cutout, ImageStamp
@@ -103,6 +107,9 @@ HOLDINGS_KEPT_S = 60.0
 """How long the words about empty answers may be old."""
 
 Night: TypeAlias = "int | str | date | Time"
+
+_OF_THIS_PROCESS = frozenset({"_connections", "_engine", "_sessions"})
+"""Attributes of an `Archive` that another process makes anew."""
 
 _KEPT: ContextVar[list[str] | None] = ContextVar("words about empty answers", default=None)
 
@@ -143,21 +150,21 @@ def open_archive(
     DatabaseUnavailableError
         If the database cannot be reached.
     """
-    from ztfdb.store.migrate import upgrade
-
     if isinstance(url, str) and url.startswith(("http://", "https://")):
         if create or settings is not None:
             raise ConfigError(f"{hide_secrets(url)} is a service: an archive is made where its database is")
         return cast("Archive", _open_remote(url))  # the same reading methods
-    parsed = normalise_url(load_config().url if url is None else url)
+    address = address_of(load_config().url if url is None else url)
     if create and read_only:
         raise ValueError("an archive cannot be created read-only")
     if create:
-        upgrade(parsed)
-    elif parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").is_file():
+        from ztfdb.store.migrate import upgrade  # SQLAlchemy
+
+        upgrade(address)
+    elif address.is_file and not Path(address.database or "").is_file():
         # SQLite would make an empty file of any name it is asked to open.
-        raise SchemaVersionError(f"there is no archive at {mask_password(parsed)}: run `ztfdb init`")
-    return Archive(parsed, settings=settings, magerr_sys=magerr_sys, create=create, read_only=read_only)
+        raise SchemaVersionError(f"there is no archive at {address.shown()}: run `ztfdb init`")
+    return Archive(address, settings=settings, magerr_sys=magerr_sys, create=create, read_only=read_only)
 
 
 def _open_remote(url: str) -> RemoteArchive:
@@ -188,7 +195,7 @@ class Archive:
 
     def __init__(
         self,
-        url: URL,
+        address: Address,
         *,
         settings: ExtractionSettings | None,
         magerr_sys: float,
@@ -196,17 +203,18 @@ class Archive:
         read_only: bool,
     ) -> None:
 
-        self._target = url
-        self.url = mask_password(url)
+        self._address = address
+        self.url = address.shown()
         self._read_only = read_only
         self._held: tuple[float, Holdings] | None = None
         self._connect()
         try:
-            check_revision(self._engine)
-            if create and not self._has_meta():  # one that is there is only read
-                with writing(self._sessions) as session:
-                    create_meta(session, (settings or ExtractionSettings()).to_dict(), magerr_sys=magerr_sys)
-            self.settings = self._frozen_settings(settings)
+            with self._connections.reading() as session:
+                check_revision(session, self.url)
+                facts = read_meta(session)
+            if create and not facts:  # those that are there are only read
+                facts = self._create(settings, magerr_sys)
+            self.settings = self._frozen_settings(facts, settings)
         except BaseException:
             self.close()
             raise
@@ -224,30 +232,56 @@ class Archive:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what opens the archive in another process: connections do not travel."""
-        return {name: value for name, value in self.__dict__.items() if name not in ("_engine", "_sessions")}
+        return {name: value for name, value in self.__dict__.items() if name not in _OF_THIS_PROCESS}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._connect()
         if self._closed:
-            close_for_good(self._engine)
+            self.close()
 
     def close(self) -> None:
         """Close every connection; every later call raises `ztfdb.errors.ArchiveClosedError`."""
         self._closed = True
-        close_for_good(self._engine)
+        self._connections.close()
+        if "_engine" in self.__dict__:
+            from ztfdb.store.engine import close_for_good
+
+            close_for_good(self._engine)
 
     def _check_open(self) -> None:
         if self._closed:
             raise ArchiveClosedError(f"{self.url} is closed: open it again")
 
     def _connect(self) -> None:
-        self._engine = make_engine(self._target, read_only=self._read_only)
-        self._sessions = sessions(self._engine)
+        self._connections = Connections(self._address, read_only=self._read_only)
+
+    @property
+    def _target(self) -> URL:
+        """The URL as SQLAlchemy has it."""
+        from ztfdb.store.engine import normalise_url
+
+        return normalise_url(self._address)
+
+    @cached_property
+    def _engine(self) -> Engine:
+        """The engine of everything that writes, or asks in SQLAlchemy's expressions: made when first used."""
+        from ztfdb.store.engine import close_for_good, make_engine
+
+        engine = make_engine(self._address, read_only=self._read_only)
+        if self._closed:
+            close_for_good(engine)
+        return engine
+
+    @cached_property
+    def _sessions(self) -> sessionmaker[Session]:
+        from ztfdb.store.engine import sessions
+
+        return sessions(self._engine)
 
     def ping(self) -> None:
         """Ask the database for nothing; `DatabaseUnavailableError` where it does not answer."""
-        with self._sessions() as session:
+        with self._connections.reading() as session:
             read_meta(session)
 
     def ingest(
@@ -324,14 +358,26 @@ class Archive:
 
         With ``phot="psfcat"`` the rows of ZTF's own PSF catalogues: `ztfdb.query.psfcat.psf_cone`.
         """
+        return self.cone_answer(ra, dec, radius, phot=phot, **options).to_pandas()
+
+    def cone_answer(
+        self,
+        ra: Position,
+        dec: Angle | None = None,
+        radius: Angle = 1.5,
+        *,
+        phot: Literal["aperture", "psfcat"] = "aperture",
+        **options: Unpack[ConeOptions],
+    ) -> Answer:
+        """Return what `cone` does as columns, which become a DataFrame when they are asked for one."""
         if phot not in ("aperture", "psfcat"):
             raise ValueError(f"phot {phot!r}: a cone is of our sources ('aperture') or of ZTF's ('psfcat')")
         from ztfdb.query.cones import cone_of
 
         asked: dict[str, Any] = {**options}
         place = position(ra, dec, asked)
-        with self._sessions() as session:
-            found = cone_of(phot)(session, *place, arcsec(radius), **asked)
+        with self._connections.reading() as session:
+            found = cone_of(phot, session, *place, arcsec(radius), **asked)
         return self._answer(found, place, radius, asked | {"phot": phot})
 
     def cone_sql(
@@ -467,7 +513,8 @@ class Archive:
         from ztfdb.query.targets import target_of
 
         request, execution, where = self._requested(asked_by, radius, options, **more)
-        return light_curve(self._sessions, target_of(*place, **where), request, execution)
+        target = target_of(*place, **where)
+        return light_curve(self._readers(target, request), target, request, execution)
 
     def periodogram(
         self,
@@ -539,7 +586,8 @@ class Archive:
         asked: dict[str, Any] = {**options}
         table = position_table(positions, asked)
         request, execution, where = self._requested("light_curves", radius, asked, complete=complete, phot=phot)
-        curves = light_curves(self._sessions, targets_of(table, **where), request, execution).to_pandas()
+        targets = targets_of(table, **where)
+        curves = light_curves(self._readers(targets, request), targets, request, execution).to_pandas()
         return self._answer(curves, table, radius, asked | {"phot": phot})
 
     def iter_light_curves(
@@ -561,7 +609,8 @@ class Archive:
         asked: dict[str, Any] = {**options}
         table = position_table(positions, asked)
         request, execution, where = self._requested("iter_light_curves", radius, asked, complete=complete, phot=phot)
-        for answer in iter_light_curves(self._sessions, targets_of(table, **where), request, execution):
+        targets = targets_of(table, **where)
+        for answer in iter_light_curves(self._readers(targets, request), targets, request, execution):
             yield answer.to_pandas()
 
     def light_curve_on_path(
@@ -592,12 +641,16 @@ class Archive:
 
     def images(self, ra: Position, dec: Angle | None = None, **options: Unpack[MotionOptions]) -> pd.DataFrame:
         """Return the images whose pixels cover a position, exactly; see `ztfdb.query.coverage.images_covering`."""
-        from ztfdb.query.coverage import images_covering
+        return self.images_answer(ra, dec, **options).to_pandas()
+
+    def images_answer(self, ra: Position, dec: Angle | None = None, **options: Unpack[MotionOptions]) -> Answer:
+        """Return what `images` does as columns, which become a DataFrame when they are asked for one."""
+        from ztfdb.query.coverage import images_answer
 
         asked: dict[str, Any] = {**options}
         place = position(ra, dec, asked)
-        with self._sessions() as session:
-            found = images_covering(session, *place, **asked)
+        with self._connections.reading() as session:
+            found = images_answer(session, *place, **asked)
         return self._answer(found, place, None, asked)
 
     def images_meeting_box(
@@ -646,14 +699,14 @@ class Archive:
         """Return the HEALPix cells (order 9, NESTED, ICRS) that images touch, references among them, ascending."""
         from ztfdb.store.image_cells import covered_cells
 
-        with self._sessions() as session:
+        with self._connections.reading() as session:
             return covered_cells(session)
 
     def coverage(self, order: int = 6) -> pd.DataFrame:
         """Return how often and how deep images cover the sky; see `ztfdb.query.coverage.coverage_map`."""
         from ztfdb.query.coverage import coverage_map
 
-        with self._sessions() as session:
+        with self._connections.reading() as session:
             return coverage_map(session, order=order)
 
     def stamp(
@@ -766,6 +819,7 @@ class Archive:
     def remove_catalogue(self, name: str, *, dry_run: bool = False) -> int:
         """Remove a catalogue with its rows, matches and calibrations; return how many rows the archive holds of it."""
         from ztfdb.store.catalogues import get_catalogue, remove_catalogue
+        from ztfdb.store.engine import writing
 
         with self._sessions() as session:
             held = get_catalogue(session, name)
@@ -835,7 +889,7 @@ class Archive:
         """
         from ztfdb.derive.selfresiduals import self_residuals
         from ztfdb.plot import draw_self_calibration
-        from ztfdb.store.image_rows import chosen_images
+        from ztfdb.store.image_choice import chosen_images
 
         with self._sessions() as session:
             left = self_residuals(session, chosen_images(session, image_ids), aperture=aperture)
@@ -926,6 +980,7 @@ class Archive:
         ConfigError
             If the archive has no root of this name, or there is no such folder here.
         """
+        from ztfdb.store.engine import writing
         from ztfdb.store.roots import move_root
 
         if "://" not in str(path) and not Path(path).is_dir():
@@ -941,10 +996,10 @@ class Archive:
 
     def storage_problems(self) -> list[str]:
         """Return what SQLite's own ``integrity_check`` finds wrong; it reads the whole file. Empty for PostgreSQL."""
-        from ztfdb.store.backends import backend
+        from ztfdb.store.backends import reads
 
-        with self._sessions() as session:
-            return backend(session).storage_problems()
+        with self._connections.reading() as session:
+            return reads(session).storage_problems()
 
     def backup(self, file: str | Path, *, progress: Progress | None = None) -> Path:
         """Copy a SQLite archive to `file` while it is in use; see `ztfdb.store.backup.backup`."""
@@ -966,7 +1021,7 @@ class Archive:
         """
         from ztfdb.ingest.remove import remove_images
         from ztfdb.sky.dates import night_of
-        from ztfdb.store.image_rows import images_of_night
+        from ztfdb.store.image_choice import images_of_night
 
         if (image_id is None) == (night is None):
             raise TypeError("remove takes ids of images or a night")
@@ -982,7 +1037,7 @@ class Archive:
     def images_of_night(self, night: Night) -> list[int]:
         """Return the ids of the images of one night (UTC date: 20200924, ``2020-09-24``, ``today``), ascending."""
         from ztfdb.sky.dates import night_of
-        from ztfdb.store.image_rows import images_of_night
+        from ztfdb.store.image_choice import images_of_night
 
         with self._sessions() as session:
             found = images_of_night(session, night_of(night))
@@ -1082,7 +1137,7 @@ class Archive:
         """Return what the archive holds: rows, span, filters, configurations; see `ztfdb.query.status.status`."""
         from ztfdb.query.status import status
 
-        with self._sessions() as session:
+        with self._connections.reading() as session:
             return {"url": self.url, **status(session)}
 
     def hint(
@@ -1141,7 +1196,7 @@ class Archive:
         known = {name: options[name] for name in (*hints.CUTS, "good", "phot") if name in options}
         if len(targets) == 0:
             return "the table has no positions"
-        with self._sessions() as session:
+        with self._connections.reading() as session:
             within = None if radius is None else arcsec(radius)
             return hints.hint(session, targets, within, n_found, held=self._holdings, **known)
 
@@ -1151,9 +1206,15 @@ class Archive:
 
         now = time.monotonic()
         if self._held is None or now - self._held[0] > HOLDINGS_KEPT_S:
-            with self._sessions() as session:
+            with self._connections.reading() as session:
                 self._held = now, hints.holdings(session)
         return self._held[1]
+
+    def _readers(self, targets: Targets, request: LightCurveRequest) -> Sessions:
+        """Return what makes the transactions of light curves: sessions only where those are needed."""
+        from ztfdb.query.lightcurve import only_reads
+
+        return self._connections.reading if only_reads(targets, request) else self._sessions
 
     def _requested(
         self, asked_by: str, radius: Angle, options: Mapping[str, Any], **more: Any
@@ -1165,17 +1226,18 @@ class Archive:
         request, execution = requested(asked_by, what, radius=arcsec(radius), motion=motion, **more)
         return request, replace(execution, keep=False) if self._read_only else execution, where
 
-    def _has_meta(self) -> bool:
-        with self._sessions() as session:
-            return bool(read_meta(session))
+    def _create(self, settings: ExtractionSettings | None, magerr_sys: float) -> dict[str, Any]:
+        from ztfdb.store.engine import writing
+        from ztfdb.store.meta_rows import create_meta
 
-    def _frozen_settings(self, wanted: ExtractionSettings | None) -> ExtractionSettings:
-        with self._sessions() as session:
-            facts = read_meta(session)
-            if not facts:
-                raise SchemaVersionError(f"{self.url} has tables but no archive in them yet: run `ztfdb init`")
-            if wanted is not None:
-                check_settings(session, wanted.to_dict())
+        with writing(self._sessions) as session:
+            return create_meta(session, (settings or ExtractionSettings()).to_dict(), magerr_sys=magerr_sys)
+
+    def _frozen_settings(self, facts: Mapping[str, Any], wanted: ExtractionSettings | None) -> ExtractionSettings:
+        if not facts:
+            raise SchemaVersionError(f"{self.url} has tables but no archive in them yet: run `ztfdb init`")
+        if wanted is not None:
+            check_settings(facts["settings"], wanted.to_dict())
         return ExtractionSettings.from_dict(facts["settings"])
 
 

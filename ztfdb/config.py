@@ -30,7 +30,7 @@ from typing import Any
 from ztfdb.errors import ConfigError
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ingest.worker_limits import MEMORY_MB, TIMEOUT_S
-from ztfdb.store.engine import mask_password, normalise_url
+from ztfdb.store.address import address_of
 
 CONFIG_VARIABLE = "ZTFDB_CONFIG"
 CONFIG_FILE = "ztfdb.toml"
@@ -86,7 +86,7 @@ class Config:
     serve: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        normalise_url(self.url)
+        address_of(self.url)
         for name in ("jobs", "timeout_s", "memory_mb", "http_timeout_s"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} is {getattr(self, name):g}, it must be positive")
@@ -97,7 +97,7 @@ class Config:
     def describe(self) -> dict[str, Any]:
         """Return all values as they may be shown: the URL's password is ``***``."""
         shown = {f.name: getattr(self, f.name) for f in fields(self)}
-        hidden = {"url": mask_password(self.url), "token": "***" if self.token else ""}
+        hidden = {"url": address_of(self.url).shown(), "token": "***" if self.token else ""}
         return shown | hidden | {"extraction": self.extraction.to_dict()}
 
 

@@ -9,7 +9,8 @@ from sqlalchemy import insert
 
 from ztfdb.schema import DataRoot
 from ztfdb.store.engine import make_engine, sessions, writing
-from ztfdb.store.ingest_queue import JobFile, claim_jobs, enqueue, finish, hold, read_clock
+from ztfdb.store.ingest_queue import JobFile, claim_jobs, enqueue, finish, hold
+from ztfdb.store.queue_reports import read_clock
 
 pytestmark = pytest.mark.benchmark
 

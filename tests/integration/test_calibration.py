@@ -18,7 +18,8 @@ from ztfdb.errors import UnknownCatalogueError
 from ztfdb.extract.measure import measure_image
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ingest.commit import commit_image
-from ztfdb.store.calibrations import calibrations_of_image, zeropoints
+from ztfdb.store.calibrations import calibrations_of_image
+from ztfdb.store.zero_points import zeropoints
 
 N_IMAGE = 24
 

@@ -13,7 +13,7 @@ from ztfdb.query.coverage import coverage_map, images_covering
 from ztfdb.schema import Image
 from ztfdb.sky.projection import pixel_to_sky
 from ztfdb.store.engine import make_engine, sessions, writing
-from ztfdb.store.meta import create_meta
+from ztfdb.store.meta_rows import create_meta
 
 PLANS = [Plan(1, 1, centre=(359.9, 1.0)), Plan(1, 1, centre=(10.0, 89.8), first_epoch=5), Plan(1, 1, first_epoch=9)]
 

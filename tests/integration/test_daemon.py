@@ -25,7 +25,8 @@ from ztfdb.schema import Image, IngestJob
 from ztfdb.simulate import make_science_image
 from ztfdb.store.engine import make_engine, sessions, writing
 from ztfdb.store.image_files import find_files
-from ztfdb.store.ingest_queue import claim_jobs, count_jobs, find_jobs, read_clock, release_quarantined, retry_failed
+from ztfdb.store.ingest_queue import claim_jobs, release_quarantined, retry_failed
+from ztfdb.store.queue_reports import count_jobs, find_jobs, read_clock
 
 NIGHT = 59116.4317708
 

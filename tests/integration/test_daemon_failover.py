@@ -9,10 +9,11 @@ from tests.support.waiting import wait_until
 from ztfdb.errors import DatabaseUnavailableError
 from ztfdb.ingest.run import ingest_paths
 from ztfdb.server import PostgresServer
-from ztfdb.store.detections import OURS, count_orphans
+from ztfdb.store.detection_rows import count_orphans
+from ztfdb.store.detections import OURS
 from ztfdb.store.engine import make_engine, sessions
-from ztfdb.store.ingest_queue import count_jobs
 from ztfdb.store.migrate import upgrade
+from ztfdb.store.queue_reports import count_jobs
 
 N_BATCH = 6
 

@@ -27,8 +27,8 @@ from ztfdb.ingest.run import ingest_paths
 from ztfdb.server import PostgresServer
 from ztfdb.simulate import make_science_image
 from ztfdb.store.engine import make_engine, sessions
-from ztfdb.store.ingest_queue import count_jobs
 from ztfdb.store.migrate import upgrade
+from ztfdb.store.queue_reports import count_jobs
 
 DAEMON_PAGE = Path(__file__).resolve().parents[2] / "docs/daemon.md"
 POSTGRESQL_PAGE = DAEMON_PAGE.with_name("postgresql.md")

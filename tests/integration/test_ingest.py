@@ -25,7 +25,8 @@ from ztfdb.ingest.run import ingest_paths
 from ztfdb.schema import Image, ImageFile, Source
 from ztfdb.server import PostgresServer
 from ztfdb.simulate import make_science_image
-from ztfdb.store.detections import OURS, count_orphans, rows_of_image
+from ztfdb.store.detection_rows import count_orphans
+from ztfdb.store.detections import OURS, rows_of_image
 from ztfdb.store.engine import make_engine, sessions
 from ztfdb.store.image_files import find_files
 from ztfdb.store.meta import read_meta
@@ -456,7 +457,7 @@ def test_a_database_that_goes_away_is_a_typed_error(tmp_path, night, pretend):
 
 
 def test_a_locked_file_is_a_typed_error(databases, tmp_path, pretend, monkeypatch):
-    monkeypatch.setattr("ztfdb.store.engine.BUSY_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("ztfdb.store.backends.connect_sqlite.BUSY_TIMEOUT_S", 0.1)
     (tmp_path / "1.txt").write_text("star 1")
     url = databases.migrated("sqlite")
     engine, other = make_engine(url), make_engine(url)

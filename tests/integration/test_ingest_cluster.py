@@ -26,7 +26,8 @@ from ztfdb.ingest.run import ingest_paths
 from ztfdb.ingest.worker_limits import Limits
 from ztfdb.simulate import make_science_image
 from ztfdb.store.engine import make_engine, sessions
-from ztfdb.store.ingest_queue import Job, JobFile, count_jobs
+from ztfdb.store.ingest_queue import Job, JobFile
+from ztfdb.store.queue_reports import count_jobs
 
 distributed = pytest.importorskip("distributed", reason="the extra dask is not installed")
 

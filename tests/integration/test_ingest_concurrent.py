@@ -20,7 +20,8 @@ from tests.support.waiting import DEADLINE_S, wait_until
 from ztfdb.ingest.commit import commit_image
 from ztfdb.ingest.run import ingest_paths
 from ztfdb.schema import Config, DataRoot, Image, ImageCell, Source
-from ztfdb.store.detections import OURS, count_orphans
+from ztfdb.store.detection_rows import count_orphans
+from ztfdb.store.detections import OURS
 from ztfdb.store.engine import make_engine, sessions
 from ztfdb.store.image_files import Stored
 

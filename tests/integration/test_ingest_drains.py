@@ -16,7 +16,8 @@ from ztfdb.codes import JobState
 from ztfdb.ingest.run import ingest_paths
 from ztfdb.schema import Image, IngestJob
 from ztfdb.store.engine import make_engine, sessions, writing
-from ztfdb.store.ingest_queue import claim_jobs, count_jobs, fail, find_jobs, read_clock
+from ztfdb.store.ingest_queue import claim_jobs, fail
+from ztfdb.store.queue_reports import count_jobs, find_jobs, read_clock
 
 
 @pytest.fixture

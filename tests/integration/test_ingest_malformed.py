@@ -12,7 +12,8 @@ from ztfdb.errors import ImageError, StoreError
 from ztfdb.ingest.report import Outcome
 from ztfdb.ingest.run import ingest_paths
 from ztfdb.schema import Image, Source
-from ztfdb.store.detections import OURS, count_orphans
+from ztfdb.store.detection_rows import count_orphans
+from ztfdb.store.detections import OURS
 from ztfdb.store.engine import make_engine, sessions
 
 STORED = {"60", "66", "67", "68", "75"}

@@ -7,7 +7,8 @@ from sqlalchemy import func, select
 
 from ztfdb.ingest.run import ingest_paths
 from ztfdb.schema import Image, ImageCell, Source
-from ztfdb.store.detections import OURS, count_orphans, rows_of_image
+from ztfdb.store.detection_rows import count_orphans
+from ztfdb.store.detections import OURS, rows_of_image
 from ztfdb.store.engine import make_engine, sessions
 from ztfdb.store.image_files import find_files
 

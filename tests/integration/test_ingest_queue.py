@@ -20,20 +20,17 @@ from ztfdb.store.ingest_queue import (
     JobFile,
     beat,
     claim_jobs,
-    count_jobs,
     enqueue,
     fail,
-    find_jobs,
     find_owners,
     finish,
     hold,
     put_back,
-    queue_summary,
-    read_clock,
     release_quarantined,
     retry_failed,
     take_back,
 )
+from ztfdb.store.queue_reports import count_jobs, find_jobs, queue_summary, read_clock
 
 ROOT = 1
 NOW = 1_000_000.0

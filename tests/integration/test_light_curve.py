@@ -17,7 +17,7 @@ from ztfdb.query.request import MAX_RADIUS
 from ztfdb.schema import Source
 from ztfdb.sky.cells import sky_to_cell
 from ztfdb.store.engine import make_engine, sessions, writing
-from ztfdb.store.meta import create_meta
+from ztfdb.store.meta_rows import create_meta
 
 IRSA = (
     "oid expid hjd mjd mag magerr catflags filtercode ra dec chi sharp filefracday field ccdid qid limitmag magzp "

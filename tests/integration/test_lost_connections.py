@@ -8,7 +8,8 @@ from sqlalchemy import text
 import ztfdb
 from tests.support.archives import Plan, build_archive
 from tests.support.curves import light_curve
-from ztfdb.store.engine import PING_AFTER_S, make_engine, sessions
+from ztfdb.store.backends.connect_postgresql import PING_AFTER_S
+from ztfdb.store.engine import make_engine, sessions
 
 
 @pytest.fixture
@@ -45,8 +46,8 @@ def test_a_question_after_the_connection_was_cut_is_answered(url, idle_s):
 
 @pytest.mark.parametrize("idle", [False, True])
 def test_a_connection_is_tried_where_it_lay_idle(url, monkeypatch, idle):
-    monkeypatch.setattr("ztfdb.store.engine.PING_AFTER_S", 0.0 if idle else 60.0)
-    monkeypatch.setattr("ztfdb.store.engine._has_spoken", lambda socket: False)
+    monkeypatch.setattr("ztfdb.store.backends.connect_postgresql.PING_AFTER_S", 0.0 if idle else 60.0)
+    monkeypatch.setattr("ztfdb.store.backends.connect_postgresql.has_spoken", lambda socket: False)
     stars = build_archive(url, Plan(40, 6, trouble=0.0))[0]
     with ztfdb.open(url) as archive:
         archive.light_curve(stars.ra[0], stars.dec[0])

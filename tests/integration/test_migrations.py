@@ -13,9 +13,10 @@ from ztfdb.schema.image import EPOCH_COLUMNS, POSTGRESQL_EPOCH_INDEX
 from ztfdb.schema.psf import POSTGRESQL_PSF_IMAGE_INDEX, POSTGRESQL_PSF_INDEX, SQLITE_PSF_INDEX
 from ztfdb.schema.source import POSTGRESQL_LIGHT_CURVE_INDEX, SQLITE_LIGHT_CURVE_INDEX
 from ztfdb.schema.views import VIEWS
-from ztfdb.store.engine import make_engine
+from ztfdb.store.engine import make_engine, sessions
 from ztfdb.store.image_table import EPOCH_FIELDS
-from ztfdb.store.migrate import REVISION, alembic_config, check_revision, current_revision, downgrade, upgrade
+from ztfdb.store.migrate import alembic_config, current_revision, downgrade, upgrade
+from ztfdb.store.revision import REVISION, check_revision
 
 TABLES = set(Base.metadata.tables)
 
@@ -39,11 +40,16 @@ def tables_and_views(engine):
     return set(found.get_table_names()) - {"alembic_version"}, set(found.get_view_names())
 
 
+def check(engine):
+    with sessions(engine)() as session:
+        check_revision(session, "the archive")
+
+
 def test_empty_to_head_to_base_and_back(empty_engine):
     for _ in range(2):
         upgrade(empty_engine)
         assert tables_and_views(empty_engine) == (TABLES, set(VIEWS))
-        check_revision(empty_engine)
+        check(empty_engine)
         downgrade(empty_engine, "base")
         assert tables_and_views(empty_engine) == (set(), set())
 
@@ -73,14 +79,14 @@ def test_a_forgotten_column_would_be_noticed(engine):
 
 def test_empty_database_is_told_from_an_archive(empty_engine):
     with pytest.raises(SchemaVersionError, match=r"holds no archive yet.*`ztfdb init`"):
-        check_revision(empty_engine)
+        check(empty_engine)
 
 
 def test_an_unknown_revision_is_an_error_that_says_what_helps(engine):
     with engine.begin() as connection:
         connection.execute(text("update alembic_version set version_num = '20190101_older'"))
     with pytest.raises(SchemaVersionError, match=r"20190101_older.*update this one.*`ztfdb init`"):
-        check_revision(engine)
+        check(engine)
 
 
 def test_an_older_revision_is_an_error_that_names_the_command(engine):
@@ -89,7 +95,7 @@ def test_an_older_revision_is_an_error_that_names_the_command(engine):
     with pytest.raises(
         SchemaVersionError, match=r"is at schema revision .*, this ztfdb works with .*: run `ztfdb init`"
     ):
-        check_revision(engine)
+        check(engine)
 
 
 def test_tables_of_others_are_left_alone(empty_engine):

@@ -27,7 +27,7 @@ from ztfdb.sky.angles import separation
 from ztfdb.sky.cells import cell_boundary, sky_to_cell
 from ztfdb.store.engine import make_engine, sessions, writing
 from ztfdb.store.images import delete_image
-from ztfdb.store.meta import create_meta
+from ztfdb.store.meta_rows import create_meta
 from ztfdb.store.psf_catalogues import delete_psf, store_psf
 
 CORNER = tuple(float(v[0, 0]) for v in cell_boundary(np.array([200_000]), 8, 1))

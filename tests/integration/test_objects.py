@@ -25,7 +25,7 @@ from ztfdb.sky.cells import cell_boundary, sky_to_cell
 from ztfdb.store.catalogues import remove_catalogue
 from ztfdb.store.engine import make_engine, sessions, writing
 from ztfdb.store.images import delete_image
-from ztfdb.store.meta import create_meta
+from ztfdb.store.meta_rows import create_meta
 
 TABLES = {
     "object": "object_id",

@@ -163,7 +163,8 @@ def test_a_password_in_the_query_is_shown_nowhere(monkeypatch, caplog, where):
     result = CliRunner().invoke(application, ["-vv", "status", "--db", url])
     assert result.exit_code == 1
     assert "s3cret" not in result.output + result.stderr + caplog.text
-    from ztfdb.store.engine import make_engine, mask_password
+    from ztfdb.store.address import mask_password
+    from ztfdb.store.engine import make_engine
 
     assert "s3cret" not in repr(make_engine(url)) + mask_password(url) + repr(Config(url=url)) + str(
         Config(url=url).describe()

@@ -23,7 +23,8 @@ from ztfdb.ids import SOURCE_ID_SHIFT
 from ztfdb.query.answer import IRSA_COLUMNS, PSF_COLUMNS
 from ztfdb.simulate import make_psfcat, make_science_image, write_psfcat
 from ztfdb.sky.angles import separation
-from ztfdb.store.detections import ZTF_PSF, count_orphans, rows_of_image
+from ztfdb.store.detection_rows import count_orphans
+from ztfdb.store.detections import ZTF_PSF, rows_of_image
 from ztfdb.store.engine import writing
 from ztfdb.store.psf_catalogues import psf_catalogue, store_psf
 

@@ -15,7 +15,7 @@ from ztfdb.derive.psfcheck import check_psf
 from ztfdb.ingest.commit import commit_image
 from ztfdb.simulate import make_science_image
 from ztfdb.store.engine import writing
-from ztfdb.store.image_rows import chosen_images
+from ztfdb.store.image_choice import chosen_images
 from ztfdb.store.images import delete_image
 
 N_IMAGE = 3

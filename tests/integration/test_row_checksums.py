@@ -18,7 +18,7 @@ from ztfdb.store.columns import table_dtypes
 from ztfdb.store.engine import make_engine, sessions, writing
 from ztfdb.store.image_files import Stored
 from ztfdb.store.images import store_image
-from ztfdb.store.meta import create_meta
+from ztfdb.store.meta_rows import create_meta
 from ztfdb.store.row_checksums import stored_checksum
 
 

@@ -8,7 +8,8 @@ import pytest
 from ztfdb.schema import Object, Source
 from ztfdb.store.backends import backend
 from ztfdb.store.columns import MISSING, NO_MASK, table_dtypes
-from ztfdb.store.detections import OURS, append_rows, count_orphans, delete_rows, light_curve_rows, rows_of_image
+from ztfdb.store.detection_rows import append_rows, count_orphans, delete_rows
+from ztfdb.store.detections import OURS, light_curve_rows, rows_of_image
 from ztfdb.store.engine import make_engine, sessions, writing
 from ztfdb.store.select import rows
 

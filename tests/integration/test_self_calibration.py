@@ -23,7 +23,7 @@ from ztfdb.derive.selfresiduals import self_residuals
 from ztfdb.phot.survey import SelfSettings
 from ztfdb.plot import draw_light_curve_with_stamps
 from ztfdb.simulate import make_science_image
-from ztfdb.store.calibrations import zeropoints
+from ztfdb.store.zero_points import zeropoints
 
 N_IMAGE = 28
 

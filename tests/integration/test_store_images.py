@@ -20,7 +20,8 @@ from ztfdb.errors import (
 from ztfdb.ids import MAX_SOURCES
 from ztfdb.records import SourceTable, WcsParameters
 from ztfdb.schema import Config, DataRoot, Image, ImageCell, ImageFile, ImageHeader, Source
-from ztfdb.store.detections import OURS, count_orphans, rows_of_image
+from ztfdb.store.detection_rows import count_orphans
+from ztfdb.store.detections import OURS, rows_of_image
 from ztfdb.store.engine import make_engine, sessions, writing
 from ztfdb.store.image_files import Stored, find_copy, find_files
 from ztfdb.store.images import delete_image, store_image

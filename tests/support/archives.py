@@ -25,7 +25,7 @@ from ztfdb.sky.projection import pixel_to_sky
 from ztfdb.sky.times import light_time_vectors
 from ztfdb.store.backends import backend
 from ztfdb.store.engine import make_engine, sessions, writing
-from ztfdb.store.meta import create_meta
+from ztfdb.store.meta_rows import create_meta
 
 NX, NY = 3072, 3080
 STARS_PER_QUADRANT = 12_000

@@ -22,9 +22,10 @@ from tests.support.waiting import DEADLINE_S, wait_until
 from ztfdb.errors import DatabaseUnavailableError
 from ztfdb.schema import Base, Image, Source
 from ztfdb.server import PostgresServer
-from ztfdb.store.detections import OURS, count_orphans
+from ztfdb.store.detection_rows import count_orphans
+from ztfdb.store.detections import OURS
 from ztfdb.store.engine import make_engine, sessions
-from ztfdb.store.ingest_queue import count_jobs
+from ztfdb.store.queue_reports import count_jobs
 
 SCRIPT = """
 import logging, socket, sys

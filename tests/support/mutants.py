@@ -31,8 +31,9 @@ from ztfdb.schema import Image
 from ztfdb.simulate import make_science_image
 from ztfdb.simulate.exposure import Exposure
 from ztfdb.simulate.header import mask_header, science_header
-from ztfdb.store.detections import OURS, count_orphans
-from ztfdb.store.ingest_queue import find_jobs
+from ztfdb.store.detection_rows import count_orphans
+from ztfdb.store.detections import OURS
+from ztfdb.store.queue_reports import find_jobs
 
 BLOCK = 2880
 CARD = 80

@@ -13,7 +13,7 @@ from ztfdb.errors import ZtfdbError
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.store.engine import make_engine, sessions, writing
 from ztfdb.store.images import store_image
-from ztfdb.store.meta import create_meta
+from ztfdb.store.meta_rows import create_meta
 
 N_FLIPPED = 16
 

@@ -16,7 +16,7 @@ from ztfdb.cli.terminal import say
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-    from ztfdb.store.ingest_queue import JobReport
+    from ztfdb.store.queue_reports import JobReport
 
 
 @click.command(cls=Command, examples=("ztfdb retry",))
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 @click.pass_context
 def retry(ctx: click.Context) -> None:
     """Let the failed images be tried again at once, without waiting for their next attempt."""
-    from ztfdb.store.ingest_queue import read_clock, retry_failed
+    from ztfdb.store.ingest_queue import retry_failed
+    from ztfdb.store.queue_reports import read_clock
 
     with _writing(ctx) as session:
         n = retry_failed(session, now=read_clock(session))
@@ -52,7 +53,7 @@ def quarantine(ctx: click.Context, action: str, job_ids: tuple[int, ...], all_: 
     if action == "show" and not job_ids:
         raise click.UsageError("show needs the number of a job, see `ztfdb quarantine list`")
     from ztfdb.codes import JobState
-    from ztfdb.store.ingest_queue import find_jobs
+    from ztfdb.store.queue_reports import find_jobs
 
     with _writing(ctx) as session:
         jobs = find_jobs(session, (JobState.QUARANTINED,), job_ids=job_ids or None)
@@ -67,7 +68,8 @@ def quarantine(ctx: click.Context, action: str, job_ids: tuple[int, ...], all_: 
 def _release(ctx: click.Context, job_ids: tuple[int, ...], all_: bool) -> None:
     if bool(job_ids) == all_:
         raise click.UsageError("release needs either the numbers of jobs or --all")
-    from ztfdb.store.ingest_queue import read_clock, release_quarantined
+    from ztfdb.store.ingest_queue import release_quarantined
+    from ztfdb.store.queue_reports import read_clock
 
     with _writing(ctx) as session:
         n = release_quarantined(session, None if all_ else job_ids, now=read_clock(session))
@@ -95,13 +97,15 @@ def _time(seconds: float | None) -> str:
 
 @contextmanager
 def _writing(ctx: click.Context) -> Iterator[Session]:
+    from ztfdb.store.address import mask_password
     from ztfdb.store.engine import make_engine, sessions, writing
-    from ztfdb.store.migrate import check_revision
+    from ztfdb.store.revision import check_revision
 
-    engine = make_engine(configuration(ctx).url)
+    url = configuration(ctx).url
+    engine = make_engine(url)
     try:
-        check_revision(engine)
         with writing(sessions(engine)) as session:
+            check_revision(session, mask_password(url))
             yield session
     finally:
         engine.dispose()

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from ztfdb import __version__
 from ztfdb.errors import ConfigError, MissingExtraError, StoreError
 from ztfdb.ingest.report import ImageOutcome, Outcome
-from ztfdb.store.ingest_queue import queue_summary, read_clock
+from ztfdb.store.queue_reports import queue_summary, read_clock
 
 if TYPE_CHECKING:
     from ztfdb.ingest.loop import Loop

@@ -20,8 +20,9 @@ from ztfdb.ingest.loop import Loop, Operating
 from ztfdb.ingest.run import frozen_settings, measuring
 from ztfdb.ingest.worker_limits import Limits
 from ztfdb.logs import set_up_logs
-from ztfdb.store.engine import make_engine, mask_password, sessions
-from ztfdb.store.migrate import check_revision
+from ztfdb.store.address import mask_password
+from ztfdb.store.engine import make_engine, sessions
+from ztfdb.store.revision import check_revision
 
 logger = logging.getLogger(__name__)
 
@@ -82,8 +83,9 @@ def serve(
     engine = make_engine(config.url)
     watcher = metrics = None
     try:
-        check_revision(engine)
         maker = sessions(engine)
+        with maker() as session:
+            check_revision(session, mask_password(config.url))
         settings = frozen_settings(maker, None)
         watcher = Watcher(
             folders,

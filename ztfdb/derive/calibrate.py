@@ -34,7 +34,6 @@ from ztfdb.derive.selfcal import calibrate_self
 from ztfdb.phot.calibration import LineFit, clipped_mean, fit_line
 from ztfdb.phot.survey import SelfSettings
 from ztfdb.store.calibrations import (
-    APERTURES,
     image_to_calibrate,
     sources_to_calibrate,
     store_calibration,
@@ -42,8 +41,9 @@ from ztfdb.store.calibrations import (
 )
 from ztfdb.store.catalogues import CatalogueInfo, get_catalogue
 from ztfdb.store.engine import writing
-from ztfdb.store.image_rows import chosen_images
+from ztfdb.store.image_choice import chosen_images
 from ztfdb.store.images import hold_image
+from ztfdb.store.zero_points import APERTURES
 
 if TYPE_CHECKING:
     import pandas as pd

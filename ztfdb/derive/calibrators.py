@@ -20,7 +20,7 @@ from ztfdb.sky.match import match_all
 from ztfdb.store.catalogue_rows import rows_by_id, rows_in_ranges
 from ztfdb.store.catalogues import CatalogueInfo
 from ztfdb.store.columns import MISSING_INT32, NO_MASK
-from ztfdb.store.image_rows import image_mjd
+from ztfdb.store.image_choice import image_mjd
 from ztfdb.store.matches import MatchTable, find_image_match, matches_of_image
 
 PIXEL_SCALE = 1.012

@@ -19,8 +19,8 @@ from ztfdb.simulate.inject import Injected, Injection, InjectionSettings, inject
 from ztfdb.store import completeness as store
 from ztfdb.store.calibrations import sources_to_calibrate
 from ztfdb.store.engine import writing
+from ztfdb.store.image_choice import chosen_images
 from ztfdb.store.image_pixels import stored_images
-from ztfdb.store.image_rows import chosen_images
 from ztfdb.store.images import hold_image
 from ztfdb.store.provenance import settings_of
 

@@ -30,7 +30,7 @@ from ztfdb.store.catalogue_rows import positions_in_ranges
 from ztfdb.store.catalogues import LIGHT_CURVES, MODES, CatalogueInfo, get_catalogue, held_catalogues, set_match
 from ztfdb.store.engine import writing
 from ztfdb.store.image_cells import images_on_cells
-from ztfdb.store.image_rows import chosen_images, image_mjd
+from ztfdb.store.image_choice import chosen_images, image_mjd
 from ztfdb.store.images import hold_image
 from ztfdb.store.matches import (
     Astrometry,

@@ -26,7 +26,8 @@ from ztfdb.store.engine import writing
 from ztfdb.store.forced import FORCED_DTYPES, Contents, store_forced
 from ztfdb.store.image_files import accept_mtimes
 from ztfdb.store.image_pixels import stored_images
-from ztfdb.store.meta import config_id, read_meta
+from ztfdb.store.meta import read_meta
+from ztfdb.store.meta_rows import config_id
 from ztfdb.texts import one_line
 
 IMAGES_PER_TRANSACTION = 100

@@ -29,7 +29,7 @@ from ztfdb.sky.match import match_all, match_mutual
 from ztfdb.store.calibrations import sources_to_calibrate
 from ztfdb.store.columns import NO_MASK
 from ztfdb.store.engine import writing
-from ztfdb.store.image_rows import chosen_images
+from ztfdb.store.image_choice import chosen_images
 from ztfdb.store.images import hold_image
 from ztfdb.store.psf_checks import (
     checked_images,

@@ -26,12 +26,13 @@ from ztfdb.phot.normal import connected
 from ztfdb.phot.survey import SelfSettings
 from ztfdb.phot.ubercal import solve_survey
 from ztfdb.store import self_calibrations as store
-from ztfdb.store.calibrations import APERTURES, store_calibration
+from ztfdb.store.calibrations import store_calibration
 from ztfdb.store.catalogues import CatalogueInfo, find_catalogue
 from ztfdb.store.engine import writing
-from ztfdb.store.image_rows import chosen_images
+from ztfdb.store.image_choice import chosen_images
 from ztfdb.store.images import hold_image
 from ztfdb.store.self_calibrations import METHOD
+from ztfdb.store.zero_points import APERTURES
 
 log = logging.getLogger(__name__)
 

@@ -17,6 +17,7 @@ from ztfdb.phot.zeropoint import color_correction
 from ztfdb.sky.cover import cover_positions
 from ztfdb.sky.match import match_mutual
 from ztfdb.store import self_calibrations as store
+from ztfdb.store.self_terms import self_terms
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +48,7 @@ def self_residuals(session: Session, image_ids: Sequence[int], *, aperture: int 
     import pandas as pd
 
     images = store.images_to_solve(session, image_ids)
-    terms = store.self_terms(session, images["image_id"], aperture)
+    terms = self_terms(session, images["image_id"], aperture)
     solution = store.solutions_of(session, images["image_id"], aperture)
     parts = [pd.DataFrame({name: np.empty(0) for name in RESIDUALS})]
     for at, image_id in enumerate(images["image_id"].tolist()):

@@ -27,10 +27,11 @@ from ztfdb.sky.angles import separation, unit_vector
 from ztfdb.sky.cells import sky_to_cell
 from ztfdb.sky.cover import cover_positions
 from ztfdb.sky.match import match_all, match_nearest
-from ztfdb.store.calibrations import APERTURES, sources_to_calibrate
+from ztfdb.store.calibrations import sources_to_calibrate
 from ztfdb.store.catalogue_rows import rows_in_ranges
 from ztfdb.store.catalogues import CatalogueInfo
 from ztfdb.store.self_calibrations import held_stars, usual_color_term
+from ztfdb.store.zero_points import APERTURES
 
 NEIGHBOUR_SHARE = 0.02
 """A neighbour fainter than this share of a star's flux does not count."""

@@ -19,10 +19,11 @@ from ztfdb.phot.ubercal import solve_survey
 from ztfdb.sky.cover import cover_positions
 from ztfdb.sky.match import match_mutual
 from ztfdb.store import self_calibrations as store
-from ztfdb.store.calibrations import APERTURES, store_calibration
+from ztfdb.store.calibrations import store_calibration
 from ztfdb.store.engine import writing
 from ztfdb.store.images import hold_image
 from ztfdb.store.self_calibrations import METHOD
+from ztfdb.store.zero_points import APERTURES
 
 
 def fit_images(

@@ -17,11 +17,11 @@ from ztfdb.phot.magnitudes import flux_to_mag, microjansky_per_dn, total_mag_err
 from ztfdb.phot.surface import quadrant_places, surface_at
 from ztfdb.sky.times import hjd
 from ztfdb.store import export as store
-from ztfdb.store.calibrations import zeropoints
 from ztfdb.store.columns import MISSING, MISSING_INT16, MISSING_INT32, NO_MASK
 from ztfdb.store.meta import read_meta
-from ztfdb.store.migrate import REVISION
-from ztfdb.store.self_calibrations import self_terms
+from ztfdb.store.revision import REVISION
+from ztfdb.store.self_terms import self_terms
+from ztfdb.store.zero_points import zeropoints
 
 IMAGE_FIELDS: dict[str, str] = {
     "mjd": "f8", "hjd": "f8", "kind": "O", "fid": "i2", "filtercode": "O", "field": "i4", "ccdid": "i2", "qid": "i2",
@@ -115,7 +115,7 @@ def read_context(session: Session, calibration: str) -> Context:
     ----------
     session : Session
     calibration : str
-        One of `ztfdb.store.calibrations.METHODS`.
+        One of `ztfdb.store.zero_points.METHODS`.
     """
     images, floor = store.all_images(session), float(read_meta(session)["magerr_sys"])
     terms = _terms(session, images["image_id"], calibration, floor)

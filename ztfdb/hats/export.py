@@ -19,7 +19,7 @@ from ztfdb.hats.products import Detections, Forced, Images, Product, PsfSources
 from ztfdb.hats.readers import Readers
 from ztfdb.hats.remote import open_place
 from ztfdb.hats.tiling import margin_order
-from ztfdb.store.calibrations import METHODS
+from ztfdb.store.zero_points import METHODS
 
 PRODUCTS: dict[str, type[Product]] = {kind.name: kind for kind in (Detections, Objects, PsfSources, Forced, Images)}
 

@@ -16,7 +16,8 @@ from ztfdb.ingest.discover import FoundImage
 from ztfdb.ingest.executors import Measure, run_measure
 from ztfdb.ingest.report import ImageOutcome
 from ztfdb.store.engine import make_engine, sessions, writing
-from ztfdb.store.ingest_queue import Job, hold, read_clock
+from ztfdb.store.ingest_queue import Job, hold
+from ztfdb.store.queue_reports import read_clock
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ from ztfdb.store.completeness import store_completeness
 from ztfdb.store.engine import writing
 from ztfdb.store.image_files import Stored
 from ztfdb.store.images import store_image
-from ztfdb.store.ingest_queue import Job, finish, hold, read_clock
+from ztfdb.store.ingest_queue import Job, finish, hold
+from ztfdb.store.queue_reports import read_clock
 from ztfdb.texts import one_line
 
 

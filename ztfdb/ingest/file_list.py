@@ -17,7 +17,8 @@ from ztfdb.ingest.already_stored import find_stored
 from ztfdb.ingest.discover import FoundImage, look_at
 from ztfdb.ingest.psf_catalogues import outcome_of_stored
 from ztfdb.ingest.report import ImageOutcome, Outcome, refused
-from ztfdb.store.ingest_queue import Again, Job, JobFile, JobReport, claim_these, enqueue, find_job_ids, find_jobs
+from ztfdb.store.ingest_queue import Again, Job, JobFile, claim_these, enqueue, find_job_ids
+from ztfdb.store.queue_reports import JobReport, find_jobs
 from ztfdb.store.roots import place_file
 
 LOOK_S = 0.05

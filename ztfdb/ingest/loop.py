@@ -37,7 +37,8 @@ from ztfdb.ingest.report import ImageOutcome, refused
 from ztfdb.ingest.worker_limits import Limits
 from ztfdb.records import MeasuredImage
 from ztfdb.store.engine import writing
-from ztfdb.store.ingest_queue import Job, beat, fail, find_owners, finish, put_back, read_clock, take_back
+from ztfdb.store.ingest_queue import Job, beat, fail, find_owners, finish, put_back, take_back
+from ztfdb.store.queue_reports import read_clock
 
 logger = logging.getLogger(__name__)
 

@@ -33,7 +33,8 @@ from ztfdb.ingest.worker_limits import MEMORY_MB, TIMEOUT_S, Limits
 from ztfdb.simulate.inject import InjectionSettings
 from ztfdb.simulate.judge import measure_and_judge
 from ztfdb.store.engine import writing
-from ztfdb.store.meta import check_settings, create_meta, read_meta
+from ztfdb.store.meta import check_settings, read_meta
+from ztfdb.store.meta_rows import create_meta
 
 
 def ingest_paths(
@@ -188,5 +189,5 @@ def frozen_settings(sessions: sessionmaker[Session], wanted: ExtractionSettings 
             facts = create_meta(session, (wanted or ExtractionSettings()).to_dict())
     if wanted is not None:
         with sessions() as session:
-            check_settings(session, wanted.to_dict())
+            check_settings(read_meta(session)["settings"], wanted.to_dict())
     return ExtractionSettings.from_dict(facts["settings"])

@@ -1,4 +1,4 @@
-"""Columns of an answer: arrays of numpy, whole numbers of which some are missing, words from a short list.
+"""Columns of an answer: arrays of numpy, whole numbers of which some are missing, words from a short list, texts.
 
 They stay so until someone asks for a DataFrame (`ztfdb.query.frames.data_frame`), a table or a file: making pandas'
 own arrays costs as much as a short light curve.
@@ -69,7 +69,31 @@ class Words:
         return [every[code] for code in self.codes.tolist()]
 
 
-Column: TypeAlias = "NDArray[Any] | MaskedIntegers | Words"
+@dataclass(frozen=True, eq=False, slots=True)
+class Texts:
+    """Texts of any kind.
+
+    Attributes
+    ----------
+    values : ndarray of object, shape (n,)
+        None where one is missing.
+    """
+
+    values: NDArray[np.object_]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, which: Any) -> Texts:
+        return Texts(self.values[which])
+
+    def tolist(self) -> list[str | None]:
+        """Return the texts, None where one is missing."""
+        texts: list[str | None] = self.values.tolist()
+        return texts
+
+
+Column: TypeAlias = "NDArray[Any] | MaskedIntegers | Words | Texts"
 AnswerColumns: TypeAlias = "Mapping[str, Column]"
 
 

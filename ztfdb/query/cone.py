@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Columns, FloatArray
-from ztfdb.query.columns import nullable
-from ztfdb.query.frames import data_frame
+from ztfdb.query.answer import Answer
+from ztfdb.query.columns import Texts, nullable
 from ztfdb.query.request import check_radius
 from ztfdb.query.targets import Targets, targets_of
 from ztfdb.sky.angles import separation
 from ztfdb.sky.cells import cone_ranges
+from ztfdb.store.backends import AnySession
 from ztfdb.store.columns import NO_MASK
 from ztfdb.store.image_rows import image_dates, observed_span
 from ztfdb.store.image_table import SOURCE_DTYPES, sources_in_cone
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MAX_CONE_RADIUS = 36_000.0
 """Largest radius of a cone, arcsec: 10 degrees, more than the camera's field."""
 
 
 def cone(
-    session: Session,
+    session: AnySession,
     ra: float,
     dec: float,
     radius: float,
@@ -39,7 +41,7 @@ def cone(
 
     Parameters
     ----------
-    session : Session
+    session : Session or Reading
     ra, dec : float
         Centre, deg, ICRS.
     radius : float
@@ -65,16 +67,31 @@ def cone(
     QueryError
         If the radius is beyond the maximum.
     """
+    return cone_answer(session, ra, dec, radius, columns=columns, pmra=pmra, pmdec=pmdec, epoch=epoch).to_pandas()
+
+
+def cone_answer(
+    session: AnySession,
+    ra: float,
+    dec: float,
+    radius: float,
+    *,
+    columns: Sequence[str] | None = None,
+    pmra: float | None = None,
+    pmdec: float | None = None,
+    epoch: float | None = None,
+) -> Answer:
+    """Return what `cone` does as columns, which need no pandas."""
     centre = targets_of({"ra": ra, "dec": dec}, pmra=pmra, pmdec=pmdec, epoch=epoch)
     check_radius(radius, MAX_CONE_RADIUS)
     wanted = tuple(columns) if columns is not None else tuple(SOURCE_DTYPES)
     _, lo, hi = cone_ranges(*search_cone(session, centre, radius))
     rows = sources_in_cone(session, lo, hi, tuple(dict.fromkeys((*wanted, "source_id", "image_id", "ra", "dec"))))
     rows = nearest_first(rows, centre, radius, None if centre.pmra is None else _of_images(session, rows)["mjd_mid"])
-    return _frame(rows, wanted, _of_images(session, rows))
+    return _answer(rows, wanted, _of_images(session, rows))
 
 
-def search_cone(session: Session, centre: Targets, radius: float) -> tuple[float, float, float]:
+def search_cone(session: AnySession, centre: Targets, radius: float) -> tuple[float, float, float]:
     """Return a cone (deg, deg, arcsec) that holds those around a star's places at all times of the archive."""
     given = float(centre.positions.ra[0]), float(centre.positions.dec[0])
     first, last = observed_span(session) if centre.pmra is not None else (np.nan, np.nan)
@@ -96,16 +113,16 @@ def nearest_first(rows: Columns, centre: Targets, radius: float, mjd: FloatArray
     return {name: values[inside] for name, values in rows.items()}
 
 
-def _of_images(session: Session, rows: Columns) -> Columns:
+def _of_images(session: AnySession, rows: Columns) -> Columns:
     ids, at = np.unique(rows["image_id"], return_inverse=True)
     found = image_dates(session, ids)
     return {name: values[at] for name, values in found.items() if name != "image_id"}
 
 
-def _frame(rows: Columns, wanted: tuple[str, ...], of_images: Columns) -> pd.DataFrame:
+def _answer(rows: Columns, wanted: tuple[str, ...], of_images: Columns) -> Answer:
     columns: dict[str, Any] = {name: rows[name] for name in (*wanted, "separation")}
     columns["obsmjd"] = of_images["obsmjd"]
     if "mask_bits" in columns:
         columns["mask_bits"] = nullable(rows["mask_bits"], NO_MASK)
-    columns["filtercode"] = pd.array(of_images["filtercode"], dtype="str")
-    return data_frame(columns)
+    columns["filtercode"] = Texts(of_images["filtercode"])
+    return Answer(columns, {})

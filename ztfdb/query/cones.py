@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Any
 
-from ztfdb.query.cone import cone
-
-if TYPE_CHECKING:
-    import pandas as pd
+from ztfdb.query.answer import Answer
+from ztfdb.query.cone import cone_answer
+from ztfdb.store.backends import AnySession
 
 
-def cone_of(phot: str) -> Callable[..., pd.DataFrame]:
-    """Return the function for a cone of our sources (``aperture``), or of ZTF's own (``psfcat``)."""
+def cone_of(phot: str, session: AnySession, *place: float, **options: Any) -> Answer:
+    """Return a cone (deg, deg, arcsec) of our sources (``aperture``), or of ZTF's own (``psfcat``)."""
     if phot != "psfcat":
-        return cone
-    from ztfdb.query.psfcat import psf_cone
+        return cone_answer(session, *place, **options)
+    from ztfdb.query.psfcat import psf_cone_answer
 
-    return psf_cone
+    return psf_cone_answer(session, *place, **options)

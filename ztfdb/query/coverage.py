@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Columns, FloatArray
 from ztfdb.codes import FILTERS
-from ztfdb.query.columns import nullable
+from ztfdb.query.answer import Answer
+from ztfdb.query.columns import Texts, nullable
 from ztfdb.query.covering import cells_of, covers
-from ztfdb.query.frames import data_frame
 from ztfdb.query.targets import Targets, targets_of
 from ztfdb.sky.cells import cell_to_sky, sky_to_cell
 from ztfdb.sky.footprint import FOOTPRINT_ORDER
 from ztfdb.sky.projection import sky_to_pixel_many
+from ztfdb.store.backends import AnySession
 from ztfdb.store.image_cells import cell_depths, images_on_cell
 from ztfdb.store.image_rows import image_dates, image_rows
 from ztfdb.store.type_checks import N_WCS, arrays_of
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 def images_covering(
-    session: Session,
+    session: AnySession,
     ra: float,
     dec: float,
     *,
@@ -35,7 +37,7 @@ def images_covering(
 
     Parameters
     ----------
-    session : Session
+    session : Session or Reading
     ra, dec : float
         Position, deg, ICRS.
     pmra, pmdec, epoch : float, optional
@@ -54,6 +56,19 @@ def images_covering(
     ValueError
         If the position is not one.
     """
+    return images_answer(session, ra, dec, pmra=pmra, pmdec=pmdec, epoch=epoch).to_pandas()
+
+
+def images_answer(
+    session: AnySession,
+    ra: float,
+    dec: float,
+    *,
+    pmra: float | None = None,
+    pmdec: float | None = None,
+    epoch: float | None = None,
+) -> Answer:
+    """Return what `images_covering` does as columns, which need no pandas."""
     target = targets_of({"ra": ra, "dec": dec}, pmra=pmra, pmdec=pmdec, epoch=epoch)
     candidates = _candidates(session, target)
     x, y = _pixels(candidates, *_places(session, target, candidates))
@@ -61,15 +76,15 @@ def images_covering(
     images = image_rows(session, candidates["image_id"][inside])
     images |= {"x": x[inside], "y": y[inside]}
     order = np.lexsort((images["image_id"], images["obsmjd"]))
-    return data_frame({name: _column(values[order]) for name, values in images.items()})
+    return Answer({name: _column(values[order]) for name, values in images.items()}, {})
 
 
-def coverage_map(session: Session, *, order: int = 6) -> pd.DataFrame:
+def coverage_map(session: AnySession, *, order: int = 6) -> pd.DataFrame:
     """Return how often and how deep images cover the sky, by HEALPix cell and filter; references do not count.
 
     Parameters
     ----------
-    session : Session
+    session : Session or Reading
     order : int
         Of the cells, 0 to 9: cells of order 6 are 0.9 degrees wide, those of order 9 are 7 arcmin.
 
@@ -85,6 +100,10 @@ def coverage_map(session: Session, *, order: int = 6) -> pd.DataFrame:
     ValueError
         If `order` is none of these.
     """
+    import pandas as pd
+
+    from ztfdb.query.frames import data_frame
+
     if not 0 <= order <= FOOTPRINT_ORDER:
         raise ValueError(f"order {order}: expected 0 to {FOOTPRINT_ORDER}")
     depths = cell_depths(session)
@@ -99,7 +118,7 @@ def coverage_map(session: Session, *, order: int = 6) -> pd.DataFrame:
     return data_frame(columns, {"order": order})
 
 
-def _candidates(session: Session, target: Targets) -> Columns:
+def _candidates(session: AnySession, target: Targets) -> Columns:
     """Return the images that touch a cell in which the star may be."""
     cells = {int(sky_to_cell(float(target.positions.ra[0]), float(target.positions.dec[0]), FOOTPRINT_ORDER))}
     if target.pmra is not None:
@@ -110,7 +129,7 @@ def _candidates(session: Session, target: Targets) -> Columns:
     return {name: values[once] for name, values in joined.items()}
 
 
-def _places(session: Session, target: Targets, candidates: Columns) -> tuple[FloatArray, FloatArray]:
+def _places(session: AnySession, target: Targets, candidates: Columns) -> tuple[FloatArray, FloatArray]:
     """Return where the star is (deg) on each candidate."""
     k = np.zeros(len(candidates["image_id"]), np.int64)
     fixed = target.pmra is None
@@ -125,4 +144,4 @@ def _pixels(candidates: Columns, ra: FloatArray, dec: FloatArray) -> tuple[Float
 def _column(values: Any) -> Any:
     if values.dtype.kind == "i":
         return nullable(values)
-    return pd.array(values, dtype="str") if values.dtype.kind == "O" else values
+    return Texts(values) if values.dtype.kind == "O" else values

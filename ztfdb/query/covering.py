@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from sqlalchemy.orm import Session
 
 from ztfdb.arrays import BoolArray, Columns, FloatArray, IntArray
 from ztfdb.query.epochs import images_of, kept_rows, one_version
@@ -16,6 +15,7 @@ from ztfdb.records import WcsParameters
 from ztfdb.sky.cells import sky_to_cell
 from ztfdb.sky.footprint import FOOTPRINT_ORDER
 from ztfdb.sky.projection import sky_to_pixel, sky_to_pixel_many
+from ztfdb.store.backends import AnySession
 from ztfdb.store.image_cells import images_on_cells
 from ztfdb.store.image_rows import image_wcs, images_between, observed_span
 from ztfdb.store.image_table import ImageTable, used_images
@@ -69,7 +69,7 @@ class Covering:
         return self.rows["k"] * max(1, len(self.images)) + self.at
 
 
-def covering(session: Session, targets: Targets, asked: LightCurveRequest) -> Covering:
+def covering(session: AnySession, targets: Targets, asked: LightCurveRequest) -> Covering:
     """Return the images that cover targets: -0.5 <= x < nx - 0.5, the same in y, by the full projection.
 
     One image per exposure × quadrant unless all versions are asked for; never a reference.
@@ -95,7 +95,7 @@ def covering(session: Session, targets: Targets, asked: LightCurveRequest) -> Co
     return Covering(images, at, rows, nx, ny, status, scale)
 
 
-def _candidates(session: Session, targets: Targets) -> tuple[IntArray, IntArray]:
+def _candidates(session: AnySession, targets: Targets) -> tuple[IntArray, IntArray]:
     """Return pairs of target and image that touches its cell."""
     if targets.path is not None:
         return _candidates_on_path(session, targets)
@@ -114,7 +114,7 @@ def _candidates(session: Session, targets: Targets) -> tuple[IntArray, IntArray]
     return pairs[0], pairs[1]
 
 
-def cells_of(session: Session, targets: Targets) -> tuple[IntArray, IntArray]:
+def cells_of(session: AnySession, targets: Targets) -> tuple[IntArray, IntArray]:
     """Return the order-9 cells of each target, several where proper motion may carry it into another."""
     k = np.arange(len(targets))
     if targets.pmra is None:
@@ -129,7 +129,7 @@ def cells_of(session: Session, targets: Targets) -> tuple[IntArray, IntArray]:
     return pairs[0], pairs[1]
 
 
-def _candidates_on_path(session: Session, targets: Targets) -> tuple[IntArray, IntArray]:
+def _candidates_on_path(session: AnySession, targets: Targets) -> tuple[IntArray, IntArray]:
     """Return the images that touch the cell in which the moving body was at their mid-exposure."""
     assert targets.path is not None
     images = images_between(session, targets.path.first, targets.path.last)

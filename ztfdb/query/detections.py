@@ -9,7 +9,6 @@ from contextlib import closing
 from typing import Any
 
 import numpy as np
-from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Columns
 from ztfdb.errors import QueryError
@@ -19,7 +18,8 @@ from ztfdb.query.positions import chunk
 from ztfdb.query.request import LightCurveRequest
 from ztfdb.sky.angles import separation
 from ztfdb.sky.cells import cone_ranges
-from ztfdb.store.backends import backend
+from ztfdb.store.backends import AnySession, reads
+from ztfdb.store.connections import beside
 from ztfdb.store.detections import OURS, SourceKind, light_curve_rows
 
 MOST_EPOCHS = 20_000_000
@@ -27,7 +27,7 @@ MOST_EPOCHS = 20_000_000
 
 
 def detected(
-    session: Session, positions: Positions, request: LightCurveRequest
+    session: AnySession, positions: Positions, request: LightCurveRequest
 ) -> Generator[dict[str, Any], None, None]:
     """Yield the epochs of `ztfdb.query.targets.POSITIONS_PER_CHUNK` positions at a time, from our own detections."""
     with closing(cone_rows(session, positions, request.radius)) as coming:  # its connection goes back if we stop early
@@ -48,7 +48,7 @@ def check_size(n_epoch: int) -> None:
 
 
 def cone_rows(
-    session: Session, positions: Positions, radius: float, kind: SourceKind = OURS
+    session: AnySession, positions: Positions, radius: float, kind: SourceKind = OURS
 ) -> Generator[tuple[int, Positions, Columns], None, None]:
     """Yield the rows around some positions at a time, with these and the place of the first.
 
@@ -56,7 +56,7 @@ def cone_rows(
 
     Parameters
     ----------
-    session : Session
+    session : Session or Reading
         Reads itself where one part is all.
     positions : Positions
     radius : float
@@ -73,10 +73,10 @@ def cone_rows(
     if len(positions.ra) <= targets.POSITIONS_PER_CHUNK:
         yield 0, positions, _read(session, kind, positions, radius)
         return
-    n_reader = backend(session).concurrent_readers
+    n_reader = reads(session).concurrent_readers
 
     def answer(part: Positions) -> Columns:
-        with Session(session.get_bind()) as own:
+        with beside(session) as own:
             return _read(own, kind, part, radius)
 
     with ThreadPoolExecutor(n_reader, thread_name_prefix="light-curves") as readers:
@@ -92,7 +92,7 @@ def cone_rows(
             yield first, before, rows.result()
 
 
-def _read(session: Session, kind: SourceKind, positions: Positions, radius: float) -> Columns:
+def _read(session: AnySession, kind: SourceKind, positions: Positions, radius: float) -> Columns:
     """Return the rows inside cones, by the exact great circle, with ``k`` and ``separation``."""
     k, lo, hi = cone_ranges(positions.ra, positions.dec, radius)
     if len(positions.ra) == 1:

@@ -15,11 +15,12 @@ from ztfdb.phot.magnitudes import POGSON
 from ztfdb.phot.surface import quadrant_places, surface_at
 from ztfdb.phot.trend import robust_scatter
 from ztfdb.sky.match import match_mutual
-from ztfdb.store.calibrations import METHODS, sources_to_calibrate, zeropoints
+from ztfdb.store.calibrations import sources_to_calibrate
+from ztfdb.store.image_choice import chosen_images, image_row
 from ztfdb.store.image_files import find_files
-from ztfdb.store.image_rows import chosen_images, image_row
 from ztfdb.store.provenance import settings_of
-from ztfdb.store.self_calibrations import self_terms
+from ztfdb.store.self_terms import self_terms
+from ztfdb.store.zero_points import METHODS, zeropoints
 
 RADIUS = 1.0
 """arcsec within which sources of two archives are the same."""

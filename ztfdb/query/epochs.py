@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy.orm import Session
 
 from ztfdb.arrays import BoolArray, Columns, FloatArray, IntArray
 from ztfdb.bits import APERTURE_BROKEN, BAD_BITS, CATFLAG_UNUSABLE, INFOBITS_USABLE_BELOW, SourceFlag
@@ -23,7 +22,7 @@ from ztfdb.phot.zeropoint import color_correction
 from ztfdb.query.columns import masked_integers, words
 from ztfdb.query.request import LightCurveRequest
 from ztfdb.sky.times import hjd
-from ztfdb.store.calibrations import zeropoints
+from ztfdb.store.backends import AnySession
 from ztfdb.store.columns import NO_MASK
 from ztfdb.store.detections import aperture_fluxes
 from ztfdb.store.image_table import (
@@ -36,7 +35,8 @@ from ztfdb.store.image_table import (
     used_images,
     version_ranks,
 )
-from ztfdb.store.self_calibrations import self_terms, source_places
+from ztfdb.store.self_terms import self_terms, source_places
+from ztfdb.store.zero_points import zeropoints
 
 KINDS = ("detection", "forced", "limit", "unavailable")
 FILTERCODES = tuple(FILTERS.values())
@@ -91,12 +91,12 @@ def oid_digits(hpx29: IntArray) -> IntArray:
     return (hpx29 >> 22) & ((1 << 26) - 1)
 
 
-def epochs(session: Session, rows: Columns, positions: Positions, asked: LightCurveRequest) -> dict[str, Any]:
+def epochs(session: AnySession, rows: Columns, positions: Positions, asked: LightCurveRequest) -> dict[str, Any]:
     """Return the light curves of positions as columns, ordered by (position, mjd, image_id).
 
     Parameters
     ----------
-    session : Session
+    session : Session or Reading
     rows : dict of ndarray
         Sources inside the cones: ``k``, ``separation`` and `ztfdb.store.detections.SourceKind.light_curve`.
     positions : Positions
@@ -116,7 +116,7 @@ def epochs(session: Session, rows: Columns, positions: Positions, asked: LightCu
     return epoch_columns(session, rows, images.take(at), positions, asked)
 
 
-def images_of(session: Session, image_id: IntArray, asked: LightCurveRequest) -> tuple[ImageTable, IntArray]:
+def images_of(session: AnySession, image_id: IntArray, asked: LightCurveRequest) -> tuple[ImageTable, IntArray]:
     """Return the images of rows, among others, ordered by (mjd, image_id), and each row's place, -1 where cut."""
     images, at = epoch_images(session, image_id, asked.aperture)
     if asked.whole_stars:
@@ -130,7 +130,7 @@ def images_of(session: Session, image_id: IntArray, asked: LightCurveRequest) ->
     return images, at
 
 
-def recalibrated(session: Session, images: ImageTable, asked: LightCurveRequest) -> ImageTable:
+def recalibrated(session: AnySession, images: ImageTable, asked: LightCurveRequest) -> ImageTable:
     """Return the images with zero points and colour terms of another calibration than the header's, NaN without."""
     values = images.values.copy()
     ids = images.integers("image_id")
@@ -145,7 +145,7 @@ def recalibrated(session: Session, images: ImageTable, asked: LightCurveRequest)
 
 
 def zeropoints_at(
-    session: Session, images: ImageTable, x: FloatArray, y: FloatArray, asked: LightCurveRequest
+    session: AnySession, images: ImageTable, x: FloatArray, y: FloatArray, asked: LightCurveRequest
 ) -> FloatArray:
     """Return the zero point (AB mag of 1 DN in the aperture) of each image at a place on it; NaN without one."""
     images = recalibrated(session, images, asked) if asked.calibration != "header" else images
@@ -155,7 +155,7 @@ def zeropoints_at(
 
 
 def _over_quadrants(
-    session: Session, rows: Columns, images: ImageTable, asked: LightCurveRequest, *, colored: bool
+    session: AnySession, rows: Columns, images: ImageTable, asked: LightCurveRequest, *, colored: bool
 ) -> ImageTable:
     """Return the image of each row with the zero point at the row's own place on it.
 
@@ -204,7 +204,7 @@ def first_of_each(key: IntArray, *by: Any) -> tuple[IntArray, IntArray]:
     return order[first], n_sharing
 
 
-def one_version(session: Session, rows: Columns, images: ImageTable, at: IntArray) -> tuple[Columns, IntArray]:
+def one_version(session: AnySession, rows: Columns, images: ImageTable, at: IntArray) -> tuple[Columns, IntArray]:
     """Return the rows that stay when each exposure × quadrant gives one epoch per position, in their order."""
     shared = at[images.shared[at]]
     if not len(shared):
@@ -231,7 +231,7 @@ def good_epochs(rows: Columns, usable: BoolArray, aperture: int) -> BoolArray:
 
 
 def epoch_columns(
-    session: Session, rows: Columns, images: ImageTable, positions: Positions, asked: LightCurveRequest
+    session: AnySession, rows: Columns, images: ImageTable, positions: Positions, asked: LightCurveRequest
 ) -> dict[str, Any]:
     """Compute every column; row and image of an epoch stand at the same place."""
     n, k, usable = len(images), rows["k"], usable_images(images)
@@ -259,7 +259,7 @@ def epoch_columns(
     return columns
 
 
-def fluxes_of(session: Session, rows: Columns, aperture: int) -> tuple[Any, Any]:
+def fluxes_of(session: AnySession, rows: Columns, aperture: int) -> tuple[Any, Any]:
     """Return flux and error (DN) of sources, or what ``flux`` and ``flux_err`` say already."""
     if "flux" in rows:
         return rows["flux"], rows["flux_err"]

@@ -19,8 +19,8 @@ from ztfdb.ids import SOURCE_ID_SHIFT
 from ztfdb.query.frames import data_frame
 from ztfdb.records import N_APERTURE, MeasuredImage
 from ztfdb.sky.angles import separation
+from ztfdb.store.image_choice import image_row
 from ztfdb.store.image_files import StoredFile, find_files
-from ztfdb.store.image_rows import image_row
 from ztfdb.store.provenance import calibrations_of, cards_of, settings_of, source_of
 
 CARDS = (

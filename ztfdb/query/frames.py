@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ztfdb.query.columns import MaskedIntegers, Words
+from ztfdb.query.columns import MaskedIntegers, Texts, Words
 from ztfdb.schema import describe_column
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ def _pandas(column: Any) -> Any:
         return pd.Categorical.from_codes(column.codes, dtype=_category(column.words), validate=False)
     if isinstance(column, MaskedIntegers):
         return pd.arrays.IntegerArray(column.values, column.mask)
+    if isinstance(column, Texts):
+        return pd.array(column.values, dtype="str")
     return column
 
 

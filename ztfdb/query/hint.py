@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy.orm import Session
 
 from ztfdb.arrays import BoolArray, FloatArray
 from ztfdb.codes import FILTERS
@@ -19,6 +18,7 @@ from ztfdb.query.targets import Targets, targets_of
 from ztfdb.sky.angles import separation
 from ztfdb.sky.dates import iso_date
 from ztfdb.store.archive_summary import coverage_summary
+from ztfdb.store.backends import AnySession
 
 LOOK_FURTHER = 30.0
 """Arcsec within which the nearest detection is named where none lies within the radius."""
@@ -76,7 +76,7 @@ class Holdings:
         return f"images of {iso_date(self.first)} to {iso_date(self.last)} (MJD {self.first:.1f} to {self.last:.1f})"
 
 
-def holdings(session: Session) -> Holdings:
+def holdings(session: AnySession) -> Holdings:
     """Return where and when the images of an archive are; this reads the table ``image``."""
     found = coverage_summary(session)
     return Holdings(**found)
@@ -91,7 +91,7 @@ def circular_range(ra: FloatArray) -> tuple[float, float]:
 
 
 def hint(
-    session: Session,
+    session: AnySession,
     targets: Targets,
     radius: float | None,
     n_found: int,
@@ -105,7 +105,7 @@ def hint(
 
     Parameters
     ----------
-    session : Session
+    session : Session or Reading
     targets : Targets
         One or many fixed positions, or one star with proper motion, or a path.
     radius : float or None
@@ -212,7 +212,7 @@ def _times(asked: LightCurveRequest) -> str:
     return f"{since} {until}".strip()
 
 
-def _nearest(session: Session, target: Targets, radius: float, phot: str) -> str:
+def _nearest(session: AnySession, target: Targets, radius: float, phot: str) -> str:
     """Say where the nearest detection is."""
     if radius == 0.0:
         return " (a radius of 0 finds only what lies exactly there)"
@@ -220,13 +220,13 @@ def _nearest(session: Session, target: Targets, radius: float, phot: str) -> str
         return ""
     ra, dec = float(target.positions.ra[0]), float(target.positions.dec[0])
     motion = {name: float(one[0]) for name in sorted(MOTION) if (one := getattr(target, name)) is not None}
-    found = cone_of(phot)(session, ra, dec, LOOK_FURTHER, columns=("ra",), **motion)["separation"]
+    found = cone_of(phot, session, ra, dec, LOOK_FURTHER, columns=("ra",), **motion).arrays["separation"]
     if not len(found):
         return f" (and none within {LOOK_FURTHER:g})"
-    return f" (the nearest is {found.iloc[0]:.1f} arcsec away)"
+    return f" (the nearest is {found[0]:.1f} arcsec away)"
 
 
-def _nowhere(session: Session, targets: Targets, held: Holdings) -> str:
+def _nowhere(session: AnySession, targets: Targets, held: Holdings) -> str:
     """Say what the archive covers where no image covers the position, and what may have been meant."""
     if held.n_image == 0:
         return "the archive holds no images yet: ztfdb ingest stores some"
@@ -242,7 +242,7 @@ def _nowhere(session: Session, targets: Targets, held: Holdings) -> str:
     return told + _meant(session, ra[:MOST_LOOKED_UP], dec[:MOST_LOOKED_UP])
 
 
-def _meant(session: Session, ra: FloatArray, dec: FloatArray) -> str:
+def _meant(session: AnySession, ra: FloatArray, dec: FloatArray) -> str:
     """Ask whether another reading of the numbers was meant, where images cover that."""
     east = np.where(ra > 180.0, ra - 360.0, ra)
     readings = (

@@ -6,17 +6,23 @@ What is asked for is one value, `ztfdb.query.request.LightCurveRequest`; of what
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from typing import Any
-
-from sqlalchemy.orm import Session, sessionmaker
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from ztfdb.query.answer import Answer, LightCurve, column_names
 from ztfdb.query.columns import stacked
 from ztfdb.query.detections import check_size, detected
 from ztfdb.query.request import IRSA_PHOTS, Execution, LightCurveRequest
 from ztfdb.query.targets import Targets
+from ztfdb.store.backends import AnySession
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from sqlalchemy.orm import Session, sessionmaker
+
+    from ztfdb.store.connections import Reading
 
 Part = tuple[dict[str, Any], dict[str, Any]]
 """Columns of some targets, with ``position``, and what was done for them: for the ``attrs`` of the answer."""
@@ -24,15 +30,23 @@ Part = tuple[dict[str, Any], dict[str, Any]]
 HERE = Execution()
 """In this process, and kept."""
 
+Sessions: TypeAlias = "sessionmaker[Session] | Callable[[], AbstractContextManager[Reading]]"
+"""What makes transactions: of SQLAlchemy, or of `ztfdb.store.connections`, which suffice where `only_reads`."""
+
+
+def only_reads(targets: Targets, request: LightCurveRequest) -> bool:
+    """Tell whether an answer is read from tables of detections alone, ours or those of ZTF's PSF catalogues."""
+    return request.phot not in IRSA_PHOTS and not _labelled(targets, request)
+
 
 def light_curve(
-    sessions: sessionmaker[Session], target: Targets, request: LightCurveRequest, execution: Execution = HERE
+    sessions: Sessions, target: Targets, request: LightCurveRequest, execution: Execution = HERE
 ) -> LightCurve:
     """Return the light curve of one target; see `ztfdb.Archive.light_curve`.
 
     Parameters
     ----------
-    sessions : sessionmaker
+    sessions : sessionmaker, or `ztfdb.store.connections.Connections.reading` where `only_reads`
     target : Targets
         One star, or one body on a path.
     request : LightCurveRequest
@@ -58,7 +72,7 @@ def light_curve(
 
 
 def light_curves(
-    sessions: sessionmaker[Session], targets: Targets, request: LightCurveRequest, execution: Execution = HERE
+    sessions: Sessions, targets: Targets, request: LightCurveRequest, execution: Execution = HERE
 ) -> Answer:
     """Return the light curves of many targets; otherwise as `light_curve`.
 
@@ -81,7 +95,7 @@ def light_curves(
 
 
 def iter_light_curves(
-    sessions: sessionmaker[Session], targets: Targets, request: LightCurveRequest, execution: Execution = HERE
+    sessions: Sessions, targets: Targets, request: LightCurveRequest, execution: Execution = HERE
 ) -> Iterator[Answer]:
     """Yield what `light_curves` returns, `ztfdb.query.targets.POSITIONS_PER_CHUNK` targets at a time."""
     names = (*column_names(request, labelled=_labelled(targets, request)), "position")
@@ -95,20 +109,20 @@ def _labelled(targets: Targets, request: LightCurveRequest) -> bool:
 
 
 def _parts(
-    sessions: sessionmaker[Session], targets: Targets, request: LightCurveRequest, execution: Execution, *, whole: bool
+    sessions: Sessions, targets: Targets, request: LightCurveRequest, execution: Execution, *, whole: bool
 ) -> Generator[Part, None, None]:
     """Yield the columns of some targets at a time; `whole` ones need not be in bounded memory."""
     if _labelled(targets, request) and request.phot == "aperture":
         from ztfdb.query.complete import complete_parts  # imports what measures
 
-        yield from complete_parts(sessions, targets, request, execution)
+        yield from complete_parts(_writers(sessions), targets, request, execution)
         return
     pieces = [(0, targets)] if whole else targets.parts()
     if request.complete:
         from ztfdb.query.merge import complete_psf
 
         for start, some in pieces:
-            columns, done = complete_psf(sessions, some, request, execution)
+            columns, done = complete_psf(_writers(sessions), some, request, execution)
             yield _moved(columns, start), done
         return
     with sessions() as session:
@@ -117,17 +131,22 @@ def _parts(
                 yield _moved(columns, start), {}
 
 
-def _detections(session: Session, targets: Targets, request: LightCurveRequest) -> Iterator[dict[str, Any]]:
+def _detections(session: AnySession, targets: Targets, request: LightCurveRequest) -> Iterator[dict[str, Any]]:
     """Return the detections of fixed positions, by whose photometry is asked for."""
     if request.phot == "aperture":
         return detected(session, targets.positions, request)
     if request.phot in IRSA_PHOTS:
         from ztfdb.query.irsa import published
 
-        return published(session, targets.positions, request)
+        return published(cast("Session", session), targets.positions, request)
     from ztfdb.query.psfcat import catalogued
 
     return catalogued(session, targets.positions, request)
+
+
+def _writers(sessions: Sessions) -> sessionmaker[Session]:
+    """Return the maker of sessions that a complete light curve needs: what it measures is kept."""
+    return cast("sessionmaker[Session]", sessions)
 
 
 def _moved(columns: dict[str, Any], start: int) -> dict[str, Any]:

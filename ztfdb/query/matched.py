@@ -17,13 +17,15 @@ from ztfdb.phot.magnitudes import flux_to_mag
 from ztfdb.sky.angles import separation
 from ztfdb.sky.motion import julian_year, move
 from ztfdb.sky.projection import sky_to_pixel_many
-from ztfdb.store.calibrations import image_to_calibrate, zeropoints
+from ztfdb.store.calibrations import image_to_calibrate
 from ztfdb.store.catalogue_rows import rows_by_id
 from ztfdb.store.catalogues import MODES, CatalogueInfo, get_catalogue, list_catalogues
 from ztfdb.store.columns import MISSING_INT32, NO_MASK, table_dtypes
 from ztfdb.store.detections import OURS, rows_of_image
-from ztfdb.store.image_rows import chosen_images, image_mjd, image_wcs
+from ztfdb.store.image_choice import chosen_images, image_mjd
+from ztfdb.store.image_rows import image_wcs
 from ztfdb.store.matches import MatchTable, find_image_match, matches_of_image
+from ztfdb.store.zero_points import zeropoints
 
 SOURCES = "sources"
 """What an image's own sources are called."""

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from ztfdb.errors import UnknownObjectError
 from ztfdb.sky.angles import separation
 from ztfdb.sky.cells import cell_to_sky
-from ztfdb.store.image_rows import quadrant_centre
+from ztfdb.store.image_choice import quadrant_centre
 
 CELL_ORDER = 18
 """Order of the cells that the digits count."""

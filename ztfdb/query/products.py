@@ -10,9 +10,9 @@ from sqlalchemy.orm import Session
 from ztfdb.arrays import Places
 from ztfdb.frame.filename import parse_name
 from ztfdb.records import FileFacts, StoredPixels
+from ztfdb.store.image_choice import images_named, whole_quadrants
 from ztfdb.store.image_files import find_files
 from ztfdb.store.image_pixels import stored_pixels
-from ztfdb.store.image_rows import images_named, whole_quadrants
 from ztfdb.store.psf_catalogues import find_psf, find_psf_named
 
 ROLES = {"sciimg": "sci", "mskimg": "msk", "refimg": "ref", "psfcat": "psfcat", "refpsfcat": "refpsfcat"}

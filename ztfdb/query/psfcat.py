@@ -4,28 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Columns
-from ztfdb.query.answer import PSF_COLUMNS
-from ztfdb.query.columns import masked_integers, stacked, words
+from ztfdb.query.answer import PSF_COLUMNS, Answer
+from ztfdb.query.columns import Texts, masked_integers, stacked, words
 from ztfdb.query.cone import MAX_CONE_RADIUS, nearest_first, search_cone
 from ztfdb.query.detections import check_size, cone_rows
 from ztfdb.query.epochs import Positions, epochs
-from ztfdb.query.frames import data_frame
 from ztfdb.query.request import LightCurveRequest, check_radius
 from ztfdb.query.targets import targets_of
 from ztfdb.sky.cells import cone_ranges
+from ztfdb.store.backends import AnySession
 from ztfdb.store.detections import ZTF_PSF
-from ztfdb.store.psf_catalogues import (
-    PSF_DTYPES,
-    psf_catalogue_dates,
-    psf_sources_in_cone,
-)
+from ztfdb.store.psf_rows import psf_catalogue_dates, psf_sources_in_cone
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PHOT_WORDS = ("psfcat", "psf", "aperture", "irsa")
 """Whose photometry a row is, in the order in which rows of one image come: ZTF's, our PSF fit, our aperture.
@@ -39,7 +36,7 @@ BITS = 0xFFFF
 """``flags`` is a signed 16-bit number of unsigned bits."""
 
 
-def catalogued(session: Session, positions: Positions, request: LightCurveRequest) -> Iterator[dict[str, Any]]:
+def catalogued(session: AnySession, positions: Positions, request: LightCurveRequest) -> Iterator[dict[str, Any]]:
     """Yield the epochs of some positions at a time from ZTF's PSF catalogues: per image the nearest row.
 
     With ``phot="both"`` our own epochs too, ordered by (position, mjd, image_id, phot).
@@ -62,7 +59,7 @@ def catalogued(session: Session, positions: Positions, request: LightCurveReques
 
 
 def catalogue_epochs(
-    session: Session, rows: Columns, positions: Positions, request: LightCurveRequest
+    session: AnySession, rows: Columns, positions: Positions, request: LightCurveRequest
 ) -> dict[str, Any]:
     """Return the epochs of ZTF's rows.
 
@@ -92,7 +89,7 @@ def ordered(parts: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[str, 
 
 
 def psf_cone(
-    session: Session,
+    session: AnySession,
     ra: float,
     dec: float,
     radius: float,
@@ -106,7 +103,7 @@ def psf_cone(
 
     Parameters
     ----------
-    session : Session
+    session : Session or Reading
     ra, dec : float
         Centre, deg, ICRS.
     radius : float
@@ -128,9 +125,24 @@ def psf_cone(
     ValueError, QueryError
         As `ztfdb.query.cone.cone`.
     """
+    return psf_cone_answer(session, ra, dec, radius, columns=columns, pmra=pmra, pmdec=pmdec, epoch=epoch).to_pandas()
+
+
+def psf_cone_answer(
+    session: AnySession,
+    ra: float,
+    dec: float,
+    radius: float,
+    *,
+    columns: Sequence[str] | None = None,
+    pmra: float | None = None,
+    pmdec: float | None = None,
+    epoch: float | None = None,
+) -> Answer:
+    """Return what `psf_cone` does as columns, which need no pandas."""
     centre = targets_of({"ra": ra, "dec": dec}, pmra=pmra, pmdec=pmdec, epoch=epoch)
     check_radius(radius, MAX_CONE_RADIUS)
-    wanted = tuple(columns) if columns is not None else tuple(PSF_DTYPES)
+    wanted = tuple(columns) if columns is not None else tuple(ZTF_PSF.dtypes)
     _, lo, hi = cone_ranges(*search_cone(session, centre, radius))
     needed = tuple(dict.fromkeys((*wanted, "source_id", "image_id", "ra", "dec", "mag_inst")))
     rows = psf_sources_in_cone(session, lo, hi, needed)
@@ -144,6 +156,6 @@ def psf_cone(
     out: dict[str, Any] = {name: rows[name] for name in (*wanted, "separation")}
     out["obsmjd"] = known["obsmjd"][at]
     for name in ("filtercode", "role"):
-        out[name] = pd.array(known[name][at], dtype="str")
+        out[name] = Texts(known[name][at])
     out["mag"] = rows["mag_inst"].astype(np.float64) + known["magzp"][at]
-    return data_frame(out)
+    return Answer(out, {})

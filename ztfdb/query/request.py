@@ -14,7 +14,7 @@ from ztfdb.codes import FILTERS, ForcedMethod
 from ztfdb.errors import OptionError, QueryError
 from ztfdb.records import N_APERTURE
 from ztfdb.sky.dates import mjd_of
-from ztfdb.store.calibrations import METHODS
+from ztfdb.store.zero_points import METHODS
 
 if TYPE_CHECKING:
     from astropy.time import Time

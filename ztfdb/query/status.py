@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy.orm import Session
-
 from ztfdb.store.archive_summary import archive_summary
-from ztfdb.store.ingest_queue import queue_summary, read_clock
-from ztfdb.store.psf_checks import psf_check_summary
+from ztfdb.store.backends import AnySession
+from ztfdb.store.psf_check_summary import psf_check_summary
+from ztfdb.store.queue_reports import queue_summary, read_clock
 
 
-def status(session: Session) -> dict[str, Any]:
+def status(session: AnySession) -> dict[str, Any]:
     """Return what the archive holds.
 
     Parameters
     ----------
-    session : Session
+    session : Session or Reading
 
     Returns
     -------
@@ -26,8 +25,8 @@ def status(session: Session) -> dict[str, Any]:
         ``config_hash``, ``n_image`` and ``versions`` (more than one says that software changed on the way);
         ``caveats``, a list of ``caveat`` (see `ztfdb.bits.Caveat`), ``n_image`` that have it and ``path``, the file of
         the first; ``roots``, where the files lie; ``archive``, the facts frozen when it was made; ``queue``, see
-        `ztfdb.store.ingest_queue.queue_summary`; and ``psf_check``, the images whose photometry ZTF's PSF catalogues
-        contradict, see `ztfdb.store.psf_checks.psf_check_summary`.
+        `ztfdb.store.queue_reports.queue_summary`; and ``psf_check``, the images whose photometry ZTF's PSF catalogues
+        contradict, see `ztfdb.store.psf_check_summary.psf_check_summary`.
     """
     queue = queue_summary(session, now=read_clock(session))
     return archive_summary(session) | {"queue": queue, "psf_check": psf_check_summary(session)}

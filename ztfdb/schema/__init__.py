@@ -1,35 +1,55 @@
-"""The tables and views of an archive, and what their columns are: `describe_column`, `describe_table`."""
+"""The tables and views of an archive, and what their columns are: `describe_column`, `describe_table`.
 
-from ztfdb.schema.archive import ArchiveMeta, Config, DataRoot
-from ztfdb.schema.base import Base
-from ztfdb.schema.calibration import Calibration, SelfSolution, SelfStar
-from ztfdb.schema.catalogue import Catalogue, CatalogueCell, CatalogueFile, Gaia, Ps1, ReferenceSource
-from ztfdb.schema.completeness import Completeness
-from ztfdb.schema.describe import (
-    ColumnDescription,
-    TableDescription,
-    describe_column,
-    describe_table,
-    describe_tables,
-)
-from ztfdb.schema.forced import ForcedSource
-from ztfdb.schema.image import Image, ImageCell, ImageFile, ImageHeader
-from ztfdb.schema.match import ImageMatch, SourceMatch
-from ztfdb.schema.objects import (
-    Object,
-    ObjectAlias,
-    ObjectCurve,
-    ObjectFilter,
-    ObjectImage,
-    ObjectOid,
-    ObjectReference,
-    ObjectSource,
-    ObjectState,
-)
-from ztfdb.schema.psf import PSF_LIGHT_CURVE_COLUMNS, PsfCatalogue, PsfSource
-from ztfdb.schema.psfcheck import PsfCheck
-from ztfdb.schema.queue import IngestJob
-from ztfdb.schema.source import LIGHT_CURVE_COLUMNS, Source
+The tables are imported on first use: a question needs the words, but not SQLAlchemy.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ztfdb.schema.by_name import describe_column
+from ztfdb.schema.described import ColumnDescription, TableDescription
+
+if TYPE_CHECKING:
+    from ztfdb.schema.describe import describe_table, describe_tables
+    from ztfdb.schema.tables import (
+        LIGHT_CURVE_COLUMNS,
+        PSF_LIGHT_CURVE_COLUMNS,
+        ArchiveMeta,
+        Base,
+        Calibration,
+        Catalogue,
+        CatalogueCell,
+        CatalogueFile,
+        Completeness,
+        Config,
+        DataRoot,
+        ForcedSource,
+        Gaia,
+        Image,
+        ImageCell,
+        ImageFile,
+        ImageHeader,
+        ImageMatch,
+        IngestJob,
+        Object,
+        ObjectAlias,
+        ObjectCurve,
+        ObjectFilter,
+        ObjectImage,
+        ObjectOid,
+        ObjectReference,
+        ObjectSource,
+        ObjectState,
+        Ps1,
+        PsfCatalogue,
+        PsfCheck,
+        PsfSource,
+        ReferenceSource,
+        SelfSolution,
+        SelfStar,
+        Source,
+        SourceMatch,
+    )
 
 __all__ = [
     "LIGHT_CURVE_COLUMNS",
@@ -75,3 +95,15 @@ __all__ = [
     "describe_table",
     "describe_tables",
 ]
+
+
+if not TYPE_CHECKING:  # a type checker would take any name for one of them
+
+    def __getattr__(name: str) -> Any:
+        """Import the tables, all of them: the metadata is whole for whoever has one."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        tables = import_module("ztfdb.schema.tables")
+        found = getattr(import_module("ztfdb.schema.describe") if name.startswith("describe_") else tables, name)
+        globals()[name] = found
+        return found

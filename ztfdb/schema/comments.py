@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from sqlalchemy import Connection, text
 
-from ztfdb.schema.describe import TableDescription, describe_tables
+from ztfdb.schema.describe import describe_tables
+from ztfdb.schema.described import TableDescription
 
 _HELD = """
 select c.relname, coalesce(a.attname, ''), d.description

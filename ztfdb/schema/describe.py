@@ -16,11 +16,9 @@ Examples
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
 from functools import cache
 
-from sqlalchemy import JSON, REAL, BigInteger, Boolean, Column, Double, Integer, LargeBinary, SmallInteger, Text
+from sqlalchemy import JSON, REAL, BigInteger, Boolean, Column, Double, Integer, LargeBinary, SmallInteger, Table, Text
 from sqlalchemy.types import TypeEngine
 
 from ztfdb.schema import (  # noqa: F401
@@ -38,98 +36,24 @@ from ztfdb.schema import (  # noqa: F401
     source,
 )
 from ztfdb.schema.base import Base
+from ztfdb.schema.described import ColumnDescription, TableDescription, described
+from ztfdb.schema.shapes import Shape
 from ztfdb.schema.views import VIEWS, view_columns
-from ztfdb.schema.words import GENERAL, PARTICULAR, TABLES
+from ztfdb.schema.words import TABLES
 
-_DATATYPES: tuple[tuple[type, str], ...] = (
+_TYPES: tuple[tuple[type, str, str], ...] = (
     # subclasses first: SQLAlchemy derives the sized integers from Integer and Double from Float
-    (SmallInteger, "short"),
-    (BigInteger, "long"),
-    (Integer, "int"),
-    (Double, "double"),
-    (REAL, "float"),
-    (Boolean, "boolean"),
-    (Text, "unicodeChar"),
-    (JSON, "unicodeChar"),
-    (LargeBinary, "unsignedByte"),
+    (SmallInteger, "i2", "short"),
+    (BigInteger, "i8", "long"),
+    (Integer, "i4", "int"),
+    (Double, "f8", "double"),
+    (REAL, "f4", "float"),
+    (Boolean, "bool", "boolean"),
+    (Text, "text", "unicodeChar"),
+    (JSON, "json", "unicodeChar"),
+    (LargeBinary, "blob", "unsignedByte"),
 )
-
-
-@dataclass(frozen=True)
-class ColumnDescription:
-    """One column of a table, a view or an answer.
-
-    Attributes
-    ----------
-    name : str
-    unit : str
-        As astropy spells it (``deg``, ``DN``, ``mas / yr``); empty where there is none.
-    ucd : str
-        IVOA's UCD1+.
-    description : str
-        One sentence.
-    datatype : str or None
-        VOTable's word: ``short``, ``int``, ``long``, ``float``, ``double``, ``boolean``, ``unicodeChar`` (text, JSON),
-        ``unsignedByte`` (bytes); None where it was looked up by name alone.
-    """
-
-    name: str
-    unit: str
-    ucd: str
-    description: str
-    datatype: str | None = None
-
-    @property
-    def vounit(self) -> str:
-        """The unit as IVOA's VOUnits spell it; DN becomes adu, the same count."""
-        return re.sub(r"([A-Za-z])(\d)", r"\1**\2", self.unit.replace(" ", "").replace("DN", "adu"))
-
-    @property
-    def comment(self) -> str:
-        """Description, unit and UCD in one text, as PostgreSQL's ``COMMENT ON`` holds it."""
-        return f"{self.description} [{self.unit or '-'}] ({self.ucd})"
-
-
-@dataclass(frozen=True)
-class TableDescription:
-    """One table or view.
-
-    Attributes
-    ----------
-    name : str
-    kind : str
-        ``table`` or ``view``.
-    description : str
-        One sentence.
-    columns : tuple of ColumnDescription
-        In their order.
-    """
-
-    name: str
-    kind: str
-    description: str
-    columns: tuple[ColumnDescription, ...]
-
-
-def describe_column(name: str, table: str | None = None) -> ColumnDescription | None:
-    """Return what a column is.
-
-    Parameters
-    ----------
-    name : str
-        Its name.
-    table : str, optional
-        A table or view, or an answer (``cone``, ``psf_cone``, ``light_curve``, ``images``, ``stamps``): a few columns
-        mean something more particular there. By default, and in all other answers, what the name means everywhere.
-
-    Returns
-    -------
-    ColumnDescription or None
-        None where ztfdb has no column of this name; with the name of a table or view, where that has no such column.
-    """
-    if table is not None and table in TABLES:
-        return next((column for column in describe_table(table).columns if column.name == name), None)
-    return _described(name, table, None)
+"""SQLAlchemy's types, `ztfdb.schema.shapes.Shape`'s words and VOTable's datatypes."""
 
 
 @cache
@@ -153,13 +77,8 @@ def describe_tables() -> tuple[TableDescription, ...]:
     return tuple(describe_table(name) for name in (*sorted(VIEWS), *sorted(Base.metadata.tables)))
 
 
-def _described(name: str, table: str | None, datatype: str | None) -> ColumnDescription | None:
-    facts = PARTICULAR.get(table or "", {}).get(name) or GENERAL.get(name)
-    return None if facts is None else ColumnDescription(name, *facts, datatype=datatype)
-
-
 def _of_table(name: str, table: str, datatype: str) -> ColumnDescription:
-    found = _described(name, table, datatype)
+    found = described(name, table, datatype)
     if found is None:
         raise KeyError(f"column {table}.{name} has no words in ztfdb.schema.words")
     return found
@@ -190,7 +109,15 @@ _EXPRESSIONS = {
 
 
 def _datatype(kind: TypeEngine[object]) -> str:
-    return next(word for cls, word in _DATATYPES if isinstance(kind, cls))
+    return next(word for cls, _, word in _TYPES if isinstance(kind, cls))
+
+
+@cache
+def defined_shape(table: Table) -> Shape:
+    """Return the columns of a table as it is defined; see `ztfdb.schema.by_name.shape_of`."""
+    types = {c.name: next(word for cls, word, _ in _TYPES if isinstance(c.type, cls)) for c in table.columns}
+    nullable = frozenset(c.name for c in table.columns if c.nullable)
+    return Shape(table.name, types, nullable, tuple(c.name for c in table.primary_key.columns))
 
 
 def _put_on_tables() -> None:

@@ -24,17 +24,7 @@ from ztfdb.schema.base import (
     Second,
     Small,
 )
-
-EPOCH_COLUMNS = (
-    "kind", "simulated", "filefracday", "field", "ccdid", "qid", "rcid", "fid", "expid", "programid", "infobits",
-    "obsmjd", "mjd_mid", "exptime", "maglim", "magzp", "magzprms", "clrcoeff", "clrcounc", "airmass",
-    "apcor1", "apcor2", "apcor3", "apcor4", "apcor5", "apcor6", "sun_x", "sun_y", "sun_z",
-)  # fmt: skip
-"""What the epochs of a light curve read of their images: an index holds them (PostgreSQL takes 32 columns at most).
-
-A row of the table is thrice as wide, and its columns must be walked through one by one: 300 images cost 0.2 ms less.
-SQLite's connections remember them instead (`ztfdb.store.backends.memory`).
-"""
+from ztfdb.schema.shapes import EPOCH_COLUMNS
 
 POSTGRESQL_EPOCH_INDEX = "ix_image_epoch"
 

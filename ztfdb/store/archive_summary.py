@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
 
 from ztfdb.bits import Caveat
-from ztfdb.schema import Config, DataRoot, Image, ImageFile
-from ztfdb.store.image_files import OWN_ROLES
+from ztfdb.store.backends import AnySession, reads
 from ztfdb.store.meta import read_meta
+from ztfdb.store.select import records
+
+_OWN_FILE = "image_file.role in ('sci', 'ref')"
+"""An image's own file, not its mask: `ztfdb.store.image_files.OWN_ROLES`."""
 
 
-def archive_summary(session: Session) -> dict[str, Any]:
+def archive_summary(session: AnySession) -> dict[str, Any]:
     """Return what the archive holds; see `ztfdb.query.status.status`."""
-    total = select(func.count(), func.coalesce(func.sum(Image.n_source), 0), func.count(Image.field.distinct()))
-    n_image, n_source, n_field = session.execute(total).one()
-    simulated = session.scalar(select(func.count()).where(Image.simulated))
-    kinds = session.execute(select(Image.kind, func.count()).group_by(Image.kind).order_by(Image.kind))
+    total = """
+        select count(*) as n_image, cast(coalesce(sum(n_source), 0) as bigint) as n_source,
+               count(distinct field) as n_field, count(case when simulated then 1 end) as n_simulated
+        from image"""
+    (counts,) = records(session, total, dict.fromkeys(("n_image", "n_source", "n_field", "n_simulated"), "i8"))
+    kinds = "select kind, count(*) as n from image group by kind order by kind"
     return {
-        "n_image": int(n_image),
-        "n_source": int(n_source),
-        "n_field": int(n_field),
-        "n_simulated": int(simulated or 0),
-        "images": {kind: int(n) for kind, n in kinds},
+        **counts,
+        "images": {row["kind"]: row["n"] for row in records(session, kinds, {"kind": "O", "n": "i8"})},
         "filters": _filters(session),
         "configs": _configs(session),
         "caveats": _caveats(session),
@@ -34,71 +35,60 @@ def archive_summary(session: Session) -> dict[str, Any]:
     }
 
 
-def coverage_summary(session: Session) -> dict[str, Any]:
+def coverage_summary(session: AnySession) -> dict[str, Any]:
     """Return where and when the images are; see `ztfdb.query.hint.Holdings`."""
-    quadrants = select(Image.field, func.min(Image.ra), func.min(Image.dec)).group_by(Image.field, Image.rcid)
-    rows = session.execute(quadrants).all()
-    span = select(func.count(), func.min(Image.obsmjd), func.max(Image.obsmjd))
-    n_image, first, last = session.execute(span).one()
+    quadrants = "select field, min(ra) as ra, min(dec) as dec from image group by field, rcid"
+    places = reads(session).read_columns(quadrants, {}, {"field": "i8", "ra": "f8", "dec": "f8"})
+    span = "select count(*) as n_image, min(obsmjd) as first, max(obsmjd) as last from image"
+    found = reads(session).read_columns(span, {}, {"n_image": "i8", "first": "f8", "last": "f8"})
     return {
-        "n_image": int(n_image),
-        "fields": tuple(sorted({int(row[0]) for row in rows})),
-        "filters": {row["filtercode"]: int(row["n_image"]) for row in _filters(session)},
-        "first": np.nan if first is None else float(first),
-        "last": np.nan if last is None else float(last),
-        "ra": np.array([row[1] for row in rows], dtype=np.float64),
-        "dec": np.array([row[2] for row in rows], dtype=np.float64),
+        "n_image": int(found["n_image"][0]),
+        "fields": tuple(np.unique(places["field"]).tolist()),
+        "filters": {row["filtercode"]: row["n_image"] for row in _filters(session)},
+        "first": float(found["first"][0]),
+        "last": float(found["last"][0]),
+        "ra": places["ra"],
+        "dec": places["dec"],
     }
 
 
-def _filters(session: Session) -> list[dict[str, Any]]:
-    statement = (
-        select(
-            Image.filtercode,
-            func.count().label("n_image"),
-            func.sum(Image.n_source).label("n_source"),
-            func.min(Image.obsmjd).label("first_mjd"),
-            func.max(Image.obsmjd).label("last_mjd"),
-        )
-        .group_by(Image.fid, Image.filtercode)
-        .order_by(Image.fid, Image.filtercode)
-    )
-    return [dict(row) | {"n_source": int(row["n_source"])} for row in session.execute(statement).mappings()]
+def _filters(session: AnySession) -> list[dict[str, Any]]:
+    statement = """
+        select filtercode, count(*) as n_image, cast(sum(n_source) as bigint) as n_source,
+               min(obsmjd) as first_mjd, max(obsmjd) as last_mjd
+        from image group by fid, filtercode order by fid, filtercode"""
+    dtypes = {"filtercode": "O", "n_image": "i8", "n_source": "i8", "first_mjd": "f8", "last_mjd": "f8"}
+    return records(session, statement, dtypes)
 
 
-def _configs(session: Session) -> list[dict[str, Any]]:
-    statement = (
-        select(Config.config_hash, func.count(Image.image_id).label("n_image"), Config.config_id)
-        .outerjoin(Image, Image.config_id == Config.config_id)
-        .group_by(Config.config_id, Config.config_hash)
-        .order_by(Config.config_id)
-    )
-    versions = {row.config_id: row.versions for row in session.execute(select(Config.config_id, Config.versions))}
-    return [
-        {"config_hash": row.config_hash, "n_image": int(row.n_image), "versions": versions[row.config_id]}
-        for row in session.execute(statement)
-    ]
+def _configs(session: AnySession) -> list[dict[str, Any]]:
+    statement = """
+        select config.config_hash, count(image.image_id) as n_image, cast(config.versions as text) as versions
+        from config left join image on image.config_id = config.config_id
+        group by config.config_id, config.config_hash, cast(config.versions as text) order by config.config_id"""
+    rows = records(session, statement, {"config_hash": "O", "n_image": "i8", "versions": "O"})
+    return [row | {"versions": json.loads(row["versions"])} for row in rows]
 
 
-def _caveats(session: Session) -> list[dict[str, Any]]:
+def _caveats(session: AnySession) -> list[dict[str, Any]]:
     """Return how many images lack what, and the path of the first of each."""
-    kinds = select(Image.caveats, func.count(), func.min(Image.image_id)).where(Image.caveats > 0)
-    rows = session.execute(kinds.group_by(Image.caveats)).all()
+    kinds = "select caveats, count(*) as n, min(image_id) as first from image where caveats > 0 group by caveats"
+    rows = records(session, kinds, {"caveats": "i8", "n": "i8", "first": "i8"})
     found = []
     for caveat in Caveat:
-        having = [(n, first) for bits, n, first in rows if caveat in Caveat(bits or 0)]
+        having = [row for row in rows if caveat in Caveat(row["caveats"])]
         if having:
-            own = (ImageFile.image_id == min(first for _, first in having), ImageFile.role.in_(OWN_ROLES))
-            path = session.scalar(select(ImageFile.path).where(*own))
-            found.append({"caveat": int(caveat), "n_image": sum(n for n, _ in having), "path": path})
+            own = f"select path from image_file where image_id = :first and {_OWN_FILE}"
+            paths = records(session, own, {"path": "O"}, {"first": min(row["first"] for row in having)})
+            path = paths[0]["path"] if paths else None
+            found.append({"caveat": int(caveat), "n_image": sum(row["n"] for row in having), "path": path})
     return found
 
 
-def _roots(session: Session) -> list[dict[str, Any]]:
-    statement = (
-        select(DataRoot.name, DataRoot.path, func.count(ImageFile.image_id).label("n_image"))
-        .outerjoin(ImageFile, (ImageFile.data_root_id == DataRoot.data_root_id) & ImageFile.role.in_(OWN_ROLES))
-        .group_by(DataRoot.data_root_id, DataRoot.name, DataRoot.path)
-        .order_by(DataRoot.name)
-    )
-    return [dict(row) for row in session.execute(statement).mappings()]
+def _roots(session: AnySession) -> list[dict[str, Any]]:
+    statement = f"""
+        select data_root.name, data_root.path, count(image_file.image_id) as n_image
+        from data_root
+        left join image_file on image_file.data_root_id = data_root.data_root_id and {_OWN_FILE}
+        group by data_root.data_root_id, data_root.name, data_root.path order by data_root.name"""
+    return records(session, statement, {"name": "O", "path": "O", "n_image": "i8"})

@@ -11,7 +11,9 @@ from sqlalchemy import URL
 
 from ztfdb.arrays import Progress
 from ztfdb.errors import StoreError
-from ztfdb.store.engine import driver_errors, make_engine, mask_password
+from ztfdb.store.address import mask_password
+from ztfdb.store.engine import make_engine
+from ztfdb.store.faults import driver_errors
 
 PAGES_AT_ONCE = 4096
 """Pages (32 MB) that are copied between two words about progress."""

@@ -5,25 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
-from ztfdb.arrays import Columns, IntArray
-from ztfdb.phot.zeropoint import aperture_zeropoint
-from ztfdb.records import APERTURE_DIAMETERS
+from ztfdb.arrays import Columns
 from ztfdb.schema import Calibration, Image, ImageMatch
-from ztfdb.store.backends import backend
 from ztfdb.store.columns import python_values
 from ztfdb.store.detections import OURS, rows_of_image
-from ztfdb.store.image_rows import image_row
-
-APERTURES = tuple(range(1, len(APERTURE_DIAMETERS) + 1))
-METHODS = ("header", "ps1", "self")
-"""Where a zero point comes from: the header's MAGZP and APCOR, stars of PS1, or the stars that images share."""
-
-IMAGE_METHODS = METHODS[:2]
-"""Those in which an image has one zero point, wherever on it a star lies."""
+from ztfdb.store.image_choice import image_row
+from ztfdb.store.zero_points import APERTURES
 
 SOURCE_COLUMNS = (
     "source_id", "hpx29", "ra", "dec", "x", "y", "peak", "flags", "mask_bits", "background",
@@ -89,61 +79,3 @@ def uncalibrated_images(session: Session, method: str, catalogue_id: int, among:
         for image_id, calibrated, when in session.execute(statement)
         if image_id in wanted and (calibrated is None or (when is not None and when > calibrated))
     ]
-
-
-def zeropoints(session: Session, image_id: IntArray, *, aperture: int = 4, calibration: str = "header") -> Columns:
-    """Return the zero points of an aperture for images, which hold all over them.
-
-    A calibration by the images' own stars has gradients, too: see `ztfdb.store.self_calibrations.self_terms`.
-
-    Parameters
-    ----------
-    session : Session
-    image_id : ndarray of int64, shape (n_image,)
-        Ids, in any order.
-    aperture : int
-        1 to 6: diameters 2, 3, 4, 6, 10, 14 px.
-    calibration : str
-        ``header`` (MAGZP + APCOR) or ``ps1`` (fitted to stars of PS1).
-
-    Returns
-    -------
-    dict of ndarray, each of shape (n_image,)
-        In the order asked: ``zeropoint`` and ``zeropoint_err`` (AB mag of 1 DN in the aperture for a star of colour 0),
-        ``color_term`` (mag per mag) and ``color_term_err``; NaN where the image has no such calibration.
-
-    Raises
-    ------
-    ValueError
-        If there is no such aperture or calibration.
-    """
-    if aperture not in APERTURES:
-        raise ValueError(f"aperture {aperture} is none of {', '.join(map(str, APERTURES))}")
-    if calibration not in IMAGE_METHODS:
-        raise ValueError(f"calibration {calibration!r} is none of {', '.join(IMAGE_METHODS)}")
-    names = ("zeropoint", "zeropoint_err", "color_term", "color_term_err")
-    wanted = np.asarray(image_id, dtype=np.int64)
-    ids, back = np.unique(wanted, return_inverse=True)
-    rows, params = backend(session).range_rows(id=ids)
-    dtypes = {"image_id": "i8", **dict.fromkeys(names, "f8")}
-    if calibration == "header":
-        fields = "image.magzp, image.magzpunc, image.clrcoeff, image.clrcounc"
-        statement = f"""
-            select image.image_id, {fields}, image.apcor{int(aperture)} as apcor
-            from {rows} join image on image.image_id = r.id"""
-        dtypes["apcor"] = "f8"
-    else:
-        fields = ", ".join(f"calibration.{name}" for name in names)
-        statement = (
-            f"select calibration.image_id, {fields} from {rows} join calibration on calibration.image_id = r.id "
-            "and calibration.method = :method and calibration.aperture = :aperture"
-        )
-        params = {**params, "method": calibration, "aperture": int(aperture)}
-    found = backend(session).read_columns(statement, params, dtypes)
-    if calibration == "header":
-        found["zeropoint"] = aperture_zeropoint(found["zeropoint"], found["apcor"])
-    at = np.searchsorted(ids, found["image_id"])
-    answer = {name: np.full(len(ids), np.nan) for name in names}
-    for name in names:
-        answer[name][at] = found[name]
-    return {name: values[back] for name, values in answer.items()}

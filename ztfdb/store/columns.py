@@ -9,30 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import REAL, BigInteger, Double, Integer, SmallInteger, Table
 
 from ztfdb.arrays import AnyColumns, BoolArray, Columns
-from ztfdb.schema import Base
+from ztfdb.schema.by_name import shape_of
+from ztfdb.schema.shapes import Shape
+
+if TYPE_CHECKING:
+    from sqlalchemy import Table
 
 MISSING, MISSING_INT32, MISSING_INT16 = -(1 << 62), -(1 << 31), -(1 << 15)
 """Stand for NULL in integers of 64, 32 and 16 bits, none of which is ever as low."""
 
 NO_MASK = -1
 """Stands for NULL in ``mask_bits``: the image has no mask."""
-
-_DTYPES: tuple[tuple[type, str], ...] = (
-    # subclasses first: SQLAlchemy derives the sized integers from Integer and Double from Float
-    (SmallInteger, "<i2"),
-    (BigInteger, "<i8"),
-    (Integer, "<i4"),
-    (Double, "<f8"),
-    (REAL, "<f4"),
-)
 
 
 @dataclass(frozen=True)
@@ -61,18 +54,18 @@ class SqlColumn:
         return values
 
 
-@cache
 def table_dtypes(table: Table | str) -> dict[str, np.dtype[Any]]:
     """Return the numpy dtype of each numeric column of a table, in the table's order; `table` may be its name."""
+    return shape(table).dtypes
+
+
+def shape(table: Table | str) -> Shape:
+    """Return the columns of a table; `table` may be its name."""
     if isinstance(table, str):
-        return table_dtypes(Base.metadata.tables[table])
-    found: dict[str, np.dtype[Any]] = {}
-    for column in table.columns:
-        for kind, dtype in _DTYPES:
-            if isinstance(column.type, kind):
-                found[column.name] = np.dtype(dtype)
-                break
-    return found
+        return shape_of(table)
+    from ztfdb.schema.describe import defined_shape  # who has a table of SQLAlchemy's has loaded it
+
+    return defined_shape(table)
 
 
 def stand_ins(dtypes: Mapping[str, Any]) -> dict[str, int]:

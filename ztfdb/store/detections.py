@@ -1,20 +1,19 @@
-"""Rows of detections, ours and those of ZTF's PSF catalogues: two tables that are read and written in the same way."""
+"""Rows of detections, ours and those of ZTF's PSF catalogues: two tables that are read in the same way.
+
+`ztfdb.store.detection_rows` writes them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Table, delete, func, or_, select
-from sqlalchemy.orm import Session
 
-from ztfdb.arrays import BoolArray, Columns, IntArray
-from ztfdb.ids import MAX_SOURCES, source_id_range
-from ztfdb.schema import Base
-from ztfdb.store.backends import backend
+from ztfdb.arrays import Columns, IntArray
+from ztfdb.store.backends import AnySession, reads
 from ztfdb.store.columns import stand_ins, table_dtypes
 from ztfdb.store.select import rows
 
@@ -38,11 +37,6 @@ class SourceKind:
     light_curve: tuple[str, ...]
 
     @property
-    def table(self) -> Table:
-        """The table itself."""
-        return Base.metadata.tables[self.name]
-
-    @property
     def dtypes(self) -> dict[str, np.dtype[Any]]:
         """Dtypes of all columns, in the table's order."""
         return table_dtypes(self.name)
@@ -61,12 +55,12 @@ ZTF_PSF = SourceKind(
 )
 
 
-def light_curve_rows(session: Session, kind: SourceKind, **ranges: IntArray) -> Columns:
+def light_curve_rows(session: AnySession, kind: SourceKind, **ranges: IntArray) -> Columns:
     """Return the detections inside ranges, read from the covering index alone.
 
     Parameters
     ----------
-    session : Session
+    session : Session or Reading
         Its transaction is set to prefer that index (PostgreSQL).
     kind : SourceKind
     **ranges : ndarray of int64, each of shape (n_range,)
@@ -79,7 +73,7 @@ def light_curve_rows(session: Session, kind: SourceKind, **ranges: IntArray) -> 
         where NULL. A detection inside the ranges of two positions comes twice.
     """
     statement, params = light_curve_statement(session, kind, **ranges)
-    dtypes, on = kind.light_curve_dtypes, backend(session)
+    dtypes, on = kind.light_curve_dtypes, reads(session)
     nulls = stand_ins({"mask_bits": dtypes["mask_bits"]} if "mask_bits" in dtypes else {})
     if "k" not in ranges:
         return on.read_few(statement, params, dtypes, nulls=nulls)
@@ -87,61 +81,35 @@ def light_curve_rows(session: Session, kind: SourceKind, **ranges: IntArray) -> 
     return on.read_bulk(statement, params, {"k": np.dtype("i4"), **dtypes}, nulls=nulls)
 
 
-def light_curve_statement(session: Session, kind: SourceKind, **ranges: IntArray) -> tuple[str, dict[str, Any]]:
+def light_curve_statement(session: AnySession, kind: SourceKind, **ranges: IntArray) -> tuple[str, dict[str, Any]]:
     """Return the SQL text (and parameters) of `light_curve_rows`; a test reads its plan."""
-    given, params = backend(session).range_rows(**ranges)
+    given, params = reads(session).range_rows(**ranges)
     fields = [*(["r.k"] if "k" in ranges else []), *(f"{kind.name}.{name}" for name in kind.light_curve)]
     inside = f"{kind.name}.hpx29 >= r.lo and {kind.name}.hpx29 < r.hi"
     return (
-        f"select {', '.join(fields)} from {backend(session).joined(given, kind.name, kind.light_curve, inside)}",
+        f"select {', '.join(fields)} from {reads(session).joined(given, kind.name, kind.light_curve, inside)}",
         params,
     )
 
 
-def rows_in_cone(session: Session, kind: SourceKind, lo: IntArray, hi: IntArray, columns: Sequence[str]) -> Columns:
+def rows_in_cone(session: AnySession, kind: SourceKind, lo: IntArray, hi: IntArray, columns: Sequence[str]) -> Columns:
     """Return columns of the detections inside ranges of cells, in no particular order."""
     return rows(session, kind.name, columns, lo=lo, hi=hi, ordered=False)
 
 
-def rows_of_image(session: Session, kind: SourceKind, image_id: int, columns: Sequence[str] | None = None) -> Columns:
+def rows_of_image(
+    session: AnySession, kind: SourceKind, image_id: int, columns: Sequence[str] | None = None
+) -> Columns:
     """Return an image's detections, ordered by ``source_id``; all columns by default."""
     return rows(session, kind.name, columns, image_id=image_id)
 
 
-def append_rows(
-    session: Session, kind: SourceKind, columns: Columns, nulls: Mapping[str, BoolArray] | None = None
-) -> None:
-    """Append detections, in the order of the index by cells: its pages are touched once each, 20 to 30 % faster."""
-    order = np.argsort(columns["hpx29"], kind="stable")
-    ordered = {name: columns[name][order] for name in kind.dtypes}
-    backend(session).copy_rows(kind.table, ordered, {name: null[order] for name, null in (nulls or {}).items()})
-
-
-def delete_rows(session: Session, kind: SourceKind, image_id: int) -> int:
-    """Delete an image's detections, by their range of ids, and return how many they were."""
-    first, last = source_id_range(image_id)
-    result = session.execute(delete(kind.table).where(kind.table.c.source_id.between(first, last)))
-    return int(result.rowcount)  # type: ignore[attr-defined]
-
-
-def count_orphans(session: Session, kind: SourceKind) -> int:
-    """Return how many detections belong to no image, or have an id outside their image's range; 0 is right.
-
-    This reads the whole table: it is for tests and for ``ztfdb verify``.
-    """
-    table, owner = kind.table, Base.metadata.tables[kind.owner]
-    start = table.c.image_id * MAX_SOURCES
-    outside = or_(table.c.source_id < start, table.c.source_id >= start + MAX_SOURCES)
-    statement = select(func.count()).select_from(table).outerjoin(owner, owner.c.image_id == table.c.image_id)
-    return session.execute(statement.where(or_(owner.c.image_id.is_(None), outside))).scalar_one()
-
-
-def aperture_fluxes(session: Session, source_id: IntArray, aperture: int) -> tuple[NDArray[Any], NDArray[Any]]:
+def aperture_fluxes(session: AnySession, source_id: IntArray, aperture: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return flux and error (DN) of one aperture for each source, in the order asked; NaN where NULL.
 
     Parameters
     ----------
-    session : Session
+    session : Session or Reading
     source_id : ndarray of int64, shape (n_source,)
     aperture : int
         1 to 6.

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Columns, IntArray
-from ztfdb.store.backends import backend
+from ztfdb.store.backends import AnySession, reads
 from ztfdb.store.select import rows
 
 
-def images_on_cells(session: Session, cells: IntArray) -> Columns:
+def images_on_cells(session: AnySession, cells: IntArray) -> Columns:
     """Return the images that touch order-9 cells.
 
     Parameters
     ----------
-    session : Session
+    session : Session or Reading
     cells : ndarray of int64, shape (n,)
         Each once.
 
@@ -27,13 +26,13 @@ def images_on_cells(session: Session, cells: IntArray) -> Columns:
     return rows(session, "image_cell", {"cell9": "i8", "image_id": "i8"}, ids=cells, key="cell9")
 
 
-def covered_cells(session: Session) -> IntArray:
+def covered_cells(session: AnySession) -> IntArray:
     """Return the order-9 cells that any image touches, ascending."""
-    found = backend(session).read_bulk("select distinct cell9 from image_cell", {}, {"cell9": "i8"})
+    found = reads(session).read_bulk("select distinct cell9 from image_cell", {}, {"cell9": "i8"})
     return np.sort(found["cell9"])
 
 
-def cell_depths(session: Session) -> Columns:
+def cell_depths(session: AnySession) -> Columns:
     """Return how deep images other than references cover the sky.
 
     Returns
@@ -50,10 +49,10 @@ def cell_depths(session: Session) -> Columns:
         where image.kind <> 'ref'
         group by image_cell.cell9, image.fid"""
     dtypes = {"cell9": "i8", "fid": "i8", "n_image": "i8", "maglim": "f8", "first_mjd": "f8", "last_mjd": "f8"}
-    return backend(session).read_columns(statement, {}, dtypes)
+    return reads(session).read_columns(statement, {}, dtypes)
 
 
-def images_on_cell(session: Session, cell9: int) -> Columns:
+def images_on_cell(session: AnySession, cell9: int) -> Columns:
     """Return id, size and WCS numbers of the images that may touch an order-9 cell.
 
     Returns
@@ -69,4 +68,4 @@ def images_on_cell(session: Session, cell9: int) -> Columns:
         where image_cell.cell9 = :cell9
         order by image.image_id"""
     dtypes = {"image_id": "i8", "nx": "i8", "ny": "i8", "wcs": "O"}
-    return backend(session).read_columns(statement, {"cell9": int(cell9)}, dtypes)
+    return reads(session).read_columns(statement, {"cell9": int(cell9)}, dtypes)

@@ -13,12 +13,11 @@ from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy.orm import Session
 
 from ztfdb.arrays import BoolArray, Columns, IntArray
 from ztfdb.phot.zeropoint import aperture_zeropoint
-from ztfdb.schema.image import EPOCH_COLUMNS
-from ztfdb.store.backends import backend
+from ztfdb.schema.shapes import EPOCH_COLUMNS
+from ztfdb.store.backends import AnySession, reads
 from ztfdb.store.columns import MISSING
 from ztfdb.store.detections import OURS, rows_in_cone
 from ztfdb.store.select import rows
@@ -66,7 +65,7 @@ ZEROPOINT, COLOR_TERM = len(EPOCH_FIELDS), len(EPOCH_FIELDS) + 1
 EPOCH_ROWS = {name: row for row, name in enumerate((*EPOCH_FIELDS, "zeropoint", "color_term"))}
 
 
-def sources_in_cone(session: Session, lo: IntArray, hi: IntArray, columns: Sequence[str]) -> Columns:
+def sources_in_cone(session: AnySession, lo: IntArray, hi: IntArray, columns: Sequence[str]) -> Columns:
     """Return chosen columns of the sources inside ranges, in no particular order."""
     return rows_in_cone(session, OURS, lo, hi, columns)
 
@@ -144,12 +143,12 @@ class ImageTable:
         return order, ids[order]
 
 
-def epoch_images(session: Session, image_id: IntArray, aperture: int) -> tuple[ImageTable, IntArray]:
+def epoch_images(session: AnySession, image_id: IntArray, aperture: int) -> tuple[ImageTable, IntArray]:
     """Return what epochs need of their images.
 
     Parameters
     ----------
-    session : Session
+    session : Session or Reading
     image_id : ndarray of int64, shape (n_row,)
         Image of each row.
     aperture : int
@@ -162,7 +161,7 @@ def epoch_images(session: Session, image_id: IntArray, aperture: int) -> tuple[I
     at : ndarray of int64, shape (n_row,)
         Place of each row's image, -1 where it is unknown.
     """
-    known = backend(session).memory()
+    known = reads(session).memory()
     images: ImageTable = known.get(f"images{aperture}", _NO_IMAGES)
     at = images.places(image_id)
     if (at < 0).any():
@@ -184,7 +183,7 @@ def used_images(images: ImageTable, at: IntArray) -> tuple[ImageTable, IntArray]
     return images.take(np.flatnonzero(used)), place[at]
 
 
-def version_ranks(session: Session, images: ImageTable) -> IntArray:
+def version_ranks(session: AnySession, images: ImageTable) -> IntArray:
     """Rank images by which of an exposure × quadrant goes first, from 0.
 
     The whole quadrant goes before a cutout of it, then the newest processing (PROCVSN, CREATED), then the smaller id.
@@ -200,10 +199,10 @@ def version_ranks(session: Session, images: ImageTable) -> IntArray:
     return rank
 
 
-def _read_images(session: Session, image_id: IntArray, aperture: int) -> ImageTable:
-    given, params = backend(session).range_rows(id=image_id)
-    origin = backend(session).joined(given, "image", ("image_id", *EPOCH_COLUMNS), "image.image_id = r.id")
-    read = backend(session).read_doubles(_epoch_statement(origin, int(aperture)), params, tuple(EPOCH_FIELDS))
+def _read_images(session: AnySession, image_id: IntArray, aperture: int) -> ImageTable:
+    given, params = reads(session).range_rows(id=image_id)
+    origin = reads(session).joined(given, "image", ("image_id", *EPOCH_COLUMNS), "image.image_id = r.id")
+    read = reads(session).read_doubles(_epoch_statement(origin, int(aperture)), params, tuple(EPOCH_FIELDS))
     magzp, apcor, clrcoeff = (read[EPOCH_ROWS[name]] for name in ("magzp", "apcor", "clrcoeff"))
     return ImageTable(np.vstack([read, aperture_zeropoint(magzp, apcor), clrcoeff]))
 

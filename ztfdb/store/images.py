@@ -18,12 +18,13 @@ from ztfdb.records import FileFacts, MeasuredImage, PsfCatalogueRecord
 from ztfdb.schema import Base, Calibration, Completeness, Image, ImageCell, ImageFile, ImageHeader, PsfCheck
 from ztfdb.store.backends import backend
 from ztfdb.store.columns import python_values
-from ztfdb.store.detections import OURS, delete_rows
+from ztfdb.store.detection_rows import delete_rows
+from ztfdb.store.detections import OURS
 from ztfdb.store.facts_checksums import facts_checksum
 from ztfdb.store.forced import delete_forced
 from ztfdb.store.image_files import OWN_ROLES, Stored, StoredFile, find_files, find_impostors, known_as
 from ztfdb.store.matches import delete_matches
-from ztfdb.store.meta import config_id
+from ztfdb.store.meta_rows import config_id
 from ztfdb.store.psf_catalogues import delete_psf, find_psf, store_psf
 from ztfdb.store.roots import find_places, place_file, read_roots
 from ztfdb.store.sources import source_checksum, store_sources

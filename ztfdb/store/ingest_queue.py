@@ -9,8 +9,7 @@ needs a transaction of `ztfdb.store.engine.writing`, whose BEGIN IMMEDIATE is th
 from __future__ import annotations
 
 import secrets
-import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum
 from functools import lru_cache
@@ -25,7 +24,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     false,
-    func,
     or_,
     select,
     true,
@@ -35,7 +33,7 @@ from sqlalchemy.orm import Session
 
 from ztfdb.codes import JobState
 from ztfdb.errors import LeaseLostError
-from ztfdb.schema import Base, DataRoot, IngestJob
+from ztfdb.schema import Base, IngestJob
 from ztfdb.store.backends import backend
 from ztfdb.texts import hide_secrets
 
@@ -93,38 +91,6 @@ class Job:
     token: int
     attempts: int
     file: JobFile
-
-
-@dataclass(frozen=True)
-class JobReport:
-    """A job as people are told of it; the columns of `ztfdb.schema.IngestJob`."""
-
-    job_id: int
-    root: str
-    path: str
-    state: str
-    attempts: int
-    queued: float
-    due: float | None
-    ended: float | None
-    owner: str | None
-    image_id: int | None
-    outcome: str | None
-    error: str | None
-    reason: str | None
-    detail: str | None
-
-
-def read_clock(session: Session, clock: Callable[[], float] = time.time) -> float:
-    """Return the time leases run on, seconds since 1970: PostgreSQL's own, else the host's.
-
-    Parameters
-    ----------
-    session : Session
-    clock : callable
-        The host's clock.
-    """
-    return backend(session).clock(clock)
 
 
 class Again(Enum):
@@ -395,77 +361,6 @@ def release_quarantined(session: Session, job_ids: Collection[int] | None = None
         which.append(IngestJob.job_id.in_([int(one) for one in job_ids]))
     values = {"state": JobState.PENDING.value, "due": now, "attempts": 0}
     return _n_row(session.execute(update(IngestJob).where(*which).values(**values)))
-
-
-def find_jobs(
-    session: Session, states: Collection[JobState], *, job_ids: Collection[int] | None = None, limit: int | None = None
-) -> list[JobReport]:
-    """Return jobs in these states, those that ended last first."""
-    which = [IngestJob.state.in_([state.value for state in states])]
-    if job_ids is not None:
-        which.append(IngestJob.job_id.in_([int(one) for one in job_ids]))
-    names = [name for name in JobReport.__dataclass_fields__ if name != "root"]
-    rows = session.execute(
-        select(DataRoot.name.label("root"), *(getattr(IngestJob, name) for name in names))
-        .join(DataRoot, DataRoot.data_root_id == IngestJob.data_root_id)
-        .where(*which)
-        .order_by(IngestJob.ended.desc().nulls_last(), IngestJob.job_id)
-        .limit(limit)
-    ).mappings()
-    return [JobReport(**{str(name): value for name, value in row.items()}) for row in rows]
-
-
-def count_jobs(session: Session, roots: Sequence[int] | None = None) -> dict[str, int]:
-    """Return the number of jobs in each state, all states named.
-
-    Parameters
-    ----------
-    session : Session
-    roots : sequence of int, optional
-        Only jobs of these data roots.
-    """
-    statement = select(IngestJob.state, func.count()).group_by(IngestJob.state)
-    if roots is not None:
-        statement = statement.where(IngestJob.data_root_id.in_([int(root) for root in roots]))
-    found: dict[str, int] = {state: int(n) for state, n in session.execute(statement)}
-    return {state.value: found.get(state.value, 0) for state in JobState}
-
-
-def queue_summary(session: Session, *, now: float, n_error: int = 5, rate_s: float = 3600.0) -> dict[str, Any]:
-    """Return how the queue stands.
-
-    Returns
-    -------
-    dict
-        ``jobs``, a number by state; ``rate_per_hour``, images done in the last `rate_s` seconds brought to an hour;
-        ``oldest_waiting_s``, for how long the oldest job that is due has waited, None without one; ``n_waiting``, files
-        that are waited for, and ``waiting``, of the first `n_error` of them ``path``, ``reason`` and ``due_in_s``;
-        ``last_errors``, a list of ``path``, ``state``, ``attempts``, ``error`` and ``reason``.
-    """
-    done = (IngestJob.state == JobState.DONE.value, IngestJob.ended > now - rate_s)
-    waiting = IngestJob.state.in_([JobState.PENDING.value, JobState.FAILED.value])
-    n_done = session.scalar(select(func.count()).where(*done)) or 0
-    oldest = session.scalar(select(func.min(IngestJob.queued)).where(waiting, IngestJob.due <= now))
-    errors = find_jobs(session, (JobState.FAILED, JobState.QUARANTINED), limit=n_error)
-    shown = ("path", "state", "attempts", "error", "reason")
-    return {
-        "jobs": count_jobs(session),
-        "rate_per_hour": n_done * 3600.0 / rate_s,
-        "oldest_waiting_s": None if oldest is None else now - oldest,
-        **_waited_for(session, now, n_error),
-        "last_errors": [{name: getattr(job, name) for name in shown} for job in errors],
-    }
-
-
-def _waited_for(session: Session, now: float, n: int) -> dict[str, Any]:
-    """Return the files that are waited for: cut short, or without the mask that should come."""
-    which = (IngestJob.state == JobState.PENDING.value, IngestJob.due > now, IngestJob.reason.is_not(None))
-    shown = select(IngestJob.path, IngestJob.reason, IngestJob.due).where(*which)
-    rows = session.execute(shown.order_by(IngestJob.due, IngestJob.job_id).limit(n))
-    return {
-        "n_waiting": session.scalar(select(func.count()).where(*which)) or 0,
-        "waiting": [{"path": row.path, "reason": row.reason, "due_in_s": row.due - now} for row in rows],
-    }
 
 
 def _n_row(result: Any) -> int:

@@ -1,8 +1,8 @@
 """Work whose statements another thread can stop: what a connection is busy with ends when nobody waits for it.
 
-Every engine of `ztfdb.store.engine` tells the running `Work` of its thread which connections it uses. SQLite's
-``interrupt`` and PostgreSQL's cancel request are the only calls that may be made on a connection by a thread that does
-not own it.
+`ztfdb.store.engine` and `ztfdb.store.connections` tell the running `Work` of a thread which connections it uses.
+SQLite's ``interrupt`` and PostgreSQL's cancel request are the only calls that may be made on a connection by a thread
+that does not own it.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
-
-from sqlalchemy import Engine, event
 
 CANCEL_TIMEOUT_S = 5.0
 """How long a cancel request to PostgreSQL may take."""
@@ -89,27 +87,26 @@ def why_stopped() -> Exception | None:
 
 
 _CURRENT: ContextVar[Work | None] = ContextVar("ztfdb_work", default=None)
-_WORK = "ztfdb_work"
 
 
-def make_stoppable(engine: Engine) -> None:
-    """Let the work of a thread know the connections that it takes from an engine's pool."""
-    event.listen(engine, "checkout", _on_checkout)
-    event.listen(engine, "checkin", _on_checkin)
-
-
-def _on_checkout(connection: Any, record: Any, proxy: Any) -> None:
-    work = _CURRENT.get()
-    if work is not None:
-        work.check()
-        work.add(connection)
-        record.info[_WORK] = work
-
-
-def _on_checkin(connection: Any, record: Any) -> None:
-    work = record.info.pop(_WORK, None)
-    if work is not None:
+@contextmanager
+def in_use(connection: Any) -> Iterator[None]:
+    """Let the work of this thread know a driver's connection that it uses."""
+    work = current_work()
+    if work is None:
+        yield
+        return
+    work.check()
+    work.add(connection)
+    try:
+        yield
+    finally:
         work.discard(connection)
+
+
+def current_work() -> Work | None:
+    """Return the work of this thread, None where nobody may stop it."""
+    return _CURRENT.get()
 
 
 def _interrupt(connection: Any) -> None:

@@ -1,78 +1,41 @@
-"""What an archive says about itself: the facts frozen when it was made, and the configurations that measured it."""
+"""What an archive says about itself: the facts frozen when it was made; `ztfdb.store.meta_rows` writes them."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import insert, select
-from sqlalchemy.orm import Session
-
-from ztfdb import __version__
 from ztfdb.errors import SettingsMismatchError
-from ztfdb.records import APERTURE_DIAMETERS, MeasurementConfig
-from ztfdb.schema import ArchiveMeta, Config
-from ztfdb.sky.cells import HPX_ORDER
-from ztfdb.store.backends import backend
-from ztfdb.store.views import FINGERPRINT
+from ztfdb.store.backends import AnySession
+from ztfdb.store.select import records
 
 MAGERR_SYS = 0.015
 """Default systematic floor of ``magerr``, mag (IRSA's own is 0.013 to 0.030)."""
 
-_META_LOCK = -1  # image ids, the other keys of `lock_name`, are never negative
+FINGERPRINT = "views"
+"""Key of what `ztfdb.store.views` made; no fact of the archive."""
 
 
-def create_meta(session: Session, settings: Mapping[str, Any], *, magerr_sys: float = MAGERR_SYS) -> dict[str, Any]:
-    """Freeze the facts of a new archive and return them; an archive that has some keeps them.
-
-    Parameters
-    ----------
-    session : Session
-    settings : mapping
-        The extraction settings as plain JSON values.
-    magerr_sys : float
-        Systematic floor of ``magerr``, mag.
-    """
-    backend(session).lock_name(_META_LOCK)  # two processes may open a new archive at once
-    found = read_meta(session)
-    if found:
-        return found
-    facts = {
-        "healpix_order": HPX_ORDER,
-        "aperture_diameters": list(APERTURE_DIAMETERS),
-        "settings": dict(settings),
-        "magerr_sys": magerr_sys,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "ztfdb_version": __version__,
-    }
-    rows = [{"key": key, "value": json.dumps(value, sort_keys=True)} for key, value in facts.items()]
-    session.execute(insert(ArchiveMeta), rows)
-    return read_meta(session)
-
-
-def read_meta(session: Session) -> dict[str, Any]:
+def read_meta(session: AnySession) -> dict[str, Any]:
     """Return the frozen facts; empty where the archive has a schema but was never opened for writing.
 
     The keys are ``healpix_order``, ``aperture_diameters``, ``settings``, ``magerr_sys``, ``created`` and
     ``ztfdb_version``.
     """
-    rows = session.execute(
-        select(ArchiveMeta.key, ArchiveMeta.value).where(ArchiveMeta.key != FINGERPRINT).order_by(ArchiveMeta.key)
-    )
-    return {key: json.loads(value) for key, value in rows}
+    statement = "select key, value from archive_meta where key <> :views order by key"
+    rows = records(session, statement, {"key": "O", "value": "O"}, {"views": FINGERPRINT})
+    return {row["key"]: json.loads(row["value"]) for row in rows}
 
 
-def check_settings(session: Session, settings: Mapping[str, Any]) -> None:
-    """Do nothing if `settings` are the ones the archive was made with.
+def check_settings(frozen: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """Do nothing if `settings` are the `frozen` ones, which the archive was made with.
 
     Raises
     ------
     SettingsMismatchError
         If not; the message names each setting that differs. Two settings make two archives.
     """
-    frozen = read_meta(session)["settings"]
     wanted = json.loads(json.dumps(dict(settings)))  # as JSON spells them: tuples become lists
     differing = [
         f"{name} is {frozen.get(name)!r} in the archive and {wanted.get(name)!r} here"
@@ -83,17 +46,3 @@ def check_settings(session: Session, settings: Mapping[str, Any]) -> None:
         raise SettingsMismatchError(
             "these settings are not the archive's: " + "; ".join(differing) + "; make a second archive to compare"
         )
-
-
-def config_id(session: Session, config: MeasurementConfig) -> int:
-    """Return the id of a measurement configuration, filed when it is new."""
-    find = select(Config.config_id).where(Config.config_hash == config.config_hash)
-    found = session.scalar(find)
-    if found is not None:
-        return found
-    backend(session).lock_name(_META_LOCK)
-    found = session.scalar(find)
-    if found is not None:
-        return found
-    row = {"config_hash": config.config_hash, "settings": config.settings, "versions": config.versions}
-    return session.execute(insert(Config).returning(Config.config_id), row).scalar_one()

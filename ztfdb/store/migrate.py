@@ -1,6 +1,6 @@
-"""The schema's revisions: bring an archive to this ztfdb's, and say clearly when it is at another.
+"""The schema's revisions: bring an archive to this ztfdb's.
 
-alembic is imported only where revisions are run: to open an archive, its number is all that is needed.
+alembic is imported only where revisions are run.
 """
 
 from __future__ import annotations
@@ -11,62 +11,27 @@ from typing import TYPE_CHECKING
 from sqlalchemy import URL, Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
-import ztfdb
 from ztfdb.errors import SchemaVersionError, StoreError
-from ztfdb.store.engine import WRITE, make_engine, mask_password
+from ztfdb.store.address import Address, mask_password
+from ztfdb.store.backends.reads import WRITE
+from ztfdb.store.engine import make_engine
+from ztfdb.store.revision import REVISION, VERSION, VERSIONS, known_revisions, migrations_folder
 from ztfdb.store.views import replace_views, views_are_current
 from ztfdb.texts import one_line
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
-REVISION = "20261129_completeness"
-"""The revision that this ztfdb works with: the last of ``migrations/versions``, as a test makes sure."""
-
-
-def migrations_folder() -> Path:
-    """Return the folder of the revisions: packaged with the wheel, else the repository's.
-
-    Raises
-    ------
-    SchemaVersionError
-        If neither is there: the installation is broken.
-    """
-    package = Path(ztfdb.__file__).parent
-    for folder in (package / "_migrations", package.parent / "migrations"):
-        if (folder / "env.py").is_file():
-            return folder
-    raise SchemaVersionError(f"the schema's revisions are missing from this installation of ztfdb ({package})")
-
 
 def current_revision(connection: Connection) -> str | None:
     """Return the revision an archive is at; None where it has no schema yet."""
-    if not inspect(connection).has_table("alembic_version"):
+    if not inspect(connection).has_table(VERSIONS):
         return None
-    found = connection.execute(text("select version_num from alembic_version")).scalar_one_or_none()
+    found = connection.execute(text(VERSION)).scalar_one_or_none()
     return None if found is None else str(found)
 
 
-def check_revision(engine: Engine) -> None:
-    """Do nothing if the archive is at this ztfdb's revision.
-
-    Raises
-    ------
-    SchemaVersionError
-        If it is at another or has none; the message names the command that helps.
-    DatabaseUnavailableError
-        If it cannot be reached.
-    """
-    with engine.connect() as connection:
-        found = current_revision(connection)
-    if found != REVISION:
-        state = "holds no archive yet" if found is None else f"is at schema revision {found}"
-        known = found is None or found in _known_revisions()
-        help_ = "run `ztfdb init`" if known else "it was made by another ztfdb; update this one, then run `ztfdb init`"
-        raise SchemaVersionError(f"{mask_password(engine.url)} {state}, this ztfdb works with {REVISION}: {help_}")
-
-
-def upgrade(url: str | Path | URL | Engine, revision: str = "head") -> None:
+def upgrade(url: str | Path | URL | Address | Engine, revision: str = "head") -> None:
     """Bring an archive to `revision`, in one transaction; the database must exist (a SQLite file is made).
 
     One that is there, with its views, is only read: no lock is waited for, and a standby or a reader may ask for it.
@@ -90,7 +55,7 @@ def upgrade(url: str | Path | URL | Engine, revision: str = "head") -> None:
     _run(url, revision, forward=True)
 
 
-def downgrade(url: str | Path | URL | Engine, revision: str) -> None:
+def downgrade(url: str | Path | URL | Address | Engine, revision: str) -> None:
     """Take an archive back to an earlier `revision`; ``base`` removes every table and all rows."""
     _run(url, revision, forward=False)
 
@@ -106,7 +71,7 @@ def alembic_config(connection: Connection) -> Config:
     return config
 
 
-def _run(url: str | Path | URL | Engine, revision: str, *, forward: bool) -> None:
+def _run(url: str | Path | URL | Address | Engine, revision: str, *, forward: bool) -> None:
     engine = url if isinstance(url, Engine) else make_engine(url)
     try:
         if forward and revision in ("head", REVISION) and _is_current(engine):
@@ -134,11 +99,5 @@ def _is_current(engine: Engine) -> bool:
 
 def _check_known(connection: Connection) -> None:
     found = current_revision(connection)
-    if found is not None and found not in _known_revisions():
+    if found is not None and found not in known_revisions():
         raise SchemaVersionError(f"the archive is at schema revision {found}, unknown to this ztfdb: update it")
-
-
-def _known_revisions() -> set[str]:
-    from alembic.script import ScriptDirectory
-
-    return {script.revision for script in ScriptDirectory(str(migrations_folder())).walk_revisions()}

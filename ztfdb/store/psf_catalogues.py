@@ -17,8 +17,7 @@ from ztfdb.errors import StoreError, TooManySourcesError
 from ztfdb.ids import MAX_SOURCES, SOURCE_ID_SHIFT
 from ztfdb.records import FileFacts, PsfCatalogueRecord, WcsParameters
 from ztfdb.schema import Base, DataRoot, Image, ImageHeader, PsfCatalogue, PsfCheck
-from ztfdb.store import detections
-from ztfdb.store.backends import backend
+from ztfdb.store import detection_rows
 from ztfdb.store.columns import python_values
 from ztfdb.store.detections import ZTF_PSF
 from ztfdb.store.image_files import StoredFile
@@ -86,7 +85,7 @@ def store_psf(
         **{name: getattr(record.file, name) for name in ("size", "mtime_ns", "sha256", "compression")},
     }
     session.execute(insert(PsfCatalogue), [python_values(row)])
-    detections.append_rows(session, ZTF_PSF, columns)
+    detection_rows.append_rows(session, ZTF_PSF, columns)
     return len(record.table)
 
 
@@ -103,7 +102,7 @@ def delete_psf(session: Session, image_id: int) -> int:
     """
     session.execute(delete(PsfCheck).where(PsfCheck.image_id == int(image_id)))
     session.execute(delete(PsfCatalogue).where(PsfCatalogue.image_id == int(image_id)))
-    return detections.delete_rows(session, ZTF_PSF, image_id)
+    return detection_rows.delete_rows(session, ZTF_PSF, image_id)
 
 
 def find_psf(session: Session, image_id: int | Sequence[int], *, places: Places = None) -> list[StoredFile]:
@@ -195,25 +194,6 @@ def images_of_psf(session: Session, record: PsfCatalogueRecord) -> list[tuple[Ro
         (row, WcsParameters.from_array(row.wcs_projection, array_of(row.wcs, "<f8", N_WCS)))
         for row in session.execute(statement)
     ]
-
-
-def psf_sources_in_cone(session: Session, lo: NDArray[Any], hi: NDArray[Any], names: Sequence[str]) -> Columns:
-    """Return columns of the rows inside ranges of cells, in no particular order."""
-    return detections.rows_in_cone(session, ZTF_PSF, lo, hi, names)
-
-
-def psf_catalogue_dates(session: Session, image_id: NDArray[Any]) -> Columns:
-    """Return ``obsmjd``, ``filtercode``, ``role`` and ``magzp`` of catalogues, ordered by ``image_id``.
-
-    Date and zero point are the image's own where it is held.
-    """
-    rows, params = backend(session).range_rows(id=image_id)
-    statement = f"""
-        select c.image_id, coalesce(image.obsmjd, c.obsmjd), c.filtercode, c.role, coalesce(image.magzp, c.magzp)
-        from {rows} cross join psf_catalogue as c left join image on image.image_id = c.image_id
-        where c.image_id = r.id order by c.image_id"""
-    dtypes = {"image_id": "i8", "obsmjd": "f8", "filtercode": "O", "role": "O", "magzp": "f8"}
-    return backend(session).read_columns(statement, params, dtypes)
 
 
 def psf_catalogues_held(session: Session) -> list[int]:

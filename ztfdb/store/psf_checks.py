@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from sqlalchemy import delete, func, insert, select, text
+from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Columns
@@ -14,7 +14,8 @@ from ztfdb.schema import Image, PsfCatalogue, PsfCheck
 from ztfdb.store.backends import backend
 from ztfdb.store.columns import python_values
 from ztfdb.store.detections import ZTF_PSF, rows_of_image
-from ztfdb.store.image_rows import image_row
+from ztfdb.store.image_choice import image_row
+from ztfdb.store.psf_check_summary import WORST_FIRST
 
 PSF_COLUMNS = ("source_id", "ra", "dec", "flux", "mag_inst", "sigmag", "chi", "sharp", "flags")
 """What a check reads of a row of ``psf_source``."""
@@ -28,11 +29,6 @@ CHECK_DTYPES: dict[str, Any] = {
     "warning": "i8", "failure": "O", "checked": "O",
 }  # fmt: skip
 """Columns of view ``image_psf_check`` that are shown."""
-
-WORST_FIRST = "order by warning desc, severity is null, severity desc, image_id"
-"""A failure has no severity."""
-
-N_WORST = 5
 
 
 def image_to_check(session: Session, image_id: int) -> dict[str, Any]:
@@ -105,27 +101,3 @@ def read_psf_checks(session: Session, image_id: Sequence[int] | None = None, *, 
         origin = f"{rows} join image_psf_check as c on c.image_id = r.id"
     statement = f"select {fields} from {origin} where c.warning >= :warning {WORST_FIRST}"
     return backend(session).read_columns(statement, {**params, "warning": int(warning)}, CHECK_DTYPES)
-
-
-def psf_check_summary(session: Session, n_worst: int = N_WORST) -> dict[str, Any]:
-    """Return how many images were checked, with which warnings, and the worst of those with one.
-
-    Returns
-    -------
-    dict
-        ``n_image`` with a PSF catalogue, ``n_checked``, ``n_look`` (warning 1), ``n_wrong`` (warning 2) and ``worst``,
-        a list of rows.
-    """
-    warnings = select(PsfCheck.warning, func.count()).group_by(PsfCheck.warning)
-    levels = {int(level): int(n) for level, n in session.execute(warnings)}
-    held = select(func.count()).select_from(PsfCatalogue).where(PsfCatalogue.role == "psfcat")
-    names = ("image_id", "field", "ccdid", "qid", "filtercode", "obsmjd", "warning", "n_star", "median", "scatter",
-             "slope", "x_gradient", "y_gradient", "failure")  # fmt: skip
-    statement = f"select {', '.join(names)} from image_psf_check where warning > 0 {WORST_FIRST} limit {int(n_worst)}"
-    return {
-        "n_image": int(session.execute(held).scalar_one()),
-        "n_checked": sum(levels.values()),
-        "n_look": levels.get(1, 0),
-        "n_wrong": levels.get(2, 0),
-        "worst": [dict(row) for row in session.execute(text(statement)).mappings()],
-    }

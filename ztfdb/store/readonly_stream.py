@@ -15,7 +15,8 @@ from sqlalchemy import URL
 
 from ztfdb.errors import QueryError
 from ztfdb.store.backends import engine_class
-from ztfdb.store.engine import make_engine, unavailable
+from ztfdb.store.engine import make_engine
+from ztfdb.store.faults import unavailable
 from ztfdb.store.interrupt import why_stopped
 from ztfdb.store.statement import Rows, Rowset
 from ztfdb.texts import one_line

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sqlalchemy import Table
-from sqlalchemy.orm import Session
+from numpy.typing import NDArray
 
 from ztfdb.arrays import Columns, IntArray
 from ztfdb.ids import source_id_range
-from ztfdb.schema import Base
-from ztfdb.store.backends import backend
-from ztfdb.store.columns import stand_ins, table_dtypes
+from ztfdb.schema.shapes import Shape
+from ztfdb.store.backends import AnySession, reads
+from ztfdb.store.columns import shape, stand_ins
+
+if TYPE_CHECKING:
+    from sqlalchemy import Table
 
 
 def rows(
-    session: Session,
+    session: AnySession,
     table: Table | str,
     columns: Sequence[str] | Mapping[str, Any] | None = None,
     *,
@@ -33,7 +35,7 @@ def rows(
 
     Parameters
     ----------
-    session : Session
+    session : Session or Reading
     table : Table or str
         Or its name.
     columns : sequence of str, or mapping of str to dtype, optional
@@ -62,16 +64,16 @@ def rows(
     ValueError
         If a column is unknown, or an integer column holds NULL though the table says that it cannot.
     """
-    table = Base.metadata.tables[table] if isinstance(table, str) else table
-    dtypes = _dtypes(table, columns)
-    name, on = table.name, backend(session)
+    known = shape(table)
+    dtypes = _dtypes(known, columns)
+    name, on = known.name, reads(session)
     params: dict[str, Any] = {}
     fields = ", ".join(f"{name}.{column}" for column in dtypes)
     condition = [where] if where else []
     if ids is not None:
         given, params = on.range_rows(id=ids)
         origin = f"{given} cross join {name}"
-        condition.insert(0, f"{name}.{key or table.primary_key.columns.keys()[0]} = r.id")
+        condition.insert(0, f"{name}.{key or known.key[0]} = r.id")
     elif lo is not None and hi is not None:
         given, params = on.range_rows(lo=lo, hi=hi)
         key = key or "hpx29"
@@ -85,10 +87,38 @@ def rows(
         on.prefer_index_only()
     statement = f"select {fields} from {origin}" + (f" where {' and '.join(condition)}" if condition else "")
     read = on.read_columns if any(np.dtype(dtype).kind == "O" for dtype in dtypes.values()) else on.read_bulk
-    nullable = {column: dtype for column, dtype in dtypes.items() if table.c[column].nullable}
+    nullable = {column: dtype for column, dtype in dtypes.items() if column in known.nullable}
     found = read(statement, params, dtypes, nulls=stand_ins(nullable))
-    own_key = [column.name for column in table.primary_key.columns if column.name in found]
+    own_key = [column for column in known.key if column in found]
     return sorted_rows(found, own_key) if ordered else found
+
+
+def records(
+    session: AnySession, statement: str, dtypes: Mapping[str, Any], params: Mapping[str, Any] | None = None
+) -> list[dict[str, Any]]:
+    """Return a few rows as Python values by name; NULL is None.
+
+    Parameters
+    ----------
+    session : Session or Reading
+    statement : str
+        Selects one expression per entry of `dtypes`, in its order.
+    dtypes : mapping of str to dtype
+        ``i8``, ``f8``, ``?`` or ``O``, for texts.
+    params : mapping, optional
+        Values of its ``:name`` parameters.
+    """
+    missing = stand_ins({name: dtype for name, dtype in dtypes.items() if dtype == "i8"})
+    found = reads(session).read_columns(statement, params or {}, dtypes, nulls=missing)
+    columns = [_python_values(values, missing.get(name)) for name, values in found.items()]
+    return [dict(zip(found, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _python_values(values: NDArray[Any], missing: int | None) -> list[Any]:
+    plain = values.tolist()
+    if missing is not None:
+        return [None if value == missing else value for value in plain]
+    return [None if value != value else value for value in plain]  # NaN
 
 
 def sorted_rows(columns: Columns, by: Sequence[str]) -> Columns:
@@ -102,13 +132,12 @@ def sorted_rows(columns: Columns, by: Sequence[str]) -> Columns:
     return {name: values[order] for name, values in columns.items()}
 
 
-def _dtypes(table: Table, columns: Sequence[str] | Mapping[str, Any] | None) -> dict[str, Any]:
-    known = table_dtypes(table)
+def _dtypes(table: Shape, columns: Sequence[str] | Mapping[str, Any] | None) -> dict[str, Any]:
     if columns is None:
-        return dict(known)
-    unknown = [name for name in columns if name not in table.c]
+        return dict(table.dtypes)
+    unknown = [name for name in columns if name not in table.types]
     if unknown:
         raise ValueError(f"{table.name} has no column {', '.join(map(repr, unknown))}")
     if isinstance(columns, Mapping):
         return dict(columns)
-    return {name: known.get(name, np.dtype(object)) for name in columns}
+    return {name: table.dtypes.get(name, np.dtype(object)) for name in columns}

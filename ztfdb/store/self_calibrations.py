@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
@@ -30,10 +29,6 @@ STAR_DTYPES: dict[str, Any] = {
     "color": "f8",
 }  # fmt: skip
 """What is read of a star that is held; also ``term``, the colour term of its solution, NaN without one."""
-
-_TERMS = (
-    "zeropoint", "color_term", "magerr_sys", "x_gradient", "y_gradient", "map_xx", "map_xy", "map_yy",
-)  # fmt: skip
 
 
 def images_to_solve(session: Session, image_id: Sequence[int]) -> Columns:
@@ -133,44 +128,3 @@ def solutions_of(session: Session, image_id: IntArray, aperture: int) -> IntArra
     rows = session.execute(select(Calibration.image_id, Calibration.solution_id).where(*own))
     found = {int(row.image_id): row.solution_id for row in rows}
     return np.array([found.get(one) or -1 for one in image_id.tolist()], np.int64)
-
-
-def self_terms(session: Session, image_id: IntArray, aperture: int) -> Columns:
-    """Return what a calibration by the images' own stars says of each image, in the order asked; NaN without one.
-
-    Returns
-    -------
-    dict of ndarray, each of shape (n_image,)
-        ``zeropoint`` and ``color_term`` for a star whose colour is known; ``plain``, the zero point for one whose
-        colour is not: that of the survey's median colour, in the survey's mean system. ``magerr_sys``, the systematic
-        error of a magnitude. ``x_gradient``, ``y_gradient``, ``map_xx``, ``map_xy``, ``map_yy``;
-        ``nx``, ``ny``.
-    """
-    ids, back = np.unique(np.asarray(image_id, np.int64), return_inverse=True)
-    given, params = backend(session).range_rows(id=ids)
-    fields = ", ".join(f"calibration.{name}" for name in _TERMS)
-    names = (*_TERMS, "pivot", "usual", "nx", "ny")
-    found = backend(session).read_columns(
-        f"select calibration.image_id, {fields}, self_solution.color_pivot, self_solution.color_term"
-        ", image.nx, image.ny"
-        f" from {given} join calibration on calibration.image_id = r.id and calibration.method = 'self'"
-        " and calibration.aperture = :aperture"
-        " join self_solution on self_solution.solution_id = calibration.solution_id"
-        " join image on image.image_id = r.id",
-        {**params, "aperture": int(aperture)},
-        {"image_id": "i8", **dict.fromkeys(names, "f8")},
-    )
-    answer = {name: np.full(len(ids), np.nan) for name in names}
-    at = np.searchsorted(ids, found["image_id"])
-    for name in names:
-        answer[name][at] = found[name]
-    pivot, usual = np.nan_to_num(answer["pivot"]), np.nan_to_num(answer["usual"])
-    answer["plain"] = answer["zeropoint"] + (np.nan_to_num(answer["color_term"]) - usual) * pivot
-    return {name: values[back] for name, values in answer.items()}
-
-
-def source_places(session: Session, source_id: IntArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return ``x`` and ``y`` of sources, in the order asked."""
-    found = rows(session, "source", ("source_id", "x", "y"), ids=np.unique(source_id))
-    at = np.searchsorted(found["source_id"], source_id)
-    return found["x"][at], found["y"][at]

@@ -11,7 +11,7 @@ from ztfdb.errors import TooManySourcesError
 from ztfdb.ids import MAX_SOURCES, SOURCE_ID_SHIFT
 from ztfdb.records import N_APERTURE, SourceTable
 from ztfdb.schema import Base
-from ztfdb.store import detections
+from ztfdb.store import detection_rows
 from ztfdb.store.detections import OURS
 from ztfdb.store.row_checksums import rows_checksum
 
@@ -44,7 +44,7 @@ def store_sources(session: Session, image_id: int, sources: SourceTable) -> int:
     ----------
     session : Session
     image_id : int
-        Its range of ``source_id`` must be empty: see `ztfdb.store.detections.delete_rows`.
+        Its range of ``source_id`` must be empty: see `ztfdb.store.detection_rows.delete_rows`.
     sources : SourceTable
         Their running numbers must be different.
 
@@ -56,7 +56,7 @@ def store_sources(session: Session, image_id: int, sources: SourceTable) -> int:
         If a source of this id is stored already.
     """
     columns, nulls = _columns(image_id, sources)
-    detections.append_rows(session, OURS, columns, nulls)
+    detection_rows.append_rows(session, OURS, columns, nulls)
     return len(sources)
 
 

@@ -7,33 +7,17 @@ numbers itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from functools import cache
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import (
-    REAL,
-    BigInteger,
-    Boolean,
-    Dialect,
-    Double,
-    Float,
-    Integer,
-    LargeBinary,
-    SmallInteger,
-    String,
-    Text,
-)
 
 from ztfdb.errors import StoreError
-from ztfdb.schema import Base
+from ztfdb.schema.shapes import BLOBS, TRUTHS
 
 N_WCS = 42
 """Doubles of a stored WCS, see `ztfdb.records.WcsParameters.to_array`."""
-
-Processor = Callable[[Any], Any]
 
 
 def other_type(value: Any, wanted: str) -> StoreError:
@@ -43,46 +27,13 @@ def other_type(value: Any, wanted: str) -> StoreError:
     return StoreError(f"SQLite: a stored value is of another type than its column: {shown} is no {wanted}")
 
 
-def _checker(kinds: type | tuple[type, ...], wanted: str) -> Processor:
-    def check(value: Any) -> Any:
-        if value is None or isinstance(value, kinds):
-            return value
-        raise other_type(value, wanted)
-
-    return check
-
-
-def _truth(value: Any) -> bool | None:
+def truth(value: Any) -> bool | None:
+    """Return a truth value as SQLite keeps it, 0 or 1."""
     if value is None:
         return None
     if value in (0, 1) and isinstance(value, int):
         return bool(value)
     raise other_type(value, "truth value")
-
-
-_PROCESSORS: tuple[tuple[type[Any], Processor], ...] = (
-    *((one, _checker(int, "integer")) for one in (Integer, SmallInteger, BigInteger)),
-    *((one, _checker((int, float), "number")) for one in (Float, Double, REAL)),
-    *((one, _checker(str, "text")) for one in (String, Text)),
-    (LargeBinary, _checker(bytes, "blob")),
-    (Boolean, _truth),
-)
-
-
-def check_types(dialect: Dialect) -> None:
-    """Make a SQLite dialect check the type of every value that SQLAlchemy reads."""
-    checked = {
-        one: type(f"Checked{one.__name__}", (one,), {"result_processor": lambda self, dialect, kind, _p=process: _p})
-        for one, process in _PROCESSORS
-    }
-    dialect.colspecs = {**dialect.colspecs, **checked}
-
-
-@cache
-def _named(kind: type[Any]) -> frozenset[str]:
-    """Return the names of all columns of a type."""
-    tables = Base.metadata.tables.values()
-    return frozenset(column.name for table in tables for column in table.columns if isinstance(column.type, kind))
 
 
 def check_objects(name: str, values: Iterable[Any], dtype: np.dtype[Any]) -> None:
@@ -93,11 +44,11 @@ def check_objects(name: str, values: Iterable[Any], dtype: np.dtype[Any]) -> Non
     StoreError
         If one is of another type. None is NULL, and fine.
     """
-    if dtype.kind == "b" or name in _named(Boolean):
+    if dtype.kind == "b" or name in TRUTHS:
         for one in values:
-            _truth(one)
+            truth(one)
     elif dtype.kind == "O":
-        kind, wanted = (bytes, "blob") if name in _named(LargeBinary) else (str, "text")
+        kind, wanted = (bytes, "blob") if name in BLOBS else (str, "text")
         bad = next((one for one in values if one is not None and not isinstance(one, kind)), None)
         if bad is not None:
             raise other_type(bad, wanted)

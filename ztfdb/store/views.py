@@ -16,11 +16,9 @@ from ztfdb.schema.comments import write_comments
 from ztfdb.schema.describe import describe_tables
 from ztfdb.schema.views import VIEWS, create_view, drop_view
 from ztfdb.store.backends import engine_class
+from ztfdb.store.meta import FINGERPRINT
 from ztfdb.store.statement import SetAside, quoted
 from ztfdb.texts import one_line
-
-FINGERPRINT = "views"
-"""Key of ``archive_meta`` under which the fingerprint of the views is kept."""
 
 _CHANGED_COLUMNS = "42P16"
 """PostgreSQL's SQLSTATE where CREATE OR REPLACE VIEW would take columns away or change them."""

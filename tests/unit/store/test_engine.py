@@ -8,7 +8,9 @@ import pytest
 from sqlalchemy import text
 
 from ztfdb.errors import ConfigError, DatabaseUnavailableError, StoreError
-from ztfdb.store.engine import make_engine, mask_password, normalise_url, sessions, unavailable, writing
+from ztfdb.store.address import mask_password
+from ztfdb.store.engine import make_engine, normalise_url, sessions, writing
+from ztfdb.store.faults import unavailable
 
 
 @pytest.mark.parametrize(
@@ -54,7 +56,7 @@ def test_sqlite_habits(tmp_path):
 
 
 def test_writing_takes_the_lock_at_once_and_reading_does_not(tmp_path, monkeypatch):
-    monkeypatch.setattr("ztfdb.store.engine.BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("ztfdb.store.backends.connect_sqlite.BUSY_TIMEOUT_S", 0.05)
     engine = make_engine(tmp_path / "a.sqlite")
     other = make_engine(tmp_path / "a.sqlite")
     with writing(sessions(engine)):

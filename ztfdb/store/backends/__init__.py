@@ -1,17 +1,35 @@
-"""What only one engine can say: a class per engine, picked by the dialect."""
+"""What only one engine can say: a class per engine, picked by the dialect.
+
+`reads` returns what reads, for a session of SQLAlchemy or for a transaction of `ztfdb.store.connections`; `backend`
+also what writes, which needs a session.
+"""
 
 from __future__ import annotations
 
 from functools import cache
 from importlib import import_module
-from typing import cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
-from sqlalchemy import Connection, Engine
-from sqlalchemy.orm import Session
+from ztfdb.store.backends.reads import Reads
+from ztfdb.store.connections import Reading
 
-from ztfdb.store.backends.base import Backend
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+    from sqlalchemy.orm import Session
 
-__all__ = ["Backend", "backend", "engine_class"]
+    from ztfdb.store.backends.base import Backend
+
+AnySession: TypeAlias = "Session | Reading"
+"""What a question takes: a session of SQLAlchemy, or a transaction that reads."""
+
+__all__ = ["AnySession", "Reads", "backend", "engine_class", "reads"]
+
+
+def reads(session: AnySession) -> Reads:
+    """Return the engine of a transaction, as far as it reads."""
+    if isinstance(session, Reading):
+        return _reads_class(session.engine)(session)
+    return backend(session)
 
 
 def backend(session: Session) -> Backend:
@@ -28,3 +46,9 @@ def engine_class(bind: Engine | Connection) -> type[Backend]:
 def _class(dialect: str) -> type[Backend]:
     module = import_module(f"{__name__}.{dialect}")  # a SQLite file needs no driver of PostgreSQL
     return cast("type[Backend]", getattr(module, dialect.capitalize()))
+
+
+@cache
+def _reads_class(engine: str) -> type[Reads]:
+    module = import_module(f"{__name__}.reads_{engine}")
+    return cast("type[Reads]", getattr(module, f"{engine.capitalize()}Reads"))

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-from sqlalchemy import Connection, Engine, Executable, Table
+from sqlalchemy import Connection, Engine, Table
 from sqlalchemy.orm import Session
 
 from ztfdb.arrays import BoolArray, Columns, IntArray
+from ztfdb.store.backends.reads import Dtypes, Reads
 from ztfdb.store.columns import SqlColumn, sql_columns
 from ztfdb.store.statement import Rows, Rowset, SetAside, Statement
 
-SqlText = str | Executable
-"""SQL text with ``:name`` parameters (cast with ``cast(… as …)``, never ``::``), or an SQLAlchemy expression."""
 
-Dtypes = Mapping[str, Any]
-"""Names and numpy dtypes of an answer's columns, in the order of the selected expressions."""
-
-
-class Backend(ABC):
-    """The engine of one session; `ztfdb.store.backends.backend` returns it.
+class Backend(Reads):
+    """The engine of one session of SQLAlchemy; `ztfdb.store.backends.backend` returns it.
 
     Methods without a session's transaction are static: `ztfdb.store.backends.engine_class` returns the class.
 
@@ -35,8 +28,6 @@ class Backend(ABC):
     ----------
     name : str
         SQLAlchemy's name of the dialect.
-    concurrent_readers : int
-        Connections that read at the same time in less than each other's time.
     snapshot_options : mapping
         Options of a connection whose transaction sees one state of the database.
     replaces_views : bool
@@ -46,14 +37,11 @@ class Backend(ABC):
     """
 
     name: ClassVar[str]
-    concurrent_readers: ClassVar[int] = 1
     snapshot_options: ClassVar[Mapping[str, Any]] = {}
     replaces_views: ClassVar[bool] = False
     counts_commits: ClassVar[bool] = False
+    session: Session
     _duplicate_error: ClassVar[type[Exception]]
-
-    def __init__(self, session: Session) -> None:
-        self.session = session
 
     def copy_rows(
         self,
@@ -149,122 +137,8 @@ class Backend(ABC):
         return isinstance(exc.__cause__, self._duplicate_error)
 
     @abstractmethod
-    def read_columns(
-        self, statement: SqlText, params: Mapping[str, Any], dtypes: Dtypes, *, nulls: Mapping[str, int] | None = None
-    ) -> Columns:
-        """Read the rows of a statement as columns, in its order.
-
-        Parameters
-        ----------
-        statement : str or Executable
-            Selects one expression per entry of `dtypes`, in its order.
-        params : mapping
-            Values of the ``:name`` parameters of a text; Python numbers, or lists of them on PostgreSQL.
-        dtypes : mapping of str to dtype
-            Names and types of the answer; NULL is NaN in float columns.
-        nulls : mapping of str to int, optional
-            What NULL becomes in an integer column.
-
-        Returns
-        -------
-        dict of ndarray, each of shape (n_row,)
-            All columns also where there are no rows.
-        """
-
-    @abstractmethod
-    def read_bulk(
-        self, statement: str, params: Mapping[str, Any], dtypes: Dtypes, *, nulls: Mapping[str, int] | None = None
-    ) -> Columns:
-        """Read many rows of numbers as columns. The order of rows is not kept: sort afterwards.
-
-        Parameters
-        ----------
-        statement : str
-            SQL text whose result has the columns `dtypes` names.
-        params : mapping
-            Values of its ``:name`` parameters; many rows of integers come from `range_rows`, which a reader without
-            the right to make temporary tables may use too.
-        dtypes : mapping of str to dtype
-            Numeric dtypes; NULL is NaN in float columns.
-        nulls : mapping of str to int, optional
-            What NULL becomes in an integer column.
-        """
-
-    def read_few(
-        self, statement: str, params: Mapping[str, Any], dtypes: Dtypes, *, nulls: Mapping[str, int] | None = None
-    ) -> Columns:
-        """Read up to a few hundred rows in one round trip.
-
-        Equivalent to `prefer_index_only` followed by `read_bulk`, with lower latency. PostgreSQL prepares the statement
-        on its connection and keeps it there, so its text must be one of a few; the result is limited to 1 GB.
-        """
-        return self.read_bulk(statement, params, dtypes, nulls=nulls)
-
-    @abstractmethod
-    def read_doubles(self, statement: str, params: Mapping[str, Any], names: tuple[str, ...]) -> NDArray[np.float64]:
-        """Read rows of numbers as one matrix of doubles, which costs less than columns of many types.
-
-        Parameters
-        ----------
-        statement : str
-            SQL text whose result has the columns `names`: numbers that a double holds exactly.
-        params : mapping
-            Values of its ``:name`` parameters.
-        names : tuple of str
-
-        Returns
-        -------
-        ndarray, shape (n_column, n_row)
-            One row per name; NULL is NaN. The order of the statement's rows is not kept.
-        """
-
-    @abstractmethod
-    def memory(self) -> dict[str, Any]:
-        """Return the cache tied to this session's connection.
-
-        Any commit, by any process, invalidates it, so entries always match the current snapshot (that of the last
-        `read_few` of this session, if there was one). In writing transactions it is always empty.
-        """
-
-    @abstractmethod
-    def range_rows(self, **columns: IntArray) -> tuple[str, dict[str, Any]]:
-        """Return a FROM item named ``r`` with the given integer columns as rows, and the parameters it needs.
-
-        Put it first, then ``cross join image where image.image_id = r.id``: on SQLite the order of a CROSS JOIN is the
-        order of its loops. For ranges see `joined`.
-        """
-
-    @abstractmethod
-    def joined(self, rows: str, table: str, columns: Sequence[str], condition: str, *, alias: str | None = None) -> str:
-        """Return the FROM text that looks rows of a table up for each row of another item, in this order always.
-
-        Parameters
-        ----------
-        rows : str
-            The first item, as from `range_rows`.
-        table : str
-            The table, under its own name or `alias` after that.
-        columns : sequence of str
-            What is used of it.
-        condition : str
-            On both, such as ``source.hpx29 >= r.lo and source.hpx29 < r.hi``.
-        alias : str, optional
-        """
-
-    @abstractmethod
     def insert(self, table: Table) -> Any:
         """Return the dialect's INSERT, which has ``on_conflict_do_update``."""
-
-    def clock(self, host: Callable[[], float]) -> float:
-        """Return the time that leases run on, seconds since 1970: the server's, or `host`'s where there is none."""
-        return host()
-
-    def prefer_index_only(self) -> None:
-        """Make this transaction answer from the covering index alone (DESIGN section 4)."""
-
-    def storage_problems(self) -> list[str]:
-        """Return what the engine's own check finds wrong in its file; nothing of a server, which has its own tools."""
-        return []
 
     def limit_lock_wait(self, seconds: float | None) -> None:
         """Let later statements of this transaction fail where another holds a table for longer; None: wait again."""

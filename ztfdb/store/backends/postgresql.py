@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 import psycopg
 from numpy.typing import NDArray
-from psycopg.pq import ConnStatus, ExecStatus, TransactionStatus
-from psycopg.pq.abc import PGconn, PGresult
-from sqlalchemy import ClauseElement, Connection, Engine, Table, func, select, text
+from sqlalchemy import ClauseElement, Connection, Engine, Table, text
 from sqlalchemy.dialects.postgresql import insert
 
-from ztfdb.arrays import Columns, IntArray
-from ztfdb.errors import StoreError
 from ztfdb.store.backends import readonly_postgresql, views_postgresql
-from ztfdb.store.backends.base import Backend, Dtypes, SqlText
-from ztfdb.store.columns import SqlColumn, numpy_columns
-from ztfdb.store.engine import WRITE, driver_errors
+from ztfdb.store.backends.base import Backend
+from ztfdb.store.backends.reads import Dtypes, SqlText
+from ztfdb.store.backends.reads_postgresql import SQL_TYPES, PostgresqlReads, pyformat, sql_type
+from ztfdb.store.columns import SqlColumn
 from ztfdb.store.statement import Rows, Rowset, SetAside, Statement
 
 COPY_HEAD = b"PGCOPY\n\xff\r\n\0" + b"\0" * 8
@@ -29,39 +23,11 @@ COPY_TAIL = b"\xff\xff"
 CHUNK = 4_000
 """Rows packed at a time: less than a MB, so that a bulk load never doubles its memory."""
 
-_SETTINGS = ", ".join(
-    f"set_config('{name}', 'off', true)" for name in ("jit", "enable_bitmapscan", "enable_seqscan", "enable_memoize")
-)
-_INDEX_ONLY = f"select {_SETTINGS}".encode()
-_PLANNED_ONCE = _INDEX_ONLY + b", set_config('plan_cache_mode', 'force_generic_plan', true)"
-_STATE = """
-case when pg_is_in_recovery() then null else cast(pg_current_snapshot() as text) end,
-cast(pg_current_xact_id_if_assigned() as text)"""
-"""Which transactions' work is visible: where that is as it was, all that there is to read is. And the number of
-this one, if it has written. A standby's snapshots do not list the transactions that are in progress: two that show
-different rows may look the same, and NULL is in their place."""
 
-_Query = tuple[bytes, list[bytes]]
-"""SQL with the protocol's placeholders, and the values for them as text."""
-
-_NUMBERS = itertools.count()
-"""Of prepared statements: a name that failed is never tried again, the server may know it."""
-
-_CLOCK = select(func.extract("epoch", func.clock_timestamp()))
-
-_PARAMETER = re.compile(r"(?<!:):([a-z_]\w*)")
-
-SQL_TYPES = {"i2": "smallint", "i4": "integer", "i8": "bigint", "f4": "real", "f8": "double precision"}
-SEND = {"i2": "int2send", "i4": "int4send", "i8": "int8send", "f4": "float4send", "f8": "float8send"}
-"""PostgreSQL's functions that turn a number into its big-endian bytes."""
-
-
-class Postgresql(Backend):
+class Postgresql(PostgresqlReads, Backend):
     """PostgreSQL."""
 
     name = "postgresql"
-    concurrent_readers = 2
-    """While one answer travels, the server makes the next: the client always has one to work on."""
     snapshot_options: ClassVar[Mapping[str, Any]] = {"isolation_level": "REPEATABLE READ"}
     replaces_views = True
     _duplicate_error = psycopg.errors.UniqueViolation
@@ -71,7 +37,7 @@ class Postgresql(Backend):
         names = ", ".join(column.name for column in columns)
         n_row = len(columns[0].values)
         text = f"COPY {table} ({names}) FROM STDIN (FORMAT BINARY{', FREEZE' if frozen else ''})"
-        with driver_errors(), self._driver().cursor() as cursor, cursor.copy(text) as copy:
+        with self._errors(), self._driver().cursor() as cursor, cursor.copy(text) as copy:
             copy.write(COPY_HEAD)
             for start in range(0, n_row, CHUNK):
                 copy.write(pack(columns, start, min(start + CHUNK, n_row)))
@@ -82,7 +48,7 @@ class Postgresql(Backend):
         names = ", ".join([*(column.name for column in columns), *texts])
         rows = zip(*(column.to_list() for column in columns), *texts.values(), strict=True)
         text = f"COPY {table} ({names}) FROM STDIN"
-        with driver_errors(), self._driver().cursor() as cursor, cursor.copy(text) as copy:
+        with self._errors(), self._driver().cursor() as cursor, cursor.copy(text) as copy:
             for row in rows:
                 copy.write_row(row)
 
@@ -90,117 +56,17 @@ class Postgresql(Backend):
         """Append rows by binary COPY."""
         names = ", ".join([*(key.name for key in keys), name])
         text = f"COPY {table} ({names}) FROM STDIN (FORMAT BINARY)"
-        with driver_errors(), self._driver().cursor() as cursor, cursor.copy(text) as copy:
+        with self._errors(), self._driver().cursor() as cursor, cursor.copy(text) as copy:
             copy.set_types([*(SQL_TYPES[key.values.dtype.str[1:]] for key in keys), "bytea"])
             for row in zip(*(key.values.tolist() for key in keys), blobs, strict=True):
                 copy.write_row(row)
 
-    def read_columns(
-        self, statement: SqlText, params: Mapping[str, Any], dtypes: Dtypes, *, nulls: Mapping[str, int] | None = None
-    ) -> Columns:
-        """Read by a binary cursor."""
-        text, values = self._text_and_values(statement, params)
-        with driver_errors(), self._driver().cursor(binary=True) as cursor:
-            rows = cursor.execute(text, values).fetchall()
-        return numpy_columns(rows, dtypes, nulls or {})
-
-    def read_bulk(
-        self, statement: str, params: Mapping[str, Any], dtypes: Dtypes, *, nulls: Mapping[str, int] | None = None
-    ) -> Columns:
-        """Read each column as one string of bytes.
-
-        The client has one value a column to look at instead of one a row: 150,000 rows take two thirds of the time of a
-        COPY, and a twentieth of its client's. Below some thousand rows the server's own work makes COPY the faster one.
-        """
-        kinds = tuple((name, np.dtype(dtype)) for name, dtype in dtypes.items())
-        text = _packed_query(statement, kinds, tuple((nulls or {}).items()))
-        with driver_errors(), self._driver().cursor(binary=True) as cursor:
-            row = cursor.execute(text, params).fetchone()
-        assert row is not None
-        columns = {
-            name: np.frombuffer(packed or b"", kind.newbyteorder(">")).astype(kind)
-            for (name, kind), packed in zip(kinds, row[1:], strict=True)
-        }
-        if any(len(values) != row[0] for values in columns.values()):
-            raise StoreError("an integer column of the answer holds NULL: name its stand-in")
-        return columns
-
-    def read_few(
-        self, statement: str, params: Mapping[str, Any], dtypes: Dtypes, *, nulls: Mapping[str, int] | None = None
-    ) -> Columns:
-        """Read all rows as one string of bytes, by a prepared statement.
-
-        Some hundred rows take half of the time of a COPY, which is planned anew each time and comes row by row.
-        """
-        query, names, record = _few_query(statement, tuple(dtypes.items()), tuple((nulls or {}).items()))
-        values = [str(params[name]).encode() for name in names]
-        with driver_errors():
-            _, (n_row, packed, *state) = self._one_row_of_each([(_PLANNED_ONCE, []), (query, values)])
-        self.session.info["ztfdb_state"] = tuple(
-            None if value is None else value.decode() for value in state
-        )  # for `memory`
-        rows = _records(int.from_bytes(n_row or b"", "big"), packed, record)
-        return {name: rows[name].astype(dtype) for name, dtype in dtypes.items()}
-
-    def read_doubles(self, statement: str, params: Mapping[str, Any], names: tuple[str, ...]) -> NDArray[np.float64]:
-        """Read all rows as one string of bytes."""
-        text, _ = _row_query(statement, tuple((name, np.dtype("f8")) for name in names), ())
-        with driver_errors(), self._driver().cursor(binary=True) as cursor:
-            row = cursor.execute(_pyformat(text), params).fetchone()
-        assert row is not None
-        values = _records(row[0], row[1], np.dtype((">f8", (len(names),))))
-        return np.ascontiguousarray(values.T, dtype=np.float64)
-
-    def memory(self) -> dict[str, Any]:
-        """Return the connection's memory, emptied by any commit since."""
-        connection = self.session.connection()
-        state = self.session.info.pop("ztfdb_state", None)
-        if connection.get_execution_options().get(WRITE, False):
-            return {}  # what is written here may yet be rolled back
-        if state is None:
-            with driver_errors():
-                state = self._driver().execute(f"select {_STATE}").fetchone()
-        assert state is not None
-        version, own = state
-        if version is None or own is not None:
-            return {}  # a standby, or something was written here all the same
-        kept: tuple[str, dict[str, Any]] | None = connection.info.get("ztfdb")
-        if kept is None or kept[0] != version:
-            kept = connection.info["ztfdb"] = (version, {})
-        return kept[1]
-
-    def range_rows(self, **columns: IntArray) -> tuple[str, dict[str, Any]]:
-        """Return ``unnest`` of arrays."""
-        arrays = ", ".join(f"cast(:r_{name} as bigint[])" for name in columns)
-        # as text, which the server reads faster than psycopg writes a list of numbers
-        params = {f"r_{name}": "{" + ",".join(map(str, values.tolist())) + "}" for name, values in columns.items()}
-        return f"unnest({arrays}) as r({', '.join(columns)})", params
-
-    def joined(self, rows: str, table: str, columns: Sequence[str], condition: str, *, alias: str | None = None) -> str:
-        """Return a lateral join that the planner cannot turn round.
-
-        It takes any range of cells for half a per cent of the table, and so a handful of ranges for all of it.
-        """
-        name = alias or table
-        fields = ", ".join(f"{name}.{column}" for column in columns)
-        return (
-            f"{rows} cross join lateral (select {fields} from {table} as {name} where {condition} offset 0) as {name}"
-        )
-
     def _make_temporary(self, name: str, dtypes: Dtypes) -> None:
         """Make a table that is dropped with the transaction."""
-        fields = ", ".join(f"{column} {_sql_type(np.dtype(dtype))} not null" for column, dtype in dtypes.items())
+        fields = ", ".join(f"{column} {sql_type(np.dtype(dtype))} not null" for column, dtype in dtypes.items())
         connection = self.session.connection()
         connection.exec_driver_sql(f"drop table if exists pg_temp.{name}")
         connection.exec_driver_sql(f"create temporary table {name} ({fields}) on commit drop")
-
-    def prefer_index_only(self) -> None:
-        """Keep JIT (19 ms to plan), bitmaps, sequential scans and memoizing out of this transaction: ids come once.
-
-        All in one round trip.
-        """
-        with driver_errors():
-            self._driver().execute(_INDEX_ONLY)
 
     def limit_lock_wait(self, seconds: float | None) -> None:
         """Set this transaction's ``lock_timeout``."""
@@ -219,7 +85,7 @@ class Postgresql(Backend):
         """Make the constraint of all rows."""
         names = ", ".join(column.name for column in table.primary_key.columns)
         add = f"alter table {table.name} add constraint {table.primary_key.name} primary key ({names})"
-        with driver_errors():
+        with self._errors():
             self._driver().execute(add)
 
     def lock_name(self, key: int) -> None:
@@ -229,10 +95,6 @@ class Postgresql(Backend):
     def insert(self, table: Table) -> Any:
         """Return PostgreSQL's INSERT."""
         return insert(table)
-
-    def clock(self, host: Callable[[], float]) -> float:
-        """Return the server's time."""
-        return float(self.session.execute(_CLOCK).scalar_one())
 
     def export_snapshot(self) -> str | None:
         """Return the server's name of this transaction's snapshot."""
@@ -271,35 +133,14 @@ class Postgresql(Backend):
         """Read rights, owners and dependents from the catalogues of the server."""
         return views_postgresql.set_aside(connection, names)
 
-    def _driver(self) -> psycopg.Connection[Any]:
-        connection = self.session.connection().connection.driver_connection
-        assert isinstance(connection, psycopg.Connection)
-        return connection
-
     def _text_and_values(self, statement: SqlText, params: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
         if isinstance(statement, str):
-            return _pyformat(statement), params
+            return pyformat(statement), params
         assert isinstance(statement, ClauseElement)
         compiled = statement.compile(
             dialect=self.session.get_bind().dialect, compile_kwargs={"render_postcompile": True}
         )
         return str(compiled), compiled.construct_params(dict(params)) or {}
-
-    def _one_row_of_each(self, queries: list[_Query]) -> list[tuple[bytes | None, ...]]:
-        """Return the one row of each query, in binary, in one round trip, by statements prepared on the connection.
-
-        Inside a transaction they are prepared anew, because a name that the server no longer knows would end it:
-        psycopg deallocates all prepared statements, these included, after a rollback.
-        """
-        connection = self._driver()
-        if connection.pgconn.transaction_status != TransactionStatus.IDLE:
-            return _pipeline(connection, queries, {}, lambda: b"")
-        prepared = self.session.connection().info.setdefault("ztfdb_prepared", {})
-        try:
-            return _pipeline(connection, queries, prepared, lambda: b"ztfdb_%d" % next(_NUMBERS))
-        except psycopg.errors.InvalidSqlStatementName:
-            prepared.clear()
-            return _pipeline(connection, queries, prepared, lambda: b"ztfdb_%d" % next(_NUMBERS))
 
 
 def pack(columns: list[SqlColumn], start: int, stop: int) -> bytes:
@@ -331,119 +172,9 @@ def pack(columns: list[SqlColumn], start: int, stop: int) -> bytes:
     return rows.view("u1").reshape(len(rows), -1)[keep].tobytes()
 
 
-@lru_cache(maxsize=256)
-def _packed_query(
-    statement: str, kinds: tuple[tuple[str, np.dtype[Any]], ...], nulls: tuple[tuple[str, int], ...]
-) -> str:
-    """Return the query, with psycopg's placeholders, whose one row has the columns of a statement as bytes."""
-    fields = ", ".join(
-        f"string_agg({SEND[kind.str[1:]]}({_not_null(name, kind, dict(nulls))}), ''::bytea)" for name, kind in kinds
-    )
-    return _pyformat(f"SELECT count(*), {fields} FROM ({statement}) AS q")
-
-
-@lru_cache(maxsize=256)
-def _row_query(
-    statement: str,
-    kinds: tuple[tuple[str, np.dtype[Any]], ...],
-    nulls: tuple[tuple[str, int], ...],
-    more: tuple[str, ...] = (),
-) -> tuple[str, np.dtype[Any]]:
-    """Return the query whose one row is the number of a statement's rows and all of them as bytes, and their layout.
-
-    What else is asked for comes after that.
-    """
-    fields = " || ".join(f"{SEND[kind.str[1:]]}({_not_null(name, kind, dict(nulls))})" for name, kind in kinds)
-    answer = ", ".join(("count(*)", f"string_agg({fields}, ''::bytea)", *more))
-    return f"SELECT {answer} FROM ({statement}) AS q", np.dtype(
-        [(name, kind.newbyteorder(">")) for name, kind in kinds]
-    )
-
-
-def _records(n_row: int, packed: bytes | None, record: np.dtype[Any]) -> NDArray[Any]:
-    rows = np.frombuffer(packed or b"", record)
-    if len(rows) != n_row:  # a row with a NULL adds nothing to the string
-        raise StoreError("an integer column of the answer holds NULL: name its stand-in")
-    return rows
-
-
-@lru_cache(maxsize=256)
-def _few_query(
-    statement: str, dtypes: tuple[tuple[str, Any], ...], nulls: tuple[tuple[str, int], ...]
-) -> tuple[bytes, tuple[str, ...], np.dtype[Any]]:
-    """Return the query of `_row_query`, with the state of the database, as the protocol takes it.
-
-    Also its parameters in their order, and the layout of a row.
-    """
-    kinds = tuple((name, np.dtype(dtype)) for name, dtype in dtypes)
-    text, record = _row_query(statement, kinds, nulls, (_STATE,))
-    names = tuple(dict.fromkeys(_PARAMETER.findall(text)))
-    return _PARAMETER.sub(lambda found: f"${names.index(found[1]) + 1}", text).encode(), names, record
-
-
-def _pipeline(
-    connection: psycopg.Connection[Any],
-    queries: list[_Query],
-    prepared: dict[bytes, bytes],
-    new_name: Callable[[], bytes],
-) -> list[tuple[bytes | None, ...]]:
-    """Ask libpq directly: psycopg's way takes a round trip more, to begin a transaction, and as much time again.
-
-    `prepared` are the names under which the server knows queries; new ones are added.
-    """
-    pgconn, new = connection.pgconn, {}
-    try:
-        pgconn.enter_pipeline_mode()
-        for query, values in queries:
-            name = prepared.get(query)
-            if name is None:
-                name = new[query] = new_name()
-                pgconn.send_prepare(name, query)
-            pgconn.send_query_prepared(name, values, result_format=1)
-        pgconn.pipeline_sync()
-        results = _results(pgconn)
-        pgconn.exit_pipeline_mode()
-    except BaseException:
-        connection.close()  # stopped amid the answers: nothing else can be asked on this connection
-        raise
-    for result in results:
-        if result.status not in (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK):
-            raise psycopg.errors.error_from_result(result, encoding=connection.info.encoding)
-    prepared |= new
-    rows = [result for result in results if result.status == ExecStatus.TUPLES_OK]
-    return [tuple(row.get_value(0, k) for k in range(row.nfields)) for row in rows]
-
-
-def _results(pgconn: PGconn) -> list[PGresult]:
-    """Return the results of a pipeline up to its end."""
-    results: list[PGresult] = []
-    while (result := pgconn.get_result()) is None or result.status != ExecStatus.PIPELINE_SYNC:
-        if result is not None:
-            results.append(result)
-        elif pgconn.status != ConnStatus.OK:
-            raise psycopg.OperationalError("the connection is lost")
-    return results
-
-
 def record_dtype(dtypes: Mapping[str, np.dtype[Any]]) -> np.dtype[Any]:
     """Return the layout of one row of binary COPY without NULLs."""
     fields = [("n_field", ">i2")]
     for name, dtype in dtypes.items():
         fields += [(f"{name}:length", ">i4"), (name, dtype.newbyteorder(">").str)]
     return np.dtype(fields)
-
-
-def _not_null(name: str, dtype: np.dtype[Any], nulls: Mapping[str, int]) -> str:
-    field = f"cast(q.{name} as {_sql_type(dtype)})"
-    if dtype.kind == "f":
-        return f"coalesce({field}, 'NaN')"
-    return f"coalesce({field}, {int(nulls[name])})" if name in nulls else field
-
-
-def _sql_type(dtype: np.dtype[Any]) -> str:
-    return SQL_TYPES[dtype.str[1:]]
-
-
-@lru_cache(maxsize=256)
-def _pyformat(text: str) -> str:
-    return _PARAMETER.sub(r"%(\1)s", text.replace("%", "%%"))

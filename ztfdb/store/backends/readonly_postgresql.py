@@ -14,7 +14,7 @@ from psycopg.types.numeric import NumericBinaryLoader
 from sqlalchemy import Engine
 
 from ztfdb.errors import QueryError
-from ztfdb.store.engine import unavailable
+from ztfdb.store.faults import unavailable
 from ztfdb.store.statement import Rows, Statement
 from ztfdb.texts import one_line
 

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from ztfdb.errors import QueryError
-from ztfdb.store.engine import unavailable
+from ztfdb.store.faults import unavailable
 from ztfdb.store.statement import Rows, Rowset, Statement
 
 _SQLITE_TYPES = {"short": "integer", "int": "integer", "long": "integer", "float": "real", "double": "real",

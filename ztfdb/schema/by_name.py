@@ -1,0 +1,52 @@
+"""Columns and tables by name: from what is written down, else from SQLAlchemy's tables, which take long to load."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from ztfdb.schema.described import ColumnDescription, described
+from ztfdb.schema.shapes import WRITTEN_DOWN, Shape
+from ztfdb.schema.words import TABLES
+
+
+def describe_column(name: str, table: str | None = None) -> ColumnDescription | None:
+    """Return what a column is.
+
+    Parameters
+    ----------
+    name : str
+        Its name.
+    table : str, optional
+        A table or view, or an answer (``cone``, ``psf_cone``, ``light_curve``, ``images``, ``stamps``): a few columns
+        mean something more particular there. By default, and in all other answers, what the name means everywhere.
+
+    Returns
+    -------
+    ColumnDescription or None
+        None where ztfdb has no column of this name; with the name of a table or view, where that has no such column.
+    """
+    if table is not None and table in TABLES:
+        from ztfdb.schema.describe import describe_table  # SQLAlchemy's tables
+
+        return next((column for column in describe_table(table).columns if column.name == name), None)
+    return described(name, table)
+
+
+@cache
+def shape_of(table: str) -> Shape:
+    """Return the columns of a table.
+
+    Raises
+    ------
+    KeyError
+        If an archive has no such table.
+    """
+    if table not in WRITTEN_DOWN:
+        from ztfdb.schema.describe import defined_shape  # SQLAlchemy's tables
+        from ztfdb.schema.tables import Base
+
+        return defined_shape(Base.metadata.tables[table])
+    pairs = [word.split(":") for word in WRITTEN_DOWN[table].split()]
+    types = {name: kind.rstrip("?*") for name, kind in pairs}
+    nullable, key = ([name for name, kind in pairs if kind[-1] == mark] for mark in "?*")
+    return Shape(table, types, frozenset(nullable), tuple(key))

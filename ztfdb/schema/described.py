@@ -1,0 +1,70 @@
+"""What a column is, by its name alone: unit, UCD and description, without the tables themselves."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ztfdb.schema.words import GENERAL, PARTICULAR
+
+
+@dataclass(frozen=True)
+class ColumnDescription:
+    """One column of a table, a view or an answer.
+
+    Attributes
+    ----------
+    name : str
+    unit : str
+        As astropy spells it (``deg``, ``DN``, ``mas / yr``); empty where there is none.
+    ucd : str
+        IVOA's UCD1+.
+    description : str
+        One sentence.
+    datatype : str or None
+        VOTable's word: ``short``, ``int``, ``long``, ``float``, ``double``, ``boolean``, ``unicodeChar`` (text, JSON),
+        ``unsignedByte`` (bytes); None where it was looked up by name alone.
+    """
+
+    name: str
+    unit: str
+    ucd: str
+    description: str
+    datatype: str | None = None
+
+    @property
+    def vounit(self) -> str:
+        """The unit as IVOA's VOUnits spell it; DN becomes adu, the same count."""
+        return re.sub(r"([A-Za-z])(\d)", r"\1**\2", self.unit.replace(" ", "").replace("DN", "adu"))
+
+    @property
+    def comment(self) -> str:
+        """Description, unit and UCD in one text, as PostgreSQL's ``COMMENT ON`` holds it."""
+        return f"{self.description} [{self.unit or '-'}] ({self.ucd})"
+
+
+@dataclass(frozen=True)
+class TableDescription:
+    """One table or view.
+
+    Attributes
+    ----------
+    name : str
+    kind : str
+        ``table`` or ``view``.
+    description : str
+        One sentence.
+    columns : tuple of ColumnDescription
+        In their order.
+    """
+
+    name: str
+    kind: str
+    description: str
+    columns: tuple[ColumnDescription, ...]
+
+
+def described(name: str, table: str | None, datatype: str | None = None) -> ColumnDescription | None:
+    """Return what a name means in a table or an answer, or else everywhere."""
+    facts = PARTICULAR.get(table or "", {}).get(name) or GENERAL.get(name)
+    return None if facts is None else ColumnDescription(name, *facts, datatype=datatype)

@@ -1,0 +1,177 @@
+"""Where an archive is: one URL, read without SQLAlchemy."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, quote, quote_plus, unquote
+
+from ztfdb.errors import ConfigError
+from ztfdb.texts import HIDDEN, is_secret_key
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
+
+ENGINES = {"sqlite": "sqlite", "postgresql": "postgresql", "postgres": "postgresql"}
+"""The engines by the name that a URL begins with."""
+
+_ACCOUNT = re.compile(r"(?P<username>[^:/]*)(?::(?P<password>[^@]*))?@")
+_SERVER = re.compile(r"(?:\[(?P<six>[^/?]+)\]|(?P<host>[^/:?]+))?(?::(?P<port>[^/?]*))?")
+_WINDOWS_PATH = re.compile(r"[A-Za-z]:[\\/]|\\\\")
+_PLAIN = " +"
+"""Characters that a URL may keep in a name, beside letters and digits."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """The parts of an archive's URL; its ``repr`` shows no secret.
+
+    Attributes
+    ----------
+    engine : str
+        ``sqlite`` or ``postgresql``.
+    database : str or None
+        The file of SQLite, or the database's name.
+    username, password, host : str or None
+    port : int or None
+    query : mapping of str to str or tuple of str
+        What stands after the question mark.
+    """
+
+    engine: str
+    database: str | None = None
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    host: str | None = None
+    port: int | None = None
+    query: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict, repr=False)
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the archive is a SQLite file."""
+        return self.engine == "sqlite"
+
+    def shown(self) -> str:
+        """Return the URL as it may be printed or logged: secrets show as ``***``, the driver not at all."""
+        database, query = self.database, self.query
+        if self.is_file and (database or "").startswith("file:"):  # opened read-only
+            database, query = unquote(str(database).removeprefix("file://")), {}
+        account = ""
+        if self.username is not None:
+            secret = "" if self.password is None else f":{HIDDEN}"
+            account = f"{quote(self.username, safe=_PLAIN)}{secret}@"
+        host = f"[{self.host}]" if ":" in (self.host or "") else self.host or ""
+        port = "" if self.port is None else f":{self.port}"
+        place = "" if database is None else "/" + quote(database, safe=f"{_PLAIN}/")
+        return f"{self.engine}://{account}{host}{port}{place}{_shown_query(query)}"
+
+
+def address_of(url: str | Path | URL | Address) -> Address:
+    """Return the parts of the URL of an archive.
+
+    Parameters
+    ----------
+    url : str, Path, URL of SQLAlchemy, or Address
+        ``sqlite:///night.db``, ``postgresql://…`` (with or without a driver), or the plain path of a SQLite file.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read as a URL, or names another kind of database. The message never shows a password.
+    """
+    if isinstance(url, Address):
+        return url
+    if isinstance(url, Path) or (isinstance(url, str) and "://" not in url):
+        return Address("sqlite", _file_name(str(url)))
+    found = _parsed(url) if isinstance(url, str) else _parts(url)
+    name = found.engine.split("+")[0]
+    if name not in ENGINES:
+        raise ConfigError(f"{name!r} is not an engine of ztfdb: expected sqlite or postgresql")
+    known = Address(ENGINES[name], found.database, found.username, found.password, found.host, found.port, found.query)
+    if known.is_file:
+        _check_file(known)
+    return known
+
+
+def mask_password(url: str | Path | URL | Address) -> str:
+    """Return the URL as it may be printed or logged; see `Address.shown`."""
+    return address_of(url).shown()
+
+
+def _parts(url: Any) -> Address:
+    """Return the parts of a URL of SQLAlchemy."""
+    return Address(url.drivername, url.database, url.username, url.password, url.host, url.port, dict(url.query))
+
+
+def _parsed(text: str) -> Address:
+    """Return the parts of a text, the engine as it is spelled there."""
+    name, _, rest = text.partition("://")
+    account = _ACCOUNT.match(rest)
+    rest = rest[account.end() :] if account else rest
+    server = _SERVER.match(rest)
+    assert server is not None  # it may be empty
+    place, mark, query = rest[server.end() :].partition("?")
+    try:
+        port = int(server["port"]) if server["port"] else None
+    except ValueError:
+        port = -1
+    if not re.fullmatch(r"[\w+]+", name) or port == -1:
+        # without the text, which may hold a password
+        raise ConfigError("the archive's URL cannot be read: expected sqlite:///file or postgresql://…") from None
+    return Address(
+        name,
+        unquote(place[1:]) if place else None,
+        _unquoted(account and account["username"]),
+        _unquoted(account and account["password"]),
+        server["six"] or server["host"],
+        port,
+        _query(query) if mark else {},
+    )
+
+
+def _unquoted(text: str | None) -> str | None:
+    return None if text is None else unquote(text)
+
+
+def _query(text: str) -> dict[str, str | tuple[str, ...]]:
+    found: dict[str, str | tuple[str, ...]] = {}
+    for key, value in parse_qsl(text):
+        before = found.get(key)
+        more = () if before is None else (before,) if isinstance(before, str) else before
+        found[key] = (*more, value) if more else value
+    return found
+
+
+def _shown_query(query: Mapping[str, str | tuple[str, ...]]) -> str:
+    pairs = []
+    for key in sorted(query):
+        values = query[key]
+        for value in (values,) if isinstance(values, str) else values:
+            pairs.append(f"{quote_plus(key)}={HIDDEN if is_secret_key(key) else quote_plus(value)}")
+    return "?" + "&".join(pairs) if pairs else ""
+
+
+def _check_file(url: Address) -> None:
+    """Refuse a SQLite URL that names no file: what stands after two slashes is a host, which SQLite has not."""
+    if url.host or url.port or url.username:
+        name = f"{url.host or ''}/{url.database}" if url.database else url.host or "file"
+        raise ConfigError(f"a SQLite archive is named with three slashes: sqlite:///{name}")
+    if not url.database or url.database == ":memory:":
+        raise ConfigError("an archive in memory would be empty for every connection: name a file, sqlite:///night.db")
+    _file_name(url.database)
+
+
+def _file_name(name: str) -> str:
+    """Return the name of a SQLite file; refuse what is meant as something else."""
+    if os.name != "nt" and _WINDOWS_PATH.match(name):
+        raise ConfigError(f"{name} is a path of Windows; this system has none")
+    scheme = name.partition(":")[0].lower() if ":" in name else ""
+    if scheme.split("+")[0] in ENGINES:
+        raise ConfigError(f"{name} lacks the slashes of a URL: expected sqlite:///file or postgresql://…")
+    if not name:
+        raise ConfigError("the archive has no name: expected sqlite:///file or postgresql://…")
+    return name

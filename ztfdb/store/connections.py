@@ -1,0 +1,182 @@
+"""Transactions that read, on connections of the drivers themselves.
+
+SQLAlchemy takes longer to import than a light curve takes to be found, and questions are asked in texts of their own:
+they need a connection and a transaction, no more. Everything that writes, or asks in SQLAlchemy's expressions, has the
+sessions of `ztfdb.store.engine`. `ztfdb.store.backends.backend` takes either.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, Protocol, cast
+
+from ztfdb.errors import ArchiveClosedError, StoreError
+from ztfdb.store.address import Address
+from ztfdb.store.faults import typed_error
+from ztfdb.store.interrupt import in_use
+from ztfdb.texts import one_line
+
+MOST_IDLE = 5
+"""Connections that are kept for the next transaction."""
+
+
+class Opener(Protocol):
+    """What an engine does in its own way: ``connect_sqlite``, ``connect_postgresql``."""
+
+    where: str | None
+    errors: tuple[type[Exception], ...]
+
+    def open(self) -> tuple[Any, dict[str, Any]]:
+        """Return a new connection, and what is to be remembered of it."""
+
+    def is_usable(self, connection: Any, info: dict[str, Any]) -> bool:
+        """Tell whether a connection that was idle can be used."""
+
+    def begin(self, connection: Any) -> None:
+        """Begin a transaction."""
+
+    def end(self, connection: Any, info: dict[str, Any]) -> bool:
+        """End it, and tell whether the connection can be used again."""
+
+
+@dataclass(eq=False)
+class Reading:
+    """One transaction that reads; made by `Connections.reading`.
+
+    Attributes
+    ----------
+    engine : str
+        ``sqlite`` or ``postgresql``.
+    driver : object
+        The driver's connection.
+    info : dict
+        What backends remember as long as the connection lives.
+    connections : Connections
+        Where it comes from.
+    notes : dict
+        What backends remember as long as the transaction lives.
+    """
+
+    engine: str
+    driver: Any
+    info: dict[str, Any]
+    connections: Connections
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+class Connections:
+    """Connections that read an archive, each used by one thread at a time, the one used last first.
+
+    That one has its pages, and the images that it remembers, in the cache.
+
+    Parameters
+    ----------
+    address : Address
+    read_only : bool
+        Whether a SQLite file is opened for reading; transactions only read either way.
+    """
+
+    def __init__(self, address: Address, *, read_only: bool) -> None:
+        self.engine = address.engine
+        self._opener = _opener(address, read_only)
+        self._idle: list[tuple[Any, dict[str, Any]]] = []
+        self._lock = threading.Lock()
+        self._closed = False
+        _EVERY.add(self)
+
+    @contextmanager
+    def reading(self) -> Iterator[Reading]:
+        """Read in one transaction.
+
+        Raises
+        ------
+        ArchiveClosedError
+            If the archive is closed.
+        DatabaseUnavailableError, StoreError
+            If the database cannot be reached, or is damaged.
+        """
+        with self.errors():
+            driver, info = self._take()
+        usable = False
+        try:
+            with in_use(driver):
+                with self.errors():
+                    self._opener.begin(driver)
+                yield Reading(self.engine, driver, info, self)
+            usable = True
+        finally:
+            with suppress(*self._opener.errors):
+                usable = self._opener.end(driver, info)
+            self._give_back(driver, info, usable)
+
+    def close(self) -> None:
+        """Close every connection, those in use when their transactions end; no more are opened."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for driver, _ in idle:
+            driver.close()
+
+    def forget(self) -> None:
+        """Leave the connections to the process that this one was forked from."""
+        self._lock = threading.Lock()  # another thread of that process may have held it
+        self._idle = []
+
+    def _take(self) -> tuple[Any, dict[str, Any]]:
+        with self._lock:
+            if self._closed:
+                raise ArchiveClosedError("the archive is closed: open it again")
+            found = self._idle.pop() if self._idle else None
+        if found is not None:
+            if self._opener.is_usable(*found):
+                return found
+            with self._lock:  # what happened to one has happened to all
+                stale, self._idle = [found, *self._idle], []
+            for driver, _ in stale:
+                driver.close()
+        return self._opener.open()
+
+    def _give_back(self, driver: Any, info: dict[str, Any], usable: bool) -> None:
+        with self._lock:
+            if usable and not self._closed and len(self._idle) < MOST_IDLE:
+                self._idle.append((driver, info))
+                return
+        driver.close()
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Turn what the driver raises inside the block into typed errors, which name the file."""
+        try:
+            yield
+        except self._opener.errors as exc:
+            raise typed_error(exc, self._opener.where) or StoreError(one_line(exc)) from exc
+
+
+def _opener(address: Address, read_only: bool) -> Opener:
+    module = import_module(f"ztfdb.store.backends.connect_{address.engine}")  # a SQLite file needs no psycopg
+    return cast("Opener", getattr(module, f"{address.engine.capitalize()}Opener")(address, read_only=read_only))
+
+
+def beside(session: Any) -> AbstractContextManager[Any]:
+    """Return another transaction on the archive of one, for a thread that reads at the same time."""
+    if isinstance(session, Reading):
+        return session.connections.reading()
+    return cast("AbstractContextManager[Any]", type(session)(session.get_bind()))
+
+
+def _forget_forked() -> None:
+    for one in list(_EVERY):
+        one.forget()
+
+
+_EVERY: weakref.WeakSet[Connections] = weakref.WeakSet()
+"""All of this process."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_forked)

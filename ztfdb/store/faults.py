@@ -1,0 +1,100 @@
+"""What the drivers raise, as typed errors: trouble that passes, damage, missing rights."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ztfdb.errors import DatabaseReadOnlyError, DatabaseUnavailableError, StoreError
+from ztfdb.texts import one_line
+
+_RETRYABLE_STATES = ("08", "53", "57P", "40001", "40P01", "55P03", "25P03", "25P04")
+"""PostgreSQL's SQLSTATEs (prefixes) of trouble that passes.
+
+Connection, resources, shutdown, serialization, locks, transactions that the server timed out.
+"""
+
+_READ_ONLY_STATE = "25006"
+"""PostgreSQL's SQLSTATE of a write in a read-only transaction: a standby, or a server or role set to read only."""
+
+_NO_RIGHT = "42501"
+"""PostgreSQL's SQLSTATE of a missing privilege."""
+
+_BROKEN_STATES = ("XX", "58")
+"""PostgreSQL's SQLSTATEs (prefixes) of damage: corrupted pages and indexes, missing files, errors of the disk."""
+
+_RETRYABLE_WORDS = ("locked", "busy", "unable to open", "disk i/o error", "disk is full")
+
+_READ_ONLY_WORDS = "readonly database"
+
+
+def unavailable(exc: BaseException | None) -> DatabaseUnavailableError | None:
+    """Return the typed error for a driver's exception that says "not now", None for any other.
+
+    Parameters
+    ----------
+    exc : BaseException or None
+        What psycopg or sqlite3 raised.
+    """
+    if "psycopg" in sys.modules:  # else it has raised nothing: it is not loaded for a SQLite file
+        import psycopg
+
+        if isinstance(exc, psycopg.Error):
+            state = exc.sqlstate or ""
+            if state == _READ_ONLY_STATE:
+                return DatabaseReadOnlyError(f"the database takes no writes now: {one_line(exc)}")
+            if state.startswith(_RETRYABLE_STATES) or (isinstance(exc, psycopg.OperationalError) and not state):
+                return DatabaseUnavailableError(one_line(exc))
+    if isinstance(exc, sqlite3.OperationalError):
+        if _READ_ONLY_WORDS in str(exc).lower():
+            return DatabaseReadOnlyError(f"SQLite: this archive may not be written here: {one_line(exc)}")
+        if any(word in str(exc).lower() for word in _RETRYABLE_WORDS):
+            return DatabaseUnavailableError(f"SQLite: {one_line(exc)}")
+    return None
+
+
+def _driver_errors() -> tuple[type[Exception], ...]:
+    """Return what the drivers that are loaded raise."""
+    if "psycopg" not in sys.modules:
+        return (sqlite3.Error,)
+    import psycopg
+
+    return sqlite3.Error, psycopg.Error
+
+
+@contextmanager
+def driver_errors() -> Iterator[None]:
+    """Turn what psycopg and sqlite3 raise inside the block into typed errors, for calls that bypass SQLAlchemy."""
+    try:
+        yield
+    except _driver_errors() as exc:
+        raise unavailable(exc) or StoreError(one_line(exc)) from exc
+
+
+def typed_error(original: BaseException | None, where: str | None = None) -> StoreError | None:
+    """Return the typed error for what a driver raised on an archive; None for trouble with a statement.
+
+    Parameters
+    ----------
+    original : BaseException or None
+    where : str, optional
+        The file of SQLite, which the error names.
+    """
+    if type(original) is sqlite3.DatabaseError:  # its subclasses are about statements; this is about the file
+        return StoreError(f"{where or 'SQLite'}: {one_line(original)}")
+    if (typed := unavailable(original)) is not None:
+        if isinstance(original, sqlite3.Error):
+            return type(typed)(f"{where or 'SQLite'}: {one_line(original)}")
+        return typed
+    if isinstance(original, UnicodeEncodeError):  # a name of bytes that are no UTF-8, see os.fsdecode
+        return StoreError(f"{original.object!r} is not UTF-8: no database keeps it as text")
+    if isinstance(original, sqlite3.OperationalError) and "decode to utf-8" in str(original).lower():
+        return StoreError(f"SQLite: a stored text is not UTF-8: {one_line(original)}")
+    state = getattr(original, "sqlstate", None) or ""
+    if state == _NO_RIGHT:
+        return StoreError(f"this role may not do that: {one_line(original)}")
+    if state.startswith(_BROKEN_STATES):
+        return StoreError(f"the database is damaged or its disk fails: {one_line(original)}")
+    return None

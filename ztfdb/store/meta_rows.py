@@ -1,0 +1,62 @@
+"""The facts of a new archive, frozen when it is made, and the configurations that measured it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import insert, select
+from sqlalchemy.orm import Session
+
+from ztfdb import __version__
+from ztfdb.records import APERTURE_DIAMETERS, MeasurementConfig
+from ztfdb.schema import ArchiveMeta, Config
+from ztfdb.sky.cells import HPX_ORDER
+from ztfdb.store.backends import backend
+from ztfdb.store.meta import MAGERR_SYS, read_meta
+
+_META_LOCK = -1  # image ids, the other keys of `lock_name`, are never negative
+
+
+def create_meta(session: Session, settings: Mapping[str, Any], *, magerr_sys: float = MAGERR_SYS) -> dict[str, Any]:
+    """Freeze the facts of a new archive and return them; an archive that has some keeps them.
+
+    Parameters
+    ----------
+    session : Session
+    settings : mapping
+        The extraction settings as plain JSON values.
+    magerr_sys : float
+        Systematic floor of ``magerr``, mag.
+    """
+    backend(session).lock_name(_META_LOCK)  # two processes may open a new archive at once
+    found = read_meta(session)
+    if found:
+        return found
+    facts = {
+        "healpix_order": HPX_ORDER,
+        "aperture_diameters": list(APERTURE_DIAMETERS),
+        "settings": dict(settings),
+        "magerr_sys": magerr_sys,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "ztfdb_version": __version__,
+    }
+    rows = [{"key": key, "value": json.dumps(value, sort_keys=True)} for key, value in facts.items()]
+    session.execute(insert(ArchiveMeta), rows)
+    return read_meta(session)
+
+
+def config_id(session: Session, config: MeasurementConfig) -> int:
+    """Return the id of a measurement configuration, filed when it is new."""
+    find = select(Config.config_id).where(Config.config_hash == config.config_hash)
+    found = session.scalar(find)
+    if found is not None:
+        return found
+    backend(session).lock_name(_META_LOCK)
+    found = session.scalar(find)
+    if found is not None:
+        return found
+    row = {"config_hash": config.config_hash, "settings": config.settings, "versions": config.versions}
+    return session.execute(insert(Config).returning(Config.config_id), row).scalar_one()

@@ -1,0 +1,32 @@
+"""Rows of ZTF's own PSF catalogues by position, and the dates of the catalogues."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from ztfdb.arrays import Columns
+from ztfdb.store import detections
+from ztfdb.store.backends import AnySession, reads
+from ztfdb.store.detections import ZTF_PSF
+
+
+def psf_sources_in_cone(session: AnySession, lo: NDArray[Any], hi: NDArray[Any], names: Sequence[str]) -> Columns:
+    """Return columns of the rows inside ranges of cells, in no particular order."""
+    return detections.rows_in_cone(session, ZTF_PSF, lo, hi, names)
+
+
+def psf_catalogue_dates(session: AnySession, image_id: NDArray[Any]) -> Columns:
+    """Return ``obsmjd``, ``filtercode``, ``role`` and ``magzp`` of catalogues, ordered by ``image_id``.
+
+    Date and zero point are the image's own where it is held.
+    """
+    rows, params = reads(session).range_rows(id=image_id)
+    statement = f"""
+        select c.image_id, coalesce(image.obsmjd, c.obsmjd), c.filtercode, c.role, coalesce(image.magzp, c.magzp)
+        from {rows} cross join psf_catalogue as c left join image on image.image_id = c.image_id
+        where c.image_id = r.id order by c.image_id"""
+    dtypes = {"image_id": "i8", "obsmjd": "f8", "filtercode": "O", "role": "O", "magzp": "f8"}
+    return reads(session).read_columns(statement, params, dtypes)
