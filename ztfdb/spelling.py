@@ -120,8 +120,8 @@ def spelled(label: str) -> Callable[[T], T]:
     """Return a decorator by which every public method of a class is `checked`, named ``label.method``."""
 
     def decorate(cls: T) -> T:
-        for name, method in list(vars(cls).items()):
-            if not name.startswith("_") and inspect.isfunction(method):
+        for name, method in inspect.getmembers(cls, inspect.isfunction):  # those of its parts, too
+            if not name.startswith("_"):
                 setattr(cls, name, checked(method, f"{label}.{name}"))
         return cls
 

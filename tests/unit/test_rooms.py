@@ -77,7 +77,7 @@ def test_the_page_of_the_architecture_names_files_that_exist() -> None:
     assert {name for name in named if not any((top / name).exists() for top in (ROOT / "ztfdb", ROOT))} == set()
 
 
-URLS = {"archive.py", "cli/session.py", "ingest/cluster_worker.py", "store/backup.py", "store/engine.py"}
+URLS = {"cli/session.py", "ingest/cluster_worker.py", "store/backup.py", "store/engine.py"}
 """Modules that look at the scheme of a URL, before there is an engine."""
 
 

@@ -1,0 +1,128 @@
+"""The front door: ``ztfdb.open(url)`` gives an `Archive`, which takes positions as people write them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Unpack, cast
+
+from ztfdb.archive.calibrations import Calibrations
+from ztfdb.archive.catalogues import Catalogues
+from ztfdb.archive.images import Images
+from ztfdb.archive.light_curves import LightCurves
+from ztfdb.archive.objects import Objects
+from ztfdb.archive.upkeep import Upkeep
+from ztfdb.config import load_config
+from ztfdb.errors import ConfigError, SchemaVersionError
+from ztfdb.extract.settings import ExtractionSettings
+from ztfdb.options import (
+    DiffOptions,
+)
+from ztfdb.spelling import checked_as, spelled
+from ztfdb.store.address import address_of
+from ztfdb.store.meta import MAGERR_SYS
+from ztfdb.texts import hide_secrets
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
+
+    from ztfdb.client import RemoteArchive
+    from ztfdb.query.diff import ArchiveDiff
+
+
+@checked_as("ztfdb.open")
+def open_archive(
+    url: str | Path | URL | None = None,
+    *,
+    create: bool = False,
+    settings: ExtractionSettings | None = None,
+    magerr_sys: float = MAGERR_SYS,
+    read_only: bool = False,
+) -> Archive:
+    """Open an archive.
+
+    Parameters
+    ----------
+    url : str, Path or URL, optional
+        ``sqlite:///night.db``, ``postgresql+psycopg://…`` or the path of a SQLite file; by default what ``ZTFDB_URL``
+        names, then the configuration file (`ztfdb.config`), else ``sqlite:///ztfdb.sqlite`` in the current folder.
+        The address of a service (``http://…``, ``https://…``) opens its archive: a `ztfdb.client.RemoteArchive`, with
+        the reading methods of an `Archive`. Its token is ``token`` of the configuration, or ``ZTFDB_TOKEN``.
+    create : bool
+        Make the archive where there is none, and bring an older schema up to date.
+    settings : ExtractionSettings, optional
+        Frozen into a new archive; with an existing one they must be the archive's own.
+    magerr_sys : float
+        Systematic floor of ``magerr`` frozen into a new archive, mag.
+    read_only : bool
+        Open so that the database itself refuses to write.
+
+    Raises
+    ------
+    SchemaVersionError
+        If there is no archive, or it is at another schema revision; the message names ``ztfdb init``.
+    SettingsMismatchError
+        If the archive was made with other settings.
+    DatabaseUnavailableError
+        If the database cannot be reached.
+    """
+    if isinstance(url, str) and url.startswith(("http://", "https://")):
+        if create or settings is not None:
+            raise ConfigError(f"{hide_secrets(url)} is a service: an archive is made where its database is")
+        return cast("Archive", _open_remote(url))  # the same reading methods
+    address = address_of(load_config().url if url is None else url)
+    if create and read_only:
+        raise ValueError("an archive cannot be created read-only")
+    if create:
+        from ztfdb.store.migrate import upgrade  # SQLAlchemy
+
+        upgrade(address)
+    elif address.is_file and not Path(address.database or "").is_file():
+        # SQLite would make an empty file of any name it is asked to open.
+        raise SchemaVersionError(f"there is no archive at {address.shown()}: run `ztfdb init`")
+    return Archive(address, settings=settings, magerr_sys=magerr_sys, create=create, read_only=read_only)
+
+
+def _open_remote(url: str) -> RemoteArchive:
+    from ztfdb.client import open_remote
+
+    config = load_config()
+    return open_remote(url, token=config.token, timeout_s=config.http_timeout_s)
+
+
+@spelled("archive")
+class Archive(LightCurves, Images, Catalogues, Calibrations, Objects, Upkeep):
+    """One database and the image files it points to; made by `open_archive`, closed by ``with`` or `close`.
+
+    Positions are ICRS: two numbers in degrees, two Quantities, or one `~astropy.coordinates.SkyCoord` in any frame,
+    whose proper motion is followed from its ``obstime`` (as ``pmra``, ``pmdec`` and ``epoch`` are). Radii are
+    arcseconds, or a Quantity. An empty answer keeps its columns, and an `~ztfdb.errors.EmptyAnswerWarning` says what
+    the archive holds there.
+
+    Attributes
+    ----------
+    url : str
+        Where it is, the password hidden.
+    settings : ExtractionSettings
+        Frozen when it was made.
+    """
+
+    def diff(self, other: Archive, **options: Unpack[DiffOptions]) -> ArchiveDiff:
+        """Compare this archive (A) with another (B) on the images that both have; see `ztfdb.query.diff`.
+
+        Parameters
+        ----------
+        other : Archive
+        **options
+            Those of `ztfdb.query.diff.diff_archives`.
+
+        Raises
+        ------
+        TypeError
+            If `other` is not an archive with a database of its own: a service shows no whole images.
+        """
+        from ztfdb.query.diff import diff_archives
+
+        if not isinstance(other, Archive):
+            raise TypeError(f"{type(other).__name__}: expected an Archive, from ztfdb.open of a database")
+        with self._sessions() as session, other._sessions() as session_b:
+            return diff_archives(session, session_b, **options)
