@@ -7,7 +7,8 @@ import numpy as np
 from ztfdb.arrays import Columns, IntArray
 from ztfdb.phot.zeropoint import aperture_zeropoint
 from ztfdb.records import APERTURE_DIAMETERS
-from ztfdb.store.backends import AnySession, reads
+from ztfdb.store.backends import AnySession
+from ztfdb.store.select import rows
 
 APERTURES = tuple(range(1, len(APERTURE_DIAMETERS) + 1))
 METHODS = ("header", "ps1", "self")
@@ -50,25 +51,16 @@ def zeropoints(session: AnySession, image_id: IntArray, *, aperture: int = 4, ca
     names = ("zeropoint", "zeropoint_err", "color_term", "color_term_err")
     wanted = np.asarray(image_id, dtype=np.int64)
     ids, back = np.unique(wanted, return_inverse=True)
-    rows, params = reads(session).range_rows(id=ids)
-    dtypes = {"image_id": "i8", **dict.fromkeys(names, "f8")}
     if calibration == "header":
-        fields = "image.magzp, image.magzpunc, image.clrcoeff, image.clrcounc"
-        statement = f"""
-            select image.image_id, {fields}, image.apcor{int(aperture)} as apcor
-            from {rows} join image on image.image_id = r.id"""
-        dtypes["apcor"] = "f8"
+        columns = ("magzp", "magzpunc", "clrcoeff", "clrcounc", f"apcor{int(aperture)}")
+        read = rows(session, "image", {"image_id": "i8", **dict.fromkeys(columns, "f8")}, ids=ids)
+        zeropoint = aperture_zeropoint(read["magzp"], read[columns[-1]])
+        found = dict(zip(names, (zeropoint, *(read[name] for name in columns[1:4])), strict=True))
     else:
-        fields = ", ".join(f"calibration.{name}" for name in names)
-        statement = (
-            f"select calibration.image_id, {fields} from {rows} join calibration on calibration.image_id = r.id "
-            "and calibration.method = :method and calibration.aperture = :aperture"
-        )
-        params = {**params, "method": calibration, "aperture": int(aperture)}
-    found = reads(session).read_columns(statement, params, dtypes)
-    if calibration == "header":
-        found["zeropoint"] = aperture_zeropoint(found["zeropoint"], found["apcor"])
-    at = np.searchsorted(ids, found["image_id"])
+        own = f"calibration.method = '{calibration}' and calibration.aperture = {int(aperture)}"
+        dtypes = {"image_id": "i8", **dict.fromkeys(names, "f8")}
+        read = found = rows(session, "calibration", dtypes, ids=ids, key="image_id", where=own)
+    at = np.searchsorted(ids, read["image_id"])
     answer = {name: np.full(len(ids), np.nan) for name in names}
     for name in names:
         answer[name][at] = found[name]
