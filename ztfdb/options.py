@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict
 if TYPE_CHECKING:
     from ztfdb.arrays import Progress
     from ztfdb.derive.calibrators import CalibrationSettings
-    from ztfdb.derive.psfcheck import PsfCheckSettings
+    from ztfdb.derive.psf_checks import PsfCheckSettings
     from ztfdb.ingest.catalogue_import import FileProgress
     from ztfdb.ingest.report import IngestProgress
     from ztfdb.phot.survey import SelfSettings

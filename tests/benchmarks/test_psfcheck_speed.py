@@ -14,7 +14,7 @@ from tests.support.archives import Plan, add_image, build_archive
 from tests.support.reference import make_image, open_sessions
 from tests.support.references import make_catalogue, store_reference
 from ztfdb.derive.objects import build_objects, update_objects
-from ztfdb.derive.psfcheck import compare_image, compare_measured, store_check
+from ztfdb.derive.psf_checks import compare_image, compare_measured, store_check
 from ztfdb.ingest.commit import commit_image
 from ztfdb.store.engine import make_engine, sessions, writing
 

@@ -23,7 +23,7 @@ from ztfdb.dao.model import PsfModel
 from ztfdb.dao.psffile import write_psf
 from ztfdb.frame.background import background_surface
 from ztfdb.query.answer import COMPLETE_COLUMNS, IRSA_COLUMNS
-from ztfdb.query.covering import covering
+from ztfdb.query.exposures import covering
 from ztfdb.simulate import make_science_image
 from ztfdb.store.image_pixels import stored_images
 

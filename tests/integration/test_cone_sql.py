@@ -9,7 +9,7 @@ from sqlalchemy import text
 from tests.support.postgres import ENGINES
 from ztfdb.errors import QueryError
 from ztfdb.query.cone import cone
-from ztfdb.query.conesql import cone_sql
+from ztfdb.query.cone_sql import cone_sql
 from ztfdb.schema import describe_table
 from ztfdb.sky.angles import separation
 

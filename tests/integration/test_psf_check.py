@@ -17,7 +17,7 @@ from tests.support.psfchecks import OFFSETS, observe, write_catalogue
 from tests.support.reference import make_image, open_sessions
 from tests.support.references import make_catalogue
 from ztfdb.cli.app import application
-from ztfdb.derive.psfcheck import (
+from ztfdb.derive.psf_checks import (
     PsfCheckSettings,
     check_psf,
     check_warning,

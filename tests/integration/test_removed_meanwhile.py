@@ -11,7 +11,7 @@ from tests.support.reference import EXPID, hold, open_sessions, store_image
 from ztfdb.derive.calibrate import calibrate
 from ztfdb.derive.completeness import measure_completeness
 from ztfdb.derive.crossmatch import crossmatch
-from ztfdb.derive.psfcheck import check_psf
+from ztfdb.derive.psf_checks import check_psf
 from ztfdb.ingest.commit import commit_image
 from ztfdb.simulate import make_science_image
 from ztfdb.store.engine import writing

@@ -12,12 +12,12 @@ import ztfdb
 from ztfdb import options
 from ztfdb.archive import Archive
 from ztfdb.client.archive import RemoteArchive
-from ztfdb.derive import calibrate, crossmatch, objects, psfcheck
+from ztfdb.derive import calibrate, crossmatch, objects, psf_checks
 from ztfdb.derive import completeness as derive_completeness
 from ztfdb.ingest import catalogue_import, catalogue_register, catalogue_services, remove, run
 from ztfdb.ingest import psf_catalogues as ingest_psfcat
 from ztfdb.query import completeness as query_completeness
-from ztfdb.query import cone, coverage, cutouts, diff, explain, matched, psfcat, stamps, verify
+from ztfdb.query import cone, coverage, cutouts, diff, explain, matched, psf_catalogues, stamps, verify
 from ztfdb.spelling import checked, option_names, spelled
 
 METHODS = sorted(name for name, method in vars(Archive).items() if name[0] != "_" and inspect.isfunction(method))
@@ -137,7 +137,7 @@ def test_no_method_of_an_archive_hides_its_options(kind):
 
 PASSED_ON = (
     (options.ConeOptions, cone.cone),
-    (options.ConeOptions, psfcat.psf_cone),
+    (options.ConeOptions, psf_catalogues.psf_cone),
     (options.MotionOptions, coverage.images_covering),
     (options.StampOnImageOptions, stamps.stamp),
     (options.StampsOnImageOptions, stamps.stamps_on_image),
@@ -160,8 +160,8 @@ PASSED_ON = (
     (options.RemoveOptions, crossmatch.remove_matches),
     (options.CalibrateOptions, calibrate.calibrate),
     (options.InjectionOptions, derive_completeness.measure_completeness),
-    (options.CheckPsfOptions, psfcheck.check_psf),
-    (options.RemoveOptions, psfcheck.remove_psf_checks),
+    (options.CheckPsfOptions, psf_checks.check_psf),
+    (options.RemoveOptions, psf_checks.remove_psf_checks),
     (options.ProgressOptions, objects.build_objects),
     (options.ProgressOptions, objects.update_objects),
 )

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from ztfdb.derive.calibrate import CalibrationReport
     from ztfdb.derive.completeness import CompletenessReport
-    from ztfdb.derive.psfcheck import PsfCheckReport
+    from ztfdb.derive.psf_checks import PsfCheckReport
 
 
 class Calibrations(OpenArchive):
@@ -78,29 +78,29 @@ class Calibrations(OpenArchive):
             return completeness(session, *position(ra, dec), **options)
 
     def check_psf(self, **options: Unpack[CheckPsfOptions]) -> PsfCheckReport:
-        """Check images against ZTF's PSF catalogues, those not checked yet; see `ztfdb.derive.psfcheck.check_psf`."""
-        from ztfdb.derive import psfcheck
+        """Check images against ZTF's PSF catalogues, those not checked yet; see `ztfdb.derive.psf_checks.check_psf`."""
+        from ztfdb.derive import psf_checks
 
-        return psfcheck.check_psf(self._sessions, **options)
+        return psf_checks.check_psf(self._sessions, **options)
 
     def psf_checks(self, image_ids: Sequence[int] | None = None, *, warned: bool = False) -> pd.DataFrame:
-        """Return what the checks against PSF catalogues say, worst first; see `ztfdb.query.psfcheck.psf_checks`."""
-        from ztfdb.query.psfcheck import psf_checks
+        """Return what the checks against PSF catalogues say, worst first; see `ztfdb.query.psf_checks.psf_checks`."""
+        from ztfdb.query.psf_checks import psf_checks
 
         with self._sessions() as session:
             return psf_checks(session, image_ids, warned=warned)
 
     def remove_psf_checks(self, **options: Unpack[RemoveOptions]) -> int:
-        """Remove stored checks; see `ztfdb.derive.psfcheck.remove_psf_checks`."""
-        from ztfdb.derive import psfcheck
+        """Remove stored checks; see `ztfdb.derive.psf_checks.remove_psf_checks`."""
+        from ztfdb.derive import psf_checks
 
-        return psfcheck.remove_psf_checks(self._sessions, **options)
+        return psf_checks.remove_psf_checks(self._sessions, **options)
 
     def plot_psf_check(self, image_id: int) -> Any:
         """Draw the stars of an image's check; return the first of its four Axes. See `ztfdb.plot.draw_psf_check`."""
-        from ztfdb.derive import psfcheck
+        from ztfdb.derive import psf_checks
         from ztfdb.plot import draw_psf_check
 
         with self._sessions() as session:
-            done = psfcheck.compare_image(session, image_id)
-        return draw_psf_check(psfcheck.differences(done))[0]
+            done = psf_checks.compare_image(session, image_id)
+        return draw_psf_check(psf_checks.differences(done))[0]

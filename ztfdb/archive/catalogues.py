@@ -50,8 +50,8 @@ class Catalogues(OpenArchive):
         return add_catalogue(self._engine, name, location, **options)
 
     def catalogue_cone(self, name: str, ra: Position, dec: Angle | None = None, radius: Angle = 1.5) -> pd.DataFrame:
-        """Return a catalogue's rows within `radius`, nearest first; see `ztfdb.query.catcone.catalogue_cone`."""
-        from ztfdb.query.catcone import catalogue_cone
+        """Return a catalogue's rows within `radius`, nearest first; see `ztfdb.query.catalogue_cone.catalogue_cone`."""
+        from ztfdb.query.catalogue_cone import catalogue_cone
 
         with self._sessions() as session:
             return catalogue_cone(session, name, *position(ra, dec), arcsec(radius))

@@ -51,7 +51,7 @@ class LightCurves(OpenArchive):
     ) -> pd.DataFrame:
         """Return all sources within `radius` of a position, nearest first; see `ztfdb.query.cone.cone`.
 
-        With ``phot="psfcat"`` the rows of ZTF's own PSF catalogues: `ztfdb.query.psfcat.psf_cone`.
+        With ``phot="psfcat"`` the rows of ZTF's own PSF catalogues: `ztfdb.query.psf_catalogues.psf_cone`.
         """
         return self.cone_answer(ra, dec, radius, phot=phot, **options).to_pandas()
 
@@ -82,7 +82,7 @@ class LightCurves(OpenArchive):
 
         It can be run by `sql` and by any other client, on both engines.
         """
-        from ztfdb.query.conesql import cone_sql
+        from ztfdb.query.cone_sql import cone_sql
 
         return cone_sql(*position(ra, dec), arcsec(radius), table, where)
 
@@ -112,8 +112,8 @@ class LightCurves(OpenArchive):
             ``reason``. By default the detections alone.
         phot : str
             ``aperture``, our own photometry; ``psfcat``, that of ZTF's PSF catalogues; ``both``, beside each other; see
-            `ztfdb.query.psfcat.catalogue_epochs` and `ztfdb.query.merge.complete_psf`. ``irsa``, the light curves of
-            ZTF's data releases, ``irsa-both``, beside our own photometry: `ztfdb.query.irsa.published`.
+            `ztfdb.query.psf_catalogues.catalogue_epochs` and `ztfdb.query.merge.complete_psf`. ``irsa``, the light
+            curves of ZTF's data releases, ``irsa-both``, beside our own photometry: `ztfdb.query.irsa.published`.
         aperture : int
             1 to 6, of the diameters 2, 3, 4, 6, 10, 14 px. The fourth, the default, is answered from the index alone.
         color : float, optional

@@ -81,7 +81,7 @@ def cone(
     if sql and given(motion):
         raise click.UsageError("--sql prints one fixed cone: it goes with no proper motion")
     if sql:
-        from ztfdb.query.conesql import cone_sql  # imports pandas
+        from ztfdb.query.cone_sql import cone_sql  # imports pandas
 
         with wrong_usage():
             click.echo(cone_sql(ra, dec, radius, table or ("source" if phot == "aperture" else "psf_source")))

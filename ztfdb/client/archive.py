@@ -33,7 +33,7 @@ from ztfdb.options import (
 )
 from ztfdb.query import targets as chunks
 from ztfdb.query.answer import LightCurve
-from ztfdb.query.conesql import cone_sql
+from ztfdb.query.cone_sql import cone_sql
 from ztfdb.query.detections import check_size
 from ztfdb.query.explain import Explanation
 from ztfdb.query.given import (
@@ -175,7 +175,7 @@ class RemoteArchive:
     def cone_sql(
         self, ra: Position, dec: Angle | None = None, radius: Angle = 1.5, *, table: str = "source", where: str = ""
     ) -> str:
-        """Return a SELECT for the rows of a table or view within a cone; see `ztfdb.query.conesql.cone_sql`."""
+        """Return a SELECT for the rows of a table or view within a cone; see `ztfdb.query.cone_sql.cone_sql`."""
         return cone_sql(*position(ra, dec), arcsec(radius), table, where)
 
     def light_curve(
@@ -310,7 +310,7 @@ class RemoteArchive:
         return self._frame("/catalogues")
 
     def catalogue_cone(self, name: str, ra: Position, dec: Angle | None = None, radius: Angle = 1.5) -> pd.DataFrame:
-        """Return a catalogue's rows within `radius`, nearest first; see `ztfdb.query.catcone.catalogue_cone`."""
+        """Return a catalogue's rows within `radius`, nearest first; see `ztfdb.query.catalogue_cone.catalogue_cone`."""
         return self._frame(f"/catalogues/{name}/cone", self._place(ra, dec, {}, radius=arcsec(radius)))
 
     def catalogue_recipe(

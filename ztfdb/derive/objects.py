@@ -20,7 +20,6 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from ztfdb.arrays import BoolArray, Columns, FloatArray, IntArray, Progress
 from ztfdb.codes import MemberKind
-from ztfdb.derive.anchors import anchor_all, anchor_around, anchor_reference, drop_stale_references
 from ztfdb.derive.crossmatch import rows_around
 from ztfdb.derive.grouping import ATTACH, LINK, Detections, Grouped, group_detections, separation_from
 from ztfdb.derive.members import (
@@ -46,6 +45,7 @@ from ztfdb.derive.neighbourhoods import (
     search_margin,
     sources_inside,
 )
+from ztfdb.derive.object_oids import anchor_all, anchor_around, anchor_reference, drop_stale_references
 from ztfdb.derive.variability import statistics
 from ztfdb.errors import UnknownObjectError
 from ztfdb.ids import SOURCE_ID_SHIFT

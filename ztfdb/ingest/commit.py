@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from ztfdb.arrays import Places
 from ztfdb.bits import NO_CAVEAT
 from ztfdb.derive.crossmatch import match_new_image
-from ztfdb.derive.psfcheck import ImageChecked, check_new_image, compare_measured
+from ztfdb.derive.psf_checks import ImageChecked, check_new_image, compare_measured
 from ztfdb.errors import StoreError
 from ztfdb.ingest.already_stored import is_gone
 from ztfdb.ingest.psf_catalogues import psf_part

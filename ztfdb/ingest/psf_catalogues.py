@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from ztfdb.arrays import Places
-from ztfdb.derive.psfcheck import check_held_image
+from ztfdb.derive.psf_checks import check_held_image
 from ztfdb.errors import (
     DatabaseUnavailableError,
     ImageError,

@@ -27,7 +27,7 @@ def draw_psf_check(
     Parameters
     ----------
     stars : DataFrame
-        From `ztfdb.derive.psfcheck.differences`: columns ``x``, ``y`` (pixels), ``mag``, ``difference``, ``error``
+        From `ztfdb.derive.psf_checks.differences`: columns ``x``, ``y`` (pixels), ``mag``, ``difference``, ``error``
         (mag) and ``kept``; ``attrs`` says the image and the numbers of the check.
     facts : mapping, optional
         ``median``, ``scatter``, ``slope``, …, shown above; by default ``stars.attrs``.

@@ -70,7 +70,7 @@ class Answer:
     @cached_property
     def data(self) -> pd.DataFrame:
         """The rows as a DataFrame, made when it is first looked at; ``attrs`` holds what was asked for."""
-        from ztfdb.query.frames import data_frame  # imports pandas
+        from ztfdb.query.dataframes import data_frame  # imports pandas
 
         return data_frame(self.arrays, self._meta)
 
@@ -108,7 +108,7 @@ class LightCurve(Answer):
 
     def to_table(self) -> Table:
         """Return an astropy table with units, descriptions and UCDs; ``meta`` holds what was asked for."""
-        from ztfdb.query.frames import astropy_table  # imports pandas
+        from ztfdb.query.dataframes import astropy_table  # imports pandas
 
         return astropy_table(self.data, self.meta, "light_curve")
 

@@ -1,6 +1,6 @@
 """Columns of an answer: arrays of numpy, whole numbers of which some are missing, words from a short list, texts.
 
-They stay so until someone asks for a DataFrame (`ztfdb.query.frames.data_frame`), a table or a file: making pandas'
+They stay so until someone asks for a DataFrame (`ztfdb.query.dataframes.data_frame`), a table or a file: making pandas'
 own arrays costs as much as a short light curve.
 """
 

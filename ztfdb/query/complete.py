@@ -23,7 +23,6 @@ from ztfdb.phot.limits import LIMIT_SIGMA
 from ztfdb.phot.magnitudes import microjansky_to_mag
 from ztfdb.query.answer import FOUND_COLUMNS
 from ztfdb.query.columns import masked_integers, words
-from ztfdb.query.covering import Covering, covering
 from ztfdb.query.detectability import detectability, own_magnitudes
 from ztfdb.query.epochs import (
     KINDS,
@@ -34,6 +33,7 @@ from ztfdb.query.epochs import (
     kept_rows,
     usable_images,
 )
+from ztfdb.query.exposures import Covering, covering
 from ztfdb.query.request import Execution, LightCurveRequest
 from ztfdb.query.targets import Targets
 from ztfdb.records import APERTURE_DIAMETERS

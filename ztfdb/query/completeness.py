@@ -9,8 +9,8 @@ import pandas as pd
 from sqlalchemy.orm import Session
 
 from ztfdb.codes import FILTERS
-from ztfdb.query.covering import covering
 from ztfdb.query.detectability import detectability
+from ztfdb.query.exposures import covering
 from ztfdb.query.request import checked_mag, light_curve_request
 from ztfdb.query.targets import targets_of
 

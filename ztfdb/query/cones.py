@@ -13,6 +13,6 @@ def cone_of(phot: str, session: AnySession, *place: float, **options: Any) -> An
     """Return a cone (deg, deg, arcsec) of our sources (``aperture``), or of ZTF's own (``psfcat``)."""
     if phot != "psfcat":
         return cone_answer(session, *place, **options)
-    from ztfdb.query.psfcat import psf_cone_answer
+    from ztfdb.query.psf_catalogues import psf_cone_answer
 
     return psf_cone_answer(session, *place, **options)

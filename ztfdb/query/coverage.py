@@ -10,7 +10,7 @@ from ztfdb.arrays import Columns, FloatArray
 from ztfdb.codes import FILTERS
 from ztfdb.query.answer import Answer
 from ztfdb.query.columns import Texts, nullable
-from ztfdb.query.covering import cells_of, covers
+from ztfdb.query.exposures import cells_of, covers
 from ztfdb.query.targets import Targets, targets_of
 from ztfdb.sky.cells import cell_to_sky, sky_to_cell
 from ztfdb.sky.footprint import FOOTPRINT_ORDER
@@ -102,7 +102,7 @@ def coverage_map(session: AnySession, *, order: int = 6) -> pd.DataFrame:
     """
     import pandas as pd
 
-    from ztfdb.query.frames import data_frame
+    from ztfdb.query.dataframes import data_frame
 
     if not 0 <= order <= FOOTPRINT_ORDER:
         raise ValueError(f"order {order}: expected 0 to {FOOTPRINT_ORDER}")

@@ -16,7 +16,7 @@ from ztfdb.extract.measure import measure_image, measurement_config
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.frame.window import check_file
 from ztfdb.ids import SOURCE_ID_SHIFT
-from ztfdb.query.frames import data_frame
+from ztfdb.query.dataframes import data_frame
 from ztfdb.records import N_APERTURE, MeasuredImage
 from ztfdb.sky.angles import separation
 from ztfdb.store.image_choice import image_row

@@ -11,7 +11,7 @@ import numpy as np
 from ztfdb.arrays import BoolArray, FloatArray
 from ztfdb.codes import FILTERS
 from ztfdb.query.cones import cone_of
-from ztfdb.query.covering import Covering, covering
+from ztfdb.query.exposures import Covering, covering
 from ztfdb.query.given import MOTION
 from ztfdb.query.request import LightCurveRequest, light_curve_request
 from ztfdb.query.targets import Targets, targets_of

@@ -17,7 +17,7 @@ from ztfdb.query.answer import PSF_COLUMNS
 from ztfdb.query.columns import masked_integers, stacked, words
 from ztfdb.query.detections import check_size, detected
 from ztfdb.query.epochs import CALIBRATIONS, FILTERCODES, KINDS, Positions
-from ztfdb.query.psfcat import APERTURE, IRSA, PHOT_WORDS, with_phot
+from ztfdb.query.psf_catalogues import APERTURE, IRSA, PHOT_WORDS, with_phot
 from ztfdb.query.request import LightCurveRequest
 from ztfdb.sky.cells import cone_ranges
 from ztfdb.sky.times import MJD_ZERO, mjd_mid_of

@@ -139,7 +139,7 @@ def _detections(session: AnySession, targets: Targets, request: LightCurveReques
         from ztfdb.query.irsa import published
 
         return published(cast("Session", session), targets.positions, request)
-    from ztfdb.query.psfcat import catalogued
+    from ztfdb.query.psf_catalogues import catalogued
 
     return catalogued(session, targets.positions, request)
 

@@ -13,7 +13,7 @@ from ztfdb.query.answer import FOUND_COLUMNS, PSF_COLUMNS, column_names
 from ztfdb.query.columns import masked_integers, stacked, words
 from ztfdb.query.complete import REASONS, UNAVAILABLE, complete_parts
 from ztfdb.query.detections import check_size
-from ztfdb.query.psfcat import APERTURE, PSF, catalogued, ordered, with_phot
+from ztfdb.query.psf_catalogues import APERTURE, PSF, catalogued, ordered, with_phot
 from ztfdb.query.request import Execution, LightCurveRequest
 from ztfdb.query.targets import Targets
 

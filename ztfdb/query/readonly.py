@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from sqlalchemy import URL
 
-from ztfdb.query.frames import from_values
+from ztfdb.query.dataframes import from_values
 from ztfdb.store.readonly import run_read_only
 
 TIMEOUT_S = 60.0

@@ -15,8 +15,8 @@ from ztfdb.arrays import FloatArray, Places
 from ztfdb.codes import FILTERS
 from ztfdb.errors import StampError, UnknownImageError
 from ztfdb.query.captions import captioned
-from ztfdb.query.covering import covering
-from ztfdb.query.frames import data_frame
+from ztfdb.query.dataframes import data_frame
+from ztfdb.query.exposures import covering
 from ztfdb.query.request import light_curve_request
 from ztfdb.query.targets import Motion, Targets, path_of, targets_of
 from ztfdb.records import APERTURE_DIAMETERS

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from ztfdb.arrays import Places, Progress
 from ztfdb.errors import DatabaseUnavailableError, StoreError
 from ztfdb.frame.window import check_file
-from ztfdb.query.frames import data_frame
+from ztfdb.query.dataframes import data_frame
 from ztfdb.sky.cells import sky_to_cell
 from ztfdb.store.backends import backend
 from ztfdb.store.consistency import forced_by_image, images_without, psf_disagreements, sources_by_image

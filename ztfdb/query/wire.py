@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ztfdb import errors
 from ztfdb.errors import ImageError
 from ztfdb.query.columns import masked_integers, words
-from ztfdb.query.frames import data_frame
+from ztfdb.query.dataframes import data_frame
 from ztfdb.query.stamps import StampSeries
 from ztfdb.records import WcsParameters
 from ztfdb.stamps import ImageStamp

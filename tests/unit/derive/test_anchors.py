@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ztfdb.derive.anchors import make_oid
+from ztfdb.derive.object_oids import make_oid
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ztfdb.query import frames
+from ztfdb.query import dataframes
 from ztfdb.query.columns import masked_integers, stacked, words
-from ztfdb.query.frames import data_frame
+from ztfdb.query.dataframes import data_frame
 
 KINDS = ("a", "b")
 
@@ -25,7 +25,7 @@ def part(first):
 
 @pytest.mark.parametrize("few", [0, 10_000])
 def test_stacked_parts_are_the_whole(monkeypatch, few):
-    monkeypatch.setattr(frames, "FEW_ROWS", few)
+    monkeypatch.setattr(dataframes, "FEW_ROWS", few)
     names = list(part(0))
     found = data_frame(stacked([part(0), part(3)], names), {"radius": 1.5})
     expected = pd.concat([data_frame(part(0)), data_frame(part(3))], ignore_index=True)

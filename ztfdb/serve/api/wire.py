@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ztfdb.errors import ImageError
 from ztfdb.query.answer import Answer
 from ztfdb.query.columns import MaskedIntegers, Words
-from ztfdb.query.frames import columns_of
+from ztfdb.query.dataframes import columns_of
 from ztfdb.query.wire import is_id
 from ztfdb.schema import describe_column
 from ztfdb.stamps import ImageStamp

@@ -8,7 +8,7 @@ import pytest
 from astropy import units as u
 
 from ztfdb.query.columns import masked_integers, nullable, words
-from ztfdb.query.frames import astropy_table, data_frame, from_values
+from ztfdb.query.dataframes import astropy_table, data_frame, from_values
 
 COLOURS = ("red", "green")
 
