@@ -1,6 +1,6 @@
 """Detection probabilities of simulated fields of three densities and of the real quadrant, against another injection.
 
-``pytest -m benchmark tests/benchmarks/test_completeness_campaign.py -s``, some minutes; SExtractor's catalogue of the
+``pytest -m benchmark tests/benchmarks/test_completeness_campaign.py -s``, a quarter of an hour; SExtractor's catalogue of the
 same images stands beside ours where it is installed.
 """
 
@@ -24,7 +24,9 @@ from ztfdb.store.engine import make_engine, sessions
 pytestmark = pytest.mark.benchmark
 
 SHAPE = (1536, 1536)
-PASSES, N_REALISATION = 4, 8
+PASSES, N_REALISATION = 24, 60
+"""So many stars that a third of the probabilities is known to 0.01: the model is judged, not the dice."""
+
 DENSITIES = {"sparse": 300, "usual": 2500, "crowded": 9000}
 """Stars of an image; 1,200 to 36,000 on a quadrant. Of the last a tenth of the pixels belong to a source."""
 
@@ -46,7 +48,7 @@ def judged(url, science, passes):
 
 
 def told(name, frame, row, model, n_more):
-    """Print the comparison; return the differences beyond their errors, and that of the limit."""
+    """Print the comparison; return the differences by part of the stars, and that of the limit."""
     bright = (frame.rms > frame.rms.median()).to_numpy()
     near = (frame.light > 0).to_numpy()
     parts = {f"p {low:.2f} to {high:.2f}": (low, high, None) for low, high in THIRDS}
@@ -58,14 +60,13 @@ def told(name, frame, row, model, n_more):
     offs = {}
     for words, how in parts.items():
         off, error, n = compared(frame, *how)
-        if n >= 200:
-            # the model is known no better than the other injection, which has about as many stars
-            offs[words] = abs(off) - np.sqrt(2) * error
+        if n >= 400:
+            offs[words] = abs(off)
             print(f"  {words:>18}: predicted minus found {off:+.3f} ± {error:.3f} ({n} stars)")
     limits = {who: half_found(frame, who) for who in ("ours", "theirs") if who in frame}
     print(f"  limit50 {row['limit50']:.2f}, found minus predicted {limits['ours']:+.3f} mag", end="")
     print(f"; SExtractor's {limits['theirs']:+.3f} mag" if BESIDE else "")
-    for low in np.arange(-1.0, 1.0, 0.25):
+    for low in np.arange(-0.75, 0.75, 0.25):
         own = frame[(frame.off >= low) & (frame.off < low + 0.25)]
         theirs = f", SExtractor {own.theirs.mean():.2f}" if BESIDE else ""
         print(f"  {low:+.2f} mag: predicted {own.p.mean():.2f}, ztfdb {own.ours.mean():.2f}{theirs}")
@@ -102,11 +103,11 @@ def test_another_injection_finds_what_the_model_predicts(databases, tmp_path, na
 
 def test_the_real_quadrant(databases, quadrant, tmp_path):
     url = databases.migrated("sqlite")
-    row, model = judged(url, quadrant[0], 1)
+    row, model = judged(url, quadrant[0], 6)
     databases.drop(url)
     before = measure_image(*quadrant)
     profile, fwhm, beta = own_profile(before)
-    frame = injected(quadrant, before, model, profile, tmp_path, n_realisation=2, seed=5, beside=BESIDE)
+    frame = injected(quadrant, before, model, profile, tmp_path, n_realisation=15, seed=5, beside=BESIDE)
     print(f"\nheader MAGLIM {before.info.maglim:.2f}, 5 sigma of the 6 px aperture {model.mag5:.2f}, ", end="")
     print(f"limit50 {row['limit50']:.2f}, limit90 {row['limit90']:.2f}; Moffat of {fwhm:.2f} px, {beta:.2f}")
     for share in (0.1, 0.5, 0.9):

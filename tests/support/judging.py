@@ -15,7 +15,7 @@ from ztfdb.phot.completeness import DetectionModel, crowding_light
 from ztfdb.records import MeasuredImage
 from ztfdb.simulate.profile import Profile
 
-REACH = 1.3
+REACH = 0.8
 """Half width of the artificial stars' magnitudes about the predicted limit of their place."""
 
 

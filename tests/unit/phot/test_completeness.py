@@ -7,7 +7,7 @@ import pytest
 
 from ztfdb.phot.completeness import LIGHT_SIGMA, DetectionModel, crowding_light, fit_detection
 
-TRUTH = DetectionModel(0.5, -4.0, -0.6, -1.5, -0.8, 0.96, 20.5, 7.0, -2.5, 1.5, 0, 0)
+TRUTH = DetectionModel(0.5, -4.0, -0.6, -1.5, -0.8, 0.96, 20.5, 7.0, -2.5, 1.5, 0, 0, crowding_slope=0.3, near=-0.4)
 
 
 def sample(n, seed=0):
@@ -19,19 +19,29 @@ def sample(n, seed=0):
 
 
 def test_the_probability_of_artificial_stars_comes_back():
-    mag, found, rms, light = sample(20_000)
+    mag, found, rms, light = sample(80_000)
     model = fit_detection(mag, found, rms, light, mag5=20.5, median_rms=7.0)
     other = sample(2_000, seed=1)
     expected, got = (one.probability(other[0], *other[2:]) for one in (TRUTH, model))
-    # 20,000 stars, six parameters: 0.003 each; more at the few places beside the brightest sources
+    # 80,000 stars, eight parameters: 0.003 in all; more at the few places beside the brightest sources
     assert np.abs(got - expected).max() < 0.05 and np.sqrt(np.mean((got - expected) ** 2)) < 0.006
-    assert (model.n_star, model.n_found) == (20_000, found.sum())
+    assert (model.n_star, model.n_found) == (80_000, found.sum())
     assert model.p_max == pytest.approx(0.96, abs=0.01)
+
+
+def test_a_model_of_an_earlier_version_has_no_more_terms():
+    facts = TRUTH.to_dict()
+    del facts["crowding_slope"], facts["near"]
+    z, root = -0.5, np.sqrt(30.0 / 9.0)
+    power = 0.5 - 4.0 * z - 0.6 * z**2 - 1.5 * np.log(9.0 / 7.0) - 0.8 * root
+    assert DetectionModel(**facts).probability(20.0, 9.0, 30.0) == pytest.approx(0.96 / (1 + np.exp(-power)), rel=1e-12)
+    power += 0.3 * z * root - 0.4
+    assert TRUTH.probability(20.0, 9.0, 30.0) == pytest.approx(0.96 / (1 + np.exp(-power)), rel=1e-12)
 
 
 def test_a_limit_is_where_the_probability_is_its_share():
     for share in (0.5, 0.9):
-        for rms, light in ((7.0, 0.0), (9.0, 0.0), (7.0, 50.0)):
+        for rms, light in ((7.0, 0.0), (9.0, 0.0), (7.0, 20.0)):
             limit = TRUTH.limit(share, rms, light)
             assert TRUTH.probability(limit, rms, light) == pytest.approx(share, abs=1e-4)
     both = TRUTH.limit(0.5, np.array([7.0, 9.0]))

@@ -104,6 +104,15 @@ def test_without_a_file_the_growth_of_stars_tells_the_profile(tmp_path):
     assert ratio == pytest.approx(share / true.aperture_share(3.0), rel=0.01)
 
 
+@pytest.mark.parametrize(("fwhm", "beta"), [(1.25, 2.8), (1.73, 2.7), (2.1, 3.2), (3.33, 4.2)])
+def test_the_width_is_fitted_between_those_of_the_table(fwhm, beta):
+    """A limit within 0.01 mag needs the peak within a per cent; profiles are exact to 0.1 %."""
+    true = Profile.moffat(fwhm, beta)
+    own = own_profile(growth_of(true))
+    assert own.peak_share() == pytest.approx(true.peak_share(), rel=0.002)
+    assert own.aperture_share(1.5) == pytest.approx(true.aperture_share(1.5), rel=0.001)
+
+
 def test_neither_file_nor_star_is_an_error(tmp_path):
     for name in (f"{NAME}sciimg.fits", "own_name.fits"):
         with pytest.raises(ValueError, match="no clean bright star tells the PSF, and there is no PSF file"):
