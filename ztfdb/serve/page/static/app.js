@@ -108,14 +108,19 @@ function refused(error, again) {
 }
 
 function answered() {
+  const shown = epochs;
   find("welcome").hidden = true;
   find("curve").hidden = false;
   plot.forget();
   redraw(asView(state.view));
-  links();
-  blink.forget();
-  strip.load(epochs, { ra: place.ra, dec: place.dec, aperture: state.aperture });
   choose(epochs.find((one) => one.key === state.e) ?? null, { quiet: true });
+  blink.forget();
+  strip.clear();
+  afterPaint(() => {
+    if (shown !== epochs) return; // another question was answered meanwhile
+    links();
+    strip.load(epochs, { ra: place.ra, dec: place.dec, aperture: state.aperture });
+  });
   if (state.pg) periods.search({ quietly: true });
   else periods.forget();
   document.title = `${state.q} · ztfdb`;
@@ -190,6 +195,11 @@ function caption(now) {
   ];
   find("caption").textContent = words.filter(Boolean).join(" ");
   find("plot").ariaLabel = `Light curve: ${words[0]}`;
+}
+
+// What the light curve does not wait for.
+function afterPaint(work) {
+  requestAnimationFrame(() => setTimeout(work));
 }
 
 function links() {
