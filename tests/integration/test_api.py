@@ -124,6 +124,7 @@ CURVES = [
     {"phot": "psfcat"},
     {"phot": "both"},
     {"complete": True},
+    {"complete": True, "mag": 19.5},
     {"complete": True, "measure": "forced", "bjd": True, "jobs": 1},
     {"complete": True, "phot": "both"},
     {"pmra": 20.0, "pmdec": -30.0, "epoch": 2019.0},

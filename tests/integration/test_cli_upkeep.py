@@ -66,6 +66,16 @@ def test_a_complete_light_curve_and_its_picture(night, tmp_path):
     assert picture.stat().st_size > 10_000
 
 
+def test_how_likely_a_star_of_a_magnitude_is_found(night):
+    assert night.run("completeness").exit_code == 0
+    ask = ("lightcurve", *EMPTY, "--complete", "--mag")
+    for mag, low, high in (("15", 0.9, 1.0), ("24", 0.0, 0.1)):
+        found = [float(row["p_detect"]) for row in night.rows(*ask, mag)]
+        assert len(found) == 3 and all(low <= p <= high for p in found)
+    for words in (("--mag", "20"), ("--complete", "--mag", "nan"), ("--complete", "--mag", "bright")):
+        assert night.run("lightcurve", *EMPTY, *words).exit_code == 2
+
+
 def test_moving_targets(night, tmp_path):
     path = tmp_path / "path.csv"
     path.write_text(f"time,ra,dec\n59116,{RA},{DEC}\n59120,{RA + 0.01},{DEC}\n")

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
+from scipy.optimize import minimize
 from scipy.spatial import cKDTree
 
 from tests.support.sextractor import sextractor
@@ -81,14 +82,14 @@ def own_profile(measured: MeasuredImage) -> tuple[Profile, float, float]:
         clean &= s.mask_bits == 0
     growth = np.median(s.flux_aper[:5, clean] / s.flux_aper[4, clean], axis=1)
 
-    def miss(fwhm: float, beta: float) -> float:
-        profile = Profile.moffat(fwhm, beta)
+    def miss(values: FloatArray) -> float:
+        profile = Profile.moffat(*np.clip(values, 0.8, 4.6))
         share = np.array([profile.aperture_share(d / 2) for d in APERTURE_DIAMETERS[:5]])
         return float(np.abs(share / share[4] - growth).max())
 
-    grid = [(miss(f, b), f, b) for f in np.arange(0.8, 3.6, 0.05) for b in np.arange(2.5, 4.6, 0.25)]
-    _, fwhm, beta = min(grid)
-    return Profile.moffat(fwhm, beta), fwhm, beta
+    grid = [(miss(np.array([f, b])), f, b) for f in np.arange(0.8, 3.6, 0.1) for b in np.arange(2.5, 4.6, 0.5)]
+    fwhm, beta = minimize(miss, min(grid)[1:], method="Nelder-Mead", options={"xatol": 1e-3, "fatol": 1e-6}).x
+    return Profile.moffat(fwhm, beta), float(fwhm), float(beta)
 
 
 def draw_stars(

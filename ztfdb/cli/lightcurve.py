@@ -67,6 +67,7 @@ def color_value(_ctx: click.Context, _param: click.Parameter, text: str | None) 
 @click.option("--forced", is_flag=True, help="With --complete: measure every epoch at the position itself.")
 @click.option("--psf", is_flag=True, help="With --complete: fit each exposure's PSF (sciimgdao.psf) at the position.")
 @click.option("--bjd", is_flag=True, help="With --complete: add the barycentric date (TDB).")
+@click.option("--mag", type=float, help="With --complete: p_detect of a star of this mag, not of the star's own.")
 @click.option("-j", "--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes that measure.")
 @click.option("--pmra", metavar="MAS/YR", callback=color_value, help="Proper motion (with cos dec), or its column.")
 @click.option("--pmdec", metavar="MAS/YR", callback=color_value, help="Proper motion, or its column.")
@@ -227,12 +228,13 @@ def _question(
     forced: bool,
     psf: bool,
     bjd: bool,
+    mag: float | None,
     jobs: int,
     **motion: float | str | None,
 ) -> dict[str, Any]:
     """Return the options as the arguments of `Archive.light_curve` and `light_curves`."""
-    if (forced or psf or bjd) and not complete:
-        raise click.UsageError("--forced, --psf and --bjd go with --complete")
+    if (forced or psf or bjd or mag is not None) and not complete:
+        raise click.UsageError("--forced, --psf, --bjd and --mag go with --complete")
     if complete and phot.startswith("irsa"):
         raise click.UsageError("--complete does not go with IRSA's light curves, which are detections alone")
     more: dict[str, Any] = {name: value for name, value in motion.items() if value is not None}
@@ -242,7 +244,7 @@ def _question(
         more["phot"] = phot
     if complete:
         measure = {} if "phot" in more else {"measure": "psf" if psf else "forced" if forced else "auto"}
-        more |= {"complete": True, **measure, "bjd": bjd, "jobs": jobs}
+        more |= {"complete": True, **measure, "bjd": bjd, "mag": mag, "jobs": jobs}
     return more | {
         "radius": radius,
         "aperture": aperture,

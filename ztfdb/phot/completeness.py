@@ -31,6 +31,9 @@ LIGHT_REACH = 12.0
 RIDGE = 1e-3
 """Weak prior of the coefficients (inverse variance), so that what no star tells is 0."""
 
+FLATTEST = 0.2
+"""Share of the slope a1 that is left beside the brightest sources, where hardly an artificial star tells it."""
+
 FEWEST_STARS = 40
 _TERMS = ("a0", "a1", "a2", "background", "crowding", "crowding_slope", "near")
 
@@ -88,8 +91,12 @@ class DetectionModel:
         """
         z = np.clip(np.asarray(mag, np.float64) - self.mag5, self.bright, self.faint)
         rms, light = np.asarray(rms, np.float64), np.maximum(np.asarray(light, np.float64), 0.0)
-        crowded = (self.crowding + self.crowding_slope * z) * np.sqrt(light / rms) + self.near * (light > 0.0)
-        power = self.a0 + self.a1 * z + self.a2 * z**2 + self.background * np.log(rms / self.rms) + crowded
+        root = np.sqrt(light / rms)
+        # p never rises with magnitude: the derivative, slope + 2 a2 z, is largest at an end
+        flat = min(FLATTEST * self.a1, -2.0 * self.a2 * self.bright, -2.0 * self.a2 * self.faint)
+        slope = np.minimum(self.a1 + self.crowding_slope * root, max(self.a1, flat))
+        place = self.background * np.log(rms / self.rms) + self.crowding * root + self.near * (light > 0.0)
+        power = np.clip(self.a0 + slope * z + self.a2 * z**2 + place, -40.0, 40.0)
         return np.asarray(self.p_max / (1.0 + np.exp(-power)))
 
     def limit(self, share: float, rms: ArrayLike, light: ArrayLike = 0.0) -> Float64Array:

@@ -91,7 +91,7 @@ def own_profile(growth: FloatArray) -> Profile:
     shares = _shares()
 
     def off(values: FloatArray) -> FloatArray:
-        there = np.array([share(*values, grid=False) for share in shares])
+        there = np.array([share(values[0], values[1], grid=False) for share in shares])
         return np.asarray(there[:4] / there[4] - wanted)
 
     # a limit within 0.01 mag needs a width within 0.5 %, far less than the steps of a table

@@ -7,7 +7,7 @@ import pytest
 
 from ztfdb.phot.completeness import LIGHT_SIGMA, DetectionModel, crowding_light, fit_detection
 
-TRUTH = DetectionModel(0.5, -4.0, -0.6, -1.5, -0.8, 0.96, 20.5, 7.0, -2.5, 1.5, 0, 0, crowding_slope=0.3, near=-0.4)
+TRUTH = DetectionModel(0.5, -4.0, -0.2, -1.5, -0.8, 0.96, 20.5, 7.0, -2.5, 1.5, 0, 0, crowding_slope=0.3, near=-0.4)
 
 
 def sample(n, seed=0):
@@ -33,10 +33,16 @@ def test_a_model_of_an_earlier_version_has_no_more_terms():
     facts = TRUTH.to_dict()
     del facts["crowding_slope"], facts["near"]
     z, root = -0.5, np.sqrt(30.0 / 9.0)
-    power = 0.5 - 4.0 * z - 0.6 * z**2 - 1.5 * np.log(9.0 / 7.0) - 0.8 * root
+    power = 0.5 - 4.0 * z - 0.2 * z**2 - 1.5 * np.log(9.0 / 7.0) - 0.8 * root
     assert DetectionModel(**facts).probability(20.0, 9.0, 30.0) == pytest.approx(0.96 / (1 + np.exp(-power)), rel=1e-12)
     power += 0.3 * z * root - 0.4
     assert TRUTH.probability(20.0, 9.0, 30.0) == pytest.approx(0.96 / (1 + np.exp(-power)), rel=1e-12)
+
+
+def test_beside_the_brightest_sources_a_fainter_star_is_no_likelier():
+    for light in np.geomspace(1e-3, 1e9, 13):
+        p = TRUTH.probability(np.linspace(18.0, 22.0, 100), 7.0, light)
+        assert np.isfinite(p).all() and (np.diff(p) <= 0).all()
 
 
 def test_a_limit_is_where_the_probability_is_its_share():
