@@ -1,8 +1,8 @@
-"""Whether a file is in the archive already, without reading its pixels: the one place that decides it.
+"""Whether a file on its way is in the archive already, found without reading its pixels.
 
-A file is the stored one if its size and modification time are, else if its sha256 is. `find_stored` is asked before an
-image is put into the queue, and again before it is measured; `ztfdb.store.images.store_image` applies the same rule,
-`ztfdb.store.image_files.known_as`, to what was measured.
+The rule, `ztfdb.store.image_files.known_as`: a file is the stored one if its size and modification time are, else if
+its sha256 is. `find_stored` applies it before an image is put into the queue, and again before it is measured;
+`ztfdb.store.images.store_image` to what was measured.
 """
 
 from __future__ import annotations

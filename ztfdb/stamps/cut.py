@@ -1,4 +1,4 @@
-"""Stamps cut again from the stored files of ingested images: only the rows needed, and never other pixels."""
+"""Stamps cut again from the stored files of ingested images, whose pixels `ztfdb.frame.window` reads."""
 
 from __future__ import annotations
 
