@@ -17,7 +17,7 @@ class Events:
     Parameters
     ----------
     folders : sequence of str
-    heard : callable
+    on_change : callable
         Called with the path of a file, or of a folder that came with files in it.
 
     Raises
@@ -26,7 +26,7 @@ class Events:
         If the package ``watchdog`` is not installed.
     """
 
-    def __init__(self, folders: Sequence[str], heard: Callable[[str], None]) -> None:
+    def __init__(self, folders: Sequence[str], on_change: Callable[[str], None]) -> None:
         try:
             from watchdog.events import FileSystemEvent, FileSystemEventHandler
             from watchdog.observers import Observer
@@ -36,7 +36,7 @@ class Events:
         class Handler(FileSystemEventHandler):
             def on_any_event(self, event: FileSystemEvent) -> None:
                 if event.event_type in ("created", "closed", "moved"):
-                    heard(os.fsdecode(event.dest_path or event.src_path))
+                    on_change(os.fsdecode(event.dest_path or event.src_path))
 
         self._observer = Observer()
         for folder in folders:

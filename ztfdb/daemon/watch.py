@@ -1,4 +1,4 @@
-"""Which files of the watched folders are ready: heard of by events, found by scans, complete and at rest."""
+"""Which files of the watched folders are ready: found by events and by scans, complete and at rest."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ class Watcher:
         self.settle_s, self.patience_s, self.grace_s, self.scan_s = settle_s, patience_s, grace_s, scan_s
         self._folders = [os.path.abspath(folder) for folder in folders]  # noqa: PTH100 (links are kept)
         self._clock = clock
-        self._heard: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._changed: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._watched: dict[str, FoundImage] = {}
         self._since: dict[str, float] = {}
-        self._told: dict[str, str] = {}
+        self._problems: dict[str, str] = {}
         self._handed_over: dict[str, FileStamp | None] = {}
         self._headers = Headers()
         self._left_out: Counter[str] = Counter()
@@ -67,17 +67,17 @@ class Watcher:
         self._scan: Iterator[FoundImage | ImageError] | None = self._search()
         self._next_scan = 0.0
         self._scanned_once = not self._folders
-        self._events = Events(self._folders, self._heard.put) if events and self._folders else None
+        self._events = Events(self._folders, self._changed.put) if events and self._folders else None
 
     @property
     def n_problem(self) -> int:
         """Paths below the folders, and folders, that were left out with an error."""
-        return len(self._told)
+        return len(self._problems)
 
     @property
     def idle(self) -> bool:
         """True once everything that a first scan found has been handed over."""
-        return self._scanned_once and not self._watched and self._heard.empty()
+        return self._scanned_once and not self._watched and self._changed.empty()
 
     def stop(self) -> None:
         """Listen no more."""
@@ -87,15 +87,15 @@ class Watcher:
     def look(self, budget_s: float = 0.2) -> list[FoundImage]:
         """Return the files that have become ready, after at most about `budget_s` of looking."""
         end = time.perf_counter() + budget_s
-        while time.perf_counter() < end and self._hear():
+        while time.perf_counter() < end and self._take_event():
             pass
         while time.perf_counter() < end and self._scan_on():
             pass
         return [image for path in list(self._watched) if (image := self._ready(path)) is not None]
 
-    def _hear(self) -> bool:
+    def _take_event(self) -> bool:
         try:
-            path = self._heard.get_nowait()
+            path = self._changed.get_nowait()
         except queue.Empty:
             return False
         folder = next((one for one in self._folders if path.startswith(one + os.sep)), None)
@@ -131,8 +131,8 @@ class Watcher:
 
     def _complain(self, problem: ImageError) -> None:
         """Log what is left out, once."""
-        if self._told.get(problem.path) != problem.reason:
-            self._told[problem.path] = problem.reason
+        if self._problems.get(problem.path) != problem.reason:
+            self._problems[problem.path] = problem.reason
             logger.warning("left out", extra={"path": problem.path, "reason": problem.reason})
 
     def _say_left_out(self) -> None:

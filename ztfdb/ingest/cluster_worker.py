@@ -49,8 +49,8 @@ def url_for_workers(url: URL, scheduler: str) -> str | None:
     """
     if url.get_backend_name() != "postgresql":
         return None
-    told = url if scheduler.startswith("tls://") else url._replace(password=None)  # `set` keeps what is None
-    return told.render_as_string(hide_password=False)
+    address = url if scheduler.startswith("tls://") else url._replace(password=None)  # `set` keeps what is None
+    return address.render_as_string(hide_password=False)
 
 
 def reach_archive(url: str) -> str | None:

@@ -110,7 +110,7 @@ class Executor(Protocol):
 
     @property
     def size(self) -> int:
-        """Images that may be in hand at once."""
+        """Images that may be measured at once."""
 
     @property
     def n_free(self) -> int:
@@ -123,7 +123,7 @@ class Executor(Protocol):
         """Return what has ended, after waiting at most `timeout_s`; nothing that happens to an image raises."""
 
     def stop(self, *, kill: bool) -> None:
-        """End at once, or after what is in hand."""
+        """End at once, or after the images that are being measured."""
 
 
 class InProcess:
@@ -193,7 +193,7 @@ class WorkerProcesses:
 
     @property
     def size(self) -> int:
-        """Images that may be in hand at once."""
+        """Images that may be measured at once."""
         return len(self._workers)
 
     @property

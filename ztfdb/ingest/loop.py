@@ -89,7 +89,7 @@ LONGEST_BACK_OFF_S = 60.0
 
 
 class JobSource(Protocol):
-    """Where the jobs of a loop come from, and who is told what became of them."""
+    """Where the jobs of a loop come from, and what is called with their outcomes."""
 
     @property
     def force(self) -> bool:
@@ -176,7 +176,7 @@ class Loop:
         return len(self._measuring)
 
     def run(self, stop: Callable[[], bool], *, once: bool = False, tick: Callable[[], None] | None = None) -> None:
-        """Work until `stop` says so, then finish what is in hand.
+        """Work until `stop` says so, then finish the images that were begun.
 
         Parameters
         ----------
@@ -207,7 +207,7 @@ class Loop:
         self._executor.stop(kill=False)
 
     def change(self, operating: Operating) -> None:
-        """Run on with other operating settings, as soon as the workers have ended the images in hand."""
+        """Run on with other operating settings, as soon as the workers have ended the images that they measure."""
         self._changed = operating
 
     def _change(self) -> None:

@@ -70,7 +70,7 @@ def ingest_psfcats(
     force : bool
         Store again what has not changed.
     progress : IngestProgress, optional
-        Hears of every file.
+        Called for every file.
     places : mapping of str to path, optional
         Folders of this host by the name of their data root.
 

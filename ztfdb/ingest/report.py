@@ -183,7 +183,7 @@ class IngestReport:
 
 @dataclass(frozen=True)
 class IngestStep:
-    """What a progress callback hears: once before the first image, then after each.
+    """What a progress callback is called with: once before the first image, then after each.
 
     Attributes
     ----------

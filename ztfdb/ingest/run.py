@@ -72,7 +72,7 @@ def ingest_paths(
     force : bool
         Measure again what has not changed.
     progress : IngestProgress, optional
-        Hears of every image.
+        Called for every image.
     places : mapping of str to path, optional
         Folders of this host by the name of their data root, where they differ from the archive's.
     timeout_s, memory_mb
@@ -150,7 +150,7 @@ def _worker_storage(
 
 
 class _Run:
-    """One ingest under way: the outcomes so far, and who hears of them."""
+    """One ingest under way: the outcomes so far, and its progress."""
 
     def __init__(self, found: int, progress: IngestProgress | None) -> None:
         self._progress = progress

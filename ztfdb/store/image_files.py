@@ -161,7 +161,7 @@ def find_impostors(session: Session, image_id: Sequence[int]) -> dict[int, str]:
     Returns
     -------
     dict
-        By image, in the order of the ids; told by the name of the stored file, its header and the stored background.
+        By image, in the order of the ids; found by the name of the stored file, its header and the stored background.
     """
     wanted, params = ids_in(session, image_id)
     statement = (
