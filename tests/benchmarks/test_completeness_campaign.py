@@ -1,6 +1,6 @@
 """Detection probabilities of simulated fields of three densities and of the real quadrant, against another injection.
 
-``pytest -m benchmark tests/benchmarks/test_completeness_campaign.py -s``, a quarter of an hour; SExtractor's catalogue of the
+``pytest -m benchmark tests/benchmarks/test_completeness_campaign.py -s``, 15 minutes; SExtractor's catalogue of the
 same images stands beside ours where it is installed.
 """
 

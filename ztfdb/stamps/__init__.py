@@ -1,9 +1,9 @@
 """Image + position → cutout, its padding and mask told honestly."""
 
+from ztfdb.stamps.cut import ImageStamp, cut_stamps, stamps_file, write_stamps
 from ztfdb.stamps.cutout import cut_stamp, stamp_origin
 from ztfdb.stamps.part import cut_part
 from ztfdb.stamps.region import Cutout, window_of
-from ztfdb.stamps.cut import ImageStamp, cut_stamps, stamps_file, write_stamps
 
 __all__ = [
     "Cutout",
