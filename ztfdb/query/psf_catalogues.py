@@ -11,15 +11,13 @@ import numpy as np
 from ztfdb.arrays import Columns
 from ztfdb.query.answer import PSF_COLUMNS, Answer
 from ztfdb.query.columns import Texts, masked_integers, stacked, words
-from ztfdb.query.cone import MAX_CONE_RADIUS, nearest_first, search_cone
+from ztfdb.query.cone import cone_centre, cone_parts, nearest_first, of_images
 from ztfdb.query.detections import check_size, cone_rows
 from ztfdb.query.epochs import Positions, epochs
-from ztfdb.query.request import LightCurveRequest, check_radius
-from ztfdb.query.targets import targets_of
-from ztfdb.sky.cells import cone_ranges
+from ztfdb.query.request import LightCurveRequest
 from ztfdb.store.backends import AnySession
 from ztfdb.store.detections import ZTF_PSF
-from ztfdb.store.psf_rows import psf_catalogue_dates, psf_sources_in_cone
+from ztfdb.store.psf_rows import psf_catalogue_dates
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -140,20 +138,16 @@ def psf_cone_answer(
     epoch: float | None = None,
 ) -> Answer:
     """Return what `psf_cone` does as columns, which need no pandas."""
-    centre = targets_of({"ra": ra, "dec": dec}, pmra=pmra, pmdec=pmdec, epoch=epoch)
-    check_radius(radius, MAX_CONE_RADIUS)
+    centre = cone_centre(ra, dec, radius, pmra=pmra, pmdec=pmdec, epoch=epoch)
     wanted = tuple(columns) if columns is not None else tuple(ZTF_PSF.dtypes)
-    _, lo, hi = cone_ranges(*search_cone(session, centre, radius))
-    needed = tuple(dict.fromkeys((*wanted, "source_id", "image_id", "ra", "dec", "mag_inst")))
-    rows = psf_sources_in_cone(session, lo, hi, needed)
-    dates = None
-    if centre.pmra is not None:
-        ids, at = np.unique(rows["image_id"], return_inverse=True)
-        dates = psf_catalogue_dates(session, ids)["obsmjd"][at]
-    rows = nearest_first(rows, centre, radius, dates)
-    ids, at = np.unique(rows["image_id"], return_inverse=True)
-    known = psf_catalogue_dates(session, ids)
-    out: dict[str, Any] = {name: rows[name] for name in (*wanted, "separation")}
+    parts = cone_parts(session, ZTF_PSF, centre, radius, (*wanted, "mag_inst"), psf_catalogue_dates, "obsmjd")
+    return psf_answer(session, nearest_first(list(parts)), (*wanted, "separation"))
+
+
+def psf_answer(session: AnySession, rows: Columns, wanted: Sequence[str]) -> Answer:
+    """Return columns of ZTF's rows, of which ``mag_inst`` is one, with date, filter, role and magnitude."""
+    known, at = of_images(session, rows["source_id"], psf_catalogue_dates)
+    out: dict[str, Any] = {name: rows[name] for name in wanted}
     out["obsmjd"] = known["obsmjd"][at]
     for name in ("filtercode", "role"):
         out[name] = Texts(known[name][at])

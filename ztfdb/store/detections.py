@@ -17,6 +17,12 @@ from ztfdb.store.backends import AnySession, reads
 from ztfdb.store.columns import stand_ins, table_dtypes
 from ztfdb.store.select import rows
 
+POSITION = ("source_id", "hpx29", "ra", "dec")
+"""What an area is cut by; all of it is in the covering index."""
+
+LEAST_GAP = 3
+"""So many rows apart, two wanted ones are looked up by themselves; what lies between nearer ones is read with them."""
+
 
 @dataclass(frozen=True)
 class SourceKind:
@@ -45,6 +51,11 @@ class SourceKind:
     def light_curve_dtypes(self) -> dict[str, np.dtype[Any]]:
         """Dtypes of what a light curve reads."""
         return {name: self.dtypes[name] for name in self.light_curve}
+
+    @property
+    def position_dtypes(self) -> dict[str, np.dtype[Any]]:
+        """Dtypes of what `positions_in_ranges` reads."""
+        return {name: self.dtypes[name] for name in POSITION}
 
 
 OURS = SourceKind("source", "image", ("source_id", "ra", "dec", "flux_aper4", "flux_aper4_err", "flags", "mask_bits"))
@@ -92,9 +103,51 @@ def light_curve_statement(session: AnySession, kind: SourceKind, **ranges: IntAr
     )
 
 
-def rows_in_cone(session: AnySession, kind: SourceKind, lo: IntArray, hi: IntArray, columns: Sequence[str]) -> Columns:
-    """Return columns of the detections inside ranges of cells, in no particular order."""
-    return rows(session, kind.name, columns, lo=lo, hi=hi, ordered=False)
+def positions_in_ranges(session: AnySession, kind: SourceKind, lo: IntArray, hi: IntArray, *, most: int) -> Columns:
+    """Return `POSITION` of the detections inside ranges of cells, read from the covering index alone.
+
+    Parameters
+    ----------
+    session : Session or Reading
+        Its transaction is set to prefer that index (PostgreSQL).
+    kind : SourceKind
+    lo, hi : ndarray of int64, shape (n_range,)
+        Half-open ranges of ``hpx29`` that do not overlap.
+    most : int
+        Rows that are read at most.
+
+    Returns
+    -------
+    dict of ndarray
+        In no particular order; where there are more than `most` rows, any so many of them.
+    """
+    on = reads(session)
+    given, params = on.range_rows(lo=lo, hi=hi)
+    fields = ", ".join(f"{kind.name}.{name}" for name in POSITION)
+    origin = on.joined(given, kind.name, POSITION, f"{kind.name}.hpx29 >= r.lo and {kind.name}.hpx29 < r.hi")
+    on.prefer_index_only()
+    return on.read_bulk(f"select {fields} from {origin} limit {int(most)}", params, kind.position_dtypes)
+
+
+def rows_by_id(session: AnySession, kind: SourceKind, source_id: IntArray, columns: Sequence[str]) -> Columns:
+    """Return columns of chosen detections, ordered by ``source_id``, which must be among them.
+
+    Parameters
+    ----------
+    session : Session or Reading
+    kind : SourceKind
+    source_id : ndarray of int64
+        Ascending; unknown ones are left out.
+    columns : sequence of str
+    """
+    first = np.flatnonzero(np.diff(source_id, prepend=np.int64(-LEAST_GAP)) >= LEAST_GAP)
+    last = np.append(first, len(source_id))[1:] - 1
+    found = rows(session, kind.name, columns, lo=source_id[first], hi=source_id[last] + 1, key="source_id")
+    ids = found["source_id"]
+    if len(ids) == len(source_id):
+        return found
+    wanted = np.flatnonzero(np.isin(ids, source_id, assume_unique=True))
+    return {name: values[wanted] for name, values in found.items()}
 
 
 def rows_of_image(

@@ -26,9 +26,6 @@ from ztfdb.store.faults import typed_error
 from ztfdb.store.interrupt import current_work
 from ztfdb.texts import is_secret_key
 
-FEEDS = "ztfdb_feeds"
-"""Name, in a SQLite connection's ``info``, of the list of databases attached to it until its transaction is over."""
-
 _WORK = "ztfdb_work"
 """Name, in a connection's ``info``, of the work that uses it."""
 
@@ -192,9 +189,10 @@ def _sqlite_engine(url: URL, read_only: bool) -> Engine:
             cast(sqlite3.Connection, connection.connection.driver_connection).execute("BEGIN")
 
     def on_checkin(connection: Any, record: Any) -> None:
-        for name in record.info.pop(FEEDS, ()):  # no transaction reads them any more
-            if connection is not None:
-                connection.execute(f"DETACH {name}")
+        if connection is None:
+            record.info.pop(connect_sqlite.FEEDS, None)
+        else:
+            connect_sqlite.detach_all(connection, record.info)
 
     event.listen(engine, "connect", on_connect)
     event.listen(engine, "begin", on_begin)

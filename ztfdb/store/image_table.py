@@ -6,7 +6,6 @@ make.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import cast
@@ -14,12 +13,12 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ztfdb.arrays import BoolArray, Columns, IntArray
+from ztfdb.arrays import BoolArray, IntArray
 from ztfdb.phot.zeropoint import aperture_zeropoint
 from ztfdb.schema.shapes import EPOCH_COLUMNS
 from ztfdb.store.backends import AnySession, reads
 from ztfdb.store.columns import MISSING
-from ztfdb.store.detections import OURS, rows_in_cone
+from ztfdb.store.detections import OURS
 from ztfdb.store.select import rows
 
 SOURCE_DTYPES = {name: dtype.str for name, dtype in OURS.dtypes.items()}
@@ -63,11 +62,6 @@ ZEROPOINT, COLOR_TERM = len(EPOCH_FIELDS), len(EPOCH_FIELDS) + 1
 """Rows of an `ImageTable` that follow from the others: those of the calibration that was chosen."""
 
 EPOCH_ROWS = {name: row for row, name in enumerate((*EPOCH_FIELDS, "zeropoint", "color_term"))}
-
-
-def sources_in_cone(session: AnySession, lo: IntArray, hi: IntArray, columns: Sequence[str]) -> Columns:
-    """Return chosen columns of the sources inside ranges, in no particular order."""
-    return rows_in_cone(session, OURS, lo, hi, columns)
 
 
 @dataclass(frozen=True)

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from numpy.typing import NDArray
 
 from ztfdb.arrays import Columns
-from ztfdb.store import detections
 from ztfdb.store.backends import AnySession, reads
-from ztfdb.store.detections import ZTF_PSF
-
-
-def psf_sources_in_cone(session: AnySession, lo: NDArray[Any], hi: NDArray[Any], names: Sequence[str]) -> Columns:
-    """Return columns of the rows inside ranges of cells, in no particular order."""
-    return detections.rows_in_cone(session, ZTF_PSF, lo, hi, names)
 
 
 def psf_catalogue_dates(session: AnySession, image_id: NDArray[Any]) -> Columns:

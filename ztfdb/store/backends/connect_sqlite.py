@@ -22,6 +22,12 @@ halves their number until a field has about a hundred epochs."""
 SQLITE_CHECKPOINT_PAGES = 8192
 """Pages (64 MB) in the write-ahead log before it is copied back: a page that several images touch is copied once."""
 
+FEEDS = "ztfdb_feeds"
+"""Name, in a connection's ``info``, of the list of databases attached to it until its transaction is over."""
+
+MOST_FEEDS = 6
+"""A transaction cannot detach what it has read; SQLite attaches ten at a time, by default."""
+
 FILE_AS_OPENED = "ztfdb_file_as_opened"
 """Name, in the ``info`` of a connection that takes its file as unchanging, of that file's size and time."""
 
@@ -37,6 +43,12 @@ def set_up(connection: sqlite3.Connection, *, read_only: bool) -> None:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute(f"PRAGMA wal_autocheckpoint={SQLITE_CHECKPOINT_PAGES}")
+
+
+def detach_all(connection: sqlite3.Connection, info: dict[str, Any]) -> None:
+    """Detach the databases that a transaction has attached, now that none reads them any more."""
+    for name in info.pop(FEEDS, ()):
+        connection.execute(f"DETACH {name}")
 
 
 def may_write(path: Path) -> bool:
@@ -111,4 +123,5 @@ class SqliteOpener:
     def end(self, connection: sqlite3.Connection, info: dict[str, Any]) -> bool:
         """End it, and tell whether the connection can be used again."""
         connection.rollback()
+        detach_all(connection, info)
         return True

@@ -14,9 +14,23 @@ from numpy.typing import NDArray
 
 from ztfdb.arrays import Columns, IntArray
 from ztfdb.errors import StoreError
+from ztfdb.store.backends.connect_sqlite import FEEDS, MOST_FEEDS
 from ztfdb.store.backends.reads import Dtypes, Reads, SqlText
+from ztfdb.store.backends.sqlite_drain import MOST_COLUMNS, PAGE, drained, numbers_of
 from ztfdb.store.columns import numpy_columns
 from ztfdb.store.type_checks import check_objects
+
+HAS_FEEDS = hasattr(sqlite3.Connection, "deserialize")
+"""Python may have been built without; then rows come and go one by one."""
+
+FEW_ROWS = 1_000
+"""Up to so many rows come one by one: their pages take longer to make than to read."""
+
+GIVEN = "given"
+"""Name of the attached database for rows that a statement brings."""
+
+_BESIDE = "ztfdb_changes_beside"
+"""Name, in a connection's ``info``, of how many changes reading has made to databases beside the archive."""
 
 MOST_PROBLEMS = 100
 """Lines of ``integrity_check`` that are shown: a file with more is as damaged as one with these."""
@@ -44,15 +58,67 @@ class SqliteReads(Reads):
     def read_bulk(
         self, statement: str, params: Mapping[str, Any], dtypes: Dtypes, *, nulls: Mapping[str, int] | None = None
     ) -> Columns:
-        """Read into one structured array."""
-        nulls = nulls or {}
+        """Read into one structured array, or many rows from pages."""
+        names, nulls = list(dtypes), nulls or {}
+        dtypes = dict(sorted(dtypes.items(), key=lambda one: np.dtype(one[1]).kind != "f"))  # as `numbers_of` needs
         fields = ", ".join(f"coalesce(q.{n}, {int(nulls[n])})" if n in nulls else f"q.{n}" for n in dtypes)
         record = np.dtype([(name, np.dtype(dtype)) for name, dtype in dtypes.items()])
+        select = f"select {fields} from ({statement}) as q"
         with self._errors():
-            cursor = self._driver().execute(f"select {fields} from ({statement}) as q", params)
+            cursor = self._driver().execute(select, params)
+            first = cursor.fetchmany(FEW_ROWS)
+            if len(first) == FEW_ROWS and HAS_FEEDS and len(dtypes) <= MOST_COLUMNS:
+                cursor.close()
+                if (found := self._read_pages(select, params, dtypes)) is not None:
+                    return {name: found[name] for name in names}
+                first, cursor = [], self._driver().execute(select, params)
             with _numbers():
-                rows = np.fromiter(cursor, record)  # turns None into NaN in the float fields
-        return {name: np.ascontiguousarray(rows[name]) for name in dtypes}
+                rows = np.fromiter(chain(first, cursor), record)  # turns None into NaN in the float fields
+        return {name: np.ascontiguousarray(rows[name]) for name in names}
+
+    def _read_pages(self, select: str, params: Mapping[str, Any], dtypes: Dtypes) -> Columns | None:
+        """Read by way of a database in memory; None where a value is none that its column holds."""
+        name, feeds = f"drain{len(dtypes)}", self._info.get(FEEDS, [])
+        if name not in feeds and len(feeds) >= MOST_FEEDS:
+            return None
+        with self._beside(name) as driver:
+            parts = drained(driver, name, select, params, len(dtypes))
+        with _numbers():
+            return None if parts is None else numbers_of(parts, dtypes)
+
+    def _table_of(self, columns: Mapping[str, IntArray]) -> str:
+        """Return the FROM item of a table of integers, which is there until the transaction ends."""
+        with self._errors(), self._beside(GIVEN) as driver:
+            ((number,),) = driver.execute(f"select count(*) from {GIVEN}.sqlite_master")
+            name = f"{GIVEN}.given{number}"
+            driver.execute(f"create table {name} ({', '.join(columns)})")
+            rows = zip(*(values.tolist() for values in columns.values()), strict=True)
+            driver.executemany(f"insert into {name} values ({', '.join('?' * len(columns))})", rows)
+        return f"{name} as r"
+
+    @contextmanager
+    def _beside(self, name: str) -> Iterator[sqlite3.Connection]:
+        """Yield the driver's connection with a database in memory, which can be written to inside the block.
+
+        The archive itself is not: no other statement than ours is run there. Changes of such a database do not count
+        as the archive's, see `memory`.
+        """
+        info, driver = self._info, self._driver()
+        feeds: list[str] = info.setdefault(FEEDS, [])
+        ((query_only,),) = driver.execute("pragma query_only")
+        if query_only:
+            driver.execute("pragma query_only=off")
+        before = driver.total_changes
+        try:
+            if name not in feeds:
+                driver.execute(f"attach ':memory:' as {name}")
+                feeds.append(name)
+                driver.execute(f"pragma {name}.page_size={PAGE}")
+            yield driver
+        finally:
+            info[_BESIDE] = info.get(_BESIDE, 0) + driver.total_changes - before
+            if query_only:
+                driver.execute("pragma query_only=on")
 
     def read_doubles(self, statement: str, params: Mapping[str, Any], names: tuple[str, ...]) -> NDArray[np.float64]:
         """Read into one array."""
@@ -68,14 +134,17 @@ class SqliteReads(Reads):
             return {}  # what is written here may yet be rolled back
         driver, info = self._driver(), self._info
         # the first number changes with every commit of others that this transaction sees, the second with own changes
-        version = (driver.execute("PRAGMA data_version").fetchone()[0], driver.total_changes)
+        changes = driver.total_changes - info.get(_BESIDE, 0)
+        version = (driver.execute("PRAGMA data_version").fetchone()[0], changes)
         kept: tuple[tuple[int, int], dict[str, Any]] | None = info.get("ztfdb")
         if kept is None or kept[0] != version:
             kept = info["ztfdb"] = (version, {})
         return kept[1]
 
     def range_rows(self, **columns: IntArray) -> tuple[str, dict[str, Any]]:
-        """Return ``json_each`` of an array of rows."""
+        """Return ``json_each`` of an array of rows; of many, a table in memory, in a fifth of the time."""
+        if len(next(iter(columns.values()))) > FEW_ROWS:
+            return self._table_of(columns), {}
         lists = {name: values.tolist() for name, values in columns.items()}
         if len(lists) == 1:  # twice as fast as rows of one
             ((name, values),) = lists.items()

@@ -14,20 +14,14 @@ from sqlalchemy.sql.compiler import SQLCompiler
 
 from ztfdb.store.backends import readonly_sqlite
 from ztfdb.store.backends.base import Backend
+from ztfdb.store.backends.connect_sqlite import FEEDS, MOST_FEEDS
 from ztfdb.store.backends.reads import Dtypes, SqlText
-from ztfdb.store.backends.reads_sqlite import SqliteReads
+from ztfdb.store.backends.reads_sqlite import HAS_FEEDS, SqliteReads
 from ztfdb.store.backends.sqlite_feed import feed, is_fed
 from ztfdb.store.columns import SqlColumn
-from ztfdb.store.engine import FEEDS
 from ztfdb.store.statement import Rows, Rowset, SetAside, Statement, quoted
 
 SQL_TYPES = {"i": "integer", "f": "real"}
-
-HAS_FEEDS = hasattr(sqlite3.Connection, "deserialize")
-"""Python may have been built without; then rows are bound one by one."""
-
-MOST_FEEDS = 6
-"""A transaction cannot detach what it has read; SQLite attaches ten at a time, by default."""
 
 
 class Sqlite(SqliteReads, Backend):
