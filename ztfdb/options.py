@@ -106,6 +106,13 @@ class ConeOptions(MotionOptions, total=False):
     columns: Sequence[str] | None
 
 
+class RegionOptions(TypedDict, total=False):
+    """Options of a region: whose detections, and which columns."""
+
+    phot: Literal["aperture", "psfcat"]
+    columns: Sequence[str] | None
+
+
 class StampOptions(PlacesOptions, total=False):
     """How a stamp is cut: its size (px), the aperture that it shows, north up or not, and whose zero point it has."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -168,6 +168,21 @@ class Upkeep(OpenArchive):
             raise ArchiveClosedError(f"{self.url} is closed: open it again")
         options = {} if timeout_s is None else {"timeout_s": timeout_s}
         return read_only_sql(self._target, statement, params, force=force, **options)
+
+    def sql_csv(
+        self, statement: str, /, *, timeout_s: float | None = None, force: bool = False, **params: Any
+    ) -> Iterator[tuple[bytes, int]]:
+        """Yield the rows of such a statement as CSV, piece by piece, however many they are.
+
+        Each piece comes with the number of its rows: first the line of names, with 0. The same bytes on both engines;
+        see `ztfdb.query.readonly.read_only_csv`.
+        """
+        from ztfdb.query.readonly import read_only_csv
+
+        if self._closed:
+            raise ArchiveClosedError(f"{self.url} is closed: open it again")
+        options = {} if timeout_s is None else {"timeout_s": timeout_s}
+        return read_only_csv(self._target, statement, params, force=force, **options)
 
     def tables(self) -> pd.DataFrame:
         """Return every table and view with its description; see `ztfdb.query.tables.table_list`."""

@@ -131,6 +131,19 @@ class Output:
             PART_WRITERS[self.format](counted(), words, stream)
         self._say(n_row)
 
+    def write_bytes(self, pieces: Iterable[tuple[bytes, int]]) -> None:
+        """Write what comes in pieces, each with the number of its rows, ready in this format."""
+        from ztfdb.cli.progress import progress_bar
+
+        n_row = 0
+        with progress_bar("rows") as bar, self._stream() as stream:
+            bar.begin("writing", None)
+            for content, n in pieces:
+                stream.write(content)
+                n_row += n
+                bar.step(n=n)
+        self._say(n_row)
+
     def _say(self, n_row: int) -> None:
         if n_row == 0:
             click.echo("no rows", err=True)

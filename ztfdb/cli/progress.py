@@ -11,11 +11,11 @@ from typing import Protocol
 class Bar(Protocol):
     """What the work tells about itself."""
 
-    def begin(self, title: str, n: int) -> None:
-        """Begin some work of `n` steps."""
+    def begin(self, title: str, n: int | None) -> None:
+        """Begin some work of `n` steps, None where that is unknown."""
 
-    def step(self, note: str = "") -> None:
-        """Say that one more is done."""
+    def step(self, note: str = "", n: int = 1) -> None:
+        """Say that one more is done, or `n`."""
 
     def line(self, text: str) -> None:
         """Print a line of stdout without disturbing the bar."""
@@ -24,10 +24,10 @@ class Bar(Protocol):
 class _Quiet:
     """No terminal, no bar."""
 
-    def begin(self, title: str, n: int) -> None:
+    def begin(self, title: str, n: int | None) -> None:
         """Do nothing."""
 
-    def step(self, note: str = "") -> None:
+    def step(self, note: str = "", n: int = 1) -> None:
         """Do nothing."""
 
     def line(self, text: str) -> None:

@@ -48,13 +48,13 @@ class RichBar:
         self._task = task
         self._above = above
 
-    def begin(self, title: str, n: int) -> None:
-        """Begin some work of `n` steps."""
+    def begin(self, title: str, n: int | None) -> None:
+        """Begin some work of `n` steps, None where that is unknown."""
         self._progress.reset(self._task, description=title, total=n, note="")
 
-    def step(self, note: str = "") -> None:
-        """Say that one more is done."""
-        self._progress.update(self._task, advance=1, note=printable(note))
+    def step(self, note: str = "", n: int = 1) -> None:
+        """Say that one more is done, or `n`."""
+        self._progress.update(self._task, advance=n, note=printable(note))
 
     def line(self, text: str) -> None:
         """Print a line of stdout above the bar."""

@@ -63,6 +63,9 @@ def sql(
     statement = sys.stdin.read() if text == "-" else text
     values: dict[str, Any] = dict(map(parse_param, params))
     with opened(ctx, read_only=True) as archive, wrong_usage():
+        if output.format == "csv" and output.columns is None:
+            output.write_bytes(archive.sql_csv(statement, timeout_s=timeout, force=force, **values))
+            return
         frame = archive.sql(statement, timeout_s=timeout, force=force, **values)
     output.write(frame, known=False)
 

@@ -65,9 +65,9 @@ COMPLETE_PER_REQUEST = 1_000
 NEED_THE_DATABASE = (
     "add_catalogue", "backup", "build_objects", "calibrate", "check_psf", "crossmatch", "cutout",
     "diff", "export_hats", "fetch_catalogue", "hint_of", "image_pixels", "images_meeting_box", "import_catalogue",
-    "import_metadata", "ingest", "ingest_psfcat", "measure_completeness", "object_position", "plot_calibration",
-    "plot_psf_check", "plot_self_calibration", "product", "related_files", "relocate", "remove", "remove_catalogue",
-    "remove_matches", "remove_psf_checks", "storage_problems", "update_objects", "verify",
+    "import_metadata", "ingest", "ingest_psfcat", "iter_region", "measure_completeness", "object_position",
+    "plot_calibration", "plot_psf_check", "plot_self_calibration", "product", "region", "related_files", "relocate",
+    "remove", "remove_catalogue", "remove_matches", "remove_psf_checks", "storage_problems", "update_objects", "verify",
 )  # fmt: skip
 """Methods of an archive that write, or that need its database or its files."""
 
@@ -171,6 +171,18 @@ class RemoteArchive:
             raise ValueError(f"columns {options['columns']!r}: expected a list of names")
         place = self._place(ra, dec, options, radius=arcsec(radius), phot=phot)
         return self._frame("/cone", place)
+
+    def iter_cone(
+        self,
+        ra: Position,
+        dec: Angle | None = None,
+        radius: Angle = 1.5,
+        *,
+        phot: Literal["aperture", "psfcat"] = "aperture",
+        **options: Unpack[ConeOptions],
+    ) -> Iterator[pd.DataFrame]:
+        """Yield what `cone` returns as one frame: a service answers cones up to a radius that it says."""
+        yield self.cone(ra, dec, radius, phot=phot, **options)
 
     def cone_sql(
         self, ra: Position, dec: Angle | None = None, radius: Angle = 1.5, *, table: str = "source", where: str = ""
@@ -384,6 +396,10 @@ class RemoteArchive:
 
     def sql(self, statement: str, /, **options: Any) -> pd.DataFrame:
         """Refuse: a service takes ADQL, at its address ``/tap``."""
+        raise ServiceRefusedError(f"a service takes no SQL of its database: ask in ADQL at {self.url}/tap")
+
+    def sql_csv(self, statement: str, /, **options: Any) -> Iterator[tuple[bytes, int]]:
+        """Refuse, as `sql`."""
         raise ServiceRefusedError(f"a service takes no SQL of its database: ask in ADQL at {self.url}/tap")
 
     def tables(self) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,9 @@ from ztfdb.store.statement import Statement
 
 MAX_ROWS = 5_000_000
 """More rows than this are refused loudly: an endless query would fill the memory before its time is up."""
+
+ROWS_AT_ONCE = 2_000
+"""Rows that are turned into CSV at a time: they fit into the processor's cache."""
 
 READING = ("select", "with", "values", "table", "explain", "show")
 """Words that a statement may begin with: those that return rows. DO, COPY, CALL, SET and the like never pass."""
@@ -68,6 +71,33 @@ def run_read_only(
     engine = make_engine(url, read_only=True)
     try:
         return engine_class(engine).run_read_only(engine, statement, force=force)
+    except UnicodeEncodeError as exc:
+        raise QueryError(f"{exc.object!r} is not UTF-8: no database holds such a text") from exc
+    finally:
+        engine.dispose()
+
+
+def read_only_csv(
+    url: str | Path | URL, text: str, params: Mapping[str, Any], *, timeout_s: float, force: bool = False
+) -> Iterator[tuple[bytes, int]]:
+    """Yield the rows of a statement as CSV, piece by piece, in bounded memory and without a limit on their number.
+
+    Yields
+    ------
+    content : bytes
+        First the line of names. Then lines as of `ztfdb.store.csv_lines`, the same bytes on both engines.
+    n_row : int
+        Rows in it.
+
+    Raises
+    ------
+    QueryError, ValueError, DatabaseUnavailableError
+        As `run_read_only`; also when some rows have been yielded.
+    """
+    statement = parse(text, params, timeout_s)
+    engine = make_engine(url, read_only=True)
+    try:
+        yield from engine_class(engine).csv(engine, statement, ROWS_AT_ONCE, force=force)
     except UnicodeEncodeError as exc:
         raise QueryError(f"{exc.object!r} is not UTF-8: no database holds such a text") from exc
     finally:

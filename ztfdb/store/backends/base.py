@@ -176,6 +176,11 @@ class Backend(Reads):
 
     @staticmethod
     @abstractmethod
+    def csv(engine: Engine, statement: Statement, size: int, *, force: bool) -> Iterator[tuple[bytes, int]]:
+        """Yield the rows of such a statement as CSV; see `ztfdb.store.readonly.read_only_csv`."""
+
+    @staticmethod
+    @abstractmethod
     def stream(
         engine: Engine, sql: str, values: Any, uploads: Sequence[Rowset], *, upload_join: bool, size: int
     ) -> Iterator[Rows]:

@@ -117,6 +117,11 @@ class Postgresql(PostgresqlReads, Backend):
         return readonly_postgresql.run(engine, statement, force=force)
 
     @staticmethod
+    def csv(engine: Engine, statement: Statement, size: int, *, force: bool) -> Iterator[tuple[bytes, int]]:
+        """Yield CSV, which the server makes of what has no parameters."""
+        return readonly_postgresql.csv(engine, statement, size, force=force)
+
+    @staticmethod
     def stream(
         engine: Engine, sql: str, values: Any, uploads: Sequence[Rowset], *, upload_join: bool, size: int
     ) -> Iterator[Rows]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 import psycopg
@@ -14,6 +16,8 @@ from psycopg.types.numeric import NumericBinaryLoader
 from sqlalchemy import Engine
 
 from ztfdb.errors import QueryError
+from ztfdb.store import csv_lines
+from ztfdb.store.backends.csv_postgresql import copied, copy_statement
 from ztfdb.store.faults import unavailable
 from ztfdb.store.statement import Rows, Statement
 from ztfdb.texts import one_line
@@ -26,6 +30,9 @@ TRUTH = "good, simulated and has_mask are 1 or 0 in the views, and true or false
 CHUNK = 1_000
 """Rows taken from the server at a time."""
 
+CSV_BYTES = 1 << 20
+"""Bytes of CSV that are written at a time."""
+
 _POWERS = """
 select exists (select from pg_catalog.pg_roles where rolname in (session_user, current_user) and rolsuper),
        pg_catalog.pg_has_role(session_user, 'pg_execute_server_program', 'member')
@@ -35,6 +42,32 @@ select exists (select from pg_catalog.pg_roles where rolname in (session_user, c
 
 def run(engine: Engine, statement: Statement, *, force: bool) -> tuple[list[str], list[list[Any]]]:
     """Run a statement; see `ztfdb.store.readonly.run_read_only`."""
+    with _asking(engine, statement, force=force) as connection:
+        return _rows(connection, statement)
+
+
+def csv(engine: Engine, statement: Statement, size: int, *, force: bool) -> Iterator[tuple[bytes, int]]:
+    """Yield the rows of a statement as CSV; see `ztfdb.store.readonly.read_only_csv`."""
+    with _asking(engine, statement, force=force) as connection:
+        names, types = _columns(connection, statement)
+        yield csv_lines.header(names), 0
+        copy = None if statement.values else copy_statement(connection, statement.text, types)
+        if copy is not None:
+            yield from copied(connection, copy, CSV_BYTES)
+            return
+        rows = psycopg.RawCursor(connection).stream(
+            statement.numbered,
+            list(statement.values.values()),
+            binary=True,
+            size=CHUNK if capabilities.has_stream_chunked() else 1,
+        )
+        while some := list(islice(rows, size)):
+            yield csv_lines.lines(some), len(some)
+
+
+@contextmanager
+def _asking(engine: Engine, statement: Statement, *, force: bool) -> Iterator[psycopg.Connection[Any]]:
+    """Yield a connection in a READ ONLY transaction with a time limit; what goes wrong is a typed error."""
     try:
         pooled = engine.raw_connection()
     except psycopg.Error as exc:
@@ -49,7 +82,7 @@ def run(engine: Engine, statement: Statement, *, force: bool) -> tuple[list[str]
         _check_powers(connection, force)
         limit = str(max(1, round(statement.timeout_s * 1000)))
         connection.execute("select pg_catalog.set_config('statement_timeout', %s, true)", [limit])
-        return _rows(connection, statement)
+        yield connection
     except psycopg.Error as exc:
         raise _told(exc, statement.timeout_s) from exc
     finally:
@@ -92,12 +125,12 @@ def _rows(connection: psycopg.Connection[Any], statement: Statement) -> tuple[li
         if len(rows) > statement.max_rows:
             raise QueryError(f"more than {statement.max_rows:,} rows: narrow the question, aggregate, or add a LIMIT")
     # the columns of a stream without rows are not known from it
-    names = [column.name for column in cursor.description or ()] if rows else _names(connection, statement)
+    names = [column.name for column in cursor.description or ()] if rows else _columns(connection, statement)[0]
     return names, [list(column) for column in zip(*rows, strict=True)] or [[] for _ in names]
 
 
-def _names(connection: psycopg.Connection[Any], statement: Statement) -> list[str]:
-    """Return the names of a statement's columns, which is parsed for that but not run."""
+def _columns(connection: psycopg.Connection[Any], statement: Statement) -> tuple[list[str], list[int]]:
+    """Return names and types of a statement's columns, which is parsed for that but not run."""
     transformer = Transformer(connection)
     values = list(statement.values.values())
     transformer.dump_sequence(values, [PyFormat.AUTO] * len(values))
@@ -106,7 +139,8 @@ def _names(connection: psycopg.Connection[Any], statement: Statement) -> list[st
     if parsed.status == ExecStatus.FATAL_ERROR:
         raise psycopg.ProgrammingError(parsed.get_error_message(encoding))
     described = connection.pgconn.describe_prepared(b"")
-    return [(described.fname(k) or b"").decode(encoding) for k in range(described.nfields)]
+    names = [(described.fname(k) or b"").decode(encoding) for k in range(described.nfields)]
+    return names, [described.ftype(k) for k in range(described.nfields)]
 
 
 class _UntypedBool(Dumper):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from time import monotonic
 from typing import Any
 
 from sqlalchemy import Engine
 
 from ztfdb.errors import QueryError
+from ztfdb.store import csv_lines
 from ztfdb.store.faults import unavailable
 from ztfdb.store.statement import Rows, Rowset, Statement
 
@@ -30,6 +32,25 @@ STEPS = 10_000
 
 def run(engine: Engine, statement: Statement) -> tuple[list[str], list[list[Any]]]:
     """Run a statement; see `ztfdb.store.readonly.run_read_only`."""
+    with _asked(engine, statement) as cursor:
+        rows = cursor.fetchmany(statement.max_rows + 1)
+    if len(rows) > statement.max_rows:
+        raise QueryError(f"more than {statement.max_rows:,} rows: narrow the question, aggregate, or add a LIMIT")
+    names = [column[0] for column in cursor.description]
+    return names, [list(column) for column in zip(*rows, strict=True)] or [[] for _ in names]
+
+
+def csv(engine: Engine, statement: Statement, size: int) -> Iterator[tuple[bytes, int]]:
+    """Yield the rows of a statement as CSV; see `ztfdb.store.readonly.read_only_csv`."""
+    with _asked(engine, statement) as cursor:
+        yield csv_lines.header([column[0] for column in cursor.description]), 0
+        while rows := cursor.fetchmany(size):
+            yield csv_lines.lines(rows), len(rows)
+
+
+@contextmanager
+def _asked(engine: Engine, statement: Statement) -> Iterator[sqlite3.Cursor]:
+    """Yield the rows of a statement, on a connection that can only read; what goes wrong is a typed error."""
     try:
         pooled = engine.raw_connection()
     except sqlite3.Error as exc:
@@ -40,7 +61,11 @@ def run(engine: Engine, statement: Statement) -> tuple[list[str], list[list[Any]
         deadline = monotonic() + statement.timeout_s
         _prepare(connection)
         _guard(connection, deadline)
-        return _rows(connection, statement, deadline)
+        with _typed_errors(statement, deadline):
+            cursor = connection.execute(statement.text, statement.values)
+            if cursor.description is None:
+                raise QueryError("refused: the statement returns no rows")
+            yield cursor
     finally:
         pooled.invalidate()  # guarded for good: closed, not pooled
 
@@ -65,22 +90,16 @@ def authorize(action: int, first: str | None, second: str | None, *_: str | None
     return sqlite3.SQLITE_OK
 
 
-def _rows(connection: sqlite3.Connection, statement: Statement, deadline: float) -> tuple[list[str], list[list[Any]]]:
+@contextmanager
+def _typed_errors(statement: Statement, deadline: float) -> Iterator[None]:
     try:
-        cursor = connection.execute(statement.text, statement.values)
-        if cursor.description is None:
-            raise QueryError("refused: the statement returns no rows")
-        rows = cursor.fetchmany(statement.max_rows + 1)
+        yield
     except (sqlite3.Error, sqlite3.Warning) as exc:  # a second statement is a Warning in Python 3.11
         if "interrupted" in str(exc) and monotonic() < deadline:
             raise KeyboardInterrupt from exc  # Ctrl-C came while the clock was looked at, where sqlite3 swallows it
         raise _told(exc, statement.timeout_s) from exc
     except OverflowError as exc:
         raise QueryError(f"a value does not fit SQLite's 64 bits: {exc}") from exc
-    if len(rows) > statement.max_rows:
-        raise QueryError(f"more than {statement.max_rows:,} rows: narrow the question, aggregate, or add a LIMIT")
-    names = [column[0] for column in cursor.description]
-    return names, [list(column) for column in zip(*rows, strict=True)] or [[] for _ in names]
 
 
 def _told(exc: Exception, timeout_s: float) -> Exception:

@@ -89,6 +89,11 @@ class Sqlite(SqliteReads, Backend):
         return readonly_sqlite.run(engine, statement)
 
     @staticmethod
+    def csv(engine: Engine, statement: Statement, size: int, *, force: bool) -> Iterator[tuple[bytes, int]]:
+        """Yield CSV; nothing needs to be forced."""
+        return readonly_sqlite.csv(engine, statement, size)
+
+    @staticmethod
     def stream(
         engine: Engine, sql: str, values: Any, uploads: Sequence[Rowset], *, upload_join: bool, size: int
     ) -> Iterator[Rows]:

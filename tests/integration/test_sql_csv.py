@@ -1,0 +1,146 @@
+"""Rows of SQL as CSV: the same bytes on both engines, every value as it was."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import struct
+
+import numpy as np
+import pytest
+
+import ztfdb
+from tests.support.archives import Plan, build_archive
+from ztfdb.errors import QueryError
+
+EDGES = [
+    0.0, -0.0, 1.0, -1.0, 100.0, 0.1, 1 / 3, 1e-4, 9.9999e-5, 1e-5, 1.5e-7, 5e-324, 2.2250738585072014e-308,
+    123456789012345.6, 999999999999999.0, 999999999999999.9, 1e15, 1e15 + 0.125, 1234567890123456.0, 2.0**53,
+    9007199254740993.0, 9999999999999998.0, 1e16, 1.5e16, 1e17, 1e22, 1.7976931348623157e308, -2.5e15, -1e15 - 0.5,
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def urls(databases):
+    """The same archive on both engines."""
+    made = {name: databases.migrated(name) for name in ("sqlite", "postgresql")}
+    for url in made.values():
+        build_archive(url, Plan(300, 20, trouble=0.2))
+    yield made
+    for url in made.values():
+        databases.drop(url)
+
+
+def answer(url, statement, **params):
+    """The whole CSV of a statement, and its rows as counted."""
+    with ztfdb.open(url, read_only=True) as archive:
+        pieces = list(archive.sql_csv(statement, force=True, **params))
+    return b"".join(content for content, _ in pieces).decode(), sum(n for _, n in pieces)
+
+
+def both(urls, statement, **params):
+    """The CSV of both engines, which is the same."""
+    found = {name: answer(url, statement, **params) for name, url in urls.items()}
+    assert found["sqlite"] == found["postgresql"]
+    return found["sqlite"]
+
+
+def test_every_double_is_written_as_python_writes_it(urls):
+    rng = np.random.default_rng(3)
+    bits = struct.unpack("<400d", rng.integers(0, 256, 3200, np.uint8).tobytes())
+    more = np.concatenate([bits, 10.0 ** rng.uniform(-8, 18, 400), rng.uniform(1e15, 1e16, 100)])
+    values = [v for v in (*EDGES, *more.tolist()) if math.isfinite(v)]
+    rows = ", ".join(f"(cast({value!r} as double precision))" for value in values)
+    text, n_row = both(urls, f"with t(v) as (values {rows}) select v, v as w from t")
+    assert n_row == len(values)
+    assert [row.split(",")[0] for row in text.splitlines()[1:]] == [repr(v) for v in values]
+    assert [float(row.split(",")[1]) for row in text.splitlines()[1:]] == values
+
+
+def test_ids_nulls_and_single_precision_are_exact(urls):
+    columns = "source_id, hpx29, ra, flux_aper4, mask_bits, kron_radius, flags"
+    text, n_row = both(urls, f"select {columns} from source order by source_id")
+    with ztfdb.open(urls["sqlite"]) as archive:
+        frame = archive.sql(f"select {columns} from source order by source_id", force=True)
+    rows = list(csv.reader(io.StringIO(text)))
+    assert rows[0] == list(frame.columns)
+    assert n_row == len(frame) == 6000
+    assert frame["mask_bits"].isna().any()
+    assert frame["flux_aper4"].isna().any()
+    for k, name in enumerate(frame.columns):
+        wanted = [
+            "" if v is None or v != v else repr(v) for v in frame[name].astype(object).where(frame[name].notna(), None)
+        ]
+        assert [row[k] for row in rows[1:]] == wanted, name
+
+
+def test_texts_are_quoted_where_they_must_be_and_an_empty_one_is_no_null(urls):
+    text, _ = both(
+        urls,
+        "select 'zr' as a, 'a,b' as b, 'say \"x\"' as c, '' as d, cast(null as text) as e, 'None' as f, '(1, 2)' as g",
+    )
+    assert text == 'a,b,c,d,e,f,g\nzr,"a,b","say ""x""","",,None,"(1, 2)"\n'
+    assert both(urls, "select 'two\nlines' as a, 1 as b")[0] == 'a,b\n"two\nlines",1\n'
+
+
+@pytest.mark.parametrize(
+    ("statement", "params", "wanted"),
+    [
+        ("select 1 as a where 1 = 0", {}, "a\n"),
+        ("select 1 as a", {}, "a\n1\n"),
+        ("select cast(null as integer) as a", {}, "a\n\n"),
+        ("select :x as a, :y as b", {"x": 2, "y": "it's"}, "a,b\n2,it's\n"),
+        ("select 1 as a, 2 as a;", {}, "a,a\n1,2\n"),
+        ("select 1 as a -- and a word", {}, "a\n1\n"),
+        ('select 1 as "x,y"', {}, '"x,y"\n1\n'),
+        ("select count(*) as n, sum(flags) - sum(flags) as s, avg(1.5) as m from source", {}, "n,s,m\n6000,0,1.5\n"),
+        (
+            "select filtercode, has_mask from image where has_mask order by image_id limit 1",
+            {},
+            "filtercode,has_mask\nzi,1\n",
+        ),
+    ],
+)
+def test_small_answers(urls, statement, params, wanted):
+    assert both(urls, statement, **params)[0] == wanted
+
+
+def test_views_are_the_same(urls):
+    text, n_row = both(
+        urls, "select source_id, mjd, mag, magerr, flux_ujy, filtercode, good from light_curve_point order by 1"
+    )
+    assert n_row == 6000
+    assert ",," in text
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "select 1); drop table source; --",
+        "select 1; select 2",
+        "delete from source",
+        "select nope from source",
+        "select 1 returning 1",
+    ],
+)
+def test_what_sql_refuses_is_refused(urls, statement):
+    for url in urls.values():
+        with pytest.raises(QueryError):
+            answer(url, statement)
+
+
+def test_a_statement_that_fails_on_the_way_is_a_typed_error(urls):
+    endless = "with recursive t(n) as (select 1 union all select n + 1 from t) select n from t"
+    for url in urls.values():
+        with ztfdb.open(url, read_only=True) as archive, pytest.raises(QueryError, match="time limit"):
+            for _ in archive.sql_csv(endless, timeout_s=0.5, force=True):
+                pass
+
+
+def test_explain_and_odd_types_come_too(urls):
+    assert answer(urls["postgresql"], "explain select 1 as a")[1] >= 1
+    assert answer(urls["postgresql"], "select date '2020-09-24' as day")[0] == "day\n2020-09-24\n"
+    assert answer(urls["sqlite"], "select x'00ff' as b, 1e999 as c")[0] == "b,c\n00ff,inf\n"
+    assert answer(urls["postgresql"], "select '\\x00ff'::bytea as b, 'Infinity'::float8 as c")[0] == "b,c\n00ff,inf\n"
+    assert answer(urls["postgresql"], "select 'NaN'::float8 as a, 2.50 as b, 3::numeric as c")[0] == "a,b,c\n,2.5,3\n"

@@ -1,0 +1,75 @@
+"""Rows as lines of CSV: numbers as Python's ``repr`` writes them, NULL as an empty field, an empty text as ``""``.
+
+A float's ``repr`` is the shortest decimal that is read back as the same double, and has a point or an exponent: a
+column of whole floats stays one of floats in whatever reads the file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+_OF_NUMBERS = b"[(0123456789.+-e, )]"
+_OF_NONE = b"Non"
+"""What is left of None where the letters of numbers are taken away; a text has quotation marks, too."""
+
+_SPECIAL = re.compile(r'[,"\r\n]')
+
+
+class _Fields(dict[Any, str]):
+    """Fields by their values, each made once."""
+
+    def __missing__(self, value: Any) -> str:
+        made = self[value] = field(value)
+        return made
+
+
+def field(value: Any) -> str:
+    """Return a value as a field; blobs are hexadecimal digits."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return "" if value != value else repr(value)
+    if isinstance(value, int):
+        return str(int(value))  # 1 and 0 for truth values
+    text = value.hex() if isinstance(value, bytes) else str(value)
+    if not text or _SPECIAL.search(text):
+        return '"' + text.replace('"', '""') + '"'
+    return text
+
+
+def header(names: Sequence[str]) -> bytes:
+    """Return the line of names."""
+    return (",".join(map(field, names)) + "\n").encode("utf-8", "surrogateescape")
+
+
+def lines(rows: list[tuple[Any, ...]]) -> bytes:
+    """Return rows, at least one, of one length each."""
+    return _numbers(rows) or _any(rows).encode("utf-8", "surrogateescape")
+
+
+def _numbers(rows: list[tuple[Any, ...]]) -> bytes:
+    """Return the lines of rows of numbers and NULL; nothing where there is another value among them.
+
+    Python writes a list of tuples in three quarters of the time of its tuples, one by one.
+    """
+    if len(rows[0]) == 1:
+        return b""
+    made = str(rows).encode("ascii", "replace")
+    if (other := made.translate(None, _OF_NUMBERS)) and other.translate(None, _OF_NONE):
+        return b""  # a text, a blob, a truth value, NaN or infinity
+    made = made[2:-2].replace(b"), (", b"\n").replace(b", ", b",") + b"\n"
+    return made.replace(b"None", b"") if other else made
+
+
+def _any(rows: Sequence[Sequence[Any]]) -> str:
+    """Return the lines of any rows; texts that come again and again are looked at once."""
+    kinds = [{type(value) for value in column} for column in zip(*rows, strict=True)]
+    columns = []
+    for kind, column in zip(kinds, zip(*rows, strict=True), strict=True):
+        if kind <= {str, type(None)}:
+            columns.append(list(map(_Fields().__getitem__, column)))
+        else:
+            columns.append(list(map(field, column)))
+    return "".join([",".join(row) + "\n" for row in zip(*columns, strict=True)])
