@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack, cast
 
+from ztfdb.archive.areas import Areas
 from ztfdb.archive.calibrations import Calibrations
 from ztfdb.archive.catalogues import Catalogues
 from ztfdb.archive.images import Images
@@ -90,7 +91,7 @@ def _open_remote(url: str) -> RemoteArchive:
 
 
 @spelled("archive")
-class Archive(LightCurves, Images, Catalogues, Calibrations, Objects, Upkeep):
+class Archive(LightCurves, Areas, Images, Catalogues, Calibrations, Objects, Upkeep):
     """One database and the image files it points to; made by `open_archive`, closed by ``with`` or `close`.
 
     Positions are ICRS: two numbers in degrees, two Quantities, or one `~astropy.coordinates.SkyCoord` in any frame,

@@ -29,6 +29,7 @@ from ztfdb.cli.objects import objects
 from ztfdb.cli.options import Command, shared_options
 from ztfdb.cli.psfcheck import psfcheck
 from ztfdb.cli.queue import quarantine, retry
+from ztfdb.cli.region import region
 from ztfdb.cli.serve import serve
 from ztfdb.cli.sql import sql
 from ztfdb.cli.stamp import stamp
@@ -140,6 +141,7 @@ for command in (
     quarantine,
     status,
     cone,
+    region,
     lightcurve,
     images,
     stamp,

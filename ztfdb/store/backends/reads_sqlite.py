@@ -16,7 +16,8 @@ from ztfdb.arrays import Columns, IntArray
 from ztfdb.errors import StoreError
 from ztfdb.store.backends.connect_sqlite import FEEDS, MOST_FEEDS
 from ztfdb.store.backends.reads import Dtypes, Reads, SqlText
-from ztfdb.store.backends.sqlite_drain import MOST_COLUMNS, PAGE, drained, numbers_of
+from ztfdb.store.backends.sqlite_drain import drained, numbers_of
+from ztfdb.store.backends.sqlite_feed import MOST_COLUMNS, PAGE
 from ztfdb.store.columns import numpy_columns
 from ztfdb.store.type_checks import check_objects
 
@@ -28,6 +29,9 @@ FEW_ROWS = 1_000
 
 GIVEN = "given"
 """Name of the attached database for rows that a statement brings."""
+
+MOST_GIVEN = 4
+"""Tables in it at a time: what reads an archive piece by piece brings rows again and again."""
 
 _BESIDE = "ztfdb_changes_beside"
 """Name, in a connection's ``info``, of how many changes reading has made to databases beside the archive."""
@@ -87,10 +91,12 @@ class SqliteReads(Reads):
             return None if parts is None else numbers_of(parts, dtypes)
 
     def _table_of(self, columns: Mapping[str, IntArray]) -> str:
-        """Return the FROM item of a table of integers, which is there until the transaction ends."""
+        """Return the FROM item of a table of integers, which is there until `MOST_GIVEN` more have been made."""
         with self._errors(), self._beside(GIVEN) as driver:
-            ((number,),) = driver.execute(f"select count(*) from {GIVEN}.sqlite_master")
-            name = f"{GIVEN}.given{number}"
+            number = self._notes.get(GIVEN, 0)
+            self._notes[GIVEN] = number + 1
+            name = f"{GIVEN}.rows{number % MOST_GIVEN}"
+            driver.execute(f"drop table if exists {name}")
             driver.execute(f"create table {name} ({', '.join(columns)})")
             rows = zip(*(values.tolist() for values in columns.values()), strict=True)
             driver.executemany(f"insert into {name} values ({', '.join('?' * len(columns))})", rows)

@@ -20,13 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztfdb.arrays import BoolArray, Columns, Float64Array, Int64Array
+from ztfdb.store.backends.sqlite_feed import MOST_COLUMNS, PAGE, Bytes
 
-PAGE = 65_536
 PAGES_AT_ONCE = 32
 """2 MB: what is read of a row is still in the processor's cache when its next column is."""
-
-MOST_COLUMNS = 120
-"""A row's header must be told by one byte."""
 
 _LEAF, _INTERIOR = 0x0D, 0x05
 _HEADERS = {_LEAF: 8, _INTERIOR: 12}
@@ -36,16 +33,11 @@ _FIRST_PAGE = 100
 _MORE = 0x80
 """Set in all bytes of a varint but its last."""
 
-_MOST_LOCAL = 1 << 14
-"""Payloads whose size takes three bytes may go on elsewhere: such rows are left to the driver."""
-
 _NULL, _FLOAT, _ZERO, _ONE, _FIRST_TEXT = 0, 7, 8, 9, 12
 _SIZES = np.array([0, 1, 2, 3, 4, 6, 8, 8, 0, 0, 0, 0, *((k - 12) // 2 for k in range(12, 128))], np.int64)
 """Bytes of a value by its serial type, as far as that takes one byte."""
 
 _PADDING = 8
-
-Bytes = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
@@ -280,7 +272,7 @@ def read_leaves(pages: Bytes, numbers: list[int], n_column: int) -> Rows | None:
     content = np.concatenate([pages[[number - 1 for number in numbers]].ravel(), np.zeros(8 * MOST_COLUMNS, np.uint8)])
     where = [_places(pages[number - 1], 0) + k * PAGE for k, number in enumerate(numbers)]
     at = np.concatenate([*where, np.zeros(0, np.int64)])
-    if ((content[at] >= _MORE) & (content[at + 1] >= _MORE)).any():  # more than two bytes: _MOST_LOCAL or more
+    if ((content[at] >= _MORE) & (content[at + 1] >= _MORE)).any():  # more than two bytes: it may go on on another page
         return None
     at = _after_varint(content, _after_varint(content, at))  # the payload's size and the rowid
     if (content[at] != n_column + 1).any():

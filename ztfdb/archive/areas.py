@@ -1,0 +1,71 @@
+"""Detections of an archive inside areas of any size: polygons, boxes, and cones piece by piece."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Unpack
+
+from ztfdb.archive.base import OpenArchive
+from ztfdb.options import ConeOptions, RegionOptions
+from ztfdb.query.given import Angle, Position, arcsec, position
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import ArrayLike
+
+
+class Areas(OpenArchive):
+    """Detections of an archive inside areas of any size: polygons, boxes, and cones piece by piece."""
+
+    def iter_cone(
+        self,
+        ra: Position,
+        dec: Angle | None = None,
+        radius: Angle = 1.5,
+        *,
+        phot: Literal["aperture", "psfcat"] = "aperture",
+        **options: Unpack[ConeOptions],
+    ) -> Iterator[pd.DataFrame]:
+        """Yield what `cone` returns, in bounded memory: some rows at a time, not nearest first.
+
+        At least one frame; see `ztfdb.query.areas.iter_cone`.
+        """
+        from ztfdb.query.areas import iter_cone
+
+        asked: dict[str, Any] = {**options}
+        place = position(ra, dec, asked)
+        with self._connections.reading() as session:
+            yield from iter_cone(session, *place, arcsec(radius), phot=phot, **asked)
+
+    def region(
+        self, polygon: ArrayLike | None = None, *, box: Sequence[float] | None = None, **options: Unpack[RegionOptions]
+    ) -> pd.DataFrame:
+        """Return all sources inside a polygon or a box, ordered by ``source_id``; see `ztfdb.query.areas.region`.
+
+        Parameters
+        ----------
+        polygon : array_like, shape (n_corner, 2)
+            Corners (ra, dec), deg, ICRS, in either sense, concave too, within 89 deg of their middle. Sides are great
+            circles; the region is the smaller part of the sphere.
+        box : sequence of float
+            ``(ra, dec, width, height)``, deg, instead: ADQL's BOX, whose sides are great circles
+            (`ztfdb.sky.polygon.box_corners`).
+        **options
+            ``phot``: ``aperture``, our sources, or ``psfcat``, the rows of ZTF's own PSF catalogues. ``columns``:
+            those of the table to return, by default all.
+        """
+        from ztfdb.query.areas import polygon_of, region
+
+        area = polygon_of(polygon, box)
+        with self._connections.reading() as session:
+            return region(session, area, **options)
+
+    def iter_region(
+        self, polygon: ArrayLike | None = None, *, box: Sequence[float] | None = None, **options: Unpack[RegionOptions]
+    ) -> Iterator[pd.DataFrame]:
+        """Yield what `region` returns, in bounded memory: some rows at a time, at least one frame."""
+        from ztfdb.query.areas import iter_region, polygon_of
+
+        area = polygon_of(polygon, box)
+        with self._connections.reading() as session:
+            yield from iter_region(session, area, **options)

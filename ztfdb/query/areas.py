@@ -1,0 +1,146 @@
+"""Detections inside polygons, boxes and wide cones: whole, or some at a time in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from ztfdb.arrays import Columns
+from ztfdb.query.answer import Answer
+from ztfdb.query.cone import cone_centre, cone_parts, our_answer
+from ztfdb.query.psf_catalogues import psf_answer
+from ztfdb.query.within import rows_within
+from ztfdb.sky.cover import cover_triangles
+from ztfdb.sky.polygon import box_corners, triangulate
+from ztfdb.sky.shapes import SkyPolygon
+from ztfdb.store.backends import AnySession
+from ztfdb.store.detections import OURS, ZTF_PSF, SourceKind
+from ztfdb.store.image_rows import image_dates
+from ztfdb.store.psf_rows import psf_catalogue_dates
+
+KINDS = {"aperture": OURS, "psfcat": ZTF_PSF}
+
+
+def polygon_of(polygon: ArrayLike | None, box: Sequence[float] | None) -> SkyPolygon:
+    """Return the area that is asked for.
+
+    Raises
+    ------
+    ValueError
+        If not exactly one of the two is given, or it is none: see `ztfdb.sky.polygon.triangulate` and `box_corners`.
+    """
+    if (polygon is None) == (box is None):
+        raise ValueError("a region is a polygon, or a box=(ra, dec, width, height)")
+    if box is not None:
+        values = np.asarray(box, np.float64)
+        if values.shape != (4,):
+            raise ValueError(f"a box of {values.size} numbers: expected ra, dec, width and height, deg")
+        ra, dec = box_corners(*values.tolist())
+    else:
+        corners = np.asarray(polygon, np.float64)
+        if corners.ndim != 2 or corners.shape[1] != 2:
+            raise ValueError(f"a polygon of shape {corners.shape}: expected corners (ra, dec), deg, shape (n, 2)")
+        ra, dec = corners[:, 0], corners[:, 1]
+    triangulate(ra, dec)
+    return SkyPolygon(tuple(ra.tolist()), tuple(dec.tolist()))
+
+
+def iter_region(
+    session: AnySession, area: SkyPolygon, *, phot: str = "aperture", columns: Sequence[str] | None = None
+) -> Iterator[pd.DataFrame]:
+    """Yield the sources inside a polygon, some at a time.
+
+    Parameters
+    ----------
+    session : Session or Reading
+    area : SkyPolygon
+        The outline belongs to it.
+    phot : str
+        ``aperture``, our sources; ``psfcat``, the rows of ZTF's own PSF catalogues.
+    columns : sequence of str, optional
+        Of the table; all of them by default.
+
+    Yields
+    ------
+    DataFrame
+        The columns of `ztfdb.query.cone.cone` (`ztfdb.query.psfcat.psf_cone`) without ``separation``: up to
+        `ztfdb.query.within.ROWS_AT_ONCE` rows, ordered by ``source_id``; at least one frame, empty where there is
+        nothing.
+    """
+    kind, wanted = _asked(phot, columns)
+
+    def cut(rows: Columns) -> Columns:
+        inside = np.flatnonzero(area.contains(rows["ra"], rows["dec"]))
+        return {name: values[inside] for name, values in rows.items()}
+
+    lo, hi = cover_triangles(triangulate(area.ra, area.dec))
+    for rows in rows_within(session, kind, lo, hi, cut, _needed(phot, wanted)):
+        yield _frame(phot, session, rows, wanted)
+
+
+def region(
+    session: AnySession, area: SkyPolygon, *, phot: str = "aperture", columns: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """Return what `iter_region` yields as one frame, ordered by ``source_id``."""
+    _, wanted = _asked(phot, columns)
+    parts = list(iter_region(session, area, phot=phot, columns=("source_id", *wanted)))
+    joined = pd.concat(parts, ignore_index=True).sort_values("source_id", ignore_index=True)
+    return joined if "source_id" in wanted else joined.drop(columns="source_id")
+
+
+def iter_cone(
+    session: AnySession,
+    ra: float,
+    dec: float,
+    radius: float,
+    *,
+    phot: str = "aperture",
+    columns: Sequence[str] | None = None,
+    pmra: float | None = None,
+    pmdec: float | None = None,
+    epoch: float | None = None,
+) -> Iterator[pd.DataFrame]:
+    """Yield what `ztfdb.query.cone.cone` returns, or `ztfdb.query.psfcat.psf_cone`, in another order: some at a time.
+
+    Parameters
+    ----------
+    session : Session or Reading
+    ra, dec, radius, columns, pmra, pmdec, epoch
+        As there.
+    phot : str
+        ``aperture`` or ``psfcat``.
+
+    Yields
+    ------
+    DataFrame
+        Up to `ztfdb.query.within.ROWS_AT_ONCE` rows, ordered by ``source_id``; at least one frame.
+
+    Raises
+    ------
+    ValueError, QueryError
+        As there.
+    """
+    kind, wanted = _asked(phot, columns)
+    centre = cone_centre(ra, dec, radius, pmra=pmra, pmdec=pmdec, epoch=epoch)
+    dates, time = (image_dates, "mjd_mid") if kind is OURS else (psf_catalogue_dates, "obsmjd")
+    for rows in cone_parts(session, kind, centre, radius, _needed(phot, wanted), dates, time):
+        yield _frame(phot, session, rows, (*wanted, "separation"))
+
+
+def _asked(phot: str, columns: Sequence[str] | None) -> tuple[SourceKind, tuple[str, ...]]:
+    if phot not in KINDS:
+        raise ValueError(f"phot {phot!r}: detections are our sources ('aperture') or ZTF's ('psfcat')")
+    kind = KINDS[phot]
+    return kind, tuple(kind.dtypes) if columns is None else tuple(dict.fromkeys(columns))
+
+
+def _needed(phot: str, wanted: tuple[str, ...]) -> tuple[str, ...]:
+    return wanted if phot == "aperture" else (*wanted, "mag_inst")
+
+
+def _frame(phot: str, session: AnySession, rows: Columns, wanted: tuple[str, ...]) -> pd.DataFrame:
+    answer: Answer = (our_answer if phot == "aperture" else psf_answer)(session, rows, wanted)
+    return answer.to_pandas()
