@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -170,7 +170,13 @@ class Upkeep(OpenArchive):
         return read_only_sql(self._target, statement, params, force=force, **options)
 
     def sql_csv(
-        self, statement: str, /, *, timeout_s: float | None = None, force: bool = False, **params: Any
+        self,
+        statement: str,
+        /,
+        *,
+        params: Mapping[str, Any] | None = None,
+        timeout_s: float | None = None,
+        force: bool = False,
     ) -> Iterator[tuple[bytes, int]]:
         """Yield the rows of such a statement as CSV, piece by piece, however many they are.
 

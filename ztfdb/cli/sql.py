@@ -64,7 +64,7 @@ def sql(
     values: dict[str, Any] = dict(map(parse_param, params))
     with opened(ctx, read_only=True) as archive, wrong_usage():
         if output.format == "csv" and output.columns is None:
-            output.write_bytes(archive.sql_csv(statement, timeout_s=timeout, force=force, **values))
+            output.write_bytes(archive.sql_csv(statement, timeout_s=timeout, force=force, params=values))
             return
         frame = archive.sql(statement, timeout_s=timeout, force=force, **values)
     output.write(frame, known=False)

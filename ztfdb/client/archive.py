@@ -398,7 +398,15 @@ class RemoteArchive:
         """Refuse: a service takes ADQL, at its address ``/tap``."""
         raise ServiceRefusedError(f"a service takes no SQL of its database: ask in ADQL at {self.url}/tap")
 
-    def sql_csv(self, statement: str, /, **options: Any) -> Iterator[tuple[bytes, int]]:
+    def sql_csv(
+        self,
+        statement: str,
+        /,
+        *,
+        params: Mapping[str, Any] | None = None,
+        timeout_s: float | None = None,
+        force: bool = False,
+    ) -> Iterator[tuple[bytes, int]]:
         """Refuse, as `sql`."""
         raise ServiceRefusedError(f"a service takes no SQL of its database: ask in ADQL at {self.url}/tap")
 

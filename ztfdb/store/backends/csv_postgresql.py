@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 import select
+import struct
 from collections.abc import Iterator
 from typing import Any
 
 import psycopg
 from psycopg.pq import ExecStatus
 
+from ztfdb.store.csv_lines import field
 from ztfdb.store.statement import quoted
 
 BOOL, INT8, INT2, INT4, TEXT, FLOAT4, FLOAT8, BPCHAR, VARCHAR, NUMERIC = 16, 20, 21, 23, 25, 700, 701, 1042, 1043, 1700
@@ -21,19 +23,13 @@ _PLAIN = re.compile(r'[\w."]+')
 
 _FLOAT = """case when {c} <> pg_catalog.trunc({c}) and pg_catalog.abs({c}) < 1e15 then {c}::text
 when pg_catalog.abs({c}) < 1e15 then {c}::text || '.0'
-when {c} = 'NaN'::float8 then null
-when {c} = 'Infinity'::float8 then 'inf' when {c} = '-Infinity'::float8 then '-inf'
-when pg_catalog.abs({c}) >= 1e16 then {c}::text
-else case when {c} < 0 then '-' else '' end || pg_catalog.rpad(pg_catalog.left({d}, 16), 16, '0') || '.'
-|| coalesce(nullif(pg_catalog.substr({d}, 17), ''), '0') end"""
-"""A double as Python's ``repr`` writes it. The server's digits are the same, the shortest that name it; the point of
-whole numbers is missing, and from 10^15 on, not from 10^16, there is an exponent."""
-
-_DIGITS = "pg_catalog.replace(pg_catalog.split_part(pg_catalog.abs({c})::text, 'e', 1), '.', '')"
+else '{mark}' || pg_catalog.encode(pg_catalog.float8send({c}), 'hex') end"""
+"""A double as Python's ``repr`` writes it. Below 10^15 the server's digits are the same, the shortest that name it, but
+the point of whole numbers is missing. Above, and where it is no number, come its bytes after a mark, for `copied`."""
 
 
-def copy_statement(connection: psycopg.Connection[Any], text: str, types: list[int]) -> bytes | None:
-    """Return the COPY whose output is the CSV of a statement without parameters; None where there is none.
+def copy_statement(connection: psycopg.Connection[Any], text: str, types: list[int], mark: str) -> bytes | None:
+    """Return the COPY whose output, with `copied`, is the CSV of a statement without parameters; None without one.
 
     Parameters
     ----------
@@ -42,6 +38,8 @@ def copy_statement(connection: psycopg.Connection[Any], text: str, types: list[i
         One statement, which the server has parsed by itself.
     types : list of int
         Of its columns, as it says.
+    mark : str
+        Letters and digits that no text of the answer has in it.
     """
     body = text.strip().rstrip(";").rstrip()
     if not types or not set(types) <= {*_AS_IT_IS, BOOL, FLOAT4, FLOAT8, NUMERIC}:
@@ -54,30 +52,28 @@ def copy_statement(connection: psycopg.Connection[Any], text: str, types: list[i
     output = json.loads(plan.get_value(0, 0) or b"[{}]")[0].get("Plan", {}).get("Output", [""])
     plain = all(_PLAIN.fullmatch(one) for one in output)
     names = [f"c{k}" for k in range(len(types))]
-    fields = ", ".join(_field(quoted(name), kind) for name, kind in zip(names, types, strict=True))
+    fields = ", ".join(_field(quoted(name), kind, mark) for name, kind in zip(names, types, strict=True))
     fence = "" if plain else " offset 0"  # else what a column is computed from is computed for each time it is named
     columns = ", ".join(map(quoted, names))
     query = f"select {fields} from (select * from (\n{body}\n) as q{fence}) as q({columns})"
     return f"copy ({query}) to stdout (format csv)".encode()
 
 
-def _field(name: str, kind: int) -> str:
+def _field(name: str, kind: int, mark: str) -> str:
     if kind in _AS_IT_IS:
         return name
     if kind == BOOL:
         return f"{name}::int"
     if kind == NUMERIC:
         whole = f"pg_catalog.scale({name}) = 0 and pg_catalog.abs({name}) < 9223372036854775808"
-        return f"case when {whole} then {name}::text else {_float(f'{name}::float8')} end"
-    return _float(f"{name}::float8" if kind == FLOAT4 else name)
+        return f"case when {whole} then {name}::text else {_FLOAT.format(c=f'{name}::float8', mark=mark)} end"
+    return _FLOAT.format(c=f"{name}::float8" if kind == FLOAT4 else name, mark=mark)
 
 
-def _float(value: str) -> str:
-    return _FLOAT.format(c=value, d=_DIGITS.format(c=value))
-
-
-def copied(connection: psycopg.Connection[Any], statement: bytes, n_byte: int) -> Iterator[tuple[bytes, int]]:
-    """Yield the lines of a COPY TO STDOUT, about `n_byte` at a time, and how many rows they are.
+def copied(
+    connection: psycopg.Connection[Any], statement: bytes, mark: str, n_byte: int
+) -> Iterator[tuple[bytes, int]]:
+    """Yield the lines of a `copy_statement`, about `n_byte` at a time, and how many rows they are.
 
     libpq is asked directly: psycopg takes several times as long for each row as the server does.
     """
@@ -85,6 +81,7 @@ def copied(connection: psycopg.Connection[Any], statement: bytes, n_byte: int) -
     result = pgconn.exec_(statement)
     if result.status != ExecStatus.COPY_OUT:
         raise psycopg.errors.error_from_result(result, encoding=connection.info.encoding)
+    marked = re.compile(mark.encode() + b"([0-9a-f]{16})")
     lines: list[Any] = []
     held = 0
     while (size := (got := pgconn.get_copy_data(1))[0]) >= 0:
@@ -95,10 +92,15 @@ def copied(connection: psycopg.Connection[Any], statement: bytes, n_byte: int) -
         lines.append(got[1])
         held += size
         if held >= n_byte:
-            yield b"".join(lines), len(lines)
+            yield marked.sub(_unmarked, b"".join(lines)), len(lines)
             lines, held = [], 0
     if lines:
-        yield b"".join(lines), len(lines)
+        yield marked.sub(_unmarked, b"".join(lines)), len(lines)
     while (ended := pgconn.get_result()) is not None:
         if ended.status != ExecStatus.COMMAND_OK:
             raise psycopg.errors.error_from_result(ended, encoding=connection.info.encoding)
+
+
+def _unmarked(found: re.Match[bytes]) -> bytes:
+    (value,) = struct.unpack(">d", bytes.fromhex(found[1].decode()))
+    return field(value).encode()

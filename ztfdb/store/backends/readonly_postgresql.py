@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
+from secrets import token_hex
 from typing import Any
 
 import psycopg
@@ -51,9 +52,10 @@ def csv(engine: Engine, statement: Statement, size: int, *, force: bool) -> Iter
     with _asking(engine, statement, force=force) as connection:
         names, types = _columns(connection, statement)
         yield csv_lines.header(names), 0
-        copy = None if statement.values else copy_statement(connection, statement.text, types)
+        mark = token_hex(8)
+        copy = None if statement.values else copy_statement(connection, statement.text, types, mark)
         if copy is not None:
-            yield from copied(connection, copy, CSV_BYTES)
+            yield from copied(connection, copy, mark, CSV_BYTES)
             return
         rows = psycopg.RawCursor(connection).stream(
             statement.numbered,
