@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from ztfdb.archive.base import OpenArchive
 from ztfdb.options import (
@@ -15,13 +15,7 @@ from ztfdb.options import (
     MatchedOptions,
     RemoveOptions,
 )
-from ztfdb.query.given import (
-    Angle,
-    Position,
-    arcsec,
-    position,
-    region_of,
-)
+from ztfdb.query.given import Angle, Position, Region, arcsec, position, region_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,7 +90,7 @@ class Catalogues(OpenArchive):
             return remove_catalogue(session, held)
 
     def crossmatch(
-        self, name: str, *, region: tuple[Any, ...] | None = None, **options: Unpack[CrossmatchOptions]
+        self, name: str, *, region: Region | None = None, **options: Unpack[CrossmatchOptions]
     ) -> CrossmatchReport:
         """Match images with a catalogue, those not matched yet; see `ztfdb.derive.crossmatch.crossmatch`.
 
@@ -118,7 +112,7 @@ class Catalogues(OpenArchive):
         catin: str,
         catref: str,
         *,
-        region: tuple[Any, ...] | None = None,
+        region: Region | None = None,
         **options: Unpack[MatchedOptions],
     ) -> pd.DataFrame:
         """Return sources beside the catalogue rows they match; see `ztfdb.query.matched.matched_entries`.

@@ -50,6 +50,9 @@ class TableLike(Protocol):
 
 Angle: TypeAlias = "float | np.floating[Any] | QuantityLike"
 Position: TypeAlias = "float | np.floating[Any] | QuantityLike | CoordinateLike"
+Region: TypeAlias = "tuple[Position, Angle, Angle] | tuple[Position, Angle]"
+"""(ra, dec, radius), or (SkyCoord, radius)."""
+
 PositionTable: TypeAlias = (
     "TableLike | CoordinateLike | Mapping[str, Any] | NDArray[np.floating[Any]] | Sequence[Sequence[float]]"
 )
@@ -111,7 +114,7 @@ def path_table(path: PositionTable) -> Any:
     return {"time": time, "ra": given.ra, "dec": given.dec}
 
 
-def region_of(region: tuple[Any, ...] | None) -> tuple[float, float, float] | None:
+def region_of(region: Region | None) -> tuple[float, float, float] | None:
     """Return a region as (ra, dec, radius) in deg, deg and arcsec; it does not move."""
     if region is None:
         return None
