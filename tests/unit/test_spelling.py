@@ -17,7 +17,7 @@ from ztfdb.derive import completeness as derive_completeness
 from ztfdb.ingest import catalogue_import, catalogue_register, catalogue_services, remove, run
 from ztfdb.ingest import psf_catalogues as ingest_psfcat
 from ztfdb.query import completeness as query_completeness
-from ztfdb.query import cone, coverage, cutouts, diff, explain, matched, psf_catalogues, stamps, verify
+from ztfdb.query import cone, coverage, cutouts, diff, explain, matched, stamps, verify
 from ztfdb.spelling import checked, option_names, spelled
 
 METHODS = sorted(name for name, method in vars(Archive).items() if name[0] != "_" and inspect.isfunction(method))
@@ -137,7 +137,6 @@ def test_no_method_of_an_archive_hides_its_options(kind):
 
 PASSED_ON = (
     (options.ConeOptions, cone.cone),
-    (options.ConeOptions, psf_catalogues.psf_cone),
     (options.MotionOptions, coverage.images_covering),
     (options.StampOnImageOptions, stamps.stamp),
     (options.StampsOnImageOptions, stamps.stamps_on_image),

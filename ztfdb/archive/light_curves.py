@@ -51,7 +51,7 @@ class LightCurves(OpenArchive):
     ) -> pd.DataFrame:
         """Return all sources within `radius` of a position, nearest first; see `ztfdb.query.cone.cone`.
 
-        With ``phot="psfcat"`` the rows of ZTF's own PSF catalogues: `ztfdb.query.psf_catalogues.psf_cone`.
+        With ``phot="psfcat"`` the rows of ZTF's own PSF catalogues.
         """
         return self.cone_answer(ra, dec, radius, phot=phot, **options).to_pandas()
 
@@ -67,12 +67,12 @@ class LightCurves(OpenArchive):
         """Return what `cone` does as columns, which become a DataFrame when they are asked for one."""
         if phot not in ("aperture", "psfcat"):
             raise ValueError(f"phot {phot!r}: a cone is of our sources ('aperture') or of ZTF's ('psfcat')")
-        from ztfdb.query.cones import cone_of
+        from ztfdb.query.cone import cone_answer
 
         asked: dict[str, Any] = {**options}
         place = position(ra, dec, asked)
         with self._connections.reading() as session:
-            found = cone_of(phot, session, *place, arcsec(radius), **asked)
+            found = cone_answer(session, *place, arcsec(radius), phot=phot, **asked)
         return self._answer(found, place, radius, asked | {"phot": phot})
 
     def cone_sql(

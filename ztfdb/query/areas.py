@@ -9,19 +9,12 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from ztfdb.arrays import Columns
-from ztfdb.query.answer import Answer
-from ztfdb.query.cone import cone_centre, cone_parts, our_answer
-from ztfdb.query.psf_catalogues import psf_answer
+from ztfdb.query.cone import asked_of, cone_centre, cone_parts, needed, with_images
 from ztfdb.query.within import rows_within
 from ztfdb.sky.cover import cover_triangles
 from ztfdb.sky.polygon import box_corners, triangulate
 from ztfdb.sky.shapes import SkyPolygon
 from ztfdb.store.backends import AnySession
-from ztfdb.store.detections import OURS, ZTF_PSF, SourceKind
-from ztfdb.store.image_rows import image_dates
-from ztfdb.store.psf_rows import psf_catalogue_dates
-
-KINDS = {"aperture": OURS, "psfcat": ZTF_PSF}
 
 
 def polygon_of(polygon: ArrayLike | None, box: Sequence[float] | None) -> SkyPolygon:
@@ -66,26 +59,26 @@ def iter_region(
     Yields
     ------
     DataFrame
-        The columns of `ztfdb.query.cone.cone` (`ztfdb.query.psfcat.psf_cone`) without ``separation``: up to
+        The columns of `ztfdb.query.cone.cone` without ``separation``: up to
         `ztfdb.query.within.ROWS_AT_ONCE` rows, ordered by ``source_id``; at least one frame, empty where there is
         nothing.
     """
-    kind, wanted = _asked(phot, columns)
+    kind, wanted = asked_of(phot, columns)
 
     def cut(rows: Columns) -> Columns:
         inside = np.flatnonzero(area.contains(rows["ra"], rows["dec"]))
         return {name: values[inside] for name, values in rows.items()}
 
     lo, hi = cover_triangles(triangulate(area.ra, area.dec))
-    for rows in rows_within(session, kind, lo, hi, cut, _needed(phot, wanted)):
-        yield _frame(phot, session, rows, wanted)
+    for rows in rows_within(session, kind, lo, hi, cut, needed(kind, wanted)):
+        yield with_images(session, kind, rows, wanted).to_pandas()
 
 
 def region(
     session: AnySession, area: SkyPolygon, *, phot: str = "aperture", columns: Sequence[str] | None = None
 ) -> pd.DataFrame:
     """Return what `iter_region` yields as one frame, ordered by ``source_id``."""
-    _, wanted = _asked(phot, columns)
+    _, wanted = asked_of(phot, columns)
     parts = list(iter_region(session, area, phot=phot, columns=("source_id", *wanted)))
     joined = pd.concat(parts, ignore_index=True).sort_values("source_id", ignore_index=True)
     return joined if "source_id" in wanted else joined.drop(columns="source_id")
@@ -103,7 +96,7 @@ def iter_cone(
     pmdec: float | None = None,
     epoch: float | None = None,
 ) -> Iterator[pd.DataFrame]:
-    """Yield what `ztfdb.query.cone.cone` returns, or `ztfdb.query.psfcat.psf_cone`, in another order: some at a time.
+    """Yield what `ztfdb.query.cone.cone` returns in another order: some at a time.
 
     Parameters
     ----------
@@ -123,24 +116,7 @@ def iter_cone(
     ValueError, QueryError
         As there.
     """
-    kind, wanted = _asked(phot, columns)
+    kind, wanted = asked_of(phot, columns)
     centre = cone_centre(ra, dec, radius, pmra=pmra, pmdec=pmdec, epoch=epoch)
-    dates, time = (image_dates, "mjd_mid") if kind is OURS else (psf_catalogue_dates, "obsmjd")
-    for rows in cone_parts(session, kind, centre, radius, _needed(phot, wanted), dates, time):
-        yield _frame(phot, session, rows, (*wanted, "separation"))
-
-
-def _asked(phot: str, columns: Sequence[str] | None) -> tuple[SourceKind, tuple[str, ...]]:
-    if phot not in KINDS:
-        raise ValueError(f"phot {phot!r}: detections are our sources ('aperture') or ZTF's ('psfcat')")
-    kind = KINDS[phot]
-    return kind, tuple(kind.dtypes) if columns is None else tuple(dict.fromkeys(columns))
-
-
-def _needed(phot: str, wanted: tuple[str, ...]) -> tuple[str, ...]:
-    return wanted if phot == "aperture" else (*wanted, "mag_inst")
-
-
-def _frame(phot: str, session: AnySession, rows: Columns, wanted: tuple[str, ...]) -> pd.DataFrame:
-    answer: Answer = (our_answer if phot == "aperture" else psf_answer)(session, rows, wanted)
-    return answer.to_pandas()
+    for rows in cone_parts(session, kind, centre, radius, needed(kind, wanted)):
+        yield with_images(session, kind, rows, (*wanted, "separation")).to_pandas()

@@ -1,8 +1,8 @@
-"""Every source within a radius of a position, on whichever image it was seen."""
+"""Every detection within a radius of a position, on whichever image: our sources, or the rows of PSF catalogues."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,9 +18,9 @@ from ztfdb.sky.angles import separation
 from ztfdb.sky.cells import cone_ranges
 from ztfdb.store.backends import AnySession
 from ztfdb.store.columns import NO_MASK
-from ztfdb.store.detections import OURS, SourceKind
+from ztfdb.store.detections import OURS, ZTF_PSF, SourceKind
 from ztfdb.store.image_rows import image_dates, observed_span
-from ztfdb.store.image_table import SOURCE_DTYPES
+from ztfdb.store.psf_rows import psf_catalogue_dates
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,8 +32,8 @@ FINEST_COVER, NARROW = 6, 30.0
 """Refinements of a wide cone's cover (97 ranges of 1.1 times its area), and the radius (arcsec) from which on there are
 more of them than 2: a range costs as much as some rows of the index, and a narrow cone has few of these to save."""
 
-Dates = Callable[[AnySession, IntArray], Columns]
-"""Returns rows of images, or catalogues, by id, ordered by it."""
+KINDS = {"aperture": OURS, "psfcat": ZTF_PSF}
+"""Whose detections a cone or an area holds."""
 
 
 def cone(
@@ -42,12 +42,13 @@ def cone(
     dec: float,
     radius: float,
     *,
+    phot: str = "aperture",
     columns: Sequence[str] | None = None,
     pmra: float | None = None,
     pmdec: float | None = None,
     epoch: float | None = None,
 ) -> pd.DataFrame:
-    """Return all sources within a radius, nearest first.
+    """Return all detections within a radius, nearest first.
 
     Parameters
     ----------
@@ -56,28 +57,33 @@ def cone(
         Centre, deg, ICRS.
     radius : float
         arcsec, 0 to `MAX_CONE_RADIUS`; the rim belongs to the cone. Radius 0 finds what lies exactly at the centre.
+    phot : str
+        ``aperture``, our sources (table ``source``); ``psfcat``, the rows of ZTF's own PSF catalogues (``psf_source``),
+        those of references among them.
     columns : sequence of str, optional
-        Columns of the table ``source`` to return; all of them by default.
+        Columns of the table to return; all of them by default.
     pmra, pmdec, epoch : float, optional
         Proper motion (mas / yr, `pmra` with cos dec) and Julian year of the centre (2016.0 by default): each image's
-        cone is around the star's place at mid-exposure, and ``separation`` is from there. A reference has no date: its
-        cone is around the given place.
+        cone is around the star's place at mid-exposure (``psfcat``: at the exposure's start), and ``separation`` is
+        from there. A reference has no date: its cone is around the given place.
 
     Returns
     -------
     DataFrame
         The columns in the table's units, then ``separation`` (arcsec), ``obsmjd`` (MJD, UTC, exposure start) and
         ``filtercode``; ordered by separation, then ``source_id``. Sources of references are among them (``obsmjd``
-        is NaN). ``mask_bits`` is <NA> where the image had no mask.
+        is NaN). ``mask_bits`` is <NA> where the image had no mask. Rows of PSF catalogues also have ``role``
+        (``psfcat`` or ``refpsfcat``) and ``mag`` (AB: ``mag_inst`` + MAGZP).
 
     Raises
     ------
     ValueError
-        If the position or the radius is not a number in range, or a column is unknown.
+        If the position or the radius is not a number in range, or a column or `phot` is unknown.
     QueryError
         If the radius is beyond the maximum.
     """
-    return cone_answer(session, ra, dec, radius, columns=columns, pmra=pmra, pmdec=pmdec, epoch=epoch).to_pandas()
+    motion = {"pmra": pmra, "pmdec": pmdec, "epoch": epoch}
+    return cone_answer(session, ra, dec, radius, phot=phot, columns=columns, **motion).to_pandas()
 
 
 def cone_answer(
@@ -86,6 +92,7 @@ def cone_answer(
     dec: float,
     radius: float,
     *,
+    phot: str = "aperture",
     columns: Sequence[str] | None = None,
     pmra: float | None = None,
     pmdec: float | None = None,
@@ -93,9 +100,22 @@ def cone_answer(
 ) -> Answer:
     """Return what `cone` does as columns, which need no pandas."""
     centre = cone_centre(ra, dec, radius, pmra=pmra, pmdec=pmdec, epoch=epoch)
-    wanted = tuple(columns) if columns is not None else tuple(SOURCE_DTYPES)
-    rows = nearest_first(list(cone_parts(session, OURS, centre, radius, wanted, image_dates, "mjd_mid")))
-    return our_answer(session, rows, (*wanted, "separation"))
+    kind, wanted = asked_of(phot, columns)
+    parts = cone_parts(session, kind, centre, radius, needed(kind, wanted))
+    return with_images(session, kind, nearest_first(list(parts)), (*wanted, "separation"))
+
+
+def asked_of(phot: str, columns: Sequence[str] | None) -> tuple[SourceKind, tuple[str, ...]]:
+    """Return the table of detections that is asked for, and its columns, by default all."""
+    if phot not in KINDS:
+        raise ValueError(f"phot {phot!r}: detections are our sources ('aperture') or ZTF's ('psfcat')")
+    kind = KINDS[phot]
+    return kind, tuple(kind.dtypes if columns is None else dict.fromkeys(columns))
+
+
+def needed(kind: SourceKind, wanted: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns that `with_images` takes to give those that are wanted."""
+    return (*wanted, "mag_inst") if kind is ZTF_PSF else tuple(wanted)
 
 
 def cone_centre(ra: float, dec: float, radius: float, **motion: float | None) -> Targets:
@@ -111,8 +131,6 @@ def cone_parts(
     centre: Targets,
     radius: float,
     columns: Sequence[str],
-    dates: Dates,
-    time: str,
 ) -> Iterator[Columns]:
     """Yield the detections within a radius of a star's place at their times, as `ztfdb.query.within.rows_within` does.
 
@@ -126,10 +144,6 @@ def cone_parts(
         arcsec.
     columns : sequence of str
         Of the table.
-    dates : callable
-        Finds when images were taken.
-    time : str
-        The column of `dates` with the time (MJD) of a moving star's place.
 
     Yields
     ------
@@ -141,8 +155,8 @@ def cone_parts(
         k = np.zeros(len(rows["ra"]), np.int64)
         mjd = np.zeros(len(k))
         if centre.pmra is not None:
-            known, at = of_images(session, rows["source_id"], dates)
-            mjd = known[time][at]
+            known, at = of_images(session, kind, rows["source_id"])
+            mjd = known["mjd_mid" if "mjd_mid" in known else "obsmjd"][at]
         apart = separation(*centre.at(k, mjd), rows["ra"], rows["dec"])
         inside = np.flatnonzero(apart <= radius)
         return {name: values[inside] for name, values in rows.items()} | {"separation": apart[inside]}
@@ -171,18 +185,25 @@ def nearest_first(parts: list[Columns]) -> Columns:
     return {name: np.concatenate([part.pop(name) for part in parts])[order] for name in list(parts[0])}
 
 
-def of_images(session: AnySession, source_id: IntArray, dates: Dates = image_dates) -> tuple[Columns, IntArray]:
+def of_images(session: AnySession, kind: SourceKind, source_id: IntArray) -> tuple[Columns, IntArray]:
     """Return what is known of the images of detections, and the place of each detection's image among them."""
     ids, at = np.unique(source_id >> SOURCE_ID_SHIFT, return_inverse=True)
-    return dates(session, ids), at
+    return (psf_catalogue_dates if kind is ZTF_PSF else image_dates)(session, ids), at
 
 
-def our_answer(session: AnySession, rows: Columns, wanted: Sequence[str]) -> Answer:
-    """Return columns of our sources, with ``obsmjd`` and ``filtercode`` of their images."""
+def with_images(session: AnySession, kind: SourceKind, rows: Columns, wanted: Sequence[str]) -> Answer:
+    """Return columns of detections with those of their images: date and filter, of ZTF's rows also role and magnitude.
+
+    `rows` hold what `needed` says.
+    """
     columns: dict[str, Any] = {name: rows[name] for name in wanted}
-    known, at = of_images(session, rows["source_id"])
+    known, at = of_images(session, kind, rows["source_id"])
     columns["obsmjd"] = known["obsmjd"][at]
     if "mask_bits" in columns:
         columns["mask_bits"] = nullable(rows["mask_bits"], NO_MASK)
-    columns["filtercode"] = Texts(known["filtercode"][at])
+    for name in ("filtercode", "role"):
+        if name in known:
+            columns[name] = Texts(known[name][at])
+    if "magzp" in known:
+        columns["mag"] = rows["mag_inst"].astype(np.float64) + known["magzp"][at]
     return Answer(columns, {})

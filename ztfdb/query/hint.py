@@ -10,7 +10,7 @@ import numpy as np
 
 from ztfdb.arrays import BoolArray, FloatArray
 from ztfdb.codes import FILTERS
-from ztfdb.query.cones import cone_of
+from ztfdb.query.cone import cone_answer
 from ztfdb.query.exposures import Covering, covering
 from ztfdb.query.given import MOTION
 from ztfdb.query.request import LightCurveRequest, light_curve_request
@@ -220,7 +220,8 @@ def _nearest(session: AnySession, target: Targets, radius: float, phot: str) -> 
         return ""
     ra, dec = float(target.positions.ra[0]), float(target.positions.dec[0])
     motion = {name: float(one[0]) for name in sorted(MOTION) if (one := getattr(target, name)) is not None}
-    found = cone_of(phot, session, ra, dec, LOOK_FURTHER, columns=("ra",), **motion).arrays["separation"]
+    whose = "psfcat" if phot == "psfcat" else "aperture"
+    found = cone_answer(session, ra, dec, LOOK_FURTHER, phot=whose, columns=("ra",), **motion).arrays["separation"]
     if not len(found):
         return f" (and none within {LOOK_FURTHER:g})"
     return f" (the nearest is {found[0]:.1f} arcsec away)"

@@ -1,4 +1,4 @@
-"""ZTF's own PSF catalogues: the light curves of their rows, alone or beside our own photometry, and cones."""
+"""ZTF's own PSF catalogues: the light curves of their rows, alone or beside our own photometry."""
 
 from __future__ import annotations
 
@@ -9,18 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ztfdb.arrays import Columns
-from ztfdb.query.answer import PSF_COLUMNS, Answer
-from ztfdb.query.columns import Texts, masked_integers, stacked, words
-from ztfdb.query.cone import cone_centre, cone_parts, nearest_first, of_images
+from ztfdb.query.answer import PSF_COLUMNS
+from ztfdb.query.columns import masked_integers, stacked, words
 from ztfdb.query.detections import check_size, cone_rows
 from ztfdb.query.epochs import Positions, epochs
 from ztfdb.query.request import LightCurveRequest
 from ztfdb.store.backends import AnySession
 from ztfdb.store.detections import ZTF_PSF
-from ztfdb.store.psf_rows import psf_catalogue_dates
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 PHOT_WORDS = ("psfcat", "psf", "aperture", "irsa")
 """Whose photometry a row is, in the order in which rows of one image come: ZTF's, our PSF fit, our aperture.
@@ -84,72 +82,3 @@ def ordered(parts: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[str, 
     joined: dict[str, Any] = stacked(parts, names)
     order = np.lexsort([joined["phot"].codes, joined["image_id"], joined["mjd"], joined["position"]])
     return {name: values[order] for name, values in joined.items()}
-
-
-def psf_cone(
-    session: AnySession,
-    ra: float,
-    dec: float,
-    radius: float,
-    *,
-    columns: Sequence[str] | None = None,
-    pmra: float | None = None,
-    pmdec: float | None = None,
-    epoch: float | None = None,
-) -> pd.DataFrame:
-    """Return all rows of ZTF's PSF catalogues within a radius, those of references among them, nearest first.
-
-    Parameters
-    ----------
-    session : Session or Reading
-    ra, dec : float
-        Centre, deg, ICRS.
-    radius : float
-        arcsec, 0 to `MAX_CONE_RADIUS`; the rim belongs to the cone.
-    columns : sequence of str, optional
-        Columns of the table ``psf_source`` to return; all of them by default.
-    pmra, pmdec, epoch : float, optional
-        As in `ztfdb.query.cone.cone`; places are those at the exposure's start.
-
-    Returns
-    -------
-    DataFrame
-        The columns in the table's units, then ``separation`` (arcsec), ``obsmjd`` (NaN for references),
-        ``filtercode``, ``role`` (``psfcat`` or ``refpsfcat``) and ``mag`` (AB: ``mag_inst`` + MAGZP); ordered by
-        separation, then ``source_id``.
-
-    Raises
-    ------
-    ValueError, QueryError
-        As `ztfdb.query.cone.cone`.
-    """
-    return psf_cone_answer(session, ra, dec, radius, columns=columns, pmra=pmra, pmdec=pmdec, epoch=epoch).to_pandas()
-
-
-def psf_cone_answer(
-    session: AnySession,
-    ra: float,
-    dec: float,
-    radius: float,
-    *,
-    columns: Sequence[str] | None = None,
-    pmra: float | None = None,
-    pmdec: float | None = None,
-    epoch: float | None = None,
-) -> Answer:
-    """Return what `psf_cone` does as columns, which need no pandas."""
-    centre = cone_centre(ra, dec, radius, pmra=pmra, pmdec=pmdec, epoch=epoch)
-    wanted = tuple(columns) if columns is not None else tuple(ZTF_PSF.dtypes)
-    parts = cone_parts(session, ZTF_PSF, centre, radius, (*wanted, "mag_inst"), psf_catalogue_dates, "obsmjd")
-    return psf_answer(session, nearest_first(list(parts)), (*wanted, "separation"))
-
-
-def psf_answer(session: AnySession, rows: Columns, wanted: Sequence[str]) -> Answer:
-    """Return columns of ZTF's rows, of which ``mag_inst`` is one, with date, filter, role and magnitude."""
-    known, at = of_images(session, rows["source_id"], psf_catalogue_dates)
-    out: dict[str, Any] = {name: rows[name] for name in wanted}
-    out["obsmjd"] = known["obsmjd"][at]
-    for name in ("filtercode", "role"):
-        out[name] = Texts(known[name][at])
-    out["mag"] = rows["mag_inst"].astype(np.float64) + known["magzp"][at]
-    return Answer(out, {})
