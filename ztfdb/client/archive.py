@@ -41,6 +41,7 @@ from ztfdb.query.given import (
     Angle,
     Position,
     PositionTable,
+    Region,
     arcsec,
     path_table,
     position,
@@ -338,7 +339,7 @@ class RemoteArchive:
         catin: str,
         catref: str,
         *,
-        region: tuple[Any, ...] | None = None,
+        region: Region | None = None,
         **options: Unpack[MatchedOptions],
     ) -> pd.DataFrame:
         """Return sources beside the catalogue rows they match; see `ztfdb.query.matched.matched_entries`."""

@@ -18,11 +18,7 @@ from ztfdb.phot.zeropoint import aperture_zeropoint
 from ztfdb.schema.shapes import EPOCH_COLUMNS
 from ztfdb.store.backends import AnySession, reads
 from ztfdb.store.columns import MISSING
-from ztfdb.store.detections import OURS
 from ztfdb.store.select import rows
-
-SOURCE_DTYPES = {name: dtype.str for name, dtype in OURS.dtypes.items()}
-"""All columns of a source, in the table's order."""
 
 REFERENCE_RANK = 2
 
