@@ -175,6 +175,7 @@ SPELLED_OUT = {
     "image_id",
     "jobs",
     "mask",
+    "phot",
     "psfcat",
     "force",
     "progress",
