@@ -8,12 +8,14 @@ import math
 import struct
 
 import numpy as np
+import pandas as pd
 import pytest
 from sqlalchemy import text
 
 import ztfdb
 from tests.support.archives import Plan, build_archive
 from ztfdb.errors import QueryError
+from ztfdb.store.backends import readonly_sqlite
 from ztfdb.store.engine import make_engine
 
 EDGES = [
@@ -115,6 +117,61 @@ def test_texts_are_quoted_where_they_must_be_and_an_empty_one_is_no_null(urls):
 )
 def test_small_answers(urls, statement, params, wanted):
     assert both(urls, statement, **params)[0] == wanted
+
+
+MANY = f"""with recursive t(n) as (select 1 union all select n + 1 from t where n < {{n}})
+select n, n * 100000000000 as big, cast(n as double precision) / 3 as third, cast(n as double precision) as whole,
+    cast(n as double precision) / 1e9 as small, cast(2.5 as double precision) as same,
+    case when n % 7 > 0 then n end as sometimes, case when n % 7 > 0 then cast(n as double precision) / 7 end as part,
+    cast(null as integer) as never, case when n > 15000 then n * 0.5 else n end as mixed,
+    case n % 3 when 0 then 'zr' when 1 then 'zg' end as word,
+    case when n % 5000 = 0 then 'a, "b"' when n % 5001 = 0 then '' else 'x' end as awkward,
+    case when n % 4999 = 0 then '{"long " * 30}' else 'é' end as long_text, -n as below
+from t order by n"""
+"""Many rows of everything that changes its form on the way."""
+
+
+@pytest.mark.parametrize("n", [1_999, 2_000, 2_001, 30_000])
+def test_many_rows_of_every_kind(urls, n):
+    found, n_row = both(urls, MANY.format(n=n))
+    assert n_row == n
+    rows = list(csv.DictReader(io.StringIO(found)))
+    for k in (1, 7, n // 2, n):
+        row = rows[k - 1]
+        assert row["n"] == str(k)
+        assert row["below"] == str(-k)
+        assert row["big"] == str(k * 100_000_000_000)
+        assert [row[name] for name in ("third", "whole", "small", "same")] == [
+            repr(k / 3),
+            repr(float(k)),
+            repr(k / 1e9),
+            "2.5",
+        ]
+        assert row["sometimes"] == (str(k) if k % 7 else "")
+        assert row["part"] == (repr(k / 7) if k % 7 else "")
+        assert row["never"] == ""
+        assert row["word"] == ("zr", "zg", "")[k % 3]
+    if n == 30_000:
+        assert rows[4_999]["awkward"] == 'a, "b"'
+        assert rows[4_998]["long_text"] == "long " * 30
+
+
+def test_pyarrow_changes_no_byte(urls, monkeypatch):
+    with_it = answer(urls["sqlite"], MANY.format(n=30_000))
+    monkeypatch.setattr(readonly_sqlite, "_arrow_lines", lambda: None)
+    assert answer(urls["sqlite"], MANY.format(n=30_000)) == with_it
+
+
+def test_many_rows_are_the_same_frame_by_pages_and_one_by_one(urls, monkeypatch):
+    frames = []
+    for few in (100, 10**9):
+        monkeypatch.setattr(readonly_sqlite, "MOST_FETCHED", few)
+        with ztfdb.open(urls["sqlite"], read_only=True) as archive:
+            frames.append(archive.sql(MANY.format(n=30_000)))
+    with ztfdb.open(urls["postgresql"], read_only=True) as archive:
+        frames.append(archive.sql(MANY.format(n=30_000), force=True))
+    for other in frames[1:]:
+        pd.testing.assert_frame_equal(frames[0], other)
 
 
 def test_views_are_the_same(urls):

@@ -181,9 +181,9 @@ class Upkeep(OpenArchive):
         """Yield the rows of such a statement as CSV, piece by piece, however many they are.
 
         Each piece comes with the number of its rows: first the line of names, with 0. The same bytes on both engines;
-        see `ztfdb.query.readonly.read_only_csv`.
+        see `ztfdb.query.readonly_csv.read_only_csv`.
         """
-        from ztfdb.query.readonly import read_only_csv
+        from ztfdb.query.readonly_csv import read_only_csv
 
         if self._closed:
             raise ArchiveClosedError(f"{self.url} is closed: open it again")

@@ -155,8 +155,10 @@ def _astropy_column(values: Any) -> NDArray[Any] | MaskedColumn:
     return np.asarray(values)
 
 
-def from_values(names: Sequence[str], columns: Sequence[Sequence[Any]]) -> pd.DataFrame:
+def from_values(names: Sequence[str], columns: Sequence[Any]) -> pd.DataFrame:
     """Return rows of SQL as a DataFrame whose types follow from the values alone, the same on both engines.
+
+    A column is a list of Python values, an array of floats, or a pair of integers and where they are missing.
 
     Integers are ``Int64``, numbers float64 (decimals too), texts ``str``; anything else stays as it is.
     """
@@ -165,7 +167,13 @@ def from_values(names: Sequence[str], columns: Sequence[Sequence[Any]]) -> pd.Da
     return frame
 
 
-def _inferred(values: Sequence[Any]) -> Any:
+def _inferred(values: Any) -> Any:
+    if isinstance(values, np.ndarray):
+        return values
+    if isinstance(values, tuple):
+        if values[1].all():
+            return pd.Series([None] * len(values[1]), dtype=object)
+        return _pandas(MaskedIntegers(*values))
     kinds = {type(value) for value in values if value is not None}
     if kinds and kinds <= {int}:
         return pd.array(values, dtype="Int64")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,8 @@ import pandas as pd
 from sqlalchemy import URL
 
 from ztfdb.query.dataframes import from_values
-from ztfdb.store import readonly
+from ztfdb.query.readonly_csv import TIMEOUT_S, check_limit
 from ztfdb.store.readonly import run_read_only
-
-TIMEOUT_S = 60.0
-"""Default time limit of a statement."""
 
 
 def read_only_sql(
@@ -57,36 +54,6 @@ def read_only_sql(
     DatabaseUnavailableError
         If the database cannot be reached.
     """
-    _check_limit(timeout_s)
+    check_limit(timeout_s)
     names, columns = run_read_only(url, statement, dict(params or {}), timeout_s=timeout_s, force=force)
     return from_values(names, columns)
-
-
-def read_only_csv(
-    url: str | Path | URL,
-    statement: str,
-    params: Mapping[str, Any] | None = None,
-    *,
-    timeout_s: float = TIMEOUT_S,
-    force: bool = False,
-) -> Iterator[tuple[bytes, int]]:
-    """Yield the rows of a statement as CSV, in bounded memory; otherwise as `read_only_sql`.
-
-    Numbers are as Python's ``repr`` writes them, so that each is read back as the same double; NULL is an empty field,
-    an empty text ``""``, a truth value 1 or 0, a blob hexadecimal digits. Each value is written by its own type: no
-    column has to be looked at as a whole. PostgreSQL writes the rows of a statement without parameters itself.
-
-    Yields
-    ------
-    content : bytes
-        First the line of names, then whole lines.
-    n_row : int
-        Rows in it.
-    """
-    _check_limit(timeout_s)
-    return readonly.read_only_csv(url, statement, dict(params or {}), timeout_s=timeout_s, force=force)
-
-
-def _check_limit(timeout_s: float) -> None:
-    if not timeout_s > 0:
-        raise ValueError(f"a time limit of {timeout_s} s: expected more than 0")

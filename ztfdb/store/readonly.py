@@ -48,15 +48,16 @@ def run_read_only(
     timeout_s: float,
     force: bool = False,
     max_rows: int = MAX_ROWS,
-) -> tuple[list[str], list[list[Any]]]:
+) -> tuple[list[str], list[Any]]:
     """Run a statement on a connection of its own; see `ztfdb.query.readonly.read_only_sql`.
 
     Returns
     -------
     names : list of str
         The columns' names; two may be the same.
-    columns : list of list
-        Their values as Python has them.
+    columns : list
+        Their values as Python has them; of many rows floats (NaN where NULL), or a pair of integers and where they are
+        NULL, where a column has no others.
 
     Raises
     ------

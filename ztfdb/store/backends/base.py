@@ -171,7 +171,7 @@ class Backend(Reads):
 
     @staticmethod
     @abstractmethod
-    def run_read_only(engine: Engine, statement: Statement, *, force: bool) -> tuple[list[str], list[list[Any]]]:
+    def run_read_only(engine: Engine, statement: Statement, *, force: bool) -> tuple[list[str], list[Any]]:
         """Run one statement that the database itself keeps from writing; see `ztfdb.store.readonly.run_read_only`."""
 
     @staticmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
 from typing import Any
@@ -12,6 +12,9 @@ from sqlalchemy import Engine
 
 from ztfdb.errors import QueryError
 from ztfdb.store import csv_lines
+from ztfdb.store.backends.sqlite_drain import joined, python_list
+from ztfdb.store.backends.sqlite_feed import MOST_COLUMNS
+from ztfdb.store.backends.sqlite_pages import Piece, paged, permitted
 from ztfdb.store.faults import unavailable
 from ztfdb.store.statement import Rows, Rowset, Statement
 
@@ -26,26 +29,85 @@ DENIED_FUNCTIONS = {"load_extension", "fts3_tokenizer", "writefile", "edit"}
 MAX_BYTES = 16_000_000
 """Longest text or blob: no single function call can then outlast the clock, which ticks between steps only."""
 
+MOST_FETCHED = 10_000
+"""Up to so many rows come one by one; more of them as pages."""
+
 STEPS = 10_000
 """Virtual-machine steps between two looks at the clock: below a millisecond."""
 
 
-def run(engine: Engine, statement: Statement) -> tuple[list[str], list[list[Any]]]:
+def run(engine: Engine, statement: Statement) -> tuple[list[str], list[Any]]:
     """Run a statement; see `ztfdb.store.readonly.run_read_only`."""
     with _asked(engine, statement) as cursor:
-        rows = cursor.fetchmany(statement.max_rows + 1)
-    if len(rows) > statement.max_rows:
+        names = [column[0] for column in cursor.description]
+        rows = cursor.fetchmany(min(MOST_FETCHED, statement.max_rows + 1))
+        if len(rows) < MOST_FETCHED or len(names) > MOST_COLUMNS:
+            rows += cursor.fetchmany(statement.max_rows + 1 - len(rows))
+            _check_number(len(rows), statement)
+            return names, [list(column) for column in zip(*rows, strict=True)] or [[] for _ in names]
+        connection = cursor.connection
+        cursor.close()
+        parts: list[list[Any]] = []
+        n_row = 0
+        with paged(connection, authorize_pages, statement.text, statement.values, len(names)) as pieces:
+            for piece in pieces:
+                _check_number(n_row := n_row + len(piece), statement)
+                parts.append(_columns(piece))
+        return names, [joined(list(column)) for column in zip(*parts, strict=True)]
+
+
+def _check_number(n_row: int, statement: Statement) -> None:
+    if n_row > statement.max_rows:
         raise QueryError(f"more than {statement.max_rows:,} rows: narrow the question, aggregate, or add a LIMIT")
-    names = [column[0] for column in cursor.description]
-    return names, [list(column) for column in zip(*rows, strict=True)] or [[] for _ in names]
+
+
+def _columns(piece: Piece) -> list[Any]:
+    return [list(column) for column in zip(*piece, strict=True)] if isinstance(piece, list) else piece.columns()
 
 
 def csv(engine: Engine, statement: Statement, size: int) -> Iterator[tuple[bytes, int]]:
     """Yield the rows of a statement as CSV; see `ztfdb.store.readonly.read_only_csv`."""
     with _asked(engine, statement) as cursor:
-        yield csv_lines.header([column[0] for column in cursor.description]), 0
-        while rows := cursor.fetchmany(size):
-            yield csv_lines.lines(rows), len(rows)
+        names = [column[0] for column in cursor.description]
+        yield csv_lines.header(names), 0
+        write = _arrow_lines() if len(names) <= MOST_COLUMNS else None
+        rows = cursor.fetchmany(size)
+        if write is None or len(rows) < size:
+            while rows:
+                yield csv_lines.lines(rows), len(rows)
+                rows = cursor.fetchmany(size)
+            return
+        connection = cursor.connection
+        cursor.close()
+        with paged(connection, authorize_pages, statement.text, statement.values, len(names)) as pieces:
+            for piece in pieces:
+                yield _piece_lines(piece, write), len(piece)
+
+
+def _piece_lines(piece: Piece, write: Callable[[list[Any]], bytes | None]) -> bytes:
+    if isinstance(piece, list):
+        return csv_lines.lines(piece)
+    columns = piece.columns()
+    made = write(columns)
+    if made is not None:
+        return made
+    return csv_lines.lines(list(zip(*map(python_list, columns), strict=True)))
+
+
+def _arrow_lines() -> Callable[[list[Any]], bytes | None] | None:
+    """Return what writes lines by pyarrow, where it is installed."""
+    try:
+        from ztfdb.store.csv_arrow import lines
+    except ImportError:
+        return None
+    return lines
+
+
+def authorize_pages(action: int, first: str | None, second: str | None, database: str | None, *more: str | None) -> int:
+    """Allow what reads, and to write into the temporary file of `paged`."""
+    if permitted(action, first, database):
+        return sqlite3.SQLITE_OK
+    return authorize(action, first, second, database, *more)
 
 
 @contextmanager

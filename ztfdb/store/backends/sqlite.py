@@ -84,7 +84,7 @@ class Sqlite(SqliteReads, Backend):
         return int(found or 0)
 
     @staticmethod
-    def run_read_only(engine: Engine, statement: Statement, *, force: bool) -> tuple[list[str], list[list[Any]]]:
+    def run_read_only(engine: Engine, statement: Statement, *, force: bool) -> tuple[list[str], list[Any]]:
         """Run a statement on a connection with an authorizer; nothing needs to be forced."""
         return readonly_sqlite.run(engine, statement)
 

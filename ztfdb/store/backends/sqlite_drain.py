@@ -12,7 +12,7 @@ https://www.sqlite.org/fileformat2.html: sections 1.6 (b-tree pages), 2.1 (recor
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,9 +27,6 @@ PAGES_AT_ONCE = 32
 
 _LEAF, _INTERIOR = 0x0D, 0x05
 _HEADERS = {_LEAF: 8, _INTERIOR: 12}
-_FIRST_PAGE = 100
-"""Bytes of the database's header, before the b-tree header of page 1."""
-
 _MORE = 0x80
 """Set in all bytes of a varint but its last."""
 
@@ -73,6 +70,10 @@ class Rows:
         """Return the rows without the first columns."""
         sizes = _SIZES[self.types[:, :n_float]].sum(axis=1)
         return Rows(self.content, self.types[:, n_float:], self.body + sizes)
+
+    def columns(self) -> list[Any]:
+        """Return each column: floats, NaN where NULL; a pair of integers and where they are NULL; or Python values."""
+        return [one.column() for one in self.values()]
 
     def take(self, rows: Int64Array) -> Rows:
         """Return some of the rows."""
@@ -132,6 +133,26 @@ class Values:
             found[missing] = np.nan
         return found
 
+    def column(self) -> Any:
+        """Return floats, NaN where NULL; a pair of integers and where they are NULL; or Python values."""
+        if self.are_integers():
+            return self.integers(), self.nulls()
+        if self.are_floats():
+            return self.floats()
+        return self.texts() if self.are_texts() else self.objects()
+
+    def objects(self) -> list[Any]:
+        """Return values of any types."""
+        found: list[Any] = [None] * len(self.kinds)
+        integers, floats = self.integers().tolist(), self._eight_bytes(">f8").tolist()
+        for row, (kind, start) in enumerate(zip(self.kinds.tolist(), self.at.tolist(), strict=True)):
+            if kind >= _FIRST_TEXT:
+                content = self.content[start : start + int(_SIZES[kind])].tobytes()
+                found[row] = content.decode() if kind % 2 else content
+            elif kind != _NULL:
+                found[row] = floats[row] if kind == _FLOAT else integers[row]
+        return found
+
     def texts(self) -> list[str | None]:
         """Return the texts, None where NULL."""
         content, sizes = self.content.tobytes(), _SIZES[self.kinds].tolist()
@@ -166,10 +187,10 @@ def drained(
     ((root,),) = driver.execute(f"select rootpage from {drain}.sqlite_master")
     pages = np.frombuffer(driver.serialize(name=drain), np.uint8).reshape(-1, PAGE)
     driver.execute(f"delete from {drain}.rows")
-    numbers = list(leaves(pages, root))
+    numbers = list(leaves(lambda number: pages[number - 1], root))
     found = []
     for first in range(0, len(numbers), PAGES_AT_ONCE):
-        rows = read_leaves(pages, numbers[first : first + PAGES_AT_ONCE], n_column)
+        rows = read_leaves([pages[number - 1] for number in numbers[first : first + PAGES_AT_ONCE]], n_column)
         if rows is None:
             return None
         found.append(rows)
@@ -231,46 +252,43 @@ def _fill_integers(columns: list[NDArray[Any]], rows: Rows) -> bool:
     return True
 
 
-def leaves(pages: Bytes, root: int) -> Iterator[int]:
+def leaves(page_of: Callable[[int], Bytes], root: int) -> Iterator[int]:
     """Yield the numbers of a table's leaf pages, in the order of its rows.
 
     Parameters
     ----------
-    pages : ndarray of uint8, shape (n_page, PAGE)
+    page_of : callable
+        Returns the page of a number, counted from 1.
     root : int
-        Number of the table's first page, counted from 1.
+        Number of the table's first page, which is not the database's.
     """
-    page = pages[root - 1]
-    start = _FIRST_PAGE if root == 1 else 0
-    if page[start] == _LEAF:
+    page = page_of(root)
+    if page[0] == _LEAF:
         yield root
         return
-    places = _places(page, start)
-    for place in places.tolist():
-        yield from leaves(pages, int.from_bytes(page[place : place + 4].tobytes(), "big"))
-    yield from leaves(pages, int.from_bytes(page[start + 8 : start + 12].tobytes(), "big"))
+    for place in _places(page).tolist():
+        yield from leaves(page_of, int.from_bytes(page[place : place + 4].tobytes(), "big"))
+    yield from leaves(page_of, int.from_bytes(page[8:12].tobytes(), "big"))
 
 
-def _places(page: Bytes, start: int) -> Int64Array:
+def _places(page: Bytes) -> Int64Array:
     """Return where the cells of a page begin."""
-    n_cell = int.from_bytes(page[start + 3 : start + 5].tobytes(), "big")
-    first = start + _HEADERS[int(page[start])]
+    n_cell = int.from_bytes(page[3:5].tobytes(), "big")
+    first = _HEADERS[int(page[0])]
     return page[first : first + 2 * n_cell].view(">u2").astype(np.int64)
 
 
-def read_leaves(pages: Bytes, numbers: list[int], n_column: int) -> Rows | None:
+def read_leaves(pages: list[Bytes], n_column: int) -> Rows | None:
     """Return the rows of leaf pages; None where one of them is too long, or has a long text, for this way.
 
     Parameters
     ----------
-    pages : ndarray of uint8, shape (n_page, PAGE)
-    numbers : list of int
-        Counted from 1; none is the first page.
+    pages : list of ndarray of uint8
     n_column : int
         Up to `MOST_COLUMNS`.
     """
-    content = np.concatenate([pages[[number - 1 for number in numbers]].ravel(), np.zeros(8 * MOST_COLUMNS, np.uint8)])
-    where = [_places(pages[number - 1], 0) + k * PAGE for k, number in enumerate(numbers)]
+    content = np.concatenate([*pages, np.zeros(8 * MOST_COLUMNS, np.uint8)])
+    where = [_places(page) + k * PAGE for k, page in enumerate(pages)]
     at = np.concatenate([*where, np.zeros(0, np.int64)])
     if ((content[at] >= _MORE) & (content[at + 1] >= _MORE)).any():  # more than two bytes: it may go on on another page
         return None
@@ -291,3 +309,30 @@ def _after_varint(content: Bytes, at: Int64Array) -> Int64Array:
         at += going
         going &= content[at] >= _MORE
     return at + 1
+
+
+def joined(parts: list[Any]) -> Any:
+    """Put a column of several pieces together: floats, integers and where they are NULL, or Python values.
+
+    Parameters
+    ----------
+    parts : list
+        What `Rows.columns` returns of a column.
+    """
+    if all(isinstance(one, tuple) for one in parts):
+        values, missing = zip(*parts, strict=True)
+        return np.concatenate(values), np.concatenate(missing)
+    if any(isinstance(one, list) for one in parts):
+        return [value for one in parts for value in python_list(one)]
+    return np.concatenate([np.where(one[1], np.nan, one[0]) if isinstance(one, tuple) else one for one in parts])
+
+
+def python_list(column: Any) -> list[Any]:
+    """Return such a column as Python values, None where NULL."""
+    if isinstance(column, list):
+        return column
+    values, missing = column if isinstance(column, tuple) else (column, np.isnan(column))
+    found: list[Any] = values.tolist()
+    for row in np.flatnonzero(missing).tolist():
+        found[row] = None
+    return found
