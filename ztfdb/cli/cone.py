@@ -88,6 +88,6 @@ def cone(
         return
     with opened(ctx, read_only=True) as archive, wrong_usage():
         whose: dict[str, Any] = {} if phot == "aperture" else {"phot": phot}
-        frame = archive.cone(ra, dec, radius, **whose, **given(motion))
+        found = archive.cone_answer(ra, dec, radius, **whose, **given(motion))
     ours = phot == "aperture"
-    output.write(frame, usual=USUAL if ours else USUAL_PSF, answer="cone" if ours else "psf_cone")
+    output.write(found, usual=USUAL if ours else USUAL_PSF, answer="cone" if ours else "psf_cone")

@@ -45,5 +45,5 @@ def images(ctx: click.Context, /, position: tuple[str, ...], output: Output, **m
         return
     ra, dec = position_of(position)
     with opened(ctx, read_only=True) as archive, wrong_usage():
-        frame = archive.images(ra, dec, **given(motion))
-    output.write(frame, usual=USUAL, answer="images")
+        found = archive.images_answer(ra, dec, **given(motion))
+    output.write(found, usual=USUAL, answer="images")

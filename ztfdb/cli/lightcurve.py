@@ -135,7 +135,7 @@ def lightcurve(
             drawn = archive.stamps_on_path(table, **_cuts(how)) if stamps else None
     if plot is not None:
         save_plot(curve, plot, drawn)
-    output.write(curve.to_pandas(), usual=(*keep, *usual(how)), answer="light_curve")
+    output.write(curve, usual=(*keep, *usual(how)), answer="light_curve")
 
 
 @contextmanager

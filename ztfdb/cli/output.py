@@ -11,16 +11,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import click
 
 from ztfdb.errors import OutputError
-from ztfdb.texts import printable
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ztfdb.cli.cells import Rows
     from ztfdb.schema import ColumnDescription
 
 FORMATS = ("table", "csv", "json", "votable", "parquet", "fits", "ecsv", "ipac")
@@ -65,7 +65,7 @@ class Output:
 
     def write(
         self,
-        frame: pd.DataFrame,
+        rows: Rows,
         *,
         usual: Sequence[str] | None = None,
         known: bool = True,
@@ -76,8 +76,8 @@ class Output:
 
         Parameters
         ----------
-        frame : DataFrame
-            The rows; may be empty.
+        rows : DataFrame or Answer
+            May be empty. Of an Answer no DataFrame is made for a text table, CSV or JSON.
         usual : sequence of str, optional
             The columns of a text table, most telling first; all of them by default. As many as fit the terminal
             are shown. Every other format has all columns.
@@ -95,15 +95,13 @@ class Output:
         OutputError
             If the file cannot be written.
         """
-        from ztfdb.cli.writers import WRITERS  # imports what --help does not need to wait for
-
-        chosen = self._chosen(frame, usual)
+        chosen = self._chosen(rows, usual)
         with self._stream() as stream:
             if self.format == "table":
-                self._write_table(chosen, frame.shape[1], stream, known, hint)
+                self._write_table(chosen, len(_names(rows)), stream, known, hint)
             else:
-                WRITERS[self.format](chosen, _words(chosen, answer) if known else {}, stream)
-        self._say(len(frame))
+                _write(chosen, self.format, _words(chosen, answer) if known else {}, stream)
+        self._say(len(rows))
 
     @property
     def in_parts(self) -> bool:
@@ -125,7 +123,7 @@ class Output:
                 n_row += len(frame)
                 chosen = self._chosen(frame, None)
                 words.update(_words(chosen, answer))
-                yield chosen
+                yield cast("pd.DataFrame", chosen)
 
         with self._stream() as stream:
             PART_WRITERS[self.format](counted(), words, stream)
@@ -150,30 +148,30 @@ class Output:
         elif self.path is not None:
             click.echo(f"wrote {n_row:,} {'row' if n_row == 1 else 'rows'} to {self.path}", err=True)
 
-    def _chosen(self, frame: pd.DataFrame, usual: Sequence[str] | None) -> pd.DataFrame:
+    def _chosen(self, rows: Rows, usual: Sequence[str] | None) -> Rows:
+        names = _names(rows)
         if self.columns is not None:
-            if unknown := [name for name in self.columns if name not in frame.columns]:
-                known = ", ".join(map(str, frame.columns))
-                raise click.UsageError(f"no column {', '.join(unknown)}; there are {known}")
-            return frame[list(self.columns)]
+            if unknown := [name for name in self.columns if name not in names]:
+                raise click.UsageError(f"no column {', '.join(unknown)}; there are {', '.join(names)}")
+            return _only(rows, self.columns)
         if self.format != "table" or self.every or usual is None:
-            return frame
-        return frame[[name for name in usual if name in frame.columns]]
+            return rows
+        return _only(rows, [name for name in usual if name in names])
 
-    def _write_table(self, frame: pd.DataFrame, n_column: int, stream: BinaryIO, known: bool, hint: bool) -> None:
+    def _write_table(self, rows: Rows, n_column: int, stream: BinaryIO, known: bool, hint: bool) -> None:
         from ztfdb.cli.table import fitting, text_table
 
-        width = shutil.get_terminal_size().columns if self.path is None and sys.stdout.isatty() else None
-        if width is not None and self.columns is None and not self.every and frame.shape[1] < n_column:
-            frame = frame.iloc[:, : fitting(frame, width)]
-        units = {name: described.unit for name, described in _words(frame).items()} if known else {}
-        if self.path is None and sys.stdout.isatty():
-            frame = _printable(frame)
-        for line in text_table(frame, units, width, known=known):
+        terminal = self.path is None and sys.stdout.isatty()
+        width = shutil.get_terminal_size().columns if terminal else None
+        if width is not None and self.columns is None and not self.every and len(_names(rows)) < n_column:
+            rows = _only(rows, _names(rows)[: fitting(rows, width)])
+        units = {name: described.unit for name, described in _words(rows).items()} if known else {}
+        for line in text_table(rows, units, width, known=known, terminal=terminal):
             stream.write(f"{line}\n".encode("utf-8", "surrogateescape"))
-        if hint and frame.shape[1] < n_column and sys.stderr.isatty():
+        n_shown = len(_names(rows))
+        if hint and n_shown < n_column and sys.stderr.isatty():
             stream.flush()
-            click.echo(f"{frame.shape[1]} of {n_column} columns; --all shows every one", err=True)
+            click.echo(f"{n_shown} of {n_column} columns; --all shows every one", err=True)
 
     @contextlib.contextmanager
     def _stream(self) -> Iterator[BinaryIO]:
@@ -201,19 +199,38 @@ class Output:
             raise OutputError(f"{self.path} cannot be written: {exc.strerror or exc}") from exc
 
 
-def _words(frame: pd.DataFrame, answer: str | None = None) -> dict[str, ColumnDescription]:
+def _write(rows: Rows, form: str, words: dict[str, ColumnDescription], stream: BinaryIO) -> None:
+    from ztfdb.query.answer import Answer
+
+    if isinstance(rows, Answer) and form in ("csv", "json"):
+        from ztfdb.cli.column_writers import WRITERS as OF_COLUMNS
+
+        OF_COLUMNS[form](list(rows.arrays.items()), len(rows), stream)
+        return
+    from ztfdb.cli.writers import WRITERS  # imports pandas
+
+    WRITERS[form](rows.to_pandas() if isinstance(rows, Answer) else rows, words, stream)
+
+
+def _names(rows: Rows) -> list[str]:
+    from ztfdb.query.answer import Answer
+
+    return list(rows.names) if isinstance(rows, Answer) else [str(name) for name in rows.columns]
+
+
+def _only(rows: Rows, names: Sequence[str]) -> Rows:
+    """Return some columns, in this order."""
+    from ztfdb.query.answer import Answer
+
+    return rows.only(names) if isinstance(rows, Answer) else rows[list(names)]
+
+
+def _words(rows: Rows, answer: str | None = None) -> dict[str, ColumnDescription]:
     """Return what the columns of ztfdb's own are; those that users brought are not among them."""
-    from ztfdb.schema import describe_column  # imports SQLAlchemy
+    from ztfdb.schema import describe_column
 
-    found = {str(name): describe_column(str(name), answer) for name in frame.columns}
+    found = {name: describe_column(name, answer) for name in _names(rows)}
     return {name: described for name, described in found.items() if described is not None}
-
-
-def _printable(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows with their texts as the terminal will show them, so that its columns stay in line."""
-    texts = [name for name in frame.columns if frame[name].dtype.kind not in "biufMm"]
-    shown = {name: frame[name].map(lambda one: printable(one) if isinstance(one, str) else one) for name in texts}
-    return frame.assign(**shown).rename(columns=lambda name: printable(str(name)))
 
 
 def _permit(path: str) -> None:

@@ -87,9 +87,8 @@ def _difference(one: dict[str, Any]) -> str:
 
 
 def _tables(facts: dict[str, Any]) -> Iterator[str]:
-    import pandas as pd  # a second that --help need not wait for
-
-    from ztfdb.cli.table import text_table
+    from ztfdb.cli.table import text_table  # imports numpy, which --help need not wait for
+    from ztfdb.query.answer import answer_of
 
     configs = [
         {"config": one["config_hash"][:12], "n_image": one["n_image"], "software": _versions(one["versions"])}
@@ -98,7 +97,7 @@ def _tables(facts: dict[str, Any]) -> Iterator[str]:
     for rows in (facts["filters"], facts["roots"], configs):
         if rows:
             yield ""
-            yield from text_table(pd.DataFrame(rows), {"first_mjd": "d", "last_mjd": "d"})
+            yield from text_table(answer_of(rows), {"first_mjd": "d", "last_mjd": "d"})
 
 
 def _versions(versions: dict[str, str]) -> str:

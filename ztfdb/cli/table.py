@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
+from ztfdb.cli.cells import Cells, Rows, cells_of, pairs_of
 from ztfdb.cli.columns import decimals
+from ztfdb.texts import printable
 
 EMPTY = "-"
 """Stands for NULL, so that the columns of every row can be counted (awk, cut)."""
@@ -21,14 +22,13 @@ _UNIT_ROW = 1
 
 
 def text_table(
-    frame: pd.DataFrame, units: Mapping[str, str], width: int | None = None, *, known: bool = True
+    rows: Rows, units: Mapping[str, str], width: int | None = None, *, known: bool = True, terminal: bool = False
 ) -> Iterator[str]:
     """Yield the lines of a table: names, units where there are any, rows.
 
     Parameters
     ----------
-    frame : DataFrame
-        The rows.
+    rows : DataFrame or Answer
     units : mapping of str
         Unit by column name.
     width : int, optional
@@ -36,13 +36,15 @@ def text_table(
         None never breaks.
     known : bool
         Whether the columns are ztfdb's own, whose decimals are known by their names; others show ten digits.
+    terminal : bool
+        Show texts as a terminal will, so that its columns stay in line.
 
     Yields
     ------
     str
         One line without its line end.
     """
-    columns = [_column(str(name), frame.iloc[:, i], units, known) for i, name in enumerate(frame.columns)]
+    columns = [_column(name, column, units, known, terminal) for name, column in pairs_of(rows)]
     for k, block in enumerate(_blocks([len(column[0]) for column in columns], width)):
         if k:
             yield ""
@@ -52,14 +54,15 @@ def text_table(
                 yield line
 
 
-def fitting(frame: pd.DataFrame, width: int) -> int:
-    """Return how many leading columns of `frame` fit into `width` characters, at least one."""
+def fitting(rows: Rows, width: int) -> int:
+    """Return how many leading columns fit into `width` characters, at least one."""
     used = -_GAP
-    for i, name in enumerate(frame.columns):
-        used += _GAP + len(_column(str(name), frame.iloc[:, i], {})[0])
+    pairs = pairs_of(rows)
+    for i, (name, column) in enumerate(pairs):
+        used += _GAP + len(_column(name, column, {})[0])
         if used > width:
             return max(i, 1)
-    return frame.shape[1]
+    return len(pairs)
 
 
 def _blocks(widths: list[int], width: int | None) -> Iterator[list[int]]:
@@ -75,36 +78,30 @@ def _blocks(widths: list[int], width: int | None) -> Iterator[list[int]]:
     yield block
 
 
-def _column(name: str, values: pd.Series[Any], units: Mapping[str, str], known: bool = True) -> list[str]:
+def _column(name: str, column: Any, units: Mapping[str, str], known: bool = True, terminal: bool = False) -> list[str]:
     """Return name, unit and cells of one column, padded to one width."""
-    cells = [name, units.get(name, ""), *_cells(name if known else None, values)]
-    width = max(map(len, cells))
-    return [f"{cell:<{width}}" if _is_text(values) else f"{cell:>{width}}" for cell in cells]
+    cells = cells_of(column)
+    shown = cells.texts(_form(name if known else None, cells, terminal), EMPTY)
+    texts = [printable(name) if terminal else name, units.get(name, ""), *shown]
+    width = max(map(len, texts))
+    return [f"{text:<{width}}" if cells.kind == "t" else f"{text:>{width}}" for text in texts]
 
 
-def _cells(name: str | None, values: pd.Series[Any]) -> list[str]:
-    missing = values.isna().to_numpy()
-    form = _form(name, values)
-    return [EMPTY if none else form(value) for value, none in zip(values.tolist(), missing, strict=True)]
-
-
-def _form(name: str | None, values: pd.Series[Any]) -> Callable[[Any], str]:
-    if pd.api.types.is_bool_dtype(values.dtype):
+def _form(name: str | None, cells: Cells, terminal: bool) -> Callable[[Any], str]:
+    if cells.kind == "b":
         return lambda value: "yes" if value else "no"
-    if pd.api.types.is_float_dtype(values.dtype):
+    if cells.kind == "f":
         if name is None:
             return "{:.10g}".format
         digits = decimals(name)
-        return "{:.6g}".format if digits is None or _out_of_scale(values, digits) else f"{{:.{digits}f}}".format
+        return "{:.6g}".format if digits is None or _out_of_scale(cells, digits) else f"{{:.{digits}f}}".format
+    if terminal:
+        return lambda value: str(printable(value) if isinstance(value, str) else value).replace("\n", " ")
     return lambda value: str(value).replace("\n", " ")
 
 
-def _out_of_scale(values: pd.Series[Any], digits: int) -> bool:
+def _out_of_scale(cells: Cells, digits: int) -> bool:
     """Tell whether fixed decimals would be silly: all zeros, or numbers of more than 12 digits."""
-    size = np.abs(values.to_numpy(dtype=float, na_value=np.nan))
+    size = np.abs([np.nan if none else value for value, none in zip(cells.values, cells.missing, strict=True)])
     largest = np.max(size, where=np.isfinite(size), initial=0.0)
     return bool(largest > 1e12 or 0.0 < largest < 0.5 * 10.0**-digits)
-
-
-def _is_text(values: pd.Series[Any]) -> bool:
-    return not (pd.api.types.is_numeric_dtype(values.dtype) or pd.api.types.is_bool_dtype(values.dtype))

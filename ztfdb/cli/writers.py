@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
@@ -14,13 +13,14 @@ import numpy as np
 import pandas as pd
 
 from ztfdb import __version__
-from ztfdb.cli.columns import TIME_SYSTEMS, Words, is_id, vo_reference
+from ztfdb.cli import column_writers
+from ztfdb.cli.cells import pairs_of
+from ztfdb.cli.columns import TIME_SYSTEMS, Words, vo_reference
 from ztfdb.errors import MissingExtraError, OutputError
 from ztfdb.schema import ColumnDescription
 from ztfdb.texts import printable
 
 _CHUNK = 10_000
-_JSON_EXACT = 1 << 53
 _VOTABLE = (
     '<?xml version="1.0" encoding="UTF-8"?>\n'
     '<VOTABLE version="1.4" xmlns="http://www.ivoa.net/xml/VOTable/v1.3">\n'
@@ -44,19 +44,8 @@ def write_csv_parts(parts: Iterable[pd.DataFrame], words: Words, stream: BinaryI
 
 
 def write_json(frame: pd.DataFrame, words: Words, stream: BinaryIO) -> None:
-    """Write a list of records, one to a line: ids as text, NULL and NaN as null, no NaN or Infinity anywhere.
-
-    Any other column of integers beyond 2^53 is text too: most readers would round it silently.
-    """
-    names = [json.dumps(str(name)) for name in frame.columns]
-    before = b"["
-    for chunk in _chunks(frame):
-        columns = [_json_cells(str(name), chunk.iloc[:, i], frame.iloc[:, i]) for i, name in enumerate(frame.columns)]
-        for cells in zip(*columns, strict=True):
-            record = ", ".join(f"{name}: {cell}" for name, cell in zip(names, cells, strict=True))
-            stream.write(before + f"\n{{{record}}}".encode("utf-8", "backslashreplace"))  # as JSON escapes
-            before = b","
-    stream.write(b"[]\n" if before == b"[" else b"\n]\n")
+    """Write a list of records; see `ztfdb.cli.column_writers.write_json`."""
+    column_writers.write_json(pairs_of(frame), len(frame), stream)
 
 
 def write_votable(frame: pd.DataFrame, words: Words, stream: BinaryIO) -> None:
@@ -226,26 +215,6 @@ def _plain(values: pd.Series[Any]) -> list[Any]:
     if values.dtype == np.float32:
         return values.to_numpy().astype(str).astype(float).tolist()
     return values.tolist()
-
-
-def _json_cells(name: str, values: pd.Series[Any], whole: pd.Series[Any]) -> list[str]:
-    if pd.api.types.is_bool_dtype(values.dtype):
-        return _cells(values, lambda v: "true" if v else "false", "null")
-    if pd.api.types.is_integer_dtype(values.dtype):
-        as_text = is_id(name) or bool((whole.abs() > _JSON_EXACT).any())
-        return _cells(values, '"{:d}"'.format if as_text else "{:d}".format, "null")
-    if pd.api.types.is_float_dtype(values.dtype):
-        return _cells(values, lambda v: repr(v) if math.isfinite(v) else "null", "null")
-    return _cells(values, _json_value, "null")
-
-
-def _json_value(value: Any) -> str:
-    """Return a value of a column of mixed types: what JSON knows as it is, everything else as text."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return "null"
-    if isinstance(value, bool | float) or (isinstance(value, int) and abs(value) <= _JSON_EXACT):
-        return json.dumps(value)
-    return json.dumps(_text(value), ensure_ascii=False)
 
 
 def _text(value: Any) -> str:

@@ -32,10 +32,11 @@ from ztfdb.options import (
     StampsOptions,
 )
 from ztfdb.query import targets as chunks
-from ztfdb.query.answer import LightCurve
+from ztfdb.query.answer import Answer, LightCurve
 from ztfdb.query.cone_sql import cone_sql
 from ztfdb.query.detections import check_size
 from ztfdb.query.explain import Explanation
+from ztfdb.query.dataframes import columns_of
 from ztfdb.query.given import (
     MOTION,
     Angle,
@@ -185,6 +186,10 @@ class RemoteArchive:
         """Yield what `cone` returns as one frame: a service answers cones up to a radius that it says."""
         yield self.cone(ra, dec, radius, phot=phot, **options)
 
+    def cone_answer(self, ra: Position, dec: Angle | None = None, radius: Angle = 1.5, **options: Any) -> Answer:
+        """Return what `cone` does as columns."""
+        return Answer(columns_of(self.cone(ra, dec, radius, **options)), {})
+
     def cone_sql(
         self, ra: Position, dec: Angle | None = None, radius: Angle = 1.5, *, table: str = "source", where: str = ""
     ) -> str:
@@ -282,6 +287,10 @@ class RemoteArchive:
     def images(self, ra: Position, dec: Angle | None = None, **options: Unpack[MotionOptions]) -> pd.DataFrame:
         """Return the images whose pixels cover a position, exactly; see `ztfdb.query.coverage.images_covering`."""
         return self._frame("/images", self._place(ra, dec, options))
+
+    def images_answer(self, ra: Position, dec: Angle | None = None, **options: Unpack[MotionOptions]) -> Answer:
+        """Return what `images` does as columns."""
+        return Answer(columns_of(self.images(ra, dec, **options)), {})
 
     def coverage_cells(self) -> IntArray:
         """Return the HEALPix cells (order 9, NESTED, ICRS) that images touch, ascending."""

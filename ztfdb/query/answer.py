@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ztfdb.query.columns import Column
+import numpy as np
+
+from ztfdb.query.columns import Column, Texts
 from ztfdb.query.request import LightCurveRequest
 
 if TYPE_CHECKING:
@@ -67,6 +69,15 @@ class Answer:
     def __len__(self) -> int:
         return len(next(iter(self.arrays.values()))) if self.arrays else 0
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns' names."""
+        return tuple(self.arrays)
+
+    def only(self, names: Sequence[str]) -> Answer:
+        """Return some columns, in this order."""
+        return Answer({name: self.arrays[name] for name in names}, self._meta)
+
     @cached_property
     def data(self) -> pd.DataFrame:
         """The rows as a DataFrame, made when it is first looked at; ``attrs`` holds what was asked for."""
@@ -82,6 +93,24 @@ class Answer:
     def to_pandas(self) -> pd.DataFrame:
         """Return the rows as a DataFrame; ``attrs`` holds what was asked for."""
         return self.data
+
+
+def answer_of(records: Sequence[Mapping[str, Any]]) -> Answer:
+    """Return rows of plain values as columns: whole numbers, numbers where one is no whole number or missing, texts."""
+    return (
+        Answer({name: _column([one[name] for one in records]) for name in records[0]}, {})
+        if records
+        else Answer({}, {})
+    )
+
+
+def _column(values: list[Any]) -> Column:
+    kinds = {type(value) for value in values if value is not None}
+    if kinds == {int} and None not in values:
+        return np.array(values, np.int64)
+    if kinds and kinds <= {int, float}:
+        return np.array([np.nan if value is None else value for value in values], np.float64)
+    return Texts(np.array(values, object))
 
 
 class LightCurve(Answer):
