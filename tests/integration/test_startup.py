@@ -10,9 +10,12 @@ import pytest
 import ztfdb
 from tests.support.archives import Plan, build_archive
 
-HEAVY = {"alembic", "astropy", "loky", "matplotlib", "psycopg", "rich", "scipy", "sep", "sqlalchemy"}
+HEAVY = {
+    "alembic", "astropy", "erfa", "loky", "matplotlib", "pandas", "psycopg", "pyarrow", "rich", "scipy", "sep",
+    "sqlalchemy",
+}  # fmt: skip
 
-NEEDED = {"sql": {"sqlalchemy"}}
+NEEDED = {"sql": {"sqlalchemy", "pandas", "pyarrow"}}
 """What a command needs of these."""
 SCRIPT = """
 import sys
@@ -40,6 +43,7 @@ def archive_of_one_star(databases):
         ["lightcurve"],
         ["lightcurve", "--filter", "zr", "--good", "--format", "json"],
         ["cone", "2", "--format", "csv"],
+        ["cone", "2", "--phot", "psfcat"],
         ["images", "--format", "csv"],
         ["status"],
         ["sql", "select count(*) as n from image", "--format", "csv"],

@@ -17,7 +17,6 @@ from ztfdb.cli.output import Output
 from ztfdb.cli.progress import progress_bar
 from ztfdb.cli.session import configuration
 from ztfdb.errors import MissingExtraError
-from ztfdb.quadrant import fetch_quadrant, find_quadrant
 
 if TYPE_CHECKING:
     from ztfdb.demo import Demo
@@ -52,6 +51,8 @@ def demo(ctx: click.Context, folder: Path, quadrant_dir: Path | None, jobs: int)
     curve are shown. DIR gets the archive, the simulated images and a plot (70 MB).
     """
     configuration(ctx)
+    from ztfdb.quadrant import fetch_quadrant, find_quadrant  # imports what --help does not need
+
     if find_quadrant(quadrant_dir) is None:
         click.echo("fetching the real quadrant (60 MB)", err=True)
     made = run_demo(folder, fetch_quadrant(quadrant_dir)[0], jobs)

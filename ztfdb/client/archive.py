@@ -34,9 +34,9 @@ from ztfdb.options import (
 from ztfdb.query import targets as chunks
 from ztfdb.query.answer import Answer, LightCurve
 from ztfdb.query.cone_sql import cone_sql
+from ztfdb.query.dataframes import columns_of
 from ztfdb.query.detections import check_size
 from ztfdb.query.explain import Explanation
-from ztfdb.query.dataframes import columns_of
 from ztfdb.query.given import (
     MOTION,
     Angle,
@@ -186,9 +186,17 @@ class RemoteArchive:
         """Yield what `cone` returns as one frame: a service answers cones up to a radius that it says."""
         yield self.cone(ra, dec, radius, phot=phot, **options)
 
-    def cone_answer(self, ra: Position, dec: Angle | None = None, radius: Angle = 1.5, **options: Any) -> Answer:
+    def cone_answer(
+        self,
+        ra: Position,
+        dec: Angle | None = None,
+        radius: Angle = 1.5,
+        *,
+        phot: Literal["aperture", "psfcat"] = "aperture",
+        **options: Unpack[ConeOptions],
+    ) -> Answer:
         """Return what `cone` does as columns."""
-        return Answer(columns_of(self.cone(ra, dec, radius, **options)), {})
+        return Answer(columns_of(self.cone(ra, dec, radius, phot=phot, **options)), {})
 
     def cone_sql(
         self, ra: Position, dec: Angle | None = None, radius: Angle = 1.5, *, table: str = "source", where: str = ""

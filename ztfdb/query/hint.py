@@ -16,6 +16,7 @@ from ztfdb.query.given import MOTION
 from ztfdb.query.request import LightCurveRequest, light_curve_request
 from ztfdb.query.targets import Targets, targets_of
 from ztfdb.sky.angles import separation
+from ztfdb.sky.cells import distinct
 from ztfdb.sky.dates import iso_date
 from ztfdb.store.archive_summary import coverage_summary
 from ztfdb.store.backends import AnySession
@@ -160,7 +161,7 @@ def _it(targets: Targets, every: Covering) -> str:
 def _cut_away(every: Covering, asked: LightCurveRequest, it: str) -> str:
     """Name the first cut that leaves none of the images that cover the position."""
     images = every.images
-    used = np.unique(every.at)
+    used = distinct(every.at)
     fid, field, mjd = images["fid"][used], images["field"][used], images["mjd"][used]
     left: BoolArray = np.ones(len(used), dtype=bool)
     n = len(used)

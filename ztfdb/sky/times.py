@@ -2,12 +2,12 @@
 
 The direction enters as a dot product only, so that an image stores two vectors and every one of its sources gets its
 own correction. Everything comes from ERFA with no Earth-orientation tables, hence with no download: leaving out
-UT1 - UTC (below 0.9 s) and polar motion moves the observatory by less than 420 m, 1.4 microseconds of light.
+UT1 - UTC (below 0.9 s) and polar motion moves the observatory by less than 420 m, 1.4 microseconds of light. Dates of
+stored images need no ERFA: it is imported where it is used.
 """
 
 from __future__ import annotations
 
-import erfa
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -16,9 +16,6 @@ from ztfdb.sky.angles import unit_vector
 
 PALOMAR = (-116.8598, 33.3573, 1668.0)
 """Longitude (deg east), geodetic latitude (deg) and height (m) of the telescope, from the headers of images."""
-
-AU_LIGHT_S = erfa.AULT
-"""Light time of one astronomical unit, s."""
 
 MJD_ZERO = 2400000.5
 TT_MINUS_TAI_S = 32.184
@@ -44,6 +41,8 @@ def light_time_vectors(mjd_mid_utc: ArrayLike) -> tuple[Float64Array, Float64Arr
     ----------
     ERFA ``epv00`` (VSOP2000 fit), ``pvtob``, ``c2i06a``.
     """
+    import erfa
+
     mjd = np.atleast_1d(np.asarray(mjd_mid_utc, dtype=np.float64))
     known = np.isfinite(mjd)
     sun, ssb = np.full((mjd.size, 3), np.nan), np.full((mjd.size, 3), np.nan)
@@ -51,8 +50,8 @@ def light_time_vectors(mjd_mid_utc: ArrayLike) -> tuple[Float64Array, Float64Arr
         tt = mjd[known] + _tt_minus_utc(mjd[known]) / SECONDS_PER_DAY
         heliocentric, barycentric = erfa.epv00(MJD_ZERO, tt)  # TDB - TT, 1.7 ms, moves the Earth by 50 m
         observatory = _observatory_light_s(mjd[known], tt)
-        sun[known] = heliocentric["p"] * AU_LIGHT_S + observatory
-        ssb[known] = barycentric["p"] * AU_LIGHT_S + observatory
+        sun[known] = heliocentric["p"] * erfa.AULT + observatory
+        ssb[known] = barycentric["p"] * erfa.AULT + observatory
     return sun, ssb
 
 
@@ -129,6 +128,8 @@ def _delay_s(vectors: ArrayLike, ra: ArrayLike, dec: ArrayLike) -> Float64Array:
 
 def _tt_minus_utc(mjd: Float64Array) -> Float64Array:
     """Return TT - UTC (s) from the leap seconds that ERFA knows, silent about years beyond its table."""
+    import erfa
+
     table = erfa.leap_seconds.get()
     starts = np.array([erfa.cal2jd(int(row["year"]), int(row["month"]), 1)[1] for row in table])
     entry = np.searchsorted(starts, np.nan_to_num(mjd), side="right") - 1
@@ -137,11 +138,15 @@ def _tt_minus_utc(mjd: Float64Array) -> Float64Array:
 
 def _tdb_minus_tt(mjd: Float64Array) -> Float64Array:
     """Return TDB - TT (s) at the geocentre; the observatory's 2 microseconds are left out."""
+    import erfa
+
     return np.asarray(erfa.dtdb(MJD_ZERO, np.nan_to_num(mjd), 0.0, 0.0, 0.0, 0.0))
 
 
 def _observatory_light_s(utc: Float64Array, tt: Float64Array) -> Float64Array:
     """Return the geocentric place of the observatory along the ICRS axes, light seconds, UT1 taken as UTC."""
+    import erfa
+
     longitude, latitude, height = PALOMAR
     angle = erfa.era00(MJD_ZERO, utc)
     place = erfa.pvtob(np.radians(longitude), np.radians(latitude), height, 0.0, 0.0, 0.0, angle)["p"]

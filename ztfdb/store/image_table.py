@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ztfdb.arrays import BoolArray, IntArray
 from ztfdb.phot.zeropoint import aperture_zeropoint
 from ztfdb.schema.shapes import EPOCH_COLUMNS
+from ztfdb.sky.cells import distinct
 from ztfdb.store.backends import AnySession, reads
 from ztfdb.store.columns import MISSING
 from ztfdb.store.select import rows
@@ -155,9 +156,9 @@ def epoch_images(session: AnySession, image_id: IntArray, aperture: int) -> tupl
     images: ImageTable = known.get(f"images{aperture}", _NO_IMAGES)
     at = images.places(image_id)
     if (at < 0).any():
-        missing = np.unique(image_id[at < 0])
+        missing = distinct(image_id[at < 0])
         if len(images) + len(missing) > MOST_REMEMBERED:
-            images, missing = _NO_IMAGES, np.unique(image_id)
+            images, missing = _NO_IMAGES, distinct(image_id)
         found = _read_images(session, missing, aperture)
         if len(found):  # of a reference that is not held there may be a catalogue: what is remembered stays as it is
             images = known[f"images{aperture}"] = images.joined(found)

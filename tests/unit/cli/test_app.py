@@ -13,8 +13,11 @@ from click.testing import CliRunner
 
 import ztfdb
 from tests.support.waiting import seconds_of_children
+from ztfdb.cli import column_writers
 from ztfdb.cli.app import application
 from ztfdb.errors import DatabaseUnavailableError
+from ztfdb.query.answer import Answer
+from ztfdb.query.dataframes import columns_of
 
 
 class Answers:
@@ -31,11 +34,11 @@ class Answers:
         self.url, self.how = url, how
         return contextlib.nullcontext(self)
 
-    def cone(self, ra, dec, radius):
+    def cone_answer(self, ra, dec, radius):
         self.asked = (ra, dec, radius)
         if self.error is not None:
             raise self.error
-        return self.frame
+        return Answer(columns_of(self.frame), {})
 
     def sql(self, statement, **how):
         self.asked = (statement, how)
@@ -158,7 +161,7 @@ def test_a_file_that_cannot_be_written_is_known_before_the_work(answers, tmp_pat
 def test_a_failed_write_leaves_the_old_file(answers, tmp_path, monkeypatch):
     path = tmp_path / "rows.csv"
     path.write_text("old")
-    monkeypatch.setattr(pd.DataFrame, "to_csv", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "No space left")))
+    monkeypatch.setitem(column_writers.WRITERS, "csv", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
     result = run("cone", "1", "2", "3", "-o", str(path))
     assert (result.exit_code, path.read_text(), len(list(tmp_path.iterdir()))) == (1, "old", 1)
 
