@@ -28,8 +28,9 @@ LIGHT_SIGMA = 2.0
 LIGHT_REACH = 12.0
 """Pixels beyond which a source adds nothing."""
 
-RIDGE = 1e-3
-"""Weak prior of the coefficients (inverse variance), so that what no star tells is 0."""
+RIDGE = np.array([1e-3, 1e-3, 1e-3, 1e-3, 1e-3, 0.02, 1.0])
+"""Prior of the coefficients (inverse variance), so that what no star tells is 0. Those of the last two, 7 and 1 wide, are
+as large as these have been found: a small image has a handful of stars beside sources."""
 
 FLATTEST = 0.2
 """Share of the slope a1 that is left beside the brightest sources, where hardly an artificial star tells it."""
@@ -194,7 +195,7 @@ def fit_detection(
         top = 1.0 / (1.0 + np.exp(-values[-1]))
         s = 1.0 / (1.0 + np.exp(-np.clip(design @ values[:-1], -40.0, 40.0)))
         p = np.clip(top * s, 1e-9, 1.0 - 1e-9)
-        value = -np.where(found, np.log(p), np.log1p(-p)).sum() + 0.5 * RIDGE * float(values[:-1] @ values[:-1])
+        value = -np.where(found, np.log(p), np.log1p(-p)).sum() + 0.5 * float(RIDGE @ values[:-1] ** 2)
         by_p = np.where(found, -1.0 / p, 1.0 / (1.0 - p))
         slope = np.append(design.T @ (by_p * top * s * (1.0 - s)) + RIDGE * values[:-1], (by_p * p * (1.0 - top)).sum())
         return value, slope
