@@ -57,7 +57,7 @@ QUESTIONS = [
     (("light_curve", RA / 15, DEC), "is ra in hours? 5 images cover (16.80000, +5.00000)"),
     (("cone", RA * 15, DEC), "is ra in degrees, not in hours? 5 images"),
     (("images", RA, -DEC), "is the sign of dec right? 5 images"),
-    (("stamps", 100.0, 50.0), "no image covers (100.00000, +50.00000); the archive covers RA 16.8 to 16.8, Dec +5.0"),
+    (("stamps", 100.0, 50.0), "no image covers (100.00000, +50.00000); the archive covers the sky about RA 16.8"),
     (("light_curve", RA, DEC, {"filter": "i"}), "5 images cover it, none in zi: there are 2 in zg, 3 in zr"),
     (("stamps", RA, DEC, {"filter": "i"}), "5 images cover it, none in zi: there are 2 in zg, 3 in zr"),
     (("light_curve", RA, DEC, {"field": 9999}), "none of field 9999: there are those of field"),

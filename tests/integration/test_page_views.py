@@ -375,3 +375,48 @@ def test_views_say_that_the_service_is_gone_and_come_back(page, served, held):
     assert len(waiting) == 1
     waiting[0].continue_()
     page.wait_for_selector("#peaks td")
+
+
+@pytest.mark.parametrize("columns", ["source_id, flux_aper4", "source_id, image_id", "*"])
+def test_ids_can_be_plotted_and_the_page_goes_on(page, served, columns):
+    """Ids are wider than the numbers of a browser: neighbours fall on one number, and no tick lies between them."""
+    page.goto(served.base + "/?tab=adql")
+    page.fill("#adql", f"select top 10 {columns} from ztf.source order by flux_aper4 desc")
+    page.click("#query button[type=submit]")
+    page.wait_for_selector("#scatter-parts:not([hidden])")
+    if columns != "source_id, image_id":
+        assert page.input_value("#ax") not in ("source_id", "image_id", "hpx29")
+    page.select_option("#ax", "source_id")
+    assert page.evaluate("() => document.getElementById('scatter').drawn.length") == 10
+    page.reload()
+    page.wait_for_selector("#scatter-parts:not([hidden])")
+    assert page.input_value("#ax") == "source_id"
+
+
+@pytest.mark.parametrize("x", ["mjd", "date", "ago"])
+@pytest.mark.parametrize("view", ["-1e300,1e300,0,1", "1e18,1.0000000000000002e18,15,14", "-8e7,8e7,1e-300,2e-300"])
+def test_a_link_to_any_view_opens(page, served, held, x, view):
+    ra, dec = held[1]
+    page.goto(f"{served.base}/?q={ra}+{dec}&x={x}&view={view}")
+    ready(page)
+    page.wait_for_function("() => document.getElementById('plot').painted !== undefined")
+    assert "30 of 30 epochs" in page.inner_text("#caption")
+
+
+def test_the_star_by_filter(page, served, held, local):
+    ra, dec = held[1]
+    show(page, served, f"{ra} {dec}")
+    curve = local.light_curve(ra, dec, complete=True).data
+    good = curve[curve["good"] & curve["mag"].notna()]
+    assert page.inner_text("#caption").count("All images are simulated.") == 1
+    cells = "rows => rows.map(one => [...one.cells].map(td => td.innerText))"
+    rows = page.eval_on_selector_all("#summary tbody tr", cells)
+    assert [row[0] for row in rows] == ["g", "r"]
+    for row, code in zip(rows, ("zg", "zr"), strict=True):
+        mag, magerr = (good.loc[good["filtercode"] == code, name].to_numpy(float) for name in ("mag", "magerr"))
+        mean = np.average(mag, weights=magerr**-2)
+        chi = np.sum(((mag - mean) / magerr) ** 2) / (len(mag) - 1)
+        numbers = [len(mag), np.median(mag), np.std(mag, ddof=1), chi]
+        shown = [float(row[k]) for k in (1, 2, 4, 5)]
+        np.testing.assert_allclose(shown, numbers, atol=0.0051)
+        assert row[3] == f"{mag.min():.3f} to {mag.max():.3f}" and row[6] == "varies"

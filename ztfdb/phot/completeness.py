@@ -29,8 +29,8 @@ LIGHT_REACH = 12.0
 """Pixels beyond which a source adds nothing."""
 
 RIDGE = np.array([1e-3, 1e-3, 1e-3, 1e-3, 1e-3, 0.02, 1.0])
-"""Prior of the coefficients (inverse variance), so that what no star tells is 0. Those of the last two, 7 and 1 wide, are
-as large as these have been found: a small image has a handful of stars beside sources."""
+"""Prior of the coefficients (inverse variance), so that what no star tells is 0. Those of the last two, 7 and 1 wide,
+are as large as these have been found: a small image has a handful of stars beside sources."""
 
 FLATTEST = 0.2
 """Share of the slope a1 that is left beside the brightest sources, where hardly an artificial star tells it."""

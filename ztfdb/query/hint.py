@@ -66,7 +66,9 @@ class Holdings:
             fields = f"field{'s' * (len(self.fields) > 1)} {', '.join(map(str, self.fields))}"
         else:
             fields = f"{len(self.fields):,} fields"
-        where = f"RA {low:.1f} to {high:.1f}, Dec {self.dec.min():+.1f} to {self.dec.max():+.1f} deg"
+        ra = _from_to(f"{low:.1f}", f"{high:.1f}")
+        dec = _from_to(f"{self.dec.min():+.1f}", f"{self.dec.max():+.1f}")
+        where = f"the sky about RA {ra}, Dec {dec} deg"
         return f"{where} ({self.n_image:,} {_images(self.n_image)} of {fields})"
 
     @property
@@ -75,6 +77,10 @@ class Holdings:
         if np.isnan(self.first):
             return "no image with a date"
         return f"images of {iso_date(self.first)} to {iso_date(self.last)} (MJD {self.first:.1f} to {self.last:.1f})"
+
+
+def _from_to(low: str, high: str) -> str:
+    return low if low == high else f"{low} to {high}"
 
 
 def holdings(session: AnySession) -> Holdings:

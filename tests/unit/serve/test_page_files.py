@@ -15,6 +15,7 @@ pytest.importorskip("starlette", reason="the extra serve is not installed")
 from starlette.applications import Starlette
 
 import ztfdb.serve.page
+from ztfdb.bits import MaskBit, SourceFlag
 from ztfdb.serve.page.assets import POLICY, TYPES, assets, routes
 
 STATIC = Path(ztfdb.serve.page.__file__).parent / "static"
@@ -52,6 +53,13 @@ def test_every_file_is_sent_as_it_is_with_its_type_and_the_policy(name):
     assert headers["etag"] == f'"{hashlib.sha256(body).hexdigest()}"'
     assert headers["content-security-policy"] == POLICY
     assert ask(f"/page/{name}", headers={"if-none-match": headers["etag"]})[::2] == (304, b"")
+
+
+@pytest.mark.parametrize(("name", "bits"), [("MASK_BITS", MaskBit), ("FLAGS", SourceFlag)])
+def test_the_page_knows_every_bit_in_its_order(name, bits):
+    text = (STATIC / "bits.js").read_text().partition(f"export const {name} = {{")[2].partition("};")[0]
+    assert re.findall(r"([A-Z_]+): \"", text) == [one.name for one in bits]
+    assert [one.value for one in bits] == [1 << k for k in range(len(bits))]
 
 
 def test_the_root_is_the_page():

@@ -14,6 +14,7 @@ import { Sky } from "./sky.js";
 import { BASE, address, file, get, held as token, keep, tap } from "./service.js";
 import { ASKED, DRAWN, SEARCHED, asView, fromAddress, listed, number, ofNewStar, toAddress, typedDegrees, viewText, withName } from "./state.js";
 import { Status, holdings } from "./status.js";
+import { showSummary } from "./summary.js";
 import { EpochTable } from "./table.js";
 
 const KINDS = [["detection", "detections"], ["forced", "forced"], ["limit", "limits"], ["flagged", "flagged"], ["unavailable", "not measured"]];
@@ -131,6 +132,7 @@ function redraw(view = plot.view) {
   find("period-label").hidden = find("t0-label").hidden = find("halve").hidden = find("double").hidden = state.x !== "phase";
   points = drawn(epochs, now);
   plot.show(points, now, view);
+  showSummary(find("summary"), points);
   periods.draw();
   legend(now);
   caption(now);
@@ -187,10 +189,12 @@ function caption(now) {
   const count = counted(points);
   const n = new Set(points.map((one) => one.epoch.key)).size;
   const reasons = [...count.reasons].map(([reason, many]) => `${reason} ${many}`).join(", ");
+  const simulated = epochs.filter((one) => one.simulated).length;
   const kinds = KINDS.filter(([name]) => count[name]).map(([name, words]) => `${count[name]} ${words}`).join(", ");
   const words = [
     `${n} of ${epochs.length} epochs${kinds ? `: ${kinds}` : ""}${reasons ? ` (${reasons})` : ""}.`,
     `${fixed(place.ra, 6)} ${place.dec < 0 ? "−" : "+"}${fixed(Math.abs(place.dec), 6)} (ICRS), radius ${state.r}″${place.id ? `, ${place.kind} ${place.id}` : ""}.`,
+    simulated === epochs.length && simulated ? "All images are simulated." : simulated ? `${simulated} epochs are of simulated images.` : "",
     now.sn === null ? "" : `Points have S/N ≥ ${now.sn}; limits are ${Math.max(5, now.sn)} σ.`,
   ];
   find("caption").textContent = words.filter(Boolean).join(" ");
@@ -401,7 +405,10 @@ async function begin() {
     const held = await get("status");
     find("holdings").textContent = holdings(held);
     if (!held.n_image) say("This archive has no image yet: ztfdb ingest FOLDER fills it.");
-    else if (!state.q) await suggest();
+    else if (!state.q) {
+      find("q").focus();
+      await suggest();
+    }
     const { data } = await get("catalogues");
     for (const option of find("phot").querySelectorAll("[hidden]")) option.hidden = !data.catalogue?.includes("irsa");
   } catch (error) {

@@ -1,5 +1,6 @@
 // The panel of one epoch, and the strip of all stamps.
 
+import { FLAGS, MASK_BITS, bitWords } from "./bits.js";
 import { colour, dateOf, judged, look } from "./curve.js";
 import { facts, find, fixed, make, table } from "./dom.js";
 import { address, get } from "./service.js";
@@ -106,14 +107,15 @@ export class EpochPanel {
     const now = judged(epoch, threshold);
     const error = (value) => (value == null ? "" : ` ± ${fixed(value, 3)}`);
     return facts([
+      ["why no detection", ["forced", "limit"].includes(epoch.kind) && !epoch.reason && (epoch.phot ?? "aperture") === "aperture" && this.told.state().measure === "auto" ? `no source within ${this.told.state().r}″; the light in the aperture has S/N ${fixed(epoch.snr, 1)}` : ""],
       ["this epoch", `${now.kind}${now.kind !== epoch.kind && epoch.kind ? ` (archive: ${epoch.kind})` : ""}${epoch.reason ? `: ${epoch.reason}` : ""}`],
       ["magnitude", now.mag == null ? "" : `${fixed(now.mag, 3)}${error(now.magerr)} AB`],
       ["limit", now.kind === "limit" && now.limit != null ? `> ${fixed(now.limit, 3)} (${now.sigma} σ, here)` : ""],
       ["flux", epoch.flux_ujy == null ? "" : `${fixed(epoch.flux_ujy, 2)} ± ${fixed(epoch.flux_ujy_err, 2)} µJy (S/N ${fixed(epoch.snr, 1)})`],
       ["MJD", fixed(epoch.mjd, 5)], ["HJD", epoch.hjd == null ? "" : fixed(epoch.hjd, 5)],
       ["good", epoch.good === false ? "no: known trouble" : epoch.good === true ? "yes" : ""],
-      ["flags", [epoch.blended ? "blended" : "", epoch.contaminated ? "light of a neighbour" : "", epoch.mask_bits ? `mask bits ${epoch.mask_bits}` : "", epoch.flags ? `flags ${epoch.flags}` : "", epoch.simulated ? "simulated image" : ""].filter(Boolean).join(", ")],
-      ["separation", epoch.separation == null ? "" : `${fixed(epoch.separation, 2)}″, ${epoch.n_within} within the radius`],
+      ["flags", [epoch.blended ? "blended" : "", epoch.contaminated ? "light of a neighbour" : "", ...bitWords(epoch.mask_bits ?? 0, MASK_BITS).map((one) => `${one} (mask)`), ...(epoch.kind === "detection" ? bitWords(epoch.flags ?? 0, FLAGS) : []), epoch.mask_bits || epoch.flags ? `mask bits ${epoch.mask_bits ?? 0}, flags ${epoch.flags ?? 0}` : "", epoch.simulated ? "simulated image" : ""].filter(Boolean).join(", ")],
+      ["separation", epoch.separation == null ? "" : `${fixed(epoch.separation, 2)}″ from the position${epoch.n_within > 1 ? `, nearest of ${epoch.n_within} sources` : ""}`],
       ["pixel", epoch.x == null ? "" : `${fixed(epoch.x, 2)}, ${fixed(epoch.y, 2)}`],
       ["image", [`field ${epoch.field} CCD ${epoch.ccdid} quadrant ${epoch.qid}`, epoch.exptime == null ? "" : `${fixed(epoch.exptime, 0)} s`, epoch.airmass == null ? "" : `airmass ${fixed(epoch.airmass, 2)}`].filter(Boolean).join(", ")],
       ["zero point", epoch.magzp == null ? "" : `${fixed(epoch.magzp, 3)} (${epoch.calibration ?? "header"})`],

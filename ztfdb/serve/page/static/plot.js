@@ -7,7 +7,7 @@ import { CanvasPen, SvgPen } from "./pen.js";
 import { drawFeet, drawPoints, ring, scaleOf } from "./points.js";
 import { agoTicks, dateTicks, ticks } from "./ticks.js";
 
-const MARGIN = { left: 62, right: 14, top: 12, bottom: 44 };
+const MARGIN = { left: 72, right: 14, top: 12, bottom: 44 };
 const NEAR_PX = 14;
 const CHARACTER = 3.4; // half the width of one, px
 

@@ -7,6 +7,8 @@ import { ticks } from "./ticks.js";
 const MARGIN = { left: 74, right: 14, top: 10, bottom: 40 };
 const NUMBERS = new Set(["short", "int", "long", "float", "double"]);
 const DOWN = /(^|_)mag($|_)/; // magnitudes are upside down
+const ID = /(^|_)(id|oid|index|hpx29)$/; // names, not quantities
+const PRECISE = 1e-13; // a plot narrower than this share of its values shows the steps of their digits
 
 export class Scatter {
   // `told` has state() and changed(change).
@@ -34,8 +36,9 @@ export class Scatter {
     if (find("scatter-parts").hidden) return;
     Object.assign(this, { names, data, index: new Map(metadata.map((one, at) => [one.name, at])), units: new Map(metadata.map((one) => [one.name, one.unit])) });
     const state = this.told.state();
-    const start = { ax: names.includes(state.ax) ? state.ax : names.find((one) => /mjd/.test(one)) ?? names[0], ay: names.includes(state.ay) ? state.ay : null };
-    start.ay ??= names.find((one) => DOWN.test(one) && one !== start.ax) ?? names.find((one) => one !== start.ax);
+    const usual = [...names.filter((one) => !ID.test(one)), ...names.filter((one) => ID.test(one))];
+    const start = { ax: names.includes(state.ax) ? state.ax : usual.find((one) => /mjd/.test(one)) ?? usual[0], ay: names.includes(state.ay) ? state.ay : null };
+    start.ay ??= usual.find((one) => DOWN.test(one) && one !== start.ax) ?? usual.find((one) => one !== start.ax);
     for (const name of ["ax", "ay"]) {
       find(name).replaceChildren(...names.map((one) => make("option", { value: one }, one)));
       find(name).value = start[name];
@@ -86,6 +89,7 @@ export class Scatter {
 
 function ends(values) {
   const [low, high] = values.reduce(([a, b], one) => [Math.min(a, one), Math.max(b, one)], [Infinity, -Infinity]);
-  const pad = (high - low) * 0.04 || Math.abs(high) * 0.01 || 1;
+  const narrow = high - low <= Math.max(Math.abs(low), Math.abs(high)) * PRECISE;
+  const pad = (narrow ? 0 : (high - low) * 0.04) || Math.abs(high) * 0.01 || 1;
   return [low - pad, high + pad];
 }

@@ -179,13 +179,13 @@ export class Sky {
 
   list() {
     const { ra, dec } = this.told.place();
-    const rows = (this.layers.get("objects") ?? this.layers.get("sources"))?.rows ?? [];
+    const rows = ["objects", "sources"].map((name) => this.layers.get(name)?.rows ?? []).find((one) => one.length) ?? [];
     const near = rows.map((one) => ({ ...one, away: separation(ra, dec, one.ra, one.dec) * 3600 })).sort((a, b) => a.away - b.away).slice(0, LISTED);
     find("sky-list").replaceChildren(near.length ? table([
       { name: "away", head: "away, ″", cell: (one) => fixed(one.away, 1) },
       { name: "position", text: true, cell: (one) => make("button", { type: "button", title: "Go there", onclick: () => this.told.open(one.ra, one.dec) }, `${one.ra.toFixed(5)} ${fixed(one.dec, 5)}`) },
       { name: "what is known", text: true, cell: (one) => one.words.join(", ") },
-    ], near) : make("p", { className: "quiet" }, "No object and no source of an image is here."));
+    ], near) : make("p", { className: "quiet" }, "No object, and no source of the chosen image, is in this view."));
   }
 
   // Canvas from the tangent plane: degrees to the east and north.
