@@ -33,7 +33,6 @@ from ztfdb.store.select import rows
 DETECTION_COLUMNS = ("source_id", "hpx29", "ra", "dec", "flux_aper4", "flux_aper4_err", "flags", "mask_bits")
 """What joining reads of a source: all of it is in the covering index."""
 
-OBJECT_DTYPES = table_dtypes("object")
 MEMBER_DTYPES = table_dtypes("object_source")
 FILTER_DTYPES = table_dtypes("object_filter")
 
