@@ -29,6 +29,13 @@ BLOBS = frozenset({"wcs", "mesh_level", "mesh_rms", "points"})
 """Columns of bytes, in whichever table."""
 
 WRITTEN_DOWN = {
+    "calibration": """
+        image_id:i8* method:text* aperture:i4* catalogue_id:i8? color:text zeropoint:f8? zeropoint_err:f8?
+        color_term:f8? color_term_err:f8? covariance:f8? scatter:f8? rms:f8? n_star:i4 n_clipped:i4 color_min:f8?
+        color_max:f8? apcor:f8? apcor_err:f8? n_apcor:i4 failure:text? settings:json calibrated:text solution_id:i8?
+        x_gradient:f8? x_gradient_err:f8? y_gradient:f8? y_gradient_err:f8? map_xx:f8? map_xy:f8? map_yy:f8?
+        magerr_sys:f8?
+    """,
     "image_cell": "cell9:i8* image_id:i8*",
     "source": """
         source_id:i8* image_id:i8 hpx29:i8 ra:f8 dec:f8 x:f8 y:f8 a:f4? b:f4? theta:f4? npix:i4 peak:f4? flux_auto:f4?
