@@ -19,7 +19,7 @@ EPOCH_COLUMNS = (
 """What the epochs of a light curve read of their images: an index holds them (PostgreSQL takes 32 columns at most).
 
 A row of the table is thrice as wide, and its columns must be walked through one by one: 300 images cost 0.2 ms less.
-SQLite's connections remember them instead (`ztfdb.store.backends.memory`).
+SQLite's connections remember them instead (`ztfdb.store.backends.reads.Reads.memory`).
 """
 
 TRUTHS = frozenset({"simulated", "has_mask"})

@@ -107,7 +107,7 @@ def indexed_afterwards(session: Session, catalogue: CatalogueInfo, growth: Growt
     Raises
     ------
     StoreError
-        At the end, if an id came twice; see `ztfdb.store.backends.is_duplicate`.
+        At the end, if an id came twice; see `ztfdb.store.backends.base.Backend.is_duplicate`.
     """
     index = next(one for one in catalogue.table.indexes if one.name in ONE_ENGINE_INDEXES[backend(session).name])
     growth.keyless = _dropped(session, catalogue.table, index)

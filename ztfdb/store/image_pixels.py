@@ -57,7 +57,7 @@ def stored_images(session: Session, image_id: Iterable[int], *, places: Places =
 def stored_pixels(session: Session, image_id: Iterable[int], *, places: Places = None) -> dict[int, StoredPixels]:
     """Return where the pixels of images are, by ``image_id``; unknown ones are left out.
 
-    The connection remembers them until the next commit of anybody: see `ztfdb.store.backends.memory`.
+    The connection remembers them until the next commit of anybody: see `ztfdb.store.backends.reads.Reads.memory`.
 
     Parameters
     ----------
