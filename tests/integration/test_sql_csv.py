@@ -17,6 +17,7 @@ from tests.support.archives import Plan, build_archive
 from ztfdb.errors import QueryError
 from ztfdb.store.backends import readonly_sqlite
 from ztfdb.store.engine import make_engine
+from ztfdb.store.readonly import run_read_only
 
 EDGES = [
     0.0, 1.0, -1.0, 100.0, 0.1, 1 / 3, 1e-4, 9.9999e-5, 1e-5, 1.5e-7, 5e-324, 2.2250738585072014e-308,
@@ -106,6 +107,8 @@ def test_texts_are_quoted_where_they_must_be_and_an_empty_one_is_no_null(urls):
         ("select :x as a, :y as b", {"x": 2, "y": "it's"}, "a,b\n2,it's\n"),
         ("select 1 as a, 2 as a;", {}, "a,a\n1,2\n"),
         ("select 1 as a -- and a word", {}, "a\n1\n"),
+        ("-- first\nselect 1 as a, '--;' as b; -- done; /* and */", {}, "a,b\n1,--;\n"),
+        ("select /* one */ 1 as a /* two; */ ;", {}, "a\n1\n"),
         ('select 1 as "x,y"', {}, '"x,y"\n1\n'),
         ("select count(*) as n, sum(flags) - sum(flags) as s, avg(1.5) as m from source", {}, "n,s,m\n6000,0,1.5\n"),
         (
@@ -172,6 +175,23 @@ def test_many_rows_are_the_same_frame_by_pages_and_one_by_one(urls, monkeypatch)
         frames.append(archive.sql(MANY.format(n=30_000), force=True))
     for other in frames[1:]:
         pd.testing.assert_frame_equal(frames[0], other)
+
+
+def test_a_comment_or_a_semicolon_at_the_end_is_no_matter_of_length(urls):
+    statement = (
+        "with recursive t(n) as (select 1 union all select n + 1 from t where n < 20000) select n from t order by -n"
+    )
+    with ztfdb.open(urls["sqlite"], read_only=True) as archive:
+        for end in ("", ";", " -- backwards", "; ", "; -- done;", " /* ; */ ;\n-- x"):
+            found = archive.sql(statement + end)
+            np.testing.assert_array_equal(found["n"], np.arange(20_000, 0, -1))
+
+
+def test_too_many_rows_are_refused_whichever_way_they_come(urls):
+    endless = "with recursive t(n) as (select 1 union all select n + 1 from t) select n from t"
+    for most in (999, 9_999, 10_000, 30_000):
+        with pytest.raises(QueryError, match=f"more than {most:,} rows"):
+            run_read_only(urls["sqlite"], endless, {}, timeout_s=60.0, max_rows=most)
 
 
 def test_views_are_the_same(urls):

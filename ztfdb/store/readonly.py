@@ -147,4 +147,6 @@ def parse(text: str, params: Mapping[str, Any], timeout_s: float, max_rows: int 
         raise ValueError(f"no value for :{missing[0]}")
     if unused := [name for name in params if name not in numbers]:
         raise ValueError(f"the statement has no parameter :{unused[0]}")
-    return Statement(text, numbered, {name: python_value(params[name]) for name in numbers}, timeout_s, max_rows)
+    values = {name: python_value(params[name]) for name in numbers}
+    body = _TOKEN.sub(lambda token: " " if token[0].startswith(("--", "/*")) else token[0], text).rstrip("; \t\r\n")
+    return Statement(text, numbered, values, timeout_s, max_rows, body)

@@ -23,6 +23,8 @@ class Statement:
         Python values by name.
     timeout_s : float
     max_rows : int
+    body : str
+        The text without comments and without a semicolon at its end, to be put into parentheses.
     """
 
     text: str
@@ -30,6 +32,7 @@ class Statement:
     values: dict[str, Any]
     timeout_s: float
     max_rows: int
+    body: str
 
 
 @dataclass(frozen=True)

@@ -28,24 +28,23 @@ else '{mark}' || pg_catalog.encode(pg_catalog.float8send({c}), 'hex') end"""
 the point of whole numbers is missing. Above, and where it is no number, come its bytes after a mark, for `copied`."""
 
 
-def copy_statement(connection: psycopg.Connection[Any], text: str, types: list[int], mark: str) -> bytes | None:
+def copy_statement(connection: psycopg.Connection[Any], body: str, types: list[int], mark: str) -> bytes | None:
     """Return the COPY whose output, with `copied`, is the CSV of a statement without parameters; None without one.
 
     Parameters
     ----------
     connection : psycopg.Connection
-    text : str
-        One statement, which the server has parsed by itself.
+    body : str
+        One statement, which the server has parsed by itself, without comments.
     types : list of int
         Of its columns, as it says.
     mark : str
         Letters and digits that no text of the answer has in it.
     """
-    body = text.strip().rstrip(";").rstrip()
-    if not types or not set(types) <= {*_AS_IT_IS, BOOL, FLOAT4, FLOAT8, NUMERIC}:
+    if not types or not set(types) <= {*_AS_IT_IS, BOOL, FLOAT4, FLOAT8, NUMERIC} or "/*" in body or "*/" in body:
         return None
     connection.pgconn.exec_(b"savepoint ztfdb_csv")
-    plan = connection.pgconn.exec_(f"explain (verbose, costs off, format json) {body}\n".encode())
+    plan = connection.pgconn.exec_(f"explain (verbose, costs off, format json) {body}".encode())
     if plan.status != ExecStatus.TUPLES_OK:  # SHOW and EXPLAIN have no plan
         connection.pgconn.exec_(b"rollback to savepoint ztfdb_csv")
         return None
@@ -55,7 +54,7 @@ def copy_statement(connection: psycopg.Connection[Any], text: str, types: list[i
     fields = ", ".join(_field(quoted(name), kind, mark) for name, kind in zip(names, types, strict=True))
     fence = "" if plain else " offset 0"  # else what a column is computed from is computed for each time it is named
     columns = ", ".join(map(quoted, names))
-    query = f"select {fields} from (select * from (\n{body}\n) as q{fence}) as q({columns})"
+    query = f"select {fields} from (select * from ({body}) as q{fence}) as q({columns})"
     return f"copy ({query}) to stdout (format csv)".encode()
 
 
@@ -84,12 +83,16 @@ def copied(
     marked = re.compile(mark.encode() + b"([0-9a-f]{16})")
     lines: list[Any] = []
     held = 0
-    while (size := (got := pgconn.get_copy_data(1))[0]) >= 0:
+    get = pgconn.get_copy_data
+    while True:
+        size, line = get(1)
         if size == 0:  # nothing has arrived
             select.select([pgconn.socket], [], [])
             pgconn.consume_input()
             continue
-        lines.append(got[1])
+        if size < 0:
+            break
+        lines.append(line)
         held += size
         if held >= n_byte:
             yield marked.sub(_unmarked, b"".join(lines)), len(lines)

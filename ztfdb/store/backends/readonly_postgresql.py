@@ -53,7 +53,7 @@ def csv(engine: Engine, statement: Statement, size: int, *, force: bool) -> Iter
         names, types = _columns(connection, statement)
         yield csv_lines.header(names), 0
         mark = token_hex(8)
-        copy = None if statement.values else copy_statement(connection, statement.text, types, mark)
+        copy = None if statement.values else copy_statement(connection, statement.body, types, mark)
         if copy is not None:
             yield from copied(connection, copy, mark, CSV_BYTES)
             return

@@ -42,14 +42,16 @@ def run(engine: Engine, statement: Statement) -> tuple[list[str], list[Any]]:
         names = [column[0] for column in cursor.description]
         rows = cursor.fetchmany(min(MOST_FETCHED, statement.max_rows + 1))
         if len(rows) < MOST_FETCHED or len(names) > MOST_COLUMNS:
-            rows += cursor.fetchmany(statement.max_rows + 1 - len(rows))
+            if (more := statement.max_rows + 1 - len(rows)) > 0:  # of 0 it would fetch all
+                rows += cursor.fetchmany(more)
             _check_number(len(rows), statement)
             return names, [list(column) for column in zip(*rows, strict=True)] or [[] for _ in names]
         connection = cursor.connection
         cursor.close()
         parts: list[list[Any]] = []
         n_row = 0
-        with paged(connection, authorize_pages, statement.text, statement.values, len(names)) as pieces:
+        limited = f"select * from ({statement.body}) limit {statement.max_rows + 1}"
+        with paged(connection, authorize_pages, limited, statement.values, len(names)) as pieces:
             for piece in pieces:
                 _check_number(n_row := n_row + len(piece), statement)
                 parts.append(_columns(piece))
