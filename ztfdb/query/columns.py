@@ -119,6 +119,68 @@ def stacked(parts: Sequence[AnswerColumns], names: Sequence[str]) -> dict[str, C
     return {name: _stacked([part[name] for part in parts]) for name in names}
 
 
+class Stack:
+    """Columns of answers that come one after the other, put below each other as they come: each is held once.
+
+    Parameters
+    ----------
+    names : sequence of str
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = tuple(names)
+        self._whole: dict[str, Column] = {}
+
+    def add(self, part: AnswerColumns) -> None:
+        """Add the columns of an answer; integers are masked where those of any part are."""
+        for name in self._names:
+            known = self._whole.get(name)
+            self._whole[name] = _copied(part[name]) if known is None else _grown(known, part[name])
+
+    @property
+    def columns(self) -> dict[str, Column]:
+        """All columns."""
+        return self._whole
+
+
+def _copied(column: Column) -> Column:
+    """Return a column that shares its memory with no other, so that it can grow."""
+    if isinstance(column, MaskedIntegers):
+        return MaskedIntegers(column.values.copy(), column.mask.copy())
+    if isinstance(column, Words):
+        return Words(column.codes.copy(), column.words)
+    return column if isinstance(column, Texts) else column.copy()
+
+
+def _grown(whole: Column, part: Column) -> Column:
+    if isinstance(whole, Words) and isinstance(part, Words):
+        return Words(_longer(whole.codes, part.codes), whole.words)
+    if isinstance(whole, MaskedIntegers) or isinstance(part, MaskedIntegers):
+        (values, mask), (more, missing) = _masked(whole), _masked(part)
+        return MaskedIntegers(_longer(values, more), _longer(mask, missing))
+    if isinstance(whole, Texts) and isinstance(part, Texts):
+        return Texts(np.concatenate([whole.values, part.values]))
+    assert isinstance(whole, np.ndarray)
+    assert isinstance(part, np.ndarray)
+    return _longer(whole, part)
+
+
+def _masked(column: Any) -> tuple[Int64Array, BoolArray]:
+    if isinstance(column, MaskedIntegers):
+        return column.values, column.mask
+    return column.astype(np.int64), np.zeros(len(column), bool)
+
+
+def _longer(whole: NDArray[Any], part: NDArray[Any]) -> NDArray[Any]:
+    """Return an array with another behind it, in the memory of the first where that is its own."""
+    if whole.base is not None or whole.dtype != part.dtype or whole.dtype.hasobject:
+        return np.concatenate([whole, part])
+    n = len(whole)
+    whole.resize(n + len(part), refcheck=False)  # nobody else has it: large arrays grow without being copied
+    whole[n:] = part
+    return whole
+
+
 def _stacked(columns: Sequence[Any]) -> Column:
     first = columns[0]
     if isinstance(first, Words):

@@ -11,7 +11,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from ztfdb.query.answer import Answer, LightCurve, column_names
-from ztfdb.query.columns import stacked
+from ztfdb.query.columns import Stack
 from ztfdb.query.detections import check_size, detected
 from ztfdb.query.request import IRSA_PHOTS, Execution, LightCurveRequest
 from ztfdb.query.targets import Targets
@@ -83,15 +83,15 @@ def light_curves(
         0. Ordered by (position, mjd, image_id, phot); a target without epochs has no rows.
     """
     names = (*column_names(request, labelled=_labelled(targets, request)), "position")
-    parts: list[dict[str, Any]] = []
+    stack = Stack(names)
     done: dict[str, Any] = {}
     n_epoch = 0
     with closing(_parts(sessions, targets, request, execution, whole=True)) as coming:
         for columns, some in coming:
             check_size(n_epoch := n_epoch + len(columns["position"]))
-            parts.append({name: columns[name] for name in names})
+            stack.add(columns)
             done = _together(done, some)
-    return Answer(stacked(parts, names), request.attrs | done)
+    return Answer(stack.columns, request.attrs | done)
 
 
 def iter_light_curves(
