@@ -130,16 +130,22 @@ class Output:
         self._say(n_row)
 
     def write_bytes(self, pieces: Iterable[tuple[bytes, int]]) -> None:
-        """Write what comes in pieces, each with the number of its rows, ready in this format."""
+        """Write what comes in pieces, each with the number of its rows, ready in this format.
+
+        A bar shows how far it is, unless the rows themselves appear on the terminal.
+        """
         from ztfdb.cli.progress import progress_bar
 
         n_row = 0
-        with progress_bar("rows") as bar, self._stream() as stream:
-            bar.begin("writing", None)
+        shown = self.path is None and sys.stdout.isatty()
+        with contextlib.nullcontext() if shown else progress_bar("rows") as bar, self._stream() as stream:
+            if bar is not None:
+                bar.begin("writing", None)
             for content, n in pieces:
                 stream.write(content)
                 n_row += n
-                bar.step(n=n)
+                if bar is not None:
+                    bar.step(n=n)
         self._say(n_row)
 
     def _say(self, n_row: int) -> None:
