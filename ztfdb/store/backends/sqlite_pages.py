@@ -53,6 +53,7 @@ def paged(
     with TemporaryDirectory(prefix="ztfdb-") as folder:
         file = Path(folder) / "rows.sqlite"
         connection.set_authorizer(None)
+        connection.execute(f"pragma cache_size=-{_CACHE_KIB}")  # a statement of many rows reads most pages once
         connection.execute(f"attach ? as {NAME}", (str(file),))
         for setting in (
             f"page_size={PAGE}",
