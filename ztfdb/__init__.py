@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ztfdb.archive import open_archive as open
     from ztfdb.errors import EmptyAnswerWarning
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _LAZY = {
     "open": ("ztfdb.archive", "open_archive"),
