@@ -109,7 +109,7 @@ function refused(error, again) {
 }
 
 function answered() {
-  const shown = epochs;
+  const [shown, where] = [epochs, place];
   find("welcome").hidden = true;
   find("curve").hidden = false;
   plot.forget();
@@ -118,7 +118,7 @@ function answered() {
   blink.forget();
   strip.clear();
   afterPaint(() => {
-    if (shown !== epochs) return; // another question was answered meanwhile
+    if (shown !== epochs || where !== place) return; // another question was asked meanwhile
     links();
     strip.load(epochs, { ra: place.ra, dec: place.dec, aperture: state.aperture });
   });
