@@ -110,7 +110,7 @@ def test_a_light_curve_of_300_epochs_is_shown_at_once(browser, archive_of, compl
         f"after {parts['sent']:.0f} ms, answered after {parts['answered']:.0f} ms with {parts['bytes'] / 1000:.0f} kB"
     )
     assert first["shown"] <= FIRST_MS
-    assert best <= NEXT_MS  # the best of several: what else runs on the machine only adds
+    assert parts["shown"] <= NEXT_MS
 
 
 FRAMES = "disabled-by-default-devtools.timeline.frame"
