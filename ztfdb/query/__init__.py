@@ -1,1 +1,1 @@
-"""The questions an archive answers: cones, light curves, which images saw a spot, and read-only SQL."""
+"""Queries of an archive: cones, light curves, the images that cover a position, and read-only SQL."""

@@ -1,4 +1,4 @@
-"""What comes back: columns and what was asked for, as a DataFrame or a table once somebody wants one."""
+"""Answers of queries: columns and the options of the query, made into a DataFrame or a table on demand."""
 
 from __future__ import annotations
 
@@ -31,35 +31,36 @@ OUR_COLUMNS = (
 COLUMNS = (*IRSA_COLUMNS, *OUR_COLUMNS)
 
 FOUND_COLUMNS = ("p_detect", "limit50", "limit90")
-"""How likely an epoch's star was found, and the limits of its place: of complete light curves, by artificial stars."""
+"""Probability that an epoch's star was found, and the limits at its position; from artificial stars, only in complete
+light curves."""
 
 COMPLETE_COLUMNS = (
     *COLUMNS[: COLUMNS.index("kind") + 1], "reason", "flux_ujy", "flux_ujy_err", "snr", "upper_limit_mag",
     "upper_limit_nsigma", *COLUMNS[COLUMNS.index("snr") + 1 :], "blended", "contaminated", "x", "y",
     *FOUND_COLUMNS,
 )  # fmt: skip
-"""Columns of a complete light curve: those of every light curve, and what labels its epochs."""
+"""Columns of a complete light curve: those of every light curve, and the labels of its epochs."""
 
 PSF_COLUMNS = (*COLUMNS, "phot")
-"""Columns of a light curve that has ZTF's photometry."""
+"""Columns of a light curve with ZTF's photometry."""
 
 
 def column_names(request: LightCurveRequest, *, labelled: bool) -> tuple[str, ...]:
-    """Return the columns of the light curve of one position; `labelled` ones have more."""
+    """Return the columns of the light curve of one position; `labelled` adds those of a complete one."""
     names = COMPLETE_COLUMNS if labelled else COLUMNS
     names += ("bjd_tdb",) if request.bjd else ()
     return (*names, "phot") if request.phot != "aperture" else names
 
 
 class Answer:
-    """Equal-length columns, and what was asked for.
+    """Equal-length columns, and the options of the query.
 
     Parameters
     ----------
     arrays : mapping of str to Column
         See `ztfdb.query.columns`.
     meta : mapping
-        What was asked for, and what was done for it.
+        The options of the query, and what was done for it.
     """
 
     def __init__(self, arrays: Mapping[str, Column], meta: Mapping[str, Any]) -> None:
@@ -80,23 +81,26 @@ class Answer:
 
     @cached_property
     def data(self) -> pd.DataFrame:
-        """The rows as a DataFrame, made when it is first looked at; ``attrs`` holds what was asked for."""
+        """The rows as a DataFrame, made on first access; ``attrs`` holds the options of the query."""
         from ztfdb.query.dataframes import data_frame  # imports pandas
 
         return data_frame(self.arrays, self._meta)
 
     @property
     def meta(self) -> dict[str, Any]:
-        """What was asked for: position, radius, aperture, colour and cuts."""
+        """The options of the query: position, radius, aperture, colour and cuts."""
         return dict(self._meta)
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return the rows as a DataFrame; ``attrs`` holds what was asked for."""
+        """Return the rows as a DataFrame; ``attrs`` holds the options of the query."""
         return self.data
 
 
 def answer_of(records: Sequence[Mapping[str, Any]]) -> Answer:
-    """Return rows of plain values as columns: whole numbers, numbers where one is no whole number or missing, texts."""
+    """Return rows of plain values as columns.
+
+    All integers give int64, numbers with fractions or missing values float64, anything else `Texts`.
+    """
     return (
         Answer({name: _column([one[name] for one in records]) for name in records[0]}, {})
         if records
@@ -123,8 +127,8 @@ class LightCurve(Answer):
         return self.data[key]
 
     def __repr__(self) -> str:
-        asked = self._meta
-        words = f"LightCurve of ({asked['ra']:.6f}, {asked['dec']:+.6f}) deg within {asked['radius']:g} arcsec"
+        meta = self._meta
+        words = f"LightCurve of ({meta['ra']:.6f}, {meta['dec']:+.6f}) deg within {meta['radius']:g} arcsec"
         return f"<{words}: {len(self)} epochs>\n{self.data!r}"
 
     def _repr_html_(self) -> str:
@@ -136,7 +140,7 @@ class LightCurve(Answer):
         return self.data.columns
 
     def to_table(self) -> Table:
-        """Return an astropy table with units, descriptions and UCDs; ``meta`` holds what was asked for."""
+        """Return an astropy table with units, descriptions and UCDs; ``meta`` holds the options of the query."""
         from ztfdb.query.dataframes import astropy_table  # imports pandas
 
         return astropy_table(self.data, self.meta, "light_curve")

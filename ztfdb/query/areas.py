@@ -1,4 +1,4 @@
-"""Detections inside polygons, boxes and wide cones: whole, or some at a time in bounded memory."""
+"""Detections inside polygons, boxes and wide cones: in one frame, or in parts with bounded memory."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from ztfdb.store.backends import AnySession
 
 
 def polygon_of(polygon: ArrayLike | None, box: Sequence[float] | None) -> SkyPolygon:
-    """Return the area that is asked for.
+    """Return the area given by a polygon or a box.
 
     Raises
     ------
     ValueError
-        If not exactly one of the two is given, or it is none: see `ztfdb.sky.polygon.triangulate` and `box_corners`.
+        If not exactly one of the two is given, or it is invalid: see `ztfdb.sky.polygon.triangulate` and `box_corners`.
     """
     if (polygon is None) == (box is None):
         raise ValueError("a region is a polygon, or a box=(ra, dec, width, height)")
@@ -44,7 +44,7 @@ def polygon_of(polygon: ArrayLike | None, box: Sequence[float] | None) -> SkyPol
 def iter_region(
     session: AnySession, area: SkyPolygon, *, phot: str = "aperture", columns: Sequence[str] | None = None
 ) -> Iterator[pd.DataFrame]:
-    """Yield the sources inside a polygon, some at a time.
+    """Yield the sources inside a polygon in parts.
 
     Parameters
     ----------
@@ -96,13 +96,13 @@ def iter_cone(
     pmdec: float | None = None,
     epoch: float | None = None,
 ) -> Iterator[pd.DataFrame]:
-    """Yield what `ztfdb.query.cone.cone` returns in another order: some at a time.
+    """Yield the rows of `ztfdb.query.cone.cone` in parts, in another order.
 
     Parameters
     ----------
     session : Session or Reading
     ra, dec, radius, columns, pmra, pmdec, epoch
-        As there.
+        As in `ztfdb.query.cone.cone`.
     phot : str
         ``aperture`` or ``psfcat``.
 
@@ -114,7 +114,7 @@ def iter_cone(
     Raises
     ------
     ValueError, QueryError
-        As there.
+        As `ztfdb.query.cone.cone`.
     """
     kind, wanted = asked_of(phot, columns)
     centre = cone_centre(ra, dec, radius, pmra=pmra, pmdec=pmdec, epoch=epoch)

@@ -1,4 +1,4 @@
-"""What stands on a stamp of the calibration of its image: its name and the zero point at the place."""
+"""Captions of stamps: the calibration of the image, and its zero point at the position."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ def captioned(
     Returns
     -------
     list of ImageStamp
-        ``zeropoint`` is the AB mag of 1 DN in the aperture at the place of the stamp; NaN where the image has none.
+        ``zeropoint`` is the AB mag of 1 DN in the aperture at the stamp's position; NaN where the image has none.
 
     Raises
     ------
     ValueError
-        If there is no such calibration.
+        If `calibration` is unknown.
     """
     if calibration is None:
         return stamps
-    asked = light_curve_request(aperture=aperture, calibration=calibration)
+    request = light_curve_request(aperture=aperture, calibration=calibration)
     x, y = (np.array([getattr(stamp, name) for stamp in stamps], np.float64) for name in ("x", "y"))
-    zeropoints: FloatArray = zeropoints_at(session, images, x, y, asked)
+    zeropoints: FloatArray = zeropoints_at(session, images, x, y, request)
 
     def caption(stamp: ImageStamp, zeropoint: float) -> ImageStamp:
         facts = {"calibration": calibration, "zeropoint": float(zeropoint)}

@@ -1,4 +1,4 @@
-"""The rows of a reference catalogue around a position, held or read in place."""
+"""The rows of a reference catalogue around a position, imported or read in place."""
 
 from __future__ import annotations
 
@@ -41,20 +41,21 @@ def catalogue_cone(session: Session, name: str, ra: float, dec: float, radius: f
     UnknownCatalogueError
         If it is not in the archive.
     ValueError, QueryError
-        If a position or radius is not one.
+        If the position or the radius is invalid.
     """
     catalogue = get_catalogue(session, name)
     check_radius(radius, MAX_CONE_RADIUS)
     _, lo, hi = cone_ranges(ra, dec, radius)
-    known = table_dtypes(catalogue.table)
-    names = [one for one in known if one not in ("catalogue_id", catalogue.id_column)]
+    dtypes = table_dtypes(catalogue.table)
+    names = [name for name in dtypes if name not in ("catalogue_id", catalogue.id_column)]
     rows = rows_in_ranges(session, catalogue, lo, hi, names)
     apart = separation(ra, dec, rows["ra"], rows["dec"])
     near = np.flatnonzero(apart <= radius)
     near = near[np.lexsort((rows["reference_id"][near], apart[near]))]
     columns: dict[str, Any] = {"reference_id": rows["reference_id"][near], "separation": apart[near]}
-    columns |= {one: rows[one][near] for one in names}
-    for one in names:
-        if known[one].kind == "i" and catalogue.table.c[one].nullable:
-            columns[one] = pd.arrays.IntegerArray(columns[one].astype(np.int64), columns[one] == MISSING_INT32)
+    columns |= {name: rows[name][near] for name in names}
+    for column in names:
+        if dtypes[column].kind == "i" and catalogue.table.c[column].nullable:
+            integers = columns[column].astype(np.int64)
+            columns[column] = pd.arrays.IntegerArray(integers, columns[column] == MISSING_INT32)
     return pd.DataFrame(columns)

@@ -1,7 +1,7 @@
-"""Columns of an answer: arrays of numpy, whole numbers of which some are missing, words from a short list, texts.
+"""Columns of an answer: numpy arrays, integers with missing values, words from a short list, and texts.
 
-They stay so until someone asks for a DataFrame (`ztfdb.query.dataframes.data_frame`), a table or a file: making pandas'
-own arrays costs as much as a short light curve.
+They are converted only for a DataFrame (`ztfdb.query.dataframes.data_frame`), a table or a file: making pandas' own
+arrays costs as much as a short light curve.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from ztfdb.store.columns import MISSING
 
 @dataclass(frozen=True, eq=False, slots=True)
 class MaskedIntegers:
-    """Whole numbers of which some are missing.
+    """Integers with missing values.
 
     Attributes
     ----------
     values : ndarray of int64, shape (n,)
-        Anything where one is missing.
+        Arbitrary where `mask` is True.
     mask : ndarray of bool, shape (n,)
-        True where one is missing.
+        True where the value is missing.
     """
 
     values: Int64Array
@@ -39,7 +39,7 @@ class MaskedIntegers:
         return MaskedIntegers(self.values[which], self.mask[which])
 
     def filled(self, value: int) -> Int64Array:
-        """Return the numbers, `value` where one is missing."""
+        """Return the integers, with `value` where they are missing."""
         return np.where(self.mask, value, self.values)
 
 
@@ -50,7 +50,7 @@ class Words:
     Attributes
     ----------
     codes : ndarray of int8, shape (n,)
-        Place in `words`, -1 where a word is missing.
+        Index in `words`; -1 where missing.
     words : tuple of str
     """
 
@@ -64,8 +64,8 @@ class Words:
         return Words(self.codes[which], self.words)
 
     def tolist(self) -> list[str | None]:
-        """Return the words, None where one is missing."""
-        every = (*self.words, None)  # the code -1 finds the last
+        """Return the words, None where missing."""
+        every = (*self.words, None)  # code -1 indexes the last item
         return [every[code] for code in self.codes.tolist()]
 
 
@@ -76,7 +76,7 @@ class Texts:
     Attributes
     ----------
     values : ndarray of object, shape (n,)
-        None where one is missing.
+        None where missing.
     """
 
     values: NDArray[np.object_]
@@ -88,7 +88,7 @@ class Texts:
         return Texts(self.values[which])
 
     def tolist(self) -> list[str | None]:
-        """Return the texts, None where one is missing."""
+        """Return the texts, None where missing."""
         texts: list[str | None] = self.values.tolist()
         return texts
 
@@ -98,29 +98,29 @@ AnswerColumns: TypeAlias = "Mapping[str, Column]"
 
 
 def nullable(values: IntArray, missing: int = MISSING) -> MaskedIntegers:
-    """Return integers that are missing where they are `missing`."""
+    """Return integers, masked where they equal `missing`."""
     return MaskedIntegers(values.astype(np.int64, copy=False), values == missing)
 
 
 def masked_integers(values: IntArray, mask: BoolArray) -> MaskedIntegers:
-    """Return integers that are missing where `mask` is True."""
+    """Return integers, masked where `mask` is True."""
     return MaskedIntegers(values.astype(np.int64, copy=False), mask)
 
 
 def words(codes: IntArray, of: tuple[str, ...]) -> Words:
-    """Return a column of words from a short list; a code of -1 is missing."""
+    """Return a column of words from a short list; code -1 is missing."""
     return Words(codes.astype(np.int8, copy=False), of)
 
 
 def stacked(parts: Sequence[AnswerColumns], names: Sequence[str]) -> dict[str, Column]:
-    """Put columns of several answers one below the other; integers are masked where those of any part are."""
+    """Concatenate the columns of several answers; integers are masked if those of any part are."""
     if len(parts) == 1:
         return {name: parts[0][name] for name in names}
     return {name: _stacked([part[name] for part in parts]) for name in names}
 
 
 class Stack:
-    """Columns of answers that come one after the other, put below each other as they come: each is held once.
+    """Concatenates the columns of answers as they arrive, so that each is in memory once.
 
     Parameters
     ----------
@@ -132,10 +132,10 @@ class Stack:
         self._whole: dict[str, Column] = {}
 
     def add(self, part: AnswerColumns) -> None:
-        """Add the columns of an answer; integers are masked where those of any part are."""
+        """Append the columns of an answer; integers are masked if those of any part are."""
         for name in self._names:
-            known = self._whole.get(name)
-            self._whole[name] = _copied(part[name]) if known is None else _grown(known, part[name])
+            so_far = self._whole.get(name)
+            self._whole[name] = _copied(part[name]) if so_far is None else _grown(so_far, part[name])
 
     @property
     def columns(self) -> dict[str, Column]:
@@ -144,7 +144,7 @@ class Stack:
 
 
 def _copied(column: Column) -> Column:
-    """Return a column that shares its memory with no other, so that it can grow."""
+    """Return a column that owns its memory, so that it can grow."""
     if isinstance(column, MaskedIntegers):
         return MaskedIntegers(column.values.copy(), column.mask.copy())
     if isinstance(column, Words):
@@ -172,11 +172,11 @@ def _masked(column: Any) -> tuple[Int64Array, BoolArray]:
 
 
 def _longer(whole: NDArray[Any], part: NDArray[Any]) -> NDArray[Any]:
-    """Return an array with another behind it, in the memory of the first where that is its own."""
+    """Append an array to another, in place if the first owns its memory."""
     if whole.base is not None or whole.dtype != part.dtype or whole.dtype.hasobject:
         return np.concatenate([whole, part])
     n = len(whole)
-    whole.resize(n + len(part), refcheck=False)  # nobody else has it: large arrays grow without being copied
+    whole.resize(n + len(part), refcheck=False)  # no other reference exists: large arrays grow without a copy
     whole[n:] = part
     return whole
 

@@ -1,7 +1,7 @@
 """The complete light curve: one labelled epoch for every exposure and quadrant that covers the position.
 
-A detection where there is one; where there is none, the light measured at the position, which is a forced
-measurement or an upper limit; and where nothing could be measured, the reason.
+An epoch is a detection where there is one. Elsewhere the light at the position is measured, which gives a forced
+measurement or an upper limit; where that is impossible, the epoch has the reason.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ from ztfdb.store.forced import find_forced
 from ztfdb.store.image_rows import barycentric_vectors, observed_span
 
 FORCED_SIGMA = 3.0
-"""Signal-to-noise ratio from which forced light is a measurement; below, it is a limit."""
+"""Signal-to-noise ratio from which a forced flux is a measurement; below, it is a limit."""
 
 LARGEST_SCALE = 1.1
-"""Arcsec per pixel that no ZTF image exceeds; bounds the search for sources whose light reaches an aperture."""
+"""Upper bound of the pixel scale of ZTF images, arcsec; limits the search for sources that reach an aperture."""
 
 EPOCHS_HELD = 1_000_000
-"""Epochs whose plans wait for measurements, 180 MB: each file is opened once for all of them."""
+"""Epochs whose plans are held until they are measured (180 MB), so that each file is opened once for all of them."""
 
 REASONS = (
     "file missing", "file changed", "file unreadable", "aperture off the edge", "no usable pixel", "STATUS 0",
@@ -65,7 +65,7 @@ DETECTION, FORCED, LIMIT, UNAVAILABLE = range(4)  # as in KINDS
 
 @dataclass(eq=False)
 class _Plan:
-    """The epochs of some targets, as far as the archive knows them."""
+    """The epochs of some targets, as far as they follow from the archive without a measurement."""
 
     pairs: Covering
     rows: Columns
@@ -78,7 +78,7 @@ class _Plan:
 
 @dataclass(frozen=True, eq=False)
 class _Held:
-    """A part of the targets that is planned: the place of its first, and what is to be measured for it."""
+    """A planned part of the targets: the index of its first, and the epochs to measure."""
 
     start: int
     targets: Targets
@@ -87,38 +87,38 @@ class _Held:
 
 
 def complete_parts(
-    sessions: sessionmaker[Session], targets: Targets, asked: LightCurveRequest, how: Execution
+    sessions: sessionmaker[Session], targets: Targets, request: LightCurveRequest, how: Execution
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """Yield the columns of some targets at a time, with ``position``, and what was done for them.
 
-    Each part is planned once. A part that lacks nothing is yielded at once; the others are held until `EPOCHS_HELD`
-    epochs have been planned, and are then measured together.
+    Each part is planned once. A part with nothing to measure is yielded at once. The others are held until
+    `EPOCHS_HELD` epochs have been planned, and are then measured together.
     """
     held: list[_Held] = []
     n_position = 0
     for start, part in targets.parts():
         n_position += len(part)
         with sessions() as session:
-            plan = _plan(session, part, asked)
-            held.append(_Held(start, part, plan, _missing(session, plan, asked)))
+            plan = _plan(session, part, request)
+            held.append(_Held(start, part, plan, _missing(session, plan, request)))
         lacking = any(len(one.missing["image_id"]) for one in held)
         if not lacking or n_position == len(targets) or sum(len(one.plan.pairs) for one in held) >= EPOCHS_HELD:
-            yield from _answered(sessions, held, asked, how)
+            yield from _answered(sessions, held, request, how)
             held = []
 
 
 def _answered(
-    sessions: sessionmaker[Session], held: list[_Held], asked: LightCurveRequest, how: Execution
+    sessions: sessionmaker[Session], held: list[_Held], request: LightCurveRequest, how: Execution
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Measure what the parts lack, and yield each of them; what was measured is counted with the first."""
-    forced = _measured(sessions, [one.missing for one in held], how, asked.method)
+    """Measure what the parts lack, and yield each of them; ``n_measured`` of all is reported with the first."""
+    forced = _measured(sessions, [one.missing for one in held], how, request.method)
     n_measured = forced.n_measured
     while held:
-        one = held.pop(0)  # its memory is free once it is answered
+        one = held.pop(0)  # its memory is freed after the yield
         with sessions() as session:
-            columns = _finished(session, one.plan, one.targets, asked, forced)
+            columns = _finished(session, one.plan, one.targets, request, forced)
         columns["position"] = columns["position"] + one.start
-        yield columns, {"measure": asked.measure, "kept": forced.kept, "n_measured": n_measured}
+        yield columns, {"measure": request.measure, "kept": forced.kept, "n_measured": n_measured}
         n_measured = 0
 
 
@@ -134,14 +134,14 @@ def _measured(sessions: sessionmaker[Session], wanted: list[Columns], how: Execu
     )
 
 
-def _plan(session: Session, targets: Targets, asked: LightCurveRequest) -> _Plan:
-    """Find the epochs of targets and the detections among them; say what cannot be measured at all."""
-    pairs = covering(session, targets, asked)
-    if asked.measure == "psf":
+def _plan(session: Session, targets: Targets, request: LightCurveRequest) -> _Plan:
+    """Find the epochs of targets and the detections among them, and the reasons why others cannot be measured."""
+    pairs = covering(session, targets, request)
+    if request.measure == "psf":
         pairs = replace(pairs, images=pairs.images.of_whole_stars)
     n = len(pairs)
     cell = sky_to_cell(pairs.rows["ra"], pairs.rows["dec"])
-    rows = pairs.rows  # detections are entered there: a plan may be held, so it has no column twice
+    rows = pairs.rows  # detections overwrite them in place: a held plan has no column twice
     place = {name: rows[name] for name in ("x", "y")} | {name: rows[name].copy() for name in ("ra", "dec")}
     for name in ("flux", "flux_err", "chi", "sharp"):
         rows[name] = np.full(n, np.nan)
@@ -149,30 +149,30 @@ def _plan(session: Session, targets: Targets, asked: LightCurveRequest) -> _Plan
         rows[name] = np.full(n, value, np.int64)
     rows["separation"] = np.zeros(n)
     kind = np.full(n, -1, np.int8)
-    contaminated = _add_detections(session, pairs, rows, kind, targets, asked)
+    contaminated = _add_detections(session, pairs, rows, kind, targets, request)
     reason = _image_reasons(pairs, targets.positions.color)
-    diameter = 2.0 * FIT_RADIUS if asked.measure == "psf" else APERTURE_DIAMETERS[asked.aperture - 1]
+    diameter = 2.0 * FIT_RADIUS if request.measure == "psf" else APERTURE_DIAMETERS[request.aperture - 1]
     _add_edges(pairs, kind, reason, diameter)
     kind[reason >= 0] = UNAVAILABLE
     return _Plan(pairs, rows, kind, reason, contaminated, cell, place)
 
 
 def _add_detections(
-    session: Session, pairs: Covering, rows: Columns, kind: IntArray, targets: Targets, asked: LightCurveRequest
+    session: Session, pairs: Covering, rows: Columns, kind: IntArray, targets: Targets, request: LightCurveRequest
 ) -> BoolArray:
-    """Enter the nearest source of each epoch; return which epochs have a neighbour that reaches their aperture."""
-    diameter = APERTURE_DIAMETERS[asked.aperture - 1]
+    """Enter the nearest source of each epoch; return the epochs with a neighbour that reaches into their aperture."""
+    diameter = APERTURE_DIAMETERS[request.aperture - 1]
     contaminated = np.zeros(len(pairs), bool)
-    found, of = _sources_near(session, pairs, targets, max(asked.radius, diameter * LARGEST_SCALE))
+    found, of = _sources_near(session, pairs, targets, max(request.radius, diameter * LARGEST_SCALE))
     apart = separation(rows["ra"][of], rows["dec"][of], found["ra"], found["dec"])
     reach = diameter * pairs.scale[pairs.at[of]]
-    contaminated[of[(apart > asked.radius) & (apart <= reach)]] = True
-    within = np.flatnonzero(apart <= asked.radius)
+    contaminated[of[(apart > request.radius) & (apart <= reach)]] = True
+    within = np.flatnonzero(apart <= request.radius)
     found, of, apart = {name: values[within] for name, values in found.items()}, of[within], apart[within]
     nearest, n_sharing = first_of_each(of, apart, found["source_id"])
     rows["n_within"][of] = n_sharing
     found, of, apart = {name: values[nearest] for name, values in found.items()}, of[nearest], apart[nearest]
-    if asked.measure in ("forced", "psf"):
+    if request.measure in ("forced", "psf"):
         deblended = (found["flags"] & int(SourceFlag.BLENDED)) != 0
         rows["flags"][of[deblended]] = int(SourceFlag.BLENDED)
         return contaminated
@@ -180,7 +180,7 @@ def _add_detections(
     for name in ("source_id", "ra", "dec", "flags", "mask_bits"):
         rows[name][of] = found[name]
     rows["separation"][of] = apart
-    rows["flux"][of], rows["flux_err"][of] = fluxes_of(session, found, asked.aperture)
+    rows["flux"][of], rows["flux_err"][of] = fluxes_of(session, found, request.aperture)
     return contaminated
 
 
@@ -210,7 +210,7 @@ def _sources_near(session: Session, pairs: Covering, targets: Targets, reach: fl
 
 
 def _image_reasons(pairs: Covering, color: FloatArray | None) -> IntArray:
-    """Return for each epoch why its image gives no magnitude; -1 where it does."""
+    """Return for each epoch why its image gives no magnitude; -1 where it gives one."""
     images = pairs.images
     reason = np.full(len(images), -1, np.int8)
     unknown = np.isnan(images["zeropoint"])
@@ -231,14 +231,14 @@ def _add_edges(pairs: Covering, kind: IntArray, reason: IntArray, diameter: floa
     reason[off & (kind < 0) & (reason < 0)] = REASONS.index("aperture off the edge")
 
 
-def _missing(session: Session, plan: _Plan, asked: LightCurveRequest) -> Columns:
-    """Enter what is kept, and return what is still to be measured."""
+def _missing(session: Session, plan: _Plan, request: LightCurveRequest) -> Columns:
+    """Enter stored forced measurements, and return what is still to be measured."""
     unknown = _unknown(plan)
-    if len(unknown) and asked.measure != "none":
-        kept = find_forced(session, np.unique(plan.cell[unknown]), asked.method)
-        _enter(plan, kept, asked.flux)
+    if len(unknown) and request.measure != "none":
+        kept = find_forced(session, np.unique(plan.cell[unknown]), request.method)
+        _enter(plan, kept, request.flux)
         unknown = _unknown(plan)
-    if asked.measure == "none":
+    if request.measure == "none":
         unknown = unknown[:0]
     return {
         "hpx29": plan.cell[unknown],
@@ -275,14 +275,14 @@ def _enter(plan: _Plan, forced: Columns, names: tuple[str, str]) -> None:
 
 
 def _finished(
-    session: Session, plan: _Plan, targets: Targets, asked: LightCurveRequest, forced: Forced
+    session: Session, plan: _Plan, targets: Targets, request: LightCurveRequest, forced: Forced
 ) -> dict[str, Any]:
-    """Return all columns, after what has been measured is entered and the rest has its reason."""
-    _missing(session, plan, asked)
+    """Return all columns, after entering the measurements and the reasons of the epochs without any."""
+    _missing(session, plan, request)
     for rows in forced.rows:
-        _enter(plan, rows, asked.flux)
+        _enter(plan, rows, request.flux)
     pairs, rows = plan.pairs, plan.rows
-    if asked.measure != "none":
+    if request.measure != "none":
         for row in _unknown(plan):
             why = forced.problems.get(int(pairs.image_id[pairs.at[row]]), "file changed")
             plan.reason[row] = REASONS.index(why)
@@ -290,42 +290,42 @@ def _finished(
     plan.reason[dark] = REASONS.index("no usable pixel")
     plan.kind[plan.reason >= 0] = UNAVAILABLE
     keep = plan.kind >= 0
-    good = good_epochs(rows, usable_images(pairs.images)[pairs.at], asked.aperture) & (plan.kind != UNAVAILABLE)
-    if asked.good:
+    good = good_epochs(rows, usable_images(pairs.images)[pairs.at], request.aperture) & (plan.kind != UNAVAILABLE)
+    if request.good:
         keep &= good
     which = np.flatnonzero(keep)
     rows, at = kept_rows(rows, pairs.at, which)
-    columns = epoch_columns(session, rows, pairs.images.take(at), targets.positions, asked)
+    columns = epoch_columns(session, rows, pairs.images.take(at), targets.positions, request)
     columns["good"] = good[which]
-    if asked.measure == "psf":
+    if request.measure == "psf":
         columns["aperture"] = masked_integers(np.zeros(len(which), np.int64), np.ones(len(which), bool))
-    if asked.bjd:
+    if request.bjd:
         ssb = barycentric_vectors(session, pairs.image_id)[at]
         columns["bjd_tdb"] = bjd_tdb(columns["mjd_mid"], ssb, columns["ra"], columns["dec"])
     columns |= _labels(columns, rows, plan.kind[which], plan.reason[which], plan.contaminated[which])
     places = {name: plan.place[name][which] for name in plan.place}
-    return columns | _found_how_often(session, columns, places, pairs.images["fid"][at], asked.mag)
+    return columns | _detectability(session, columns, places, pairs.images["fid"][at], request.mag)
 
 
-def _found_how_often(
+def _detectability(
     session: Session, columns: dict[str, Any], places: Columns, fid: FloatArray, mag: float | None
 ) -> dict[str, Any]:
-    """Return the limits of each place, and the probability that its star was found; NaN on images not judged."""
+    """Return the limits at each position and the probability that its star was found; NaN on images without a model."""
     star = columns["position"]
     if mag is None:
         wanted = own_magnitudes(star, fid.astype(np.int64), columns["flux_ujy"])
     else:
         wanted = np.full(len(star), mag)
-    told = detectability(
+    found = detectability(
         session, columns["image_id"], (places["ra"], places["dec"]), (places["x"], places["y"]), wanted
     )
-    return {name: told[name] for name in FOUND_COLUMNS}
+    return {name: found[name] for name in FOUND_COLUMNS}
 
 
 def _labels(
     columns: dict[str, Any], rows: Columns, kind: IntArray, reason: IntArray, contaminated: BoolArray
 ) -> dict[str, Any]:
-    """Return the columns that tell the kinds of epochs apart."""
+    """Return the columns that depend on the kind of epoch."""
     limit, unavailable = kind == LIMIT, kind == UNAVAILABLE
     return {
         "kind": words(kind, KINDS),

@@ -1,4 +1,4 @@
-"""How likely a star at a position was to be found, on each image that covers it."""
+"""The probability that a star at a position was found, on each image that covers it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COLUMNS = ("image_id", "filtercode", "mjd", "limit50", "limit90", "p_detect", "b
 
 
 def completeness(session: Session, ra: float, dec: float, *, mag: float | None = None, **options: Any) -> pd.DataFrame:
-    """Return how likely a star at a position was to be found on each image that covers it.
+    """Return the probability that a star at a position was found, on each image that covers it.
 
     Parameters
     ----------
@@ -33,16 +33,16 @@ def completeness(session: Session, ra: float, dec: float, *, mag: float | None =
     Returns
     -------
     DataFrame
-        Ordered by (mjd, image_id): ``limit50`` and ``limit90``, the magnitudes at which half and nine tenths of the
-        stars at this place are found, by the local background (``rms``, DN) and the ``light`` that other sources add
-        to the pixel (DN). Where `mag` is given: ``p_detect``, and ``bias`` and ``scatter`` (mag) of the magnitudes that
-        such stars are measured with. NaN on images that were not judged (`ztfdb.derive.completeness`), and of limits
-        where fewer of the brightest stars are found, too.
+        Ordered by (mjd, image_id): ``limit50`` and ``limit90``, the magnitudes at which 50 % and 90 % of the stars at
+        this position are found, given the local background (``rms``, DN) and the ``light`` that other sources add to
+        the pixel (DN). With `mag`: ``p_detect``, and ``bias`` and ``scatter`` (mag) of the measured magnitudes of such
+        stars. NaN on images without a model of artificial stars (`ztfdb.derive.completeness`). A limit is also NaN
+        where even the brightest artificial stars are found less often.
 
     Raises
     ------
     ValueError
-        If a position, magnitude or option is not one.
+        If the position, the magnitude or an option is invalid.
     """
     star = checked_mag(mag)
     targets = targets_of({"ra": ra, "dec": dec}, None)
@@ -52,7 +52,7 @@ def completeness(session: Session, ra: float, dec: float, *, mag: float | None =
     found = detectability(session, ids, (rows["ra"], rows["dec"]), (rows["x"], rows["y"]), wanted)
     columns = {name: found[name] for name in COLUMNS[3:]}
     fid = pairs.images["fid"][pairs.at]
-    words = pd.array([FILTERS.get(int(one), "") for one in fid], dtype="str")
+    words = pd.array([FILTERS.get(int(number), "") for number in fid], dtype="str")
     frame = pd.DataFrame(
         {"image_id": ids, "filtercode": words, "mjd": pairs.images["mjd"][pairs.at], **columns}, columns=list(COLUMNS)
     )

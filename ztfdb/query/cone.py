@@ -1,4 +1,4 @@
-"""Every detection within a radius of a position, on whichever image: our sources, or the rows of PSF catalogues."""
+"""All detections within a radius of a position, on all images: our sources, or the rows of PSF catalogues."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MAX_CONE_RADIUS = 36_000.0
-"""Largest radius of a cone, arcsec: 10 degrees, more than the camera's field."""
+"""Largest radius of a cone, arcsec: 10 degrees, more than the camera's field of view."""
 
 FINEST_COVER, NARROW = 6, 30.0
-"""Refinements of a wide cone's cover (97 ranges of 1.1 times its area), and the radius (arcsec) from which on there are
-more of them than 2: a range costs as much as some rows of the index, and a narrow cone has few of these to save."""
+"""Refinements of the cover of a wide cone (97 ranges with 1.1 times its area), and the radius (arcsec) from which more
+than 2 are made. A range costs as much as some rows of the index, so a narrow cone gains nothing from more ranges."""
 
 KINDS = {"aperture": OURS, "psfcat": ZTF_PSF}
-"""Whose detections a cone or an area holds."""
+"""Source of the detections in a cone or an area, by the option ``phot``."""
 
 
 def cone(
@@ -56,23 +56,23 @@ def cone(
     ra, dec : float
         Centre, deg, ICRS.
     radius : float
-        arcsec, 0 to `MAX_CONE_RADIUS`; the rim belongs to the cone. Radius 0 finds what lies exactly at the centre.
+        arcsec, 0 to `MAX_CONE_RADIUS`, inclusive. Radius 0 finds only detections exactly at the centre.
     phot : str
-        ``aperture``, our sources (table ``source``); ``psfcat``, the rows of ZTF's own PSF catalogues (``psf_source``),
-        those of references among them.
+        ``aperture``, our sources (table ``source``); ``psfcat``, the rows of ZTF's own PSF catalogues
+        (``psf_source``), including those of references.
     columns : sequence of str, optional
         Columns of the table to return; all of them by default.
     pmra, pmdec, epoch : float, optional
-        Proper motion (mas / yr, `pmra` with cos dec) and Julian year of the centre (2016.0 by default): each image's
-        cone is around the star's place at mid-exposure (``psfcat``: at the exposure's start), and ``separation`` is
-        from there. A reference has no date: its cone is around the given place.
+        Proper motion (mas / yr, `pmra` with cos dec) and Julian year of the centre (2016.0 by default). The cone of
+        each image is centred on the star's position at mid-exposure (``psfcat``: at the exposure's start), and
+        ``separation`` is measured from there. A reference has no date: its cone is centred on the given position.
 
     Returns
     -------
     DataFrame
         The columns in the table's units, then ``separation`` (arcsec), ``obsmjd`` (MJD, UTC, exposure start) and
-        ``filtercode``; ordered by separation, then ``source_id``. Sources of references are among them (``obsmjd``
-        is NaN). ``mask_bits`` is <NA> where the image had no mask. Rows of PSF catalogues also have ``role``
+        ``filtercode``; ordered by separation, then ``source_id``. Sources of references are included, with NaN as
+        ``obsmjd``. ``mask_bits`` is <NA> where the image had no mask. Rows of PSF catalogues also have ``role``
         (``psfcat`` or ``refpsfcat``) and ``mag`` (AB: ``mag_inst`` + MAGZP).
 
     Raises
@@ -98,7 +98,7 @@ def cone_answer(
     pmdec: float | None = None,
     epoch: float | None = None,
 ) -> Answer:
-    """Return what `cone` does as columns, which need no pandas."""
+    """Return the answer of `cone` as columns, without pandas."""
     centre = cone_centre(ra, dec, radius, pmra=pmra, pmdec=pmdec, epoch=epoch)
     kind, wanted = asked_of(phot, columns)
     parts = cone_parts(session, kind, centre, radius, needed(kind, wanted))
@@ -106,7 +106,7 @@ def cone_answer(
 
 
 def asked_of(phot: str, columns: Sequence[str] | None) -> tuple[SourceKind, tuple[str, ...]]:
-    """Return the table of detections that is asked for, and its columns, by default all."""
+    """Return the table of detections that `phot` names, and the columns to return, by default all."""
     if phot not in KINDS:
         raise ValueError(f"phot {phot!r}: detections are our sources ('aperture') or ZTF's ('psfcat')")
     kind = KINDS[phot]
@@ -114,12 +114,12 @@ def asked_of(phot: str, columns: Sequence[str] | None) -> tuple[SourceKind, tupl
 
 
 def needed(kind: SourceKind, wanted: Sequence[str]) -> tuple[str, ...]:
-    """Return the columns that `with_images` takes to give those that are wanted."""
+    """Return the columns that `with_images` needs to give the wanted ones."""
     return (*wanted, "mag_inst") if kind is ZTF_PSF else tuple(wanted)
 
 
 def cone_centre(ra: float, dec: float, radius: float, **motion: float | None) -> Targets:
-    """Return the star that is the centre of a cone; errors as those of `cone`."""
+    """Return the star at the centre of a cone; raises as `cone`."""
     centre = targets_of({"ra": ra, "dec": dec}, **motion)
     check_radius(radius, MAX_CONE_RADIUS)
     return centre
@@ -132,7 +132,7 @@ def cone_parts(
     radius: float,
     columns: Sequence[str],
 ) -> Iterator[Columns]:
-    """Yield the detections within a radius of a star's place at their times, as `ztfdb.query.within.rows_within` does.
+    """Yield the detections within a radius of a star's position at their times; see `ztfdb.query.within.rows_within`.
 
     Parameters
     ----------
@@ -155,8 +155,8 @@ def cone_parts(
         k = np.zeros(len(rows["ra"]), np.int64)
         mjd = np.zeros(len(k))
         if centre.pmra is not None:
-            known, at = of_images(session, kind, rows["source_id"])
-            mjd = known["mjd_mid" if "mjd_mid" in known else "obsmjd"][at]
+            dates, at = of_images(session, kind, rows["source_id"])
+            mjd = dates["mjd_mid" if "mjd_mid" in dates else "obsmjd"][at]
         apart = separation(*centre.at(k, mjd), rows["ra"], rows["dec"])
         inside = np.flatnonzero(apart <= radius)
         return {name: values[inside] for name, values in rows.items()} | {"separation": apart[inside]}
@@ -167,7 +167,7 @@ def cone_parts(
 
 
 def search_cone(session: AnySession, centre: Targets, radius: float) -> tuple[float, float, float]:
-    """Return a cone (deg, deg, arcsec) that holds those around a star's places at all times of the archive."""
+    """Return a cone (deg, deg, arcsec) that contains those around a star's positions at all times of the archive."""
     given = float(centre.positions.ra[0]), float(centre.positions.dec[0])
     first, last = observed_span(session) if centre.pmra is not None else (np.nan, np.nan)
     if np.isnan(first):
@@ -179,31 +179,31 @@ def search_cone(session: AnySession, centre: Targets, radius: float) -> tuple[fl
 
 
 def nearest_first(parts: list[Columns]) -> Columns:
-    """Return the rows of all parts, which are emptied, nearest first: ordered by ``separation``, then ``source_id``."""
+    """Return the rows of all parts ordered by ``separation``, then ``source_id``; the parts are emptied."""
     ids, apart = (np.concatenate([part[name] for part in parts]) for name in ("source_id", "separation"))
     order = np.lexsort((ids, apart))
     return {name: np.concatenate([part.pop(name) for part in parts])[order] for name in list(parts[0])}
 
 
 def of_images(session: AnySession, kind: SourceKind, source_id: IntArray) -> tuple[Columns, IntArray]:
-    """Return what is known of the images of detections, and the place of each detection's image among them."""
+    """Return the dates of the images of detections, and the index of each detection's image in them."""
     ids, at = np.unique(source_id >> SOURCE_ID_SHIFT, return_inverse=True)
     return (psf_catalogue_dates if kind is ZTF_PSF else image_dates)(session, ids), at
 
 
 def with_images(session: AnySession, kind: SourceKind, rows: Columns, wanted: Sequence[str]) -> Answer:
-    """Return columns of detections with those of their images: date and filter, of ZTF's rows also role and magnitude.
+    """Return columns of detections with date and filter of their images; for ZTF's rows also role and magnitude.
 
-    `rows` hold what `needed` says.
+    `rows` must have the columns of `needed`.
     """
     columns: dict[str, Any] = {name: rows[name] for name in wanted}
-    known, at = of_images(session, kind, rows["source_id"])
-    columns["obsmjd"] = known["obsmjd"][at]
+    images, at = of_images(session, kind, rows["source_id"])
+    columns["obsmjd"] = images["obsmjd"][at]
     if "mask_bits" in columns:
         columns["mask_bits"] = nullable(rows["mask_bits"], NO_MASK)
     for name in ("filtercode", "role"):
-        if name in known:
-            columns[name] = Texts(known[name][at])
-    if "magzp" in known:
-        columns["mag"] = rows["mag_inst"].astype(np.float64) + known["magzp"][at]
+        if name in images:
+            columns[name] = Texts(images[name][at])
+    if "magzp" in images:
+        columns["mag"] = rows["mag_inst"].astype(np.float64) + images["magzp"][at]
     return Answer(columns, {})

@@ -1,4 +1,4 @@
-"""A cone as plain SQL: ranges of cells, which the index answers, and an exact cut."""
+"""A cone as plain SQL: ranges of cells, which use the index, and an exact cut."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ NEEDED = ("hpx29", "ra", "dec")
 
 
 def cone_sql(ra: float, dec: float, radius: float, table: str = "source", where: str = "") -> str:
-    """Return one SQL statement for the rows of a table or view within a cone, the same text for both engines.
+    """Return one SQL statement for the rows of a table or view within a cone; it runs on both engines.
 
-    ``hpx29`` between the bounds of a few ranges uses the index; the separation is then cut exactly, with nothing but
-    arithmetic, so that a SQLite without mathematical functions runs it, too. Change ``select *`` to the columns wanted.
+    ``hpx29`` between the bounds of a few ranges uses the index. The separation is then cut exactly by plain arithmetic,
+    so that the statement also runs on a SQLite without mathematical functions. Replace ``select *`` by the columns
+    wanted.
 
     Parameters
     ----------
     ra, dec : float
         Centre, deg, ICRS.
     radius : float
-        arcsec, 0 to `MAX_CONE_RADIUS`; the rim belongs to the cone, to the last digit of the arithmetic.
+        arcsec, 0 to `MAX_CONE_RADIUS`, inclusive within rounding.
     table : str
         A table or view with ``hpx29``, ``ra`` and ``dec``: ``source``, ``light_curve_point``, ``psf_source``, ….
     where : str
@@ -34,12 +35,12 @@ def cone_sql(ra: float, dec: float, radius: float, table: str = "source", where:
     Returns
     -------
     str
-        A SELECT without order.
+        A SELECT without ORDER BY.
 
     Raises
     ------
     ValueError
-        If the position or the radius is not a number in range, or the table has no positions to search by.
+        If the position or the radius is not a number in range, or the table has no positions.
     QueryError
         If the radius is beyond the maximum.
     """

@@ -1,4 +1,4 @@
-"""Which images saw a spot: those whose pixels cover it, by their full projection."""
+"""Which images cover a position, by their full projection, and maps of the sky coverage."""
 
 from __future__ import annotations
 
@@ -41,20 +41,20 @@ def images_covering(
     ra, dec : float
         Position, deg, ICRS.
     pmra, pmdec, epoch : float, optional
-        Proper motion (mas / yr, `pmra` with cos dec) and Julian year of the position (2016.0 by default): an image
-        counts where it covers the star's place at mid-exposure, a reference where it covers the given place.
+        Proper motion (mas / yr, `pmra` with cos dec) and Julian year of the position (2016.0 by default). An image
+        counts if it covers the star's position at mid-exposure, a reference if it covers the given position.
 
     Returns
     -------
     DataFrame
         All columns of the table ``image``, in its units, then ``x`` and ``y`` (zero-based pixel of the position) and
-        ``path`` (of the image's own file, as the archive knows its folder). Ordered by (obsmjd, image_id); references
-        come last. Masked pixels cover, too.
+        ``path`` (of the image's own file, by the archive's data root). Ordered by (obsmjd, image_id); references
+        come last. Masked pixels count as covered.
 
     Raises
     ------
     ValueError
-        If the position is not one.
+        If the position is invalid.
     """
     return images_answer(session, ra, dec, pmra=pmra, pmdec=pmdec, epoch=epoch).to_pandas()
 
@@ -68,7 +68,7 @@ def images_answer(
     pmdec: float | None = None,
     epoch: float | None = None,
 ) -> Answer:
-    """Return what `images_covering` does as columns, which need no pandas."""
+    """Return the answer of `images_covering` as columns, without pandas."""
     target = targets_of({"ra": ra, "dec": dec}, pmra=pmra, pmdec=pmdec, epoch=epoch)
     candidates = _candidates(session, target)
     x, y = _pixels(candidates, *_places(session, target, candidates))
@@ -80,25 +80,25 @@ def images_answer(
 
 
 def coverage_map(session: AnySession, *, order: int = 6) -> pd.DataFrame:
-    """Return how often and how deep images cover the sky, by HEALPix cell and filter; references do not count.
+    """Return number and depth of the images by HEALPix cell and filter; references do not count.
 
     Parameters
     ----------
     session : Session or Reading
     order : int
-        Of the cells, 0 to 9: cells of order 6 are 0.9 degrees wide, those of order 9 are 7 arcmin.
+        HEALPix order, 0 to 9: cells of order 6 are 0.9 degrees wide, those of order 9 are 7 arcmin.
 
     Returns
     -------
     DataFrame
-        ``cell`` (NESTED, ICRS), ``ra`` and ``dec`` of its middle (deg), ``filtercode``, ``n_image`` (the most images
-        that touch one cell of order 9 inside), ``limitmag`` (of the deepest, mag; NaN where no header says it),
-        ``first_mjd`` and ``last_mjd`` (starts of exposures). Ordered by cell and filter.
+        ``cell`` (NESTED, ICRS), ``ra`` and ``dec`` of its centre (deg), ``filtercode``, ``n_image`` (the maximum over
+        the order-9 cells inside of the number of images that touch it), ``limitmag`` (of the deepest image, mag; NaN
+        where no header has it), ``first_mjd`` and ``last_mjd`` (starts of exposures). Ordered by cell and filter.
 
     Raises
     ------
     ValueError
-        If `order` is none of these.
+        If `order` is out of range.
     """
     import pandas as pd
 
@@ -130,14 +130,14 @@ def _candidates(session: AnySession, target: Targets) -> Columns:
 
 
 def _places(session: AnySession, target: Targets, candidates: Columns) -> tuple[FloatArray, FloatArray]:
-    """Return where the star is (deg) on each candidate."""
+    """Return the star's position (deg) on each candidate."""
     k = np.zeros(len(candidates["image_id"]), np.int64)
     fixed = target.pmra is None
     return target.at(k, np.zeros(len(k)) if fixed else image_dates(session, candidates["image_id"])["mjd_mid"])
 
 
 def _pixels(candidates: Columns, ra: FloatArray, dec: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the position's pixel on each candidate (every projection is kept as TPV)."""
+    """Return the position's pixel on each candidate; every projection is stored as TPV."""
     return sky_to_pixel_many(arrays_of(candidates["wcs"], "<f8", N_WCS), ra, dec)
 
 

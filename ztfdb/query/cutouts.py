@@ -1,4 +1,4 @@
-"""Parts of ingested images by their shape on the sky, and their files."""
+"""Cutouts of ingested images by a shape on the sky, and the files of the images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ztfdb.store.image_pixels import stored_cards, stored_pixels
 
 
 def image_pixels(session: Session, image_id: Iterable[int], *, places: Places = None) -> dict[int, StoredPixels]:
-    """Return where the pixels of images are, by ``image_id``; unknown ones are left out."""
+    """Return where the pixels of images are, by ``image_id``; unknown ids are left out."""
     return stored_pixels(session, image_id, places=places)
 
 
@@ -27,7 +27,7 @@ def cutout(
     mask: bool = False,
     places: Places = None,
 ) -> Cutout | None:
-    """Return the part of an image that holds a shape.
+    """Return the part of an image that contains a shape.
 
     Parameters
     ----------
@@ -35,9 +35,9 @@ def cutout(
     shape : SkyShape, optional
         See `ztfdb.sky.shapes`; by default the whole image.
     image_id : int
-        Also a reference's.
+        Of an image or a reference.
     mask : bool
-        With the image's mask, where it has one.
+        Also cut the image's mask, if it has one.
     places : mapping of str to path, optional
         Folders of this host by the name of their data root.
 

@@ -1,4 +1,4 @@
-"""How likely stars were to be found at places on images, by the models of artificial stars that the archive holds."""
+"""The probability that stars at positions on images were found, from the archive's models of artificial stars."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from ztfdb.store.detections import OURS, light_curve_rows
 from ztfdb.store.image_pixels import stored_images
 
 OWN_PIX = 1.5
-"""A source this near is the star itself."""
+"""A source within this distance is the star itself, pixels."""
 
 ARCSEC_PER_PIXEL = 1.1
-"""At most, of a ZTF image."""
+"""Upper bound of the pixel scale of ZTF images."""
 
 LIMITS = {"limit50": 0.5, "limit90": 0.9}
 NAMES = (*LIMITS, "p_detect", "bias", "scatter", "light", "rms")
@@ -33,27 +33,27 @@ def detectability(
     pixels: tuple[FloatArray, FloatArray],
     mag: FloatArray,
 ) -> Columns:
-    """Return what artificial stars say of places on images.
+    """Return limits and detection probabilities at positions on images, from the models of artificial stars.
 
     Parameters
     ----------
     session : Session
     image_id : ndarray of int64, shape (n,)
-        The image of each place; the same may come often.
+        The image of each position; repeats are allowed.
     places : tuple of ndarray (ra, dec)
         deg, ICRS.
     pixels : tuple of ndarray (x, y)
         Zero-based, on the image.
     mag : ndarray, shape (n,)
-        Total AB magnitude of each star; NaN where none is asked about.
+        Total AB magnitude of each star; NaN where no probability is wanted.
 
     Returns
     -------
     dict of ndarray, each of shape (n,)
-        `NAMES`: the magnitudes at which half and nine tenths of the stars at this place are found, the probability for
+        `NAMES`: the magnitudes at which 50 % and 90 % of the stars at this position are found, the probability for
         `mag`, bias and scatter (mag) of magnitudes measured there, the light of other sources (DN per pixel) and the
-        noise (DN) of the background. NaN on images that were not judged; of limits also where fewer of the brightest
-        artificial stars were found, of bias and scatter outside of their magnitudes.
+        noise (DN) of the background. NaN on images without a model. A limit is also NaN where even the brightest
+        artificial stars are found less often; bias and scatter are NaN outside of the magnitudes of the model.
     """
     found = {name: np.full(len(image_id), np.nan) for name in NAMES}
     models = detection_models(session, np.unique(image_id))
@@ -77,9 +77,9 @@ def detectability(
 
 
 def _light(session: Session, image_id: IntArray, ra: FloatArray, dec: FloatArray) -> Float64Array:
-    """Return the light of other sources in the pixel at each place, DN.
+    """Return the light of other sources in the pixel at each position, DN.
 
-    Pixels of sources follow from a quadrant's scale and a flat sky, which are good to 0.1 px so near.
+    Pixel offsets follow from the nominal scale of a quadrant and a flat sky: good to 0.1 px at these distances.
     """
     targets, which = np.unique(np.stack([ra, dec]), axis=1, return_inverse=True)
     which = which.ravel()
@@ -96,14 +96,14 @@ def _light(session: Session, image_id: IntArray, ra: FloatArray, dec: FloatArray
     square = dx**2 + dy**2
     shape = np.exp(-0.5 * square / LIGHT_SIGMA**2) / (2.0 * np.pi * LIGHT_SIGMA**2)
     counts = (square > OWN_PIX**2) & (square <= LIGHT_REACH**2)
-    # a number for each pair of target and image; sources of other images than those of the pair add to nothing
+    # one bin per pair of target and image; sources on other images than the pair's do not contribute
     key = k * len(ids) + at[here]
     total = np.bincount(key, np.where(counts, sources["flux_aper4"][here] * shape, 0.0), targets.shape[1] * len(ids))
     return np.asarray(total[which * len(ids) + code], np.float64)
 
 
 def _at(mags: list[float], values: list[float | None], mag: FloatArray) -> Float64Array:
-    """Return a column of the bins at magnitudes, NaN outside of them."""
+    """Interpolate a column of the bins at magnitudes, NaN outside of them."""
     numbers = np.array([np.nan if value is None else value for value in values], np.float64)
     known = np.isfinite(numbers)
     if not known.any():
@@ -114,7 +114,7 @@ def _at(mags: list[float], values: list[float | None], mag: FloatArray) -> Float
 def own_magnitudes(star: IntArray, group: IntArray, flux_ujy: FloatArray) -> Float64Array:
     """Return the magnitude of each epoch's star in its filter: that of the median flux of its epochs.
 
-    Fluxes of epochs without a detection count as well: a mean of detections alone would be too bright near the limit.
+    Epochs without a detection count: a median of detections alone would be too bright near the limit.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Rows inside cones, ours or ZTF's, and the epochs that our own make."""
+"""Rows inside cones, ours or ZTF's, and the epochs made of our own."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from ztfdb.store.connections import beside
 from ztfdb.store.detections import OURS, SourceKind, light_curve_rows
 
 MOST_EPOCHS = 20_000_000
-"""Most epochs in one answer: 8 GB as a DataFrame."""
+"""Largest number of epochs in one answer: 8 GB as a DataFrame."""
 
 
 def detected(
     session: AnySession, positions: Positions, request: LightCurveRequest
 ) -> Generator[dict[str, Any], None, None]:
     """Yield the epochs of `ztfdb.query.targets.POSITIONS_PER_CHUNK` positions at a time, from our own detections."""
-    with closing(cone_rows(session, positions, request.radius)) as coming:  # its connection goes back if we stop early
+    with closing(cone_rows(session, positions, request.radius)) as coming:  # frees its connections on an early exit
         for start, part, rows in coming:
             columns = epochs(session, rows, part, request)
             if start:
@@ -39,7 +39,7 @@ def detected(
 
 
 def check_size(n_epoch: int) -> None:
-    """Raise QueryError where an answer grows beyond `MOST_EPOCHS`, long before it fills the memory."""
+    """Raise QueryError if an answer exceeds `MOST_EPOCHS`, long before it fills the memory."""
     if n_epoch > MOST_EPOCHS:
         raise QueryError(
             f"more than {MOST_EPOCHS:,} epochs in one answer: take them in pieces (iter_light_curves, or "
@@ -50,14 +50,14 @@ def check_size(n_epoch: int) -> None:
 def cone_rows(
     session: AnySession, positions: Positions, radius: float, kind: SourceKind = OURS
 ) -> Generator[tuple[int, Positions, Columns], None, None]:
-    """Yield the rows around some positions at a time, with these and the place of the first.
+    """Yield the rows around some positions at a time, with these positions and the index of the first.
 
-    While one part is worked on, the database answers the next ones, each on a connection of its own.
+    While one part is processed, the database reads the next ones, each on a connection of its own.
 
     Parameters
     ----------
     session : Session or Reading
-        Reads itself where one part is all.
+        Used itself if there is only one part.
     positions : Positions
     radius : float
         arcsec.
@@ -68,7 +68,7 @@ def cone_rows(
     start : int
     part : Positions
     rows : dict of ndarray
-        Those inside the cones, with ``k``, the place in `part`, and ``separation`` (arcsec).
+        Those inside the cones, with ``k``, the index in `part`, and ``separation`` (arcsec).
     """
     if len(positions.ra) <= targets.POSITIONS_PER_CHUNK:
         yield 0, positions, _read(session, kind, positions, radius)
@@ -80,15 +80,15 @@ def cone_rows(
             return _read(own, kind, part, radius)
 
     with ThreadPoolExecutor(n_reader, thread_name_prefix="light-curves") as readers:
-        asked: deque[tuple[int, Positions, Future[Columns]]] = deque()
+        pending: deque[tuple[int, Positions, Future[Columns]]] = deque()
         for start in range(0, len(positions.ra), targets.POSITIONS_PER_CHUNK):
             part = chunk(positions, start, start + targets.POSITIONS_PER_CHUNK)
-            asked.append((start, part, readers.submit(answer, part)))
-            if len(asked) > n_reader:
-                first, before, rows = asked.popleft()
+            pending.append((start, part, readers.submit(answer, part)))
+            if len(pending) > n_reader:
+                first, before, rows = pending.popleft()
                 yield first, before, rows.result()
-        while asked:
-            first, before, rows = asked.popleft()
+        while pending:
+            first, before, rows = pending.popleft()
             yield first, before, rows.result()
 
 

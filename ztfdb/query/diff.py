@@ -1,4 +1,4 @@
-"""Two archives of the same images beside each other: what other settings, versions or calibrations change."""
+"""Compare two archives of the same images: the effect of other settings, versions or calibrations."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RADIUS = 1.0
 """arcsec within which sources of two archives are the same."""
 
 BRIGHT_SNR = 20.0
-"""Signal to noise, in both archives, of the sources that an image's differences are taken from."""
+"""Least signal to noise, in both archives, of the sources used for the differences of an image."""
 
 MAG_STEP = 0.5
 
@@ -45,22 +45,22 @@ SOURCE_COLUMNS = (
 
 @dataclass(frozen=True, eq=False)
 class ArchiveDiff:
-    """What differs between two archives, A and B, on the images that both have; differences are B minus A.
+    """Differences (B minus A) between two archives, A and B, on the images that both have.
 
     Attributes
     ----------
     images : DataFrame
         One row per image, the worst first: numbers of sources, of those matched, lost (in A alone) and gained (in B
-        alone); median and robust scatter of the differences of magnitudes of the `BRIGHT_SNR` ones; offsets (arcsec)
-        and rms of positions; whether files, settings and software are the same; ``severity``, the sum of the share
+        alone); median and robust scatter of the magnitude differences of sources with `BRIGHT_SNR`; offsets (arcsec)
+        and rms of positions; whether files, settings and software are the same; ``severity``, the sum of the fraction
         of sources that are not matched, the absolute ``mag_difference`` and ``mag_scatter`` (mag), and the offset of
         positions (arcsec).
     magnitudes : DataFrame
         One row per half magnitude (of A; of B for sources gained).
     sources : DataFrame
-        One row per source: ``kind`` is matched, lost or gained. Empty where these were not wanted.
+        One row per source: ``kind`` is matched, lost or gained. Empty without ``sources=True``.
     only_a, only_b : ndarray of int64
-        Images of one archive alone.
+        Images in only one of the archives.
     """
 
     images: pd.DataFrame
@@ -88,25 +88,25 @@ def diff_archives(
     ----------
     session_a, session_b : Session
     image_ids : sequence of int, optional
-        These images; by default all that both have.
+        Images to compare; by default all that both have.
     aperture : int
         1 to 6.
     calibration, calibration_b : str
-        ``header``, ``ps1`` or ``self``; that of B is that of A by default. Where an image has none, its differences
-        are those of -2.5 log10 of the fluxes.
+        ``header``, ``ps1`` or ``self``; that of B is that of A by default. Without a zero point, differences are those
+        of -2.5 log10 of the fluxes.
     radius : float
-        Sources are the same where each is the other's nearest within this, arcsec.
+        Two sources match if each is the other's nearest within this, arcsec.
     sources : bool
         Also return the sources.
     progress : callable, optional
-        Called with images done and images in all.
+        Called with the number of images done, and of all.
 
     Raises
     ------
     UnknownImageError
         If one of `image_ids` is not in both archives.
     ValueError
-        If an aperture, a calibration or the radius is not one.
+        If the aperture, a calibration or the radius is invalid.
     """
     kinds = (calibration, calibration if calibration_b is None else calibration_b)
     for kind in kinds:
@@ -145,7 +145,7 @@ _INNER = ("snr", "separation")
 
 
 def _measured(session: Session, image_id: int, facts: dict[str, Any], aperture: int, calibration: str) -> Columns:
-    """Return the sources of an image with their magnitudes; uncalibrated where the image has no such calibration."""
+    """Return the sources of an image with their magnitudes, uncalibrated if the image lacks this calibration."""
     found = sources_to_calibrate(session, image_id)
     flux = found[f"flux_aper{aperture}"].astype(np.float64)
     flux_err = found[f"flux_aper{aperture}_err"].astype(np.float64)
@@ -170,7 +170,7 @@ def _measured(session: Session, image_id: int, facts: dict[str, Any], aperture: 
 
 
 def _matched(image_id: int, a: Columns, b: Columns, radius: float) -> pd.DataFrame:
-    """Return matched, lost and gained sources of an image, a row each."""
+    """Return matched, lost and gained sources of an image, one row each."""
     pairs = match_mutual(a["ra"], a["dec"], b["ra"], b["dec"], radius)
     i, j = pairs.index1, pairs.index2
     lost = np.setdiff1d(np.arange(len(a["ra"])), i)
@@ -237,7 +237,7 @@ def _differences(rows: pd.DataFrame) -> dict[str, float]:
 
 
 def _by_magnitude(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the numbers of each half magnitude; sources without a magnitude are left out."""
+    """Return the statistics by magnitude bin (`MAG_STEP`); sources without a magnitude are left out."""
     known = rows[rows["mag"].notna()]
     bins = np.floor(known["mag"].to_numpy(float) / MAG_STEP).astype(np.int64)
     table = []

@@ -1,8 +1,8 @@
-"""From the sources inside cones to the epochs of light curves: which ones, in which order, with which numbers.
+"""Make the epochs of light curves from the sources inside cones: select, order, calibrate.
 
-The rows of many positions are worked on together. ``k`` numbers the position of a row; its image is a row of the
-image columns, which are kept in the order of a light curve (mjd, image_id), so that one integer per row,
-``k * n_image + image``, both groups the rows of one image and puts the epochs in order.
+The rows of many positions are processed together. ``k`` is the position of a row. Images are kept in the order of a
+light curve (mjd, image_id). So one integer per row, ``k * n_image + image``, both groups the rows of one image and
+puts the epochs in order.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ KINDS = ("detection", "forced", "limit", "unavailable")
 FILTERCODES = tuple(FILTERS.values())
 CALIBRATIONS = ("header", "header+colour", "none", "ps1", "ps1+colour", "self", "self+colour")
 CALIBRATION_CODES = {"header": 0, "ps1": 3, "self": 5}
-"""Place of a calibration without its colour term in `CALIBRATIONS`; the one with it comes next."""
+"""Index in `CALIBRATIONS` of a calibration without its colour term; the next one is with it."""
 NO_CALIBRATION = 2
 
 LARGE_APERTURE = 5
-"""From this aperture (10 px) on, its own truncation counts for ``good``, too."""
+"""From this aperture (10 px) on, ``good`` also requires that the large apertures are not truncated."""
 
 
 _COPIED = (
@@ -57,16 +57,16 @@ _COUNTED = ("field", "fid", "ccdid", "qid", "image_id")
 _NULLABLE = ("expid", "filefracday", "programid")
 _COUNTED_ROWS = [EPOCH_ROWS[name] for name in (*_COUNTED, *_NULLABLE)]
 _OID_PLACES = np.array([10**12, 10**11, 10**9, 10**8])
-"""Where field, fid, ccdid and qid, the first of `_COUNTED`, stand in an ``oid``."""
+"""Factors of field, fid, ccdid and qid, the first of `_COUNTED`, in an ``oid``."""
 
 _SUN = [EPOCH_ROWS[name] for name in ("sun_x", "sun_y", "sun_z")]
 _FILTER_CODES = np.array([-1, 0, 1, 2, -1], np.int8)
-"""Place of a ``fid``'s filter in `FILTERCODES`; -1 for a filter that ZTF does not have."""
+"""Index in `FILTERCODES` by ``fid``; -1 for a filter that ZTF does not have."""
 
 
 @dataclass(frozen=True)
 class Positions:
-    """What was asked: positions (deg) and, where a colour term applies, the PS1 colour of each.
+    """Positions (deg) and, where a colour term applies, the PS1 colour of each.
 
     Attributes
     ----------
@@ -83,15 +83,15 @@ class Positions:
 
 
 def oid_digits(hpx29: IntArray) -> IntArray:
-    """Return our 8 digits of an ``oid``, from the cell of the position that was asked for.
+    """Return our 8 digits of an ``oid``, from the cell of the position.
 
-    The lowest 26 bits of the order-18 cell (0.8 arcsec): they repeat only every 1.8 degrees, farther than a quadrant is
-    wide, so that two positions on a quadrant share them only where they share the cell.
+    They are the lowest 26 bits of the order-18 cell (0.8 arcsec). These repeat every 1.8 degrees, more than the width
+    of a quadrant, so two positions on a quadrant share them only if they share the cell.
     """
     return (hpx29 >> 22) & ((1 << 26) - 1)
 
 
-def epochs(session: AnySession, rows: Columns, positions: Positions, asked: LightCurveRequest) -> dict[str, Any]:
+def epochs(session: AnySession, rows: Columns, positions: Positions, request: LightCurveRequest) -> dict[str, Any]:
     """Return the light curves of positions as columns, ordered by (position, mjd, image_id).
 
     Parameters
@@ -101,67 +101,67 @@ def epochs(session: AnySession, rows: Columns, positions: Positions, asked: Ligh
         Sources inside the cones: ``k``, ``separation`` and `ztfdb.store.detections.SourceKind.light_curve`.
     positions : Positions
         Indexed by ``k``.
-    asked : LightCurveRequest
+    request : LightCurveRequest
     """
-    images, at = images_of(session, rows["source_id"] >> SOURCE_ID_SHIFT, asked)
+    images, at = images_of(session, rows["source_id"] >> SOURCE_ID_SHIFT, request)
     if (at < 0).any():
         rows, at = kept_rows(rows, at, np.flatnonzero(at >= 0))
     key = rows["k"].astype(np.int64) * max(1, len(images)) + at
     chosen, rows["n_within"] = first_of_each(key, rows["separation"], rows["source_id"])
     rows, at = kept_rows(rows, at, chosen)
-    if not asked.all_versions:
+    if not request.all_versions:
         rows, at = one_version(session, rows, images, at)
-    if asked.good:
-        rows, at = kept_rows(rows, at, np.flatnonzero(good_epochs(rows, usable_images(images)[at], asked.aperture)))
-    return epoch_columns(session, rows, images.take(at), positions, asked)
+    if request.good:
+        rows, at = kept_rows(rows, at, np.flatnonzero(good_epochs(rows, usable_images(images)[at], request.aperture)))
+    return epoch_columns(session, rows, images.take(at), positions, request)
 
 
-def images_of(session: AnySession, image_id: IntArray, asked: LightCurveRequest) -> tuple[ImageTable, IntArray]:
-    """Return the images of rows, among others, ordered by (mjd, image_id), and each row's place, -1 where cut."""
-    images, at = epoch_images(session, image_id, asked.aperture)
-    if asked.whole_stars:
+def images_of(session: AnySession, image_id: IntArray, request: LightCurveRequest) -> tuple[ImageTable, IntArray]:
+    """Return a table of images ordered by (mjd, image_id), and each row's index in it, -1 where cuts exclude it."""
+    images, at = epoch_images(session, image_id, request.aperture)
+    if request.whole_stars:
         images = images.of_whole_stars
-    if asked.calibration != "header":
+    if request.calibration != "header":
         images, at = used_images(images, at)
-        images = recalibrated(session, images, asked)  # of images: gradients over them follow with the epochs
-    wanted = _wanted(images, asked)
+        images = recalibrated(session, images, request)  # per image: gradients are applied per epoch
+    wanted = _wanted(images, request)
     if not wanted.all() and len(at):
         at = np.where((at >= 0) & wanted[at], at, -1)
     return images, at
 
 
-def recalibrated(session: AnySession, images: ImageTable, asked: LightCurveRequest) -> ImageTable:
-    """Return the images with zero points and colour terms of another calibration than the header's, NaN without."""
+def recalibrated(session: AnySession, images: ImageTable, request: LightCurveRequest) -> ImageTable:
+    """Return the images with zero points and colour terms of another calibration than the header's; NaN if none."""
     values = images.values.copy()
     ids = images.integers("image_id")
-    if asked.calibration == "self":
-        terms = self_terms(session, ids, asked.aperture)
+    if request.calibration == "self":
+        terms = self_terms(session, ids, request.aperture)
         values[ZEROPOINT], values[COLOR_TERM] = terms["zeropoint"], terms["color_term"]
         values[EPOCH_ROWS["magerr_sys"]] = terms["magerr_sys"]
         return ImageTable(values)
-    found = zeropoints(session, ids, aperture=asked.aperture, calibration=asked.calibration)
+    found = zeropoints(session, ids, aperture=request.aperture, calibration=request.calibration)
     values[ZEROPOINT], values[COLOR_TERM] = found["zeropoint"], found["color_term"]
     return ImageTable(values)
 
 
 def zeropoints_at(
-    session: AnySession, images: ImageTable, x: FloatArray, y: FloatArray, asked: LightCurveRequest
+    session: AnySession, images: ImageTable, x: FloatArray, y: FloatArray, request: LightCurveRequest
 ) -> FloatArray:
-    """Return the zero point (AB mag of 1 DN in the aperture) of each image at a place on it; NaN without one."""
-    images = recalibrated(session, images, asked) if asked.calibration != "header" else images
-    if asked.calibration == "self":
-        images = _over_quadrants(session, {"x": x, "y": y}, images, asked, colored=False)
+    """Return the zero point (AB mag of 1 DN in the aperture) of each image at a pixel; NaN without one."""
+    images = recalibrated(session, images, request) if request.calibration != "header" else images
+    if request.calibration == "self":
+        images = _over_quadrants(session, {"x": x, "y": y}, images, request, colored=False)
     return images["zeropoint"]
 
 
 def _over_quadrants(
-    session: AnySession, rows: Columns, images: ImageTable, asked: LightCurveRequest, *, colored: bool
+    session: AnySession, rows: Columns, images: ImageTable, request: LightCurveRequest, *, colored: bool
 ) -> ImageTable:
-    """Return the image of each row with the zero point at the row's own place on it.
+    """Return the image of each row with the zero point at the row's own pixel.
 
-    Where no colour is given, it is that of a star of the survey's median colour, in the survey's mean system.
+    Without a colour the zero point is that for a star of the survey's median colour, in the survey's mean system.
     """
-    terms = self_terms(session, images.integers("image_id"), asked.aperture)
+    terms = self_terms(session, images.integers("image_id"), request.aperture)
     x, y = (rows["x"], rows["y"]) if "x" in rows else source_places(session, rows["source_id"])
     u, v = quadrant_places(x, y, terms["nx"], terms["ny"])
     values = images.values.copy()
@@ -169,15 +169,15 @@ def _over_quadrants(
     return ImageTable(values)
 
 
-def _wanted(images: ImageTable, asked: LightCurveRequest) -> BoolArray:
+def _wanted(images: ImageTable, request: LightCurveRequest) -> BoolArray:
     keep: BoolArray = images["rank"] != REFERENCE_RANK
-    if asked.fids is not None:
-        keep &= np.isin(images["fid"], list(asked.fids))
-    if asked.fields is not None:
-        keep &= np.isin(images["field"], list(asked.fields))
-    if asked.images is not None:
-        keep &= np.isin(images.integers("image_id"), list(asked.images))
-    first, last = asked.mjd
+    if request.fids is not None:
+        keep &= np.isin(images["fid"], list(request.fids))
+    if request.fields is not None:
+        keep &= np.isin(images["field"], list(request.fields))
+    if request.images is not None:
+        keep &= np.isin(images.integers("image_id"), list(request.images))
+    first, last = request.mjd
     if np.isfinite(first):
         keep &= images["mjd"] >= first
     if np.isfinite(last):
@@ -186,9 +186,9 @@ def _wanted(images: ImageTable, asked: LightCurveRequest) -> BoolArray:
 
 
 def first_of_each(key: IntArray, *by: Any) -> tuple[IntArray, IntArray]:
-    """Return the row of each key that is smallest in `by` (first entry first), by key.
+    """Return, ordered by key, the row of each key that is smallest in `by` (the first array counts first).
 
-    Also, for every row, how many rows share its key.
+    Also return, for every row, how many rows share its key.
     """
     order = np.argsort(key)
     same = np.diff(key[order]) == 0
@@ -205,7 +205,7 @@ def first_of_each(key: IntArray, *by: Any) -> tuple[IntArray, IntArray]:
 
 
 def one_version(session: AnySession, rows: Columns, images: ImageTable, at: IntArray) -> tuple[Columns, IntArray]:
-    """Return the rows that stay when each exposure × quadrant gives one epoch per position, in their order."""
+    """Keep the preferred version of each exposure × quadrant, one epoch per position; rows stay in order."""
     shared = at[images.shared[at]]
     if not len(shared):
         return rows, at
@@ -217,12 +217,12 @@ def one_version(session: AnySession, rows: Columns, images: ImageTable, at: IntA
 
 
 def usable_images(images: ImageTable) -> BoolArray:
-    """Tell the images whose photometry can be used, as far as INFOBITS is known."""
+    """Return which images have usable photometry, as far as INFOBITS is known."""
     return ~(images["infobits"] >= INFOBITS_USABLE_BELOW)
 
 
 def good_epochs(rows: Columns, usable: BoolArray, aperture: int) -> BoolArray:
-    """Tell the epochs without known trouble (DESIGN section 3); without a mask nothing is known against a pixel."""
+    """Return which epochs have no known trouble (DESIGN section 3); without a mask every pixel counts as good."""
     truncated = APERTURE_BROKEN
     if aperture >= LARGE_APERTURE:
         truncated |= SourceFlag.LARGE_APERTURE_TRUNCATED
@@ -231,14 +231,16 @@ def good_epochs(rows: Columns, usable: BoolArray, aperture: int) -> BoolArray:
 
 
 def epoch_columns(
-    session: AnySession, rows: Columns, images: ImageTable, positions: Positions, asked: LightCurveRequest
+    session: AnySession, rows: Columns, images: ImageTable, positions: Positions, request: LightCurveRequest
 ) -> dict[str, Any]:
-    """Compute every column; row and image of an epoch stand at the same place."""
+    """Compute every column; row and image of an epoch have the same index."""
     n, k, usable = len(images), rows["k"], usable_images(images)
-    if asked.calibration == "self":
-        images = _over_quadrants(session, rows, images, asked, colored=positions.color is not None)
-    flux, flux_err = fluxes_of(session, rows, asked.aperture)
-    columns = _photometry(flux.astype(np.float64), flux_err.astype(np.float64), images, positions, k, asked.calibration)
+    if request.calibration == "self":
+        images = _over_quadrants(session, rows, images, request, colored=positions.color is not None)
+    flux, flux_err = fluxes_of(session, rows, request.aperture)
+    columns = _photometry(
+        flux.astype(np.float64), flux_err.astype(np.float64), images, positions, k, request.calibration
+    )
     columns |= zip(_COPIED, images.values[_COPIED_ROWS], strict=True)
     columns |= _image_counts(images)
     columns |= {name: rows[name] for name in ("ra", "dec", "separation", "source_id", "n_within")}
@@ -252,15 +254,15 @@ def epoch_columns(
         columns |= _catalogued(rows, images, positions, k)
     columns["catflags"], columns["mask_bits"] = _mask_columns(rows["mask_bits"], usable)
     columns["flags"] = rows["flags"].astype(np.int64)
-    columns["aperture"] = np.full(n, asked.aperture)
-    columns["good"] = good_epochs(rows, usable, asked.aperture)
+    columns["aperture"] = np.full(n, request.aperture)
+    columns["good"] = good_epochs(rows, usable, request.aperture)
     columns["simulated"] = images["simulated"] == 1
     columns["position"] = k.astype(np.int64)
     return columns
 
 
 def fluxes_of(session: AnySession, rows: Columns, aperture: int) -> tuple[Any, Any]:
-    """Return flux and error (DN) of sources, or what ``flux`` and ``flux_err`` say already."""
+    """Return flux and error (DN) of sources: ``flux`` and ``flux_err`` of the rows, else those of the aperture."""
     if "flux" in rows:
         return rows["flux"], rows["flux_err"]
     if aperture == 4:
@@ -276,7 +278,7 @@ def _photometry(
     k: IntArray,
     calibration: str,
 ) -> dict[str, Any]:
-    """Calibrate fluxes (DN): nothing where the calibration has no zero point, or no colour term that was asked."""
+    """Calibrate fluxes (DN); NaN where the calibration lacks a zero point, or the colour term for a given colour."""
     zeropoint = images["zeropoint"]
     calibrated = CALIBRATION_CODES[calibration]
     if positions.color is None:
@@ -298,7 +300,7 @@ def _photometry(
 
 
 def _catalogued(rows: Columns, images: ImageTable, positions: Positions, k: IntArray) -> dict[str, Any]:
-    """Return the magnitudes that a catalogue gives itself, calibrated, with our floor as on all others."""
+    """Return the calibrated magnitudes of the rows of a catalogue, with our systematic floor in the errors."""
     zeropoint = images["zeropoint"]
     if positions.color is not None:
         zeropoint = zeropoint + color_correction(images["color_term"], positions.color[k])
@@ -308,7 +310,7 @@ def _catalogued(rows: Columns, images: ImageTable, positions: Positions, k: IntA
 
 
 def _mask_columns(mask_bits: IntArray, usable: BoolArray) -> tuple[Any, Any]:
-    """Return ``catflags`` and ``mask_bits``: both unknown without a mask, unless the image itself is known bad."""
+    """Return ``catflags`` and ``mask_bits``, missing without a mask; ``catflags`` is set on unusable images."""
     no_mask = mask_bits == NO_MASK
     bits = np.where(no_mask, 0, mask_bits).astype(np.int64)
     catflags = bits + np.where(usable, 0, int(CATFLAG_UNUSABLE))
@@ -316,7 +318,7 @@ def _mask_columns(mask_bits: IntArray, usable: BoolArray) -> tuple[Any, Any]:
 
 
 def _image_counts(images: ImageTable) -> dict[str, Any]:
-    """Return the integers of images, and ``oid`` without the digits of the position."""
+    """Return the integer columns of images, and ``oid`` without the digits of the position."""
     values = images.values[_COUNTED_ROWS]
     missing = np.isnan(values)
     values[missing] = 0.0
@@ -329,5 +331,5 @@ def _image_counts(images: ImageTable) -> dict[str, Any]:
 
 
 def kept_rows(rows: Columns, at: IntArray, which: IntArray) -> tuple[Columns, IntArray]:
-    """Return some rows (or the same in another order), each with its image's place."""
+    """Select rows, each with the index of its image."""
     return {name: values[which] for name, values in rows.items()}, at[which]

@@ -1,4 +1,4 @@
-"""Where a number comes from: everything behind one source, and the source measured again from its file."""
+"""The provenance of a source: its files, cards and settings, and the source measured again from its file."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ CARDS = (
     "MAGLIM", "MAGZP", "MAGZPUNC", "MAGZPRMS", "CLRCOEFF", "PCOLOR", *(f"APCOR{k}" for k in range(1, 7)), "INFOBITS",
     "STATUS", "PROCVSN", "CREATED",
 )  # fmt: skip
-"""Header cards that a measurement depends on."""
+"""Header cards that a measurement uses."""
 
 SAME_PLACE = 1.0
-"""Arcsec within which a source measured by other software is taken for the same."""
+"""Arcsec within which a source measured by other software counts as the same."""
 
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """Everything behind one source.
+    """The provenance of a source.
 
     Attributes
     ----------
@@ -44,23 +44,23 @@ class Explanation:
     image : dict
         The image's row.
     files : DataFrame
-        ``role``, ``path``, ``sha256``, ``size`` of the files it was measured from, and their ``status`` now.
+        ``role``, ``path``, ``sha256``, ``size`` of the files of the measurement, and their current ``status``.
     cards : dict
-        Header cards the photometry depends on.
+        Header cards that the photometry uses.
     settings, versions : dict
         Of the extraction.
     calibrations : DataFrame
         Calibrations of the image against catalogues; may be empty.
     values : DataFrame
-        One row per column of the source: ``column``, ``stored``, ``measured`` (now) and whether they are ``identical``,
-        which is <NA> where nothing was measured; `problem` says why, as where the files cannot be used.
+        One row per column of the source: ``column``, ``stored``, ``measured`` (now) and whether they are ``identical``.
+        This is <NA> where nothing was measured; `problem` has the reason, such as unusable files.
     identical : bool or None
-        All columns are bit for bit the same; None where nothing could be measured.
+        True if all columns are the same bit for bit; None where nothing could be measured.
     same_software : bool
-        The software is that of the time of ingest.
+        The software is the same as at ingest.
     problem : str or None
     caveats : tuple of str
-        What the image lacks, in words.
+        What the image lacks, as texts.
     """
 
     source_id: int
@@ -78,7 +78,7 @@ class Explanation:
 
 
 def explain(session: Session, source_id: int, *, measure: bool = True, places: Places = None) -> Explanation:
-    """Return everything behind one source, and measure its image again to compare.
+    """Return the provenance of a source, and measure its image again to compare.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def _paired(files: list[StoredFile], now: MeasuredImage) -> list[tuple[StoredFil
 
 
 def _compared(stored: dict[str, Any], now: MeasuredImage | None) -> tuple[pd.DataFrame, bool | None]:
-    """Return the stored and the new values side by side."""
+    """Return the stored and the new values next to each other, and whether all are the same."""
     names = [name for name in stored if name not in ("source_id", "image_id")]
     new = {} if now is None else _values_of(stored, now)
     rows = pd.DataFrame(
@@ -156,7 +156,7 @@ def _compared(stored: dict[str, Any], now: MeasuredImage | None) -> tuple[pd.Dat
 
 
 def _values_of(stored: dict[str, Any], now: MeasuredImage) -> dict[str, Any]:
-    """Return the same source as measured now: by its number, else (other software) by its place."""
+    """Return the newly measured values of the same source: by its number, else (other software) by its position."""
     sources = now.sources
     row = int(stored["source_id"]) & ((1 << SOURCE_ID_SHIFT) - 1)
     apart = separation(stored["ra"], stored["dec"], sources.ra, sources.dec)

@@ -1,4 +1,4 @@
-"""Which images cover which targets, exactly and for thousands at once: the epochs that a complete light curve has."""
+"""Which images cover which targets, exactly and for thousands at once: the epochs of a complete light curve."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from ztfdb.store.image_rows import image_wcs, images_between, observed_span
 from ztfdb.store.image_table import ImageTable, used_images
 
 MOTION_STEP = 30.0
-"""Arcsec of proper motion between the places whose cells are looked up; a cell is 412 arcsec wide."""
+"""Arcsec of proper motion between the positions whose cells are searched; a cell is 412 arcsec wide."""
 
 MANY_POSITIONS = 8
-"""From so many positions an image on, they are projected image by image, else all images at once."""
+"""From this many positions per image on, they are projected image by image; below, all images at once."""
 
 PAIRS_AT_ONCE = 20_000
 
@@ -69,13 +69,13 @@ class Covering:
         return self.rows["k"] * max(1, len(self.images)) + self.at
 
 
-def covering(session: AnySession, targets: Targets, asked: LightCurveRequest) -> Covering:
+def covering(session: AnySession, targets: Targets, request: LightCurveRequest) -> Covering:
     """Return the images that cover targets: -0.5 <= x < nx - 0.5, the same in y, by the full projection.
 
-    One image per exposure × quadrant unless all versions are asked for; never a reference.
+    One image per exposure × quadrant, or all with ``all_versions``; never a reference.
     """
     k, image_id = _candidates(session, targets)
-    images, at = images_of(session, image_id, asked)
+    images, at = images_of(session, image_id, request)
     k = k[at >= 0]
     images, at = used_images(images, at[at >= 0])
     ids = images.integers("image_id")
@@ -87,8 +87,8 @@ def covering(session: AnySession, targets: Targets, asked: LightCurveRequest) ->
     inside = np.flatnonzero(covers(x, y, nx[at], ny[at]))
     inside = inside[np.argsort(k[inside] * max(1, len(images)) + at[inside])]
     rows, at = kept_rows({"k": k, "ra": ra, "dec": dec, "x": x, "y": y}, at, inside)
-    if not asked.all_versions:
-        nothing = np.zeros(len(at))  # the first of each group is asked for by rank alone
+    if not request.all_versions:
+        nothing = np.zeros(len(at))  # the preferred version depends on the rank alone
         rows, at = one_version(session, rows | {"separation": nothing}, images, at)
         del rows["separation"]
     scale = 3600.0 * np.sqrt(np.abs(wcs[:, 4] * wcs[:, 7] - wcs[:, 5] * wcs[:, 6]))
@@ -96,7 +96,7 @@ def covering(session: AnySession, targets: Targets, asked: LightCurveRequest) ->
 
 
 def _candidates(session: AnySession, targets: Targets) -> tuple[IntArray, IntArray]:
-    """Return pairs of target and image that touches its cell."""
+    """Return pairs of a target and an image that touches its cell."""
     if targets.path is not None:
         return _candidates_on_path(session, targets)
     k, cell = cells_of(session, targets)
@@ -115,7 +115,7 @@ def _candidates(session: AnySession, targets: Targets) -> tuple[IntArray, IntArr
 
 
 def cells_of(session: AnySession, targets: Targets) -> tuple[IntArray, IntArray]:
-    """Return the order-9 cells of each target, several where proper motion may carry it into another."""
+    """Return the order-9 cells of each target; several if proper motion may carry it into another."""
     k = np.arange(len(targets))
     if targets.pmra is None:
         return k, sky_to_cell(targets.positions.ra, targets.positions.dec, FOOTPRINT_ORDER)
@@ -130,7 +130,7 @@ def cells_of(session: AnySession, targets: Targets) -> tuple[IntArray, IntArray]
 
 
 def _candidates_on_path(session: AnySession, targets: Targets) -> tuple[IntArray, IntArray]:
-    """Return the images that touch the cell in which the moving body was at their mid-exposure."""
+    """Return the images that touch the cell of the moving body at their mid-exposure."""
     assert targets.path is not None
     images = images_between(session, targets.path.first, targets.path.last)
     cell = sky_to_cell(*targets.path.at(images["mjd_mid"]), FOOTPRINT_ORDER)
@@ -158,5 +158,5 @@ def _pixels(wcs: FloatArray, at: IntArray, ra: FloatArray, dec: FloatArray) -> t
 
 
 def covers(x: FloatArray, y: FloatArray, nx: IntArray, ny: IntArray) -> BoolArray:
-    """Tell which pixels lie on images of these sizes."""
+    """Return which pixels lie on images of these sizes."""
     return np.asarray((x >= -0.5) & (x < nx - 0.5) & (y >= -0.5) & (y < ny - 0.5))  # False where NaN

@@ -1,4 +1,4 @@
-"""Positions, regions and radii as people give them to an archive, turned into the numbers that the questions take."""
+"""Positions, regions and radii as users give them, converted to the numbers that queries take."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class QuantityLike(Protocol):
-    """A number with a unit; astropy's Quantity, whose own type says nothing to a type checker."""
+    """A number with a unit: astropy's Quantity, whose own type is Any to a type checker."""
 
     @property
     def unit(self) -> Any:
@@ -68,7 +68,7 @@ def position(ra: Position, dec: Angle | None, options: dict[str, Any] | None = N
     ----------
     ra, dec : float, Quantity or SkyCoord
     options : dict, optional
-        Of the question: a SkyCoord's proper motion is added to them. Without, it is an error.
+        Of the query: a SkyCoord's proper motion is added to them. Without `options`, a proper motion is an error.
 
     Raises
     ------
@@ -115,7 +115,7 @@ def path_table(path: PositionTable) -> Any:
 
 
 def region_of(region: Region | None) -> tuple[float, float, float] | None:
-    """Return a region as (ra, dec, radius) in deg, deg and arcsec; it does not move."""
+    """Return a region as (ra, dec, radius) in deg, deg and arcsec; a proper motion is an error."""
     if region is None:
         return None
     if len(region) not in (2, 3):
@@ -147,7 +147,7 @@ def _given(coordinate: Any, options: dict[str, Any] | None) -> Given:
 
 
 def _without_none(options: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Take away the options of a proper motion that say that there is none."""
+    """Delete the options of a proper motion that are None."""
     for name in MOTION & (options or {}).keys():
         if options is not None and options[name] is None:
             del options[name]

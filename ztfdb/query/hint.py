@@ -1,4 +1,4 @@
-"""Words about an empty answer: what the archive holds there, and what may have been meant."""
+"""Hints for an empty answer: what the archive holds there, and what the user may have meant."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from ztfdb.store.archive_summary import coverage_summary
 from ztfdb.store.backends import AnySession
 
 LOOK_FURTHER = 30.0
-"""Arcsec within which the nearest detection is named where none lies within the radius."""
+"""Radius (arcsec) of the search for the nearest detection where none lies within the radius of the query."""
 
 MOST_LOOKED_UP = 1_000
-"""Positions of a table whose images are counted."""
+"""Number of positions of a table whose images are counted."""
 
 MANY_FIELDS = 5
-"""From so many fields on they are counted, not named."""
+"""From this many fields on, the hint gives their number instead of their names."""
 
 CUTS = ("filters", "mjd", "fields", "all_versions")
-"""Options that leave out images."""
+"""Options that exclude images."""
 
 
 @dataclass(frozen=True)
 class Holdings:
-    """Where and when the images of an archive are, references left out of the times.
+    """Where and when the images of an archive are; times exclude references.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ class Holdings:
 
     @property
     def nights(self) -> str:
-        """From when to when its images are."""
+        """The range of dates of the images."""
         if np.isnan(self.first):
             return "no image with a date"
         return f"images of {iso_date(self.first)} to {iso_date(self.last)} (MJD {self.first:.1f} to {self.last:.1f})"
@@ -90,7 +90,7 @@ def holdings(session: AnySession) -> Holdings:
 
 
 def circular_range(ra: FloatArray) -> tuple[float, float]:
-    """Return the ends (deg) of the shortest arc that holds right ascensions; the first exceeds the last across 0."""
+    """Return the ends (deg) of the shortest arc that holds all right ascensions; the first is larger across 0."""
     ordered = np.unique(ra)
     gaps = np.diff(np.append(ordered, ordered[0] + 360.0))
     widest = int(np.argmax(gaps))
@@ -108,7 +108,7 @@ def hint(
     good: bool = False,
     **cuts: Any,
 ) -> str:
-    """Say what an archive holds where a question found nothing, or less than there may be.
+    """Return what an archive holds where a query found nothing, or less than possible, as text.
 
     Parameters
     ----------
@@ -116,15 +116,15 @@ def hint(
     targets : Targets
         One or many fixed positions, or one star with proper motion, or a path.
     radius : float or None
-        arcsec; None for questions about images.
+        arcsec; None for queries of images.
     n_found : int
-        Detections that were found within the radius.
+        Detections found within the radius.
     held : callable
-        Gives the archive's `Holdings` where they are needed.
+        Returns the archive's `Holdings`; called only if needed.
     phot : str
         ``aperture``, ``psfcat`` or ``both``.
     good : bool
-        Whether only good detections counted.
+        Only good detections counted.
     **cuts
         ``filters``, ``mjd``, ``fields``, ``all_versions``, as in `ztfdb.Archive.light_curve`.
 
@@ -137,23 +137,23 @@ def hint(
     every = covering(session, some, light_curve_request(all_versions=True))
     if not len(every):
         return _nowhere(session, targets, held())
-    asked = light_curve_request(**cuts)
-    if missing := _cut_away(every, asked, _it(some, every)):
+    request = light_curve_request(**cuts)
+    if missing := _cut_away(every, request, _it(some, every)):
         return missing
     if radius is None:
         return ""
-    pairs = covering(session, some, asked)
+    pairs = covering(session, some, request)
     detected = "a row in ZTF's PSF catalogue" if phot == "psfcat" else "a detection"
     detected = f"a good {detected[2:]}" if good else detected
     n = len(pairs)
     if n_found >= n:
         return ""
-    told = f"{n:,} {_images(n)} cover{'s' * (n == 1)} {_it(some, every)}, {n_found:,} {_have(n_found)} {detected}"
-    told += f" within {radius:g} arcsec"
+    text = f"{n:,} {_images(n)} cover{'s' * (n == 1)} {_it(some, every)}, {n_found:,} {_have(n_found)} {detected}"
+    text += f" within {radius:g} arcsec"
     if n_found == 0 and len(some) == 1 and targets.path is None:
-        told += _nearest(session, some, radius, phot)
+        text += _nearest(session, some, radius, phot)
     ways = ["a larger radius", "--complete (complete=True)"] + ["without good"] * good
-    return f"{told}: try {', '.join(ways[:-1])} or {ways[-1]}"
+    return f"{text}: try {', '.join(ways[:-1])} or {ways[-1]}"
 
 
 def _it(targets: Targets, every: Covering) -> str:
@@ -164,31 +164,31 @@ def _it(targets: Targets, every: Covering) -> str:
     return f"{len(np.unique(every.rows['k'])):,} of {len(targets):,} positions"
 
 
-def _cut_away(every: Covering, asked: LightCurveRequest, it: str) -> str:
-    """Name the first cut that leaves none of the images that cover the position."""
+def _cut_away(every: Covering, request: LightCurveRequest, it: str) -> str:
+    """Return the first cut that excludes all images that cover the position, as text."""
     images = every.images
     used = distinct(every.at)
     fid, field, mjd = images["fid"][used], images["field"][used], images["mjd"][used]
     left: BoolArray = np.ones(len(used), dtype=bool)
     n = len(used)
-    for name, keep in _keeps(asked, fid, field, mjd):
+    for name, keep in _keeps(request, fid, field, mjd):
         if not (left & keep).any():
             there = {"filter": _counts(fid[left]), "field": _numbers(field[left]), "time": _span(mjd[left])}[name]
-            wanted = {"filter": _filters(asked), "field": _fields(asked), "time": _times(asked)}[name]
+            wanted = {"filter": _filters(request), "field": _fields(request), "time": _times(request)}[name]
             return f"{n:,} {_images(n)} cover{'s' * (n == 1)} {it}, none {wanted}: there are {there}"
         left = left & keep
     return ""
 
 
 def _keeps(
-    asked: LightCurveRequest, fid: FloatArray, field: FloatArray, mjd: FloatArray
+    request: LightCurveRequest, fid: FloatArray, field: FloatArray, mjd: FloatArray
 ) -> list[tuple[str, BoolArray]]:
     keeps: list[tuple[str, BoolArray]] = []
-    if asked.fids is not None:
-        keeps.append(("filter", np.isin(fid, list(asked.fids))))
-    if asked.fields is not None:
-        keeps.append(("field", np.isin(field, list(asked.fields))))
-    keeps.append(("time", (mjd >= asked.mjd[0]) & (mjd < asked.mjd[1])))
+    if request.fids is not None:
+        keeps.append(("filter", np.isin(fid, list(request.fids))))
+    if request.fields is not None:
+        keeps.append(("field", np.isin(field, list(request.fields))))
+    keeps.append(("time", (mjd >= request.mjd[0]) & (mjd < request.mjd[1])))
     return keeps
 
 
@@ -204,23 +204,23 @@ def _span(mjd: FloatArray) -> str:
     return f"those of {iso_date(mjd.min())} to {iso_date(mjd.max())} (MJD {mjd.min():.1f} to {mjd.max():.1f})"
 
 
-def _filters(asked: LightCurveRequest) -> str:
-    return "in " + " or ".join(FILTERS[fid] for fid in sorted(asked.fids or ())) if asked.fids else "in no filter"
+def _filters(request: LightCurveRequest) -> str:
+    return "in " + " or ".join(FILTERS[fid] for fid in sorted(request.fids or ())) if request.fids else "in no filter"
 
 
-def _fields(asked: LightCurveRequest) -> str:
-    return "of field " + " or ".join(map(str, sorted(asked.fields or ())))
+def _fields(request: LightCurveRequest) -> str:
+    return "of field " + " or ".join(map(str, sorted(request.fields or ())))
 
 
-def _times(asked: LightCurveRequest) -> str:
-    first, last = asked.mjd
+def _times(request: LightCurveRequest) -> str:
+    first, last = request.mjd
     since = f"from MJD {first:g}" if np.isfinite(first) else ""
     until = f"before MJD {last:g}" if np.isfinite(last) else ""
     return f"{since} {until}".strip()
 
 
 def _nearest(session: AnySession, target: Targets, radius: float, phot: str) -> str:
-    """Say where the nearest detection is."""
+    """Return where the nearest detection is, as text."""
     if radius == 0.0:
         return " (a radius of 0 finds only what lies exactly there)"
     if radius >= LOOK_FURTHER:
@@ -235,7 +235,7 @@ def _nearest(session: AnySession, target: Targets, radius: float, phot: str) -> 
 
 
 def _nowhere(session: AnySession, targets: Targets, held: Holdings) -> str:
-    """Say what the archive covers where no image covers the position, and what may have been meant."""
+    """Return what the archive covers, where no image covers the position, and what the user may have meant."""
     if held.n_image == 0:
         return "the archive holds no images yet: ztfdb ingest stores some"
     if targets.path is not None:
@@ -243,15 +243,15 @@ def _nowhere(session: AnySession, targets: Targets, held: Holdings) -> str:
     ra, dec = targets.positions.ra, targets.positions.dec
     nearest = separation(ra[0], dec[0], held.ra, held.dec).min() / 3600.0
     if len(targets) == 1:
-        told = f"no image covers ({ra[0]:.5f}, {dec[0]:+.5f}); the archive covers {held.words}"
-        told += f", the nearest image is centred {nearest:.1f} deg away"
+        text = f"no image covers ({ra[0]:.5f}, {dec[0]:+.5f}); the archive covers {held.words}"
+        text += f", the nearest image is centred {nearest:.1f} deg away"
     else:
-        told = f"no image covers any of {len(targets):,} positions; the archive covers {held.words}"
-    return told + _meant(session, ra[:MOST_LOOKED_UP], dec[:MOST_LOOKED_UP])
+        text = f"no image covers any of {len(targets):,} positions; the archive covers {held.words}"
+    return text + _meant(session, ra[:MOST_LOOKED_UP], dec[:MOST_LOOKED_UP])
 
 
 def _meant(session: AnySession, ra: FloatArray, dec: FloatArray) -> str:
-    """Ask whether another reading of the numbers was meant, where images cover that."""
+    """Suggest another reading of the numbers, if images cover that position."""
     east = np.where(ra > 180.0, ra - 360.0, ra)
     readings = (
         ("did you swap ra and dec?", np.mod(dec, 360.0), east, np.abs(east) <= 90.0),

@@ -1,4 +1,4 @@
-"""Light curves from ZTF's data releases, read where IRSA's HATS catalogue of them lies."""
+"""Light curves from ZTF's data releases, read in place from IRSA's HATS catalogue."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ from ztfdb.store.catalogues import LIGHT_CURVES, CatalogueInfo, find_catalogue
 from ztfdb.surveys.curves import Near, epochs_of, objects_near
 
 UNIT = 10**8
-"""An ``oid`` without its last eight digits is field, filter and quadrant."""
+"""An ``oid`` divided by this is field, filter and quadrant."""
 
 _NO_IDS = ("expid", "filefracday", "programid", "aperture", "image_id", "source_id")
 _NO_NUMBERS = ("mjd", "chi", "sharp", "limitmag", "magzp", "magzprms", "clrcounc", "exptime", "airmass")
-"""What these light curves do not hold."""
+"""Columns that these light curves lack."""
 
 
 def published(session: Session, positions: Positions, request: LightCurveRequest) -> Iterator[dict[str, Any]]:
     """Yield, all at once, the light curves of positions from ZTF's data releases, the catalogue ``irsa``.
 
-    A star has an ``objectid`` for each field, filter and quadrant. Of each of these the nearest object within the
-    radius is taken, and all of them make one curve. With ``phot="irsa-both"`` come our own epochs, too.
+    A star has one ``objectid`` per field, filter and quadrant. The curve joins, for each of these, the nearest object
+    within the radius. ``phot="irsa-both"`` adds our own epochs.
 
-    In rows whose ``phot`` is ``irsa``: ``oid`` is IRSA's; ``hjd`` is the catalogue's ``hmjd`` as a Julian date, and
-    ``mjd_mid`` is computed from it; ``mjd`` cuts by it. The start of the exposure is not published with these light
-    curves: ``mjd`` is NaN, and so is all else that belongs to an image (missing for ids). ``magerr`` is IRSA's.
-    ``good`` means no bad bit in ``catflags``. ``ra`` and ``dec`` are those of the object.
+    In rows with ``phot`` = ``irsa``, ``oid`` is IRSA's, ``hjd`` is the catalogue's ``hmjd`` as a Julian date,
+    ``mjd_mid`` is computed from it, and the option ``mjd`` cuts by ``mjd_mid``. These light curves do not include the
+    start of the exposure: ``mjd`` is NaN, and so is all else that belongs to an image (ids are missing). ``magerr`` is
+    IRSA's. ``good`` means no bad bit in ``catflags``. ``ra`` and ``dec`` are those of the object.
 
     Yields
     ------
@@ -78,18 +78,18 @@ def _catalogue(session: Session) -> CatalogueInfo:
     return found
 
 
-def _published(info: CatalogueInfo, positions: Positions, asked: LightCurveRequest) -> dict[str, Any]:
+def _published(info: CatalogueInfo, positions: Positions, request: LightCurveRequest) -> dict[str, Any]:
     """Return the epochs of the nearest object of each field, filter and quadrant."""
     catalogue = info.opened()
-    _, lo, hi = cone_ranges(positions.ra, positions.dec, asked.radius)
-    near = objects_near(catalogue, positions.ra, positions.dec, asked.radius, *_merged(lo, hi))
-    near, n_within = _nearest(near, asked)
+    _, lo, hi = cone_ranges(positions.ra, positions.dec, request.radius)
+    near = objects_near(catalogue, positions.ra, positions.dec, request.radius, *_merged(lo, hi))
+    near, n_within = _nearest(near, request)
     pair, found = epochs_of(catalogue, near)
-    return _cut(_columns(near, n_within, positions, pair, found), asked)
+    return _cut(_columns(near, n_within, positions, pair, found), request)
 
 
 def _merged(lo: IntArray, hi: IntArray) -> tuple[IntArray, IntArray]:
-    """Return ranges of many cones as ascending ones that do not overlap."""
+    """Merge the ranges of many cones into ascending ones that do not overlap."""
     if not len(lo):
         return lo, hi
     by = np.argsort(lo, kind="stable")
@@ -98,14 +98,14 @@ def _merged(lo: IntArray, hi: IntArray) -> tuple[IntArray, IntArray]:
     return lo[first], reached[np.append(np.flatnonzero(first)[1:] - 1, len(lo) - 1)]
 
 
-def _nearest(near: Near, asked: LightCurveRequest) -> tuple[Near, IntArray]:
-    """Keep the nearest object of each field, filter and quadrant, and return how many there were."""
+def _nearest(near: Near, request: LightCurveRequest) -> tuple[Near, IntArray]:
+    """Keep the nearest object of each field, filter and quadrant; also return how many there were."""
     field, fid = near.objectid // 10**12, near.objectid // 10**11 % 10
     wanted = np.ones(len(field), bool)
-    if asked.fids is not None:
-        wanted &= np.isin(fid, list(asked.fids))
-    if asked.fields is not None:
-        wanted &= np.isin(field, list(asked.fields))
+    if request.fids is not None:
+        wanted &= np.isin(fid, list(request.fids))
+    if request.fields is not None:
+        wanted &= np.isin(field, list(request.fields))
     near = near.chosen(np.flatnonzero(wanted))
     unit = near.objectid // UNIT
     order = np.lexsort([near.objectid, near.separation, unit, near.k])
@@ -162,8 +162,8 @@ def _columns(
     }
 
 
-def _cut(columns: dict[str, Any], asked: LightCurveRequest) -> dict[str, Any]:
-    keep: BoolArray = (columns["mjd_mid"] >= asked.mjd[0]) & (columns["mjd_mid"] < asked.mjd[1])
-    if asked.good:
+def _cut(columns: dict[str, Any], request: LightCurveRequest) -> dict[str, Any]:
+    keep: BoolArray = (columns["mjd_mid"] >= request.mjd[0]) & (columns["mjd_mid"] < request.mjd[1])
+    if request.good:
         keep = keep & columns["good"]
     return {name: values[keep] for name, values in columns.items()}

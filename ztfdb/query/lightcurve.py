@@ -1,6 +1,6 @@
-"""The light curve of a position, and of ten thousand positions in one call.
+"""Light curves of one position, or of ten thousand positions in one call.
 
-What is asked for is one value, `ztfdb.query.request.LightCurveRequest`; of what, another,
+A query is two values: the options, `ztfdb.query.request.LightCurveRequest`, and the targets,
 `ztfdb.query.targets.Targets`: fixed stars, stars with proper motion, or one body on a path.
 """
 
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from ztfdb.store.connections import Reading
 
 Part = tuple[dict[str, Any], dict[str, Any]]
-"""Columns of some targets, with ``position``, and what was done for them: for the ``attrs`` of the answer."""
+"""Columns of some targets, with ``position``, and what was done for them (for the ``attrs`` of the answer)."""
 
 HERE = Execution()
-"""In this process, and kept."""
+"""Measure in this process, and keep the measurements."""
 
 Sessions: TypeAlias = "sessionmaker[Session] | Callable[[], AbstractContextManager[Reading]]"
-"""What makes transactions: of SQLAlchemy, or of `ztfdb.store.connections`, which suffice where `only_reads`."""
+"""Makes transactions: SQLAlchemy's, or those of `ztfdb.store.connections`, which suffice where `only_reads`."""
 
 
 def only_reads(targets: Targets, request: LightCurveRequest) -> bool:
-    """Tell whether an answer is read from tables of detections alone, ours or those of ZTF's PSF catalogues."""
+    """Return whether an answer comes from tables of detections alone, ours or those of ZTF's PSF catalogues."""
     return request.phot not in IRSA_PHOTS and not _labelled(targets, request)
 
 
@@ -104,14 +104,14 @@ def iter_light_curves(
 
 
 def _labelled(targets: Targets, request: LightCurveRequest) -> bool:
-    """Tell whether epochs are found by the images that cover the targets, and have labels."""
+    """Return whether there is an epoch for each image that covers a target, with labels."""
     return request.complete or targets.moving
 
 
 def _parts(
     sessions: Sessions, targets: Targets, request: LightCurveRequest, execution: Execution, *, whole: bool
 ) -> Generator[Part, None, None]:
-    """Yield the columns of some targets at a time; `whole` ones need not be in bounded memory."""
+    """Yield the columns of some targets at a time; with `whole`, memory need not be bounded."""
     if _labelled(targets, request) and request.phot == "aperture":
         from ztfdb.query.complete import complete_parts  # imports what measures
 
@@ -132,7 +132,7 @@ def _parts(
 
 
 def _detections(session: AnySession, targets: Targets, request: LightCurveRequest) -> Iterator[dict[str, Any]]:
-    """Return the detections of fixed positions, by whose photometry is asked for."""
+    """Return the detections of fixed positions, with the photometry of ``request.phot``."""
     if request.phot == "aperture":
         return detected(session, targets.positions, request)
     if request.phot in IRSA_PHOTS:
@@ -145,7 +145,7 @@ def _detections(session: AnySession, targets: Targets, request: LightCurveReques
 
 
 def _writers(sessions: Sessions) -> sessionmaker[Session]:
-    """Return the maker of sessions that a complete light curve needs: what it measures is kept."""
+    """Return the maker of sessions that can write: a complete light curve keeps its measurements."""
     return cast("sessionmaker[Session]", sessions)
 
 
@@ -154,7 +154,7 @@ def _moved(columns: dict[str, Any], start: int) -> dict[str, Any]:
 
 
 def _together(done: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
-    """Return what was done for two parts: what was measured is counted together."""
+    """Return what was done for two parts; the numbers of measurements are added."""
     if not done or "kept" not in more:
         return more
     return more | {"kept": done["kept"] and more["kept"], "n_measured": done["n_measured"] + more["n_measured"]}

@@ -1,4 +1,4 @@
-"""Sources beside the rows of a reference catalogue that they match: the seed's table of matched entries."""
+"""Sources next to the rows of a reference catalogue that they match: the table of matched entries."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from ztfdb.store.matches import MatchTable, find_image_match, matches_of_image
 from ztfdb.store.zero_points import zeropoints
 
 SOURCES = "sources"
-"""What an image's own sources are called."""
+"""Name of an image's own sources in `catin` and `catref`."""
 
 
 def matched_entries(
@@ -50,36 +50,37 @@ def matched_entries(
     ----------
     session : Session
     columns : sequence of str
-        Columns wanted of both: ``ra``, ``dec`` (deg; the catalogue's at the image's epoch), ``x``, ``y`` (zero-based
+        Columns to return of both: ``ra``, ``dec`` (deg; the catalogue's at the image's epoch), ``x``, ``y`` (zero-based
         pixels), ``mag``, ``mag_err`` (AB in the image's filter: the sources' calibrated ones, the catalogue's in the
-        like-named band), or any numeric column that both tables have.
+        band of the same name), or any numeric column that both tables have.
     catin, catref : str
-        One is ``sources``, the other a catalogue held, by its name with or without ``cat`` behind it (``ps1cat``).
+        One is ``sources``, the other a catalogue of the archive, by its name with or without the suffix ``cat``
+        (``ps1cat``).
     image_id : int or iterable of int
-        One image; or several, then ``image_id`` is a column.
+        One image, or several; with several, ``image_id`` is a column.
     region : tuple of float, optional
-        In place of images: (ra, dec, radius) in deg, deg and arcsec; the sources within it of every image there.
+        Instead of images: (ra, dec, radius) in deg, deg and arcsec; the sources within it on every image there.
     mode, radius : optional
-        Match anew in this way (see `ztfdb.derive.crossmatch.crossmatch`; arcsec); by default the matches that are
-        stored, or where an image has none, those that a cross-match would store.
+        Match anew in this way (see `ztfdb.derive.crossmatch.crossmatch`; arcsec). By default the stored matches are
+        used; for an image without any, those that a cross-match would store.
     aperture : int
         Of the sources' ``mag``, 1 to 6.
     calibration : str
-        Of the sources' ``mag``: ``header`` or ``ps1``; said in ``attrs["calibration"]``.
+        Of the sources' ``mag``: ``header`` or ``ps1``; repeated in ``attrs["calibration"]``.
 
     Returns
     -------
     DataFrame
-        ``{catref}_index``, ``{catin}_index`` (ids of 64 bits), ``angsep_arcsec``, then for each of `columns` that of
+        ``{catref}_index``, ``{catin}_index`` (64-bit ids), ``angsep_arcsec``, then for each of `columns` that of
         `catref` and that of `catin`; rows by image, then by the catalogue's id, then by separation. Sources with bad
-        pixels are there as well.
+        pixels are included.
 
     Raises
     ------
     UnknownCatalogueError, UnknownImageError
-        If one is not in the archive.
+        If a catalogue or image is not in the archive.
     ValueError
-        If a column is not to be had of both, or neither or both of the names are ``sources``.
+        If a column does not exist for both, or neither or both of the names are ``sources``.
     """
     if (catin == SOURCES) == (catref == SOURCES):
         raise ValueError(f"one of the two is {SOURCES!r} and the other a catalogue, not {catin!r} and {catref!r}")
@@ -102,7 +103,7 @@ def matched_entries(
 
 
 def catalogues(session: Session) -> pd.DataFrame:
-    """Return the reference catalogues that are held, a row per imported file; see `list_catalogues`."""
+    """Return the reference catalogues of the archive, one row per imported file; see `list_catalogues`."""
     names = (
         "catalogue", "n_row", "coverage_deg2", "match_mode", "match_radius", "file", "file_rows", "n_known", "n_bad",
         "layout", "imported",
@@ -230,7 +231,7 @@ def _source_column(
 def _frame(
     parts: list[Columns], ids: list[int], columns: Sequence[str], catin: str, catref: str, single: bool
 ) -> pd.DataFrame:
-    """Put the images' parts one below the other, the columns in the README's order."""
+    """Concatenate the images' parts, with columns in the documented order."""
     of = {catin: "source" if catin == SOURCES else "reference", catref: "source" if catref == SOURCES else "reference"}
     names = {f"{catref}_index": of[catref], f"{catin}_index": of[catin], "angsep_arcsec": "separation"}
     for name in columns:

@@ -1,4 +1,4 @@
-"""Complete light curves with ZTF's photometry where there is any: its rows, our PSF fits, our apertures."""
+"""Complete light curves with ZTF's photometry where it exists: its rows, our PSF fits, our apertures."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def complete_psf(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the columns of complete light curves of ZTF's photometry, and what was done for them.
 
-    ``psfcat``: one epoch for every exposure × quadrant that covers a position. Where no catalogue has a row within the
-    radius, it is our fit of the exposure's PSF at the position if its ``sciimgdao.psf`` lies beside the image, else our
-    aperture's detection, forced measurement, limit or reason. ``both``: all of these beside each other, without the
-    PSF fits that could not be made.
+    ``psfcat``: one epoch for every exposure × quadrant that covers a position. If no catalogue has a row within the
+    radius, the epoch is our fit of the exposure's PSF at the position if its ``sciimgdao.psf`` is next to the image,
+    else our aperture's detection, forced measurement, limit or reason. ``both``: all of these, except the PSF fits that
+    could not be made.
     """
-    every = replace(request, good=False)  # the best epochs are chosen of those that are left at the end
+    every = replace(request, good=False)  # good epochs are selected at the end, from the merged ones
     ours, done = _complete(sessions, targets, every.of_our_sources(), execution)
     with_phot(ours, APERTURE)
     with sessions() as session:
@@ -83,7 +83,7 @@ def _fitted(
     execution: Execution,
     rest: dict[str, Any],
 ) -> tuple[dict[str, Any], int]:
-    """Return our PSF fits for the epochs of `rest`, those that could be made, and how many were measured."""
+    """Return our PSF fits for the epochs of `rest` where they succeeded, and how many were measured."""
     if not len(rest["position"]):
         return rest, 0
     images = frozenset(rest["image_id"].tolist())
@@ -95,7 +95,7 @@ def _fitted(
 
 
 def _among(columns: dict[str, Any], others: dict[str, Any], request: LightCurveRequest | None) -> BoolArray:
-    """Tell the rows whose epoch is among those of another light curve."""
+    """Return which rows have an epoch of another light curve."""
     code, of_others = _codes(columns, others, request)
     return np.isin(code, of_others)
 
@@ -103,14 +103,14 @@ def _among(columns: dict[str, Any], others: dict[str, Any], request: LightCurveR
 def _codes(
     columns: dict[str, Any], others: dict[str, Any], request: LightCurveRequest | None
 ) -> tuple[IntArray, IntArray]:
-    """Return a number for each epoch of two light curves, the same where it is the same epoch."""
+    """Return an integer for each epoch of two light curves; the same epoch has the same integer."""
     keys = np.concatenate([_keys(columns, request), _keys(others, request)])
     code = np.unique(keys, axis=0, return_inverse=True)[1].ravel()
     return code[: len(columns["position"])], code[len(columns["position"]) :]
 
 
 def _keys(columns: dict[str, Any], request: LightCurveRequest | None) -> IntArray:
-    """Return what makes rows the same epoch: position and exposure × quadrant, or position and image."""
+    """Return what identifies an epoch: position and exposure × quadrant, or position and image."""
     image = columns["image_id"]
     if request is None or request.all_versions:
         return np.stack([columns["position"], image], axis=1)

@@ -1,4 +1,4 @@
-"""From one of our ``oid`` back to the position that it was given for."""
+"""The position of one of our ``oid``."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from ztfdb.sky.cells import cell_to_sky
 from ztfdb.store.image_choice import quadrant_centre
 
 CELL_ORDER = 18
-"""Order of the cells that the digits count."""
+"""HEALPix order of the cells in the digits."""
 
 _BITS = 26
 _N_CELL = 12 * 4**CELL_ORDER
 
 
 def position_of_oid(session: Session, oid: int) -> tuple[float, float]:
-    """Return a position whose light curve has an ``oid`` of ours: the middle of its cell of 0.8 arcsec.
+    """Return the position of an ``oid`` of ours: the centre of its cell of 0.8 arcsec.
 
-    The digits of a cell come 12,288 times on the sky, 1.8 degrees apart; the quadrant, which the other digits name,
-    tells which it is.
+    The digits of a cell repeat 12,288 times on the sky, 1.8 degrees apart. The other digits name the quadrant, which
+    selects the right one.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def position_of_oid(session: Session, oid: int) -> tuple[float, float]:
     Raises
     ------
     UnknownObjectError
-        If no image of its field and quadrant is held.
+        If the archive has no image of its field and quadrant.
     """
     head, digits = divmod(-oid, 10**8)
     field, ccdid, qid = head // 10**4, head // 10 % 100, head % 10

@@ -13,22 +13,22 @@ from ztfdb.arrays import FloatArray
 from ztfdb.errors import QueryError
 
 LEAST_EPOCHS = 6
-"""Fewest epochs with a magnitude; fewer fix no period beside an amplitude, a phase and a mean."""
+"""Fewest epochs with a magnitude; fewer do not constrain a period, an amplitude, a phase and a mean."""
 
 LEAST_OF_A_FILTER = 3
-"""A filter with fewer epochs is left out: its own mean would fit it."""
+"""A filter with fewer epochs is left out, because its own mean would fit them."""
 
 MOST_EPOCHS = 100_000
 MOST_FREQUENCIES = 500_000
-"""Bounds of one periodogram, which takes a few seconds there."""
+"""Limits of one periodogram; at these it takes a few seconds."""
 
 MOST_ROWS = 2_000
 MOST_PEAKS = 5
 PEAK_WIDTHS = 2.0
-"""Peaks are at least so many widths (1 / baseline) apart."""
+"""Least distance of two peaks, in widths (1 / baseline)."""
 
 SAME_MAG = 1e-9
-"""Differences of magnitudes below this are rounding."""
+"""Magnitude differences below this are rounding."""
 
 JD_OF_MJD = 2_400_000.5
 
@@ -41,11 +41,11 @@ class Periodogram:
     ----------
     data : DataFrame
         ``frequency`` (1 / d), ``period`` (d) and ``power`` (0 to 1), by frequency. The grid has `n_frequency` of them;
-        a row is the highest power of several neighbours where the grid has more than 2,000.
+        with more than 2,000, a row is the highest power of several neighbours.
     peaks : DataFrame
-        At most five, the highest first: ``frequency``, ``period``, ``power``; ``fap``, the probability that noise
-        alone gives such a power somewhere on the grid; ``window``, the power of the times of observation alone at this
-        frequency (1 if all times are whole multiples of the period): near 1, the period may be the sampling's.
+        Up to 5, the highest first: ``frequency``, ``period``, ``power``; ``fap``, the probability that noise alone
+        gives such a power anywhere on the grid; ``window``, the power of the times of observation alone at this
+        frequency (1 if all times are whole multiples of the period): near 1, the sampling may have made the peak.
     """
 
     data: pd.DataFrame
@@ -61,7 +61,7 @@ class Periodogram:
 
     @property
     def meta(self) -> dict[str, Any]:
-        """What was asked, ``n_epoch``, ``filters``, ``baseline`` (d), ``n_frequency`` and ``step`` (1 / d)."""
+        """The options of the query, ``n_epoch``, ``filters``, ``baseline`` (d), ``n_frequency``, ``step`` (1 / d)."""
         return {str(key): value for key, value in self.data.attrs.items()}
 
 
@@ -74,15 +74,15 @@ def periodogram(
 ) -> Periodogram:
     """Return the periodogram of a light curve.
 
-    One sinusoid of one amplitude and phase in all filters is fitted to the magnitudes about each filter's own weighted
-    mean, with a floating mean (astropy's `LombScargle`, standard normalisation, fast method). Times are heliocentric.
-    Epochs with known trouble, limits and what has no magnitude are left out.
+    The fit is one sinusoid, with one amplitude and phase in all filters, to the magnitudes about each filter's own
+    weighted mean, with a floating mean (astropy's `LombScargle`, standard normalisation, fast method). Times are
+    heliocentric. Epochs that are not good, limits, and epochs without a magnitude are left out.
 
     Parameters
     ----------
     curve : DataFrame
-        The rows of a light curve: ``hjd`` (or ``mjd``), ``filtercode``, ``mag``, ``magerr`` and, where it is there,
-        ``good``. Of one photometry.
+        The rows of a light curve: ``hjd`` (or ``mjd``), ``filtercode``, ``mag``, ``magerr`` and optionally ``good``;
+        of one photometry.
     min_period : float
         Shortest period, d.
     max_period : float, optional
@@ -100,20 +100,20 @@ def periodogram(
     QueryError
         If there are too few or too many epochs, or too many frequencies.
     ValueError
-        If a period or `oversampling` is none, or the light curve is of two photometries.
+        If a period or `oversampling` is not positive, or the light curve mixes two photometries.
 
     Notes
     -----
     The false-alarm probability is Baluev's (2008, MNRAS 385, 1279), for one mean; it holds for noise that is Gaussian,
-    independent, and as large as ``magerr`` says. Nights alone make peaks at whole multiples of one cycle a day beside
-    a true one. A star with two unequal minima (a contact binary) has its highest peak at half of its period.
+    independent, and as large as ``magerr``. Observing at night alone makes peaks at whole multiples of 1 cycle per day
+    next to a true one. A star with two unequal minima (a contact binary) has its highest peak at half of its period.
     """
-    from astropy.timeseries import LombScargle  # half a second, and only here
+    from astropy.timeseries import LombScargle  # takes 0.5 s, only needed here
 
     epochs = _epochs(curve)
     baseline = float(np.ptp(epochs["time"]))
     frequency = _grid(baseline, min_period, max_period, oversampling)
-    # the fast method wants times from near zero: digits of a Julian date are spent on the date
+    # the fast method needs times near zero: the date of a Julian date would use up the digits
     time = epochs["time"] - epochs["time"].min()
     fitted = LombScargle(time, epochs["mag"], epochs["error"])
     power = fitted.power(frequency, method="fast", assume_regular_frequency=True)
@@ -191,7 +191,7 @@ def _grid(baseline: float, min_period: float, max_period: float | None, oversamp
 
 
 def _peaks(frequency: FloatArray, power: FloatArray, baseline: float) -> NDArray[np.int64]:
-    """Return where the highest local maxima are that stand apart, the highest first."""
+    """Return the indices of the highest local maxima that are `PEAK_WIDTHS` apart, the highest first."""
     padded = np.concatenate(([-np.inf], power, [-np.inf]))
     tops = np.flatnonzero((power >= padded[:-2]) & (power > padded[2:]))
     chosen: list[int] = []
@@ -204,7 +204,7 @@ def _peaks(frequency: FloatArray, power: FloatArray, baseline: float) -> NDArray
 
 
 def _thinned(power: FloatArray) -> NDArray[np.int64]:
-    """Return where the highest power of each group of neighbours is, at most `MOST_ROWS` groups."""
+    """Return the index of the highest power in each group of neighbours, at most `MOST_ROWS` groups."""
     width = -(-len(power) // MOST_ROWS)
     starts = range(0, len(power), width)
     return np.array([start + int(np.argmax(power[start : start + width])) for start in starts], np.int64)

@@ -1,4 +1,4 @@
-"""Tables of positions as people have them, checked and turned into arrays."""
+"""Tables of positions as users give them, checked and converted to arrays."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def positions_of(table: Any, color: Color = None) -> Positions:
 
 
 def position_of(ra: float, dec: float, color: float | None = None) -> Positions:
-    """Return one position; its colour is a number, as there is no table whose column it could be."""
+    """Return one position; its colour must be a number, as there is no table with columns."""
     if isinstance(color, str):
         raise ValueError(f"color {color!r}: expected a number (light_curves takes the name of a column, too)")
     return positions_of({"ra": ra, "dec": dec}, color)

@@ -1,4 +1,4 @@
-"""The file of an archive that has one of ZTF's names, and the files that belong to an image."""
+"""The file of an archive with one of ZTF's names, and the files related to an image."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from ztfdb.store.image_pixels import stored_pixels
 from ztfdb.store.psf_catalogues import find_psf, find_psf_named
 
 ROLES = {"sciimg": "sci", "mskimg": "msk", "refimg": "ref", "psfcat": "psfcat", "refpsfcat": "refpsfcat"}
-"""Roles of files by ZTF's word for the product."""
+"""Roles of files by ZTF's name of the product."""
 
 CATALOGUES = ("psfcat", "refpsfcat")
-"""Those that are kept beside images and not with them; a reference's may be held without it."""
+"""Those stored separately from images; a reference's may be in the archive without the reference."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Product:
     Attributes
     ----------
     facts : FileFacts
-        As it was when it was ingested; ``path`` is where it lies.
+        As at ingest; ``path`` is where the file is.
     image : StoredPixels or None
-        What cuts parts out of it; None for a file without pixels of the image.
+        For cutting parts out of it; None for a file without pixels.
     """
 
     facts: FileFacts
@@ -39,14 +39,14 @@ class Product:
 
 
 def find_product(session: Session, name: str, *, places: Places = None) -> Product | None:
-    """Return the file of a name; None where the archive has none.
+    """Return the file with a name; None where the archive has none.
 
     Parameters
     ----------
     session : Session
     name : str
         ZTF's name of a ``sciimg``, ``mskimg``, ``psfcat``, ``refimg`` or ``refpsfcat``; folders before it are ignored.
-        The name need not be that under which the file is kept: a packed one is found by its plain name.
+        The file may be stored under another name: a packed one is found by its plain name.
     places : mapping of str to path, optional
         Folders of this host by the name of their data root.
     """
@@ -59,7 +59,7 @@ def find_product(session: Session, name: str, *, places: Places = None) -> Produ
         images = None if role == "refpsfcat" else ids
         found = find_psf_named(session, named.field, named.rcid, named.fid, images, places=places)
         return Product(found[0].facts, None) if found else None
-    for image_id in ids:  # the whole quadrant before cutouts of it
+    for image_id in ids:  # whole quadrants come before cutouts
         for file in find_files(session, image_id, places=places):
             if file.role == role:
                 pixels = stored_pixels(session, [image_id], places=places).get(image_id)
@@ -69,14 +69,14 @@ def find_product(session: Session, name: str, *, places: Places = None) -> Produ
 
 @dataclass(frozen=True)
 class Related:
-    """What else is held of an image.
+    """Other files of an image.
 
     Attributes
     ----------
     catalogue : FileFacts or None
-        ZTF's PSF catalogue of it.
+        Its PSF catalogue by ZTF.
     whole : FileFacts or None
-        Of a cutout, the file of the whole quadrant.
+        For a cutout, the file of the whole quadrant.
     whole_id : int or None
         Its ``image_id``.
     """
@@ -87,7 +87,7 @@ class Related:
 
 
 def related_files(session: Session, image_id: Sequence[int], *, places: Places = None) -> dict[int, Related]:
-    """Return what else is held of images, by ``image_id``.
+    """Return other files of images, by ``image_id``.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""ZTF's own PSF catalogues: the light curves of their rows, alone or beside our own photometry."""
+"""ZTF's own PSF catalogues: the light curves of their rows, alone or next to our own photometry."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     pass
 
 PHOT_WORDS = ("psfcat", "psf", "aperture", "irsa")
-"""Whose photometry a row is, in the order in which rows of one image come: ZTF's, our PSF fit, our aperture.
+"""Photometry of a row, in the order of the rows of one image: ZTF's, our PSF fit, our aperture.
 
 ``irsa`` are the light curves of ZTF's data releases, whose rows belong to no image.
 """
@@ -29,19 +29,19 @@ PHOT_WORDS = ("psfcat", "psf", "aperture", "irsa")
 PSFCAT, PSF, APERTURE, IRSA = range(4)  # as in PHOT_WORDS
 
 BITS = 0xFFFF
-"""``flags`` is a signed 16-bit number of unsigned bits."""
+"""Mask that makes ``flags``, stored as a signed 16-bit integer, unsigned."""
 
 
 def catalogued(session: AnySession, positions: Positions, request: LightCurveRequest) -> Iterator[dict[str, Any]]:
-    """Yield the epochs of some positions at a time from ZTF's PSF catalogues: per image the nearest row.
+    """Yield the epochs of some positions at a time from ZTF's PSF catalogues: the nearest row per image.
 
-    With ``phot="both"`` our own epochs too, ordered by (position, mjd, image_id, phot).
+    ``phot="both"`` adds our own epochs, ordered by (position, mjd, image_id, phot).
     """
     names = (*PSF_COLUMNS, "position")
     n_row = 0
     with ExitStack() as readers:
         theirs = readers.enter_context(closing(cone_rows(session, positions, request.radius, ZTF_PSF)))
-        ours = readers.enter_context(closing(cone_rows(session, positions, request.radius)))  # reads when it is used
+        ours = readers.enter_context(closing(cone_rows(session, positions, request.radius)))  # reads only if used
         for start, part, rows in theirs:
             check_size(n_row := n_row + len(rows["k"]))
             columns = catalogue_epochs(session, rows, part, request)
@@ -61,7 +61,7 @@ def catalogue_epochs(
 
     ``mag`` is the instrumental magnitude plus MAGZP (no aperture correction), ``magerr`` its ``sigmag`` with the
     archive's systematic floor in quadrature, ``flux_ujy`` the PSF flux; ``chi`` and ``sharp`` are ZTF's. ``mask_bits``
-    are its ``flags``, ``aperture`` is missing, and ``source_id`` that of ``psf_source``.
+    are its ``flags``, ``aperture`` is missing, and ``source_id`` is that of ``psf_source``.
     """
     rows["mask_bits"] = rows["flags"].astype(np.int64) & BITS
     rows["flags"] = np.zeros(len(rows["flags"]), np.int64)
@@ -72,7 +72,7 @@ def catalogue_epochs(
 
 
 def with_phot(columns: dict[str, Any], whose: int) -> dict[str, Any]:
-    """Return columns with ``phot``."""
+    """Add the column ``phot``, and return the columns."""
     columns["phot"] = words(np.full(len(columns["mjd"]), whose), PHOT_WORDS)
     return columns
 

@@ -17,14 +17,14 @@ def psf_checks(session: Session, image_ids: Sequence[int] | None = None, *, warn
     ----------
     session : Session
     image_ids : sequence of int, optional
-        Of these images; by default of all.
+        Images to return; by default all.
     warned : bool
         Only those with a warning.
 
     Returns
     -------
     DataFrame
-        One row per image that was checked: how far our magnitudes are off ZTF's (``median``, ``scatter``), how that
-        changes with magnitude (``slope``) and over the image (``x_gradient``, ``y_gradient``), and the ``warning``.
+        One row per checked image: the offset of our magnitudes from ZTF's (``median``, ``scatter``), its trend with
+        magnitude (``slope``) and over the image (``x_gradient``, ``y_gradient``), and the ``warning``.
     """
     return pd.DataFrame(read_psf_checks(session, image_ids, warning=int(warned)))

@@ -1,4 +1,4 @@
-"""SQL that can only read, because the database itself refuses everything else."""
+"""SQL that can only read; the database itself refuses everything else."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def read_only_sql(
 ) -> pd.DataFrame:
     """Run one SQL statement that returns rows and cannot write.
 
-    PostgreSQL: a connection of its own, the extended protocol (one statement), a READ ONLY transaction with a time
-    limit that is always rolled back; a superuser is refused, and so is a role that may write files or run programs on
-    the server. SQLite: the file is opened read-only, and an authorizer allows only to select, to read columns, to call
+    PostgreSQL: a connection of its own, the extended protocol (one statement), and a READ ONLY transaction with a time
+    limit, always rolled back. Superusers are refused, and so are roles that may write files or run programs on the
+    server. SQLite: the file is opened read-only, and an authorizer allows only to select, to read columns, to call
     functions and to recurse.
 
     Parameters
@@ -40,12 +40,12 @@ def read_only_sql(
     timeout_s : float
         The statement is stopped after this long.
     force : bool
-        Run it on PostgreSQL even though the role could get around the safeguards.
+        Run it on PostgreSQL even if the role could bypass the safeguards.
 
     Returns
     -------
     DataFrame
-        Integers as ``Int64``, numbers as float64, text as ``str``; columns without a single value are ``object``.
+        Integers as ``Int64``, numbers as float64, text as ``str``; columns without any value are ``object``.
 
     Raises
     ------

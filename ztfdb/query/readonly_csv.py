@@ -1,4 +1,4 @@
-"""Rows of SQL as CSV, however many they are; no pandas is loaded for it."""
+"""Rows of SQL as CSV, any number of them, without importing pandas."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def read_only_csv(
 ) -> Iterator[tuple[bytes, int]]:
     """Yield the rows of a statement as CSV, in bounded memory.
 
-    Otherwise as `ztfdb.query.readonly.read_only_sql`. Numbers are as Python's ``repr`` writes them, so that each is
-    read back as the same double; NULL is an empty field, an empty text ``""``, a truth value 1 or 0, a blob hexadecimal
-    digits. Each value is written by its own type: no column has to be looked at as a whole. PostgreSQL writes the rows
-    of a statement without parameters itself.
+    Otherwise as `ztfdb.query.readonly.read_only_sql`. Numbers are written as by Python's ``repr``, so that each reads
+    back as the same double; NULL is an empty field, an empty text ``""``, a boolean 1 or 0, a blob hexadecimal digits.
+    Each value is written by its own type, so no column is needed as a whole. For a statement without parameters,
+    PostgreSQL writes the rows itself.
 
     Yields
     ------
@@ -42,6 +42,6 @@ def read_only_csv(
 
 
 def check_limit(timeout_s: float) -> None:
-    """Raise ValueError for a time limit that is none."""
+    """Raise ValueError for a time limit that is not positive."""
     if not timeout_s > 0:
         raise ValueError(f"a time limit of {timeout_s} s: expected more than 0")

@@ -1,4 +1,4 @@
-"""Which images meet a box on the sky, by the great circles between their corners, as IRSA's image search has it."""
+"""Which images meet a box on the sky, by the great circles between their corners, as in IRSA's image search."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ztfdb.store.image_cells import images_on_cells
 from ztfdb.store.image_rows import image_corners
 
 MOST_DEGREES = 20.0
-"""Largest side of a box: projected to a plane, its images' sides stay straight and finite."""
+"""Largest side of a box, deg: up to this, the projection to a plane keeps the sides of images straight and finite."""
 
 INTERSECTS = ("OVERLAPS", "COVERS", "ENCLOSED", "CENTER")
 
@@ -33,22 +33,22 @@ def images_meeting_box(
     ----------
     session : Session
     ra, dec : float
-        Its centre, deg, ICRS.
+        Centre of the box, deg, ICRS.
     width, height : float
         Along east and north, deg, up to `MOST_DEGREES`; its sides are great circles.
     intersect : str
-        ``OVERLAPS``: both have a point in common. ``COVERS``: the image holds the box. ``ENCLOSED``: the box holds the
-        image. ``CENTER``: the image holds the centre of the box.
+        ``OVERLAPS``: both have a point in common. ``COVERS``: the image contains the box. ``ENCLOSED``: the box
+        contains the image. ``CENTER``: the image contains the centre of the box.
 
     Returns
     -------
     ndarray of int64
-        ``image_id``, ascending; references among them.
+        ``image_id``, ascending, including references.
 
     Raises
     ------
     ValueError
-        If the word is none of these, or the position none.
+        If `intersect` is unknown, or the position invalid.
     QueryError
         If the box is too large.
     """
@@ -67,14 +67,14 @@ def images_meeting_box(
 
 
 def _cells(ra: NDArray[np.float64], dec: NDArray[np.float64]) -> IntArray:
-    """Return the order-9 cells that may have a part of the box."""
+    """Return the order-9 cells that may contain a part of the box."""
     lo, hi = cover_triangles(triangulate(ra, dec))
     parts = [np.arange(a >> _SHIFT, ((b - 1) >> _SHIFT) + 1) for a, b in zip(lo.tolist(), hi.tolist(), strict=True)]
     return np.unique(np.concatenate([*parts, sky_to_cell(ra, dec, FOOTPRINT_ORDER)]))
 
 
 def _plane(ra: float, dec: float, lon: NDArray[np.float64], lat: NDArray[np.float64]) -> Plane:
-    """Return positions in the plane that touches the sphere at the centre, shape (n, n_corner, 2)."""
+    """Return positions in the plane tangent to the sphere at the centre, shape (n, n_corner, 2)."""
     lon, lat = np.radians(lon - ra), np.radians(lat)
     at = np.radians(dec)
     depth = np.sin(at) * np.sin(lat) + np.cos(at) * np.cos(lat) * np.cos(lon)
@@ -94,7 +94,7 @@ def _meets(image: Plane, region: Plane, intersect: str) -> BoolArray:
 
 
 def _apart(one: Plane, other: Plane) -> BoolArray:
-    """Tell where a side of one convex polygon has all of the other outside."""
+    """Return where a side of one convex polygon has all of the other outside."""
     found: BoolArray = np.any(np.all(_sides(one, other) > 0.0, axis=2), axis=1)
     return found
 

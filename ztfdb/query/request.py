@@ -1,4 +1,4 @@
-"""What a light curve is asked for: one value, checked once, that every step takes."""
+"""The options of a light curve: one value, checked once and passed to every step."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
     from ztfdb.arrays import Progress
 
 PHOTS = ("aperture", "psfcat", "both", "irsa", "irsa-both")
-"""What a light curve may be made of: our apertures, ZTF's PSF catalogues, both beside each other; or ZTF's light curves
-alone, or beside our apertures."""
+"""Photometry of a light curve: our apertures, ZTF's PSF catalogues, both; ZTF's light curves at IRSA, alone or with our
+apertures."""
 
 IRSA_PHOTS = PHOTS[3:]
-"""Those with ZTF's light curves, which have detections alone."""
+"""Those with ZTF's light curves at IRSA, which contain only detections."""
 
 MEASURES = ("auto", "forced", "psf", "none")
 
 MAX_RADIUS = 600.0
-"""Largest radius of a light curve, arcsec, as at IRSA: beyond, "the nearest" means little."""
+"""Largest radius of a light curve, arcsec, as at IRSA; beyond, the nearest source means little."""
 
 COMPLETE_OPTIONS = frozenset({"measure", "bjd", "mag", "jobs", "keep", "places", "progress"})
-"""Options that only a complete light curve has."""
+"""Options of complete light curves only."""
 
 Moment: TypeAlias = "float | str | date | Time | None"
 """A time as `ztfdb.sky.dates.mjd_of` takes it, None for an open end."""
@@ -47,7 +47,7 @@ _FID = {
 
 @dataclass(frozen=True)
 class LightCurveRequest:
-    """What light curves are asked for; made by `light_curve_request`, which checks it.
+    """The options of light curves; `light_curve_request` makes it and checks them.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class LightCurveRequest:
     bjd : bool
         Add ``bjd_tdb``.
     mag : float or None
-        Total AB magnitude for which ``p_detect`` is told; None for that of each star.
+        Total AB magnitude for ``p_detect``; None for that of each star.
     aperture : int
         1 to 6.
     good : bool
@@ -78,7 +78,7 @@ class LightCurveRequest:
     images : frozenset of int or None
         Only these.
     whole_stars : bool
-        The fluxes are those of whole stars, for which MAGZP holds as it is; without it, of the aperture.
+        The fluxes are those of whole stars, for which MAGZP holds unchanged; else they are those of an aperture.
     """
 
     radius: float = 1.5
@@ -99,7 +99,7 @@ class LightCurveRequest:
 
     @property
     def method(self) -> ForcedMethod:
-        """How light is measured where it is."""
+        """The method of forced measurements."""
         return ForcedMethod.PSF if self.measure == "psf" else ForcedMethod.APERTURE
 
     @property
@@ -110,9 +110,9 @@ class LightCurveRequest:
 
     @property
     def attrs(self) -> dict[str, Any]:
-        """What was asked for, for the ``attrs`` of an answer."""
+        """The options of the query, for the ``attrs`` of an answer."""
         first, last = self.mjd
-        told = {
+        options = {
             "radius": self.radius,
             "aperture": self.aperture,
             "calibration": self.calibration,
@@ -122,10 +122,10 @@ class LightCurveRequest:
             "fields": None if self.fields is None else sorted(self.fields),
             "all_versions": self.all_versions,
         }
-        return told if self.phot == "aperture" else told | {"phot": self.phot}
+        return options if self.phot == "aperture" else options | {"phot": self.phot}
 
     def of_our_sources(self, **other: Any) -> LightCurveRequest:
-        """Return the same of our own photometry."""
+        """Return the same options with our own photometry."""
         return replace(self, phot="aperture", whole_stars=False, **other)
 
 
@@ -162,14 +162,14 @@ def light_curve_request(
     Parameters
     ----------
     asked_by : str
-        The archive's method, which an error names.
+        The archive's method, for error messages.
     motion : iterable of str
-        Names of the options of a proper motion that were given.
+        Names of the given options of a proper motion.
 
     Raises
     ------
     ValueError
-        If an option is not one, or does not go with another.
+        If an option is invalid, or conflicts with another.
     QueryError
         If the radius is beyond the maximum.
     """
@@ -202,7 +202,7 @@ def light_curve_request(
 
 
 def _misfit(request: LightCurveRequest, motion: list[str]) -> str | None:
-    """Say which options do not go together."""
+    """Return which options conflict, as text; None if none do."""
     own = f"the zero points of calibration {request.calibration!r} are those of apertures"
     if request.phot in IRSA_PHOTS and request.complete:
         return f"complete=True: not with phot={request.phot!r}, which has detections alone"
@@ -219,7 +219,7 @@ def _misfit(request: LightCurveRequest, motion: list[str]) -> str | None:
 
 
 def requested(asked_by: str, options: Mapping[str, Any], **more: Any) -> tuple[LightCurveRequest, Execution]:
-    """Divide the options of an archive's method into what is asked for and how it is measured.
+    """Divide the options of an archive's method into the request and its execution.
 
     Raises
     ------
@@ -247,7 +247,7 @@ def only_complete(asked_by: str, complete: bool, options: Iterable[str]) -> None
 
 
 def checked_mag(mag: float | None) -> float | None:
-    """Return a magnitude that is asked about, None for none.
+    """Return a magnitude as a float; None stays None.
 
     Raises
     ------
@@ -266,7 +266,7 @@ def checked_mag(mag: float | None) -> float | None:
 
 
 def check_radius(radius: float, maximum: float) -> None:
-    """Do nothing if a radius (arcsec) can be answered.
+    """Check a radius (arcsec).
 
     Raises
     ------
@@ -298,10 +298,10 @@ def fid_of(name: str | int) -> int:
     ValueError
         If ZTF has no such filter.
     """
-    known = _FID.get(name.strip().lower() if isinstance(name, str) else name)
-    if known is None:
+    fid = _FID.get(name.strip().lower() if isinstance(name, str) else name)
+    if fid is None:
         raise ValueError(f"filter {name!r}: expected zg, zr or zi (or g, r, i; ZTF_g, ZTF_r, ZTF_i; 1, 2, 3)")
-    return known
+    return fid
 
 
 def _integers(values: Iterable[int] | int) -> frozenset[int]:

@@ -65,7 +65,7 @@ class StampSeries:
     def to_pandas(self) -> pd.DataFrame:
         """Return one row per stamp: image, time, filter, position, pixel, first pixel, ``status`` and file.
 
-        Also ``calibration`` and ``zeropoint`` where these were asked for.
+        ``calibration`` and ``zeropoint`` are included if they were requested.
         """
         names = ("image_id", "ra", "dec", "x", "y", "x0", "y0", "status")
         columns: dict[str, Any] = {name: [getattr(stamp, name) for stamp in self] for name in names}
@@ -91,7 +91,7 @@ class StampSeries:
         write_stamps(path, self.stamps)
 
     def write_gif(self, path: str | Path, *, fps: float = 3.0, **options: Any) -> None:
-        """Write an animated GIF, a stamp after the other; see `ztfdb.plot.write_gif`."""
+        """Write an animated GIF with one frame per stamp; see `ztfdb.plot.write_gif`."""
         from ztfdb.plot import write_gif  # drawing is an extra
 
         write_gif(self.stamps, path, fps=fps, **options)
@@ -128,14 +128,14 @@ def stamps(
     size : int
         Width and height, pixels.
     aperture : int
-        1 to 6: whose circle is shown.
+        1 to 6; its circle is drawn.
     pmra, pmdec, epoch : float, optional
-        Proper motion (mas / yr) and Julian year of the position: each stamp is centred on the star's own place.
+        Proper motion (mas / yr) and Julian year of the position: each stamp is centred on the star at its date.
     north_up : bool
-        North up and east left, by flips alone.
+        North up and east left, by flips only.
     calibration : str, optional
         ``header``, ``ps1`` or ``self``: adds ``calibration`` and ``zeropoint`` (AB mag of 1 DN in the aperture at this
-        place, NaN without one) to the facts of each stamp, and to its caption.
+        position, NaN without one) to the facts of each stamp, and to its caption.
     places : mapping of str to path, optional
         Folders of this host by the name of their data root.
     **cuts
@@ -144,7 +144,7 @@ def stamps(
     Returns
     -------
     StampSeries
-        A stamp whose file is missing or changed has no pixels, and its ``status`` says so.
+        A stamp whose file is missing or changed has no pixels; its ``status`` gives the reason.
     """
     targets = targets_of({"ra": ra, "dec": dec}, pmra=pmra, pmdec=pmdec, epoch=epoch)
     return _series(session, targets, size, aperture, north_up, calibration, places, cuts)
@@ -188,9 +188,9 @@ def stamp(
     Parameters
     ----------
     session, ra, dec, size, aperture, north_up, calibration, places, pmra, pmdec, epoch
-        As in `stamps`; a reference has no date of its own, and shows the given place.
+        As in `stamps`; a reference has no date, so its stamp is centred on the given position.
     image_id : int
-        Also a reference's.
+        Of an image or a reference.
 
     Raises
     ------
@@ -257,10 +257,10 @@ def stamps_on_image(
     image = stored_pixels(session, [image_id], places=places).get(int(image_id))
     if image is None:
         raise UnknownImageError(f"no image {image_id} in this archive")
-    known, at = epoch_images(session, np.array([image_id]), aperture)
-    ra, dec = wanted.at(np.arange(len(wanted)), np.full(len(wanted), known["mjd_mid"][at[0]]))
+    image_table, at = epoch_images(session, np.array([image_id]), aperture)
+    ra, dec = wanted.at(np.arange(len(wanted)), np.full(len(wanted), image_table["mjd_mid"][at[0]]))
     x, y = sky_to_pixel(image.wcs, ra, dec)
-    facts = _facts(known, at[0], image.own.path)
+    facts = _facts(image_table, at[0], image.own.path)
     cut = cut_stamps(
         image,
         ra.tolist(),
@@ -271,7 +271,7 @@ def stamps_on_image(
         radius=radius,
         facts=facts,
     )
-    cut = captioned(session, cut, known.take(np.repeat(at, len(cut))), aperture, calibration)
+    cut = captioned(session, cut, image_table.take(np.repeat(at, len(cut))), aperture, calibration)
     return StampSeries([one.turned_north() for one in cut] if north_up else cut)
 
 
@@ -285,9 +285,9 @@ def _series(
     places: Places,
     cuts: dict[str, Any],
 ) -> StampSeries:
-    asked = light_curve_request(aperture=aperture, **cuts)
-    radius = _radius(size, asked.aperture)
-    pairs = covering(session, targets, asked)
+    request = light_curve_request(aperture=aperture, **cuts)
+    radius = _radius(size, request.aperture)
+    pairs = covering(session, targets, request)
     ids = pairs.image_id[pairs.at]
     images = stored_pixels(session, ids, places=places)
     found: list[ImageStamp] = []

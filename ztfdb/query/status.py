@@ -20,11 +20,11 @@ def status(session: AnySession) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``n_image``, ``n_source`` (as the images count them), ``n_simulated``; ``images`` by kind; ``filters``, a list
-        of ``filtercode``, ``n_image``, ``n_source``, ``first_mjd``, ``last_mjd``; ``n_field``; ``configs``, a list of
-        ``config_hash``, ``n_image`` and ``versions`` (more than one says that software changed on the way);
-        ``caveats``, a list of ``caveat`` (see `ztfdb.bits.Caveat`), ``n_image`` that have it and ``path``, the file of
-        the first; ``roots``, where the files lie; ``archive``, the facts frozen when it was made; ``queue``, see
+        ``n_image``, ``n_source`` (as counted in the table of images), ``n_simulated``; ``images`` by kind; ``filters``,
+        a list of ``filtercode``, ``n_image``, ``n_source``, ``first_mjd``, ``last_mjd``; ``n_field``; ``configs``, a
+        list of ``config_hash``, ``n_image`` and ``versions`` (more than one means that software changed in between);
+        ``caveats``, a list of ``caveat`` (see `ztfdb.bits.Caveat`), ``n_image`` with it and ``path``, the file of the
+        first; ``roots``, where the files are; ``archive``, the facts fixed when it was made; ``queue``, see
         `ztfdb.store.queue_reports.queue_summary`; and ``psf_check``, the images whose photometry ZTF's PSF catalogues
         contradict, see `ztfdb.store.psf_check_summary.psf_check_summary`.
     """

@@ -1,4 +1,4 @@
-"""Which tables, views and columns an archive has, as rows."""
+"""The tables, views and columns of an archive, as rows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ztfdb.schema import describe_table, describe_tables
 def table_list() -> pd.DataFrame:
     """Return every table and view: ``name``, ``kind`` (``view`` or ``table``), ``n_column``, ``description``.
 
-    The views, which are meant to be asked, come first; each kind in order of names.
+    Views come first, because queries are meant to use them; each kind is sorted by name.
     """
     rows = [(one.name, one.kind, len(one.columns), one.description) for one in describe_tables()]
     return pd.DataFrame(rows, columns=["name", "kind", "n_column", "description"])
@@ -32,7 +32,7 @@ def column_list(table: str) -> pd.DataFrame:
     Raises
     ------
     ValueError
-        If there is no such table; the message lists those that there are.
+        If there is no such table; the message lists those that exist.
     """
     names = ["name", "datatype", "unit", "ucd", "description"]
     rows = [[getattr(column, name) for name in names] for column in describe_table(table).columns]

@@ -18,10 +18,10 @@ from ztfdb.sky.given import check_epoch, numbers
 from ztfdb.sky.motion import julian_year, move
 
 DEFAULT_EPOCH = 2016.0
-"""Julian year to which positions with proper motion belong unless another is given: that of Gaia DR3."""
+"""Julian year of positions with proper motion unless another is given: that of Gaia DR3."""
 
 CUBIC = 4
-"""From this many rows on, a path is interpolated by a cubic spline, else along straight lines."""
+"""From this many rows on, a path is interpolated by a cubic spline; with fewer, along straight lines."""
 
 POSITIONS_PER_CHUNK = 1_000
 """Positions answered at a time: some 300,000 epochs, 100 MB of columns."""
@@ -54,7 +54,7 @@ class Path:
 
 @dataclass(frozen=True)
 class Targets:
-    """What a complete light curve is asked of.
+    """The targets of a complete light curve.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class Targets:
     pmra, pmdec, epoch : ndarray, shape (n,), or None
         Proper motion (mas / yr, pmra with cos dec) and Julian year of the position; None for fixed positions.
     path : Path or None
-        Of the one moving body.
+        Of a moving body, which is then the only target.
     """
 
     positions: Positions
@@ -81,12 +81,12 @@ class Targets:
         return self.pmra is not None or self.path is not None
 
     def parts(self) -> Iterator[tuple[int, Targets]]:
-        """Yield `POSITIONS_PER_CHUNK` targets at a time (at least once), with the place of the first."""
+        """Yield `POSITIONS_PER_CHUNK` targets at a time (at least once), with the index of the first."""
         for start in range(0, max(1, len(self)), POSITIONS_PER_CHUNK):
             yield start, self.part(start, start + POSITIONS_PER_CHUNK)
 
     def at(self, k: IntArray, mjd: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return the positions (deg) of targets `k` at times (MJD); a NaN time leaves a star at its given place."""
+        """Return the positions (deg) of targets `k` at times (MJD); a NaN time leaves a star at its given position."""
         if self.path is not None:
             return self.path.at(mjd)
         ra, dec = self.positions.ra[k], self.positions.dec[k]
@@ -95,7 +95,7 @@ class Targets:
         return move(ra, dec, self.pmra[k], self.pmdec[k], julian_year(mjd) - self.epoch[k])
 
     def drift(self, mjd: float, first: float, last: float) -> FloatArray:
-        """Return how far (arcsec) each star strays from its place at `mjd` between two times."""
+        """Return how far (arcsec) each star moves from its position at `mjd` between two times."""
         n = len(self)
         k = np.arange(n)
         middle = self.at(k, np.full(n, mjd))
@@ -144,7 +144,7 @@ def targets_of(
 
 
 def target_of(ra: float, dec: float, color: float | None = None, **motion: Any) -> Targets:
-    """Return one target; its colour is a number, as there is no table whose column it could be."""
+    """Return one target; its colour must be a number, as there is no table with columns."""
     if isinstance(color, str):
         raise ValueError(f"color {color!r}: expected a number (light_curves takes the name of a column, too)")
     return targets_of({"ra": ra, "dec": dec}, color, **motion)
@@ -156,8 +156,8 @@ def path_of(table: Any, color: float | None = None) -> Targets:
     Parameters
     ----------
     table : DataFrame, astropy Table or mapping
-        Columns ``time`` (or ``mjd``; MJD or ISO dates, UTC), ``ra``, ``dec`` (deg, ICRS), as seen from Palomar; 2 rows
-        or more, close enough for a spline to follow the motion between them.
+        Columns ``time`` (or ``mjd``; MJD or ISO dates, UTC), ``ra``, ``dec`` (deg, ICRS), as seen from Palomar; 2 or
+        more rows, close enough for a spline to follow the motion between them.
     color : float, optional
 
     Raises

@@ -1,4 +1,4 @@
-"""Whether an archive and its files still agree."""
+"""Check that an archive and its files still agree."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ztfdb.store.row_checksums import kept_checksums, stored_checksum
 
 IMAGES_AT_ONCE = 500
 Problem = tuple[int | None, str, str, str]
-"""``image_id`` (None: of the whole archive), ``role``, ``path`` and what is wrong."""
+"""``image_id`` (None: the whole archive), ``role``, ``path`` and what is wrong."""
 
 COLUMNS = ("image_id", "role", "path", "problem")
 
@@ -43,13 +43,13 @@ def verify(
     ----------
     sessions : sessionmaker
     hashes : bool
-        Compute the sha256 of every file. By default size and modification time are compared, and only a file that was
-        touched is read.
+        Compute the sha256 of every file. By default size and modification time are compared, and a file is only read if
+        they differ.
     deep : bool
         Read every page of a SQLite archive (its own ``integrity_check``), and every row of ``source``, ``psf_source``
-        and of the tables of images: the cell of a source must be that of its position, and the rows of an image, its
-        own row, headers, files and cells must have the checksums that were written with them. What cannot be read is a
-        problem then, not an error.
+        and of the tables of images. The cell of a source must be that of its position. The rows of an image, its own
+        row, headers, files and cells must have the checksums stored with them. Unreadable data is then a problem, not
+        an error.
     places : mapping of str to path, optional
         Folders of this host by the name of their data root.
     progress : callable, optional
@@ -59,8 +59,8 @@ def verify(
     -------
     DataFrame
         One row per problem: ``image_id``, ``role`` and ``path`` (of a file), and ``problem``; empty when all is well.
-        Counts of what was checked are in ``attrs``: ``n_image``, ``n_file``, ``n_source``, and ``n_unknown``, the
-        images and catalogues without a checksum, which were stored before there was one.
+        The counts are in ``attrs``: ``n_image``, ``n_file``, ``n_source``, and ``n_unknown``, the images and catalogues
+        without a checksum because they were stored before checksums existed.
     """
     counts = dict.fromkeys(("n_image", "n_file", "n_source", "n_unknown"), 0)
     problems = _of_storage(sessions) if deep else []
@@ -126,7 +126,7 @@ def _of_storage(sessions: sessionmaker[Session]) -> list[Problem]:
 
 
 def _of_sources(session: Session, ids: list[int]) -> Iterator[Problem]:
-    """Yield the images with sources that are not where their cell says."""
+    """Yield the images with sources outside of their stored cell."""
     for image_id in ids:
         rows = rows_of_image(session, OURS, image_id)
         cells = sky_to_cell(rows["ra"], rows["dec"])
@@ -135,7 +135,7 @@ def _of_sources(session: Session, ids: list[int]) -> Iterator[Problem]:
 
 
 def _of_checksums(session: Session, ids: list[int], counts: dict[str, int]) -> Iterator[Problem]:
-    """Yield the images whose rows are not those that were written, and count those that cannot be compared."""
+    """Yield the images whose rows differ from those written, and count those without a checksum."""
     for table, checksums in kept_checksums(session, ids).items():
         for image_id, kept in checksums.items():
             if kept is None:

@@ -1,7 +1,8 @@
-"""DataFrames and stamps out of the JSON that a service sends; `ztfdb.serve.api.wire` writes it.
+"""Unpack DataFrames and stamps from the JSON of a service; `ztfdb.serve.api.wire` writes it.
 
-A frame is columns, not rows: ``columns`` says their names, dtypes and units, ``data`` their values, ``attrs`` what was
-asked. Ids are texts, because many readers of JSON round whole numbers beyond 2^53; NaN and what is missing are null.
+A frame is columns, not rows: ``columns`` has their names, dtypes and units, ``data`` their values, ``attrs`` the
+options of the query. Ids are texts, because many JSON readers round integers beyond 2^53; NaN and missing values are
+null.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ from ztfdb.stamps import ImageStamp
 
 _IDS = frozenset({"oid", "expid", "pid", "hpx29", "cell9"})
 _NUMBERS = {"zeropoint"}
-"""Facts of a stamp that are numbers, where they are there."""
+"""Optional facts of a stamp that are numbers."""
 
 _ENDS = ("_id", "_index", "sourceid")
 
 
 def is_id(name: str) -> bool:
-    """Tell whether a column of whole numbers is written as texts."""
+    """Return whether a column of integers is written as texts."""
     return name in _IDS or name.endswith(_ENDS)
 
 
@@ -54,10 +55,10 @@ def unpack_stamps(stamps: Sequence[Mapping[str, Any]]) -> StampSeries:
     return StampSeries([_unpack_stamp(stamp) for stamp in stamps])
 
 
-def unpack_problem(told: Mapping[str, str]) -> ImageError:
-    """Return the error that was sent; one of a kind that this version does not know is an `ImageError`."""
-    kind = getattr(errors, told["error"], ImageError)
-    made = (kind if issubclass(kind, ImageError) else ImageError)(told["file"], told["reason"])
+def unpack_problem(problem: Mapping[str, str]) -> ImageError:
+    """Return the error that was sent; a kind that this version does not have becomes an `ImageError`."""
+    kind = getattr(errors, problem["error"], ImageError)
+    made = (kind if issubclass(kind, ImageError) else ImageError)(problem["file"], problem["reason"])
     assert isinstance(made, ImageError)
     return made
 
@@ -109,9 +110,9 @@ _READERS: dict[str, Callable[[list[Any]], Any]] = {
 
 
 def unpack_attrs(attrs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what was asked for, as the archive had it."""
+    """Return the options of the query, as the archive had them."""
     made = dict(attrs)
-    if isinstance(made.get("mjd"), list):  # an open end is an infinite time, which JSON does not have
+    if isinstance(made.get("mjd"), list):  # an open end is infinite, which JSON does not have
         first, last = made["mjd"]
         made["mjd"] = (-np.inf if first is None else first, np.inf if last is None else last)
     return made
@@ -119,7 +120,7 @@ def unpack_attrs(attrs: Mapping[str, Any]) -> dict[str, Any]:
 
 def _unpack_array(packed: Mapping[str, Any]) -> NDArray[Any]:
     values = np.frombuffer(base64.b64decode(packed["base64"]), packed["dtype"]).reshape(packed["shape"])
-    return values.astype(values.dtype.newbyteorder("="))  # a copy, which may be written to
+    return values.astype(values.dtype.newbyteorder("="))  # a writable copy
 
 
 def _unpack_stamp(packed: Mapping[str, Any]) -> ImageStamp:

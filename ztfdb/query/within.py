@@ -1,8 +1,8 @@
 """Detections inside an area of any shape and size, in bounded memory.
 
-The covering index gives id and position of what lies in the area's cells; the exact shape is cut from these; then the
-wanted columns of the rows that are left are read by id, in the order in which the table has them: in the order of
-cells, each row would be a page of its own.
+The covering index gives ids and positions of the rows in the area's cells, and these are cut to the exact shape. The
+wanted columns of the remaining rows are then read by id, in the table's order: in the order of cells, each row would be
+on a page of its own.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ from ztfdb.store.backends import AnySession
 from ztfdb.store.detections import SourceKind, positions_in_ranges, rows_by_id
 
 POSITIONS_AT_ONCE = 1_000_000
-"""Most rows of the index that are held: 32 MB, and as much again while they are cut."""
+"""Most rows of the index in memory: 32 MB, and as much again while they are cut."""
 
 ROWS_AT_ONCE = 100_000
-"""Most detections that are read at once: 20 MB with all their columns."""
+"""Most detections read at once: 20 MB with all their columns."""
 
 GROWTH = 4
 FILLED = 0.7
-"""After the first, an area is so large that this share of `POSITIONS_AT_ONCE` is expected, but not more than `GROWTH`
-times as large as the last one; one with more rows is halved."""
+"""Each area after the first is sized to fill this fraction of `POSITIONS_AT_ONCE`, but at most `GROWTH` times the last
+one. An area with too many rows is halved."""
 
 Cut = Callable[[Columns], Columns]
-"""Takes ``source_id``, ``hpx29``, ``ra``, ``dec`` of rows; returns these columns, and new ones, of those inside."""
+"""Takes ``source_id``, ``hpx29``, ``ra``, ``dec`` of rows; returns these and new columns of the rows inside."""
 
 
 def rows_within(
     session: AnySession, kind: SourceKind, lo: IntArray, hi: IntArray, cut: Cut, columns: Sequence[str]
 ) -> Iterator[Columns]:
-    """Yield the detections inside an area, some at a time.
+    """Yield the detections inside an area in parts.
 
     Parameters
     ----------
     session : Session or Reading
     kind : SourceKind
     lo, hi : ndarray of int64, shape (n_range,)
-        Half-open ranges of cells that hold the area, ascending and not overlapping.
+        Half-open ranges of cells that contain the area, ascending and not overlapping.
     cut : callable
     columns : sequence of str
         Of the table.
@@ -48,8 +48,8 @@ def rows_within(
     Yields
     ------
     dict of ndarray
-        What `cut` returns, and the columns: up to `ROWS_AT_ONCE` rows, ordered by ``source_id``. Where there are none,
-        one piece without rows.
+        What `cut` returns, and the columns: up to `ROWS_AT_ONCE` rows, ordered by ``source_id``. Without any rows, one
+        empty part.
     """
     n_row = 0
     for found in _positions(session, kind, lo, hi):
@@ -66,7 +66,7 @@ def rows_within(
 
 
 def _with_columns(session: AnySession, kind: SourceKind, inside: Columns, columns: Sequence[str]) -> Columns:
-    """Return rows, ordered by ``source_id``, with more columns; those removed since they were found are left out."""
+    """Add columns to rows ordered by ``source_id``; rows removed since they were found are left out."""
     missing = [name for name in columns if name not in inside]
     if not missing:
         return inside
@@ -78,7 +78,7 @@ def _with_columns(session: AnySession, kind: SourceKind, inside: Columns, column
 
 
 def _positions(session: AnySession, kind: SourceKind, lo: IntArray, hi: IntArray) -> Iterator[Columns]:
-    """Yield what the index has in ranges, at most `POSITIONS_AT_ONCE` rows at a time."""
+    """Yield the rows of the index in ranges, at most `POSITIONS_AT_ONCE` at a time."""
     wanted = float(np.sum(hi - lo))
     while len(lo):
         (some, rest), n_cell = _first_cells(lo, hi, wanted)
@@ -94,7 +94,7 @@ def _positions(session: AnySession, kind: SourceKind, lo: IntArray, hi: IntArray
 
 
 def _first_cells(lo: IntArray, hi: IntArray, n_cell: float) -> tuple[tuple[tuple[IntArray, IntArray], ...], int]:
-    """Return ranges cut in two where about `n_cell` cells lie before the cut, and how many cells these are."""
+    """Cut ranges in two after about `n_cell` cells; also return how many cells the first part has."""
     widths = hi - lo
     before = np.cumsum(widths)
     wanted = int(min(max(n_cell, 1.0), float(before[-1])))
