@@ -145,8 +145,8 @@ def test_the_command_line_says_it_on_stderr(filled, folder, engine_url):
     for words, told in (
         (("lightcurve", RA, DEC, "--from", "2459116.5"), "looks like a JD"),
         (("stamp", RA, DEC, "--to", "M31"), "expected an MJD, an ISO date"),
-        (("remove", "night", "99999999"), "99999999 is no date"),
-        (("psfcheck", "--night", "99999999"), "99999999 is no date"),
+        (("remove", "night", "99999999"), "99999999 is not a date"),
+        (("psfcheck", "--night", "99999999"), "99999999 is not a date"),
         (("remove", "image", "abc"), "'abc' is not the id of an image"),
         (("lightcurve", "M31"), "SkyCoord.from_name('M31')"),
         (("images", "NGC", "1068"), "SkyCoord.from_name('NGC 1068')"),

@@ -79,16 +79,16 @@ def night_of(value: Any) -> int:
     Raises
     ------
     ValueError
-        If it is no date, or outside ZTF's years.
+        If it is not a date, or outside ZTF's years.
     """
     if isinstance(value, int | np.integer) or (isinstance(value, str) and value.strip().isdigit()):
         number = int(value)
         if not _EIGHT_DIGITS[0] <= number < _EIGHT_DIGITS[1]:
             meant = f"; MJD {number} is the night {_night(number)}" if ZTF_MJD[0] <= number <= ZTF_MJD[1] else ""
-            raise ValueError(f"night {value} is no date: expected a UTC date such as 20200924{meant}")
+            raise ValueError(f"night {value} is not a date: expected a UTC date such as 20200924{meant}")
         day = _compact(str(number), "night")
     elif isinstance(value, float):
-        raise ValueError(f"night {value} is no date: expected a UTC date such as 20200924")
+        raise ValueError(f"night {value} is not a date: expected a UTC date such as 20200924")
     else:
         day = MJD_DAY_ZERO + timedelta(days=math.floor(mjd_of(value, "night")))
     night = int(f"{day:%Y%m%d}")
@@ -140,7 +140,7 @@ def _compact(digits: str, name: str) -> datetime:
     try:
         return datetime.strptime(digits, "%Y%m%d").replace(tzinfo=UTC)
     except ValueError as exc:
-        raise ValueError(f"{name} {digits} is no date: expected year, month and day as in 20200924") from exc
+        raise ValueError(f"{name} {digits} is not a date: expected year, month and day as in 20200924") from exc
 
 
 def _as_datetime(value: date | np.datetime64) -> datetime:

@@ -1,4 +1,4 @@
-"""Where an archive is: one URL, read without SQLAlchemy."""
+"""The URL of an archive, parsed without SQLAlchemy."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from sqlalchemy import URL
 
 ENGINES = {"sqlite": "sqlite", "postgresql": "postgresql", "postgres": "postgresql"}
-"""The engines by the name that a URL begins with."""
+"""Engines by the scheme of a URL."""
 
 _ACCOUNT = re.compile(r"(?P<username>[^:/]*)(?::(?P<password>[^@]*))?@")
 _SERVER = re.compile(r"(?:\[(?P<six>[^/?]+)\]|(?P<host>[^/:?]+))?(?::(?P<port>[^/?]*))?")
 _WINDOWS_PATH = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 _PLAIN = " +"
-"""Characters that a URL may keep in a name, beside letters and digits."""
+"""Characters that need no quoting in a name, besides letters and digits."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Address:
     username, password, host : str or None
     port : int or None
     query : mapping of str to str or tuple of str
-        What stands after the question mark.
+        The part after the question mark.
     """
 
     engine: str
@@ -56,7 +56,7 @@ class Address:
         return self.engine == "sqlite"
 
     def shown(self) -> str:
-        """Return the URL as it may be printed or logged: secrets show as ``***``, the driver not at all."""
+        """Return the URL for printing or logging: secrets are shown as ``***``, the driver is left out."""
         database, query = self.database, self.query
         if self.is_file and (database or "").startswith("file:"):  # opened read-only
             database, query = unquote(str(database).removeprefix("file://")), {}
@@ -81,7 +81,7 @@ def address_of(url: str | Path | URL | Address) -> Address:
     Raises
     ------
     ConfigError
-        If it cannot be read as a URL, or names another kind of database. The message never shows a password.
+        If it is not a valid URL, or names another kind of database. The message never shows a password.
     """
     if isinstance(url, Address):
         return url
@@ -91,14 +91,15 @@ def address_of(url: str | Path | URL | Address) -> Address:
     name = found.engine.split("+")[0]
     if name not in ENGINES:
         raise ConfigError(f"{name!r} is not an engine of ztfdb: expected sqlite or postgresql")
-    known = Address(ENGINES[name], found.database, found.username, found.password, found.host, found.port, found.query)
-    if known.is_file:
-        _check_file(known)
-    return known
+    account = found.username, found.password
+    address = Address(ENGINES[name], found.database, *account, found.host, found.port, found.query)
+    if address.is_file:
+        _check_file(address)
+    return address
 
 
 def mask_password(url: str | Path | URL | Address) -> str:
-    """Return the URL as it may be printed or logged; see `Address.shown`."""
+    """Return the URL for printing or logging; see `Address.shown`."""
     return address_of(url).shown()
 
 
@@ -108,7 +109,7 @@ def _parts(url: Any) -> Address:
 
 
 def _parsed(text: str) -> Address:
-    """Return the parts of a text, the engine as it is spelled there."""
+    """Return the parts of a URL, with the engine as spelled there."""
     name, _, rest = text.partition("://")
     account = _ACCOUNT.match(rest)
     rest = rest[account.end() :] if account else rest
@@ -120,7 +121,7 @@ def _parsed(text: str) -> Address:
     except ValueError:
         port = -1
     if not re.fullmatch(r"[\w+]+", name) or port == -1:
-        # without the text, which may hold a password
+        # without the text, which may contain a password
         raise ConfigError("the archive's URL cannot be read: expected sqlite:///file or postgresql://…") from None
     return Address(
         name,
@@ -156,7 +157,7 @@ def _shown_query(query: Mapping[str, str | tuple[str, ...]]) -> str:
 
 
 def _check_file(url: Address) -> None:
-    """Refuse a SQLite URL that names no file: what stands after two slashes is a host, which SQLite has not."""
+    """Refuse a SQLite URL without a file: the part after two slashes is a host, which SQLite does not have."""
     if url.host or url.port or url.username:
         name = f"{url.host or ''}/{url.database}" if url.database else url.host or "file"
         raise ConfigError(f"a SQLite archive is named with three slashes: sqlite:///{name}")
@@ -166,9 +167,9 @@ def _check_file(url: Address) -> None:
 
 
 def _file_name(name: str) -> str:
-    """Return the name of a SQLite file; refuse what is meant as something else."""
+    """Return the name of a SQLite file; raise ConfigError if it looks like something else."""
     if os.name != "nt" and _WINDOWS_PATH.match(name):
-        raise ConfigError(f"{name} is a path of Windows; this system has none")
+        raise ConfigError(f"{name} is a Windows path; this system is not Windows")
     scheme = name.partition(":")[0].lower() if ":" in name else ""
     if scheme.split("+")[0] in ENGINES:
         raise ConfigError(f"{name} lacks the slashes of a URL: expected sqlite:///file or postgresql://…")

@@ -1,4 +1,4 @@
-"""Counts over an archive, from its images alone: the sources are not visited."""
+"""Counts over an archive, from its images alone: the tables of sources are not read."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _configs(session: AnySession) -> list[dict[str, Any]]:
 
 
 def _caveats(session: AnySession) -> list[dict[str, Any]]:
-    """Return how many images lack what, and the path of the first of each."""
+    """Return the number of images with each caveat, and the path of the first."""
     kinds = "select caveats, count(*) as n, min(image_id) as first from image where caveats > 0 group by caveats"
     rows = records(session, kinds, {"caveats": "i8", "n": "i8", "first": "i8"})
     found = []

@@ -1,4 +1,4 @@
-"""A copy of a SQLite archive as it is at one moment, made while others read and write it."""
+"""A consistent copy of a SQLite archive, made while others read and write it."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from ztfdb.store.engine import make_engine
 from ztfdb.store.faults import driver_errors
 
 PAGES_AT_ONCE = 4096
-"""Pages (32 MB) that are copied between two words about progress."""
+"""Pages (32 MB) copied between two progress reports."""
 
 
 def backup(url: URL, file: str | Path, *, progress: Progress | None = None) -> Path:
     """Copy a SQLite archive by SQLite's own backup.
 
-    One read transaction lasts from the first page to the last: the copy is of one moment, nobody waits for it, and it
-    never starts again because somebody writes. It is written beside `file`, checked, and then takes its name.
+    One read transaction lasts from the first page to the last. So the copy is of one moment, blocks nobody, and never
+    restarts because of a write. It is written next to `file`, checked, and then renamed to it.
 
     Parameters
     ----------
     url : URL
         Of the archive.
     file : str or Path
-        Must not be there yet.
+        Must not exist yet.
     progress : callable, optional
         Called with the number of pages done, and of all.
 
@@ -42,8 +42,8 @@ def backup(url: URL, file: str | Path, *, progress: Progress | None = None) -> P
     Raises
     ------
     StoreError
-        If the archive is in PostgreSQL, which has pg_dump; if `file` is there already, or cannot be written; if the
-        copy fails SQLite's check, which means that the original is damaged.
+        If the archive is in PostgreSQL (use pg_dump); if `file` exists already, or cannot be written; if the copy fails
+        SQLite's check, which means that the original is damaged.
     """
     if url.get_backend_name() != "sqlite":
         raise StoreError(f"{mask_password(url)} is in PostgreSQL: back it up with pg_dump -Fc, or by base backups")
@@ -75,7 +75,7 @@ def _copy(url: URL, part: Path, progress: Progress | None) -> None:
         with engine.begin() as connection, driver_errors(), contextlib.closing(sqlite3.connect(part)) as copy:
             source = connection.connection.driver_connection
             assert isinstance(source, sqlite3.Connection)
-            source.execute("select count(*) from sqlite_master").fetchone()  # the transaction's moment
+            source.execute("select count(*) from sqlite_master").fetchone()  # starts the transaction's snapshot
 
             def follow(status: int, remaining: int, total: int) -> None:
                 if progress is not None:

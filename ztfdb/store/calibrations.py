@@ -1,4 +1,4 @@
-"""Photometric calibrations: what one is made from, and what it says."""
+"""Photometric calibrations: their input, and their results."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SOURCE_COLUMNS = (
     "source_id", "hpx29", "ra", "dec", "x", "y", "peak", "flags", "mask_bits", "background",
     *(f"flux_aper{k}{part}" for k in APERTURES for part in ("", "_err")),
 )  # fmt: skip
-"""What a calibration reads of a source."""
+"""Columns of a source that a calibration reads."""
 
 
 def sources_to_calibrate(session: Session, image_id: int) -> Columns:
@@ -28,7 +28,7 @@ def sources_to_calibrate(session: Session, image_id: int) -> Columns:
 
 
 def image_to_calibrate(session: Session, image_id: int) -> dict[str, Any]:
-    """Return what a calibration needs of an image: ``fid``, ``saturate``, ``nx``, ``ny``, ``filtercode``.
+    """Return the columns of an image that a calibration reads: ``fid``, ``saturate``, ``nx``, ``ny``, ``filtercode``.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def store_calibration(session: Session, image_id: int, method: str, rows: Sequen
 
 
 def delete_calibrations(session: Session, image_id: int, method: str | None = None) -> int:
-    """Delete an image's calibrations, by one method or all, and return how many rows they were."""
+    """Delete an image's calibrations, by one method or all, and return the number of rows deleted."""
     statement = delete(Calibration).where(Calibration.image_id == int(image_id))
     if method is not None:
         statement = statement.where(Calibration.method == method)
@@ -60,7 +60,7 @@ def calibrations_of_image(session: Session, image_id: int, method: str = "ps1") 
 
 
 def uncalibrated_images(session: Session, method: str, catalogue_id: int, among: Sequence[int]) -> list[int]:
-    """Return those of the images that have no calibration by a method, or one older than their match."""
+    """Return the images among `among` without a calibration by a method, or with one older than their match."""
     own = (Calibration.image_id == Image.image_id) & (Calibration.method == method)
     matched = (
         select(ImageMatch.matched)

@@ -1,4 +1,4 @@
-"""Files of reference catalogues on their way into the tables: rows appended, indexes made afterwards, cells counted."""
+"""Import of reference catalogues: rows are appended, indexes are made afterwards, cells are counted."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from ztfdb.store.catalogues import CatalogueInfo, HeldFile, catalogue_files, mak
 from ztfdb.surveys.registered import Motion
 
 LOCK_WAIT_S = 1.0
-"""How long an import waits for the others who use its table."""
+"""How long an import waits for other users of its table."""
 
 
 @dataclass
 class Growth:
-    """What an import adds up while its rows go in: rows per cell, and how fast the fastest moves.
+    """Totals of an import while its rows are appended: rows per cell, and the largest proper motion.
 
     Attributes
     ----------
     n_row, n_known : int
-        Rows added, and rows left out because their ids were held.
+        Rows added, and rows left out because their ids existed already.
     cells : dict of int
         Rows added by order-9 cell.
     checked : bool
-        Whether ids are looked up before rows are written: off until a file shows a duplicate.
+        Ids are checked before rows are appended. Off until a file contains a duplicate.
     keyless : bool
-        Whether the table has no key while it is filled, see `indexed_afterwards`.
+        The table has no key while it is filled, see `indexed_afterwards`.
     """
 
     n_row: int = 0
@@ -61,16 +61,16 @@ def add_rows(
     nulls: Mapping[str, BoolArray] | None = None,
     extra: Sequence[Mapping[str, Any] | None] | None = None,
 ) -> None:
-    """Append rows whose ids are not held; the first of equal ids counts.
+    """Append rows with new ids; of equal ids the first counts.
 
     Parameters
     ----------
     session : Session
     catalogue : CatalogueInfo
     columns : dict of ndarray, each of shape (n_row,)
-        Columns of the catalogue's table, the id and ``hpx29`` among them; NaN is NULL.
+        Columns of the catalogue's table, including the id and ``hpx29``; NaN is NULL.
     growth : Growth
-        Grows with the rows that went in.
+        Updated with the rows appended.
     nulls : mapping of str to ndarray of bool, optional
         NULL rows of integer columns.
     extra : sequence of dict, optional
@@ -88,7 +88,7 @@ def add_rows(
         except StoreError as exc:
             if not backend(session).is_duplicate(exc):
                 raise
-            growth.checked = True  # from here on it is cheaper to look first
+            growth.checked = True  # from here on, checking first is cheaper
     if growth.checked:
         keep = keep[~np.isin(ids[keep], _held_ids(session, catalogue, ids[keep]))]
         added = _write(session, catalogue, columns, keep, nulls, extra)
@@ -98,16 +98,16 @@ def add_rows(
 
 @contextmanager
 def indexed_afterwards(session: Session, catalogue: CatalogueInfo, growth: Growth) -> Iterator[None]:
-    """Leave out the sky index and the key of an empty table while the block fills it; make them of all rows at the end.
+    """Drop the sky index and the key of an empty table while the block fills it; make both from all rows afterwards.
 
-    That takes half of the time of putting every row into them, and leaves nothing for VACUUM to do. All of it happens
-    in the transaction: without its end they were never gone. Where the table holds rows, belongs to another role or is
-    in use, it keeps them.
+    This takes half of the time of updating them with every row, and leaves nothing for VACUUM. Everything is in one
+    transaction: without its commit they were never dropped. A table that contains rows, belongs to another role or is
+    in use keeps them.
 
     Raises
     ------
     StoreError
-        At the end, if an id came twice; see `ztfdb.store.backends.base.Backend.is_duplicate`.
+        At the end, if an id occurred twice; see `ztfdb.store.backends.base.Backend.is_duplicate`.
     """
     index = next(one for one in catalogue.table.indexes if one.name in ONE_ENGINE_INDEXES[backend(session).name])
     growth.keyless = _dropped(session, catalogue.table, index)
@@ -123,7 +123,7 @@ def _dropped(session: Session, table: Table, index: Index) -> bool:
     try:
         with session.begin_nested() as stripping:
             backend(session).limit_lock_wait(LOCK_WAIT_S)
-            index.drop(session.connection())  # from here on nobody else sees or writes the table
+            index.drop(session.connection())  # locks the table: nobody else reads or writes it from here on
             if _holds_rows(session, table):
                 stripping.rollback()
                 return False
@@ -140,7 +140,7 @@ def _holds_rows(session: Session, table: Table) -> bool:
 
 
 def record_file(session: Session, catalogue: CatalogueInfo, growth: Growth, *, n_bad: int, **facts: Any) -> HeldFile:
-    """File an import and bring the catalogue's own row and its cells up to date.
+    """Record an import, and update the catalogue's own row and its cells.
 
     Parameters
     ----------
@@ -196,7 +196,7 @@ def _write(
 
 
 def _held_ids(session: Session, catalogue: CatalogueInfo, ids: IntArray) -> IntArray:
-    """Return which of the ids are held."""
+    """Return which of the ids exist already."""
     backend(session).load_temporary("incoming_reference", {"id": ids.astype(np.int64)})
     statement = (
         f"select c.{catalogue.id_column} as id from incoming_reference as r "
@@ -257,7 +257,7 @@ def register(
     n_row: int,
     **facts: Any,
 ) -> HeldFile | None:
-    """Note a HATS catalogue that is read in place, or that one has changed; None where nothing has.
+    """Record a HATS catalogue that is read in place, or its change; return None if nothing has changed.
 
     Parameters
     ----------
@@ -273,11 +273,11 @@ def register(
     Raises
     ------
     ValueError
-        If the archive holds rows of a catalogue of this name.
+        If the archive contains imported rows of a catalogue of this name.
     """
     catalogue = make_catalogue(session, name)
     if catalogue.location is None and catalogue.n_row:
-        raise ValueError(f"{name} holds {catalogue.n_row:,} imported rows: remove it, or take another name")
+        raise ValueError(f"{name} has {catalogue.n_row:,} imported rows: remove it, or use another name")
     newest = catalogue_files(session, catalogue.catalogue_id)[-1:]
     same = catalogue.location == location and catalogue.reading == dict(reading)
     if newest and same and newest[0].sha256 == facts["sha256"]:

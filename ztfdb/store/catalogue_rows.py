@@ -18,7 +18,7 @@ from ztfdb.surveys.registered import MOTION
 
 
 def positions_in_ranges(session: Session, catalogue: CatalogueInfo, lo: IntArray, hi: IntArray) -> Columns:
-    """Return the rows of a catalogue inside ranges of cells, ordered by id; answered from the covering index.
+    """Return the rows of a catalogue inside ranges of cells, ordered by id; read from the covering index.
 
     Parameters
     ----------
@@ -30,8 +30,8 @@ def positions_in_ranges(session: Session, catalogue: CatalogueInfo, lo: IntArray
     Returns
     -------
     dict of ndarray
-        ``reference_id``, ``ra``, ``dec``, and where rows of it move ``epoch`` (Julian year), ``pmra`` and ``pmdec``
-        (mas / yr), NaN where NULL.
+        ``reference_id``, ``ra``, ``dec``; if the catalogue has moving rows also ``epoch`` (Julian year), ``pmra`` and
+        ``pmdec`` (mas / yr), NaN where NULL.
     """
     names = ["ra", "dec", *(MOTION if catalogue.n_moving else ())]
     if catalogue.location is not None:
@@ -63,12 +63,12 @@ def rows_by_id(
     session : Session
     catalogue : CatalogueInfo
     ids : ndarray of int64
-        Each once or more often.
+        Repeats are allowed.
     names : sequence of str
         Numeric columns of the catalogue's table.
     near : tuple of (ndarray of int64, float)
-        Order-29 cells of positions, and a radius (arcsec) within which of them all these rows lie. A catalogue that is
-        read in place is searched there; rows that the archive holds are found by their ids alone.
+        Order-29 cells of positions, and a radius (arcsec) around them that contains all these rows. A catalogue that is
+        read in place is searched there; imported rows are found by their ids alone.
 
     Returns
     -------
@@ -94,8 +94,8 @@ def rows_in_ranges(
 ) -> Columns:
     """Return chosen columns of the rows inside ranges of cells, ordered by id; as `rows_by_id`."""
     if catalogue.location is not None:
-        known = _known_columns(catalogue, names)
-        return catalogue.opened().rows(lo, hi, {name: known[name] for name in names}, MISSING_INT32)
+        dtypes = _known_columns(catalogue, names)
+        return catalogue.opened().rows(lo, hi, {name: dtypes[name] for name in names}, MISSING_INT32)
     found = _select_rows(session, catalogue, names, "c.hpx29 >= r.lo and c.hpx29 < r.hi", lo=lo, hi=hi)
     order = np.argsort(found["reference_id"], kind="stable")
     return {name: values[order] for name, values in found.items()}
@@ -104,9 +104,9 @@ def rows_in_ranges(
 def _select_rows(
     session: Session, catalogue: CatalogueInfo, names: Sequence[str], condition: str, **keys: IntArray
 ) -> Columns:
-    known = _known_columns(catalogue, names)
-    dtypes: dict[str, Any] = {"reference_id": "i8", **{name: known[name] for name in names}}
-    nulls = {name: MISSING_INT32 for name in names if known[name].kind == "i" and catalogue.table.c[name].nullable}
+    all_dtypes = _known_columns(catalogue, names)
+    dtypes: dict[str, Any] = {"reference_id": "i8", **{name: all_dtypes[name] for name in names}}
+    nulls = {name: MISSING_INT32 for name in names if all_dtypes[name].kind == "i" and catalogue.table.c[name].nullable}
     fields = "".join(f", c.{name}" for name in names)
     backend(session).prefer_index_only()
     rows, params = backend(session).range_rows(**keys)
@@ -116,11 +116,11 @@ def _select_rows(
 
 
 def _known_columns(catalogue: CatalogueInfo, names: Sequence[str]) -> dict[str, np.dtype[Any]]:
-    known = table_dtypes(catalogue.table)
-    unknown = [name for name in names if name not in known]
+    dtypes = table_dtypes(catalogue.table)
+    unknown = [name for name in names if name not in dtypes]
     if unknown:
-        raise ValueError(f"not columns of {catalogue.name}: {', '.join(unknown)}; there are {', '.join(known)}")
-    return known
+        raise ValueError(f"not columns of {catalogue.name}: {', '.join(unknown)}; there are {', '.join(dtypes)}")
+    return dtypes
 
 
 def _looked_up(session: Session, catalogue: CatalogueInfo, rows: str, names: Sequence[str], condition: str) -> str:
@@ -130,5 +130,5 @@ def _looked_up(session: Session, catalogue: CatalogueInfo, rows: str, names: Seq
 
 
 def own_rows(catalogue: CatalogueInfo) -> str:
-    """Return the condition by which rows of a shared table are those of one catalogue."""
+    """Return the condition that selects the rows of one catalogue in a shared table."""
     return f"and c.catalogue_id = {int(catalogue.catalogue_id)}" if catalogue.table.name == "reference_source" else ""

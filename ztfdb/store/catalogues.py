@@ -1,4 +1,4 @@
-"""Reference catalogues that are held: their names and kinds, their files, the part of the sky that they cover."""
+"""Reference catalogues of the archive: their names and kinds, their files, the part of the sky that they cover."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ KINDS = {"ps1": ("ps1", "ps1_id"), "gaia": ("gaia", "gaia_id"), "reference": ("r
 """Table and id column by kind of catalogue."""
 
 LIGHT_CURVES = "irsa"
-"""Kind and name of ZTF's own light curves, which are read in place and with which nothing is matched."""
+"""Kind and name of ZTF's own light curves, which are read in place and never matched."""
 
 MODES = ("nearest", "mutual", "all")
-"""How sources are matched: with the nearest row, with the row they are nearest to in turn, with all of them."""
+"""Ways to match a source: with the nearest row, with the row whose nearest source it is in turn, with all rows."""
 
 DEFAULT_MODE, DEFAULT_RADIUS = "nearest", 1.0
 
 CELL_AREA = 41252.96124941928 / (12 * 4**FOOTPRINT_ORDER)
-"""Area of a cell, deg²: the sphere shared out."""
+"""Area of a cell, deg²."""
 
 
-_CATALOGUE_LOCK = -3  # image ids, the other keys of `lock_name`, are never negative
+_CATALOGUE_LOCK = -3  # never an image id: those, the other keys of `lock_name`, are not negative
 
 
 @dataclass(frozen=True)
 class CatalogueInfo:
-    """One held catalogue.
+    """A reference catalogue of the archive.
 
     Attributes
     ----------
@@ -56,9 +56,10 @@ class CatalogueInfo:
     match_radius : float
         arcsec.
     location : str or None
-        Of a HATS catalogue that is read in place; None where the archive holds the rows.
+        Of a HATS catalogue that is read in place; None for imported rows.
     reading : dict or None
-        Of such a catalogue ``columns`` and ``epoch``, see `ztfdb.surveys.registered.RegisteredCatalogue`, and ``area``.
+        For such a catalogue ``columns`` and ``epoch``, see `ztfdb.surveys.registered.RegisteredCatalogue`, and
+        ``area``.
     """
 
     catalogue_id: int
@@ -76,12 +77,12 @@ class CatalogueInfo:
 
     @property
     def table(self) -> Table:
-        """The table its rows are in."""
+        """The table of its rows."""
         return Base.metadata.tables[KINDS.get(self.kind, KINDS["reference"])[0]]
 
     @property
     def id_column(self) -> str:
-        """The column of its rows' ids."""
+        """The id column of that table."""
         return KINDS.get(self.kind, KINDS["reference"])[1]
 
     def opened(self) -> RegisteredCatalogue:
@@ -108,13 +109,13 @@ class HeldFile:
 
 
 def held_catalogues(session: Session) -> list[CatalogueInfo]:
-    """Return the held catalogues, ordered by name."""
+    """Return the catalogues of the archive, ordered by name."""
     rows = session.execute(select(Catalogue.__table__).order_by(Catalogue.name)).all()
     return [_info(row) for row in rows]
 
 
 def find_catalogue(session: Session, name: str) -> CatalogueInfo | None:
-    """Return a catalogue by name, None if it is not held."""
+    """Return a catalogue by name, None if it is not in the archive."""
     row = session.execute(select(Catalogue.__table__).where(Catalogue.name == name)).one_or_none()
     return None if row is None else _info(row)
 
@@ -125,7 +126,7 @@ def get_catalogue(session: Session, name: str) -> CatalogueInfo:
     Raises
     ------
     UnknownCatalogueError
-        If it is not held; the message says which are.
+        If it is not in the archive; the message lists those that are.
     """
     found = find_catalogue(session, name)
     if found is None:
@@ -135,7 +136,7 @@ def get_catalogue(session: Session, name: str) -> CatalogueInfo:
 
 
 def make_catalogue(session: Session, name: str) -> CatalogueInfo:
-    """Return a catalogue by name, made without rows where it is new; held until the transaction ends."""
+    """Return a catalogue by name, created without rows if it is new; its lock is held until the transaction ends."""
     backend(session).lock_name(_CATALOGUE_LOCK)
     found = find_catalogue(session, name)
     if found is not None:
@@ -155,13 +156,13 @@ def make_catalogue(session: Session, name: str) -> CatalogueInfo:
 
 
 def set_match(session: Session, catalogue_id: int, *, mode: str, radius: float) -> None:
-    """Say how images are matched with a catalogue from now on."""
+    """Set how images are matched with a catalogue."""
     values = {"match_mode": mode, "match_radius": float(radius)}
     session.execute(update(Catalogue).where(Catalogue.catalogue_id == catalogue_id).values(**values))
 
 
 def find_file(session: Session, catalogue_id: int, sha256: str) -> HeldFile | None:
-    """Return the import of a file of this content, None if there was none."""
+    """Return the import of a file with this content, None if there was none."""
     held = [f for f in catalogue_files(session, catalogue_id) if f.sha256 == sha256]
     return held[0] if held else None
 
@@ -178,7 +179,7 @@ def catalogue_files(session: Session, catalogue_id: int) -> list[HeldFile]:
 def coverage(session: Session, catalogue_id: int) -> float:
     """Return the sky covered by a catalogue, deg²: the order-9 cells (6.9 arcmin) with at least one row.
 
-    Of a catalogue that is read in place it is the area of its partitions.
+    For a catalogue that is read in place it is the area of its partitions.
     """
     reading = session.execute(select(Catalogue.reading).where(Catalogue.catalogue_id == catalogue_id)).scalar()
     if reading is not None:
@@ -188,7 +189,7 @@ def coverage(session: Session, catalogue_id: int) -> float:
 
 
 def footprint_cells(session: Session, name: str | None = None) -> NDArray[np.int64]:
-    """Return the order-9 cells that images touch, ascending; with a catalogue's name those where it has no rows."""
+    """Return the order-9 cells that images touch, ascending; with a catalogue's name, only those without its rows."""
     touched = select(ImageCell.cell9).distinct()
     registered = None if name is None else find_catalogue(session, name)
     if registered is not None and registered.location is not None:
@@ -205,7 +206,7 @@ def footprint_cells(session: Session, name: str | None = None) -> NDArray[np.int
 
 
 def list_catalogues(session: Session) -> list[dict[str, Any]]:
-    """Return what is held, a row per imported file, ordered by catalogue and import.
+    """Return one row per imported file, ordered by catalogue and import.
 
     Each has ``catalogue``, ``n_row`` and ``coverage_deg2`` of the whole catalogue, how images are matched with it, and
     ``file``, ``file_rows``, ``n_known``, ``n_bad``, ``layout``, ``imported`` of the file.
@@ -244,5 +245,5 @@ def _info(row: Row[Any]) -> CatalogueInfo:
 
 
 def now_text() -> str:
-    """Return the time as catalogues note it: ISO, UTC, whole seconds."""
+    """Return the current time as stored with catalogues: ISO, UTC, whole seconds."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,4 +1,4 @@
-"""SQLAlchemy's types of a SQLite dialect, which check every value on its way out."""
+"""SQLAlchemy types for SQLite that check the type of every value read."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Where numpy columns meet SQL, and the traps between them.
+"""Conversion between numpy columns and SQL values, and its traps.
 
-Python ints cross, not ``np.int64`` (SQLite binds one as an 8-byte blob and quietly matches nothing); NaN goes in as
-NULL and NULL comes out as NaN (PostgreSQL holds NaN to be larger than every number); REAL columns are rounded to
-single precision by us, because SQLite would keep 8 bytes where PostgreSQL keeps 4.
+Drivers get Python ints, not ``np.int64``: SQLite binds one as an 8-byte blob and silently matches nothing. NaN is
+written as NULL, and NULL read as NaN, because PostgreSQL sorts NaN above every number. REAL columns are rounded to
+single precision here, because SQLite would keep 8 bytes where PostgreSQL keeps 4.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
     from sqlalchemy import Table
 
 MISSING, MISSING_INT32, MISSING_INT16 = -(1 << 62), -(1 << 31), -(1 << 15)
-"""Stand for NULL in integers of 64, 32 and 16 bits, none of which is ever as low."""
+"""Values for NULL in integers of 64, 32 and 16 bits; none is ever as low."""
 
 NO_MASK = -1
-"""Stands for NULL in ``mask_bits``: the image has no mask."""
+"""Value for NULL in ``mask_bits``: the image has no mask."""
 
 
 @dataclass(frozen=True)
 class SqlColumn:
-    """One column ready to be written.
+    """One column ready for writing.
 
     Attributes
     ----------
     name : str
     values : ndarray, shape (n_row,)
-        In the dtype of the SQL column; what stands under a null is meaningless.
+        In the dtype of the SQL column; arbitrary where `null` is True.
     null : ndarray of bool or None
-        True where the row has NULL; None where no row has.
+        True where the row has NULL; None if no row has.
     """
 
     name: str
@@ -63,13 +63,13 @@ def shape(table: Table | str) -> Shape:
     """Return the columns of a table; `table` may be its name."""
     if isinstance(table, str):
         return shape_of(table)
-    from ztfdb.schema.describe import defined_shape  # who has a table of SQLAlchemy's has loaded it
+    from ztfdb.schema.describe import defined_shape  # a table of SQLAlchemy's implies that it is imported
 
     return defined_shape(table)
 
 
 def stand_ins(dtypes: Mapping[str, Any]) -> dict[str, int]:
-    """Return what stands for NULL in each integer column: `NO_MASK` in ``mask_bits``, else `MISSING` of its width."""
+    """Return the value for NULL in each integer column: `NO_MASK` in ``mask_bits``, else `MISSING` of its width."""
     widths = {8: MISSING, 4: MISSING_INT32, 2: MISSING_INT16}
     kinds = {name: np.dtype(dtype) for name, dtype in dtypes.items()}
     found = {name: widths[kind.itemsize] for name, kind in kinds.items() if kind.kind == "i"}
@@ -77,7 +77,7 @@ def stand_ins(dtypes: Mapping[str, Any]) -> dict[str, int]:
 
 
 def sql_columns(table: Table, columns: AnyColumns, nulls: Mapping[str, BoolArray] | None = None) -> list[SqlColumn]:
-    """Bring columns to the types of a table.
+    """Convert columns to the types of a table.
 
     Parameters
     ----------
@@ -91,14 +91,14 @@ def sql_columns(table: Table, columns: AnyColumns, nulls: Mapping[str, BoolArray
     Raises
     ------
     ValueError
-        If lengths differ, a column is not of the table, or an integer does not fit its column.
+        If lengths differ, a column is not in the table, or an integer does not fit its column.
     """
     dtypes = table_dtypes(table)
     return [_sql_column(name, np.asarray(values), dtypes, (nulls or {}).get(name)) for name, values in columns.items()]
 
 
 def python_value(value: Any) -> Any:
-    """Return one value as the drivers take it: a Python number, string or None; NaN is None."""
+    """Return one value as drivers need it: a Python number, string or None; NaN becomes None."""
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and value != value:
@@ -107,7 +107,7 @@ def python_value(value: Any) -> Any:
 
 
 def python_values(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return one row's values as the drivers take them; see `python_value`."""
+    """Return one row's values as drivers need them; see `python_value`."""
     return {name: python_value(value) for name, value in values.items()}
 
 
@@ -119,7 +119,7 @@ def python_ints(values: Iterable[Any] | NDArray[Any]) -> list[int]:
 def numpy_columns(
     rows: Sequence[Sequence[Any]], dtypes: Mapping[str, Any], nulls: Mapping[str, int] | None = None
 ) -> Columns:
-    """Turn fetched rows into columns.
+    """Convert fetched rows to columns.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ def numpy_columns(
     dtypes : mapping of str to dtype
         Names and types of the columns; NULL becomes NaN in a float column and None in an object column.
     nulls : mapping of str to int, optional
-        What NULL becomes in an integer column.
+        Value for NULL in an integer column.
 
     Raises
     ------
@@ -153,7 +153,7 @@ def _sql_column(
     if dtype.kind == "f":
         missing = np.isnan(values)
         null = missing if null is None else null | missing
-        with np.errstate(over="ignore"):  # beyond single precision is infinite, on both engines alike
+        with np.errstate(over="ignore"):  # beyond single precision becomes infinite, the same on both engines
             return SqlColumn(name, values.astype(dtype), null if null.any() else None)
     if values.dtype.kind not in "iub":
         raise ValueError(f"column {name} holds integers, found {values.dtype}")
@@ -172,6 +172,6 @@ def _numpy_column(name: str, values: Iterable[Any], dtype: np.dtype[Any], nulls:
             fill = nulls[name]
             values = [fill if v is None else v for v in values]
         elif None in values:
-            raise ValueError(f"column {name} holds NULL: name its stand-in")
-    with np.errstate(over="ignore"):  # SQLite keeps doubles in a REAL column, which damage may have made too large
+            raise ValueError(f"column {name} contains NULL: name its stand-in")
+    with np.errstate(over="ignore"):  # SQLite stores doubles in a REAL column; damage may make them too large
         return np.array(values, dtype=dtype)

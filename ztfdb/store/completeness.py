@@ -1,4 +1,4 @@
-"""How likely stars are found on images: what it is measured from, and what is kept."""
+"""Models of how likely stars are detected on images: their input, and what is stored."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from ztfdb.store.columns import python_ints, python_values
 ROW_COLUMNS = (
     "image_id", "limit50", "limit90", "psf", "n_star", "n_found", "n_false", "n_source", "failure", "measured",
 )  # fmt: skip
-"""What is shown of an image."""
+"""Columns shown for an image."""
 
 
 def images_without(session: Session, among: Iterable[int]) -> list[int]:
-    """Return those of the images that have no model yet, references left out, in order; those that failed count."""
+    """Return the images in `among` without a model, in order, without references; failed ones count as without."""
     done = set(session.execute(select(Completeness.image_id).where(Completeness.failure.is_(None))).scalars())
     references = set(session.execute(select(Image.image_id).where(Image.kind == "ref")).scalars())
     return sorted(set(among) - done - references)
 
 
 def store_completeness(session: Session, row: Mapping[str, Any]) -> None:
-    """Store the row of an image in place of the one that is there."""
+    """Store the row of an image, replacing an existing one."""
     session.execute(delete(Completeness).where(Completeness.image_id == int(row["image_id"])))
     values = python_values(row)
     for name in ("model", "bins"):

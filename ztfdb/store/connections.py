@@ -1,8 +1,8 @@
-"""Transactions that read, on connections of the drivers themselves.
+"""Read-only transactions on the drivers' own connections.
 
-SQLAlchemy takes longer to import than a light curve takes to be found, and questions are asked in texts of their own:
-they need a connection and a transaction, no more. Everything that writes, or asks in SQLAlchemy's expressions, has the
-sessions of `ztfdb.store.engine`. `ztfdb.store.backends.backend` takes either.
+Importing SQLAlchemy takes longer than finding a light curve, and queries have texts of their own: they only need a
+connection and a transaction. Everything that writes, or uses SQLAlchemy's expressions, uses the sessions of
+`ztfdb.store.engine`. `ztfdb.store.backends.backend` takes either.
 """
 
 from __future__ import annotations
@@ -23,31 +23,31 @@ from ztfdb.store.interrupt import in_use
 from ztfdb.texts import one_line
 
 MOST_IDLE = 5
-"""Connections that are kept for the next transaction."""
+"""Idle connections kept for the next transactions."""
 
 
 class Opener(Protocol):
-    """What an engine does in its own way: ``connect_sqlite``, ``connect_postgresql``."""
+    """The engine-specific part: ``connect_sqlite``, ``connect_postgresql``."""
 
     where: str | None
     errors: tuple[type[Exception], ...]
 
     def open(self) -> tuple[Any, dict[str, Any]]:
-        """Return a new connection, and what is to be remembered of it."""
+        """Return a new connection, and the ``info`` that is kept with it."""
 
     def is_usable(self, connection: Any, info: dict[str, Any]) -> bool:
-        """Tell whether a connection that was idle can be used."""
+        """Return whether an idle connection can still be used."""
 
     def begin(self, connection: Any) -> None:
         """Begin a transaction."""
 
     def end(self, connection: Any, info: dict[str, Any]) -> bool:
-        """End it, and tell whether the connection can be used again."""
+        """End the transaction, and return whether the connection can be reused."""
 
 
 @dataclass(eq=False)
 class Reading:
-    """One transaction that reads; made by `Connections.reading`.
+    """One read-only transaction; made by `Connections.reading`.
 
     Attributes
     ----------
@@ -56,11 +56,11 @@ class Reading:
     driver : object
         The driver's connection.
     info : dict
-        What backends remember as long as the connection lives.
+        State of backends that lives as long as the connection.
     connections : Connections
-        Where it comes from.
+        The pool of the connection.
     notes : dict
-        What backends remember as long as the transaction lives.
+        State of backends that lives as long as the transaction.
     """
 
     engine: str
@@ -71,15 +71,15 @@ class Reading:
 
 
 class Connections:
-    """Connections that read an archive, each used by one thread at a time, the one used last first.
+    """A pool of connections that read an archive, each used by one thread at a time.
 
-    That one has its pages, and the images that it remembers, in the cache.
+    The connection used last is reused first: its pages and its cache of images are warm.
 
     Parameters
     ----------
     address : Address
     read_only : bool
-        Whether a SQLite file is opened for reading; transactions only read either way.
+        Open a SQLite file for reading only; transactions only read either way.
     """
 
     def __init__(self, address: Address, *, read_only: bool) -> None:
@@ -124,8 +124,8 @@ class Connections:
             driver.close()
 
     def forget(self) -> None:
-        """Leave the connections to the process that this one was forked from."""
-        self._lock = threading.Lock()  # another thread of that process may have held it
+        """Drop the connections in a forked process; they belong to its parent."""
+        self._lock = threading.Lock()  # another thread of the parent may have held it
         self._idle = []
 
     def _take(self) -> tuple[Any, dict[str, Any]]:
@@ -136,7 +136,7 @@ class Connections:
         if found is not None:
             if self._opener.is_usable(*found):
                 return found
-            with self._lock:  # what happened to one has happened to all
+            with self._lock:  # what broke one has broken all
                 stale, self._idle = [found, *self._idle], []
             for driver, _ in stale:
                 driver.close()
@@ -151,7 +151,7 @@ class Connections:
 
     @contextmanager
     def errors(self) -> Iterator[None]:
-        """Turn what the driver raises inside the block into typed errors, which name the file."""
+        """Convert what the driver raises inside the block to typed errors, which name the file."""
         try:
             yield
         except self._opener.errors as exc:
@@ -164,19 +164,19 @@ def _opener(address: Address, read_only: bool) -> Opener:
 
 
 def beside(session: Any) -> AbstractContextManager[Any]:
-    """Return another transaction on the archive of one, for a thread that reads at the same time."""
+    """Return another transaction on the same archive, for a thread that reads at the same time."""
     if isinstance(session, Reading):
         return session.connections.reading()
     return cast("AbstractContextManager[Any]", type(session)(session.get_bind()))
 
 
 def _forget_forked() -> None:
-    for one in list(_EVERY):
-        one.forget()
+    for connections in list(_EVERY):
+        connections.forget()
 
 
 _EVERY: weakref.WeakSet[Connections] = weakref.WeakSet()
-"""All of this process."""
+"""All pools of this process."""
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_forked)

@@ -1,4 +1,4 @@
-"""Rows of numbers and texts as lines of CSV by pyarrow, where it is installed: the bytes of `ztfdb.store.csv_lines`."""
+"""Numbers and texts as lines of CSV by pyarrow, if installed: the same bytes as `ztfdb.store.csv_lines`."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ztfdb.arrays import BoolArray
 from ztfdb.store.csv_lines import field
 
 FEW_DIFFERENT = 4
-"""Where a column has so many times fewer values than rows, each is written once."""
+"""A column with this many times fewer distinct values than rows is formatted once per distinct value."""
 
 _OPTIONS = pyarrow.csv.WriteOptions(include_header=False, quoting_style="none")
 
 
 def lines(columns: list[Any]) -> bytes | None:
-    """Return columns of one length as lines; None where a text is in need of quotation marks.
+    """Return columns of one length as lines; None if a text needs quotation marks.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def _array(column: Any) -> Any:
 
 
 def _written_differently(values: NDArray[np.float64]) -> BoolArray:
-    """Tell which numbers pyarrow writes in another form: whole ones without point, small ones without exponent."""
+    """Return which numbers pyarrow writes in another form: whole ones without point, small ones without exponent."""
     size = np.abs(values)
     return np.asarray((values == np.trunc(values)) | (size < 1e-4) | (size >= 1e15))
 

@@ -1,4 +1,4 @@
-"""Rows of detections, ours and those of ZTF's PSF catalogues: two tables that are read in the same way.
+"""Rows of detections, ours and those of ZTF's PSF catalogues: two tables, read in the same way.
 
 `ztfdb.store.detection_rows` writes them.
 """
@@ -18,10 +18,10 @@ from ztfdb.store.columns import stand_ins, table_dtypes
 from ztfdb.store.select import rows
 
 POSITION = ("source_id", "hpx29", "ra", "dec")
-"""What an area is cut by; all of it is in the covering index."""
+"""Columns for cutting an area; the covering index has all of them."""
 
 LEAST_GAP = 3
-"""So many rows apart, two wanted ones are looked up by themselves; what lies between nearer ones is read with them."""
+"""From this distance on, two wanted rows are read separately; below, the rows between them are read as well."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class SourceKind:
     name : str
         Of the table.
     owner : str
-        The table with one row for each image that has rows here.
+        The table with one row for each image that has rows in this table.
     light_curve : tuple of str
-        What a light curve reads of a row: all of it is in the covering index.
+        The columns that a light curve reads; the covering index has all of them.
     """
 
     name: str
@@ -49,12 +49,12 @@ class SourceKind:
 
     @property
     def light_curve_dtypes(self) -> dict[str, np.dtype[Any]]:
-        """Dtypes of what a light curve reads."""
+        """Dtypes of the columns that a light curve reads."""
         return {name: self.dtypes[name] for name in self.light_curve}
 
     @property
     def position_dtypes(self) -> dict[str, np.dtype[Any]]:
-        """Dtypes of what `positions_in_ranges` reads."""
+        """Dtypes of the columns that `positions_in_ranges` reads."""
         return {name: self.dtypes[name] for name in POSITION}
 
 
@@ -75,13 +75,13 @@ def light_curve_rows(session: AnySession, kind: SourceKind, **ranges: IntArray) 
         Its transaction is set to prefer that index (PostgreSQL).
     kind : SourceKind
     **ranges : ndarray of int64, each of shape (n_range,)
-        ``lo`` and ``hi``, half-open ranges of ``hpx29``, and of many positions ``k``, the position of each.
+        ``lo`` and ``hi``, half-open ranges of ``hpx29``; for many positions also ``k``, the position of each range.
 
     Returns
     -------
     dict of ndarray
-        `SourceKind.light_curve`, and ``k`` where it was given, in no particular order; ``mask_bits`` is `NO_MASK`
-        where NULL. A detection inside the ranges of two positions comes twice.
+        `SourceKind.light_curve`, and ``k`` if it was given, in no particular order; ``mask_bits`` is `NO_MASK` where
+        NULL. A detection inside the ranges of two positions is returned twice.
     """
     statement, params = light_curve_statement(session, kind, **ranges)
     dtypes, on = kind.light_curve_dtypes, reads(session)
@@ -93,7 +93,7 @@ def light_curve_rows(session: AnySession, kind: SourceKind, **ranges: IntArray) 
 
 
 def light_curve_statement(session: AnySession, kind: SourceKind, **ranges: IntArray) -> tuple[str, dict[str, Any]]:
-    """Return the SQL text (and parameters) of `light_curve_rows`; a test reads its plan."""
+    """Return the SQL text (and parameters) of `light_curve_rows`; a test checks its plan."""
     given, params = reads(session).range_rows(**ranges)
     fields = [*(["r.k"] if "k" in ranges else []), *(f"{kind.name}.{name}" for name in kind.light_curve)]
     inside = f"{kind.name}.hpx29 >= r.lo and {kind.name}.hpx29 < r.hi"
@@ -114,12 +114,12 @@ def positions_in_ranges(session: AnySession, kind: SourceKind, lo: IntArray, hi:
     lo, hi : ndarray of int64, shape (n_range,)
         Half-open ranges of ``hpx29`` that do not overlap.
     most : int
-        Rows that are read at most.
+        Largest number of rows to read.
 
     Returns
     -------
     dict of ndarray
-        In no particular order; where there are more than `most` rows, any so many of them.
+        In no particular order; if there are more than `most` rows, an arbitrary selection of that size.
     """
     on = reads(session)
     given, params = on.range_rows(lo=lo, hi=hi)
@@ -130,7 +130,7 @@ def positions_in_ranges(session: AnySession, kind: SourceKind, lo: IntArray, hi:
 
 
 def rows_by_id(session: AnySession, kind: SourceKind, source_id: IntArray, columns: Sequence[str]) -> Columns:
-    """Return columns of chosen detections, ordered by ``source_id``, which must be among them.
+    """Return columns of selected detections, ordered by ``source_id``, which `columns` must contain.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ def rows_of_image(
 
 
 def aperture_fluxes(session: AnySession, source_id: IntArray, aperture: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return flux and error (DN) of one aperture for each source, in the order asked; NaN where NULL.
+    """Return flux and error (DN) of one aperture for each source, in the given order; NaN where NULL.
 
     Parameters
     ----------

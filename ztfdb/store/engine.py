@@ -1,4 +1,4 @@
-"""Engines and sessions: one URL in, one set of habits for SQLite and for PostgreSQL."""
+"""Engines and sessions: one URL, the same behaviour on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ztfdb.store.interrupt import current_work
 from ztfdb.texts import is_secret_key
 
 _WORK = "ztfdb_work"
-"""Name, in a connection's ``info``, of the work that uses it."""
+"""Key, in a connection's ``info``, of the work that uses it."""
 
 
 def normalise_url(url: str | Path | URL | Address) -> URL:
@@ -40,15 +40,15 @@ def normalise_url(url: str | Path | URL | Address) -> URL:
 def make_engine(url: str | Path | URL | Address, *, read_only: bool = False) -> Engine:
     """Make the engine of an archive.
 
-    SQLite connections check foreign keys, use write-ahead logging and wait for other writers; a transaction
-    begins plainly, or IMMEDIATE where it was marked with `writing`. PostgreSQL is reached by psycopg in UTC.
+    SQLite connections check foreign keys, use write-ahead logging and wait for other writers. A transaction begins
+    DEFERRED, or IMMEDIATE if it was made by `writing`. PostgreSQL is reached by psycopg in UTC.
 
     Parameters
     ----------
     url : str, Path or URL
         See `normalise_url`.
     read_only : bool
-        Open so that the database itself refuses to write.
+        Open such that the database itself refuses writes.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def make_engine(url: str | Path | URL | Address, *, read_only: bool = False) -> 
     else:
         from ztfdb.store.backends.connect_postgresql import session_options  # a SQLite file needs no psycopg
 
-        # not in the URL, which SQLAlchemy shows with everything but its first password
+        # not in the URL: SQLAlchemy shows everything in it except its first password
         secrets = {key: value for key, value in parsed.query.items() if is_secret_key(key)}
         engine = create_engine(
             parsed.difference_update_query(secrets),
@@ -72,14 +72,14 @@ def make_engine(url: str | Path | URL | Address, *, read_only: bool = False) -> 
         event.listen(engine, "checkin", _note_time)
         event.listen(engine, "checkout", _check_alive)
     event.listen(engine, "handle_error", _translate, retval=True)
-    event.listen(engine, "checkout", _tell_work)
-    event.listen(engine, "checkin", _leave_work)
+    event.listen(engine, "checkout", _register_work)
+    event.listen(engine, "checkin", _unregister_work)
     _ENGINES.add(engine)
     return engine
 
 
 def close_for_good(engine: Engine) -> None:
-    """Close every connection of an engine; whoever asks it for one from now on gets an `ArchiveClosedError`."""
+    """Close every connection of an engine; new connections raise `ArchiveClosedError` from now on."""
     engine.dispose()
     if event.contains(engine, "do_connect", _refuse):
         return
@@ -91,9 +91,9 @@ def _refuse(dialect: Any, record: Any, arguments: list[Any], options: dict[str, 
 
 
 def _renew_forked() -> None:
-    """Let a forked process make connections of its own: of one that two processes read from, each gets some bytes.
+    """Make a forked process open connections of its own: on a shared one, each process would get some of the bytes.
 
-    The parent's are left to the parent, and so is the lock of its pool, which another thread may have held.
+    The parent's connections are left to it, and so is the lock of its pool, which another thread may have held.
     """
     for engine in list(_ENGINES):
         engine.dispose(close=False)
@@ -107,7 +107,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def strict_json(value: Any) -> str:
-    """Return JSON text without NaN or infinity, which are not JSON; ValueError where there is one."""
+    """Return JSON text; raise ValueError for NaN or infinity, which are not JSON."""
     return json.dumps(value, allow_nan=False, separators=(",", ":"))
 
 
@@ -115,27 +115,27 @@ def _stored_json(value: str) -> Any:
     try:
         return json.loads(value)
     except (ValueError, TypeError) as exc:
-        raise StoreError(f"SQLite: a stored text is no JSON: {exc}") from exc
+        raise StoreError(f"SQLite: a stored text is not JSON: {exc}") from exc
 
 
 def sessions(engine: Engine) -> sessionmaker[Session]:
-    """Return the maker of sessions on `engine`; records, not ORM objects, leave them."""
+    """Return the maker of sessions on `engine`; functions return records, not ORM objects, from them."""
     return sessionmaker(engine, expire_on_commit=False)
 
 
 @contextmanager
 def writing(maker: sessionmaker[Session]) -> Iterator[Session]:
-    """One writing transaction: committed when the block ends, rolled back when it raises.
+    """One writing transaction: committed when the block ends, rolled back if it raises.
 
-    On SQLite the write lock is taken at the start, so that two writers queue up and never deadlock.
+    On SQLite the write lock is taken at the start, so that two writers queue and never deadlock.
     """
     with maker.begin() as session:
         session.connection(execution_options={WRITE: True})
         yield session
 
 
-def _tell_work(connection: Any, record: Any, proxy: Any) -> None:
-    """Let the work of a thread know the connections that it takes from an engine's pool."""
+def _register_work(connection: Any, record: Any, proxy: Any) -> None:
+    """Add a connection taken from the pool to the work of its thread."""
     work = current_work()
     if work is not None:
         work.check()
@@ -143,7 +143,7 @@ def _tell_work(connection: Any, record: Any, proxy: Any) -> None:
         record.info[_WORK] = work
 
 
-def _leave_work(connection: Any, record: Any) -> None:
+def _unregister_work(connection: Any, record: Any) -> None:
     work = record.info.pop(_WORK, None)
     if work is not None:
         work.discard(connection)
@@ -156,7 +156,7 @@ def _note_time(connection: Any, record: Any) -> None:
 
 
 def _check_alive(connection: Any, record: Any, proxy: Any) -> None:
-    """Make the pool take new connections where one has gone while it lay idle."""
+    """Make the pool open new connections if one was lost while idle."""
     from ztfdb.store.backends.connect_postgresql import is_alive
 
     if not is_alive(connection, record.info):
@@ -167,14 +167,14 @@ def _sqlite_engine(url: URL, read_only: bool) -> Engine:
     path = None if not url.database or url.database.startswith((":", "file:")) else Path(url.database).absolute()
     read_only = read_only or (path is not None and not connect_sqlite.may_write(path))
     if read_only and path is not None:
-        # A URI lets SQLite itself refuse: the file is neither made nor written.
+        # A URI makes SQLite itself refuse: the file is neither created nor written.
         url = url.set(database=path.as_uri(), query={"mode": "ro", "uri": "true"})
     engine = create_engine(
         url,
         connect_args={"timeout": connect_sqlite.BUSY_TIMEOUT_S},
         json_serializer=strict_json,
         json_deserializer=_stored_json,
-        pool_use_lifo=True,  # the connection used last has its pages, and the images it remembers, in the cache
+        pool_use_lifo=True,  # the connection used last has warm caches of pages and images
     )
 
     check_types(engine.dialect)
@@ -185,7 +185,7 @@ def _sqlite_engine(url: URL, read_only: bool) -> Engine:
     def on_begin(connection: Connection) -> None:
         if connection.get_execution_options().get(WRITE, False):
             connection.exec_driver_sql("BEGIN IMMEDIATE")
-        else:  # waits for nobody and cannot fail: not through SQLAlchemy, which would take 0.1 ms more
+        else:  # cannot wait or fail, so it bypasses SQLAlchemy, which would take 0.1 ms more
             cast(sqlite3.Connection, connection.connection.driver_connection).execute("BEGIN")
 
     def on_checkin(connection: Any, record: Any) -> None:
@@ -203,7 +203,7 @@ def _sqlite_engine(url: URL, read_only: bool) -> Engine:
 
 
 def _open_unchanging(engine: Engine, path: Path) -> None:
-    """Open connections as ``immutable`` where SQLite could not make its log's index; again where the file changed."""
+    """Open connections as ``immutable`` where SQLite cannot make its log's index; reopen them if the file changed."""
 
     def on_do_connect(dialect: Any, record: Any, arguments: list[Any], options: dict[str, Any]) -> None:
         if (facts := connect_sqlite.facts_to_hold(path)) is not None:
@@ -223,5 +223,5 @@ def _translate(context: ExceptionContext) -> BaseException | None:
     name = context.engine.url.database if context.engine is not None else None
     typed = typed_error(context.original_exception, unquote(name.removeprefix("file://")) if name else None)
     if isinstance(typed, DatabaseReadOnlyError):
-        context.is_disconnect = True  # the next connection may lead to the server that has taken over
+        context.is_disconnect = True  # the next connection may reach the server that has taken over
     return typed

@@ -1,6 +1,6 @@
-"""Whole tables by sky cell: what an export counts, fingerprints and reads, on either engine the same.
+"""Read whole tables by sky cell for an export: counts, fingerprints and rows, the same on both engines.
 
-Positions are read as the ranges of ``hpx29`` that a partition is; nothing here recomputes a cell.
+A partition is a range of ``hpx29``; nothing here recomputes a cell.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ from ztfdb.store.columns import MISSING, NO_MASK, stand_ins, table_dtypes
 from ztfdb.store.select import rows
 
 CELL_SHIFT = 38
-"""From order 29 to order 10, the finest partition: two bits an order."""
+"""From order 29 to order 10, the finest partition: 2 bits per order."""
 
 SLICE_SHIFT = 50
-"""From order 29 to order 4 (13 square degrees): what is counted at a time, to keep the answer small."""
+"""From order 29 to order 4 (13 square degrees): the area counted at a time, to keep results small."""
 
 PART_DTYPES: dict[str, Any] = {"cell": "i8", "part": "i8", "n": "i8"}
 
 SUM_MODULI = ((1_048_573, 65_521), (999_983, 65_519))
-"""Primes. A sum of products of residues changes when a source changes its object, and cannot overflow 64 bits."""
+"""Primes. A sum of products of residues changes if a source moves to another object, and cannot overflow 64 bits."""
 
 
 @dataclass(frozen=True)
 class Positions:
-    """A table whose rows have a place on the sky.
+    """A table whose rows have a position on the sky.
 
     Attributes
     ----------
     table : str
     part : str
-        SQL expression of the number that tells where a row's content comes from: an image, or a measurement of it.
+        SQL expression of an integer for the origin of a row's content: an image, or a measurement of it.
     is_keyed : bool
-        Whether the index of positions tells the part, and rows are found by ``source_id``: few of many are then found
-        without reading the others.
+        The index of positions contains the part, and rows are found by ``source_id``: a few of many parts can then be
+        read without the others.
     """
 
     table: str
@@ -57,7 +57,7 @@ FORCED = Positions("forced_source", "forced_source.image_id * 8 + forced_source.
 
 
 def cell_counts(session: Session, where: Positions) -> Iterator[Columns]:
-    """Yield how many rows each order-10 cell has of each image (`PART_DTYPES`), a slice of the sky at a time.
+    """Yield the number of rows of each image in each order-10 cell (`PART_DTYPES`), a slice of the sky at a time.
 
     Parameters
     ----------
@@ -73,10 +73,10 @@ def cell_counts(session: Session, where: Positions) -> Iterator[Columns]:
 
 
 def member_counts(session: Session, *, by_part: bool = False) -> Iterator[Columns]:
-    """Yield how many members of objects each order-10 cell holds, ``n``, and two sums of ids, ``sum0`` and ``sum1``.
+    """Yield the number of members of objects in each order-10 cell, ``n``, and two sums of ids, ``sum0`` and ``sum1``.
 
-    A slice of the sky at a time; a cell stands by the position of the member, not of its object. With `by_part` those
-    of each image, ``part``, are counted apart; otherwise ``part`` is 0.
+    One slice of the sky at a time. A cell is that of the member, not of its object. With `by_part` the members of each
+    image, ``part``, are counted separately; otherwise ``part`` is 0.
     """
     sums = ", ".join(
         f"sum((o.object_id % {p}) * (source.source_id % {q})) as sum{k}" for k, (p, q) in enumerate(SUM_MODULI)
@@ -92,7 +92,7 @@ def member_counts(session: Session, *, by_part: bool = False) -> Iterator[Column
 
 
 def _slices(session: Session, table: str) -> Iterator[tuple[int, int]]:
-    """Yield the slices of the sky that hold rows, found by skipping from one to the next."""
+    """Yield the slices of the sky with rows, by skipping from one to the next."""
     backend(session).prefer_index_only()
     find = text(f"select min(hpx29) from {table} where hpx29 >= :lo")
     lo = 0
@@ -103,7 +103,7 @@ def _slices(session: Session, table: str) -> Iterator[tuple[int, int]]:
 
 
 def object_cells(session: Session) -> Iterator[Columns]:
-    """Yield ``object_id`` and what an object says beside its members, in slices of ``object_id``, itself a cell."""
+    """Yield ``object_id`` and the columns of objects other than members, in slices of ``object_id``, itself a cell."""
     statement = """
         select object_id, ra, dec, best_source_id, crowded, coalesce(ps1_id, -1) as ps1_id,
                coalesce(ps1_separation, -1.0) as ps1_separation
@@ -130,9 +130,9 @@ def rows_in_range(
     lo, hi : int
         Half-open range.
     only : ndarray of int64, shape (n_part,), optional
-        Rows of these parts only, by default of all.
+        Rows of these parts only, by default all.
     objects : bool
-        Add ``object_id``, `MISSING` where a source belongs to none.
+        Add ``object_id``, `MISSING` for a source without an object.
 
     Returns
     -------
@@ -167,12 +167,12 @@ def rows_in_range(
 def members_in_ranges(session: Session, lo: IntArray, hi: IntArray, *, places: bool = False) -> Columns:
     """Return the detections inside ranges of ``hpx29`` that belong to objects, from indexes alone, in no order.
 
-    With `places` also their ``x`` and ``y``, pixels, which no index holds.
+    `places` adds their ``x`` and ``y``, pixels, which are in no index.
 
     Returns
     -------
     dict of ndarray
-        ``object_id``, ``hpx29`` and what a light curve reads of a source; ``mask_bits`` is `NO_MASK` where NULL.
+        ``object_id``, ``hpx29`` and the columns of a light curve; ``mask_bits`` is `NO_MASK` where NULL.
     """
     dtypes: dict[str, Any] = {
         "object_id": "i8", "hpx29": "i8", "source_id": "i8", "ra": "f8", "dec": "f8", "flux_aper4": "f4",
@@ -195,17 +195,17 @@ def objects_by_id(session: Session, object_id: IntArray) -> tuple[Columns, Colum
 
 
 NOT_EXPORTED = ("config_id", "row_checksum", "caveats", "facts_checksum")
-"""Columns of ``image`` that have a meaning in this archive alone."""
+"""Columns of ``image`` that are meaningless outside of this archive."""
 
 
 def image_columns() -> dict[str, np.dtype[Any] | None]:
-    """Return the columns of ``image`` but `NOT_EXPORTED`, with their dtypes; None where a column holds no numbers."""
+    """Return the columns of ``image`` except `NOT_EXPORTED`, with their dtypes; None for columns without numbers."""
     dtypes, names = table_dtypes("image"), Image.__table__.columns.keys()
     return {name: dtypes.get(name) for name in names if name not in NOT_EXPORTED}
 
 
 def all_images(session: Session) -> Columns:
-    """Return every column of every image but `NOT_EXPORTED`, and of its configuration and file, by ``image_id``.
+    """Return all columns of all images except `NOT_EXPORTED`, with configuration and file, by ``image_id``.
 
     Returns
     -------
@@ -227,10 +227,10 @@ def all_images(session: Session) -> Columns:
 
 
 def content_prints(session: Session) -> dict[int, int]:
-    """Return a number per image that changes when anything changes that its rows in an export are made of.
+    """Return a number per image that changes whenever the content of its exported rows may change.
 
-    Checksums of its files, its configuration and all columns of ``image``; and those of its PSF catalogue, which may
-    be that of a reference that is not held.
+    It hashes the checksums of the image's files, its configuration and all columns of ``image``, and those of its PSF
+    catalogue. The catalogue may be that of a reference that is not in the archive.
     """
     facts: dict[int, list[Any]] = {}
     hashes = {row[0]: row[1] for row in session.execute(select(Config.config_id, Config.config_hash))}
@@ -247,7 +247,7 @@ def content_prints(session: Session) -> dict[int, int]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as both engines spell it: booleans are integers on SQLite."""
+    """Return a value in the form of both engines: booleans are integers on SQLite."""
     return int(value) if isinstance(value, bool) else value
 
 
@@ -256,9 +256,9 @@ def _print(facts: list[Any]) -> int:
 
 
 def member_totals(session: Session, object_id: IntArray) -> Columns:
-    """Return ``object_id`` and ``n``, how many members objects have that are still held, ordered by id.
+    """Return ``object_id`` and ``n``, the number of members of each object that still exist, ordered by id.
 
-    Objects follow the images when they are updated: a member's image may have been removed since.
+    Objects follow the images only when they are updated: a member's image may have been removed since.
     """
     given, params = backend(session).range_rows(id=object_id)
     statement = f"""
@@ -271,5 +271,5 @@ def member_totals(session: Session, object_id: IntArray) -> Columns:
 
 
 def has_rows(session: Session, table: str) -> bool:
-    """Tell whether a table holds any row."""
+    """Return whether a table has any row."""
     return session.scalar(text(f"select 1 from {table} limit 1")) is not None

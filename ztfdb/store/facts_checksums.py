@@ -1,4 +1,4 @@
-"""One number for what an archive knows of an image beside its rows: its own row, headers, files and cells."""
+"""Checksum of the facts about an image other than its sources: its own row, headers, files and cells."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from sqlalchemy.orm import Session
 from ztfdb.schema import Base, Image, ImageCell, ImageFile, ImageHeader
 
 CHANGING = ("seeing", "maglimit", "infobits", "infobits_source", "config_id", "facts_checksum")
-"""Columns of ``image`` that are filled later, or are a number of this archive alone."""
+"""Columns of ``image`` that are filled later, or have a meaning only in this archive."""
 
 PLACE = ("data_root_id", "path", "mtime_ns")
-"""Columns of ``image_file`` that change with the file's place."""
+"""Columns of ``image_file`` that change when the file is moved."""
 
 
 Row = Mapping[str, Any]
@@ -26,19 +26,19 @@ _TABLES = ((Image, CHANGING), (ImageHeader, ()), (ImageFile, PLACE), (ImageCell,
 
 
 def facts_checksum(image: Row, headers: Sequence[Row], files: Sequence[Row], cells: Sequence[Row]) -> int:
-    """Return the checksum of the facts of one image as they are about to be stored.
+    """Return the checksum of the facts of one image before they are stored.
 
     Parameters
     ----------
     image : mapping
-        The row of ``image``: Python's values by column; a column that is not there is NULL.
+        The row of ``image``: Python values by column; an absent column is NULL.
     headers, files, cells : sequence of mapping
         The rows of ``image_header``, ``image_file`` and ``image_cell``, in any order.
 
     Returns
     -------
     int
-        64 bits, signed; the same as `facts_checksums` finds in the database afterwards.
+        64 bits, signed; equal to that of `facts_checksums` after storing.
     """
     facts = []
     for (table, left_out), rows in zip(_TABLES, ([image], headers, files, cells), strict=True):
@@ -72,7 +72,7 @@ def facts_checksums(session: Session, image_id: Sequence[int]) -> dict[int, int]
 
 
 def changed_facts(session: Session, image_id: Sequence[int]) -> list[int]:
-    """Return the images whose facts are not those that were written; those that are older than the checksum are not."""
+    """Return the images whose facts differ from those written; images older than the checksum are left out."""
     statement = select(Image.image_id, Image.facts_checksum).where(
         Image.image_id.in_(image_id), Image.facts_checksum.is_not(None)
     )
@@ -83,15 +83,15 @@ def changed_facts(session: Session, image_id: Sequence[int]) -> list[int]:
 
 @cache
 def _names(table: type[Base], left_out: tuple[str, ...]) -> tuple[list[str], list[str]]:
-    """Return the columns of a table that count, and those of its primary key."""
+    """Return the columns of a table in the checksum, and those of its primary key."""
     columns = table.__table__.columns
     return [one.name for one in columns if one.name not in left_out], [one.name for one in columns if one.primary_key]
 
 
 def _plain(value: Any) -> Any:
-    """Return a value with its numbers as both engines keep them.
+    """Return a value with its numbers in the form of both engines.
 
-    SQLite has no -0.0 in a column, and JSONB none at all; JSONB writes 1e20 as a whole number.
+    A column of SQLite cannot hold -0.0, nor can JSONB; JSONB writes 1e20 as an integer.
     """
     kind = type(value)
     if kind is str or value is None or kind is bool or kind is bytes:

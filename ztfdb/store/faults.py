@@ -1,4 +1,4 @@
-"""What the drivers raise, as typed errors: trouble that passes, damage, missing rights."""
+"""Convert what drivers raise to typed errors: transient trouble, damage, missing rights."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from ztfdb.errors import DatabaseReadOnlyError, DatabaseUnavailableError, StoreE
 from ztfdb.texts import one_line
 
 _RETRYABLE_STATES = ("08", "53", "57P", "40001", "40P01", "55P03", "25P03", "25P04")
-"""PostgreSQL's SQLSTATEs (prefixes) of trouble that passes.
+"""PostgreSQL's SQLSTATEs (prefixes) of transient trouble.
 
 Connection, resources, shutdown, serialization, locks, transactions that the server timed out.
 """
 
 _READ_ONLY_STATE = "25006"
-"""PostgreSQL's SQLSTATE of a write in a read-only transaction: a standby, or a server or role set to read only."""
+"""PostgreSQL's SQLSTATE of a write in a read-only transaction: on a standby, or set for a server or role."""
 
 _NO_RIGHT = "42501"
 """PostgreSQL's SQLSTATE of a missing privilege."""
 
 _BROKEN_STATES = ("XX", "58")
-"""PostgreSQL's SQLSTATEs (prefixes) of damage: corrupted pages and indexes, missing files, errors of the disk."""
+"""PostgreSQL's SQLSTATEs (prefixes) of damage: corrupted pages and indexes, missing files, disk errors."""
 
 _RETRYABLE_WORDS = ("locked", "busy", "unable to open", "disk i/o error", "disk is full")
 
@@ -31,14 +31,14 @@ _READ_ONLY_WORDS = "readonly database"
 
 
 def unavailable(exc: BaseException | None) -> DatabaseUnavailableError | None:
-    """Return the typed error for a driver's exception that says "not now", None for any other.
+    """Return the typed error for a driver's exception that means "not now", None for any other.
 
     Parameters
     ----------
     exc : BaseException or None
         What psycopg or sqlite3 raised.
     """
-    if "psycopg" in sys.modules:  # else it has raised nothing: it is not loaded for a SQLite file
+    if "psycopg" in sys.modules:  # else it is not imported (SQLite), and raised nothing
         import psycopg
 
         if isinstance(exc, psycopg.Error):
@@ -56,7 +56,7 @@ def unavailable(exc: BaseException | None) -> DatabaseUnavailableError | None:
 
 
 def _driver_errors() -> tuple[type[Exception], ...]:
-    """Return what the drivers that are loaded raise."""
+    """Return the exceptions of the imported drivers."""
     if "psycopg" not in sys.modules:
         return (sqlite3.Error,)
     import psycopg
@@ -66,7 +66,7 @@ def _driver_errors() -> tuple[type[Exception], ...]:
 
 @contextmanager
 def driver_errors() -> Iterator[None]:
-    """Turn what psycopg and sqlite3 raise inside the block into typed errors, for calls that bypass SQLAlchemy."""
+    """Convert what psycopg and sqlite3 raise inside the block to typed errors, for calls that bypass SQLAlchemy."""
     try:
         yield
     except _driver_errors() as exc:
@@ -74,13 +74,13 @@ def driver_errors() -> Iterator[None]:
 
 
 def typed_error(original: BaseException | None, where: str | None = None) -> StoreError | None:
-    """Return the typed error for what a driver raised on an archive; None for trouble with a statement.
+    """Return the typed error for what a driver raised on an archive; None for errors of a statement.
 
     Parameters
     ----------
     original : BaseException or None
     where : str, optional
-        The file of SQLite, which the error names.
+        The SQLite file, named in the error.
     """
     if type(original) is sqlite3.DatabaseError:  # its subclasses are about statements; this is about the file
         return StoreError(f"{where or 'SQLite'}: {one_line(original)}")
@@ -88,7 +88,7 @@ def typed_error(original: BaseException | None, where: str | None = None) -> Sto
         if isinstance(original, sqlite3.Error):
             return type(typed)(f"{where or 'SQLite'}: {one_line(original)}")
         return typed
-    if isinstance(original, UnicodeEncodeError):  # a name of bytes that are no UTF-8, see os.fsdecode
+    if isinstance(original, UnicodeEncodeError):  # a name with bytes that are not UTF-8, see os.fsdecode
         return StoreError(f"{original.object!r} is not UTF-8: no database keeps it as text")
     if isinstance(original, sqlite3.OperationalError) and "decode to utf-8" in str(original).lower():
         return StoreError(f"SQLite: a stored text is not UTF-8: {one_line(original)}")

@@ -1,4 +1,4 @@
-"""Forced measurements: found by the position's cell and the image, kept once, deleted with their image."""
+"""Forced measurements: found by the position's cell and the image, stored once, deleted with their image."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ Contents = Mapping[str, str]
 
 
 def find_forced(session: Session, hpx29: IntArray, method: ForcedMethod) -> Columns:
-    """Return what is kept of some positions, on all images; of several configurations the latest.
+    """Return the stored measurements at some positions, on all images; of several configurations the latest.
 
     Parameters
     ----------
     session : Session
     hpx29 : ndarray of int64, shape (n,)
-        Cells of the positions, each once.
+        Cells of the positions, without repeats.
     method : ForcedMethod
 
     Returns
@@ -54,7 +54,7 @@ def find_forced(session: Session, hpx29: IntArray, method: ForcedMethod) -> Colu
 
 
 def store_forced(session: Session, columns: Columns, contents: Mapping[int, Contents]) -> int:
-    """Keep forced measurements that are not kept yet, and return how many were new.
+    """Store forced measurements that are not stored yet, and return how many were new.
 
     Parameters
     ----------
@@ -63,14 +63,12 @@ def store_forced(session: Session, columns: Columns, contents: Mapping[int, Cont
     columns : dict of ndarray
         `FORCED_DTYPES`; ``mask_bits`` is -1 for NULL. One measurement per key.
     contents : mapping of int to Contents
-        By ``image_id``, the image and mask that were measured: where either has been replaced since, or the mask came
-        only then, the measurement is left out.
+        By ``image_id``, the image and mask that were measured. If either was replaced since, or the mask was added
+        since, the measurement is left out.
     """
     ids = np.unique(columns["image_id"])
     for image_id in python_ints(ids):
-        backend(session).lock_name(
-            image_id
-        )  # the image may be replaced, or the same position measured, by another process
+        backend(session).lock_name(image_id)  # others may replace the image, or measure the same position
     keep = np.isin(columns["image_id"], _unchanged(session, ids, contents)) & ~_known(session, columns)
     if not keep.any():
         return 0
@@ -81,7 +79,7 @@ def store_forced(session: Session, columns: Columns, contents: Mapping[int, Cont
 
 
 def delete_forced(session: Session, image_id: int) -> int:
-    """Delete the forced measurements on an image, and return how many they were."""
+    """Delete the forced measurements on an image, and return their number."""
     result = session.execute(delete(ForcedSource).where(ForcedSource.image_id == int(image_id)))
     return int(result.rowcount)  # type: ignore[attr-defined]
 
@@ -95,7 +93,7 @@ def _unchanged(session: Session, ids: IntArray, contents: Mapping[int, Contents]
 
 
 def _known(session: Session, columns: Columns) -> NDArray[np.bool_]:
-    """Tell the rows whose key is taken."""
+    """Return which rows have a key that is stored already."""
     names = ("image_id", "hpx29", "method", "config_id")
     given, params = backend(session).range_rows(hpx29=columns["hpx29"], image_id=columns["image_id"])
     statement = f"""

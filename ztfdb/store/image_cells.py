@@ -1,4 +1,4 @@
-"""Which images touch which order-9 cells of the sky, and how deep they cover them."""
+"""Which images touch which order-9 cells of the sky, and the depth of their coverage."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def images_on_cells(session: AnySession, cells: IntArray) -> Columns:
     ----------
     session : Session or Reading
     cells : ndarray of int64, shape (n,)
-        Each once.
+        Without repeats.
 
     Returns
     -------
@@ -33,13 +33,13 @@ def covered_cells(session: AnySession) -> IntArray:
 
 
 def cell_depths(session: AnySession) -> Columns:
-    """Return how deep images other than references cover the sky.
+    """Return the depth of the coverage of the sky by images other than references.
 
     Returns
     -------
     dict of ndarray
-        ``cell9``, ``fid``, ``n_image``, ``maglim`` (the deepest, NaN where no header says it), ``first_mjd`` and
-        ``last_mjd`` (starts of exposures), in no order.
+        ``cell9``, ``fid``, ``n_image``, ``maglim`` (of the deepest image, NaN where no header has it), ``first_mjd``
+        and ``last_mjd`` (starts of exposures), in no order.
     """
     statement = """
         select image_cell.cell9, image.fid, count(*) as n_image,

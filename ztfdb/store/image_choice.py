@@ -1,4 +1,4 @@
-"""Which images there are: of a night, of a name, chosen by id, and the row of one."""
+"""Select images: by night, by name, by id; and read the row of one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ztfdb.schema import Image
 from ztfdb.store.image_files import ids_in
 
 NIGHT = 1_000_000
-"""Divides a ``filefracday`` into the UTC date and the fraction of the day; a ZTF night lies within one UTC date."""
+"""Divides a ``filefracday`` into the UTC date and the fraction of the day; a ZTF night is within one UTC date."""
 
 
 def images_of_night(session: Session, date: int) -> list[int]:
@@ -29,24 +29,24 @@ def images_of_night(session: Session, date: int) -> list[int]:
     Raises
     ------
     ValueError
-        If it is no date.
+        If it is not a date.
     """
     try:
         datetime.strptime(f"{int(date):08d}", "%Y%m%d")
     except ValueError:
-        raise ValueError(f"night {date} is no date; expected one such as 20200924") from None
+        raise ValueError(f"night {date} is not a date; expected one such as 20200924") from None
     first = int(date) * NIGHT
     wanted = select(Image.image_id).where(Image.filefracday >= first, Image.filefracday < first + NIGHT)
     return [int(image_id) for (image_id,) in session.execute(wanted.order_by(Image.image_id))]
 
 
 def chosen_images(session: Session, image_ids: Sequence[int] | None) -> list[int]:
-    """Return the ids of these images, by default of all, ascending and each once.
+    """Return the given ids, by default those of all images, ascending and without repeats.
 
     Raises
     ------
     UnknownImageError
-        If the archive has not all of them.
+        If some are not in the archive.
     """
     held = list(session.execute(select(Image.image_id).order_by(Image.image_id)).scalars())
     if image_ids is None:
@@ -71,7 +71,7 @@ def image_mjd(session: Session, image_id: int) -> float | None:
 
 
 def images_named(session: Session, field: int, rcid: int, fid: int, filefracday: int | None) -> list[int]:
-    """Return the ids of the images of one of ZTF's names, whole quadrants first; of references without a date."""
+    """Return the ids of the images with a name of ZTF's, whole quadrants first; of references without `filefracday`."""
     statement = select(Image.image_id).where(Image.field == field, Image.rcid == rcid, Image.fid == fid)
     if filefracday is None:
         statement = statement.where(Image.kind == "ref")
@@ -82,7 +82,7 @@ def images_named(session: Session, field: int, rcid: int, fid: int, filefracday:
 
 
 def whole_quadrants(session: Session, image_id: Sequence[int]) -> dict[int, int]:
-    """Return the whole quadrant of the same exposure by the id of each cutout of which it is held."""
+    """Return, by the id of each cutout, the whole quadrant of the same exposure; cutouts without one are left out."""
     whole = aliased(Image)
     wanted, params = ids_in(session, image_id)
     statement = (
@@ -94,7 +94,7 @@ def whole_quadrants(session: Session, image_id: Sequence[int]) -> dict[int, int]
 
 
 def quadrant_centre(session: Session, field: int, rcid: int) -> tuple[float, float] | None:
-    """Return where (deg) some image of a field and quadrant is; None where none is held."""
+    """Return the position (deg) of an image of a field and quadrant; None if the archive has none."""
     statement = select(Image.ra, Image.dec).where(Image.field == field, Image.rcid == rcid).limit(1)
     found = session.execute(statement).first()
     return None if found is None else (float(found[0]), float(found[1]))

@@ -1,4 +1,4 @@
-"""Files of images: where each lies, what it was when it was measured, and which image has the content of a file."""
+"""Files of images: their paths, their facts at the time of measurement, and which image has the content of a file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ztfdb.store.backends import backend
 from ztfdb.store.roots import FilePlace, absolute_path
 
 OWN_ROLES = ("sci", "ref")
-"""Roles of the file that holds an image's own pixels; every image has one of them."""
+"""Roles of the file with an image's own pixels; every image has one of them."""
 
 
 _FACTS = tuple(f.name for f in dataclasses.fields(FileFacts) if f.name != "path")
@@ -35,16 +35,16 @@ _facts_of = attrgetter(*_FACTS)
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A file of an image as the archive knows it.
+    """A file of an image, as stored in the archive.
 
     Attributes
     ----------
     image_id : int
     place : FilePlace
     absolute : str
-        Where it lies if its root is where the archive says.
+        Its path, if its root is where the archive says.
     facts : FileFacts
-        As read when the image was measured; ``path`` is the absolute one.
+        As of the measurement of the image; ``path`` is the absolute one.
     """
 
     image_id: int
@@ -59,7 +59,7 @@ class StoredFile:
 
 
 class Stored(Enum):
-    """What storing a measured image came to."""
+    """The result of storing a measured image."""
 
     STORED = "stored"
     REPLACED = "replaced"
@@ -69,14 +69,14 @@ class Stored(Enum):
 
 
 def stored_as(*, in_place: bool, gone: bool) -> Stored:
-    """Return what a file is whose content is stored: unchanged at its path, else moved or a copy.
+    """Return the state of a file whose content is stored: unchanged at its path, else moved or a copy.
 
     Parameters
     ----------
     in_place : bool
-        It lies where the stored one does.
+        It has the path of the stored file.
     gone : bool
-        Nothing lies at the stored path any more.
+        No file exists at the stored path any more.
     """
     if in_place:
         return Stored.UNCHANGED
@@ -86,21 +86,21 @@ def stored_as(*, in_place: bool, gone: bool) -> Stored:
 def known_as(
     stored: Mapping[str, object], come: Iterable[str], same: Callable[[str], bool], *, in_place: bool, gone: bool
 ) -> Stored | None:
-    """Return what an image is that comes with these files, by those that are stored; None if something is new.
+    """Return the state of an image with these files, compared to the stored ones; None if something is new.
 
-    A mask that is stored and did not come along is no reason to measure again; nor is another mask beside a copy
-    elsewhere, else two copies would replace each other for ever.
+    A stored mask that is missing now is no reason to measure again. Nor is another mask next to a copy elsewhere, else
+    two copies would replace each other forever.
 
     Parameters
     ----------
     stored : mapping
         The stored files by role.
     come : iterable of str
-        Roles of the files that came.
+        Roles of the files of the image.
     same : callable
-        Tells whether the file of a role has the content of the stored one; called only where that matters.
+        Returns whether the file of a role has the content of the stored one; called only if needed.
     in_place, gone : bool
-        See `stored_as`; of the image's own file.
+        See `stored_as`; for the image's own file.
     """
     for role in come:
         if role not in stored or ((role in OWN_ROLES or in_place or gone) and not same(role)):
@@ -109,14 +109,14 @@ def known_as(
 
 
 def find_files(session: Session, image_id: int | Sequence[int], *, places: Places = None) -> list[StoredFile]:
-    """Return the files of one or several images, ordered by image and role; empty where unknown.
+    """Return the files of one or several images, ordered by image and role; empty if unknown.
 
     Parameters
     ----------
     session : Session
     image_id : int or sequence of int
     places : mapping of str to path, optional
-        Folders of this host by root name.
+        Folders of this host by the name of their data root.
     """
     ids = [int(image_id)] if isinstance(image_id, int | np.integer) else [int(one) for one in image_id]
     wanted, params = ids_in(session, ids)
@@ -124,7 +124,7 @@ def find_files(session: Session, image_id: int | Sequence[int], *, places: Place
 
 
 def find_file_at(session: Session, candidates: Sequence[FilePlace]) -> StoredFile | None:
-    """Return the image's own file stored under one of these places, the first that is; None if none."""
+    """Return the image's own file stored under the first of these places that has one; None if none has."""
     for place in candidates:
         found = _files(
             session,
@@ -138,20 +138,20 @@ def find_file_at(session: Session, candidates: Sequence[FilePlace]) -> StoredFil
 
 
 def find_copy(session: Session, sha256: str, *, places: Places = None) -> StoredFile | None:
-    """Return the image's own file of this content, wherever it lies; None if the archive has none."""
+    """Return the image's own file with this content, at any path; None if the archive has none."""
     found = _files(session, ImageFile.sha256 == sha256, ImageFile.role.in_(OWN_ROLES), places=places)
     return found[0] if found else None
 
 
 def move_file(session: Session, image_id: int, role: str, place: FilePlace, mtime_ns: int) -> None:
-    """Point a file of an image at another place, where the same content lies."""
+    """Point a file of an image to another place, which has the same content."""
     now = {"data_root_id": place.data_root_id, "path": place.path, "mtime_ns": mtime_ns}
     which = (ImageFile.image_id == int(image_id), ImageFile.role == role)
     session.execute(update(ImageFile).where(*which).values(**now))
 
 
 def find_impostors(session: Session, image_id: Sequence[int]) -> dict[int, str]:
-    """Return the images that were stored from a file of another product, and what that is.
+    """Return the images that were stored from a file of another product, and the name of the product.
 
     Parameters
     ----------
@@ -161,7 +161,7 @@ def find_impostors(session: Session, image_id: Sequence[int]) -> dict[int, str]:
     Returns
     -------
     dict
-        By image, in the order of the ids; found by the name of the stored file, its header and the stored background.
+        By image, in the order of the ids; detected by the stored file's name, its header and the stored background.
     """
     wanted, params = ids_in(session, image_id)
     statement = (
@@ -182,7 +182,7 @@ def find_impostors(session: Session, image_id: Sequence[int]) -> dict[int, str]:
 
 
 def may_have_copy(session: Session, *, size: int, filefracday: int | None, field: int | None) -> bool:
-    """Tell cheaply whether a file's content may be stored already, so that most new files need no checksum.
+    """Return quickly whether a file's content may be stored already, so that most new files need no checksum.
 
     Parameters
     ----------
@@ -190,7 +190,7 @@ def may_have_copy(session: Session, *, size: int, filefracday: int | None, field
     size : int
         Bytes of the file.
     filefracday, field : int or None
-        What its ZTF name says; None for other names and for references.
+        From its ZTF name; None for other names and for references.
     """
     statement = select(ImageFile.image_id).join(Image, Image.image_id == ImageFile.image_id)
     statement = statement.where(ImageFile.size == size, ImageFile.role.in_(OWN_ROLES))
@@ -202,7 +202,7 @@ def may_have_copy(session: Session, *, size: int, filefracday: int | None, field
 
 
 def ids_in(session: Session, ids: Sequence[int]) -> tuple[TextClause, dict[str, Any]]:
-    """Return a subquery of ids, and its parameters: of hundreds, a list of placeholders takes longer to read."""
+    """Return a subquery of ids, and its parameters: a list of hundreds of placeholders takes longer to parse."""
     rows, params = backend(session).range_rows(id=np.array(ids, np.int64))
     return text(f"select r.id from {rows}"), params
 
@@ -229,7 +229,7 @@ def _stored_file(row: Row[Any], places: Mapping[str, str | Path]) -> StoredFile:
 
 
 def accept_mtimes(session: Session, accepted: Iterable[tuple[int, str, int]]) -> None:
-    """Remember new modification times of files whose content is as ingested.
+    """Store new modification times of files whose content is as ingested.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Columns of images that IRSA's own table of images fills: INFOBITS, limiting magnitude, seeing."""
+"""Columns of images filled from IRSA's table of images: INFOBITS, limiting magnitude, seeing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ztfdb.store.columns import python_value
 from ztfdb.store.select import rows, sorted_rows
 
 METADATA = ("infobits", "maglimit", "seeing")
-"""Columns that IRSA's table of images fills."""
+"""Columns filled from IRSA's table of images."""
 
 
 def image_pids(session: Session) -> Columns:
@@ -30,7 +30,7 @@ def set_metadata(session: Session, image_id: IntArray, values: dict[str, Any]) -
     session : Session
     image_id : ndarray of int64, shape (n,)
     values : dict of ndarray, each of shape (n,)
-        Some of `METADATA`, numbers; NaN leaves what is there.
+        Some of `METADATA`, numbers; NaN leaves the stored value.
     """
     table = Image.__table__
     for name, column in values.items():

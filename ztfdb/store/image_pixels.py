@@ -1,4 +1,4 @@
-"""What the pixel half needs to look at ingested images again: where their pixels are, and what measured them."""
+"""What pixel code needs of ingested images: where their pixels are, and their stored background and noise."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ztfdb.store.type_checks import N_WCS, array_of
 IMAGES_PER_STATEMENT = 500
 
 MOST_REMEMBERED = 10_000
-"""Images whose pixels' places are kept on a connection: some 25 MB."""
+"""Images whose pixels' places are cached on a connection: some 25 MB."""
 
 _NOISE = tuple(f"sky_noise{k}" for k in range(1, N_APERTURE + 1))
 
@@ -38,7 +38,7 @@ _SURFACE: _Columns = (
 
 
 def stored_images(session: Session, image_id: Iterable[int], *, places: Places = None) -> list[StoredImage]:
-    """Return images as the pixel half wants them, ordered by ``image_id``; unknown ones are left out.
+    """Return the records of images for pixel code, ordered by ``image_id``; unknown ones are left out.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def stored_images(session: Session, image_id: Iterable[int], *, places: Places =
 def stored_pixels(session: Session, image_id: Iterable[int], *, places: Places = None) -> dict[int, StoredPixels]:
     """Return where the pixels of images are, by ``image_id``; unknown ones are left out.
 
-    The connection remembers them until the next commit of anybody: see `ztfdb.store.backends.reads.Reads.memory`.
+    The connection caches them until the next commit by anyone: see `ztfdb.store.backends.reads.Reads.memory`.
 
     Parameters
     ----------
@@ -65,29 +65,29 @@ def stored_pixels(session: Session, image_id: Iterable[int], *, places: Places =
         As in `stored_images`.
     """
     ids = set(python_ints(image_id))
-    known: dict[int, StoredPixels] = (
+    cache: dict[int, StoredPixels] = (
         backend(session).memory().setdefault(f"pixels in {sorted((places or {}).items())}", {})
     )
-    found = {one: known[one] for one in ids & known.keys()}
+    found = {one: cache[one] for one in ids & cache.keys()}
     new = {
         row.image_id: StoredPixels(**_pixels(row, files, cards))
-        for row, files, cards in _rows(session, sorted(ids - known.keys()), _PIXELS, places)
+        for row, files, cards in _rows(session, sorted(ids - cache.keys()), _PIXELS, places)
     }
-    if len(known) + len(new) > MOST_REMEMBERED:
-        known.clear()
-    known |= dict(list(new.items())[:MOST_REMEMBERED])
+    if len(cache) + len(new) > MOST_REMEMBERED:
+        cache.clear()
+    cache |= dict(list(new.items())[:MOST_REMEMBERED])
     return found | new
 
 
 def stored_cards(session: Session, image_id: int, role: str) -> dict[str, Any]:
-    """Return the header cards of one file of an image, as `ztfdb.frame.header.header_cards` made them."""
+    """Return the header cards of one file of an image, as made by `ztfdb.frame.header.header_cards`."""
     return _cards(session, [image_id]).get(image_id, {}).get(role, {})
 
 
 def _rows(
     session: Session, ids: Sequence[int], columns: _Columns, places: Places
 ) -> Iterator[tuple[Row[Any], list[FileFacts], dict[str, dict[str, Any]] | None]]:
-    """Yield columns of images, their files, and the cards of those behind a URL, ordered by ``image_id``."""
+    """Yield columns of images, their files, and the cards of remote files, ordered by ``image_id``."""
     for start in range(0, len(ids), IMAGES_PER_STATEMENT):
         some = ids[start : start + IMAGES_PER_STATEMENT]
         files: dict[int, list[FileFacts]] = {}

@@ -32,13 +32,13 @@ _OWN_PATH = """(
 )"""
 
 OWN_BOOKS = ("image_id", "row_checksum", "caveats", "facts_checksum")
-"""Columns of ``image`` that `image_rows` leaves out."""
+"""Bookkeeping columns of ``image``, which `image_rows` leaves out."""
 
 
 def image_rows(session: AnySession, image_id: IntArray) -> Columns:
-    """Return all columns of some images but `OWN_BOOKS`, and ``path``, their own file, ordered by ``image_id``.
+    """Return all columns of some images except `OWN_BOOKS`, and ``path`` of their own file, ordered by ``image_id``.
 
-    Texts are object arrays; ``path`` is below the folder of its data root as the archive knows it.
+    Texts are object arrays; ``path`` includes the folder of its data root as stored in the archive.
     """
     read_as = {"text": "O", "bool": "?", "f8": "f8"}
     types = {name: kind for name, kind in shape_of("image").types.items() if name not in OWN_BOOKS}
@@ -60,7 +60,7 @@ def image_wcs(session: AnySession, image_id: IntArray) -> tuple[Columns, NDArray
     columns : dict of ndarray
         ``image_id``, ``nx``, ``ny`` and ``status`` (`ztfdb.store.image_table.MISSING` where the header has none).
     wcs : ndarray, shape (n_image, 42)
-        As `ztfdb.sky.projection.sky_to_pixel_many` takes them.
+        As `ztfdb.sky.projection.sky_to_pixel_many` needs them.
     """
     reads(session).prefer_index_only()
     given, params = reads(session).range_rows(id=image_id)
@@ -77,7 +77,7 @@ def image_wcs(session: AnySession, image_id: IntArray) -> tuple[Columns, NDArray
 
 
 def observed_span(session: AnySession) -> tuple[float, float]:
-    """Return the first and the last exposure's start, MJD; NaN where there is none."""
+    """Return the starts of the first and the last exposure, MJD; NaN if there are none."""
     statement = "select min(obsmjd) as first, max(obsmjd) as last from image"
     found = reads(session).read_columns(statement, {}, {"first": "f8", "last": "f8"})
     return float(found["first"][0]), float(found["last"][0])
@@ -93,7 +93,7 @@ def images_between(session: AnySession, first: float, last: float) -> Columns:
 
 
 def barycentric_vectors(session: AnySession, image_id: IntArray) -> NDArray[np.float64]:
-    """Return the light-time vectors to the barycentre (s) of images, shape (n_image, 3), in the order asked."""
+    """Return the light-time vectors to the barycentre (s) of images, shape (n_image, 3), in the given order."""
     names = ("ssb_x", "ssb_y", "ssb_z")
     found = rows(session, "image", ("image_id", *names), ids=image_id)
     at = np.searchsorted(found["image_id"], image_id)
@@ -107,12 +107,12 @@ def image_corners(session: AnySession, image_id: IntArray) -> tuple[IntArray, ND
     ----------
     session : Session or Reading
     image_id : ndarray of int64
-        Each once.
+        Without repeats.
 
     Returns
     -------
     image_id : ndarray of int64, shape (n,)
-        Those that there are, ascending.
+        Those in the archive, ascending.
     corners : ndarray of float64, shape (n, 8)
         ``ra1``, ``dec1`` … ``ra4``, ``dec4``, deg.
     """

@@ -1,7 +1,7 @@
-"""What light curves need of their images, as one table: dates, zero points, which version of an exposure goes first.
+"""Facts about images for light curves, as one table: dates, zero points, the preferred version of an exposure.
 
-Ids cross as parameters and not through temporary tables, which a reader (a read-only transaction, a standby) cannot
-make.
+Ids are passed as parameters and not through temporary tables, which a reader (a read-only transaction, a standby)
+cannot create.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ztfdb.store.select import rows
 REFERENCE_RANK = 2
 
 MOST_REMEMBERED = 50_000
-"""Images whose epoch fields are kept on a connection: 11 MB."""
+"""Images whose epoch fields are cached on a connection: 11 MB."""
 
 EPOCH_FIELDS = {
     **{
@@ -53,17 +53,17 @@ EPOCH_FIELDS = {
     **{name: f"image.{name}" for name in ("sun_x", "sun_y", "sun_z")},
     "magerr_sys": "(select cast(value as double precision) from archive_meta where key = 'magerr_sys')",
 }
-"""What an epoch needs of its image, by IRSA's names; ``rank``: 0 whole quadrant, 1 cutout, 2 reference."""
+"""Facts of an epoch's image, by IRSA's names; ``rank``: 0 whole quadrant, 1 cutout, 2 reference."""
 
 ZEROPOINT, COLOR_TERM = len(EPOCH_FIELDS), len(EPOCH_FIELDS) + 1
-"""Rows of an `ImageTable` that follow from the others: those of the calibration that was chosen."""
+"""Rows of an `ImageTable` that follow from the others: those of the selected calibration."""
 
 EPOCH_ROWS = {name: row for row, name in enumerate((*EPOCH_FIELDS, "zeropoint", "color_term"))}
 
 
 @dataclass(frozen=True)
 class ImageTable:
-    """What epochs need of their images, as one matrix of doubles (ids and counts are below 2^53, hence exact).
+    """Facts of the images of epochs, as one matrix of doubles (exact: ids and counts are below 2^53).
 
     Attributes
     ----------
@@ -80,12 +80,12 @@ class ImageTable:
         return cast("NDArray[np.float64]", self.values[EPOCH_ROWS[name]])  # quoted: evaluating the type costs 2 µs
 
     def integers(self, name: str) -> NDArray[np.int64]:
-        """Return a column of integers, `MISSING` where NULL."""
+        """Return a field as integers, `MISSING` where NULL."""
         values = self[name]
         return np.where(np.isnan(values), MISSING, values).astype(np.int64)
 
     def places(self, image_id: IntArray) -> IntArray:
-        """Return where images stand by their ids, -1 where they do not."""
+        """Return the indices of images by their ids, -1 if absent."""
         order, ids = self._by_id
         if not len(ids):
             return np.full(len(image_id), -1)
@@ -95,35 +95,35 @@ class ImageTable:
 
     @cached_property
     def exposure(self) -> IntArray:
-        """One integer per exposure × quadrant of each image; an image of an unknown exposure has its own."""
+        """An integer per image for its exposure × quadrant; an image of an unknown exposure has its own."""
         expid = self.integers("expid")
         known = (expid * 64 + self.integers("rcid")) * 2 + self.integers("simulated")
         return np.where(expid == MISSING, -1 - self.integers("image_id"), known)
 
     @cached_property
     def exposure_code(self) -> IntArray:
-        """The same, numbered from 0."""
+        """`exposure`, renumbered from 0."""
         return np.unique(self.exposure, return_inverse=True)[1]
 
     @cached_property
     def shared(self) -> BoolArray:
-        """Tell the images that are not alone in this table with their exposure × quadrant."""
+        """True for images that share their exposure × quadrant with another image of this table."""
         return (np.bincount(self.exposure_code) > 1)[self.exposure_code]
 
     @cached_property
     def of_whole_stars(self) -> ImageTable:
-        """The images for photometry that MAGZP holds for as it is, without aperture correction."""
+        """The images with MAGZP as zero point, without aperture correction, for fluxes of whole stars."""
         values = self.values.copy()
         values[EPOCH_ROWS["apcor"]] = 0.0
         values[ZEROPOINT] = values[EPOCH_ROWS["magzp"]]
         return ImageTable(values)
 
     def take(self, images: IntArray) -> ImageTable:
-        """Return some of the images, or the image of each row."""
+        """Return the images at these indices, which may repeat."""
         return ImageTable(self.values.take(images, axis=1))
 
     def joined(self, other: ImageTable) -> ImageTable:
-        """Return the images of both, which have none in common, ordered by (mjd, image_id)."""
+        """Return the images of both, which must be disjoint, ordered by (mjd, image_id)."""
         both = ImageTable(np.hstack([self.values, other.values]))
         return both.take(np.lexsort((both["image_id"], both["mjd"])))
 
@@ -135,7 +135,7 @@ class ImageTable:
 
 
 def epoch_images(session: AnySession, image_id: IntArray, aperture: int) -> tuple[ImageTable, IntArray]:
-    """Return what epochs need of their images.
+    """Return the facts of the images of rows.
 
     Parameters
     ----------
@@ -143,41 +143,41 @@ def epoch_images(session: AnySession, image_id: IntArray, aperture: int) -> tupl
     image_id : ndarray of int64, shape (n_row,)
         Image of each row.
     aperture : int
-        1 to 6: whose correction comes as ``apcor``. ``zeropoint`` and ``color_term`` are the header's.
+        1 to 6; ``apcor`` is its correction. ``zeropoint`` and ``color_term`` are the header's.
 
     Returns
     -------
     images : ImageTable
-        Those images, and others that the connection remembers, ordered by (mjd, image_id).
+        Those images, and others cached on the connection, ordered by (mjd, image_id).
     at : ndarray of int64, shape (n_row,)
-        Place of each row's image, -1 where it is unknown.
+        Index of each row's image, -1 if unknown.
     """
-    known = reads(session).memory()
-    images: ImageTable = known.get(f"images{aperture}", _NO_IMAGES)
+    cache = reads(session).memory()
+    images: ImageTable = cache.get(f"images{aperture}", _NO_IMAGES)
     at = images.places(image_id)
     if (at < 0).any():
         missing = distinct(image_id[at < 0])
         if len(images) + len(missing) > MOST_REMEMBERED:
             images, missing = _NO_IMAGES, distinct(image_id)
         found = _read_images(session, missing, aperture)
-        if len(found):  # of a reference that is not held there may be a catalogue: what is remembered stays as it is
-            images = known[f"images{aperture}"] = images.joined(found)
+        if len(found):  # ids of references that have only a catalogue find nothing: the cache stays unchanged
+            images = cache[f"images{aperture}"] = images.joined(found)
             at = images.places(image_id)
     return images, at
 
 
 def used_images(images: ImageTable, at: IntArray) -> tuple[ImageTable, IntArray]:
-    """Return the images that rows have, in their order, and each row's place among them (-1 stays)."""
+    """Return the images that rows use, in their order, and each row's index in them (-1 stays)."""
     used = np.zeros(len(images), dtype=bool)
     used[at[at >= 0]] = True
-    place = np.append(np.cumsum(used) - 1, -1)  # the last is that of -1
+    place = np.append(np.cumsum(used) - 1, -1)  # the last item is for index -1
     return images.take(np.flatnonzero(used)), place[at]
 
 
 def version_ranks(session: AnySession, images: ImageTable) -> IntArray:
-    """Rank images by which of an exposure × quadrant goes first, from 0.
+    """Rank the images of an exposure × quadrant by preference, from 0.
 
-    The whole quadrant goes before a cutout of it, then the newest processing (PROCVSN, CREATED), then the smaller id.
+    A whole quadrant comes before its cutouts, then the newest processing (PROCVSN, CREATED), then the smallest id.
     """
     ids = images.integers("image_id")
     versions = rows(session, "image", {"image_id": "i8", "procvsn": "i8", "created": "O"}, ids=ids)

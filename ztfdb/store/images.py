@@ -1,4 +1,4 @@
-"""Images: stored whole, replaced whole and deleted whole, inside the caller's transaction."""
+"""Store, replace and delete whole images, inside the caller's transaction."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ from ztfdb.store.roots import find_places, place_file, read_roots
 from ztfdb.store.sources import source_checksum, store_sources
 
 IDENTITY = ("kind", "simulated", "expid", "field", "rcid", "fid", "x0", "y0", "nx", "ny")
-"""What makes two files the same image: the columns of the UNIQUE constraint."""
+"""Columns that identify an image: those of the UNIQUE constraint."""
 
 IMPORTED = ("seeing", "maglimit", "infobits", "infobits_source")
-"""Columns that IRSA's metadata may have filled; measuring the same pixels again keeps them."""
+"""Columns that IRSA's metadata may have filled; measuring the same pixels again does not change them."""
 
 
 def store_image(
@@ -48,39 +48,39 @@ def store_image(
 ) -> Stored:
     """Store a measured image with its sources, or replace the one of the same identity.
 
-    The same content again is unchanged, or a known copy where it lies at another path. A mask that came late or
-    changed replaces. Other content replaces when it is newer (PROCVSN, then CREATED), or as new and in the same place
-    (a file that was written again), or where the stored file is gone. What was stored from another product of the
-    exposure, as earlier versions of ztfdb did, is replaced whatever its version.
+    The same content is unchanged, or a known copy at another path. A new or changed mask replaces the image. Other
+    content replaces it if it is newer (PROCVSN, then CREATED), or equally new at the same path (a file that was written
+    again), or if the stored file is gone. An image stored from another product of the exposure, as by earlier versions
+    of ztfdb, is always replaced.
 
     Parameters
     ----------
     session : Session
-        A writing one, see `ztfdb.store.engine.writing`: all of it is one transaction.
+        A writing one, see `ztfdb.store.engine.writing`; everything is one transaction.
     measured : MeasuredImage
     places : mapping of str to path, optional
         Folders of this host by the name of their data root.
     given : str or Path, optional
         The folder given to ingest, a candidate for a new data root.
     force : bool
-        Replace also what is the same; never what is newer.
+        Also replace unchanged images; never newer ones.
     before_rows : callable, optional
-        Called where the image is stored, when all but its many rows are: from then on it is the database that works.
+        Called before the many rows of a stored image are written: from then on the database does the work.
     is_gone : callable, optional
-        Tells whether no file lies at an absolute path any more; by default the stored one is taken to be there.
+        Returns whether no file exists at an absolute path any more; by default the stored file is assumed to exist.
 
     Raises
     ------
     OlderVersionError
-        If the archive holds a newer processing, or another file of the same version.
+        If the archive has a newer processing, or another file of the same version.
     IdentityCollisionError
         If another exposure has the same ``image_id``.
     TooManySourcesError
-        If it has more than 2^18 sources.
+        If the image has more than 2^18 sources.
     """
     image_id = int(measured.info.image_id)
     backend(session).lock_name(image_id)  # another process may be storing the same image
-    # no column more: a damaged value in another is no obstacle to storing the image again
+    # no other columns: a damaged value in one must not prevent storing the image again
     known_columns = [getattr(Image, name) for name in ("image_id", *IDENTITY, "procvsn", "created", "infobits_source")]
     existing = session.execute(select(*known_columns).where(Image.image_id == image_id)).one_or_none()
     if existing is None:
@@ -95,16 +95,16 @@ def store_image(
     gone = is_gone is not None and not in_place and is_gone(mine.absolute)
     if not (force or gone):
         come = {file.role: file for file in measured.files}
-        known = known_as(
+        state = known_as(
             stored, come, lambda role: stored[role].facts.sha256 == come[role].sha256, in_place=in_place, gone=False
         )
-        if known is not None:
-            return known
+        if state is not None:
+            return state
     row = _image_row(session, measured)
     if mine.facts.sha256 != own.sha256:
         if not find_impostors(session, [image_id]):
             _check_newer(existing, measured, mine, in_place=in_place or gone)
-        delete_psf(session, image_id)  # it is of the other processing
+        delete_psf(session, image_id)  # it belongs to the other processing
     elif existing.infobits_source is not None:
         row = {name: value for name, value in row.items() if name not in IMPORTED}
     _delete_parts(session, image_id)
@@ -114,9 +114,9 @@ def store_image(
 
 
 def hold_image(session: Session, image_id: int) -> bool:
-    """Tell whether an image is there, and keep it from being removed or replaced until the transaction ends.
+    """Return whether an image exists, and keep it from being removed or replaced until the transaction ends.
 
-    Work on many images asks this before each of them: others may have removed one since the work began.
+    Work on many images calls this before each of them: others may have removed one since the work began.
 
     Parameters
     ----------
@@ -129,9 +129,9 @@ def hold_image(session: Session, image_id: int) -> bool:
 
 
 def delete_image(session: Session, image_id: int) -> int:
-    """Delete an image and all that belongs to it, and return how many sources (of ours) went with it.
+    """Delete an image and all that belongs to it, and return how many of our sources it had.
 
-    Of a reference that is not held itself, the PSF catalogue goes.
+    For a reference that has only a PSF catalogue, that is deleted.
 
     Raises
     ------
@@ -149,7 +149,7 @@ def delete_image(session: Session, image_id: int) -> int:
 
 
 def version_of(procvsn: int | None, created: str | None) -> tuple[int, str]:
-    """Return what orders the processings of one image: PROCVSN, then CREATED (ISO text); what is missing is oldest."""
+    """Return the sort key of the processings of an image: PROCVSN, then CREATED (ISO text); missing ones are oldest."""
     return (-1 if procvsn is None else procvsn, (created or "").strip())
 
 

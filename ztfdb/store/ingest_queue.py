@@ -1,8 +1,8 @@
-"""The queue of images to ingest: put in, taken with a lease, marked with what they came to.
+"""The queue of images to ingest: jobs are enqueued, claimed with a lease, and marked with their outcome.
 
-Whoever takes a job gets a new token and must show that it lives (`beat`) before the lease ends; then anyone may take
-it again. What a job's image changes in the archive happens in one transaction that begins with `hold`: where the token
-is no longer the row's, somebody else has the job and all is rolled back. On SQLite every function but the reading ones
+A claim sets a new token. Its owner must renew the lease (`beat`) before it ends; after that, anyone may claim the job
+again. All changes of an image in the archive are in one transaction that begins with `hold`: if the token of the row
+is no longer the owner's, somebody else has the job, and everything is rolled back. On SQLite every function that writes
 needs a transaction of `ztfdb.store.engine.writing`, whose BEGIN IMMEDIATE is the lock; PostgreSQL locks the rows.
 """
 
@@ -41,15 +41,15 @@ Place = tuple[int, str]
 """``data_root_id`` and ``path`` of a job's file."""
 
 CHUNK = 1_000
-"""Jobs put in by one statement."""
+"""Jobs enqueued per statement."""
 
 MAX_DETAIL = 20_000
-"""Longest error text that is kept, characters: a traceback has a few thousand."""
+"""Longest error text stored, characters; a traceback has a few thousand."""
 
 
 @dataclass(frozen=True)
 class JobFile:
-    """An image file as it lay there when it was put into the queue.
+    """An image file at the time it was enqueued.
 
     Attributes
     ----------
@@ -59,9 +59,9 @@ class JobFile:
     size, mtime_ns : int
         Bytes, and nanoseconds since 1970.
     mask_size, mask_mtime_ns : int or None
-        Of its mask; None where it has none (yet).
+        Of its mask; None if it has none (yet).
     reason : str or None
-        What it waits for, where it is put in before it can be taken.
+        What the job waits for, if it is enqueued before it can be claimed.
     """
 
     data_root_id: int
@@ -81,7 +81,7 @@ class Job:
     ----------
     job_id : int
     token : int
-        New with every job.
+        New with every claim.
     attempts : int
         Failures before this one.
     file : JobFile
@@ -94,28 +94,28 @@ class Job:
 
 
 class Again(Enum):
-    """Which files are work again though they have not changed."""
+    """Which unchanged files are enqueued again."""
 
     NONE = "none"
     UNLESS_LEASED = "unless leased"
-    """Someone asks for them by name: they are not waited for, whatever they came to before."""
+    """Files given by name: their earlier outcome does not matter, but leased jobs are left alone."""
     ALL = "all"
-    """Someone asks for them to be measured again: whoever has one loses it."""
+    """Files to measure again: current leases are revoked."""
 
 
 def enqueue(
     session: Session, files: Iterable[tuple[JobFile, float]], *, now: float, again: Again = Again.NONE
 ) -> dict[Place, int]:
-    """Put files into the queue, and return the jobs of those that are work now: new ones, and those that have changed.
+    """Enqueue files, and return the jobs that are new or whose file has changed.
 
-    A job that is under way when its file changes is taken from whoever has it.
+    If the file of a leased job changes, its lease is revoked.
 
     Parameters
     ----------
     session : Session
         A writing one.
     files : iterable of (JobFile, float)
-        Each with the time from which it may be taken.
+        Each with the time from which it may be claimed.
     now : float
         See `read_clock`.
     again : Again
@@ -125,7 +125,7 @@ def enqueue(
     dict
         ``job_id`` by (``data_root_id``, ``path``).
     """
-    # In one order, so that two processes that see the same folder do not wait for each other in a circle.
+    # Ordered, so that two processes that enqueue the same folder cannot deadlock.
     rows = sorted(
         (asdict(file) | {"due": due} for file, due in files), key=lambda row: (row["data_root_id"], row["path"])
     )
@@ -138,7 +138,7 @@ def enqueue(
 
 
 def find_job_ids(session: Session, places: Iterable[Place]) -> dict[Place, int]:
-    """Return the ids of the jobs of files; those that are not in the queue are left out."""
+    """Return the ids of the jobs of files; files without a job are left out."""
     wanted = list(places)
     found: dict[Place, int] = {}
     for root in sorted({root for root, _ in wanted}):
@@ -158,7 +158,7 @@ def _upsert(session: Session, now: float, again: Again) -> Any:
     )
     come = new.excluded
     facts = ("size", "mtime_ns", "mask_size", "mask_mtime_ns")
-    asked = {
+    repeated = {
         Again.NONE: false(),
         Again.UNLESS_LEASED: IngestJob.state != JobState.LEASED.value,
         Again.ALL: true(),
@@ -167,10 +167,10 @@ def _upsert(session: Session, now: float, again: Again) -> Any:
         index_elements=["data_root_id", "path"],
         set_={name: come[name] for name in (*facts, "state", "queued", "due")} | _FRESH | {"reason": come.reason},
         where=or_(
-            asked,
+            repeated,
             IngestJob.size != come.size,
             IngestJob.mtime_ns != come.mtime_ns,
-            # a mask that is gone is no reason to measure again
+            # a missing mask is no reason to measure again
             and_(
                 come.mask_size.is_not(None),
                 or_(
@@ -180,7 +180,7 @@ def _upsert(session: Session, now: float, again: Again) -> Any:
             ),
         ),
     )
-    return written.returning(IngestJob.data_root_id, IngestJob.path, IngestJob.job_id)  # of the rows written alone
+    return written.returning(IngestJob.data_root_id, IngestJob.path, IngestJob.job_id)  # only for rows written
 
 
 def _due(which: ColumnElement[bool]) -> Select[Any]:
@@ -190,14 +190,14 @@ def _due(which: ColumnElement[bool]) -> Select[Any]:
         .where(which, _JOB.c.due <= bindparam("now"))
         .order_by(_JOB.c.due, _JOB.c.job_id)
         .limit(bindparam("n"))
-        .with_for_update(skip_locked=True)  # SQLite leaves it out: its transaction has the only lock
+        .with_for_update(skip_locked=True)  # no effect on SQLite, where the transaction has the only lock
     )
 
 
 _JOB = Base.metadata.tables["ingest_job"]
 _LEASED = JobState.LEASED.value
 
-# Statements of every image are made once: making one takes longer than the database takes for it.
+# Statements for every image are built once: building one takes longer than running it.
 _DUE_OF_ROOT = _due(_JOB.c.data_root_id == bindparam("root"))
 _DUE_OF_THESE = _due(_JOB.c.job_id.in_(bindparam("ids", expanding=True)))
 _LEASE = (
@@ -211,36 +211,36 @@ _FRESH: dict[str, Any] = {"attempts": 0, "ended": None, **_NOBODY, **_NO_ERROR}
 
 
 def claim_jobs(session: Session, roots: Sequence[int], *, owner: str, n: int, lease_s: float, now: float) -> list[Job]:
-    """Take up to `n` jobs that are due, those that wait longest first, root by root.
+    """Claim up to `n` jobs that are due, the longest due first, root by root.
 
-    Jobs whose lease has ended are due, too.
+    Jobs with an expired lease are due, too.
 
     Parameters
     ----------
     session : Session
         A writing one; commit it before the work begins.
     roots : sequence of int
-        The data roots whose files are here.
+        The data roots with files on this host.
     owner : str
-        Who takes them, see `ztfdb.ingest.lease_owner`.
+        The claiming process, see `ztfdb.ingest.lease_owner`.
     n : int
     lease_s : float
-        Seconds until `beat` must have been called.
+        Seconds until the next call of `beat` is needed.
     now : float
         See `read_clock`.
     """
     rows: list[RowMapping] = []
     for root in roots:
         if len(rows) < n:
-            asked = {"root": int(root), "now": now, "n": n - len(rows)}
-            rows += session.execute(_DUE_OF_ROOT, asked).mappings()
+            params = {"root": int(root), "now": now, "n": n - len(rows)}
+            rows += session.execute(_DUE_OF_ROOT, params).mappings()
     return _lease(session, rows, owner, now + lease_s)
 
 
 def claim_these(
     session: Session, job_ids: Sequence[int], *, owner: str, n: int, lease_s: float, now: float
 ) -> list[Job]:
-    """Take up to `n` of these jobs, those that are due; otherwise as `claim_jobs`."""
+    """Claim up to `n` of these jobs that are due; otherwise as `claim_jobs`."""
     rows = session.execute(_DUE_OF_THESE, {"ids": [int(one) for one in job_ids], "now": now, "n": n}).mappings()
     return _lease(session, list(rows), owner, now + lease_s)
 
@@ -260,9 +260,9 @@ def _job(row: Mapping[Any, Any], token: int) -> Job:
 
 
 def beat(session: Session, jobs: Collection[Job], *, lease_s: float, now: float) -> set[int]:
-    """Lengthen the leases of jobs and return the ids of those that are still ours.
+    """Renew the leases of jobs, and return the ids of those that are still ours.
 
-    Jobs that a server which died had claimed, but not returned, are not among ours: their leases must end.
+    A claim that the server committed before it died, but never returned, is not ours: its lease must expire.
     """
     own = (
         IngestJob.job_id.in_([job.job_id for job in jobs]),
@@ -274,19 +274,19 @@ def beat(session: Session, jobs: Collection[Job], *, lease_s: float, now: float)
 
 
 def hold(session: Session, job: Job, *, lease_s: float, now: float) -> None:
-    """Make sure that the job is still ours, and keep it so until the transaction ends.
+    """Check that the job is still ours, and lock it until the transaction ends.
 
     Raises
     ------
     LeaseLostError
-        If it is not: the lease ended and somebody took the job, or its file changed. Roll back.
+        If it is not: the lease expired and somebody claimed the job, or its file changed. Roll back then.
     """
     if not _mark(session, job, {"due": now + lease_s}):
         raise LeaseLostError(f"the job of {job.file.path} was taken over, or its file has changed")
 
 
 def finish(session: Session, job: Job, *, outcome: str, image_id: int, now: float) -> bool:
-    """Mark a job as done; False where it is no longer ours."""
+    """Mark a job as done; return False if it is no longer ours."""
     return _mark(
         session,
         job,
@@ -299,16 +299,16 @@ def finish(session: Session, job: Job, *, outcome: str, image_id: int, now: floa
 def fail(
     session: Session, job: Job, *, error: str, reason: str, detail: str, retry_at: float | None, now: float
 ) -> bool:
-    """Mark a job as failed until `retry_at`, or set it aside where that is None; False where it is no longer ours."""
+    """Mark a job as failed until `retry_at`, or as quarantined if that is None; return False if it is not ours."""
     state = JobState.QUARANTINED if retry_at is None else JobState.FAILED
     values = {"state": state.value, "due": retry_at, "ended": now, "attempts": job.attempts + 1}
-    # PostgreSQL keeps no NUL in texts, and damaged headers have them
+    # PostgreSQL texts cannot contain NUL, which occurs in damaged headers
     texts = {"error": error, "reason": hide_secrets(reason), "detail": hide_secrets(detail)[-MAX_DETAIL:]}
     return _mark(session, job, values | _NOBODY | {name: text.replace("\0", "\\0") for name, text in texts.items()})
 
 
 def put_back(session: Session, job: Job, *, due: float, reason: str | None = None) -> bool:
-    """Return a job to the queue without counting an attempt; False where it is no longer ours."""
+    """Release a job without counting an attempt; return False if it is no longer ours."""
     return _mark(session, job, {"state": JobState.PENDING.value, "due": due, "reason": reason} | _NOBODY)
 
 
@@ -319,19 +319,19 @@ def _mark(session: Session, job: Job, values: Mapping[str, Any]) -> bool:
 
 @lru_cache
 def _marking(names: tuple[str, ...]) -> Update:
-    """Return the statement that sets these columns of a job that is still ours."""
+    """Return the statement that sets these columns of a job if it is still ours."""
     own = (_JOB.c.job_id == bindparam("of_job"), _JOB.c.token == bindparam("of_token"), _JOB.c.state == _LEASED)
     return update(_JOB).where(*own).values({name: bindparam(name) for name in names})
 
 
 def find_owners(session: Session) -> list[str]:
-    """Return who has leases."""
+    """Return the owners of leases."""
     leased = select(IngestJob.owner).where(IngestJob.state == JobState.LEASED.value).distinct()
     return sorted(owner for owner in session.scalars(leased) if owner is not None)
 
 
 def take_back(session: Session, owners: Collection[str], *, now: float) -> int:
-    """Return all jobs of these owners to the queue, and how many they were."""
+    """Release all jobs of these owners, and return their number."""
     if not owners:
         return 0
     theirs = (IngestJob.state == JobState.LEASED.value, IngestJob.owner.in_(sorted(owners)))
@@ -340,20 +340,20 @@ def take_back(session: Session, owners: Collection[str], *, now: float) -> int:
 
 
 def retry_failed(session: Session, *, now: float) -> int:
-    """Make the failed jobs due at once, and return how many they were."""
+    """Make the failed jobs due at once, and return their number."""
     failed = IngestJob.state == JobState.FAILED.value
     return _n_row(session.execute(update(IngestJob).where(failed).values(due=now)))
 
 
 def release_quarantined(session: Session, job_ids: Collection[int] | None = None, *, now: float) -> int:
-    """Return jobs that were set aside to the queue, with all their attempts before them, and how many they were.
+    """Return quarantined jobs to the queue with no attempts counted, and return their number.
 
     Parameters
     ----------
     session : Session
         A writing one.
     job_ids : collection of int, optional
-        Which; all by default.
+        Jobs to release; by default all.
     now : float
     """
     which = [IngestJob.state == JobState.QUARANTINED.value]

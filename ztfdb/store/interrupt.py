@@ -1,8 +1,8 @@
-"""Work whose statements another thread can stop: what a connection is busy with ends when nobody waits for it.
+"""Work whose statements another thread can stop, so that a query ends when nobody waits for it.
 
-`ztfdb.store.engine` and `ztfdb.store.connections` tell the running `Work` of a thread which connections it uses.
-SQLite's ``interrupt`` and PostgreSQL's cancel request are the only calls that may be made on a connection by a thread
-that does not own it.
+`ztfdb.store.engine` and `ztfdb.store.connections` register the connections of a thread with its running `Work`.
+SQLite's ``interrupt`` and PostgreSQL's cancel request are the only calls that a thread may make on the connection of
+another one.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ log = logging.getLogger(__name__)
 
 
 class Work:
-    """What one thread does for one caller, until it is done or stopped.
+    """The work of one thread for one caller, until it is done or stopped.
 
     Attributes
     ----------
     reason : Exception or None
-        Why it was stopped; `running` raises it in the thread that works.
+        Why it was stopped; `running` raises it in the working thread.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class Work:
 
     @contextmanager
     def running(self) -> Iterator[Work]:
-        """Work in this thread: whatever the block raises once it was stopped becomes the reason."""
+        """Work in this thread; if it was stopped, an exception of the block is replaced by the reason."""
         token = _CURRENT.set(self)
         try:
             self.check()
@@ -50,12 +50,12 @@ class Work:
             _CURRENT.reset(token)
 
     def check(self) -> None:
-        """Raise the reason where the work was stopped: for what runs long between two statements."""
+        """Raise the reason if the work was stopped; for long work between two statements."""
         if self.reason is not None:
             raise self.reason
 
     def stop(self, reason: Exception) -> None:
-        """Stop the statements in hand, from another thread. The first reason stays; call again until the work ended.
+        """Stop the running statements, from another thread; the first reason counts. Call until the work has ended.
 
         Parameters
         ----------
@@ -65,23 +65,23 @@ class Work:
         with self._lock:
             if self.reason is None:
                 self.reason = reason
-            # under the lock: a connection that goes back to its pool meanwhile may be another's
+            # under the lock: a connection returned to its pool in the meantime may belong to another thread
             for connection in self._connections.values():
                 _interrupt(connection)
 
     def add(self, connection: Any) -> None:
-        """Use a driver's connection from now on."""
+        """Register a driver's connection."""
         with self._lock:
             self._connections[id(connection)] = connection
 
     def discard(self, connection: Any) -> None:
-        """Use it no more."""
+        """Unregister a driver's connection."""
         with self._lock:
             self._connections.pop(id(connection), None)
 
 
 def why_stopped() -> Exception | None:
-    """Return why the work of this thread was stopped, None where it was not."""
+    """Return why the work of this thread was stopped, None if it was not."""
     work = _CURRENT.get()
     return None if work is None else work.reason
 
@@ -91,7 +91,7 @@ _CURRENT: ContextVar[Work | None] = ContextVar("ztfdb_work", default=None)
 
 @contextmanager
 def in_use(connection: Any) -> Iterator[None]:
-    """Let the work of this thread know a driver's connection that it uses."""
+    """Register a driver's connection with the work of this thread."""
     work = current_work()
     if work is None:
         yield
@@ -105,7 +105,7 @@ def in_use(connection: Any) -> Iterator[None]:
 
 
 def current_work() -> Work | None:
-    """Return the work of this thread, None where nobody may stop it."""
+    """Return the work of this thread, None if it cannot be stopped."""
     return _CURRENT.get()
 
 

@@ -1,4 +1,4 @@
-"""Matches of sources with reference catalogues: an image's rows go in together and out together."""
+"""Matches of sources with reference catalogues; all rows of an image are written and deleted together."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _TABLE = Base.metadata.tables["source_match"]
 
 @dataclass(frozen=True)
 class Astrometry:
-    """Where a catalogue says that an image's sources are.
+    """Offsets between an image's sources and a catalogue.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class Astrometry:
     ra_rms, dec_rms : float
         Scatter about the median, arcsec; NaN with fewer than two sources.
     warning : int
-        0 none, 1 look at it, 2 wrong.
+        0 none, 1 suspicious, 2 wrong.
     """
 
     n_astrometry: int
@@ -126,7 +126,7 @@ def store_matches(
 
 
 def delete_matches(session: Session, image_id: int, catalogue_id: int | None = None) -> int:
-    """Delete an image's matches, with one catalogue or with all, and return how many they were."""
+    """Delete an image's matches, with one catalogue or with all, and return their number."""
     first, last = source_id_range(image_id)
     rows = delete(SourceMatch).where(SourceMatch.source_id >= first, SourceMatch.source_id < last)
     record = delete(ImageMatch).where(ImageMatch.image_id == int(image_id))
@@ -139,7 +139,7 @@ def delete_matches(session: Session, image_id: int, catalogue_id: int | None = N
 
 
 def count_matches(session: Session, catalogue_id: int, image_ids: Sequence[int]) -> int:
-    """Return how many matches with a catalogue images have."""
+    """Return the number of matches of images with a catalogue."""
     statement = select(ImageMatch.image_id, ImageMatch.n_match).where(ImageMatch.catalogue_id == catalogue_id)
     wanted = set(image_ids)
     return sum(n_match for image_id, n_match in session.execute(statement) if image_id in wanted)
@@ -158,7 +158,7 @@ def matches_of_image(session: Session, image_id: int, catalogue_id: int) -> Matc
 
 
 def find_image_match(session: Session, image_id: int, catalogue_id: int) -> ImageMatch | None:
-    """Return how an image was matched with a catalogue, None if it was not."""
+    """Return the record of an image's match with a catalogue, None if it was not matched."""
     found = session.get(ImageMatch, (int(image_id), int(catalogue_id)))
     if found is not None:
         session.expunge(found)
@@ -166,7 +166,7 @@ def find_image_match(session: Session, image_id: int, catalogue_id: int) -> Imag
 
 
 def matched_in_vain(session: Session, image_ids: Sequence[int]) -> dict[str, list[int]]:
-    """Return the images of which no source has a match, ascending, by the name of the catalogue."""
+    """Return the images without any match, ascending, by the name of the catalogue."""
     statement = (
         select(Catalogue.name, ImageMatch.image_id)
         .join(Catalogue, Catalogue.catalogue_id == ImageMatch.catalogue_id)
@@ -184,9 +184,9 @@ def matched_in_vain(session: Session, image_ids: Sequence[int]) -> dict[str, lis
 def unmatched_images(
     session: Session, catalogue: CatalogueInfo, *, mode: str, radius: float, among: Sequence[int] | None = None
 ) -> list[int]:
-    """Return the images whose matches are missing or no longer what a match now would give.
+    """Return the images whose matches are missing or out of date.
 
-    That is: never matched, matched in another way, or the catalogue has since got rows in one of their cells.
+    They were never matched, or matched in another way, or the catalogue has new rows in one of their cells.
 
     Parameters
     ----------
@@ -209,7 +209,7 @@ def unmatched_images(
         .where(ImageCell.image_id == Image.image_id, CatalogueCell.catalogue_id == catalogue.catalogue_id)
         .scalar_subquery()
     )
-    if catalogue.location is not None:  # nothing says where a catalogue that is read in place has changed
+    if catalogue.location is not None:  # changes of a catalogue read in place are not known by cell
         newest = select(literal(_last_file(session, catalogue))).scalar_subquery()
     own = (ImageMatch.image_id == Image.image_id) & (ImageMatch.catalogue_id == catalogue.catalogue_id)
     statement = (
@@ -227,7 +227,7 @@ def unmatched_images(
 
 
 def sources_to_match(session: Session, image_id: int) -> Columns:
-    """Return what a match needs of an image's sources, ordered by ``source_id``.
+    """Return the columns of an image's sources that a match needs, ordered by ``source_id``.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What an archive says about itself: the facts frozen when it was made; `ztfdb.store.meta_rows` writes them."""
+"""The facts of an archive, fixed when it was made; `ztfdb.store.meta_rows` writes them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ MAGERR_SYS = 0.015
 """Default systematic floor of ``magerr``, mag (IRSA's own is 0.013 to 0.030)."""
 
 FINGERPRINT = "views"
-"""Key of what `ztfdb.store.views` made; no fact of the archive."""
+"""Key of the fingerprint of `ztfdb.store.views`; not a fact of the archive."""
 
 
 def read_meta(session: AnySession) -> dict[str, Any]:
-    """Return the frozen facts; empty where the archive has a schema but was never opened for writing.
+    """Return the fixed facts; empty if the archive has a schema but was never opened for writing.
 
     The keys are ``healpix_order``, ``aperture_diameters``, ``settings``, ``magerr_sys``, ``created`` and
     ``ztfdb_version``.
@@ -29,14 +29,14 @@ def read_meta(session: AnySession) -> dict[str, Any]:
 
 
 def check_settings(frozen: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-    """Do nothing if `settings` are the `frozen` ones, which the archive was made with.
+    """Check that `settings` equal the `frozen` ones of the archive.
 
     Raises
     ------
     SettingsMismatchError
-        If not; the message names each setting that differs. Two settings make two archives.
+        If not; the message names each setting that differs. Other settings need another archive.
     """
-    wanted = json.loads(json.dumps(dict(settings)))  # as JSON spells them: tuples become lists
+    wanted = json.loads(json.dumps(dict(settings)))  # as JSON has them: tuples become lists
     differing = [
         f"{name} is {frozen.get(name)!r} in the archive and {wanted.get(name)!r} here"
         for name in sorted(frozen.keys() | wanted.keys())

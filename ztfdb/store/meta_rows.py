@@ -1,4 +1,4 @@
-"""The facts of a new archive, frozen when it is made, and the configurations that measured it."""
+"""Write the facts of a new archive, and the configurations of its measurements."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from ztfdb.sky.cells import HPX_ORDER
 from ztfdb.store.backends import backend
 from ztfdb.store.meta import MAGERR_SYS, read_meta
 
-_META_LOCK = -1  # image ids, the other keys of `lock_name`, are never negative
+_META_LOCK = -1  # never an image id: those, the other keys of `lock_name`, are not negative
 
 
 def create_meta(session: Session, settings: Mapping[str, Any], *, magerr_sys: float = MAGERR_SYS) -> dict[str, Any]:
-    """Freeze the facts of a new archive and return them; an archive that has some keeps them.
+    """Store the facts of a new archive and return them; existing ones are not changed.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def create_meta(session: Session, settings: Mapping[str, Any], *, magerr_sys: fl
     magerr_sys : float
         Systematic floor of ``magerr``, mag.
     """
-    backend(session).lock_name(_META_LOCK)  # two processes may open a new archive at once
+    backend(session).lock_name(_META_LOCK)  # two processes may open a new archive at the same time
     found = read_meta(session)
     if found:
         return found
@@ -49,7 +49,7 @@ def create_meta(session: Session, settings: Mapping[str, Any], *, magerr_sys: fl
 
 
 def config_id(session: Session, config: MeasurementConfig) -> int:
-    """Return the id of a measurement configuration, filed when it is new."""
+    """Return the id of a measurement configuration, stored if it is new."""
     find = select(Config.config_id).where(Config.config_hash == config.config_hash)
     found = session.scalar(find)
     if found is not None:

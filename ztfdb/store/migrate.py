@@ -1,6 +1,6 @@
-"""The schema's revisions: bring an archive to this ztfdb's.
+"""Migrate the schema of an archive to the revision of this ztfdb.
 
-alembic is imported only where revisions are run.
+alembic is imported only if revisions are run.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def current_revision(connection: Connection) -> str | None:
-    """Return the revision an archive is at; None where it has no schema yet."""
+    """Return the revision of an archive; None if it has no schema yet."""
     if not inspect(connection).has_table(VERSIONS):
         return None
     found = connection.execute(text(VERSION)).scalar_one_or_none()
@@ -32,10 +32,10 @@ def current_revision(connection: Connection) -> str | None:
 
 
 def upgrade(url: str | Path | URL | Address | Engine, revision: str = "head") -> None:
-    """Bring an archive to `revision`, in one transaction; the database must exist (a SQLite file is made).
+    """Migrate an archive to `revision`, in one transaction; the database must exist (a SQLite file is created).
 
-    One that is there, with its views, is only read: no lock is waited for, and a standby or a reader may ask for it.
-    Grants on the views are kept, and views of others on them where the columns allow.
+    An archive at that revision, with its views, is only read: without waiting for locks, and also on a standby or by a
+    reader. Grants on the views are kept, and others' views on them if the columns allow it.
 
     Parameters
     ----------
@@ -47,16 +47,16 @@ def upgrade(url: str | Path | URL | Address | Engine, revision: str = "head") ->
     Raises
     ------
     SchemaVersionError
-        If the archive is at a revision that this ztfdb does not know: made by a newer one.
+        If the archive is at a revision that this ztfdb does not know, because a newer one made it.
     StoreError
-        If the database refuses, for want of rights, because tables of those names are there already, or because a view
-        of somebody else stands in the way, which the message names.
+        If the database refuses: the role lacks rights, tables of those names exist already, or another view, which the
+        message names, depends on the views.
     """
     _run(url, revision, forward=True)
 
 
 def downgrade(url: str | Path | URL | Address | Engine, revision: str) -> None:
-    """Take an archive back to an earlier `revision`; ``base`` removes every table and all rows."""
+    """Migrate an archive back to an earlier `revision`; ``base`` removes every table and all rows."""
     _run(url, revision, forward=False)
 
 

@@ -1,4 +1,4 @@
-"""Which object is which source of ZTF's reference catalogues: rows in bulk, and which catalogues they are made from."""
+"""Rows that link objects to sources of ZTF's reference catalogues, and the catalogues that they are made from."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ztfdb.store.backends import backend
 from ztfdb.store.select import rows
 
 REFERENCE_DTYPES: dict[str, Any] = {"source_id": "i8", "hpx29": "i8", "ra": "f8", "dec": "f8"}
-"""What anchoring reads of a reference source: all of it is in the covering index."""
+"""Columns of a reference source that anchoring reads; the covering index has all of them."""
 
 OID_DTYPES: dict[str, Any] = {
     "object_id": "i8", "number": "i8", "oid": "i8", "field": "i8", "filtercode": "O", "ccdid": "i8", "qid": "i8",
@@ -29,9 +29,9 @@ _TABLE = Base.metadata.tables["object_oid"]
 
 
 def reference_fingerprints(session: Session) -> dict[int, int]:
-    """Return a number per reference catalogue that is held, by its image, which changes with the file.
+    """Return a number per reference catalogue of the archive, by its image, that changes with the file.
 
-    Of a reference and cutouts of it, all with the same numbers, the one with most rows stands for all.
+    Of a reference and its cutouts, which all have the same numbers, only the one with most rows is included.
     """
     place = (PsfCatalogue.field, PsfCatalogue.fid, PsfCatalogue.rcid, PsfCatalogue.simulated)
     statement = select(PsfCatalogue.image_id, PsfCatalogue.sha256, PsfCatalogue.n_source, *place)
@@ -46,12 +46,12 @@ def reference_fingerprints(session: Session) -> dict[int, int]:
 
 
 def anchored_references(session: Session) -> dict[int, int]:
-    """Return the reference catalogues that objects were compared with, with their fingerprints of then."""
+    """Return the reference catalogues that objects were compared with, with their fingerprints at that time."""
     return {row[0]: row[1] for row in session.execute(select(ObjectReference.image_id, ObjectReference.fingerprint))}
 
 
 def is_anchored(session: Session, image_id: int | None = None) -> bool:
-    """Tell whether objects were compared with a reference catalogue; without an id, with any."""
+    """Return whether objects were compared with a reference catalogue; without an id, with any."""
     statement = select(ObjectReference.image_id)
     if image_id is not None:
         statement = statement.where(ObjectReference.image_id == int(image_id))
@@ -67,19 +67,19 @@ def reference_places(session: Session, image_id: IntArray) -> dict[int, tuple[in
 
 
 def record_reference(session: Session, image_id: int, fingerprint: int) -> None:
-    """Note that objects were compared with a reference catalogue."""
+    """Record that objects were compared with a reference catalogue."""
     session.execute(insert(ObjectReference), [{"image_id": int(image_id), "fingerprint": int(fingerprint)}])
 
 
 def forget_reference(session: Session, image_id: int) -> None:
-    """Delete what was made from a reference catalogue."""
+    """Delete everything derived from a reference catalogue."""
     first, last = source_id_range(image_id)
     session.execute(delete(ObjectOid).where(ObjectOid.source_id.between(first, last)))
     session.execute(delete(ObjectReference).where(ObjectReference.image_id == int(image_id)))
 
 
 def clear_references(session: Session) -> None:
-    """Delete what was made from all reference catalogues."""
+    """Delete everything derived from reference catalogues."""
     session.execute(delete(ObjectOid))
     session.execute(delete(ObjectReference))
 
@@ -90,7 +90,7 @@ def sources_of_reference(session: Session, image_id: int) -> Columns:
 
 
 def reference_sources_in_ranges(session: Session, lo: IntArray, hi: IntArray) -> Columns:
-    """Return the sources of known reference catalogues inside ranges of cells, ordered by ``source_id``.
+    """Return the sources of recorded reference catalogues inside ranges of cells, ordered by ``source_id``.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def reference_sources_in_ranges(session: Session, lo: IntArray, hi: IntArray) ->
     Returns
     -------
     dict of ndarray
-        `REFERENCE_DTYPES`, of the catalogues in ``object_reference``; from the index alone, which has no ``image_id``.
+        `REFERENCE_DTYPES`, for the catalogues in ``object_reference``; from the index alone, which has no ``image_id``.
     """
     known = f"psf_source.source_id / {MAX_SOURCES} in (select image_id from object_reference)"
     return rows(session, "psf_source", REFERENCE_DTYPES, lo=lo, hi=hi, where=known)
@@ -120,7 +120,7 @@ def delete_oids(session: Session, source_id: IntArray) -> None:
 
 
 def find_object_of_oid(session: Session, oid: int) -> int | None:
-    """Return the object that ZTF calls `oid` in a reference catalogue; None if none is known by it."""
+    """Return the object with an `oid` of ZTF's reference catalogues; None if there is none."""
     statement = select(ObjectOid.object_id).where(ObjectOid.oid == int(oid)).order_by(ObjectOid.source_id)
     return session.execute(statement.limit(1)).scalar_one_or_none()
 

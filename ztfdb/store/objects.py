@@ -1,4 +1,4 @@
-"""Objects: their rows in bulk, the detections they are made of, and what is known of the images inside them."""
+"""Rows of objects in bulk, the detections that they are made of, and the state of the images in them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from ztfdb.store.columns import MISSING, python_ints, table_dtypes
 from ztfdb.store.select import rows
 
 DETECTION_COLUMNS = ("source_id", "hpx29", "ra", "dec", "flux_aper4", "flux_aper4_err", "flags", "mask_bits")
-"""What joining reads of a source: all of it is in the covering index."""
+"""Columns of a source that joining reads; the covering index has all of them."""
 
 MEMBER_DTYPES = table_dtypes("object_source")
 FILTER_DTYPES = table_dtypes("object_filter")
@@ -41,20 +41,20 @@ _OF_OBJECTS = (ObjectFilter, ObjectCurve, Object)
 
 
 def lock_objects(session: Session) -> None:
-    """Wait until no other transaction changes objects, and hold that until this one ends."""
+    """Lock changes of objects until this transaction ends; waits for other transactions that have the lock."""
     backend(session).lock_name(_LOCK)
 
 
 def settle_objects(engine: Engine) -> None:
-    """Make the tables ready for updates after all of their rows were written; outside of any transaction."""
+    """Prepare the tables for updates after writing all of their rows; call it outside of transactions."""
     for written in (ObjectSource, *_OF_OBJECTS):
         engine_class(engine).settle_table(engine, Base.metadata.tables[written.__tablename__])
 
 
 def image_fingerprints(session: Session) -> dict[int, int]:
-    """Return a number per image (references left out) that changes when its sources or their meaning may have.
+    """Return a number per image (without references) that changes if its sources or their meaning may have changed.
 
-    It is made of the checksums of the image's files, its configuration and the columns that objects use.
+    It hashes the checksums of the image's files, its configuration and the columns that objects use.
     """
     files: dict[int, list[str]] = {}
     own = select(ImageFile.image_id, ImageFile.sha256).order_by(ImageFile.image_id, ImageFile.role)
@@ -72,19 +72,19 @@ def _fingerprint(facts: list[Any]) -> int:
 
 
 def joined_images(session: Session) -> dict[int, int]:
-    """Return the images whose sources are in the objects, with their fingerprints of then."""
+    """Return the images whose sources are in the objects, with their fingerprints at that time."""
     return {row[0]: row[1] for row in session.execute(select(ObjectImage.image_id, ObjectImage.fingerprint))}
 
 
 def record_images(session: Session, fingerprints: Mapping[int, int]) -> None:
-    """Note that images are in the objects."""
+    """Record that images are in the objects."""
     if fingerprints:
         rows = [{"image_id": image_id, "fingerprint": value} for image_id, value in fingerprints.items()]
         session.execute(insert(ObjectImage), rows)
 
 
 def forget_image(session: Session, image_id: int) -> IntArray:
-    """Take an image's sources out of the membership, and return the objects that had them."""
+    """Remove an image's sources from the members of objects, and return the objects that had them."""
     first, last = source_id_range(image_id)
     owners = select(ObjectSource.object_id).where(ObjectSource.source_id.between(first, last)).distinct()
     found = np.fromiter(session.execute(owners).scalars(), np.int64)
@@ -94,7 +94,7 @@ def forget_image(session: Session, image_id: int) -> IntArray:
 
 
 def same_exposure(session: Session, image_id: int) -> set[int]:
-    """Return the other images of the same exposure × quadrant: cutouts of it, or the whole."""
+    """Return the other images of the same exposure × quadrant: its cutouts, or the whole quadrant."""
     own = session.execute(
         select(Image.expid, Image.rcid, Image.simulated).where(Image.image_id == int(image_id))
     ).one_or_none()
@@ -105,20 +105,20 @@ def same_exposure(session: Session, image_id: int) -> set[int]:
 
 
 def read_state(session: Session) -> dict[str, int]:
-    """Return what `write_state` noted."""
+    """Return the state stored by `write_state`."""
     return {row[0]: row[1] for row in session.execute(select(ObjectState.key, ObjectState.value))}
 
 
 def write_state(session: Session, state: Mapping[str, int]) -> None:
-    """Note what the objects were made with."""
+    """Store what the objects were made with."""
     session.execute(delete(ObjectState))
     session.execute(insert(ObjectState), [{"key": key, "value": int(value)} for key, value in state.items()])
 
 
 def import_fingerprint(session: Session, catalogue_id: int) -> int:
-    """Return a number that changes with the files of a catalogue, also where it was removed and imported again.
+    """Return a number that changes with the files of a catalogue, also if it was removed and imported again.
 
-    Ids of files cannot tell: SQLite gives the same ones again.
+    Ids of files are not enough, because SQLite reuses them.
     """
     files = (
         select(CatalogueFile.catalogue_file_id, CatalogueFile.sha256, CatalogueFile.imported)
@@ -129,7 +129,7 @@ def import_fingerprint(session: Session, catalogue_id: int) -> int:
 
 
 def count_sources(session: Session) -> dict[int, int]:
-    """Return the number of sources of each image that is no reference."""
+    """Return the number of sources of each image except references."""
     statement = select(Image.image_id, Image.n_source).where(Image.kind != "ref")
     return {row[0]: row[1] for row in session.execute(statement)}
 
@@ -159,7 +159,7 @@ def detections_of_image(session: Session, image_id: int) -> Columns:
 
 
 def largest_reach(session: Session) -> float:
-    """Return the reach of the widest object, arcsec; 0 without objects."""
+    """Return the largest reach of an object, arcsec; 0 without objects."""
     return session.execute(select(func.max(Object.reach))).scalar_one() or 0.0
 
 
@@ -187,7 +187,7 @@ def read_curves(session: Session, object_id: IntArray, fid: int) -> dict[int, by
 
 
 def replace_curves(session: Session, fid: int, statistics: Columns, curves: list[bytes]) -> None:
-    """Write statistics (columns of ``object_filter``) and curves of objects in one filter in place of earlier ones."""
+    """Replace statistics (columns of ``object_filter``) and curves of objects in one filter."""
     for table in ("object_filter", "object_curve"):
         _delete_rows(session, table, statistics["object_id"], f"and fid = {int(fid)}")
     add_curves(session, statistics, curves)
@@ -211,13 +211,13 @@ def add_members(session: Session, members: Columns) -> None:
 
 
 def replace_objects(session: Session, objects: Columns) -> None:
-    """Write objects in place of those of the same ids; their members and curves stay."""
+    """Replace the objects with the same ids; their members and curves stay."""
     _delete_rows(session, "object", objects["object_id"])
     add_objects(session, objects)
 
 
 def delete_objects(session: Session, object_id: IntArray) -> None:
-    """Delete objects with their curves; their members are for `replace_members`."""
+    """Delete objects with their curves; `replace_members` deletes their members."""
     for table in _OF_OBJECTS:
         _delete_rows(session, table.__tablename__, object_id)
 
@@ -228,15 +228,15 @@ def members_of(session: Session, object_id: IntArray) -> Columns:
 
 
 def replace_members(session: Session, old: Columns, new: Columns) -> None:
-    """Write rows of ``object_source`` in place of others; those that are the same are left alone.
+    """Replace rows of ``object_source``; unchanged rows are not touched.
 
     Parameters
     ----------
     session : Session
     old : dict of ndarray
-        What `members_of` read.
+        The rows read by `members_of`.
     new : dict of ndarray
-        The same columns, each ``source_id`` once.
+        The same columns; ``source_id`` without repeats.
     """
     _, i, j = np.intersect1d(old["source_id"], new["source_id"], assume_unique=True, return_indices=True)
     same = np.logical_and.reduce([old[name][i] == new[name][j] for name in MEMBER_DTYPES])
@@ -247,13 +247,13 @@ def replace_members(session: Session, old: Columns, new: Columns) -> None:
 
 
 def clear_objects(session: Session) -> None:
-    """Delete all objects and what is known of the images in them; aliases stay."""
+    """Delete all objects and the state of their images; aliases stay."""
     for table in (ObjectSource, *_OF_OBJECTS, ObjectImage, ObjectState):
         session.execute(delete(table))
 
 
 def move_aliases(session: Session, old: IntArray, new: IntArray) -> None:
-    """Let ids that are objects no longer lead to the objects `new`, as well as what led to them.
+    """Make former ids of objects aliases of the objects `new`, together with the aliases of the former ids.
 
     Parameters
     ----------
@@ -269,17 +269,17 @@ def move_aliases(session: Session, old: IntArray, new: IntArray) -> None:
 
 
 def drop_aliases(session: Session, object_id: IntArray) -> None:
-    """Forget the aliases that are ids of objects (again)."""
+    """Delete the aliases that are ids of objects (again)."""
     _delete_rows(session, "object_alias", object_id, key="alias_id")
 
 
 def drop_aliases_to(session: Session, object_id: IntArray) -> None:
-    """Forget the aliases that lead to objects which are no more."""
+    """Delete the aliases of objects that no longer exist."""
     _delete_rows(session, "object_alias", object_id)
 
 
 def find_object_id(session: Session, object_id: int) -> int | None:
-    """Return the id of the object that an id leads to: itself, or the one it is an alias of; None if neither."""
+    """Return the id of the object with an id or alias; None if there is none."""
     if session.get(Object, int(object_id)) is not None:
         return int(object_id)
     alias = session.get(ObjectAlias, int(object_id))

@@ -1,4 +1,4 @@
-"""What stands behind one source: its row, its image's row, header cards, settings and calibrations."""
+"""The provenance of one source: its row, its image's row, header cards, settings and calibrations."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _SOLUTION = tuple(
     getattr(SelfSolution, name).label(f"solution_{name}")
     for name in ("tied_to", "n_tied", "n_image", "n_star", "n_epoch", "level_err", "versions", "solved")
 )
-"""What is told of the solution of a calibration by the images' own stars."""
+"""Columns of the solution of a calibration by the images' own stars."""
 
 
 def source_of(session: Session, source_id: int) -> dict[str, Any] | None:
-    """Return all columns of a source as Python numbers, None where NULL; None where there is no such source.
+    """Return all columns of a source as Python numbers, None where NULL; None if there is no such source.
 
-    Single-precision columns come with exactly the value that is stored.
+    Values of single-precision columns are exactly the stored ones.
     """
     found = rows(session, "source", ids=np.array([int(source_id)]))
     if not len(found["source_id"]):
@@ -39,7 +39,7 @@ def cards_of(session: Session, image_id: int, role: str) -> dict[str, Any]:
 
 
 def settings_of(session: Session, image_id: int) -> tuple[dict[str, Any], dict[str, str], str]:
-    """Return the settings, the software versions and their hash by which an image was measured."""
+    """Return the settings, the software versions and the configuration's hash with which an image was measured."""
     statement = (
         select(Config.settings, Config.versions, Config.config_hash)
         .join(Image, Image.config_id == Config.config_id)
@@ -52,8 +52,8 @@ def settings_of(session: Session, image_id: int) -> tuple[dict[str, Any], dict[s
 def calibrations_of(session: Session, image_id: int) -> list[dict[str, Any]]:
     """Return the calibrations of an image, ordered by method and aperture, with the catalogue's name.
 
-    One by the images' own stars comes with the facts of its solution: what its level is tied to, how many images and
-    stars it has, by which software and when it was solved.
+    A calibration by the images' own stars includes facts about its solution: the reference of its level, its numbers
+    of images and stars, the software, and the time of the solution.
     """
     statement = (
         select(Calibration.__table__, Catalogue.name.label("catalogue"), *_SOLUTION)

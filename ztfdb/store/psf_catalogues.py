@@ -1,4 +1,4 @@
-"""ZTF's own PSF catalogues: the rows of one go in together and out together, by their range of ids."""
+"""ZTF's own PSF catalogues; all rows of one are written and deleted together, by their range of ids."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def store_psf(
     places: Places = None,
     given: str | Path | None = None,
 ) -> int:
-    """Store the catalogue of an image in place of any that it has, and return how many rows that are.
+    """Store the catalogue of an image, replacing an existing one, and return its number of rows.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def store_psf(
         A writing one.
     image_id : int
     record : PsfCatalogueRecord
-        As that of this image; see `ztfdb.frame.psfcat.of_image`.
+        Converted to that of this image; see `ztfdb.frame.psfcat.of_image`.
     magzp : float, optional
         Zero point of the image, for catalogues whose header has none.
     places : mapping of str to path, optional
@@ -67,7 +67,7 @@ def store_psf(
     TooManySourcesError
         If a ``sourceid`` is outside 0 … 2^18 - 1.
     StoreError
-        If two rows have the same.
+        If two rows have the same ``sourceid``.
     """
     image_id = int(image_id)
     if psf_catalogue(session, image_id) is not None:
@@ -90,15 +90,15 @@ def store_psf(
 
 
 def move_psf(session: Session, image_id: int, place: FilePlace, mtime_ns: int) -> None:
-    """Point an image's catalogue at another place, where the same content lies."""
+    """Point an image's catalogue to another place, which has the same content."""
     now = {"data_root_id": place.data_root_id, "path": place.path, "mtime_ns": mtime_ns}
     session.execute(update(PsfCatalogue).where(PsfCatalogue.image_id == int(image_id)).values(**now))
 
 
 def delete_psf(session: Session, image_id: int) -> int:
-    """Delete an image's catalogue with its rows, by their range of ids, and return how many rows they were.
+    """Delete an image's catalogue with its rows, by their range of ids, and return the number of rows.
 
-    The check against it goes with it.
+    The check against it is deleted, too.
     """
     session.execute(delete(PsfCheck).where(PsfCheck.image_id == int(image_id)))
     session.execute(delete(PsfCatalogue).where(PsfCatalogue.image_id == int(image_id)))
@@ -106,14 +106,14 @@ def delete_psf(session: Session, image_id: int) -> int:
 
 
 def find_psf(session: Session, image_id: int | Sequence[int], *, places: Places = None) -> list[StoredFile]:
-    """Return the catalogues of one or several images, ordered by image; none where there are none.
+    """Return the catalogues of one or several images, ordered by image; empty without any.
 
     Parameters
     ----------
     session : Session
     image_id : int or sequence of int
     places : mapping of str to path, optional
-        Folders of this host by root name.
+        Folders of this host by the name of their data root.
     """
     ids = [int(image_id)] if isinstance(image_id, int | np.integer) else [int(one) for one in image_id]
     return _find(session, PsfCatalogue.image_id.in_(ids), places=places)
@@ -128,7 +128,7 @@ def find_psf_named(
     *,
     places: Places = None,
 ) -> list[StoredFile]:
-    """Return the catalogues of some images of a field, quadrant and filter, or, without images, of their reference."""
+    """Return the catalogues of images of a field, quadrant and filter; with `image_id` None, of their reference."""
     whose = (PsfCatalogue.field == field, PsfCatalogue.rcid == rcid, PsfCatalogue.fid == fid)
     if image_id is None:
         return _find(session, *whose, PsfCatalogue.role == "refpsfcat", places=places)
@@ -136,7 +136,7 @@ def find_psf_named(
 
 
 def find_psf_at(session: Session, candidates: Sequence[FilePlace]) -> list[StoredFile]:
-    """Return the catalogues stored from one of these places, the first that has any; ordered by image."""
+    """Return the catalogues stored from the first of these places that has any, ordered by image."""
     for place in candidates:
         found = _find(session, PsfCatalogue.data_root_id == place.data_root_id, PsfCatalogue.path == place.path)
         if found:
@@ -160,15 +160,15 @@ def _find(session: Session, *conditions: Any, places: Places = None) -> list[Sto
 
 
 def psf_catalogue(session: Session, image_id: int) -> dict[str, Any] | None:
-    """Return what is known of an image's catalogue: the columns of ``psf_catalogue``; None where it has none."""
+    """Return the row of ``psf_catalogue`` of an image; None if it has none."""
     row = session.execute(select(_CATALOGUE).where(PsfCatalogue.image_id == int(image_id))).one_or_none()
     return None if row is None else dict(row._mapping)
 
 
 def images_of_psf(session: Session, record: PsfCatalogueRecord) -> list[tuple[Row[Any], WcsParameters]]:
-    """Return the images that a catalogue may be of (whole quadrant, cutouts of it), with their WCS, ordered by id.
+    """Return the images that a catalogue may belong to (whole quadrant, cutouts), with their WCS, ordered by id.
 
-    A science catalogue is looked for by exposure, else by the time in its name; a reference's by field and filter.
+    A science catalogue is matched by exposure, else by the time in its name; a reference's by field and filter.
     """
     same = [
         Image.field == record.field,
@@ -197,7 +197,7 @@ def images_of_psf(session: Session, record: PsfCatalogueRecord) -> list[tuple[Ro
 
 
 def psf_catalogues_held(session: Session) -> list[int]:
-    """Return the ids of the images that have a catalogue, those of references that are not held among them."""
+    """Return the ids of images with a catalogue, including references that are not in the archive."""
     return [int(one) for (one,) in session.execute(select(PsfCatalogue.image_id).order_by(PsfCatalogue.image_id))]
 
 
@@ -221,7 +221,7 @@ def _columns(image_id: int, record: PsfCatalogueRecord) -> Columns:
 
 
 def _finite(values: NDArray[Any]) -> NDArray[Any]:
-    """Return numbers with NaN, which is stored as NULL, for all that are not finite."""
+    """Replace infinite values by NaN, which is stored as NULL."""
     if values.dtype.kind != "f" or np.isfinite(values).all():
         return values
     return np.where(np.isfinite(values), values, np.nan).astype(values.dtype)

@@ -1,4 +1,4 @@
-"""How many images were checked against their PSF catalogues, and which look worst."""
+"""Number of images checked against their PSF catalogues, and the worst of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ztfdb.store.backends import AnySession, reads
 from ztfdb.store.select import records
 
 WORST_FIRST = "order by warning desc, severity is null, severity desc, image_id"
-"""A failure has no severity."""
+"""A failed check has no severity."""
 
 N_WORST = 5
 
@@ -19,7 +19,7 @@ _WORST = {
 
 
 def psf_check_summary(session: AnySession, n_worst: int = N_WORST) -> dict[str, Any]:
-    """Return how many images were checked, with which warnings, and the worst of those with one.
+    """Return how many images were checked, with which warnings, and the worst of those with a warning.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Checks of images against their PSF catalogues: what one is made from, and what it says."""
+"""Checks of images against their PSF catalogues: their input, and their results."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ztfdb.store.image_choice import image_row
 from ztfdb.store.psf_check_summary import WORST_FIRST
 
 PSF_COLUMNS = ("source_id", "ra", "dec", "flux", "mag_inst", "sigmag", "chi", "sharp", "flags")
-"""What a check reads of a row of ``psf_source``."""
+"""Columns of ``psf_source`` that a check reads."""
 
 CHECK_DTYPES: dict[str, Any] = {
     "image_id": "i8", "field": "i8", "ccdid": "i8", "qid": "i8", "filtercode": "O", "obsmjd": "f8", "aperture": "i8",
@@ -32,7 +32,9 @@ CHECK_DTYPES: dict[str, Any] = {
 
 
 def image_to_check(session: Session, image_id: int) -> dict[str, Any]:
-    """Return what a check needs of an image: ``kind``, ``nx``, ``ny``, ``magzp``, ``saturate``, ``apcor1`` … 6.
+    """Return the columns of an image that a check reads.
+
+    They are ``kind``, ``filtercode``, ``nx``, ``ny``, ``magzp``, ``saturate``, ``apcor1`` to ``apcor6``.
 
     Raises
     ------
@@ -44,7 +46,7 @@ def image_to_check(session: Session, image_id: int) -> dict[str, Any]:
 
 
 def failed_checks(session: Session, image_ids: Sequence[int]) -> dict[int, str]:
-    """Return why images could not be compared with their PSF catalogue, by image."""
+    """Return the reasons why images could not be compared with their PSF catalogue, by image."""
     wanted = {int(one) for one in image_ids}
     statement = select(PsfCheck.image_id, PsfCheck.failure).where(PsfCheck.failure.is_not(None))
     return {int(image_id): str(failure) for image_id, failure in session.execute(statement) if image_id in wanted}
@@ -56,13 +58,13 @@ def psf_sources_to_check(session: Session, image_id: int) -> Columns:
 
 
 def has_psf_catalogue(session: Session, image_id: int) -> bool:
-    """Tell whether an image has a PSF catalogue."""
+    """Return whether an image has a PSF catalogue."""
     held = select(PsfCatalogue.image_id).where(PsfCatalogue.image_id == int(image_id))
     return session.execute(held).one_or_none() is not None
 
 
 def images_with_psf(session: Session) -> list[int]:
-    """Return the images (references left out) that have a PSF catalogue, ascending."""
+    """Return the images with a PSF catalogue, without references, ascending."""
     statement = select(Image.image_id).join(PsfCatalogue, PsfCatalogue.image_id == Image.image_id)
     return list(session.execute(statement.where(Image.kind != "ref").order_by(Image.image_id)).scalars())
 
@@ -73,7 +75,7 @@ def checked_images(session: Session) -> list[int]:
 
 
 def store_psf_check(session: Session, row: Mapping[str, Any]) -> None:
-    """Store the check of an image in place of any that it has."""
+    """Store the check of an image, replacing an existing one."""
     delete_psf_check(session, row["image_id"])
     session.execute(insert(PsfCheck), [python_values(row)])
 
@@ -90,9 +92,9 @@ def read_psf_checks(session: Session, image_id: Sequence[int] | None = None, *, 
     ----------
     session : Session
     image_id : sequence of int, optional
-        Of these images; by default of all.
+        Images to return; by default all.
     warning : int
-        Those of this level and above.
+        Lowest level of the warning.
     """
     fields = ", ".join(f"c.{name}" for name in CHECK_DTYPES)
     origin, params = "image_psf_check as c", dict[str, Any]()

@@ -13,7 +13,7 @@ from ztfdb.store.backends import AnySession, reads
 def psf_catalogue_dates(session: AnySession, image_id: NDArray[Any]) -> Columns:
     """Return ``obsmjd``, ``filtercode``, ``role`` and ``magzp`` of catalogues, ordered by ``image_id``.
 
-    Date and zero point are the image's own where it is held.
+    Date and zero point are those of the image if it is in the archive, else those of the catalogue.
     """
     rows, params = reads(session).range_rows(id=image_id)
     statement = f"""

@@ -1,4 +1,4 @@
-"""How the queue of images stands, for people: jobs, counts, what waits and what failed."""
+"""Reports about the queue of images: jobs, counts, what waits and what failed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ztfdb.store.select import records
 
 @dataclass(frozen=True)
 class JobReport:
-    """A job as people are told of it; the columns of `ztfdb.schema.IngestJob`."""
+    """A job for display; the columns of `ztfdb.schema.IngestJob`."""
 
     job_id: int
     root: str
@@ -35,7 +35,7 @@ class JobReport:
 
 
 def read_clock(session: AnySession, clock: Callable[[], float] = time.time) -> float:
-    """Return the time leases run on, seconds since 1970: PostgreSQL's own, else the host's.
+    """Return the time that leases use, seconds since 1970: PostgreSQL's own, else the host's.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def find_jobs(
 
 
 def count_jobs(session: AnySession, roots: Sequence[int] | None = None) -> dict[str, int]:
-    """Return the number of jobs in each state, all states named.
+    """Return the number of jobs in each state, including 0.
 
     Parameters
     ----------
@@ -86,15 +86,15 @@ def count_jobs(session: AnySession, roots: Sequence[int] | None = None) -> dict[
 
 
 def queue_summary(session: AnySession, *, now: float, n_error: int = 5, rate_s: float = 3600.0) -> dict[str, Any]:
-    """Return how the queue stands.
+    """Return a summary of the queue.
 
     Returns
     -------
     dict
-        ``jobs``, a number by state; ``rate_per_hour``, images done in the last `rate_s` seconds brought to an hour;
-        ``oldest_waiting_s``, for how long the oldest job that is due has waited, None without one; ``n_waiting``, files
-        that are waited for, and ``waiting``, of the first `n_error` of them ``path``, ``reason`` and ``due_in_s``;
-        ``last_errors``, a list of ``path``, ``state``, ``attempts``, ``error`` and ``reason``.
+        ``jobs``, their number by state; ``rate_per_hour``, the rate of images done in the last `rate_s` seconds;
+        ``oldest_waiting_s``, how long the oldest job that is due has waited, None without one; ``n_waiting``, the
+        number of files that wait for something, and ``waiting``, ``path``, ``reason`` and ``due_in_s`` of the first
+        `n_error` of them; ``last_errors``, a list of ``path``, ``state``, ``attempts``, ``error`` and ``reason``.
     """
     failed = (JobState.FAILED, JobState.QUARANTINED)
     shown = ("path", "state", "attempts", "error", "reason")
@@ -132,7 +132,7 @@ def _n_done(session: AnySession, since: float) -> int:
 
 
 def _oldest_waiting(session: AnySession, now: float) -> float | None:
-    """Return for how long (s) the oldest job that is due has waited."""
+    """Return how long (s) the oldest job that is due has waited."""
     waiting = (JobState.PENDING, JobState.FAILED)
     statement = f"select min(queued) as queued from ingest_job where state in ({_names(waiting)}) and due <= :now"
     (row,) = records(session, statement, {"queued": "f8"}, {**_bound(waiting), "now": now})
@@ -140,7 +140,7 @@ def _oldest_waiting(session: AnySession, now: float) -> float | None:
 
 
 def _waited_for(session: AnySession, now: float, n: int) -> dict[str, Any]:
-    """Return the files that are waited for: cut short, or without the mask that should come."""
+    """Return the files that are incomplete, or lack the mask that is expected."""
     which = "from ingest_job where state = :pending and due > :now and reason is not null"
     params = {**_bound([JobState.PENDING]), "now": now}
     statement = f"select path, reason, due {which} order by due, job_id limit {int(n)}"

@@ -1,4 +1,4 @@
-"""One SQL statement that the database itself keeps from writing; what only one engine can do is in its backend."""
+"""Run SQL that the database itself keeps from writing; engine-specific parts are in the backends."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from ztfdb.store.engine import make_engine
 from ztfdb.store.statement import Statement
 
 MAX_ROWS = 5_000_000
-"""More rows than this are refused loudly: an endless query would fill the memory before its time is up."""
+"""A query with more rows is refused: one without end would fill the memory before its time limit."""
 
 ROWS_AT_ONCE = 2_000
-"""Rows that are turned into CSV at a time: they fit into the processor's cache."""
+"""Rows converted to CSV at a time: they fit into the processor's cache."""
 
 READING = ("select", "with", "values", "table", "explain", "show")
-"""Words that a statement may begin with: those that return rows. DO, COPY, CALL, SET and the like never pass."""
+"""First words of statements that return rows. DO, COPY, CALL, SET and the like never pass."""
 
 _FIRST_WORD = re.compile(r"(?:\s|\(|--[^\n]*(?:\n|$)|/\*.*?\*/)*([a-z]*)", re.IGNORECASE | re.DOTALL)
 _TOKEN = re.compile(
@@ -54,17 +54,17 @@ def run_read_only(
     Returns
     -------
     names : list of str
-        The columns' names; two may be the same.
+        The columns' names; they may repeat.
     columns : list
-        Their values as Python has them; of many rows floats (NaN where NULL), or a pair of integers and where they are
-        NULL, where a column has no others.
+        Their values as Python objects. With many rows, columns without other values are floats (NaN where NULL), or a
+        pair of integers and their mask.
 
     Raises
     ------
     QueryError
         If it is refused, wrong, too slow, or has more than `max_rows` rows.
     ValueError
-        If parameters and values do not fit.
+        If parameters and values do not match.
     DatabaseUnavailableError
         If the database cannot be reached.
     """
@@ -73,7 +73,7 @@ def run_read_only(
     try:
         return engine_class(engine).run_read_only(engine, statement, force=force)
     except UnicodeEncodeError as exc:
-        raise QueryError(f"{exc.object!r} is not UTF-8: no database holds such a text") from exc
+        raise QueryError(f"{exc.object!r} is not UTF-8: no database can store it") from exc
     finally:
         engine.dispose()
 
@@ -81,32 +81,32 @@ def run_read_only(
 def read_only_csv(
     url: str | Path | URL, text: str, params: Mapping[str, Any], *, timeout_s: float, force: bool = False
 ) -> Iterator[tuple[bytes, int]]:
-    """Yield the rows of a statement as CSV, piece by piece, in bounded memory and without a limit on their number.
+    """Yield the rows of a statement as CSV, in pieces, in bounded memory and without a limit on their number.
 
     Yields
     ------
     content : bytes
-        First the line of names. Then lines as of `ztfdb.store.csv_lines`, the same bytes on both engines.
+        First the header line. Then lines as by `ztfdb.store.csv_lines`, the same bytes on both engines.
     n_row : int
         Rows in it.
 
     Raises
     ------
     QueryError, ValueError, DatabaseUnavailableError
-        As `run_read_only`; also when some rows have been yielded.
+        As `run_read_only`; possibly after some rows have been yielded.
     """
     statement = parse(text, params, timeout_s)
     engine = make_engine(url, read_only=True)
     try:
         yield from engine_class(engine).csv(engine, statement, ROWS_AT_ONCE, force=force)
     except UnicodeEncodeError as exc:
-        raise QueryError(f"{exc.object!r} is not UTF-8: no database holds such a text") from exc
+        raise QueryError(f"{exc.object!r} is not UTF-8: no database can store it") from exc
     finally:
         engine.dispose()
 
 
 def check_reader(url: str | Path | URL) -> None:
-    """Refuse to serve an archive as a PostgreSQL role whom a READ ONLY transaction does not hold.
+    """Refuse to serve an archive as a PostgreSQL role that a READ ONLY transaction does not restrict.
 
     Raises
     ------
@@ -123,12 +123,12 @@ def check_reader(url: str | Path | URL) -> None:
 
 
 def parse(text: str, params: Mapping[str, Any], timeout_s: float, max_rows: int = MAX_ROWS) -> Statement:
-    """Check what a statement begins with and that its parameters have values.
+    """Check the first word of a statement, and that its parameters have values.
 
     Raises
     ------
     QueryError
-        If it does not begin as one that returns rows.
+        If its first word is not one of `READING`.
     ValueError
         If a parameter has no value, or a value no parameter.
     """

@@ -1,4 +1,4 @@
-"""Statements of programs: sent over connections that can only read, rows taken in pieces, stopped from outside."""
+"""Run the statements of a service's clients on read-only connections: rows in pieces, stopped from another thread."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ from ztfdb.store.statement import Rows, Rowset
 from ztfdb.texts import one_line
 
 PIECE = 2_000
-"""Rows of a piece."""
+"""Default number of rows in a piece."""
 
-_TOLD_CLASSES = ("21", "22", "54")
-"""Classes of PostgreSQL's errors that are about a statement's values, rows and size."""
+_SHOWN_CLASSES = ("21", "22", "54")
+"""Classes of PostgreSQL errors about a statement's values, rows and size, whose text the client may see."""
 
-_TOLD_STATES = ("42501", "53400", "57014")
-"""No right to read, beyond the reader's limits, stopped by the server. Others may name files, or parts of our SQL."""
+_SHOWN_STATES = ("42501", "53400", "57014")
+"""No right to read, beyond the reader's limits, stopped by the server. Others may name files or parts of our SQL."""
 
-_TOLD_WORDS = re.compile(
+_SHOWN_WORDS = re.compile(
     r"integer overflow|parser stack overflow|string or blob too big|too many [\w ]+|LIKE or GLOB pattern too complex|"
     r"Expression tree is too large \(maximum depth \d+\)"
 )
-"""The same, in SQLite's words: most of its errors have one code."""
+"""The same as texts of SQLite, most of whose errors have one code."""
 
 log = logging.getLogger(__name__)
 
 
 class Reader:
-    """Connections to an archive for statements of programs.
+    """Connections to an archive for the statements of clients.
 
     Parameters
     ----------
     url : str, Path or URL
-        PostgreSQL: of a role that may only read, see `ztfdb.store.readonly.check_reader`.
+        For PostgreSQL with a role that may only read, see `ztfdb.store.readonly.check_reader`.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class Reader:
     def pieces(
         self, sql: str, values: Any, uploads: Sequence[Rowset] = (), *, upload_join: bool = False, size: int = PIECE
     ) -> Iterator[Rows]:
-        """Yield the rows of a statement piece by piece, from one snapshot; an empty answer has no piece.
+        """Yield the rows of a statement in pieces, from one snapshot; without rows, no piece.
 
         Parameters
         ----------
@@ -76,7 +76,7 @@ class Reader:
         uploads : sequence of Rowset
             Temporary tables for SQLite.
         upload_join : bool
-            Whether uploaded positions are joined by their cells: few rows, which PostgreSQL does not know.
+            Uploaded positions are joined by their cells. They are few rows, which PostgreSQL cannot know.
         size : int
             Rows of a piece.
 
@@ -87,11 +87,11 @@ class Reader:
         DatabaseUnavailableError
             If it cannot be reached.
         """
-        with self._told():
+        with self._typed_errors():
             yield from self._class.stream(self._engine, sql, values, uploads, upload_join=upload_join, size=size)
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _typed_errors(self) -> Iterator[None]:
         try:
             yield
         except (psycopg.Error, sqlite3.Error, sqlite3.Warning) as exc:
@@ -103,15 +103,15 @@ class Reader:
 
 
 def _refusal(exc: Exception) -> str:
-    """Return what a program is told: the database's words about its values and their size, nothing of ours."""
+    """Return the error text for a client: the database's own on values and sizes, else one without details."""
     if isinstance(exc, psycopg.Error):
         state = exc.sqlstate or ""
-        known = state[:2] in _TOLD_CLASSES or state in _TOLD_STATES
+        shown = state[:2] in _SHOWN_CLASSES or state in _SHOWN_STATES
         words = str(exc.diag.message_primary or "")
     else:
         words = str(exc)
-        known = isinstance(exc, sqlite3.DataError) or _TOLD_WORDS.fullmatch(words) is not None
-    if not known:
+        shown = isinstance(exc, sqlite3.DataError) or _SHOWN_WORDS.fullmatch(words) is not None
+    if not shown:
         log.error("the database refused a statement", exc_info=exc)
         return "the database refused the statement; the log of the service has the reason"
     return f"the database refused the statement: {one_line(words)[:200]}"

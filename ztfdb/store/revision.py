@@ -1,6 +1,6 @@
-"""The schema's revision: which one this ztfdb works with, and which an archive is at.
+"""The schema's revision: that of this ztfdb, and that of an archive.
 
-To open an archive, its number is all that is needed; `ztfdb.store.migrate` changes it.
+Opening an archive only compares them; `ztfdb.store.migrate` changes the archive's.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from ztfdb.errors import SchemaVersionError
 from ztfdb.store.backends import AnySession, reads
 
 REVISION = "20261129_completeness"
-"""The revision that this ztfdb works with: the last of ``migrations/versions``, as a test makes sure."""
+"""The revision of this ztfdb: the last of ``migrations/versions``, as a test checks."""
 
 VERSIONS = "alembic_version"
 """alembic's table."""
@@ -21,18 +21,18 @@ VERSION = f"select version_num from {VERSIONS}"
 
 
 def check_revision(session: AnySession, url: str) -> None:
-    """Do nothing if the archive is at this ztfdb's revision.
+    """Check that the archive is at this ztfdb's revision.
 
     Parameters
     ----------
     session : Session or Reading
     url : str
-        The archive's URL as it may be shown.
+        The archive's URL for messages, without secrets.
 
     Raises
     ------
     SchemaVersionError
-        If it is at another or has none; the message names the command that helps.
+        If it is at another one or has none; the message names the command that helps.
     DatabaseUnavailableError
         If it cannot be reached.
     """
@@ -41,8 +41,8 @@ def check_revision(session: AnySession, url: str) -> None:
     if found == REVISION:
         return
     state = "holds no archive yet" if found is None else f"is at schema revision {found}"
-    known = found is None or found in known_revisions()
-    help_ = "run `ztfdb init`" if known else "it was made by another ztfdb; update this one, then run `ztfdb init`"
+    is_known = found is None or found in known_revisions()
+    help_ = "run `ztfdb init`" if is_known else "it was made by another ztfdb; update this one, then run `ztfdb init`"
     raise SchemaVersionError(f"{url} {state}, this ztfdb works with {REVISION}: {help_}")
 
 
@@ -59,7 +59,7 @@ def migrations_folder() -> Path:
     Raises
     ------
     SchemaVersionError
-        If neither is there: the installation is broken.
+        If neither exists: the installation is broken.
     """
     package = Path(ztfdb.__file__).parent
     for folder in (package / "_migrations", package.parent / "migrations"):

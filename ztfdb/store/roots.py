@@ -1,8 +1,8 @@
 """Data roots: named folders that image paths are relative to, so that an archive can move with its files.
 
-Which root a file gets: the deepest known one that holds it; else a new one, at the folder above ``sci/`` or ``ref/``
-where the file lies in ZTF's own tree, else at the folder that was given to ingest, else at the file's own folder. A
-host may see a root at another place than the archive says (`places`); paths are never resolved through symbolic links.
+A file belongs to the deepest existing root that contains it. Else a new root is made: the folder above ``sci/`` or
+``ref/`` if the file is in ZTF's own tree, else the folder given to ingest, else the file's own folder. A host may have
+a root at another path than the archive (`places`); symbolic links in paths are never resolved.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from ztfdb.errors import ConfigError
 from ztfdb.schema import DataRoot
 from ztfdb.store.backends import backend
 
-_ROOT_LOCK = -2  # image ids, the other keys of `lock_name`, are never negative
+_ROOT_LOCK = -2  # never an image id: those, the other keys of `lock_name`, are not negative
 
 _KEPT = "ztfdb_roots"
-"""Key of a session's ``info``: a transaction, and the roots that it has read."""
+"""Key of a session's ``info``: a transaction, and the roots read in it."""
 
 _ZTF_TREE = re.compile(r"(?P<root>.+?)/(?:sci/\d{4}/\d{4}/\d{6}|ref/\d{3}/field\d{6}/z[gri]/ccd\d\d/q[1-4])")
-"""ZTF's folders below its base, as IRSA and ``$ZTFDATA`` lay them out."""
+"""ZTF's folders below its base, as in IRSA and ``$ZTFDATA``."""
 
 
 @dataclass(frozen=True)
 class Root:
-    """One data root as this host sees it.
+    """One data root on this host.
 
     Attributes
     ----------
     data_root_id : int
     name : str
     path : str
-        The folder here: what the host says of this name, else what the archive says.
+        The folder on this host: from `places` if it has this name, else from the archive.
     """
 
     data_root_id: int
@@ -50,20 +50,20 @@ class Root:
 
 @dataclass(frozen=True)
 class FilePlace:
-    """Where a file lies: a path relative to a root, with forward slashes."""
+    """The place of a file: a path relative to a root, with forward slashes."""
 
     data_root_id: int
     path: str
 
 
 def read_roots(session: Session, places: Places = None, *, fresh: bool = False) -> list[Root]:
-    """Return the data roots, ordered by id, as they were when this transaction first read them.
+    """Return the data roots, ordered by id, as first read in this transaction.
 
     Parameters
     ----------
     session : Session
     places : mapping of str to path, optional
-        Folders of this host by root name; they win over the archive's.
+        Folders of this host by the name of their data root; they override the archive's.
     fresh : bool
         Read them again.
     """
@@ -77,7 +77,7 @@ def read_roots(session: Session, places: Places = None, *, fresh: bool = False) 
 
 
 def find_places(roots: list[Root], path: str | Path) -> list[FilePlace]:
-    """Return every place a file may have been stored under, the deepest root first."""
+    """Return every place that a file may be stored under, the deepest root first."""
     absolute = os.path.abspath(path)  # noqa: PTH100 (resolve() would follow links to another mount's name)
     inside = [root for root in roots if _holds(root.path, absolute)]
     inside.sort(key=lambda root: len(root.path), reverse=True)
@@ -91,7 +91,7 @@ def place_file(
     places: Places = None,
     given: str | Path | None = None,
 ) -> FilePlace:
-    """Return where a file lies, making a root for it when no known one holds it.
+    """Return the place of a file, making a root for it if no existing one contains it.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def place_file(
     places : mapping of str to path, optional
         See `read_roots`.
     given : str or Path, optional
-        The folder that was given to ingest.
+        The folder given to ingest.
     """
     found = find_places(read_roots(session, places), path)
     if not found:
@@ -112,7 +112,7 @@ def place_file(
 
 
 def move_root(session: Session, name: str, path: str | Path) -> str:
-    """Point a root at another folder, in one UPDATE, and return where it pointed before.
+    """Point a root to another folder, in one UPDATE, and return the previous one.
 
     Raises
     ------
@@ -131,7 +131,7 @@ def move_root(session: Session, name: str, path: str | Path) -> str:
 
 def absolute_path(root: str, relative: str) -> str:
     """Return the path of a file on this host."""
-    return posixpath.join(root, relative)  # a tenth of pathlib's time, and right for URLs
+    return posixpath.join(root, relative)  # 10 times as fast as pathlib, and right for URLs
 
 
 def _new_place(
@@ -139,7 +139,7 @@ def _new_place(
 ) -> FilePlace:
     absolute = _posix(path)
     taken = {root.name for root in read_roots(session)}
-    # A root this host knows by name but the archive does not yet.
+    # A root with a name on this host that the archive does not have yet.
     configured = [(name, _posix(folder)) for name, folder in places.items() if _holds(_posix(folder), absolute)]
     if configured:
         name, folder = max(configured, key=lambda item: len(item[1]))

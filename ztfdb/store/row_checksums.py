@@ -1,4 +1,4 @@
-"""One number for the rows of an image: written with them, and compared by ``ztfdb verify --deep``."""
+"""Checksum of the rows of an image: written with them, and compared by ``ztfdb verify --deep``."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from ztfdb.store.backends import backend
 from ztfdb.store.columns import sql_columns, table_dtypes
 
 NO_VALUE = -(1 << 62)
-"""What NULL in an integer column counts as."""
+"""Value for NULL in an integer column."""
 
 
 def rows_checksum(
     table: Table, columns: Mapping[str, NDArray[Any]], nulls: Mapping[str, NDArray[np.bool_]] | None = None
 ) -> int:
-    """Return the checksum of rows that are about to be stored.
+    """Return the checksum of rows before they are stored.
 
     Parameters
     ----------
     table : Table
-        Its types are those that the rows are rounded to.
+        The rows are rounded to its types.
     columns : mapping of str to ndarray, each of shape (n_row,)
         All columns of the table.
     nulls : mapping of str to ndarray of bool, optional
@@ -49,9 +49,9 @@ def rows_checksum(
 
 
 def stored_checksum(session: Session, table_name: str, image_id: int) -> int:
-    """Return the checksum of an image's rows in ``source`` or ``psf_source``, every stored bit of them.
+    """Return the checksum of an image's rows in ``source`` or ``psf_source``, with every stored bit.
 
-    SQLite stores single precision in eight bytes: they are compared as such.
+    SQLite stores single precision in 8 bytes, and all 8 are compared.
     """
     table = Base.metadata.tables[table_name]
     wide = {name: "<i8" if dtype.kind == "i" else "<f8" for name, dtype in table_dtypes(table).items()}
@@ -63,7 +63,7 @@ def stored_checksum(session: Session, table_name: str, image_id: int) -> int:
 
 
 def kept_checksums(session: Session, image_id: Sequence[int]) -> dict[str, dict[int, int | None]]:
-    """Return the checksums written with the rows of images, by table and image; None where rows are older than that."""
+    """Return the checksums written with the rows of images, by table and image; None for rows older than checksums."""
     tables: tuple[tuple[str, type[Image] | type[PsfCatalogue]], ...] = (("source", Image), ("psf_source", PsfCatalogue))
     found: dict[str, dict[int, int | None]] = {}
     for name, one in tables:
@@ -73,9 +73,9 @@ def kept_checksums(session: Session, image_id: Sequence[int]) -> dict[str, dict[
 
 
 def _digest(columns: Mapping[str, NDArray[Any]]) -> int:
-    """Return a hash of columns of doubles and eight-byte integers, ordered by ``source_id``.
+    """Return a hash of columns of doubles and 8-byte integers, ordered by ``source_id``.
 
-    NaN is one of many, and zero has no sign: neither survives every engine.
+    All NaN count as one, and -0.0 as 0.0, because not every engine preserves the difference.
     """
     order = np.argsort(columns["source_id"], kind="stable")
     digest = blake2b(digest_size=8)

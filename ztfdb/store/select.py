@@ -1,4 +1,4 @@
-"""Rows of a table by id, by cells or by image: one way to look them up."""
+"""Read rows of a table by id, by cells or by image."""
 
 from __future__ import annotations
 
@@ -37,43 +37,43 @@ def rows(
     ----------
     session : Session or Reading
     table : Table or str
-        Or its name.
+        The table, or its name.
     columns : sequence of str, or mapping of str to dtype, optional
-        Columns to read, in the table's dtypes or those given; by default all that hold numbers. Others are arrays of
-        objects.
+        Columns to read, in the table's dtypes or the given ones; by default all that are numbers. Others become arrays
+        of objects.
     ids : ndarray of int64, optional
-        Rows whose key is one of these, each of which should come once; unknown ones are left out.
+        Keys of the rows, without repeats; unknown ones are left out.
     lo, hi : ndarray of int64, optional
-        Rows whose key lies in half-open ranges that do not overlap.
+        Half-open ranges of the key, which do not overlap.
     image_id : int, optional
         Rows of one image, by their range of ``source_id``. Without ids, ranges and image: all rows.
     key : str, optional
-        The column that is searched: by default the primary key for `ids`, ``hpx29`` for ranges.
+        The column to search: by default the primary key for `ids`, ``hpx29`` for ranges.
     where : str
-        Another condition on the table's columns, SQL without values from outside.
+        Another condition on the table's columns; SQL without values from users.
     ordered : bool
-        Order the rows by those columns of the primary key that are read; otherwise they come in no order.
+        Order the rows by the columns of the primary key that are read; otherwise they are in no order.
 
     Returns
     -------
     dict of ndarray
-        NULL is NaN in floats, None in objects, and in integers what `ztfdb.store.columns.stand_ins` says.
+        NULL is NaN in floats, None in objects, and the value of `ztfdb.store.columns.stand_ins` in integers.
 
     Raises
     ------
     ValueError
-        If a column is unknown, or an integer column holds NULL though the table says that it cannot.
+        If a column is unknown, or an integer column contains NULL although the table declares it NOT NULL.
     """
-    known = shape(table)
-    dtypes = _dtypes(known, columns)
-    name, on = known.name, reads(session)
+    table_shape = shape(table)
+    dtypes = _dtypes(table_shape, columns)
+    name, on = table_shape.name, reads(session)
     params: dict[str, Any] = {}
     fields = ", ".join(f"{name}.{column}" for column in dtypes)
     condition = [where] if where else []
     if ids is not None:
         given, params = on.range_rows(id=ids)
         origin = f"{given} cross join {name}"
-        condition.insert(0, f"{name}.{key or known.key[0]} = r.id")
+        condition.insert(0, f"{name}.{key or table_shape.key[0]} = r.id")
     elif lo is not None and hi is not None:
         given, params = on.range_rows(lo=lo, hi=hi)
         key = key or "hpx29"
@@ -87,9 +87,9 @@ def rows(
         on.prefer_index_only()
     statement = f"select {fields} from {origin}" + (f" where {' and '.join(condition)}" if condition else "")
     read = on.read_columns if any(np.dtype(dtype).kind == "O" for dtype in dtypes.values()) else on.read_bulk
-    nullable = {column: dtype for column, dtype in dtypes.items() if column in known.nullable}
+    nullable = {column: dtype for column, dtype in dtypes.items() if column in table_shape.nullable}
     found = read(statement, params, dtypes, nulls=stand_ins(nullable))
-    own_key = [column for column in known.key if column in found]
+    own_key = [column for column in table_shape.key if column in found]
     return sorted_rows(found, own_key) if ordered else found
 
 
@@ -102,7 +102,7 @@ def records(
     ----------
     session : Session or Reading
     statement : str
-        Selects one expression per entry of `dtypes`, in its order.
+        A query with one expression per entry of `dtypes`, in its order.
     dtypes : mapping of str to dtype
         ``i8``, ``f8``, ``?`` or ``O``, for texts.
     params : mapping, optional
@@ -122,7 +122,7 @@ def _python_values(values: NDArray[Any], missing: int | None) -> list[Any]:
 
 
 def sorted_rows(columns: Columns, by: Sequence[str]) -> Columns:
-    """Return rows ordered by some of their columns, the first of which counts most."""
+    """Return rows ordered by some of their columns, the first counting most."""
     if not by:
         return columns
     if len(by) == 1:

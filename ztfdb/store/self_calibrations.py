@@ -1,4 +1,4 @@
-"""Calibrations of images by the stars they share: what they are made from, and their solutions."""
+"""Calibrations of images by the stars that they share: their input, and their solutions."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ IMAGE_DTYPES: dict[str, Any] = {
     "obsmjd": "f8", "airmass": "f8", "saturate": "f8", "magzp": "f8", "clrcoeff": "f8",
     **{f"apcor{k}": "f8" for k in range(1, 7)},
 }  # fmt: skip
-"""What a solution reads of an image."""
+"""Columns of an image that a solution reads."""
 
 STAR_DTYPES: dict[str, Any] = {
     "solution_id": "i8", "number": "i8", "ra": "f8", "dec": "f8", "mag": "f8", "mag_err": "f8", "unrest": "f8",
     "color": "f8",
 }  # fmt: skip
-"""What is read of a star that is held; also ``term``, the colour term of its solution, NaN without one."""
+"""Columns of a star of a solution; `held_stars` adds ``term``, the colour term of its solution, NaN without one."""
 
 
 def images_to_solve(session: Session, image_id: Sequence[int]) -> Columns:
-    """Return `IMAGE_DTYPES` of images, references left out, ordered by ``image_id``."""
+    """Return `IMAGE_DTYPES` of images except references, ordered by ``image_id``."""
     ids = np.asarray(image_id, np.int64)
     return rows(session, "image", IMAGE_DTYPES, ids=ids, where="image.kind <> 'ref'")
 
 
 def unsolved_images(session: Session, among: Iterable[int]) -> list[int]:
-    """Return those of the images that have no zero point by their own stars, in order; those that failed count."""
+    """Return the images of `among` without a zero point by their own stars, in order; failed ones count as without."""
     own = (Calibration.method == METHOD, Calibration.zeropoint.is_not(None))
     done = set(session.execute(select(Calibration.image_id).where(*own).distinct()).scalars())
     references = set(session.execute(select(Image.image_id).where(Image.kind == "ref")).scalars())
@@ -55,7 +55,7 @@ def add_solution(session: Session, facts: Mapping[str, Any], stars: Columns) -> 
 
 
 def drop_unused_solutions(session: Session) -> None:
-    """Delete the solutions that no image has any more, with their stars."""
+    """Delete the solutions that no image uses any more, with their stars."""
     used = select(Calibration.solution_id).where(Calibration.solution_id.is_not(None))
     unused = select(SelfSolution.solution_id).where(SelfSolution.solution_id.not_in(used))
     session.execute(delete(SelfStar).where(SelfStar.solution_id.in_(unused)))
@@ -63,7 +63,7 @@ def drop_unused_solutions(session: Session) -> None:
 
 
 def has_solution(session: Session, fid: int) -> bool:
-    """Tell whether there are held stars of a filter."""
+    """Return whether there is a solution, with stars, in a filter."""
     return (
         session.execute(select(SelfSolution.solution_id).where(SelfSolution.fid == int(fid)).limit(1)).first()
         is not None
@@ -71,7 +71,7 @@ def has_solution(session: Session, fid: int) -> bool:
 
 
 def count_image(session: Session, solution_id: int) -> None:
-    """Count one more image of a solution."""
+    """Increase the number of images of a solution by 1."""
     own = update(SelfSolution).where(SelfSolution.solution_id == int(solution_id))
     session.execute(own.values(n_image=SelfSolution.n_image + 1))
 
@@ -83,7 +83,7 @@ def solution(session: Session, solution_id: int) -> dict[str, Any]:
 
 
 def held_stars(session: Session, lo: IntArray, hi: IntArray, fid: int, aperture: int) -> Columns:
-    """Return the held stars of a filter and aperture inside ranges, by solution and number: `STAR_DTYPES`, ``term``."""
+    """Return the stars of solutions in a filter and aperture inside ranges, by solution and number."""
     given, params = backend(session).range_rows(lo=lo, hi=hi)
     origin = backend(session).joined(
         given, "self_star", ["hpx29", *STAR_DTYPES], "self_star.hpx29 >= r.lo and self_star.hpx29 < r.hi"
@@ -101,7 +101,7 @@ def held_stars(session: Session, lo: IntArray, hi: IntArray, fid: int, aperture:
 
 
 def usual_color_term(session: Session, fid: int) -> float:
-    """Return the mean CLRCOEFF of the images of a filter; 0 where no header has one."""
+    """Return the mean CLRCOEFF of the images of a filter; 0 if no header has one."""
     own = (Image.fid == int(fid), Image.kind != "ref")
     mean = session.execute(select(func.avg(Image.clrcoeff)).where(*own)).scalar_one()
     return 0.0 if mean is None else float(mean)
@@ -123,7 +123,7 @@ def detector_map(session: Session, solution_id: int, rcid: int, size: tuple[int,
 
 
 def solutions_of(session: Session, image_id: IntArray, aperture: int) -> IntArray:
-    """Return the solution of each image in an aperture, in the order asked; -1 without one."""
+    """Return the solution of each image in an aperture, in the given order; -1 without one."""
     own = (Calibration.method == METHOD, Calibration.aperture == int(aperture), Calibration.solution_id.is_not(None))
     rows = session.execute(select(Calibration.image_id, Calibration.solution_id).where(*own))
     found = {int(row.image_id): row.solution_id for row in rows}

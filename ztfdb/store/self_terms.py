@@ -1,4 +1,4 @@
-"""What calibrations by the stars that images share say of each image."""
+"""The terms of calibrations by the stars that images share, for each image."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ _TERMS = (
 
 
 def self_terms(session: AnySession, image_id: IntArray, aperture: int) -> Columns:
-    """Return what a calibration by the images' own stars says of each image, in the order asked; NaN without one.
+    """Return the terms of each image from the calibration by its own stars, in the given order; NaN without one.
 
     Returns
     -------
     dict of ndarray, each of shape (n_image,)
-        ``zeropoint`` and ``color_term`` for a star whose colour is known; ``plain``, the zero point for one whose
-        colour is not: that of the survey's median colour, in the survey's mean system. ``magerr_sys``, the systematic
-        error of a magnitude. ``x_gradient``, ``y_gradient``, ``map_xx``, ``map_xy``, ``map_yy``;
-        ``nx``, ``ny``.
+        ``zeropoint`` and ``color_term`` for a star of known colour; ``plain``, the zero point for one without: that of
+        the survey's median colour, in the survey's mean system. ``magerr_sys``, the systematic error of a magnitude.
+        ``x_gradient``, ``y_gradient``, ``map_xx``, ``map_xy``, ``map_yy``; ``nx``, ``ny``.
     """
     ids, back = np.unique(np.asarray(image_id, np.int64), return_inverse=True)
     given, params = reads(session).range_rows(id=ids)
@@ -49,7 +48,7 @@ def self_terms(session: AnySession, image_id: IntArray, aperture: int) -> Column
 
 
 def source_places(session: AnySession, source_id: IntArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return ``x`` and ``y`` of sources, in the order asked."""
+    """Return ``x`` and ``y`` of sources, in the given order."""
     found = rows(session, "source", ("source_id", "x", "y"), ids=np.unique(source_id))
     at = np.searchsorted(found["source_id"], source_id)
     return found["x"][at], found["y"][at]

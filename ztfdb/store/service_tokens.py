@@ -1,4 +1,4 @@
-"""Tokens of a service: a SQLite file of their own beside its jobs, apart from the archive, with hashes alone."""
+"""Tokens of a service: hashes in a SQLite file of their own next to its jobs, separate from the archive."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ztfdb.errors import ConfigError, StoreError
 from ztfdb.sky.times import SECONDS_PER_DAY
 
 PREFIX = "ztfdb_"
-"""Begins every token, so that one that leaked is recognised."""
+"""Prefix of every token, so that a leaked one is recognised."""
 
 BUSY_S = 30.0
 _NAME = re.compile(r"[\w.@+-]{1,64}")
@@ -27,12 +27,12 @@ create table if not exists token (name text primary key, hash text not null uniq
 
 @dataclass(frozen=True)
 class Token:
-    """What is known of a token: never the token itself.
+    """Facts of a token, without the token itself.
 
     Attributes
     ----------
     name : str
-        Whose it is.
+        Its owner.
     created : float
         Seconds since 1970.
     expires : float or None
@@ -49,7 +49,7 @@ class TokenStore:
     Parameters
     ----------
     folder : Path
-        Made where it is not there, for its owner alone.
+        Created if it does not exist, with access for its owner only.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -60,15 +60,15 @@ class TokenStore:
         self._path.chmod(0o600)
 
     def add(self, name: str, days: float | None = None) -> str:
-        """Make a token and return it: this is the only time that it is seen.
+        """Make a token and return it; it cannot be read again later.
 
         Raises
         ------
         ConfigError
-            If the name is none, or is taken.
+            If the name is invalid, or in use.
         """
         if not _NAME.fullmatch(name):
-            raise ConfigError(f"{name!r} is no name of a token: expected up to 64 letters, digits and . _ @ + -")
+            raise ConfigError(f"{name!r} is not a name of a token: expected up to 64 letters, digits and . _ @ + -")
         made, now = PREFIX + secrets.token_urlsafe(32), time.time()
         expires = None if days is None else now + days * SECONDS_PER_DAY
         try:
@@ -79,17 +79,17 @@ class TokenStore:
         return made
 
     def remove(self, name: str) -> bool:
-        """Remove a token; return whether there was one."""
+        """Remove a token; return whether it existed."""
         with self._open() as connection:
             return connection.execute("delete from token where name = ?", (name,)).rowcount > 0
 
     def tokens(self) -> list[Token]:
-        """Return what is known of each token, ordered by name."""
+        """Return the facts of each token, ordered by name."""
         with self._open() as connection:
             return [Token(*row) for row in connection.execute("select name, created, expires from token order by name")]
 
     def valid(self) -> dict[str, str]:
-        """Return the names of the tokens that count now, by their hashes."""
+        """Return the names of the tokens that are valid now, by their hashes."""
         with self._open() as connection:
             wanted = "select hash, name from token where expires is null or expires > ?"
             return dict(connection.execute(wanted, (time.time(),)).fetchall())

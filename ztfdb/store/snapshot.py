@@ -1,4 +1,4 @@
-"""One state of the database for several readers, in this process and in others."""
+"""One snapshot of the database for several readers, in this process and in others."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from ztfdb.store.engine import make_engine
 
 @contextmanager
 def reading(engine: Engine, snapshot: str | None = None) -> Iterator[Session]:
-    """One read-only transaction in which everything is as it was when it began.
+    """One read-only transaction in which nothing changes after its beginning.
 
     Parameters
     ----------
     engine : Engine
     snapshot : str, optional
-        The state that `export_snapshot` of another transaction, still open, stands for (PostgreSQL).
+        The name from `export_snapshot` of another transaction that is still open (PostgreSQL).
     """
     options = engine_class(engine).snapshot_options
     with engine.connect().execution_options(**options) as connection, Session(connection) as session:
         if snapshot is not None:
-            name = snapshot.replace("'", "")  # a server's own word, which takes no parameter
+            name = snapshot.replace("'", "")  # made by a server; parameters are not allowed here
             session.execute(text(f"set transaction snapshot '{name}'"))
-        session.execute(text("select count(*) from archive_meta"))  # SQLite's state is that of the first read
+        session.execute(text("select count(*) from archive_meta"))  # SQLite's snapshot begins with the first read
         yield session
 
 
 def export_snapshot(session: Session) -> str | None:
-    """Return the name by which other transactions read the state of this one; None on SQLite, which has none."""
+    """Return the name by which other transactions can read this snapshot; None on SQLite, which has no such names."""
     return backend(session).export_snapshot()
 
 
 class CommitWatch:
-    """Tells whether anybody has committed to a SQLite file since it was made; on PostgreSQL snapshots are shared.
+    """Detects commits to a SQLite file by anyone; on PostgreSQL snapshots are shared, and it reports none.
 
     Parameters
     ----------

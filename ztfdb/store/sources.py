@@ -1,4 +1,4 @@
-"""Sources: an image's rows go in together and out together, by their range of ids."""
+"""Sources; all rows of an image are written and deleted together, by their range of ids."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _PLAIN = (
 
 
 def store_sources(session: Session, image_id: int, sources: SourceTable) -> int:
-    """Append an image's sources and return how many they are.
+    """Append an image's sources, and return their number.
 
     Parameters
     ----------
@@ -46,14 +46,14 @@ def store_sources(session: Session, image_id: int, sources: SourceTable) -> int:
     image_id : int
         Its range of ``source_id`` must be empty: see `ztfdb.store.detection_rows.delete_rows`.
     sources : SourceTable
-        Their running numbers must be different.
+        Their running numbers must be unique.
 
     Raises
     ------
     TooManySourcesError
         If there are more than 2^18, or a number is outside 0 … 2^18 - 1.
     StoreError
-        If a source of this id is stored already.
+        If a source with one of the ids is stored already.
     """
     columns, nulls = _columns(image_id, sources)
     detection_rows.append_rows(session, OURS, columns, nulls)
@@ -61,13 +61,13 @@ def store_sources(session: Session, image_id: int, sources: SourceTable) -> int:
 
 
 def source_checksum(image_id: int, sources: SourceTable) -> int:
-    """Return the checksum of the rows that `store_sources` makes; see `ztfdb.store.row_checksums.rows_checksum`."""
+    """Return the checksum of the rows of `store_sources`; see `ztfdb.store.row_checksums.rows_checksum`."""
     columns, nulls = _columns(image_id, sources)
     return rows_checksum(_TABLE, columns, nulls)
 
 
 def _columns(image_id: int, sources: SourceTable) -> tuple[Columns, dict[str, NDArray[np.bool_]]]:
-    """Return the columns of an image's rows, and where they are NULL; see `store_sources`."""
+    """Return the columns of an image's rows, and their masks of NULL; see `store_sources`."""
     n_source = len(sources)
     numbers = sources.number.astype(np.int64)
     if n_source > MAX_SOURCES or (n_source and (numbers.min() < 0 or numbers.max() >= MAX_SOURCES)):

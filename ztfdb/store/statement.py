@@ -1,4 +1,4 @@
-"""What store hands to a backend: a read-only statement, a table brought along, views that were set aside."""
+"""Values passed to a backend: a read-only statement, an uploaded table, the views set aside for a migration."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Rows = list[tuple[Any, ...]]
 
 @dataclass(frozen=True)
 class Statement:
-    """A statement with its parameters, as both backends take it.
+    """A statement with its parameters, for both backends.
 
     Attributes
     ----------
@@ -24,7 +24,7 @@ class Statement:
     timeout_s : float
     max_rows : int
     body : str
-        The text without comments and without a semicolon at its end, to be put into parentheses.
+        The text without comments and without a final semicolon, for use inside parentheses.
     """
 
     text: str
@@ -37,7 +37,7 @@ class Statement:
 
 @dataclass(frozen=True)
 class Rowset:
-    """A table that a statement brings.
+    """A table that is uploaded with a statement.
 
     Attributes
     ----------
@@ -56,16 +56,16 @@ class Rowset:
 
 @dataclass
 class SetAside:
-    """What a migration has to put back.
+    """State to restore after a migration.
 
     Attributes
     ----------
     in_use : dict of str to list of str
-        Views of ours that were left in place, by the views of others on them.
+        Our views that were left in place, with the views of others that use them.
     statements : list of str
-        What restores rights and owners (PostgreSQL), or the views of others (SQLite).
+        Statements that restore rights and owners (PostgreSQL), or the views of others (SQLite).
     others : list of str
-        Views of others that are made again and must work then (SQLite).
+        Views of others that are created again, and must work then (SQLite).
     """
 
     in_use: dict[str, list[str]] = field(default_factory=dict)
@@ -74,5 +74,5 @@ class SetAside:
 
 
 def quoted(name: str) -> str:
-    """Return a name as SQL quotes it."""
+    """Return a name, quoted for SQL."""
     return '"' + name.replace('"', '""') + '"'

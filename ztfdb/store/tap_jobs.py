@@ -1,8 +1,7 @@
-"""Asynchronous jobs: a SQLite file of their own, apart from the archive, with a folder of results beside it.
+"""Asynchronous jobs: a SQLite file of their own, separate from the archive, with a folder of results next to it.
 
-A job that waits or runs is in the hands of one process, which says every few seconds that it is still there. A job
-whose process is gone is in error, and the next who looks at it writes that down: however a process ends, no job stays
-in a state that is not true.
+One process owns each queued or running job, and updates its heartbeat every few seconds. If that process has ended,
+the job is in error, and the next reader records this. So however a process ends, no job keeps a wrong state.
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ from ztfdb.sky.times import SECONDS_PER_DAY
 from ztfdb.store.service_tokens import BUSY_S
 
 DONE = ("COMPLETED", "ERROR", "ABORTED")
-"""Phases that last."""
+"""Final phases."""
 
 SILENT_S = 20.0
-"""A process that has said nothing for longer is gone."""
+"""A process without a heartbeat for longer has ended."""
 
 
 _TABLE = """
@@ -51,21 +50,21 @@ class Job:
     id : str
         128 random bits.
     phase : str
-        UWS's word.
+        UWS's phase.
     parameters : tuple of (str, str)
     created, started, ended, destruction : float or None
         Seconds since 1970.
     duration : float
-        Seconds that it may take.
+        Longest run time, s.
     abort : bool
-        Whether its client wants it to end.
+        The client has requested its end.
     error, content_type : str or None
     size : int or None
         Bytes of its result.
     base : str
-        Address at which its client sees the service.
+        URL of the service for its client.
     owner : str or None
-        Name of the token with which it was made.
+        Name of the token that made it.
     """
 
     id: str
@@ -87,7 +86,7 @@ class Job:
     worker: str | None = field(default=None, repr=False)
 
     def seen_by(self, caller: str | None) -> bool:
-        """Tell whether a caller, the name of a token or None, may see the job: one without an owner, all may."""
+        """Return whether a caller (name of a token, or None) may see the job; jobs without an owner are public."""
         return self.owner is None or self.owner == caller
 
 
@@ -97,12 +96,12 @@ class JobStore:
     Parameters
     ----------
     folder : Path
-        Made where it is not there, for its owner alone.
+        Created if it does not exist, with access for its owner only.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._worker = secrets.token_hex(8)  # a process that was killed may have had the number of this one
+        self._worker = secrets.token_hex(8)  # a process that was killed may have had the same pid
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self._reading() as connection:
             connection.execute("pragma journal_mode=wal")
@@ -121,10 +120,10 @@ class JobStore:
         base: str = "",
         owner: str | None = None,
     ) -> Job:
-        """Make a job that waits to be run.
+        """Make a job in phase PENDING.
 
-        `files` are those that came with its parameters, `base` is the address of the service that links begin with,
-        `owner` the name of the token of who makes it.
+        `files` are uploads by parameter, `base` is the URL of the service, with which links begin, `owner` is the name
+        of the token of the caller.
         """
         now, key = time.time(), secrets.token_hex(16)
         with self._writing() as connection:
@@ -140,14 +139,14 @@ class JobStore:
         return found
 
     def keep_files(self, key: str, files: Mapping[str, bytes]) -> None:
-        """Keep files that came with a job's parameters, by the names of their fields."""
+        """Store files that were uploaded with a job's parameters, by the names of their fields."""
         with zipfile.ZipFile(self._files_path(key), "w") as kept:
             kept.writestr("names", json.dumps(list(files)))
             for at, content in enumerate(files.values()):
                 kept.writestr(str(at), content)
 
     def files(self, key: str) -> dict[str, bytes]:
-        """Return the files that came with a job's parameters."""
+        """Return the files that were uploaded with a job's parameters."""
         if not self._files_path(key).exists():
             return {}
         with zipfile.ZipFile(self._files_path(key)) as kept:
@@ -155,7 +154,7 @@ class JobStore:
             return {name: kept.read(str(at)) for at, name in enumerate(names)}
 
     def result(self, key: str, caller: str | None = None) -> bytes | None:
-        """Return the result of a job that was completed, None where there is none that the caller may see."""
+        """Return the result of a completed job; None if there is none that the caller may see."""
         job = self.get(key)
         if job is None or job.phase != "COMPLETED" or not job.seen_by(caller):
             return None
@@ -165,7 +164,7 @@ class JobStore:
         return self.folder / f"{key}.result.files"
 
     def get(self, key: str) -> Job | None:
-        """Return a job in its true state, None where there is none of this id."""
+        """Return a job in its actual state; None if there is none with this id."""
         with self._reading() as connection:
             row = connection.execute("select * from job where id = ?", (key,)).fetchone()
         if row is None:
@@ -177,14 +176,14 @@ class JobStore:
         return job
 
     def owned(self, owner: str, *, after: float | None = None) -> list[Job]:
-        """Return the jobs of an owner in their true states, oldest first.
+        """Return the jobs of an owner in their actual states, oldest first.
 
         Parameters
         ----------
         owner : str
             Name of a token.
         after : float, optional
-            Only jobs that were made later, seconds since 1970.
+            Only jobs made later, seconds since 1970.
         """
         with self._reading() as connection:
             wanted = "select id from job where owner = ? and created > ? order by created, id"
@@ -192,18 +191,18 @@ class JobStore:
         return [job for row in rows if (job := self.get(row["id"])) is not None]
 
     def change(self, key: str, **values: Any) -> None:
-        """Change columns of a job that is not over."""
+        """Change columns of a job that is not in a final phase."""
         words = ", ".join(f"{name} = ?" for name in values)
         with self._writing() as connection:
             connection.execute(f"update job set {words} where id = ? and phase not in {DONE}", (*values.values(), key))
 
     def change_destruction(self, key: str, when: float) -> None:
-        """Set when a job is removed, in whatever phase it is."""
+        """Set the time of removal of a job in any phase."""
         with self._writing() as connection:
             connection.execute("update job set destruction = ? where id = ?", (when, key))
 
     def change_parameters(self, key: str, parameters: list[tuple[str, str]]) -> None:
-        """Set the parameters of a job that waits."""
+        """Set the parameters of a pending job."""
         self.change(key, parameters=json.dumps(parameters))
 
     def queue(self, key: str) -> None:
@@ -211,14 +210,14 @@ class JobStore:
         self.change(key, phase="QUEUED", pid=os.getpid(), worker=self._worker, beat=time.time())
 
     def beat_queued(self) -> None:
-        """Say that this process will work on the jobs in its queue."""
+        """Update the heartbeat of the jobs in the queue of this process."""
         with self._writing() as connection:
             connection.execute(
                 "update job set beat = ? where phase = 'QUEUED' and worker = ?", (time.time(), self._worker)
             )
 
     def end_queued(self) -> None:
-        """Put the jobs in the queue of this process in error, because it ends."""
+        """Set the jobs in the queue of this process to phase ERROR, because the process ends."""
         with self._writing() as connection:
             connection.execute(
                 "update job set phase = 'ERROR', ended = ?, error = ? where phase = 'QUEUED' and worker = ?",
@@ -226,7 +225,7 @@ class JobStore:
             )
 
     def start(self, key: str) -> bool:
-        """Take a job that waits, in this process; return whether it was there to take."""
+        """Start a pending or queued job in this process; return whether that succeeded."""
         now = time.time()
         with self._writing() as connection:
             done = connection.execute(
@@ -237,14 +236,14 @@ class JobStore:
             return done.rowcount == 1
 
     def beat(self, key: str) -> bool:
-        """Say that this process still works on a job; return whether it should go on."""
+        """Update the heartbeat of a running job; return whether it should continue."""
         with self._writing() as connection:
             connection.execute("update job set beat = ? where id = ?", (time.time(), key))
             row = connection.execute("select abort from job where id = ?", (key,)).fetchone()
         return row is not None and not row[0]
 
     def finish(self, key: str, phase: str, **values: Any) -> None:
-        """Write down how a job ended."""
+        """Record how a job ended."""
         self.change(key, phase=phase, ended=time.time(), **values)
 
     def delete(self, key: str) -> None:
@@ -255,11 +254,11 @@ class JobStore:
         self._files_path(key).unlink(missing_ok=True)
 
     def result_path(self, key: str) -> Path:
-        """Return where the result of a job is kept; the id is one that this store made."""
+        """Return the path of the result of a job; the id must be one of this store."""
         return self.folder / f"{key}.result"
 
     def sweep(self) -> None:
-        """Remove jobs whose time has come, and what processes that ended left behind."""
+        """Remove expired jobs, and the files and states left by processes that have ended."""
         with self._reading() as connection:
             rows = connection.execute("select * from job").fetchall()
         known = set()
@@ -276,16 +275,16 @@ class JobStore:
                 path.unlink(missing_ok=True)
 
     def count(self) -> int:
-        """Return how many jobs there are, in whatever phase."""
+        """Return the number of jobs in any phase."""
         with self._reading() as connection:
             return int(connection.execute("select count(*) from job").fetchone()[0])
 
     def spooled(self) -> int:
-        """Return the bytes that results take, and tables that were sent with jobs."""
+        """Return the size of results and uploads, bytes."""
         return sum(path.stat().st_size for path in self.folder.glob("*.result*") if path.exists())
 
     def _gone(self, job: Job) -> bool:
-        """Tell whether the process in whose hands a job is has ended."""
+        """Return whether the process that owns a job has ended."""
         if job.phase not in ("QUEUED", "EXECUTING"):
             return False
         if job.beat is None or job.pid is None or time.time() - job.beat > SILENT_S:

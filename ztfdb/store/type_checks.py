@@ -1,8 +1,7 @@
-"""What a SQLite file holds is of the type of its column, or a typed error.
+"""Raise a typed error if a value in a SQLite file has another type than its column.
 
-SQLite keeps any value in any column, and hands out whatever a damaged page says. Every value passes one of two
-places on its way out: SQLAlchemy's types (`check_types`), or `check_objects` on its way into numpy, which checks
-numbers itself.
+SQLite stores any value in any column, and returns whatever a damaged page contains. Every value read passes one of two
+checks: SQLAlchemy's types (`check_types`), or `check_objects` on its way into numpy, which checks numbers itself.
 """
 
 from __future__ import annotations
@@ -21,28 +20,28 @@ N_WCS = 42
 
 
 def other_type(value: Any, wanted: str) -> StoreError:
-    """Return the error for a value that its column cannot hold."""
+    """Return the error for a value of another type than its column."""
     shown = repr(value)
     shown = shown if len(shown) <= 40 else f"{shown[:37]}..."
-    return StoreError(f"SQLite: a stored value is of another type than its column: {shown} is no {wanted}")
+    return StoreError(f"SQLite: a stored value is of another type than its column: expected {wanted}, found {shown}")
 
 
 def truth(value: Any) -> bool | None:
-    """Return a truth value as SQLite keeps it, 0 or 1."""
+    """Return a boolean from the 0 or 1 that SQLite stores."""
     if value is None:
         return None
     if value in (0, 1) and isinstance(value, int):
         return bool(value)
-    raise other_type(value, "truth value")
+    raise other_type(value, "boolean")
 
 
 def check_objects(name: str, values: Iterable[Any], dtype: np.dtype[Any]) -> None:
-    """Check what numpy takes as it comes: truth values, and objects, which are blobs by their name, or else texts.
+    """Check what numpy accepts unchecked: booleans, and objects, which are blobs or texts depending on the name.
 
     Raises
     ------
     StoreError
-        If one is of another type. None is NULL, and fine.
+        If a value has another type; None (NULL) is allowed.
     """
     if dtype.kind == "b" or name in TRUTHS:
         for one in values:
@@ -60,7 +59,7 @@ def array_of(blob: bytes | None, dtype: str, *shape: int) -> NDArray[Any]:
     Raises
     ------
     StoreError
-        If it has another size.
+        If its size is wrong.
     """
     content, wanted = blob or b"", int(np.prod(shape)) * np.dtype(dtype).itemsize
     if len(content) != wanted:

@@ -1,6 +1,6 @@
-"""The archive's views around a migration: made again only where they changed, with their grants and what uses them.
+"""The archive's views around a migration: made again only if they changed, keeping their grants and dependent views.
 
-A view of somebody else's on one of ours stays. Where it stands in the way of a revision the error names it.
+A dependent view of somebody else stays. If it prevents a revision, the error names it.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from ztfdb.store.statement import SetAside, quoted
 from ztfdb.texts import one_line
 
 _CHANGED_COLUMNS = "42P16"
-"""PostgreSQL's SQLSTATE where CREATE OR REPLACE VIEW would take columns away or change them."""
+"""PostgreSQL's SQLSTATE if CREATE OR REPLACE VIEW would drop or change columns."""
 
 
 def fingerprint() -> str:
-    """Return what changes where the text of a view or the words on a table do."""
+    """Return a hash that changes with the SQL of a view or the description of a table."""
     words = [repr(table) for table in describe_tables()]
     return hashlib.sha256("\n".join([*VIEWS.values(), *words]).encode()).hexdigest()
 
 
 def views_are_current(connection: Connection) -> bool:
-    """Tell whether an archive at this ztfdb's revision has its views; this only reads."""
+    """Return whether an archive at this ztfdb's revision has its views; this only reads."""
     if not set(VIEWS) <= set(inspect(connection).get_view_names()):
         return False
     found = connection.execute(text("select value from archive_meta where key = :key"), {"key": FINGERPRINT}).scalar()
@@ -39,7 +39,7 @@ def views_are_current(connection: Connection) -> bool:
 
 
 def set_views_aside(connection: Connection) -> SetAside:
-    """Drop the views that can be, before revisions run; what `put_views_back` needs is returned."""
+    """Drop the views where possible, before revisions run; return the state for `put_views_back`."""
     aside = engine_class(connection).views_aside(connection, list(VIEWS))
     for name in reversed(VIEWS):
         if name not in aside.in_use:
@@ -53,7 +53,7 @@ def put_views_back(connection: Connection, aside: SetAside) -> None:
     Raises
     ------
     StoreError
-        If the view of somebody else stands in the way, which it names.
+        If a view of somebody else, which the message names, prevents it.
     """
     for name in VIEWS:
         if name in aside.in_use:
@@ -64,12 +64,12 @@ def put_views_back(connection: Connection, aside: SetAside) -> None:
 
 
 def replace_views(connection: Connection) -> None:
-    """Make views that changed, where no revision has to run; on PostgreSQL in place, with all that depends on them.
+    """Make changed views, if no revision has to run; on PostgreSQL in place, with everything that depends on them.
 
     Raises
     ------
     StoreError
-        If the view of somebody else stands in the way, which it names.
+        If a view of somebody else, which the message names, prevents it.
     """
     if not engine_class(connection).replaces_views:
         put_views_back(connection, set_views_aside(connection))
@@ -88,7 +88,7 @@ def replace_views(connection: Connection) -> None:
 
 
 def drop_all_views(connection: Connection, aside: SetAside) -> None:
-    """Drop also the views in use, where an archive goes back to an earlier revision.
+    """Also drop the views in use, when an archive goes back to an earlier revision.
 
     Raises
     ------
@@ -102,7 +102,7 @@ def drop_all_views(connection: Connection, aside: SetAside) -> None:
 
 
 def blamed(aside: SetAside, exc: DBAPIError) -> StoreError | None:
-    """Return the error that names the views in the way of a revision; None where there are none."""
+    """Return the error that names the views that prevent a revision; None without any."""
     if not aside.in_use:
         return None
     name, others = next(iter(aside.in_use.items()))
@@ -123,7 +123,7 @@ def _replace_in_use(connection: Connection, name: str, others: list[str]) -> Non
 
 
 def _replaced(connection: Connection, name: str) -> bool:
-    """Replace a view in place; False where its columns do not allow that."""
+    """Replace a view in place; return False if its columns do not allow that."""
     try:
         with connection.begin_nested():
             create_view(connection, name, replace=True)
@@ -149,11 +149,11 @@ def _finish(connection: Connection, aside: SetAside) -> None:
 
 def _restore(connection: Connection, aside: SetAside) -> None:
     for statement in aside.statements:
-        connection.exec_driver_sql(statement, execution_options={"no_parameters": True})  # a "%" is one
+        connection.exec_driver_sql(statement, execution_options={"no_parameters": True})  # else "%" would be one
 
 
 def _note(connection: Connection) -> None:
-    """Keep the fingerprint of the views that there are now."""
+    """Store the fingerprint of the current views."""
     connection.execute(text("delete from archive_meta where key = :key"), {"key": FINGERPRINT})
     row = {"key": FINGERPRINT, "value": json.dumps(fingerprint())}
     connection.execute(text("insert into archive_meta (key, value) values (:key, :value)"), row)

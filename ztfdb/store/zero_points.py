@@ -1,4 +1,4 @@
-"""Zero points of images that hold all over them: of their headers, or fitted to stars of PS1."""
+"""Zero points that hold for a whole image: from its header, or fitted to stars of PS1."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from ztfdb.store.select import rows
 
 APERTURES = tuple(range(1, len(APERTURE_DIAMETERS) + 1))
 METHODS = ("header", "ps1", "self")
-"""Where a zero point comes from: the header's MAGZP and APCOR, stars of PS1, or the stars that images share."""
+"""Origins of a zero point: the header's MAGZP and APCOR, stars of PS1, or the stars that images share."""
 
 IMAGE_METHODS = METHODS[:2]
-"""Those in which an image has one zero point, wherever on it a star lies."""
+"""Those with one zero point per image, the same for all positions."""
 
 
 def zeropoints(session: AnySession, image_id: IntArray, *, aperture: int = 4, calibration: str = "header") -> Columns:
-    """Return the zero points of an aperture for images, which hold all over them.
+    """Return the zero points of an aperture that hold for whole images.
 
-    A calibration by the images' own stars has gradients, too: see `ztfdb.store.self_terms.self_terms`.
+    A calibration by the images' own stars also has gradients: see `ztfdb.store.self_terms.self_terms`.
 
     Parameters
     ----------
@@ -36,13 +36,13 @@ def zeropoints(session: AnySession, image_id: IntArray, *, aperture: int = 4, ca
     Returns
     -------
     dict of ndarray, each of shape (n_image,)
-        In the order asked: ``zeropoint`` and ``zeropoint_err`` (AB mag of 1 DN in the aperture for a star of colour 0),
+        In the given order: ``zeropoint`` and ``zeropoint_err`` (AB mag of 1 DN in the aperture for a star of colour 0),
         ``color_term`` (mag per mag) and ``color_term_err``; NaN where the image has no such calibration.
 
     Raises
     ------
     ValueError
-        If there is no such aperture or calibration.
+        If the aperture or the calibration is unknown.
     """
     if aperture not in APERTURES:
         raise ValueError(f"aperture {aperture} is none of {', '.join(map(str, APERTURES))}")

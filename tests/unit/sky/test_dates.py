@@ -55,7 +55,7 @@ def test_today_begins_at_midnight_utc():
         (np.nan, "expected an MJD"),
         ("M31", "expected an MJD, an ISO date such as"),
         ("2020-13-01", "expected an MJD, an ISO date"),
-        (99999999, "99999999 is no date"),
+        (99999999, "99999999 is not a date"),
         (None, "expected an MJD"),
     ],
 )
@@ -83,8 +83,8 @@ def test_a_night_is_its_utc_date(value):
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        (99999999, "night 99999999 is no date"),
-        ("20200931", "night 20200931 is no date"),
+        (99999999, "night 99999999 is not a date"),
+        ("20200931", "night 20200931 is not a date"),
         (19991231, "outside ZTF's years"),
         (59116, "MJD 59116 is the night 20200924"),
         (59116.3, "expected a UTC date"),

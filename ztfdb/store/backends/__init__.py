@@ -1,7 +1,7 @@
-"""What only one engine can say: a class per engine, picked by the dialect.
+"""What differs between the database engines: one class per engine, selected by the dialect.
 
-`reads` returns what reads, for a session of SQLAlchemy or for a transaction of `ztfdb.store.connections`; `backend`
-also what writes, which needs a session.
+`reads` returns the reading part, for a session of SQLAlchemy or a transaction of `ztfdb.store.connections`; `backend`
+also the writing part, which needs a session.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from ztfdb.store.backends.base import Backend
 
 AnySession: TypeAlias = "Session | Reading"
-"""What a question takes: a session of SQLAlchemy, or a transaction that reads."""
+"""Accepted by queries: a session of SQLAlchemy, or a read-only transaction."""
 
 __all__ = ["AnySession", "Reads", "backend", "engine_class", "reads"]
 
 
 def reads(session: AnySession) -> Reads:
-    """Return the engine of a transaction, as far as it reads."""
+    """Return the reading part of the engine of a transaction."""
     if isinstance(session, Reading):
         return _reads_class(session.engine)(session)
     return backend(session)
@@ -38,7 +38,7 @@ def backend(session: Session) -> Backend:
 
 
 def engine_class(bind: Engine | Connection) -> type[Backend]:
-    """Return the class of an engine or a connection, for what needs no session."""
+    """Return the class of an engine or a connection, for methods that need no session."""
     return _class(bind.dialect.name)
 
 

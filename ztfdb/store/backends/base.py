@@ -1,4 +1,4 @@
-"""What a database engine does in its own way: one class per engine, whose defaults do nothing."""
+"""The base class of the engines, for reading and writing: one subclass per engine, with defaults that do nothing."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Backend(Reads):
     name : str
         SQLAlchemy's name of the dialect.
     snapshot_options : mapping
-        Options of a connection whose transaction sees one state of the database.
+        Options of a connection whose transaction reads from one snapshot.
     replaces_views : bool
-        Whether a view can be replaced while others use it.
+        A view can be replaced while others use it.
     counts_commits : bool
-        Whether a connection can tell by `commits` that others have committed.
+        `commits` detects that others have committed.
     """
 
     name: ClassVar[str]
@@ -51,7 +51,7 @@ class Backend(Reads):
         *,
         frozen: bool = False,
     ) -> None:
-        """Append rows in bulk; the session's transaction takes them.
+        """Append rows in bulk, inside the session's transaction.
 
         Parameters
         ----------
@@ -62,7 +62,7 @@ class Backend(Reads):
         nulls : mapping of str to ndarray of bool, optional
             NULL rows of integer columns.
         frozen : bool
-            Write the rows as VACUUM leaves them, into a table that this transaction began with `renew_table`.
+            Write the rows as if after VACUUM, into a table that this transaction made new with `renew_table`.
 
         Raises
         ------
@@ -84,7 +84,7 @@ class Backend(Reads):
         nulls: Mapping[str, BoolArray] | None,
         texts: Mapping[str, list[str | None]],
     ) -> None:
-        """Append rows that also have columns of text (or JSON as text): row by row, a third as fast as `copy_rows`.
+        """Append rows that include columns of text (or JSON as text): row by row, at 33 % of the speed of `copy_rows`.
 
         Parameters
         ----------
@@ -93,7 +93,7 @@ class Backend(Reads):
             The numeric columns, as in `copy_rows`.
         nulls : mapping of str to ndarray of bool, optional
         texts : mapping of str to list of str or None
-            The others, of the same length.
+            The text columns, of the same length.
         """
         ready = sql_columns(table, columns, nulls)
         if len({*(len(column.values) for column in ready), *map(len, texts.values())}) > 1:
@@ -102,7 +102,7 @@ class Backend(Reads):
             self._write_mixed_rows(table.name, ready, texts)
 
     def copy_blobs(self, table: Table, keys: Mapping[str, IntArray], name: str, blobs: list[bytes]) -> None:
-        """Append rows of integers and one column of bytes, which go as bytes and not as text.
+        """Append rows of integers and one column of bytes, which is sent as bytes and not as text.
 
         Parameters
         ----------
@@ -119,12 +119,12 @@ class Backend(Reads):
             self._write_blobs(table.name, sql_columns(table, keys), name, blobs)
 
     def load_temporary(self, name: str, columns: Columns) -> None:
-        """Make a temporary table and fill it in bulk; it goes with the transaction (PostgreSQL) or the next load.
+        """Make and fill a temporary table; it lasts until the transaction ends (PostgreSQL) or the next load.
 
         Parameters
         ----------
         name : str
-            A plain identifier of ours.
+            A plain identifier, not from a user.
         columns : mapping of str to ndarray, each of shape (n_row,)
             Integers and floats without NaN.
         """
@@ -133,7 +133,7 @@ class Backend(Reads):
             self._write_rows(name, [SqlColumn(column, values, None) for column, values in columns.items()], False)
 
     def is_duplicate(self, exc: BaseException) -> bool:
-        """Tell whether rows were refused because a unique key is taken."""
+        """Return whether rows were refused because of a duplicate key."""
         return isinstance(exc.__cause__, self._duplicate_error)
 
     @abstractmethod
@@ -141,10 +141,10 @@ class Backend(Reads):
         """Return the dialect's INSERT, which has ``on_conflict_do_update``."""
 
     def limit_lock_wait(self, seconds: float | None) -> None:
-        """Let later statements of this transaction fail where another holds a table for longer; None: wait again."""
+        """Limit how long later statements of this transaction wait for a table lock; None removes the limit."""
 
     def lock_name(self, key: int) -> None:
-        """Wait until no other transaction holds `key`, and hold it until this one ends."""
+        """Lock `key` until this transaction ends; waits while another one has the lock."""
 
     def drop_key(self, table: Table) -> None:
         """Drop the primary key of a table until `add_key`, for a bulk load."""
@@ -155,19 +155,19 @@ class Backend(Reads):
         Raises
         ------
         StoreError
-            If two rows have the same; `is_duplicate` is true of it.
+            If two rows have the same key; `is_duplicate` is then true.
         """
 
     def renew_table(self, table: Table) -> None:
-        """Let a table, empty and locked by this transaction, start in it, so that it takes frozen rows."""
+        """Make an empty table, locked by this transaction, new in this transaction, so that it takes frozen rows."""
 
     def export_snapshot(self) -> str | None:
-        """Return the name by which other transactions read the state of this one; None where there is none."""
+        """Return the name by which other transactions can read this snapshot; None if the engine has no such names."""
         return None
 
     @staticmethod
     def settle_table(engine: Engine, table: Table) -> None:
-        """Make a table that has grown by much ready for index-only scans; outside of any transaction."""
+        """Prepare a table that has grown much for index-only scans; call it outside of transactions."""
 
     @staticmethod
     @abstractmethod
@@ -177,28 +177,28 @@ class Backend(Reads):
     @staticmethod
     @abstractmethod
     def csv(engine: Engine, statement: Statement, size: int, *, force: bool) -> Iterator[tuple[bytes, int]]:
-        """Yield the rows of such a statement as CSV; see `ztfdb.store.readonly.read_only_csv`."""
+        """Yield the rows of a read-only statement as CSV; see `ztfdb.store.readonly.read_only_csv`."""
 
     @staticmethod
     @abstractmethod
     def stream(
         engine: Engine, sql: str, values: Any, uploads: Sequence[Rowset], *, upload_join: bool, size: int
     ) -> Iterator[Rows]:
-        """Yield the rows of a statement piece by piece; see `ztfdb.store.readonly_stream.Reader.pieces`."""
+        """Yield the rows of a statement in pieces; see `ztfdb.store.readonly_stream.Reader.pieces`."""
 
     @staticmethod
     def commits(connection: Connection) -> int:
-        """Return a number that changes with every commit of others; the connection's transaction ends."""
+        """Return a number that changes with every commit of others; ends the connection's transaction."""
         raise NotImplementedError
 
     @staticmethod
     def check_reader(engine: Engine) -> None:
-        """Refuse a role that a READ ONLY transaction does not hold; see `ztfdb.store.readonly.check_reader`."""
+        """Refuse a role that a READ ONLY transaction does not restrict; see `ztfdb.store.readonly.check_reader`."""
 
     @staticmethod
     @abstractmethod
     def views_aside(connection: Connection, names: Sequence[str]) -> SetAside:
-        """Return what is needed to make these views of ours again, with their rights, and which are in use."""
+        """Return what is needed to make these views again, with their rights, and which of them others use."""
 
     @abstractmethod
     def _write_rows(self, table: str, columns: list[SqlColumn], frozen: bool) -> None:

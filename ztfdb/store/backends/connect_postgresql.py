@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL: their settings, whether one is alive, and how they are opened for reading alone."""
+"""Connections to PostgreSQL: their settings, whether one is alive, and opening one for reading only."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from psycopg.pq import TransactionStatus
 from ztfdb.store.address import Address
 
 PING_AFTER_S = 0.5
-"""A PostgreSQL connection that was idle for longer is always tried before it is used."""
+"""A PostgreSQL connection that was idle for longer is always tested before use."""
 
 IDLE_SINCE = "ztfdb_idle_since"
 _EMPTY_QUERY = 0
-"""libpq's status of a query of nothing, PGRES_EMPTY_QUERY."""
+"""libpq's status of an empty query, PGRES_EMPTY_QUERY."""
 
 
 def session_options(given: object, *, read_only: bool) -> str:
-    """Return libpq's ``options`` of every connection, after those of the URL: UTC, perhaps for reading alone."""
+    """Return libpq's ``options`` of every connection, appended to those of the URL: UTC, and read-only if wanted."""
     options = "-c timezone=UTC" + (" -c default_transaction_read_only=on" if read_only else "")
     return f"{given} {options}" if given else options
 
 
 def is_alive(connection: Any, info: dict[str, Any]) -> bool:
-    """Tell whether a connection that was idle can be used.
+    """Return whether an idle connection can still be used.
 
-    As SQLAlchemy's own ``pool_pre_ping``, but without a round trip (0.3 ms of every call) where the connection was in
-    use a moment ago and has nothing to say: a server that ends a connection says so.
+    Like SQLAlchemy's ``pool_pre_ping``, but without a round trip (0.3 ms of every call) if the connection was in use a
+    moment ago and its socket has nothing to read: a server that ends a connection sends a message.
     """
     idle = time.monotonic() > info.get(IDLE_SINCE, float("inf")) + PING_AFTER_S
     if connection.closed:
@@ -41,7 +41,7 @@ def is_alive(connection: Any, info: dict[str, Any]) -> bool:
 
 
 def has_spoken(socket: int) -> bool:
-    """Tell whether there is something to read on a socket, or its end; True where that cannot be told."""
+    """Return whether a socket has something to read, or was closed; True if unknown."""
     try:
         return bool(select.select([socket], [], [], 0.0)[0])
     except (OSError, ValueError):
@@ -55,7 +55,7 @@ class PostgresqlOpener:
     ----------
     address : Address
     read_only : bool
-        Either way the server refuses to write.
+        No effect: the server refuses writes in any case.
     """
 
     where = None
@@ -65,18 +65,18 @@ class PostgresqlOpener:
         self._arguments = arguments_of(address)
 
     def open(self) -> tuple[psycopg.Connection[Any], dict[str, Any]]:
-        """Return a new connection, and what is to be remembered of it."""
+        """Return a new connection, and the ``info`` that is kept with it."""
         return psycopg.connect(**self._arguments), {}
 
     def is_usable(self, connection: psycopg.Connection[Any], info: dict[str, Any]) -> bool:
-        """Tell whether a connection that was idle can be used."""
+        """Return whether an idle connection can still be used."""
         return is_alive(connection, info)
 
     def begin(self, connection: psycopg.Connection[Any]) -> None:
         """Do nothing: psycopg begins with the first statement."""
 
     def end(self, connection: psycopg.Connection[Any], info: dict[str, Any]) -> bool:
-        """End the transaction, and tell whether the connection can be used again."""
+        """End the transaction, and return whether the connection can be reused."""
         if not connection.closed and connection.pgconn.transaction_status != TransactionStatus.IDLE:
             connection.rollback()
         info[IDLE_SINCE] = time.monotonic()
@@ -86,7 +86,7 @@ class PostgresqlOpener:
 def arguments_of(address: Address) -> dict[str, Any]:
     """Return psycopg's arguments for an address.
 
-    Several hosts stand in the query, as SQLAlchemy writes them: ``?host=a:5432&host=b:5433``.
+    Several hosts are in the query, in SQLAlchemy's form: ``?host=a:5432&host=b:5433``.
     """
     named = {"user": address.username, "password": address.password, "host": address.host, "port": address.port}
     arguments: dict[str, Any] = {name: value for name, value in named.items() if value not in (None, "")}
@@ -99,7 +99,7 @@ def arguments_of(address: Address) -> dict[str, Any]:
 
 
 def _servers(hosts: str | Sequence[str], ports: str | Sequence[str] | None) -> dict[str, str]:
-    """Return libpq's lists of hosts and ports; nothing where the query has one host and no port with it."""
+    """Return libpq's lists of hosts and ports; empty if the query has one host without a port."""
     every = [hosts] if isinstance(hosts, str) else list(hosts)
     several = len(every) > 1 or any(_port_of(one)[1] for one in every)
     if not several:
@@ -110,6 +110,6 @@ def _servers(hosts: str | Sequence[str], ports: str | Sequence[str] | None) -> d
 
 
 def _port_of(host: str) -> tuple[str, str]:
-    """Divide ``host:port``; an address of IPv6 and the folder of a socket have no port with them."""
+    """Split ``host:port``; an IPv6 address and the folder of a socket have no port."""
     name, colon, port = host.rpartition(":")
     return (name, port) if colon and port.isdigit() and ":" not in name else (host, "")

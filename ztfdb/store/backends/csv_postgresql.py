@@ -1,4 +1,4 @@
-"""CSV made by PostgreSQL itself, with the bytes that `ztfdb.store.csv_lines` makes of the same rows."""
+"""CSV written by PostgreSQL itself, with the same bytes as `ztfdb.store.csv_lines`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ztfdb.store.csv_lines import field
 from ztfdb.store.statement import quoted
 
 BOOL, INT8, INT2, INT4, TEXT, FLOAT4, FLOAT8, BPCHAR, VARCHAR, NUMERIC = 16, 20, 21, 23, 25, 700, 701, 1042, 1043, 1700
-"""Numbers of types in ``pg_type``."""
+"""OIDs of types in ``pg_type``."""
 
 _AS_IT_IS = {INT8, INT2, INT4, TEXT, BPCHAR, VARCHAR}
 _PLAIN = re.compile(r'[\w."]+')
@@ -24,22 +24,22 @@ _PLAIN = re.compile(r'[\w."]+')
 _FLOAT = """case when {c} <> pg_catalog.trunc({c}) and pg_catalog.abs({c}) < 1e15 then {c}::text
 when pg_catalog.abs({c}) < 1e15 then {c}::text || '.0'
 else '{mark}' || pg_catalog.encode(pg_catalog.float8send({c}), 'hex') end"""
-"""A double as Python's ``repr`` writes it. Below 10^15 the server's digits are the same, the shortest that name it, but
-the point of whole numbers is missing. Above, and where it is no number, come its bytes after a mark, for `copied`."""
+"""A double as by Python's ``repr``. Below 10^15 the server writes the same digits, the shortest that identify it, but
+whole numbers lack the point. Other values are written as a mark and their bytes, for `copied`."""
 
 
 def copy_statement(connection: psycopg.Connection[Any], body: str, types: list[int], mark: str) -> bytes | None:
-    """Return the COPY whose output, with `copied`, is the CSV of a statement without parameters; None without one.
+    """Return the COPY whose output, with `copied`, is the CSV of a statement without parameters; None if impossible.
 
     Parameters
     ----------
     connection : psycopg.Connection
     body : str
-        One statement, which the server has parsed by itself, without comments.
+        One statement without comments, parsed alone by the server.
     types : list of int
-        Of its columns, as it says.
+        Types of its columns, from the server.
     mark : str
-        Letters and digits that no text of the answer has in it.
+        Letters and digits that occur in no text of the answer.
     """
     if not types or not set(types) <= {*_AS_IT_IS, BOOL, FLOAT4, FLOAT8, NUMERIC} or "/*" in body or "*/" in body:
         return None
@@ -52,7 +52,7 @@ def copy_statement(connection: psycopg.Connection[Any], body: str, types: list[i
     plain = all(_PLAIN.fullmatch(one) for one in output)
     names = [f"c{k}" for k in range(len(types))]
     fields = ", ".join(_field(quoted(name), kind, mark) for name, kind in zip(names, types, strict=True))
-    fence = "" if plain else " offset 0"  # else what a column is computed from is computed for each time it is named
+    fence = "" if plain else " offset 0"  # else an expression is computed once per use of its column
     columns = ", ".join(map(quoted, names))
     query = f"select {fields} from (select * from ({body}) as q{fence}) as q({columns})"
     return f"copy ({query}) to stdout (format csv)".encode()
@@ -72,9 +72,9 @@ def _field(name: str, kind: int, mark: str) -> str:
 def copied(
     connection: psycopg.Connection[Any], statement: bytes, mark: str, n_byte: int
 ) -> Iterator[tuple[bytes, int]]:
-    """Yield the lines of a `copy_statement`, about `n_byte` at a time, and how many rows they are.
+    """Yield the lines of a `copy_statement`, about `n_byte` at a time, and their number.
 
-    libpq is asked directly: psycopg takes several times as long for each row as the server does.
+    This calls libpq directly: psycopg takes several times as long per row as the server.
     """
     pgconn = connection.pgconn
     result = pgconn.exec_(statement)

@@ -21,7 +21,7 @@ from ztfdb.store.statement import Rows, Rowset, SetAside, Statement
 COPY_HEAD = b"PGCOPY\n\xff\r\n\0" + b"\0" * 8
 COPY_TAIL = b"\xff\xff"
 CHUNK = 4_000
-"""Rows packed at a time: less than a MB, so that a bulk load never doubles its memory."""
+"""Rows packed at a time: less than 1 MB, so that a bulk load never doubles its memory."""
 
 
 class Postgresql(PostgresqlReads, Backend):
@@ -62,7 +62,7 @@ class Postgresql(PostgresqlReads, Backend):
                 copy.write_row(row)
 
     def _make_temporary(self, name: str, dtypes: Dtypes) -> None:
-        """Make a table that is dropped with the transaction."""
+        """Make a table that is dropped at the end of the transaction."""
         fields = ", ".join(f"{column} {sql_type(np.dtype(dtype))} not null" for column, dtype in dtypes.items())
         connection = self.session.connection()
         connection.exec_driver_sql(f"drop table if exists pg_temp.{name}")
@@ -74,22 +74,22 @@ class Postgresql(PostgresqlReads, Backend):
         self.session.connection().exec_driver_sql(f"set local lock_timeout to {wait}")
 
     def drop_key(self, table: Table) -> None:
-        """Drop the constraint, and its index with it."""
+        """Drop the constraint together with its index."""
         self.session.connection().exec_driver_sql(f"alter table {table.name} drop constraint {table.primary_key.name}")
 
     def renew_table(self, table: Table) -> None:
-        """Truncate: only a table that starts in this transaction takes frozen rows."""
+        """Truncate the table: only a table that is new in this transaction takes frozen rows."""
         self.session.connection().exec_driver_sql(f"truncate {table.name}")
 
     def add_key(self, table: Table) -> None:
-        """Make the constraint of all rows."""
+        """Add the constraint, with all rows."""
         names = ", ".join(column.name for column in table.primary_key.columns)
         add = f"alter table {table.name} add constraint {table.primary_key.name} primary key ({names})"
         with self._errors():
             self._driver().execute(add)
 
     def lock_name(self, key: int) -> None:
-        """Hold a transaction's advisory lock."""
+        """Take an advisory lock for this transaction."""
         self.session.connection().exec_driver_sql("select pg_advisory_xact_lock(%(key)s)", {"key": int(key)})
 
     def insert(self, table: Table) -> Any:
@@ -102,7 +102,7 @@ class Postgresql(PostgresqlReads, Backend):
 
     @staticmethod
     def settle_table(engine: Engine, table: Table) -> None:
-        """Vacuum and analyse."""
+        """Analyse and vacuum the table."""
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             # Rows whose commit is not on disk yet cannot be marked visible to all. The synchronous commit of ANALYZE
             # flushes the asynchronous ones before it.
@@ -118,14 +118,14 @@ class Postgresql(PostgresqlReads, Backend):
 
     @staticmethod
     def csv(engine: Engine, statement: Statement, size: int, *, force: bool) -> Iterator[tuple[bytes, int]]:
-        """Yield CSV, which the server makes of what has no parameters."""
+        """Yield CSV; the server writes it for statements without parameters."""
         return readonly_postgresql.csv(engine, statement, size, force=force)
 
     @staticmethod
     def stream(
         engine: Engine, sql: str, values: Any, uploads: Sequence[Rowset], *, upload_join: bool, size: int
     ) -> Iterator[Rows]:
-        """Yield the rows of a statement piece by piece; uploads are among its parameters."""
+        """Yield the rows of a statement in pieces; uploads are among its parameters."""
         return readonly_postgresql.stream(engine, sql, values, upload_join=upload_join, size=size)
 
     @staticmethod
@@ -135,7 +135,7 @@ class Postgresql(PostgresqlReads, Backend):
 
     @staticmethod
     def views_aside(connection: Connection, names: Sequence[str]) -> SetAside:
-        """Read rights, owners and dependents from the catalogues of the server."""
+        """Read rights, owners and dependents from the server's catalogues."""
         return views_postgresql.set_aside(connection, names)
 
     def _text_and_values(self, statement: SqlText, params: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
@@ -151,8 +151,8 @@ class Postgresql(PostgresqlReads, Backend):
 def pack(columns: list[SqlColumn], start: int, stop: int) -> bytes:
     """Return rows ``start`` to ``stop`` in the format of binary COPY.
 
-    Every field is its length (int32, -1 for NULL) and its big-endian bytes; the rows are laid out as if nothing were
-    NULL, then the payload bytes of NULL fields are cut out.
+    Every field is its length (int32, -1 for NULL) and its big-endian bytes. The rows are laid out as if nothing were
+    NULL, then the payload bytes of NULL fields are removed.
     """
     record = record_dtype({column.name: column.values.dtype for column in columns})
     empty = np.zeros((), record)
@@ -160,7 +160,7 @@ def pack(columns: list[SqlColumn], start: int, stop: int) -> bytes:
     for column in columns:
         empty[f"{column.name}:length"] = column.values.dtype.itemsize
     rows = np.empty(stop - start, record)
-    rows.view(f"V{record.itemsize}")[:] = empty.view(f"V{record.itemsize}")  # whole rows go faster than their fields
+    rows.view(f"V{record.itemsize}")[:] = empty.view(f"V{record.itemsize}")  # whole rows are faster than their fields
     keep: NDArray[np.bool_] | None = None
     for column in columns:
         rows[column.name] = column.values[start:stop]

@@ -24,7 +24,7 @@ from ztfdb.store.statement import Rows, Statement
 from ztfdb.texts import one_line
 
 UPLOAD_SETTINGS = ("jit=off", "enable_bitmapscan=off", "enable_seqscan=off")
-"""Of a transaction that joins uploaded positions by their cells: PostgreSQL does not know how few rows that is."""
+"""Settings of a transaction that joins uploaded positions by their cells: PostgreSQL overestimates their rows."""
 
 TRUTH = "good, simulated and has_mask are 1 or 0 in the views, and true or false in the tables"
 
@@ -32,7 +32,7 @@ CHUNK = 1_000
 """Rows taken from the server at a time."""
 
 CSV_BYTES = 1 << 20
-"""Bytes of CSV that are written at a time."""
+"""Bytes of CSV written at a time."""
 
 _POWERS = """
 select exists (select from pg_catalog.pg_roles where rolname in (session_user, current_user) and rolsuper),
@@ -43,13 +43,13 @@ select exists (select from pg_catalog.pg_roles where rolname in (session_user, c
 
 def run(engine: Engine, statement: Statement, *, force: bool) -> tuple[list[str], list[list[Any]]]:
     """Run a statement; see `ztfdb.store.readonly.run_read_only`."""
-    with _asking(engine, statement, force=force) as connection:
+    with _read_only(engine, statement, force=force) as connection:
         return _rows(connection, statement)
 
 
 def csv(engine: Engine, statement: Statement, size: int, *, force: bool) -> Iterator[tuple[bytes, int]]:
     """Yield the rows of a statement as CSV; see `ztfdb.store.readonly.read_only_csv`."""
-    with _asking(engine, statement, force=force) as connection:
+    with _read_only(engine, statement, force=force) as connection:
         names, types = _columns(connection, statement)
         yield csv_lines.header(names), 0
         mark = token_hex(8)
@@ -68,8 +68,8 @@ def csv(engine: Engine, statement: Statement, size: int, *, force: bool) -> Iter
 
 
 @contextmanager
-def _asking(engine: Engine, statement: Statement, *, force: bool) -> Iterator[psycopg.Connection[Any]]:
-    """Yield a connection in a READ ONLY transaction with a time limit; what goes wrong is a typed error."""
+def _read_only(engine: Engine, statement: Statement, *, force: bool) -> Iterator[psycopg.Connection[Any]]:
+    """Yield a connection in a READ ONLY transaction with a time limit; errors become typed ones."""
     try:
         pooled = engine.raw_connection()
     except psycopg.Error as exc:
@@ -86,9 +86,9 @@ def _asking(engine: Engine, statement: Statement, *, force: bool) -> Iterator[ps
         connection.execute("select pg_catalog.set_config('statement_timeout', %s, true)", [limit])
         yield connection
     except psycopg.Error as exc:
-        raise _told(exc, statement.timeout_s) from exc
+        raise _typed_error(exc, statement.timeout_s) from exc
     finally:
-        pooled.invalidate()  # closing rolls back; what the statement did to the session goes with it
+        pooled.invalidate()  # closing rolls back, and discards changes of the session
 
 
 def check_reader(engine: Engine) -> None:
@@ -105,7 +105,7 @@ def check_reader(engine: Engine) -> None:
 
 
 def _check_powers(connection: psycopg.Connection[Any], force: bool) -> None:
-    """Refuse roles that a READ ONLY transaction does not hold."""
+    """Refuse roles that a READ ONLY transaction does not restrict."""
     superuser, server_files = connection.execute(_POWERS).fetchone() or (True, True)
     if force or not (superuser or server_files):
         return
@@ -117,7 +117,7 @@ def _check_powers(connection: psycopg.Connection[Any], force: bool) -> None:
 
 
 def _rows(connection: psycopg.Connection[Any], statement: Statement) -> tuple[list[str], list[list[Any]]]:
-    # A stream asks by the extended protocol, which takes one statement, and never holds more than a chunk.
+    # A stream uses the extended protocol, which takes one statement, and never holds more than a chunk.
     cursor = psycopg.RawCursor(connection)
     values = list(statement.values.values())
     size = CHUNK if capabilities.has_stream_chunked() else 1
@@ -126,13 +126,13 @@ def _rows(connection: psycopg.Connection[Any], statement: Statement) -> tuple[li
         rows.append(row)
         if len(rows) > statement.max_rows:
             raise QueryError(f"more than {statement.max_rows:,} rows: narrow the question, aggregate, or add a LIMIT")
-    # the columns of a stream without rows are not known from it
+    # a stream without rows does not return its columns
     names = [column.name for column in cursor.description or ()] if rows else _columns(connection, statement)[0]
     return names, [list(column) for column in zip(*rows, strict=True)] or [[] for _ in names]
 
 
 def _columns(connection: psycopg.Connection[Any], statement: Statement) -> tuple[list[str], list[int]]:
-    """Return names and types of a statement's columns, which is parsed for that but not run."""
+    """Return names and types of a statement's columns by parsing it, without running it."""
     transformer = Transformer(connection)
     values = list(statement.values.values())
     transformer.dump_sequence(values, [PyFormat.AUTO] * len(values))
@@ -146,7 +146,7 @@ def _columns(connection: psycopg.Connection[Any], statement: Statement) -> tuple
 
 
 class _UntypedBool(Dumper):
-    """A truth value as 1 or 0 of no type: it compares with SQL's booleans and with the integers of the views."""
+    """A boolean as 1 or 0 without a type: it compares with SQL's booleans and with the integers of the views."""
 
     oid = 0
 
@@ -155,7 +155,7 @@ class _UntypedBool(Dumper):
 
 
 class _BoolAsInt(Loader):
-    """SQL's boolean as 1 or 0, as SQLite returns it."""
+    """SQL's boolean as 1 or 0, the same as from SQLite."""
 
     format = Format.BINARY
 
@@ -164,7 +164,7 @@ class _BoolAsInt(Loader):
 
 
 class _Number(NumericBinaryLoader):
-    """A numeric without decimals, as the sum of bigints is, as an integer; any other as a double."""
+    """A numeric without decimals, such as the sum of bigints, as an integer; any other as a double."""
 
     def load(self, data: Buffer) -> int | float:  # type: ignore[override]
         value = super().load(data)
@@ -173,13 +173,13 @@ class _Number(NumericBinaryLoader):
 
 
 def _adapt(connection: psycopg.Connection[Any]) -> None:
-    """Let values cross as they do with SQLite."""
+    """Convert values in the same way as on SQLite."""
     connection.adapters.register_dumper(bool, _UntypedBool)
     connection.adapters.register_loader("bool", _BoolAsInt)
     connection.adapters.register_loader("numeric", _Number)
 
 
-def _told(exc: psycopg.Error, timeout_s: float) -> Exception:
+def _typed_error(exc: psycopg.Error, timeout_s: float) -> Exception:
     text = one_line(exc)
     if isinstance(exc, psycopg.errors.UndefinedFunction | psycopg.errors.DatatypeMismatch) and "boolean" in text:
         text += f" ({TRUTH})"
@@ -191,7 +191,7 @@ def _told(exc: psycopg.Error, timeout_s: float) -> Exception:
 
 
 def stream(engine: Engine, sql: str, values: Any, *, upload_join: bool, size: int) -> Iterator[Rows]:
-    """Yield the rows of a statement of a program piece by piece; see `ztfdb.store.readonly_stream.Reader.pieces`."""
+    """Yield the rows of a client's statement in pieces; see `ztfdb.store.readonly_stream.Reader.pieces`."""
     pooled = engine.raw_connection()
     try:
         connection = pooled.driver_connection

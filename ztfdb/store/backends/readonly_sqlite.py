@@ -1,4 +1,4 @@
-"""Read-only SQL on SQLite: a file opened for reading, an authorizer that knows four actions, and a clock."""
+"""Read-only SQL on SQLite: a file opened for reading, an authorizer that allows 4 actions, and a time limit."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ _SQLITE_TYPES = {"short": "integer", "int": "integer", "long": "integer", "float
                  "boolean": "integer", "char": "text", "unicodeChar": "text"}  # fmt: skip
 
 ALLOWED = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
-"""Everything else is denied: ATTACH would create files, PRAGMA rewrite the schema, VACUUM INTO copy the archive."""
+"""All other actions are denied: ATTACH would create files, PRAGMA rewrite the schema, VACUUM INTO copy the archive."""
 
 DENIED_FUNCTIONS = {"load_extension", "fts3_tokenizer", "writefile", "edit"}
 
 MAX_BYTES = 16_000_000
-"""Longest text or blob: no single function call can then outlast the clock, which ticks between steps only."""
+"""Longest text or blob: so no single function call can exceed the time limit, which is checked only between steps."""
 
 MOST_FETCHED = 10_000
-"""Up to so many rows come one by one; more of them as pages."""
+"""Up to this many rows are fetched one by one; more are read as pages."""
 
 STEPS = 10_000
-"""Virtual-machine steps between two looks at the clock: below a millisecond."""
+"""Virtual-machine steps between two checks of the time limit: less than 1 ms."""
 
 
 def run(engine: Engine, statement: Statement) -> tuple[list[str], list[Any]]:
     """Run a statement; see `ztfdb.store.readonly.run_read_only`."""
-    with _asked(engine, statement) as cursor:
+    with _executed(engine, statement) as cursor:
         names = [column[0] for column in cursor.description]
         rows = cursor.fetchmany(min(MOST_FETCHED, statement.max_rows + 1))
         if len(rows) < MOST_FETCHED or len(names) > MOST_COLUMNS:
-            if (more := statement.max_rows + 1 - len(rows)) > 0:  # of 0 it would fetch all
+            if (more := statement.max_rows + 1 - len(rows)) > 0:  # 0 would fetch all
                 rows += cursor.fetchmany(more)
             _check_number(len(rows), statement)
             return names, [list(column) for column in zip(*rows, strict=True)] or [[] for _ in names]
@@ -69,7 +69,7 @@ def _columns(piece: Piece) -> list[Any]:
 
 def csv(engine: Engine, statement: Statement, size: int) -> Iterator[tuple[bytes, int]]:
     """Yield the rows of a statement as CSV; see `ztfdb.store.readonly.read_only_csv`."""
-    with _asked(engine, statement) as cursor:
+    with _executed(engine, statement) as cursor:
         names = [column[0] for column in cursor.description]
         yield csv_lines.header(names), 0
         write = _arrow_lines() if len(names) <= MOST_COLUMNS else None
@@ -97,7 +97,7 @@ def _piece_lines(piece: Piece, write: Callable[[list[Any]], bytes | None]) -> by
 
 
 def _arrow_lines() -> Callable[[list[Any]], bytes | None] | None:
-    """Return what writes lines by pyarrow, where it is installed."""
+    """Return the function that writes lines by pyarrow, None if that is not installed."""
     try:
         from ztfdb.store.csv_arrow import lines
     except ImportError:
@@ -106,15 +106,15 @@ def _arrow_lines() -> Callable[[list[Any]], bytes | None] | None:
 
 
 def authorize_pages(action: int, first: str | None, second: str | None, database: str | None, *more: str | None) -> int:
-    """Allow what reads, and to write into the temporary file of `paged`."""
+    """Allow reading, and writing to the temporary file of `paged`."""
     if permitted(action, first, database):
         return sqlite3.SQLITE_OK
     return authorize(action, first, second, database, *more)
 
 
 @contextmanager
-def _asked(engine: Engine, statement: Statement) -> Iterator[sqlite3.Cursor]:
-    """Yield the rows of a statement, on a connection that can only read; what goes wrong is a typed error."""
+def _executed(engine: Engine, statement: Statement) -> Iterator[sqlite3.Cursor]:
+    """Yield the rows of a statement, on a connection that can only read; errors become typed ones."""
     try:
         pooled = engine.raw_connection()
     except sqlite3.Error as exc:
@@ -131,13 +131,13 @@ def _asked(engine: Engine, statement: Statement) -> Iterator[sqlite3.Cursor]:
                 raise QueryError("refused: the statement returns no rows")
             yield cursor
     finally:
-        pooled.invalidate()  # guarded for good: closed, not pooled
+        pooled.invalidate()  # the guard cannot be removed, so it is closed, not pooled
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
-    """Add what PostgreSQL has and SQLite's own functions need before the authorizer forbids making it."""
-    connection.execute("select 1 from json_each('[]'), json_tree('[]')")  # their tables are declared at first use
-    connection.create_collation("C", lambda a, b: (a > b) - (a < b))  # code points, which is the order of UTF-8 too
+    """Add what PostgreSQL has and SQLite's own functions need, before the authorizer forbids it."""
+    connection.execute("select 1 from json_each('[]'), json_tree('[]')")  # their tables are created at first use
+    connection.create_collation("C", lambda a, b: (a > b) - (a < b))  # code points have the same order as UTF-8
 
 
 def _guard(connection: sqlite3.Connection, deadline: float) -> None:
@@ -147,8 +147,8 @@ def _guard(connection: sqlite3.Connection, deadline: float) -> None:
 
 
 def authorize(action: int, first: str | None, second: str | None, *_: str | None) -> int:
-    """Allow what reads (callback of SQLite)."""
-    # of a function, the name is the second argument
+    """Allow reading (callback of SQLite)."""
+    # for a function, the second argument is its name
     if action not in ALLOWED or (action == sqlite3.SQLITE_FUNCTION and (second or "").lower() in DENIED_FUNCTIONS):
         return sqlite3.SQLITE_DENY
     return sqlite3.SQLITE_OK
@@ -160,13 +160,13 @@ def _typed_errors(statement: Statement, deadline: float) -> Iterator[None]:
         yield
     except (sqlite3.Error, sqlite3.Warning) as exc:  # a second statement is a Warning in Python 3.11
         if "interrupted" in str(exc) and monotonic() < deadline:
-            raise KeyboardInterrupt from exc  # Ctrl-C came while the clock was looked at, where sqlite3 swallows it
-        raise _told(exc, statement.timeout_s) from exc
+            raise KeyboardInterrupt from exc  # Ctrl-C came inside the progress handler, where sqlite3 swallows it
+        raise _typed_error(exc, statement.timeout_s) from exc
     except OverflowError as exc:
         raise QueryError(f"a value does not fit SQLite's 64 bits: {exc}") from exc
 
 
-def _told(exc: Exception, timeout_s: float) -> Exception:
+def _typed_error(exc: Exception, timeout_s: float) -> Exception:
     text = str(exc)
     if "interrupted" in text:
         return QueryError(f"stopped after the time limit of {timeout_s:g} s")
@@ -176,14 +176,14 @@ def _told(exc: Exception, timeout_s: float) -> Exception:
 
 
 def stream(engine: Engine, sql: str, values: Any, uploads: Sequence[Rowset], size: int) -> Iterator[Rows]:
-    """Yield the rows of a statement of a program piece by piece; see `ztfdb.store.readonly_stream.Reader.pieces`."""
+    """Yield the rows of a client's statement in pieces; see `ztfdb.store.readonly_stream.Reader.pieces`."""
     pooled = engine.raw_connection()
     try:
         connection = pooled.driver_connection
         assert isinstance(connection, sqlite3.Connection)
         connection.set_authorizer(None)
         connection.execute("PRAGMA case_sensitive_like=on")
-        connection.execute("select 1 from json_each('[]')")  # its first use makes it, which the authorizer forbids
+        connection.execute("select 1 from json_each('[]')")  # its first use creates it, which the authorizer forbids
         for upload in uploads:
             _fill(connection, upload)
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_BYTES)
@@ -194,12 +194,12 @@ def stream(engine: Engine, sql: str, values: Any, uploads: Sequence[Rowset], siz
         cursor.close()
     finally:
         if uploads:
-            pooled.invalidate()  # its temporary tables go with it
+            pooled.invalidate()  # also drops its temporary tables
         pooled.close()
 
 
 def _fill(connection: sqlite3.Connection, upload: Rowset) -> None:
-    """Make the temporary table of an upload, its rows numbered from 0 by ``_k``."""
+    """Make the temporary table of an upload, with its rows numbered from 0 in ``_k``."""
     columns = ", ".join(f'"{name}" {_SQLITE_TYPES[kind]}' for name, kind in upload.datatypes.items())
     connection.execute(f'create temporary table "_upload_{upload.name}" (_k integer primary key, {columns})')
     places = ", ".join("?" * (1 + len(upload.datatypes)))

@@ -1,4 +1,4 @@
-"""What a database engine does in its own way when it reads; no part of SQLAlchemy is loaded for it."""
+"""The base class of the engines for reading; it does not import SQLAlchemy."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ SqlText: TypeAlias = "str | Executable"
 """SQL text with ``:name`` parameters (cast with ``cast(… as …)``, never ``::``), or an SQLAlchemy expression."""
 
 Dtypes = Mapping[str, Any]
-"""Names and numpy dtypes of an answer's columns, in the order of the selected expressions."""
+"""Names and numpy dtypes of a result's columns, in the order of the selected expressions."""
 
 WRITE = "ztfdb_write"
 """Execution option of a transaction that writes; on SQLite it begins with BEGIN IMMEDIATE."""
 
 
 class Reads(ABC):
-    """The engine of one transaction, as far as it reads; `ztfdb.store.backends.reads` returns it.
+    """The reading part of the engine of one transaction; `ztfdb.store.backends.reads` returns it.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class Reads(ABC):
     Attributes
     ----------
     concurrent_readers : int
-        Connections that read at the same time in less than each other's time.
+        Number of connections up to which reading at the same time is faster.
     """
 
     concurrent_readers: ClassVar[int] = 1
@@ -56,37 +56,37 @@ class Reads(ABC):
         Parameters
         ----------
         statement : str or Executable
-            Selects one expression per entry of `dtypes`, in its order.
+            A query with one expression per entry of `dtypes`, in its order.
         params : mapping
             Values of the ``:name`` parameters of a text; Python numbers, or lists of them on PostgreSQL.
         dtypes : mapping of str to dtype
-            Names and types of the answer; NULL is NaN in float columns.
+            Names and types of the columns; NULL is NaN in float columns.
         nulls : mapping of str to int, optional
-            What NULL becomes in an integer column.
+            Value for NULL in an integer column.
 
         Returns
         -------
         dict of ndarray, each of shape (n_row,)
-            All columns also where there are no rows.
+            All columns, also without rows.
         """
 
     @abstractmethod
     def read_bulk(
         self, statement: str, params: Mapping[str, Any], dtypes: Dtypes, *, nulls: Mapping[str, int] | None = None
     ) -> Columns:
-        """Read many rows of numbers as columns. The order of rows is not kept: sort afterwards.
+        """Read many rows of numbers as columns. Rows are in no particular order: sort afterwards.
 
         Parameters
         ----------
         statement : str
-            SQL text whose result has the columns `dtypes` names.
+            SQL text whose result has the columns of `dtypes`.
         params : mapping
-            Values of its ``:name`` parameters; many rows of integers come from `range_rows`, which a reader without
-            the right to make temporary tables may use too.
+            Values of its ``:name`` parameters. For many rows of integers use `range_rows`, which also works for readers
+            without the right to make temporary tables.
         dtypes : mapping of str to dtype
             Numeric dtypes; NULL is NaN in float columns.
         nulls : mapping of str to int, optional
-            What NULL becomes in an integer column.
+            Value for NULL in an integer column.
         """
 
     def read_few(
@@ -106,7 +106,7 @@ class Reads(ABC):
         Parameters
         ----------
         statement : str
-            SQL text whose result has the columns `names`: numbers that a double holds exactly.
+            SQL text whose result has the columns `names`: numbers that are exact as doubles.
         params : mapping
             Values of its ``:name`` parameters.
         names : tuple of str
@@ -114,7 +114,7 @@ class Reads(ABC):
         Returns
         -------
         ndarray, shape (n_column, n_row)
-            One row per name; NULL is NaN. The order of the statement's rows is not kept.
+            One row per name; NULL is NaN. Rows of the statement are in no particular order.
         """
 
     @abstractmethod
@@ -127,7 +127,7 @@ class Reads(ABC):
 
     @abstractmethod
     def range_rows(self, **columns: IntArray) -> tuple[str, dict[str, Any]]:
-        """Return a FROM item named ``r`` with the given integer columns as rows, and the parameters it needs.
+        """Return a FROM item named ``r`` with the given integer columns as rows, and its parameters.
 
         Put it first, then ``cross join image where image.image_id = r.id``: on SQLite the order of a CROSS JOIN is the
         order of its loops. For ranges see `joined`.
@@ -135,42 +135,42 @@ class Reads(ABC):
 
     @abstractmethod
     def joined(self, rows: str, table: str, columns: Sequence[str], condition: str, *, alias: str | None = None) -> str:
-        """Return the FROM text that looks rows of a table up for each row of another item, in this order always.
+        """Return the FROM text of a join that always looks up rows of a table for each row of another item.
 
         Parameters
         ----------
         rows : str
             The first item, as from `range_rows`.
         table : str
-            The table, under its own name or `alias` after that.
+            The table, under its own name or `alias`.
         columns : sequence of str
-            What is used of it.
+            Its columns that are used.
         condition : str
-            On both, such as ``source.hpx29 >= r.lo and source.hpx29 < r.hi``.
+            On both items, such as ``source.hpx29 >= r.lo and source.hpx29 < r.hi``.
         alias : str, optional
         """
 
     def clock(self, host: Callable[[], float]) -> float:
-        """Return the time that leases run on, seconds since 1970: the server's, or `host`'s where there is none."""
+        """Return the time that leases use, seconds since 1970: the server's, or `host`'s without a server."""
         return host()
 
     def prefer_index_only(self) -> None:
-        """Make this transaction answer from the covering index alone (DESIGN section 4)."""
+        """Make this transaction read from the covering index alone (DESIGN section 4)."""
 
     def storage_problems(self) -> list[str]:
-        """Return what the engine's own check finds wrong in its file; nothing of a server, which has its own tools."""
+        """Return problems found by the engine's own check of its file; empty for a server, which has its tools."""
         return []
 
     @abstractmethod
     def has_table(self, name: str) -> bool:
-        """Tell whether the database has a table of a name."""
+        """Return whether the database has a table with a name."""
 
     @abstractmethod
     def read_rows(self, statement: str, params: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
-        """Read a few rows as the driver gives them, for facts of several kinds."""
+        """Read a few rows as the driver returns them, for values of mixed types."""
 
     def _errors(self) -> AbstractContextManager[None]:
-        """Turn what the driver raises inside the block into typed errors."""
+        """Convert what the driver raises inside the block to typed errors."""
         return self.session.connections.errors() if isinstance(self.session, Reading) else driver_errors()
 
     def _driver(self) -> Any:
@@ -181,12 +181,12 @@ class Reads(ABC):
 
     @property
     def _info(self) -> dict[str, Any]:
-        """What is remembered as long as the connection lives."""
+        """State that lives as long as the connection."""
         return self.session.info if isinstance(self.session, Reading) else self.session.connection().info
 
     @property
     def _notes(self) -> dict[Any, Any]:
-        """What is remembered as long as the transaction lives."""
+        """State that lives as long as the transaction."""
         return self.session.notes if isinstance(self.session, Reading) else self.session.info
 
     @property

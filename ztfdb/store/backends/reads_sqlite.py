@@ -1,4 +1,4 @@
-"""SQLite, as far as it reads: the standard library's own driver (a second SQLite library corrupts the file)."""
+"""Reading from SQLite by the standard library's driver only (a second SQLite library corrupts the file)."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ from ztfdb.store.columns import numpy_columns
 from ztfdb.store.type_checks import check_objects
 
 HAS_FEEDS = hasattr(sqlite3.Connection, "deserialize")
-"""Python may have been built without; then rows come and go one by one."""
+"""Python may have been built without ``deserialize``; then rows are read and written one by one."""
 
 FEW_ROWS = 1_000
-"""Up to so many rows come one by one: their pages take longer to make than to read."""
+"""Up to this many rows are fetched one by one, because making their pages takes longer than reading them."""
 
 GIVEN = "given"
-"""Name of the attached database for rows that a statement brings."""
+"""Name of the attached database for the rows of `range_rows`."""
 
 MOST_GIVEN = 4
-"""Tables in it at a time: what reads an archive piece by piece brings rows again and again."""
+"""Largest number of tables in it, because reading an archive in pieces makes many."""
 
 _BESIDE = "ztfdb_changes_beside"
-"""Name, in a connection's ``info``, of how many changes reading has made to databases beside the archive."""
+"""Key, in a connection's ``info``, of the number of changes that reading made to attached databases."""
 
 MOST_PROBLEMS = 100
-"""Lines of ``integrity_check`` that are shown: a file with more is as damaged as one with these."""
+"""Most lines of ``integrity_check`` shown."""
 
 
 class SqliteReads(Reads):
     """SQLite."""
 
     concurrent_readers = 1
-    """It reads in this process: two would wait for each other at every row."""
+    """SQLite reads in this process: two readers would wait for each other at every row."""
 
     def read_columns(
         self, statement: SqlText, params: Mapping[str, Any], dtypes: Dtypes, *, nulls: Mapping[str, int] | None = None
@@ -81,7 +81,7 @@ class SqliteReads(Reads):
         return {name: np.ascontiguousarray(rows[name]) for name in names}
 
     def _read_pages(self, select: str, params: Mapping[str, Any], dtypes: Dtypes) -> Columns | None:
-        """Read by way of a database in memory; None where a value is none that its column holds."""
+        """Read through a database in memory; None if a value has another type than its column."""
         name, feeds = f"drain{len(dtypes)}", self._info.get(FEEDS, [])
         if name not in feeds and len(feeds) >= MOST_FEEDS:
             return None
@@ -91,7 +91,7 @@ class SqliteReads(Reads):
             return None if parts is None else numbers_of(parts, dtypes)
 
     def _table_of(self, columns: Mapping[str, IntArray]) -> str:
-        """Return the FROM item of a table of integers, which is there until `MOST_GIVEN` more have been made."""
+        """Return the FROM item of a table of integers, which lasts until `MOST_GIVEN` more have been made."""
         with self._errors(), self._beside(GIVEN) as driver:
             number = self._notes.get(GIVEN, 0)
             self._notes[GIVEN] = number + 1
@@ -104,10 +104,10 @@ class SqliteReads(Reads):
 
     @contextmanager
     def _beside(self, name: str) -> Iterator[sqlite3.Connection]:
-        """Yield the driver's connection with a database in memory, which can be written to inside the block.
+        """Yield the driver's connection with an attached database in memory that is writable inside the block.
 
-        The archive itself is not: no other statement than ours is run there. Changes of such a database do not count
-        as the archive's, see `memory`.
+        The block must only run our own statements, as the archive itself is not protected. Changes of the attached
+        database do not count as the archive's, see `memory`.
         """
         info, driver = self._info, self._driver()
         feeds: list[str] = info.setdefault(FEEDS, [])
@@ -135,11 +135,11 @@ class SqliteReads(Reads):
         return np.ascontiguousarray(values.reshape(-1, len(names)).T)
 
     def memory(self) -> dict[str, Any]:
-        """Return the connection's memory, emptied by any commit since."""
+        """Return the connection's cache, emptied by any commit since."""
         if self._writes:
-            return {}  # what is written here may yet be rolled back
+            return {}  # uncommitted changes may be rolled back
         driver, info = self._driver(), self._info
-        # the first number changes with every commit of others that this transaction sees, the second with own changes
+        # data_version changes with every visible commit of others, total_changes with our own changes
         changes = driver.total_changes - info.get(_BESIDE, 0)
         version = (driver.execute("PRAGMA data_version").fetchone()[0], changes)
         kept: tuple[tuple[int, int], dict[str, Any]] | None = info.get("ztfdb")
@@ -148,14 +148,14 @@ class SqliteReads(Reads):
         return kept[1]
 
     def range_rows(self, **columns: IntArray) -> tuple[str, dict[str, Any]]:
-        """Return ``json_each`` of an array of rows; of many, a table in memory, in a fifth of the time."""
+        """Return ``json_each`` of an array of rows; for many rows a table in memory, in 20 % of the time."""
         if len(next(iter(columns.values()))) > FEW_ROWS:
             return self._table_of(columns), {}
         lists = {name: values.tolist() for name, values in columns.items()}
-        if len(lists) == 1:  # twice as fast as rows of one
+        if len(lists) == 1:  # twice as fast as rows with one item
             ((name, values),) = lists.items()
             return f"(select j.value as {name} from json_each(:r_rows) as j) as r", {"r_rows": json.dumps(values)}
-        if len(lists) == 2:  # twice as fast too: the first is the name of the second, names may come again
+        if len(lists) == 2:  # also twice as fast: an object with the first as key, keys may repeat
             (first, keys), (second, values) = lists.items()
             members = ",".join([f'"{key}":{value}' for key, value in zip(keys, values, strict=True)])
             fields = f"cast(j.key as integer) as {first}, j.value as {second}"
@@ -169,18 +169,18 @@ class SqliteReads(Reads):
         return f"{rows} cross join {table} as {alias or table} on {condition}"
 
     def storage_problems(self) -> list[str]:
-        """Return what ``integrity_check`` finds."""
+        """Return the problems that ``integrity_check`` finds."""
         try:
             rows = self._driver().execute(f"pragma integrity_check({MOST_PROBLEMS})").fetchall()
         except sqlite3.DatabaseError as exc:
-            if type(exc) is not sqlite3.DatabaseError:  # a lock, a disk: nothing that the file says
+            if type(exc) is not sqlite3.DatabaseError:  # a lock or the disk, not damage of the file
                 with self._errors():
                     raise
             return [str(exc)]
         return [] if rows == [("ok",)] else [line for (text,) in rows for line in str(text).splitlines()]
 
     def has_table(self, name: str) -> bool:
-        """Look into the file's own list."""
+        """Look in the file's own list."""
         with self._errors():
             found = self._driver().execute("select 1 from sqlite_master where name = ?", (name,)).fetchone()
         return found is not None
@@ -199,9 +199,9 @@ class SqliteReads(Reads):
 
 @contextmanager
 def _numbers() -> Iterator[None]:
-    """Turn what numpy says of a value of another type into a typed error: SQLite stores any value in any column.
+    """Convert numpy's errors for values of another type to typed ones: SQLite stores any value in any column.
 
-    A number too large for a column of single precision is one of them, as in a damaged file.
+    A number too large for single precision, as in a damaged file, is also an error.
     """
     try:
         with np.errstate(over="raise"):

@@ -32,7 +32,7 @@ class Sqlite(SqliteReads, Backend):
     _duplicate_error = sqlite3.IntegrityError
 
     def _write_rows(self, table: str, columns: list[SqlColumn], frozen: bool) -> None:
-        """Append rows, many of them by a database in memory."""
+        """Append rows; many at once through a database in memory."""
         names = ", ".join(column.name for column in columns)
         feeds: list[str] = self.session.connection().info.setdefault(FEEDS, [])
         if HAS_FEEDS and len(feeds) < MOST_FEEDS and is_fed(columns):
@@ -85,24 +85,24 @@ class Sqlite(SqliteReads, Backend):
 
     @staticmethod
     def run_read_only(engine: Engine, statement: Statement, *, force: bool) -> tuple[list[str], list[Any]]:
-        """Run a statement on a connection with an authorizer; nothing needs to be forced."""
+        """Run a statement on a connection with an authorizer; `force` has no effect."""
         return readonly_sqlite.run(engine, statement)
 
     @staticmethod
     def csv(engine: Engine, statement: Statement, size: int, *, force: bool) -> Iterator[tuple[bytes, int]]:
-        """Yield CSV; nothing needs to be forced."""
+        """Yield CSV; `force` has no effect."""
         return readonly_sqlite.csv(engine, statement, size)
 
     @staticmethod
     def stream(
         engine: Engine, sql: str, values: Any, uploads: Sequence[Rowset], *, upload_join: bool, size: int
     ) -> Iterator[Rows]:
-        """Yield the rows of a statement piece by piece; uploads are temporary tables."""
+        """Yield the rows of a statement in pieces; uploads are temporary tables."""
         return readonly_sqlite.stream(engine, sql, values, uploads, size)
 
     @staticmethod
     def views_aside(connection: Connection, names: Sequence[str]) -> SetAside:
-        """Take the views of others away, too: SQLite renames no table while a view does not work."""
+        """Also drop the views of others, because SQLite renames no table while a view is broken."""
         aside = SetAside()
         rows = connection.execute(text("select type, name, tbl_name, sql from sqlite_master order by rowid")).all()
         views = {row.name for row in rows if row.type == "view"}

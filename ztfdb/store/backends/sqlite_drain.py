@@ -1,8 +1,8 @@
-"""Columns out of the pages of a small SQLite database, into which a statement's rows went by INSERT … SELECT.
+"""Read columns from the pages of a small SQLite database, which is filled by INSERT … SELECT of a statement.
 
 A driver makes a Python object of each value, which takes several times as long as reading it. Here SQLite copies the
-rows into a table of their own, and numpy reads that table's pages by the documented file format: the way of
-`ztfdb.store.backends.sqlite_feed`, backwards.
+rows to a table of their own, and numpy reads that table's pages by the documented file format. This is the reverse of
+`ztfdb.store.backends.sqlite_feed`.
 
 References
 ----------
@@ -23,32 +23,32 @@ from ztfdb.arrays import BoolArray, Columns, Float64Array, Int64Array
 from ztfdb.store.backends.sqlite_feed import MOST_COLUMNS, PAGE, Bytes
 
 PAGES_AT_ONCE = 32
-"""2 MB: what is read of a row is still in the processor's cache when its next column is."""
+"""2 MB: all columns of these pages are read while they are in the processor's cache."""
 
 _LEAF, _INTERIOR = 0x0D, 0x05
 _HEADERS = {_LEAF: 8, _INTERIOR: 12}
 _MORE = 0x80
-"""Set in all bytes of a varint but its last."""
+"""Set in all bytes of a varint except the last."""
 
 _NULL, _FLOAT, _ZERO, _ONE, _FIRST_TEXT = 0, 7, 8, 9, 12
 _SIZES = np.array([0, 1, 2, 3, 4, 6, 8, 8, 0, 0, 0, 0, *((k - 12) // 2 for k in range(12, 128))], np.int64)
-"""Bytes of a value by its serial type, as far as that takes one byte."""
+"""Size of a value, bytes, by its serial type, for types of one byte."""
 
 _PADDING = 8
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Rows of a table as they lie in its pages.
+    """Rows of a table in its pages.
 
     Attributes
     ----------
     content : ndarray of uint8
-        The pages, with some bytes behind them.
+        The pages, followed by some padding.
     types : ndarray of uint8, shape (n_row, n_column)
         Serial types of the values.
     body : ndarray of int64, shape (n_row,)
-        Where the first value of each row begins.
+        Offset of the first value of each row.
     """
 
     content: Bytes
@@ -59,7 +59,7 @@ class Rows:
         return len(self.types)
 
     def values(self) -> Iterator[Values]:
-        """Yield the columns, one after the other."""
+        """Yield the columns one by one."""
         at = self.body
         for kinds in self.types.T:
             kinds = np.ascontiguousarray(kinds)
@@ -67,12 +67,12 @@ class Rows:
             at = at + _SIZES[kinds]
 
     def after(self, n_float: int) -> Rows:
-        """Return the rows without the first columns."""
+        """Return the rows without the first `n_float` columns."""
         sizes = _SIZES[self.types[:, :n_float]].sum(axis=1)
         return Rows(self.content, self.types[:, n_float:], self.body + sizes)
 
     def columns(self) -> list[Any]:
-        """Return each column: floats, NaN where NULL; a pair of integers and where they are NULL; or Python values."""
+        """Return each column: floats, NaN where NULL; a pair of integers and their mask; or Python values."""
         return [one.column() for one in self.values()]
 
     def take(self, rows: Int64Array) -> Rows:
@@ -80,7 +80,7 @@ class Rows:
         return Rows(self.content, self.types[rows], self.body[rows])
 
     def eights(self, n_column: int) -> Float64Array:
-        """Return the first columns, all of which take eight bytes, as big-endian floats, shape (n_row, n_column)."""
+        """Return the first columns, all 8 bytes wide, as big-endian floats, shape (n_row, n_column)."""
         shape = len(self.content) - 8 * n_column + 1, n_column
         return np.ndarray(shape, ">f8", self.content, 0, (1, 8))[self.body]
 
@@ -95,7 +95,7 @@ class Values:
     kinds : ndarray of uint8, shape (n_row,)
         Serial types.
     at : ndarray of int64, shape (n_row,)
-        Where the values begin.
+        Offsets of the values.
     """
 
     content: Bytes
@@ -103,23 +103,23 @@ class Values:
     at: Int64Array
 
     def nulls(self) -> BoolArray:
-        """Tell which values are NULL."""
+        """Return which values are NULL."""
         return np.asarray(self.kinds == _NULL)
 
     def are_integers(self) -> bool:
-        """Whether there are integers and NULL alone."""
+        """Return whether all values are integers or NULL."""
         return bool(((self.kinds < _FLOAT) | (self.kinds == _ZERO) | (self.kinds == _ONE)).all())
 
     def are_floats(self) -> bool:
-        """Whether there are floats and NULL alone."""
+        """Return whether all values are floats or NULL."""
         return bool(((self.kinds == _FLOAT) | (self.kinds == _NULL)).all())
 
     def are_texts(self) -> bool:
-        """Whether there are texts and NULL alone."""
+        """Return whether all values are texts or NULL."""
         return bool((((self.kinds > _FIRST_TEXT) & (self.kinds & 1 == 1)) | (self.kinds == _NULL)).all())
 
     def integers(self) -> Int64Array:
-        """Return the integers; anything where a value is none."""
+        """Return the integers; arbitrary for other values."""
         bits = 64 - 8 * _SIZES[self.kinds]
         found = self._eight_bytes(">i8").astype(np.int64) >> np.minimum(bits, 63)
         constant = (self.kinds == _ZERO) | (self.kinds == _ONE)
@@ -134,7 +134,7 @@ class Values:
         return found
 
     def column(self) -> Any:
-        """Return floats, NaN where NULL; a pair of integers and where they are NULL; or Python values."""
+        """Return floats, NaN where NULL; a pair of integers and their mask; or Python values."""
         if self.are_integers():
             return self.integers(), self.nulls()
         if self.are_floats():
@@ -142,7 +142,7 @@ class Values:
         return self.texts() if self.are_texts() else self.objects()
 
     def objects(self) -> list[Any]:
-        """Return values of any types."""
+        """Return values of mixed types."""
         found: list[Any] = [None] * len(self.kinds)
         integers, floats = self.integers().tolist(), self._eight_bytes(">f8").tolist()
         for row, (kind, start) in enumerate(zip(self.kinds.tolist(), self.at.tolist(), strict=True)):
@@ -163,20 +163,20 @@ class Values:
         return found
 
     def _eight_bytes(self, dtype: str) -> NDArray[Any]:
-        """Return eight bytes from each place on."""
+        """Return the 8 bytes at each offset."""
         return np.ndarray((len(self.content) - _PADDING + 1,), dtype, self.content, 0, (1,))[self.at]
 
 
 def drained(
     driver: sqlite3.Connection, drain: str, select: str, params: Mapping[str, Any], n_column: int
 ) -> list[Rows] | None:
-    """Return the rows of a statement, in its order; None where one of them is not for this way.
+    """Return the rows of a statement, in its order; None if a row cannot be read in this way.
 
     Parameters
     ----------
     driver : sqlite3.Connection
     drain : str
-        Name of an attached database in memory, of pages of `PAGE`, that is used with this number of columns alone.
+        Name of an attached database in memory, with pages of `PAGE`, used for this number of columns only.
     select : str
         A SELECT of `n_column` columns, up to `MOST_COLUMNS`.
     params : mapping
@@ -198,13 +198,13 @@ def drained(
 
 
 def numbers_of(parts: list[Rows], dtypes: Mapping[str, Any]) -> Columns | None:
-    """Return the columns of rows of numbers; None where a value is not of its column's kind, or does not fit it.
+    """Return the columns of rows of numbers; None if a value does not have its column's kind, or does not fit.
 
     Parameters
     ----------
     parts : list of Rows
     dtypes : mapping of str to dtype
-        By column, those of floats first. NULL is NaN among floats, and of the wrong kind among integers.
+        By column, floats first. NULL is NaN in floats, and of the wrong kind in integers.
     """
     kinds = {name: np.dtype(dtype) for name, dtype in dtypes.items()}
     found: Columns = {name: np.empty(sum(map(len, parts)), kind) for name, kind in kinds.items()}
@@ -219,7 +219,7 @@ def numbers_of(parts: list[Rows], dtypes: Mapping[str, Any]) -> Columns | None:
 
 
 def _fill_floats(columns: list[NDArray[Any]], rows: Rows) -> bool:
-    """Fill the leading columns, all of them at once where no value of a row is NULL."""
+    """Fill the leading columns, all at once for rows without NULL."""
     if not columns:
         return True
     whole = np.asarray((rows.types[:, : len(columns)] == _FLOAT).all(axis=1))
@@ -258,9 +258,9 @@ def leaves(page_of: Callable[[int], Bytes], root: int) -> Iterator[int]:
     Parameters
     ----------
     page_of : callable
-        Returns the page of a number, counted from 1.
+        Returns a page by its number, counted from 1.
     root : int
-        Number of the table's first page, which is not the database's.
+        Number of the table's root page, not 1.
     """
     page = page_of(root)
     if page[0] == _LEAF:
@@ -272,14 +272,14 @@ def leaves(page_of: Callable[[int], Bytes], root: int) -> Iterator[int]:
 
 
 def _places(page: Bytes) -> Int64Array:
-    """Return where the cells of a page begin."""
+    """Return the offsets of the cells of a page."""
     n_cell = int.from_bytes(page[3:5].tobytes(), "big")
     first = _HEADERS[int(page[0])]
     return page[first : first + 2 * n_cell].view(">u2").astype(np.int64)
 
 
 def read_leaves(pages: list[Bytes], n_column: int) -> Rows | None:
-    """Return the rows of leaf pages; None where one of them is too long, or has a long text, for this way.
+    """Return the rows of leaf pages; None if a row or a text is too long for this way.
 
     Parameters
     ----------
@@ -290,7 +290,9 @@ def read_leaves(pages: list[Bytes], n_column: int) -> Rows | None:
     content = np.concatenate([*pages, np.zeros(8 * MOST_COLUMNS, np.uint8)])
     where = [_places(page) + k * PAGE for k, page in enumerate(pages)]
     at = np.concatenate([*where, np.zeros(0, np.int64)])
-    if ((content[at] >= _MORE) & (content[at + 1] >= _MORE)).any():  # more than two bytes: it may go on on another page
+    if (
+        (content[at] >= _MORE) & (content[at + 1] >= _MORE)
+    ).any():  # more than 2 bytes: it may continue on another page
         return None
     at = _after_varint(content, _after_varint(content, at))  # the payload's size and the rowid
     if (content[at] != n_column + 1).any():
@@ -302,7 +304,7 @@ def read_leaves(pages: list[Bytes], n_column: int) -> Rows | None:
 
 
 def _after_varint(content: Bytes, at: Int64Array) -> Int64Array:
-    """Return the places behind a varint at each place."""
+    """Return the offset behind the varint at each offset."""
     at = at.copy()
     going = content[at] >= _MORE
     while going.any():
@@ -312,12 +314,12 @@ def _after_varint(content: Bytes, at: Int64Array) -> Int64Array:
 
 
 def joined(parts: list[Any]) -> Any:
-    """Put a column of several pieces together: floats, integers and where they are NULL, or Python values.
+    """Concatenate the parts of a column: floats, integers with their mask, or Python values.
 
     Parameters
     ----------
     parts : list
-        What `Rows.columns` returns of a column.
+        Items of `Rows.columns` for one column.
     """
     if all(isinstance(one, tuple) for one in parts):
         values, missing = zip(*parts, strict=True)
@@ -328,7 +330,7 @@ def joined(parts: list[Any]) -> Any:
 
 
 def python_list(column: Any) -> list[Any]:
-    """Return such a column as Python values, None where NULL."""
+    """Return a column of `Rows.columns` as Python values, None where NULL."""
     if isinstance(column, list):
         return column
     values, missing = column if isinstance(column, tuple) else (column, np.isnan(column))

@@ -1,8 +1,8 @@
-"""Columns as the bytes of a small SQLite database, whose one table enters another by INSERT … SELECT.
+"""Write columns as the bytes of a small SQLite database, whose table is copied to another by INSERT … SELECT.
 
 A driver binds values one by one, which takes more time than storing them. Here numpy lays out whole pages of rows of
-one length in SQLite's documented file format, and SQLite reads them itself: it checks, converts and indexes what it
-stores as it does with rows from anywhere.
+one length in SQLite's documented file format, and SQLite reads them itself: it checks, converts and indexes the rows
+like any others.
 
 References
 ----------
@@ -21,38 +21,38 @@ from numpy.typing import NDArray
 from ztfdb.store.columns import SqlColumn
 
 LEAST_ROWS = 1_000
-"""Fewer are not worth it, nor are those on a single page, which would be without a root."""
+"""Fewer rows are not worth it; rows on a single page would also lack a root page."""
 
 MOST_BYTES = 1 << 26
 MOST_COLUMNS = 120
-"""A row's header must be told by one byte."""
+"""The size of a row's header must fit one byte."""
 
 PAGE = 65_536
 _LEAF, _INTERIOR = 0x0D, 0x05
 _LEAF_HEADER, _INTERIOR_HEADER = 8, 12
 _INTEGER, _FLOAT = 6, 7
-"""Serial types of eight bytes; a NaN is read as NULL."""
+"""Serial types of 8 bytes; a NaN is read as NULL."""
 
 _FIRST_ROWID, _ROWID_BYTES = 1 << 21, 4
-"""All rowids from here on take as many bytes."""
+"""All rowids from here on have the same size in bytes."""
 
 Bytes = NDArray[np.uint8]
 
 
 def is_fed(columns: Sequence[SqlColumn]) -> bool:
-    """Tell whether columns are for `feed`: enough rows for it to be worth it, and not too many to be held at once."""
+    """Return whether `feed` applies: enough rows to be worth it, and not too many to be held at once."""
     n_row, n_column = len(columns[0].values), len(columns)
     enough = n_row >= LEAST_ROWS and n_row > _rows_per_page(n_column)
     return enough and n_column <= MOST_COLUMNS and n_row * _payload(n_column) <= MOST_BYTES
 
 
 def feed(columns: Sequence[SqlColumn]) -> Bytes:
-    """Return a database whose table ``feed`` has the columns, ``c0`` to ``cN``, with their rows in order.
+    """Return a database with a table ``feed`` of the columns, ``c0`` to ``cN``, with the rows in order.
 
     Parameters
     ----------
     columns : sequence of SqlColumn
-        Such that `is_fed`.
+        `is_fed` must be true.
     """
     n_row, n_column = len(columns[0].values), len(columns)
     cell = _cell_dtype(columns)
@@ -68,7 +68,7 @@ def feed(columns: Sequence[SqlColumn]) -> Bytes:
 
 
 def _fill_root(page: Bytes, last_rowid: Bytes) -> None:
-    """Point to the leaves, which follow as pages 3, 4, …; `last_rowid` are those of all but the last."""
+    """Point to the leaves, pages 3, 4, …; `last_rowid` has those of all leaves except the last."""
     n_cell = len(last_rowid)
     cells = np.zeros(n_cell, [("page", ">u4"), ("rowid", "u1", _ROWID_BYTES)])
     cells["page"], cells["rowid"] = 3 + np.arange(n_cell), last_rowid
@@ -78,7 +78,7 @@ def _fill_root(page: Bytes, last_rowid: Bytes) -> None:
 
 
 def _fill_leaves(leaves: Bytes, columns: Sequence[SqlColumn], cell: np.dtype[np.void], rowid: Bytes) -> None:
-    """Write the rows: at the end of each page, those of the last page at its very end."""
+    """Write the rows at the end of each page; those of the last page end with it."""
     n_leaf, per_page = rowid.shape[:2]
     n_before = (n_leaf - 1) * per_page
     n_last = len(columns[0].values) - n_before
@@ -118,7 +118,7 @@ def _cell_dtype(columns: Sequence[SqlColumn]) -> np.dtype[np.void]:
 
 
 def _payload(n_column: int) -> int:
-    """Return the size of a record: its header's size in one byte, a type in one and a value in eight for each field."""
+    """Return the size of a record: 1 byte for its header's size, and for each field 1 byte of type and 8 of value."""
     return 1 + 9 * n_column
 
 
@@ -131,7 +131,7 @@ def _rows_per_page(n_column: int) -> int:
 
 
 def _put_header(page: Bytes, kind: int, n_cell: int, size: int, cell_size: int) -> None:
-    """Write the header of a b-tree page and the places of its cells, which end with the page."""
+    """Write the header of a b-tree page and the offsets of its cells, which end with the page."""
     start = PAGE - n_cell * cell_size
     page[0] = kind
     _put(page, 3, n_cell, ">u2")
@@ -145,7 +145,7 @@ def _put(page: Bytes, at: int, value: int | NDArray[np.int64], dtype: str) -> No
 
 
 def _varint(value: int | NDArray[np.int64], n_byte: int) -> Bytes:
-    """Return integers that take so many bytes as SQLite's varints: seven bits each, all but the last marked."""
+    """Return integers as SQLite's varints of a fixed size: 7 bits per byte, all but the last marked."""
     shifts = 7 * np.arange(n_byte - 1, -1, -1)
     groups = (np.asarray(value)[..., None] >> shifts & 0x7F).astype(np.uint8)
     groups[..., :-1] |= 0x80
@@ -154,7 +154,7 @@ def _varint(value: int | NDArray[np.int64], n_byte: int) -> Bytes:
 
 @cache
 def _first_page(n_column: int) -> bytes:
-    """Return the header and schema of such a database, as SQLite itself writes them."""
+    """Return the header and schema of such a database, as written by SQLite itself."""
     connection = sqlite3.connect(":memory:")
     try:
         connection.execute(f"pragma page_size={PAGE}")

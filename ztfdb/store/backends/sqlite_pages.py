@@ -1,7 +1,7 @@
-"""Rows of a statement of a user as pages of a temporary file, in bounded memory.
+"""Rows of a user's statement as pages of a temporary file, in bounded memory.
 
-The statement runs under the authorizer of `ztfdb.store.backends.readonly_sqlite`, which lets it write to the table of
-that file and to nothing else.
+The statement runs under the authorizer of `ztfdb.store.backends.readonly_sqlite`, which only allows writing to the
+table of that file.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from ztfdb.store.backends.sqlite_drain import PAGES_AT_ONCE, Rows, leaves, read_
 from ztfdb.store.backends.sqlite_feed import PAGE, Bytes
 
 NAME = "pages"
-"""Of the database, as attached."""
+"""Name of the attached database."""
 
 _CACHE_KIB = 8_192
 _MOST_PAGES = 1 << 20
-"""68 GB: the file system is full long before, or the statement's time is up."""
+"""68 GB: the file system is full long before, or the time limit of the statement reached."""
 
 Piece = Rows | list[tuple[Any, ...]]
-"""Rows in their pages, or as the driver gives them where a text is long."""
+"""Rows in their pages, or as the driver returns them if a text is long."""
 
 
 def permitted(action: int, first: str | None, database: str | None) -> bool:
-    """Tell whether an action that is not reading is one of writing to the temporary file."""
+    """Return whether an action other than reading is writing to the temporary file."""
     return action == sqlite3.SQLITE_INSERT and first == "rows" and database == NAME
 
 
@@ -38,12 +38,12 @@ def permitted(action: int, first: str | None, database: str | None) -> bool:
 def paged(
     connection: sqlite3.Connection, authorizer: Any, text: str, values: Mapping[str, Any], n_column: int
 ) -> Iterator[Iterator[Piece]]:
-    """Run a statement, and yield its rows, some at a time.
+    """Run a statement, and yield its rows in pieces.
 
     Parameters
     ----------
     connection : sqlite3.Connection
-        On which the statement has been found to be one that reads.
+        On it the statement was found to be read-only.
     authorizer : callable
         Set while the statement runs.
     text : str

@@ -40,7 +40,7 @@ from pg_class where oid = any(:views) and relowner <> cast(quote_ident(current_u
 
 
 def set_aside(connection: Connection, names: Sequence[str]) -> SetAside:
-    """Return what makes these views again with their rights, and those that others use."""
+    """Return statements that restore these views with their rights, and the views that others use."""
     oids = connection.execute(
         text("select cast(to_regclass(name) as oid) from unnest(cast(:names as text[])) as name"),
         {"names": list(names)},
