@@ -1,4 +1,4 @@
-"""The command line ``ztfdb``: a file per command, which parses, calls one workflow and prints its rows."""
+"""The command line ``ztfdb``: one file per command, which parses arguments, calls a workflow and prints rows."""
 
 from ztfdb.cli.app import main
 

@@ -1,4 +1,4 @@
-"""The command line: its commands, and what becomes of their errors."""
+"""The command line: its commands, and the handling of their errors."""
 
 from __future__ import annotations
 
@@ -52,27 +52,27 @@ class Application(Command, click.Group):
     """The group of commands; a failure is one line on stderr and an exit status."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the commands in the order in which one meets them."""
+        """Return the commands in the order of their registration."""
         return list(self.commands)
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Run one command and exit: 0 done, 1 something failed, 2 wrong usage, 130 interrupted, 141 reader gone."""
+        """Run one command and exit: 0 success, 1 something failed, 2 wrong usage, 130 interrupted, 141 pipe closed."""
         kwargs["standalone_mode"] = False
         with streams():
             status = self._run(*args, **kwargs)
             try:
-                sys.stdout.flush()  # a full disk shows here at the latest
+                sys.stdout.flush()  # a full disk fails here at the latest
             except BrokenPipeError:
                 status = EXIT_BROKEN_PIPE
             except ZtfdbError as exc:
                 status = status or _failed(str(exc))
-            except ValueError:  # closed, as the command has said
+            except ValueError:  # closed; the command has printed the error
                 status = status or EXIT_FAILED
-        _discard_what_nobody_reads()
+        _discard_unwritable()
         sys.exit(status)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; Ctrl-C is one line, and a reader that went away (``| head``) none."""
+        """Run the command; Ctrl-C prints one line, a closed pipe (``| head``) none."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -97,8 +97,8 @@ class Application(Command, click.Group):
         return result if isinstance(result, int) else 0
 
 
-def _discard_what_nobody_reads() -> None:
-    """Point streams that take no more at nothing: Python flushes them once more at the end, and would exit with 120."""
+def _discard_unwritable() -> None:
+    """Redirect unwritable streams to /dev/null: Python flushes them at exit, and would exit with status 120."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -126,10 +126,10 @@ def _failed(message: str) -> int:
 @click.version_option(__version__, prog_name="ztfdb", message="%(prog)s %(version)s")
 @shared_options
 def application() -> None:
-    """Answer by position: sources and light curves from ZTF images.
+    """Search sources and light curves of ZTF images by position.
 
-    An archive is one database; --db or ZTFDB_URL names it. Rows go to stdout, words to stderr. Exit status: 0 done,
-    1 something failed, 2 wrong usage.
+    An archive is one database; --db or ZTFDB_URL names it. Rows go to stdout, messages to stderr. Exit status:
+    0 success, 1 something failed, 2 wrong usage.
     """
 
 

@@ -1,4 +1,4 @@
-"""Rows as FITS, ECSV and IPAC tables, by astropy's writers; integers of 64 bits and NULLs stay what they are."""
+"""Write rows as FITS, ECSV and IPAC tables with astropy; 64-bit integers and NULLs are kept exactly."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ztfdb.cli.columns import Words
 from ztfdb.errors import OutputError
 
 _CONTROLS = dict.fromkeys((*range(32), 127), " ")
-"""What FITS and IPAC tables have no place for: line ends and tabs within a text."""
+"""Control characters within text, which FITS and IPAC tables cannot hold; they become blanks."""
 
 
 def write_fits(frame: pd.DataFrame, words: Words, stream: BinaryIO) -> None:
@@ -35,10 +35,10 @@ def write_fits(frame: pd.DataFrame, words: Words, stream: BinaryIO) -> None:
     columns = [_fits_column(str(name), frame.iloc[:, i]) for i, name in enumerate(frame.columns)]
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", fits.verify.VerifyWarning)  # names that FITS would like to be other ones
+            warnings.simplefilter("ignore", fits.verify.VerifyWarning)  # column names that FITS discourages
             hdu = fits.BinTableHDU.from_columns(columns, nrows=len(frame))
             _describe(hdu.header, frame.columns, words)
-            buffer = io.BytesIO()  # astropy seeks in what it writes, which a pipe does not allow
+            buffer = io.BytesIO()  # astropy seeks in its output, which a pipe does not allow
             fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(buffer)
     except (ValueError, fits.VerifyError) as exc:
         raise OutputError(f"these rows cannot be written as FITS: {exc}") from exc
@@ -79,7 +79,7 @@ def _fits_column(name: str, values: pd.Series[Any]) -> fits.Column:
     data, missing = _arrays(values)
     if data.dtype.kind == "U":
         data = _without_controls(data)
-        # an array of shape (0,) has no longest text, and FITS no column without width
+        # an empty array has width 0, which FITS does not allow
         return fits.Column(name, f"{max(_encoded(data).dtype.itemsize, 1)}A", array=_encoded(data))
     if data.dtype.kind == "b" and not isinstance(values.dtype, np.dtype):
         data = data.astype(np.int16)
@@ -94,7 +94,7 @@ _FITS_FORMATS = {"b1": "L", "i2": "I", "i4": "J", "i8": "K", "f4": "E", "f8": "D
 
 
 def _null(data: NDArray[Any]) -> int:
-    """Return an integer that is none of the values: the smallest that can be."""
+    """Return the smallest integer that does not occur among the values."""
     null = int(np.iinfo(data.dtype).min)
     taken = set(data[data < null + 1000].tolist())
     return next(candidate for candidate in range(null, null + 1001) if candidate not in taken)
@@ -156,7 +156,7 @@ def _without_controls(texts: NDArray[Any]) -> NDArray[Any]:
 def _arrays(values: pd.Series[Any]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Return a column as a plain array of booleans, integers, floats or text, and which of its rows are NULL.
 
-    NaN of a column of floats is a value of it, not a NULL. Bytes are written in hexadecimal digits, as in JSON.
+    In a column of floats NaN is a value, not a NULL. Bytes are written in hexadecimal digits, as in JSON.
     """
     missing = values.isna().to_numpy()
     if pd.api.types.is_bool_dtype(values.dtype):

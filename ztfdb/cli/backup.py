@@ -15,8 +15,8 @@ from ztfdb.cli.session import opened
 def backup(ctx: click.Context, file: str) -> None:
     """Copy a SQLite archive to FILE while others read and write it.
 
-    FILE, which must not be there yet, is an archive as it was at one moment. Image files are not copied. PostgreSQL
-    has its own means: pg_dump.
+    FILE must not exist. It becomes a consistent snapshot of the archive. Image files are not copied. For PostgreSQL
+    use pg_dump.
     """
     with opened(ctx, read_only=True) as archive:
         made = archive.backup(file)

@@ -27,9 +27,9 @@ USUAL = (
         "ztfdb calibrate --aperture 4 -o zeropoints.csv",
     ),
 )
-@click.option("--method", type=click.Choice(("ps1", "self")), default="ps1", help="Stars of PS1, or the images' own.")
+@click.option("--method", type=click.Choice(("ps1", "self")), default="ps1", help="Stars of PS1, or of the images.")
 @click.option("--image", "image_ids", multiple=True, type=int, metavar="ID", help="Only this image; may be repeated.")
-@click.option("--again", is_flag=True, help="Calibrate also what is calibrated.")
+@click.option("--again", is_flag=True, help="Also repeat existing calibrations.")
 @click.option("--aperture", type=click.IntRange(1, 6), help="Print this aperture only (1 to 6: 2, 3, 4, 6, 10, 14 px).")
 @click.option(
     "--plot",
@@ -48,12 +48,13 @@ def calibrate(
     plot: Path | None,
     output: Output,
 ) -> None:
-    """Fit zero point and colour term of each image and aperture.
+    """Fit the zero point and colour term of each image and aperture.
 
-    To stars of PS1, which must be held (ztfdb catalog import): images that are not calibrated since they were matched
-    are done. With --method self by the stars that images share, with gradients over the quadrant: new images are fitted
-    to the stars of earlier solutions, the others solved together; --again solves everything anew. The header's own
-    calibration stays beside it: reading takes one or the other, and says which. Prints a row per image and aperture.
+    The default uses PS1 stars, which must be imported first (ztfdb catalog import), on images that were not
+    calibrated since they were matched. --method self uses the stars that images share, with gradients over the
+    quadrant: new images are fitted to the stars of earlier solutions, the others are solved together; --again solves
+    everything again. The header's calibration is kept: when reading, you choose one, and the answer names it. Prints
+    a row per image and aperture.
     """
     if plot is not None and method == "ps1" and len(image_ids) != 1:
         raise click.UsageError("--plot draws one image: name it with --image")

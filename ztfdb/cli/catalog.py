@@ -22,7 +22,7 @@ USUAL = ("catalogue", "n_row", "coverage_deg2", "file_rows", "n_bad", "imported"
     examples=("ztfdb catalog import ps1 ps1_field655.csv", "ztfdb catalog list"),
 )
 def catalog() -> None:
-    """Hold reference catalogues: PS1, Gaia, and any other."""
+    """Manage reference catalogues: PS1, Gaia, and others."""
 
 
 @catalog.command(
@@ -36,9 +36,9 @@ def catalog() -> None:
 )
 @click.argument("name")
 @click.argument("files", nargs=-1, required=True, type=click.Path(), metavar="FILE…")
-@click.option("-c", "--column", "columns", multiple=True, metavar="OURS=THEIRS", help="The file's name of a column.")
+@click.option("-c", "--column", "columns", multiple=True, metavar="OURS=THEIRS", help="Name of a column in the file.")
 @click.option("--extra", metavar="A,B,…", help="Further columns of the file to keep.")
-@click.option("--epoch", callback=number_value, help="Year of the positions where the file does not say, as 2016.0.")
+@click.option("--epoch", callback=number_value, help="Year of the positions if the file has none, as 2016.0.")
 @shared_options
 @click.pass_context
 def import_(
@@ -51,10 +51,11 @@ def import_(
 ) -> None:
     """Import FILEs into the catalogue NAME.
 
-    NAME is ps1, gaia, or any other. CSV (also with tabs, semicolons or bars), FITS, VOTable, Parquet, and the HDF5
-    calibrator files. Tables of MAST, VizieR and the Gaia archive are recognised by their columns; of others -c names
-    id, ra, dec, mag, mag_err, epoch, pmra, pmdec. -999 and masked values are no values. A file that was imported adds
-    nothing; rows that cannot be read are reported with their line, and a file of which none can is refused.
+    NAME is ps1, gaia, or any other name. FILEs are CSV (also with tabs, semicolons or bars), FITS, VOTable, Parquet,
+    or HDF5 calibrator files. Tables of MAST, VizieR and the Gaia archive are recognised by their columns; for others
+    use -c to name id, ra, dec, mag, mag_err, epoch, pmra, pmdec. -999 and masked values become NULL. A file that was
+    imported before adds nothing. Unreadable rows are reported with their line; a file without a readable row is
+    refused.
     """
     given = _pairs(columns)
     kept = [word.strip() for word in extra.split(",") if word.strip()] if extra else []
@@ -77,16 +78,16 @@ def import_(
 @click.argument("name")
 @click.argument("location", metavar="hats:PATH|URL")
 @click.option(
-    "-c", "--column", "columns", multiple=True, metavar="OURS=THEIRS", help="The catalogue's name of a column."
+    "-c", "--column", "columns", multiple=True, metavar="OURS=THEIRS", help="Name of a column in the catalogue."
 )
-@click.option("--epoch", callback=number_value, help="Year of the positions where the catalogue does not say.")
+@click.option("--epoch", callback=number_value, help="Year of the positions if the catalogue has none.")
 @shared_options
 @click.pass_context
 def add(ctx: click.Context, name: str, location: str, columns: tuple[str, ...], epoch: float | None) -> None:
     """Read a HATS catalogue in place, as the catalogue NAME.
 
     Nothing is imported: a match reads the partitions under an image. NAME and -c are as for `catalog import`. Add it
-    again when it has changed, and images are matched anew.
+    again when it has changed; images are then matched again.
     """
     with opened(ctx) as archive, wrong_usage():
         done = archive.add_catalogue(name, location, columns=_pairs(columns) or None, epoch=epoch)
@@ -99,7 +100,7 @@ def add(ctx: click.Context, name: str, location: str, columns: tuple[str, ...], 
 @shared_options
 @click.pass_context
 def list_(ctx: click.Context, output: Output) -> None:
-    """List what is held, a row per imported file: rows, sky coverage, file, date."""
+    """List the catalogues, one row per imported file: rows, sky coverage, file, date."""
     with opened(ctx, read_only=True) as archive:
         frame = archive.catalogues()
     output.write(frame, usual=USUAL)
@@ -112,10 +113,10 @@ def list_(ctx: click.Context, output: Output) -> None:
 @shared_options
 @click.pass_context
 def recipe(ctx: click.Context, name: str, service: str | None, everything: bool) -> None:
-    """Print the queries that bring the catalogue NAME for the archive's sky.
+    """Print queries for the catalogue NAME around the archive's images.
 
-    One per patch of sky that images cover and the catalogue does not yet: addresses for MAST (PS1), ADQL for VizieR.
-    What they answer, `ztfdb catalog import` understands.
+    Prints one query per patch of sky that has images but no catalogue rows yet: URLs for MAST (PS1), ADQL for VizieR.
+    `ztfdb catalog import` reads their results.
     """
     services = [service] if service else ["mast", "vizier"] if name == "ps1" else ["vizier"]
     with opened(ctx, read_only=True) as archive, wrong_usage():
@@ -125,18 +126,18 @@ def recipe(ctx: click.Context, name: str, service: str | None, everything: bool)
             for query in queries:
                 click.echo(query)
             if not queries:
-                click.echo("nothing to ask for: no images, or their sky is held", err=True)
+                click.echo("no queries: the archive has no images, or the catalogue covers them all", err=True)
 
 
 @catalog.command("fetch", cls=Command, examples=("ztfdb catalog fetch gaia", "ztfdb catalog fetch ps1 --keep answers/"))
 @click.argument("name", type=click.Choice(("ps1", "gaia")))
 @click.option("--url", help="TAP service with VizieR's tables.  [default: VizieR's own]")
-@click.option("--keep", type=click.Path(file_okay=False), help="Keep the answers in this folder.")
+@click.option("--keep", type=click.Path(file_okay=False), help="Keep the downloaded tables in this folder.")
 @click.option("--all", "everything", is_flag=True, help="Also where the catalogue has rows already.")
 @shared_options
 @click.pass_context
 def fetch(ctx: click.Context, name: str, url: str | None, keep: str | None, everything: bool) -> None:
-    """Ask VizieR for the catalogue NAME on the archive's sky, and import it."""
+    """Query VizieR for the catalogue NAME around the archive's images, and import it."""
     with opened(ctx) as archive, progress_bar("queries") as bar:
 
         def follow(done: int, total: int) -> None:
@@ -154,7 +155,7 @@ def fetch(ctx: click.Context, name: str, url: str | None, keep: str | None, ever
     "remove", cls=Command, examples=("ztfdb catalog remove variables --dry-run", "ztfdb catalog remove variables")
 )
 @click.argument("name")
-@click.option("--dry-run", is_flag=True, help="Say what would go, and leave it.")
+@click.option("--dry-run", is_flag=True, help="Only count the rows, remove nothing.")
 @shared_options
 @click.pass_context
 def remove(ctx: click.Context, name: str, dry_run: bool) -> None:
@@ -170,7 +171,7 @@ def _pairs(words: tuple[str, ...]) -> dict[str, str]:
     for word in words:
         ours, mark, theirs = word.partition("=")
         if not (mark and ours and theirs):
-            raise click.UsageError(f"-c wants OURS=THEIRS, as ra=RAJ2000, not {word!r}")
+            raise click.UsageError(f"-c takes OURS=THEIRS, as ra=RAJ2000, not {word!r}")
         pairs[ours] = theirs
     return pairs
 

@@ -1,4 +1,4 @@
-"""Columns of answers and of DataFrames as cells of text, the same for both: pandas is loaded by who has a DataFrame."""
+"""Columns of answers and of DataFrames as text cells, without importing pandas."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Cells:
     kind : str
         ``b`` truth values, ``i`` whole numbers, ``f`` other numbers, ``t`` anything else.
     values : list
-        As Python has them; anything where one is missing.
+        Python values; arbitrary where missing.
     missing : list of bool
         True where there is no value.
     """
@@ -82,16 +82,16 @@ def kind_of(column: Any) -> str:
 
 
 def chunks(pairs: Pairs, n_row: int) -> Iterator[Pairs]:
-    """Yield some rows at a time."""
+    """Yield batches of `CHUNK` rows."""
     for start in range(0, n_row, CHUNK):
         yield [(name, column[start : start + CHUNK]) for name, column in pairs]
 
 
 def _is_missing(value: Any) -> bool:
-    """Tell whether an object stands for nothing: None, NaN, pandas' NA and NaT."""
+    """Return whether a value is missing: None, NaN, pandas' NA and NaT."""
     if value is None:
         return True
     try:
         return bool(value != value)
-    except TypeError:  # NA is neither equal to itself nor not
+    except TypeError:  # NA != NA is NA, which has no truth value
         return True

@@ -1,4 +1,4 @@
-"""Columns as CSV and JSON, without pandas: those of an answer, or the arrays of a DataFrame."""
+"""Write the columns of an answer or a DataFrame as CSV and JSON, without pandas."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ztfdb.cli.columns import is_id
 from ztfdb.query.columns import MaskedIntegers
 
 JSON_EXACT = 1 << 53
-"""Integers beyond are rounded silently by most readers of JSON."""
+"""Most readers of JSON silently round larger integers."""
 
 
 def write_csv(pairs: Pairs, n_row: int, stream: BinaryIO) -> None:
@@ -36,7 +36,7 @@ def write_csv(pairs: Pairs, n_row: int, stream: BinaryIO) -> None:
 def write_json(pairs: Pairs, n_row: int, stream: BinaryIO) -> None:
     """Write a list of records, one to a line: ids as text, NULL and NaN as null, no NaN or Infinity anywhere.
 
-    Any other column of integers beyond 2^53 is text too: most readers would round it silently.
+    Other columns with integers beyond 2^53 are text, too: most readers would round them silently.
     """
     names = [json.dumps(name) for name, _ in pairs]
     as_text = [is_id(name) or _is_beyond(column) for name, column in pairs]
@@ -61,7 +61,7 @@ def _fields(column: Any) -> list[str]:
 
 
 def _is_beyond(column: Any) -> bool:
-    """Tell whether a column of integers has one that not every reader of JSON keeps."""
+    """Return whether a column has integers beyond `JSON_EXACT`."""
     if kind_of(column) != "i":
         return False
     if isinstance(column, MaskedIntegers):
@@ -86,7 +86,7 @@ def _json_cells(column: Any, as_text: bool) -> list[str]:
 
 
 def _json_value(value: Any) -> str:
-    """Return a value of a column of mixed types: what JSON knows as it is, everything else as text."""
+    """Return a value of a column of mixed types: JSON's own types unchanged, everything else as text."""
     if isinstance(value, float) and not math.isfinite(value):
         return "null"
     if isinstance(value, bool | float) or (isinstance(value, int) and abs(value) <= JSON_EXACT):

@@ -1,4 +1,4 @@
-"""What the command line knows about columns by name: which are ids, their decimals, their VOTable systems."""
+"""Properties of columns by name: which are ids, their decimals, their VOTable systems."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ztfdb.schema import ColumnDescription
 
 Words: TypeAlias = "Mapping[str, ColumnDescription]"
-"""Descriptions of columns, by name; a column that is not in it has no unit, no UCD and no description."""
+"""Descriptions of columns, by name; other columns have no unit, UCD or description."""
 
 _ID_NAMES = frozenset({"oid", "number", "pid", "expid", "hpx29"})
 _DECIMALS = (

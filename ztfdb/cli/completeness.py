@@ -1,4 +1,4 @@
-"""``ztfdb completeness``: how likely stars are found on images, by artificial stars."""
+"""``ztfdb completeness``: detection probabilities of stars on images, from artificial stars."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ USUAL_AT = ("mjd", "filtercode", "limit50", "limit90", "p_detect", "bias", "scat
     ),
 )
 @click.option("--image", "image_ids", multiple=True, type=int, metavar="ID", help="Only this image; may be repeated.")
-@click.option("--again", is_flag=True, help="Judge also what was judged.")
-@click.option("--passes", type=click.IntRange(1), default=1, help="Extractions of each image, with other stars.")
-@click.option("--seed", type=click.IntRange(0), default=0, help="Of the stars' places and magnitudes.")
+@click.option("--again", is_flag=True, help="Also repeat earlier measurements.")
+@click.option("--passes", type=click.IntRange(1), default=1, help="Extractions per image, each with other stars.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the stars' positions and magnitudes.")
 @click.option("--jobs", "-j", type=click.IntRange(1), default=1, help="Processes.")
-@click.option("--at", nargs=2, type=float, metavar="RA DEC", help="Print what is known at this position, deg.")
+@click.option("--at", nargs=2, type=float, metavar="RA DEC", help="Print the stored limits at this position, deg.")
 @click.option("--mag", type=float, help="With --at: magnitude of the star.")
 @output_options
 @shared_options
@@ -42,11 +42,11 @@ def completeness(
     mag: float | None,
     output: Output,
 ) -> None:
-    """Put artificial stars into images, search these again, and keep how likely a star is found.
+    """Measure the detection probability of stars with artificial stars.
 
-    The stars have the exposure's own PSF (its sciimgdao.psf, else one built from the image's stars) and lie in the real
-    pixels; the extraction is that of ingest. Images that were not judged yet are done. Prints the magnitudes at which
-    half and nine tenths of the stars are found; with --at those at a position, on each image that covers it.
+    The stars are added to the real pixels with the exposure's own PSF (its sciimgdao.psf, else one built from the
+    image's stars), and extracted as at ingest. Images without a result are processed. Prints the magnitudes at which
+    50 % and 90 % of the stars are found; with --at those at a position, on each image that covers it.
     """
     if mag is not None and at is None:
         raise click.UsageError("--mag goes with --at")
@@ -66,6 +66,6 @@ def completeness(
         )
     output.write(report.to_pandas(), usual=USUAL)
     click.echo(
-        f"{report.n_image:,} images judged ({report.n_failed:,} without a limit), {report.n_skipped:,} were already",
+        f"{report.n_image:,} images measured ({report.n_failed:,} without a limit), {report.n_skipped:,} were already",
         err=True,
     )

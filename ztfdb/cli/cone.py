@@ -14,16 +14,16 @@ USUAL = (
     "ra", "dec", "separation", "obsmjd", "filtercode", "flux_aper4", "flux_aper4_err", "flags", "mask_bits",
     "image_id", "source_id",
 )  # fmt: skip
-"""The columns of a text table, most telling first."""
+"""The columns of a text table, most important first."""
 
 USUAL_CATALOGUE = ("reference_id", "ra", "dec", "separation", "mag", "g_mag", "r_mag", "i_mag", "pmra", "pmdec")
-"""Those of reference catalogues, as far as one has them."""
+"""The columns for reference catalogues, as far as a catalogue has them."""
 
 USUAL_PSF = (
     "ra", "dec", "separation", "obsmjd", "filtercode", "role", "mag", "sigmag", "snr", "chi", "sharp", "flags",
     "image_id", "source_id",
 )  # fmt: skip
-"""Those of ZTF's own catalogues."""
+"""The columns for ZTF's own catalogues."""
 
 
 @click.command(
@@ -44,9 +44,9 @@ USUAL_PSF = (
     show_default=True,
     help="Our sources, or the rows of ZTF's own PSF catalogues.",
 )
-@click.option("--catalog", metavar="NAME", help="The rows of this reference catalogue.")
-@click.option("--sql", is_flag=True, help="Print a SQL statement that asks the same, for any client.")
-@click.option("--table", metavar="NAME", help="With --sql: of this table or view, as light_curve_point.")
+@click.option("--catalog", metavar="NAME", help="Search this reference catalogue.")
+@click.option("--sql", is_flag=True, help="Print an equivalent SQL statement, for any client.")
+@click.option("--table", metavar="NAME", help="With --sql: the table or view to search, as light_curve_point.")
 @motion_options
 @output_options
 @shared_options
@@ -65,8 +65,8 @@ def cone(
 ) -> None:
     """Find every detection near a position.
 
-    Nearest first, within RADIUS. RA and DEC are decimal degrees or sexagesimal (hours and degrees), ICRS. RADIUS is in
-    arcsec unless it ends in arcmin or deg.
+    Rows within RADIUS are printed, nearest first. RA and DEC are decimal degrees or sexagesimal (hours and degrees),
+    ICRS. RADIUS is in arcsec unless it ends in arcmin or deg.
     """
     ra, dec = position_of(position)
     if table is not None and not sql:
@@ -79,7 +79,7 @@ def cone(
         output.write(frame, usual=[name for name in USUAL_CATALOGUE if name in frame])
         return
     if sql and given(motion):
-        raise click.UsageError("--sql prints one fixed cone: it goes with no proper motion")
+        raise click.UsageError("--sql prints one fixed cone: it does not support proper motion")
     if sql:
         from ztfdb.query.cone_sql import cone_sql  # imports pandas
 

@@ -1,4 +1,4 @@
-"""``ztfdb crossmatch``: which source is which row of a catalogue."""
+"""``ztfdb crossmatch``: match sources with a catalogue."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ USUAL = ("image_id", "n_source", "n_matched", "n_match", "ra_offset", "dec_offse
 
 
 def optional_radius(ctx: click.Context, param: click.Parameter, text: str | None) -> float | None:
-    """Turn a radius into arcsec where one was given (click callback)."""
+    """Convert a radius to arcsec, or None if there is none (click callback)."""
     return None if text is None else radius_value(ctx, param, text)
 
 
@@ -29,12 +29,12 @@ def optional_radius(ctx: click.Context, param: click.Parameter, text: str | None
 )
 @click.argument("name")
 @click.option("--image", "image_ids", multiple=True, type=int, metavar="ID", help="Only this image; may be repeated.")
-@click.option("--region", nargs=3, metavar="RA DEC RADIUS", help="Only images there.")
+@click.option("--region", nargs=3, metavar="RA DEC RADIUS", help="Only images in this circle.")
 @click.option("--mode", type=click.Choice(("nearest", "mutual", "all")), help="What counts as a match.")
 @click.option("--radius", callback=optional_radius, help="Largest separation.")
-@click.option("--again", is_flag=True, help="Match also what is matched.")
+@click.option("--again", is_flag=True, help="Also repeat existing matches.")
 @click.option("--remove", is_flag=True, help="Remove matches instead.")
-@click.option("--dry-run", is_flag=True, help="With --remove: say how many would go, and leave them.")
+@click.option("--dry-run", is_flag=True, help="With --remove: only count the matches.")
 @output_options
 @shared_options
 @click.pass_context
@@ -50,12 +50,12 @@ def crossmatch(
     dry_run: bool,
     output: Output,
 ) -> None:
-    """Match images with the catalogue NAME, those that are not matched yet.
+    """Match images that are not matched yet with the catalogue NAME.
 
-    nearest keeps the nearest row within the radius (1 arcsec), mutual those whose nearest source in turn this is, all
-    every row with its rank. A mode or radius given for all images is kept: new images are matched in the same way as
-    they are ingested. Prints one row per image: sources, matches, and how far positions are off (arcsec), with a
-    warning of 1 (look at it) or 2 (wrong).
+    Mode nearest keeps the nearest row within the radius (1 arcsec), mutual only if the source is also the row's
+    nearest, all keeps every row with its rank. A mode or radius given for all images is stored and also used for
+    images ingested later. Prints one row per image: sources, matches, and position offsets (arcsec), with a warning
+    of 1 (look at it) or 2 (wrong).
     """
     if dry_run and not remove:
         raise click.UsageError("--dry-run goes with --remove")

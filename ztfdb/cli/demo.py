@@ -44,11 +44,11 @@ CONE_RADIUS = 15.0
 @shared_options
 @click.pass_context
 def demo(ctx: click.Context, folder: Path, quadrant_dir: Path | None, jobs: int) -> None:
-    """Build a small archive and ask it.
+    """Build a small archive and query it.
 
-    A real ZTF quadrant (fetched once with pip, 60 MB) is measured; further epochs of its field are simulated, in which
-    one star varies, and are labelled as simulated in header, archive and output. Then its images, a cone and a light
-    curve are shown. DIR gets the archive, the simulated images and a plot (70 MB).
+    Measures a real ZTF quadrant (downloaded once with pip, 60 MB). Further epochs of its field are simulated; in them
+    one star varies. They are labelled as simulated in header, archive and output. Then prints images, a cone and a
+    light curve. DIR gets the archive, the simulated images and a plot (70 MB).
     """
     configuration(ctx)
     from ztfdb.quadrant import fetch_quadrant, find_quadrant  # imports what --help does not need
@@ -60,7 +60,7 @@ def demo(ctx: click.Context, folder: Path, quadrant_dir: Path | None, jobs: int)
 
 
 def run_demo(folder: Path, science: Path, jobs: int) -> Demo:
-    """Build the demo's archive from a science image and print what it answers."""
+    """Build the demo's archive from a science image and print example queries."""
     made = build(folder, science, jobs)
     for report in made.reports:
         tell(report)
@@ -76,7 +76,7 @@ def run_demo(folder: Path, science: Path, jobs: int) -> Demo:
 
 
 def build(folder: Path, science: Path, jobs: int) -> Demo:
-    """Build the archive behind bars of progress."""
+    """Build the archive and show progress bars."""
     from ztfdb.demo import build_demo  # imports the pixel half
 
     with progress_bar("images") as bar:
@@ -90,7 +90,7 @@ def build(folder: Path, science: Path, jobs: int) -> Demo:
 
 
 def show(archive: Any, made: Demo) -> None:
-    """Print images, cone and light curve of the star that varies."""
+    """Print images, cone and light curve of the variable star."""
     rows = Output("table", None, None, every=False)
     where = f"{made.ra:.6f} {made.dec:+.6f}"
     click.echo(f"\nImages that cover {where}  (simulated: yes = made up, its stars are the real image's)\n")
@@ -102,7 +102,7 @@ def show(archive: Any, made: Demo) -> None:
 
 
 def next_commands(made: Demo, picture: Path) -> str:
-    """Return where everything lies and what to type next."""
+    """Return the paths of the results and the next commands to try."""
     position = f"{made.ra:.6f} {made.dec:.6f}"
     lines = [f"\narchive  {made.database}"]
     lines += [f"plot     {picture}"] if picture.exists() else []

@@ -1,4 +1,4 @@
-"""``ztfdb diff``: two archives of the same images beside each other."""
+"""``ztfdb diff``: compare two archives of the same images."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ USUAL = {
 @click.option("--by", type=click.Choice(tuple(USUAL)), default="image", help="What a row is.")
 @click.option("--aperture", type=click.IntRange(1, 6), default=4, help="1 to 6: 2, 3, 4, 6, 10, 14 px.")
 @click.option("--calibration", type=click.Choice(("header", "ps1", "self")), default="header", help="Zero points of A.")
-@click.option("--calibration-b", type=click.Choice(("header", "ps1", "self")), help="Zero points of B, else as of A.")
-@click.option("--radius", type=float, default=1.0, help="Largest distance of the same source, arcsec.")
-@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw a page of what differs.")
+@click.option("--calibration-b", type=click.Choice(("header", "ps1", "self")), help="Zero points of B; default as A.")
+@click.option("--radius", type=float, default=1.0, help="Largest separation of a match, arcsec.")
+@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw a page of the differences.")
 @output_options
 @shared_options
 @click.pass_context
@@ -61,8 +61,9 @@ def diff(
 ) -> None:
     """Compare the sources of the images that two archives have in common.
 
-    Each source of A is matched with the nearest of B on the same image: it is matched, lost (in A alone) or gained (in
-    B alone). Prints a row per image, the worst first, or per half magnitude, or per source; differences are B minus A.
+    Sources that are each other's nearest on the same image are matched; the others are lost (only in A) or gained
+    (only in B). Prints a row per image, the worst first, or per bin of 0.5 mag, or per source. Differences are B minus
+    A.
     """
     configuration(ctx)
     with ztfdb.open(url_a, read_only=True) as a, ztfdb.open(url_b, read_only=True) as b, progress_bar("images") as bar:
@@ -84,7 +85,7 @@ def diff(
                 progress=follow,
             )
     if plot is not None:
-        from ztfdb.plot import draw_diff  # drawing is an extra
+        from ztfdb.plot import draw_diff  # matplotlib is an extra
 
         title = f"A: {a.url}\nB: {b.url}"
         draw_diff(found.sources, found.magnitudes, found.images, title).savefig(plot, dpi=120)

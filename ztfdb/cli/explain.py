@@ -1,4 +1,4 @@
-"""``ztfdb explain``: where the numbers of one source come from."""
+"""``ztfdb explain``: the provenance of a source."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 @shared_options
 @click.pass_context
 def explain(ctx: click.Context, what: str, source_id: int, no_measure: bool) -> None:
-    """Say where the numbers of a source come from.
+    """Show where the numbers of a source come from.
 
-    The file and its sha256, header values, settings, software and calibrations; then the source is measured again from
-    the file, and stored and new values stand side by side. With the software of that time they are the same to the
-    last bit; where they are not, or the file is not the one, the exit status is 1.
+    Prints the file and its sha256, header values, settings, software and calibrations. Then measures the source again
+    from the file and prints stored and new values side by side. The same software reproduces every bit. The exit
+    status is 1 if it does not, or if the file is not the one that was ingested.
     """
-    del what  # sources are what there is so far
+    del what  # only sources so far
     with opened(ctx, read_only=True) as archive:
         told = archive.explain(source_id, measure=not no_measure)
     for line in explanation_lines(told):
@@ -38,7 +38,7 @@ def explain(ctx: click.Context, what: str, source_id: int, no_measure: bool) -> 
 
 
 def explanation_lines(told: Explanation) -> Iterator[str]:
-    """Yield an explanation as lines to read."""
+    """Yield an explanation as lines of text."""
     from ztfdb.cli.table import text_table  # imports pandas
 
     image = told.image
@@ -66,7 +66,7 @@ def explanation_lines(told: Explanation) -> Iterator[str]:
 
 
 def _solutions(told: Explanation) -> Iterator[str]:
-    """Yield what stands behind the zero points that come from the stars that images share."""
+    """Yield a line for each solution behind the zero points from the stars that images share."""
     rows = told.calibrations
     if "solution_id" not in rows:
         return

@@ -1,4 +1,4 @@
-"""``ztfdb export``: an archive in formats for other engines."""
+"""``ztfdb export``: export an archive to formats of other programs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PRODUCTS = ("detections", "objects", "psf_sources", "forced", "images")
 
 @click.group(cls=CommandGroup, examples=("ztfdb export hats /data/ztf-hats",))
 def export() -> None:
-    """Write an archive for other engines."""
+    """Export an archive for other programs."""
 
 
 def _products(_ctx: click.Context, _param: click.Parameter, text: str | None) -> list[str] | None:
@@ -49,13 +49,13 @@ def _target(_ctx: click.Context, _param: click.Parameter, text: str) -> str:
     "--products",
     callback=_products,
     metavar="NAMES",
-    help=f"Some of {','.join(PRODUCTS)}.  [default: those that the archive has rows of]",
+    help=f"Some of {','.join(PRODUCTS)}.  [default: all with rows in the archive]",
 )
 @click.option(
     "--threshold",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Rows in a partition at most; epochs for objects.  [default: 500000]",
+    help="Maximum rows of a partition; epochs for objects.  [default: 500000]",
 )
 @click.option(
     "--margin",
@@ -66,7 +66,7 @@ def _target(_ctx: click.Context, _param: click.Parameter, text: str) -> str:
 @click.option(
     "--calibration",
     type=click.Choice(("header", "ps1", "self")),
-    help="Whose zero points the magnitudes have.  [default: header]",
+    help="Zero points of the magnitudes.  [default: header]",
 )
 @click.option(
     "--layout",
@@ -89,9 +89,9 @@ def hats(
 ) -> None:
     """Write an archive as HATS collections, which LSDB reads.
 
-    DIR, a folder or a URL such as s3://bucket/folder, gets one collection per product: detections, objects (each with
-    its light curve nested in its row), psf_sources, forced and images. Readers see the last export until the new one is
-    whole; a run that was stopped goes on where it was.
+    DIR is a folder or a URL such as s3://bucket/folder. It gets one collection per product: detections, objects (each
+    with its light curve nested in its row), psf_sources, forced and images. Readers see the previous export until the
+    new one is complete; a stopped run resumes.
     """
     with opened(ctx, read_only=True) as archive, progress_bar("files") as bar, wrong_usage():
 

@@ -12,7 +12,7 @@ USUAL = (
     "image_id", "obsmjd", "filtercode", "kind", "simulated", "field", "ccdid", "qid", "x", "y", "magzp", "maglim",
     "seeing_pix", "n_source", "infobits", "path",
 )  # fmt: skip
-"""The columns of a text table, most telling first."""
+"""The columns of a text table, most important first."""
 
 IMPORT = "import-metadata"
 
@@ -33,8 +33,8 @@ IMPORT = "import-metadata"
 def images(ctx: click.Context, /, position: tuple[str, ...], output: Output, **motion: float | None) -> None:
     """Find which images cover a position.
 
-    Exactly (by each image's own WCS), in order of time. import-metadata fills infobits, maglimit and seeing from IRSA's
-    table of images (FILE: CSV, VOTable or FITS with a column pid).
+    Coverage is exact (by each image's own WCS); images are in order of time. import-metadata fills infobits, maglimit
+    and seeing from IRSA's table of images (FILE: CSV, VOTable or FITS with a column pid).
     """
     if position[0] == IMPORT:
         if len(position) != 2:

@@ -36,13 +36,13 @@ if TYPE_CHECKING:
     ),
 )
 @click.argument("paths", nargs=-1, required=True, metavar="PATH…")
-@click.option("-j", "--jobs", type=click.IntRange(min=1), help="Processors to keep busy.  [default: 1]")
-@click.option("--mask", type=click.Path(dir_okay=False), help="Mask of the one image given.")
-@click.option("--psfcat", is_flag=True, help="PATHs are ZTF's PSF catalogues (psfcat, refpsfcat) of images held.")
-@click.option("--completeness", is_flag=True, help="Put artificial stars into each image, too: three times the work.")
-@click.option("--force", is_flag=True, help="Measure again what has not changed.")
-@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), help="Seconds for one image.")
-@click.option("--memory", "memory_mb", type=click.IntRange(min=1), help="Megabytes for one image.")
+@click.option("-j", "--jobs", type=click.IntRange(min=1), help="Worker processes.  [default: 1]")
+@click.option("--mask", type=click.Path(dir_okay=False), help="Mask of the only image given.")
+@click.option("--psfcat", is_flag=True, help="PATHs are ZTF's PSF catalogues (psfcat, refpsfcat) of stored images.")
+@click.option("--completeness", is_flag=True, help="Also add artificial stars to each image: 3 times as slow.")
+@click.option("--force", is_flag=True, help="Also measure unchanged images again.")
+@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), help="Seconds per image.")
+@click.option("--memory", "memory_mb", type=click.IntRange(min=1), help="Megabytes per image.")
 @click.option("--scheduler", metavar="ADDRESS", help="Measure on a Dask cluster, tcp://HOST:PORT.")
 @click.option("-l", "--list", "listed", is_flag=True, help="Print a line for every image.")
 @click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Write all outcomes (.csv, .json, …).")
@@ -65,17 +65,16 @@ def ingest(
 ) -> None:
     """Measure images and store them.
 
-    An archive in SQLite that is not there yet is made.
+    A SQLite archive that does not exist is created.
 
-    PATH is a file, a folder (searched below) or a glob; - reads paths from stdin, one to a line. Masks and PSF
-    catalogues are found beside their image by name. In folders every science or reference image of ZTF is taken,
-    whatever its name; files of other products are left out, and refused where they are named. What has not changed is
-    not measured again; files that were moved or renamed are followed. A bad file is reported and never stops the
-    rest; then, and where nothing was found, the exit status is 1. --timeout and --memory are for worker processes,
-    that is for --jobs beyond 1. With --scheduler the workers of a Dask cluster measure, which see the files under the
-    same paths. With --completeness what is measured is also judged by artificial stars (see ztfdb completeness, which
-    does the same for images that are in the archive). With --psfcat no image is measured; a refpsfcat needs no
-    reference image.
+    PATH is a file, a folder (searched recursively) or a glob; - reads paths from stdin, one per line. Masks and PSF
+    catalogues are found by name in the image's folder. In folders every science or reference image of ZTF is taken,
+    whatever its name; files of other products are skipped there, and refused if named as PATH. Unchanged images are
+    not measured again; moved or renamed files are recognized. A bad file is reported and does not stop the others.
+    The exit status is 1 if a file failed or nothing was found. --timeout and --memory apply to worker processes, that
+    is with --jobs above 1. With --scheduler the workers of a Dask cluster measure; they must see the files under the
+    same paths. --completeness also measures detection probabilities with artificial stars (see ztfdb completeness,
+    which does this for stored images). With --psfcat no image is measured; a refpsfcat needs no reference image.
     """
     table = make_output(None, report, None, every=True) if report is not None else None
     config = configuration(ctx, jobs=jobs, timeout_s=timeout_s, memory_mb=memory_mb)
@@ -113,11 +112,11 @@ def ingest(
 
 
 class NothingGivenError(ZtfdbError):
-    """Nothing that was given is there."""
+    """None of the given paths exists."""
 
 
 def is_there(word: str) -> bool:
-    """Tell whether a path or a glob means anything."""
+    """Return whether a path exists or a glob matches a file."""
     if "\0" in word:
         return False
     path = os.path.expanduser(word)  # noqa: PTH111 (a glob is no Path)
@@ -130,20 +129,20 @@ def given(paths: tuple[str, ...]) -> list[str]:
 
 
 def _lines() -> list[str]:
-    """Return the lines of stdin: names are bytes, which need not be UTF-8, and only a line end ends one."""
+    """Return the lines of stdin: file names are bytes, which need not be UTF-8; only a line feed ends one."""
     lines = sys.stdin.buffer.read().split(b"\n")
     return [os.fsdecode(line.removesuffix(b"\r")) for line in lines if line.strip()]
 
 
 class Follower:
-    """Hears of every image: moves the bar, prints its line where one was asked for."""
+    """Progress callback: advances the bar for every image and prints its line with ``--list``."""
 
     def __init__(self, bar: Bar, listed: bool = False) -> None:
         self._bar = bar
         self._listed = listed
 
     def __call__(self, step: IngestStep, /) -> None:
-        """Hear of one step."""
+        """Process one step."""
         if step.outcome is None:
             self._bar.begin("measure", step.found)
             return
@@ -153,7 +152,7 @@ class Follower:
 
 
 def outcome_line(one: ImageOutcome) -> str:
-    """Return what became of one image, on one line."""
+    """Return the outcome of one image as one line."""
     counted = one.n_psf if one.n_source is None else one.n_source
     sources = "" if counted is None else f"{counted} {'rows' if one.n_source is None else 'sources'}"
     reason = f": {one.reason or one.psfcat_reason}" if one.reason or one.psfcat_reason else ""
@@ -161,14 +160,14 @@ def outcome_line(one: ImageOutcome) -> str:
 
 
 def caveat_line(caveat: Caveat, n_image: int, example: str) -> str:
-    """Return what so many images lack, on one line."""
+    """Return one line about a caveat and the images that have it."""
     which = example if n_image == 1 else f"{n_image:,} images, {example} the first"
     return f"{CAVEAT_WORDS[caveat]}: {which}"
 
 
 def tell(result: IngestReport) -> None:
-    """Print the failures with their reasons, what was left out and the sum of all outcomes to stderr."""
-    from ztfdb.ingest.folders import left_out_words  # astropy, which --help need not wait for
+    """Print failures with their reasons, skipped files and the totals to stderr."""
+    from ztfdb.ingest.folders import left_out_words  # imports astropy, which --help does not need
 
     for one in result.failures:
         click.echo(f"failed: {one.path}: {one.reason}", err=True)

@@ -1,4 +1,4 @@
-"""``ztfdb init``: make an archive, or bring an old one up to date."""
+"""``ztfdb init``: create an archive, or upgrade an old one."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from ztfdb.cli.session import configuration, own_settings
 @shared_options
 @click.pass_context
 def init(ctx: click.Context) -> None:
-    """Make the archive, or bring its schema up to date.
+    """Create the archive, or upgrade its schema.
 
-    An archive that is up to date is left as it is. On PostgreSQL the database itself must exist (createdb).
-    Extraction settings other than the usual come from [extraction] of the configuration and are frozen.
+    A current archive is not changed. On PostgreSQL the database itself must exist (createdb). Extraction settings
+    other than the defaults come from [extraction] of the configuration and are frozen.
     """
     config = configuration(ctx)
     with ztfdb.open(config.url, create=True, settings=own_settings(config)) as archive:

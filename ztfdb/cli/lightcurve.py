@@ -25,14 +25,14 @@ USUAL = (
     "position", "mjd", "filtercode", "mag", "magerr", "flux_ujy", "flux_ujy_err", "good", "simulated", "catflags",
     "limitmag", "separation", "field", "ccdid", "qid", "image_id",
 )  # fmt: skip
-"""The columns of a text table, most telling first."""
+"""The columns of a text table, most important first."""
 
 LABELS = ("kind", "reason", "upper_limit_mag")
-"""Those of a complete light curve, after the filter."""
+"""Additional columns of a complete light curve, after the filter."""
 
 
 def color_value(_ctx: click.Context, _param: click.Parameter, text: str | None) -> float | str | None:
-    """Turn a colour into a number; what is none names a column of the table (click callback)."""
+    """Convert a number; other text names a column of the table (click callback)."""
     try:
         return None if text is None else float(plain_minus(text))
     except ValueError:
@@ -62,12 +62,12 @@ def color_value(_ctx: click.Context, _param: click.Parameter, text: str | None) 
 @click.option("--color", metavar="MAG", callback=color_value, help="PS1 colour for the colour term, or its column.")
 @click.option("--calibration", type=click.Choice(("header", "ps1", "self")), default="header", help="Zero points.")
 @cut_options
-@click.option("--good", is_flag=True, help="Only epochs without known trouble.")
-@click.option("--complete", is_flag=True, help="An epoch for every image: also forced light, limits, reasons.")
+@click.option("--good", is_flag=True, help="Only good epochs.")
+@click.option("--complete", is_flag=True, help="An epoch for every image, with forced photometry, limits, reasons.")
 @click.option("--forced", is_flag=True, help="With --complete: measure every epoch at the position itself.")
 @click.option("--psf", is_flag=True, help="With --complete: fit each exposure's PSF (sciimgdao.psf) at the position.")
 @click.option("--bjd", is_flag=True, help="With --complete: add the barycentric date (TDB).")
-@click.option("--mag", type=float, help="With --complete: p_detect of a star of this mag, not of the star's own.")
+@click.option("--mag", type=float, help="With --complete: p_detect of a star of this mag.  [default: its own]")
 @click.option("-j", "--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes that measure.")
 @click.option("--pmra", metavar="MAS/YR", callback=color_value, help="Proper motion (with cos dec), or its column.")
 @click.option("--pmdec", metavar="MAS/YR", callback=color_value, help="Proper motion, or its column.")
@@ -96,9 +96,9 @@ def lightcurve(
 ) -> None:
     """Show the light curve of a position or a table.
 
-    Per image the nearest detection within the radius, ordered by time; with --complete one labelled epoch for every
-    image that covers the position. TABLE is a CSV, VOTable, FITS, ECSV or Parquet
-    file with columns ra and dec (- reads CSV from stdin); "position" in the answer is its row, counted from 0.
+    Prints the nearest detection within the radius on each image, ordered by time; with --complete one labelled epoch
+    for every image that covers the position. TABLE is a CSV, VOTable, FITS, ECSV or Parquet file with columns ra and
+    dec (- reads CSV from stdin); "position" in the answer is its row number, from 0.
     """
     how = _question(**options)
     if stamps and plot is None:
@@ -118,7 +118,7 @@ def lightcurve(
 
             table = read_positions(path, ra_column, dec_column)
             if moving and "phot" in how:
-                raise click.UsageError("--phot asks for fixed positions, --moving is a path")
+                raise click.UsageError("--phot needs fixed positions, --moving is a path")
             if not moving:
                 if plot is not None:
                     raise click.UsageError("--plot draws one position, not a table")
@@ -140,7 +140,7 @@ def lightcurve(
 
 @contextmanager
 def asked(ctx: click.Context, how: dict[str, Any]) -> Iterator[Archive]:
-    """Open the archive, for writing where forced measurements are to be kept, and show how far they are."""
+    """Open the archive, for writing if forced measurements will be stored, and show their progress."""
     if not how.get("complete"):
         with opened(ctx, read_only=True) as archive:
             yield archive
@@ -170,7 +170,7 @@ def _cuts(how: dict[str, Any]) -> dict[str, Any]:
 
 
 def with_columns(frame: pd.DataFrame, table: pd.DataFrame, keep: tuple[str, ...]) -> pd.DataFrame:
-    """Return the epochs with columns of the table of positions in front of them.
+    """Return the epochs, preceded by columns of the table of positions.
 
     Raises
     ------
@@ -185,7 +185,7 @@ def with_columns(frame: pd.DataFrame, table: pd.DataFrame, keep: tuple[str, ...]
 
 
 def table_of(target: tuple[str, ...]) -> str | None:
-    """Return the table that the words name, None where they are a position."""
+    """Return the path of the table, or None if the arguments are a position."""
     if len(target) != 1 or len(target[0].replace(",", " ").split()) > 1:
         return None
     if target[0] != "-" and not Path(target[0]).is_file():
@@ -194,7 +194,7 @@ def table_of(target: tuple[str, ...]) -> str | None:
 
 
 def save_plot(curve: Any, path: Path, stamps: Any = None) -> None:
-    """Draw a light curve, perhaps with stamps below, into a file, whose suffix tells the format.
+    """Draw a light curve, optionally with stamps below, into a file; its suffix selects the format.
 
     Raises
     ------
@@ -236,7 +236,7 @@ def _question(
     if (forced or psf or bjd or mag is not None) and not complete:
         raise click.UsageError("--forced, --psf, --bjd and --mag go with --complete")
     if complete and phot.startswith("irsa"):
-        raise click.UsageError("--complete does not go with IRSA's light curves, which are detections alone")
+        raise click.UsageError("--complete does not go with IRSA's light curves, which have detections only")
     more: dict[str, Any] = {name: value for name, value in motion.items() if value is not None}
     if phot != "aperture":
         if forced or psf or more:

@@ -1,4 +1,4 @@
-"""``ztfdb objects``: detections joined across epochs."""
+"""``ztfdb objects``: detections grouped into objects."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ USUAL = (
     "object_id", "number", "ra", "dec", "filtercode", "n", "median_mag", "scatter", "chi2", "stetson_j", "eta",
     "first_mjd", "last_mjd", "ps1_id", "oid",
 )  # fmt: skip
-"""The columns of a text table, most telling first."""
+"""The columns of a text table, most important first."""
 
 USUAL_OIDS = ("oid", "field", "filtercode", "ccdid", "qid", "sourceid", "separation", "reference_mag", "object_id")
 
@@ -34,11 +34,11 @@ USUAL_OIDS = ("oid", "field", "filtercode", "ccdid", "qid", "sourceid", "separat
 @shared_options
 @click.pass_context
 def objects(ctx: click.Context, action: str, object_id: int | None, output: Output) -> None:
-    """Join detections across epochs, fields and filters.
+    """Group detections into objects across epochs, fields and filters.
 
-    build makes all objects, update brings them up to date with the images, show prints the statistics of the object of
-    this ID (or that had it), one row per filter. Where reference catalogues (refpsfcat) are held, oids prints which of
-    their sources the object is, and ID may be ZTF's oid.
+    build makes all objects. update applies changes of the images. show prints the statistics of the object with this
+    (or formerly this) ID, one row per filter. If reference catalogues (refpsfcat) are stored, oids prints the
+    reference sources of the object, and ID may be ZTF's oid.
     """
     if (action in ("show", "oids")) != (object_id is not None):
         raise click.UsageError("show and oids take the ID of an object, build and update take none")

@@ -1,4 +1,4 @@
-"""What the commands share: their class, the options all of them take, and how an argument's text becomes a value."""
+"""Shared by the commands: their base class, common options, and the parsing of arguments."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Command(click.Command):
 
 
 class CommandGroup(Command, click.Group):
-    """A command of commands, listed in the order in which one meets them."""
+    """A group of commands, listed in the order of their registration."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of the commands."""
@@ -53,7 +53,7 @@ class PositionCommand(Command):
 
 
 def radius_value(_ctx: click.Context, _param: click.Parameter, text: str) -> float:
-    """Turn a radius into arcsec; wrong usage where it is none (click callback)."""
+    """Convert a radius to arcsec; an invalid one is a usage error (click callback)."""
     try:
         return parse_radius(plain_minus(text))
     except ValueError as exc:
@@ -61,7 +61,7 @@ def radius_value(_ctx: click.Context, _param: click.Parameter, text: str) -> flo
 
 
 def number_value(_ctx: click.Context, _param: click.Parameter, text: str | None) -> float | None:
-    """Turn text into a float that may be negative (click callback)."""
+    """Convert text to a float, which may be negative (click callback)."""
     if text is None:
         return None
     try:
@@ -71,10 +71,10 @@ def number_value(_ctx: click.Context, _param: click.Parameter, text: str | None)
 
 
 def time_value(_ctx: click.Context, _param: click.Parameter, text: str | None) -> float | None:
-    """Turn an MJD or a date into an MJD (click callback)."""
+    """Convert an MJD or a date to an MJD (click callback)."""
     if text is None:
         return None
-    from ztfdb.sky.dates import mjd_of  # imports astropy, which --help does not need to wait for
+    from ztfdb.sky.dates import mjd_of  # imports astropy, which --help does not need
 
     try:
         return mjd_of(plain_minus(text))
@@ -83,12 +83,12 @@ def time_value(_ctx: click.Context, _param: click.Parameter, text: str | None) -
 
 
 def night_value(_ctx: click.Context, _param: click.Parameter, text: str | None) -> int | None:
-    """Turn a date into a night, YYYYMMDD (click callback)."""
+    """Convert a date to a night, YYYYMMDD (click callback)."""
     return None if text is None else night_number(text)
 
 
 def night_number(text: str) -> int:
-    """Return a night as the number YYYYMMDD; wrong usage where the text is no date."""
+    """Return a night as the number YYYYMMDD; other text is a usage error."""
     from ztfdb.sky.dates import night_of
 
     try:
@@ -98,7 +98,7 @@ def night_number(text: str) -> int:
 
 
 class FilterName(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on, not before
-    """A filter by any of its names; ``zg``, ``zr`` or ``zi`` is what a command gets."""
+    """Converts any name of a filter to ``zg``, ``zr`` or ``zi``."""
 
     name = "zg|zr|zi"
 
@@ -114,7 +114,7 @@ class FilterName(click.ParamType):  # type: ignore[type-arg]  # generic from cli
 
 
 def cut_options(function: F) -> F:
-    """Add the options that choose images: filters, times, fields and versions."""
+    """Add the options that select images: filters, times, fields and versions."""
     for option in reversed(_CUT_OPTIONS):
         function = option(function)
     return function
@@ -138,7 +138,7 @@ def times_of(start: float | None, end: float | None) -> tuple[float | None, floa
 
 
 def position_of(words: tuple[str, ...]) -> tuple[float, float]:
-    """Return (ra, dec) in degrees; wrong usage where the words are no position."""
+    """Return (ra, dec) in degrees; other words are a usage error."""
     try:
         return parse_position(words)
     except ValueError as exc:
@@ -147,7 +147,7 @@ def position_of(words: tuple[str, ...]) -> tuple[float, float]:
 
 @dataclass
 class Shared:
-    """What the shared options say.
+    """Values of the shared options.
 
     Attributes
     ----------
@@ -165,12 +165,12 @@ class Shared:
 
     @property
     def log_level(self) -> str | None:
-        """The logging level asked for, None where it was not."""
+        """The logging level set by ``-v``, None without it."""
         return {0: None, 1: "INFO"}.get(self.verbose, "DEBUG")
 
 
 def shared(ctx: click.Context) -> Shared:
-    """Return what the shared options of the group and of the command say."""
+    """Return the shared options, given before or after the command."""
     return ctx.ensure_object(Shared)
 
 
@@ -189,19 +189,19 @@ def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
 
 
 _CUT_OPTIONS = (
-    click.option("--filter", "--filters", "filters", multiple=True, type=FilterName(), help="Only this; repeat."),
+    click.option("--filter", "--filters", "filters", multiple=True, type=FilterName(), help="Only this; repeatable."),
     click.option(
         "--from", "start", metavar="TIME", callback=time_value, help="Only exposures from then on: MJD, date or today."
     ),
-    click.option("--to", "end", metavar="TIME", callback=time_value, help="Only exposures before."),
-    click.option("--field", "--fields", "fields", multiple=True, type=int, help="Only this field; repeat."),
+    click.option("--to", "end", metavar="TIME", callback=time_value, help="Only exposures before this time."),
+    click.option("--field", "--fields", "fields", multiple=True, type=int, help="Only this field; repeatable."),
     click.option("--all-versions", is_flag=True, help="Also cutouts and older versions of an exposure."),
 )
 
 _MOTION_OPTIONS = (
     click.option("--pmra", metavar="MAS/YR", callback=number_value, help="Proper motion (with cos dec)."),
     click.option("--pmdec", metavar="MAS/YR", callback=number_value, help="Proper motion."),
-    click.option("--epoch", metavar="YEAR", callback=number_value, help="Of the position.  [default: 2016]"),
+    click.option("--epoch", metavar="YEAR", callback=number_value, help="Epoch of the position.  [default: 2016]"),
 )
 
 _SHARED_OPTIONS = (
@@ -217,7 +217,7 @@ _SHARED_OPTIONS = (
         metavar="FILE",
         expose_value=False,
         callback=_remember,
-        help="Configuration.  [default: $ZTFDB_CONFIG, else ztfdb.toml where there is one]",
+        help="Configuration.  [default: $ZTFDB_CONFIG, else ztfdb.toml if it exists]",
     ),
     click.option(
         "-v", "--verbose", count=True, expose_value=False, callback=_remember, help="Log to stderr; -vv: every step."

@@ -1,4 +1,4 @@
-"""Where a command's rows go: format, file, columns."""
+"""Output of a command's rows: format, file, columns."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _SUFFIXES = {
 
 @dataclass(frozen=True)
 class Output:
-    """What the output options of one call say.
+    """Values of the output options of one call.
 
     Attributes
     ----------
@@ -72,26 +72,26 @@ class Output:
         hint: bool = True,
         answer: str | None = None,
     ) -> None:
-        """Write the rows; words about them go to stderr.
+        """Write the rows; messages about them go to stderr.
 
         Parameters
         ----------
         rows : DataFrame or Answer
-            May be empty. Of an Answer no DataFrame is made for a text table, CSV or JSON.
+            May be empty. An Answer is not converted to a DataFrame for a text table, CSV or JSON.
         usual : sequence of str, optional
-            The columns of a text table, most telling first; all of them by default. As many as fit the terminal
-            are shown. Every other format has all columns.
+            The columns of a text table, most important first; all by default. As many as fit the terminal are shown.
+            Every other format has all columns.
         known : bool
-            Whether the columns are ztfdb's own, which are described by their names.
+            Whether the columns are ztfdb's own, whose descriptions are found by name.
         hint : bool
-            Say on a terminal how to see the columns that are not shown.
+            On a terminal, mention how to see the hidden columns.
         answer : str, optional
-            Which answer it is, for columns that mean something more particular in it: `ztfdb.schema.describe_column`.
+            Name of the answer, for columns with a specific description in it: `ztfdb.schema.describe_column`.
 
         Raises
         ------
         click.UsageError
-            If a column was asked for that the answer does not have.
+            If a requested column does not exist.
         OutputError
             If the file cannot be written.
         """
@@ -105,13 +105,13 @@ class Output:
 
     @property
     def in_parts(self) -> bool:
-        """Whether this format is written piece by piece, so that an answer need not fit into memory."""
+        """Whether this format is written in batches, so that an answer need not fit into memory."""
         from ztfdb.cli.writers import PART_WRITERS
 
         return self.format in PART_WRITERS
 
     def write_parts(self, parts: Iterable[pd.DataFrame], answer: str | None = None) -> None:
-        """Write rows that come in several frames of ztfdb's own columns; otherwise as `write`."""
+        """Write rows from several frames with ztfdb's own columns; otherwise as `write`."""
         from ztfdb.cli.writers import PART_WRITERS
 
         n_row = 0
@@ -130,9 +130,9 @@ class Output:
         self._say(n_row)
 
     def write_bytes(self, pieces: Iterable[tuple[bytes, int]]) -> None:
-        """Write what comes in pieces, each with the number of its rows, ready in this format.
+        """Write pieces that are already in this format, each with its number of rows.
 
-        A bar shows how far it is, unless the rows themselves appear on the terminal.
+        Shows a progress bar, unless the rows themselves go to the terminal.
         """
         from ztfdb.cli.progress import progress_bar
 
@@ -181,7 +181,7 @@ class Output:
 
     @contextlib.contextmanager
     def _stream(self) -> Iterator[BinaryIO]:
-        """Yield stdout, or a file that takes its name only when it is whole."""
+        """Yield stdout, or a temporary file that is renamed when it is complete."""
         if self.path is None:
             stream = sys.stdout.buffer
             yield stream
@@ -232,7 +232,7 @@ def _only(rows: Rows, names: Sequence[str]) -> Rows:
 
 
 def _words(rows: Rows, answer: str | None = None) -> dict[str, ColumnDescription]:
-    """Return what the columns of ztfdb's own are; those that users brought are not among them."""
+    """Return the descriptions of ztfdb's own columns; columns brought by users have none."""
     from ztfdb.schema import describe_column
 
     found = {name: describe_column(name, answer) for name in _names(rows)}
@@ -240,14 +240,14 @@ def _words(rows: Rows, answer: str | None = None) -> dict[str, ColumnDescription
 
 
 def _permit(path: str) -> None:
-    """Give a temporary file (which is private) the permissions that any new file has."""
+    """Give a temporary file (which is private) the permissions of an ordinary new file."""
     mask = os.umask(0)
     os.umask(mask)
     Path(path).chmod(0o666 & ~mask)
 
 
 def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say how rows are written; the command gets them as ``output``, an `Output`."""
+    """Add the options for the output of rows; the command gets them as ``output``, an `Output`."""
 
     @click.option("--format", "format_", type=click.Choice(FORMATS), help="[default: by -o, else table]")
     @click.option("-o", "--output", "path", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file.")
@@ -268,9 +268,9 @@ def make_output(format_: str | None, path: Path | None, columns: str | None, eve
     Raises
     ------
     click.UsageError
-        If a file's suffix tells no format and none was given, or a binary format was meant for a terminal.
+        If a file's suffix is unknown and no format was given, or a binary format would go to a terminal.
     MissingExtraError
-        If Parquet is wanted and pyarrow is not installed.
+        If the format is Parquet and pyarrow is not installed.
     OutputError
         If the file's folder does not exist.
     """

@@ -1,4 +1,4 @@
-"""Bars on stderr: how far, how fast, how long still. Only on a terminal."""
+"""Progress bars on stderr with rate and remaining time, only on a terminal."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Protocol
 
 
 class Bar(Protocol):
-    """What the work tells about itself."""
+    """Interface through which work reports its progress."""
 
     def begin(self, title: str, n: int | None) -> None:
-        """Begin some work of `n` steps, None where that is unknown."""
+        """Begin work of `n` steps; None if unknown."""
 
     def step(self, note: str = "", n: int = 1) -> None:
-        """Say that one more is done, or `n`."""
+        """Advance by `n` steps."""
 
     def line(self, text: str) -> None:
         """Print a line of stdout without disturbing the bar."""
@@ -47,7 +47,7 @@ def progress_bar(unit: str) -> Iterator[Bar]:
     if not sys.stderr.isatty():
         yield _Quiet()
         return
-    from ztfdb.cli.richbar import rich_bar  # rich takes as long to import as all of --help
+    from ztfdb.cli.richbar import rich_bar  # importing rich takes as long as all of --help
 
     with rich_bar(unit) as bar:
         yield bar

@@ -1,4 +1,4 @@
-"""``ztfdb psfcheck``: our magnitudes against ZTF's PSF catalogues."""
+"""``ztfdb psfcheck``: compare our magnitudes with ZTF's PSF catalogues."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ USUAL = (
 )
 @click.option("--image", "image_ids", multiple=True, type=int, metavar="ID", help="Only this image; may be repeated.")
 @click.option("--night", metavar="DATE", callback=night_value, help="Only the images of this UTC date.")
-@click.option("--again", is_flag=True, help="Check also what is checked.")
-@click.option("--warned", is_flag=True, help="Print only the images that deserve a look.")
+@click.option("--again", is_flag=True, help="Also repeat existing checks.")
+@click.option("--warned", is_flag=True, help="Print only images with a warning.")
 @click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw the stars of the one --image.")
 @click.option("--remove", is_flag=True, help="Remove checks instead.")
-@click.option("--dry-run", is_flag=True, help="With --remove: say how many would go, and leave them.")
+@click.option("--dry-run", is_flag=True, help="With --remove: only count the checks.")
 @output_options
 @shared_options
 @click.pass_context
@@ -49,9 +49,9 @@ def psfcheck(
 ) -> None:
     """Compare our magnitudes with ZTF's PSF catalogues (psfcat), image by image.
 
-    Images are checked as they are ingested with their catalogue, or when it comes; this checks those that are not yet,
-    and prints all that are, the worst first: median of ours minus ZTF's, robust scatter, change with magnitude and
-    from edge to edge of the image, and a warning of 1 (look at it) or 2 (wrong).
+    Images are checked when they or their catalogues are ingested. This command checks the remaining ones and prints
+    all checks, the worst first: median of ours minus ZTF's, robust scatter, change with magnitude and from edge to
+    edge of the image, and a warning of 1 (look at it) or 2 (wrong).
     """
     if dry_run and not remove:
         raise click.UsageError("--dry-run goes with --remove")

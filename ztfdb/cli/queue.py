@@ -1,4 +1,4 @@
-"""``ztfdb retry`` and ``ztfdb quarantine``: what went wrong, and another try."""
+"""``ztfdb retry`` and ``ztfdb quarantine``: inspect and retry failed images."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @shared_options
 @click.pass_context
 def retry(ctx: click.Context) -> None:
-    """Let the failed images be tried again at once, without waiting for their next attempt."""
+    """Retry the failed images at once, without waiting for their next attempt."""
     from ztfdb.store.ingest_queue import retry_failed
     from ztfdb.store.queue_reports import read_clock
 
@@ -44,8 +44,8 @@ def retry(ctx: click.Context) -> None:
 def quarantine(ctx: click.Context, action: str, job_ids: tuple[int, ...], all_: bool) -> None:
     """List, show or release the images that were set aside.
 
-    list prints a line for each, show the whole error of some, release lets them be tried again from the start. A file
-    that changes is released by itself.
+    list prints a line for each, show the full error of some, release retries them from the start. A file that changes
+    is released automatically.
     """
     if action == "release":
         _release(ctx, job_ids, all_)
@@ -77,12 +77,12 @@ def _release(ctx: click.Context, job_ids: tuple[int, ...], all_: bool) -> None:
 
 
 def short_line(job: JobReport) -> str:
-    """Return a job that was set aside, on one line."""
+    """Return a quarantined job as one line."""
     return f"{job.job_id:>8}  {_time(job.ended)}  {job.root}:{job.path}  {job.error}: {job.reason}"
 
 
 def full_lines(job: JobReport) -> Iterator[str]:
-    """Yield all that is known of a job that was set aside."""
+    """Yield all stored details of a quarantined job."""
     yield f"job       {job.job_id}"
     yield f"file      {job.root}:{job.path}"
     yield f"queued    {_time(job.queued)}"

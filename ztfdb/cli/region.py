@@ -12,7 +12,7 @@ from ztfdb.cli.output import Output, output_options
 from ztfdb.cli.session import opened, wrong_usage
 
 LEAST_WORDS = 6
-"""Three corners."""
+"""Three corners, RA and DEC each."""
 
 
 @click.command(

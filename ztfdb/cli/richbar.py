@@ -1,4 +1,4 @@
-"""The progress bar that a terminal shows."""
+"""The progress bar for terminals."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from ztfdb.texts import printable
 
 
 class RateColumn(ProgressColumn):
-    """Steps per second, or per minute where that reads better."""
+    """Steps per second, or per minute below 0.5 per second."""
 
     def __init__(self, unit: str) -> None:
         super().__init__()
         self.unit = unit
 
     def render(self, task: Task) -> Text:
-        """Return the rate of a task; nothing before its first step."""
+        """Return the rate of a task; empty before its first step."""
         speed = task.finished_speed or task.speed
         if not speed:
             return Text("")
@@ -41,7 +41,7 @@ class RateColumn(ProgressColumn):
 
 
 class RichBar:
-    """A bar on stderr; lines of stdout go above it where both are the same terminal."""
+    """A bar on stderr; lines of stdout go above it if both are the same terminal."""
 
     def __init__(self, progress: Progress, task: TaskID, *, above: bool) -> None:
         self._progress = progress
@@ -49,11 +49,11 @@ class RichBar:
         self._above = above
 
     def begin(self, title: str, n: int | None) -> None:
-        """Begin some work of `n` steps, None where that is unknown."""
+        """Begin work of `n` steps; None if unknown."""
         self._progress.reset(self._task, description=title, total=n, note="")
 
     def step(self, note: str = "", n: int = 1) -> None:
-        """Say that one more is done, or `n`."""
+        """Advance by `n` steps."""
         self._progress.update(self._task, advance=n, note=printable(note))
 
     def line(self, text: str) -> None:
@@ -79,14 +79,14 @@ def rich_bar(unit: str) -> Iterator[RichBar]:
             "{task.fields[note]}", markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")
         ),
     )
-    above = sys.stdout.isatty()  # a file or a pipe gets its lines itself
+    above = sys.stdout.isatty()  # otherwise stdout is a file or a pipe
     with rich_file() as file:
         console = Console(file=file)
         with Progress(
             *columns, console=console, transient=True, expand=True, speed_estimate_period=120, redirect_stdout=above
         ) as progress:
             out, err = sys.stdout, sys.stderr
-            sys.stderr = PrintableText(err)  # what is printed meanwhile goes above the bar, by rich's hand
+            sys.stderr = PrintableText(err)  # rich prints it above the bar
             if above:
                 sys.stdout = PrintableText(out)
             try:

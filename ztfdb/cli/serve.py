@@ -1,4 +1,4 @@
-"""``ztfdb serve``: the archive for programs, over HTTP."""
+"""``ztfdb serve``: serve the archive over HTTP."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from ztfdb.errors import MissingExtraError
     ),
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: any that is free.")
-@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that answer.")
-@click.option("--public", is_flag=True, help="Listen on an address that other machines can reach.")
-@click.option("--tokens", is_flag=True, help="Answer only requests with a token: ztfdb token add.")
-@click.option("--root-path", default="", metavar="PATH", help="Prefix under which a proxy shows the service.")
-@click.option("--proxies", default="", metavar="IP,…", help="Proxies whose X-Forwarded-… headers are believed.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: any free port.")
+@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Server processes.")
+@click.option("--public", is_flag=True, help="Allow an address that other machines can reach.")
+@click.option("--tokens", is_flag=True, help="Accept only requests with a token: ztfdb token add.")
+@click.option("--root-path", default="", metavar="PATH", help="Public prefix of the service behind a proxy.")
+@click.option("--proxies", default="", metavar="IP,…", help="Proxies whose X-Forwarded-… headers are trusted.")
 @click.option(
     "--state",
     type=click.Path(file_okay=False),
@@ -48,12 +48,12 @@ def serve(
     state: str | None,
     log_format: str | None,
 ) -> None:
-    """Serve the archive to programs over HTTP, read-only.
+    """Serve the archive over HTTP, read-only.
 
     Runs until SIGTERM or Ctrl-C. When it is ready it prints one line, listening on http://HOST:PORT/; the access log
     goes to stderr. The limits are in the table [serve] of the configuration.
     """
-    shared(ctx).verbose = max(shared(ctx).verbose, 1)  # the access log is what this command has to say
+    shared(ctx).verbose = max(shared(ctx).verbose, 1)  # always show the access log
     config = configuration(ctx, log_format=log_format)
     try:
         from ztfdb.serve.app import Settings
@@ -75,7 +75,7 @@ def serve(
 
 
 def state_folder(given: str | None) -> Path:
-    """Return the folder of a service's jobs: the one given, else one in the user's folder of state."""
+    """Return the folder of a service's jobs: the given one, else the default in the user's state folder."""
     if given is not None:
         return Path(given)
     home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"

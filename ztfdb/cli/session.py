@@ -1,4 +1,4 @@
-"""The configuration and the archive a command works with."""
+"""The configuration and the archive of a command."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 
 def configuration(ctx: click.Context, **flags: Any) -> Config:
-    """Read the configuration, flags before all else, and begin to log.
+    """Read the configuration, which flags override, and set up logging.
 
     Parameters
     ----------
     ctx : click.Context
-        The command's context, which knows ``--db``, ``--config`` and ``-v``.
+        The command's context with ``--db``, ``--config`` and ``-v``.
     **flags
-        Further values by `Config`'s names; None stands for a flag that was not given.
+        Further values by `Config`'s names; None for a flag that was not given.
     """
     from ztfdb.config import load_config  # imports SQLAlchemy, which --help does not need
     from ztfdb.logs import set_up_logs
@@ -44,12 +44,12 @@ def configuration(ctx: click.Context, **flags: Any) -> Config:
 
 
 def _told_by_the_report(record: logging.LogRecord) -> bool:
-    """Let pass what the user does not read anyway: ingest lists its failures at the end."""
+    """Drop records that the report repeats: ingest lists its failures at the end."""
     return record.getMessage() != "image failed"
 
 
 def is_new_file(url: str) -> bool:
-    """Tell whether an archive is a SQLite file that is not there yet."""
+    """Return whether an archive is a SQLite file that does not exist."""
     from ztfdb.store.engine import normalise_url
 
     parsed = normalise_url(url)
@@ -57,7 +57,10 @@ def is_new_file(url: str) -> bool:
 
 
 def own_settings(config: Config) -> ExtractionSettings | None:
-    """Return the extraction settings where the configuration has its own; an archive with others refuses them."""
+    """Return the configuration's extraction settings, None if they are the defaults.
+
+    An archive with other settings refuses them.
+    """
     return None if config.extraction == type(config.extraction)() else config.extraction
 
 
@@ -78,9 +81,9 @@ def opened(ctx: click.Context, **how: Any) -> Iterator[Archive]:
 
 @contextmanager
 def _damage_told(archive: Archive) -> Iterator[None]:
-    """Where a value that no column should hold broke a command, say so in a line: SQLite hands out what it finds.
+    """Report a damaged database in one line if an invalid value broke a command: SQLite does not check what it reads.
 
-    Only damage that the database's own check finds counts; every other exception is a fault of ours, and stays one.
+    Only damage found by the database's own check counts; every other exception is a bug of ztfdb and is raised again.
     """
     try:
         yield
@@ -93,7 +96,7 @@ def _damage_told(archive: Archive) -> Iterator[None]:
 
 @contextmanager
 def told_on_stderr() -> Iterator[None]:
-    """Print what an `EmptyAnswerWarning` says as a line on stderr."""
+    """Print the text of an `EmptyAnswerWarning` as a line on stderr."""
     with warnings.catch_warnings():
         shown = warnings.showwarning
 
@@ -110,10 +113,10 @@ def told_on_stderr() -> Iterator[None]:
 
 @contextmanager
 def wrong_usage() -> Iterator[None]:
-    """Turn the ``ValueError`` by which a question refuses its arguments into wrong usage (exit status 2)."""
+    """Turn a query's ``ValueError`` about its arguments into a usage error (exit status 2)."""
     try:
         yield
-    except UnicodeError:  # a name of bytes that are no text, which is nobody's wrong usage
+    except UnicodeError:  # a file name that is not UTF-8 is not a usage error
         raise
     except ValueError as exc:
         raise click.UsageError(str(exc)) from exc

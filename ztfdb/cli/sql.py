@@ -1,4 +1,4 @@
-"""``ztfdb sql``: a question in SQL that cannot write."""
+"""``ztfdb sql``: run a read-only SQL statement."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _INTEGER = re.compile(r"[+-]?\d+")
 _FLOAT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 _TRUTH = {"true": True, "false": False}
 _OPTIONS = frozenset({"force", "timeout_s"})
-"""What `Archive.sql` takes besides the statement's parameters."""
+"""Arguments of `Archive.sql` that are not parameters of the statement."""
 
 
 @click.command(
@@ -31,9 +31,9 @@ _OPTIONS = frozenset({"force", "timeout_s"})
 @click.argument("text", metavar="[STATEMENT]", required=False)
 @click.option("--tables", is_flag=True, help="List every table and view instead.")
 @click.option("--describe", metavar="TABLE", help="List the columns of a table or view instead.")
-@click.option("-p", "--param", "params", multiple=True, metavar="NAME=VALUE", help="Value of :NAME; repeat.")
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Stop after this long.")
-@click.option("--force", is_flag=True, help="Ask even as a PostgreSQL superuser, whom read-only cannot hold.")
+@click.option("-p", "--param", "params", multiple=True, metavar="NAME=VALUE", help="Value of :NAME; repeatable.")
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Time limit.")
+@click.option("--force", is_flag=True, help="Allow a PostgreSQL superuser, whom read-only mode cannot restrict.")
 @output_options
 @shared_options
 @click.pass_context
@@ -47,10 +47,10 @@ def sql(
     force: bool,
     output: Output,
 ) -> None:
-    """Ask one read-only SQL statement.
+    """Run one read-only SQL statement.
 
-    The database itself refuses to write. STATEMENT may be - to read it from stdin. Views to ask: light_curve_point,
-    image_summary; --tables lists them all, --describe says what their columns are, with unit and UCD.
+    The database itself refuses to write. STATEMENT may be - to read it from stdin. Useful views: light_curve_point,
+    image_summary; --tables lists them all, --describe describes their columns, with unit and UCD.
     """
     if (text is not None) + tables + (describe is not None) != 1:
         raise click.UsageError("take one of STATEMENT, --tables and --describe TABLE")
@@ -71,7 +71,7 @@ def sql(
 
 
 def parse_param(text: str) -> tuple[str, bool | int | float | str]:
-    """Return name and value of ``NAME=VALUE``: a number, true or false where the value reads as one, else text.
+    """Return name and value of ``NAME=VALUE``: a number or a truth value if it reads as one, else text.
 
     Raises
     ------

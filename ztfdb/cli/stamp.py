@@ -1,4 +1,4 @@
-"""``ztfdb stamp``: cut stamps of a position again from the image files."""
+"""``ztfdb stamp``: cut stamps of a position from the image files."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ PICTURES = (".png", ".pdf", ".svg", ".jpg", ".gif")
 )
 @click.option("--image", "image_id", type=click.IntRange(0), metavar="ID", help="Only from this image.")
 @click.option("--size", type=click.IntRange(1), default=23, show_default=True, help="Width in pixels.")
-@click.option("--aperture", type=click.IntRange(1, 6), default=4, show_default=True, help="Aperture to be drawn.")
+@click.option("--aperture", type=click.IntRange(1, 6), default=4, show_default=True, help="Aperture to draw.")
 @cut_options
 @motion_options
-@click.option("--calibration", type=click.Choice(("header", "ps1", "self")), help="Say the zero point of each stamp.")
+@click.option("--calibration", type=click.Choice(("header", "ps1", "self")), help="Zero point shown for each stamp.")
 @click.option("--north-up", is_flag=True, help="North up and east left, by flips.")
 @shared_options
 @click.pass_context
@@ -57,7 +57,7 @@ def stamp(
 ) -> None:
     """Cut stamps of a position from every image that covers it.
 
-    Without -o, say what there is. A file that is missing or is not the one that was ingested gives no pixels but its
+    Without -o, lists the stamps. A file that is missing or is not the one that was ingested gives no pixels but a
     status, and exit status 1.
     """
     ra, dec = position_of(position)
@@ -88,7 +88,7 @@ def stamp(
 
 
 def save(series: StampSeries, path: Path) -> None:
-    """Write stamps into a file, whose suffix tells the format.
+    """Write stamps to a file; its suffix selects the format.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""``ztfdb status``: what an archive holds."""
+"""``ztfdb status``: contents and state of an archive."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from ztfdb.texts import without_secrets
 @shared_options
 @click.pass_context
 def status(ctx: click.Context, format_: str) -> None:
-    """Say what the archive holds.
+    """Show the contents and the state of the archive.
 
-    Images and sources by filter, where the files lie, with which settings and software they were measured, and the
-    images that differ most from ZTF's PSF catalogues of them.
+    Prints images and sources by filter, the folders of the files, the settings and software that measured them, the
+    queue, and the images that differ most from their PSF catalogues.
     """
     with opened(ctx, read_only=True) as archive:
         facts = archive.status()
@@ -36,7 +36,7 @@ def status(ctx: click.Context, format_: str) -> None:
 
 
 def status_lines(facts: dict[str, Any]) -> Iterator[str]:
-    """Yield the facts of `Archive.status` as lines to read."""
+    """Yield the facts of `Archive.status` as lines of text."""
     kinds = ", ".join(f"{n:,} {kind}" for kind, n in facts["images"].items()) or "none yet"
     yield f"archive   {facts['url']}"
     yield f"images    {facts['n_image']:,} ({kinds}; {facts['n_simulated']:,} simulated); fields: {facts['n_field']:,}"
@@ -77,7 +77,7 @@ def _psf_check(checks: dict[str, Any]) -> Iterator[str]:
 
 
 def _difference(one: dict[str, Any]) -> str:
-    """Say how far an image is off, or why that cannot be told."""
+    """Return the difference of an image in words, or the reason why there is none."""
     if one["median"] is None:
         return str(one["failure"])
     told = f"ours - psf {one['median']:+.3f} mag, scatter {one['scatter']:.3f} ({one['n_star']:,} stars)"
@@ -87,7 +87,7 @@ def _difference(one: dict[str, Any]) -> str:
 
 
 def _tables(facts: dict[str, Any]) -> Iterator[str]:
-    from ztfdb.cli.table import text_table  # imports numpy, which --help need not wait for
+    from ztfdb.cli.table import text_table  # imports numpy, which --help does not need
     from ztfdb.query.answer import answer_of
 
     configs = [

@@ -1,6 +1,6 @@
 """Rows as aligned text.
 
-Plain text rather than a rich table: the same bytes on a terminal and in a pipe, and 10^5 rows in a second.
+Plain text instead of a rich table gives the same bytes on a terminal and in a pipe, and writes 10^5 rows in a second.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ztfdb.cli.columns import decimals
 from ztfdb.texts import printable
 
 EMPTY = "-"
-"""Stands for NULL, so that the columns of every row can be counted (awk, cut)."""
+"""Text for NULL, so that every row has the same number of fields (awk, cut)."""
 
 _GAP = 2
 _UNIT_ROW = 1
@@ -24,7 +24,7 @@ _UNIT_ROW = 1
 def text_table(
     rows: Rows, units: Mapping[str, str], width: int | None = None, *, known: bool = True, terminal: bool = False
 ) -> Iterator[str]:
-    """Yield the lines of a table: names, units where there are any, rows.
+    """Yield the lines of a table: names, units if there are any, rows.
 
     Parameters
     ----------
@@ -32,12 +32,12 @@ def text_table(
     units : mapping of str
         Unit by column name.
     width : int, optional
-        Characters to a line; wider tables come in blocks of columns, each beginning with the first column.
-        None never breaks.
+        Characters per line; wider tables are split into blocks of columns, each beginning with the first column.
+        None never splits.
     known : bool
-        Whether the columns are ztfdb's own, whose decimals are known by their names; others show ten digits.
+        Whether the columns are ztfdb's own, whose decimals follow from their names; others show 10 digits.
     terminal : bool
-        Show texts as a terminal will, so that its columns stay in line.
+        Escape texts as the terminal stream does, so that columns stay aligned.
 
     Yields
     ------
@@ -66,7 +66,7 @@ def fitting(rows: Rows, width: int) -> int:
 
 
 def _blocks(widths: list[int], width: int | None) -> Iterator[list[int]]:
-    """Share out the columns over blocks; a column wider than the line has a block of its own."""
+    """Divide the columns into blocks; a column wider than the line gets its own block."""
     if not widths:
         return
     block = [0]
@@ -101,7 +101,7 @@ def _form(name: str | None, cells: Cells, terminal: bool) -> Callable[[Any], str
 
 
 def _out_of_scale(cells: Cells, digits: int) -> bool:
-    """Tell whether fixed decimals would be silly: all zeros, or numbers of more than 12 digits."""
+    """Return whether fixed decimals do not fit: all would be zero, or have more than 12 digits."""
     size = np.abs([np.nan if none else value for value, none in zip(cells.values, cells.missing, strict=True)])
     largest = np.max(size, where=np.isfinite(size), initial=0.0)
     return bool(largest > 1e12 or 0.0 < largest < 0.5 * 10.0**-digits)

@@ -36,8 +36,8 @@ def read_positions(path: str, ra_column: str | None = None, dec_column: str | No
     Parameters
     ----------
     path : str
-        A file, its format told by its suffix; anything unknown is an IPAC table or text separated by commas,
-        semicolons, tabs, bars or blanks, whose line of names may begin with ``#``. ``-`` reads text from stdin.
+        A file; its suffix selects the format. With any other suffix it is an IPAC table or text separated by commas,
+        semicolons, tabs, bars or blanks; the line of names may begin with ``#``. ``-`` reads text from stdin.
     ra_column, dec_column : str, optional
         The columns of the positions; by default ``ra`` and ``dec`` in any case, or VizieR's names. Numbers are
         degrees, text may be sexagesimal.
@@ -50,8 +50,8 @@ def read_positions(path: str, ra_column: str | None = None, dec_column: str | No
     Raises
     ------
     PositionTableError
-        If the file cannot be read, is larger than 256 MiB or beyond the limits of catalogue files, a column is missing
-        or a position is none (with its row).
+        If the file cannot be read, is larger than 256 MiB or exceeds the limits of catalogue files, if a column is
+        missing or a position is invalid (with its row).
     """
     frame = _read(path)
     ra, dec = _find(frame, path, ra_column, _RA_NAMES), _find(frame, path, dec_column, _DEC_NAMES)
@@ -76,7 +76,7 @@ def _read(path: str) -> pd.DataFrame:
         return _from_text(content.decode("utf-8-sig"))
     except CatalogueFileError as exc:
         raise PositionTableError(str(exc)) from exc
-    except (OSError, ValueError, TypeError, IndexError, MemoryError) as exc:  # files that are something else
+    except (OSError, ValueError, TypeError, IndexError, MemoryError) as exc:  # other kinds of files
         raise PositionTableError(f"{path} cannot be read as a table: {exc}") from exc
 
 
@@ -120,14 +120,14 @@ _BLANKS = r"\s+"
 
 
 def _separator(line: str) -> str:
-    """Return what separates the names of columns: the most frequent of the usual marks, else blanks."""
+    """Return the separator of a line of column names: the most frequent usual mark, else blanks."""
     counts = {mark: line.count(mark) for mark in SEPARATORS}
     mark = max(counts, key=lambda one: counts[one])
     return mark if counts[mark] else _BLANKS
 
 
 def _from_astropy(table: astropy.table.Table) -> pd.DataFrame:
-    """Leave out columns of arrays, which no position is in, and read FITS's bytes as text."""
+    """Drop array columns, which hold no positions, and decode FITS bytes to text."""
     table.convert_bytestring_to_unicode()
     frame: pd.DataFrame = table[[name for name in table.colnames if table[name].ndim == 1]].to_pandas()
     return frame

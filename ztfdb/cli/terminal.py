@@ -1,7 +1,7 @@
-"""The streams of a command: what reaches a terminal is printable, and a stream that is closed ends in one line.
+"""The streams of a command: terminals get printable text only, and a closed stream gives a one-line error.
 
-Everything that a command prints passes through here, whoever prints it (click, logging, a library's warning): stderr
-always, for its lines are words; stdout where it is a terminal. Files and pipes get the rows byte for byte.
+All output of a command passes through here (click, logging, library warnings): stderr always, because its lines are
+messages; stdout if it is a terminal. Files and pipes get the rows byte for byte.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ from ztfdb.errors import ZtfdbError
 from ztfdb.texts import hide_secrets, printable
 
 KEPT = "\n\t"
-"""The control characters that lines and tables are made of."""
+"""Control characters that are not escaped: lines and tables need them."""
 
 
 def say(line: str) -> None:
-    """Print a line of words to stdout, where rows are printed as they are: without secrets."""
+    """Print a message to stdout without secrets; rows on stdout are not filtered."""
     click.echo(hide_secrets(line))
 
 
 class StdoutError(ZtfdbError):
-    """What was printed cannot be written."""
+    """stdout cannot be written."""
 
 
 class Layer(io.RawIOBase):
-    """Bytes on their way to a standard stream; the bytes are text in UTF-8 where they are to be escaped.
+    """A byte stream in front of a standard stream; bytes to be escaped must be UTF-8 text.
 
     Parameters
     ----------
     under : file
         The stream of bytes to write to.
     encoding : str
-        Of the terminal; a character that it lacks is escaped.
+        Encoding of the terminal; characters outside it are escaped.
     exact : bool
-        Pass on the bytes as they are; otherwise everything is escaped that would act on a terminal.
+        Pass on the bytes unchanged; otherwise escape everything that would control a terminal.
     words : bool
-        These are words, no rows: secrets are hidden, and where nobody can read them any more they are dropped.
+        The stream carries messages, not rows: secrets are hidden, and if the stream is closed they are dropped.
     """
 
     def __init__(self, under: BinaryIO, encoding: str, *, exact: bool, words: bool) -> None:
@@ -59,20 +59,20 @@ class Layer(io.RawIOBase):
         return True
 
     def write(self, data: Any) -> int:
-        """Write these bytes; a character that they cut in two waits for its rest.
+        """Write these bytes; an incomplete character at the end waits for its remaining bytes.
 
         Raises
         ------
         BrokenPipeError
-            If the reader of the rows has gone.
+            If the reader of the rows has closed the pipe.
         StdoutError
-            If the rows cannot be written for another reason; what comes later is dropped.
+            If the rows cannot be written for another reason; later output is dropped.
         """
         content = bytes(data)
         if not self._exact:
             text = printable(self._decoder.decode(content), keep=KEPT)
             content = (hide_secrets(text) if self._words else text).encode(self.encoding, "backslashreplace")
-        if content:  # click tries a stream by writing nothing, and would swallow the error
+        if content:  # click tests a stream with an empty write, and would swallow the error
             with self._failing():
                 self.under.write(content)
                 if self._at_once:
@@ -135,13 +135,13 @@ class PrintableText(io.TextIOBase):
         self._under.flush()
 
     def isatty(self) -> bool:
-        """Return True: only beside a progress bar such a stream is needed."""
+        """Return True: such a stream is only used with a progress bar."""
         return True
 
 
 @contextlib.contextmanager
 def streams() -> Iterator[None]:
-    """Give the process the streams of a command while the block runs."""
+    """Install the streams of a command while the block runs."""
     _open_what_is_closed()
     out, err = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = _layered(out, exact=not out.isatty()), _layered(err, words=True)
@@ -156,7 +156,7 @@ def streams() -> Iterator[None]:
 
 @contextlib.contextmanager
 def rich_file() -> Iterator[TextIO]:
-    """Yield a terminal's own stderr for a progress bar, whose escape sequences are meant; notes must be printable."""
+    """Yield the unfiltered stderr for a progress bar, which needs escape sequences; notes must be printable."""
     layer = getattr(sys.stderr, "buffer", None)
     if not isinstance(layer, Layer):
         yield sys.stderr
@@ -169,7 +169,7 @@ def rich_file() -> Iterator[TextIO]:
 
 
 def _discard(stream: BinaryIO) -> None:
-    """Point a stream at nothing: Python flushes it once more at the end, and would complain of what is left in it."""
+    """Redirect a stream to /dev/null: Python flushes it at exit, and would report an error for its buffered rest."""
     with contextlib.suppress(OSError, ValueError):
         number, nothing = stream.fileno(), os.open(os.devnull, os.O_WRONLY)
         os.dup2(nothing, number)
@@ -179,7 +179,7 @@ def _discard(stream: BinaryIO) -> None:
 def _layered(stream: TextIO, *, exact: bool = False, words: bool = False) -> TextIO:
     """Return a text stream that ends in `stream`."""
     under = getattr(stream, "buffer", None)
-    if under is None:  # a stream of text alone, as some test runners put there
+    if under is None:  # a text-only stream, as some test runners install
         return stream
     encoding = getattr(stream, "encoding", None) or "utf-8"
     layer = cast(BinaryIO, Layer(under, encoding, exact=exact, words=words))
@@ -188,10 +188,10 @@ def _layered(stream: TextIO, *, exact: bool = False, words: bool = False) -> Tex
 
 
 def _open_what_is_closed() -> None:
-    """Open the standard streams that the process was started without.
+    """Open the standard streams that were closed when the process started.
 
-    A file that is opened later would take the free number, and what is printed would go into it. Reading of a closed
-    stdin ends at once, writing to a closed stdout fails, words to a closed stderr are dropped.
+    Otherwise a file opened later would get the free descriptor, and output would go into it. Reading a closed stdin
+    ends at once, writing to a closed stdout fails, messages to a closed stderr are dropped.
     """
     for number, how in enumerate((os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)):
         try:

@@ -1,4 +1,4 @@
-"""``ztfdb token``: who may ask a service that is started with ``--tokens``."""
+"""``ztfdb token``: access tokens of a service started with ``--tokens``."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ STATE = click.option(
 
 @click.group(cls=CommandGroup, examples=("ztfdb token add anna --days 90", "ztfdb token list"))
 def token() -> None:
-    """Make and remove the tokens of a service."""
+    """Manage the access tokens of a service."""
 
 
 @token.command(cls=Command, examples=("ztfdb token add anna", "ztfdb token add pipeline --days 30"))
 @click.argument("name")
-@click.option("--days", type=click.FloatRange(min=0, min_open=True), help="It counts so long.  [default: for good]")
+@click.option("--days", type=click.FloatRange(min=0, min_open=True), help="Days until it expires.  [default: never]")
 @STATE
 def add(name: str, days: float | None, state: str | None) -> None:
-    """Make a token for NAME and print it: it is kept as a hash, and never shown again."""
+    """Create a token for NAME and print it: only a hash is stored, so it is never shown again."""
     from ztfdb.store.service_tokens import TokenStore
 
     click.echo(TokenStore(state_folder(state)).add(name, days))
@@ -37,7 +37,7 @@ def add(name: str, days: float | None, state: str | None) -> None:
 @token.command("list", cls=Command, examples=("ztfdb token list",))
 @STATE
 def list_(state: str | None) -> None:
-    """Print the names of the tokens, when each was made and until when it counts."""
+    """Print the name of each token, its creation date and its expiry date."""
     from ztfdb.store.service_tokens import TokenStore
 
     for one in TokenStore(state_folder(state)).tokens():
@@ -48,7 +48,7 @@ def list_(state: str | None) -> None:
 @click.argument("name")
 @STATE
 def remove(name: str, state: str | None) -> None:
-    """Remove the token of NAME; a running service refuses it from then on."""
+    """Remove the token of NAME; a running service refuses it at once."""
     from ztfdb.store.service_tokens import TokenStore
 
     if not TokenStore(state_folder(state)).remove(name):

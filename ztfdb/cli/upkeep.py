@@ -1,4 +1,4 @@
-"""``ztfdb relocate``, ``verify`` and ``remove``: keeping an archive and its files together."""
+"""``ztfdb relocate``, ``verify`` and ``remove``: maintenance of an archive and its files."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from ztfdb.cli.terminal import say
 @shared_options
 @click.pass_context
 def relocate(ctx: click.Context, name: str, folder: str) -> None:
-    """Tell the archive that a data root has moved.
+    """Record that a data root has moved.
 
-    NAME is a root that `ztfdb status` lists, FOLDER where its files are now. No image is read: `ztfdb verify` says
-    whether they are there.
+    NAME is a root listed by `ztfdb status`, FOLDER its new location. No image is read; `ztfdb verify` checks that the
+    files are there.
     """
     with opened(ctx) as archive:
         before = archive.relocate(name, folder)
@@ -35,15 +35,15 @@ def relocate(ctx: click.Context, name: str, folder: str) -> None:
 @click.option(
     "--deep",
     is_flag=True,
-    help="Read every page of the database, too, and compare every image's rows with their checksum.",
+    help="Also read every page of the database, and compare every image's rows with their checksum.",
 )
 @output_options
 @shared_options
 @click.pass_context
 def verify(ctx: click.Context, hashes: bool, deep: bool, output: Output) -> None:
-    """Check that the files are those that were ingested and the tables agree.
+    """Check that the files are the ingested ones and that the tables are consistent.
 
-    Prints one row per problem; exit status 1 where there is one.
+    Prints one row per problem; the exit status is 1 if there is one.
     """
     with opened(ctx, read_only=True) as archive, progress_bar("images") as bar:
         at = 0
@@ -80,8 +80,8 @@ def verify(ctx: click.Context, hashes: bool, deep: bool, output: Output) -> None
 def remove(ctx: click.Context, what: str, names: tuple[str, ...], dry_run: bool) -> None:
     """Remove images, or all images of a night, from the archive.
 
-    With their sources, matches, calibrations and forced measurements; the files stay where they are. A night is a UTC
-    date such as 20200924, 2020-09-24 or today.
+    Also removes their sources, matches, calibrations and forced measurements; the files stay. A night is a UTC date
+    such as 20200924, 2020-09-24 or today.
     """
     read = _number if what == "image" else night_number
     wanted = [read(name) for name in names]

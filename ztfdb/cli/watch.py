@@ -1,4 +1,4 @@
-"""``ztfdb watch``: keep an archive in step with files that arrive."""
+"""``ztfdb watch``: ingest files as they arrive."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ POSITIVE = click.FloatRange(min=0, min_open=True)
     ),
 )
 @click.argument("folders", nargs=-1, metavar="[DIR…]", type=click.Path(file_okay=False))
-@click.option("-j", "--jobs", type=click.IntRange(min=1), help="Processors to keep busy.  [default: 1]")
-@click.option("--once", is_flag=True, help="Leave when everything that is there has been dealt with.")
+@click.option("-j", "--jobs", type=click.IntRange(min=1), help="Worker processes.  [default: 1]")
+@click.option("--once", is_flag=True, help="Exit when all files present have been processed.")
 @click.option("--mask-grace", "grace_s", type=click.FloatRange(min=0), default=600.0, help="Seconds for a late mask.")
-@click.option("--settle", "settle_s", type=click.FloatRange(min=0), default=2.0, help="Seconds a file must be at rest.")
+@click.option("--settle", "settle_s", type=click.FloatRange(min=0), default=2.0, help="Seconds without change.")
 @click.option("--scan", "scan_s", type=POSITIVE, default=60.0, help="Seconds between two scans of the folders.")
-@click.option("--no-events", is_flag=True, help="Scan only; do not listen to the file system.")
-@click.option("--lease", "lease_s", type=POSITIVE, default=120.0, help="Seconds until a silent process loses its jobs.")
+@click.option("--no-events", is_flag=True, help="Scan only, without file-system events.")
+@click.option("--lease", "lease_s", type=POSITIVE, default=120.0, help="Seconds until a dead process loses its jobs.")
 @click.option("--retry", "retry_s", type=POSITIVE, default=60.0, help="Seconds before the second attempt.")
 @click.option("--attempts", type=click.IntRange(min=1), default=6, help="Failures before an image is set aside.")
-@click.option("--timeout", "timeout_s", type=POSITIVE, help="Seconds for one image.")
-@click.option("--memory", "memory_mb", type=click.IntRange(min=1), help="Megabytes for one image.")
-@click.option("--completeness", is_flag=True, help="Put artificial stars into each image, too: three times the work.")
+@click.option("--timeout", "timeout_s", type=POSITIVE, help="Seconds per image.")
+@click.option("--memory", "memory_mb", type=click.IntRange(min=1), help="Megabytes per image.")
+@click.option("--completeness", is_flag=True, help="Also add artificial stars to each image: 3 times as slow.")
 @click.option("--log-format", type=click.Choice(("text", "json")), help="json: one object per line.")
 @click.option("--metrics-port", type=click.IntRange(0, 65535), help="Serve metrics for Prometheus.")
-@click.option("--metrics-host", default="127.0.0.1", show_default=True, help="Address they are served on.")
+@click.option("--metrics-host", default="127.0.0.1", show_default=True, help="Address for the metrics.")
 @shared_options
 @click.pass_context
 def watch(
@@ -61,17 +61,17 @@ def watch(
     metrics_port: int | None,
     metrics_host: str,
 ) -> None:
-    """Keep the archive in step with files that arrive in folders.
+    """Ingest files as they arrive in folders.
 
-    Runs until SIGTERM or Ctrl-C, which let the images in hand be finished; SIGHUP reads the configuration again.
-    Without DIR it only works on what others put into the queue: several processes may work on one archive, with
-    PostgreSQL on several hosts. Every image is a line in the log on stderr. With --once the exit status is 1 where an
-    image failed, its PSF catalogue was refused or a path could not be read; a file that is waited for (cut short, or
-    its mask is not there yet) stays in the queue and is no failure.
+    Runs until SIGTERM or Ctrl-C, and then finishes the images being measured; SIGHUP reloads the configuration.
+    Without DIR it only works on jobs that others enqueue: several processes may share one archive, with PostgreSQL on
+    several hosts. Every image is a line in the log on stderr. With --once the exit status is 1 if an image failed, a
+    PSF catalogue was refused or a path could not be read; an incomplete file (too short, or its mask is missing) stays
+    in the queue and does not count as a failure.
     """
     from ztfdb.daemon.service import Watching, serve
 
-    shared(ctx).verbose = max(shared(ctx).verbose, 1)  # the log is what this command has to say
+    shared(ctx).verbose = max(shared(ctx).verbose, 1)  # always show the log
 
     def read() -> Config:
         return configuration(ctx, jobs=jobs, timeout_s=timeout_s, memory_mb=memory_mb, log_format=log_format)

@@ -1,4 +1,4 @@
-"""Rows as CSV, strict JSON, VOTable and Parquet; FITS, ECSV and IPAC tables are in `ztfdb.cli.astropy_writers`."""
+"""Write rows as CSV, strict JSON, VOTable and Parquet; `ztfdb.cli.astropy_writers` writes FITS, ECSV and IPAC."""
 
 from __future__ import annotations
 
@@ -51,7 +51,8 @@ def write_json(frame: pd.DataFrame, words: Words, stream: BinaryIO) -> None:
 def write_votable(frame: pd.DataFrame, words: Words, stream: BinaryIO) -> None:
     """Write a VOTable 1.4 (TABLEDATA) with units, UCDs, descriptions and the systems of its positions and times.
 
-    Written here because astropy's writer takes 0.3 ms per row; its reader and ``stilts votlint`` check the result.
+    ztfdb has its own writer because astropy's takes 0.3 ms per row; astropy's reader and ``stilts votlint`` check the
+    result.
     """
     names = [str(name) for name in frame.columns]
     systems = {reference for name in names if (reference := vo_reference(name))}
@@ -111,13 +112,13 @@ def write_parquet_parts(parts: Iterable[pd.DataFrame], words: Words, stream: Bin
 
 
 def _with_texts(frame: pd.DataFrame) -> pd.DataFrame:
-    """Make texts of categories: most readers would show a dictionary, or its numbers."""
+    """Convert categories to text: most readers would show a dictionary, or its numbers."""
     categories = [name for name in frame.columns if isinstance(frame[name].dtype, pd.CategoricalDtype)]
     return frame.astype(dict.fromkeys(categories, "string"))
 
 
 def _astropy_header(fields: Sequence[Any]) -> str:
-    """Return what ``astropy.table.Table.read`` takes units and descriptions from."""
+    """Return the header from which ``astropy.table.Table.read`` takes units and descriptions."""
     from astropy.table import Column, Table
     from astropy.table.meta import get_yaml_from_table
 
@@ -129,11 +130,11 @@ def _astropy_header(fields: Sequence[Any]) -> str:
 
 
 _NONE = len("None")
-"""What astropy's reader makes of a NULL text, which must fit into the column."""
+"""astropy's reader turns a NULL text into ``None``, which must fit into the column."""
 
 
 def _lengthen(lengths: dict[str, int], table: Any) -> None:
-    """Note the characters that the texts of a part need; without them astropy's reader fails on a NULL."""
+    """Update the longest text of each column; without it astropy's reader fails on a NULL."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -145,9 +146,9 @@ def _lengthen(lengths: dict[str, int], table: Any) -> None:
 
 
 def _store_schema(writer: Any, schema: Any, lengths: Mapping[str, int]) -> None:
-    """Store the Arrow schema as pyarrow does, but after the last part: the lengths are part of it.
+    """Store the Arrow schema as pyarrow does, but after the last part, because it includes the lengths.
 
-    Readers take the metadata of this schema, and do not see what is added to that of the file beside it.
+    Readers use the metadata of this schema, and ignore additions to the metadata of the file.
     """
     more = {f"table::len::{name}".encode(): str(length).encode() for name, length in lengths.items()}
     schema = schema.with_metadata({**schema.metadata, **more})
@@ -155,7 +156,7 @@ def _store_schema(writer: Any, schema: Any, lengths: Mapping[str, int]) -> None:
 
 
 def _parquet_field(field: Any, described: ColumnDescription | None) -> Any:
-    """Return a field with its words; a text is a plain ``string``, also where no row of the first part has one."""
+    """Return a field with its description; text is a plain ``string``, even if the first part has only NULLs."""
     import pyarrow as pa
 
     if pa.types.is_large_string(field.type) or pa.types.is_null(field.type):
@@ -167,7 +168,7 @@ def _parquet_field(field: Any, described: ColumnDescription | None) -> Any:
 
 
 def require_parquet() -> None:
-    """Raise `MissingExtraError` where Parquet cannot be written or read."""
+    """Raise `MissingExtraError` if pyarrow is not installed."""
     try:
         import pyarrow.parquet  # noqa: F401
     except ImportError as exc:
@@ -197,7 +198,7 @@ PART_WRITERS: dict[str, Callable[[Iterable[pd.DataFrame], Words, BinaryIO], None
     "csv": write_csv_parts,
     "parquet": write_parquet_parts,
 }
-"""Those that write an answer piece by piece, however large it is."""
+"""Writers in batches, for answers of any size."""
 
 
 def _chunks(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
@@ -211,7 +212,7 @@ def _cells(values: pd.Series[Any], form: Callable[[Any], str], missing: str) -> 
 
 
 def _plain(values: pd.Series[Any]) -> list[Any]:
-    """Return Python values; a single-precision number becomes the shortest decimal that names it."""
+    """Return Python values; a single-precision number becomes its shortest exact decimal."""
     if values.dtype == np.float32:
         return values.to_numpy().astype(str).astype(float).tolist()
     return values.tolist()
@@ -233,7 +234,7 @@ def _votable_type(values: pd.Series[Any]) -> str:
 
 
 def _xml(text: str) -> str:
-    """Return a text as XML can hold it: most control characters are none of XML's, even as references."""
+    """Return a text for XML, which allows hardly any control characters, not even as references."""
     if not text.isprintable():
         text = printable(text, keep="\n\t")
     return escape(text)
