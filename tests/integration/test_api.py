@@ -269,7 +269,7 @@ def test_every_method_of_an_archive_is_there_or_refused(remote):
     for name in client.NEED_THE_DATABASE:
         with pytest.raises(ServiceRefusedError, match=rf"archive.{name}\(\) works where the database is"):
             getattr(remote, name)()
-    with pytest.raises(ServiceRefusedError, match="ask in ADQL"):
+    with pytest.raises(ServiceRefusedError, match="send ADQL to"):
         remote.sql("select 1")
     with pytest.raises(AttributeError):
         _ = remote.lightcurve

@@ -1,4 +1,4 @@
-"""The front door: ``ztfdb.open(url)`` gives an `Archive`; its methods stand in one module for each subject."""
+"""The entry point: ``ztfdb.open(url)`` returns an `Archive`; its methods are in one module per subject."""
 
 from ztfdb.archive.base import words_kept
 from ztfdb.archive.facade import Archive, open_archive

@@ -1,4 +1,4 @@
-"""Detections of an archive inside areas of any size: polygons, boxes, and cones piece by piece."""
+"""Detections of an archive inside areas of any size: polygons, boxes, and cones in parts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Areas(OpenArchive):
-    """Detections of an archive inside areas of any size: polygons, boxes, and cones piece by piece."""
+    """Detections of an archive inside areas of any size: polygons, boxes, and cones in parts."""
 
     def iter_cone(
         self,
@@ -26,16 +26,16 @@ class Areas(OpenArchive):
         phot: Literal["aperture", "psfcat"] = "aperture",
         **options: Unpack[ConeOptions],
     ) -> Iterator[pd.DataFrame]:
-        """Yield what `cone` returns, in bounded memory: some rows at a time, not nearest first.
+        """Yield the rows of `cone` in parts, in bounded memory and not nearest first.
 
         At least one frame; see `ztfdb.query.areas.iter_cone`.
         """
         from ztfdb.query.areas import iter_cone
 
-        asked: dict[str, Any] = {**options}
-        place = position(ra, dec, asked)
+        arguments: dict[str, Any] = {**options}
+        place = position(ra, dec, arguments)
         with self._connections.reading() as session:
-            yield from iter_cone(session, *place, arcsec(radius), phot=phot, **asked)
+            yield from iter_cone(session, *place, arcsec(radius), phot=phot, **arguments)
 
     def region(
         self, polygon: ArrayLike | None = None, *, box: Sequence[float] | None = None, **options: Unpack[RegionOptions]
@@ -45,8 +45,8 @@ class Areas(OpenArchive):
         Parameters
         ----------
         polygon : array_like, shape (n_corner, 2)
-            Corners (ra, dec), deg, ICRS, in either sense, concave too, within 89 deg of their middle. Sides are great
-            circles; the region is the smaller part of the sphere.
+            Corners (ra, dec), deg, ICRS, clockwise or not, convex or concave, within 89 deg of their centre. Sides are
+            great circles; the region is the smaller part of the sphere.
         box : sequence of float
             ``(ra, dec, width, height)``, deg, instead: ADQL's BOX, whose sides are great circles
             (`ztfdb.sky.polygon.box_corners`).
@@ -63,7 +63,7 @@ class Areas(OpenArchive):
     def iter_region(
         self, polygon: ArrayLike | None = None, *, box: Sequence[float] | None = None, **options: Unpack[RegionOptions]
     ) -> Iterator[pd.DataFrame]:
-        """Yield what `region` returns, in bounded memory: some rows at a time, at least one frame."""
+        """Yield the rows of `region` in parts, in bounded memory; at least one frame."""
         from ztfdb.query.areas import iter_region, polygon_of
 
         area = polygon_of(polygon, box)

@@ -1,4 +1,4 @@
-"""An open archive: its connections, its settings, and what it says where an answer is empty."""
+"""An open archive: its connections, its settings, and the hints for empty answers."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound=Sized)
 
 HOLDINGS_KEPT_S = 60.0
-"""How long the words about empty answers may be old."""
+"""Largest age of the facts in hints for empty answers."""
 
 _OF_THIS_PROCESS = frozenset({"_connections", "_engine", "_sessions"})
-"""Attributes of an `Archive` that another process makes anew."""
+"""Attributes of an `Archive` that another process makes again."""
 
-_KEPT: ContextVar[list[str] | None] = ContextVar("words about empty answers", default=None)
+_KEPT: ContextVar[list[str] | None] = ContextVar("hints for empty answers", default=None)
 
 
 class OpenArchive:
-    """What all parts of an `Archive` share.
+    """The shared part of an `Archive`.
 
     Attributes
     ----------
     url : str
-        Where it is, the password hidden.
+        The URL of the archive, with the password hidden.
     settings : ExtractionSettings
-        Frozen when it was made.
+        Fixed when the archive was made.
     """
 
     _closed = False
@@ -72,7 +72,7 @@ class OpenArchive:
             with self._connections.reading() as session:
                 check_revision(session, self.url)
                 facts = read_meta(session)
-            if create and not facts:  # those that are there are only read
+            if create and not facts:  # existing ones are only read
                 facts = self._create(settings, magerr_sys)
             self.settings = self._frozen_settings(facts, settings)
         except BaseException:
@@ -91,7 +91,7 @@ class OpenArchive:
         return f"<Archive {self.url}>"
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what opens the archive in another process: connections do not travel."""
+        """Return what is needed to open the archive in another process; connections cannot be pickled."""
         return {name: value for name, value in self.__dict__.items() if name not in _OF_THIS_PROCESS}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -118,14 +118,14 @@ class OpenArchive:
 
     @property
     def _target(self) -> URL:
-        """The URL as SQLAlchemy has it."""
+        """The URL for SQLAlchemy."""
         from ztfdb.store.engine import normalise_url
 
         return normalise_url(self._address)
 
     @cached_property
     def _engine(self) -> Engine:
-        """The engine of everything that writes, or asks in SQLAlchemy's expressions: made when first used."""
+        """The engine for everything that writes, or uses SQLAlchemy's expressions; made on first use."""
         from ztfdb.store.engine import close_for_good, make_engine
 
         engine = make_engine(self._address, read_only=self._read_only)
@@ -140,25 +140,25 @@ class OpenArchive:
         return sessions(self._engine)
 
     def ping(self) -> None:
-        """Ask the database for nothing; `DatabaseUnavailableError` where it does not answer."""
+        """Run a trivial query; raises `DatabaseUnavailableError` if the database does not answer."""
         with self._connections.reading() as session:
             read_meta(session)
 
     def _answer(self, answer: T, where: Any, radius: Angle | None, options: dict[str, Any]) -> T:
-        """Return an answer; where it is empty, warn with what there is."""
-        if not len(answer) and (told := self._hint(where, radius, 0, options)):
-            self._warn(told)
+        """Return an answer; if it is empty, warn with a hint."""
+        if not len(answer) and (text := self._hint(where, radius, 0, options)):
+            self._warn(text)
         return answer
 
-    def _warn(self, told: str) -> None:
+    def _warn(self, text: str) -> None:
         kept = _KEPT.get()
         if kept is not None:
-            kept.append(told)
+            kept.append(text)
         else:
-            warn_empty(told)
+            warn_empty(text)
 
     def _hint(self, where: Any, radius: Angle | None, n_found: int, options: dict[str, Any]) -> str:
-        """Return the words about a position, a table, or a path."""
+        """Return the hint for a position, a table, or a path."""
         from ztfdb.query import hint as hints
         from ztfdb.query.targets import Targets, targets_of
 
@@ -173,7 +173,7 @@ class OpenArchive:
             return hints.hint(session, targets, within, n_found, held=self._holdings, **known)
 
     def _holdings(self) -> Holdings:
-        """Return where and when images are; counted once in `HOLDINGS_KEPT_S`, as it reads all images."""
+        """Return where and when images are; cached for `HOLDINGS_KEPT_S`, as it reads all images."""
         from ztfdb.query import hint as hints
 
         now = time.monotonic()
@@ -199,7 +199,7 @@ class OpenArchive:
 
 @contextmanager
 def words_kept() -> Iterator[list[str]]:
-    """Keep what an `EmptyAnswerWarning` would say in a list, for this thread: warnings themselves are the process's."""
+    """Collect the texts of `EmptyAnswerWarning` in a list, for this thread; warnings would be global to the process."""
     words: list[str] = []
     token = _KEPT.set(words)
     try:

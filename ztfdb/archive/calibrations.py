@@ -1,4 +1,4 @@
-"""What images are judged by: zero points, completeness, checks against ZTF's PSF catalogues."""
+"""Quality of the images: zero points, completeness, checks against ZTF's PSF catalogues."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 
 class Calibrations(OpenArchive):
-    """What images are judged by: zero points, completeness, checks against ZTF's PSF catalogues."""
+    """Quality of the images: zero points, completeness, checks against ZTF's PSF catalogues."""
 
     def calibrate(self, **options: Unpack[CalibrateOptions]) -> CalibrationReport:
-        """Calibrate images by stars of PS1 or by those that they share (`method`); see `ztfdb.derive.calibrate`."""
+        """Calibrate images by stars of PS1 or by shared stars (`method`); see `ztfdb.derive.calibrate`."""
         from ztfdb.derive import calibrate
 
         return calibrate.calibrate(self._sessions, **options)
@@ -63,7 +63,7 @@ class Calibrations(OpenArchive):
         return draw_self_calibration(left)[0]
 
     def measure_completeness(self, **options: Unpack[InjectionOptions]) -> CompletenessReport:
-        """Put artificial stars into images that were not judged yet; see `ztfdb.derive.completeness`."""
+        """Put artificial stars into images without a model of completeness; see `ztfdb.derive.completeness`."""
         from ztfdb.derive.completeness import measure_completeness
 
         return measure_completeness(self._sessions, **options)
@@ -71,20 +71,20 @@ class Calibrations(OpenArchive):
     def completeness(
         self, ra: Position, dec: Angle | None = None, **options: Unpack[CompletenessOptions]
     ) -> pd.DataFrame:
-        """Return how likely a star was to be found on each image; see `ztfdb.query.completeness.completeness`."""
+        """Return the probability of detecting a star on each image; see `ztfdb.query.completeness.completeness`."""
         from ztfdb.query.completeness import completeness
 
         with self._sessions() as session:
             return completeness(session, *position(ra, dec), **options)
 
     def check_psf(self, **options: Unpack[CheckPsfOptions]) -> PsfCheckReport:
-        """Check images against ZTF's PSF catalogues, those not checked yet; see `ztfdb.derive.psf_checks.check_psf`."""
+        """Check unchecked images against ZTF's PSF catalogues; see `ztfdb.derive.psf_checks.check_psf`."""
         from ztfdb.derive import psf_checks
 
         return psf_checks.check_psf(self._sessions, **options)
 
     def psf_checks(self, image_ids: Sequence[int] | None = None, *, warned: bool = False) -> pd.DataFrame:
-        """Return what the checks against PSF catalogues say, worst first; see `ztfdb.query.psf_checks.psf_checks`."""
+        """Return the checks against PSF catalogues, the worst first; see `ztfdb.query.psf_checks.psf_checks`."""
         from ztfdb.query.psf_checks import psf_checks
 
         with self._sessions() as session:

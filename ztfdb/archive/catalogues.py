@@ -51,7 +51,7 @@ class Catalogues(OpenArchive):
             return catalogue_cone(session, name, *position(ra, dec), arcsec(radius))
 
     def catalogues(self) -> pd.DataFrame:
-        """Return the reference catalogues that are held, a row per imported file."""
+        """Return the reference catalogues of the archive, one row per imported file."""
         from ztfdb.query.matched import catalogues
 
         with self._sessions() as session:
@@ -70,7 +70,7 @@ class Catalogues(OpenArchive):
     def fetch_catalogue(
         self, name: str, *, url: str | None = None, **options: Unpack[FetchCatalogueOptions]
     ) -> list[FileImport]:
-        """Ask VizieR (or another TAP service) and import; see `ztfdb.ingest.catalogue_services.fetch_catalogue`."""
+        """Query VizieR (or another TAP service) and import; see `ztfdb.ingest.catalogue_services.fetch_catalogue`."""
         from ztfdb.ingest import catalogue_services
 
         return catalogue_services.fetch_catalogue(
@@ -78,7 +78,7 @@ class Catalogues(OpenArchive):
         )
 
     def remove_catalogue(self, name: str, *, dry_run: bool = False) -> int:
-        """Remove a catalogue with its rows, matches and calibrations; return how many rows the archive holds of it."""
+        """Remove a catalogue with its rows, matches and calibrations; return how many rows it has."""
         from ztfdb.store.catalogues import get_catalogue, remove_catalogue
         from ztfdb.store.engine import writing
 
@@ -92,7 +92,7 @@ class Catalogues(OpenArchive):
     def crossmatch(
         self, name: str, *, region: Region | None = None, **options: Unpack[CrossmatchOptions]
     ) -> CrossmatchReport:
-        """Match images with a catalogue, those not matched yet; see `ztfdb.derive.crossmatch.crossmatch`.
+        """Match unmatched images with a catalogue; see `ztfdb.derive.crossmatch.crossmatch`.
 
         `region` is (ra, dec, radius) or (SkyCoord, radius).
         """
@@ -115,7 +115,7 @@ class Catalogues(OpenArchive):
         region: Region | None = None,
         **options: Unpack[MatchedOptions],
     ) -> pd.DataFrame:
-        """Return sources beside the catalogue rows they match; see `ztfdb.query.matched.matched_entries`.
+        """Return sources next to the catalogue rows they match; see `ztfdb.query.matched.matched_entries`.
 
         `region` is (ra, dec, radius) or (SkyCoord, radius).
         """

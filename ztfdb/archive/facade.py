@@ -1,4 +1,4 @@
-"""The front door: ``ztfdb.open(url)`` gives an `Archive`, which takes positions as people write them."""
+"""The entry point: ``ztfdb.open(url)`` returns an `Archive`, which takes positions in any common form."""
 
 from __future__ import annotations
 
@@ -44,18 +44,18 @@ def open_archive(
     Parameters
     ----------
     url : str, Path or URL, optional
-        ``sqlite:///night.db``, ``postgresql+psycopg://…`` or the path of a SQLite file; by default what ``ZTFDB_URL``
-        names, then the configuration file (`ztfdb.config`), else ``sqlite:///ztfdb.sqlite`` in the current folder.
-        The address of a service (``http://…``, ``https://…``) opens its archive: a `ztfdb.client.RemoteArchive`, with
-        the reading methods of an `Archive`. Its token is ``token`` of the configuration, or ``ZTFDB_TOKEN``.
+        ``sqlite:///night.db``, ``postgresql+psycopg://…`` or the path of a SQLite file. The default is ``ZTFDB_URL``,
+        then the configuration file (`ztfdb.config`), else ``sqlite:///ztfdb.sqlite`` in the current folder. The URL of
+        a service (``http://…``, ``https://…``) opens its archive as a `ztfdb.client.RemoteArchive`, with the reading
+        methods of an `Archive`. Its token is ``token`` of the configuration, or ``ZTFDB_TOKEN``.
     create : bool
-        Make the archive where there is none, and bring an older schema up to date.
+        Make the archive if there is none, and migrate an older schema.
     settings : ExtractionSettings, optional
-        Frozen into a new archive; with an existing one they must be the archive's own.
+        Fixed in a new archive; for an existing one they must equal the archive's own.
     magerr_sys : float
-        Systematic floor of ``magerr`` frozen into a new archive, mag.
+        Systematic floor of ``magerr``, mag, fixed in a new archive.
     read_only : bool
-        Open so that the database itself refuses to write.
+        Open such that the database itself refuses writes.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def open_archive(
 
         upgrade(address)
     elif address.is_file and not Path(address.database or "").is_file():
-        # SQLite would make an empty file of any name it is asked to open.
+        # SQLite would create an empty file.
         raise SchemaVersionError(f"there is no archive at {address.shown()}: run `ztfdb init`")
     return Archive(address, settings=settings, magerr_sys=magerr_sys, create=create, read_only=read_only)
 
@@ -92,19 +92,19 @@ def _open_remote(url: str) -> RemoteArchive:
 
 @spelled("archive")
 class Archive(LightCurves, Areas, Images, Catalogues, Calibrations, Objects, Upkeep):
-    """One database and the image files it points to; made by `open_archive`, closed by ``with`` or `close`.
+    """One database and the image files it refers to; made by `open_archive`, closed by ``with`` or `close`.
 
-    Positions are ICRS: two numbers in degrees, two Quantities, or one `~astropy.coordinates.SkyCoord` in any frame,
-    whose proper motion is followed from its ``obstime`` (as ``pmra``, ``pmdec`` and ``epoch`` are). Radii are
-    arcseconds, or a Quantity. An empty answer keeps its columns, and an `~ztfdb.errors.EmptyAnswerWarning` says what
-    the archive holds there.
+    Positions are ICRS: two numbers in degrees, two Quantities, or one `~astropy.coordinates.SkyCoord` in any frame. The
+    proper motion of a SkyCoord is applied from its ``obstime`` (like ``pmra``, ``pmdec`` and ``epoch``). Radii are
+    arcseconds, or a Quantity. An empty answer has all columns, and an `~ztfdb.errors.EmptyAnswerWarning` describes what
+    the archive has there.
 
     Attributes
     ----------
     url : str
-        Where it is, the password hidden.
+        The URL of the archive, with the password hidden.
     settings : ExtractionSettings
-        Frozen when it was made.
+        Fixed when the archive was made.
     """
 
     def diff(self, other: Archive, **options: Unpack[DiffOptions]) -> ArchiveDiff:
@@ -119,7 +119,7 @@ class Archive(LightCurves, Areas, Images, Catalogues, Calibrations, Objects, Upk
         Raises
         ------
         TypeError
-            If `other` is not an archive with a database of its own: a service shows no whole images.
+            If `other` is not an archive with a database; a service does not provide whole images.
         """
         from ztfdb.query.diff import diff_archives
 

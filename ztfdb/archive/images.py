@@ -1,4 +1,4 @@
-"""Images of an archive: which cover a position, stamps and larger cutouts, files by ZTF's names."""
+"""Images of an archive: those that cover a position, stamps and larger cutouts, files by ZTF's names."""
 
 from __future__ import annotations
 
@@ -46,21 +46,21 @@ Night: TypeAlias = "int | str | date | Time"
 
 
 class Images(OpenArchive):
-    """Images of an archive: which cover a position, stamps and larger cutouts, files by ZTF's names."""
+    """Images of an archive: those that cover a position, stamps and larger cutouts, files by ZTF's names."""
 
     def images(self, ra: Position, dec: Angle | None = None, **options: Unpack[MotionOptions]) -> pd.DataFrame:
         """Return the images whose pixels cover a position, exactly; see `ztfdb.query.coverage.images_covering`."""
         return self.images_answer(ra, dec, **options).to_pandas()
 
     def images_answer(self, ra: Position, dec: Angle | None = None, **options: Unpack[MotionOptions]) -> Answer:
-        """Return what `images` does as columns, which become a DataFrame when they are asked for one."""
+        """Return the answer of `images` as columns; its method ``to_pandas`` makes the DataFrame."""
         from ztfdb.query.coverage import images_answer
 
-        asked: dict[str, Any] = {**options}
-        place = position(ra, dec, asked)
+        arguments: dict[str, Any] = {**options}
+        place = position(ra, dec, arguments)
         with self._connections.reading() as session:
-            found = images_answer(session, *place, **asked)
-        return self._answer(found, place, None, asked)
+            found = images_answer(session, *place, **arguments)
+        return self._answer(found, place, None, arguments)
 
     def images_meeting_box(
         self, ra: Position, dec: Angle | None, width: float, height: float, *, intersect: str = "OVERLAPS"
@@ -72,7 +72,7 @@ class Images(OpenArchive):
             return images_meeting_box(session, *position(ra, dec), width, height, intersect)
 
     def product(self, name: str, *, places: Mapping[str, str | Path] | None = None) -> Product | None:
-        """Return the file that has one of ZTF's names, and what cuts it; see `ztfdb.query.products.find_product`."""
+        """Return the file with one of ZTF's names, for cutting; see `ztfdb.query.products.find_product`."""
         from ztfdb.query.products import find_product
 
         with self._sessions() as session:
@@ -81,21 +81,21 @@ class Images(OpenArchive):
     def related_files(
         self, image_id: Sequence[int], *, places: Mapping[str, str | Path] | None = None
     ) -> dict[int, Related]:
-        """Return what else is held of images; see `ztfdb.query.products.related_files`."""
+        """Return other files of images; see `ztfdb.query.products.related_files`."""
         from ztfdb.query.products import related_files
 
         with self._sessions() as session:
             return related_files(session, image_id, places=places)
 
     def coverage_cells(self) -> IntArray:
-        """Return the HEALPix cells (order 9, NESTED, ICRS) that images touch, references among them, ascending."""
+        """Return the HEALPix cells (order 9, NESTED, ICRS) that images touch, including references, ascending."""
         from ztfdb.store.image_cells import covered_cells
 
         with self._connections.reading() as session:
             return covered_cells(session)
 
     def coverage(self, order: int = 6) -> pd.DataFrame:
-        """Return how often and how deep images cover the sky; see `ztfdb.query.coverage.coverage_map`."""
+        """Return number and depth of images over the sky; see `ztfdb.query.coverage.coverage_map`."""
         from ztfdb.query.coverage import coverage_map
 
         with self._connections.reading() as session:
@@ -107,32 +107,32 @@ class Images(OpenArchive):
         """Return the stamp of a position on one image, cut from its file; see `ztfdb.query.stamps.stamp`."""
         from ztfdb.query.stamps import stamp
 
-        asked: dict[str, Any] = {**options}
-        place = position(ra, dec, asked)
+        arguments: dict[str, Any] = {**options}
+        place = position(ra, dec, arguments)
         with self._sessions() as session:
-            return stamp(session, *place, image_id=image_id, **asked)
+            return stamp(session, *place, image_id=image_id, **arguments)
 
     def stamps(self, ra: Position, dec: Angle | None = None, **options: Unpack[StampsOptions]) -> StampSeries:
         """Return the stamps of a position on every image that covers it, by time; see `ztfdb.query.stamps.stamps`."""
         from ztfdb.query.stamps import stamps
 
-        asked: dict[str, Any] = {**options}
-        place = position(ra, dec, asked)
+        arguments: dict[str, Any] = {**options}
+        place = position(ra, dec, arguments)
         with self._sessions() as session:
-            series = stamps(session, *place, **asked)
-        return self._answer(series, place, None, asked)
+            series = stamps(session, *place, **arguments)
+        return self._answer(series, place, None, arguments)
 
     def cutout(
         self, shape: SkyShape | None = None, *, image_id: int, **options: Unpack[CutoutOptions]
     ) -> Cutout | None:
-        """Return the part of an image that holds a shape on the sky, of any size; see `ztfdb.query.cutouts.cutout`."""
+        """Return the part of an image that contains a shape of any size; see `ztfdb.query.cutouts.cutout`."""
         from ztfdb.query.cutouts import cutout
 
         with self._sessions() as session:
             return cutout(session, shape, image_id=image_id, **options)
 
     def image_pixels(self, image_id: Iterable[int], **options: Unpack[PlacesOptions]) -> dict[int, StoredPixels]:
-        """Return where the files of images are and how they see the sky, by ``image_id``; unknown ones are left out."""
+        """Return the files and projections of images, by ``image_id``; unknown ones are left out."""
         from ztfdb.query.cutouts import image_pixels
 
         with self._sessions() as session:
@@ -154,13 +154,13 @@ class Images(OpenArchive):
         """Return the stamps of many positions on one image; see `ztfdb.query.stamps.stamps_on_image`."""
         from ztfdb.query.stamps import stamps_on_image
 
-        asked: dict[str, Any] = {**options}
-        table = position_table(positions, asked)
+        arguments: dict[str, Any] = {**options}
+        table = position_table(positions, arguments)
         with self._sessions() as session:
-            return stamps_on_image(session, table, image_id=image_id, **asked)
+            return stamps_on_image(session, table, image_id=image_id, **arguments)
 
     def explain(self, source_id: int, **options: Unpack[ExplainOptions]) -> Explanation:
-        """Return all behind one source, and measure it again from its file; see `ztfdb.query.explain.explain`."""
+        """Return the provenance of a source, and measure it again; see `ztfdb.query.explain.explain`."""
         from ztfdb.query.explain import explain
 
         with self._sessions() as session:

@@ -1,4 +1,4 @@
-"""Detections and light curves of an archive: cones, light curves of positions, of many, of moving bodies."""
+"""Detections and light curves of an archive: of cones, of one or many positions, of moving bodies."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class LightCurves(OpenArchive):
-    """Detections and light curves of an archive: cones, light curves of positions, of many, of moving bodies."""
+    """Detections and light curves of an archive: of cones, of one or many positions, of moving bodies."""
 
     def cone(
         self,
@@ -51,7 +51,7 @@ class LightCurves(OpenArchive):
     ) -> pd.DataFrame:
         """Return all sources within `radius` of a position, nearest first; see `ztfdb.query.cone.cone`.
 
-        With ``phot="psfcat"`` the rows of ZTF's own PSF catalogues.
+        ``phot="psfcat"`` selects the rows of ZTF's own PSF catalogues.
         """
         return self.cone_answer(ra, dec, radius, phot=phot, **options).to_pandas()
 
@@ -64,23 +64,23 @@ class LightCurves(OpenArchive):
         phot: Literal["aperture", "psfcat"] = "aperture",
         **options: Unpack[ConeOptions],
     ) -> Answer:
-        """Return what `cone` does as columns, which become a DataFrame when they are asked for one."""
+        """Return the answer of `cone` as columns; its method ``to_pandas`` makes the DataFrame."""
         if phot not in ("aperture", "psfcat"):
             raise ValueError(f"phot {phot!r}: a cone is of our sources ('aperture') or of ZTF's ('psfcat')")
         from ztfdb.query.cone import cone_answer
 
-        asked: dict[str, Any] = {**options}
-        place = position(ra, dec, asked)
+        arguments: dict[str, Any] = {**options}
+        place = position(ra, dec, arguments)
         with self._connections.reading() as session:
-            found = cone_answer(session, *place, arcsec(radius), phot=phot, **asked)
-        return self._answer(found, place, radius, asked | {"phot": phot})
+            found = cone_answer(session, *place, arcsec(radius), phot=phot, **arguments)
+        return self._answer(found, place, radius, arguments | {"phot": phot})
 
     def cone_sql(
         self, ra: Position, dec: Angle | None = None, radius: Angle = 1.5, *, table: str = "source", where: str = ""
     ) -> str:
-        """Return a SELECT for the rows of a table or view within a cone, which uses the index; see `cone_sql`.
+        """Return a SELECT for the rows of a table or view within a cone, which uses the index.
 
-        It can be run by `sql` and by any other client, on both engines.
+        `sql` and any other client can run it, on both engines. See `ztfdb.query.cone_sql.cone_sql`.
         """
         from ztfdb.query.cone_sql import cone_sql
 
@@ -96,7 +96,7 @@ class LightCurves(OpenArchive):
         phot: Phot = "aperture",
         **options: Unpack[LightCurveOptions],
     ) -> LightCurve:
-        """Return the light curve of a position: on each image the nearest source within a radius.
+        """Return the light curve of a position: the nearest source within a radius on each image.
 
         Parameters
         ----------
@@ -105,23 +105,23 @@ class LightCurves(OpenArchive):
         radius
             Match radius, 0 to 600 arcsec.
         complete : bool
-            One epoch for every exposure × quadrant whose pixels cover the position, each of one ``kind``:
-            ``detection``, the nearest source within the radius; without one the light in the aperture at the position,
-            which is ``forced`` from a signal-to-noise ratio of 3 on and below a ``limit`` whose ``upper_limit_mag`` is
-            5 times the error, aperture correction included (``upper_limit_nsigma``); or ``unavailable`` with its
-            ``reason``. By default the detections alone.
+            One epoch for every exposure × quadrant whose pixels cover the position. Its ``kind`` is ``detection`` for
+            the nearest source within the radius. Without one, it is the light in the aperture at the position:
+            ``forced`` from a signal-to-noise ratio of 3 on, below that a ``limit``, whose ``upper_limit_mag`` is 5
+            times the error, aperture correction included (``upper_limit_nsigma``). If nothing can be measured, it is
+            ``unavailable`` with its ``reason``. By default only the detections.
         phot : str
-            ``aperture``, our own photometry; ``psfcat``, that of ZTF's PSF catalogues; ``both``, beside each other; see
+            ``aperture``, our own photometry; ``psfcat``, that of ZTF's PSF catalogues; ``both``: see
             `ztfdb.query.psf_catalogues.catalogue_epochs` and `ztfdb.query.merge.complete_psf`. ``irsa``, the light
-            curves of ZTF's data releases, ``irsa-both``, beside our own photometry: `ztfdb.query.irsa.published`.
+            curves of ZTF's data releases; ``irsa-both``, these and our own photometry: `ztfdb.query.irsa.published`.
         aperture : int
-            1 to 6, of the diameters 2, 3, 4, 6, 10, 14 px. The fourth, the default, is answered from the index alone.
+            1 to 6, with diameters 2, 3, 4, 6, 10, 14 px. The default, 4, is read from the index alone.
         color : float, optional
-            PS1 colour of the star, mag (the one header PCOLOR names: g − r for g and r, r − i for i). Adds
-            CLRCOEFF · color to the magnitudes; by default there is no colour term.
+            PS1 colour of the star, mag (that of header PCOLOR: g − r for g and r, r − i for i). Adds CLRCOEFF · color
+            to the magnitudes; by default there is no colour term.
         good : bool
             Keep only epochs without known trouble: infobits < 2^25, no bad mask bit in the 6 px aperture, aperture not
-            truncated. Where an image has no mask, or no infobits, nothing is known against it.
+            truncated. An image without a mask or infobits passes that criterion.
         filters : str, int or iterable of them, optional
             ``zg``, ``zr``, ``zi`` (or g, r, i; ZTF_g, ZTF_r, ZTF_i; 1, 2, 3).
         mjd : tuple of float, str, date or Time, optional
@@ -130,12 +130,12 @@ class LightCurves(OpenArchive):
         fields : int or iterable of int, optional
             ZTF fields.
         all_versions : bool
-            Keep every image. By default an exposure × quadrant gives one epoch: from the whole quadrant before a cutout
-            of it, then from the newest processing.
+            Keep every image. By default an exposure × quadrant gives one epoch: the whole quadrant is preferred to a
+            cutout of it, then the newest processing.
         calibration : str
             ``header`` (MAGZP + APCOR, CLRCOEFF), ``ps1`` (fitted to stars of PS1: `ztfdb.derive.calibrate`) or ``self``
-            (by the stars that images share, with gradients over the quadrant: `ztfdb.derive.selfcal`; ``magerr_sys`` is
-            then the floor of the image and the error of its zero point). Of our apertures only.
+            (by the stars that images share, with gradients over the quadrant: `ztfdb.derive.selfcal`; ``magerr_sys``
+            then combines the floor of the image and the error of its zero point). For our apertures only.
         pmra, pmdec : float, optional
             Proper motion, mas / yr, `pmra` with cos dec: the position is propagated to each exposure. With
             ``phot="aperture"`` only.
@@ -143,22 +143,22 @@ class LightCurves(OpenArchive):
             Julian year of the position, 2016.0 by default.
         measure : str
             With ``complete`` and ``phot="aperture"``. ``auto`` as above; ``forced`` measures every epoch at the
-            position, also where there is a detection; ``psf`` does so by fitting the exposure's own PSF, for which its
-            ``sciimgdao.psf`` must lie beside the image (``chi`` and ``sharp`` are there then, and no aperture
-            correction); ``none`` measures nothing, and gives the detections alone.
+            position, even if there is a detection; ``psf`` does so by fitting the exposure's own PSF, which needs its
+            ``sciimgdao.psf`` next to the image (it gives ``chi`` and ``sharp``, and needs no aperture correction);
+            ``none`` measures nothing, and gives only the detections.
         bjd : bool
             With ``complete``. Add ``bjd_tdb``, the barycentric Julian date (TDB) of mid-exposure.
         mag : float, optional
-            With ``complete``. Total AB magnitude for which ``p_detect`` is told; by default that of the star: of the
-            median flux of its epochs in the filter.
+            With ``complete``. Total AB magnitude for ``p_detect``. The default is that of the star, by the median flux
+            of its epochs in the filter.
         jobs : int
-            With ``complete``. Processes that measure; 1, the default, measures in this one.
+            With ``complete``. Processes that measure; 1, the default, measures in this process.
         keep : bool
-            With ``complete``. Write what is measured to the archive, the default where it can be written.
+            With ``complete``. Store the measurements in the archive; the default if it is writable.
         places : mapping of str to path, optional
             With ``complete``. Folders of this host by the name of their data root.
         progress : callable, optional
-            With ``complete``. Called with the number of images that are measured, and of all.
+            With ``complete``. Called with the number of images measured, and of all.
 
         Returns
         -------
@@ -167,39 +167,39 @@ class LightCurves(OpenArchive):
             columns come first, in IRSA's order and units:
 
             ``oid`` is negative: minus the number made of field, fid, ccdid (2 digits), qid and the 8 digits of
-            `ztfdb.query.epochs.oid_digits`, so that it groups like IRSA's, one star per field, filter and quadrant, and
-            is never mistaken for one. ``mjd`` is the start and ``hjd`` the middle of the exposure. ``mag`` (AB) and its
-            error are NaN where the flux is not positive, or where ``calibration`` is ``none``: the header has no APCOR
-            (or no CLRCOEFF, where a colour was given), or the image was not calibrated so. ``mag`` holds measurements
-            only, never a limit. ``magerr`` holds the archive's systematic floor (``magerr_sys``) in quadrature.
-            ``catflags`` is ``mask_bits``, plus 32768 on an unusable image; <NA> without a mask. ``limitmag`` is header
-            MAGLIM. ``chi`` and ``sharp`` are NaN where nothing is fitted.
+            `ztfdb.query.epochs.oid_digits`. So it groups like IRSA's, one star per field, filter and quadrant, and
+            cannot be mistaken for one. ``mjd`` is the start and ``hjd`` the middle of the exposure. ``mag`` (AB) and
+            its error are NaN if the flux is not positive, or if ``calibration`` is ``none``: the header has no APCOR
+            (or no CLRCOEFF, with a colour), or the image lacks the calibration. ``mag`` is never a limit. ``magerr``
+            includes the archive's systematic floor (``magerr_sys``) in quadrature. ``catflags`` is ``mask_bits``, plus
+            32768 on an unusable image; <NA> without a mask. ``limitmag`` is header MAGLIM. ``chi`` and ``sharp`` are
+            NaN without a fit.
 
-            Then ours: ``flux_ujy`` and its error (µJy, statistical only, also where negative), ``snr``, ``flags``
-            (`ztfdb.bits.SourceFlag`), ``separation`` (arcsec) from the position that was asked for, ``n_within``, the
-            number of sources of that image within the radius, and the ids of image and source. A complete one has also
-            ``kind``, ``reason``, ``blended`` (several sources within the radius, or a deblended detection),
-            ``contaminated`` (a source outside the radius is nearer than the aperture's diameter), ``x`` and ``y``;
-            where there is no detection, ``ra`` and ``dec`` are those of the position. ``limit50`` and ``limit90`` are
-            the magnitudes at which half and nine tenths of the stars at the place are found, ``p_detect`` is the
-            probability that this one was; NaN on images that were not judged by artificial stars, ``p_detect`` also
-            where the star has no magnitude. ``meta["kept"]`` tells whether what was measured is in the archive now,
-            ``meta["n_measured"]`` how much was.
+            Then ours: ``flux_ujy`` and its error (µJy, statistical only, also if negative), ``snr``, ``flags``
+            (`ztfdb.bits.SourceFlag`), ``separation`` (arcsec) from the given position, ``n_within``, the number of
+            sources of that image within the radius, and the ids of image and source. A complete one also has ``kind``,
+            ``reason``, ``blended`` (several sources within the radius, or a deblended detection), ``contaminated`` (a
+            source outside the radius is nearer than the aperture's diameter), ``x`` and ``y``; without a detection,
+            ``ra`` and ``dec`` are those of the position. ``limit50`` and ``limit90`` are the magnitudes at which 50 %
+            and 90 % of the stars at the position are found, ``p_detect`` is the probability that this one was found.
+            They are NaN on images without a model from artificial stars, ``p_detect`` also for a star without a
+            magnitude. ``meta["kept"]`` is True if the measurements are stored in the archive, ``meta["n_measured"]``
+            is their number.
 
         Raises
         ------
         ValueError
-            If a position, radius or option is not one, or options do not go together.
+            If a position, radius or option is invalid, or options conflict.
         OptionError
-            If there is no such option, or only with ``complete``.
+            If there is no such option, or it needs ``complete``.
         QueryError
             If the radius is beyond the maximum.
         """
         only_complete("light_curve", complete, options)
-        asked: dict[str, Any] = {**options}
-        place = position(ra, dec, asked)
-        curve = self._light_curve("light_curve", place, radius, asked, complete=complete, phot=phot)
-        return self._answer(curve, place, radius, asked | {"phot": phot})
+        arguments: dict[str, Any] = {**options}
+        place = position(ra, dec, arguments)
+        curve = self._light_curve("light_curve", place, radius, arguments, complete=complete, phot=phot)
+        return self._answer(curve, place, radius, arguments | {"phot": phot})
 
     def _light_curve(
         self, asked_by: str, place: tuple[float, float], radius: Angle, options: Mapping[str, Any], **more: Any
@@ -229,18 +229,18 @@ class LightCurves(OpenArchive):
         Parameters
         ----------
         ra, dec, radius, complete, phot, **options
-            As in `light_curve`; ``filters="zr"`` for one filter, ``complete=True`` for forced magnitudes, too. `phot`
-            is one photometry.
+            As in `light_curve`; ``filters="zr"`` for one filter, ``complete=True`` to include forced magnitudes. `phot`
+            must be one photometry.
         min_period, max_period, oversampling : float
-            The grid; see there.
+            The grid; see `ztfdb.query.periodogram.periodogram`.
         """
         from ztfdb.query.periodogram import periodogram
 
         only_complete("periodogram", complete, options)
-        asked: dict[str, Any] = {**options}
-        place = position(ra, dec, asked)
-        curve = self._light_curve("periodogram", place, radius, asked, complete=complete, phot=phot)
-        found = self._answer(curve, place, radius, asked | {"phot": phot}).data
+        arguments: dict[str, Any] = {**options}
+        place = position(ra, dec, arguments)
+        curve = self._light_curve("periodogram", place, radius, arguments, complete=complete, phot=phot)
+        found = self._answer(curve, place, radius, arguments | {"phot": phot}).data
         return periodogram(found, min_period=min_period, max_period=max_period, oversampling=oversampling)
 
     def light_curves(
@@ -259,31 +259,31 @@ class LightCurves(OpenArchive):
         positions : DataFrame, astropy Table, SkyCoord, mapping, or array_like of shape (n, 2)
             Columns ``ra`` and ``dec``, deg, ICRS, or Quantities.
         radius, complete, phot, **options
-            As in `light_curve`. `color`, `pmra`, `pmdec` and `epoch` may have a value for each position, or name a
-            column of `positions`.
+            As in `light_curve`. `color`, `pmra`, `pmdec` and `epoch` may be arrays, one value per position, or the name
+            of a column of `positions`.
 
         Returns
         -------
         DataFrame
-            The columns of `light_curve`, with exactly its values, then ``position``: the row of `positions`, counted
-            from 0. Ordered by (position, mjd, image_id, phot); a position without epochs has no rows. Each file is
-            opened once for all positions on it (of every `ztfdb.query.complete.EPOCHS_HELD` epochs).
+            The columns of `light_curve`, with exactly the same values, then ``position``: the row of `positions`,
+            counted from 0. Ordered by (position, mjd, image_id, phot); a position without epochs has no rows. Each file
+            is opened once for all positions on it (per `ztfdb.query.complete.EPOCHS_HELD` epochs).
 
         Raises
         ------
         ValueError, OptionError, QueryError
-            As `light_curve`, the message names the row; QueryError also for more than
+            As `light_curve`, with the row in the message; QueryError also for more than
             `ztfdb.query.detections.MOST_EPOCHS` epochs.
         """
         from ztfdb.query.lightcurve import light_curves
         from ztfdb.query.targets import targets_of
 
-        asked: dict[str, Any] = {**options}
-        table = position_table(positions, asked)
-        request, execution, where = self._requested("light_curves", radius, asked, complete=complete, phot=phot)
+        arguments: dict[str, Any] = {**options}
+        table = position_table(positions, arguments)
+        request, execution, where = self._requested("light_curves", radius, arguments, complete=complete, phot=phot)
         targets = targets_of(table, **where)
         curves = light_curves(self._readers(targets, request), targets, request, execution).to_pandas()
-        return self._answer(curves, table, radius, asked | {"phot": phot})
+        return self._answer(curves, table, radius, arguments | {"phot": phot})
 
     def iter_light_curves(
         self,
@@ -294,16 +294,18 @@ class LightCurves(OpenArchive):
         phot: Phot = "aperture",
         **options: Unpack[LightCurvesOptions],
     ) -> Iterator[pd.DataFrame]:
-        """Yield what `light_curves` returns in pieces of a thousand positions, in bounded memory.
+        """Yield the rows of `light_curves` in parts of 1,000 positions, in bounded memory.
 
-        For answers beyond `ztfdb.query.detections.MOST_EPOCHS`, which `light_curves` refuses.
+        The limit of `light_curves`, `ztfdb.query.detections.MOST_EPOCHS`, does not apply.
         """
         from ztfdb.query.lightcurve import iter_light_curves
         from ztfdb.query.targets import targets_of
 
-        asked: dict[str, Any] = {**options}
-        table = position_table(positions, asked)
-        request, execution, where = self._requested("iter_light_curves", radius, asked, complete=complete, phot=phot)
+        arguments: dict[str, Any] = {**options}
+        table = position_table(positions, arguments)
+        request, execution, where = self._requested(
+            "iter_light_curves", radius, arguments, complete=complete, phot=phot
+        )
         targets = targets_of(table, **where)
         for answer in iter_light_curves(self._readers(targets, request), targets, request, execution):
             yield answer.to_pandas()
@@ -321,10 +323,10 @@ class LightCurves(OpenArchive):
         Parameters
         ----------
         path : DataFrame, astropy Table, SkyCoord or mapping
-            Columns ``time`` (MJD, UTC), ``ra``, ``dec`` (deg): where it is seen from Palomar. A spline gives the place
-            at mid-exposure; exposures before the first and after the last time have no epoch.
+            Columns ``time`` (MJD, UTC), ``ra``, ``dec`` (deg), as seen from Palomar. A spline gives the position at
+            mid-exposure; exposures before the first and after the last time have no epoch.
         radius, complete, **options
-            As in `light_curve`; without `complete`, the detections alone.
+            As in `light_curve`; without `complete`, only the detections.
         """
         from ztfdb.query.lightcurve import light_curve
         from ztfdb.query.targets import path_of
@@ -343,9 +345,9 @@ class LightCurves(OpenArchive):
         phot: Phot = "aperture",
         **options: Unpack[HintOptions],
     ) -> str:
-        """Return words about a light curve's position: which images cover it, how many have a detection.
+        """Return a hint for a light curve's position: which images cover it, and how many have a detection.
 
-        Of an empty answer, `EmptyAnswerWarning` says the same.
+        For an empty answer, it is the text of `EmptyAnswerWarning`.
 
         Parameters
         ----------
@@ -355,19 +357,19 @@ class LightCurves(OpenArchive):
         Returns
         -------
         str
-            Empty where every image has a detection.
+            Empty if every image has a detection.
         """
-        asked: dict[str, Any] = {**options}
-        place = position(ra, dec, asked)
-        curve = self._light_curve("hint", place, radius, asked, phot=phot)
-        return self._hint(place, radius, len(curve), asked | {"phot": phot})
+        arguments: dict[str, Any] = {**options}
+        place = position(ra, dec, arguments)
+        curve = self._light_curve("hint", place, radius, arguments, phot=phot)
+        return self._hint(place, radius, len(curve), arguments | {"phot": phot})
 
     def hint_of(self, positions: PositionTable, options: dict[str, Any]) -> str:
-        """Return the words about many positions without an epoch; `options` are those of `light_curves`."""
+        """Return the hint for many positions without an epoch; `options` are those of `light_curves`."""
         return self._hint(positions, options.get("radius", 1.5), 0, {"phot": "aperture", **options})
 
     def _readers(self, targets: Targets, request: LightCurveRequest) -> Sessions:
-        """Return what makes the transactions of light curves: sessions only where those are needed."""
+        """Return the maker of the transactions of light curves: of sessions only if needed."""
         from ztfdb.query.lightcurve import only_reads
 
         return self._connections.reading if only_reads(targets, request) else self._sessions
@@ -375,7 +377,7 @@ class LightCurves(OpenArchive):
     def _requested(
         self, asked_by: str, radius: Angle, options: Mapping[str, Any], **more: Any
     ) -> tuple[LightCurveRequest, Execution, dict[str, Any]]:
-        """Return what is asked for, how it is measured, and the options that belong to the positions."""
+        """Return the request, its execution, and the options that belong to the positions."""
         where = {name: options[name] for name in ("color", *MOTION) if name in options}
         what = {name: value for name, value in options.items() if name not in where}
         motion = MOTION & where.keys()

@@ -19,7 +19,7 @@ class Objects(OpenArchive):
     """Objects of an archive: detections joined across epochs, fields and filters."""
 
     def object_position(self, oid: int) -> tuple[float, float, bool]:
-        """Return where an object or an ``oid`` is (deg), and whether it is an object's own id.
+        """Return the position (deg) of an object or an ``oid``, and whether the number is the object's own id.
 
         Raises
         ------
@@ -42,7 +42,7 @@ class Objects(OpenArchive):
         return build_objects(self._sessions, **options)
 
     def update_objects(self, **options: Unpack[ProgressOptions]) -> ObjectsReport:
-        """Bring the objects up to date with the images; see `ztfdb.derive.objects.update_objects`."""
+        """Update the objects to the current images; see `ztfdb.derive.objects.update_objects`."""
         from ztfdb.derive.objects import update_objects
 
         return update_objects(self._sessions, **options)
@@ -55,7 +55,7 @@ class Objects(OpenArchive):
             return summarise(session, object_id)
 
     def object_oids(self, object_id: int) -> pd.DataFrame:
-        """Return ZTF's reference sources that an object is; see `ztfdb.derive.objects.object_oids`."""
+        """Return the ZTF reference sources of an object; see `ztfdb.derive.objects.object_oids`."""
         from ztfdb.derive.objects import object_oids
 
         with self._sessions() as session:

@@ -1,4 +1,4 @@
-"""Images in, images out, and the archive as a whole: ingest, verify, backup, status, SQL, exports."""
+"""Ingest and remove images, and the archive as a whole: verify, backup, status, SQL, exports."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Upkeep(OpenArchive):
-    """Images in, images out, and the archive as a whole: ingest, verify, backup, status, SQL, exports."""
+    """Ingest and remove images, and the archive as a whole: verify, backup, status, SQL, exports."""
 
     def ingest(
         self,
@@ -45,20 +45,20 @@ class Upkeep(OpenArchive):
         Parameters
         ----------
         paths : path or iterable of paths
-            Files, folders (searched below) and globs.
+            Files, folders (searched recursively) and globs.
         jobs : int
-            Processes that measure; 1 measures in this one.
+            Processes that measure; 1 measures in this process.
         mask : path, optional
-            The mask of the one image given, where it does not lie beside it under ZTF's name.
+            The mask of the single given image, if it is not next to it under ZTF's name.
         psfcat : path, optional
-            ZTF's PSF catalogue of the one image given, likewise.
+            ZTF's PSF catalogue of the single given image, likewise.
         force : bool
-            Measure again what has not changed.
+            Measure unchanged images again.
         progress : IngestProgress, optional
-            Called for each image when it ends.
+            Called for each image at its end.
         **limits
             ``timeout_s`` and ``memory_mb`` of one image in a worker, ``scheduler``, the address of a Dask cluster, and
-            ``completeness``, to judge each image by artificial stars; see `ztfdb.ingest.run.ingest_paths`.
+            ``completeness``, to test each image with artificial stars; see `ztfdb.ingest.run.ingest_paths`.
 
         Returns
         -------
@@ -84,7 +84,7 @@ class Upkeep(OpenArchive):
     def ingest_psfcat(
         self, paths: str | Path | Iterable[str | Path], **options: Unpack[IngestPsfcatOptions]
     ) -> IngestReport:
-        """Store PSF catalogues of held images and references; see `ztfdb.ingest.psf_catalogues.ingest_psfcats`."""
+        """Store PSF catalogues of stored images and references; see `ztfdb.ingest.psf_catalogues.ingest_psfcats`."""
         from ztfdb.ingest.psf_catalogues import ingest_psfcats
 
         given = [paths] if isinstance(paths, str | Path) else list(paths)
@@ -97,7 +97,7 @@ class Upkeep(OpenArchive):
         return import_metadata(self._sessions, path)
 
     def relocate(self, name: str, path: str | Path) -> str:
-        """Point the data root `name` at another folder or URL, and return where it pointed before.
+        """Point the data root `name` to another folder or URL, and return the previous one.
 
         Raises
         ------
@@ -113,13 +113,13 @@ class Upkeep(OpenArchive):
             return move_root(session, name, path)
 
     def verify(self, **options: Unpack[VerifyOptions]) -> pd.DataFrame:
-        """Return what is wrong with files and tables, nothing when all is well; see `ztfdb.query.verify.verify`."""
+        """Return the problems of files and tables, empty if there are none; see `ztfdb.query.verify.verify`."""
         from ztfdb.query.verify import verify
 
         return verify(self._sessions, **options)
 
     def storage_problems(self) -> list[str]:
-        """Return what SQLite's own ``integrity_check`` finds wrong; it reads the whole file. Empty for PostgreSQL."""
+        """Return problems found by SQLite's ``integrity_check``, which reads the whole file; none for PostgreSQL."""
         from ztfdb.store.backends import reads
 
         with self._connections.reading() as session:
@@ -178,10 +178,10 @@ class Upkeep(OpenArchive):
         timeout_s: float | None = None,
         force: bool = False,
     ) -> Iterator[tuple[bytes, int]]:
-        """Yield the rows of such a statement as CSV, piece by piece, however many they are.
+        """Yield the rows of a read-only statement as CSV in parts, any number of rows.
 
-        Each piece comes with the number of its rows: first the line of names, with 0. The same bytes on both engines;
-        see `ztfdb.query.readonly_csv.read_only_csv`.
+        Each part comes with the number of its rows: first the header line, with 0. The bytes are the same on both
+        engines; see `ztfdb.query.readonly_csv.read_only_csv`.
         """
         from ztfdb.query.readonly_csv import read_only_csv
 
@@ -242,7 +242,7 @@ class Upkeep(OpenArchive):
         )
 
     def status(self) -> dict[str, Any]:
-        """Return what the archive holds: rows, span, filters, configurations; see `ztfdb.query.status.status`."""
+        """Return a summary of the archive: rows, span, filters, configurations; see `ztfdb.query.status.status`."""
         from ztfdb.query.status import status
 
         with self._connections.reading() as session:

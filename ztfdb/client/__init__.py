@@ -1,4 +1,4 @@
-"""An archive that another machine serves (``ztfdb serve``): the same questions and answers, no database at hand."""
+"""An archive served by another machine (``ztfdb serve``): the same queries and answers, without a local database."""
 
 from ztfdb.client.archive import RemoteArchive, open_remote
 

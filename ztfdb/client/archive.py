@@ -1,4 +1,4 @@
-"""An archive behind a service, with the reading methods of `ztfdb.Archive` and its very answers."""
+"""An archive behind a service, with the reading methods and the answers of `ztfdb.Archive`."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ from ztfdb.stamps import ImageStamp
 
 POSITIONS_PER_REQUEST = 10_000
 COMPLETE_PER_REQUEST = 1_000
-"""Positions of one request: what a service answers unless it is configured otherwise."""
+"""Positions per request, the default limit of a service."""
 
 NEED_THE_DATABASE = (
     "add_catalogue", "backup", "build_objects", "calibrate", "check_psf", "crossmatch", "cutout",
@@ -71,30 +71,30 @@ NEED_THE_DATABASE = (
     "plot_calibration", "plot_psf_check", "plot_self_calibration", "product", "region", "related_files", "relocate",
     "remove", "remove_catalogue", "remove_matches", "remove_psf_checks", "storage_problems", "update_objects", "verify",
 )  # fmt: skip
-"""Methods of an archive that write, or that need its database or its files."""
+"""Methods of an archive that write, or need its database or its files."""
 
 
 def open_remote(url: str, *, token: str = "", timeout_s: float = TIMEOUT_S) -> RemoteArchive:
-    """Open an archive that a service shows, and see that it answers.
+    """Open an archive behind a service, and check that the service answers.
 
     Parameters
     ----------
     url : str
-        The address that ``ztfdb serve`` prints, or what a proxy makes of it.
+        The URL printed by ``ztfdb serve``, or that of a proxy for it.
     token : str
     timeout_s : float
-        Seconds without a byte until a request is given up.
+        Seconds without any data until a request fails.
 
     Raises
     ------
     ConfigError
-        If the address is none.
+        If the URL is invalid.
     ServiceUnavailableError
         If the service cannot be reached.
     ServiceRefusedError
-        If it wants a token, or another one.
+        If it requires a token, or refuses this one.
     RemoteError
-        If what answers is no service of ztfdb.
+        If the answer is not from a service of ztfdb.
     """
     archive = RemoteArchive(Transport(url, token, timeout_s))
     archive.ping()
@@ -105,8 +105,8 @@ def open_remote(url: str, *, token: str = "", timeout_s: float = TIMEOUT_S) -> R
 class RemoteArchive:
     """An archive behind a service; made by ``ztfdb.open("https://…")``.
 
-    The reading methods are those of `ztfdb.Archive` and give the same answers: see there. Files are named without
-    their folders. What writes, or needs the database, raises `ztfdb.errors.ServiceRefusedError`.
+    The reading methods are those of `ztfdb.Archive` and give the same answers. Files are named without their folders.
+    Methods that write, or need the database, raise `ztfdb.errors.ServiceRefusedError`.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ class RemoteArchive:
     ----------
     url : str
     settings : ExtractionSettings
-        Frozen when the archive was made.
+        Fixed when the archive was made.
     """
 
     def __init__(self, transport: Transport) -> None:
@@ -148,7 +148,7 @@ class RemoteArchive:
 
     @functools.cached_property
     def settings(self) -> ExtractionSettings:
-        """Frozen when the archive was made."""
+        """The settings of the archive, fixed when it was made."""
         return ExtractionSettings.from_dict(self.status()["archive"]["settings"])
 
     def close(self) -> None:
@@ -156,7 +156,7 @@ class RemoteArchive:
         self._closed = True
 
     def ping(self) -> None:
-        """Ask for nothing; an error says why the service cannot be used."""
+        """Check the service; an error gives the reason why it cannot be used."""
         self._get("/ping")
 
     def cone(
@@ -183,7 +183,7 @@ class RemoteArchive:
         phot: Literal["aperture", "psfcat"] = "aperture",
         **options: Unpack[ConeOptions],
     ) -> Iterator[pd.DataFrame]:
-        """Yield what `cone` returns as one frame: a service answers cones up to a radius that it says."""
+        """Yield the rows of `cone` as one frame; the service limits the radius."""
         yield self.cone(ra, dec, radius, phot=phot, **options)
 
     def cone_answer(
@@ -195,7 +195,7 @@ class RemoteArchive:
         phot: Literal["aperture", "psfcat"] = "aperture",
         **options: Unpack[ConeOptions],
     ) -> Answer:
-        """Return what `cone` does as columns."""
+        """Return the answer of `cone` as columns."""
         return Answer(columns_of(self.cone(ra, dec, radius, phot=phot, **options)), {})
 
     def cone_sql(
@@ -252,10 +252,10 @@ class RemoteArchive:
     ) -> pd.DataFrame:
         """Return the light curves of many positions; see `ztfdb.Archive.light_curves`."""
         only_complete("light_curves", complete, options)
-        targets, asked = _targets(positions, options, radius=arcsec(radius), complete=complete, phot=phot)
+        targets, arguments = _targets(positions, options, radius=arcsec(radius), complete=complete, phot=phot)
         at_once = COMPLETE_PER_REQUEST if complete or targets.pmra is not None else POSITIONS_PER_REQUEST
         frames, hints = [], []
-        for frame, hint in self._pieces(targets, asked, at_once):
+        for frame, hint in self._pieces(targets, arguments, at_once):
             frames.append(frame)
             hints += [hint] if hint else []
         check_size(sum(map(len, frames)))
@@ -273,10 +273,10 @@ class RemoteArchive:
         phot: Phot = "aperture",
         **options: Unpack[LightCurvesOptions],
     ) -> Iterator[pd.DataFrame]:
-        """Yield what `light_curves` returns in pieces of a thousand positions."""
+        """Yield the rows of `light_curves` in parts of 1,000 positions."""
         only_complete("iter_light_curves", complete, options)
-        targets, asked = _targets(positions, options, radius=arcsec(radius), complete=complete, phot=phot)
-        for frame, _ in self._pieces(targets, asked, chunks.POSITIONS_PER_CHUNK):
+        targets, arguments = _targets(positions, options, radius=arcsec(radius), complete=complete, phot=phot)
+        for frame, _ in self._pieces(targets, arguments, chunks.POSITIONS_PER_CHUNK):
             yield frame
 
     def light_curve_on_path(
@@ -289,15 +289,15 @@ class RemoteArchive:
     ) -> LightCurve:
         """Return the light curve of a moving body; see `ztfdb.Archive.light_curve_on_path`."""
         only_complete("light_curve_on_path", complete, options)
-        asked = words({**options, "radius": arcsec(radius), "complete": complete})
-        return self._light_curve(self._post("/lightcurve/path", {**_path(path), **asked}))
+        arguments = words({**options, "radius": arcsec(radius), "complete": complete})
+        return self._light_curve(self._post("/lightcurve/path", {**_path(path), **arguments}))
 
     def images(self, ra: Position, dec: Angle | None = None, **options: Unpack[MotionOptions]) -> pd.DataFrame:
         """Return the images whose pixels cover a position, exactly; see `ztfdb.query.coverage.images_covering`."""
         return self._frame("/images", self._place(ra, dec, options))
 
     def images_answer(self, ra: Position, dec: Angle | None = None, **options: Unpack[MotionOptions]) -> Answer:
-        """Return what `images` does as columns."""
+        """Return the answer of `images` as columns."""
         return Answer(columns_of(self.images(ra, dec, **options)), {})
 
     def coverage_cells(self) -> IntArray:
@@ -310,7 +310,7 @@ class RemoteArchive:
         return np.sort(np.concatenate(parts))
 
     def coverage(self, order: int = 6) -> pd.DataFrame:
-        """Return how often and how deep images cover the sky; see `ztfdb.query.coverage.coverage_map`."""
+        """Return number and depth of images over the sky; see `ztfdb.query.coverage.coverage_map`."""
         return self._frame("/coverage", {"order": str(int(order))})
 
     def stamp(
@@ -332,11 +332,11 @@ class RemoteArchive:
         self, positions: PositionTable, *, image_id: int, **options: Unpack[StampsOnImageOptions]
     ) -> StampSeries:
         """Return the stamps of many positions on one image; see `ztfdb.query.stamps.stamps_on_image`."""
-        targets, asked = _targets(positions, options)
-        return _series(self._post(f"/stamps/image/{int(image_id)}", {**_part(targets, 0, len(targets)), **asked}))
+        targets, arguments = _targets(positions, options)
+        return _series(self._post(f"/stamps/image/{int(image_id)}", {**_part(targets, 0, len(targets)), **arguments}))
 
     def catalogues(self) -> pd.DataFrame:
-        """Return the reference catalogues that are held, a row per imported file."""
+        """Return the reference catalogues of the archive, one row per imported file."""
         return self._frame("/catalogues")
 
     def catalogue_cone(self, name: str, ra: Position, dec: Angle | None = None, radius: Angle = 1.5) -> pd.DataFrame:
@@ -346,7 +346,7 @@ class RemoteArchive:
     def catalogue_recipe(
         self, name: str, service: str = "vizier", *, everything: bool = False
     ) -> tuple[str, list[str]]:
-        """Return a service's address and the queries that bring a catalogue."""
+        """Return a service's URL and its queries for a catalogue."""
         found = self._get(f"/catalogues/{name}/recipe", query_words({"service": service, "everything": everything}))
         return found["address"], found["queries"]
 
@@ -359,31 +359,31 @@ class RemoteArchive:
         region: Region | None = None,
         **options: Unpack[MatchedOptions],
     ) -> pd.DataFrame:
-        """Return sources beside the catalogue rows they match; see `ztfdb.query.matched.matched_entries`."""
-        asked: dict[str, Any] = {**options, "columns": list(columns), "catin": catin, "catref": catref}
+        """Return sources next to the catalogue rows they match; see `ztfdb.query.matched.matched_entries`."""
+        arguments: dict[str, Any] = {**options, "columns": list(columns), "catin": catin, "catref": catref}
         place = region_of(region)
         if place is not None:
-            asked |= dict(zip(("ra", "dec", "within"), place, strict=True))
-        ids = asked.pop("image_id", None)
+            arguments |= dict(zip(("ra", "dec", "within"), place, strict=True))
+        ids = arguments.pop("image_id", None)
         if ids is not None:
             single = isinstance(ids, int | np.integer)
-            asked |= {"image_id": [int(ids)] if single else [int(one) for one in ids], "several": not single}
-        return self._frame("/matched", query_words(asked))
+            arguments |= {"image_id": [int(ids)] if single else [int(one) for one in ids], "several": not single}
+        return self._frame("/matched", query_words(arguments))
 
     def psf_checks(self, image_ids: Sequence[int] | None = None, *, warned: bool = False) -> pd.DataFrame:
-        """Return what the checks against ZTF's PSF catalogues said, the worst first."""
+        """Return the checks against ZTF's PSF catalogues, the worst first."""
         ids = None if image_ids is None else [int(one) for one in image_ids]
         return self._frame("/psf-checks", query_words({"image_id": ids, "warned": warned}))
 
     def completeness(
         self, ra: Position, dec: Angle | None = None, **options: Unpack[CompletenessOptions]
     ) -> pd.DataFrame:
-        """Return how likely a star was to be found on each image; see `ztfdb.query.completeness.completeness`."""
+        """Return the probability of detecting a star on each image; see `ztfdb.query.completeness.completeness`."""
         place = dict(zip(("ra", "dec"), position(ra, dec), strict=True))
         return self._frame("/completeness", query_words({**place, **options}))
 
     def explain(self, source_id: int, **options: Unpack[ExplainOptions]) -> Explanation:
-        """Return everything behind one source, and measure it again; see `ztfdb.query.explain.explain`."""
+        """Return the provenance of a source, and measure it again; see `ztfdb.query.explain.explain`."""
         found = self._get(f"/explain/{int(source_id)}", query_words({"measure": True, **options}))
         files, calibrations, values = (_unpack(found[name]) for name in ("files", "calibrations", "values"))
         for name in ("stored", "measured"):
@@ -413,8 +413,8 @@ class RemoteArchive:
         return [int(one) for one in found["image_id"]]
 
     def sql(self, statement: str, /, **options: Any) -> pd.DataFrame:
-        """Refuse: a service takes ADQL, at its address ``/tap``."""
-        raise ServiceRefusedError(f"a service takes no SQL of its database: ask in ADQL at {self.url}/tap")
+        """Refuse: a service only accepts ADQL, at its URL ``/tap``."""
+        raise ServiceRefusedError(f"a service runs no SQL of its database: send ADQL to {self.url}/tap")
 
     def sql_csv(
         self,
@@ -426,7 +426,7 @@ class RemoteArchive:
         force: bool = False,
     ) -> Iterator[tuple[bytes, int]]:
         """Refuse, as `sql`."""
-        raise ServiceRefusedError(f"a service takes no SQL of its database: ask in ADQL at {self.url}/tap")
+        raise ServiceRefusedError(f"a service runs no SQL of its database: send ADQL to {self.url}/tap")
 
     def tables(self) -> pd.DataFrame:
         """Return every table and view with its description; see `ztfdb.query.tables.table_list`."""
@@ -441,11 +441,11 @@ class RemoteArchive:
         return self._frame(f"/object/{int(object_id)}")
 
     def object_oids(self, object_id: int) -> pd.DataFrame:
-        """Return ZTF's reference sources that an object is."""
+        """Return the ZTF reference sources of an object."""
         return self._frame(f"/object/{int(object_id)}/oids")
 
     def status(self) -> dict[str, Any]:
-        """Return what the archive holds; without folders, and without the errors of files."""
+        """Return a summary of the archive, without folders and without the errors of files."""
         found: dict[str, Any] = _with_ids(self._get("/status"))
         return found
 
@@ -458,7 +458,7 @@ class RemoteArchive:
         phot: Phot = "aperture",
         **options: Unpack[HintOptions],
     ) -> str:
-        """Return words about a light curve's position; see `ztfdb.Archive.hint`."""
+        """Return a hint for a light curve's position; see `ztfdb.Archive.hint`."""
         found = self._get("/hint", self._place(ra, dec, options, radius=arcsec(radius), phot=phot))
         return str(found["hint"])
 
@@ -475,9 +475,9 @@ class RemoteArchive:
             raise ArchiveClosedError(f"{self.url} is closed: open it again")
 
     def _place(self, ra: Position, dec: Angle | None, options: Mapping[str, Any], **more: Any) -> dict[str, Any]:
-        asked = dict(options)
-        place = dict(zip(("ra", "dec"), position(ra, dec, asked), strict=True))
-        return query_words({**place, **more, **asked})
+        arguments = dict(options)
+        place = dict(zip(("ra", "dec"), position(ra, dec, arguments), strict=True))
+        return query_words({**place, **more, **arguments})
 
     def _frame(self, path: str, params: dict[str, Any] | None = None) -> pd.DataFrame:
         return self._unpacked(self._get(path, params))
@@ -493,21 +493,21 @@ class RemoteArchive:
         return _unpack(found)
 
     def _pieces(
-        self, targets: Targets, asked: dict[str, Any], at_once: int
+        self, targets: Targets, arguments: dict[str, Any], at_once: int
     ) -> Iterator[tuple[pd.DataFrame, str | None]]:
         self._check_open()
         for start in range(0, max(1, len(targets)), at_once):
-            body = {**_part(targets, start, start + at_once), **asked}
+            body = {**_part(targets, start, start + at_once), **arguments}
             yield _read_lines(self._transport.lines("/lightcurves", body), start)
 
 
 def _targets(positions: PositionTable, options: Mapping[str, Any], **more: Any) -> tuple[Targets, dict[str, Any]]:
-    """Return the positions of a table with their colours and motions, and the words of the other options."""
-    asked: dict[str, Any] = dict(options)
-    table = position_table(positions, asked)
-    motion = {name: asked.pop(name) for name in list(MOTION & asked.keys())}
-    targets = targets_of(table, asked.pop("color", None), **motion)
-    return targets, words({**asked, **more})
+    """Return the positions of a table with their colours and motions, and the other options for the service."""
+    arguments: dict[str, Any] = dict(options)
+    table = position_table(positions, arguments)
+    motion = {name: arguments.pop(name) for name in list(MOTION & arguments.keys())}
+    targets = targets_of(table, arguments.pop("color", None), **motion)
+    return targets, words({**arguments, **more})
 
 
 def _part(targets: Targets, start: int, stop: int) -> dict[str, Any]:
@@ -517,7 +517,7 @@ def _part(targets: Targets, start: int, stop: int) -> dict[str, Any]:
 
 
 def _path(path: PositionTable) -> dict[str, Any]:
-    """Return the table of a moving body, checked, as lists."""
+    """Return the checked table of a moving body as lists."""
     table = path_table(path)
     path_of(table)
     name = "time" if "time" in getattr(table, "columns", table) else "mjd"
@@ -563,13 +563,13 @@ def _series(found: dict[str, Any]) -> StampSeries:
 
 
 def _number(table: str, name: str, value: Any) -> Any:
-    """Return a value of a table, which may have been sent as a text, as the number that it is."""
+    """Return a value of a table; a text becomes an integer if its column is one."""
     described = describe_column(name, table) if isinstance(value, str) else None
     return value if described is None or described.datatype != "long" else int(value)
 
 
 def _with_ids(value: Any) -> Any:
-    """Return lists and dicts with their ids, which are sent as texts, as the numbers that they are."""
+    """Convert the ids in lists and dicts, which are sent as texts, to integers."""
     if isinstance(value, dict):
         return {
             name: int(one) if isinstance(one, str) and is_id(name) else _with_ids(one) for name, one in value.items()

@@ -1,4 +1,4 @@
-"""The options of a question as a service takes them: plain numbers, texts and lists."""
+"""Convert the options of a query for a service: to plain numbers, texts and lists."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from ztfdb.query.targets import Targets
 from ztfdb.sky.dates import mjd_of
 
 HOW = ("jobs", "keep", "progress")
-"""How a complete light curve is measured, which is the service's own business."""
+"""Options of how a complete light curve is measured, which the service decides."""
 
 
 def words(options: dict[str, Any]) -> dict[str, Any]:
-    """Return options as the service takes them.
+    """Return options in the form of the service.
 
     Raises
     ------
     ServiceRefusedError
-        For ``places``: the files are the service's.
+        For ``places``: the files are on the service's host.
     ValueError
-        If a filter or a time is none.
+        If a filter or a time is invalid.
     """
     given = {name: value for name, value in options.items() if value is not None and name not in HOW}
     if "places" in given:
-        raise ServiceRefusedError("places: a service reads files where it finds them")
+        raise ServiceRefusedError("places: a service uses its own folders")
     if "filters" in given:
         filters = given["filters"]
         names: list[Any] = [filters] if isinstance(filters, str | int | np.integer) else list(filters)
@@ -41,12 +41,12 @@ def words(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def query_words(options: dict[str, Any]) -> dict[str, Any]:
-    """Return options as parameters of an address."""
+    """Return options as parameters of a URL."""
     return {name: _texts(value) for name, value in words(options).items()}
 
 
 def motion_words(targets: Targets) -> dict[str, Any]:
-    """Return proper motions of many positions; a star without one has null."""
+    """Return proper motions of many positions; null for a star without one."""
     if targets.pmra is None or targets.pmdec is None or targets.epoch is None:
         return {}
     return {name: nulls(getattr(targets, name)) for name in ("pmra", "pmdec", "epoch")}
