@@ -251,7 +251,7 @@ def test_an_uploaded_table_is_joined_by_position(served, url):
         ("mine,file:///etc/passwd", "not fetched"),
         ("mine,param:other", "no such file"),
         ('m"x,param:mine', "expected letters"),
-        ("mine,param:mine", "no VOTable"),
+        ("mine,param:mine", "not a readable VOTable"),
     ],
 )
 def test_an_upload_that_is_not_taken_is_told(served, upload, words):

@@ -1,1 +1,1 @@
-"""``ztfdb serve``: an archive for programs, over HTTP, read-only. Imported by its command alone."""
+"""``ztfdb serve``: an archive over HTTP, read-only. Only its command imports this package."""

@@ -34,12 +34,12 @@ from ztfdb.store.service_tokens import TokenStore
 from ztfdb.store.tap_jobs import JobStore
 
 PROTOCOLS = (health, metrics, tap, scs, sia, datalink, soda, files, timeseries, api, irsa, page)
-"""Each has ``routes()``; a path belongs to the first that knows it."""
+"""Each has ``routes()``; the first one with a matching path handles a request."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a process needs to serve an archive; it crosses to worker processes.
+    """Settings of a serving process; they are sent to worker processes.
 
     Attributes
     ----------
@@ -49,11 +49,11 @@ class Settings:
     state : Path
         Folder of asynchronous jobs and their results.
     root_path : str
-        Prefix under which a proxy shows the service.
+        Public prefix of the service behind a proxy.
     places : mapping of str to str
         Folders of this host by the name of their data root.
     tokens : bool
-        Answer only requests with a token.
+        Accept only requests with a token.
     """
 
     url: str

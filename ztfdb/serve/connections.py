@@ -1,7 +1,7 @@
-"""Connections before and between their requests: how many there are, how long and how large a head may be.
+"""Limits of connections before and between requests: their number, and the time and size of a request's head.
 
-What a request itself may take is bounded once its head is there (`ztfdb.serve.middleware`); a client that sends half a
-head, or nothing, makes no request that could be bounded.
+`ztfdb.serve.middleware` limits a request once its head has arrived; a client that sends half a head, or nothing, never
+gets that far.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from ztfdb.serve.limits import Limits
 from ztfdb.serve.middleware import MAX_HEADERS, MAX_TARGET
 
 MAX_HEAD = 2 * (MAX_TARGET + MAX_HEADERS)
-"""Bytes of a request's first line and headers; what is a little too long is told by the middleware, in its words."""
+"""Bytes of a request's first line and headers; the middleware reports heads that exceed its smaller limits."""
 
 CONNECTIONS_PER_REQUEST = 2
-"""Connections for each request that may be open: browsers and pools keep some that wait."""
+"""Connections per allowed request: browsers and connection pools keep idle ones."""
 
 MOST_FILES = 65_536
-"""Files and connections of a process, where the system allows so many."""
+"""Files and connections of a process, if the system allows so many."""
 
 
 def protocol_of(limits: Limits) -> type[asyncio.Protocol]:
-    """Return the protocol of connections, with the bounds of a service."""
+    """Return the connection class with the limits of a service."""
 
     class Bounded(Connection):
         most = CONNECTIONS_PER_REQUEST * limits.connections
@@ -40,7 +40,7 @@ def protocol_of(limits: Limits) -> type[asyncio.Protocol]:
 
 
 def allow_connections() -> None:
-    """Let this process have as many files and connections as the system lets it have."""
+    """Raise the process's limit of open files and connections to the system's maximum."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
     with contextlib.suppress(ValueError, OSError):
@@ -48,16 +48,16 @@ def allow_connections() -> None:
 
 
 class Connection(HttpToolsProtocol):
-    """One connection: refused where there are too many, let go where a head does not come or an answer is not taken.
+    """One connection: refused if there are too many, closed if no head arrives or the client does not read its answer.
 
     Attributes
     ----------
     most : int
-        Connections of a process; one more is told to come again.
+        Connections of a process; further ones get 503.
     head_s : float
-        Seconds in which the head of a request must have come, also the first one's.
+        Seconds in which the head of a request, also of the first one, must arrive.
     taken_s : float
-        Seconds in which a client must take something of an answer that waits for it.
+        Seconds in which a client must read some bytes of a waiting answer.
     """
 
     most: int
@@ -73,7 +73,7 @@ class Connection(HttpToolsProtocol):
         self._refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for a request."""
+        """Start the timeout for a request."""
         super().connection_made(transport)
         self._refused = len(self.connections) > self.most
         self._wait(min(1.0, self.head_s) if self._refused else self.head_s)
@@ -85,9 +85,9 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take what has come, unless it is too much, or there are too many connections."""
-        if self._refused:  # only now, so that what has come was read: the refusal would be lost in a reset
-            self._refuse(503, "too many connections are open: come again in a moment")
+        """Process received bytes, unless they are too many, or there are too many connections."""
+        if self._refused:  # only after reading the data: otherwise a reset would discard the refusal
+            self._refuse(503, "too many connections are open: try again in a moment")
             return
         super().data_received(data)
         if self._in_head:
@@ -96,24 +96,24 @@ class Connection(HttpToolsProtocol):
                 self._refuse(431, f"the head of the request is longer than {MAX_HEAD} bytes")
 
     def pause_writing(self) -> None:
-        """Begin to wait for a client that does not take its answer; this costs nothing where it does."""
+        """Start the timeout for a client that does not read its answer; fast readers never get here."""
         super().pause_writing()
         if self._stuck is None:
             self._stuck = self.loop.call_later(self.taken_s, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """Go on with the answer."""
+        """Continue the answer."""
         self._moves()
         super().resume_writing()
 
     def on_message_begin(self) -> None:
-        """Count the bytes and seconds of a head from here."""
+        """Start counting the bytes and seconds of a head."""
         super().on_message_begin()
         self._in_head, self._head = True, 0
         self._wait(self.head_s)
 
     def on_headers_complete(self) -> None:
-        """Hand the request over."""
+        """Pass on the request."""
         self._in_head = False
         self._stop_waiting()
         super().on_headers_complete()
@@ -134,12 +134,12 @@ class Connection(HttpToolsProtocol):
 
     def _too_late(self) -> None:
         if self._in_head:
-            self._refuse(408, f"the head of the request did not come within {self.head_s:g} s")
+            self._refuse(408, f"the head of the request did not arrive within {self.head_s:g} s")
         else:
             self.transport.close()
 
     def _refuse(self, status: int, message: str) -> None:
-        """Answer without the application, and close; between the pieces of another answer, only close."""
+        """Respond without the application, and close; during another answer, only close."""
         self._stop_waiting()
         if self.transport.is_closing():
             return

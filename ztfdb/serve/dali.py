@@ -12,12 +12,12 @@ from ztfdb.sky.shapes import SkyCircle, SkyPolygon, SkyRange, SkyShape
 
 
 def shapes(params: Parameters, names: Sequence[str] = ("POS",)) -> list[SkyShape]:
-    """Return the shapes that parameters say: ``POS=CIRCLE ra dec r`` and so on, ``CIRCLE=ra dec r``, ``POLYGON=…``.
+    """Return the shapes of the parameters: ``POS=CIRCLE ra dec r`` and so on, ``CIRCLE=ra dec r``, ``POLYGON=…``.
 
     Raises
     ------
     ServiceError
-        If one has no meaning; the message names the parameter.
+        If one is invalid; the message names the parameter.
     """
     found: list[SkyShape] = []
     for name in names:
@@ -64,12 +64,12 @@ def _range(name: str, ends: list[float]) -> SkyRange:
 
 
 def intervals(params: Parameters, name: str, *, scalar: bool = True) -> list[tuple[float, float]]:
-    """Return the intervals of a parameter, ends included and perhaps infinite; a number alone is both ends.
+    """Return the intervals of a parameter; ends are included and may be infinite; a single number is both ends.
 
     Raises
     ------
     ServiceError
-        If one has no meaning.
+        If one is invalid.
     """
     found = []
     for value in params.all(name):

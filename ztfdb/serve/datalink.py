@@ -1,7 +1,7 @@
 """DataLink 1.1: from the identifier of an image to its file, its mask, a preview, its sources and cutouts.
 
-Semantics are those of the IVOA's vocabulary ``datalink/core``: a mask is ``#auxiliary``, since it has no word for one;
-what was measured on the image is a ``#derivation``; the quadrant that a cutout is cut from is its ``#progenitor``.
+Semantics follow the IVOA's vocabulary ``datalink/core``: a mask is ``#auxiliary``, because there is no term for masks;
+measurements of the image are ``#derivation``; the quadrant of a cutout is its ``#progenitor``.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from ztfdb.serve.vosi import availability, capability, document
 from ztfdb.serve.votable import VotableWriter, as_votable
 
 MAX_IDS = 1_000
-"""Identifiers of one request; links of more are left out, and the answer says so."""
+"""Identifiers of one request; links of further ones are omitted, and the answer says so."""
 
 FITS, PNG, VOTABLE = "application/fits", "image/png", "application/x-votable+xml"
 KEY = "ID"
-"""XML ID of the column of identifiers: what astropy names the column."""
+"""XML ID of the column of identifiers, which astropy uses as the column's name."""
 
 COLUMNS = (
     Column("ID", "char", "", "meta.id;meta.main", "Identifier that was asked for."),
@@ -102,7 +102,7 @@ def _rows(text: str, images: Mapping[int, StoredPixels], related: Mapping[int, R
 
 
 def _file(text: str, semantics: str, words: str, image_id: int, facts: FileFacts, base: str) -> Row:
-    """Return the link to a file: at this service, or where it lies on the web."""
+    """Return the link to a file: at this service, or its web address."""
     url = facts.path if _is_remote(facts) else f"{base}/files/{image_id}/{facts.role}"
     if _is_remote(facts) and urlsplit(url).username is not None:
         return _row(text, semantics, error="AuthorizationFault: the file lies where a password is needed")

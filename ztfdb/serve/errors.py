@@ -1,4 +1,4 @@
-"""What goes wrong in a request, and what a client is told of it: never a path, a secret or a statement of ours."""
+"""Errors of requests, and their messages for clients, which never contain paths, secrets or ztfdb's own SQL."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 class ServiceError(Exception):
-    """A request that cannot be answered, in words for its client.
+    """An error of a request with a message for the client.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class ServiceError(Exception):
     status : int
         The HTTP status.
     retry_after : int, optional
-        Seconds after which it may be tried again.
+        Seconds after which the client may retry.
     """
 
     def __init__(self, message: str, status: int = 400, *, retry_after: int | None = None) -> None:
@@ -51,7 +51,7 @@ class ServiceError(Exception):
 
 
 class Busy(ServiceError):
-    """More requests than the service works on."""
+    """Too many requests at once."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, 503, retry_after=RETRY_AFTER_S)
@@ -65,7 +65,7 @@ class TimeLimit(ServiceError):
 
 
 class ClientGone(ServiceError):
-    """The client closed its connection; nobody reads this."""
+    """The client closed its connection; the message is never sent."""
 
     def __init__(self) -> None:
         super().__init__("the client is gone", 499)
@@ -73,7 +73,7 @@ class ClientGone(ServiceError):
 
 @dataclass(frozen=True)
 class Told:
-    """An error as a client is told it."""
+    """An error as sent to a client."""
 
     status: int
     message: str
@@ -81,7 +81,7 @@ class Told:
 
 
 Render = Callable[[Request, Told], Response]
-"""Makes the error document of a protocol."""
+"""Renders an error document of a protocol."""
 
 _OURS = __name__.partition(".")[0]
 _RAISE = dis.opmap["RAISE_VARARGS"]
@@ -89,7 +89,7 @@ _NOT_FOUND = (UnknownImageError, UnknownSourceError, UnknownObjectError, Unknown
 
 
 def tell(exc: Exception, request_id: str) -> Told:
-    """Return what a client is told of an exception; what it is not told goes to the log under the request's id."""
+    """Return the client's view of an exception; further details go to the log with the request's id."""
     if isinstance(exc, ServiceError):
         retry = {} if exc.retry_after is None else {"Retry-After": str(exc.retry_after)}
         return Told(exc.status, exc.message, retry)
@@ -117,9 +117,9 @@ def tell(exc: Exception, request_id: str) -> Told:
 
 
 def has_own_words(exc: BaseException) -> bool:
-    """Tell whether the text of an exception is ztfdb's: raised by a ``raise`` of its own code, wherever it was called.
+    """Return whether ztfdb wrote the text of an exception: a ``raise`` in its own code, at any depth, made it.
 
-    What a library raises, be it in Python or below it, may hold a path, a secret or a statement.
+    The text of a library's exception may contain a path, a secret or a statement.
     """
     trace = exc.__traceback__
     if trace is None:

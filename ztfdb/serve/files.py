@@ -1,4 +1,4 @@
-"""The files of images as they were ingested, and a small picture of each."""
+"""The files of images as ingested, and a preview of each."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PREVIEW_PIX = 256
 
 
 async def file(request: Request, service: Service, params: Parameters) -> Response:
-    """Send a file of an image, whole or a range of bytes; only one that is as it was when it was ingested."""
+    """Send a file of an image, whole or a range of bytes, if it is unchanged since it was ingested."""
     facts = await service.workers.run(request, _facts, service, request.path_params["id"], request.path_params["role"])
     return FileResponse(facts.path, media_type=FITS, filename=Path(facts.path).name)
 
@@ -38,7 +38,7 @@ def _facts(service: Service, text: str, role: str) -> FileFacts:
     if found is None:
         raise ServiceError(f"image {text} has no file {shown(role)}", 404)
     if "://" in found.path:
-        raise ServiceError("this file is not kept here: its links say where it lies", 404)
+        raise ServiceError("this file is not stored here: its links give the address", 404)
     if (problem := check_file(found)) is not None:
         raise ServiceError(f"there is no such file any more: {problem}", 404)
     return found

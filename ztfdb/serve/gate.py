@@ -1,4 +1,4 @@
-"""Who may ask: with ``--tokens``, requests that carry one."""
+"""Access control with ``--tokens``: only requests with a token pass."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from ztfdb.errors import StoreError
 from ztfdb.store.service_tokens import TokenStore, hash_of
 
 KEPT_S = 2.0
-"""How long what the service database says is taken for true: a token that was removed counts so much longer."""
+"""Seconds for which tokens of the service database are cached; a removed token stays valid for so long."""
 
 OPEN_PATHS = frozenset({"/healthz", "/"})
 OPEN_BELOW = "/page/"
-"""What everyone may ask: the page's own files hold nothing of the archive."""
+"""Paths that need no token: the page's own files contain no data of the archive."""
 
 REFUSAL = (b"www-authenticate", b'Bearer realm="ztfdb"')
 
@@ -32,11 +32,11 @@ class Gate:
         self._read = -KEPT_S
 
     def admits(self, path: str, headers: Iterable[tuple[bytes, bytes]]) -> bool:
-        """Tell whether a request for a path, with these headers, may pass."""
+        """Return whether a request for a path, with these headers, may pass."""
         return path in OPEN_PATHS or path.startswith(OPEN_BELOW) or self.holder(headers) is not None
 
     def holder(self, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-        """Return the name of the token in a request's headers, None where there is none that counts."""
+        """Return the name of the token in a request's headers, None without a valid one."""
         given = next((value for name, value in headers if name == b"authorization"), b"").decode("latin-1")
         scheme, _, token = given.partition(" ")
         return self._valid().get(hash_of(token.strip())) if scheme.lower() == "bearer" else None
@@ -46,7 +46,7 @@ class Gate:
         if now - self._read >= KEPT_S:
             try:
                 self._known = self._tokens.valid()
-            except StoreError:  # what cannot be read lets nobody in
+            except StoreError:  # if tokens cannot be read, none is valid
                 self._known = {}
             self._read = now
         return self._known

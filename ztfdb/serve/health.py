@@ -1,4 +1,4 @@
-"""``/healthz``: whether the service and its database answer."""
+"""``/healthz``: whether the service and its database respond."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ztfdb.serve.params import Parameters
 from ztfdb.serve.service import Service, route
 
 HEALTH_S = 5.0
-"""A database that does not answer for longer is not healthy."""
+"""A database that takes longer to respond is unhealthy."""
 
 
 async def healthz(request: Request, service: Service, params: Parameters) -> Response:
-    """Answer 200 with the version where the database answers, else 503."""
+    """Return 200 with the version if the database responds, else 503."""
     await service.workers.run(request, service.archive.ping, timeout_s=HEALTH_S)
     body = json.dumps({"status": "ok", "version": __version__})
     return Response(body + "\n", media_type="application/json", headers={"Cache-Control": "no-store"})

@@ -1,4 +1,4 @@
-"""What a service allows: every bound in one place, from the configuration's table ``[serve]`` and ``ZTFDB_SERVE_…``."""
+"""Limits of a service, from the configuration's table ``[serve]`` and ``ZTFDB_SERVE_…``."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import Any
 from ztfdb.errors import ConfigError
 
 MAX_THREADS = 15
-"""What the pool of an engine gives at most: 5 connections and 10 more."""
+"""Maximum of an engine's connection pool: 5 connections and 10 overflow."""
 
 _PREFIX = "ZTFDB_SERVE_"
 
 
 @dataclass(frozen=True)
 class Limits:
-    """The bounds of a service; each is told in the answer that meets it.
+    """The limits of a service; a response that exceeds one names it.
 
     Attributes
     ----------
     max_rows : int
-        Rows of an answer where the client names no number.
+        Rows of an answer if the client gives no number.
     max_rows_sync, max_rows_async : int
-        Most rows that a client may ask for.
+        Largest number of rows that a client may request.
     sync_s, async_s : float
         Seconds until the statements of a request, or of an asynchronous job, are stopped.
     job_days, max_job_days : float
@@ -34,7 +34,7 @@ class Limits:
     body_mb : int
         Megabytes of a request's body.
     body_s : float
-        Seconds that it may take to arrive, and that a client may take for the next piece of an answer.
+        Seconds in which it must arrive, and in which a client must read the next chunk of a response.
     upload_rows, upload_files : int
         Rows and files of an upload.
     query_kb : int
@@ -42,9 +42,9 @@ class Limits:
     threads : int
         Requests that use the database at the same time, at most 15.
     client_threads : int
-        Of these, for one client's address.
+        Of these, for one client address.
     queue, client_queue : int
-        Requests that wait for a thread, of all and of one client; more are told to come again.
+        Requests that wait for a thread, in total and per client; further ones get 503.
     connections : int
         Requests that are open at the same time.
     cone_deg : float
@@ -102,12 +102,12 @@ def load_limits(table: Mapping[str, Any] | None = None, environ: Mapping[str, st
     table : mapping, optional
         The table ``[serve]`` of the configuration file.
     environ : mapping, optional
-        The environment, by default the process's: ``ZTFDB_SERVE_MAX_ROWS`` and so on, which win over the file.
+        The environment, by default the process's: ``ZTFDB_SERVE_MAX_ROWS`` and so on, which override the file.
 
     Raises
     ------
     ConfigError
-        If a name is unknown, or a value no number or out of range.
+        If a name is unknown, or a value is not a number or out of range.
     """
     environ = os.environ if environ is None else environ
     kinds = {one.name: float if one.type == "float" else int for one in fields(Limits)}

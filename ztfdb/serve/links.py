@@ -1,4 +1,4 @@
-"""Identifiers of images, and the descriptors that lead a client from an answer to links and cutouts."""
+"""Identifiers of images, and the service descriptors for links and cutouts in an answer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ztfdb.serve.votable import attribute, param
 DATALINK_STANDARD = "ivo://ivoa.net/std/DataLink#links-1.1"
 SODA_STANDARD = "ivo://ivoa.net/std/SODA#sync-1.0"
 REFERENCE = "obs_publisher_did"
-"""XML ID of the column of identifiers where its name cannot be one."""
+"""XML ID of the column of identifiers if its name is not a valid ID."""
 
 PUBLISHER_UTYPE = "obscore:Curation.publisherDID"
 _XML_ID = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
@@ -25,15 +25,15 @@ def identifier(image_id: int) -> str:
 
 
 def image_of(text: str) -> int | None:
-    """Return the image that an identifier names, None where it is none of this service."""
+    """Return the image of an identifier, None if it does not belong to this service."""
     found = _ID.fullmatch(text.strip())
     return int(found[1]) if found else None
 
 
 def descriptors(columns: Sequence[Column], base: str) -> tuple[int, str, str] | None:
-    """Return where identifiers stand, the XML ID of that column, and the descriptors to write behind the table.
+    """Return the index of the column of identifiers, its XML ID, and the descriptors to write after the table.
 
-    The XML ID is the column's name, which some readers would replace by it. None where there are no identifiers.
+    The XML ID is the column's name, because some readers use the ID as the name. None without identifiers.
     """
     at = next((at for at, column in enumerate(columns) if column.utype == PUBLISHER_UTYPE), None)
     if at is None or not base:
@@ -43,13 +43,13 @@ def descriptors(columns: Sequence[Column], base: str) -> tuple[int, str, str] | 
 
 
 def links_descriptor(base: str, ref: str) -> str:
-    """Return what leads from identifiers, in the column of an XML ID, to their links."""
+    """Return the descriptor of the links service, for identifiers in the column of an XML ID."""
     inputs = param(Column("ID", "char", ucd="meta.id;meta.main"), "", ref=ref)
     return descriptor("datalink", DATALINK_STANDARD, f"{base}/datalink/links", inputs)
 
 
 def soda_descriptor(base: str, ref: str) -> str:
-    """Return what leads from identifiers, in the column of an XML ID, to cutouts."""
+    """Return the descriptor of the cutout service, for identifiers in the column of an XML ID."""
     inputs = "".join(
         [
             param(Column("ID", "char", ucd="meta.id;meta.main", description="Identifier of the image."), "", ref=ref),

@@ -1,4 +1,4 @@
-"""``/metrics``: requests, their time and size, for Prometheus; of all processes together."""
+"""``/metrics``: number, time and size of requests for Prometheus, summed over all processes."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from ztfdb.serve.service import Service, route
 
 PROTOCOLS = ("api", "cgi-bin", "datalink", "files", "healthz", "ibe", "lightcurve", "metrics", "preview", "scs", "sia2",
              "soda", "tap")  # fmt: skip
-"""First words of paths; all others count as ``other``, so that no client can make new series."""
+"""First segments of paths; all others count as ``other``, so that clients cannot create new series."""
 
 MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
-"""Names the folder in which several processes count together; prometheus_client reads it when it is imported."""
+"""Variable with the folder that several processes share for counting; prometheus_client reads it at import."""
 
 BUCKETS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 600.0)
 
 
 class Meters:
-    """What is counted in one process; nothing where prometheus_client is not installed."""
+    """Counters of one process; they do nothing without prometheus_client."""
 
     def __init__(self) -> None:
         try:
@@ -54,7 +54,7 @@ class Meters:
             prometheus_client.ProcessCollector(registry=self._registry)
 
     def opened(self, number: int) -> None:
-        """Note how many requests are open."""
+        """Set the number of open requests."""
         if self._client is not None:
             self._open.set(number)
 
@@ -71,7 +71,7 @@ class Meters:
         given.inc(sent)
 
     def _series(self, *labels: str) -> tuple[Any, Any, Any]:
-        """Return the three of some labels; prometheus_client's own look-up takes as long as a small request."""
+        """Return the cached series of some labels; prometheus_client's look-up takes as long as a small request."""
         if labels not in self._of:
             protocol = labels[0]
             made = self._requests.labels(*labels), self._seconds.labels(protocol), self._bytes.labels(protocol)
@@ -79,7 +79,7 @@ class Meters:
         return self._of[labels]
 
     def text(self) -> tuple[bytes, str]:
-        """Return all that was counted, and its content type.
+        """Return all metrics, and their content type.
 
         Raises
         ------
@@ -98,7 +98,7 @@ class Meters:
 
 
 async def metrics(request: Request, service: Service, params: Parameters) -> Response:
-    """Answer with everything that was counted."""
+    """Return all metrics."""
     content, media_type = request.state.meters.text()
     return Response(content, headers={"Content-Type": media_type, "Cache-Control": "no-store"})
 

@@ -1,4 +1,4 @@
-"""Around every request: its id, its line in the access log, the bounds of its body and of the time it may take."""
+"""Middleware for every request: its id, its line in the access log, the limits of its body and time."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ class Envelope:
     meters : Meters
         Count every request.
     gate : Gate, optional
-        Lets requests with a token pass; all pass without it.
+        Admits requests with a token; without it all requests pass.
     root_path : str
-        Prefix of the service, which is no part of a path that the gate or the meters know.
+        Prefix of the service, which is removed from paths before the gate and the meters see them.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Envelope:
 
     async def _answer(self, exchange: _Exchange) -> None:
         if self._open > self._limits.connections:
-            await exchange.refuse(503, "too many requests are open: come again in a moment")
+            await exchange.refuse(503, "too many requests are open: try again in a moment")
         elif exchange.too_long:
             await exchange.refuse(414, f"the address is longer than {MAX_TARGET} bytes: send its parameters by POST")
         elif exchange.too_many_headers:
@@ -147,7 +147,7 @@ class _Exchange:
             own = (b"x-request-id", self.scope["ztfdb_request_id"].encode())
             message = {**message, "headers": [*message.get("headers", ()), own, *_HEADERS]}
         self._given += len(message.get("body", b""))
-        await self._send(message)  # how long a client may take nothing: see ztfdb.serve.connections
+        await self._send(message)  # ztfdb.serve.connections limits how long a client may not read
 
     async def respond(self, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
         length = [(b"content-length", str(len(body)).encode())] if status != 204 else []
@@ -185,4 +185,4 @@ class _Exchange:
             "bytes_out": self._given,
             "ms": round(1000.0 * self.seconds, 1),
         }
-        log.handle(logging.makeLogRecord(facts))  # log.info() would look for the line of code that it was called from
+        log.handle(logging.makeLogRecord(facts))  # log.info() would also look up the caller's line of code

@@ -1,4 +1,4 @@
-"""The parameters of a request: from its address or its form, names in any case, repeated or not."""
+"""The parameters of a request, from its query or its form; names are case-insensitive and may repeat."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MB = 1_000_000
 
 @dataclass(frozen=True)
 class Parameters:
-    """What a request says.
+    """The parameters of a request.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class Parameters:
     files: Mapping[str, bytes] = field(default_factory=dict)
 
     def all(self, name: str) -> list[str]:
-        """Return every value of a parameter; those that are empty count as not given."""
+        """Return every value of a parameter; empty values count as not given."""
         return [value for key, value in self.pairs if key == name.upper() and value.strip()]
 
     def one(self, name: str, default: str | None = None) -> str | None:
@@ -70,7 +70,7 @@ class Parameters:
         return value
 
     def choice(self, name: str, choices: Iterable[str], default: str) -> str:
-        """Return a parameter that is one of some words, whatever their case, as these words are written."""
+        """Return a parameter that is one of the choices, compared without case, in the spelling of the choices."""
         text = self.one(name, default) or default
         words = {word.lower(): word for word in choices}
         if text.lower() not in words:
@@ -84,7 +84,7 @@ def number(name: str, text: str, low: float = -math.inf, high: float = math.inf)
     Raises
     ------
     ServiceError
-        If it is none; the message names the parameter, what it was and what was wanted.
+        If it is not; the message gives the parameter, its value and what was expected.
     """
     try:
         value = float(text)
@@ -96,7 +96,7 @@ def number(name: str, text: str, low: float = -math.inf, high: float = math.inf)
 
 
 def shown(text: str) -> str:
-    """Return a client's text as it may be repeated to it: short, quoted, without control characters."""
+    """Return a client's text for an error message: short, quoted, without control characters."""
     return repr(text if len(text) <= 60 else text[:57] + "…")
 
 

@@ -1,4 +1,4 @@
-"""The processes of a service: one socket, one or several processes that answer on it, an end by SIGTERM."""
+"""The processes of a service: one socket, one or more processes that accept on it, shutdown by SIGTERM."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from ztfdb.serve.metrics import MULTIPROCESS
 from ztfdb.store.readonly import check_reader
 
 GRACE_S = 10
-"""Seconds for the requests in hand when the service ends."""
+"""Seconds for open requests to finish when the service ends."""
 
 BACKLOG = 1024
 OWN_SOCKETS = sys.platform == "linux"
-"""Whether the kernel shares connections out among the sockets of several processes: from one socket of all, the first
-process to wake takes every connection that waits."""
+"""Whether the kernel distributes connections among sockets of several processes. With one shared socket, the first
+process to wake takes all waiting connections."""
 
 RESTART_S = 1.0
 """Pause before a process that died is replaced."""
@@ -57,9 +57,9 @@ class Listening:
     workers : int
         Processes.
     public : bool
-        Whether another address than this machine's own may be listened on.
+        Whether addresses that other machines can reach are allowed.
     proxies : str
-        Addresses of proxies whose ``X-Forwarded-…`` headers are believed, separated by commas.
+        Addresses of proxies whose ``X-Forwarded-…`` headers are trusted, separated by commas.
     log_level, log_format : str
     """
 
@@ -73,17 +73,17 @@ class Listening:
 
 
 def serve(settings: Settings, listening: Listening) -> None:
-    """Serve an archive until SIGTERM or Ctrl-C; prints ``listening on http://HOST:PORT/`` when it answers.
+    """Serve an archive until SIGTERM or Ctrl-C; prints ``listening on http://HOST:PORT/`` when it is ready.
 
     Raises
     ------
     ConfigError
-        If sqlglot cannot be used, or the address cannot be listened on, or is not this machine's own and neither
-        `Listening.public` nor tokens were given.
+        If sqlglot cannot be used, if listening on the address fails, or if other machines can reach the address and
+        neither `Listening.public` nor tokens were given.
     SchemaVersionError
         If there is no archive, or it is at another revision.
     QueryError
-        If PostgreSQL's role could write whatever a transaction says.
+        If PostgreSQL's role could write even in a read-only transaction.
     """
     check_parser()
     check_reader(settings.url)
@@ -94,7 +94,7 @@ def serve(settings: Settings, listening: Listening) -> None:
             return
         shared, metrics = _shared(bound), tempfile.TemporaryDirectory(prefix="ztfdb-metrics-")
         with contextlib.closing(shared), metrics as folder:
-            os.environ[MULTIPROCESS] = folder  # read by every process that is started here
+            os.environ[MULTIPROCESS] = folder  # every child process reads it
             _Family(settings, listening, shared, Path(folder)).run()
 
 
@@ -123,9 +123,9 @@ def _bound(listening: Listening, tokens: bool) -> socket.socket:
 
 
 def _shared(bound: socket.socket) -> socket.socket:
-    """Return the socket again so that each process can have one of its own at its address.
+    """Replace the socket by one that allows each process its own socket at the same address.
 
-    The address was free for the first one, which a socket that may share would not have told.
+    The first socket, without sharing, was needed to detect that the address is in use.
     """
     if not OWN_SOCKETS:
         return bound
@@ -159,7 +159,7 @@ def _announce(bound: socket.socket) -> None:
 
 
 class _Server(uvicorn.Server):
-    """A server that tells when it is ready, and whose end by a signal is an ordinary one."""
+    """A server that reports when it is ready, and for which a signal is an ordinary end."""
 
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
         super().__init__(config)
@@ -230,7 +230,7 @@ class _Family:
         self._ending = False
 
     def run(self) -> None:
-        """Start the processes, tell when all are ready, and wait until a signal ends them."""
+        """Start the processes, announce when all are ready, and wait until a signal ends them."""
         before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             started = [self._start() for _ in range(self._wanted)]

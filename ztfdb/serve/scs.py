@@ -1,7 +1,7 @@
 """Simple Cone Search 1.03: every detection within a radius of a position.
 
-The standard's words are UCD1, which a VOTable of version 1.1 may hold and a newer one may not. An error is an INFO
-named ``Error`` in a document of status 200.
+The standard requires UCD1, which VOTable 1.1 allows and newer versions do not. An error is an INFO named ``Error`` in a
+document with status 200.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ VERBOSITY = {
         "mask_bits"),
     3: None,
 }  # fmt: skip
-"""Columns by ``VERB``; None stands for all."""
+"""Columns by ``VERB``; None means all."""
 
 
 async def cone(request: Request, service: Service, params: Parameters) -> Response:
-    """Answer a cone search; ``SR=0`` or ``MAXREC=0`` asks for the columns alone."""
+    """Answer a cone search; ``SR=0`` or ``MAXREC=0`` returns only the columns."""
     limits = service.limits
     ra, dec = params.number("RA", low=-360.0, high=720.0), params.number("DEC", low=-90.0, high=90.0)
     radius = params.number("SR", low=0.0, high=180.0)
@@ -82,7 +82,7 @@ def document(frame: pd.DataFrame, verb: int, most: int) -> bytes:
 
 
 def as_error(request: Request, told: Told) -> Response:
-    """Render an error as the standard wants it; only a service that is busy answers with another status than 200."""
+    """Render an error as the standard requires; the status is 200 unless the service is busy."""
     body = f'{_HEAD}<INFO ID="Error" name="Error" value={attribute(told.message)}/>\n</VOTABLE>\n'
     return Response(body, 503 if told.status == 503 else 200, told.headers, CONTENT_TYPE)
 
@@ -95,9 +95,9 @@ def routes() -> list[BaseRoute]:
 def _column(name: str, dtype: Any) -> Column:
     known = describe_column(name, "cone")
     unit, words = (known.vounit, known.description) if known is not None else ("", "")
-    unit = unit.replace("adu", "ct")  # the units of that time are CDS's, which have no adu
+    unit = unit.replace("adu", "ct")  # VOTable 1.1 uses CDS units, which have no adu
     if name == "source_id":
-        kind = "char"  # the standard's word for an id is text
+        kind = "char"  # the standard requires text ids
     elif pd.api.types.is_float_dtype(dtype):
         kind = "float" if dtype == "float32" else "double"
     elif pd.api.types.is_integer_dtype(dtype):

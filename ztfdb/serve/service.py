@@ -1,4 +1,4 @@
-"""What every end point has at hand: the archive, the limits, the threads; and how an end point is made."""
+"""The context of every end point (archive, limits, threads), and the construction of end points."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _HOST = re.compile(r"[A-Za-z0-9._~-]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?")
 
 @dataclass(frozen=True)
 class Service:
-    """One archive that is served by one process.
+    """An archive served by one process.
 
     Attributes
     ----------
     url : str
-        Of the archive, with its password: never shown.
+        URL of the archive, with its password: never shown.
     archive : Archive
         Opened read-only.
     limits : Limits
@@ -53,27 +53,27 @@ Handler = Callable[[Request, Service, Parameters], Awaitable[Response]]
 
 
 def service_of(request: Request) -> Service:
-    """Return the service that a request came to."""
+    """Return the service of a request."""
     service = request.scope["state"]["service"]  # of the process; also in a mounted application
     assert isinstance(service, Service)
     return service
 
 
 def request_id(request: Request) -> str:
-    """Return the id that the answer and the log carry."""
+    """Return the request's id, which is in the response and the log."""
     return str(request.scope.get("ztfdb_request_id", "-"))
 
 
 def caller_of(request: Request) -> str | None:
-    """Return the name of the token that a request came with, None where the service wants none."""
+    """Return the name of the request's token, None if the service does not use tokens."""
     name = request.scope.get("ztfdb_caller")
     return None if name is None else str(name)
 
 
 def base_url(request: Request) -> str:
-    """Return the address of the service as this client sees it, without a slash at its end.
+    """Return the address of the service as this client sees it, without a trailing slash.
 
-    The name is the client's own word (the header ``Host``); one that is no name of a host is replaced by the address
+    The host comes from the client's header ``Host``; if that is not a valid host name, it is replaced by the address
     that the service listens on.
     """
     host = request.headers.get("host", "")
@@ -85,7 +85,7 @@ def base_url(request: Request) -> str:
 
 
 def endpoint(handler: Handler, render: Render = as_text) -> Callable[[Request], Awaitable[Response]]:
-    """Make an end point of a handler: parameters are read before it, its errors rendered after it."""
+    """Make an end point from a handler: read its parameters first, and render its errors."""
 
     async def answer(request: Request) -> Response:
         service = service_of(request)

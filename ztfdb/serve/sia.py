@@ -35,23 +35,23 @@ TEXTS = {
     "ID": "obs_publisher_did", "COLLECTION": "obs_collection", "FACILITY": "facility_name",
     "INSTRUMENT": "instrument_name", "DPTYPE": "dataproduct_type", "TARGET": "target_name",
 }  # fmt: skip
-"""Parameters that are equal to a column."""
+"""Parameters that must equal a column."""
 
 NUMBERS = {
     "FOV": "s_fov", "SPATRES": "s_resolution", "SPECRP": "em_res_power", "EXPTIME": "t_exptime",
     "TIMERES": "t_resolution",
 }  # fmt: skip
-"""Parameters that are intervals in which a column lies."""
+"""Parameters that are intervals and must contain a column."""
 
 SPANS = {"BAND": ("em_min", "em_max"), "TIME": ("t_min", "t_max")}
-"""Parameters that are intervals which an interval of the image meets."""
+"""Parameters that are intervals and must overlap an interval of the image."""
 
 MAX_VALUES = 100
-"""Of one parameter."""
+"""Values of one parameter."""
 
 OWN = {*TEXTS, *NUMBERS, *SPANS, "POS", "POL", "CALIB", "FORMAT"}
 FORMATS = {"application/fits", "image/fits", "fits", "all", "datalink", DATALINK_TYPE}
-"""Of ``FORMAT``: what a link leads to is FITS."""
+"""Accepted values of ``FORMAT``: links lead to FITS files."""
 
 INPUTS = (
     Column(
@@ -79,7 +79,7 @@ INPUTS = (
 
 
 async def query(request: Request, service: Service, params: Parameters) -> Response:
-    """Answer with the images that fulfil all parameters; values of the same one are alternatives."""
+    """Return the images that satisfy all parameters; values of the same parameter are alternatives."""
     limits, reader, base = service.limits, service.reader, base_url(request)
     most = min(params.integer("MAXREC", limits.max_rows) or 0, limits.max_rows_sync)
     form = find_format(params.one("RESPONSEFORMAT"))
@@ -99,12 +99,12 @@ async def query(request: Request, service: Service, params: Parameters) -> Respo
 
 
 def conditions(params: Parameters) -> tuple[str, list[SkyRange]]:
-    """Return the condition that parameters say in ADQL, and the ranges whose images it reads of uploads.
+    """Return the ADQL condition of the parameters, and the ranges whose images it reads from uploads.
 
     Raises
     ------
     ServiceError
-        If one has no meaning.
+        If a parameter is invalid.
     """
     for name in OWN:
         if (n := len(params.all(name))) > MAX_VALUES:
@@ -163,7 +163,7 @@ def _words(shape: SkyShape) -> str:
 
 
 def _upload(number: int, wanted: SkyRange, reader: Reader, limits: Limits) -> Upload:
-    """Return the images that meet a range of coordinates, which no great circles bound, as a table."""
+    """Return the images that overlap a range of coordinates as a table: great circles do not bound such a range."""
     names = ", ".join(f"i.ra{k}, i.dec{k}" for k in range(1, 5))
     # an image reaches no farther from its centre than its longer diagonal
     text = (
@@ -185,7 +185,7 @@ def _translated(asked: TapQuery, reader: Reader, base: str) -> Translation:
 
 
 def _description(base: str) -> str:
-    """Return what tells of the parameters."""
+    """Return the description of the parameters."""
     return descriptor("sia", STANDARD, f"{base}/sia2/query", "".join(param(one, "") for one in INPUTS))
 
 

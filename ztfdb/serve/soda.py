@@ -27,7 +27,7 @@ _FAULTS = {404: "NotFoundFault", 503: "TransientFault", 500: "DefaultFault", 401
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a request asks for.
+    """Parameters of a request.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ class Wanted:
     shape : SkyShape or None
         None for the whole image.
     bands, times : list of (float, float)
-        Wavelengths (m) and times (MJD) of which the image must have some; any where empty.
+        Intervals of wavelength (m) and time (MJD), one of which the image must overlap; no condition if empty.
     mask : bool
     """
 
@@ -47,7 +47,7 @@ class Wanted:
 
 
 async def sync(request: Request, service: Service, params: Parameters) -> Response:
-    """Answer with the part of one image that holds a shape; 204 where no part of it lies on the image."""
+    """Return the part of an image that contains a shape; 204 if the shape does not overlap the image."""
     wanted = _wanted(params)
     cut = await service.workers.run(request, _cut, service, wanted)
     if cut is None:
@@ -105,7 +105,7 @@ def _meets(wanted: list[tuple[float, float]], low: float, high: float) -> bool:
 
 
 def as_fault(request: Request, told: Told) -> Response:
-    """Render an error as SODA wants it: a line of text that begins with the kind of the fault."""
+    """Render an error as SODA requires: a line of text that begins with the kind of the fault."""
     text = f"{_FAULTS.get(told.status, 'UsageFault')}: {told.message}\n"
     return Response(text, told.status, told.headers, "text/plain; charset=utf-8")
 

@@ -1,7 +1,7 @@
 """``/lightcurve``: the light curve of a position as a time series in a VOTable.
 
-As the note of the IVOA on time series wants it: the times refer to a TIMESYS, the positions to a COOSYS, and a group
-for each filter says what a magnitude is there.
+It follows the IVOA note on time series: times refer to a TIMESYS, positions to a COOSYS, and a group for each filter
+describes its magnitudes.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ class TimeSeriesWriter(VotableWriter):
     ----------
     columns : sequence of Column
     target : tuple of float
-        ra, dec (deg) and radius (arcsec) that were asked for.
+        Requested ra, dec (deg) and radius (arcsec).
     filters : sequence of str
-        Those of the rows.
+        Filters of the rows.
     binary, infos
         As of `VotableWriter`.
     """
@@ -68,7 +68,7 @@ class TimeSeriesWriter(VotableWriter):
         return super().systems() + "".join(times)
 
     def fields(self) -> str:
-        """Return the columns, what was asked for, and a group for each filter."""
+        """Return the columns, the requested position, and a group for each filter."""
         parts = [_field(column) for column in self._columns]
         names = (("target_ra", "deg", "pos.eq.ra;src"), ("target_dec", "deg", "pos.eq.dec;src"),
                  ("target_radius", "arcsec", "pos.angDistance"))  # fmt: skip
@@ -85,7 +85,7 @@ def _field(column: Column) -> str:
 
 
 def _photometry(code: str, known: set[str]) -> str:
-    """Return the group that says what a magnitude of a filter is."""
+    """Return the group that describes the magnitudes of a filter."""
     low, high = BANDS[FILTER_IDS[code]]
     of_filter = "photDM:PhotometryFilter"
     params = (
@@ -127,7 +127,7 @@ async def light_curve(request: Request, service: Service, params: Parameters) ->
 
 
 def _target(params: Parameters) -> tuple[float, float, float]:
-    """Return position (deg) and radius (arcsec): of ``POS``, or of ``RA``, ``DEC`` and ``RADIUS``."""
+    """Return position (deg) and radius (arcsec) from ``POS``, or from ``RA``, ``DEC`` and ``RADIUS``."""
     found = shapes(params, ("POS", "CIRCLE"))
     if found:
         shape = found[0]
@@ -141,7 +141,7 @@ def _target(params: Parameters) -> tuple[float, float, float]:
 
 
 def _options(params: Parameters, service: Service) -> dict[str, Any]:
-    """Return the options of `archive.light_curve` that were given."""
+    """Return the given options of `archive.light_curve`."""
     options: dict[str, Any] = {"phot": params.choice("PHOT", ("aperture", "psfcat", "both"), "aperture")}
     for name in ("COMPLETE", "GOOD", "ALL_VERSIONS", "BJD"):
         if WORDS[params.choice(name, WORDS, "0")]:
@@ -173,7 +173,7 @@ def _options(params: Parameters, service: Service) -> dict[str, Any]:
 
 
 def as_columns(frame: pd.DataFrame) -> tuple[list[Column], list[tuple[Any, ...]]]:
-    """Return the columns and rows of a light curve as a writer takes them; what is missing is None, truth 0 or 1."""
+    """Return the columns and rows of a light curve for a writer; missing values are None, truth values 0 or 1."""
     columns, values = [], []
     for name in map(str, frame.columns):
         series = frame[name]

@@ -1,4 +1,4 @@
-"""VOSI: what a service says of itself."""
+"""VOSI: self-description of a service."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def document(base: str, *parts: str) -> Response:
 
 
 async def availability(request: Request, service: Service, params: Parameters) -> Response:
-    """Answer VOSI's availability, by asking the database."""
+    """Answer VOSI's availability after querying the database."""
     await service.workers.run(request, service.archive.ping)
     return Response(
         f'{HEAD}<vosi:availability xmlns:vosi="http://www.ivoa.net/xml/VOSIAvailability/v1.0">'

@@ -1,4 +1,4 @@
-"""VOTables, written while the rows arrive: as text (TABLEDATA) or as bytes (BINARY2)."""
+"""Streaming VOTable writer: text (TABLEDATA) or bytes (BINARY2)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _HEAD = (
     '<RESOURCE type="results">\n'
 )
 _ILLEGAL = dict.fromkeys([*range(9), 11, 12, *range(14, 32), 65534, 65535], "�")
-"""Characters that no XML document may hold."""
+"""Characters that are not allowed in XML."""
 
 _PACKED = {"short": ">h", "int": ">i", "long": ">q", "float": ">f", "double": ">d"}
 
@@ -46,7 +46,7 @@ def info(name: str, value: str, content: str = "") -> str:
 
 
 def param(column: Column, value: str, *, ref: str = "", size: str = "") -> str:
-    """Return a PARAM, perhaps one that takes its value from the column of an XML ID, or of several numbers."""
+    """Return a PARAM, optionally with a reference to the column of an XML ID, or with several numbers."""
     made = field(column, "PARAM", value)
     more = f" ref={attribute(ref)}" if ref else ""
     more += f" arraysize={attribute(size)}" if size else ""
@@ -75,7 +75,7 @@ def field(column: Column, element: str = "FIELD", value: str | None = None, *, k
 
 
 class VotableWriter:
-    """Writes one result table piece by piece.
+    """Writes a result table in batches of rows.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ class VotableWriter:
     infos : iterable of (str, str)
         INFO elements before the table.
     links : (int, str), optional
-        The place of a column that service descriptors refer to, and these: see `ztfdb.serve.links`.
+        Index of the column that service descriptors refer to, and the descriptors: see `ztfdb.serve.links`.
     key : str
         XML ID of that column.
     """
@@ -136,13 +136,13 @@ class VotableWriter:
         return "".join(f"<TR>{''.join(cells)}</TR>\n" for cells in zip(*columns, strict=True)).encode()
 
     def tail(self, overflow: bool = False, error: str | None = None) -> bytes:
-        """Return what stands after the rows; the client is told where they are not all."""
+        """Return the end of the document, with a status if rows are missing."""
         last = (
             base64.b64encode(self._rest).decode() + "\n</STREAM></BINARY2></DATA>\n"
             if self._binary
             else "</TABLEDATA></DATA>\n"
         )
-        told = info("QUERY_STATUS", "OVERFLOW", "the answer was cut at the limit of rows") if overflow else ""
+        told = info("QUERY_STATUS", "OVERFLOW", "the answer was truncated at the limit of rows") if overflow else ""
         told = info("QUERY_STATUS", "ERROR", error) if error is not None else told
         return f"{last}</TABLE>\n{told}</RESOURCE>\n{self._links}</VOTABLE>\n".encode()
 
@@ -199,5 +199,5 @@ def error_document(message: str) -> bytes:
 
 
 def as_votable(request: Request, told: Told) -> Response:
-    """Render an error as DALI wants it."""
+    """Render an error as DALI requires."""
     return Response(error_document(told.message), told.status, told.headers, CONTENT_TYPE)

@@ -1,9 +1,9 @@
-"""The way of a request to its end point: found at once and called directly.
+"""Direct routing of a request to its end point, past the routers.
 
-The routers try one pattern after another, and each application that they lead through adds layers of its own: more than
-a short question costs. All errors are rendered by the end points themselves (`ztfdb.serve.service.endpoint`,
-`ztfdb.serve.api.answers.ProblemRoute`), so that nothing is lost by going past these layers. Whatever is not found here
-(a path that does not exist, a method that it does not take, an end point that needs more) goes through the routers.
+The routers try one pattern after another, and each nested application adds its own layers; together they take longer
+than a short query. The end points render all errors themselves (`ztfdb.serve.service.endpoint`,
+`ztfdb.serve.api.answers.ProblemRoute`), so bypassing these layers loses nothing. All other requests (unknown paths,
+other methods, end points that need more) go through the routers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class _Convertor(Protocol):
 
 @dataclass(frozen=True)
 class Way:
-    """A route, and what it leads to.
+    """A route and its end point.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class Way:
         Of the parts of the path.
     methods : frozenset of str
     end : callable or None
-        Takes the request, returns the response; None where the routers must be gone through.
+        Takes the request, returns the response; None if the request must go through the routers.
     """
 
     path: str
@@ -55,7 +55,7 @@ def way_of(route: Route, end: EndPoint | None) -> Way:
 
 
 class Ways:
-    """Ways in the order of the routes, of which the first that fits is taken.
+    """Ways in the order of the routes; the first match is used.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class Ways:
                 self._fixed |= {(method, way.path): self._first(method, way.path)[0] for method in way.methods}
 
     def find(self, method: str, path: str) -> tuple[EndPoint | None, dict[str, Any]]:
-        """Return the end point of a request and the parts of its path; None where the routers must be gone through."""
+        """Return the end point of a request and the parts of its path; None if it must go through the routers."""
         key = method, path
         return (self._fixed[key], {}) if key in self._fixed else self._first(*key)
 
@@ -88,7 +88,7 @@ class Shortcut:
     ----------
     app : ASGI application
     routes : iterable of Route and Mount
-        An application that is mounted is asked for its own ``ways``, None while it is not made.
+        A mounted application has its own ``ways``, None until it is created.
     """
 
     def __init__(self, app: ASGIApp, routes: Iterable[BaseRoute]) -> None:

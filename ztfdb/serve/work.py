@@ -1,4 +1,4 @@
-"""Requests that use the database: a bounded number of threads, a fair queue, and an end when the client has gone."""
+"""Requests that use the database: a limited number of threads, a fair queue, cancellation if the client disconnects."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from ztfdb.store.interrupt import Work
 T = TypeVar("T")
 
 PIECES = 4
-"""Pieces of an answer made before its client has taken them."""
+"""Pieces of an answer that are buffered for a slow client."""
 
 STOP_AGAIN_S = 0.05
-"""Work that was stopped between two statements is stopped again after this long."""
+"""Seconds until stopped work is stopped again, in case it was between two statements."""
 
 WATCH_AFTER_S = 0.05
-"""From this age on work is watched: most of it has ended by then, and a watch costs as much as a short question."""
+"""Seconds before work is watched: most work ends earlier, and a watch costs as much as a short query."""
 
 Put = Callable[[bytes], None]
-"""Hands a piece of an answer to the client; blocks while it is slow, raises when it has gone."""
+"""Sends a piece of an answer to the client; blocks while the client is slow, raises if it has disconnected."""
 
 
 class Workers:
@@ -52,16 +52,16 @@ class Workers:
     async def run(
         self, request: Request, function: Callable[..., T], *args: Any, timeout_s: float | None = None, **options: Any
     ) -> T:
-        """Call a function in a thread and return what it returns.
+        """Call a function in a thread and return its result.
 
-        Statements end, and the function with them, when the time is up or the client closes its connection. The
+        When the time is up or the client closes its connection, statements are stopped and the function ends. The
         request's body must have been read before.
 
         Parameters
         ----------
         request : Request
         function : callable
-            May use the archive as it likes.
+            May use the archive freely.
         *args, **options
             Passed on.
         timeout_s : float, optional
@@ -70,7 +70,7 @@ class Workers:
         Raises
         ------
         Busy
-            If too many requests wait already.
+            If too many requests are waiting.
         TimeLimit
             If it took too long.
         """
@@ -86,9 +86,9 @@ class Workers:
     async def stream(
         self, request: Request, produce: Callable[[Put], None], *, timeout_s: float | None = None
     ) -> AsyncGenerator[bytes, None]:
-        """Call a function in a thread that hands over its answer piece by piece.
+        """Call a function in a thread that produces its answer in pieces.
 
-        The first piece is awaited here, so that an error before it is raised and not sent.
+        This method awaits the first piece, so that an earlier error is raised and not sent.
 
         Parameters
         ----------
@@ -134,7 +134,7 @@ class Workers:
         work = Work()
 
         def put(piece: bytes) -> None:
-            if isinstance(work.reason, ClientGone):  # after the time limit, an answer may still say so
+            if isinstance(work.reason, ClientGone):  # after the time limit, the answer may still report it
                 raise work.reason
             asyncio.run_coroutine_threadsafe(queue.put(piece), loop).result()
 
@@ -164,7 +164,7 @@ class Workers:
         client = request.client.host if request.client else ""
         waiting = self._pending[client] - self._limits.client_threads
         if waiting >= self._limits.client_queue or self._pending.total() >= self._limits.queue + self._limits.threads:
-            raise Busy("too many requests wait already: come again in a moment")
+            raise Busy("too many requests are waiting: try again in a moment")
         self._pending[client] += 1
         must_wait = self._shares[client].locked() or self._turns.locked()
         try:
@@ -179,28 +179,28 @@ class Workers:
 
 
 async def until_gone(request: Request) -> None:
-    """Return when the client of a request, whose body was read, has closed its connection."""
+    """Wait until the client of a request, whose body was read, closes its connection."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
 async def _finish(queue: asyncio.Queue[bytes | None], work: Work) -> None:
-    while isinstance(work.reason, ClientGone) and not queue.empty():  # what nobody reads makes room for the end
+    while isinstance(work.reason, ClientGone) and not queue.empty():  # discard unread pieces to make room for the end
         queue.get_nowait()
     await queue.put(None)
 
 
 class _Watch:
-    """Stops work when its client has gone, or its time is up.
+    """Stops work when its client disconnects, or its time is up.
 
     Parameters
     ----------
     request : Request
-        Its body was read.
+        Its body must have been read.
     timeout_s : float
     work : Work
     future : awaitable
-        Of the thread that works.
+        Future of the working thread.
     """
 
     def __init__(self, request: Request, timeout_s: float, work: Work, future: Awaitable[Any]) -> None:
@@ -212,7 +212,7 @@ class _Watch:
         self._later = self._loop.call_later(min(WATCH_AFTER_S, timeout_s), self._begin)
 
     def end(self) -> None:
-        """Watch no more."""
+        """Stop watching."""
         self._later.cancel()
         if self._task is not None:
             self._task.cancel()
@@ -235,7 +235,7 @@ async def _drain(queue: asyncio.Queue[bytes | None]) -> None:
 
 
 async def _stopped(work: Work, reason: Exception, future: Awaitable[Any]) -> None:
-    """Stop work until its thread has ended, without raising what it raised."""
+    """Stop work and wait until its thread has ended, ignoring its exceptions."""
     waiting = asyncio.ensure_future(future)
     while not waiting.done():
         await asyncio.shield(asyncio.to_thread(work.stop, reason))
@@ -250,10 +250,10 @@ async def _before(first: bytes, pieces: AsyncGenerator[bytes, None]) -> AsyncGen
 
 
 class Streamed(StreamingResponse):
-    """A response of pieces made in a thread, whose generator is closed at once when the response ends before it."""
+    """A response of pieces made in a thread; if the response ends early, its generator is closed at once."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the pieces; that the client has gone is for `Workers.stream` to notice, which watches for it already."""
+        """Send the pieces; `Workers.stream` already watches for a client that disconnects."""
         await self.stream_response(send)
 
     async def stream_response(self, send: Send) -> None:

@@ -1,1 +1,1 @@
-"""REST at ``/api/v1``: the archive's own questions as JSON, described by OpenAPI. Only this room sees fastapi."""
+"""REST at ``/api/v1``: the archive's queries as JSON, described by OpenAPI. Only this package imports fastapi."""

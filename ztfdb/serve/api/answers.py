@@ -1,4 +1,4 @@
-"""How a question of the REST interface is answered: asked in a thread, packed as JSON, errors as problem documents."""
+"""Answers of the REST interface: queries run in a thread, results are JSON, errors are problem documents."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ PROBLEM = "application/problem+json"
 
 
 def problem_of(exc: Exception, request: Request) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return an error as a problem document, and the headers that go with it."""
+    """Return an error as a problem document, and its headers."""
     if isinstance(exc, HTTPException) and isinstance(exc.__cause__, ServiceError):
-        exc = exc.__cause__  # fastapi's own word for whatever ends the reading of a body
+        exc = exc.__cause__  # fastapi wraps every error while it reads a body
     if isinstance(exc, RequestValidationError):
         exc = ServiceError("; ".join(map(_mistake, exc.errors()[:5])), 422)
     told = tell(exc, request_id(request))
@@ -53,7 +53,7 @@ def problem_of(exc: Exception, request: Request) -> tuple[dict[str, Any], dict[s
 
 
 def problem(request: Request, exc: Exception) -> Response:
-    """Return the answer that tells an error."""
+    """Return the response for an error."""
     body, headers = problem_of(exc, request)
     return Response(dumps(body), body["status"], headers, PROBLEM)
 
@@ -69,7 +69,7 @@ class ProblemRoute(APIRoute):
         return self.direct_handler() or _telling(super().get_route_handler())
 
     def direct_handler(self) -> Handler | None:
-        """Return a handler that needs nothing of fastapi, None for an end point that takes a body."""
+        """Return a handler that bypasses fastapi, None for an end point that takes a body."""
         answer = _direct(self.path_format, self.endpoint)
         return None if answer is None else _telling(answer)
 
@@ -91,8 +91,8 @@ def _telling(answer: Handler) -> Handler:
 def _direct(path: str, endpoint: Callable[..., Coroutine[Any, Any, Response]]) -> Handler | None:
     """Return the handler of an end point that takes the request, parts of its path and a model of its query.
 
-    None for one that takes something else. It does what fastapi's own does, which goes through all fields of the model
-    once more: as long as a short light curve takes.
+    None for other end points. It does the same as fastapi's handler, which also iterates over all fields of the model;
+    that takes as long as a short light curve.
     """
     parts: dict[str, TypeAdapter[Any]] = {}
     query: dict[str, type[BaseModel]] = {}
@@ -114,7 +114,7 @@ def _direct(path: str, endpoint: Callable[..., Coroutine[Any, Any, Response]]) -
 
 
 def _given(request: Request, model: type[BaseModel]) -> dict[str, Any]:
-    """Return the query by name: a list where the model takes several values, else the last one."""
+    """Return the query by name: a list if the model takes several values, else the last value."""
     given: dict[str, Any] = {}
     for name, value in request.query_params.multi_items():
         if name in _lists(model):
@@ -162,7 +162,7 @@ async def answered(
 
 
 def without_folders(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a frame whose files are names without folders."""
+    """Return a frame with file names without folders."""
     for name in ("path", "file"):
         if name in frame:
             attrs, frame = frame.attrs, frame.assign(**{name: file_names(frame[name])})

@@ -14,22 +14,22 @@ from ztfdb.serve.api.models import Problem
 from ztfdb.serve.ways import Ways, way_of
 
 MODULES = (lightcurves, stamps, others, resolve, plan)
-"""In the order in which their paths are looked at."""
+"""In the order in which their paths are tried."""
 
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"description": words, "content": {PROBLEM: {"schema": Problem.model_json_schema()}}}
     for status, words in (
-        (400, "a value that cannot be answered"),
+        (400, "a value that cannot be processed"),
         (404, "not in the archive"),
         (413, "too much at once"),
-        (422, "not what the question takes"),
-        (503, "busy, or the database cannot be reached: come again"),
+        (422, "an invalid or unknown parameter"),
+        (503, "busy, or the database cannot be reached: try again later"),
     )
 }
 
 
 def make_api() -> FastAPI:
-    """Return the sub-application. It has no page of its own, because fastapi's load scripts from other hosts."""
+    """Return the sub-application. It has no documentation page, because fastapi's pages load scripts of other hosts."""
     api = FastAPI(
         title="ztfdb", version=__version__, docs_url=None, redoc_url=None, responses=ERRORS, redirect_slashes=False,
         description="Sources and light curves from ZTF images. Positions are ICRS degrees, radii arcseconds. Ids are "
@@ -42,6 +42,6 @@ def make_api() -> FastAPI:
 
 
 def make_ways() -> Ways:
-    """Return the ways to its end points; those that take a body are left to fastapi, which reads it."""
+    """Return the direct ways to its end points; fastapi handles those that take a body."""
     routes = [route for module in MODULES for route in module.router.routes if isinstance(route, ProblemRoute)]
     return Ways([way_of(route, route.direct_handler()) for route in routes])

@@ -1,4 +1,4 @@
-"""``/api/v1``: made with the first request, since fastapi takes a good part of the time of a start."""
+"""``/api/v1``: created at the first request, because importing fastapi is a large part of the start time."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ztfdb.serve.ways import Ways
 
 
 class _WithFirstRequest:
-    """The REST interface, made in a thread when it is asked for the first time.
+    """The REST interface, created in a thread at the first request.
 
     Attributes
     ----------
     ways : Ways or None
-        To its end points, once it is made.
+        Direct ways to its end points, once it is created.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Light curves: of a position, of ten thousand as lines of JSON, of a moving body."""
+"""Light curves of a position, of up to 10,000 positions as lines of JSON, of a moving body."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ async def periodogram(request: Request, asked: Annotated[PeriodogramAsked, Query
 async def lightcurves(request: Request, asked: LightCurvesAsked) -> Response:
     """Return the light curves of many positions, as `archive.light_curves`.
 
-    One JSON document a line: first ``columns``; then for each position that has epochs its row, ``position``, and
-    ``data``; last ``done`` with ``attrs``, or ``error`` where the answer ends before.
+    Each line is a JSON document: first ``columns``; then ``position`` (the row number) and ``data`` of each position
+    with epochs; last ``done`` with ``attrs``, or ``error`` if the answer ends early.
     """
     service = service_of(request)
     positions, options = _positions(asked, service.limits)
@@ -89,19 +89,19 @@ async def lightcurve_on_path(request: Request, asked: LightCurveOnPathAsked) -> 
 
 
 def _files(request: Request, asked: Photometry) -> dict[str, Any]:
-    """Return where the files are that a complete light curve is measured on."""
+    """Return the folders of the files on which a complete light curve is measured."""
     return {"places": service_of(request).places} if asked.complete else {}
 
 
 def path_of(asked: Any, limits: Limits) -> dict[str, Any]:
-    """Return the path of a question, which has a bound and columns of one length."""
+    """Return the path of a request, after checking its length and that all columns have the same length."""
     columns = {name: getattr(asked, name) for name in ("time", "ra", "dec")}
     check_lengths(columns, limits.positions)
     return columns
 
 
 def check_lengths(columns: dict[str, list[Any]], most: int) -> None:
-    """Raise `ServiceError` for columns of different lengths, or of more rows than are answered at once."""
+    """Raise `ServiceError` for columns of different lengths, or for more rows than one request may have."""
     lengths = {name: len(values) for name, values in columns.items()}
     if len(set(lengths.values())) > 1:
         raise ServiceError(f"columns differ in length: {', '.join(f'{k} has {v}' for k, v in lengths.items())}")
@@ -146,7 +146,7 @@ def _of_positions(frame: pd.DataFrame) -> Iterator[bytes]:
 
 
 def _joined(before: dict[str, Any], attrs: dict[Any, Any]) -> dict[str, Any]:
-    """Return the attrs of all pieces: what was measured is counted together."""
+    """Return the merged attrs of all batches, with summed counts of measurements."""
     joined = {str(name): value for name, value in attrs.items()}
     if before and "n_measured" in joined:
         joined["n_measured"] += before["n_measured"]

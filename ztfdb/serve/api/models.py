@@ -1,4 +1,4 @@
-"""What the questions of the REST interface take: the options of the archive's methods, by their names."""
+"""Parameters of the REST interface: the options of the archive's methods, by their names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 ID_LOW, ID_HIGH = -(2**63), 2**63 - 1
 MOST_OPTION = 1e6
-"""Largest colour and proper motion that is looked at."""
+"""Largest colour and proper motion that is accepted."""
 
 Id = Annotated[int, Field(ge=ID_LOW, le=ID_HIGH)]
 Bounded = Annotated[float, Field(ge=-MOST_OPTION, le=MOST_OPTION, allow_inf_nan=False)]
@@ -17,12 +17,12 @@ Word = Annotated[str, Field(max_length=64)]
 
 
 class Asked(BaseModel):
-    """A question; a name that it does not have is refused."""
+    """Parameters of a request; unknown names are refused."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
     def options(self, *without: str) -> dict[str, Any]:
-        """Return what was given, as the archive's methods take it: both ends of a time as ``mjd``."""
+        """Return the given parameters as options of the archive's methods; both ends of a time become ``mjd``."""
         given = self.model_dump(exclude_unset=True, exclude=set(without))
         ends = [_moment(given.pop(name, None)) for name in ("from_", "to")]
         if ends != [None, None]:
@@ -31,7 +31,7 @@ class Asked(BaseModel):
 
 
 class ImageCuts(Asked):
-    """Which images are looked at."""
+    """Selection of images."""
 
     filters: list[Word] | None = Field(None, description="zg, zr, zi (or g, r, i; 1, 2, 3); repeat for several")
     from_: Word | None = Field(None, alias="from", description="first start of an exposure: MJD or ISO date, UTC")
@@ -41,7 +41,7 @@ class ImageCuts(Asked):
 
 
 class Cuts(ImageCuts):
-    """Which images are looked at, and in which aperture."""
+    """Selection of images and aperture."""
 
     aperture: int = Field(4, ge=1, le=6, description="of the diameters 2, 3, 4, 6, 10, 14 px")
 
@@ -62,15 +62,15 @@ class Place(Motion):
 
 
 class Photometry(Cuts):
-    """How light is measured and calibrated."""
+    """How fluxes are measured and calibrated."""
 
     radius: FiniteFloat = Field(1.5, ge=0.0, description="match radius, arcsec, at most 600")
     complete: bool = Field(False, description="an epoch for every image that covers the position, labelled")
     phot: Word = Field("aperture", description="aperture, psfcat (ZTF's own catalogues), both, irsa or irsa-both")
     measure: Word | None = Field(None, description="with complete: auto, forced, psf or none")
     bjd: bool | None = Field(None, description="with complete: add bjd_tdb")
-    mag: FiniteFloat | None = Field(None, description="with complete: total magnitude that p_detect is of")
-    good: bool = Field(False, description="without known trouble")
+    mag: FiniteFloat | None = Field(None, description="with complete: total magnitude for p_detect")
+    good: bool = Field(False, description="good epochs only")
     calibration: Word = Field("header", description="header, ps1 or self")
 
 
@@ -89,7 +89,7 @@ class PeriodogramAsked(LightCurveAsked):
 
 
 class HintAsked(Cuts, Place):
-    """Words about a position."""
+    """A hint about a position."""
 
     radius: FiniteFloat = Field(1.5, ge=0.0)
     color: Bounded | None = None
@@ -112,7 +112,7 @@ class LightCurvesAsked(Photometry):
 
 
 class PathAsked(Asked):
-    """Where a moving body is seen from Palomar."""
+    """Path of a moving body as seen from Palomar."""
 
     time: list[FiniteFloat] = Field(description="MJD, UTC")
     ra: list[FiniteFloat] = Field(description="deg, ICRS")
@@ -135,7 +135,7 @@ class ConeAsked(Place):
 
 
 class CompletenessAsked(ImageCuts):
-    """How likely stars at a position are found."""
+    """Detection probability of stars at a position."""
 
     ra: FiniteFloat = Field(description="deg, ICRS")
     dec: FiniteFloat = Field(ge=-90.0, le=90.0, description="deg, ICRS")
@@ -160,7 +160,7 @@ class StampLook(Asked):
 
 
 class Picture(Asked):
-    """How a stamp becomes a picture; dark is bright."""
+    """How a stamp is drawn; bright pixels are dark."""
 
     vmin: FiniteFloat | None = Field(None, description="DN of white; the first percentile by default")
     vmax: FiniteFloat | None = Field(None, description="DN of black; percentile 99.5 by default")
@@ -192,18 +192,18 @@ class StampsOnImageAsked(StampLook):
 
 
 class MatchedAsked(Asked):
-    """Sources beside the rows of a catalogue that they match."""
+    """Sources with the matching rows of a catalogue."""
 
     columns: list[Word] = Field(description="ra, dec, x, y, mag, mag_err, or a column that both have")
     catin: Name = Field("sources", description="sources, or a catalogue")
     catref: Name = Field("ps1cat", description="sources, or a catalogue")
     image_id: list[Id] | None = Field(None, description="one image, or several")
-    several: bool = Field(False, description="image_id is a column also for one image")
-    ra: FiniteFloat | None = Field(None, description="with dec and within, in place of images")
+    several: bool = Field(False, description="add the column image_id even for one image")
+    ra: FiniteFloat | None = Field(None, description="with dec and within, instead of images")
     dec: FiniteFloat | None = Field(None, ge=-90.0, le=90.0)
     within: FiniteFloat | None = Field(None, ge=0.0, description="arcsec")
     mode: Word | None = None
-    radius: FiniteFloat | None = Field(None, ge=0.0, description="match anew within this many arcsec")
+    radius: FiniteFloat | None = Field(None, ge=0.0, description="match again within this radius, arcsec")
     aperture: int = Field(4, ge=1, le=6)
     calibration: Word = "header"
 
@@ -233,7 +233,7 @@ class Frame(BaseModel):
 
     columns: list[FrameColumn]
     data: dict[str, list[Any]]
-    attrs: dict[str, Any] = Field(description="what was asked")
+    attrs: dict[str, Any] = Field(description="parameters of the query")
     hint: str | None = Field(None, description="why an answer is empty")
 
 

@@ -1,4 +1,4 @@
-"""Images, sources, objects, matches, what is behind a source, and what the archive holds."""
+"""Images, sources, objects, matches, explanations of a source, and the contents of the archive."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ router = APIRouter(route_class=ProblemRoute)
 
 @router.get("/ping", response_class=Response, responses={200: {"content": {JSON: {}}}})
 async def ping(request: Request) -> Response:
-    """Answer with the version where the database answers, as `archive.ping`."""
+    """Return the version if the database responds, as `archive.ping`."""
 
     def work(archive: Archive) -> bytes:
         archive.ping()
@@ -71,13 +71,13 @@ async def object_(request: Request, object_id: Annotated[Id, Path()]) -> Respons
 
 @router.get("/object/{object_id}/oids", response_model=Frame)
 async def object_oids(request: Request, object_id: Annotated[Id, Path()]) -> Response:
-    """Return ZTF's reference sources that an object is, as `archive.object_oids`."""
+    """Return the ZTF reference sources of an object, as `archive.object_oids`."""
     return await framed(request, lambda archive: archive.object_oids(object_id))
 
 
 @router.get("/matched", response_model=Frame)
 async def matched(request: Request, asked: Annotated[MatchedAsked, Query()]) -> Response:
-    """Return sources beside the catalogue rows they match, as `archive.get_matched_entries`."""
+    """Return sources with the catalogue rows that they match, as `archive.get_matched_entries`."""
     options = asked.options("ra", "dec", "within", "several", "columns", "catin", "catref")
     place = (asked.ra, asked.dec, asked.within)
     if any(one is not None for one in place):
@@ -92,7 +92,7 @@ async def matched(request: Request, asked: Annotated[MatchedAsked, Query()]) -> 
 
 @router.get("/explain/{source_id}", response_class=Response, responses={200: {"content": {JSON: {}}}})
 async def explain(request: Request, source_id: Annotated[Id, Path()], measure: bool = False) -> Response:
-    """Return everything behind one source, and with `measure` the source measured again, as `archive.explain`."""
+    """Return the provenance of a source, and with `measure` measure it again, as `archive.explain`."""
     places = service_of(request).places
     return await answered(
         request, lambda archive: dumps(_explained(archive.explain(source_id, measure=measure, places=places)))
@@ -101,7 +101,7 @@ async def explain(request: Request, source_id: Annotated[Id, Path()], measure: b
 
 @router.get("/catalogues", response_model=Frame)
 async def catalogues(request: Request) -> Response:
-    """Return the reference catalogues that are held, as `archive.catalogues`."""
+    """Return the stored reference catalogues, as `archive.catalogues`."""
     return await framed(request, lambda archive: archive.catalogues())
 
 
@@ -121,7 +121,7 @@ async def catalogue_recipe(
     service: Literal["vizier", "mast"] = "vizier",
     everything: bool = False,
 ) -> Response:
-    """Return a service's address and the queries that bring a catalogue, as `archive.catalogue_recipe`."""
+    """Return the address of a service and the queries for a catalogue, as `archive.catalogue_recipe`."""
 
     def work(archive: Archive) -> bytes:
         address, queries = archive.catalogue_recipe(name, service, everything=everything)
@@ -134,13 +134,13 @@ async def catalogue_recipe(
 async def psf_checks(
     request: Request, image_id: Annotated[list[Id] | None, Query()] = None, warned: bool = False
 ) -> Response:
-    """Return what the checks against ZTF's PSF catalogues said, as `archive.psf_checks`."""
+    """Return the checks against ZTF's PSF catalogues, as `archive.psf_checks`."""
     return await framed(request, lambda archive: archive.psf_checks(image_id, warned=warned))
 
 
 @router.get("/completeness", response_model=Frame)
 async def completeness(request: Request, asked: Annotated[CompletenessAsked, Query()]) -> Response:
-    """Return how likely stars at a position are found on each image that covers it, as `archive.completeness`."""
+    """Return detection probabilities at a position on each image that covers it, as `archive.completeness`."""
     return await framed(request, lambda archive: archive.completeness(**asked.options()))
 
 
@@ -158,13 +158,13 @@ async def night(request: Request, night: Annotated[Word, Path()]) -> Response:
 
 @router.get("/hint", response_class=Response, responses={200: {"content": {JSON: {}}}})
 async def hint(request: Request, asked: Annotated[HintAsked, Query()]) -> Response:
-    """Return words about a light curve's position, as `archive.hint`."""
+    """Return a hint about a light curve's position, as `archive.hint`."""
     return await answered(request, lambda archive: dumps({"hint": archive.hint(**asked.options())}))
 
 
 @router.get("/status", response_class=Response, responses={200: {"content": {JSON: {}}}})
 async def status(request: Request) -> Response:
-    """Return what the archive holds, as `archive.status`, without folders and errors of files."""
+    """Return the contents of the archive, as `archive.status`, without folders and errors of files."""
     base = base_url(request)
 
     def work(archive: Archive) -> bytes:

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from ztfdb.arrays import FloatArray
 
 PERCENTILES = (1.0, 99.5)
-"""Of the finite pixels, which become white and black."""
+"""Percentiles of the finite pixels that become white and black."""
 
 LEVEL = 1
-"""Of compression: pixels are noise, which no higher level makes smaller."""
+"""Compression level: pixels are noise, so higher levels do not reduce the size."""
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY_ALPHA = 4
@@ -43,7 +43,7 @@ def picture(data: FloatArray, vmin: float | None = None, vmax: float | None = No
 
 
 def _percentiles(values: FloatArray) -> list[float]:
-    """Return `PERCENTILES` as `numpy.percentile` does, which takes longer to prepare than a stamp to sort."""
+    """Return `PERCENTILES`, equal to `numpy.percentile`, whose overhead exceeds the time to sort a stamp."""
     ascending = np.sort(values)
     found = []
     for percent in PERCENTILES:
@@ -69,7 +69,7 @@ def png(pixels: NDArray[np.uint8], scale: int = 1) -> bytes:
     if scale > 1:
         pixels = pixels.repeat(scale, axis=0).repeat(scale, axis=1)
     height, width = pixels.shape[:2]
-    lines = np.zeros((height, 1 + 2 * width), np.uint8)  # each begins with its filter, none
+    lines = np.zeros((height, 1 + 2 * width), np.uint8)  # each line begins with its filter type: none
     lines[:, 1:] = pixels.reshape(height, 2 * width)
     head = struct.pack(">IIBBBBB", width, height, 8, _GREY_ALPHA, 0, 0, 0)
     return (

@@ -41,7 +41,7 @@ def _lines(service: Service, query: str) -> list[str]:
 
 
 def _indented(rows: list[tuple[Any, ...]]) -> list[str]:
-    """Return SQLite's steps, each below the one that it is part of."""
+    """Return SQLite's steps, indented below their parent steps."""
     depth = {0: -1}
     lines = []
     for number, parent, _, words in rows:

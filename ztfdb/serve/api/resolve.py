@@ -1,4 +1,4 @@
-"""Where on the sky: a position as people type it, or an id of the archive."""
+"""Resolve a typed position or an id of the archive to a place on the sky."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ router = APIRouter(route_class=ProblemRoute)
 
 @router.get("/resolve", response_class=Response, responses={200: {"content": {JSON: {}}}})
 async def resolve(request: Request, q: Annotated[str, Query(min_length=1, max_length=200)]) -> Response:
-    """Return the position (deg, ICRS) that a text means, and what it was taken for.
+    """Return the position (deg, ICRS) of a text, and how it was interpreted.
 
     ``kind`` is ``position``, ``designation``, ``source``, ``object`` or ``image``; the position of an image is its
     centre.
@@ -45,7 +45,7 @@ def _resolved(archive: Archive, text: str) -> dict[str, Any]:
     except ValueError as exc:
         if not has_own_words(exc):
             raise
-        raise ServiceError(f"{exc}. This archive knows {ACCEPTED}; it looks up no other names") from None
+        raise ServiceError(f"{exc}. This archive accepts {ACCEPTED}; it does not resolve other names") from None
     return {"kind": "position", "ra": ra, "dec": dec}
 
 
@@ -60,7 +60,7 @@ def _of_id(archive: Archive, text: str) -> dict[str, Any]:
             return _place("object", text, archive.object(number))
         except UnknownObjectError:
             pass
-    raise ServiceError(f"no source, object or image of this archive has the id {text}; it knows {ACCEPTED}", 404)
+    raise ServiceError(f"no source, object or image of this archive has the id {text}; it accepts {ACCEPTED}", 404)
 
 
 def _place(kind: str, text: str, rows: Any) -> dict[str, Any]:

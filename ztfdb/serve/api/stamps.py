@@ -69,7 +69,7 @@ async def stamps(request: Request, form: Form, asked: Annotated[StampsAsked, Que
     options = _options(request, asked, *PICTURE, "columns")
 
     def work(archive: Archive) -> bytes:
-        if asked.size > 100:  # else more images than any archive has of a place
+        if asked.size > 100:  # smaller stamps exceed the limit only with more images than any archive has of a place
             check_pixels(len(archive.images(asked.ra, asked.dec)), asked.size, limits)
         return _series(lambda: archive.stamps(**options), form, asked)
 

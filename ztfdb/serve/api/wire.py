@@ -1,6 +1,6 @@
 """DataFrames and stamps as JSON, as `ztfdb.query.wire` reads them.
 
-Columns of numbers stay arrays until `dumps` writes them: a list of Python's numbers takes several times as long.
+Columns of numbers stay arrays until `dumps` writes them: lists of Python numbers are several times slower.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def dumps(value: Any) -> bytes:
 
 
 def pack_columns(frame: pd.DataFrame) -> orjson.Fragment:
-    """Return the name, dtype and unit of each column, and the words of those from a short list."""
+    """Return the name, dtype and unit of each column, and the words of categorical columns."""
     return _described(_columns(columns_of(frame)))
 
 
@@ -44,7 +44,7 @@ def pack_data(frame: pd.DataFrame) -> dict[str, Any]:
 
 
 def pack_answer(answer: Answer, hint: str | None = None) -> dict[str, Any]:
-    """Return an answer as `pack_frame` returns its DataFrame, which is not made."""
+    """Return the same as `pack_frame` for the DataFrame of an answer, without making the DataFrame."""
     return _packed(answer.arrays, answer.meta, hint)
 
 
@@ -56,7 +56,7 @@ def pack_frame(frame: pd.DataFrame, hint: str | None = None) -> dict[str, Any]:
     frame : DataFrame
         With a plain index from 0.
     hint : str, optional
-        Words about an empty answer.
+        The reason for an empty answer.
 
     Returns
     -------
@@ -92,18 +92,18 @@ def pack_stamps(stamps: Sequence[ImageStamp]) -> list[dict[str, Any]]:
 
 
 def pack_problem(problem: ImageError) -> dict[str, str]:
-    """Return what is wrong with a file, without its folder."""
+    """Return the problem of a file, without its folder."""
     name = PurePath(problem.path).name
     return {"error": type(problem).__name__, "file": name, "reason": problem.reason.replace(problem.path, name)}
 
 
 def file_names(values: Any) -> Any:
-    """Return paths without their folders, which are no business of a service's clients."""
+    """Return paths without their folders, which clients of a service must not see."""
     return pd.array([PurePath(value).name if isinstance(value, str) else None for value in values], dtype="str")
 
 
 def _columns(arrays: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
-    """Return the name of each column, what it is made of (its dtype, or the words of a short list), and its values."""
+    """Return the name of each column, its kind (its dtype, or the words of a category), and its values."""
     return [(name, _made_of(column), column) for name, column in arrays.items()]
 
 

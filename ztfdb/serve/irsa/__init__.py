@@ -1,1 +1,1 @@
-"""IRSA's addresses, so that programs written for them need another base URL and nothing else."""
+"""IRSA's addresses: programs written for IRSA only need another base URL."""

@@ -1,4 +1,4 @@
-"""SQL of what the images' headers say: numbers of the WCS, of cards, and the time of the exposure."""
+"""SQL expressions for values of image headers: the WCS, cards, and the time of the exposure."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _SHUTTER = r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3
 
 
 def wcs_number(name: str, engine: str) -> str:
-    """Return SQL of a number of the WCS, of ``image_header`` as ``h``, to the bit as the header has it.
+    """Return SQL for a number of the WCS from ``image_header`` as ``h``, equal to the header's to the last bit.
 
-    The column is little-endian doubles, which neither engine reads: its mantissa, a whole number below 2**53, times a
-    power of two, is exact on both.
+    The column holds little-endian doubles, which neither engine can decode. The mantissa, an integer below 2**53, times
+    a power of two is exact on both.
     """
     at = WCS.index(name) * _BYTES
     byte = [_byte(at + k, engine) for k in range(_BYTES)]
@@ -39,7 +39,7 @@ def _byte(at: int, engine: str) -> str:
 
 
 def card_number(keyword: str, engine: str) -> str:
-    """Return SQL of a card's number; NULL where it is none."""
+    """Return SQL for the number of a card; NULL if it is not a number."""
     if engine == POSTGRESQL:
         number = f"cast(h.cards ->> '{keyword}' as double precision)"
         return f"case json_typeof(h.cards -> '{keyword}') when 'number' then {number} end"
@@ -48,13 +48,13 @@ def card_number(keyword: str, engine: str) -> str:
 
 
 def obsdate(engine: str) -> str:
-    """Return SQL of IRSA's ``obsdate``: half a second before SHUTOPEN, as on all rows of IRSA's that were compared.
+    """Return SQL for IRSA's ``obsdate``: 0.5 s before SHUTOPEN, as on all of IRSA's rows that were compared.
 
-    Written as PostgreSQL writes a time, without zeros at the end of its seconds.
+    The format is PostgreSQL's, without trailing zeros of the seconds.
     """
     if engine == POSTGRESQL:
         card = "(h.cards ->> 'SHUTOPEN')"
-        # a day that its month has not would be an error of a cast, so that the first of the month is cast
+        # casting a day that does not exist in its month is an error, so cast the first of the month and add days
         days = f"(cast(substr({card}, 9, 2) as int) - 1) * interval '1 day'"
         day = f"cast(substr({card}, 1, 7) || '-01' as timestamp) + {days}"
         time = f"cast(substr({card}, 12) as interval) - interval '0.5 second'"

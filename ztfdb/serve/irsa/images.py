@@ -1,4 +1,4 @@
-"""The tables of ``/ibe/search/ztf/products``: images with the columns of IRSA's, for the translator of statements."""
+"""The tables of ``/ibe/search/ztf/products``: images with IRSA's columns, for the ADQL translator."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ _CORNERS = tuple(f"{name}{k}" for k in range(1, 5) for name in ("ra", "dec"))
 _SEEING = f"coalesce(i.seeing, cast(i.seeing_pix as double precision) * cast({ARCSEC_PER_PIXEL} as double precision))"
 
 Expression = str | Callable[[str], str]
-"""SQL of a column, of ``image`` as ``i``; or what makes it for an engine, of ``image_header`` as ``h``."""
+"""SQL of a column from ``image`` as ``i``; or a function of the engine that returns it, from ``image_header`` as
+``h``."""
 
 Fields = tuple[tuple[str, Expression, str, str, str, str], ...]
 
@@ -92,11 +93,11 @@ _HEADERS = (
     " left join image_header as h on h.image_id = i.image_id and h.role = case i.kind when 'ref' then 'ref' "
     "else 'sci' end"
 )
-"""The header of the image's own file, which only its columns need."""
+"""Join of the header of the image's own file, only for columns that need it."""
 
 
 def table_of(kind: str, image_id: Sequence[int] | None = None) -> Table:
-    """Return the table of science images or of references, perhaps of some images alone."""
+    """Return the table of science images or of references, optionally restricted to some images."""
     fields = KINDS[kind]
     columns = tuple(Column(name, datatype, unit, ucd, words) for name, _, datatype, unit, ucd, words in fields)
 

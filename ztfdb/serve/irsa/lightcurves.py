@@ -23,7 +23,7 @@ MOST_DEGREES = 600.0 / 3600.0
 """Largest radius, as at IRSA."""
 
 WAVELENGTHS = {1: (4.10e-7, 5.50e-7), 2: (5.50e-7, 7.00e-7), 3: (7.00e-7, 9.00e-7)}
-"""What each filter covers, m, as IRSA has it."""
+"""Wavelength range of each filter, m, as at IRSA."""
 
 MOST_IDS = 100
 ID_RADIUS = 1.5
@@ -37,14 +37,14 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class Asked:
-    """What a request asks for.
+    """Parameters of a request.
 
     Attributes
     ----------
     place : tuple of float or None
         Position and radius, deg.
     ids : tuple of int
-        Objects, in place of a position.
+        Objects, instead of a position.
     fids : frozenset of int
         Filters.
     mag, time : tuple of float
@@ -77,12 +77,12 @@ async def light_curves(request: Request, service: Service, params: Parameters) -
 
 
 def read(params: Parameters) -> Asked:
-    """Return what parameters ask for.
+    """Return the parsed parameters.
 
     Raises
     ------
     ServiceError
-        If one is missing, has no meaning, or goes not with another.
+        If one is missing or invalid, or two contradict.
     """
     if unknown := sorted({name for name, _ in params.pairs} - _KNOWN):
         raise ServiceError(f"{shown(unknown[0])} is no parameter; known are {', '.join(sorted(_KNOWN))}")
@@ -107,7 +107,7 @@ def read(params: Parameters) -> Asked:
 
 
 def found(archive: Archive, asked: Asked) -> pd.DataFrame:
-    """Return the epochs asked for, IRSA's columns, light curve by light curve."""
+    """Return the selected epochs in IRSA's columns, light curve by light curve."""
     with words_kept():
         if asked.place is not None:
             ra, dec, radius = asked.place
@@ -116,7 +116,7 @@ def found(archive: Archive, asked: Asked) -> pd.DataFrame:
             parts = [_of_object(archive, one) for one in asked.ids]
     frame = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
     frame = frame.loc[:, list(IRSA_COLUMNS)]
-    grouped = frame.groupby("oid")["mag"]  # what limits objects looks at all of their epochs
+    grouped = frame.groupby("oid")["mag"]  # limits on objects apply to all of their epochs
     keep = frame["filtercode"].isin([FILTERS[fid] for fid in asked.fids]) & frame["mjd"].between(*asked.time)
     keep &= grouped.transform("size") >= asked.least
     if asked.mag != (-math.inf, math.inf):
@@ -127,7 +127,7 @@ def found(archive: Archive, asked: Asked) -> pd.DataFrame:
 
 
 def _of_object(archive: Archive, oid: int) -> pd.DataFrame:
-    """Return the light curve of an oid, ours or one of a reference catalogue held; or all of an object's."""
+    """Return the light curve of an oid (ours or of a stored reference catalogue), or all light curves of an object."""
     ra, dec, own = archive.object_position(oid)
     frame = archive.light_curve(ra, dec, ID_RADIUS).data
     return frame if own else frame[frame["oid"].abs() // 10**8 == abs(oid) // 10**8]
@@ -162,12 +162,12 @@ def _filters(params: Parameters) -> frozenset[int]:
 
 
 def _band_names(text: str) -> list[str]:
-    """Return the names of filters; ztfquery takes the commas away, and sends ``gr`` for ``g,r``."""
+    """Return the names of filters; ztfquery removes the commas and sends ``gr`` for ``g,r``."""
     return [one for word in text.replace(",", " ").split() for one in (word if set(word) <= set("gri123") else [word])]
 
 
 def _range(params: Parameters, name: str) -> Range:
-    """Return one number, or two, of which each may be infinite."""
+    """Return one or two numbers, which may be infinite."""
     text = params.one(name)
     if text is None:
         return -math.inf, math.inf

@@ -30,7 +30,7 @@ _PIXELS = {"pix": 1.0, "px": 1.0, "arcsec": 1.0 / ARCSEC_PER_PIXEL, "arcmin": 60
 
 
 async def product(request: Request, service: Service, params: Parameters) -> Response:
-    """Answer with a file, or with ``center`` and ``size`` with a part of it."""
+    """Return a file, or with ``center`` and ``size`` a part of it."""
     name = PurePosixPath(request.path_params["path"]).name
     if unknown := sorted({one for one, _ in params.pairs} - {"CENTER", "SIZE", "GZIP"}):
         raise ServiceError(f"{shown(unknown[0])} is no parameter; known are center, size, gzip")
@@ -50,7 +50,7 @@ async def _whole(request: Request, service: Service, path: str, name: str) -> Re
     if (kept if kept in _PACKED else "") == (asked if asked in _PACKED else ""):
         return FileResponse(path, media_type=FITS, filename=name)
     if kept != ".gz" or asked in _PACKED:
-        raise ServiceError(f"{name} is kept in another packing: ask for {PurePosixPath(path).name}", 404)
+        raise ServiceError(f"{name} is stored with another compression: ask for {PurePosixPath(path).name}", 404)
 
     def unpack(put: Put) -> None:
         with gzip.open(path) as stream:

@@ -27,7 +27,7 @@ _UNSERVED = ("raw", "cal", "deep")
 
 
 async def search(request: Request, service: Service, params: Parameters) -> Response:
-    """Answer with images; without a position and a condition, or with ``FORMAT=METADATA``, with the columns."""
+    """Return images; without position and condition, or with ``FORMAT=METADATA``, return the columns."""
     kind = request.path_params["kind"]
     if kind not in KINDS:
         words = "is not kept in an archive" if kind in _UNSERVED else "is no kind of product"
@@ -65,7 +65,7 @@ def _found(service: Service, kind: str, params: Parameters, form: str) -> Respon
 
 
 def _statement(kind: str, params: Parameters, known: list[str]) -> str:
-    """Return the statement of a request; the place and the id of each image stand at its end, for `_most_centred`."""
+    """Return the statement of a request; its last columns are position and id of each image, for `_most_centred`."""
     names = [one for text in params.all("COLUMNS") for one in re.split(r"[,\s]+", text.strip().lower()) if one]
     if wrong := [name for name in names if name not in known]:
         raise ServiceError(f"COLUMNS: there is no column {shown(wrong[0])}; there are {', '.join(known)}")
@@ -108,7 +108,7 @@ def _size(params: Parameters) -> tuple[float, float]:
 
 
 def _most_centred(params: Parameters) -> bool:
-    """Tell whether one image is wanted: the flag ``mcen``, which counts for a point alone."""
+    """Return whether only the most centred image is requested: the flag ``mcen``, which applies to points only."""
     return any(name == "MCEN" for name, _ in params.pairs) and _size(params) == (0.0, 0.0)
 
 

@@ -1,4 +1,4 @@
-"""Tables in the formats that IRSA's services answer with."""
+"""Tables in the formats of IRSA's services."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _IPAC_TYPES = {"short": "int", "int": "int", "long": "long", "float": "float", "
 
 
 def format_of(params: Parameters, name: str, default: str) -> str:
-    """Return the format that a parameter names, in any case.
+    """Return the format given by a parameter, in upper or lower case.
 
     Raises
     ------
     ServiceError
-        If it is none of `MEDIA`.
+        If it is not in `MEDIA`.
     """
     return params.choice(name, MEDIA, default)
 
@@ -50,7 +50,7 @@ def rows_of(frame: pd.DataFrame) -> list[tuple[Any, ...]]:
 
 
 def answer(form: str, columns: Sequence[Column], rows: Rows) -> Response:
-    """Return a table in one of the formats of `MEDIA`, as an answer."""
+    """Return a response with a table in one of the formats of `MEDIA`."""
     if form in _OWN:
         return Response(_OWN[form](columns, rows), media_type=MEDIA[form])
     writer = make_writer(find_format(form), columns)
@@ -68,7 +68,7 @@ def _column(name: str, dtype: Any, answer: str) -> Column:
 
 
 def _ipac(columns: Sequence[Column], rows: Rows) -> str:
-    """Return an IPAC table: columns of one width, whose bars are no part of a value."""
+    """Return an IPAC table with fixed-width columns; values never overlap the bars."""
     heads = [(one.name, _IPAC_TYPES.get(one.datatype, "char"), one.unit, "null") for one in columns]
     cells = [["null" if v is None else _plain(v) for v in row] for row in rows]
     width = [max(map(len, [*head, *(row[at] for row in cells)])) for at, head in enumerate(heads)]

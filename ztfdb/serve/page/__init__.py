@@ -1,1 +1,1 @@
-"""The page for people at ``/``: files of the package, a client of ``/api/v1``, ``/lightcurve`` and ``/tap``."""
+"""The web page at ``/``: files of the package, a client of ``/api/v1``, ``/lightcurve`` and ``/tap``."""

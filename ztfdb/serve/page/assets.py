@@ -1,4 +1,4 @@
-"""The page's files: what they are, and how they are sent."""
+"""The page's files, and how they are sent."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
-"""The page runs its own scripts and reaches this service only; ``blob:`` is the plot on its way to a file."""
+"""The page runs only its own scripts and contacts only this service; ``blob:`` is for saving the plot to a file."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +61,14 @@ def assets() -> dict[str, Asset]:
 
 @cache
 def home(prefix: str) -> Asset:
-    """Return the page itself, which names its other files below a prefix: so it works without a slash at its end."""
+    """Return the page itself; its links to other files include the prefix, so it works without a trailing slash."""
     asset = assets()[HOME]
     content = asset.content.replace(b'"page/', f'"{escape(prefix)}/page/'.encode())
     return Asset(content, asset.media_type, f'"{hashlib.sha256(content).hexdigest()}"')
 
 
 async def send(request: Request) -> Response:
-    """Send a file of the page; a browser that has it already is told so."""
+    """Send a file of the page, or 304 if the browser has it already."""
     name = request.path_params.get("name", HOME)
     prefix = request.scope.get("root_path", "")
     asset = home(prefix) if name == HOME and prefix else assets().get(name)

@@ -1,1 +1,1 @@
-"""TAP 1.1: statements in ADQL, synchronous and asynchronous, and what the service says of itself."""
+"""TAP 1.1: synchronous and asynchronous ADQL statements, and the service's description of itself."""

@@ -1,4 +1,4 @@
-"""The routes of TAP, and its synchronous half."""
+"""The routes of TAP, and synchronous statements."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ztfdb.serve.work import Put, Streamed
 
 
 async def sync(request: Request, service: Service, params: Parameters) -> Response:
-    """Answer a statement at once, piece by piece."""
+    """Run a statement and stream its answer."""
     limits, reader, base = service.limits, service.reader, base_url(request)
     results = partial(service.jobs.store.result, caller=caller_of(request))
     query = await service.workers.run(request, read_query, params, limits, limits.max_rows_sync, results)

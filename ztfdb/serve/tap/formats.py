@@ -1,4 +1,4 @@
-"""The formats of a result: its words, its content type, and who writes it."""
+"""The formats of a result: their names, content types and writers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _JSON_EXACT = 1 << 53
 
 
 class Writer(Protocol):
-    """Writes a table piece by piece."""
+    """Writes a table in batches of rows."""
 
     def head(self) -> bytes:
         """Return what stands before the rows."""
@@ -42,7 +42,7 @@ class Format:
     name : str
     content_type : str
     words : tuple of str
-        What FORMAT or RESPONSEFORMAT may say, in lower case.
+        Values of FORMAT or RESPONSEFORMAT, in lower case.
     """
 
     name: str
@@ -63,12 +63,12 @@ FORMATS = (
 
 
 def find_format(word: str | None) -> Format:
-    """Return the format that a client asks for, VOTable by default.
+    """Return the requested format, VOTable by default.
 
     Raises
     ------
     ServiceError
-        If there is none; the message lists those that there are.
+        If it does not exist; the message lists all formats.
     """
     wanted = (word or "votable").lower().replace(" ", "")
     for one in FORMATS:
@@ -79,9 +79,9 @@ def find_format(word: str | None) -> Format:
 
 
 def make_writer(form: Format, columns: Sequence[Column], base: str = "", extra: str = "") -> Writer:
-    """Return what writes a table in a format.
+    """Return the writer of a format.
 
-    In a VOTable, identifiers of images lead to the service at `base`, and `extra` stands behind the table.
+    In a VOTable, identifiers of images refer to the service at `base`, and `extra` follows the table.
     """
     if form.name in ("votable", "binary2"):
         at, key, links = descriptors(columns, base) or (-1, "", "")
@@ -113,7 +113,7 @@ class TextWriter:
         return self._lines(rows)
 
     def tail(self, overflow: bool = False, error: str | None = None) -> bytes:
-        """Return nothing; an error after the first rows ends the answer where it is."""
+        """Return nothing; after an error the answer just ends."""
         if error is not None:
             raise ServiceError(error)
         return b""
@@ -125,7 +125,7 @@ class TextWriter:
 
 
 class TabWriter(TextWriter):
-    """Tab-separated values; tabs and line ends within a text become blanks."""
+    """Tab-separated values; tabs and line ends within text become blanks."""
 
     separator = "\t"
 
@@ -201,7 +201,7 @@ class _WholeWriter:
 
 
 class ParquetWriter(_WholeWriter):
-    """Parquet; a column's metadata holds its unit, UCD and description, the table's whether it was cut."""
+    """Parquet; a column's metadata holds its unit, UCD and description, the table's whether it was truncated."""
 
     def _file(self, overflow: bool) -> bytes:
         try:
@@ -229,7 +229,7 @@ class ParquetWriter(_WholeWriter):
 
 
 class FitsWriter(_WholeWriter):
-    """A FITS binary table; a whole number that is missing is the smallest of its kind, named by TNULL."""
+    """A FITS binary table; a missing integer is the smallest of its type, declared by TNULL."""
 
     def _file(self, overflow: bool) -> bytes:
         import numpy as np
@@ -256,7 +256,7 @@ class FitsWriter(_WholeWriter):
             array = np.array([missing if v is None else v for v in values], dtype=dtype)
             made.append(fits.Column(column.name, letter, array=array, **more))
         table = fits.BinTableHDU.from_columns(made)
-        table.header["OVERFLOW"] = (overflow, "the rows were cut at the limit")
+        table.header["OVERFLOW"] = (overflow, "the rows were truncated at the limit")
         for number, column in enumerate(self._columns, 1):
             if column.ucd:
                 table.header[f"TUCD{number}"] = column.ucd

@@ -1,4 +1,4 @@
-"""Asynchronous jobs at work: threads of their own, results in files, an end when the client or the clock says so."""
+"""Run asynchronous jobs: own threads, results in files, stopped by the client or a time limit."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from ztfdb.store.readonly_stream import Reader
 from ztfdb.store.tap_jobs import Job, JobStore
 
 THREADS = 2
-"""Jobs that one process works on at the same time."""
+"""Concurrent jobs of one process."""
 
 LOOK_S = 0.25
-"""Seconds between two looks at whether a job is to end."""
+"""Seconds between checks whether a job must end."""
 
 MOST_JOBS = 100_000
-"""Jobs that are kept; each takes a few kilobytes."""
+"""Maximum number of stored jobs; each takes a few kilobytes."""
 
 BEAT_S = 5.0
-"""Seconds between two words of this process about the jobs that wait in it."""
+"""Seconds between this process's signs of life for its queued jobs."""
 
 SWEEP_S = 600.0
 
@@ -36,14 +36,14 @@ log = logging.getLogger(__name__)
 
 
 class Aborted(ServiceError):
-    """The client of a job ended it."""
+    """The client aborted its job."""
 
     def __init__(self) -> None:
         super().__init__("aborted by its client")
 
 
 class JobRunner:
-    """Works on the jobs of a store in this process.
+    """Runs the jobs of a store in this process.
 
     Parameters
     ----------
@@ -62,13 +62,13 @@ class JobRunner:
         self._sweeper.start()
 
     def check_room(self, parameters: Iterable[tuple[str, str]], files: Mapping[str, bytes]) -> None:
-        """Raise `ServiceError` where parameters are too long, or there is no room for another job and its files."""
-        longest = 2 * self._limits.query_kb  # a statement, and what goes with it
+        """Raise `ServiceError` if parameters are too long, or there is no space for another job and its files."""
+        longest = 2 * self._limits.query_kb  # the statement and the other parameters
         if sum(len(name) + len(value) for name, value in parameters) > longest * 1024:
             raise ServiceError(f"the parameters of a job are longer than {longest} kB", 413)
         size = sum(map(len, files.values()))
         if self.store.count() >= MOST_JOBS or (size and self.store.spooled() + size > self._limits.spool_mb * MB):
-            raise Busy("the jobs of all clients take all the room there is: delete some, or come again later")
+            raise Busy("the jobs of all clients use all available space: delete some, or try again later")
 
     def submit(self, key: str) -> None:
         """Put a job in the queue."""
@@ -76,7 +76,7 @@ class JobRunner:
         self._pool.submit(self._run, key)
 
     def close(self) -> None:
-        """End the jobs in hand: they are in error, since the service ends."""
+        """Stop the running jobs; they end in the phase ERROR, because the service ends."""
         self._ending.set()
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._sweeper.join()
@@ -123,7 +123,7 @@ class JobRunner:
             nonlocal room
             room -= len(piece)
             if room < 0:
-                raise QueryError("the results of all jobs take all the room there is: delete some, or ask for less")
+                raise QueryError("the results of all jobs use all available space: delete some, or request less")
             write(piece)
 
         return put

@@ -1,4 +1,4 @@
-"""One TAP query: read from parameters, translated, run, written in the format asked for."""
+"""A TAP query: read from parameters, translated, run, written in the requested format."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LANGUAGES = ("ADQL", "ADQL-2.0", "ADQL-2.1")
 
 @dataclass(frozen=True)
 class TapQuery:
-    """What a client asks.
+    """A query of a client.
 
     Attributes
     ----------
@@ -39,12 +39,12 @@ class TapQuery:
 
 
 def read_query(params: Parameters, limits: Limits, hard_limit: int, results: Results) -> TapQuery:
-    """Return the query that parameters say.
+    """Return the query in the parameters.
 
     Raises
     ------
     ServiceError
-        If one is missing or has no meaning.
+        If a parameter is missing or invalid.
     """
     request = params.one("REQUEST", "doQuery") or ""
     if request.lower() != "doquery":
@@ -62,7 +62,7 @@ def read_query(params: Parameters, limits: Limits, hard_limit: int, results: Res
 
 
 def translated(query: TapQuery, reader: Reader, limits: Limits, base: str) -> Translation:
-    """Return the statement for the engine at hand; links in its answer begin with the address `base`."""
+    """Return the statement for the engine in use; links in its answer begin with the address `base`."""
     longest = limits.query_kb * 1024
     return translate(
         query.text, published(), reader.engine, query.max_rows, query.uploads, max_characters=longest, base=base
@@ -78,10 +78,10 @@ def write_answer(
     strict: bool = False,
     extra: str = "",
 ) -> bool:
-    """Run a statement and hand over the answer piece by piece; return whether it was cut at the limit of rows.
+    """Run a statement and pass on the answer in batches; return whether it was truncated at the limit of rows.
 
-    What goes wrong before the first row is raised; after that, the answer says so where its format can. With `strict`
-    it is always raised. `extra` stands behind the table of a VOTable.
+    Errors before the first row are raised; later errors are written into the answer if its format allows it. With
+    `strict` they are always raised. `extra` follows the table of a VOTable.
     """
     writer = make_writer(query.form, translation.columns, translation.base, extra)
     left, overflow, begun = translation.limit, False, False

@@ -1,4 +1,4 @@
-"""TAP_SCHEMA: every table and column that can be asked, itself included, as rows that a statement brings."""
+"""TAP_SCHEMA: every published table and column, including its own, as rows inside a statement."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ TAP_SCHEMA = "tap_schema"
 _SCHEMAS = {
     SCHEMA: "Sources, light curves and images of the archive.",
     obscore.SCHEMA: "Tables that the Virtual Observatory defines.",
-    TAP_SCHEMA: "Tables and columns that can be asked.",
+    TAP_SCHEMA: "Tables and columns that can be queried.",
 }
 
 _RESERVED = {"size"}
-"""Words of ADQL that are names of columns of ours, or of TAP_SCHEMA: quoted there."""
+"""ADQL keywords that are names of columns here or in TAP_SCHEMA, and are quoted there."""
 
 
 def _text(name: str, description: str) -> Column:
@@ -61,9 +61,9 @@ _TABLES: dict[str, tuple[str, tuple[Column, ...]]] = {
         _text("utype", "Data model of the column."),
         _text("unit", "Unit, a VOUnit."),
         _text("ucd", "UCD1+."),
-        _number("indexed", "1 where an index finds rows by it."),
-        _number("principal", "1 where most users want it."),
-        _number("std", "1 where a standard defines it."),
+        _number("indexed", "1 if an index finds rows by it."),
+        _number("principal", "1 if most users need it."),
+        _number("std", "1 if a standard defines it."),
         _number("column_index", "Place in the table."),
     )),
     "keys": ("Foreign keys.", (
@@ -113,7 +113,7 @@ def published() -> Tables:
 
 @cache
 def ordered() -> tuple[Table, ...]:
-    """Return the same in the order in which they are listed."""
+    """Return the same tables in the order of listings."""
     return (*archive_tables(), obscore.obscore_table(), obsplan.obsplan_table(), *_own_tables())
 
 
@@ -136,12 +136,12 @@ def keys_of(table: Table) -> list[tuple[str, str, str]]:
 
 
 def shown_name(column: Column) -> str:
-    """Return a column's name as it is written in a statement."""
+    """Return a column's name as written in a statement."""
     return f'"{column.name}"' if column.name in _RESERVED else column.name
 
 
 def is_indexed(table: Table, column: Column) -> bool:
-    """Tell whether rows are found by a column; a position or a footprint by its cells."""
+    """Return whether an index finds rows by a column; positions and footprints are indexed by their cells."""
     if table.schema == TAP_SCHEMA:
         return False
     footprint = table.footprints and column.name == REGION
@@ -149,12 +149,12 @@ def is_indexed(table: Table, column: Column) -> bool:
 
 
 def is_standard(table: Table, column: Column) -> bool:
-    """Tell whether a standard defines a column."""
+    """Return whether a standard defines a column."""
     return table.schema == TAP_SCHEMA or (table.schema == obscore.SCHEMA and column.name not in obscore.OWN)
 
 
 def is_principal(table: Table, column: Column) -> bool:
-    """Tell whether most users want a column."""
+    """Return whether most users need a column."""
     if table.schema == obscore.SCHEMA:
         return column.name in obscore.MANDATORY
     return column.name in {"source_id", "image_id", "object_id", "ra", "dec", "mjd", "obsmjd", "filtercode", "mag",

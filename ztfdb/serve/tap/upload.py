@@ -1,4 +1,4 @@
-"""Tables that a client sends with its statement: VOTables in the request, or results of jobs of this service."""
+"""Tables uploaded with a statement: VOTables in the request, or results of jobs of this service."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 _JOB = re.compile(r"https?://[^/]+(?:/[^/]+)*/tap/async/([0-9a-f]{32})/results/result")
 
 Results = Callable[[str], bytes | None]
-"""Returns the result of a job of this service by the job's id, None where there is none."""
+"""Returns the result of a job of this service by the job's id, None if there is none."""
 
 
 def read_uploads(params: Parameters, limits: Limits, results: Results) -> list[Upload]:
     """Return the tables that ``UPLOAD`` names.
 
-    A URL is never fetched: only the address of a result of this service is taken, whose file is read.
+    URLs are never fetched: only addresses of results of this service are accepted, and their files are read.
 
     Raises
     ------
     ServiceError
-        If one is missing, no VOTable, too large, or elsewhere.
+        If a table is missing, not a VOTable, too large, or at another address.
     """
     wanted = [one for value in params.all("UPLOAD") for one in value.split(";") if one.strip()]
     if len(wanted) > limits.upload_files:
@@ -48,7 +48,7 @@ def read_uploads(params: Parameters, limits: Limits, results: Results) -> list[U
 
 
 def rowsets(uploads: tuple[Upload, ...]) -> list[Rowset]:
-    """Return uploads as the database takes them."""
+    """Return uploads as parameters of the database."""
     return [
         Rowset(one.name, {c.name: c.datatype for c in one.columns}, [one.values[c.name] for c in one.columns])
         for one in uploads
@@ -78,7 +78,7 @@ def _parsed(name: str, content: bytes, limits: Limits) -> Upload:
     try:
         table = parse(io.BytesIO(content), verify="ignore").get_first_table().to_table(use_names_over_ids=True)
     except Exception as exc:
-        raise ServiceError(f"the upload {name} is no VOTable that can be read") from exc
+        raise ServiceError(f"the upload {name} is not a readable VOTable") from exc
     if len(table) > limits.upload_rows:
         raise ServiceError(f"the upload {name} has {len(table):,} rows, at most {limits.upload_rows:,} are taken", 413)
     fields = parse(io.BytesIO(content), verify="ignore").get_first_table().fields
@@ -92,7 +92,7 @@ def _parsed(name: str, content: bytes, limits: Limits) -> Upload:
 def _column(field: Any, name: str) -> Column:
     text = field.datatype in ("char", "unicodeChar")
     if field.datatype not in DATATYPES or (not text and field.arraysize not in (None, "", "1")):
-        raise ServiceError(f"column {shown(field.name)} of the upload {name} is no number and no text")
+        raise ServiceError(f"column {shown(field.name)} of the upload {name} is neither a number nor text")
     if not _NAME.fullmatch(field.name):
         raise ServiceError(f"the upload {name} has a column {shown(field.name)}, expected letters, digits and _")
     return Column(

@@ -31,7 +31,7 @@ _HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
 
 
 async def jobs(request: Request, service: Service, params: Parameters) -> Response:
-    """List the caller's jobs, or make one. Who has no token knows a job by its address alone, and has no list."""
+    """List the caller's jobs, or create one; without a token the list is empty, only a job's address gives access."""
     runner, limits, caller = _runner(service), service.limits, caller_of(request)
     if request.method == "GET":
         return Response(await _listed(request, runner, caller, params), media_type="text/xml")
@@ -74,7 +74,7 @@ async def part(request: Request, service: Service, params: Parameters) -> Respon
         elif name in words and params.one(words[name]) is not None:
             await _change(runner, found, params, service.limits)
         else:
-            raise ServiceError(f"{shown(name)} of a job cannot be changed so")
+            raise ServiceError(f"{shown(name)} of a job cannot be changed in this way")
         return _see(request, found.id)
     if name == "error":
         body = error_document(found.error) if found.error else b""
@@ -135,7 +135,7 @@ def _run(job: Job) -> str:
 
 
 async def _listed(request: Request, runner: JobRunner, caller: str | None, params: Parameters) -> str:
-    """Return the list of a caller's jobs, of the phases and times that ``PHASE``, ``AFTER`` and ``LAST`` tell."""
+    """Return the list of a caller's jobs, selected by ``PHASE``, ``AFTER`` and ``LAST``."""
     phases = {value.upper() for value in params.all("PHASE")}
     if wrong := sorted(phases - set(PHASES)):
         raise ServiceError(f"PHASE is {shown(wrong[0])}, expected one of {', '.join(PHASES)}")
@@ -236,7 +236,7 @@ async def _add_parameters(runner: JobRunner, job: Job, params: Parameters) -> No
 
 
 async def _until_over(runner: JobRunner, job: Job) -> None:
-    """Wait until a job that was told to end has ended, which takes its thread a moment."""
+    """Wait until a stopped job has ended, which takes its thread a moment."""
     deadline = time.monotonic() + 10.0
     while time.monotonic() < deadline:
         now = await asyncio.to_thread(runner.store.get, job.id)
@@ -246,7 +246,7 @@ async def _until_over(runner: JobRunner, job: Job) -> None:
 
 
 async def _waited(request: Request, runner: JobRunner, job: Job, params: Parameters) -> Job:
-    """Return the job when its phase has changed or ``WAIT`` seconds are over."""
+    """Return the job when its phase has changed or after ``WAIT`` seconds."""
     wanted = params.one("WAIT")
     if wanted is None:
         return job

@@ -1,4 +1,4 @@
-"""What the TAP service says of itself: capabilities, availability, tables, examples."""
+"""Self-description of the TAP service: capabilities, availability, tables, examples."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _FEATURES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("features-adql-offset", ("OFFSET",)),
     ("features-adql-type", ("CAST",)),
 )
-"""Declared, that is tested."""
+"""Declared features; each is tested."""
 
 
 async def capabilities(request: Request, service: Service, params: Parameters) -> Response:
@@ -79,7 +79,7 @@ def _seconds(days: float) -> str:
 
 
 async def tables(request: Request, service: Service, params: Parameters) -> Response:
-    """Answer VOSI's tables; ``DETAIL=min`` leaves the columns out."""
+    """Answer VOSI's tables; ``DETAIL=min`` omits the columns."""
     name = request.path_params.get("name")
     namespaces = (
         'xmlns:vosi="http://www.ivoa.net/xml/VOSITables/v1.0" xmlns:vs="http://www.ivoa.net/xml/VODataService/v1.1" '
