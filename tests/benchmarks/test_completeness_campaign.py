@@ -42,7 +42,7 @@ def judged(url, science, passes):
         assert report.failed == 0 and row["failure"] is None
     engine = make_engine(url)
     with sessions(engine)() as session:
-        facts, _ = detection_models(session, [row["image_id"]])[row["image_id"]]
+        facts, _ = detection_models(session, np.array([row["image_id"]]))[row["image_id"]]
     engine.dispose()
     return row, DetectionModel(**facts)
 

@@ -45,7 +45,7 @@ def judged(url, image, **how):
 def model_of(url, image_id):
     engine = make_engine(url)
     with sessions(engine)() as session:
-        facts, bins = detection_models(session, [image_id])[image_id]
+        facts, bins = detection_models(session, np.array([image_id]))[image_id]
     engine.dispose()
     return DetectionModel(**facts), bins
 

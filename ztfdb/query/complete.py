@@ -41,6 +41,7 @@ from ztfdb.sky.angles import separation
 from ztfdb.sky.cells import cone_ranges, sky_to_cell
 from ztfdb.sky.times import bjd_tdb
 from ztfdb.store.columns import MISSING, NO_MASK
+from ztfdb.store.completeness import detection_models
 from ztfdb.store.detections import OURS, light_curve_rows
 from ztfdb.store.forced import find_forced
 from ztfdb.store.image_rows import barycentric_vectors, observed_span
@@ -312,13 +313,15 @@ def _detectability(
 ) -> dict[str, Any]:
     """Return the limits at each position and the probability that its star was found; NaN on images without a model."""
     star = columns["position"]
+    models = detection_models(session, columns["image_id"])
+    if not models:
+        return {name: np.full(len(star), np.nan) for name in FOUND_COLUMNS}
     if mag is None:
         wanted = own_magnitudes(star, fid.astype(np.int64), columns["flux_ujy"])
     else:
         wanted = np.full(len(star), mag)
-    found = detectability(
-        session, columns["image_id"], (places["ra"], places["dec"]), (places["x"], places["y"]), wanted
-    )
+    at = (places["ra"], places["dec"]), (places["x"], places["y"])
+    found = detectability(session, columns["image_id"], *at, wanted, models)
     return {name: found[name] for name in FOUND_COLUMNS}
 
 

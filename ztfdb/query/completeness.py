@@ -13,6 +13,7 @@ from ztfdb.query.detectability import detectability
 from ztfdb.query.exposures import covering
 from ztfdb.query.request import checked_mag, light_curve_request
 from ztfdb.query.targets import targets_of
+from ztfdb.store.completeness import detection_models
 
 COLUMNS = ("image_id", "filtercode", "mjd", "limit50", "limit90", "p_detect", "bias", "scatter", "light", "rms")
 
@@ -49,7 +50,8 @@ def completeness(session: Session, ra: float, dec: float, *, mag: float | None =
     pairs = covering(session, targets, light_curve_request(**options))
     ids, rows = pairs.image_id[pairs.at], pairs.rows
     wanted = np.full(len(ids), np.nan if star is None else star)
-    found = detectability(session, ids, (rows["ra"], rows["dec"]), (rows["x"], rows["y"]), wanted)
+    models = detection_models(session, ids)
+    found = detectability(session, ids, (rows["ra"], rows["dec"]), (rows["x"], rows["y"]), wanted, models)
     columns = {name: found[name] for name in COLUMNS[3:]}
     fid = pairs.images["fid"][pairs.at]
     words = pd.array([FILTERS.get(int(number), "") for number in fid], dtype="str")

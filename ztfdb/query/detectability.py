@@ -12,7 +12,7 @@ from ztfdb.ids import SOURCE_ID_SHIFT
 from ztfdb.phot.completeness import LIGHT_REACH, LIGHT_SIGMA, DetectionModel
 from ztfdb.phot.magnitudes import microjansky_to_mag
 from ztfdb.sky.cells import cone_ranges
-from ztfdb.store.completeness import detection_models
+from ztfdb.store.completeness import DetectionModels
 from ztfdb.store.detections import OURS, light_curve_rows
 from ztfdb.store.image_pixels import stored_images
 
@@ -32,6 +32,7 @@ def detectability(
     places: tuple[FloatArray, FloatArray],
     pixels: tuple[FloatArray, FloatArray],
     mag: FloatArray,
+    models: DetectionModels,
 ) -> Columns:
     """Return limits and detection probabilities at positions on images, from the models of artificial stars.
 
@@ -46,6 +47,8 @@ def detectability(
         Zero-based, on the image.
     mag : ndarray, shape (n,)
         Total AB magnitude of each star; NaN where no probability is wanted.
+    models : dict
+        Of the images that have one, as `ztfdb.store.completeness.detection_models` returns them.
 
     Returns
     -------
@@ -56,7 +59,6 @@ def detectability(
         artificial stars are found less often; bias and scatter are NaN outside of the magnitudes of the model.
     """
     found = {name: np.full(len(image_id), np.nan) for name in NAMES}
-    models = detection_models(session, np.unique(image_id))
     rows = np.flatnonzero(np.isin(image_id, list(models)))
     if not len(rows):
         return found

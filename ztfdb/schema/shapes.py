@@ -36,6 +36,10 @@ WRITTEN_DOWN = {
         x_gradient:f8? x_gradient_err:f8? y_gradient:f8? y_gradient_err:f8? map_xx:f8? map_xy:f8? map_yy:f8?
         magerr_sys:f8?
     """,
+    "detection_limit": """
+        image_id:i8* limit50:f8? limit90:f8? psf:text? n_star:i4 n_found:i4 n_false:i4? n_source:i4 model:json?
+        bins:json? failure:text? settings:json versions:json measured:text
+    """,
     "image_cell": "cell9:i8* image_id:i8*",
     "source": """
         source_id:i8* image_id:i8 hpx29:i8 ra:f8 dec:f8 x:f8 y:f8 a:f4? b:f4? theta:f4? npix:i4 peak:f4? flux_auto:f4?

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -9,13 +10,19 @@ import numpy as np
 from sqlalchemy import delete, insert, null, select
 from sqlalchemy.orm import Session
 
+from ztfdb.arrays import IntArray
 from ztfdb.schema import Completeness, Image
-from ztfdb.store.columns import python_ints, python_values
+from ztfdb.store.backends import AnySession
+from ztfdb.store.columns import python_values
+from ztfdb.store.select import rows
 
 ROW_COLUMNS = (
     "image_id", "limit50", "limit90", "psf", "n_star", "n_found", "n_false", "n_source", "failure", "measured",
 )  # fmt: skip
 """Columns shown for an image."""
+
+DetectionModels = dict[int, tuple[dict[str, Any], dict[str, Any]]]
+"""The parameters of `ztfdb.phot.completeness.DetectionModel` and the bins of magnitude, by image."""
 
 
 def images_without(session: Session, among: Iterable[int]) -> list[int]:
@@ -35,16 +42,19 @@ def store_completeness(session: Session, row: Mapping[str, Any]) -> None:
     session.execute(insert(Completeness).values(**values))
 
 
-def detection_models(session: Session, image_id: Iterable[int]) -> dict[int, tuple[dict[str, Any], dict[str, Any]]]:
+def detection_models(session: AnySession, image_id: IntArray) -> DetectionModels:
     """Return model and bins of images, by ``image_id``; those without one are left out."""
-    ids = sorted(set(python_ints(image_id)))
-    found = {}
-    for start in range(0, len(ids), 500):
-        statement = select(Completeness.image_id, Completeness.model, Completeness.bins)
-        some = Completeness.image_id.in_(ids[start : start + 500])
-        for row in session.execute(statement.where(some, Completeness.failure.is_(None))):
-            found[int(row.image_id)] = (dict(row.model), dict(row.bins))
-    return found
+    ids = np.unique(image_id)
+    found = rows(
+        session, "detection_limit", ("image_id", "model", "bins"), ids=ids, where="detection_limit.failure is null"
+    )
+    values = zip(found["image_id"].tolist(), found["model"], found["bins"], strict=True)
+    return {one: (_from_json(model), _from_json(bins)) for one, model, bins in values}
+
+
+def _from_json(value: Any) -> dict[str, Any]:
+    """Return a JSON column's value: psycopg decodes it, sqlite3 does not."""
+    return dict(json.loads(value) if isinstance(value, str | bytes) else value)
 
 
 def zeropoint_of(session: Session, image_id: int) -> tuple[float, float]:
