@@ -18,7 +18,7 @@ from ztfdb.query.given import (
     arcsec,
 )
 from ztfdb.store.address import Address
-from ztfdb.store.connections import Connections
+from ztfdb.store.connections import Connections, Transactions
 from ztfdb.store.meta import check_settings, read_meta
 from ztfdb.store.revision import check_revision
 
@@ -138,6 +138,10 @@ class OpenArchive:
         from ztfdb.store.engine import sessions
 
         return sessions(self._engine)
+
+    @property
+    def _transactions(self) -> Transactions:
+        return Transactions(self._connections.reading, lambda: self._sessions)
 
     def ping(self) -> None:
         """Run a trivial query; raises `DatabaseUnavailableError` if the database does not answer."""

@@ -31,10 +31,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ztfdb.query.answer import Answer, LightCurve
-    from ztfdb.query.lightcurve import Sessions
     from ztfdb.query.periodogram import Periodogram
     from ztfdb.query.request import Execution, LightCurveRequest
-    from ztfdb.query.targets import Targets
 
 
 class LightCurves(OpenArchive):
@@ -209,7 +207,7 @@ class LightCurves(OpenArchive):
 
         request, execution, where = self._requested(asked_by, radius, options, **more)
         target = target_of(*place, **where)
-        return light_curve(self._readers(target, request), target, request, execution)
+        return light_curve(self._transactions, target, request, execution)
 
     def periodogram(
         self,
@@ -282,7 +280,7 @@ class LightCurves(OpenArchive):
         table = position_table(positions, arguments)
         request, execution, where = self._requested("light_curves", radius, arguments, complete=complete, phot=phot)
         targets = targets_of(table, **where)
-        curves = light_curves(self._readers(targets, request), targets, request, execution).to_pandas()
+        curves = light_curves(self._transactions, targets, request, execution).to_pandas()
         return self._answer(curves, table, radius, arguments | {"phot": phot})
 
     def iter_light_curves(
@@ -307,7 +305,7 @@ class LightCurves(OpenArchive):
             "iter_light_curves", radius, arguments, complete=complete, phot=phot
         )
         targets = targets_of(table, **where)
-        for answer in iter_light_curves(self._readers(targets, request), targets, request, execution):
+        for answer in iter_light_curves(self._transactions, targets, request, execution):
             yield answer.to_pandas()
 
     def light_curve_on_path(
@@ -333,7 +331,7 @@ class LightCurves(OpenArchive):
 
         request, execution, where = self._requested("light_curve_on_path", radius, options, complete=complete)
         target = path_of(path_table(path), **where)
-        curve = light_curve(self._sessions, target, request, execution)
+        curve = light_curve(self._transactions, target, request, execution)
         return self._answer(curve, target, radius, {**options})
 
     def hint(
@@ -367,12 +365,6 @@ class LightCurves(OpenArchive):
     def hint_of(self, positions: PositionTable, options: dict[str, Any]) -> str:
         """Return the hint for many positions without an epoch; `options` are those of `light_curves`."""
         return self._hint(positions, options.get("radius", 1.5), 0, {"phot": "aperture", **options})
-
-    def _readers(self, targets: Targets, request: LightCurveRequest) -> Sessions:
-        """Return the maker of the transactions of light curves: of sessions only if needed."""
-        from ztfdb.query.lightcurve import only_reads
-
-        return self._connections.reading if only_reads(targets, request) else self._sessions
 
     def _requested(
         self, asked_by: str, radius: Angle, options: Mapping[str, Any], **more: Any

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from sqlalchemy.orm import Session, sessionmaker
 
 from ztfdb.arrays import BoolArray, Columns, FloatArray, IntArray
 from ztfdb.bits import InfoBit, SourceFlag
@@ -40,8 +39,10 @@ from ztfdb.records import APERTURE_DIAMETERS
 from ztfdb.sky.angles import separation
 from ztfdb.sky.cells import cone_ranges, sky_to_cell
 from ztfdb.sky.times import bjd_tdb
+from ztfdb.store.backends import AnySession
 from ztfdb.store.columns import MISSING, NO_MASK
 from ztfdb.store.completeness import detection_models
+from ztfdb.store.connections import Transactions
 from ztfdb.store.detections import OURS, light_curve_rows
 from ztfdb.store.forced import find_forced
 from ztfdb.store.image_rows import barycentric_vectors, observed_span
@@ -88,7 +89,7 @@ class _Held:
 
 
 def complete_parts(
-    sessions: sessionmaker[Session], targets: Targets, request: LightCurveRequest, how: Execution
+    on: Transactions, targets: Targets, request: LightCurveRequest, how: Execution
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """Yield the columns of some targets at a time, with ``position``, and what was done for them.
 
@@ -99,31 +100,31 @@ def complete_parts(
     n_position = 0
     for start, part in targets.parts():
         n_position += len(part)
-        with sessions() as session:
+        with on.reading() as session:
             plan = _plan(session, part, request)
             held.append(_Held(start, part, plan, _missing(session, plan, request)))
         lacking = any(len(one.missing["image_id"]) for one in held)
         if not lacking or n_position == len(targets) or sum(len(one.plan.pairs) for one in held) >= EPOCHS_HELD:
-            yield from _answered(sessions, held, request, how)
+            yield from _answered(on, held, request, how)
             held = []
 
 
 def _answered(
-    sessions: sessionmaker[Session], held: list[_Held], request: LightCurveRequest, how: Execution
+    on: Transactions, held: list[_Held], request: LightCurveRequest, how: Execution
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """Measure what the parts lack, and yield each of them; ``n_measured`` of all is reported with the first."""
-    forced = _measured(sessions, [one.missing for one in held], how, request.method)
+    forced = _measured(on, [one.missing for one in held], how, request.method)
     n_measured = forced.n_measured
     while held:
         one = held.pop(0)  # its memory is freed after the yield
-        with sessions() as session:
+        with on.reading() as session:
             columns = _finished(session, one.plan, one.targets, request, forced)
         columns["position"] = columns["position"] + one.start
         yield columns, {"measure": request.measure, "kept": forced.kept, "n_measured": n_measured}
         n_measured = 0
 
 
-def _measured(sessions: sessionmaker[Session], wanted: list[Columns], how: Execution, method: ForcedMethod) -> Forced:
+def _measured(on: Transactions, wanted: list[Columns], how: Execution, method: ForcedMethod) -> Forced:
     together = {name: np.concatenate([one[name] for one in wanted]) for name in wanted[0]}
     if len(together["image_id"]) == 0:
         return Forced(kept=how.keep)
@@ -131,11 +132,11 @@ def _measured(sessions: sessionmaker[Session], wanted: list[Columns], how: Execu
         once = np.unique(np.stack([together["hpx29"], together["image_id"]]), axis=1, return_index=True)[1]
         together = {name: values[once] for name, values in together.items()}
     return measure_forced(
-        sessions, together, method=method, jobs=how.jobs, keep=how.keep, places=how.places, progress=how.progress
+        on.sessions(), together, method=method, jobs=how.jobs, keep=how.keep, places=how.places, progress=how.progress
     )
 
 
-def _plan(session: Session, targets: Targets, request: LightCurveRequest) -> _Plan:
+def _plan(session: AnySession, targets: Targets, request: LightCurveRequest) -> _Plan:
     """Find the epochs of targets and the detections among them, and the reasons why others cannot be measured."""
     pairs = covering(session, targets, request)
     if request.measure == "psf":
@@ -159,7 +160,7 @@ def _plan(session: Session, targets: Targets, request: LightCurveRequest) -> _Pl
 
 
 def _add_detections(
-    session: Session, pairs: Covering, rows: Columns, kind: IntArray, targets: Targets, request: LightCurveRequest
+    session: AnySession, pairs: Covering, rows: Columns, kind: IntArray, targets: Targets, request: LightCurveRequest
 ) -> BoolArray:
     """Enter the nearest source of each epoch; return the epochs with a neighbour that reaches into their aperture."""
     diameter = APERTURE_DIAMETERS[request.aperture - 1]
@@ -185,7 +186,7 @@ def _add_detections(
     return contaminated
 
 
-def _sources_near(session: Session, pairs: Covering, targets: Targets, reach: float) -> tuple[Columns, IntArray]:
+def _sources_near(session: AnySession, pairs: Covering, targets: Targets, reach: float) -> tuple[Columns, IntArray]:
     """Return sources around targets on the images that cover them, and the pair of each."""
     if targets.path is not None:
         places, radius = (pairs.rows["ra"], pairs.rows["dec"]), np.asarray(reach)
@@ -232,7 +233,7 @@ def _add_edges(pairs: Covering, kind: IntArray, reason: IntArray, diameter: floa
     reason[off & (kind < 0) & (reason < 0)] = REASONS.index("aperture off the edge")
 
 
-def _missing(session: Session, plan: _Plan, request: LightCurveRequest) -> Columns:
+def _missing(session: AnySession, plan: _Plan, request: LightCurveRequest) -> Columns:
     """Enter stored forced measurements, and return what is still to be measured."""
     unknown = _unknown(plan)
     if len(unknown) and request.measure != "none":
@@ -276,7 +277,7 @@ def _enter(plan: _Plan, forced: Columns, names: tuple[str, str]) -> None:
 
 
 def _finished(
-    session: Session, plan: _Plan, targets: Targets, request: LightCurveRequest, forced: Forced
+    session: AnySession, plan: _Plan, targets: Targets, request: LightCurveRequest, forced: Forced
 ) -> dict[str, Any]:
     """Return all columns, after entering the measurements and the reasons of the epochs without any."""
     _missing(session, plan, request)
@@ -309,7 +310,7 @@ def _finished(
 
 
 def _detectability(
-    session: Session, columns: dict[str, Any], places: Columns, fid: FloatArray, mag: float | None
+    session: AnySession, columns: dict[str, Any], places: Columns, fid: FloatArray, mag: float | None
 ) -> dict[str, Any]:
     """Return the limits at each position and the probability that its star was found; NaN on images without a model."""
     star = columns["position"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Columns, Float64Array, FloatArray, IntArray
 from ztfdb.derive.calibrators import PIXEL_SCALE
@@ -12,9 +11,10 @@ from ztfdb.ids import SOURCE_ID_SHIFT
 from ztfdb.phot.completeness import LIGHT_REACH, LIGHT_SIGMA, DetectionModel
 from ztfdb.phot.magnitudes import microjansky_to_mag
 from ztfdb.sky.cells import cone_ranges
+from ztfdb.store.backends import AnySession
 from ztfdb.store.completeness import DetectionModels
 from ztfdb.store.detections import OURS, light_curve_rows
-from ztfdb.store.image_pixels import stored_images
+from ztfdb.store.image_rows import background_meshes
 
 OWN_PIX = 1.5
 """A source within this distance is the star itself, pixels."""
@@ -27,7 +27,7 @@ NAMES = (*LIMITS, "p_detect", "bias", "scatter", "light", "rms")
 
 
 def detectability(
-    session: Session,
+    session: AnySession,
     image_id: IntArray,
     places: tuple[FloatArray, FloatArray],
     pixels: tuple[FloatArray, FloatArray],
@@ -38,7 +38,7 @@ def detectability(
 
     Parameters
     ----------
-    session : Session
+    session : Session or Reading
     image_id : ndarray of int64, shape (n,)
         The image of each position; repeats are allowed.
     places : tuple of ndarray (ra, dec)
@@ -63,11 +63,12 @@ def detectability(
     if not len(rows):
         return found
     found["light"][rows] = _light(session, image_id[rows], places[0][rows], places[1][rows])
-    for image in stored_images(session, models):
-        own = rows[image_id[rows] == image.image_id]
-        facts, bins = models[image.image_id]
+    rows = rows[np.argsort(image_id[rows], kind="stable")]
+    for one, mesh in background_meshes(session, np.unique(image_id[rows])):
+        own = rows[slice(*np.searchsorted(image_id[rows], (one, one + 1)))]
+        facts, bins = models[one]
         model = DetectionModel(**facts)
-        rms = background_at(image.mesh, pixels[0][own], pixels[1][own])[1].astype(np.float64)
+        rms = background_at(mesh, pixels[0][own], pixels[1][own])[1].astype(np.float64)
         light = found["light"][own]
         found["rms"][own] = rms
         for name, share in LIMITS.items():
@@ -78,7 +79,7 @@ def detectability(
     return found
 
 
-def _light(session: Session, image_id: IntArray, ra: FloatArray, dec: FloatArray) -> Float64Array:
+def _light(session: AnySession, image_id: IntArray, ra: FloatArray, dec: FloatArray) -> Float64Array:
     """Return the light of other sources in the pixel at each position, DN.
 
     Pixel offsets follow from the nominal scale of a quadrant and a flat sky: good to 0.1 px at these distances.

@@ -6,9 +6,9 @@ A query is two values: the options, `ztfdb.query.request.LightCurveRequest`, and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ztfdb.query.answer import Answer, LightCurve, column_names
 from ztfdb.query.columns import Stack
@@ -18,11 +18,9 @@ from ztfdb.query.targets import Targets
 from ztfdb.store.backends import AnySession
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
+    from sqlalchemy.orm import Session
 
-    from sqlalchemy.orm import Session, sessionmaker
-
-    from ztfdb.store.connections import Reading
+    from ztfdb.store.connections import Transactions
 
 Part = tuple[dict[str, Any], dict[str, Any]]
 """Columns of some targets, with ``position``, and what was done for them (for the ``attrs`` of the answer)."""
@@ -30,23 +28,16 @@ Part = tuple[dict[str, Any], dict[str, Any]]
 HERE = Execution()
 """Measure in this process, and keep the measurements."""
 
-Sessions: TypeAlias = "sessionmaker[Session] | Callable[[], AbstractContextManager[Reading]]"
-"""Makes transactions: SQLAlchemy's, or those of `ztfdb.store.connections`, which suffice where `only_reads`."""
-
-
-def only_reads(targets: Targets, request: LightCurveRequest) -> bool:
-    """Return whether an answer comes from tables of detections alone, ours or those of ZTF's PSF catalogues."""
-    return request.phot not in IRSA_PHOTS and not _labelled(targets, request)
-
 
 def light_curve(
-    sessions: Sessions, target: Targets, request: LightCurveRequest, execution: Execution = HERE
+    on: Transactions, target: Targets, request: LightCurveRequest, execution: Execution = HERE
 ) -> LightCurve:
     """Return the light curve of one target; see `ztfdb.Archive.light_curve`.
 
     Parameters
     ----------
-    sessions : sessionmaker, or `ztfdb.store.connections.Connections.reading` where `only_reads`
+    on : Transactions
+        Of the archive.
     target : Targets
         One star, or one body on a path.
     request : LightCurveRequest
@@ -63,7 +54,7 @@ def light_curve(
     QueryError
         For more than `ztfdb.query.detections.MOST_EPOCHS` epochs.
     """
-    ((columns, done),) = _parts(sessions, target, request, execution, whole=True)
+    ((columns, done),) = _parts(on, target, request, execution, whole=True)
     names = column_names(request, labelled=_labelled(target, request))
     positions = target.positions
     color = None if positions.color is None else float(positions.color[0])
@@ -71,9 +62,7 @@ def light_curve(
     return LightCurve({name: columns[name] for name in names}, place | request.attrs | done)
 
 
-def light_curves(
-    sessions: Sessions, targets: Targets, request: LightCurveRequest, execution: Execution = HERE
-) -> Answer:
+def light_curves(on: Transactions, targets: Targets, request: LightCurveRequest, execution: Execution = HERE) -> Answer:
     """Return the light curves of many targets; otherwise as `light_curve`.
 
     Returns
@@ -86,7 +75,7 @@ def light_curves(
     stack = Stack(names)
     done: dict[str, Any] = {}
     n_epoch = 0
-    with closing(_parts(sessions, targets, request, execution, whole=True)) as coming:
+    with closing(_parts(on, targets, request, execution, whole=True)) as coming:
         for columns, some in coming:
             check_size(n_epoch := n_epoch + len(columns["position"]))
             stack.add(columns)
@@ -95,11 +84,11 @@ def light_curves(
 
 
 def iter_light_curves(
-    sessions: Sessions, targets: Targets, request: LightCurveRequest, execution: Execution = HERE
+    on: Transactions, targets: Targets, request: LightCurveRequest, execution: Execution = HERE
 ) -> Iterator[Answer]:
     """Yield what `light_curves` returns, `ztfdb.query.targets.POSITIONS_PER_CHUNK` targets at a time."""
     names = (*column_names(request, labelled=_labelled(targets, request)), "position")
-    for columns, done in _parts(sessions, targets, request, execution, whole=False):
+    for columns, done in _parts(on, targets, request, execution, whole=False):
         yield Answer({name: columns[name] for name in names}, request.attrs | done)
 
 
@@ -109,23 +98,24 @@ def _labelled(targets: Targets, request: LightCurveRequest) -> bool:
 
 
 def _parts(
-    sessions: Sessions, targets: Targets, request: LightCurveRequest, execution: Execution, *, whole: bool
+    on: Transactions, targets: Targets, request: LightCurveRequest, execution: Execution, *, whole: bool
 ) -> Generator[Part, None, None]:
     """Yield the columns of some targets at a time; with `whole`, memory need not be bounded."""
     if _labelled(targets, request) and request.phot == "aperture":
         from ztfdb.query.complete import complete_parts  # imports what measures
 
-        yield from complete_parts(_writers(sessions), targets, request, execution)
+        yield from complete_parts(on, targets, request, execution)
         return
     pieces = [(0, targets)] if whole else targets.parts()
     if request.complete:
         from ztfdb.query.merge import complete_psf
 
         for start, some in pieces:
-            columns, done = complete_psf(_writers(sessions), some, request, execution)
+            columns, done = complete_psf(on, some, request, execution)
             yield _moved(columns, start), done
         return
-    with sessions() as session:
+    opened = on.sessions()() if request.phot in IRSA_PHOTS else on.reading()
+    with opened as session:
         for start, some in pieces:
             for columns in _detections(session, some, request):
                 yield _moved(columns, start), {}
@@ -142,11 +132,6 @@ def _detections(session: AnySession, targets: Targets, request: LightCurveReques
     from ztfdb.query.psf_catalogues import catalogued
 
     return catalogued(session, targets.positions, request)
-
-
-def _writers(sessions: Sessions) -> sessionmaker[Session]:
-    """Return the maker of sessions that can write: a complete light curve keeps its measurements."""
-    return cast("sessionmaker[Session]", sessions)
 
 
 def _moved(columns: dict[str, Any], start: int) -> dict[str, Any]:

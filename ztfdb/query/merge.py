@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from sqlalchemy.orm import Session, sessionmaker
 
 from ztfdb.arrays import BoolArray, IntArray
 from ztfdb.query.answer import FOUND_COLUMNS, PSF_COLUMNS, column_names
@@ -16,10 +15,11 @@ from ztfdb.query.detections import check_size
 from ztfdb.query.psf_catalogues import APERTURE, PSF, catalogued, ordered, with_phot
 from ztfdb.query.request import Execution, LightCurveRequest
 from ztfdb.query.targets import Targets
+from ztfdb.store.connections import Transactions
 
 
 def complete_psf(
-    sessions: sessionmaker[Session], targets: Targets, request: LightCurveRequest, execution: Execution
+    on: Transactions, targets: Targets, request: LightCurveRequest, execution: Execution
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the columns of complete light curves of ZTF's photometry, and what was done for them.
 
@@ -29,13 +29,13 @@ def complete_psf(
     could not be made.
     """
     every = replace(request, good=False)  # good epochs are selected at the end, from the merged ones
-    ours, done = _complete(sessions, targets, every.of_our_sources(), execution)
+    ours, done = _complete(on, targets, every.of_our_sources(), execution)
     with_phot(ours, APERTURE)
-    with sessions() as session:
+    with on.reading() as session:
         parts = list(catalogued(session, targets.positions, replace(every, phot="psfcat")))
     theirs = _labelled(stacked(parts, (*PSF_COLUMNS, "position")), ours, every)
     rest = ours if request.phot == "both" else _kept(ours, ~_among(ours, theirs, every))
-    fitted, n_fitted = _fitted(sessions, targets, every, execution, rest)
+    fitted, n_fitted = _fitted(on, targets, every, execution, rest)
     if request.phot == "psfcat":
         rest = _kept(rest, ~_among(rest, fitted, every))
     joined = ordered([theirs, fitted, rest], (*column_names(request, labelled=True), "position"))
@@ -45,12 +45,12 @@ def complete_psf(
 
 
 def _complete(
-    sessions: sessionmaker[Session], targets: Targets, request: LightCurveRequest, execution: Execution
+    on: Transactions, targets: Targets, request: LightCurveRequest, execution: Execution
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return our own complete light curves."""
     names = (*column_names(request, labelled=True), "position")
     parts, kept, n_measured, n_epoch = [], True, 0, 0
-    for columns, done in complete_parts(sessions, targets, request, execution):
+    for columns, done in complete_parts(on, targets, request, execution):
         check_size(n_epoch := n_epoch + len(columns["position"]))
         parts.append(columns)
         kept, n_measured = kept and done["kept"], n_measured + done["n_measured"]
@@ -77,7 +77,7 @@ def _labelled(theirs: dict[str, Any], ours: dict[str, Any], request: LightCurveR
 
 
 def _fitted(
-    sessions: sessionmaker[Session],
+    on: Transactions,
     targets: Targets,
     request: LightCurveRequest,
     execution: Execution,
@@ -88,7 +88,7 @@ def _fitted(
         return rest, 0
     images = frozenset(rest["image_id"].tolist())
     fits = request.of_our_sources(measure="psf", images=images)
-    fitted, done = _complete(sessions, targets, fits, execution)
+    fitted, done = _complete(on, targets, fits, execution)
     with_phot(fitted, PSF)
     fitted = _kept(fitted, (fitted["kind"].codes != UNAVAILABLE) & _among(fitted, rest, None))
     return fitted, done["n_measured"] if len(fitted["position"]) else 0

@@ -10,17 +10,20 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ztfdb.errors import ArchiveClosedError, StoreError
 from ztfdb.store.address import Address
 from ztfdb.store.faults import typed_error
 from ztfdb.store.interrupt import in_use
 from ztfdb.texts import one_line
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session, sessionmaker
 
 MOST_IDLE = 5
 """Idle connections kept for the next transactions."""
@@ -156,6 +159,23 @@ class Connections:
             yield
         except self._opener.errors as exc:
             raise typed_error(exc, self._opener.where) or StoreError(one_line(exc)) from exc
+
+
+@dataclass(frozen=True)
+class Transactions:
+    """What makes the transactions of an archive.
+
+    Attributes
+    ----------
+    reading : callable
+        `Connections.reading`.
+    sessions : callable
+        Returns the maker of SQLAlchemy's sessions: for what writes, or asks in its expressions. They are made, and
+        SQLAlchemy is imported, when it is called.
+    """
+
+    reading: Callable[[], AbstractContextManager[Reading]]
+    sessions: Callable[[], sessionmaker[Session]]
 
 
 def _opener(address: Address, read_only: bool) -> Opener:

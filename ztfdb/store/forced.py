@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from ztfdb.arrays import Columns, IntArray
 from ztfdb.codes import ForcedMethod
 from ztfdb.schema import Base, ForcedSource, ImageFile
-from ztfdb.store.backends import backend
+from ztfdb.store.backends import AnySession, backend
 from ztfdb.store.columns import NO_MASK, python_ints, table_dtypes
 from ztfdb.store.select import rows
 
@@ -26,7 +26,7 @@ Contents = Mapping[str, str]
 """sha256 of an image's file and of its mask, by role."""
 
 
-def find_forced(session: Session, hpx29: IntArray, method: ForcedMethod) -> Columns:
+def find_forced(session: AnySession, hpx29: IntArray, method: ForcedMethod) -> Columns:
     """Return the stored measurements at some positions, on all images; of several configurations the latest.
 
     Parameters

@@ -11,11 +11,12 @@ from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Places
 from ztfdb.bits import Caveat
-from ztfdb.records import N_APERTURE, BackgroundMesh, FileFacts, StoredImage, StoredPixels, WcsParameters
+from ztfdb.records import N_APERTURE, FileFacts, StoredImage, StoredPixels, WcsParameters
 from ztfdb.schema import Image, ImageHeader
 from ztfdb.store.backends import backend
 from ztfdb.store.columns import python_ints
 from ztfdb.store.image_files import OWN_ROLES, find_files, ids_in
+from ztfdb.store.image_rows import mesh_of
 from ztfdb.store.type_checks import N_WCS, array_of
 
 IMAGES_PER_STATEMENT = 500
@@ -126,11 +127,9 @@ def _pixels(row: Row[Any], files: list[FileFacts], cards: dict[str, dict[str, An
 
 
 def _surface(row: Row[Any]) -> dict[str, Any]:
-    mesh_shape = (row.mesh_ny or 0, row.mesh_nx or 0)
-    level, rms = (array_of(v, "<f4", *mesh_shape) for v in (row.mesh_level, row.mesh_rms))
     noise = [getattr(row, name) for name in _NOISE]
     return {
-        "mesh": BackgroundMesh((row.ny, row.nx), (row.mesh_box_y or 0, row.mesh_box_x or 0), level, rms),
+        "mesh": mesh_of(dict(row._mapping)),
         "sky_noise": np.array([np.nan if v is None else v for v in noise]),
         "gain": row.gain,
         "window": (row.x0, row.y0),

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ztfdb.arrays import Columns, IntArray
+from ztfdb.records import BackgroundMesh
 from ztfdb.schema.by_name import shape_of
+from ztfdb.schema.shapes import BLOBS
 from ztfdb.store.backends import AnySession, reads
 from ztfdb.store.columns import MISSING
-from ztfdb.store.select import rows, sorted_rows
-from ztfdb.store.type_checks import N_WCS, arrays_of
+from ztfdb.store.select import records, rows, sorted_rows
+from ztfdb.store.type_checks import N_WCS, array_of, arrays_of
+
+MESHES_AT_ONCE = 500
+"""Meshes that are in memory: some 20 kB for each quadrant."""
 
 
 def image_names(session: AnySession) -> Columns:
@@ -74,6 +80,36 @@ def image_wcs(session: AnySession, image_id: IntArray) -> tuple[Columns, NDArray
     order = np.argsort(found["image_id"])
     wcs = arrays_of(found.pop("wcs")[order], "<f8", N_WCS)
     return {name: values[order] for name, values in found.items()}, wcs
+
+
+def background_meshes(session: AnySession, image_id: IntArray) -> Iterator[tuple[int, BackgroundMesh]]:
+    """Yield images, each with what rebuilds its background, in no order."""
+    mesh = ("mesh_box_y", "mesh_box_x", "mesh_ny", "mesh_nx", "mesh_level", "mesh_rms")
+    dtypes: dict[str, Any] = {"image_id": "i8", "ny": "i8", "nx": "i8"}
+    dtypes |= {name: "O" if name in BLOBS else "i8" for name in mesh}
+    for start in range(0, len(image_id), MESHES_AT_ONCE):
+        reads(session).prefer_index_only()
+        given, params = reads(session).range_rows(id=image_id[start : start + MESHES_AT_ONCE])
+        statement = f"""
+            select image.image_id, image.ny, image.nx, {", ".join(f"image_header.{name}" for name in mesh)}
+            from {given} cross join image
+            join image_header on image_header.image_id = image.image_id and image_header.wcs is not null
+            where image.image_id = r.id"""
+        for row in records(session, statement, dtypes, params):
+            yield row["image_id"], mesh_of(row)
+
+
+def mesh_of(row: Mapping[str, Any]) -> BackgroundMesh:
+    """Return the mesh that the columns of a row hold.
+
+    Raises
+    ------
+    StoreError
+        If an array has another size than its columns say.
+    """
+    shape = (row["mesh_ny"] or 0, row["mesh_nx"] or 0)
+    level, rms = (array_of(row[name], "<f4", *shape) for name in ("mesh_level", "mesh_rms"))
+    return BackgroundMesh((row["ny"], row["nx"]), (row["mesh_box_y"] or 0, row["mesh_box_x"] or 0), level, rms)
 
 
 def observed_span(session: AnySession) -> tuple[float, float]:
