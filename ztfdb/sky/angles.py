@@ -10,17 +10,17 @@ ARCSEC_PER_RADIAN = 180.0 * 3600.0 / np.pi
 
 
 def check_position(ra: ArrayLike, dec: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return positions as double-precision arrays in the house's range.
+    """Return positions as double-precision arrays with ``0 <= ra < 360``.
 
     Parameters
     ----------
     ra, dec : array_like, broadcastable
-        ICRS position, deg; `ra` may lie outside one turn.
+        ICRS position, deg; `ra` may be outside 0 to 360.
 
     Returns
     -------
     ra, dec : ndarray
-        The same positions with ``0 <= ra < 360``, of one common shape.
+        The same positions with ``0 <= ra < 360``, broadcast to one shape.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def separation(ra1: ArrayLike, dec1: ArrayLike, ra2: ArrayLike, dec2: ArrayLike)
     Parameters
     ----------
     ra1, dec1, ra2, dec2 : array_like, broadcastable
-        ICRS positions, deg; right ascensions may lie any number of turns apart.
+        ICRS positions, deg; right ascensions may differ by any number of turns.
 
     Returns
     -------
@@ -73,8 +73,8 @@ def separation(ra1: ArrayLike, dec1: ArrayLike, ra2: ArrayLike, dec2: ArrayLike)
 
     Notes
     -----
-    Haversines: hav d = hav Δdec + cos dec1 cos dec2 hav Δra, where the only small differences are those of the
-    coordinates. Beyond 90 deg the supplement: 1 - hav d = sin²(½(dec1 + dec2)) + cos dec1 cos dec2 cos²(½Δra).
+    Haversines: hav d = hav Δdec + cos dec1 cos dec2 hav Δra, in which only coordinates of nearby values are
+    subtracted. Beyond 90 deg the supplement: 1 - hav d = sin²(½(dec1 + dec2)) + cos dec1 cos dec2 cos²(½Δra).
 
     References
     ----------

@@ -1,10 +1,10 @@
 """HEALPix cells (NESTED, ICRS) and the ranges of cells that cover a cone.
 
-All of ztfdb's HEALPix goes through this module and through one library: libraries differ by a pixel of order 29 in a
-few positions of ten million, so keys made by one must not be looked up with another. The compiled functions of
-`astropy_healpix._core` are private but have kept their signatures from 1.1 to 2.0; its public functions are the same
-with a unit conversion around each call, which costs ten times the work for one position. They are loaded by themselves:
-their package loads astropy's coordinates, which takes longer than a light curve.
+All of ztfdb's HEALPix goes through this module and through one library. Libraries differ by a pixel of order 29 for a
+few positions in ten million, so keys made by one must not be looked up with another. The compiled functions of
+`astropy_healpix._core` are private, but have kept their signatures from 1.1 to 2.0. The public ones add a unit
+conversion around each call, which costs 10 times as much for one position. The compiled module is loaded alone, because
+its package imports astropy's coordinates, which takes longer than a light curve.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from ztfdb.arrays import Float64Array, Int64Array, IntArray
 from ztfdb.sky.angles import ARCSEC_PER_RADIAN, check_position, unit_vector
 
 HPX_ORDER = 29
-"""Order of the stored cells: 0.4 mas a side, and 4 bits to spare in a signed 64-bit integer."""
+"""Order of the stored cells: 0.4 mas a side, with 4 bits left in a signed 64-bit integer."""
 
 MAX_CONE_RADIUS = 180.0 * 3600.0
 """Largest radius of a cone, arcsec: the whole sphere."""
 
 CELL_REACH = 1.0690
-"""No point of a cell is farther from its centre than this many radians divided by nside (healpy's max_pixrad)."""
+"""Largest distance of a point in a cell from its centre, in radians divided by nside (healpy's max_pixrad)."""
 
 FEW_CONES, FEW_ORDERS = 8, 3
-"""So many, refined so often, are covered by cells of the deepest order at once: more, but looked at in one go."""
+"""Up to this many cones, refined this often, start with cells of the deepest order: more cells, but in one pass."""
 
 RANGE_PADDING = 1e-13
 """Radians added to a cone's radius, for the rounding of unit vectors (an order-29 cell is 2e-9 rad wide)."""
@@ -40,7 +40,7 @@ Ranges = tuple[NDArray[np.intp], Int64Array, Int64Array]
 
 
 def _load_core() -> Any:
-    """Return the compiled module of astropy-healpix without its package."""
+    """Return the compiled module of astropy-healpix without importing its package."""
     name = "astropy_healpix._core"
     if name in sys.modules:
         return sys.modules[name]
@@ -57,7 +57,7 @@ _core = _load_core()
 
 
 def sky_to_cell(ra: ArrayLike, dec: ArrayLike, order: int = HPX_ORDER) -> Int64Array:
-    """Return the HEALPix cells that hold positions.
+    """Return the HEALPix cells of positions.
 
     Parameters
     ----------
@@ -140,21 +140,21 @@ def cell_boundary(cell: Int64Array, order: int, n_step: int) -> tuple[Float64Arr
 
 
 def neighbours(cell: Int64Array, order: int) -> Int64Array:
-    """Return the eight neighbours of cells, shape (8, n_cell); -1 for the eighth that some cells lack."""
+    """Return the 8 neighbours of cells, shape (8, n_cell); -1 for the eighth where a cell has only 7."""
     with np.errstate(invalid="ignore"):  # raised inside the library for cells that lack one
         return np.asarray(_core.neighbours_nested(cell, _nside(order)), dtype=np.int64)
 
 
 def with_neighbours(cell: Int64Array, order: int) -> Int64Array:
-    """Return cells and all that share a side or a corner with them, ascending, each once."""
+    """Return cells and all that share a side or a corner with them, ascending, without repeats."""
     cells = distinct(np.concatenate([cell.ravel(), neighbours(cell, order).ravel()]))
     return cells[cells >= 0]
 
 
 def distinct(cell: IntArray) -> Int64Array:
-    """Return cells (or other numbers from 0 on) ascending, each once.
+    """Return cells (or other integers >= 0) ascending, without repeats.
 
-    numpy sorts in a tenth of the time in which `numpy.unique` hashes, which also loads `numpy.ma`.
+    numpy sorts in 10 % of the time in which `numpy.unique` hashes; the latter also imports `numpy.ma`.
     """
     ascending = np.sort(cell)
     new: NDArray[np.bool_] = np.diff(ascending, prepend=-2) != 0
@@ -164,17 +164,17 @@ def distinct(cell: IntArray) -> Int64Array:
 def cone_ranges(ra: ArrayLike, dec: ArrayLike, radius: ArrayLike, *, extra: int = 2) -> Ranges:
     """Cover cones with ranges of order-29 cells.
 
-    The cover holds every position of every cone and some around it: an exact test of the separation must follow.
-    It starts from the nine cells of about twice the radius around the centre, refines what the rim cuts `extra`
-    times, and keeps what lies wholly inside at the coarser level.
+    The cover contains every position of every cone and some around it, so an exact test of the separation must follow.
+    It starts from the 9 cells around the centre, about twice the radius wide. Cells cut by the rim are refined `extra`
+    times; cells completely inside are kept at the coarser level.
 
     Parameters
     ----------
     ra, dec : array_like, shape (n,) or scalar
         Centres, deg, ICRS.
     radius : array_like, arcsec
-        One radius or one per centre, 0 to 648000 (the whole sphere). A cone of radius 0 gets the cells that may hold
-        its centre, a neighbour included where it lies on a cell's edge.
+        One radius or one per centre, 0 to 648000 (the whole sphere). A cone of radius 0 gets the cells that may contain
+        its centre, including a neighbour if the centre is on a cell's edge.
     extra : int
         Refinements. 2 gives 6 to 8 ranges of 3.3 times the cone's area, 3 gives 10 and 2.0, 4 gives 18 and 1.5.
 
@@ -204,7 +204,7 @@ def cone_ranges(ra: ArrayLike, dec: ArrayLike, radius: ArrayLike, *, extra: int 
 def _cover(
     cone: NDArray[np.intp], ra: Float64Array, dec: Float64Array, reach: Float64Array, order: int, extra: int
 ) -> Ranges:
-    """Cover the cones of one starting order; order -1 stands for cones that need all twelve base cells."""
+    """Cover the cones of one starting order; order -1 means cones that need all 12 base cells."""
     last = min(HPX_ORDER, max(order, 0) + extra)
     k, cells, order = _first_cells(cone, ra[cone], dec[cone], order)
     if cone.size <= FEW_CONES and last - order <= FEW_ORDERS:
@@ -224,7 +224,7 @@ def _cover(
 
 
 def _split(k: NDArray[np.intp], cells: Int64Array, n_order: int) -> tuple[NDArray[np.intp], Int64Array]:
-    """Return what cells are made of so many orders deeper, each with the cone of its cell."""
+    """Return the cells that are `n_order` orders deeper, each with the cone of its parent."""
     n = 1 << 2 * n_order
     return np.repeat(k, n), (n * cells[:, None] + np.arange(n)).ravel()
 
@@ -232,7 +232,7 @@ def _split(k: NDArray[np.intp], cells: Int64Array, n_order: int) -> tuple[NDArra
 def _first_cells(
     cone: NDArray[np.intp], ra: Float64Array, dec: Float64Array, order: int
 ) -> tuple[NDArray[np.intp], Int64Array, int]:
-    """Return cells that hold the cones: the centre's and its neighbours, or for huge cones the twelve base cells."""
+    """Return cells that contain the cones: the centre's and its neighbours, or for huge cones the 12 base cells."""
     if order < 0:
         return np.repeat(cone, 12), np.tile(np.arange(12, dtype=np.int64), cone.size), 0
     cells = np.empty((cone.size, 9), np.int64)

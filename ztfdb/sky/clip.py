@@ -1,4 +1,4 @@
-"""Quadrilaterals of great circles against ranges of coordinates, whose parallels are no great circles."""
+"""Intersections of quadrilaterals of great circles with ranges of coordinates, whose parallels are no great circles."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from ztfdb.sky.shapes import SkyRange
 def meets_range(ra: Float64Array, dec: Float64Array, wanted: SkyRange) -> NDArray[np.bool_]:
     """Return which convex quadrilaterals have a point in common with a range.
 
-    Each is cut by the two meridians, which are great circles; what is left has such a point where its declinations meet
-    those of the range.
+    Each quadrilateral is cut by the two meridians, which are great circles. The remainder has such a point if its
+    declinations overlap those of the range.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def meets_range(ra: Float64Array, dec: Float64Array, wanted: SkyRange) -> NDArra
     corners = np.moveaxis(unit_vector(ra, dec), 0, -1)
     found = np.asarray(np.any(wanted.contains(ra, dec), axis=1), dtype=bool)
     parts = _halves(wanted)
-    # a side bulges towards a pole by less than it is long
+    # a side bulges towards a pole by less than its length
     bulge = np.degrees(np.linalg.norm(corners - np.roll(corners, -1, axis=1), axis=2).max(axis=1)) * 1.1
     open_ = ~found & (dec.min(axis=1) - bulge <= wanted.dec2) & (dec.max(axis=1) + bulge >= wanted.dec1)
     beside = [np.any(np.all(corners @ _meridians(*part).T < 0.0, axis=1), axis=1) for part in parts]
@@ -40,13 +40,13 @@ def meets_range(ra: Float64Array, dec: Float64Array, wanted: SkyRange) -> NDArra
 
 
 def _halves(wanted: SkyRange) -> list[tuple[float, float]]:
-    """Return start and width of parts of at most half a turn, deg: what two meridians bound is convex."""
+    """Return start and width of parts of at most half a turn, deg: the area between two meridians is then convex."""
     n = max(1, int(np.ceil(wanted.width / 180.0)))
     return [(wanted.ra1 + k * wanted.width / n, wanted.width / n) for k in range(n)]
 
 
 def _meridians(start: float, width: float) -> Float64Array:
-    """Return the normals of the two meridians, and of the plane that parts a narrow lune from its opposite."""
+    """Return the normals of the two meridians, and of the plane that separates a narrow lune from its opposite."""
     first, last = np.radians([start, start + width])
     middle = 0.5 * (first + last)
     normals = [[-np.sin(first), np.cos(first), 0.0], [np.sin(last), -np.cos(last), 0.0]]
@@ -64,7 +64,7 @@ def _meets(corner: Float64Array, start: float, width: float, low: float, high: f
 
 
 def _cut(corner: Float64Array, normal: Float64Array) -> Float64Array:
-    """Return the corners of what lies of a convex polygon on one side of a great circle (Sutherland-Hodgman)."""
+    """Return the corners of the part of a convex polygon on one side of a great circle (Sutherland-Hodgman)."""
     kept = []
     for a, b in zip(corner, np.roll(corner, -1, axis=0), strict=True):
         at_a, at_b = a @ normal, b @ normal
@@ -77,7 +77,7 @@ def _cut(corner: Float64Array, normal: Float64Array) -> Float64Array:
 
 
 def _declinations(corner: Float64Array) -> tuple[float, float]:
-    """Return the lowest and the highest declination of a convex polygon, deg: of corners, sides, and a pole inside."""
+    """Return the lowest and the highest declination of a convex polygon, deg: of corners, sides, enclosed pole."""
     after = np.roll(corner, -1, axis=0)
     z = [*corner[:, 2].tolist()]
     for a, b in zip(corner, after, strict=True):

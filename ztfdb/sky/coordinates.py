@@ -1,4 +1,4 @@
-"""Coordinates of astropy in any frame, turned into numbers: ICRS degrees, and a proper motion with its epoch."""
+"""Convert coordinates of astropy in any frame to numbers: ICRS degrees, and a proper motion with its epoch."""
 
 from __future__ import annotations
 
@@ -13,26 +13,25 @@ from numpy.typing import NDArray
 from ztfdb.sky.given import numbers
 
 NEAREST_STAR_PC = 1.0
-"""Parsec; no star is nearer. Below, the barycentre and Palomar see a body in different directions."""
+"""Parsec; no star is nearer. At smaller distances, the directions from the barycentre and from Palomar differ."""
 
 GEOCENTRIC = (
     c.GCRS, c.CIRS, c.PrecessedGeocentric, c.TETE, c.TEME, c.ITRS, c.AltAz, c.HADec, c.GeocentricMeanEcliptic,
     c.GeocentricTrueEcliptic,
 )  # fmt: skip
-"""Frames whose directions are those from the Earth: with a distance, astropy would move their origin."""
+"""Frames with directions from the Earth: with a distance, astropy would move their origin."""
 
 
 @dataclass(frozen=True)
 class Given:
-    """Positions in numbers.
+    """Positions as numbers.
 
     Attributes
     ----------
     ra, dec : ndarray, shape (n,) or ()
         ICRS, deg.
     motion : dict of ndarray
-        ``pmra``, ``pmdec`` (mas / yr, `pmra` with cos dec) and ``epoch`` (Julian year) where the positions move, else
-        nothing.
+        ``pmra``, ``pmdec`` (mas / yr, `pmra` with cos dec) and ``epoch`` (Julian year); empty without a proper motion.
     epoch : ndarray or None
         Julian year of ``obstime``, also without a proper motion.
     """
@@ -50,10 +49,10 @@ def from_coordinate(value: Any, *, epoch: Any = None) -> Given:
     ----------
     value : SkyCoord or frame with data
         A proper motion belongs to its ``obstime``. Parallax (0.8 arcsec at most) and radial velocity (0.06 arcsec in
-        ten years for Barnard's star, less for others) are left out. In frames of the Earth (``gcrs``, ``altaz``, …) a
-        distance is left out, too: the direction is what counts.
+        10 years for Barnard's star, less for others) are ignored. In frames of the Earth (``gcrs``, ``altaz``, …) a
+        distance is ignored, too: only the direction counts.
     epoch : float or array_like, optional
-        Julian year, where the coordinate has no ``obstime``.
+        Julian year, if the coordinate has no ``obstime``.
 
     Raises
     ------
@@ -83,13 +82,13 @@ def from_coordinate(value: Any, *, epoch: Any = None) -> Given:
 
 
 def _moves(coordinate: Any) -> bool:
-    """Tell whether a coordinate has a motion across the sky."""
+    """Return whether a coordinate has a motion across the sky."""
     differential = coordinate.data.differentials.get("s")
     return differential is not None and not isinstance(differential, c.RadialDifferential)
 
 
 def _check_distance(coordinate: Any) -> None:
-    """Refuse what is not far away: from Palomar it is in another direction than from the barycentre."""
+    """Refuse near objects, whose directions from Palomar and from the barycentre differ."""
     distance = getattr(coordinate, "distance", None)
     if distance is None or distance.unit.is_equivalent(u.one):
         return

@@ -1,4 +1,4 @@
-"""Times and nights as people write them: MJD, ISO dates, ``today``."""
+"""Times and nights in the forms that users write: MJD, ISO dates, ``today``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ztfdb.sky.times import MJD_ZERO
 MJD_DAY_ZERO = datetime(1858, 11, 17, tzinfo=UTC)
 
 ZTF_MJD = (57754.0, 73415.0)
-"""2017-01-01 to 2060-01-01: ZTF's first light was in October 2017, and its images end some day."""
+"""2017-01-01 to 2060-01-01: ZTF's first light was in October 2017, and its images end at some time."""
 
 ZTF_NIGHTS = (20170101, 20591231)
 
@@ -34,7 +34,7 @@ def mjd_of(value: Any, name: str = "time") -> float:
         MJD; an ISO date with or without a time of day, UTC (``2020-09-24``, ``2020-09-24T10:21:45``, ``20200924``);
         ``today`` (its beginning), ``yesterday`` or ``now``. Infinite numbers stay as they are.
     name : str
-        What it is, for the message.
+        Name of the value, for messages.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def mjd_of(value: Any, name: str = "time") -> float:
 
 
 def mjds_of(values: Any, name: str) -> NDArray[np.float64]:
-    """Return many times, each as `mjd_of` takes one, as an array of MJDs of shape (n,)."""
+    """Return many times, each in a form of `mjd_of`, as an array of MJDs of shape (n,)."""
     if is_a(values, "astropy.time", "Time"):
         values = values.utc.mjd
     plain = np.atleast_1d(np.asarray(values))
@@ -156,7 +156,7 @@ def _mjd_of_datetime(value: datetime) -> float:
 
 
 def _beyond(number: float) -> str:
-    """Say what a number that is no MJD of ZTF's years may have been."""
+    """Return a message about a number outside ZTF's years, with what it may be instead."""
     wanted = f"expected an MJD of ZTF's years, {ZTF_MJD[0]:.0f} to {ZTF_MJD[1]:.0f}"
     if ZTF_MJD[0] <= number - MJD_ZERO <= ZTF_MJD[1]:
         return f"{wanted}; it looks like a JD, of which the MJD is {number - MJD_ZERO:.10g}"

@@ -1,4 +1,4 @@
-"""Which part of the sky an image covers: its outer corners and the HEALPix cells that it touches."""
+"""The part of the sky that an image covers: its outer corners and the HEALPix cells that it touches."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ztfdb.sky.cells import HPX_ORDER, cell_boundary, sky_to_cell, with_neighbou
 from ztfdb.sky.projection import pixel_to_sky, sky_to_pixel
 
 FOOTPRINT_ORDER = 9
-"""Order of the cells by which images are found: 6.9 arcmin, 72 to 86 cells for a quadrant."""
+"""Order of the cells for searching images: 6.9 arcmin, 72 to 86 cells for a quadrant."""
 
 CELL_DIVISOR = 4 ** (HPX_ORDER - FOOTPRINT_ORDER)
 """``hpx29 // CELL_DIVISOR`` is the cell, in Python and in SQL."""
@@ -22,7 +22,7 @@ STEPS_PER_SIDE = 16
 """Sampled points per side of a cell."""
 
 MAX_SAMPLES = 4096
-"""Most sample points per axis of the image: a guard against orders far too fine for the image."""
+"""Most sample points per axis of the image; limits the work for orders far too fine for the image."""
 
 
 def corners(wcs: WcsParameters, nx: int, ny: int) -> tuple[float, float, float, float, float, float, float, float]:
@@ -50,8 +50,8 @@ def corners(wcs: WcsParameters, nx: int, ny: int) -> tuple[float, float, float, 
 def image_cells(wcs: WcsParameters, nx: int, ny: int, order: int = FOOTPRINT_ORDER) -> NDArray[np.int64]:
     """Return every HEALPix cell that an image touches.
 
-    The image is sampled four times per cell; those cells and their neighbours are the candidates, and a candidate
-    counts where its outline, carried into the pixel plane, meets the image widened by two pixels.
+    The image is sampled four times per cell. The candidates are these cells and their neighbours; a candidate counts if
+    its outline, projected to the pixel plane, meets the image widened by two pixels.
 
     Parameters
     ----------
@@ -65,19 +65,19 @@ def image_cells(wcs: WcsParameters, nx: int, ny: int, order: int = FOOTPRINT_ORD
     Returns
     -------
     ndarray of int64
-        NESTED cells, ascending. None that the image touches is missing; one that it misses by less than two pixels
-        may be there, so that an exact test must follow.
+        NESTED cells, ascending. All cells that the image touches are included. Cells that it misses by less than two
+        pixels may be included, so an exact test must follow.
     """
     inside = _sampled_cells(wcs, nx, ny, order)
     candidates = with_neighbours(inside, order)
     ra, dec = cell_boundary(candidates, order, STEPS_PER_SIDE)
     x, y = sky_to_pixel(wcs, ra, dec)
     touched = _outline_meets(x, y, nx, ny)
-    return np.union1d(candidates[touched], inside)  # the union: an image can lie wholly inside one cell
+    return np.union1d(candidates[touched], inside)  # the union: an image can be completely inside one cell
 
 
 def _sampled_cells(wcs: WcsParameters, nx: int, ny: int, order: int) -> NDArray[np.int64]:
-    """Return the cells at points of the image at most a quarter of a cell apart, its outer edges included."""
+    """Return the cells at points of the image, including its edges, that are at most 25 % of a cell apart."""
     cell_size = np.degrees(np.sqrt(np.pi / 3.0) / (1 << order))
     step = 0.25 * cell_size / np.sqrt(abs(np.linalg.det(wcs.cd)))
     x, y = (np.linspace(-0.5, n - 0.5, int(np.clip(np.ceil(n / step), 2, MAX_SAMPLES - 1)) + 1) for n in (nx, ny))

@@ -1,6 +1,6 @@
-"""Numbers as people give them: plain, or with a unit, a mask or a time scale of astropy's.
+"""Numbers in the forms that users give: plain, or with a unit, a mask or a time scale of astropy's.
 
-astropy is not loaded for plain numbers.
+astropy is not imported for plain numbers.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 EPOCHS = (1800.0, 2200.0)
-"""Julian years that can be the epoch of a position."""
+"""Range of Julian years that are accepted as the epoch of a position."""
 
 
 def is_a(value: Any, module: str, name: str) -> bool:
-    """Tell whether a value is of a class of a module, which need not be loaded: who has such a value has loaded it."""
+    """Return whether a value has a class of a module, without importing it: its existence implies the import."""
     return isinstance(value, getattr(sys.modules.get(module), name, ()))
 
 
 def is_coordinate(value: Any) -> bool:
-    """Tell whether a value is a `~astropy.coordinates.SkyCoord` or a frame with data."""
+    """Return whether a value is a `~astropy.coordinates.SkyCoord` or a frame with data."""
     return any(is_a(value, "astropy.coordinates", name) for name in ("SkyCoord", "BaseCoordinateFrame"))
 
 
 def numbers(value: Any, unit: str, name: str, *, missing: bool = True) -> NDArray[np.float64]:
-    """Return a value as plain doubles in a unit, which numbers without one are in already.
+    """Return a value as plain doubles in a unit; numbers without a unit are taken to be in it.
 
     Parameters
     ----------
@@ -34,14 +34,14 @@ def numbers(value: Any, unit: str, name: str, *, missing: bool = True) -> NDArra
     unit : str
         As astropy spells it.
     name : str
-        What it is, for the message.
+        Name of the value, for messages.
     missing : bool
-        Return NaN where a value is masked; else that is an error.
+        Return NaN for masked values; else they are an error.
 
     Raises
     ------
     ValueError
-        If a value is no number, is in a unit of another kind, or is masked and must not be.
+        If a value is not a number, has a unit of another kind, or is masked and must not be.
     """
     if type(value) in (float, int) or (type(value) is np.ndarray and value.dtype == np.float64):
         return np.asarray(value, np.float64)
@@ -69,7 +69,7 @@ def numbers(value: Any, unit: str, name: str, *, missing: bool = True) -> NDArra
 
 
 def check_epoch(years: NDArray[np.floating[Any]]) -> None:
-    """Raise ValueError where a value is not the Julian year of a position."""
+    """Raise ValueError if a value is not the Julian year of a position."""
     if not np.isfinite(years).all():
         raise ValueError("the epoch of a position is not a number")
     wrong = years[(years < EPOCHS[0]) | (years > EPOCHS[1])]
@@ -78,9 +78,9 @@ def check_epoch(years: NDArray[np.floating[Any]]) -> None:
 
 
 def no_name(text: str) -> str:
-    """Return what to say of a text where a position is wanted."""
+    """Return the message for a text where a position is expected."""
     return (
-        f"{text!r} is no position in degrees: astropy's SkyCoord.from_name({text!r}) looks up a name, and "
+        f"{text!r} is not a position in degrees: astropy's SkyCoord.from_name({text!r}) looks up a name, and "
         "SkyCoord('12:34:56.7 -03:12:00', unit=('hourangle', 'deg')) reads sexagesimal text"
     )
 

@@ -1,7 +1,7 @@
-"""Pairs of near points by cells of a cubic grid: for sparse pairs several times as fast as a k-d tree.
+"""Find pairs of near points by cells of a cubic grid: for sparse pairs several times as fast as a k-d tree.
 
-A point looks into the cell that it lies in, and into a neighbouring one only where it lies within reach of the border.
-Cells are a third as wide as points are apart: what shares one is most often a pair.
+Each point is compared with the points of its own cell, and of a neighbouring cell only if it is within reach of the
+border. The cells are 3 times narrower than the spacing of the points, so most points that share one are pairs.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from numpy.typing import NDArray
 from ztfdb.arrays import Float64Array, Int64Array
 
 BITS = 21
-"""Bits of a cell's number along each axis; three fit into 63."""
+"""Bits of a cell's number along each axis; three of them fit into 63."""
 
 SMALLEST_SIDE = 2.0 ** (2 - BITS)
-"""Unit vectors span 2: this leaves room for the cells at the edges."""
+"""Unit vectors span 2; this leaves room for the cells at the edges."""
 
 CELLS_PER_SPACING = 3.0
 
 MOST_PER_POINT = 8
-"""With more pairs to look at for each point, a tree that sees only the nearest wins."""
+"""With more candidate pairs per point, a tree that only visits the nearest is faster."""
 
 LARGE = 100_000
-"""So many rows are worked on in two threads: numpy lets go of the interpreter in its loops, sorts and copies."""
+"""From this many rows on, two threads are used: numpy releases the GIL in its loops, sorts and copies."""
 
 Done = TypeVar("Done")
 
@@ -47,8 +47,8 @@ def near_pairs(first: Float64Array, second: Float64Array, reach: float) -> tuple
     Returns
     -------
     i, j : ndarray of int64
-        Rows of the two tables, in no particular order; None where points are so dense, or the reach so wide, that
-        this is not the way.
+        Rows of the two tables, in no particular order; None if the points are too dense, or the reach is too wide, for
+        this method.
     """
     side = max(_spacing(second) / CELLS_PER_SPACING, 4.0 * reach, SMALLEST_SIDE)
     if side > 0.25:
@@ -74,7 +74,7 @@ def near_pairs(first: Float64Array, second: Float64Array, reach: float) -> tuple
 
 
 def in_halves(work: Callable[[slice], Done], n_row: int) -> list[Done]:
-    """Return what `work` makes of the rows; of many, both halves at the same time."""
+    """Return the results of `work` for the rows; if there are many, for two halves in parallel."""
     if n_row < LARGE:
         return [work(slice(0, n_row))]
     with ThreadPoolExecutor(1) as other:
@@ -93,10 +93,10 @@ def _pairs_in_cells(
     reach: float,
     most: int,
 ) -> tuple[Int64Array, Int64Array] | None:
-    """Return the near pairs of some points with those in cells; None with more than `most` to look at."""
+    """Return the near pairs of some points with those in cells; None if there are more than `most` candidates."""
     parts_i: list[Int64Array] = []
     parts_j: list[Int64Array] = []
-    for shift in range(8):  # the lowest cell, and the next one along each set of axes where the point is near it
+    for shift in range(8):  # the lowest cell, and the next along each set of axes if near
         rows = np.flatnonzero((spread & shift) == shift) if shift else None
         wanted = base if rows is None else base[rows] + _step(shift)
         at = np.minimum(np.searchsorted(cells, wanted), len(cells) - 1)
@@ -117,7 +117,7 @@ def _pairs_in_cells(
 def _sorted_cells(
     points: Float64Array, side: float
 ) -> tuple[Int64Array, Float64Array, Int64Array, Int64Array, Int64Array]:
-    """Return the order by cell, the points in it (3, n), the cells that hold points, where each begins, how many."""
+    """Return the order by cell, the points in that order (3, n), the occupied cells, their starts, and their counts."""
     keys = np.zeros(len(points), dtype=np.int64)
     for axis in range(3):
         keys = (keys << BITS) + _cell(points[:, axis], side)
@@ -130,14 +130,14 @@ def _sorted_cells(
 def _sorted_points(
     points: Float64Array, reach: float, side: float
 ) -> tuple[Int64Array, Float64Array, Int64Array, NDArray[np.int8]]:
-    """Return the order by lowest cell, the points in it (3, n), those cells, and the axes as `_lowest_cells` does."""
+    """Return the order by lowest cell, the points in that order (3, n), and both results of `_lowest_cells`."""
     base, spread = _lowest_cells(points, reach, side)
     order = np.argsort(base)
     return order, points.T[:, order], base[order], spread[order]
 
 
 def _lowest_cells(points: Float64Array, reach: float, side: float) -> tuple[Int64Array, NDArray[np.int8]]:
-    """Return for each point the lowest cell within reach, and along which axes the next one is within it too."""
+    """Return for each point the lowest cell within reach, and along which axes the next one is also within reach."""
     keys, spread = np.zeros(len(points), dtype=np.int64), np.zeros(len(points), dtype=np.int8)
     for axis in range(3):
         low = _cell(points[:, axis] - reach, side)
@@ -147,19 +147,19 @@ def _lowest_cells(points: Float64Array, reach: float, side: float) -> tuple[Int6
 
 
 def _step(shift: int) -> int:
-    """Return how far the key of the next cell along a set of axes (x 4, y 2, z 1) is."""
+    """Return the distance to the key of the next cell along a set of axes (x 4, y 2, z 1)."""
     return ((shift >> 2 & 1) << 2 * BITS) + ((shift >> 1 & 1) << BITS) + (shift & 1)
 
 
 def _spacing(points: Float64Array) -> float:
-    """Return about how far points are apart: the root of the area of their box over their number."""
+    """Return the approximate spacing of points: the square root of the area of their box over their number."""
     x, y, z = (np.ptp(points[:, axis]) for axis in range(3))
     return float(np.sqrt((x * y + y * z + x * z) / len(points)))
 
 
 def _cell(coordinate: Float64Array, side: float) -> NDArray[np.int32]:
-    """Return the number of the cell along one axis; one is kept free below, for what lies before -1."""
-    return ((coordinate + (1.0 + side)) / side).astype(np.int32)  # none is negative: cutting off is rounding down
+    """Return the number of the cell along one axis; the lowest number is reserved for points below -1."""
+    return ((coordinate + (1.0 + side)) / side).astype(np.int32)  # never negative, so truncation rounds down
 
 
 def _square_distance(first: Float64Array, i: Int64Array, second: Float64Array, j: Int64Array) -> Float64Array:

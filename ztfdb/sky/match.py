@@ -1,8 +1,8 @@
-"""Pairing two tables of positions: nearest, mutually nearest, or every pair within a radius.
+"""Match two tables of positions: nearest, mutually nearest, or every pair within a radius.
 
-Positions become unit vectors, in cells of a grid or in a k-d tree, so that RA 0 and the poles are no special places.
-Rows whose position is not finite never match. Of partners equally far (to 1e-9 arcsec: duplicates) the one with the
-smaller row counts.
+Positions become unit vectors, in cells of a grid or in a k-d tree, so RA 0 and the poles are not special. Rows with a
+position that is not finite never match. Of equally near partners (to 1e-9 arcsec, for duplicates) the smallest row is
+used.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ TIE_ARCSEC = 1e-9
 """Separations closer than this are equal: unit vectors are rounded at 3e-11 arcsec."""
 
 TIE_CHORD = 1e-14
-"""The same as a distance of unit vectors, with room for their rounding."""
+"""`TIE_ARCSEC` as a distance of unit vectors, with a margin for their rounding."""
 
 MAX_RADIUS = 180.0 * 3600.0
 """Largest matching radius, arcsec."""
@@ -37,13 +37,13 @@ def match_nearest(ra1: ArrayLike, dec1: ArrayLike, ra2: ArrayLike, dec2: ArrayLi
     ra2, dec2 : array_like, shape (n2,)
         Second table, deg, ICRS.
     radius : float
-        Largest separation, arcsec, itself included.
+        Largest separation, arcsec, inclusive.
 
     Returns
     -------
     Match
         At most one pair per row of the first table, by ascending ``index1``. A row of the second table may occur
-        more than once. Equal to astropy's ``match_coordinates_sky`` cut at `radius`, but for ties.
+        more than once. Equal to astropy's ``match_coordinates_sky`` cut at `radius`, except for ties.
 
     Raises
     ------
@@ -54,14 +54,14 @@ def match_nearest(ra1: ArrayLike, dec1: ArrayLike, ra2: ArrayLike, dec2: ArrayLi
 
 
 def match_mutual(ra1: ArrayLike, dec1: ArrayLike, ra2: ArrayLike, dec2: ArrayLike, radius: float) -> Match:
-    """Find the pairs whose members are each other's nearest.
+    """Find the pairs in which each is the other's nearest.
 
     Parameters
     ----------
     ra1, dec1, ra2, dec2 : array_like
         The two tables, deg, ICRS.
     radius : float
-        Largest separation, arcsec, itself included.
+        Largest separation, arcsec, inclusive.
 
     Returns
     -------
@@ -88,7 +88,7 @@ def match_all(ra1: ArrayLike, dec1: ArrayLike, ra2: ArrayLike, dec2: ArrayLike, 
     ra1, dec1, ra2, dec2 : array_like
         The two tables, deg, ICRS.
     radius : float
-        Largest separation, arcsec, itself included.
+        Largest separation, arcsec, inclusive.
 
     Returns
     -------
@@ -131,7 +131,7 @@ class _Table:
 def _each_nearest(
     ra1: ArrayLike, dec1: ArrayLike, ra2: ArrayLike, dec2: ArrayLike, radius: float, *, ways: int
 ) -> list[Match]:
-    """Find the nearest in the second table for each of the first, and with two `ways` also the other way round."""
+    """Find the nearest in the second table for each row of the first; with ``ways=2`` also the other way round."""
     first, second = _two_tables(ra1, dec1, ra2, dec2)
     reach = _chord(radius)
     if not (first.row.size and second.row.size):
@@ -145,7 +145,7 @@ def _each_nearest(
 
 
 def _nearest(first: _Table, i: Int64Array, second: _Table, j: Int64Array, apart: Float64Array, radius: float) -> Match:
-    """Pick the nearest in the second table out of all pairs within reach, which are `apart` by so much."""
+    """Select the nearest in the second table from all pairs within reach, with separations `apart`."""
     least = np.full(first.row.size, np.inf)
     np.minimum.at(least, i, apart)
     as_near = np.flatnonzero((apart <= least[i] + TIE_ARCSEC) & (least[i] <= radius))
@@ -158,11 +158,11 @@ def _nearest(first: _Table, i: Int64Array, second: _Table, j: Int64Array, apart:
 
 
 def _nearest_by_tree(first: _Table, second: _Table, reach: float, radius: float) -> Match:
-    """Find the nearest without looking at all pairs: for wide radii and crowded fields."""
+    """Find the nearest without computing all pairs; for wide radii and crowded fields."""
     from scipy.spatial import cKDTree
 
     tree = cKDTree(second.vector)
-    # The two nearest tell whether there is a tie; a table of one row gets a second neighbour at infinity.
+    # The two nearest show whether there is a tie; a table of one row gets a second neighbour at infinity.
     distances, neighbours = tree.query(first.vector, k=[1, 2], distance_upper_bound=reach)
     distance, nearest = np.asarray(distances), np.asarray(neighbours)[:, 0].astype(np.int64)
     found = np.flatnonzero(np.isfinite(distance[:, 0]))
@@ -174,7 +174,7 @@ def _nearest_by_tree(first: _Table, second: _Table, reach: float, radius: float)
 
 
 def _two_tables(ra1: ArrayLike, dec1: ArrayLike, ra2: ArrayLike, dec2: ArrayLike) -> tuple[_Table, _Table]:
-    """Make both tables, at the same time where they are large: numpy lets go of the interpreter in its loops."""
+    """Make both tables, in parallel if they are large: numpy releases the GIL in its loops."""
     if np.size(ra1) < LARGE or np.size(ra2) < LARGE:
         return _Table(ra1, dec1), _Table(ra2, dec2)
     with ThreadPoolExecutor(1) as other:
@@ -183,14 +183,14 @@ def _two_tables(ra1: ArrayLike, dec1: ArrayLike, ra2: ArrayLike, dec2: ArrayLike
 
 
 def _chord(radius: float) -> float:
-    """Return the straight distance of two unit vectors `radius` arcsec apart, a little widened for rounding."""
+    """Return the straight distance of two unit vectors `radius` arcsec apart, slightly increased for rounding."""
     if not 0.0 <= radius <= MAX_RADIUS:
         raise ValueError(f"a matching radius must lie in 0..{MAX_RADIUS:.0f} arcsec, not {radius}")
     return float(2.0 * np.sin(0.5 * radius / ARCSEC_PER_RADIAN) * (1.0 + 1e-12) + 1e-15)
 
 
 def _first_of_nearest(first: _Table, second: _Table, i: np.int64, candidates: list[int]) -> int:
-    """Return the smallest row among the candidates (ascending) that are as near as the nearest of them."""
+    """Return the smallest of the candidate rows (ascending) that are as near as the nearest of them."""
     apart = separation(first.ra[i], first.dec[i], second.ra[candidates], second.dec[candidates])
     return candidates[int(np.argmax(apart <= apart.min() + TIE_ARCSEC))]
 
@@ -206,7 +206,7 @@ def _separations(first: _Table, i: NDArray[np.intp], second: _Table, j: NDArray[
 
 
 def _pairs(first: _Table, second: _Table, index1: NDArray[np.intp], index2: NDArray[np.int64], radius: float) -> Match:
-    """Return the pairs that the exact separation confirms, as rows of the tables that were handed in."""
+    """Return the pairs that the exact separation confirms, as rows of the input tables."""
     apart = _separations(first, index1, second, index2)
     within = apart <= radius
     return Match(first.row[index1[within]], second.row[index2[within]], apart[within])

@@ -11,7 +11,7 @@ from ztfdb.sky.footprint import FOOTPRINT_ORDER
 
 
 def cells_by_order(cells: IntArray, order: int = FOOTPRINT_ORDER) -> dict[int, list[int]]:
-    """Return cells by order, four that make up a coarser one replaced by it.
+    """Return cells by order; four that make up a coarser cell are replaced by it.
 
     Parameters
     ----------
@@ -35,12 +35,12 @@ def cells_by_order(cells: IntArray, order: int = FOOTPRINT_ORDER) -> dict[int, l
 
 
 def as_json(cells: IntArray) -> str:
-    """Return a MOC in its JSON form; the deepest order is there also where it has no cells."""
+    """Return a MOC in its JSON form; the deepest order is included even without cells."""
     return json.dumps({str(order): values for order, values in cells_by_order(cells).items()})
 
 
 def as_ascii(cells: IntArray) -> str:
-    """Return a MOC in its ASCII form, neighbouring cells as ranges."""
+    """Return a MOC in its ASCII form, with adjacent cells as ranges."""
     return " ".join(f"{order}/{' '.join(_ranges(values))}" for order, values in cells_by_order(cells).items())
 
 

@@ -41,7 +41,7 @@ def move(
     Returns
     -------
     ra, dec : ndarray, shape (n,)
-        deg, ICRS, ``0 <= ra < 360``; the given position where proper motion or time is NaN.
+        deg, ICRS, ``0 <= ra < 360``; the given position if proper motion or time is NaN.
 
     References
     ----------

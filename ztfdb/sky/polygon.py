@@ -1,4 +1,4 @@
-"""Polygons of great circles, concave ones too, cut into triangles."""
+"""Polygons of great circles, convex or concave, divided into triangles."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from ztfdb.arrays import Float64Array
 from ztfdb.sky.angles import check_position, unit_vector
 
 FARTHEST = 89.0
-"""Degrees from a polygon's middle to its corners: one plane must show all of it."""
+"""Degrees from a polygon's middle to its corners; more does not fit into one tangent plane."""
 
 
 def triangulate(ra: ArrayLike, dec: ArrayLike) -> Float64Array:
-    """Cut a polygon into triangles.
+    """Divide a polygon into triangles.
 
-    In the plane that touches the sphere at the polygon's middle great circles are straight lines (gnomonic
-    projection); there an ear, a corner without other corners in its triangle, is cut off until three corners are left.
+    In the plane tangent to the sphere at the polygon's middle, great circles are straight lines (gnomonic projection).
+    There ears (corners without other corners in their triangle) are cut off until three corners are left.
 
     Parameters
     ----------
     ra, dec : array_like, shape (n_corner,)
-        Corners in either sense, deg, ICRS; the first is not repeated at the end. The polygon is the smaller of the
-        two parts that its outline divides the sphere into.
+        Corners, clockwise or not, deg, ICRS; the first is not repeated at the end. The polygon is the smaller of the
+        two parts into which its outline divides the sphere.
 
     Returns
     -------
@@ -32,8 +32,8 @@ def triangulate(ra: ArrayLike, dec: ArrayLike) -> Float64Array:
     Raises
     ------
     ValueError
-        If there are fewer than three corners, they do not lie within 89 deg of their middle, or the outline crosses
-        itself or has no area.
+        If there are fewer than three corners, they are not within 89 deg of their middle, or the outline crosses itself
+        or has no area.
 
     References
     ----------
@@ -59,8 +59,8 @@ def triangulate(ra: ArrayLike, dec: ArrayLike) -> Float64Array:
 def box_corners(ra: float, dec: float, width: float, height: float) -> tuple[Float64Array, Float64Array]:
     """Return the corners of ADQL's BOX, deg.
 
-    Two great circles cross at the centre, along its meridian and at right angles to that; the sides are great circles
-    at right angles to these arms, at half the height and half the width.
+    Two great circles cross at the centre: its meridian, and the one at a right angle to it. The sides are great circles
+    at right angles to these, at half the height and half the width.
 
     Raises
     ------
@@ -133,7 +133,7 @@ def _cross(x: Float64Array, y: Float64Array, a: int, b: int, c: int, d: int) -> 
 
 
 def _ear(x: Float64Array, y: Float64Array, order: list[int]) -> int:
-    """Return the place of a corner that can be cut off."""
+    """Return the index of a corner that can be cut off."""
     n = len(order)
     for at in range(n):
         a, b, c = order[at - 1], order[at], order[(at + 1) % n]

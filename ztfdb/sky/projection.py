@@ -1,7 +1,7 @@
 """Sky to pixel and back in numpy: the TPV and TAN projections, for one image or for many at once.
 
-Building an astropy WCS costs milliseconds per image, so that "where is this star on these 300 images" would take
-seconds; here it is one vectorised inversion of the TPV polynomial. Pixels are zero-based.
+Making an astropy WCS takes milliseconds per image, so finding a star on 300 images would take seconds; here it is one
+vectorised inversion of the TPV polynomial. Pixels are zero-based.
 
 TPV (as in the FITS registry; Calabretta et al. 2004, draft WCS Paper IV): with ``(xi, eta) = CD (p - CRPIX)`` in
 degrees and ``r = hypot(xi, eta)``, ``xi' = sum PV1_j t_j(xi, eta)`` and ``eta' = sum PV2_j t_j(eta, xi)``, t = 1, a,
@@ -25,7 +25,7 @@ IDENTITY_PV[:, 1] = 1.0
 IDENTITY_PV.setflags(write=False)
 
 MAX_ITERATION = 20
-"""Newton steps before a position counts as beyond the distortion's reach; real images need three."""
+"""Newton steps before a position counts as outside the range of the distortion; real images need 3."""
 
 CONVERGED = 1e-13
 """Size of the last Newton step, deg: 4e-10 pixel."""
@@ -49,14 +49,14 @@ def pixel_to_sky(wcs: WcsParameters, x: ArrayLike, y: ArrayLike) -> tuple[Float6
     Raises
     ------
     ValueError
-        If the projection is neither TPV nor TAN; `ztfdb.frame.wcs.wcs_parameters` expresses all others as TPV.
+        If the projection is neither TPV nor TAN; `ztfdb.frame.wcs.wcs_parameters` converts all others to TPV.
     """
     _require_known(wcs)
     x, y = np.broadcast_arrays(np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64))
     dx, dy = x + 1.0 - wcs.crpix[0], y + 1.0 - wcs.crpix[1]
     xi = wcs.cd[0, 0] * dx + wcs.cd[0, 1] * dy
     eta = wcs.cd[1, 0] * dx + wcs.cd[1, 1] * dy
-    with np.errstate(invalid="ignore", over="ignore"):  # of absurd coefficients
+    with np.errstate(invalid="ignore", over="ignore"):  # with absurd coefficients
         if not np.array_equal(wcs.pv, IDENTITY_PV):
             xi, eta = _polynomial(wcs.pv[0], xi, eta)[0], _polynomial(wcs.pv[1], eta, xi)[0]
         return _from_plane(np.radians(xi), np.radians(eta), np.radians(wcs.crval))
@@ -81,19 +81,19 @@ def sky_to_pixel(wcs: WcsParameters, ra: ArrayLike, dec: ArrayLike) -> tuple[Flo
     Raises
     ------
     ValueError
-        If the projection is neither TPV nor TAN; `ztfdb.frame.wcs.wcs_parameters` expresses all others as TPV.
+        If the projection is neither TPV nor TAN; `ztfdb.frame.wcs.wcs_parameters` converts all others to TPV.
     """
     _require_known(wcs)
     return _project(np.asarray(wcs.to_array(), dtype=np.float64), ra, dec)
 
 
 def sky_to_pixel_many(values: ArrayLike, ra: ArrayLike, dec: ArrayLike) -> tuple[Float64Array, Float64Array]:
-    """Return the pixel of one position, or of one position each, on many images.
+    """Return the pixel of one position on many images, or of one position per image.
 
     Parameters
     ----------
     values : array_like, shape (n_image, 42)
-        TPV or TAN parameters, each row as `WcsParameters.to_array` gives them.
+        TPV or TAN parameters, each row as from `WcsParameters.to_array`.
     ra, dec : float or array_like, shape (n_image,)
         Position, deg, ICRS.
 
@@ -178,9 +178,9 @@ def _undistort(
 def _undistort_one(
     pv1: list[float], pv2: list[float], target_xi: float, target_eta: float
 ) -> tuple[float, float] | None:
-    """Invert the polynomial at one place, step by step as for many; None where that does not converge.
+    """Invert the polynomial at one position, by the same steps as for many; None if it does not converge.
 
-    The arithmetic of numbers is that of arrays, and takes a fifth of its time.
+    Arithmetic with numbers gives the same results as with arrays, in 20 % of the time.
     """
     xi, eta = target_xi, target_eta
     try:
@@ -202,7 +202,7 @@ def _undistort_one(
 def _polynomial(p: Float64Array, a: Float64Array, b: Float64Array) -> tuple[Float64Array, Float64Array, Float64Array]:
     """Return the TPV polynomial and its derivatives by `a` and by `b`, summed by powers of `a` (Horner)."""
     value, by_a, by_b = _even(p, a, b)
-    if p[3].any() or p[11].any():  # the radial terms: zero on every ZTF image seen
+    if p[3].any() or p[11].any():  # the radial terms: zero on every ZTF image seen so far
         r = np.hypot(a, b)
         slope = np.where(r > 0.0, p[3] / np.where(r > 0.0, r, 1.0), 0.0) + 3.0 * p[11] * r
         value, by_a, by_b = value + r * (p[3] + p[11] * r * r), by_a + slope * a, by_b + slope * b
@@ -210,7 +210,7 @@ def _polynomial(p: Float64Array, a: Float64Array, b: Float64Array) -> tuple[Floa
 
 
 def _even(p: Any, a: Any, b: Any) -> tuple[Any, Any, Any]:
-    """Return the same without the radial terms, of arrays or of numbers."""
+    """Return `_polynomial` without the radial terms, for arrays or numbers."""
     c0 = p[0] + b * (p[2] + b * (p[6] + b * (p[10] + b * p[16])))
     c1 = p[1] + b * (p[5] + b * (p[9] + b * p[15]))
     c2 = p[4] + b * (p[8] + b * p[14])

@@ -12,7 +12,7 @@ from ztfdb.sky.angles import unit_vector
 from ztfdb.sky.polygon import triangulate
 
 RIM_POINTS = 720
-"""Points of a rim, spread evenly over its sides."""
+"""Points of a rim, distributed evenly over its sides."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class SkyCircle:
         return _positions(np.cos(radius) * centre + np.sin(radius) * side)
 
     def contains(self, ra: Float64Array, dec: Float64Array) -> NDArray[np.bool_]:
-        """Return which positions lie within, the rim included."""
+        """Return which positions are inside, including the rim."""
         centre = unit_vector(np.array([self.ra]), np.array([self.dec]))
         chord = np.sum((unit_vector(ra, dec) - centre) ** 2, axis=0)
         return np.asarray(chord <= 4.0 * np.sin(0.5 * np.radians(self.radius)) ** 2)
@@ -48,12 +48,12 @@ class SkyCircle:
 
 @dataclass(frozen=True)
 class SkyRange:
-    """All positions between two meridians, going east from the first, and two parallels.
+    """All positions between two meridians, eastward from the first, and two parallels.
 
     Attributes
     ----------
     ra1, ra2, dec1, dec2 : float
-        deg; a difference of 360 or more between the meridians is the whole circle.
+        deg; a difference of 360 or more between the meridians means the whole circle.
     """
 
     ra1: float
@@ -75,14 +75,14 @@ class SkyRange:
         return lon % 360.0, lat
 
     def contains(self, ra: Float64Array, dec: Float64Array) -> NDArray[np.bool_]:
-        """Return which positions lie within, the rim included."""
+        """Return which positions are inside, including the rim."""
         between = (np.asarray(ra) - self.ra1) % 360.0 <= self.width
         return np.asarray(between & (dec >= self.dec1) & (dec <= self.dec2))
 
 
 @dataclass(frozen=True)
 class SkyPolygon:
-    """The smaller part of the sphere that great circles between corners bound.
+    """The smaller part of the sphere bounded by great circles between corners.
 
     Attributes
     ----------
@@ -104,7 +104,7 @@ class SkyPolygon:
         return _positions(np.concatenate([a + share * (b - a) for a, b in sides]))
 
     def contains(self, ra: Float64Array, dec: Float64Array) -> NDArray[np.bool_]:
-        """Return which positions lie within, the rim included."""
+        """Return which positions are inside, including the rim."""
         corners = triangulate(self.ra, self.dec)
         normals = np.cross(corners, np.roll(corners, -1, axis=1))
         inside = np.einsum("tsi,i...->ts...", normals, unit_vector(ra, dec)) >= -1e-16

@@ -1,9 +1,9 @@
 """Light-travel time from Palomar: heliocentric and barycentric times of an exposure for any direction on it.
 
-The direction enters as a dot product only, so that an image stores two vectors and every one of its sources gets its
-own correction. Everything comes from ERFA with no Earth-orientation tables, hence with no download: leaving out
-UT1 - UTC (below 0.9 s) and polar motion moves the observatory by less than 420 m, 1.4 microseconds of light. Dates of
-stored images need no ERFA: it is imported where it is used.
+The direction only enters as a dot product. So an image stores two vectors, and each of its sources gets its own
+correction. Everything comes from ERFA without Earth-orientation tables, hence without a download: ignoring UT1 - UTC
+(below 0.9 s) and polar motion moves the observatory by less than 420 m, 1.4 microseconds of light. ERFA is imported
+only where it is used, because dates of stored images do not need it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SECONDS_PER_DAY = 86400.0
 
 
 def light_time_vectors(mjd_mid_utc: ArrayLike) -> tuple[Float64Array, Float64Array]:
-    """Return the observatory's place relative to the Sun and to the barycentre, in light seconds.
+    """Return the observatory's position relative to the Sun and to the barycentre, in light seconds.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def light_time_vectors(mjd_mid_utc: ArrayLike) -> tuple[Float64Array, Float64Arr
     sun, ssb : ndarray, shape (n, 3)
         Light seconds along ICRS x, y, z from the centre of the Sun, and from the solar-system barycentre. Light from
         direction ``n`` arrives at the Sun (barycentre) ``vector . n`` seconds after it arrives at the observatory.
-        Good to 0.01 ms, against 1 ms asked.
+        Accurate to 0.01 ms; the requirement is 1 ms.
 
     References
     ----------
@@ -92,7 +92,7 @@ def mjd_mid_of(hmjd: ArrayLike, ra: ArrayLike, dec: ArrayLike) -> Float64Array:
     """
     heliocentric = np.asarray(hmjd, dtype=np.float64)
     found = heliocentric
-    for _ in range(2):  # the delay of up to 500 s changes by 0.05 s within its own length, that by 5 microseconds
+    for _ in range(2):  # the delay (up to 500 s) changes by 0.05 s in its own duration, that by 5 µs
         found = heliocentric - _delay_s(light_time_vectors(found)[0], ra, dec) / SECONDS_PER_DAY
     return np.asarray(found)
 
@@ -112,8 +112,8 @@ def bjd_tdb(mjd_mid: ArrayLike, ssb_vectors: ArrayLike, ra: ArrayLike, dec: Arra
     Returns
     -------
     ndarray, shape (n,)
-        BJD_TDB, as of Eastman et al. 2010, PASP 122, 935; NaN where an input is NaN. A double holds a Julian date to
-        0.04 ms.
+        BJD_TDB, as in Eastman et al. 2010, PASP 122, 935; NaN where an input is NaN. The resolution of a Julian date as
+        a double is 0.04 ms.
     """
     mjd = np.asarray(mjd_mid, dtype=np.float64)
     scale = _tt_minus_utc(mjd) + _tdb_minus_tt(mjd)
@@ -127,7 +127,7 @@ def _delay_s(vectors: ArrayLike, ra: ArrayLike, dec: ArrayLike) -> Float64Array:
 
 
 def _tt_minus_utc(mjd: Float64Array) -> Float64Array:
-    """Return TT - UTC (s) from the leap seconds that ERFA knows, silent about years beyond its table."""
+    """Return TT - UTC (s) from ERFA's leap seconds, without a warning for years beyond its table."""
     import erfa
 
     table = erfa.leap_seconds.get()
@@ -137,14 +137,14 @@ def _tt_minus_utc(mjd: Float64Array) -> Float64Array:
 
 
 def _tdb_minus_tt(mjd: Float64Array) -> Float64Array:
-    """Return TDB - TT (s) at the geocentre; the observatory's 2 microseconds are left out."""
+    """Return TDB - TT (s) at the geocentre; the observatory's 2 microseconds are ignored."""
     import erfa
 
     return np.asarray(erfa.dtdb(MJD_ZERO, np.nan_to_num(mjd), 0.0, 0.0, 0.0, 0.0))
 
 
 def _observatory_light_s(utc: Float64Array, tt: Float64Array) -> Float64Array:
-    """Return the geocentric place of the observatory along the ICRS axes, light seconds, UT1 taken as UTC."""
+    """Return the geocentric position of the observatory along the ICRS axes, light seconds, with UT1 = UTC."""
     import erfa
 
     longitude, latitude, height = PALOMAR

@@ -1,4 +1,4 @@
-"""Positions and radii as people type them: decimal degrees or sexagesimal, arcsec or with a unit."""
+"""Parse positions and radii as users type them: decimal degrees or sexagesimal, arcsec or with a unit."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MINUS = "\u2212"
 
 
 def plain_minus(text: str) -> str:
-    """Return `text` with typographic minus signs made ASCII."""
+    """Return `text` with typographic minus signs replaced by ASCII ones."""
     return text.replace(MINUS, "-")
 
 
@@ -70,7 +70,7 @@ def parse_dec(text: str) -> float:
 
 
 def parse_position(words: Sequence[str]) -> tuple[float, float]:
-    """Parse a position given as one text, as two words or as two times three.
+    """Parse a position from one text, from 2 words, or from 2 times 3 words.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def parse_position(words: Sequence[str]) -> tuple[float, float]:
     Raises
     ------
     ValueError
-        If the words are no position.
+        If the words are not a position.
     """
     parts = " ".join(words).replace(",", " ").split()
     if len(parts) not in (2, 6):
@@ -93,24 +93,24 @@ def parse_position(words: Sequence[str]) -> tuple[float, float]:
         wanted = "a position is RA and DEC, as in 188.736 -3.2 or 12:34:56.7 -03:12:00"
         raise ValueError(f"{wanted}; found {found}{name_help(found)}")
     if help_ := name_help(" ".join(words)):
-        raise ValueError(f"{' '.join(words)} is no position{help_}")
+        raise ValueError(f"{' '.join(words)} is not a position{help_}")
     half = len(parts) // 2
     return parse_ra(" ".join(parts[:half])), parse_dec(" ".join(parts[half:]))
 
 
 def parse_designation(text: str) -> tuple[float, float] | None:
-    """Parse a name that holds its position, such as ``ZTF J035200.70+354411.5``.
+    """Parse a name that contains its position, such as ``ZTF J035200.70+354411.5``.
 
     Parameters
     ----------
     text : str
-        ``JHHMMSS.ss±DDMMSS.s``, with or without the name of a survey before it.
+        ``JHHMMSS.ss±DDMMSS.s``, with or without a prefix for the survey.
 
     Returns
     -------
     tuple of float or None
-        ra, dec, degrees; None if it is no such name. Names are cut, not rounded: the star lies up to one unit of the
-        last digits farther from 0 h and from the equator.
+        ra, dec, degrees; None if it is not such a name. Names are truncated, not rounded: the star is up to one unit of
+        the last digits farther from 0 h and from the equator.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def parse_designation(text: str) -> tuple[float, float] | None:
 
 
 def name_help(text: str) -> str:
-    """Return how to look up the position of what looks like a name (it begins with a letter), else nothing."""
+    """Return how to look up the position of a text that looks like a name (it begins with a letter), else nothing."""
     if not text[:1].isalpha() or text == "nothing":
         return ""
     return f"; astropy looks up a name: SkyCoord.from_name({text!r}).to_string('decimal')"
@@ -142,7 +142,7 @@ def parse_radius(text: str) -> float:
     Raises
     ------
     ValueError
-        If it is no number, negative, or in another unit.
+        If it is not a number, is negative, or has another unit.
     """
     match = _RADIUS.fullmatch(text.strip().lower())
     if match is None or match[2] not in _ARCSEC:
@@ -154,7 +154,7 @@ def parse_radius(text: str) -> float:
 
 
 def _parse_angle(text: str, what: str, *, sexagesimal_hours: bool) -> float:
-    """Return degrees; colons mean hours where `sexagesimal_hours`, the letters h and d say it themselves."""
+    """Return degrees; colons mean hours if `sexagesimal_hours`; the letters h and d override this."""
     cleaned = plain_minus(text).strip().lower()
     if decimal := _DECIMAL.fullmatch(cleaned):
         return float(decimal[1]) * _degrees_per(decimal[2] or "d", text, what, hours_allowed=sexagesimal_hours)
