@@ -242,7 +242,7 @@ def test_what_cannot_be_told_says_why(maker):
     assert few["failure"] == "15 stars are too few, 20 are needed"
     assert few["warning"] == missing["warning"] == 1 and few["severity"] is None
     line = held(maker, expid=136243182, position=(np.full(N, 5.0), np.full(N, 5.0)))
-    assert line["failure"] == "no trends: the terms cannot be told apart"
+    assert line["failure"] == "no trends: the terms cannot be separated"
     assert line["slope"] is None and abs(line["median"]) < 0.02 and line["warning"] == 0
 
 

@@ -26,7 +26,7 @@ class PsfModel:
     label : str
         Name of the analytic profile.
     psfmag : float
-        DAOPHOT magnitude of the star that the model has the brightness of.
+        DAOPHOT magnitude of a star as bright as the model.
     bright : float
         Factor of the analytic profile, DN.
     xpsf, ypsf : float
@@ -81,7 +81,7 @@ class PsfModel:
         dx, dy : array_like, broadcastable
             Pixel centre minus star position, pixels.
         x, y : float
-            Position of the star on the whole quadrant, zero-based pixels; it only weighs the tables.
+            Position of the star on the whole quadrant, zero-based pixels; only used for the weights of the tables.
 
         Returns
         -------
@@ -107,9 +107,9 @@ class PsfModel:
     def value_on_pixels(
         self, columns: FloatArray, rows: FloatArray, px: float, py: float, terms: FloatArray
     ) -> FloatArray:
-        """Evaluate the PSF on a block of whole pixels; the same numbers as `value`, many times faster.
+        """Evaluate the PSF on a block of whole pixels; the same values as `value`, many times faster.
 
-        All pixels of a star share its place within the pixel, so the interpolation is one small product per axis.
+        All pixels of a star have the same subpixel offset, so the interpolation is one small product per axis.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""DAOPHOT's analytic profiles, integrated over a pixel as its function PROFIL does."""
+"""DAOPHOT's analytic profiles, integrated over a pixel as in its function PROFIL."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ N_PARAMETER = {
 
 _NODES = [np.polynomial.legendre.leggauss(n) for n in range(1, 5)]
 _STEEPNESS = (0.0001, 0.0022, 0.046)
-"""DAOPHOT takes 1, 2, 3 or 4 points per axis as the central value passes these."""
+"""Limits of the central value at which DAOPHOT changes from 1 to 2, 3 and 4 points per axis."""
 _NEGLIGIBLE = 1e-10
 
 
@@ -45,8 +45,8 @@ def profile_value(label: str, parameters: FloatArray, dx: FloatArray, dy: FloatA
     Returns
     -------
     ndarray
-        Dimensionless. A Gaussian sums to pi/ln 2 over all pixels; its integral is exact. The others use Gauss-Legendre
-        points, as many as DAOPHOT takes: they differ from the exact integral by less than 1e-4 of the peak.
+        Dimensionless. A Gaussian sums to pi/ln 2 over all pixels; its integral is exact. The others use as many
+        Gauss-Legendre points as DAOPHOT: they differ from the exact integral by less than 1e-4 of the peak.
 
     Raises
     ------
@@ -77,10 +77,10 @@ def _gaussian_axis(d: FloatArray, hwhm: float) -> FloatArray:
 
 
 def _integrate(surface: Surface, p: FloatArray, dx: FloatArray, dy: FloatArray) -> FloatArray:
-    """Average a surface over pixels with the number of points that its central value asks for."""
+    """Average a surface over pixels, with a number of points that depends on its central value."""
     centre = surface(p, dx, dy)
     norm = surface(p, np.zeros(1), np.zeros(1))[0]
-    # the Moffats choose by 1/(p1 p2 denominator^beta), without their factor (beta - 1)
+    # for Moffat profiles the criterion is 1/(p1 p2 denominator^beta), without their factor (beta - 1)
     order = np.searchsorted(_STEEPNESS, centre / _choice_factor(surface, p, norm), side="right") + 1
     value = np.zeros(dx.shape)
     for n in range(1, 5):
@@ -95,7 +95,7 @@ def _integrate(surface: Surface, p: FloatArray, dx: FloatArray, dy: FloatArray) 
 
 
 def _choice_factor(surface: Surface, p: FloatArray, norm: float) -> float:
-    """Factor between the profile and the number by which DAOPHOT chooses the points."""
+    """Factor between the profile and DAOPHOT's criterion for the number of points."""
     return float(norm * p[0] * p[1]) if surface in _MOFFATS else 1.0
 
 
@@ -114,7 +114,7 @@ def _lorentz(p: FloatArray, x: FloatArray, y: FloatArray) -> FloatArray:
 
 
 def _penny(p: FloatArray, x: FloatArray, y: FloatArray) -> FloatArray:
-    """Both Penny functions: a tilted Gaussian core on Lorentzian wings, whose tilt is 0 for PENNY1."""
+    """Both Penny functions: a tilted Gaussian core on Lorentzian wings, with tilt 0 for PENNY1."""
     r2 = x**2 / p[0] ** 2 + y**2 / p[1] ** 2
     tilt = p[4] if len(p) == 5 else 0.0
     core = np.exp(-LN2 * (r2 + x * y * p[3]))

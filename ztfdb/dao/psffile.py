@@ -1,4 +1,4 @@
-"""The text of DAOPHOT ``.psf`` files, both ways."""
+"""Read and write the text of DAOPHOT ``.psf`` files."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ztfdb.errors import ImageReadError, PsfFileError
 _WIDTH = 13
 _PER_LINE = 6
 MAX_SIZE = 145
-"""Largest table side DAOPHOT writes."""
+"""Largest table side that DAOPHOT writes."""
 MAX_TABLES = 11
 
 
 def read_psf(path: str | Path) -> PsfModel:
     """Read a DAOPHOT ``.psf`` file.
 
-    Numbers are cut by column, because neighbours may touch: ``0.000000E+00-1.867943E+00``.
+    Numbers are split by column, because neighbours may touch: ``0.000000E+00-1.867943E+00``.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def read_psf(path: str | Path) -> PsfModel:
     ImageReadError
         If the file cannot be read.
     PsfFileError
-        If its text is no ``.psf`` file, names an unknown profile or is cut short.
+        If its text is not a ``.psf`` file, names an unknown profile or is truncated.
     """
     try:
         lines = Path(path).read_bytes().decode("ascii", errors="replace").splitlines()
@@ -55,14 +55,14 @@ def read_psf(path: str | Path) -> PsfModel:
     n_lines = -(-(size * size) // _PER_LINE)
     start = 1 + n_par_lines
     for k in range(len(tables)):
-        # each table starts on a line of its own; its rows do not
+        # each table starts on a new line; its rows do not
         values = _numbers(lines[start + k * n_lines : start + (k + 1) * n_lines], size * size, path)
         tables[k] = values.reshape(size, size)
     return PsfModel(label, psfmag, bright, xpsf, ypsf, parameters, tables, n_exp, n_frac)
 
 
 def write_psf(model: PsfModel, path: str | Path) -> None:
-    """Write a model as DAOPHOT does; reading it back gives the same numbers to the seven digits of the format."""
+    """Write a model in DAOPHOT's format; reading it back gives the same numbers to the 7 digits of the format."""
     size = model.tables.shape[1]
     first = (
         f" {model.label:<8s}{size:5d}{len(model.parameters):5d}{model.n_exp:5d}{model.n_frac:5d}"
@@ -84,7 +84,7 @@ def _first_line(line: str, path: str | Path) -> tuple[str, tuple[int, ...], tupl
     except ValueError as exc:
         raise PsfFileError(path, f"the first line {line[:80]!r} is not that of a DAOPHOT .psf file") from exc
     if not np.all(np.isfinite(numbers)) or min(numbers[2:]) <= 0:
-        raise PsfFileError(path, f"the first line {line[:80]!r} holds impossible numbers")
+        raise PsfFileError(path, f"the first line {line[:80]!r} contains impossible numbers")
     return line[1:9].strip(), counts, numbers
 
 
@@ -94,18 +94,18 @@ def _check_counts(label: str, size: int, n_par: int, n_exp: int, n_frac: int, pa
     if n_par != N_PARAMETER[label]:
         raise PsfFileError(path, f"{label} has {N_PARAMETER[label]} parameters, the file says {n_par}")
     if not (7 <= size <= MAX_SIZE and size % 2 == 1):
-        raise PsfFileError(path, f"tables of {size}×{size} values: an odd side of 7..{MAX_SIZE} was wanted")
+        raise PsfFileError(path, f"tables of {size}×{size} values: expected an odd side of 7..{MAX_SIZE}")
     if n_exp not in (0, 1, 3, 6, 10) or n_frac not in (0, 5) or n_exp + n_frac > MAX_TABLES:
-        raise PsfFileError(path, f"{n_exp} + {n_frac} tables: 0, 1, 3, 6 or 10 and 0 or 5 were wanted")
+        raise PsfFileError(path, f"{n_exp} + {n_frac} tables: expected 0, 1, 3, 6 or 10 and 0 or 5")
 
 
 def _numbers(lines: list[str], n: int, path: str | Path) -> FloatArray:
-    """Parse the first `n` numbers of lines of six fields of 13 characters behind one blank."""
+    """Parse the first `n` numbers of lines with six fields of 13 characters after one blank."""
     text = "".join(line[1 : 1 + _PER_LINE * _WIDTH].ljust(_PER_LINE * _WIDTH) for line in lines)
     try:
         values = np.array([float(text[i * _WIDTH : (i + 1) * _WIDTH]) for i in range(n)])
     except ValueError as exc:
-        raise PsfFileError(path, f"{n} numbers were wanted, the text ends or breaks off before") from exc
+        raise PsfFileError(path, f"expected {n} numbers, but the text ends or breaks off before") from exc
     if not np.all(np.isfinite(values)):
         raise PsfFileError(path, "a number is not finite")
     return values

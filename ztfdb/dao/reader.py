@@ -1,4 +1,4 @@
-"""`DAOPhotReader`, the seed's object for a DAOPHOT ``.psf`` file."""
+"""`DAOPhotReader`, the original package's class for a DAOPHOT ``.psf`` file."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ class DAOPhotReader:
     ----------
     filename : str
     model : PsfModel
-        The numbers, and their evaluation anywhere on the quadrant.
+        The values, and their evaluation anywhere on the quadrant.
 
     Raises
     ------
     ImageReadError
         If the file cannot be read.
     PsfFileError
-        If it is no ``.psf`` file.
+        If it is not a ``.psf`` file.
 
     Notes
     -----
-    The original knew the Gaussian only, left BRIGHT out and mixed a unit-integral base with tables in DN. Here base
-    and tables are both in DN, as DAOPHOT adds them.
+    The original only supported the Gaussian, ignored BRIGHT and mixed a unit-integral base with tables in DN. Here both
+    base and tables are in DN, as DAOPHOT adds them.
     """
 
     def __init__(self, psffile: str | Path) -> None:
@@ -70,7 +70,7 @@ class DAOPhotReader:
         Raises
         ------
         ValueError
-            If there is no table of this index.
+            If there is no table with this index.
         """
         if not 0 <= index < len(self.model.tables):
             raise ValueError(f"table {index} of {len(self.model.tables)}")
@@ -85,10 +85,10 @@ class DAOPhotReader:
         asstamp: bool = True,
         inpixels: bool = False,
     ) -> Stamp | FloatArray:
-        """Compose a PSF from the base profile and the tables with coefficients of your own.
+        """Compose a PSF from the base profile and the tables with given coefficients.
 
-        ``get_psf(1, [0.1, 0.1, 0.1])`` is the base profile plus a tenth of each table. What the PSF is at a place of
-        the quadrant is told by `psf_at`.
+        ``get_psf(1, [0.1, 0.1, 0.1])`` is the base profile plus 10 % of each table. For the PSF at a position of the
+        quadrant use `psf_at`.
 
         Parameters
         ----------
@@ -101,9 +101,9 @@ class DAOPhotReader:
         asstamp : bool
             Return a `Stamp` rather than an array.
         inpixels : bool
-            Return whole pixels (23×23 for ZTF) rather than half pixels (47×47). Both profile and tables already hold
-            pixel integrals at every half pixel, so every second value is taken; the original averaged neighbours,
-            which smeared the PSF by half a pixel and shifted it.
+            Return whole pixels (23×23 for ZTF) rather than half pixels (47×47). Both profile and tables contain pixel
+            integrals at every half pixel, so every second value is taken. The original averaged neighbours, which
+            smeared the PSF by half a pixel and shifted it.
 
         Returns
         -------
@@ -119,7 +119,7 @@ class DAOPhotReader:
         psf = coef_base * np.asarray(self.get_basestamp(asstamp=False))
         psf = psf + np.tensordot(np.asarray(coefstruct, dtype=float), self.model.tables, axes=1)
         if inpixels:
-            # keep the central half pixel among the whole ones
+            # keep the central half pixel in the result
             first = (psf.shape[0] - 1) // 2 % 2
             psf = psf[first::2, first::2]
         if normed:
@@ -134,13 +134,13 @@ class DAOPhotReader:
         Parameters
         ----------
         x, y : float
-            Zero-based pixels of the whole quadrant. The fractional part is the star's place within its pixel.
+            Zero-based pixels of the whole quadrant. The fractional part is the star's offset within its pixel.
         size : int
             Side of the array, pixels; it is centred on the pixel that contains the star.
         normed : bool
-            Divide by the sum of the whole PSF, so that the array holds shares of the flux. Else DN of the PSF star.
+            Divide by the sum of the whole PSF, so that the array has fractions of the flux. Else DN of the PSF star.
         asstamp : bool
-            Return a `Stamp`, whose cross is the star's position.
+            Return a `Stamp` with its cross at the star's position.
 
         Returns
         -------
@@ -152,7 +152,7 @@ class DAOPhotReader:
             If `size` < 1 or a position is not finite.
         """
         if size < 1 or not (np.isfinite(x) and np.isfinite(y)):
-            raise ValueError(f"size {size}, position ({x}, {y}): a positive size and a finite position were wanted")
+            raise ValueError(f"size {size}, position ({x}, {y}): expected a positive size and a finite position")
         i0, j0 = int(np.floor(x + 0.5)) - size // 2, int(np.floor(y + 0.5)) - size // 2
         dx, dy = np.arange(size) + i0 - x, np.arange(size) + j0 - y
         psf = self.model.value(dx[None, :], dy[:, None], x, y)
@@ -179,6 +179,6 @@ class DAOPhotReader:
 
 
 def _centred(data: FloatArray) -> Stamp:
-    """Stamp whose cross is the centre."""
+    """Return a stamp with its cross at the centre."""
     ny, nx = data.shape
     return Stamp(data, (nx - 1) / 2.0, (ny - 1) / 2.0, 0, 0)

@@ -1,1 +1,1 @@
-"""Light as numbers: fluxes and magnitudes, zero points and colour terms, depth."""
+"""Photometry: fluxes and magnitudes, zero points and colour terms, depth."""

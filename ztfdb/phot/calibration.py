@@ -1,10 +1,10 @@
-"""Fitting a zero point and a colour term to stars of known magnitude.
+"""Fit a zero point and a colour term to stars of known magnitude.
 
 A star's reference magnitude minus its instrumental one is ``zeropoint + color_term * color``. Both sides have errors,
-and they are correlated (the magnitude is part of its own colour); on top comes a scatter that no error explains
-(flat field, variability), and some stars are wrong. The line is York's; stars far off are left out, round after round;
-and since the scatter is known only roughly, the result is a mean over all that the stars allow, each as much as it is
-plausible (Hogg et al. 2010, with wrong stars as a second, wide population).
+and these are correlated, because the magnitude is part of its own colour. There is also a scatter that no error
+explains (flat field, variability), and some stars are wrong. The line is York's, and outliers are removed in rounds.
+The scatter is known only roughly, so the result is a mean over all scatters that the stars allow, weighted by their
+plausibility (Hogg et al. 2010, with wrong stars as a second, wide population).
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ import numpy as np
 from ztfdb.arrays import BoolArray, Float64Array, FloatArray
 
 CLIP = 4.0
-"""Sigmas at which stars are left out. At 3 the stated errors come out 10 % too small, since the tails of the stars that
-belong are cut as well; what must go (0.3 mag of stars good to 0.05) lies at 6."""
+"""Sigmas at which stars are left out. At 3 the stated errors are 10 % too small, because the tails of good stars are
+cut as well; typical outliers (0.3 mag for stars with errors of 0.05) are at 6."""
 
 WILD_SHARE, WILD_SIGMA = 0.02, 0.5
-"""Wrong stars, as share of all and by how much, mag. Shares of 0.01 to 0.1 lead to scatters 0.001 mag apart."""
+"""Fraction of wrong stars, and their spread, mag. Fractions of 0.01 to 0.1 give scatters that differ by 0.001 mag."""
 
 USUAL_SCATTER = 0.05
-"""mag; larger ones are less plausible before any star is seen (Cauchy). With 20 stars, 0.02 gave scatters too small."""
+"""mag; larger scatters have a lower prior (Cauchy). With 20 stars, 0.02 gave scatters that were too small."""
 
 SCATTERS = 0.15 * np.linspace(0.0, 1.0, 41) ** 2
-"""Intrinsic scatters to begin with, mag."""
+"""Intrinsic scatters of the first round, mag."""
 
 N_SCATTER = 9
-"""Of them in later rounds, over four standard deviations to both sides of the mean."""
+"""Number of scatters in later rounds, over 4 standard deviations on both sides of the mean."""
 
 START_STARS = 200
-"""Stars that the first line goes through: Siegel's takes time with their square."""
+"""Stars for the first line: the time of Siegel's method grows with their square."""
 
 MAX_ROUNDS = 50
 MAX_YORK_STEPS = 100
 CONVERGED = 1e-9
-"""mag, and mag per mag: a hundredth of what single precision keeps of a flux."""
+"""mag, and mag per mag: 1 % of the rounding of a single-precision flux."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,11 @@ class LineFit:
     color_term, color_term_err : float
         Slope, mag per mag of colour.
     covariance : float
-        Of the two, mag².
+        Of these two, mag².
     scatter : float
-        Intrinsic scatter, mag: the mean of the plausible ones.
+        Intrinsic scatter, mag: the mean of the plausible values.
     rms : float
-        Standard deviation of the residuals of the stars kept, mag.
+        Standard deviation of the residuals of the kept stars, mag.
     kept : ndarray of bool, shape (n_star,)
         Stars that were not clipped.
     """
@@ -95,21 +95,21 @@ def fit_line(
     covariance : ndarray, shape (n_star,)
         Of a star's offset and colour, mag².
     clip : float
-        Stars farther off than this many sigma (errors and scatter) are left out.
+        Stars off by more than this many sigma (errors and scatter) are left out.
     min_star : int
-        Fewest stars to go on with.
+        Fewest stars for a fit.
     scatter : float, optional
-        Intrinsic scatter where it is known, mag.
+        Intrinsic scatter, if known, mag.
 
     Returns
     -------
     LineFit
-        Its errors hold that of the scatter, too.
+        Its errors include that of the scatter.
 
     Raises
     ------
     ValueError
-        If fewer than `min_star` stars are given or left, or all have one colour.
+        If fewer than `min_star` stars are given or remain, or all have one colour.
 
     References
     ----------
@@ -119,7 +119,7 @@ def fit_line(
     x, y, vx, vy, vxy = (np.asarray(v, dtype=np.float64) for v in (color, offset, color_var, offset_var, covariance))
     _check(x, min_star)
 
-    def left(line: Float64Array) -> tuple[Float64Array, Float64Array]:
+    def residuals(line: Float64Array) -> tuple[Float64Array, Float64Array]:
         zeropoint, slope = line[:, :1], line[:, 1:]
         return y - zeropoint - slope * x, vy + slope**2 * vx - 2.0 * slope * vxy
 
@@ -127,9 +127,9 @@ def fit_line(
         _check(x[kept], min_star)
         return _york(x[kept], y[kept], vx[kept], vy[kept] + scatter2, vxy[kept], line[:, 1:])
 
-    line, covariances, found, kept = _fit_robustly(left, solve, _robust_start(x, y), scatter, clip)
+    line, covariances, found, kept = _fit_robustly(residuals, solve, _robust_start(x, y), scatter, clip)
     errors = np.sqrt(np.diag(covariances))
-    residual = left(line[None])[0][0, kept]
+    residual = residuals(line[None])[0][0, kept]
     rms = float(np.sqrt(np.sum(residual**2) / max(len(residual) - 2, 1)))
     zeropoint, slope = map(float, line)
     return LineFit(zeropoint, float(errors[0]), slope, float(errors[1]), float(covariances[0, 1]), found, rms, kept)
@@ -143,7 +143,7 @@ def clipped_mean(values: FloatArray, variance: FloatArray, *, clip: float = CLIP
     values, variance : ndarray, shape (n,)
         Values and their squared errors.
     clip : float
-        Values farther off than this many sigma (errors and intrinsic scatter) are left out.
+        Values off by more than this many sigma (errors and intrinsic scatter) are left out.
 
     Returns
     -------
@@ -155,7 +155,7 @@ def clipped_mean(values: FloatArray, variance: FloatArray, *, clip: float = CLIP
     if not len(v):
         return np.nan, np.nan, 0
 
-    def left(mean: Float64Array) -> tuple[Float64Array, Float64Array]:
+    def residuals(mean: Float64Array) -> tuple[Float64Array, Float64Array]:
         return v - mean, s2[None]
 
     def solve(kept: BoolArray, scatter2: Float64Array, _: Float64Array) -> tuple[Float64Array, Float64Array]:
@@ -163,7 +163,7 @@ def clipped_mean(values: FloatArray, variance: FloatArray, *, clip: float = CLIP
         total = weight.sum(axis=1, keepdims=True)
         return np.sum(weight * v[kept], axis=1, keepdims=True) / total, 1.0 / total[..., None]
 
-    mean, covariance, _, kept = _fit_robustly(left, solve, np.array([np.median(v)]), None, clip)
+    mean, covariance, _, kept = _fit_robustly(residuals, solve, np.array([np.median(v)]), None, clip)
     return float(mean[0]), float(np.sqrt(covariance[0, 0])), int(kept.sum())
 
 
@@ -175,7 +175,7 @@ def _check(color: Float64Array, min_star: int) -> None:
 
 
 def _robust_start(x: Float64Array, y: Float64Array) -> Float64Array:
-    """Return the line of repeated medians, which stands up to any wild values that are not half of all."""
+    """Return the line of repeated medians, which is robust if less than half of the values are wild."""
     from scipy.stats import siegelslopes
 
     some = slice(None, None, -(-len(x) // START_STARS))
@@ -184,29 +184,29 @@ def _robust_start(x: Float64Array, y: Float64Array) -> Float64Array:
 
 
 def _fit_robustly(
-    left: Callable[[Float64Array], tuple[Float64Array, Float64Array]],
+    residuals: Callable[[Float64Array], tuple[Float64Array, Float64Array]],
     solve: Callable[[BoolArray, Float64Array, Float64Array], tuple[Float64Array, Float64Array]],
     start: Float64Array,
     scatter: float | None,
     clip: float,
 ) -> tuple[Float64Array, Float64Array, float, BoolArray]:
-    """Return parameters, their covariance, the intrinsic scatter, and what was kept.
+    """Return parameters, their covariance, the intrinsic scatter, and the mask of kept stars.
 
-    `left` gives residuals and variances of all stars, a row for each set of parameters; `solve` the parameters and
-    covariances for the stars kept and a column of squared scatters, from parameters near them.
+    `residuals` returns residuals and variances of all stars, one row per set of parameters. `solve` returns the
+    parameters and covariances for the kept stars and a column of squared scatters, starting from nearby parameters.
     """
     scatters = SCATTERS if scatter is None else np.array([scatter])
-    weight = _plausible(*left(start[None]), scatters, np.zeros(1))
+    weight = _plausible(*residuals(start[None]), scatters, np.zeros(1))
     mean, kept = start, np.empty(0, dtype=bool)
-    for done in range(MAX_ROUNDS):  # without an end where two sets of stars take turns: either will do
-        residual, variance = left(mean[None])
+    for done in range(MAX_ROUNDS):  # never converges if two sets of stars alternate; either is fine
+        residual, variance = residuals(mean[None])
         typical = float(weight @ scatters)
         within = (np.abs(residual) <= clip * np.sqrt(variance + typical**2) + CONVERGED)[0]
-        if np.array_equal(within, kept) and done > 1:  # by then the scatters are near the plausible ones
+        if np.array_equal(within, kept) and done > 1:  # by then the scatters are near the plausible values
             break
         kept, scatters = within, _closer(scatters, weight)
         each, covariances = solve(kept, scatters[:, None] ** 2 + CONVERGED**2, mean[None])
-        weight = _plausible(*left(each), scatters, 0.5 * np.linalg.slogdet(covariances)[1])
+        weight = _plausible(*residuals(each), scatters, 0.5 * np.linalg.slogdet(covariances)[1])
         mean = weight @ each
     apart = each - mean
     covariance = np.einsum("k,kij->ij", weight, covariances + apart[:, :, None] * apart[:, None, :])
@@ -216,7 +216,7 @@ def _fit_robustly(
 def _plausible(
     residual: Float64Array, variance: Float64Array, scatters: Float64Array, log_volume: Float64Array
 ) -> Float64Array:
-    """Return how plausible each scatter is, as weights; the parameters are integrated over (`log_volume`)."""
+    """Return the plausibility of each scatter, as weights; the parameters are integrated over (`log_volume`)."""
     right = variance + scatters[:, None] ** 2 + CONVERGED**2
     wild = right + WILD_SIGMA**2
     likelihood = (1.0 - WILD_SHARE) * np.exp(-0.5 * residual**2 / right) / np.sqrt(right)
@@ -229,7 +229,7 @@ def _plausible(
 
 
 def _closer(scatters: Float64Array, weight: Float64Array) -> Float64Array:
-    """Return scatters around the plausible ones; one that is known stays."""
+    """Return scatters around the plausible values; a known one stays."""
     if len(scatters) == 1:
         return scatters
     mean = float(weight @ scatters)

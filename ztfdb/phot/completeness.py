@@ -1,15 +1,16 @@
-"""How likely a star is to be found on an image, as a small model fitted to artificial stars.
+"""Probability that a star is found on an image, as a small model fitted to artificial stars.
 
-The probability of a star of magnitude m at a place is
+The probability of a star of magnitude m at a position is
 
     p = p_max / (1 + exp(-(a0 + a1 z + a2 z² + b ln(rms / median rms) + (c + d z) √(light / rms) + e near)))
 
-with z = m - m5, m5 the magnitude of five times the sky noise of the 6 px aperture, rms the noise of a pixel of the
-local background, `light` what known sources add to the pixel, and `near` 1 where a source is within 12 px, else 0.
-The root is what artificial stars beside sources show: the limit is 0.2 mag brighter where the light is a twentieth of
-the noise, and 0.8 mag where it is half of it. There p also falls more slowly with magnitude (d), and the faintest wings
-of a source cost something wherever they reach (e); without these two terms p was off by 0.03 to 0.07 in parts of
-crowded fields. Outside the magnitudes of the artificial stars p is that of the nearest.
+with z = m - m5, m5 the magnitude of 5 times the sky noise of the 6 px aperture, rms the noise of a pixel of the local
+background, `light` the light that known sources add to the pixel, and `near` 1 if a source is within 12 px, else 0.
+
+Artificial stars next to sources show the square root: the limit is 0.2 mag brighter where the light is 5 % of the
+noise, and 0.8 mag where it is 50 %. There p also falls more slowly with magnitude (d), and even the faintest wings of a
+source reduce p (e). Without these two terms p was off by 0.03 to 0.07 in parts of crowded fields. Outside the
+magnitudes of the artificial stars p is that of the nearest one.
 """
 
 from __future__ import annotations
@@ -23,17 +24,17 @@ from numpy.typing import ArrayLike, NDArray
 from ztfdb.arrays import Float64Array, FloatArray
 
 LIGHT_SIGMA = 2.0
-"""Pixels: how far the light of a source is spread to say how crowded a place is, a ZTF star's wings."""
+"""Pixels: width of the Gaussian that spreads the light of a source to measure crowding, as a ZTF star's wings do."""
 
 LIGHT_REACH = 12.0
-"""Pixels beyond which a source adds nothing."""
+"""Distance beyond which a source adds nothing, pixels."""
 
 RIDGE = np.array([1e-3, 1e-3, 1e-3, 1e-3, 1e-3, 0.02, 1.0])
-"""Prior of the coefficients (inverse variance), so that what no star tells is 0. Those of the last two, 7 and 1 wide,
-are as large as these have been found: a small image has a handful of stars beside sources."""
+"""Prior of the coefficients (inverse variances), so that a coefficient without any stars to constrain it is 0. The
+widths of the last two, 7 and 1, are the largest values found: a small image has only a few stars next to sources."""
 
 FLATTEST = 0.2
-"""Share of the slope a1 that is left beside the brightest sources, where hardly an artificial star tells it."""
+"""Least fraction of the slope a1 next to the brightest sources, where few artificial stars constrain it."""
 
 FEWEST_STARS = 40
 _TERMS = ("a0", "a1", "a2", "background", "crowding", "crowding_slope", "near")
@@ -48,7 +49,7 @@ class DetectionModel:
     a0, a1, a2, background, crowding, crowding_slope, near : float
         Coefficients a0, a1, a2, b, c, d and e; the last two are 0 in models of earlier versions.
     p_max : float
-        That of a bright star.
+        Probability of a bright star.
     mag5 : float
         m5, AB mag.
     rms : float
@@ -101,9 +102,9 @@ class DetectionModel:
         return np.asarray(self.p_max / (1.0 + np.exp(-power)))
 
     def limit(self, share: float, rms: ArrayLike, light: ArrayLike = 0.0) -> Float64Array:
-        """Return the magnitude at which a share of the stars is found.
+        """Return the magnitude at which a fraction of the stars is found.
 
-        NaN where fewer of the brightest artificial stars are found, or more of the faintest.
+        NaN if fewer of the brightest artificial stars are found, or more of the faintest.
 
         Parameters
         ----------
@@ -116,7 +117,7 @@ class DetectionModel:
         steps = np.linspace(self.bright, self.faint, 512)
         p = self.probability(self.mag5 + steps, rms[..., None], light[..., None])
         above = p >= share
-        # the faintest magnitude that is still found so often: p falls from there on
+        # the faintest magnitude with this fraction: p falls from there on
         last = above.shape[-1] - 1 - np.argmax(above[..., ::-1], axis=-1)
         inside = above.any(axis=-1) & ~above[..., -1]
         after = np.minimum(last + 1, len(steps) - 1)
@@ -128,7 +129,7 @@ class DetectionModel:
 def crowding_light(
     x: FloatArray, y: FloatArray, sources: tuple[FloatArray, FloatArray, FloatArray], own: float = 0.0
 ) -> Float64Array:
-    """Return the light that sources add to the pixel at places, DN.
+    """Return the light that sources add to the pixel at positions, DN.
 
     Parameters
     ----------
@@ -163,7 +164,7 @@ def fit_detection(
     mag5: float,
     median_rms: float,
 ) -> DetectionModel:
-    """Fit the model to artificial stars, by the largest likelihood.
+    """Fit the model to artificial stars by maximum likelihood.
 
     Parameters
     ----------
@@ -185,7 +186,7 @@ def fit_detection(
     if n < FEWEST_STARS:
         raise ValueError(f"{n} artificial stars are too few, {FEWEST_STARS} are needed")
     if n_found in (0, n):
-        raise ValueError(f"{n_found} of {n} artificial stars were found: no limit can be told")
+        raise ValueError(f"{n_found} of {n} artificial stars were found: there is no limit")
     z = mag - mag5
     crowded = np.sqrt(np.maximum(light, 0.0) / rms)
     terms = [np.ones(n), z, z**2, np.log(rms / median_rms), crowded, crowded * z, np.where(light > 0.0, 1.0, 0.0)]

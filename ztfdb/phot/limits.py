@@ -1,4 +1,4 @@
-"""Depth: how bright a source must be to stand out of the sky of an image."""
+"""Depth: how bright a source must be to stand out from the sky of an image."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def aperture_sky_noise(rms: ArrayLike, diameter: ArrayLike, noise_ratio: ArrayLi
     diameter : float or array_like
         Diameter of the aperture, pixels.
     noise_ratio : float or array_like
-        Scatter of blank apertures over the white-noise value, as measured on the image: neighbouring pixels of real
-        images are correlated.
+        Scatter of blank apertures over the white-noise value, as measured on the image; above 1, because neighbouring
+        pixels of real images are correlated.
 
     Returns
     -------
     ndarray
-        One-sigma error, DN; NaN where anything is NaN.
+        One-sigma error, DN; NaN where any input is NaN.
     """
     rms, diameter, ratio = (np.asarray(v, dtype=np.float64) for v in (rms, diameter, noise_ratio))
     return np.asarray(ratio * rms * np.sqrt(np.pi) * 0.5 * diameter)

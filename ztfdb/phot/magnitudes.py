@@ -1,6 +1,6 @@
-"""Between counts on the detector, AB magnitudes and microjanskys.
+"""Convert between counts on the detector, AB magnitudes and microjanskys.
 
-Everything works on whole columns, keeps NaN as NaN and never warns: what has no magnitude is NaN.
+All functions take whole columns, propagate NaN and never warn; a value without a magnitude is NaN.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def flux_to_mag(flux: ArrayLike, flux_err: ArrayLike, zeropoint: ArrayLike) -> t
     Returns
     -------
     mag, mag_err : ndarray, shape (n_source,)
-        AB mag and first-order one-sigma error, zero-point error not included; both NaN where ``flux <= 0`` or where
-        anything is NaN.
+        AB mag and first-order one-sigma error, without the zero-point error; both NaN where ``flux <= 0`` or any input
+        is NaN.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def mag_to_flux(mag: ArrayLike, mag_err: ArrayLike, zeropoint: ArrayLike) -> tup
     Returns
     -------
     flux, flux_err : ndarray, shape (n,)
-        DN; NaN where anything is NaN.
+        DN; NaN where any input is NaN.
 
     Raises
     ------
@@ -83,14 +83,14 @@ def flux_to_microjansky(flux: ArrayLike, zeropoint: ArrayLike) -> Float64Array:
     Parameters
     ----------
     flux : array_like, shape (n,)
-        Flux or its error, DN; negative ones stay negative.
+        Flux or its error, DN; may be negative.
     zeropoint : float or array_like, shape (n,)
         AB mag of a 1 DN source in this aperture; NaN where the header has none.
 
     Returns
     -------
     ndarray, shape (n,)
-        Flux density, µJy on the AB system; NaN where anything is NaN.
+        Flux density, µJy on the AB system; NaN where any input is NaN.
     """
     return np.asarray(np.asarray(flux, dtype=np.float64) * microjansky_per_dn(zeropoint))
 

@@ -1,9 +1,9 @@
 """Least squares of many magnitudes: the mean magnitude of each star is eliminated, the terms of the images are solved.
 
-Epoch k of star s says ``mag_k + basis_k @ terms = mean_s``. For given terms the means follow in closed form, so the
-normal equations hold the terms alone (the Schur complement); a matrix of them would have an entry for each pair of
-images with a star in common, hence it is never made where there are many terms: it is applied, by two sums over the
-epochs, and conjugate gradients need nothing else.
+Epoch k of star s has ``mag_k + basis_k @ terms = mean_s``. For given terms the means follow in closed form, so the
+normal equations contain only the terms (the Schur complement). Their matrix would have an entry for each pair of images
+with a common star, so with many terms it is never made. Only its product with a vector is computed, by two sums over
+the epochs; conjugate gradients need nothing else.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from scipy import sparse
 from ztfdb.arrays import Float64Array, IntArray
 
 DENSE = 2000
-"""Terms up to which the matrix is made and inverted: 32 MB, a second."""
+"""Terms up to which the matrix is made and inverted: 32 MB, 1 s."""
 
 SMALL = 50_000
-"""Entries of the design up to which it is held as a full matrix: of one image, sparse ones take most of the time."""
+"""Entries of the design up to which it is a full matrix: with a single image, sparse ones would dominate the time."""
 
 TOLERANCE = 1e-12
-"""Conjugate gradients end where the residual, in the metric of the preconditioner, is this share of the first."""
+"""Conjugate gradients end at this ratio of the residual to the first one, in the metric of the preconditioner."""
 
 MOST_STEPS = 2000
 N_SAMPLE = 16
-"""Random skies for the errors where the matrix is too large to invert: a pooled error is then good to 2 %."""
+"""Random skies for the errors if the matrix is too large to invert; a pooled error is then accurate to 2 %."""
 
 
 @dataclass(frozen=True)
@@ -41,16 +41,16 @@ class Block:
         Owner, from 0; -1 for an epoch without such terms.
     basis : ndarray, shape (n_epoch, n_basis)
     n : int
-        Owners.
+        Number of owners.
     prior : ndarray, shape (n_basis,)
-        What a term is where nothing is known.
+        Value of a term without any data.
     prior_weight : ndarray, shape (n_basis,)
-        Its inverse variance; 0 for a term that must come from the stars.
+        Its inverse variance; 0 for a term without a prior.
     level : bool
-        The first term is a zero point: it shares its level with the means of the stars.
+        The first term is a zero point: a constant can be moved between it and the means of the stars.
     group : ndarray of int64, shape (n,), optional
-        Owners that are much alike, images of one pointing, from 0: errors that all of them share are the slow ones of
-        conjugate gradients, and are solved apart.
+        Groups of similar owners (images of one pointing), from 0. Errors that are common to a group converge slowly in
+        conjugate gradients, so they are solved separately.
     """
 
     index: IntArray
@@ -63,13 +63,13 @@ class Block:
 
     @property
     def size(self) -> int:
-        """Terms in all."""
+        """Number of terms."""
         return self.n * int(self.basis.shape[1])
 
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of the means of stars beforehand: magnitudes and inverse variances (0: nothing)."""
+    """Prior knowledge of the means of stars: magnitudes and inverse variances (0: none)."""
 
     mag: Float64Array
     weight: Float64Array
@@ -77,7 +77,7 @@ class Known:
 
 @dataclass(frozen=True)
 class Problem:
-    """Epochs, the terms that they see and what is known beforehand; `System` adds the weights.
+    """Epochs, their terms and the prior knowledge; `System` adds the weights.
 
     Attributes
     ----------
@@ -87,7 +87,7 @@ class Problem:
         Instrumental magnitudes.
     blocks : tuple of Block
     known : Known
-        Of each star.
+        For each star.
     """
 
     star: IntArray
@@ -97,7 +97,7 @@ class Problem:
 
     @property
     def n_star(self) -> int:
-        """Stars."""
+        """Number of stars."""
         return len(self.known.mag)
 
     @cached_property
@@ -108,7 +108,7 @@ class Problem:
 
     @cached_property
     def full_design(self) -> Float64Array | None:
-        """The same as a full matrix, where it is `SMALL`."""
+        """`design` as a full matrix, if it is `SMALL`."""
         n_epoch, n_term = self.design.shape
         return np.asarray(self.design.toarray()) if n_epoch * n_term <= SMALL else None
 
@@ -119,13 +119,13 @@ class Problem:
 
     @cached_property
     def gathering(self) -> sparse.csr_matrix | None:
-        """Terms × terms of groups; None where groups are hardly fewer, or too many."""
+        """Terms × terms of groups; None if there are hardly fewer groups than owners, or too many groups."""
         parts = [_gathering(block) for block in self.blocks]
         together = sparse.csr_matrix(sparse.block_diag(parts))
         return together if together.shape[1] <= min(DENSE, together.shape[0] // 2) else None
 
     def with_prior_weights(self, weights: Sequence[Float64Array]) -> Problem:
-        """Return the same problem with other prior weights, one array for each block; the design is not made again."""
+        """Return the same problem with other prior weights, one array per block; the design is reused."""
         blocks = tuple(replace(block, prior_weight=weight) for block, weight in zip(self.blocks, weights, strict=True))
         other = replace(self, blocks=blocks)
         kept = ("design", "full_design", "transposed", "gathering")
@@ -144,8 +144,8 @@ class Problem:
 class System:
     """The normal equations of the terms for given weights of epochs.
 
-    Where no star is known beforehand, a constant may be added to all zero points and all means: one more equation says
-    that the zero points have the mean 0.
+    Without prior knowledge of any star, a constant may be added to all zero points and all means. One more equation
+    then sets the mean of the zero points to 0.
 
     Attributes
     ----------
@@ -153,7 +153,7 @@ class System:
     weight : ndarray, shape (n_epoch,)
         Inverse variances; 0 for an epoch that is left out.
     known_weight : ndarray, shape (n_star,)
-        Inverse variances of what is known of stars; 0 where it is left out.
+        Inverse variances of the prior magnitudes of stars; 0 for a magnitude that is left out.
     """
 
     problem: Problem
@@ -180,16 +180,16 @@ class System:
         return np.asarray(row * np.sqrt(max(float(self.weight.sum()), 1.0)) / n)
 
     def means(self, terms: Float64Array) -> Float64Array:
-        """Return the mean magnitudes of the stars for given terms; NaN where nothing tells."""
+        """Return the mean magnitudes of the stars for given terms; NaN for stars without data."""
         p = self.problem
         total = np.bincount(p.star, self.weight * (p.mag + p.design @ terms), p.n_star)
         total += np.where(self.known_weight > 0.0, self.known_weight * p.known.mag, 0.0)
-        told = np.bincount(p.star, self.weight, p.n_star) + self.known_weight > 0.0
-        return np.asarray(np.where(told, total / self._star_weight, np.nan))
+        constrained = np.bincount(p.star, self.weight, p.n_star) + self.known_weight > 0.0
+        return np.asarray(np.where(constrained, total / self._star_weight, np.nan))
 
     @property
     def mean_variance(self) -> Float64Array:
-        """Variance of the stars' means, that of the terms left out."""
+        """Variance of the stars' means, without that of the terms."""
         return 1.0 / self._star_weight
 
     def solve(self, start: Float64Array | None = None) -> Float64Array:
@@ -209,7 +209,7 @@ class System:
         return image if self._level is None else image + self._level * float(self._level @ terms)
 
     def _back(self, values: Float64Array, known: Float64Array) -> Float64Array:
-        """Return what values of epochs, less the means of their stars, say of the terms."""
+        """Return the right-hand side of the terms for values of epochs, after subtracting the means of their stars."""
         p = self.problem
         weighted = self.weight * values
         mean = (np.bincount(p.star, weighted, p.n_star) + self.known_weight * known) / self._star_weight
@@ -253,7 +253,7 @@ class System:
 
     @cached_property
     def own_blocks(self) -> list[Float64Array]:
-        """The blocks of the matrix on its diagonal, one array of shape (n, n_basis, n_basis) for each kind of terms."""
+        """The diagonal blocks of the matrix, one array of shape (n, n_basis, n_basis) for each kind of terms."""
         p = self.problem
         less = self.weight * (1.0 - self.weight / self._star_weight[p.star])
         found, start = [], 0
@@ -314,8 +314,8 @@ class System:
     def covariances(self, seed: int = 0) -> list[Float64Array]:
         """Return the covariance of the terms of each owner, an array (n, n_basis, n_basis) for each kind.
 
-        Exact up to `DENSE` terms. Beyond, that of an owner's terms with all others held, and the variance that the
-        others add, one for all owners, from `N_SAMPLE` solutions of random magnitudes.
+        Exact up to `DENSE` terms. Beyond, it is the covariance of an owner's terms with all others fixed, scaled by the
+        variance that the others add. That is one for all owners, from `N_SAMPLE` solutions of random magnitudes.
         """
         p = self.problem
         if p.design.shape[1] <= DENSE:
@@ -375,7 +375,7 @@ def _gathering(block: Block) -> sparse.csr_matrix:
 
 
 def connected(star: IntArray, image: IntArray, n_star: int, n_image: int) -> IntArray:
-    """Return the number of the connected set that each image is in, from 0: images of a set share stars, in a chain."""
+    """Return the connected set of each image, from 0; images of a set are linked by common stars, directly or not."""
     from scipy.sparse.csgraph import connected_components
 
     links = sparse.csr_matrix(

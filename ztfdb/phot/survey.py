@@ -1,4 +1,4 @@
-"""Epochs of stars on images that share them, and the terms of the images: what goes into a solution and comes out."""
+"""Input and output of a solution: epochs of stars on images that share them, and the terms of the images."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from ztfdb.arrays import Float64Array, IntArray
 
 @dataclass(frozen=True)
 class SelfSettings:
-    """How images are calibrated by their own stars.
+    """Settings of the calibration of images by their own stars.
 
     Attributes
     ----------
     min_snr : float
         Smallest signal to noise of a star's median epoch.
     min_star : int
-        Fewest stars by which an image is tied.
+        Fewest stars that tie an image.
     peak_limit : float
-        Largest peak (with background) as a share of SATURATE.
+        Largest peak (with background) as a fraction of SATURATE.
     radius : float
         Largest distance of a detection from its star, arcsec.
     clip : float
         Sigmas at which an epoch is left out.
     unrest : float
-        A star is taken for variable where its median squared residual is this many of its errors too large.
+        A star is taken for variable if its median squared residual is too large by this many of its errors.
     gradient_sigma, color_sigma, map_sigma : float
-        What gradients (mag from the middle to the edge), colour terms (mag per mag) and maps (mag) usually are: where
-        stars tell less, they stay near 0, or near the headers' colour term.
+        Usual sizes of gradients (mag from the middle to the edge), colour terms (mag per mag) and maps (mag). Terms
+        that stars do not constrain stay near 0, or near the headers' colour term.
     map_images, map_epochs : int
-        Fewest images and epochs for which a detector has a map.
+        Fewest images and epochs for a map of a detector.
     map_days : float
-        Days for which a map holds.
+        Days covered by a map.
     catalogue_scatter : float
-        What PS1 and ZTF differ by beyond the errors, mag.
+        Difference between PS1 and ZTF beyond the errors, mag.
     gradient, color, maps : bool
         Solve for these terms.
     """
@@ -68,25 +68,25 @@ class Survey:
     Attributes
     ----------
     star, image : ndarray of int64, shape (n_epoch,)
-        From 0; a star has one epoch on an image at most.
+        From 0; a star has at most one epoch on an image.
     mag : ndarray, shape (n_epoch,)
         -2.5 log10 of the flux in DN.
     flux_err : ndarray, shape (n_epoch,)
         DN.
     u, v : ndarray, shape (n_epoch,)
-        Place on the image, -1 to 1 from edge to edge.
+        Position on the image, -1 to 1 from edge to edge.
     detector : ndarray of int64, shape (n_image,)
-        Whose map an image has, from 0; -1 for none.
+        Index of an image's map, from 0; -1 for none.
     color : ndarray, shape (n_star,)
-        mag; NaN where it is not known.
+        mag; NaN if unknown.
     known_mag, known_err : ndarray, shape (n_star,)
-        Magnitude of a star of this colour, where it is known; else NaN.
+        Magnitude of a star of this colour, if known; else NaN.
     header_zeropoint : ndarray, shape (n_image,)
-        Of a star of colour 0, AB mag of 1 DN; NaN where there is none.
+        Of a star of colour 0, AB mag of 1 DN; NaN if there is none.
     header_color_term : float
-        The usual one; 0 where none is known.
+        The usual colour term of headers; 0 if there is none.
     pointing : ndarray of int64, shape (n_image,), optional
-        Number of the field and quadrant, from 0; it speeds up large surveys, and changes nothing.
+        Number of the field and quadrant, from 0; it speeds up large surveys, without changing the result.
     """
 
     star: IntArray
@@ -105,18 +105,18 @@ class Survey:
 
     @property
     def n_image(self) -> int:
-        """Images."""
+        """Number of images."""
         return len(self.detector)
 
     @property
     def n_star(self) -> int:
-        """Stars."""
+        """Number of stars."""
         return len(self.color)
 
 
 @dataclass(frozen=True)
 class Solution:
-    """What the stars say: ``mag = zeropoint + color_term (colour - pivot) + gradient + map - 2.5 log10(flux)``.
+    """The solution: ``mag = zeropoint + color_term (colour - pivot) + gradient + map - 2.5 log10(flux)``.
 
     Attributes
     ----------
@@ -125,29 +125,29 @@ class Solution:
     gradient : ndarray, shape (n_image, 2)
         Along u and v, mag from the middle to the edge.
     color_term : ndarray, shape (n_image,) or None
-        mag per mag; None where no colours are known.
+        mag per mag; None if no colours are known.
     pivot : float
         Median colour of the stars; 0 without colours.
     maps : ndarray, shape (n_detector, 3)
         Terms of `ztfdb.phot.surface.map_basis`.
     covariance : ndarray, shape (n_image, n_term, n_term)
-        Of zero point, gradient and colour term. Without a magnitude known beforehand they are relative to the mean of
-        the zero points.
+        Of zero point, gradient and colour term. Without any prior magnitude they are relative to the mean of the zero
+        points.
     floor, rms : ndarray, shape (n_image,)
-        What errors do not explain, and the standard deviation of all residuals kept, mag.
+        Scatter not explained by errors, and standard deviation of all kept residuals, mag.
     n_kept, n_clipped : ndarray of int64, shape (n_image,)
     star_mag, star_err : ndarray, shape (n_star,)
-        Mean magnitude at its own colour, and its error (those of the images' terms left out).
+        Mean magnitude at its own colour, and its error (without those of the images' terms).
     star_unrest : ndarray, shape (n_star,)
         Scatter beyond errors and floors, mag; 0 for a star taken for constant.
     residual, weight : ndarray, shape (n_epoch,)
-        Magnitude minus mean, and the inverse variance by which it counted, 0 where it was left out.
+        Magnitude minus mean, and the inverse variance used as weight, 0 if it was left out.
     known_weight : ndarray, shape (n_star,)
-        Inverse variances by which magnitudes known beforehand counted.
+        Inverse variances used as weights of prior magnitudes.
     tied : bool
-        To magnitudes known beforehand; else to the headers.
+        Tied to prior magnitudes; else to the headers.
     level_err : float
-        Error of the level that all images share, where it is that of the headers, mag; else 0: it is in `covariance`.
+        Error of the common level of all images if it is that of the headers, mag; else 0, as it is in `covariance`.
     n_round : int
     """
 

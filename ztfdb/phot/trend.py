@@ -1,4 +1,4 @@
-"""How values change with other quantities: a robust linear fit whose errors come from the residuals themselves."""
+"""Trends of values with other quantities: a robust linear fit with errors from the residuals themselves."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from ztfdb.arrays import BoolArray, Float64Array, FloatArray
 from ztfdb.phot.calibration import CLIP
 
 GAUSSIAN_MAD = 1.4826
-"""Standard deviation of a Gaussian over its median absolute deviation."""
+"""Ratio of the standard deviation of a Gaussian to its median absolute deviation."""
 
 MAX_ROUNDS = 50
 LARGEST_CONDITION = 1e4
-"""Terms (scaled to unit length) more alike than this cannot be told apart."""
+"""Terms (scaled to unit length) that are more alike than this cannot be separated."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class TrendFit:
     coefficients, errors : ndarray, shape (n_term,)
         With one-sigma errors.
     residual : ndarray, shape (n,)
-        Values minus fit, of all values.
+        Values minus fit, for all values.
     scatter : float
-        Robust standard deviation of the residuals kept.
+        Robust standard deviation of the kept residuals.
     kept : ndarray of bool, shape (n,)
         Values that were not clipped.
     """
@@ -41,26 +41,26 @@ class TrendFit:
 
 
 def fit_trend(values: FloatArray, terms: FloatArray, variance: FloatArray, *, clip: float = CLIP) -> TrendFit:
-    """Fit values with a linear combination of terms, leaving out what lies far off.
+    """Fit values with a linear combination of terms, leaving out outliers.
 
     Parameters
     ----------
     values : ndarray, shape (n,)
     terms : ndarray, shape (n, n_term)
     variance : ndarray, shape (n,)
-        Squared errors, up to a factor: they weigh the values and say how far each may lie off.
+        Squared errors, up to a factor: they weigh the values and scale the limit of outliers.
     clip : float
-        Values farther off than this many robust sigma are left out.
+        Values off by more than this many robust sigma are left out.
 
     Returns
     -------
     TrendFit
-        The errors hold whatever the true variances are (White's, with the jackknife's correction for few values).
+        The errors hold for any true variances (White's, with the jackknife correction for few values).
 
     Raises
     ------
     ValueError
-        If there are no more values than terms, or terms cannot be told apart.
+        If there are no more values than terms, or terms cannot be separated.
 
     References
     ----------
@@ -89,20 +89,20 @@ def robust_scatter(values: FloatArray) -> float:
 
 
 def _solve(y: Float64Array, design: Float64Array, weight: Float64Array) -> Float64Array:
-    """Return the weighted least squares, by the normal equations of terms of unit length."""
+    """Return the weighted least-squares solution, by the normal equations of terms of unit length."""
     n, n_term = design.shape
     if n <= n_term:
-        raise ValueError(f"{n} values are too few to tell {n_term} terms")
+        raise ValueError(f"{n} values are too few for {n_term} terms")
     weighted = (design * weight[:, None]).T
     normal = weighted @ design
     length = np.sqrt(np.diag(normal))
     if not (length > 0.0).all() or np.linalg.cond(normal / np.outer(length, length)) > LARGEST_CONDITION**2:
-        raise ValueError("the terms cannot be told apart")
+        raise ValueError("the terms cannot be separated")
     return np.asarray(np.linalg.solve(normal / np.outer(length, length), weighted @ y / length) / length)
 
 
 def _least_deviations(y: Float64Array, design: Float64Array, var: Float64Array) -> Float64Array:
-    """Return the fit of least absolute deviations, which a tenth of wild values hardly moves."""
+    """Return the fit of least absolute deviations, which 10 % of wild values hardly change."""
     found = _solve(y, design, 1.0 / var)
     for _ in range(20):
         off = np.abs(y - design @ found)

@@ -1,9 +1,9 @@
-"""Calibration of images by the stars they share: zero points, gradients, colour terms and mean magnitudes together.
+"""Calibrate images by the stars they share: solve zero points, gradients, colour terms and mean magnitudes together.
 
-Every star is taken for constant, which most are; what is not loses its weight. Each image has a zero point, a gradient
-over the quadrant (clouds) and, where colours are known, a colour term; each detector a map of second order (what the
-flat field left). The error of an epoch is that of its flux, the floor of its image and the unrest of its star; floors
-and unrest come from the residuals.
+Every star is taken for constant, which most are; others lose weight. Each image has a zero point, a gradient over the
+quadrant (clouds) and, if colours are known, a colour term. Each detector has a map of second order (residuals of the
+flat field). The error of an epoch combines that of its flux, the floor of its image and the unrest of its star. Floors
+and unrest are estimated from the residuals.
 
 References
 ----------
@@ -22,24 +22,24 @@ from ztfdb.phot.survey import SelfSettings, Solution, Survey
 from ztfdb.phot.weights import FIRST_FLOOR, State, judge
 
 N_SOFT = 4
-"""Rounds in which far epochs lose weight little by little (Huber), before those beyond the clip are left out."""
+"""Rounds in which distant epochs gradually lose weight (Huber), before those beyond the clip are left out."""
 
 MOST_ROUNDS = 14
 
 SMALLEST_SIZE = 1e-3
-"""mag; terms are not taken to be smaller, as a rule."""
+"""mag; lower bound of the estimated usual size of terms."""
 
 FEWEST_TERMS = 10
-"""Terms of a kind from which their usual size is told."""
+"""Fewest terms of a kind for an estimate of their usual size."""
 
 
 def solve_survey(survey: Survey, settings: SelfSettings | None = None) -> Solution:
-    """Solve images and stars together.
+    """Solve for images and stars together.
 
     Parameters
     ----------
     survey : Survey
-        A connected set of images: otherwise the levels of its parts are those of the headers' mean.
+        A connected set of images; otherwise the levels of its parts are those of the headers' mean.
     settings : SelfSettings, optional
 
     Returns
@@ -49,12 +49,12 @@ def solve_survey(survey: Survey, settings: SelfSettings | None = None) -> Soluti
     Raises
     ------
     ValueError
-        If nothing tells the level: no magnitude is known beforehand and no header has a zero point.
+        If the level is undefined: no prior magnitude exists, and no header has a zero point.
     """
     chosen = settings or SelfSettings()
     known = np.isfinite(survey.known_mag)
     if not known.any() and not np.isfinite(survey.header_zeropoint).any():
-        raise ValueError("no header has a zero point and no star is known: nothing tells the level")
+        raise ValueError("no header has a zero point and no star is known: the level is undefined")
     colored = chosen.color and bool(np.isfinite(survey.color).any())
     pivot = float(np.nanmedian(survey.color)) if colored else 0.0
     problem = Problem(
@@ -97,7 +97,7 @@ def _blocks(survey: Survey, settings: SelfSettings, pivot: float, colored: bool)
 
 
 def _rounds(survey: Survey, problem: Problem, settings: SelfSettings) -> tuple[State, System, int]:
-    """Solve, look at the residuals, weigh anew, until nothing moves; return also the system of the last solution."""
+    """Solve and update the weights from the residuals until they settle; also return the last system."""
     n_epoch = len(survey.mag)
     state = State(
         terms=np.zeros(problem.design.shape[1]),
@@ -127,16 +127,16 @@ def _rounds(survey: Survey, problem: Problem, settings: SelfSettings) -> tuple[S
 
 
 def _usual_sizes(problem: Problem, terms: Float64Array) -> list[Float64Array]:
-    """Return prior weights by how large gradients, colour terms and maps of this survey are, never below the first.
+    """Return prior weights from the sizes of gradients, colour terms and maps in this survey, at least the first ones.
 
-    What no star tells (a tilt of the whole survey, say) is then as uncertain as the terms that are known let expect.
+    So the uncertainty of a term that no star constrains (a tilt of the whole survey, say) is that of similar terms.
     """
     found, start = [], 0
     for block in problem.blocks:
         own = terms[start : start + block.size].reshape(block.n, -1) - block.prior
         start += block.size
         weight = block.prior_weight.copy()
-        for one in np.unique(weight[weight > 0.0]):  # terms of one kind: both gradients, the three of a map
+        for one in np.unique(weight[weight > 0.0]):  # one kind: both gradients, or the three terms of a map
             alike = block.prior_weight == one
             if own[:, alike].size >= FEWEST_TERMS:
                 size = max(1.4826 * float(np.median(np.abs(own[:, alike]))), SMALLEST_SIZE)
@@ -177,7 +177,7 @@ def _solution(
     kept = system.weight > 0.0
     n_kept = np.bincount(survey.image[kept], minlength=survey.n_image)
     square = np.bincount(survey.image[kept], state.residual[kept] ** 2, survey.n_image)
-    told = np.bincount(survey.star, system.weight, survey.n_star) + system.known_weight > 0.0
+    constrained = np.bincount(survey.star, system.weight, survey.n_star) + system.known_weight > 0.0
     return Solution(
         zeropoint=zeropoint,
         gradient=own[:, 1:3],
@@ -190,7 +190,7 @@ def _solution(
         n_kept=n_kept,
         n_clipped=np.bincount(survey.image[~kept], minlength=survey.n_image),
         star_mag=mean,
-        star_err=np.where(told, np.sqrt(system.mean_variance), np.nan),
+        star_err=np.where(constrained, np.sqrt(system.mean_variance), np.nan),
         star_unrest=state.unrest,
         residual=state.residual,
         weight=system.weight,

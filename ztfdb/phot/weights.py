@@ -1,4 +1,4 @@
-"""What residuals say of weights: noise, the floors of images, the unrest of stars, and what is left out."""
+"""Weights from residuals: noise, the floors of images, the unrest of stars, and which epochs are left out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GAUSSIAN_MEDIAN_SQUARE = 0.45494
 """Median of the square of a Gaussian of unit variance."""
 
 N_TERM = 4
-"""Of an image: zero point, gradient and colour term."""
+"""Terms of an image: zero point, gradient and colour term."""
 
 FIRST_FLOOR = 0.01
 
@@ -24,7 +24,7 @@ LARGEST_FLOOR = 0.5
 FLOOR_STEPS = 26
 
 SETTLED = 2e-5
-"""Rounds end where no floor moves by more, mag, and no more than this share of the epochs comes or goes."""
+"""Rounds end if no floor changes by more, mag, and the kept epochs change by no more than this fraction."""
 
 
 @dataclass
@@ -45,12 +45,12 @@ class State:
 def judge(
     survey: Survey, settings: SelfSettings, state: State, system: System, model: Float64Array, *, soft: bool
 ) -> bool:
-    """Renew noise, floors, unrest and what is left out, and tell whether they hardly moved."""
+    """Update noise, floors, unrest and the kept epochs; return whether they hardly changed."""
     star, image = survey.star, survey.image
-    # the noise is that of the light the star should have: what noise made brighter must not weigh more
+    # noise of the expected light: an epoch that noise made brighter must not weigh more
     with np.errstate(invalid="ignore", over="ignore"):
         state.variance = (POGSON * survey.flux_err * 10.0 ** (0.4 * (state.mean[star] - model))) ** 2
-    share = np.clip(system.weight * system.mean_variance[star], 0.0, 0.9)  # of its own star's mean
+    share = np.clip(system.weight * system.mean_variance[star], 0.0, 0.9)  # fraction of its own star's mean
     square = state.residual**2 / (1.0 - share)
     state.unrest = _unrest(survey, settings, state, square)
     total = state.variance + (state.floor**2)[image] + (state.unrest**2)[star]
@@ -69,7 +69,7 @@ def judge(
 
 
 def _unrest(survey: Survey, settings: SelfSettings, state: State, square: Float64Array) -> Float64Array:
-    """Return the scatter of each star beyond errors and floors, where its median residual is far too large."""
+    """Return the scatter of each star beyond errors and floors, if its median residual is far too large."""
     star, n_star = survey.star, survey.n_star
     expected = state.variance + (state.floor**2)[survey.image]
     ratio, n = _median_by(star, square / expected, n_star)
@@ -83,7 +83,7 @@ def _unrest(survey: Survey, settings: SelfSettings, state: State, square: Float6
 
 
 def _median_by(index: IntArray, values: Float64Array, n: int) -> tuple[Float64Array, IntArray]:
-    """Return the (lower) median of the values of each index, NaN without, and how many there are."""
+    """Return the median of the values of each index, NaN without values, and the counts."""
     order = np.lexsort((values, index))
     count = np.bincount(index, minlength=n)
     first = np.cumsum(count) - count
@@ -97,15 +97,15 @@ def _median_by(index: IntArray, values: Float64Array, n: int) -> tuple[Float64Ar
 
 
 def _floors(survey: Survey, state: State, square: Float64Array, counted: BoolArray, limit: float) -> Float64Array:
-    """Return the floor of each image that is most likely for its squared residuals, Gaussian noise given.
+    """Return the most likely floor of each image for its squared residuals, assuming Gaussian noise.
 
-    Bright stars tell floors, and weigh accordingly. The image's own terms follow the stars, those of large weight most:
-    residuals are smaller by that.
+    Bright stars constrain floors, so they have more weight. The image's own terms follow the stars, most of all those
+    of large weight, and this reduces the residuals.
     """
     image, n_image = survey.image[counted], survey.n_image
     square, variance = square[counted], state.variance[counted]
     n = np.bincount(image, minlength=n_image)
-    if np.isfinite(limit):  # before the clip, far ones count as if at the limit
+    if np.isfinite(limit):  # before the clip, outliers count as if at the limit
         square = np.minimum(square, limit**2 * (variance + (state.floor**2)[image]))
     low, high = np.zeros(n_image), np.full(n_image, LARGEST_FLOOR)
     for _ in range(FLOOR_STEPS):
@@ -118,13 +118,13 @@ def _floors(survey: Survey, state: State, square: Float64Array, counted: BoolArr
 
 
 def _known_kept(survey: Survey, settings: SelfSettings, system: System, state: State) -> BoolArray:
-    """Tell the stars whose magnitude known beforehand agrees with what the images say."""
+    """Return the stars whose prior magnitude agrees with the images."""
     given = np.isfinite(survey.known_mag)
     own = np.bincount(survey.star, system.weight, survey.n_star)
     share = system.known_weight / np.maximum(own + system.known_weight, 1e-300)
     off = np.abs(state.mean - survey.known_mag) / np.maximum(1.0 - share, 1e-3)
     with np.errstate(divide="ignore", invalid="ignore"):
         expected = survey.known_err**2 + settings.catalogue_scatter**2 + 1.0 / own
-        # a scatter of the catalogue that is larger than assumed must not cast out most of it
+        # if the scatter of the catalogue is larger than assumed, this must not reject most of it
         typical = np.nanmedian((off**2 / expected)[given & (own > 0)]) / GAUSSIAN_MEDIAN_SQUARE if given.any() else 1.0
         return np.asarray(given & ~(off**2 > settings.clip**2 * expected * max(1.0, float(typical))))

@@ -1,4 +1,4 @@
-"""Zero points: from the PSF's to an aperture's, and what the colour of a source adds.
+"""Zero points: from that of the PSF to that of an aperture, and the correction for the colour of a source.
 
 ``MAGZP`` turns PSF-fit fluxes of an image (DN, not divided by the exposure time) into AB magnitudes tied to PS1. An
 aperture's own zero point adds ``APCORn`` = PSF magnitude − aperture magnitude, which holds for point sources.
@@ -18,27 +18,27 @@ def aperture_zeropoint(magzp: ArrayLike | None, apcor: ArrayLike | None) -> Floa
     Parameters
     ----------
     magzp : float or array_like or None
-        PSF zero point of the image (MAGZP), AB mag; None, or NaN, where the header has none.
+        PSF zero point of the image (MAGZP), AB mag; None or NaN if the header has none.
     apcor : float or array_like or None
-        Aperture correction (APCORn), mag; None, or NaN, where the header has none.
+        Aperture correction (APCORn), mag; None or NaN if the header has none.
 
     Returns
     -------
     ndarray
-        AB mag of 1 DN in the aperture; NaN without an aperture correction: a magnitude off by an unknown amount is
-        worse than none.
+        AB mag of 1 DN in the aperture; NaN without an aperture correction, because a magnitude with an unknown offset
+        is worse than none.
     """
     zeropoint, correction = (np.asarray(np.nan if v is None else v, dtype=np.float64) for v in (magzp, apcor))
     return np.asarray(zeropoint + correction)
 
 
 def color_correction(coefficient: ArrayLike | None, color: ArrayLike | None) -> Float64Array:
-    """Return what the colour of a source adds to its magnitude.
+    """Return the correction of a magnitude for the colour of the source.
 
     Parameters
     ----------
     coefficient : float or array_like or None
-        Colour term of the calibration, as CLRCOEFF of the header, mag per mag; None where there is none.
+        Colour term of the calibration, such as CLRCOEFF of the header, mag per mag; None if there is none.
     color : float or array_like or None
         PS1 colour of the source, mag: g − r for zg and zr, r − i for zi (header PCOLOR, which writes r as R). None
         for the magnitude at colour 0.
@@ -46,7 +46,7 @@ def color_correction(coefficient: ArrayLike | None, color: ArrayLike | None) -> 
     Returns
     -------
     ndarray
-        mag, to be added; NaN without coefficient, 0 without a colour.
+        mag, to be added; NaN without a coefficient, 0 without a colour.
 
     References
     ----------

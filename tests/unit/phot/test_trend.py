@@ -57,11 +57,11 @@ def test_values_without_noise_are_all_kept():
 
 def test_terms_that_cannot_be_told_apart_are_an_error():
     flat = np.ones((10, 1))
-    with pytest.raises(ValueError, match="cannot be told apart"):
+    with pytest.raises(ValueError, match="cannot be separated"):
         fit_trend(np.arange(10.0), np.hstack([flat, 3 * flat]), np.ones(10))
-    with pytest.raises(ValueError, match="cannot be told apart"):
+    with pytest.raises(ValueError, match="cannot be separated"):
         fit_trend(np.arange(10.0), np.hstack([flat, 0 * flat]), np.ones(10))
-    with pytest.raises(ValueError, match="1 values are too few to tell 1 terms"):
+    with pytest.raises(ValueError, match="1 values are too few for 1 terms"):
         fit_trend(np.ones(1), np.ones((1, 1)), np.ones(1))
 
 

@@ -119,7 +119,7 @@ def test_wrong_known_stars_do_not_move_the_level():
 
 def test_without_headers_and_known_stars_there_is_no_level():
     survey, _ = make_survey(**SMALL, header=False)
-    with pytest.raises(ValueError, match="nothing tells the level"):
+    with pytest.raises(ValueError, match="the level is undefined"):
         solve_survey(survey)
 
 
