@@ -23,6 +23,8 @@ from ztfdb.derive.selfresiduals import self_residuals
 from ztfdb.phot.survey import SelfSettings
 from ztfdb.plot import draw_light_curve_with_stamps
 from ztfdb.simulate import make_science_image
+from ztfdb.store.self_calibrations import held_stars_statement
+from ztfdb.store.self_terms import self_terms_statement
 from ztfdb.store.zero_points import zeropoints
 
 N_IMAGE = 28
@@ -322,3 +324,25 @@ def test_colours_come_from_the_archives_own_g_and_r(maker, made):
         assert (terms - wanted).std() < 0.75 * wanted.std()  # the colours of a hundred stars an image
     plain = fourth(calibrate(maker, method="self", again=True, settings=SelfSettings(color=False)))
     assert plain.color_term.isna().all() and plain.scatter.median() > 1.1 * table.scatter.median()
+
+
+def test_solutions_and_stars_are_looked_up_by_index_however_few_solutions_there_are(maker, made):
+    survey, truth = made
+    ids, _ = store_survey(maker, survey, truth)
+    calibrate(maker, method="self")
+    cells = np.sort(np.random.default_rng(1).integers(0, 12 << 58, 40))
+    with maker() as session:
+        engine = session.get_bind().dialect.name
+        for statement, params in (
+            held_stars_statement(session, cells, cells + 1000, 2, 4),
+            self_terms_statement(session, ids, 4),
+        ):
+            word = "explain query plan " if engine == "sqlite" else "explain "
+            plan = [str(row[-1]) for row in session.execute(text(word + statement), params)]
+            whole = "\n".join(plan)
+            assert "AUTOMATIC" not in whole and "Seq Scan" not in whole
+            if "self_star" in statement:
+                assert "ix_self_star_hpx29" in whole
+            if engine == "sqlite":  # the order of the loops
+                loops = [line.split()[1] for line in plan if line.startswith(("SCAN", "SEARCH"))]
+                assert loops[-2:] in (["self_star", "self_solution"], ["self_solution", "image"])

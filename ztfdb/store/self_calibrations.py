@@ -84,20 +84,32 @@ def solution(session: Session, solution_id: int) -> dict[str, Any]:
 
 def held_stars(session: Session, lo: IntArray, hi: IntArray, fid: int, aperture: int) -> Columns:
     """Return the stars of solutions in a filter and aperture inside ranges, by solution and number."""
+    statement, params = held_stars_statement(session, lo, hi, fid, aperture)
+    found = backend(session).read_bulk(statement, params, {**STAR_DTYPES, "term": "f8"})
+    order = np.lexsort((found["number"], found["solution_id"]))
+    return {name: values[order] for name, values in found.items()}
+
+
+def held_stars_statement(
+    session: Session, lo: IntArray, hi: IntArray, fid: int, aperture: int
+) -> tuple[str, dict[str, Any]]:
+    """Return the statement of `held_stars`, and its parameters.
+
+    Stars are looked up by their cells, then their solution: SQLite's planner keeps that order for CROSS JOIN only.
+    From the solution it would read all of its stars for every range.
+    """
     given, params = backend(session).range_rows(lo=lo, hi=hi)
     origin = backend(session).joined(
         given, "self_star", ["hpx29", *STAR_DTYPES], "self_star.hpx29 >= r.lo and self_star.hpx29 < r.hi"
     )
     fields = ", ".join(f"self_star.{name}" for name in STAR_DTYPES)
-    found = backend(session).read_bulk(
-        f"select {fields}, self_solution.color_term as term from {origin}"
-        " join self_solution on self_solution.solution_id = self_star.solution_id"
-        " where self_solution.fid = :fid and self_solution.aperture = :aperture",
-        {**params, "fid": int(fid), "aperture": int(aperture)},
-        {**STAR_DTYPES, "term": "f8"},
+    backend(session).prefer_index_only()
+    statement = (
+        f"select {fields}, self_solution.color_term as term from {origin} cross join self_solution"
+        " where self_solution.solution_id = self_star.solution_id"
+        " and self_solution.fid = :fid and self_solution.aperture = :aperture"
     )
-    order = np.lexsort((found["number"], found["solution_id"]))
-    return {name: values[order] for name, values in found.items()}
+    return statement, {**params, "fid": int(fid), "aperture": int(aperture)}
 
 
 def usual_color_term(session: Session, fid: int) -> float:

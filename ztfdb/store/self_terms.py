@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,19 +27,9 @@ def self_terms(session: AnySession, image_id: IntArray, aperture: int) -> Column
         ``x_gradient``, ``y_gradient``, ``map_xx``, ``map_xy``, ``map_yy``; ``nx``, ``ny``.
     """
     ids, back = np.unique(np.asarray(image_id, np.int64), return_inverse=True)
-    given, params = reads(session).range_rows(id=ids)
-    fields = ", ".join(f"calibration.{name}" for name in _TERMS)
     names = (*_TERMS, "pivot", "usual", "nx", "ny")
-    found = reads(session).read_columns(
-        f"select calibration.image_id, {fields}, self_solution.color_pivot, self_solution.color_term"
-        ", image.nx, image.ny"
-        f" from {given} join calibration on calibration.image_id = r.id and calibration.method = 'self'"
-        " and calibration.aperture = :aperture"
-        " join self_solution on self_solution.solution_id = calibration.solution_id"
-        " join image on image.image_id = r.id",
-        {**params, "aperture": int(aperture)},
-        {"image_id": "i8", **dict.fromkeys(names, "f8")},
-    )
+    statement, params = self_terms_statement(session, ids, aperture)
+    found = reads(session).read_columns(statement, params, {"image_id": "i8", **dict.fromkeys(names, "f8")})
     answer = {name: np.full(len(ids), np.nan) for name in names}
     at = np.searchsorted(ids, found["image_id"])
     for name in names:
@@ -45,6 +37,19 @@ def self_terms(session: AnySession, image_id: IntArray, aperture: int) -> Column
     pivot, usual = np.nan_to_num(answer["pivot"]), np.nan_to_num(answer["usual"])
     answer["plain"] = answer["zeropoint"] + (np.nan_to_num(answer["color_term"]) - usual) * pivot
     return {name: values[back] for name, values in answer.items()}
+
+
+def self_terms_statement(session: AnySession, image_id: IntArray, aperture: int) -> tuple[str, dict[str, Any]]:
+    """Return the statement of `self_terms`, and its parameters: each image's calibration, then its solution."""
+    reads(session).prefer_index_only()
+    given, params = reads(session).range_rows(id=image_id)
+    fields = ", ".join(f"calibration.{name}" for name in _TERMS)
+    statement = f"""
+        select calibration.image_id, {fields}, self_solution.color_pivot, self_solution.color_term, image.nx, image.ny
+        from {given} cross join calibration cross join self_solution cross join image
+        where calibration.image_id = r.id and calibration.method = 'self' and calibration.aperture = :aperture
+        and self_solution.solution_id = calibration.solution_id and image.image_id = r.id"""
+    return statement, {**params, "aperture": int(aperture)}
 
 
 def source_places(session: AnySession, source_id: IntArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
