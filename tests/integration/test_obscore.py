@@ -257,10 +257,10 @@ def test_uploaded_positions_find_their_images(asked, images):
 @pytest.mark.parametrize(
     ("condition", "message"),
     [
-        ("1 = contains(s_region, point(1, 2))", "CONTAINS is of a POINT"),
+        ("1 = contains(s_region, point(1, 2))", "CONTAINS takes a POINT"),
         ("1 = intersects(s_region, s_region)", "of s_region and a shape"),
-        ("area(s_region) > 1", "AREA is of"),
-        ("1 = intersects(s_region, circle(1, 2, s_fov))", "is a number, no column"),
+        ("area(s_region) > 1", "AREA takes"),
+        ("1 = intersects(s_region, circle(1, 2, s_fov))", "must be a number, not a column"),
         ("1 = contains(point(1, 2), obs_id)", "expected POINT"),
     ],
 )

@@ -1,1 +1,1 @@
-"""ADQL, the query language of the Virtual Observatory, into the SQL of either engine; nothing here runs it."""
+"""Translate ADQL, the query language of the Virtual Observatory, into the SQL of either engine, without running it."""

@@ -1,4 +1,4 @@
-"""ADQL's functions, and the places where the two engines differ, as nodes that say the same on both.
+"""ADQL's functions as nodes with the same meaning on both engines, also where the engines differ.
 
 =====================  ==============================================  =========================================
 where they differ      PostgreSQL, SQLite                              here
@@ -50,13 +50,13 @@ def kind_of(node: exp.Expr) -> str:
 
 
 def of_kind(node: exp.Expr, kind: exp.DType) -> exp.Expr:
-    """Return the node with its type noted."""
+    """Return the node with its type set."""
     node.type = exp.DataType(this=kind)
     return node
 
 
 def double(value: float) -> exp.Expr:
-    """Return a number as a double: PostgreSQL would read the digits as numeric."""
+    """Return a number as a double: PostgreSQL would parse the digits as numeric."""
     literal = exp.Literal.number(repr(abs(value)))
     made = exp.Cast(this=literal, to=exp.DataType(this=exp.DType.DOUBLE))
     return of_kind(exp.Paren(this=exp.Neg(this=made)) if value < 0 else made, exp.DType.DOUBLE)
@@ -70,12 +70,12 @@ def as_double(node: exp.Expr) -> exp.Expr:
 
 
 def call(name: str, *args: exp.Expr) -> exp.Expr:
-    """Return the call of a function that both engines have, whose result is a double."""
+    """Return a call of a function that both engines have and that returns a double."""
     return of_kind(exp.Anonymous(this=name.lower(), expressions=list(args)), exp.DType.DOUBLE)
 
 
 def floor(node: exp.Expr) -> exp.Expr:
-    """Return the whole number at or below: by ceil, since SQLAlchemy gives SQLite a floor of 64-bit integers."""
+    """Return the floor, computed with ceil: SQLAlchemy's floor on SQLite is limited to 64-bit integers."""
     return of_kind(exp.Paren(this=exp.Neg(this=call("ceil", exp.Neg(this=exp.Paren(this=node))))), exp.DType.DOUBLE)
 
 
@@ -111,12 +111,12 @@ def either(*conditions: exp.Expr) -> exp.Expr:
 
 
 def translate_call(node: exp.Anonymous) -> exp.Expr:
-    """Return what a call of a function means; its arguments are translated and typed already.
+    """Return the translation of a function call, whose arguments are already translated and typed.
 
     Raises
     ------
     QueryError
-        If ADQL has no such function, or not with such arguments.
+        If ADQL has no such function, or the arguments are invalid.
     """
     name = node.name.upper()
     args: Args = list(node.expressions)
@@ -145,7 +145,7 @@ def _aggregate(name: str, args: Args) -> exp.Expr:
         made.type = inner.type
         return made  # type: ignore[no-any-return]
     if kind_of(inner) == "text":
-        raise QueryError(f"{name} is of numbers, not of text")
+        raise QueryError(f"{name} takes numbers, not text")
     if name == "SUM" and kind_of(inner) == "integer":
         return of_kind(exp.Cast(this=exp.Sum(this=argument), to=exp.DataType(this=exp.DType.BIGINT)), exp.DType.BIGINT)
     cast = as_double(inner)
@@ -155,7 +155,7 @@ def _aggregate(name: str, args: Args) -> exp.Expr:
 
 
 def ordered_as_bytes(node: exp.Expr) -> exp.Expr:
-    """Return a text so that it is compared byte by byte; anything else as it is. SQLite's own order is that."""
+    """Return a text with a bytewise collation (SQLite's default); other nodes are unchanged."""
     if kind_of(node) != "text":
         return node
     return of_kind(exp.Collate(this=node, expression=exp.to_identifier("C", quoted=True)), exp.DType.TEXT)
@@ -163,7 +163,7 @@ def ordered_as_bytes(node: exp.Expr) -> exp.Expr:
 
 def _number(node: exp.Expr, name: str) -> exp.Expr:
     if kind_of(node) in ("text", "truth"):
-        raise QueryError(f"{name} is of numbers, not of text")
+        raise QueryError(f"{name} takes numbers, not text")
     return as_double(node)
 
 
@@ -212,11 +212,11 @@ def _power(x: Any, y: Any) -> exp.Expr:
 
 
 def _to_digits(x: Any, digits: Any, up: str) -> exp.Expr:
-    """Return a number rounded (`up` is ``half``) or cut at so many digits, away from or towards zero."""
+    """Return a number rounded away from zero (`up` is ``half``), or truncated, to some digits."""
     name = "ROUND" if up == "half" else "TRUNCATE"
     n = constant(digits) if digits is not None else 0.0
     if n is None or n != int(n) or abs(n) > MAX_DIGITS:
-        raise QueryError(f"the digits of {name} are a whole number, -{MAX_DIGITS}..{MAX_DIGITS}")
+        raise QueryError(f"the digits of {name} must be a whole number, -{MAX_DIGITS}..{MAX_DIGITS}")
     value, scale = _number(x, name), 10.0 ** abs(int(n))
     scaled = value if n == 0 else mul(value, double(scale)) if n > 0 else _quotient(value, scale)
     half = 0.5 if up == "half" else 0.0
@@ -240,7 +240,7 @@ def _mod(x: Any, y: Any) -> exp.Expr:
 
 
 def not_zero(node: exp.Expr) -> exp.Expr:
-    """Return a divisor that is NULL where it is zero."""
+    """Return a divisor that is NULL instead of zero."""
     zero = exp.Literal.number("0") if kind_of(node) == "integer" else double(0.0)
     made = exp.Anonymous(this="nullif", expressions=[node, zero])
     made.type = node.type
@@ -256,7 +256,7 @@ def _abs(x: Any) -> exp.Expr:
 def _text(name: str) -> Callable[..., exp.Expr]:
     def make(x: Any) -> exp.Expr:
         if kind_of(x) not in ("text", "unknown"):
-            raise QueryError(f"{name.upper()} is of text")
+            raise QueryError(f"{name.upper()} takes text")
         return of_kind(exp.Anonymous(this=name, expressions=[ordered_as_bytes(x)]), exp.DType.TEXT)
 
     return make
@@ -298,7 +298,7 @@ FUNCTIONS: dict[str, tuple[range | tuple[int, ...], Callable[..., exp.Expr]]] = 
     "UPPER": ((1,), _text("upper")),
     "COALESCE": (range(1, 20), _coalesce),
 }
-"""Number of arguments and what makes the node."""
+"""Number of arguments, and the function that makes the node."""
 
 
 def constant(node: exp.Expr | None) -> float | None:

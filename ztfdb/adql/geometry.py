@@ -1,7 +1,7 @@
-"""ADQL's geometry: shapes read from a statement, and what their functions mean in SQL.
+"""ADQL's geometry: shapes in a statement, and the SQL of the geometry functions.
 
-Distances are haversines, so that a circle needs no inverse function; polygons and boxes are triangles of constant
-great circles, and a position is inside where it lies on the left of all three.
+Distances are compared as haversines, so a circle needs no inverse function. Polygons and boxes are triangles of
+constant great circles; a position is inside a triangle if it lies to the left of all three sides.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Point:
 
     @property
     def constants(self) -> tuple[float, float] | None:
-        """Its coordinates where they are numbers."""
+        """Its coordinates if they are numbers, else None."""
         lon, lat = constant(self.lon), constant(self.lat)
         if lon is None or lat is None:
             return None
@@ -54,7 +54,7 @@ class Circle:
 
     @property
     def constant_radius(self) -> float | None:
-        """Its radius where it is a number, deg."""
+        """Its radius if it is a number, deg, else None."""
         radius = constant(self.radius)
         if radius is not None and not 0.0 <= radius <= 180.0:
             raise QueryError(f"a circle of {radius:g} deg: expected a radius in 0..180")
@@ -76,7 +76,7 @@ class Polygon:
 
     @classmethod
     def of(cls, lon: ArrayLike, lat: ArrayLike) -> Polygon:
-        """Make it of its corners, deg."""
+        """Make a polygon from its corners, deg."""
         triangles = triangulate(lon, lat)
         return cls(triangles, unit_vector(np.asarray(lon, float), np.asarray(lat, float)).T)
 
@@ -84,26 +84,26 @@ class Polygon:
 Shape = Point | Circle | Polygon | Region
 
 FOOTPRINT = "footprint"
-"""Marks the columns that stand for the footprint of a row."""
+"""Marks columns that represent the footprint of a row."""
 
 
 def is_geometry(node: exp.Expr) -> bool:
-    """Tell whether a node is a call of one of ADQL's geometry functions."""
+    """Return whether a node is a call of one of ADQL's geometry functions."""
     return isinstance(node, exp.Anonymous) and node.name.upper() in FUNCTIONS
 
 
 def is_footprint(node: exp.Expr) -> bool:
-    """Tell whether a node is a column that stands for the footprint of a row."""
+    """Return whether a node is a column that represents the footprint of a row."""
     return isinstance(node, exp.Column) and bool(node.meta.get(FOOTPRINT))
 
 
 def read_shape(node: exp.Expr) -> Shape:
-    """Return the shape that a node says.
+    """Return the shape of a node.
 
     Raises
     ------
     QueryError
-        If it is none, or one that has no meaning.
+        If it is not a shape, or an invalid one.
     """
     if is_footprint(node):
         return Region(node.text("table"))
@@ -126,7 +126,7 @@ def read_shape(node: exp.Expr) -> Shape:
 
 
 def translate_geometry(node: exp.Anonymous) -> exp.Expr:
-    """Return what DISTANCE, CONTAINS, INTERSECTS, COORD1, COORD2 or AREA means; its coordinates are translated."""
+    """Translate DISTANCE, CONTAINS, INTERSECTS, COORD1, COORD2 or AREA, whose coordinates are already translated."""
     name = node.name.upper()
     args = list(node.expressions)
     if name == "DISTANCE":
@@ -134,7 +134,7 @@ def translate_geometry(node: exp.Anonymous) -> exp.Expr:
     if name in ("COORD1", "COORD2"):
         point = read_shape(*_exactly(args, 1, name))
         if not isinstance(point, Point):
-            raise QueryError(f"{name} is of a POINT")
+            raise QueryError(f"{name} takes a POINT")
         return point.lon if name == "COORD1" else point.lat  # type: ignore[no-any-return]
     if name == "AREA":
         return _area(read_shape(*_exactly(args, 1, name)))
@@ -143,7 +143,7 @@ def translate_geometry(node: exp.Anonymous) -> exp.Expr:
         condition = contains(first, second) if name == "CONTAINS" else intersects(first, second)
         one, zero = exp.Literal.number("1"), exp.Literal.number("0")
         return when(condition, of_kind(one, exp.DType.INT), of_kind(zero, exp.DType.INT))
-    raise QueryError(f"{name} stands within CONTAINS, INTERSECTS, DISTANCE, COORD1, COORD2 or AREA, not by itself")
+    raise QueryError(f"{name} is allowed only inside CONTAINS, INTERSECTS, DISTANCE, COORD1, COORD2 or AREA")
 
 
 def distance_points(args: list[exp.Expr]) -> tuple[Point, Point]:
@@ -152,7 +152,7 @@ def distance_points(args: list[exp.Expr]) -> tuple[Point, Point]:
         return Point(args[0], args[1]), Point(args[2], args[3])
     first, second = (read_shape(one) for one in _exactly(args, 2, "DISTANCE"))
     if not (isinstance(first, Point) and isinstance(second, Point)):
-        raise QueryError("DISTANCE is between two points")
+        raise QueryError("DISTANCE takes two points")
     return first, second
 
 
@@ -189,7 +189,7 @@ def contains(first: Shape, second: Shape) -> exp.Expr:
     if isinstance(first, Region) and isinstance(second, Polygon):
         return regions.lies_in_polygon(first, second.triangles, second.outline)
     raise QueryError(
-        "CONTAINS is of a POINT in a CIRCLE, BOX, POLYGON or s_region, of a CIRCLE in a CIRCLE or s_region, or of "
+        "CONTAINS takes a POINT in a CIRCLE, BOX, POLYGON or s_region, a CIRCLE in a CIRCLE or s_region, or "
         "s_region in a CIRCLE, BOX or POLYGON"
     )
 
@@ -209,13 +209,13 @@ def intersects(first: Shape, second: Shape) -> exp.Expr:
         return regions.meets_circle(first, _place(second.centre), _radians(second))
     if isinstance(first, Region) and isinstance(second, Polygon):
         return regions.meets_polygon(first, second.triangles)
-    raise QueryError("INTERSECTS is of a POINT and a shape, of two CIRCLEs, or of s_region and a shape")
+    raise QueryError("INTERSECTS takes a POINT and a shape, two CIRCLEs, or s_region and a shape")
 
 
 def _radians(circle: Circle) -> float:
     radius = circle.constant_radius
     if radius is None:
-        raise QueryError("the radius of a CIRCLE that meets s_region is a number, no column")
+        raise QueryError("the radius of a CIRCLE compared with s_region must be a number, not a column")
     return RADIAN * radius
 
 
@@ -258,7 +258,7 @@ def _cosine(node: Any) -> exp.Expr:
 
 
 def _place(point: Point) -> regions.Place:
-    """Return the unit vector of a point as tests of regions take it."""
+    """Return the unit vector of a point for the tests of regions."""
     known = point.constants
     return _axes(point) if known is None else _vector(*known)
 
@@ -296,7 +296,7 @@ def _area(shape: Shape) -> exp.Expr:
     if isinstance(shape, Point):
         return double(0.0)
     if isinstance(shape, Region):
-        raise QueryError("AREA is of a CIRCLE, BOX or POLYGON")
+        raise QueryError("AREA takes a CIRCLE, BOX or POLYGON")
     if isinstance(shape, Polygon):
         return double(solid_angle(shape.triangles) / RADIAN**2)
     return mul(_half_radius(shape), double(4.0 * math.pi / RADIAN**2))
@@ -315,16 +315,16 @@ def _exactly(args: list[exp.Expr], n: int, name: str) -> list[Any]:
         raise QueryError(f"{name} has {len(args)} arguments, expected {n}")
     for one in args:
         if kind_of(one) == "text":
-            raise QueryError(f"the coordinates of {name} are numbers")
+            raise QueryError(f"the coordinates of {name} must be numbers")
     return args
 
 
 def _centre(args: list[exp.Expr], n_more: int, name: str) -> list[Any]:
-    """Return centre and sizes, the centre written as a point or as two coordinates."""
+    """Return centre and sizes; the centre may be a point or two coordinates."""
     if len(args) == 1 + n_more:
         centre = read_shape(args[0])
         if not isinstance(centre, Point):
-            raise QueryError(f"the centre of {name} is a POINT")
+            raise QueryError(f"the centre of {name} must be a POINT")
         return [centre, *args[1:]]
     values = _exactly(args, 2 + n_more, name)
     return [Point(values[0], values[1]), *values[2:]]
@@ -343,5 +343,5 @@ def _corners(args: list[exp.Expr]) -> tuple[list[float], list[float]]:
 def _constant(node: Any, name: str) -> float:
     value = constant(node)
     if value is None:
-        raise QueryError(f"{name} takes numbers, no columns: CIRCLE may have its centre in columns")
+        raise QueryError(f"{name} takes numbers, not columns: only CIRCLE may have its centre in columns")
     return value

@@ -1,7 +1,7 @@
-"""From text to a tree of nodes that are allowed; everything else is a named error.
+"""Parse a statement into a tree of allowed nodes; anything else is a specific error.
 
-The grammar is sqlglot's without its functions: a call is a name and arguments until `ztfdb.adql.functions` or
-`ztfdb.adql.geometry` says what it is.
+The grammar is sqlglot's without its functions: a call is a name with arguments until `ztfdb.adql.functions` or
+`ztfdb.adql.geometry` translates it.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from ztfdb.errors import ConfigError, QueryError
 
 MAX_CHARACTERS = 65_536
 MAX_NESTING = 60
-"""Open parentheses, and CASEs, at one place."""
+"""Maximum nesting of parentheses and CASEs."""
 
 MAX_DEPTH = 150
-"""Depth of the tree: of a chain of operators too, which Python walks recursively."""
+"""Maximum depth of the tree, also of a chain of operators, which Python walks recursively."""
 
 MAX_NODES = 20_000
 
@@ -39,19 +39,19 @@ ALLOWED: tuple[type[exp.Expr], ...] = (
     exp.Sub, exp.Mul, exp.Div, exp.Neg, exp.DPipe, exp.Case, exp.If, exp.Cast, exp.DataType, exp.DataTypeParam,
     exp.Anonymous, exp.Tuple,
 )  # fmt: skip
-"""Nodes a statement may be made of."""
+"""Nodes that are allowed in a statement."""
 
 
 class Adql(Dialect):
     """ADQL 2.0 and 2.1."""
 
     class Tokenizer(BaseTokenizer):
-        """Knows TOP."""
+        """Adds TOP."""
 
         KEYWORDS: ClassVar = {**BaseTokenizer.KEYWORDS, "TOP": TokenType.TOP}
 
     class Parser(BaseParser):
-        """Knows no function but CAST."""
+        """Removes all functions except CAST."""
 
         FUNCTIONS: ClassVar = {}
         NO_PAREN_FUNCTIONS: ClassVar = {}
@@ -59,18 +59,18 @@ class Adql(Dialect):
 
 
 def check_parser() -> None:
-    """Make sure that sqlglot lets others add a language.
+    """Check that sqlglot can be extended by a dialect.
 
     Raises
     ------
     ConfigError
-        If it is compiled (package sqlglotc): its classes then take no subclasses.
+        If it is compiled (package sqlglotc): its classes then cannot be subclassed.
     """
     try:
         Adql().parser()
     except TypeError as exc:
         raise ConfigError(
-            "ADQL needs sqlglot without its compiled modules, which take no other language: pip uninstall sqlglotc"
+            "ADQL needs sqlglot without its compiled modules, which cannot be extended: pip uninstall sqlglotc"
         ) from exc
 
 
@@ -80,13 +80,14 @@ def parse(text: str, max_characters: int = MAX_CHARACTERS) -> exp.Query:
     Raises
     ------
     QueryError
-        If it is too long or too deep, no ADQL, not one statement that returns rows, or holds what is not allowed.
+        If it is too long or too deeply nested, not ADQL, not a single statement that returns rows, or uses something
+        that is not allowed.
     """
     _check_size(text, max_characters)
     try:
         statements = Adql().parse(text)
     except (ParseError, TokenError) as exc:
-        raise QueryError(f"this is no ADQL: {_place(exc)}") from exc
+        raise QueryError(f"this is not ADQL: {_place(exc)}") from exc
     except RecursionError as exc:
         raise QueryError("the statement is nested too deeply") from exc
     statements = [one for one in statements if one is not None]
@@ -131,7 +132,7 @@ def _check_nodes(tree: exp.Query) -> None:
 
 def _check_node(node: exp.Expr) -> None:
     if not isinstance(node, ALLOWED) or type(node) not in ALLOWED:
-        raise QueryError(f"{node.key.upper()} is not part of ADQL as it is understood here")
+        raise QueryError(f"{node.key.upper()} is not part of the supported ADQL")
     if isinstance(node, exp.Select):
         _only(node, "SELECT", {"with_", "expressions", "distinct", "from_", "joins", "where", "group", "having",
                                "order", "limit", "offset"})  # fmt: skip
@@ -156,17 +157,17 @@ def _check_node(node: exp.Expr) -> None:
     elif isinstance(node, exp.In):
         _only(node, "IN", {"this", "expressions", "query"})
     elif isinstance(node, exp.Limit) and not (isinstance(node.expression, exp.Literal) and node.expression.is_int):
-        raise QueryError("TOP is followed by a whole number")
+        raise QueryError("TOP must be followed by a whole number")
     elif isinstance(node, exp.Offset) and not (isinstance(node.expression, exp.Literal) and node.expression.is_int):
-        raise QueryError("OFFSET is followed by a whole number")
+        raise QueryError("OFFSET must be followed by a whole number")
     elif isinstance(node, exp.Tuple) and not isinstance(node.parent, exp.In):
-        raise QueryError("a list in parentheses stands after IN alone")
+        raise QueryError("a list in parentheses is allowed only after IN")
 
 
 def _only(node: exp.Expr, what: str, known: set[str]) -> None:
     for name, value in node.args.items():
         if value and name not in known and name != "comments":
-            raise QueryError(f"{name.strip('_').upper()} of {what} is not part of ADQL as it is understood here")
+            raise QueryError(f"{name.strip('_').upper()} of {what} is not part of the supported ADQL")
 
 
 def _check_number(node: exp.Literal) -> None:
@@ -179,7 +180,7 @@ def _check_number(node: exp.Literal) -> None:
 
 
 def _place(exc: Exception) -> str:
-    """Return what is wrong and where, without sqlglot's copy of the statement."""
+    """Return the error and its place, without sqlglot's copy of the statement."""
     errors = getattr(exc, "errors", None)
     if errors:
         first = errors[0]

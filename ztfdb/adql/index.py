@@ -1,9 +1,9 @@
-"""Which tables of a SELECT are narrowed to cells of the sky, and to which.
+"""Find the tables of a SELECT that can be restricted to cells of the sky, and these cells.
 
-A conjunct of WHERE or ON that is CONTAINS, INTERSECTS or DISTANCE and names a table with ``hpx29``, or the footprints
-of one that has them, says where all rows of that table lie that can be in the answer. The exact condition stays in its
-place; reading fewer rows is all that these ranges do. A conjunct that ties two tables carries the circle of one over to
-the other. A conjunct that is an OR says it of the tables that each of its sides speaks of.
+A conjunct of WHERE or ON with CONTAINS, INTERSECTS or DISTANCE on a table with ``hpx29``, or on the footprints of a
+table, bounds the positions of all rows of that table that can be in the answer. The exact condition stays in place; the
+ranges of cells only reduce the rows that are read. A conjunct that ties two tables carries the circle of one over to
+the other. An OR restricts the tables that all of its sides restrict.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from ztfdb.sky.cells import cone_ranges
 from ztfdb.sky.cover import cover_triangles
 
 SLACK = 1.0 + 1e-9
-"""Ranges reach a little farther than the condition: what they keep, the condition decides."""
+"""Ranges reach a little farther than the condition, which makes the final decision."""
 
 Ranges = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 Positioned = Callable[[str], tuple[str, str] | None]
-"""Returns the columns of a table's position by which its rows are found, of its alias."""
+"""Returns, for the alias of a table, the columns of the position by which its rows are indexed."""
 
 
 @dataclass(frozen=True)
@@ -41,31 +41,31 @@ class Near:
 
 @dataclass(frozen=True)
 class Tie:
-    """Rows of two tables lie within `radius` degrees of each other; only `to` may be narrowed by the other."""
+    """Rows of two tables lie within `radius` degrees of each other; only `to` may be restricted by the other."""
 
     one: str
     to: str
     lon: str
     lat: str
-    """Columns of `one` that hold its position."""
+    """Position columns of `one`."""
     radius: float
 
 
 @dataclass
 class Cuts:
-    """What is known of the tables of a SELECT, by alias."""
+    """Restrictions on the tables of a SELECT, by alias."""
 
     near: dict[str, Near] = field(default_factory=dict)
     ranges: dict[str, Ranges] = field(default_factory=dict)
     ties: list[Tie] = field(default_factory=list)
 
     def add_near(self, alias: str, near: Near) -> None:
-        """Note a circle; of several the smallest is used."""
+        """Add a circle; the smallest of several is used."""
         if alias not in self.near or near.radius < self.near[alias].radius:
             self.near[alias] = near
 
     def carry(self) -> None:
-        """Carry circles along ties until nothing new is known."""
+        """Propagate circles along ties until nothing changes."""
         for _ in range(len(self.ties)):
             for tie in self.ties:
                 known = self.near.get(tie.one)
@@ -75,7 +75,7 @@ class Cuts:
                         self.near[tie.to] = Near(known.lon, known.lat, reach)
 
     def cells(self, alias: str) -> Ranges | None:
-        """Return the ranges of cells that hold the rows of a table, None where nothing is known of them."""
+        """Return the ranges of cells that contain the rows of a table, None if it is not restricted."""
         near = self.near.get(alias)
         if alias in self.ranges:
             return self.ranges[alias]
@@ -86,14 +86,14 @@ class Cuts:
 
 
 def find_cuts(select: exp.Select, positioned: Positioned) -> Cuts:
-    """Return what the conjuncts of a SELECT say of its tables.
+    """Return the restrictions on the tables of a SELECT from its conjuncts.
 
     Parameters
     ----------
     select : Select
         Qualified, its conditions not translated yet.
     positioned : callable
-        Returns the columns of an alias that hold the position of its cells.
+        Returns the columns of an alias with the position of its cells.
     """
     cuts = Cuts()
     where = select.args.get("where")
@@ -105,7 +105,7 @@ def find_cuts(select: exp.Select, positioned: Positioned) -> Cuts:
         if condition is None or side in ("RIGHT", "FULL"):
             continue
         right = join.this.alias_or_name
-        # of a LEFT JOIN all rows of the left side stay, whatever the condition says of them
+        # a LEFT JOIN keeps all rows of its left side, whatever its condition
         allowed = (lambda alias: True) if side == "" else (lambda alias, right=right: alias == right)
         for one in _conjuncts(condition):
             _note(cuts, one, positioned, allowed)
@@ -138,7 +138,7 @@ def _note(cuts: Cuts, node: exp.Expr, positioned: Positioned, allowed: Callable[
 
 
 def _note_one(cuts: Cuts, alias: str, own: float, other: Shape) -> None:
-    """Note that the rows of a table, or circles of so many degrees around them, have a point in common with a shape."""
+    """Add that the rows of a table, or circles around them with a radius in degrees, overlap a shape."""
     if isinstance(other, Polygon):
         if own == 0.0:
             cuts.ranges.setdefault(alias, cover_triangles(other.triangles))
@@ -156,7 +156,7 @@ def _note_one(cuts: Cuts, alias: str, own: float, other: Shape) -> None:
 
 
 def _note_either(cuts: Cuts, node: exp.Or, positioned: Positioned, allowed: Callable[[str], bool]) -> None:
-    """Note the cells of all sides of an OR, of the tables that each side narrows."""
+    """Add the union of the cells of all sides of an OR, for tables that every side restricts."""
     sides = []
     for side in node.flatten():
         own = Cuts()
@@ -169,7 +169,7 @@ def _note_either(cuts: Cuts, node: exp.Or, positioned: Positioned, allowed: Call
 
 
 def _merged(ranges: list[Ranges]) -> Ranges:
-    """Return the union of ranges, ascending and not touching."""
+    """Return the union of ranges, ascending and disjoint."""
     lo, hi = (np.concatenate(parts) for parts in zip(*ranges, strict=True))
     order = np.argsort(lo, kind="stable")
     lo, reach = lo[order], np.maximum.accumulate(hi[order])
@@ -178,7 +178,7 @@ def _merged(ranges: list[Ranges]) -> Ranges:
 
 
 def _of_contains(node: exp.Expr) -> tuple[Shape, Shape] | None:
-    """Return the two shapes of ``CONTAINS(…) = 1`` and INTERSECTS alike, either way round."""
+    """Return the two shapes of ``CONTAINS(…) = 1`` or of INTERSECTS, with either order of the comparison."""
     if not isinstance(node, exp.EQ):
         return None
     for call, value in ((node.this, node.expression), (node.expression, node.this)):
@@ -190,7 +190,7 @@ def _of_contains(node: exp.Expr) -> tuple[Shape, Shape] | None:
 
 
 def _of_distance(node: exp.Expr) -> tuple[Shape, Shape] | None:
-    """Return point and circle of ``DISTANCE(…) < radius``, either way round."""
+    """Return point and circle of ``DISTANCE(…) < radius``, with either order of the comparison."""
     if isinstance(node, exp.LT | exp.LTE):
         call, value = node.this, node.expression
     elif isinstance(node, exp.GT | exp.GTE):
@@ -205,7 +205,7 @@ def _of_distance(node: exp.Expr) -> tuple[Shape, Shape] | None:
 
 
 def _table_of(shape: Shape, positioned: Positioned) -> str | None:
-    """Return the table whose position a point, or the centre of a circle, is."""
+    """Return the table whose position is the point, or the centre of the circle."""
     centre = shape.centre if isinstance(shape, Circle) else shape
     columns = _columns_of(centre) if isinstance(centre, Point) else None
     if columns is None or columns[1:] != positioned(columns[0]):
@@ -214,7 +214,7 @@ def _table_of(shape: Shape, positioned: Positioned) -> str | None:
 
 
 def _columns_of(point: Point) -> tuple[str, str, str] | None:
-    """Return table and columns of a point that is two columns of one table."""
+    """Return table and columns of a point that consists of two columns of one table."""
     lon, lat = point.lon, point.lat
     if isinstance(lon, exp.Column) and isinstance(lat, exp.Column) and lon.table == lat.table:
         return lon.table, lon.name, lat.name

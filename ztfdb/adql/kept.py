@@ -1,4 +1,4 @@
-"""A bounded number of values by key, of which those that nobody uses are forgotten first."""
+"""A bounded cache by key that drops the least recently used values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class Kept(Generic[T]):
-    """The values used last, by key; for several threads.
+    """A thread-safe LRU cache.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ class Kept(Generic[T]):
         return len(self._values)
 
     def get(self, key: Any) -> T | None:
-        """Return a value, None where there is none (any more)."""
+        """Return a value, None if it is not in the cache."""
         with self._lock:
             if key not in self._values:
                 return None
@@ -34,7 +34,7 @@ class Kept(Generic[T]):
             return self._values[key]
 
     def put(self, key: Any, value: T) -> None:
-        """Keep a value, and forget the one that was not used for longest where there are too many."""
+        """Add a value, and drop the least recently used one if there are too many."""
         with self._lock:
             self._values[key] = value
             self._values.move_to_end(key)

@@ -1,7 +1,7 @@
-"""``ivoa.obscore``: the images in the words of ObsCore 1.1, found by the cells that they touch.
+"""``ivoa.obscore``: the images as ObsCore 1.1, found by the cells that they touch.
 
-The table is no view of the database: its links hold the address at which the service is seen, and its footprints need
-columns that nobody should read.
+The table is not a database view: its links contain the public address of the service, and its footprints need hidden
+columns.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SCHEMA = "ivoa"
 NAME = "obscore"
 MODEL = "ivo://ivoa.net/std/ObsCore#core-1.1"
 PUBLISHER = "ivo://ztfdb/image?"
-"""What stands before the image's id in ``obs_publisher_did``."""
+"""Prefix of the image's id in ``obs_publisher_did``."""
 
 DATALINK_TYPE = "application/x-votable+xml;content=datalink"
 COLLECTION, SIMULATED, FACILITY, INSTRUMENT = "ZTF", "ZTF simulated", "Palomar 48-inch", "ZTF"
@@ -98,14 +98,14 @@ COLUMNS = (
 )  # fmt: skip
 
 OWN = {"image_id"}
-"""Columns that the standard does not know."""
+"""Columns that are not in the standard."""
 
 MANDATORY = {
     "dataproduct_type", "calib_level", "obs_collection", "obs_id", "obs_publisher_did", "access_url", "access_format",
     "access_estsize", "target_name", "s_ra", "s_dec", "s_fov", "s_region", "s_resolution", "t_min", "t_max",
     "t_exptime", "em_min", "em_max", "facility_name", "instrument_name",
 }  # fmt: skip
-"""Columns that most users want."""
+"""Columns that most users need."""
 
 
 @cache
@@ -117,14 +117,14 @@ def obscore_table() -> Table:
 
 @dataclass(frozen=True)
 class View:
-    """Images in the words of ObsCore, and perhaps of more.
+    """Images as ObsCore, optionally with further columns.
 
     Attributes
     ----------
     more : mapping of str to str
-        SQL of further columns, of the table ``image`` as ``_i``.
+        SQL of further columns, from the table ``image`` as ``_i``.
     where : str
-        SQL of which images.
+        SQL condition that selects images.
     """
 
     more: Mapping[str, str] = field(default_factory=dict)
@@ -132,14 +132,14 @@ class View:
 
 
 def image_rows(view: View, parameters: Parameters, wanted: list[str], cells: Cells) -> exp.Expr:
-    """Return the rows that touch cells, with the columns wanted: text of ours, which nobody needs to parse."""
+    """Return the rows that touch cells, with the requested columns, as trusted SQL text that is not parsed."""
     if set(wanted) & {name for names in NORMALS for name in names}:
         return exp.Var(this=_with_normals(view, parameters, wanted, cells))
     return exp.Var(this=_images(view, parameters, wanted or ["image_id"], cells))
 
 
 def _with_normals(view: View, parameters: Parameters, wanted: list[str], cells: Cells) -> str:
-    """Return SQL of the rows with the normals of the sides, made of the corners; inward, whichever way these go."""
+    """Return SQL of the rows with the inward normals of the sides, for either orientation of the corners."""
     hidden = [name for names in CORNERS for name in names]
     normals = [name for names in NORMALS for name in names if name in wanted]
     plain = sorted({*wanted, *hidden} - set(normals))
@@ -154,7 +154,7 @@ def _with_normals(view: View, parameters: Parameters, wanted: list[str], cells: 
         shown.append(f"_turn * (_{a}{k} * _{b}{after} - _{b}{k} * _{a}{after}) as {name}")
     keys = [KEY] if _keyed(cells) else []
     inner = f"select _p.*, {turn} as _turn from ({_images(view, parameters, plain, cells)}) as _p"
-    # each normal is computed once for a row: without a limit, the engines would put its formula in all its places
+    # the limit makes the engines compute each normal once per row, instead of inlining its formula everywhere
     fence = "offset 0" if parameters.engine == POSTGRESQL else "limit -1"
     return f"select {', '.join([*shown, *keys])} from ({inner}) as _o {fence}"
 
@@ -181,7 +181,7 @@ def _keyed(cells: Cells) -> bool:
 
 
 def _coarse(cells: tuple[NDArray[np.int64], ...]) -> tuple[NDArray[np.int64], ...]:
-    """Return ranges of the cells by which images are found, which hold ranges of order-29 cells."""
+    """Return ranges of the coarser cells by which images are indexed, which contain ranges of order-29 cells."""
     *key, lo, hi = cells
     lo, hi = lo >> SHIFT, ((hi - 1) >> SHIFT) + 1
     if key:
@@ -192,7 +192,7 @@ def _coarse(cells: tuple[NDArray[np.int64], ...]) -> tuple[NDArray[np.int64], ..
 
 
 def _expression(name: str, parameters: Parameters) -> str:
-    """Return SQL of a column, of the table ``image`` as ``_i``."""
+    """Return SQL of a column, from the table ``image`` as ``_i``."""
     if name.startswith("_"):
         return _corner(name)
     if name == "access_url":
@@ -210,7 +210,7 @@ def _corner(name: str) -> str:
 
 
 def _digits(value: str, engine: str) -> str:
-    """Return SQL of an angle with six digits after the point: made of whole numbers, which both engines write alike."""
+    """Return SQL of an angle with 6 decimals, built from integers, which both engines format alike."""
     scaled = f"(abs({value}) * 1000000.0 + 0.5)"
     whole = f"cast(floor({scaled}) as bigint)" if engine == POSTGRESQL else f"cast({scaled} as integer)"
     behind = f"'000000' || cast(({whole} % 1000000) as text)"
@@ -219,7 +219,7 @@ def _digits(value: str, engine: str) -> str:
 
 
 def _separation(a: int, b: int) -> str:
-    """Return SQL of the distance of two corners, deg."""
+    """Return SQL of the distance between two corners, deg."""
     chord = " + ".join(
         f"({_corner(f'_{axis}{a}')} - {_corner(f'_{axis}{b}')}) * ({_corner(f'_{axis}{a}')} - {_corner(f'_{axis}{b}')})"
         for axis in "xyz"

@@ -1,7 +1,7 @@
-"""``ivoa.obsplan``: when the telescope looked where, in the words of ObsLocTAP 1.0.
+"""``ivoa.obsplan``: times and positions of the exposures as ObsLocTAP 1.0.
 
-An archive has no plans. It has exposures that were made, which the standard calls performed: clients that look for what
-observed a position at a time find them beside the plans of other observatories.
+An archive has no plans, only past exposures, which the standard calls performed. Clients that search all observatories
+for observations of a position at some time find them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _OF_OBSCORE = (
     "instrument_name",
 )  # fmt: skip
 _KNOWN = {one.name: replace(one, utype=one.utype.removeprefix("obscore:")) for one in obscore.COLUMNS}
-"""ObsLocTAP has the utypes of ObsCore without their prefix."""
+"""ObsLocTAP uses the utypes of ObsCore without their prefix."""
 
 COLUMNS: tuple[Column, ...] = (
     Column("t_planning", "double", "d", description="When it was last changed, MJD, UTC: when the exposure ended."),

@@ -1,11 +1,11 @@
-"""Footprints of four corners in SQL: which points, circles and polygons lie in one, or touch it.
+"""SQL tests of footprints with four corners against points, circles and polygons.
 
-A table with footprints has hidden columns, doubles: the unit vectors of the corners, ``_x1`` to ``_z4`` in their order
-around the region, and the normals of the great circles of its sides, ``_u1`` to ``_w4``, side k from corner k to the
-next; a position inside has no negative product with any of them.
+A table with footprints has hidden columns of doubles: the unit vectors of the corners, ``_x1`` to ``_z4`` in their
+order around the region, and the normals of the great circles of its sides, ``_u1`` to ``_w4``, with side k from corner
+k to the next. A position inside has no negative product with any normal.
 
-A test of a region is some hundred products. As nodes they would take a tenth of a second for each circle, so that it is
-one node, `RegionTest`: text of ours with places for the columns, and for a position that a client wrote.
+A test of a region consists of about 100 products. As separate nodes they would take 0.1 s per circle; therefore a test
+is a single node, `RegionTest`: trusted text with placeholders for the columns and for a position written by a client.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ NORMALS = tuple((f"_u{k}", f"_v{k}", f"_w{k}") for k in range(1, N_CORNER + 1))
 _POINT = ("p0", "p1", "p2")
 
 Vector = tuple[str, str, str]
-"""SQL of three numbers, in braces the places of columns and of the position."""
+"""SQL of three numbers, with placeholders in braces for columns and the position."""
 
 Place = Sequence[float] | list[Any]
-"""A unit vector: numbers, or nodes that are translated."""
+"""A unit vector: numbers, or translated nodes."""
 
 
 @dataclass(frozen=True)
 class Region:
-    """The footprint of each row of a table, named by its alias."""
+    """The footprints of a table, given by its alias."""
 
     alias: str
 
 
 class RegionTest(exp.Expression, exp.Condition):
-    """A condition on a region: text with places for `columns` and for the nodes of a position, `point`, in order."""
+    """A condition on a region: text with placeholders for `columns` and for the nodes of a position, `point`."""
 
     arg_types: ClassVar = {"columns": True, "point": False, "text": True}
 
@@ -60,7 +60,7 @@ def _write(generator: Any, node: RegionTest) -> str:
 
 
 def _write_cast(generator: Any, node: exp.Cast) -> str:
-    """Write a cast to a plain type. sqlglot's own, for SQLite, parses the names of six types for each."""
+    """Write a cast to a plain type; sqlglot's own method for SQLite parses six type names for each cast."""
     to = node.args["to"]
     kind = to.this
     if to.expressions or kind == exp.DType.ARRAY:
@@ -69,7 +69,7 @@ def _write_cast(generator: Any, node: exp.Cast) -> str:
 
 
 def _write_column(generator: Any, node: exp.Column) -> str:
-    """Write a column, all parts of which are quoted."""
+    """Write a column with all parts quoted."""
     return ".".join(_write_identifier(generator, node.args[key]) for key in ("table", "this") if node.args.get(key))
 
 
@@ -80,7 +80,7 @@ def _write_identifier(generator: Any, node: exp.Expr) -> str:
 
 
 def _write_bare(generator: Any, node: exp.Collate) -> str:
-    """Write a text without its collation: SQLite's own order is that of bytes."""
+    """Write a text without its collation: SQLite orders by bytes anyway."""
     return str(generator.sql(node.this))
 
 
@@ -95,7 +95,7 @@ class PostgresRegions(Postgres):
     """PostgreSQL's SQL with tests of regions."""
 
     class Generator(PostgresGenerator):
-        """Writes them."""
+        """Writes the tests."""
 
         TRANSFORMS: ClassVar = {**PostgresGenerator.TRANSFORMS, **_WRITERS}
 
@@ -104,7 +104,7 @@ class SQLiteRegions(SQLite):
     """SQLite's SQL with tests of regions."""
 
     class Generator(SQLiteGenerator):
-        """Writes them."""
+        """Writes the tests."""
 
         TRANSFORMS: ClassVar = {**SQLiteGenerator.TRANSFORMS, **_WRITERS, exp.Collate: _write_bare}
 
@@ -115,7 +115,7 @@ def holds(region: Region, point: Place) -> exp.Expr:
 
 
 def meets_circle(region: Region, centre: Place, radius: float) -> exp.Expr:
-    """Return the condition that a circle has a point in common with the region; the radius in radians."""
+    """Return the condition that a circle overlaps the region; the radius is in radians."""
     return _test(region, centre, _meets_circle(_vector(centre), radius))
 
 
@@ -139,12 +139,12 @@ def lies_in_circle(region: Region, centre: Place, radius: float) -> exp.Expr:
 
 
 def meets_polygon(region: Region, triangles: NDArray[np.float64]) -> exp.Expr:
-    """Return the condition that a polygon has a point in common with the region."""
+    """Return the condition that a polygon overlaps the region."""
     return _test(region, (), _any([_meets_convex(triangle) for triangle in triangles]))
 
 
 def lies_in_polygon(region: Region, triangles: NDArray[np.float64], outline: NDArray[np.float64]) -> exp.Expr:
-    """Return the condition that the region lies in a polygon: its corners do, and no side of the polygon enters it.
+    """Return the condition that the region lies in a polygon: all its corners do, and no side of the polygon enters it.
 
     Parameters
     ----------
@@ -197,7 +197,7 @@ def _holds(point: Vector) -> str:
 def _meets_circle(point: Vector, radius: float) -> str:
     corners = _columns(CORNERS)
     near = [_within(point, corner, radius) for corner in corners]
-    if radius >= math.pi / 2:  # what is left of the sphere is convex: the region is in it where its corners are
+    if radius >= math.pi / 2:  # the rest of the sphere is convex: it contains the region if it contains its corners
         return _any(near)
     sides = [
         _near_side(normal, corners[k], corners[(k + 1) % N_CORNER], point, radius)
@@ -207,7 +207,7 @@ def _meets_circle(point: Vector, radius: float) -> str:
 
 
 def _near_side(normal: Vector, a: Vector, b: Vector, point: Vector, radius: float) -> str:
-    """Return the condition that a point lies beside a side, and no farther from it than the radius."""
+    """Return the condition that a point projects onto a side and lies within the radius of it."""
     to_a, to_b, cosine = _dot(point, a), _dot(point, b), _dot(a, b)
     reach = repr(math.sin(radius) ** 2)
     return _all(
@@ -220,9 +220,9 @@ def _near_side(normal: Vector, a: Vector, b: Vector, point: Vector, radius: floa
 
 
 def _meets_convex(corners: NDArray[np.float64]) -> str:
-    """Return the condition that a triangle (counter-clockwise from outside), or a side, has a point in the region.
+    """Return the condition that a triangle (counter-clockwise from outside), or a side, overlaps the region.
 
-    They are apart where the great circle of one side of either has the other on its far side.
+    The two are disjoint if the great circle of a side of one of them separates them.
     """
     own = [_constant(corner) for corner in corners]
     reached = [_any([f"{_dot(normal, one)} >= 0" for one in own]) for normal in _columns(NORMALS)]
@@ -240,7 +240,7 @@ def _normals(corners: NDArray[np.float64]) -> list[Vector]:
 
 
 def _within(a: Vector, b: Vector, radius: float) -> str:
-    """Return the condition that two points are no farther apart than the radius: by their chord."""
+    """Return the condition that two points lie within the radius of each other, tested by their chord."""
     chord = " + ".join(_square(f"{one} - {other}") for one, other in zip(a, b, strict=True))
     return f"{chord} <= {4.0 * math.sin(0.5 * radius) ** 2!r}"
 

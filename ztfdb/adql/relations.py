@@ -1,4 +1,4 @@
-"""What stands in FROM for a table: its name, its rows within ranges of cells, or rows that a statement brings."""
+"""Items of FROM: a table, its rows within ranges of cells, or rows that are sent with the statement."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ztfdb.adql.uploads import Upload
 
 POSTGRESQL = "postgresql"
 KEY = "_k"
-"""Number of an uploaded row, which the ranges around it carry too."""
+"""Column with the number of an uploaded row, also in the ranges around it."""
 
 Cells = tuple[NDArray[np.int64], ...] | None
-"""Starts and ends of ranges of cells, before them the number of the uploaded row that each belongs to, where there are
-uploaded rows; None where nothing is known."""
+"""Starts and ends of ranges of cells; with uploads, preceded by the number of the uploaded row of each range. None
+without a restriction."""
 
 DIALECTS = {"postgresql": PostgresRegions, "sqlite": SQLiteRegions}
 
@@ -40,7 +40,7 @@ def number(value: int) -> exp.Expr:
 
 
 def named(node: exp.Expr, alias: str) -> exp.Expr:
-    """Return a table, a subquery, or one that is text of ours, under an alias."""
+    """Return a table, a subquery, or a trusted text, under an alias."""
     made: exp.Expr = exp.Subquery(this=node) if isinstance(node, exp.Query | exp.Var) else node
     made.set("alias", exp.TableAlias(this=quoted(alias)))
     return made
@@ -56,8 +56,8 @@ def in_ranges(
 ) -> exp.Expr:
     """Return the rows of a table whose cell lies in ranges, each row once.
 
-    PostgreSQL knows from its histogram what a literal range holds and walks the index for each; SQLite walks it for
-    each range of a JSON text.
+    On PostgreSQL each range is a literal, for which the histogram gives the number of rows and the plan scans the index
+    once per range. SQLite scans the index for each range of a JSON text.
     """
     lo, hi = cells
     if engine == POSTGRESQL:
@@ -74,7 +74,7 @@ def in_ranges(
 
 
 def ranges_text(ranges: Sequence[tuple[int, int]]) -> str:
-    """Return ranges of cells as SQLite takes them."""
+    """Return ranges of cells in the form for SQLite."""
     return json.dumps(ranges, separators=(",", ":"))
 
 
@@ -85,7 +85,7 @@ def _union(name: str, columns: Sequence[str], lo: list[int], hi: list[int], cell
         part.set("from_", exp.From(this=physical(name, "_t")))
         part.set("where", exp.Where(this=exp.and_(*_between(cell, number(low), number(high)), copy=False)))
         parts.append(part)
-    # halves of halves: a chain would be as deep as it is long
+    # a balanced tree: a chain would be as deep as it is long
     while len(parts) > 1:
         parts = [
             exp.Union(this=parts[at], expression=parts[at + 1], distinct=False) if at + 1 < len(parts) else parts[at]
@@ -110,7 +110,7 @@ def in_keyed_ranges(
     ranges: Sequence[NDArray[np.int64]],
     cell: str = "hpx29",
 ) -> exp.Expr:
-    """Return the rows of a table within ranges that belong to numbered rows, with that number as ``_k``."""
+    """Return the rows of a table within ranges of numbered rows, with that number as ``_k``."""
     shown = ", ".join(f'_t."{one}"' for one in columns)
     if parameters.engine == POSTGRESQL:
         places = ", ".join(f"{parameters.add(one.tolist())}::bigint[]" for one in ranges)
@@ -128,20 +128,20 @@ def in_keyed_ranges(
 
 
 def parse_own(sql: str, engine: str) -> exp.Query:
-    """Parse SQL of ours, never of a client."""
+    """Parse ztfdb's own SQL, never a client's."""
     made = parse_one(sql, read=DIALECTS[engine])
     assert isinstance(made, exp.Query)
     return made
 
 
 class Parameters:
-    """The values that a statement is sent with.
+    """The parameter values of a statement.
 
     Attributes
     ----------
     engine : str
     base : str
-        Address of the service that the statement came to, without a slash at its end.
+        Address of the service, without a trailing slash.
     values : list
     """
 
@@ -151,12 +151,12 @@ class Parameters:
         self.values: list[Any] = []
 
     def add(self, value: Any) -> str:
-        """Add a value and return how SQL of ours names it."""
+        """Add a value and return its placeholder."""
         self.values.append(value)
         return f"${len(self.values)}" if self.engine == POSTGRESQL else f":p{len(self.values)}"
 
     def bound(self) -> Any:
-        """Return the values as the driver takes them."""
+        """Return the values in the driver's form."""
         if self.engine == POSTGRESQL:
             return self.values
         return {f"p{at}": value for at, value in enumerate(self.values, 1)}
@@ -165,8 +165,8 @@ class Parameters:
 def uploaded(upload: Upload, alias: str, parameters: Parameters) -> exp.Expr:
     """Return the rows of an uploaded table, numbered by ``_k``.
 
-    SQLite reads them from a temporary table that `ztfdb.store` makes; PostgreSQL takes them as arrays, since a
-    transaction that only reads can make no table.
+    SQLite reads them from a temporary table that `ztfdb.store` makes; PostgreSQL gets them as arrays, because a
+    read-only transaction cannot create a table.
     """
     if parameters.engine != POSTGRESQL:
         return physical(f"_upload_{upload.name}", alias)

@@ -1,4 +1,4 @@
-"""SELECT by SELECT, the inner ones first: values, conditions, order, and the tables they are read from."""
+"""Translate the SELECTs of a statement, the inner ones first: values, conditions, order and tables."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class SelectTranslator:
     ----------
     tables : Tables
     parameters : Parameters
-        Takes the values that the statement is sent with.
+        Collects the parameter values of the statement.
     uploads : mapping of str to Upload
 
     Attributes
@@ -52,21 +52,21 @@ class SelectTranslator:
         self.upload_join = False
 
     def columns_of(self, scope: Scope) -> tuple[Column, ...]:
-        """Return the columns of a scope that was translated."""
+        """Return the columns of a translated scope."""
         return self._columns[id(scope.expression)]
 
     def translate_scope(self, scope: Scope) -> None:
-        """Translate one SELECT, or note what a set operation returns."""
+        """Translate one SELECT, or record the columns of a set operation."""
         node = scope.expression
         if isinstance(node, exp.SetOperation):
             self._translate_set(node)
         elif isinstance(node, exp.Select):
             self._translate_select(node, scope)
         else:
-            raise QueryError(f"{node.key.upper()} is not part of ADQL as it is understood here")
+            raise QueryError(f"{node.key.upper()} is not part of the supported ADQL")
 
     def finish(self, tree: exp.Query, scope: Scope) -> exp.Query:
-        """Make the order of the answer complete: rows that are equal by ORDER BY follow by their other columns."""
+        """Make the order of the answer unique: ties of ORDER BY are ordered by the other columns."""
         order = tree.args.get("order")
         if order is None:
             return tree
@@ -78,7 +78,7 @@ class SelectTranslator:
         return tree
 
     def _ordered_outside(self, tree: exp.Query, scope: Scope) -> exp.Query:
-        """Order DISTINCT rows, groups and set operations around them, by columns of the answer."""
+        """Order DISTINCT rows, groups and set operations in an outer SELECT, by columns of the answer."""
         names = [column.name for column in self.columns_of(scope)]
         order, limit, offset = (tree.args.pop(key, None) for key in ("order", "limit", "offset"))
         made = {one.unalias().sql(): name for one, name in zip(tree.selects, names, strict=True)}
@@ -92,7 +92,7 @@ class SelectTranslator:
                 name = f"_order{len(hidden)}"
                 hidden.append(exp.alias_(key.copy(), name, quoted=True))
             if name is None:
-                raise QueryError("ORDER BY of DISTINCT rows or of a set operation names columns of the answer")
+                raise QueryError("ORDER BY of DISTINCT rows or of a set operation must name columns of the answer")
             value: exp.Expr = relations.column(name, "_q")
             value.type = key.type
             items.append(_ordered(value, bool(item.args.get("desc"))))
@@ -117,7 +117,7 @@ class SelectTranslator:
 
     def _translate_set(self, node: exp.SetOperation) -> None:
         if not node.args.get("distinct", True) and not isinstance(node, exp.Union):
-            raise QueryError(f"{node.key.upper()} ALL is not understood here")
+            raise QueryError(f"{node.key.upper()} ALL is not supported")
         sides = [self._columns[id(side.unnest())] for side in (node.this, node.expression)]
         if len(sides[0]) != len(sides[1]):
             raise QueryError(f"the sides of {node.key.upper()} have {len(sides[0])} and {len(sides[1])} columns")
@@ -134,7 +134,7 @@ class SelectTranslator:
                 item.replace(_ordered(item.this.copy(), bool(item.args.get("desc"))))
 
     def _wrapped(self, query: exp.Query) -> exp.Query:
-        """Return a SELECT from a query: SQLite takes nothing else in a set operation."""
+        """Return a SELECT from a query: SQLite allows nothing else in a set operation."""
         names = [column.name for column in self._columns[id(query)]]
         outer = exp.Select(expressions=[exp.alias_(relations.column(n, "_s"), n, quoted=True) for n in names])
         outer.set("from_", exp.From(this=relations.named(query, "_s")))
@@ -189,7 +189,7 @@ class SelectTranslator:
         return resolve
 
     def _mark_footprints(self, scope: Scope) -> None:
-        """Mark the columns that stand for the footprint of a table's row; through a subquery they are text alone."""
+        """Mark the columns that represent the footprint of a table's row; through a subquery they are only text."""
         for node in scope.columns:
             at: Scope | None = scope
             while at is not None and node.table not in at.sources:
@@ -199,7 +199,7 @@ class SelectTranslator:
                 node.meta[FOOTPRINT] = self._tables.by_name[source.db, source.name].footprints
 
     def _described(self, projection: exp.Expr, scope: Scope) -> Column:
-        """Return what a column of the answer is: that of a table, or a computed one."""
+        """Return the description of a column of the answer: a table's column, or a computed one."""
         value = projection.unalias()
         inner = value.this if isinstance(value, exp.Cast) and isinstance(value.this, exp.Column) else value
         name = projection.alias_or_name
@@ -207,7 +207,7 @@ class SelectTranslator:
             found = self._resolver(scope)(inner)
             return replace(found.published, name=name)
         if value.type is not None and value.type.this == exp.DType.BOOLEAN:
-            raise QueryError(f"{name[:60]!r} is true or false, which is no column of an answer: use CASE")
+            raise QueryError(f"{name[:60]!r} is a truth value, which cannot be a column of an answer: use CASE")
         kind = value.type.this if value.type is not None else None
         return Column(name, "unicodeChar" if kind is None else _DATATYPES.get(kind, "double"))
 
@@ -248,7 +248,7 @@ class SelectTranslator:
         return self._rows(table, alias, columns if table.relation is not None else names, None)
 
     def _rows(self, table: Table, alias: str, columns: list[str], cells: Cells) -> exp.Expr:
-        """Return a table, or its rows in ranges of cells, with the number of the upload's row where these have one."""
+        """Return a table, or its rows in ranges of cells, with the number of the upload's row if there are uploads."""
         parameters = self._parameters
         if table.relation is not None:
             return relations.named(table.relation(parameters, columns, cells), alias)
@@ -259,7 +259,7 @@ class SelectTranslator:
         return relations.in_ranges(table.name, alias, columns, cells, parameters.engine)
 
     def _tie_keys(self, alias: str, tie: Tie, select: exp.Select) -> None:
-        """Tie the rows around uploaded positions each to its own position."""
+        """Tie each row around an uploaded position to this position."""
         self.upload_join = True
         same = exp.EQ(this=relations.column(relations.KEY, alias), expression=relations.column(relations.KEY, tie.one))
         place = next((one for one in select.args.get("joins") or () if one.side == "LEFT" and one.this.alias_or_name == alias), None)  # fmt: skip  # noqa: E501
@@ -270,7 +270,7 @@ class SelectTranslator:
 
 
 def _expand_aliases(select: exp.Select) -> None:
-    """Put the values in place of their names in ORDER BY."""
+    """Replace names in ORDER BY by their values."""
     order = select.args.get("order")
     named = {one.alias_or_name: one.unalias() for one in select.expressions}
     for item in order.expressions if order is not None else ():
@@ -284,7 +284,7 @@ def _ordered(value: exp.Expr, desc: bool) -> exp.Ordered:
 
 
 def _common(a: Column, b: Column) -> Column:
-    """Return what both sides of a set operation are."""
+    """Return the common description of a column of both sides of a set operation."""
     if a.datatype == b.datatype:
         return a
     order = ["short", "int", "long", "float", "double"]
@@ -296,7 +296,7 @@ def _common(a: Column, b: Column) -> Column:
 
 
 def _check_groups(select: exp.Select) -> None:
-    """Refuse columns that a group does not determine; the engines would differ."""
+    """Refuse columns that a group does not determine, for which the engines would differ."""
     group = select.args.get("group")
     parts = [one.unalias() for one in select.expressions]
     having, order = select.args.get("having"), select.args.get("order")

@@ -1,10 +1,10 @@
-"""Translations of statements by their shape: what was translated once is filled with other numbers.
+"""Cache of translations by the shape of a statement: an earlier translation is filled with other numbers.
 
-A template is the SQL of a shape with places for texts that are computed from the numbers that may change
-(`ztfdb.adql.slots`): the numbers themselves, sines and cosines, ranges of cells. It is not written by hand. The
-translator makes it: of the statement with numbers of ours, which are found again in its SQL. It is kept if the template
-gives, to the letter, what the translator makes of the statement itself and of a second set of numbers; a shape for
-which it does not is translated anew each time.
+A template is the SQL of a shape with placeholders for texts computed from the variable numbers (`ztfdb.adql.slots`):
+the numbers themselves, sines and cosines, ranges of cells. Templates are derived automatically: the translator
+translates the statement with probe numbers, which are then located in its SQL. A template is cached only if it
+reproduces, character by character, the translations of the statement itself and of a second set of numbers. Other
+shapes are translated every time.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ztfdb.errors import QueryError
 from ztfdb.sky.cells import cone_ranges
 
 MOST_SQL = 100_000
-"""Characters of SQL of a template: with `ztfdb.adql.tables.MOST_SHAPES`, 25 MB at most."""
+"""Maximum characters of a template: with `ztfdb.adql.tables.MOST_SHAPES`, at most 25 MB."""
 
 _PLACE = "\ue000{}\ue001"
 _FIND = re.compile("\ue000([^\ue001]*)\ue001")
@@ -35,12 +35,12 @@ _RANGES = "ranges"
 
 @dataclass(frozen=True)
 class Template:
-    """SQL with places.
+    """SQL with placeholders.
 
     Attributes
     ----------
     pieces : tuple of str
-        Pieces of SQL, and between them, at odd places, the names of what is computed.
+        Pieces of SQL; at odd indices the names of computed texts.
     engine : str
     """
 
@@ -48,7 +48,7 @@ class Template:
     engine: str
 
     def filled(self, values: Mapping[str, str]) -> str | None:
-        """Return the SQL with the numbers of a statement, None where the translator must look at them."""
+        """Return the SQL with the numbers of a statement, None if the translator must check them."""
         if not _in_reach(values):
             return None
         texts: dict[str, str] = {}
@@ -62,7 +62,7 @@ class Template:
 
 
 def learn(shape: Shape, engine: str, translated: Callable[[str], Any], own: Any) -> Template | None:
-    """Return the template of a shape, None where its translation depends on its numbers in another way.
+    """Return the template of a shape, None if its translation depends on its numbers in another way.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def learn(shape: Shape, engine: str, translated: Callable[[str], Any], own: Any)
     translated : callable
         Returns the `ztfdb.adql.translate.Translation` of a text.
     own : Translation
-        That of the statement itself.
+        The translation of the statement itself.
     """
     if len(own.sql) > MOST_SQL or "\ue000" in own.sql:
         return None
@@ -88,7 +88,7 @@ def learn(shape: Shape, engine: str, translated: Callable[[str], Any], own: Any)
 
 
 def _probe(values: Mapping[str, str], seed: int) -> dict[str, str]:
-    """Return numbers of the same kinds and signs, whose digits stand nowhere else."""
+    """Return numbers of the same types and signs, whose digits occur nowhere else."""
     dice = random.Random(seed)
     made = {}
     for name, value in values.items():
@@ -100,7 +100,7 @@ def _probe(values: Mapping[str, str], seed: int) -> dict[str, str]:
 
 
 def _pieces(sql: str, values: Mapping[str, str], engine: str) -> tuple[str, ...]:
-    """Return SQL cut at every text that is computed from some numbers."""
+    """Return SQL split at every text that is computed from the numbers."""
     if RADIUS in values:
         sql = _without_ranges(sql, values, engine)
     for name in values:
@@ -119,17 +119,17 @@ def _without_ranges(sql: str, values: Mapping[str, str], engine: str) -> str:
         name = f"{_RANGES} {sql[start:at]}"
         whole = _text(name, values, engine)
         if not sql.startswith(whole, start):
-            break  # what is left will not be as the translator makes it
+            break  # the rest will not match the translator's output
         sql = sql[:start] + _PLACE.format(name) + sql[start + len(whole) :]
     return sql
 
 
 _FORMS = {"lon": ("real",), "lat": ("real", "cosine"), RADIUS: ("half", "real")}
-"""What is computed from an angle; from a number that is compared: itself."""
+"""Texts computed from an angle; a number in a comparison is used itself."""
 
 
 def _text(name: str, values: Mapping[str, str], engine: str) -> str:
-    """Return what stands at a place of a template."""
+    """Return the text for a placeholder of a template."""
     form, _, rest = name.partition(" ")
     if form == _RANGES:
         ranges = _ranges(values)
@@ -141,7 +141,7 @@ def _text(name: str, values: Mapping[str, str], engine: str) -> str:
     if not rest.startswith("c"):
         value = float(values[rest])
         return _real({"cosine": latitude_cosine, "half": half_radius}.get(form, float)(value), engine)
-    return _real(float(values[rest].removeprefix("-")), engine)  # its sign stands before it
+    return _real(float(values[rest].removeprefix("-")), engine)  # the sign precedes it
 
 
 def _ranges(values: Mapping[str, str]) -> list[tuple[int, int]]:
@@ -155,7 +155,7 @@ def _condition(lo: int, hi: int) -> str:
 
 
 def _real(value: float, engine: str) -> str:
-    """Return a double as the translator writes it."""
+    """Return a double in the translator's format."""
     below, above = _real_form(value < 0, engine)
     return f"{below}{abs(value)!r}{above}"
 
@@ -167,7 +167,7 @@ def _real_form(negative: bool, engine: str) -> tuple[str, str]:
 
 
 def _in_reach(values: Mapping[str, str]) -> bool:
-    """Tell whether the numbers have a meaning; if not, the translator says so."""
+    """Return whether the numbers are valid; if not, the translator raises the error."""
     numbers = {name: float(value) for name, value in values.items()}
     if not all(map(math.isfinite, numbers.values())):
         return False

@@ -1,4 +1,4 @@
-"""The tables that statements may name: the archive's own, with what their columns mean."""
+"""The tables that statements may use: the archive's own, with descriptions of their columns."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ PUBLISHED = (
     "ps1", "gaia", "reference_source", "source_match", "image_match", "object", "object_source", "object_filter",
     "object_alias", "object_oid",
 )  # fmt: skip
-"""In the order in which they are listed. What only keeps an archive going (queue, files, paths) is not published."""
+"""In the order of listings. Internal tables (queue, files, paths) are not published."""
 
 HIDDEN_COLUMNS = {
     "path", "data_root", "data_root_id", "config_id", "config_hash", "sha256", "settings", "failure",
     "versions", "noise", "model", "bins",
 }  # fmt: skip
-"""Folders, settings, errors that may name files, and JSON, which the engines do not write alike."""
+"""Hidden columns: folders, settings, errors that may name files, and JSON, which the engines format differently."""
 SCHEMA = "ztf"
 
 MOST_SHAPES = 256
-"""Shapes of statements whose translations are kept, see `ztfdb.adql.shapes`."""
+"""Number of shapes with cached translations, see `ztfdb.adql.shapes`."""
 
 SQL_KINDS = {
     "short": exp.DType.SMALLINT, "int": exp.DType.INT, "long": exp.DType.BIGINT, "float": exp.DType.FLOAT,
     "double": exp.DType.DOUBLE, "boolean": exp.DType.BOOLEAN, "unicodeChar": exp.DType.TEXT, "char": exp.DType.TEXT,
 }  # fmt: skip
-"""Of VOTable's datatypes."""
+"""Corresponding datatypes of VOTable."""
 
 
 @dataclass(frozen=True)
@@ -71,18 +71,18 @@ class Column:
 
     @property
     def published(self) -> Column:
-        """The column as it is told: what is computed from single precision is double; true and false are 1 and 0."""
+        """The column as published: values computed from single precision are double; truth values are 1 and 0."""
         return replace(self, datatype={"boolean": "short"}.get(self.datatype, self.datatype))
 
 
 Relation = Callable[[Any, list[str], Any], exp.Expr]
-"""Makes what stands in FROM for a table that the database has not: of the parameters, the columns wanted, and, for one
-with footprints, what is known of the cells that its rows touch (`ztfdb.adql.relations.Cells`)."""
+"""Makes the item of FROM for a table that is not in the database, from the parameters, the requested columns and, with
+footprints, the cells that its rows touch (`ztfdb.adql.relations.Cells`)."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """One table that statements may name.
+    """One table that statements may use.
 
     Attributes
     ----------
@@ -94,7 +94,7 @@ class Table:
         For a table that is not in the database under its own name.
     utype : str
     footprints : bool
-        Whether each row covers a part of the sky, its column ``s_region``.
+        Whether each row covers a part of the sky, given by its column ``s_region``.
     """
 
     schema: str
@@ -118,7 +118,7 @@ class Table:
 
     @property
     def position(self) -> tuple[str, str] | None:
-        """The columns of the position by which rows are found, None where they are not."""
+        """The columns of the indexed position, None without an index."""
         return ("s_ra", "s_dec") if self.footprints else ("ra", "dec") if self.indexed else None
 
     def column(self, name: str) -> Column | None:
@@ -131,10 +131,10 @@ class Table:
 
 
 class KnownColumns(Schema):
-    """What sqlglot must know of the tables: the names and types of their columns.
+    """Names and types of the tables' columns for sqlglot.
 
-    Its own `sqlglot.schema.MappingSchema` keeps the tree of every statement that it was asked about, and compares each
-    new one with them all.
+    sqlglot's own `sqlglot.schema.MappingSchema` stores the tree of every statement, and compares each new one with all
+    of them.
 
     Parameters
     ----------
@@ -147,11 +147,11 @@ class KnownColumns(Schema):
         }
 
     def add_table(self, *args: Any, **options: Any) -> None:
-        """Refuse: the tables are those it was made with."""
+        """Refuse: the tables are fixed."""
         raise NotImplementedError("the tables are fixed")
 
     def column_names(self, table: exp.Table | str, *args: Any, **options: Any) -> list[str]:
-        """Return the columns of a table; none of one that is not known."""
+        """Return the columns of a table; empty for an unknown one."""
         return list(self._of(table))
 
     def get_column_type(
@@ -177,7 +177,7 @@ class KnownColumns(Schema):
 
 @dataclass(frozen=True)
 class Tables:
-    """Every table that statements may name, found by schema and name.
+    """Every table that statements may use, by schema and name.
 
     Attributes
     ----------
@@ -192,16 +192,16 @@ class Tables:
 
     @classmethod
     def of(cls, tables: list[Table]) -> Tables:
-        """Make it of a list."""
+        """Make an instance from a list."""
         by_name = {(table.schema, table.name): table for table in tables}
         return cls(by_name, KnownColumns(by_name))
 
     def with_more(self, tables: list[Table]) -> Tables:
-        """Return these and more, for one statement."""
+        """Return these and further tables, for one statement."""
         return Tables.of([*self.by_name.values(), *tables]) if tables else self
 
     def find(self, name: str, schema: str = "") -> Table | None:
-        """Return the table of a name; without a schema that of ``ztf``, then of any other."""
+        """Return a table by name; without a schema look in ``ztf`` first, then in the others."""
         if schema:
             return self.by_name.get((schema, name))
         own = self.by_name.get((SCHEMA, name))
@@ -210,7 +210,7 @@ class Tables:
 
 @cache
 def archive_tables() -> tuple[Table, ...]:
-    """Return the archive's own tables and views that are published."""
+    """Return the archive's own published tables and views."""
     described = {table.name: table for table in describe_tables()}
     made = []
     for name in PUBLISHED:

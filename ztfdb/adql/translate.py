@@ -1,4 +1,4 @@
-"""One ADQL statement into one SQL statement of an engine, and what the columns of its answer are."""
+"""Translate an ADQL statement into a SQL statement of an engine, with descriptions of its columns."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ from ztfdb.adql.uploads import Upload
 from ztfdb.errors import QueryError
 
 LONGEST_SHAPE = 8_000
-"""Characters of statements whose shape is looked at."""
+"""Maximum characters of a statement whose shape is determined."""
 
 SEEN = "seen once"
-"""Kept for a shape that came once: to learn one takes three translations, which the second time makes worth it."""
+"""Cached for a shape seen once: deriving a template takes three translations, so it waits for the second time."""
 
 WITHOUT_TEMPLATE = "translated each time"
 
 
 @dataclass(frozen=True)
 class Translation:
-    """A statement as an engine takes it.
+    """A statement for an engine.
 
     Attributes
     ----------
     sql : str
     values : list or dict
-        Its parameters, as the driver takes them.
+        Its parameters, in the driver's form.
     columns : tuple of Column
-        Of the answer.
+        Columns of the answer.
     limit : int
-        Rows that the client gets; the statement asks for one more, to know whether there are more.
+        Rows that the client gets; the statement requests one more, to detect truncation.
     upload_join : bool
         Whether uploaded positions are joined by their cells.
     base : str
@@ -74,20 +74,20 @@ def translate(
     max_characters: int = 65_536,
     base: str = "",
 ) -> Translation:
-    """Translate a statement; one that differs from others in some numbers alone by its shape (`ztfdb.adql.shapes`).
+    """Translate a statement, using the cached template of its shape if there is one (`ztfdb.adql.shapes`).
 
     Parameters
     ----------
     text : str
         ADQL 2.0 or 2.1.
     tables : Tables
-        Those that it may name.
+        The tables that it may use.
     engine : str
         ``sqlite`` or ``postgresql``.
     max_rows : int
-        Rows of the answer at most.
+        Maximum rows of the answer.
     uploads : sequence of Upload
-        Tables that come with it, in the schema ``tap_upload``.
+        Uploaded tables, in the schema ``tap_upload``.
     max_characters : int
     base : str
         Address of the service, for links in the answer.
@@ -99,7 +99,7 @@ def translate(
     Raises
     ------
     QueryError
-        If it is no ADQL, names what is not there, or asks for what has no meaning.
+        If it is not ADQL, uses unknown names, or is invalid.
     """
 
     def afresh(text: str) -> Translation:
@@ -131,7 +131,7 @@ def translate_afresh(
     max_characters: int = 65_536,
     base: str = "",
 ) -> Translation:
-    """Translate a statement whatever was translated before; otherwise as `translate`."""
+    """Translate a statement without the cache; otherwise as `translate`."""
     tree = parse(text, max_characters)
     known = tables.with_more([one.table for one in uploads])
     parameters = Parameters(engine, base)
@@ -156,7 +156,7 @@ def translate_afresh(
 
 
 def _name_tables(tree: exp.Query, tables: Tables) -> None:
-    """Give every table its schema, unless it is a name that WITH made."""
+    """Add the schema to every table, except names defined by WITH."""
     made = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
     for node in tree.find_all(exp.Table):
         name = node.name if node.this.quoted else node.name.lower()
@@ -166,14 +166,14 @@ def _name_tables(tree: exp.Query, tables: Tables) -> None:
         found = tables.find(name, schema)
         if found is None:
             shown = f"{schema}.{name}" if schema else name
-            raise QueryError(f"there is no table {shown[:80]!r}; tap_schema.tables lists those that there are")
+            raise QueryError(f"there is no table {shown[:80]!r}; tap_schema.tables lists the tables")
         alias = node.args.get("alias") or exp.TableAlias(this=exp.to_identifier(name))
         node.set("this", exp.to_identifier(found.name, quoted=True))
         node.set("db", exp.to_identifier(found.schema, quoted=True))
         node.set("alias", alias)
     for join in tree.find_all(exp.Join):
         if join.method == "NATURAL":
-            raise QueryError("NATURAL JOIN is not understood here: name the columns with USING")
+            raise QueryError("NATURAL JOIN is not supported: name the columns with USING")
 
 
 def _limited(tree: exp.Query, max_rows: int) -> exp.Query:
@@ -184,6 +184,6 @@ def _limited(tree: exp.Query, max_rows: int) -> exp.Query:
 
 
 def _plain(exc: Exception) -> str:
-    """Return what sqlglot says, in our words, without its quotes of the statement."""
+    """Return sqlglot's error in ztfdb's wording, without its quotes of the statement."""
     text = str(exc).splitlines()[0]
     return text.split(". Line")[0].split(" for tables")[0]

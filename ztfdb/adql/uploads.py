@@ -1,4 +1,4 @@
-"""Tables that come with a statement, in the schema ``tap_upload``."""
+"""Tables uploaded with a statement, in the schema ``tap_upload``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Upload:
         Without its schema.
     columns : tuple of Column
     values : mapping of str to list
-        Python values by column, None where there is none.
+        Python values by column; None if missing.
     """
 
     name: str
@@ -39,13 +39,13 @@ class Upload:
 
     @property
     def table(self) -> Table:
-        """What statements may name."""
+        """The table for statements."""
         return Table(SCHEMA, self.name, "An uploaded table.", self.columns)
 
     def ranges(self, lon: str, lat: str, radius: float) -> tuple[NDArray[np.int64], ...] | None:
-        """Return number of the row, start and end of the cells within `radius` degrees of each row's position.
+        """Return row number, start and end of the cells within `radius` degrees of each row's position.
 
-        Rows without a position have none. None where the columns hold no numbers.
+        Rows without a position have none. Returns None if the columns are not numeric.
         """
         try:
             ra, dec = (np.array(self.values[name], dtype=np.float64) for name in (lon, lat))

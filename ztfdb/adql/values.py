@@ -1,4 +1,4 @@
-"""Values and conditions of one SELECT: each node becomes one that both engines understand in the same way."""
+"""Translate values and conditions of one SELECT into nodes with the same meaning on both engines."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _SHAPES = {"POINT", "CIRCLE", "BOX", "POLYGON"}
 
 
 class ValueTranslator:
-    """Translates the values of one SELECT; those of SELECTs within it are translated already.
+    """Translates the values of one SELECT, whose inner SELECTs are already translated.
 
     Parameters
     ----------
     resolve : callable
-        Returns the `Column` that a qualified column node is.
+        Returns the `Column` of a qualified column node.
     """
 
     def __init__(self, resolve: Callable[[exp.Column], Column]) -> None:
@@ -55,14 +55,14 @@ class ValueTranslator:
         """
         made = self.value(node)
         if kind_of(made) != "truth":
-            raise QueryError("WHERE, ON and HAVING take a condition: CONTAINS and INTERSECTS are compared with 1")
+            raise QueryError("WHERE, ON and HAVING take a condition: compare CONTAINS and INTERSECTS with 1")
         return made
 
     def value(self, node: exp.Expr) -> exp.Expr:
-        """Return a value, with its type noted."""
+        """Return a value with its type set."""
         make = getattr(self, f"_{type(node).__name__.lower()}", None)
         if make is None:
-            raise QueryError(f"{node.key.upper()} is not part of ADQL as it is understood here")
+            raise QueryError(f"{node.key.upper()} is not part of the supported ADQL")
         return make(node)  # type: ignore[no-any-return]
 
     def _column(self, node: exp.Column) -> exp.Expr:
@@ -124,7 +124,7 @@ class ValueTranslator:
     def _numeric(self, node: exp.Expr, sign: str) -> exp.Expr:
         made = self.value(node)
         if kind_of(made) in ("text", "truth"):
-            raise QueryError(f"{sign} is of numbers")
+            raise QueryError(f"{sign} takes numbers")
         return made
 
     def _dpipe(self, node: exp.DPipe) -> exp.Expr:
@@ -175,7 +175,7 @@ class ValueTranslator:
     def _is(self, node: exp.Is) -> exp.Expr:
         inner = node.expression
         if not isinstance(inner, exp.Null) and not (isinstance(inner, exp.Not) and isinstance(inner.this, exp.Null)):
-            raise QueryError("IS is followed by NULL or NOT NULL")
+            raise QueryError("IS must be followed by NULL or NOT NULL")
         return _truth(exp.Is(this=self.value(node.this), expression=inner))
 
     def _in(self, node: exp.In) -> exp.Expr:
@@ -203,9 +203,9 @@ class ValueTranslator:
     def _likeness(self, node: exp.Binary, form: Callable[[exp.Expr], exp.Expr]) -> exp.Expr:
         a, b = self.value(node.this), self.value(node.expression)
         if {kind_of(a), kind_of(b)} - {"text", "unknown"}:
-            raise QueryError("LIKE is of texts")
+            raise QueryError("LIKE takes texts")
         made = exp.Like(this=form(a), expression=form(b))
-        # no character escapes another; the engines' own defaults differ
+        # turn off escaping: the engines' defaults differ
         return _truth(exp.Escape(this=made, expression=exp.Literal.string("\x01")))
 
     def _case(self, node: exp.Case) -> exp.Expr:
@@ -224,7 +224,7 @@ class ValueTranslator:
             values = [one if kind_of(one) == "unknown" else as_double(one) for one in values]
             default = None if default is None else default if kind_of(default) == "unknown" else as_double(default)
         elif len(kinds) > 1:
-            raise QueryError("the values of CASE are of one kind: numbers or texts")
+            raise QueryError("the values of CASE must be all numbers or all texts")
         ifs = [exp.If(this=test, true=value) for test, value in zip(tests, values, strict=True)]
         typed = next((one for one in [*values, default] if one is not None and kind_of(one) != "unknown"), None)
         made: exp.Expr = exp.Case(ifs=ifs, default=default)
@@ -235,26 +235,26 @@ class ValueTranslator:
         value, kind = self.value(node.this), node.to.this
         source = kind_of(value)
         if kind in INTEGERS and source in ("integer", "real", "unknown"):
-            if source == "real":  # the engines round and cut
+            if source == "real":  # one engine rounds, the other truncates
                 value = when(exp.GTE(this=value.copy(), expression=double(0.0)), floor(value), call("ceil", value.copy()))  # fmt: skip  # noqa: E501
             return of_kind(exp.Cast(this=value, to=exp.DataType(this=kind)), kind)
         if kind in (exp.DType.FLOAT, exp.DType.DOUBLE) and source in ("integer", "real", "unknown"):
             return as_double(value)
         if kind in (exp.DType.VARCHAR, exp.DType.CHAR, exp.DType.TEXT) and source in ("integer", "text", "unknown"):
             return of_kind(exp.Cast(this=value, to=exp.DataType(this=exp.DType.TEXT)), exp.DType.TEXT)
-        raise QueryError(f"CAST of {source} to {node.to.sql()[:40]} is not understood here")
+        raise QueryError(f"CAST of {source} to {node.to.sql()[:40]} is not supported")
 
     def _subquery(self, node: exp.Subquery) -> exp.Expr:
         inner = node.unnest()
         projections = inner.selects if isinstance(inner, exp.Query) else []
         if len(projections) != 1:
-            raise QueryError(f"a subquery that is a value has {len(projections)} columns, expected one")
+            raise QueryError(f"a subquery used as a value has {len(projections)} columns, expected one")
         return of_type(node, projections[0])
 
     def _distinct(self, node: exp.Distinct) -> exp.Expr:
         values = [self.value(one) for one in node.expressions]
         if len(values) != 1:
-            raise QueryError("DISTINCT in a function is of one value")
+            raise QueryError("DISTINCT in a function takes one value")
         return of_type(exp.Distinct(expressions=values), values[0])
 
     def _anonymous(self, node: exp.Anonymous) -> exp.Expr:
@@ -268,7 +268,7 @@ class ValueTranslator:
         return translate_call(node)
 
     def _shaped(self, node: exp.Anonymous) -> exp.Anonymous:
-        """Translate the coordinates of shapes within shapes; numbers stay as they are written."""
+        """Translate the coordinates of nested shapes; numbers stay as written."""
         made: list[exp.Expr] = []
         for one in node.expressions:
             if isinstance(one, exp.Anonymous) and one.name.upper() in _SHAPES:
@@ -297,7 +297,7 @@ def _truth(node: exp.Expr) -> exp.Expr:
 
 
 def _big(node: exp.Expr) -> exp.Expr:
-    """Return whole numbers of 64 bits: PostgreSQL would overflow at 32 where SQLite does not."""
+    """Return 64-bit integers: PostgreSQL would overflow at 32 bits, SQLite would not."""
     if isinstance(node, exp.Literal):
         return node
     return of_kind(exp.Cast(this=node, to=exp.DataType(this=exp.DType.BIGINT)), exp.DType.BIGINT)
@@ -306,4 +306,4 @@ def _big(node: exp.Expr) -> exp.Expr:
 def _check_alike(a: exp.Expr, b: exp.Expr) -> None:
     kinds = {kind_of(a), kind_of(b)} - {"unknown"}
     if "truth" in kinds or ("text" in kinds and len(kinds) > 1):
-        raise QueryError("a text is compared with a text, a number with a number")
+        raise QueryError("a text can be compared only with a text, a number only with a number")
