@@ -140,7 +140,7 @@ def test_words_where_there_is_nothing_to_read(engine_url, tmp_path):
         archive.add_catalogue("irsa", f"hats:{folder}")
         with pytest.raises(ValueError, match="complete=True: not with"):
             archive.light_curve(*STAR, phot="irsa", complete=True)
-        with pytest.raises(ValueError, match="nothing to match with"):
+        with pytest.raises(ValueError, match="which cannot be matched with images"):
             archive.crossmatch("irsa")
         with pytest.raises(ValueError, match="read in place"):
             archive.import_catalogue("irsa", tmp_path / "any.csv")

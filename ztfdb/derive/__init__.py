@@ -1,1 +1,1 @@
-"""New rows from rows: matches with reference catalogues, and calibrations made from them."""
+"""Derive new rows from stored ones: matches, calibrations, objects, forced measurements, checks."""

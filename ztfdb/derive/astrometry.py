@@ -1,4 +1,4 @@
-"""The astrometric check of an image: how far its sources lie from a catalogue's positions."""
+"""The astrometric check of an image: offsets of its sources from a catalogue's positions."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from ztfdb.store.matches import Astrometry
 
 @dataclass(frozen=True)
 class AstrometrySettings:
-    """When an image's positions deserve a warning.
+    """Limits of the astrometric check.
 
     Attributes
     ----------
     min_snr : float
         Sources fainter than this many sigma (6 px aperture) do not count.
     clip : float
-        Offsets beyond this many sigma are left out.
+        Offsets beyond this many sigma are clipped.
     min_star : int
-        With fewer stars the check says "look at it".
+        With fewer stars the warning is 1.
     warn_offset, warn_rms : float
         arcsec; beyond it the warning is 1. ZTF's own astrometry is good to 0.05 to 0.1 arcsec.
     wrong_offset : float
@@ -47,14 +47,14 @@ def check_astrometry(
     east, north : ndarray, shape (n,)
         Source minus catalogue, arcsec; east includes cos dec.
     usable : ndarray of bool, shape (n,)
-        Sources clean and bright enough to tell.
+        Clean and sufficiently bright sources.
     settings : AstrometrySettings, optional
 
     Returns
     -------
     Astrometry
         Median offsets, and rms about them, of the usable sources after clipping at `clip` times the scatter of either
-        axis; NaN where too few sources are left to say.
+        axis; NaN if too few sources remain.
     """
     chosen = settings or AstrometrySettings()
     x, y = east[usable], north[usable]
@@ -90,5 +90,5 @@ def _median_and_rms(values: FloatArray) -> tuple[float, float]:
 def _within(values: FloatArray, kept: FloatArray, clip: float) -> BoolArray:
     middle = np.median(kept)
     scatter = GAUSSIAN_MAD * np.median(np.abs(kept - middle))
-    # equal offsets (a simulation without noise) have no scatter: a microarcsecond keeps them all
+    # equal offsets (a simulation without noise) have scatter 0: a tolerance of 1e-6 arcsec keeps them all
     return np.asarray(np.abs(values - middle) <= clip * scatter + 1e-6)

@@ -1,9 +1,8 @@
-"""Photometric calibration of images: a zero point and a colour term for each aperture, by stars of PS1.
+"""Photometric calibration of images with PS1 stars: a zero point and a colour term for each aperture.
 
-The other method, by the stars that images share, is that of `ztfdb.derive.selfcal`.
+`ztfdb.derive.selfcal` is the other method, with the stars that images share.
 
-It stands beside the header's own calibration; which of the two is used is chosen when magnitudes are read, and no
-stored flux changes.
+The header's calibration is kept: the reader of magnitudes chooses the calibration, and stored fluxes do not change.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ if TYPE_CHECKING:
 
 METHOD = "ps1"
 METHODS = ("ps1", "self")
-"""How images can be calibrated: by stars of PS1, or by the stars that they share."""
+"""Methods of calibration: with PS1 stars, or with the stars that images share."""
 
 
 log = logging.getLogger(__name__)
@@ -58,20 +57,20 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ApertureCalibration:
-    """Calibration of one aperture of one image, with the stars it was made from.
+    """Calibration of one aperture of one image, with the stars used.
 
     Attributes
     ----------
     aperture : int
         1 to 6.
     fit : LineFit or None
-        None where there was none to make.
+        None if there is no fit.
     failure : str or None
-        Why not.
+        The reason for that.
     used : ndarray of int64
-        Stars handed to the fit, as rows of the image's `Stars`.
+        Stars used in the fit, as rows of the image's `Stars`.
     apcor, apcor_err : float
-        Aperture correction to the largest aperture, mag; NaN where too few stars tell.
+        Aperture correction to the largest aperture, mag; NaN with too few stars.
     n_apcor : int
     """
 
@@ -95,7 +94,7 @@ class ImageCalibrated:
     color : str
         ``g-r`` or ``r-i``.
     stars : Stars
-        Candidates; each aperture takes those that are good in it.
+        Candidates; each aperture uses those that are good in it.
     apertures : tuple of ApertureCalibration
     seconds : float
     """
@@ -110,15 +109,15 @@ class ImageCalibrated:
 
 @dataclass
 class CalibrationReport:
-    """What a calibration did: one row per image and aperture.
+    """Result of a calibration: one row per image and aperture.
 
     Attributes
     ----------
     catalogue : str
     n_skipped : int
-        Images of the selection that were calibrated already.
+        Selected images that were calibrated before.
     n_image, n_failed : int
-        Images done, and those of them without a zero point in the 6 px aperture.
+        Images calibrated now, and those without a zero point in the 6 px aperture.
     rows : list of dict
     """
 
@@ -129,7 +128,7 @@ class CalibrationReport:
     rows: list[dict[str, Any]] = field(default_factory=list)
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return one row per image and aperture; its last columns are empty for a calibration against PS1."""
+        """Return one row per image and aperture; the last columns are empty for a calibration with PS1."""
         import pandas as pd
 
         names = ["image_id", "aperture", *_FITTED, "n_star", "n_clipped", *_CORRECTED, "failure", *_OF_SOLUTION]
@@ -139,7 +138,7 @@ class CalibrationReport:
 _FITTED = ("zeropoint", "zeropoint_err", "color_term", "color_term_err", "covariance", "scatter", "rms")
 _CORRECTED = ("apcor", "apcor_err", "n_apcor")
 _OF_SOLUTION = ("solution_id", "x_gradient", "y_gradient", "magerr_sys")
-"""What the stars that images share tell besides."""
+"""Additional columns of a calibration with shared stars."""
 
 
 def calibrate(
@@ -152,38 +151,38 @@ def calibrate(
     again: bool = False,
     progress: Progress | None = None,
 ) -> CalibrationReport:
-    """Calibrate images: against PS1, those not calibrated since they were matched; or by the stars they share.
+    """Calibrate images with PS1 (those not calibrated since they were matched), or with the stars they share.
 
     Parameters
     ----------
     sessions : sessionmaker
     catalogue : str
-        ``ps1``, the one catalogue with magnitudes in the bands of ZTF's colour terms. The method ``self`` takes its
-        level and colours from it where it is held.
+        ``ps1``, the only catalogue with magnitudes in the bands of ZTF's colour terms. The method ``self`` takes its
+        level and colours from it if it is stored.
     method : str
-        ``ps1``, one transaction an image; or ``self``: see `ztfdb.derive.selfcal.calibrate_self`.
+        ``ps1``, with one transaction per image; or ``self``: see `ztfdb.derive.selfcal.calibrate_self`.
     image_ids : sequence of int, optional
         These images; by default all.
     settings : CalibrationSettings or SelfSettings, optional
-        Those of the method.
+        Settings of the method.
     again : bool
-        Calibrate also what is calibrated. With ``self`` and no `image_ids`, everything is solved anew.
+        Also repeat existing calibrations. With ``self`` and no `image_ids`, everything is solved again.
     progress : callable, optional
-        Called with images done and images in all.
+        Called with the number of images done and the total number.
 
     Raises
     ------
     UnknownCatalogueError, UnknownImageError
         If one is not in the archive.
     ValueError
-        If the catalogue is not PS1, or the method or its settings are not one.
+        If the catalogue is not PS1, or the method or its settings are invalid.
     """
     if method not in METHODS:
         raise ValueError(f"method {method!r}: expected {' or '.join(METHODS)}")
     if method == "self":
         return _by_own_stars(sessions, catalogue, image_ids, settings, again, progress)
     if isinstance(settings, SelfSettings):
-        raise ValueError("SelfSettings are those of method 'self': expected CalibrationSettings")
+        raise ValueError("SelfSettings belong to method 'self': expected CalibrationSettings")
     with sessions() as session:
         held = get_catalogue(session, catalogue)
         if held.kind != METHOD:
@@ -215,7 +214,7 @@ def _by_own_stars(
     progress: Progress | None,
 ) -> CalibrationReport:
     if isinstance(settings, CalibrationSettings):
-        raise ValueError("CalibrationSettings are those of method 'ps1': expected SelfSettings")
+        raise ValueError("CalibrationSettings belong to method 'ps1': expected SelfSettings")
     done = calibrate_self(
         sessions, catalogue=catalogue, image_ids=image_ids, settings=settings, again=again, progress=progress
     )
@@ -278,7 +277,7 @@ def calibrate_aperture(stars: Stars, aperture: int, settings: CalibrationSetting
 
 
 def residuals(done: ImageCalibrated, aperture: int = 4, *, min_snr: float = 20.0) -> pd.DataFrame:
-    """Return the stars of one aperture with what the fit leaves of each.
+    """Return the stars of one aperture with their residuals.
 
     Parameters
     ----------
@@ -286,14 +285,14 @@ def residuals(done: ImageCalibrated, aperture: int = 4, *, min_snr: float = 20.0
     aperture : int
         1 to 6.
     min_snr : float
-        That of the calibration's settings.
+        As in the calibration's settings.
 
     Returns
     -------
     DataFrame
         ``source_id``, ``x``, ``y`` (pixels), ``mag``, ``color`` (PS1), ``residual`` (PS1 minus calibrated magnitude),
-        ``error`` (of it, without the intrinsic scatter) and ``kept``; ``attrs`` says the image, the aperture and the
-        fit. Without rows where there was no fit.
+        ``error`` (of the residual, without the intrinsic scatter) and ``kept``; ``attrs`` has the image, the aperture
+        and the fit. No rows without a fit.
     """
     import pandas as pd
 
@@ -357,7 +356,7 @@ def _fit_values(one: ApertureCalibration, stars: Stars) -> dict[str, Any]:
 
 
 def _correction(stars: Stars, aperture: int, settings: CalibrationSettings) -> tuple[float, float, int]:
-    """Return magnitude in the largest aperture minus magnitude in this one, of bright stars that stand alone."""
+    """Return magnitude in the largest aperture minus magnitude in this one, from bright isolated stars."""
     largest = APERTURES[-1]
     mag, variance, snr = instrumental(stars, aperture)
     mag_all, variance_all, snr_all = instrumental(stars, largest)
@@ -368,7 +367,7 @@ def _correction(stars: Stars, aperture: int, settings: CalibrationSettings) -> t
         return np.nan, np.nan, int(lone.sum())
     if aperture == largest:
         return 0.0, 0.0, int(lone.sum())
-    # the light of the smaller aperture is in both: what differs is the ring between them
+    # both include the flux of the smaller aperture: only the noise of the ring between them counts
     ring = np.maximum(variance_all[lone] - variance[lone], 0.0) + 1e-10
     mean, error, n = clipped_mean((mag_all - mag)[lone], ring, clip=settings.clip)
     return mean, error, n

@@ -1,4 +1,4 @@
-"""Which sources of an image are stars to calibrate with: clean, alone, and of known magnitude and colour in PS1."""
+"""Select the calibration stars of an image: clean, isolated, and with magnitude and colour in PS1."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ztfdb.store.image_choice import image_mjd
 from ztfdb.store.matches import MatchTable, find_image_match, matches_of_image
 
 PIXEL_SCALE = 1.012
-"""arcsec a pixel, anywhere on the camera to 0.3 %."""
+"""arcsec per pixel, valid to 0.3 % over the whole camera."""
 
 COLORS = {1: ("g", "r"), 2: ("g", "r"), 3: ("r", "i")}
 """The PS1 colour of the colour term by filter id, bluer band first."""
@@ -32,43 +32,43 @@ COLORS = {1: ("g", "r"), 2: ("g", "r"), 3: ("r", "i")}
 BANDS = {1: "g", 2: "r", 3: "i"}
 
 NEIGHBOUR_GAP_PIX = 5.0
-"""A neighbour this far beyond an aperture's rim (2.5 times a typical FWHM) adds nothing to it."""
+"""A neighbour this far beyond an aperture's rim (2.5 times a typical FWHM) adds no flux to it."""
 
 
 @dataclass(frozen=True)
 class CalibrationSettings:
-    """Which stars calibrate, and how.
+    """Selection of calibration stars, and parameters of the fit.
 
     Attributes
     ----------
     bright_limit, faint_limit : float
         PS1 magnitudes of the image's band and of both bands of the colour; PS1 saturates above 14.5.
     star_limit : float
-        Point-like is an object with i_PSF - i_Kron below this, mag; one without a Kron magnitude passes.
+        Objects with i_PSF - i_Kron below this are stars, mag; objects without a Kron magnitude pass.
     min_detection : int
-        Fewest PS1 detections; an object that does not say passes.
+        Minimum number of PS1 detections; objects without this number pass.
     mean_photometry : bool
-        Only magnitudes averaged over exposures, none measured on stacks.
+        Use only magnitudes averaged over exposures, not those measured on stacks.
     color_range : tuple of float
         PS1 colour for which the colour term is a line.
     max_error : float
-        Largest error of a star's offset, PS1's and ours together, mag.
+        Maximum combined error of PS1 and ztfdb for a star, mag.
     assumed_error : float
-        Error of a PS1 magnitude that has none, mag.
+        Error of a PS1 magnitude without an error, mag.
     min_snr : float
         Smallest signal to noise in the aperture.
     peak_limit : float
-        Largest peak (with background) as a share of SATURATE.
+        Maximum peak (with background) as a fraction of SATURATE.
     max_separation : float
-        Largest distance from the PS1 position, arcsec.
+        Maximum separation from the PS1 position, arcsec.
     neighbour_share : float
-        A neighbour fainter than this share of the star's flux does not count.
+        Neighbours below this fraction of the star's flux are ignored.
     clip : float
-        Sigmas at which stars are left out of the fit.
+        Clipping limit of the fit, sigma.
     min_star : int
-        Fewest stars of a calibration.
+        Minimum number of stars.
     apcor_snr : float
-        Smallest signal to noise, in the smaller and the largest aperture, of a star that tells aperture corrections.
+        Minimum S/N, in the smaller and the largest aperture, of stars for aperture corrections.
     """
 
     bright_limit: float = 14.5
@@ -94,7 +94,7 @@ class CalibrationSettings:
 
 @dataclass(frozen=True)
 class Stars:
-    """Sources of one image that are known stars: equal-length columns.
+    """Sources of one image that match PS1 stars: equal-length columns.
 
     Attributes
     ----------
@@ -105,9 +105,9 @@ class Stars:
     color, color_var : ndarray
         PS1 colour and its squared error.
     covariance : ndarray
-        Of magnitude and colour, mag².
+        Covariance of magnitude and colour, mag².
     clear : ndarray
-        Distance of the nearest neighbour that counts, pixels; infinite without one in reach.
+        Distance of the nearest relevant neighbour, pixels; infinite without one.
     flags : ndarray of int
     flux, flux_err : ndarray, shape (6, n_star)
         DN.
@@ -139,7 +139,7 @@ def find_stars(
     sources: Columns,
     settings: CalibrationSettings,
 ) -> Stars:
-    """Return the sources of an image that are stars of PS1, clean and of good magnitudes.
+    """Return the clean sources of an image that match PS1 stars with good magnitudes.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ def find_stars(
     row = np.searchsorted(sources["source_id"], table.source_id)
     usable &= clean_sources(sources, image["saturate"], settings.peak_limit)[row]
     ids, counts = np.unique(table.reference_id[table.rank == 1], return_counts=True)
-    usable &= ~np.isin(table.reference_id, ids[counts > 1])  # one star that fell to pieces is no standard
+    usable &= ~np.isin(table.reference_id, ids[counts > 1])  # a star that was split into several sources is not usable
     band, (blue, red) = BANDS[image["fid"]], COLORS[image["fid"]]
     names = object_columns(band, blue, red)
     mjd = image_mjd(session, image_id)
@@ -174,14 +174,14 @@ def find_stars(
 
 
 def alone(stars: Stars, aperture: int) -> BoolArray:
-    """Return the stars that nothing disturbs in one aperture (1 to 6)."""
+    """Return the stars without a neighbour that affects an aperture (1 to 6)."""
     radius = APERTURE_DIAMETERS[aperture - 1] / 2.0
     lone = stars.clear > radius + NEIGHBOUR_GAP_PIX
     return lone & ((stars.flags & int(UNCLEAN_LARGE)) == 0) if aperture >= 5 else lone
 
 
 def _matches(session: Session, image_id: int, catalogue: CatalogueInfo) -> MatchTable:
-    """Return the stored matches, else matches made for the moment."""
+    """Return the stored matches, else temporary ones."""
     if find_image_match(session, image_id, catalogue.catalogue_id) is not None:
         return matches_of_image(session, image_id, catalogue.catalogue_id)
     sources, rows, match = find_matches(
@@ -191,16 +191,16 @@ def _matches(session: Session, image_id: int, catalogue: CatalogueInfo) -> Match
 
 
 def clean_sources(sources: Columns, saturate: float | None, peak_limit: float) -> BoolArray:
-    """Tell the sources that have no flag of `UNCLEAN`, no bad pixel, and a peak well below saturation.
+    """Return which sources have no flag of `UNCLEAN`, no bad pixel, and a peak well below saturation.
 
     Parameters
     ----------
     sources : dict of ndarray
         From `ztfdb.store.calibrations.sources_to_calibrate`.
     saturate : float or None
-        DN; None, or NaN, where the header has none.
+        DN; None, or NaN, if the header has none.
     peak_limit : float
-        Largest peak (with background) as a share of `saturate`.
+        Maximum peak (with background) as a fraction of `saturate`.
     """
     mask = sources["mask_bits"]
     clean = ((sources["flags"] & int(UNCLEAN)) == 0) & ((mask == NO_MASK) | ((mask & int(BAD_BITS)) == 0))
@@ -210,7 +210,7 @@ def clean_sources(sources: Columns, saturate: float | None, peak_limit: float) -
 
 
 def object_columns(band: str, blue: str, red: str) -> tuple[str, ...]:
-    """Return the columns of PS1 that `good_objects` needs, with the errors of the magnitudes."""
+    """Return the PS1 columns that `good_objects` needs, with the errors of the magnitudes."""
     return tuple(dict.fromkeys(("photometry", "n_detection", "i_mag", "i_kron_mag", *_mags(band, blue, red))))
 
 
@@ -219,7 +219,7 @@ def _mags(*bands: str) -> list[str]:
 
 
 def good_objects(objects: Columns, band: str, blue: str, red: str, settings: CalibrationSettings) -> BoolArray:
-    """Tell the PS1 objects that are stars of good magnitudes in a band and a colour."""
+    """Return which PS1 objects are stars with good magnitudes in a band and a colour."""
     good = np.ones(len(objects["reference_id"]), dtype=bool)
     if settings.mean_photometry:
         good &= objects["photometry"] == MEAN_PHOTOMETRY
@@ -245,7 +245,7 @@ def _clearance(
     band: str,
     settings: CalibrationSettings,
 ) -> NDArray[np.float64]:
-    """Return how far the nearest neighbour that counts is, pixels: among the sources, and among all PS1 objects."""
+    """Return the distance of the nearest relevant neighbour among the sources and all PS1 objects, pixels."""
     reach = (APERTURE_DIAMETERS[-1] / 2.0 + NEIGHBOUR_GAP_PIX) * PIXEL_SCALE
     clear = np.full(len(picked), np.inf)
     if not len(picked):
@@ -280,7 +280,7 @@ def _stars(
     for name in {band, blue, red}:
         error = objects[f"{name}_mag_err"]
         variance[name] = np.where(error > 0, error, settings.assumed_error) ** 2
-    # the band's own error is in its colour too, with the sign of the band in it; a band outside of it is independent
+    # the band's error also enters its colour, with its sign; a band outside of it is independent
     sign = {blue: 1.0, red: -1.0}.get(band, 0.0)
     flux = np.array([sources[f"flux_aper{k}"][picked] for k in range(1, 7)], dtype=np.float64)
     flux_err = np.array([sources[f"flux_aper{k}_err"][picked] for k in range(1, 7)], dtype=np.float64)
@@ -311,10 +311,10 @@ def instrumental(stars: Stars, aperture: int) -> tuple[NDArray[np.float64], NDAr
 def expected_noise(
     stars: Stars, aperture: int, min_snr: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return instrumental magnitudes, with squared errors and signal to noise of the flux that PS1 lets expect.
+    """Return instrumental magnitudes, with squared errors and S/N of the flux expected from PS1.
 
-    A star that noise made brighter would pass a limit of signal to noise more easily, and weigh more, than one that it
-    made fainter: both would pull the zero point up. So the noise is related to the catalogue's light, not to our own.
+    With the measured flux, a star that noise made brighter would pass the S/N limit more easily and get more weight
+    than one that it made fainter; both would raise the zero point. Therefore the noise refers to the catalogue's flux.
     """
     mag, variance, snr = instrumental(stars, aperture)
     with np.errstate(invalid="ignore"):

@@ -1,4 +1,4 @@
-"""Artificial stars on images that are in the archive: how likely a star of a magnitude is found, image by image."""
+"""Measure detection probabilities on stored images with artificial stars."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class CompletenessReport:
-    """What was done.
+    """Result of a run.
 
     Attributes
     ----------
     n_image, n_failed, n_skipped : int
-        Images done, those of them without a model, and those that had one already.
+        Images processed, those of them without a model, and those skipped because they have one.
     rows : list of dict
         `ztfdb.store.completeness.ROW_COLUMNS`, one per image.
     """
@@ -67,9 +67,9 @@ def measure_completeness(
     places: Places = None,
     progress: Progress | None = None,
 ) -> CompletenessReport:
-    """Put artificial stars into images that have not been judged, and keep how likely they are found.
+    """Add artificial stars to images without a result, and store the detection probabilities.
 
-    The pixels are those of the files, the extraction that of the image's own configuration; one transaction an image.
+    The pixels come from the files, and the extraction uses the image's own configuration; one transaction per image.
 
     Parameters
     ----------
@@ -77,26 +77,26 @@ def measure_completeness(
     image_ids : sequence of int, optional
         These images; by default all.
     again : bool
-        Judge also what has a model.
+        Also process images that have a model.
     passes : int
-        Extractions of each image, each with stars at other places: of 600 stars probabilities are known to 0.02.
+        Extractions per image, each with stars at other places: 600 stars give probabilities to 0.02.
     seed : int
-        Of the places and magnitudes, with the image's id.
+        Seed of the positions and magnitudes, together with the image's id.
     jobs : int
         Processes.
     settings : InjectionSettings, optional
-        In place of `passes` and `seed`.
+        Instead of `passes` and `seed`.
     places : mapping of str to path, optional
         Folders of this host by the name of their data root.
     progress : callable, optional
-        Called with images done and images in all.
+        Called with the number of images done and the total number.
 
     Raises
     ------
     UnknownImageError
         If one is not in the archive.
     ValueError
-        If there are fewer jobs or passes than one.
+        If jobs or passes are less than 1.
     """
     for name, value in (("jobs", jobs), ("passes", passes)):
         if value < 1:
@@ -141,7 +141,7 @@ def _task(session: Session, image: StoredImage, settings: InjectionSettings) -> 
 
 
 def _results(tasks: Iterator[Injection], jobs: int) -> Iterator[tuple[Injected, int]]:
-    """Yield what becomes of tasks, in order; a few are under way at a time."""
+    """Yield the results of tasks in order; a few run concurrently."""
     if jobs == 1:
         for task in tasks:
             yield inject_image(task), len(task.x)
@@ -162,12 +162,12 @@ def _results(tasks: Iterator[Injection], jobs: int) -> Iterator[tuple[Injected, 
 def _result(task: Injection, future: Any) -> tuple[Injected, int]:
     try:
         result: Injected = future.result()
-    except BrokenProcessPool:  # this one, or another that was under way: alone it tells
+    except BrokenProcessPool:  # caused by this task or a concurrent one: run it alone to find out
         alone = new_executor(1)
         try:
             result = alone.submit(inject_image, task).result()
         except BrokenProcessPool:
-            died = WorkerDied(task.image.own.path, "the worker process ended while it searched this, 2 times")
+            died = WorkerDied(task.image.own.path, "the worker process died 2 times while it searched this image")
             result = Injected(task.image.image_id, failure=str(died))
         finally:
             alone.shutdown(wait=True, kill_workers=True)

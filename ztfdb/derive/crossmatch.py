@@ -1,7 +1,7 @@
 """Matching the sources of images with reference catalogues.
 
-One image is one piece of work and one transaction: its sources, the catalogue's rows in the cells around them (from
-the covering index), two k-d trees, and the matches back in bulk.
+Each image is matched in one transaction: read its sources and the catalogue's rows in the cells around them (from the
+covering index), match them with two k-d trees, and write the matches in bulk.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MAX_RADIUS = 60.0
-"""arcsec; beyond it a match says nothing about which object a source is."""
+"""arcsec; matches at larger separations are meaningless."""
 
 _MATCHERS = {"nearest": match_nearest, "mutual": match_mutual, "all": match_all}
 
@@ -55,7 +55,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ImageMatched:
-    """What matching one image with one catalogue came to.
+    """Result of matching one image with one catalogue.
 
     Attributes
     ----------
@@ -81,7 +81,7 @@ class ImageMatched:
 
 @dataclass
 class CrossmatchReport:
-    """What a cross-match did.
+    """Result of a cross-match.
 
     Attributes
     ----------
@@ -89,7 +89,7 @@ class CrossmatchReport:
     radius : float
         arcsec.
     n_skipped : int
-        Images of the selection that were matched already.
+        Selected images that were matched before.
     images : list of ImageMatched
     """
 
@@ -119,25 +119,25 @@ def crossmatch(
     again: bool = False,
     progress: Progress | None = None,
 ) -> CrossmatchReport:
-    """Match images with a catalogue, those that are not matched yet; one transaction an image.
+    """Match images that are not matched yet with a catalogue; one transaction per image.
 
     Parameters
     ----------
     sessions : sessionmaker
     name : str
-        A held catalogue.
+        A stored catalogue.
     image_ids : sequence of int, optional
-        These images; by default all of the archive. A `mode` or `radius` given for all is kept as the catalogue's,
-        and images ingested later are matched in the same way.
+        These images; by default all of the archive. A `mode` or `radius` given for all is stored with the catalogue,
+        and used for images ingested later.
     region : tuple of float, optional
-        The images of a region in place of `image_ids`: (ra, dec, radius) in deg, deg and arcsec.
+        The images of a region instead of `image_ids`: (ra, dec, radius) in deg, deg and arcsec.
     mode : str, optional
         ``nearest`` (the nearest row to each source), ``mutual`` (if that source is also the row's nearest) or ``all``
         (every row within the radius, ranked); the catalogue's own by default.
     radius : float, optional
         arcsec, up to 60; the catalogue's own by default.
     again : bool
-        Match also what is matched.
+        Also repeat existing matches.
     progress : callable, optional
 
     Raises
@@ -172,9 +172,9 @@ def crossmatch(
 
 
 def match_new_image(session: Session, image_id: int) -> list[ImageMatched]:
-    """Match an image that was just stored with every held catalogue, in the caller's transaction.
+    """Match an image that was just stored with every stored catalogue, in the caller's transaction.
 
-    One that is read in place and cannot be read leaves the image unmatched: the next `crossmatch` takes it up.
+    If a catalogue that is read in place cannot be read, the image stays unmatched until the next `crossmatch`.
     """
     done = []
     for catalogue in held_catalogues(session):
@@ -199,12 +199,12 @@ def match_image(
     radius: float | None = None,
     astrometry: AstrometrySettings | None = None,
 ) -> ImageMatched:
-    """Match one image with a catalogue and store the matches in place of earlier ones.
+    """Match one image with a catalogue and replace its stored matches.
 
     Parameters
     ----------
     session : Session
-        A writing one; nothing is committed.
+        A writing session; nothing is committed.
     image_id : int
     catalogue : CatalogueInfo
     mode, radius : optional
@@ -228,7 +228,7 @@ def match_image(
         "image matched",
         extra={"image_id": image_id, "catalogue": catalogue.name, "n_match": len(table), "seconds": seconds},
     )
-    if checked.warning and n_matched:  # for those without a match one line is enough, see `warn_of_silent`
+    if checked.warning and n_matched:  # `warn_of_silent` logs one line for all images without a match
         log.warning(
             "astrometry of an image deserves a look",
             extra={"image_id": image_id, "catalogue": catalogue.name, **vars(checked)},
@@ -249,7 +249,7 @@ def find_matches(
     rows : dict of ndarray
         The catalogue's rows around them by ascending ``reference_id``; ``ra`` and ``dec`` at the image's epoch.
     match : Match
-        ``index1`` counts in `sources`, ``index2`` in `rows`; by source, separation and reference id.
+        ``index1`` refers to `sources`, ``index2`` to `rows`; ordered by source, separation and reference id.
     """
     mjd = image_mjd(session, image_id)
     epoch = None if mjd is None else julian_year(mjd)
@@ -265,7 +265,7 @@ def find_matches(
 def rows_around(
     session: Session, catalogue: CatalogueInfo, hpx29: NDArray[np.int64], radius: float, epoch: float | None
 ) -> Columns:
-    """Return a catalogue's rows that may lie within `radius` of positions at an epoch, moved to that epoch.
+    """Return a catalogue's rows that may lie within `radius` of positions at an epoch, propagated to that epoch.
 
     Parameters
     ----------
@@ -276,7 +276,7 @@ def rows_around(
     radius : float
         arcsec.
     epoch : float or None
-        Julian year; None leaves rows where the catalogue has them (a coadd has no epoch).
+        Julian year; None keeps the catalogue's positions (a coadd has no epoch).
 
     Returns
     -------
@@ -294,7 +294,7 @@ def rows_around(
 def near_sources(
     catalogue: CatalogueInfo, mjd: float | None, hpx29: NDArray[np.int64], separation: FloatArray
 ) -> tuple[NDArray[np.int64], float]:
-    """Return where the matches of an image's sources lie in a catalogue, as `rows_by_id` takes it.
+    """Return the search area for the matches of an image's sources in a catalogue, for `rows_by_id`.
 
     Parameters
     ----------
@@ -304,19 +304,19 @@ def near_sources(
     hpx29 : ndarray of int64, shape (n,)
         Cells of the sources.
     separation : ndarray of float64
-        Of their matches, arcsec.
+        Separations of their matches, arcsec.
     """
-    farthest = float(separation.max(initial=0.0)) * (1.0 + 1e-9) + 1e-6  # what is on the rim stays in
+    farthest = float(separation.max(initial=0.0)) * (1.0 + 1e-9) + 1e-6  # include rows on the rim
     return hpx29, farthest + farthest_move(catalogue, None if mjd is None else julian_year(mjd))
 
 
 def rank_matches(source_id: NDArray[np.int64], reference_id: NDArray[np.int64], match: Match) -> MatchTable:
-    """Return matches as rows to be stored, each with its rank among those of its source.
+    """Return matches as rows to store, each with its rank among the matches of its source.
 
     Parameters
     ----------
     source_id, reference_id : ndarray of int64
-        Ids of the two tables that `match` counts in, each ascending.
+        Ids of the two tables that `match` refers to, each ascending.
     match : Match
         In the order of `find_matches`.
     """
@@ -337,7 +337,7 @@ def images_in_region(session: Session, ra: float, dec: float, radius: float) -> 
 def remove_matches(
     sessions: sessionmaker[Session], name: str, *, image_ids: Sequence[int] | None = None, dry_run: bool = False
 ) -> int:
-    """Remove the stored matches of images (by default all) with a catalogue, and return how many they were.
+    """Remove the stored matches of images (by default all) with a catalogue, and return their number.
 
     With `dry_run` nothing is removed.
     """
@@ -359,20 +359,20 @@ def offsets(
 
 
 def _chosen(catalogue: CatalogueInfo, mode: str | None, radius: float | None) -> tuple[str, float]:
-    """Return mode and radius, the catalogue's own where none is given."""
+    """Return mode and radius, by default the catalogue's own."""
     if catalogue.kind == LIGHT_CURVES:
-        raise ValueError(f"{catalogue.name} holds light curves, each star many times: there is nothing to match with")
+        raise ValueError(f"{catalogue.name} holds light curves, which cannot be matched with images")
     mode = catalogue.match_mode if mode is None else mode
     radius = catalogue.match_radius if radius is None else radius
     if mode not in MODES:
-        raise ValueError(f"mode {mode!r} is none of {', '.join(MODES)}")
+        raise ValueError(f"mode {mode!r}: expected one of {', '.join(MODES)}")
     if not 0.0 < radius <= MAX_RADIUS:
-        raise ValueError(f"a matching radius lies between 0 and {MAX_RADIUS:.0f} arcsec, not at {radius}")
+        raise ValueError(f"radius {radius}: expected a number between 0 and {MAX_RADIUS:.0f} arcsec")
     return mode, float(radius)
 
 
 def farthest_move(catalogue: CatalogueInfo, epoch: float | None) -> float:
-    """Return how far the fastest row may have moved, arcsec."""
+    """Return the maximum motion of a row until the epoch, arcsec."""
     if epoch is None or catalogue.min_epoch is None or catalogue.max_epoch is None:
         return 0.0
     years = max(abs(epoch - catalogue.min_epoch), abs(epoch - catalogue.max_epoch))

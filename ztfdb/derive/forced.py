@@ -1,4 +1,4 @@
-"""Forced measurements on images that are already in the archive: each file opened once, each result kept once."""
+"""Forced measurements on stored images: each file is opened once, each result is stored once."""
 
 from __future__ import annotations
 
@@ -31,27 +31,27 @@ from ztfdb.store.meta_rows import config_id
 from ztfdb.texts import one_line
 
 IMAGES_PER_TRANSACTION = 100
-"""Images whose measurements are kept together."""
+"""Images whose measurements are stored in one transaction."""
 
 IMAGES_PER_TASK = 8
-"""Images that a worker process measures at a time."""
+"""Images per task of a worker process."""
 
 REQUEST = ("hpx29", "image_id", "ra", "dec", "x", "y")
-"""Columns of a request: where, on which image, and at which pixel."""
+"""Columns of a request: position, image and pixel."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass
 class Forced:
-    """What became of forced measurements.
+    """Result of forced measurements.
 
     Attributes
     ----------
     kept : bool
-        They are in the archive. Otherwise it cannot be written, and `rows` has them.
+        True if they are stored. False if the archive is not writable; `rows` then has them.
     rows : list of dict of ndarray
-        Those that are not in the archive: `ztfdb.store.forced.FORCED_DTYPES`.
+        Measurements that are not stored: `ztfdb.store.forced.FORCED_DTYPES`.
     problems : dict of int to str
         By ``image_id``: why an image could not be measured.
     n_measured : int
@@ -73,7 +73,7 @@ def measure_forced(
     places: Places = None,
     progress: Progress | None = None,
 ) -> Forced:
-    """Measure positions on ingested images and keep the results.
+    """Measure positions on ingested images and store the results.
 
     Parameters
     ----------
@@ -81,15 +81,15 @@ def measure_forced(
     wanted : dict of ndarray, each of shape (n,)
         `REQUEST`; each pair of cell and image once.
     method : ForcedMethod
-        ``PSF`` fits the exposure's own PSF, too.
+        ``PSF`` also fits the exposure's own PSF.
     jobs : int
         Processes that measure; 1 measures in this one.
     keep : bool
-        Write them to ``forced_source``; where the archive cannot be written, they are returned all the same.
+        Write them to ``forced_source``; if the archive is not writable, they are returned instead.
     places : mapping of str to path, optional
         Folders of this host by the name of their data root.
     progress : callable, optional
-        Called with the number of images done, and of all.
+        Called with the number of images done and the total number.
 
     Returns
     -------
@@ -134,7 +134,7 @@ def _finish(
     method: ForcedMethod,
     done: Forced,
 ) -> None:
-    """Keep the measurements of some images, or add them to those that cannot be kept."""
+    """Store the measurements of some images, or collect them if the archive is not writable."""
     for result in results:
         if result.problem is not None:
             done.problems[result.image_id] = reason_of(result.problem)
@@ -158,7 +158,7 @@ def _kept(
     contents: Mapping[int, Contents],
     accepted: Sequence[tuple[int, str, int]],
 ) -> bool:
-    """Write measurements; False where the archive refuses, for the reader gets them anyway."""
+    """Write measurements; return False if the archive refuses, because the caller gets them anyway."""
     try:
         with writing(sessions) as session:
             settings = ExtractionSettings.from_dict(read_meta(session)["settings"])
@@ -200,14 +200,14 @@ def _columns(measured: Sequence[Revisited], wanted: Columns, method: ForcedMetho
 
 
 class _Crew:
-    """Worker processes, made when they are first needed; with one job, none: this process measures."""
+    """Worker processes, started on first use; with one job this process measures itself."""
 
     def __init__(self, jobs: int, n_image: int) -> None:
         self._jobs = max(1, min(jobs, -(-n_image // IMAGES_PER_TASK)))
         self._executor: loky.ProcessPoolExecutor | None = None
 
     def measure(self, revisits: Sequence[Revisit]) -> Iterator[Revisited]:
-        """Measure on images; each that ends its worker process is tried once more, alone."""
+        """Measure on images; if a worker process dies, its images are tried once more, one by one."""
         if self._jobs == 1:
             yield from map(revisit_image, revisits)
             return
@@ -234,7 +234,7 @@ def _alone(revisit: Revisit) -> Revisited:
     try:
         result: Revisited = executor.submit(revisit_image, revisit).result()
     except BrokenProcessPool:
-        problem = WorkerDied(revisit.image.own.path, "the worker process ended while it measured this, 2 times")
+        problem = WorkerDied(revisit.image.own.path, "the worker process died 2 times while it measured this image")
         return Revisited(revisit.image.image_id, revisit.row, None, None, problem)
     finally:
         executor.shutdown(wait=True, kill_workers=True)

@@ -1,14 +1,14 @@
-"""Which detections are one object: a pure function of the set of detections, whatever their order.
+"""Group detections into objects: a pure function of the set of detections, independent of their order.
 
-Clean detections within `LINK` of each other are linked, and so are those linked through others, which keeps a star
-together that moves. Two rules keep apart what bad seeing joins:
+Clean detections within `LINK` of each other are linked, and links chain, so a moving star stays one object. Two rules
+separate stars that bad seeing joins:
 
-* a chain in which some image has two detections more than `ATTACH` apart, or that goes on beyond `STRAY` without being
-  the way of a star that moves, is several stars: its densest places, no two within `ATTACH`, become groups, and each
-  detection goes to the nearest;
-* of groups within `ATTACH` of each other, those that were resolved on a tenth of the images, and then those of more
-  detections, stand first; a group that is mostly seen where the larger one is not is a blend, and is absorbed by it;
-  so is one that lies between two resolved stars within `BLEND` and is mostly seen where they are not.
+* A chain is several stars if some image has two of its detections more than `ATTACH` apart, or if it extends beyond
+  `STRAY` and does not follow a uniform motion. Its densest places, no two within `ATTACH`, become groups, and each
+  detection goes to the nearest group.
+* Among groups within `ATTACH` of each other, those resolved on 10 % of the images take precedence, then those with more
+  detections. A group that is mostly seen on images where the larger one is not is a blend, and the larger one absorbs
+  it. A group between two resolved stars within `BLEND`, mostly seen where they are not, is also a blend.
 
 The other detections go to the nearest object within `ATTACH`.
 """
@@ -30,33 +30,33 @@ LINK = 0.5
 """arcsec between clean detections of one object: five times the scatter of a star near S/N 7."""
 
 ATTACH = 1.5
-"""arcsec within which ZTF (pixels of 1 arcsec) does not tell two stars apart; also the radius of light curves."""
+"""arcsec within which ZTF (pixels of 1 arcsec) does not resolve two stars; also the radius of light curves."""
 
 STRAY = 1.0
-"""arcsec from its best detection within which a star stays that does not move."""
+"""arcsec from its best detection within which all detections of a star without motion lie."""
 
 STEADY = 0.35
-"""arcsec of scatter (both axes together) about a uniform motion that a moving star may have."""
+"""Maximum scatter of a moving star about its uniform motion (both axes together), arcsec."""
 
 BLEND = 2.8
-"""arcsec from a star within which it can be blended with another: on bad nights ZTF joins two stars 4 arcsec apart."""
+"""arcsec from a star within which a blend can lie: on bad nights ZTF joins two stars 4 arcsec apart."""
 
 BETWEEN = 0.5
-"""arcsec by which the way from star to star by way of a blend may be longer than the straight one."""
+"""arcsec by which the path from star to star via a blend may exceed the direct distance."""
 
 RESOLVED = 0.1
-"""Share of the images on which two groups must be seen together to be two stars, rather than one that fell apart."""
+"""Fraction of images that must show two groups together for them to be two stars, not one star split in two."""
 
 CELL_ORDER = 20
 CELL_SPAN = 2.0 * CELL_REACH / 2**CELL_ORDER * ARCSEC_PER_RADIAN
-"""Largest extent of a cell of that order, 0.42 arcsec: its detections are linked without looking."""
+"""Maximum extent of a cell of that order, 0.42 arcsec: all its detections are linked without a test."""
 
 DOUBTS_AT_ONCE = 20_000
 
 
 @dataclass(frozen=True)
 class Detections:
-    """Sources to be joined: equal-length columns.
+    """Sources to group: equal-length columns.
 
     Attributes
     ----------
@@ -67,7 +67,7 @@ class Detections:
     mjd : ndarray
         NaN where unknown.
     clean : ndarray of bool
-        Bright and unflagged: fit to found an object.
+        Bright and unflagged: can start an object.
     """
 
     source_id: IntArray
@@ -97,9 +97,9 @@ class Grouped:
         ``object_id`` (ascending), ``ra``, ``dec``, ``reach``, ``crowded``, ``best_snr``, ``best_source_id``,
         ``first_source_id``.
     row : ndarray of int64, shape (n_member,)
-        Which detection.
+        Index of the detection.
     owner : ndarray of int64, shape (n_member,)
-        Which of `objects`.
+        Index in `objects`.
     kind : ndarray, shape (n_member,)
         `MemberKind`.
     separation : ndarray, shape (n_member,)
@@ -124,12 +124,12 @@ class Grouped:
 
 
 def group_detections(found: Detections) -> Grouped:
-    """Join detections to objects by the rules above.
+    """Group detections into objects by the rules above.
 
     Parameters
     ----------
     found : Detections
-        In any order; the result is the same but for `Grouped.row`.
+        In any order; it affects only `Grouped.row`.
     """
     rows = np.flatnonzero(found.clean)
     seeds = found.take(rows)
@@ -151,12 +151,12 @@ def group_detections(found: Detections) -> Grouped:
 
 
 def separation_from(found: Detections, row: IntArray, objects: Columns, owner: IntArray) -> FloatArray:
-    """Return how far detections lie from their objects, arcsec: one way to measure, the same to the last bit."""
+    """Return the separations of detections from their objects, arcsec; used everywhere, for bitwise equal results."""
     return separation(found.ra[row], found.dec[row], objects["ra"][owner], objects["dec"][owner])
 
 
 def chord(arcsec: FloatArray | float) -> Any:
-    """Return the straight distance of unit vectors by their angle."""
+    """Return the chord between unit vectors for an angle."""
     return 2.0 * np.sin(0.5 * np.asarray(arcsec) / ARCSEC_PER_RADIAN)
 
 
@@ -170,7 +170,7 @@ def components(n: int, pairs: IntArray) -> IntArray:
 
 
 def repeated(first: IntArray, second: IntArray) -> BoolArray:
-    """Tell the rows whose pair of values other rows have, too."""
+    """Return which rows share their pair of values with other rows."""
     order = np.lexsort((second, first))
     same = (np.diff(first[order]) == 0) & (np.diff(second[order]) == 0)
     result = np.zeros(len(first), bool)
@@ -181,8 +181,9 @@ def repeated(first: IntArray, second: IntArray) -> BoolArray:
 def linked(hpx29: IntArray, vector: FloatArray) -> IntArray:
     """Return the component of each detection under links of `LINK`.
 
-    A star seen 300 times has 45,000 pairs. So the detections of a small cell go together, one of each cell (its pivot)
-    is compared with the others, and single detections only where two cells stay apart that could touch.
+    A star with 300 detections has 45,000 pairs. Therefore all detections of a small cell are joined, one detection of
+    each cell (its pivot) is compared with the other pivots, and single detections are compared only for cells that
+    could touch but are still separate.
     """
     from scipy.spatial import cKDTree
 
@@ -207,7 +208,7 @@ def linked(hpx29: IntArray, vector: FloatArray) -> IntArray:
 
 
 def _touching(pairs: IntArray, vector: FloatArray, first: IntArray, count: IntArray) -> BoolArray:
-    """Tell the pairs of cells that hold detections within `LINK` of each other."""
+    """Return which pairs of cells have detections within `LINK` of each other."""
     n_right = count[pairs[:, 1]]
     n = count[pairs[:, 0]] * n_right
     start = np.cumsum(n) - n
@@ -224,7 +225,7 @@ def _distance(first: FloatArray, second: FloatArray, pairs: IntArray) -> FloatAr
 
 
 def _by_label(label: IntArray) -> tuple[IntArray, IntArray]:
-    """Return the rows ordered by label, and where each label begins (one more at the end)."""
+    """Return the rows ordered by label, and the start of each label (with the end as last element)."""
     order = np.argsort(label, kind="stable")
     n_label = int(label.max()) + 1 if len(label) else 0
     return order, np.searchsorted(label[order], np.arange(n_label + 1))
@@ -237,9 +238,9 @@ def _split(label: IntArray, vector: FloatArray, seeds: Detections) -> tuple[IntA
     -------
     label : ndarray of int64, shape (n,)
     judged : ndarray of bool, shape (n_label,)
-        Groups whose detections had to be looked at.
+        Groups whose detections were tested.
     fringe : ndarray of bool, shape (n,)
-        Detections too far from the middle of their part of a chain to tell its position.
+        Detections too far from the centre of their part of a chain to define its position.
     """
     order, start = _by_label(label)
     best = np.lexsort((seeds.source_id, -seeds.snr, label))[start[:-1]]
@@ -263,7 +264,7 @@ def _split(label: IntArray, vector: FloatArray, seeds: Detections) -> tuple[IntA
 
 
 def _moving(vector: FloatArray, mjd: FloatArray) -> bool:
-    """Tell whether a uniform motion explains why detections lie apart."""
+    """Return whether a uniform motion explains the distances between detections."""
     since = mjd - mjd.mean()
     if not np.isfinite(since).all() or not since.any():
         return False
@@ -275,7 +276,7 @@ def _moving(vector: FloatArray, mjd: FloatArray) -> bool:
 
 
 def _several(vector: FloatArray, image_id: IntArray) -> bool:
-    """Tell whether an image has two detections farther apart than `ATTACH`."""
+    """Return whether an image has two detections farther apart than `ATTACH`."""
     order = np.argsort(image_id, kind="stable")
     vector, image_id = vector[order], image_id[order]
     for shift in range(1, len(image_id)):
@@ -288,7 +289,7 @@ def _several(vector: FloatArray, image_id: IntArray) -> bool:
 
 
 def _densest(vector: FloatArray, source_id: IntArray) -> tuple[IntArray, BoolArray]:
-    """Return for each detection its nearest dense place, and whether that is farther than `LINK`.
+    """Return the nearest dense place of each detection, and whether it is farther than `LINK`.
 
     No two places lie within `ATTACH`; they are numbered from 0.
     """
@@ -307,16 +308,16 @@ def _densest(vector: FloatArray, source_id: IntArray) -> tuple[IntArray, BoolArr
 def _absorb(
     label: IntArray, vector: FloatArray, seeds: Detections, worth: FloatArray
 ) -> tuple[IntArray, Columns, BoolArray]:
-    """Decide which groups are blends; `worth` says how well each detection tells the position of its group.
+    """Decide which groups are blends; `worth` ranks how well each detection defines the position of its group.
 
     Returns
     -------
     absorber : ndarray of int64, shape (n_group,)
-        The group each belongs to, its own number where it stands for itself.
+        The group that absorbs each group, its own number if it is independent.
     core : dict of ndarray, each of shape (n_group,)
         Rows of the ``best`` and ``first`` detection of each.
     close : ndarray of bool, shape (n_group,)
-        Other groups were near.
+        Groups with near neighbours.
     """
     from scipy.spatial import cKDTree
 
@@ -339,7 +340,7 @@ def _absorb(
 
 
 def _blends(place: FloatArray, images: list[IntArray]) -> IntArray:
-    """Return for each of some close groups (in the order of their first detections) the one that it belongs to."""
+    """Return, for close groups in the order of their first detections, the group that absorbs each."""
     n = len(images)
     shared = np.array([[len(np.intersect1d(a, b, assume_unique=True)) for b in images] for a in images])
     n_image = shared.diagonal().copy()
@@ -355,7 +356,7 @@ def _blends(place: FloatArray, images: list[IntArray]) -> IntArray:
 
 
 def _one_side_of(one: int, stars: IntArray, apart: FloatArray, together: BoolArray) -> BoolArray:
-    """Tell the stars that, with another one that is seen together with them, have the place `one` between them."""
+    """Return the stars that form a resolved pair with the place `one` between its members."""
     near = apart[one, stars] <= chord(BLEND)
     way = apart[one, stars][:, None] + apart[one, stars]
     straight = way <= apart[np.ix_(stars, stars)] + chord(BETWEEN)
@@ -363,7 +364,7 @@ def _one_side_of(one: int, stars: IntArray, apart: FloatArray, together: BoolArr
 
 
 def _objects(seeds: Detections, group: IntArray, core: Columns, crowded: BoolArray) -> tuple[Columns, IntArray]:
-    """Return the objects by ascending id, and of each detection which of them is its own."""
+    """Return the objects by ascending id, and the index of each detection's object."""
     groups = np.unique(group)
     object_id = seeds.hpx29[core["first"][groups]]
     order = np.argsort(object_id, kind="stable")

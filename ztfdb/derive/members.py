@@ -1,4 +1,4 @@
-"""From rows of sources to detections that can be joined, and from joined detections to the rows that are stored."""
+"""Convert rows of sources to detections for grouping, and grouped detections to rows to store."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ztfdb.store.columns import NO_MASK
 from ztfdb.store.image_table import REFERENCE_RANK, epoch_images, used_images, version_ranks
 
 MIN_SNR = 7.0
-"""From this S/N on, a clean detection can found an object."""
+"""Minimum S/N of a clean detection that can start an object."""
 
 UNCERTAIN_PLACE = (
     SourceFlag.EDGE
@@ -30,12 +30,12 @@ UNCERTAIN_PLACE = (
     | SourceFlag.APERTURE_INCOMPLETE
     | SourceFlag.WINDOW_FAILED
 )
-"""Flags that cast doubt on the position. `BLENDED` is none of them: both stars of a resolved pair have it."""
+"""Flags that make the position doubtful. Without `BLENDED`, which both stars of a resolved pair have."""
 
 
 @dataclass(frozen=True)
 class Images:
-    """What objects need of images: columns ordered by ``image_id``.
+    """Properties of images for objects: columns ordered by ``image_id``.
 
     Attributes
     ----------
@@ -44,9 +44,9 @@ class Images:
         Start of the exposure; AB mag of 1 DN in the 6 px aperture; systematic error, mag. NaN where unknown.
     usable : ndarray of bool
     exposure : ndarray of int64
-        The same for images of one exposure × quadrant.
+        Equal for images of the same exposure × quadrant.
     rank : ndarray of int64
-        Which of those counts: the smallest, as in light curves.
+        Among those the smallest counts, as in light curves.
     """
 
     image_id: IntArray
@@ -82,7 +82,7 @@ class Sample:
 
 
 def read_images(session: Session, image_id: IntArray) -> Images:
-    """Return what objects need of images; references and unknown ids are left out."""
+    """Return the properties of images; references and unknown ids are omitted."""
     table, at = epoch_images(session, image_id, 4)
     table, _ = used_images(table, at)
     table = table.take(np.flatnonzero(table["rank"] != REFERENCE_RANK))
@@ -103,7 +103,7 @@ def read_images(session: Session, image_id: IntArray) -> Images:
 
 
 def make_sample(rows: Columns, images: Images) -> Sample:
-    """Return the sources whose images are among `images`, ready to be joined.
+    """Return the sources whose images are in `images`, ready for grouping.
 
     Parameters
     ----------
@@ -134,9 +134,9 @@ def make_sample(rows: Columns, images: Images) -> Sample:
 
 
 def counted_members(sample: Sample, images: Images, grouped: Grouped) -> BoolArray:
-    """Tell the members that count: one per object and exposure × quadrant, where that one is good and no blend.
+    """Return which members count: one per object and exposure × quadrant, if it is good and not a blend.
 
-    As in light curves, the image is chosen first (`Images.rank`), then the detection on it that is nearest.
+    As in light curves, first the image is chosen (`Images.rank`), then the nearest detection on it.
     """
     image, source_id = sample.image[grouped.row], sample.found.source_id[grouped.row]
     exposure = np.unique(images.exposure, return_inverse=True)[1]
@@ -195,7 +195,7 @@ def packed(points: NDArray[Any], start: IntArray) -> list[bytes]:
 
 
 def lengthened(curves: list[bytes], points: NDArray[Any]) -> tuple[NDArray[Any], IntArray]:
-    """Add one point to each packed curve, in its place; return all points and where each curve begins."""
+    """Insert one point into each packed curve in order of time; return all points and the start of each curve."""
     size = POINT.itemsize
     count = np.array([len(curve) // size for curve in curves], np.int64) + 1
     start = np.cumsum(count) - count
@@ -205,7 +205,7 @@ def lengthened(curves: list[bytes], points: NDArray[Any]) -> tuple[NDArray[Any],
     late = start + count - 1
     before = np.maximum(late - 1, start)
     early = np.flatnonzero((count > 1) & (every["mjd"][late] <= every["mjd"][before]))
-    for k in early.tolist():  # an exposure older than the newest: images mostly come in order of time
+    for k in early.tolist():  # older than the newest exposure: rare, as images mostly arrive in time order
         part = every[start[k] : start[k] + count[k]]
         every[start[k] : start[k] + count[k]] = part[np.lexsort((part["mag_err"], part["mag"], part["mjd"]))]
     return every, start

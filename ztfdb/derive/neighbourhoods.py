@@ -1,7 +1,7 @@
-"""Neighbourhoods: parts of the sky whose objects can be made without looking at anything else.
+"""Neighbourhoods: parts of the sky whose objects depend only on their own sources.
 
-Two objects are neighbours where what they reach comes within `APART`; a neighbourhood is closed under that. No link, no
-blend and no faint source joins what is in it with what is not, so its objects follow from its own sources alone.
+Two objects are neighbours if their discs (position and reach) come within `APART`; a neighbourhood is closed under this
+relation. No link, blend or faint source crosses its border, so its objects follow from its own sources alone.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from ztfdb.store.columns import MISSING
 from ztfdb.store.objects import detections_in_ranges, largest_reach, objects_in_ranges
 
 APART = 3.0
-"""arcsec between what two objects reach, beyond which no new detection makes either concern the other: twice
-`ATTACH`, for a faint source that could go to both, and more than `BLEND`."""
+"""Distance between the discs of two objects, arcsec, beyond which no new detection can connect them: twice `ATTACH`,
+for a faint source that could go to both, and more than `BLEND`."""
 
 TOLERANCE = 1e-3
-"""arcsec added where a search must not miss what an exact test would keep."""
+"""arcsec added to search radii before an exact test."""
 
 TILE_ORDER = 8
-"""Cells of 14 arcmin: some 250,000 sources where ZTF has been 300 times."""
+"""Cells of 14 arcmin: about 250,000 sources in fields with 300 visits."""
 
 RING_ORDER = 14
 """A tile is read with rings of cells of 13 arcsec around it."""
@@ -38,7 +38,7 @@ RING_ORDER = 14
 
 @dataclass(frozen=True)
 class Disturbed:
-    """What must be made anew: discs on the sky (objects, and detections that no object explains) and their areas.
+    """Objects to rebuild: discs on the sky (objects, and detections without an object) and their areas.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class Disturbed:
         `MISSING` for a detection.
     ra, dec, reach : ndarray, shape (n_disc,)
     area : ndarray of int64, shape (n_disc,)
-        Discs of one area concern each other.
+        Discs of the same area are connected.
     """
 
     object_id: IntArray
@@ -59,13 +59,13 @@ class Disturbed:
 def find_disturbed(
     session: Session, objects: Columns, start: BoolArray, places: tuple[FloatArray, FloatArray]
 ) -> Disturbed:
-    """Return the areas around the objects marked by `start` and around `places`, as far as one thing leads to another.
+    """Return the areas around the objects marked by `start` and around `places`, with all connected objects.
 
     Parameters
     ----------
     session : Session
     objects : dict of ndarray
-        Objects known so far; others are read where an area leads to them.
+        Objects read so far; further connected ones are read from the database.
     start : ndarray of bool
         One value per object.
     places : tuple of ndarray
@@ -90,9 +90,9 @@ def find_disturbed(
 
 
 def join_tile(session: Session, tile: int, images: Images) -> tuple[Sample, Grouped, BoolArray]:
-    """Join the sources of a tile and some around it, and tell the objects that are its own.
+    """Group the sources in and around a tile, and return which objects belong to it.
 
-    Of neighbourhoods across its edge, it owns those whose smallest cell is inside.
+    A neighbourhood across the tile's edge belongs to it if the smallest cell of the neighbourhood is inside.
     """
     cells = np.arange(tile << cell_shift(TILE_ORDER, RING_ORDER), (tile + 1) << cell_shift(TILE_ORDER, RING_ORDER))
     inner, shift = with_neighbours(cells, RING_ORDER), cell_shift(RING_ORDER)
@@ -110,19 +110,19 @@ def join_tile(session: Session, tile: int, images: Images) -> tuple[Sample, Grou
         cut = np.bincount(of[~np.isin(cell >> shift, inner)], minlength=n_area) > 0
         if not (touched & cut).any():
             break
-        inner = view  # a neighbourhood goes on beyond what was read
+        inner = view  # a neighbourhood extends beyond the rows read
     smallest = np.full(n_area, np.iinfo(np.int64).max)
     np.minimum.at(smallest, of, cell)
     return sample, grouped, np.asarray((smallest >> cell_shift(TILE_ORDER) == tile)[area])
 
 
 def cell_shift(order: int, finer: int = HPX_ORDER) -> int:
-    """Return by how many bits a cell of order `finer` is shifted right to give that of `order`."""
+    """Return the right shift in bits from a cell of order `finer` to its cell of `order`."""
     return 2 * (finer - order)
 
 
 def batches(area: IntArray, size: int) -> list[slice]:
-    """Cut ascending areas into batches of about `size` discs, no area in two."""
+    """Split ascending areas into batches of about `size` discs; no area is in two batches."""
     edges = [0]
     for last in np.flatnonzero(np.diff(area, append=-1)).tolist():
         if last + 1 - edges[-1] >= size or last + 1 == len(area):
@@ -146,7 +146,7 @@ def sources_inside(session: Session, ra: FloatArray, dec: FloatArray, radius: Fl
 
 
 def united(lo: IntArray, hi: IntArray) -> tuple[IntArray, IntArray]:
-    """Return ranges that cover the same and do not overlap."""
+    """Return disjoint ranges that cover the same cells."""
     order = np.argsort(lo, kind="stable")
     lo, hi = lo[order], np.maximum.accumulate(hi[order])
     first = np.flatnonzero(np.append(True, lo[1:] > hi[:-1])) if len(lo) else np.empty(0, np.int64)
@@ -166,5 +166,5 @@ def neighbours(ra: FloatArray, dec: FloatArray, reach: FloatArray) -> IntArray:
 
 
 def search_margin(largest: float) -> float:
-    """Return how far from a position the first detection of an object can lie that concerns it, arcsec."""
+    """Return the maximum distance of the first detection of a relevant object from a position, arcsec."""
     return 3.0 * max(largest, LINK) + APART + LINK + TOLERANCE

@@ -1,8 +1,8 @@
-"""Objects beside ZTF's reference catalogues: which object is which source, and so which ``oid``.
+"""Match objects with the sources of ZTF's reference catalogues, which gives each object its ``oid``s.
 
-An object and a source of one catalogue belong together where each is the other's nearest within `ATTACH`. That follows
-from the positions alone: whatever came first, images or catalogues, the rows are the same. After some objects were made
-anew, only the reference sources within reach of where they were and are now can have changed partners.
+An object and a source of one catalogue belong together if each is the other's nearest within `ATTACH`. This depends
+only on the positions, so the order of images and catalogues does not matter. After objects were rebuilt, only reference
+sources near their old and new positions can have changed partners.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def make_oid(place: Place, sourceid: IntArray) -> IntArray:
 
 
 def drop_stale_references(session: Session) -> dict[int, int]:
-    """Forget what was made from catalogues that are gone or were replaced; return those that are new or were.
+    """Delete matches with catalogues that were removed or replaced; return the new and replaced catalogues.
 
     Returns
     -------
@@ -53,21 +53,21 @@ def drop_stale_references(session: Session) -> dict[int, int]:
 
 
 def anchor_all(session: Session) -> int:
-    """Compare all objects with all reference catalogues anew, and return how many catalogues these are."""
+    """Match all objects with all reference catalogues again, and return the number of catalogues."""
     store.clear_references(session)
     new = drop_stale_references(session)
     return sum(anchor_reference(session, *one) for one in new.items())
 
 
 def anchor_reference(session: Session, image_id: int, fingerprint: int) -> bool:
-    """Compare the objects with a reference catalogue, unless they were; tell whether that was done.
+    """Match the objects with a reference catalogue, unless done before; return whether it was done now.
 
     Parameters
     ----------
     session : Session
     image_id : int
     fingerprint : int
-        Of the catalogue when it was found to be new; where it has changed since, the next update sees that.
+        Fingerprint of the catalogue when it was found to be new; the next update detects a later change.
     """
     if store.is_anchored(session, image_id):
         return False
@@ -79,13 +79,13 @@ def anchor_reference(session: Session, image_id: int, fingerprint: int) -> bool:
 
 
 def anchor_around(session: Session, ra: FloatArray, dec: FloatArray) -> None:
-    """Compare anew around positions where objects are or were.
+    """Match again around the current and former positions of objects.
 
     Parameters
     ----------
     session : Session
     ra, dec : ndarray, shape (n_place,)
-        Of all objects that came, went or moved, before and after.
+        Of all objects that were added, removed or moved, before and after.
     """
     if not len(ra) or not store.is_anchored(session):
         return
@@ -106,7 +106,7 @@ def anchor_around(session: Session, ra: FloatArray, dec: FloatArray) -> None:
 def _references_around(session: Session, ra: FloatArray, dec: FloatArray) -> Columns:
     """Return the reference sources that may lie within reach of positions, and few others.
 
-    The index holds the rows of every exposure's catalogue there, too: tight ranges pass over most of them.
+    The index also contains the rows of every exposure's catalogue there; tight ranges skip most of them.
     """
     _, lo, hi = cone_ranges(ra, dec, ATTACH + TOLERANCE)
     return store.reference_sources_in_ranges(session, *united(lo, hi))
@@ -119,13 +119,13 @@ def _objects_around(session: Session, hpx29: NDArray[np.int64]) -> Columns:
 
 
 def _store_pairs(session: Session, objects: Columns, sources: Columns, wanted: NDArray[np.bool_]) -> None:
-    """Store which objects the `wanted` ones of reference sources are; the others only compete for them."""
+    """Store the objects of the `wanted` reference sources; the other sources only compete for objects."""
     image = sources["source_id"] >> SOURCE_ID_SHIFT
     ids = np.unique(image[wanted])
     places = store.reference_places(session, ids) if len(ids) else {}
     for image_id in ids.tolist():
         own = np.flatnonzero(image == image_id)
-        # ids ascend in both tables: of two as near, the smaller counts
+        # ids ascend in both tables: at equal distance the smaller one counts
         pair = match_mutual(objects["ra"], objects["dec"], sources["ra"][own], sources["dec"][own], ATTACH)
         row = own[pair.index2]
         keep = wanted[row]

@@ -1,9 +1,9 @@
-"""Objects kept up with the images: built from all sources, or updated with what came and went.
+"""Build objects from all sources, or update them after images were added or removed.
 
 The objects are a pure function of the stored sources (`ztfdb.derive.grouping`), so a build, and updates in any order,
-end in the same rows. What makes an update cheap: most sources of a new image lie within `LINK` of the best detection
-of an object that has no close neighbour, and can change nothing but its statistics. Around the others, whole
-neighbourhoods are made anew (`ztfdb.derive.neighbourhoods`).
+end in the same rows. Updates are cheap because most sources of a new image lie within `LINK` of the best detection of
+an object without close neighbours, and change only its statistics. Around the other sources, whole neighbourhoods are
+rebuilt (`ztfdb.derive.neighbourhoods`).
 """
 
 from __future__ import annotations
@@ -59,35 +59,36 @@ from ztfdb.store.engine import writing
 from ztfdb.store.object_oids import find_object_of_oid, oids_of_object
 
 RULES = 1
-"""Number of the rules of joining; objects made by others are built again."""
+"""Version of the grouping rules; objects made by other versions are built again."""
 
 REBUILD_SHARE = 0.25
-"""Where more than this share of all sources is new, building takes less time than updating."""
+"""If more than this fraction of all sources is new, a build is faster than an update."""
 
 SOURCES_AT_ONCE = 600_000
 
 SETTLE_SOURCES = 20_000
-"""After a build of more sources the tables are settled at once; an update right after it took four times as long."""
+"""After a build of more sources the tables are vacuumed and analysed at once; without this, the next update was 4
+times slower."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass
 class ObjectsReport:
-    """What a build or an update came to.
+    """Result of a build or an update.
 
     Attributes
     ----------
     built : bool
-        All objects were made anew.
+        All objects were rebuilt.
     n_added, n_removed : int
-        Images whose sources came in and went out; one that was measured again counts in both.
+        Images whose sources were added and removed; an image that was measured again counts in both.
     n_source : int
-        Sources of the images that came in.
+        Sources of the added images.
     n_remade : int
-        Objects that were made anew, or first made.
+        Objects that were created or rebuilt.
     n_reference : int
-        Reference catalogues that objects were compared with for the first time, or again.
+        Reference catalogues that were matched with objects, for the first time or again.
     seconds : float
     """
 
@@ -107,13 +108,13 @@ class ObjectsReport:
 
 
 def build_objects(sessions: sessionmaker[Session], *, progress: Progress | None = None) -> ObjectsReport:
-    """Make all objects from all sources, in one transaction; ids that are objects no longer stay as aliases.
+    """Build all objects from all sources in one transaction; former object ids stay as aliases.
 
     Parameters
     ----------
     sessions : sessionmaker
     progress : callable, optional
-        Called with tiles done and tiles in all.
+        Called with the number of tiles done and the total number.
     """
     began = time.perf_counter()
     with writing(sessions) as session:
@@ -123,16 +124,16 @@ def build_objects(sessions: sessionmaker[Session], *, progress: Progress | None 
 
 
 def update_objects(sessions: sessionmaker[Session], *, progress: Progress | None = None) -> ObjectsReport:
-    """Bring the objects up to date with the images; one transaction an image.
+    """Update the objects after changes of the images; one transaction per image.
 
-    Images that were removed, replaced or measured again since are taken out and, where they are still there, put in
-    again. Where there are no objects yet, or a quarter of all sources is new, all are built.
+    Images that were removed, replaced or measured again are taken out and, if they still exist, added again. If there
+    are no objects yet, or 25 % of all sources are new, all objects are built.
 
     Parameters
     ----------
     sessions : sessionmaker
     progress : callable, optional
-        Told about every image.
+        Called for every image.
     """
     began = time.perf_counter()
     report = ObjectsReport()
@@ -212,7 +213,7 @@ def _build(session: Session, progress: Progress | None) -> ObjectsReport:
 
 
 def _leave(session: Session, image_ids: list[int]) -> int:
-    """Take images out, and return the number of objects that were made anew."""
+    """Take images out, and return the number of rebuilt objects."""
     owners = np.unique(np.concatenate([store.forget_image(session, one) for one in image_ids]))
     start = store.objects_by_id(session, owners)
     every, nowhere = np.ones(len(start["object_id"]), bool), (np.empty(0), np.empty(0))
@@ -220,7 +221,7 @@ def _leave(session: Session, image_ids: list[int]) -> int:
 
 
 def _join(session: Session, image_id: int) -> tuple[int, int]:
-    """Put an image in; return the numbers of its sources and of objects that were made anew."""
+    """Add an image; return the numbers of its sources and of rebuilt objects."""
     joined = {*store.joined_images(session), image_id}
     images = read_images(session, np.array([image_id], np.int64))
     sample = make_sample(store.detections_of_image(session, image_id), images)
@@ -245,17 +246,17 @@ def _join(session: Session, image_id: int) -> tuple[int, int]:
 
 
 def _explained(found: Detections, objects: Columns, alone: bool) -> tuple[IntArray, FloatArray, BoolArray]:
-    """Find the objects that a new image's detections belong to if nothing is disturbed there.
+    """Find the objects of a new image's detections, if no neighbourhood changes there.
 
     Returns
     -------
     owner : ndarray of int64, shape (n,)
-        Nearest object within reach of the rule, -1 without.
+        Nearest object within reach, -1 if there is none.
     apart : ndarray, shape (n,)
         Its separation, arcsec.
     plain : ndarray of bool, shape (n,)
-        Clean detections that link with this object's best one and with nothing else, and change neither its position
-        nor its id nor the telling apart of neighbours.
+        Clean detections that link only with this object's best detection, and change neither its position or id nor
+        the separation of neighbours.
     """
     owner, apart = np.full(len(found), -1), np.full(len(found), np.nan)
     near = match_nearest(found.ra, found.dec, objects["ra"], objects["dec"], ATTACH)
@@ -265,7 +266,7 @@ def _explained(found: Detections, objects: Columns, alone: bool) -> tuple[IntArr
     plain = found.clean & (owner >= 0)
     if not alone or not plain.any():
         return owner, apart, plain & alone
-    # other new detections may lie up to LINK from an object's position, so that is the least it reaches
+    # other new detections may lie up to LINK from an object's position, so its reach is at least LINK
     reach = np.maximum(objects["reach"], LINK) + LINK + TOLERANCE
     every = match_all(found.ra, found.dec, objects["ra"], objects["dec"], float(reach.max()))
     touching = every.index1[every.separation <= reach[every.index2]]
@@ -277,7 +278,7 @@ def _explained(found: Detections, objects: Columns, alone: bool) -> tuple[IntArr
 
 
 def _lengthen(session: Session, sample: Sample, images: Images, objects: Columns, grouped: Grouped) -> None:
-    """Add one detection each to objects that change in nothing but their statistics."""
+    """Add one detection each to objects of which only the statistics change."""
     row, owner = grouped.row, grouped.owner
     counted = sample.eligible[row]
     store.add_members(session, member_rows(sample, grouped, counted))
@@ -298,7 +299,7 @@ def _lengthen(session: Session, sample: Sample, images: Images, objects: Columns
 
 
 def _regroup(session: Session, disturbed: Disturbed, joined: Iterable[int] | None = None) -> int:
-    """Make the objects of areas anew, and return how many they are."""
+    """Rebuild the objects of areas, and return their number."""
     if not len(disturbed.ra):
         return 0
     ids = np.array(sorted(store.joined_images(session) if joined is None else joined), np.int64)
@@ -339,9 +340,9 @@ def _write(session: Session, sample: Sample, images: Images, grouped: Grouped, p
 
 
 def _redirect(session: Session, old: IntArray, found: Detections, grouped: Grouped) -> None:
-    """Leave aliases for ids that are objects no longer: the object of their first detection, else the nearest.
+    """Store aliases for former object ids: the object of their first detection, else the nearest.
 
-    Where there is none (the images are gone), what led there leads nowhere.
+    If there is none (the images were removed), their aliases are deleted.
     """
     new = grouped.objects["object_id"]
     gone = old[~np.isin(old, new)]
@@ -373,7 +374,7 @@ def _ps1_import(session: Session) -> int:
 
 
 def _identified(session: Session, objects: Columns, ps1: CatalogueInfo | None) -> Columns:
-    """Add the nearest PS1 object within `ATTACH`, where the catalogue is held."""
+    """Add the nearest PS1 object within `ATTACH`, if the catalogue is stored."""
     n = len(objects["object_id"])
     ps1_id, apart = np.full(n, MISSING), np.full(n, np.nan)
     if ps1 is not None and n:
@@ -390,13 +391,12 @@ def summarise(session: Session, object_id: int) -> pd.DataFrame:
     ----------
     session : Session
     object_id : int
-        Its id, one that it had, or ZTF's ``oid`` of it in a reference catalogue that is held.
+        Its id, a former id, or its ``oid`` in a stored reference catalogue.
 
     Returns
     -------
     DataFrame
-        ``number`` is the smallest of its oids (smallest field, g before r before i), ``oid`` the smallest in the row's
-        filter.
+        ``number`` is the smallest oid (smallest field, g before r before i), ``oid`` the smallest in the row's filter.
 
     Raises
     ------
@@ -412,7 +412,7 @@ def summarise(session: Session, object_id: int) -> pd.DataFrame:
 
 
 def object_oids(session: Session, object_id: int) -> pd.DataFrame:
-    """Return the reference sources that an object is, one row per catalogue, ordered by ``oid``.
+    """Return the reference sources of an object, one row per catalogue, ordered by ``oid``.
 
     Parameters
     ----------
@@ -423,8 +423,8 @@ def object_oids(session: Session, object_id: int) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``oid`` and what its digits say, how far the object is from it (arcsec), its position and magnitude (of colour
-        0), and where it is kept; no rows where no reference is held or none is near.
+        ``oid`` and its parts, the separation from the object (arcsec), position and magnitude of the reference source
+        (for colour 0), and its row id; no rows without a reference catalogue or a near source.
 
     Raises
     ------
@@ -444,7 +444,7 @@ def _known_object(session: Session, object_id: int) -> int:
 
 
 def _identify_all(session: Session) -> None:
-    """Look for all objects in PS1 again: the catalogue has changed."""
+    """Match all objects with PS1 again, after the catalogue has changed."""
     ps1 = _ps1(session)
     ids = store.object_ids(session)
     for part in np.array_split(ids, len(ids) // 50_000 + 1):

@@ -1,7 +1,7 @@
-"""The check of an image against ZTF's PSF catalogue of it: our aperture magnitudes minus ZTF's PSF magnitudes.
+"""The check of an image against its PSF catalogue: our aperture magnitudes minus ZTF's PSF magnitudes.
 
-Both come from the same pixels and have the same zero point, so what differs is the aperture correction, the background,
-the flat shape of the PSF, or an accident. One image has one row; it is made when image and catalogue are both held.
+Both come from the same pixels and have the same zero point, so a difference points at the aperture correction, the
+background, the shape of the PSF, or an error. Each image has one row, made when image and catalogue are both stored.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MEDIAN_ERROR = 1.2533
-"""Standard error of a median over that of a mean, of Gaussian values."""
+"""Ratio of the standard errors of median and mean for Gaussian values."""
 
 NUMBERS = (
     "median", "median_err", "scatter", "slope", "slope_err", "x_gradient", "x_gradient_err", "y_gradient",
@@ -57,35 +57,35 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PsfCheckSettings:
-    """Which stars are compared, and what deserves a warning.
+    """Selection of stars, and limits for warnings.
 
     Attributes
     ----------
     aperture : int
-        1 to 6; the fourth is the one that light curves show.
+        1 to 6; 4 is the default of light curves.
     max_separation : float
-        Largest distance of the two positions, arcsec.
+        Maximum separation of the two positions, arcsec.
     min_snr : float
-        Smallest signal to noise, of both measurements together (their geometric mean: a limit on either alone would
-        pick those that its noise made brighter).
+        Minimum S/N, as the geometric mean of both measurements (a limit on one alone would prefer stars that its noise
+        made brighter).
     peak_limit : float
-        Largest peak (with background) as a share of SATURATE.
+        Maximum peak (with background) as a fraction of SATURATE.
     max_chi, max_sharp : float
-        Of the PSF fit; ``sharp`` on either side of 0.
+        Limits on the PSF fit; for ``sharp`` on its absolute value.
     neighbour_share : float
-        A neighbour in either table fainter than this share of the star's flux does not count.
+        Neighbours in either table below this fraction of the star's flux are ignored.
     error_floor : float
-        Least error of a difference, mag: it keeps the brightest stars from weighing more than all others.
+        Minimum error of a difference, mag: it limits the weight of the brightest stars.
     clip : float
-        Robust sigmas at which stars are left out.
+        Clipping limit, robust sigma.
     min_star : int
-        Fewest stars to say something.
+        Minimum number of stars.
     warn_median, warn_scatter, warn_slope, warn_gradient : float
         Beyond it the warning is 1: mag, mag, mag per mag, mag across the image. ZTF's own floor is 0.013 to 0.03 mag.
     wrong_median : float
         mag; beyond it the warning is 2.
     significance : float
-        Medians, slopes and gradients smaller than this many of their errors deserve none.
+        Medians, slopes and gradients below this many of their errors give no warning.
     """
 
     aperture: int = 4
@@ -118,7 +118,7 @@ class ImageChecked:
         As in table ``psf_check``.
     stars : dict of ndarray
         ``source_id``, ``psf_source_id``, ``x``, ``y`` (pixels), ``mag`` (mean of the two), ``difference`` (ours minus
-        ZTF's), ``error`` (of it, were the two independent) and ``kept``.
+        ZTF's), ``error`` (of the difference, if the two were independent) and ``kept``.
     """
 
     image_id: int
@@ -129,16 +129,16 @@ class ImageChecked:
 
 @dataclass
 class PsfCheckReport:
-    """What a run of checks did.
+    """Result of a run of checks.
 
     Attributes
     ----------
     n_skipped : int
-        Images of the selection that were checked already.
+        Selected images that were checked before.
     n_without : int
-        Images of the selection without a PSF catalogue.
+        Selected images without a PSF catalogue.
     rows : list of dict
-        One per image that was checked, as in table ``psf_check``.
+        One per checked image, as in table ``psf_check``.
     """
 
     n_skipped: int = 0
@@ -147,7 +147,7 @@ class PsfCheckReport:
 
     @property
     def n_warned(self) -> int:
-        """Images that deserve a look."""
+        """Number of images with a warning."""
         return sum(row["warning"] > 0 for row in self.rows)
 
 
@@ -159,7 +159,7 @@ def check_psf(
     again: bool = False,
     progress: Progress | None = None,
 ) -> PsfCheckReport:
-    """Check images against their PSF catalogues, those that are not checked yet; one transaction an image.
+    """Check images that are not checked yet against their PSF catalogues; one transaction per image.
 
     Parameters
     ----------
@@ -168,7 +168,7 @@ def check_psf(
         These images; by default all that have a catalogue.
     settings : PsfCheckSettings, optional
     again : bool
-        Check also what is checked.
+        Also repeat existing checks.
     progress : callable, optional
 
     Raises
@@ -196,7 +196,7 @@ def check_psf(
 def remove_psf_checks(
     sessions: sessionmaker[Session], *, image_ids: Sequence[int] | None = None, dry_run: bool = False
 ) -> int:
-    """Remove the checks of images (by default all), and return how many they were; with `dry_run` leave them."""
+    """Remove the checks of images (by default all), and return their number; with `dry_run` only count them."""
     with sessions() as session:
         wanted = set(chosen_images(session, image_ids))
         held = [one for one in checked_images(session) if one in wanted]
@@ -208,9 +208,9 @@ def remove_psf_checks(
 
 
 def compare_measured(measured: MeasuredImage) -> ImageChecked | None:
-    """Compare an image that is about to be stored with the PSF catalogue that came with it; None without one.
+    """Compare an image that is about to be stored with its PSF catalogue; None without a catalogue.
 
-    With the numbers that the archive would give back.
+    The numbers are rounded as the archive stores them.
     """
     record = measured.psfcat
     if measured.info.kind == "ref" or not isinstance(record, PsfCatalogueRecord):
@@ -240,7 +240,7 @@ def compare_measured(measured: MeasuredImage) -> ImageChecked | None:
 def check_new_image(session: Session, image_id: int, kind: str, done: ImageChecked | None) -> None:
     """Store the check of an image that was just stored, in the caller's transaction.
 
-    Where its catalogue did not come with it (`done` is None) but was held before, it is compared here.
+    If its catalogue did not come with it (`done` is None) but was stored before, this compares it.
     """
     if done is not None:
         store_check(session, done)
@@ -255,7 +255,7 @@ def check_held_image(session: Session, image_id: int) -> None:
 
 
 def compare_image(session: Session, image_id: int, settings: PsfCheckSettings | None = None) -> ImageChecked:
-    """Compare an image that is held with its PSF catalogue, without storing anything.
+    """Compare a stored image with its PSF catalogue, without storing anything.
 
     Raises
     ------
@@ -268,7 +268,7 @@ def compare_image(session: Session, image_id: int, settings: PsfCheckSettings | 
 
 
 def store_check(session: Session, done: ImageChecked) -> dict[str, Any]:
-    """Store a check and log what it came to; return its row."""
+    """Store a check, log its result, and return its row."""
     store_psf_check(session, done.row)
     told = {"image_id": done.image_id, **{name: done.row[name] for name in ("n_star", *NUMBERS, "failure")}}
     if done.row["warning"] and done.row["failure"] is None:  # see `warn_of_silent`
@@ -325,9 +325,9 @@ def compare(
 
 
 def check_warning(values: dict[str, Any], settings: PsfCheckSettings) -> tuple[float | None, int]:
-    """Return how bad an image is (above 1 it deserves a warning), and the level: 0 none, 1 look at it, 2 wrong.
+    """Return the severity of an image (above 1 gives a warning), and the level: 0 none, 1 look at it, 2 wrong.
 
-    Without a median there is nothing to say but "look at it".
+    Without a median the level is 1.
     """
     if values["median"] is None:
         return None, 1
@@ -356,7 +356,7 @@ def differences(done: ImageChecked) -> pd.DataFrame:
 
 
 def _summarise(stars: Columns, image: dict[str, Any], settings: PsfCheckSettings, values: dict[str, Any]) -> str | None:
-    """Fill in the numbers of a check and mark the stars that were kept; return what could not be told."""
+    """Fill in the numbers of a check and mark the kept stars; return the reason of a failure, else None."""
     mag, difference = stars["mag"], stars["difference"]
     variance = stars["error"] ** 2 + settings.error_floor**2
     flat = np.ones(len(mag))
@@ -389,7 +389,7 @@ def _trends(fit: TrendFit) -> dict[str, float]:
 def _pairs(
     image: dict[str, Any], sources: Columns, psf: Columns, settings: PsfCheckSettings
 ) -> tuple[IntArray, IntArray]:
-    """Return the rows of clean sources and PSF rows that are each other's nearest, without the faint."""
+    """Return the rows of clean sources and PSF rows that are each other's nearest, without faint ones."""
     flux, flux_err = (sources[f"flux_aper{settings.aperture}{part}"] for part in ("", "_err"))
     with np.errstate(invalid="ignore"):
         able = _clean(image, sources, settings) & (flux >= 0.5 * settings.min_snr * flux_err)
@@ -406,7 +406,7 @@ def _stars(
     j: IntArray,
     settings: PsfCheckSettings,
 ) -> Columns:
-    """Return the pairs (rows `i` and `j`) that are bright in both tables and clean in the second, and stand alone."""
+    """Return the pairs (rows `i` and `j`) that are bright in both tables, clean in the second, and isolated."""
     apcor = image[f"apcor{settings.aperture}"]
     zeropoint = aperture_zeropoint(image["magzp"], apcor)
     flux, flux_err = (sources[f"flux_aper{settings.aperture}{part}"][i].astype(np.float64) for part in ("", "_err"))
@@ -415,7 +415,7 @@ def _stars(
     psf_mag = psf_mag + image["magzp"]
     difference = mag - psf_mag
     with np.errstate(invalid="ignore", divide="ignore"):
-        # sigmag of 0 (rounded to thousandths) is brighter than any limit
+        # a sigmag of 0 (rounded to 0.001) passes any limit
         bright = settings.min_snr**2 * (POGSON * flux_err / flux) * psf_err <= POGSON**2
         good = bright & (flux > 0) & (flux_err > 0) & (psf_err >= 0)
     good &= _clean_fit(psf, j, settings)
@@ -445,7 +445,7 @@ def _clean(image: dict[str, Any], sources: Columns, settings: PsfCheckSettings) 
 
 def _clean_fit(psf: Columns, j: IntArray, settings: PsfCheckSettings) -> BoolArray:
     clean = (psf["flags"][j].astype(np.int64) & int(BAD_BITS)) == 0
-    # a catalogue without chi or sharp says nothing against a star
+    # without chi or sharp in the catalogue, stars pass
     clean &= ~(psf["chi"][j] > settings.max_chi) & ~(np.abs(psf["sharp"][j]) > settings.max_sharp)
     return np.asarray(clean)
 

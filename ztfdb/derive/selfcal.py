@@ -1,6 +1,6 @@
-"""Calibration of images by the stars they share: the whole archive at once, or new images by the stars that are held.
+"""Calibrate images with the stars they share: the whole archive at once, or new images with the stored stars.
 
-Each filter and each aperture is solved by itself, over each connected set of images. See `ztfdb.phot.ubercal` for the
+Each filter and aperture is solved separately, for each connected set of images. See `ztfdb.phot.ubercal` for the
 equations.
 """
 
@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class SelfReport:
-    """What was done: rows of ``calibration``, one per image and aperture; as `ztfdb.derive.calibrate` reports."""
+    """Result: rows of ``calibration``, one per image and aperture, as in `ztfdb.derive.calibrate`."""
 
     n_image: int = 0
     n_failed: int = 0
@@ -59,21 +59,21 @@ def calibrate_self(
 ) -> SelfReport:
     """Calibrate images by the stars they share.
 
-    Images that have no such calibration are fitted to the stars of the solutions that are held; those that these do
-    not reach are solved together. One transaction for each filter, or for each image that is fitted.
+    Images without such a calibration are fitted to the stars of stored solutions; images that share too few of these
+    stars are solved together. One transaction per filter, or per fitted image.
 
     Parameters
     ----------
     sessions : sessionmaker
     catalogue : str
-        The catalogue of the level, PS1; where it is not held, the headers tell the level.
+        The catalogue that fixes the level, PS1; if it is not stored, the headers fix the level.
     image_ids : sequence of int, optional
         These images; by default all.
     settings : SelfSettings, optional
     again : bool
-        Solve all images anew; with `image_ids`, fit these once more to the stars that are held.
+        Solve all images again; with `image_ids`, fit these images to the stored stars again.
     progress : callable, optional
-        Called with images read and images in all.
+        Called with the number of images read and the total number.
     """
     chosen = settings or SelfSettings()
     with sessions() as session:
@@ -117,7 +117,7 @@ def _solve_with_own_colors(
     settings: SelfSettings,
     report: SelfReport,
 ) -> bool:
-    """Solve filters once more where the first solutions of two filters give the colours that were not known."""
+    """Solve filters again if the first solutions of two filters give colours that were unknown."""
     if not settings.color:
         return False
     again = False
@@ -185,7 +185,7 @@ def solve_aperture(
     -------
     solved : list of Solved
     failures : dict of int to str
-        Why other images cannot be tied, by their place.
+        Why other images cannot be tied, by their index.
     """
     n_image, n_star = len(images["image_id"]), len(places[0])
     usable = (star >= 0) & found.good_in(aperture)
@@ -211,7 +211,7 @@ def solve_aperture(
 def _bright(
     found: Detections, aperture: int, star: IntArray, usable: BoolArray, n_star: int, settings: SelfSettings
 ) -> BoolArray:
-    """Tell the stars whose typical signal to noise is large enough: single detections must not choose themselves."""
+    """Return which stars have a sufficient typical S/N; selecting single detections by S/N would bias them."""
     index = star[usable]
     snr = (found.flux[aperture - 1] / np.where(found.flux_err[aperture - 1] > 0, found.flux_err[aperture - 1], np.nan))[
         usable
@@ -224,7 +224,7 @@ def _bright(
 def _tied_images(
     image: IntArray, star: IntArray, usable: BoolArray, known: BoolArray, n_image: int, settings: SelfSettings
 ) -> tuple[IntArray, dict[int, str]]:
-    """Return the detections of stars that tie images, and why other images are not tied."""
+    """Return the detections of stars that tie images, and the reasons why other images are not tied."""
     n_star = len(known)
     have = np.bincount(image[usable], minlength=n_image)
     kept = np.flatnonzero(usable)

@@ -1,4 +1,4 @@
-"""What a calibration by shared stars leaves of the stars: its residuals, detection by detection."""
+"""Residuals of a calibration with shared stars, one per detection."""
 
 from __future__ import annotations
 
@@ -27,23 +27,22 @@ RESIDUALS = ("image_id", "mjd", "airmass", "u", "v", "mag", "color", "residual",
 
 
 def self_residuals(session: Session, image_ids: Sequence[int], *, aperture: int = 4) -> pd.DataFrame:
-    """Return what a calibration by shared stars leaves of the stars of images.
+    """Return the residuals of the stars of images after a calibration with shared stars.
 
     Parameters
     ----------
     session : Session
     image_ids : sequence of int
-        Those without such a calibration have no rows.
+        Images without such a calibration have no rows.
     aperture : int
         1 to 6.
 
     Returns
     -------
     DataFrame
-        A row per detection of a held star: ``image_id``, ``mjd``, ``airmass`` (NaN where the header has
-        none), ``u``, ``v`` (-1 to 1 over the image), ``mag`` (mean), ``color`` (NaN where it is not known),
-        ``residual`` (calibrated minus mean magnitude), ``error`` (of the flux, with the floor of the image) and
-        ``constant``.
+        A row per detection of a stored star: ``image_id``, ``mjd``, ``airmass`` (NaN if the header has none), ``u``,
+        ``v`` (-1 to 1 over the image), ``mag`` (mean), ``color`` (NaN if unknown), ``residual`` (calibrated minus mean
+        magnitude), ``error`` (of the flux, with the floor of the image) and ``constant``.
     """
     import pandas as pd
 

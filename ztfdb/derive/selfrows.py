@@ -1,4 +1,4 @@
-"""A solution by shared stars as it is stored: the rows of ``calibration``, ``self_solution`` and ``self_star``."""
+"""Rows of a solution with shared stars: ``calibration``, ``self_solution`` and ``self_star``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Rows = dict[int, list[dict[str, Any]]]
 
 @dataclass(frozen=True)
 class Solved:
-    """One solution: its facts and stars as they are stored, and the images it is of.
+    """One solution with its images, as rows to store.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class Solved:
     stars : dict of ndarray
         Rows of ``self_star``.
     images : ndarray of int64
-        Places of the images.
+        Indices of the images.
     rows : list of dict
         Their rows of ``calibration``, without the solution's number.
     """
@@ -55,7 +55,7 @@ def make_solved(
     solution: Solution,
     settings: SelfSettings,
 ) -> Solved:
-    """Return a solution with its facts, stars and rows; `places` are those (deg) of all stars, `stars` its own."""
+    """Return a solution with its facts, stars and rows; `places` are positions (deg) of all stars, `stars` its own."""
     now = datetime.now(UTC).isoformat(timespec="microseconds")
     colored = solution.color_term is not None
     held = np.isfinite(solution.star_mag) & np.isfinite(solution.star_err)
@@ -143,7 +143,7 @@ def calibration_rows(
 
 
 def _color_ranges(survey: Survey, solution: Solution) -> tuple[FloatArray, FloatArray]:
-    """Return the colours of the bluest and the reddest star that counted on each image; NaN without colours."""
+    """Return the colours of the bluest and the reddest star used on each image; NaN without colours."""
     color = survey.color[survey.star]
     counted = (solution.weight > 0.0) & np.isfinite(color)
     bluest, reddest = np.full(survey.n_image, np.inf), np.full(survey.n_image, -np.inf)
@@ -179,7 +179,7 @@ def failed_row(image_id: int, fid: int, aperture: int, reason: str, settings: Se
 
 
 def noise_by_magnitude(survey: Survey, solution: Solution) -> dict[str, Any]:
-    """Return the scatter of constant stars against magnitude, and what errors and floors let expect, in bins."""
+    """Return the scatter of constant stars in bins of magnitude, and the scatter expected from errors and floors."""
     counted = (solution.weight > 0.0) & (solution.star_unrest[survey.star] == 0.0)
     mag = solution.star_mag[survey.star[counted]]
     share = solution.weight[counted] * solution.star_err[survey.star[counted]] ** 2

@@ -1,4 +1,4 @@
-"""The stars that images share: clean detections that stand alone, joined by position, with what is known of them."""
+"""The stars that images share: clean isolated detections, joined by position, with catalogue magnitudes and colours."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ from ztfdb.store.self_calibrations import held_stars, usual_color_term
 from ztfdb.store.zero_points import APERTURES
 
 NEIGHBOUR_SHARE = 0.02
-"""A neighbour fainter than this share of a star's flux does not count."""
+"""Neighbours below this fraction of a star's flux are ignored."""
 
 FIDS = {band: fid for fid, band in BANDS.items()}
 
 FAINTEST = 0.5
-"""Share of the smallest signal to noise above which detections are kept until that of their star is known."""
+"""Fraction of the minimum S/N above which detections are kept until the S/N of their star is known."""
 
 
 @dataclass(frozen=True)
@@ -49,15 +49,15 @@ class Detections:
     Attributes
     ----------
     image : ndarray of int64, shape (n,)
-        Place of the image.
+        Index of the image.
     hpx29 : ndarray of int64
     ra, dec, x, y : ndarray
     flux, flux_err : ndarray, shape (6, n)
         DN.
     clear : ndarray
-        Distance of the nearest neighbour that counts, pixels.
+        Distance of the nearest relevant neighbour, pixels.
     large : ndarray of bool
-        Good in the apertures of 10 and 14 px, too.
+        Also good in the apertures of 10 and 14 px.
     """
 
     image: IntArray
@@ -75,7 +75,7 @@ class Detections:
         return len(self.image)
 
     def good_in(self, aperture: int) -> BoolArray:
-        """Tell the detections that nothing disturbs in an aperture, 1 to 6."""
+        """Return which detections have no neighbour that affects an aperture (1 to 6)."""
         k = aperture - 1
         lone = self.clear > APERTURE_DIAMETERS[k] / 2.0 + NEIGHBOUR_GAP_PIX
         lone &= (self.flux[k] > 0.0) & (self.flux_err[k] > 0.0)
@@ -94,7 +94,7 @@ def read_detections(
         From `ztfdb.store.self_calibrations.images_to_solve`.
     settings : SelfSettings
     progress : callable, optional
-        Called with images read and images in all.
+        Called with the number of images read and the total number.
     """
     parts = []
     n = len(images["image_id"])
@@ -140,7 +140,8 @@ def join_stars(found: Detections, settings: SelfSettings) -> tuple[IntArray, Flo
     Returns
     -------
     star : ndarray of int64, shape (n_detection,)
-        From 0; -1 for a detection that is far from the others of its star, or not the only one on its image.
+        From 0; -1 for a detection that is far from the others of its star, or not the only one of its star on its
+        image.
     ra, dec : ndarray, shape (n_star,)
         Mean positions, deg.
     """
@@ -160,7 +161,7 @@ def join_stars(found: Detections, settings: SelfSettings) -> tuple[IntArray, Flo
 
 @dataclass(frozen=True)
 class KnownStars:
-    """What is known of stars beforehand, NaN where nothing: magnitude, its error, and colour."""
+    """Prior magnitude, error and colour of stars; NaN if unknown."""
 
     mag: FloatArray
     err: FloatArray
@@ -170,13 +171,13 @@ class KnownStars:
 def known_stars(
     session: Session, catalogue: CatalogueInfo | None, fid: int, ra: FloatArray, dec: FloatArray, settings: SelfSettings
 ) -> KnownStars:
-    """Return what PS1 knows of stars; the colours of others come from held stars of the colour's two filters.
+    """Return PS1 magnitudes and colours of stars; other colours come from stored stars of the colour's two filters.
 
     Parameters
     ----------
     session : Session
     catalogue : CatalogueInfo or None
-        PS1, where it is held.
+        PS1, if it is stored.
     fid : int
     ra, dec : ndarray, shape (n_star,)
     settings : SelfSettings
@@ -215,10 +216,10 @@ def _of_catalogue(
 def _own_colors(
     session: Session, fid: int, ra: FloatArray, dec: FloatArray, settings: SelfSettings, known: KnownStars
 ) -> None:
-    """Enter the colours that held stars of both filters tell.
+    """Fill in colours from stored stars of both filters.
 
-    Magnitudes of a solution without colour terms lack those of the headers (the survey's mean), which are of the same
-    colour for g and r: ``g - r = (difference) / (1 - term of g + term of r)``; of r - i only that of i is known.
+    Magnitudes of a solution without colour terms need the headers' terms (the survey's mean), which for g and r refer
+    to the same colour: ``g - r = (difference) / (1 - term of g + term of r)``; for r - i only the term of i is known.
     """
     lo, hi = cover_positions(sky_to_cell(ra, dec), settings.radius)
     mags, scale = [], np.ones(len(ra))

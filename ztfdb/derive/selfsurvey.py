@@ -1,4 +1,4 @@
-"""Detections of shared stars as the survey that `ztfdb.phot.ubercal` solves."""
+"""Convert detections of shared stars to the survey that `ztfdb.phot.ubercal` solves."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def make_survey(
     members: IntArray,
     known: KnownStars,
 ) -> tuple[Survey, IntArray]:
-    """Return the survey that some detections of some images make, and its stars by their numbers."""
+    """Return the survey of some detections on some images, and the numbers of its stars."""
     stars, own = np.unique(star[epochs], return_inverse=True)
     image = np.searchsorted(members, found.image[epochs])
     u, v = quadrant_places(
@@ -57,7 +57,7 @@ def make_survey(
 
 
 def with_detectors(survey: Survey, images: Columns, members: IntArray, settings: SelfSettings) -> Survey:
-    """Return the survey with the detectors that have enough images and epochs for a map of their own."""
+    """Return the survey with the detectors that have enough images and epochs for their own map."""
     days = np.nan_to_num(np.floor(images["obsmjd"][members] / settings.map_days))
     shape = [images[name][members] for name in ("rcid", "nx", "ny", "x0", "y0")]
     _, which = np.unique(np.stack([*shape, days]), axis=1, return_inverse=True)

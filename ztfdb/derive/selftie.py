@@ -1,4 +1,4 @@
-"""New images fitted to the stars of the solutions that are held, one by one; nothing that is there moves."""
+"""Fit new images one by one to the stars of stored solutions, which do not change."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from ztfdb.store.zero_points import APERTURES
 def fit_images(
     sessions: sessionmaker[Session], fid: int, images: Columns, settings: SelfSettings, progress: Progress
 ) -> Rows:
-    """Fit each image to the stars that are held, and store those that could be."""
+    """Fit each image to the stored stars, and store the successful fits."""
     done: Rows = {}
     n = len(images["image_id"])
     for at in range(n):
@@ -41,14 +41,14 @@ def fit_images(
                 store_calibration(session, image_id, METHOD, rows)
                 for solution_id in {row["solution_id"] for row in rows} - {None}:
                     store.count_image(session, solution_id)
-            if rows is not None:  # of an image that has been removed since there are none
+            if rows is not None:  # None if the image was removed meanwhile
                 done[image_id] = rows
         progress(at + 1, n)
     return done
 
 
 def tie_image(session: Session, fid: int, image: Columns, settings: SelfSettings) -> list[dict[str, Any]] | None:
-    """Return the rows of an image fitted to held stars, one per aperture; None where these do not tie its 6 px one."""
+    """Return the rows of an image fitted to stored stars, one per aperture; None if its 6 px aperture is not tied."""
     found = read_detections(session, image, settings)
     rows = [_tied_row(session, fid, aperture, image, found, settings) for aperture in APERTURES]
     return rows if rows[3]["failure"] is None else None
@@ -82,7 +82,7 @@ def _tied_row(
         mag=survey.mag + map_basis(survey.u, survey.v) @ np.array(surface),
         header_color_term=facts["color_term"] or 0.0,
     )
-    # what the solution says of its stars is not a catalogue's: no further scatter, and no colours where it had none
+    # unlike a catalogue, a solution's stars need no extra scatter; use colours only if the solution had them
     how = replace(settings, catalogue_scatter=0.0, maps=False, color=settings.color and facts["color_term"] is not None)
     solution = solve_survey(survey, how)
     now = datetime.now(UTC).isoformat(timespec="microseconds")
@@ -91,6 +91,6 @@ def _tied_row(
 
 
 def held_constant(session: Session, lo: IntArray, hi: IntArray, fid: int, aperture: int) -> Columns:
-    """Return the held stars inside ranges that are not variable."""
+    """Return the stored stars inside ranges that are not variable."""
     held = store.held_stars(session, lo, hi, fid, aperture)
     return taken(held, held["unrest"] == 0.0)

@@ -1,4 +1,4 @@
-"""Images of which nothing can be said: one line for all of them, where one each would hide the others."""
+"""One log line for all images that could not be checked: a line for each would hide other messages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 def warn_of_silent(sessions: sessionmaker[Session], image_ids: Sequence[int]) -> None:
-    """Log which catalogues match no source of how many images, and how many PSF catalogues could not be compared.
+    """Log the number of images without matches per catalogue, and of PSF catalogues that could not be compared.
 
     Parameters
     ----------

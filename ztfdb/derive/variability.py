@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from ztfdb.arrays import BoolArray, Columns, FloatArray, IntArray
 
 POINT = np.dtype([("mjd", "<f8"), ("mag", "<f4"), ("mag_err", "<f4")])
-"""One detection, as curves are packed."""
+"""One detection of a packed curve."""
 
 STETSON_PAIR_DAYS = 0.02
-"""Detections closer in time than half an hour are a pair in Stetson's J."""
+"""Detections less than 0.02 d (29 min) apart are a pair in Stetson's J."""
 
 STATISTICS = (
     "n", "first_mjd", "last_mjd", "min_mag", "max_mag", "median_mag", "mean_mag", "mean_mag_err", "scatter", "chi2",
@@ -22,7 +22,7 @@ STATISTICS = (
 
 
 def statistics(points: NDArray[Any], start: IntArray) -> Columns:
-    """Return the statistics of light curves that stand one after the other.
+    """Return the statistics of concatenated light curves.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def statistics(points: NDArray[Any], start: IntArray) -> Columns:
     -------
     dict of ndarray, each of shape (n_curve,)
         `STATISTICS`; times in days, magnitudes in mag, the others pure numbers. NaN where a curve has too few points:
-        ``scatter``, ``chi2`` and ``stetson_j`` want two, ``eta`` two of different magnitude.
+        ``scatter``, ``chi2`` and ``stetson_j`` need 2, ``eta`` needs 2 of different magnitude.
 
     References
     ----------
@@ -77,7 +77,7 @@ def statistics(points: NDArray[Any], start: IntArray) -> Columns:
 def medians(values: NDArray[np.float32], start: IntArray, count: IntArray) -> FloatArray:
     """Return the median of each run of values.
 
-    Sorted once, as integers: the run above, and below it the bits of the value in the order of numbers.
+    One sort of integers does it: the high bits are the run, the low bits the value in an order-preserving encoding.
     """
     bits = np.ascontiguousarray(values).view(np.uint32)
     ordered = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31)).astype(np.uint64)
@@ -88,7 +88,7 @@ def medians(values: NDArray[np.float32], start: IntArray, count: IntArray) -> Fl
 
 
 def _stetson_j(residual: FloatArray, mjd: FloatArray, start: IntArray, count: IntArray) -> FloatArray:
-    """Return Stetson's J of residuals that are scaled by sqrt(n / (n - 1)) and divided by their errors."""
+    """Return Stetson's J of residuals scaled by sqrt(n / (n - 1)) and divided by their errors."""
     single, first = _pairs(mjd, start)
     product = np.where(single, residual**2 - 1.0, residual * np.append(residual[1:], 0.0))
     counts = single | first
@@ -98,7 +98,7 @@ def _stetson_j(residual: FloatArray, mjd: FloatArray, start: IntArray, count: In
 
 
 def _pairs(mjd: FloatArray, start: IntArray) -> tuple[BoolArray, BoolArray]:
-    """Tell the points that stand alone and those that are the first of a pair; in a long run every two are a pair."""
+    """Return which points are single and which are the first of a pair; a long run is split into pairs."""
     gap = np.diff(mjd, prepend=-np.inf) > STETSON_PAIR_DAYS
     gap[start] = True
     run = np.flatnonzero(gap)
