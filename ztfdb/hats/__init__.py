@@ -1,4 +1,4 @@
-"""An archive as HATS collections: what LSDB, and anything that reads Parquet, can take to many machines."""
+"""Export an archive as HATS collections, for LSDB and any Parquet reader."""
 
 from ztfdb.hats.export import HatsReport, ProductReport, export_hats
 

@@ -1,4 +1,4 @@
-"""One product on its way into one collection: what has changed, which tasks write it, and the generation it becomes."""
+"""Write one product into its collection: find changes, run the tasks, publish the new generation."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ from ztfdb.hats.tiling import Margins, Pixel, find_margins, tile
 from ztfdb.sky.cells import HPX_ORDER
 
 THRESHOLD = 500_000
-"""Rows (epochs of objects) in a partition: some 150 MB in memory while it is made."""
+"""Maximum rows (epochs of objects) of a partition: about 150 MB of memory while it is written."""
 
 MARGIN = 10.0
 """Arcsec."""
 
 Follow = Callable[[str, int, int], None]
-"""Called with a product's name, how many of its files are done, and how many there are."""
+"""Called with a product's name, the number of its files done, and the total number."""
 
 
 @dataclass(frozen=True)
 class Given:
-    """The settings of a call, None where it has none.
+    """The settings of a call; None if not given.
 
     Attributes
     ----------
     threshold, margin, calibration, layout
         As in `Settings`.
     held : Settings or None
-        Of a product that an update found, for one that comes new.
+        Settings of an existing product, as defaults for a new product of an update.
     """
 
     threshold: int | None
@@ -54,14 +54,14 @@ class Given:
 
 @dataclass(frozen=True)
 class Changes:
-    """Numbers of partitions by what is done with them; no number is in two of the first two or of the last two.
+    """Numbers of the partitions to write; the first two sets are disjoint, and so are the last two.
 
     Attributes
     ----------
     rewritten, extended : set of int
-        Written from the archive; those that get a file more.
+        Partitions written from the archive; partitions that get another file.
     margins_rewritten, margins_extended : set of int
-        The same of their margins.
+        The same for their margins.
     """
 
     rewritten: set[int]
@@ -71,20 +71,20 @@ class Changes:
 
     @property
     def changed(self) -> set[int]:
-        """Partitions whose rows are others now."""
+        """Partitions whose rows have changed."""
         return self.rewritten | self.extended
 
 
 @dataclass(frozen=True)
 class Written:
-    """What a run has done.
+    """Result of a run.
 
     Attributes
     ----------
     generation : Generation
-        What readers see now.
+        The published generation.
     n_partition, n_row : int
-        Partitions with new files, and rows in these.
+        Partitions with new files, and rows in these files.
     """
 
     generation: Generation
@@ -102,11 +102,11 @@ class Collection:
     place : Place
     given : Given
     update : bool
-        Write only what has changed since the generation that readers see.
+        Write only what has changed since the published generation.
     follow : callable
         See `Follow`.
     say : callable
-        Takes a line that says how much will be written.
+        Called with a line about the amount of data to be written.
     """
 
     def __init__(
@@ -132,19 +132,19 @@ class Collection:
 
     @property
     def next_number(self) -> int:
-        """The generation after the one that readers see."""
+        """The number after the published generation."""
         return 1 if self._visible is None else self._visible.number + 1
 
     def run(self, *, always: bool, begun: int | None) -> Written | None:
-        """Write what has changed and show it to readers; None where there are no rows and none were asked for.
+        """Write what has changed and publish it; return None if there are no rows and the product was not requested.
 
         Parameters
         ----------
         always : bool
-            Also without rows.
+            Also publish without rows.
         begun : int or None
-            The generation that a whole export was to make. Where readers see it already, a run was stopped after that:
-            if it is still what would be written, it stays.
+            The generation of an unfinished full export. If it is already published, the earlier run stopped after
+            that; it is kept if it is still up to date.
         """
         known = self._known_parts()
         contents = self._product.contents(self._readers.own.session, self._context, known)
@@ -154,7 +154,7 @@ class Collection:
             return None
         plan = self._plan(contents)
         if seen is not None and (self._old is not None or seen.number == begun) and _is_same(plan, seen):
-            self._place.remove(f"work_g{seen.number}")  # of a run that was stopped at its very end
+            self._place.remove(f"work_g{seen.number}")  # left by a run that stopped at its very end
             return Written(seen)
         return self._make(plan, contents)
 
@@ -208,7 +208,7 @@ class Collection:
         return held
 
     def _known(self, by: str) -> dict[Pixel, Part]:
-        """Return the partitions that are written already, none where other versions wrote them."""
+        """Return the existing partitions, empty if other versions wrote them."""
         return self._old_parts if self._old is not None and self._old.made_by == by else {}
 
     def _changes(self, plan: Generation, margins: Margins | None, contents: Contents) -> Changes:
@@ -223,14 +223,14 @@ class Collection:
         return Changes(rewritten, extended, anew, margins.near(extended) - anew)
 
     def _is_extension(self, plan: Generation, pixel: Pixel, contents: Contents) -> bool:
-        """Tell whether rows were added to a partition and none of the others has changed."""
+        """Return whether rows were added to a partition and its other rows are unchanged."""
         if plan.settings.layout == layout.FILES or not self._product.grows:
             return False
         before = self._known(plan.made_by).get(pixel)
         return before is not None and before.digest == contents.added(pixel)[1]
 
     def _bereft(self, plan: Generation, old: Generation) -> set[int]:
-        """Return the numbers of partitions whose margins held rows of one that is gone."""
+        """Return the numbers of partitions whose margins have rows of a removed partition."""
         pixels, now = [part.pixel for part in old.parts], {part.pixel: k for k, part in enumerate(plan.parts)}
         gone = {k for k, pixel in enumerate(pixels) if pixel not in now}
         if not gone or not old.settings.margin:
@@ -239,7 +239,7 @@ class Collection:
         return {now[pixels[k]] for k in near if pixels[k] in now}
 
     def _announce(self, plan: Generation, changes: Changes, contents: Contents) -> None:
-        """Say how many rows will be written for how many new ones."""
+        """Report the number of rows to write and the number of new rows."""
         if self._old is None:
             return
         rows = sum(contents.of(plan.parts[number].pixel)[0] for number in changes.rewritten)
@@ -257,7 +257,7 @@ class Collection:
     # Tasks ----------------------------------------------------------------------------------------------------------
 
     def _journal(self, plan: Generation) -> Journal:
-        """Take up the work of a run that was killed, or begin afresh."""
+        """Resume the work of a killed run, or start again."""
         work = self._place.below(f"work_g{plan.number}")
         if not holds_plan(work, plan):
             for name in self._place.folders():
@@ -270,7 +270,7 @@ class Collection:
         second = [*self._margin_tasks(plan, journal, changes)]
         n, total = 0, len(first) + len(second)
         self._follow(self._product.name, 0, total)
-        for tasks in (first, second):  # a margin needs what all partitions have spilled
+        for tasks in (first, second):  # margins need the spilled rows of all partitions
             for done in self._readers.run(tasks):
                 journal.add(done)
                 n += 1
@@ -311,7 +311,7 @@ class Collection:
     # The last generation --------------------------------------------------------------------------------------------
 
     def _known_parts(self) -> IntArray | None:
-        """Return what the rows of the last generation came from, None where that does not matter."""
+        """Return the parts (images or measurements) of the last generation, None if they are not needed."""
         if self._old is None or self._old.settings.layout == layout.FILES:
             return None
         return read_parts(self._place.below(catalogue_name(self._product, self._old.number)))
@@ -331,7 +331,7 @@ class Collection:
         return Held(self._place.below(name), paths, files)
 
     def _copy_unchanged(self, new: Generation) -> None:
-        """Give the files of the last generation that stay a second name in the new one."""
+        """Link the unchanged files of the last generation into the new one."""
         if self._old is None:
             return
         numbers, margin = (self._old.number, new.number), new.settings.margin
@@ -347,13 +347,13 @@ class Collection:
         self._place.copy(pairs)
 
     def _still_ours(self) -> None:
-        """Raise if another export has shown a generation meanwhile, which only locks could prevent."""
+        """Raise if another export has published a generation meanwhile, which only locks could prevent."""
         now = read_state(self._place)
         if (now and now.number) != (self._visible and self._visible.number):
             raise ExportError(f"another export has written to {self._place} meanwhile")
 
     def _clean(self, number: int) -> None:
-        """Remove generations but the one that readers see and the one before, which some may still read."""
+        """Remove all generations except the published one and the previous one, which some may still read."""
         for name in self._place.folders():
             ending = name.rpartition("_g")[2]
             if ending.isdigit() and int(ending) < number - 1:
@@ -366,6 +366,6 @@ def _edge(number: int, margins: Margins, spill: Place) -> Edge | None:
 
 
 def _is_same(plan: Generation, held: Generation) -> bool:
-    """Tell whether a plan would write what is there."""
+    """Return whether a plan equals the existing generation."""
     wanted, there = ([(part.pixel, part.digest) for part in one.parts] for one in (plan, held))
     return wanted == there and plan.made_by == held.made_by and plan.settings == held.settings

@@ -1,4 +1,4 @@
-"""What a product holds in each order-10 cell: how much, and digests that change with the rows."""
+"""Contents of a product per order-10 cell: number of rows, and digests that change with the rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Digests = NDArray[np.uint64]
 
 
 class Cells(NamedTuple):
-    """What some cells hold, where one may come more than once; all of shape (n,).
+    """Contents of cells, in which a cell may occur more than once; all of shape (n,).
 
     Attributes
     ----------
@@ -26,9 +26,9 @@ class Cells(NamedTuple):
     weight : ndarray of int64
         Rows, or epochs of objects.
     digest : ndarray of uint64
-        Of these.
+        Digests of these rows.
     is_new : ndarray of bool
-        Whether they came after the last export.
+        Whether they were added after the last export.
     """
 
     cell: IntArray
@@ -39,7 +39,7 @@ class Cells(NamedTuple):
 
 @dataclass(frozen=True)
 class Contents:
-    """Cells that hold something.
+    """Cells with rows.
 
     Attributes
     ----------
@@ -48,13 +48,13 @@ class Contents:
     weight : ndarray of int64, shape (n,)
         Rows, or epochs of objects.
     digest : ndarray of uint64, shape (n,)
-        Sums modulo 2^64, so that those of parts add up.
+        Sums modulo 2^64, so that digests of parts add up.
     new_weight : ndarray of int64, shape (n,)
-        Rows that came after the last export.
+        Rows that were added after the last export.
     old_digest : ndarray of uint64, shape (n,)
-        Of the others. Where it is what the digest was at the last export, rows were added and none has changed.
+        Digest of the other rows. If it equals the digest at the last export, rows were added but none has changed.
     parts : ndarray of int64, shape (n_part,)
-        Numbers of what rows come from, images or measurements of them, ascending.
+        Ids of the origins of rows (images, or measurements of them), ascending.
     """
 
     cell: IntArray
@@ -70,12 +70,12 @@ class Contents:
         return int(self.weight[here].sum()), _text(self.digest[here])
 
     def added(self, pixel: Pixel) -> tuple[int, str]:
-        """Return how many rows were added to a pixel, and the digest of those that were there before."""
+        """Return the number of rows added to a pixel, and the digest of its earlier rows."""
         here = self._span(pixel)
         return int(self.new_weight[here].sum()), _text(self.old_digest[here])
 
     def with_surroundings(self) -> Contents:
-        """Return the same with digests that also change with what the eight neighbours of a cell hold."""
+        """Return the same with digests that also change with the contents of a cell's 8 neighbours."""
         digest = self.digest.copy()
         mixed = mix(self.digest)
         for cell in neighbours(self.cell.astype(np.int64), DEEPEST):
@@ -100,7 +100,7 @@ def _text(digests: Digests) -> str:
 
 
 def gather(cells: Iterable[Cells], parts: IntArray | None = None) -> Contents:
-    """Add up what cells hold."""
+    """Sum the contents of cells."""
     found, parts = list(cells), np.empty(0, np.int64) if parts is None else parts
     if not found:
         none, no_digest = np.empty(0, np.int64), np.empty(0, np.uint64)
@@ -118,7 +118,7 @@ def gather(cells: Iterable[Cells], parts: IntArray | None = None) -> Contents:
 
 
 def is_new(part: IntArray, known: IntArray | None) -> BoolArray:
-    """Tell which parts are none of the `known` ones, which are ascending."""
+    """Return which parts are not in `known`, which is ascending."""
     return np.isin(part, known, invert=True) if known is not None else np.ones(len(part), bool)
 
 
@@ -135,11 +135,11 @@ def mix(*values: NDArray[np.generic] | int) -> Digests:
 
 
 BLEND = (0xD1B54A32D192ED03, 0xABC98388FB8FAC03, 0x8CB92BA72F3D8DD7)
-"""Odd and without a small relation."""
+"""Odd multipliers without a small linear relation."""
 
 
 def blend(*values: IntArray) -> Digests:
-    """Return one number for three sums each; those of parts add up to that of the whole, as the sums do."""
+    """Return one number for each triple of sums; it is additive, as the sums are."""
     blended: Digests = np.zeros(len(values[0]), np.uint64)
     for value, factor in zip(values, BLEND, strict=True):
         blended += value.astype(np.int64, copy=False).view(np.uint64) * np.uint64(factor)
@@ -152,7 +152,7 @@ class Prints:
     Parameters
     ----------
     prints : mapping of int to int
-        As of `ztfdb.store.export.content_prints`; an image that is not there has 0.
+        From `ztfdb.store.export.content_prints`; missing images have 0.
     """
 
     def __init__(self, prints: Mapping[int, int]) -> None:

@@ -1,4 +1,4 @@
-"""What the rows of every product need of the archive: its images as columns, and the values that images calibrate."""
+"""Data of the archive that all products need: image columns, and values calibrated per image."""
 
 from __future__ import annotations
 
@@ -27,37 +27,37 @@ IMAGE_FIELDS: dict[str, str] = {
     "mjd": "f8", "hjd": "f8", "kind": "O", "fid": "i2", "filtercode": "O", "field": "i4", "ccdid": "i2", "qid": "i2",
     "expid": "i8", "exptime": "f8", "limitmag": "f8",
 }  # fmt: skip
-"""What a row carries of its image, with the names of a light curve."""
+"""Columns of a row that come from its image, named as in a light curve."""
 
 _OF_IMAGE = {"mjd": "obsmjd", "limitmag": "maglim"}
 
 APERTURE = 4
-"""Of the magnitudes."""
+"""Aperture of the magnitudes."""
 
 SURFACE = ("x_gradient", "y_gradient", "map_xx", "map_xy", "map_yy")
-"""What a calibration by the images' own stars says of a place; see `ztfdb.phot.surface.surface_at`."""
+"""Position-dependent terms of a calibration with shared stars; see `ztfdb.phot.surface.surface_at`."""
 
 
 @dataclass(frozen=True)
 class Context:
-    """One archive at one moment.
+    """A snapshot of one archive.
 
     Attributes
     ----------
     images : dict of ndarray
-        All images by ``image_id``, then one that stands for an image that is not held, everything missing.
+        All images by ``image_id``, then one with only missing values, for images that are not stored.
     n_image : int
-        Without that one.
+        Without the last one.
     magerr_sys : float
-        Systematic floor of magnitudes, mag; of those in `images` where the calibration has its own.
+        Systematic floor of magnitudes, mag; `images` has it per image if the calibration has its own.
     prints : Prints
-        Of the images.
+        Prints of the images.
     has_objects : bool
         Whether detections may belong to objects.
     calibration : str
-        Whose zero points the magnitudes have.
+        Calibration of the magnitudes.
     revision : str
-        Of the archive's schema.
+        Revision of the archive's schema.
     """
 
     images: Columns
@@ -80,25 +80,25 @@ class Context:
         return (float(np.nanmin(mjd)), float(np.nanmax(mjd))) if np.isfinite(mjd).any() else (np.nan, np.nan)
 
     def places(self, image_id: IntArray) -> IntArray:
-        """Return where images stand in `images`; one that is not held, at the last."""
+        """Return indices of images in `images`; the last index for images that are not stored."""
         ids = self.images["image_id"][:-1]
         at = np.minimum(np.searchsorted(ids, image_id), max(0, len(ids) - 1))
         return np.where(ids[at] == image_id, at, len(ids)) if len(ids) else np.zeros(len(image_id), np.intp)
 
     @property
     def has_surface(self) -> bool:
-        """Whether the zero point of an image depends on the place on it."""
+        """Whether the zero point varies over an image."""
         return self.calibration == "self"
 
     def zeropoint(self, at: IntArray, rows: Columns) -> FloatArray:
-        """Return the zero point of the aperture's flux of each row, AB mag of 1 DN; NaN where there is none.
+        """Return the zero point of the aperture's flux of each row, AB mag of 1 DN; NaN if there is none.
 
         Parameters
         ----------
         at : ndarray of int64, shape (n_row,)
-            Place of each row's image.
+            Index of each row's image.
         rows : dict of ndarray
-            ``x`` and ``y``, pixels, where `has_surface`.
+            ``x`` and ``y``, pixels, if `has_surface`.
         """
         images = self.images
         zero: FloatArray = images["zeropoint"][at]
@@ -109,7 +109,7 @@ class Context:
 
 
 def read_context(session: Session, calibration: str) -> Context:
-    """Read what is needed of the images.
+    """Read the image data for an export.
 
     Parameters
     ----------
@@ -171,7 +171,7 @@ def image_columns(context: Context, at: IntArray, ra: FloatArray, dec: FloatArra
 def calibrated(flux: NDArray[Any], flux_err: NDArray[Any], zeropoint: FloatArray, magerr_sys: Any) -> Columns:
     """Return ``mag``, ``magerr``, ``flux_ujy`` and ``flux_ujy_err`` of fluxes (DN), not rounded.
 
-    As in a light curve: NaN where there is no zero point, magnitudes also where the flux is not positive.
+    As in a light curve: NaN without a zero point; magnitudes are also NaN if the flux is not positive.
     """
     flux, flux_err = flux.astype(np.float64), flux_err.astype(np.float64)
     mag, mag_err = flux_to_mag(flux, flux_err, zeropoint)
@@ -185,23 +185,23 @@ def calibrated(flux: NDArray[Any], flux_err: NDArray[Any], zeropoint: FloatArray
 
 
 def aperture_photometry(context: Context, at: IntArray, rows: Columns) -> Columns:
-    """Return the same of aperture fluxes, by the export's calibration; see `Context.zeropoint`."""
+    """Return the same for aperture fluxes, with the export's calibration; see `Context.zeropoint`."""
     zero = context.zeropoint(at, rows)
     return calibrated(rows["flux_aper4"], rows["flux_aper4_err"], zero, context.images["magerr_sys"][at])
 
 
 def quality(context: Context, at: IntArray, mask_bits: IntArray, broken: BoolArray) -> Columns:
-    """Return ``catflags`` (`MISSING_INT32` where unknown) and ``good``, as in a light curve.
+    """Return ``catflags`` (`MISSING_INT32` if unknown) and ``good``, as in a light curve.
 
     Parameters
     ----------
     context : Context
     at : ndarray of int64, shape (n_row,)
-        Place of each row's image.
+        Index of each row's image.
     mask_bits : ndarray of int64, shape (n_row,)
-        `NO_MASK` where there was none.
+        `NO_MASK` without a mask.
     broken : ndarray of bool, shape (n_row,)
-        True where the measurement itself is not whole.
+        True if the measurement itself is incomplete.
     """
     unusable = context.images["infobits"][at] >= INFOBITS_USABLE_BELOW
     unknown = mask_bits == NO_MASK

@@ -1,4 +1,4 @@
-"""``archive.export_hats``: every product as a HATS collection of its own, whole or brought up to date."""
+"""``archive.export_hats``: export each product as a HATS collection, in full or as an update."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ from ztfdb.store.zero_points import METHODS
 PRODUCTS: dict[str, type[Product]] = {kind.name: kind for kind in (Detections, Objects, PsfSources, Forced, Images)}
 
 UNFINISHED = "unfinished.json"
-"""Names the generation of each product that a whole export has begun; it goes when all are finished."""
+"""File with the generation of each product of a running full export; deleted when all are finished."""
 
 
 @dataclass
 class ProductReport:
-    """What was done for one product.
+    """Result for one product.
 
     Attributes
     ----------
     name : str
     n_row : int
-        In all partitions.
+        Rows in all partitions.
     n_partition, n_written : int
-        Partitions, and those of them that have new files.
+        Partitions, and partitions with new files.
     rows_written : int
         Rows in new files.
     size : int
         Bytes of all partitions.
     generation : int
-        Which version of the catalogue readers see now.
+        The published generation.
     """
 
     name: str
@@ -61,7 +61,7 @@ class ProductReport:
 
 @dataclass
 class HatsReport:
-    """What an export did, product by product."""
+    """Result of an export, product by product."""
 
     folder: str
     products: list[ProductReport] = field(default_factory=list)
@@ -89,32 +89,31 @@ def export_hats(
     Parameters
     ----------
     url : URL
-        Of the archive, with its password.
+        URL of the archive, with its password.
     folder : path or str
-        Made where there is none. A URL that fsspec knows, such as ``s3://bucket/ztf``, needs the extra ``remote`` and
-        fsspec's package for it.
+        Created if it does not exist. A URL that fsspec supports, such as ``s3://bucket/ztf``, needs the extra
+        ``remote`` and fsspec's package for it.
     update : bool
-        Write only the partitions whose rows have changed since the last export into `folder`, which must be there.
-        Otherwise everything is written. Readers see the last export until the new one is whole.
+        Write only the partitions whose rows have changed since the last export into `folder`, which must exist.
+        Otherwise everything is written. Readers see the last export until the new one is complete.
     products : sequence of str, optional
-        Some of ``detections``, ``objects``, ``psf_sources``, ``forced``, ``images``; by default those that the archive
-        has rows of.
+        Some of ``detections``, ``objects``, ``psf_sources``, ``forced``, ``images``; by default all with rows.
     threshold : int, optional
-        Rows in a partition at most, epochs for ``objects``; by default 500,000. One cell of order 10 may hold more.
+        Maximum rows of a partition, epochs for ``objects``; by default 500,000. One cell of order 10 may have more.
     margin : float, optional
         Width of the margin caches, arcsec; 0 for none; by default 10.
     calibration : str, optional
-        ``header`` (by default), ``ps1`` or ``self``: whose zero points ``mag`` and ``flux_ujy`` have, in the aperture
-        of 6 px. Those by stars that images share (``self``) depend on the place on the image, and bring their own
-        systematic error. Rows of an image that has none have no magnitude; PSF photometry has the header's.
+        Zero points of ``mag`` and ``flux_ujy`` in the 6 px aperture: ``header`` (by default), ``ps1`` or ``self``.
+        Zero points from shared stars (``self``) depend on the position on the image and have their own systematic
+        error. Rows of an image without such a calibration have no magnitude; PSF photometry uses the header's.
     layout : str, optional
         ``file`` (by default): each partition is a file, and an update writes the partitions that changed.
-        ``directory``: each is a folder of files, and an update adds a file where rows were added; a new file takes up
-        those before it, youngest first, as long as they hold fewer than twice its rows.
+        ``directory``: each is a folder of files, and an update adds a file for added rows; a new file absorbs earlier
+        ones, youngest first, that have fewer than twice its rows.
     jobs : int
         Processes.
     progress, tell : callable, optional
-        Called as files are done, and with a line that says how much is written before anything is.
+        Called as files are done; called with a line about the amount of data before anything is written.
 
     Returns
     -------
@@ -123,12 +122,12 @@ def export_hats(
     Raises
     ------
     ExportError
-        If another export writes to `folder`, there is nothing to update, an update is wanted with other settings
-        than the export has, or a store refuses.
+        If another export writes to `folder`, there is nothing to update, the settings of an update differ from the
+        export's, or a store refuses.
     MissingExtraError
         If `folder` is a URL and fsspec is not installed.
     ValueError
-        If a product, a threshold, a margin, a calibration or a layout is not one.
+        If a product, threshold, margin, calibration or layout is invalid.
     """
     wanted = _checked(products, threshold, margin, layout, jobs)
     if calibration is not None and calibration not in METHODS:
@@ -164,7 +163,7 @@ def _report(name: str, written: Written) -> ProductReport:
 
 
 def _begun(root: Place) -> dict[str, int]:
-    """Return the generation of each product that a whole export, stopped before its end, was to make."""
+    """Return the generation of each product of an unfinished full export."""
     text = root.read(UNFINISHED)
     return {} if text is None else dict(json.loads(text))
 
@@ -187,6 +186,6 @@ def _checked(
 
 
 def _held_settings(root: Place) -> Settings | None:
-    """Return the settings of the first product that is there."""
+    """Return the settings of the first existing product."""
     states = (read_state(root.below(name)) for name in PRODUCTS)
     return next((state.settings for state in states if state is not None), None)

@@ -33,7 +33,7 @@ def arrow_type(dtype: Any) -> pa.DataType:
 
 
 def arrow_array(values: NDArray[Any], field: pa.Field, null: int | None = None) -> pa.Array:
-    """Return a column as Arrow's, NULL where a float is NaN, an object None or an integer the stand-in `null`."""
+    """Return an Arrow column; a NaN, a None, or the integer `null` become NULL."""
     if values.dtype.kind == "f":
         missing = np.isnan(values)
         return pa.array(values, field.type, mask=missing if missing.any() else None)
@@ -50,7 +50,7 @@ def arrow_table(columns: AnyColumns, schema: pa.Schema, nulls: Mapping[str, int]
 
 
 def take(columns: AnyColumns, rows: NDArray[Any]) -> Columns:
-    """Return some rows, or all in another order."""
+    """Return selected or reordered rows."""
     return {name: values[rows] for name, values in columns.items()}
 
 
@@ -60,7 +60,7 @@ def float_columns(schema: pa.Schema) -> Sequence[str]:
 
 
 def field(table: str, column: str, kind: pa.DataType, *, name: str | None = None, note: str | None = None) -> pa.Field:
-    """Return a field with what the schema says of a column: ``unit``, ``ucd`` and ``description``.
+    """Return a field with a column's ``unit``, ``ucd`` and ``description`` from the schema.
 
     Parameters
     ----------
@@ -69,9 +69,9 @@ def field(table: str, column: str, kind: pa.DataType, *, name: str | None = None
     column : str
     kind : DataType
     name : str, optional
-        Of the field, where it has another than the column.
+        Name of the field, by default that of the column.
     note : str, optional
-        What the description says beside.
+        Text to append to the description.
     """
     facts = describe_column(column, table)
     assert facts is not None, f"{table}.{column} has no description"

@@ -1,4 +1,4 @@
-"""Files that appear when they are whole, and stay when the machine goes down."""
+"""Atomic and durable writing of files."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 
 
 def make_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` make a file under another name, bring it to the disk and rename it.
+    """Write a file under a temporary name with `write`, sync it to disk and rename it.
 
     Parameters
     ----------
     path : Path
-        Its folder is made where there is none.
+        Its folder is created if necessary.
     write : callable
         Takes the path to write to.
     """
@@ -28,7 +28,7 @@ def make_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk."""
+    """Sync the entries of a folder to disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -37,7 +37,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Give a file a second name; a copy where the file system cannot."""
+    """Hard-link a file, or copy it if the file system has no links."""
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
     try:

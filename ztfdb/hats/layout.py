@@ -25,13 +25,13 @@ FILES, DIRECTORIES = "file", "directory"
 """Layouts: a partition is a file, or a folder of files."""
 
 SUFFIXES = {FILES: ".parquet", DIRECTORIES: "/"}
-"""What HATS calls ``hats_npix_suffix``."""
+"""``hats_npix_suffix`` of HATS."""
 
 TAKEN_UP = 2
-"""A new file takes up those before it, youngest first, as long as they hold fewer than this many times its rows.
+"""A new file absorbs earlier ones, youngest first, that have fewer than this many times its rows.
 
-So every file holds at least twice the rows of the next one: there are log2(rows / rows a night) of them, and a row is
-written again about as often. The logarithmic method of Bentley and Saxe (1980).
+Every file then has at least twice the rows of the next one. There are log2(rows / rows per night) files, and a row is
+written about as often: the logarithmic method of Bentley and Saxe (1980).
 """
 
 
@@ -41,7 +41,7 @@ class File(NamedTuple):
     Attributes
     ----------
     generation : int
-        The one that wrote it.
+        Generation that wrote it.
     n_row, size : int
         Rows and bytes.
     """
@@ -52,13 +52,13 @@ class File(NamedTuple):
 
 
 def partition_path(pixel: Pixel, layout: str, generation: int) -> str:
-    """Return where a file of a partition, written by a generation, lies below its catalogue."""
+    """Return the path of a generation's file of a partition, relative to the catalogue."""
     folder = f"{DATASET}/Norder={pixel.norder}/Dir={pixel.npix // 10_000 * 10_000}/Npix={pixel.npix}"
     return f"{folder}.parquet" if layout == FILES else f"{folder}/part_g{generation}.parquet"
 
 
 def n_staying(files: Sequence[File], n_row: int) -> int:
-    """Return how many of a partition's files stay when rows are added; the younger ones are taken up."""
+    """Return how many of a partition's files stay when rows are added; the younger ones are absorbed."""
     staying = len(files)
     while staying and files[staying - 1].n_row < TAKEN_UP * n_row:
         staying -= 1
@@ -98,18 +98,18 @@ def _utf16(char: str) -> list[int]:
 
 
 def write_properties(place: Place, name: str, values: Mapping[str, object]) -> None:
-    """Write a properties file; it appears when it is whole."""
+    """Write a properties file atomically."""
     place.write(name, properties_text(values).encode("ascii"))
 
 
 def write_partition_info(place: Place, pixels: Sequence[Pixel]) -> None:
-    """Write which partitions there are."""
+    """Write the list of partitions."""
     rows = "".join(f"{pixel.norder},{pixel.npix}\n" for pixel in pixels)
     place.write("partition_info.csv", f"Norder,Npix\n{rows}".encode())
 
 
 def write_metadata(place: Place, paths: Sequence[str], schema: pa.Schema) -> int:
-    """Write ``_metadata``, the footers of files, and return how many rows they hold."""
+    """Write ``_metadata``, the footers of files, and return their number of rows."""
     footers: pq.FileMetaData | None = None
     for path, footer in zip(paths, place.footers(paths), strict=True):
         footer.set_file_path(path.removeprefix(f"{DATASET}/"))

@@ -25,7 +25,7 @@ from ztfdb.store import export as store
 from ztfdb.store.columns import MISSING, MISSING_INT32, table_dtypes
 
 REACH_ORDER = 14
-"""Cells around a partition in which members of its objects are looked for: 8.2 arcsec at least."""
+"""Order of the cells around a partition that are searched for members of its objects: at least 8.2 arcsec."""
 
 REACH = GAP / (1 << REACH_ORDER) * ARCSEC_PER_RADIAN
 
@@ -36,11 +36,11 @@ EPOCH_FIELDS = {
 """An epoch of a nested light curve."""
 
 UNKNOWN_CATFLAGS = -1
-"""Stands for NULL: a NULL inside a list turns its integers into doubles where nested-pandas makes a frame of a row."""
+"""Value for NULL: nested-pandas turns integers of a list with NULLs into doubles when it makes a frame of a row."""
 
 
 class Objects(Product):
-    """Every object of which a detection is held; its members, clean or not, are its nested ``lightcurve``."""
+    """Every object with stored detections; all its members, clean or not, are its nested ``lightcurve``."""
 
     name = "objects"
     description = "Detections joined to objects, with the light curve of each"
@@ -66,7 +66,7 @@ class Objects(Product):
         return pa.schema(fields)
 
     def contents(self, session: Session, context: Context, known: IntArray | None = None) -> Contents:
-        """Count the members in each cell; what lies in the neighbouring cells counts for the digest."""
+        """Count the members in each cell; the digest also includes the neighbouring cells."""
         if not context.has_objects:
             return gather([])
         members = [(one["cell"], one["n"]) for one in store.member_counts(session)]
@@ -136,7 +136,7 @@ def _ranges_with_edge(pixel: Pixel) -> tuple[IntArray, IntArray]:
 def _cells_of(members: Columns, objects: Columns) -> IntArray:
     """Return the stored cell of each object's position, that of its best detection.
 
-    An object whose best detection was removed since it was last updated gets the cell of the same position.
+    If the best detection was removed since the last update, the cell is computed from the object's position.
     """
     order = np.argsort(members["source_id"])
     ids, best = members["source_id"][order], objects["best_source_id"]
@@ -148,12 +148,12 @@ def _cells_of(members: Columns, objects: Columns) -> IntArray:
 
 
 def _of_objects(session: Session, members: Columns, object_id: IntArray) -> Columns:
-    """Return the members of objects with the ``place`` of their object, none missing.
+    """Return all members of objects with the index (``place``) of their object.
 
     Raises
     ------
     StoreError
-        If a member lies farther from its partition than the cells around that were read.
+        If a member lies outside the cells that were read around its partition.
     """
     order = np.argsort(object_id)
     ids = object_id[order]
@@ -169,7 +169,7 @@ def _of_objects(session: Session, members: Columns, object_id: IntArray) -> Colu
 
 
 def _epochs(context: Context, members: Columns) -> Columns:
-    """Return the epochs of nested light curves, by object, time and id, and the ``place`` of each one's object."""
+    """Return the epochs of nested light curves, by object, time and id, with the index (``place``) of their object."""
     at = context.places(members["source_id"] >> SOURCE_ID_SHIFT)
     members["mjd"] = context.images["obsmjd"][at]
     order = np.lexsort((members["source_id"], members["mjd"], members["place"]))
@@ -184,7 +184,7 @@ def _epochs(context: Context, members: Columns) -> Columns:
 
 
 def _by_filter(statistics: Columns, object_id: IntArray) -> Columns:
-    """Return the statistics of each filter as columns beside each other; ``n`` is 0 where an object has none."""
+    """Return the statistics of all filters as separate columns; ``n`` is 0 for filters without detections."""
     columns: Columns = {}
     for fid, code in FILTERS.items():
         rows = take(statistics, np.flatnonzero(statistics["fid"] == fid))

@@ -1,4 +1,4 @@
-"""Parquet as HATS readers like it: sorted, small row groups, encodings that suit measured numbers."""
+"""Write Parquet for HATS readers: sorted, with small row groups, and with encodings for measured numbers."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from ztfdb.hats.fields import HEALPIX_COLUMN
 from ztfdb.hats.places import Place
 
 LEVEL = 3
-"""zstd: level 15 makes rows 4 % smaller and takes twice the time of the whole export."""
+"""zstd level: level 15 would make rows 4 % smaller and double the time of the whole export."""
 
 ROW_GROUP = 131_072
-"""Rows of a row group, and of its one page: a byte of each row fills one block of zstd, which has codes of its own.
+"""Rows of a row group, and of its only page: one byte of each row fills one zstd block, which has its own codes.
 
-Pages of 20,000 rows, pyarrow's bound, take 2 bytes a detection more.
+With pyarrow's limit of 20,000 rows per page, a detection takes 2 bytes more.
 """
 
 EPOCHS_PER_ROW_GROUP = 1_000_000
 PAGE = 1024 * 1024
 
 _HAS_BOUND = "max_rows_per_page" in signature(pq.write_table).parameters
-"""Whether pyarrow bounds the rows of a page; older ones bound only its bytes."""
+"""Whether pyarrow limits the rows of a page; older versions limit only its bytes."""
 
 REPEATED = frozenset(("mjd", "hjd", "exptime", "limitmag"))
-"""Doubles that few rows of a row group differ in: a dictionary is smaller than their split bytes."""
+"""Doubles with few distinct values in a row group: a dictionary is smaller than split bytes."""
 
 PLAIN = frozenset(("source_id", "object_id", "best_source_id", "first_source_id"))
-"""Nearly every row has its own value, with the leading bytes of many others.
+"""Columns in which nearly every value is unique, but shares its leading bytes with many others.
 
-zstd finds these in plain values: 3.3 bytes for a ``source_id``, against 5.3 with a dictionary and 5.8 with split bytes.
+zstd compresses plain values best: a ``source_id`` takes 3.3 bytes, 5.3 with a dictionary and 5.8 with split bytes.
 """
 
 ENCODING = 3
-"""Changes when the same rows are written as other bytes."""
+"""Version number, increased when the same rows give other bytes."""
 
 
 def write_rows(place: Place, path: str, table: pa.Table, order: Sequence[str], *, level: int = LEVEL) -> int:
-    """Write a table, already in order, and return the size of the file in bytes."""
+    """Write a sorted table and return the size of the file in bytes."""
     encodings, dictionary = _encodings(table.schema)
     sorting = [pq.SortingColumn(table.schema.get_field_index(name)) for name in order]
     return place.make(
@@ -74,7 +74,7 @@ def _row_group(table: pa.Table) -> int:
 
 
 def _encodings(schema: pa.Schema) -> tuple[dict[str, str], list[str]]:
-    """Return the encoding of columns, and the names of those that take a dictionary instead."""
+    """Return the encoding of columns, and the names of columns with a dictionary."""
     encodings: dict[str, str] = {}
     dictionary: list[str] = []
     for path, kind in _leaves(schema):

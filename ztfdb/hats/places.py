@@ -1,6 +1,6 @@
-"""Where an export is written: a folder of this machine, or what `ztfdb.hats.remote` opens.
+"""Targets of an export: a local folder, or a URL opened by `ztfdb.hats.remote`.
 
-Paths below a place are relative, with slashes. A place can be handed to another process.
+Paths below a place are relative, with slashes. A place can be sent to another process.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ztfdb.surveys.files import filesystem
 
 
 class Place(ABC):
-    """A folder and what is below it.
+    """A folder and its contents.
 
     Parameters
     ----------
@@ -47,12 +47,12 @@ class Place(ABC):
         return hash(self.location)
 
     def below(self, name: str) -> Place:
-        """Return a folder inside this one, which need not exist."""
+        """Return a subfolder, which need not exist."""
         return type(self)(f"{self.location}/{name}")
 
     @property
     def is_shared(self) -> bool:
-        """Whether other processes see what is written."""
+        """Whether other processes see written files."""
         return True
 
     @cached_property
@@ -60,7 +60,7 @@ class Place(ABC):
         return filesystem(self.location)
 
     def read(self, path: str) -> bytes | None:
-        """Return what a file holds, None where there is none."""
+        """Return the content of a file, None if it does not exist."""
         try:
             with self.open(path) as source:
                 return bytes(source.read())
@@ -74,7 +74,7 @@ class Place(ABC):
         Raises
         ------
         FileNotFoundError
-            If it is not there.
+            If it does not exist.
         """
         files, base = self._opened
         with files.open_input_file(f"{base}/{path}") as source:
@@ -95,15 +95,15 @@ class Place(ABC):
             return pq.ParquetFile(source).read(columns=None if columns is None else list(columns))
 
     def write(self, path: str, content: bytes) -> None:
-        """Write a file, which appears when it is whole."""
+        """Write a file atomically."""
         self.make(path, lambda waiting: waiting.write_bytes(content))
 
     def files(self, folder: str) -> list[str]:
-        """Return the files directly in a folder, in order; none where there is no folder."""
+        """Return the files directly in a folder, sorted; empty if there is no folder."""
         return self._listed(folder, fs.FileType.File)
 
     def folders(self) -> list[str]:
-        """Return the names of the folders directly in this one, in order."""
+        """Return the names of the direct subfolders, sorted."""
         return [path.rpartition("/")[2] for path in self._listed("", fs.FileType.Directory)]
 
     def _listed(self, folder: str, kind: fs.FileType) -> list[str]:
@@ -114,44 +114,44 @@ class Place(ABC):
 
     @abstractmethod
     def make(self, path: str, write: Callable[[Path], object]) -> int:
-        """Let `write` make a file on this machine, make it appear at `path` when it is whole, and return its size."""
+        """Write a local file with `write`, publish it at `path` when it is complete, and return its size."""
 
     @abstractmethod
     def copy(self, pairs: Sequence[tuple[str, str]]) -> None:
-        """Give files second names; each pair is what there is and the new name."""
+        """Copy or link files; each pair is an existing path and a new one."""
 
     @abstractmethod
     def remove(self, path: str) -> None:
-        """Remove a file, or a folder and all below it, where it is there."""
+        """Remove a file, or a folder with its contents, if it exists."""
 
     @abstractmethod
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Keep other exports out, where that is possible.
+        """Lock out other exports, if possible.
 
         Raises
         ------
         ExportError
-            If another one is at work.
+            If another one is running.
         """
         yield
 
 
 class LocalPlace(Place):
-    """A folder of this machine."""
+    """A local folder."""
 
     def __init__(self, location: str) -> None:
         super().__init__(location)
         self.path = Path(self.location)
 
     def make(self, path: str, write: Callable[[Path], object]) -> int:
-        """Write under another name, bring it to the disk and rename it."""
+        """Write under a temporary name, sync to disk and rename."""
         target = self.path / path
         make_atomically(target, write)
         return target.stat().st_size
 
     def copy(self, pairs: Sequence[tuple[str, str]]) -> None:
-        """Link files, or copy them where the file system cannot."""
+        """Hard-link files, or copy them if the file system has no links."""
         for source, target in pairs:
             link_or_copy(self.path / source, self.path / target)
 

@@ -1,7 +1,7 @@
-"""What an export will do, what it has done, and what the last one left: small JSON files beside the catalogues.
+"""Plan, progress and result of an export, as small JSON files next to the catalogues.
 
-``export.json`` describes the generation that readers see. While a generation is made, ``work_gN`` holds its plan and a
-note of every task that is done. A run that was killed is taken up by the next one with the same plan.
+``export.json`` describes the published generation. While a generation is written, ``work_gN`` contains its plan and a
+record of every finished task. The next run with the same plan resumes a killed run.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ FORMAT = 2
 
 @dataclass(frozen=True)
 class Settings:
-    """How a catalogue is made; an update keeps what the export was made with.
+    """Settings of a catalogue; an update keeps those of the export.
 
     Attributes
     ----------
     threshold : int
-        Rows (epochs of objects) in a partition at most.
+        Maximum rows (epochs of objects) of a partition.
     margin : float
         Width of the margin, arcsec; 0 for none.
     calibration : str
-        Whose zero points magnitudes have.
+        Calibration of the magnitudes.
     level : int
-        zstd.
+        zstd level.
     layout : str
         ``file``: a file for each partition; ``directory``: a folder of files.
     """
@@ -51,17 +51,17 @@ class Settings:
 
 @dataclass(frozen=True)
 class Part:
-    """A partition, what it is made of and what was written.
+    """A partition with its digest and files.
 
     Attributes
     ----------
     pixel : Pixel
     digest : str
-        Changes when anything in it may have.
+        Changes when its contents may have changed.
     files : tuple of File or None
         Oldest first; None until they are written.
     margin : tuple of File
-        Of its margin.
+        Files of its margin.
     """
 
     pixel: Pixel
@@ -89,9 +89,9 @@ class Generation:
     number : int
     settings : Settings
     made_by : str
-        Versions and columns that decide the bytes.
+        Versions and columns that determine the bytes.
     parts : tuple of Part
-        By their place on the sky.
+        In order of position on the sky.
     """
 
     number: int
@@ -100,7 +100,7 @@ class Generation:
     parts: tuple[Part, ...]
 
     def to_json(self) -> bytes:
-        """Return it as a file."""
+        """Return the content of its file."""
         values = {
             "format": FORMAT,
             "generation": self.number,
@@ -112,12 +112,12 @@ class Generation:
 
     @classmethod
     def from_json(cls, text: bytes, path: str) -> Generation:
-        """Read one.
+        """Parse the content of a file.
 
         Raises
         ------
         ExportError
-            If the file, at `path`, is not one of ours.
+            If the file at `path` was not written by an export.
         """
         try:
             values = json.loads(text)
@@ -137,32 +137,32 @@ def _part(norder: int, npix: int, digest: str, files: list[list[int]] | None, ma
 
 
 def made_by(schema: pa.Schema) -> str:
-    """Return what decides the bytes beside the rows: versions, and the columns with their metadata."""
+    """Return what else determines the bytes besides the rows: versions, and the columns with their metadata."""
     fields = [(f.name, str(f.type), sorted((f.metadata or {}).items())) for f in schema]
     digest = hashlib.blake2b(repr(fields).encode(), digest_size=8).hexdigest()
     return f"ztfdb {__version__}, pyarrow {pa.__version__}, columns {digest}, encoding {ENCODING}"
 
 
 def read_state(place: Place) -> Generation | None:
-    """Return the generation that readers see, None where there is none."""
+    """Return the published generation, None if there is none."""
     text = place.read(STATE)
     return None if text is None else Generation.from_json(text, f"{place}/{STATE}")
 
 
 def write_state(place: Place, generation: Generation) -> None:
-    """Say which generation readers see."""
+    """Record the published generation."""
     place.write(STATE, generation.to_json())
 
 
 class Journal:
-    """The plan of a generation in the making, and which of its tasks are done.
+    """The plan of an unfinished generation, and its finished tasks.
 
     Parameters
     ----------
     place : Place
         Folder ``work_gN``.
     plan : Generation
-        Where the folder holds another one, it must be empty.
+        If the folder has another plan, it must be emptied first.
     """
 
     def __init__(self, place: Place, plan: Generation) -> None:
@@ -175,11 +175,11 @@ class Journal:
 
     @property
     def spill(self) -> Place:
-        """Where the rows of margins wait."""
+        """Folder for spilled rows of margins."""
         return self.place.below("spill")
 
     def add(self, done: Done) -> None:
-        """Note that a task's file is whole."""
+        """Record that a task's file is complete."""
         self.done[done.stage, done.number] = done
         self.place.write(f"done/{done.stage}_{done.number}.json", json.dumps(vars(done)).encode())
 
@@ -192,7 +192,7 @@ class Journal:
 
 
 def holds_plan(place: Place, plan: Generation) -> bool:
-    """Tell whether a folder of work is of the same plan."""
+    """Return whether a work folder has the same plan."""
     text = place.read("plan.json")
     try:
         return text is not None and Generation.from_json(text, f"{place}/plan.json") == plan
@@ -201,14 +201,14 @@ def holds_plan(place: Place, plan: Generation) -> bool:
 
 
 def completed(plan: Generation, journal: Journal, old: Generation | None) -> Generation:
-    """Return the generation with what was written.
+    """Return the generation with its written files.
 
     Parameters
     ----------
     plan : Generation
     journal : Journal
     old : Generation or None
-        The one before, whose files may have stayed.
+        The previous generation, whose files may have stayed.
     """
     held = {part.pixel: part for part in old.parts} if old is not None else {}
     parts = []

@@ -1,4 +1,4 @@
-"""The products of an export, each a HATS catalogue: what its rows are, and how they are read from the archive."""
+"""The products of an export, each a HATS catalogue: definition of its rows, and reading them from the archive."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ class Product(ABC):
     Attributes
     ----------
     name : str
-        Of the collection.
+        Name of the collection.
     description : str
-        What a row is.
+        Description of a row.
     kind : str
         HATS's ``dataproduct_type``.
     default : tuple of str
-        Columns that readers get unless they choose. One is text: pandas refuses the row of a frame of large integers
-        and doubles alone.
+        Columns that readers get by default. One is text: pandas refuses rows of frames that have only large integers
+        and doubles.
     id_column : str
         The unique key.
     order : tuple of str
         Columns that rows are sorted by.
     grows : bool
-        Whether later images add rows and leave the others as they are.
+        Whether later images only add rows.
     """
 
     name: ClassVar[str]
@@ -64,15 +64,15 @@ class Product(ABC):
 
     @abstractmethod
     def contents(self, session: Session, context: Context, known: IntArray | None = None) -> Contents:
-        """Count and fingerprint the rows of each cell; those from other parts than `known` ones are new."""
+        """Return number and digest of the rows of each cell; rows of parts outside `known` are new."""
 
     @abstractmethod
     def rows(self, session: Session, context: Context, pixel: Pixel, only: IntArray | None = None) -> pa.Table:
-        """Return the rows of a partition, ordered by cell and key; if the product grows, those from some parts only."""
+        """Return the rows of a partition, ordered by cell and key; if the product grows, optionally of some parts."""
 
 
 class _Measured(Product):
-    """Rows of one table, with what their images say of them."""
+    """Rows of one table, with columns of their images."""
 
     where: ClassVar[store.Positions]
     extra: ClassVar[Mapping[str, str]] = {}
@@ -105,7 +105,7 @@ class _Measured(Product):
         return part
 
     def rows(self, session: Session, context: Context, pixel: Pixel, only: IntArray | None = None) -> pa.Table:
-        """Read the rows, add what their images say, and put them in order."""
+        """Read the rows, add columns of their images, and sort them."""
         joins = self._joins(context)
         found = store.rows_in_range(session, self.where, pixel.lo, pixel.hi, only=only, objects=joins)
         found[HEALPIX_COLUMN] = found.pop("hpx29")
@@ -133,7 +133,7 @@ class Detections(_Measured):
     extra = CALIBRATED | QUALITY | {"object_id": "i8"}
 
     def contents(self, session: Session, context: Context, known: IntArray | None = None) -> Contents:
-        """Count the rows of each image in each cell, and tell which objects they belong to."""
+        """Count the rows of each image in each cell; the digest includes their objects."""
         members = []
         if context.has_objects:
             for counts in store.member_counts(session, by_part=known is not None):
@@ -153,7 +153,7 @@ class Detections(_Measured):
 
 
 class PsfSources(_Measured):
-    """Every row of ZTF's PSF catalogues that the archive holds, of references too."""
+    """Every row of the stored PSF catalogues, including references."""
 
     name = "psf_sources"
     description = "Rows of ZTF's own PSF catalogues (psfcat, refpsfcat)"
@@ -172,7 +172,7 @@ class PsfSources(_Measured):
 
 
 class Forced(_Measured):
-    """Every forced measurement that was kept. No magnitudes: most are of what was not detected."""
+    """Every stored forced measurement. No magnitudes, because most measure undetected sources."""
 
     name = "forced"
     description = "Forced measurements at given positions"
@@ -206,7 +206,7 @@ class Images(Product):
     default = (HEALPIX_COLUMN, "image_id", "ra", "dec", "obsmjd", "filtercode", "field", "maglim", "n_source", "path")
 
     def schema(self) -> pa.Schema:
-        """Return the columns of ``image`` and what names its file and configuration."""
+        """Return the columns of ``image``, and those that name its file and configuration."""
         fields = [field("source", "hpx29", pa.int64(), name=HEALPIX_COLUMN)]
         for name, dtype in store.image_columns().items():
             kind = pa.bool_() if name in ("simulated", "has_mask") else pa.string()

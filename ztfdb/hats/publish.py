@@ -1,4 +1,4 @@
-"""The small files of a generation, and the word that points readers at it."""
+"""Write the small files of a generation, and publish it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ztfdb.hats.products import Product
 from ztfdb.hats.tiling import Pixel
 
 PARTS = "parts.npy"
-"""Beside a catalogue of folders: what its rows come from, so that an update knows which are new."""
+"""File with the parts of a catalogue of folders, from which an update finds the new ones."""
 
 
 class Files(NamedTuple):
@@ -46,7 +46,7 @@ def margin_name(product: Product, arcsec: float, number: int) -> str:
 
 
 def read_parts(catalogue: Place) -> IntArray | None:
-    """Return what the rows of a catalogue come from, None where nothing says so."""
+    """Return the parts of a catalogue, None if they are not recorded."""
     content = catalogue.read(PARTS)
     return None if content is None else np.load(io.BytesIO(content), allow_pickle=False)
 
@@ -57,7 +57,7 @@ def _save(path: Path, parts: IntArray) -> None:
 
 
 class Publisher:
-    """Writes what describes a product's generation.
+    """Writes the files that describe a product's generation.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ class Publisher:
         self._schema = product.schema()
 
     def show(self, new: Generation, parts: IntArray) -> None:
-        """Write the small files of a generation, whose rows come from `parts`, and point the collection at it."""
+        """Write the small files of a generation with these parts, and make the collection point to it."""
         margin, name = new.settings.margin, self._product.name
         catalogue = catalogue_name(self._product, new.number)
         if new.settings.layout == layout.DIRECTORIES:
@@ -123,7 +123,7 @@ class Publisher:
         layout.write_properties(place, layout.PROPERTIES, values)
 
     def _write_metadata(self, place: Place, held: Sequence[Files], n_row: int, kind: str) -> None:
-        """Write ``_metadata``; not where a partition has several files, which hats then calls invalid."""
+        """Write ``_metadata``, except if a partition has several files, which hats then considers invalid."""
         if any(len(part.files) > 1 for part in held):
             return
         paths = [layout.partition_path(p.pixel, kind, p.files[0].generation) for p in sorted(held)]
@@ -149,7 +149,7 @@ class Publisher:
         return facts
 
     def _write_index(self, place: Place, new: Generation) -> None:
-        """Write which partition each id lies in, ordered by id."""
+        """Write the partition of each id, ordered by id."""
         column, table = self._product.id_column, self._places(new)
         relative = "index/part.0.parquet"
         write_rows(place, f"{DATASET}/{relative}", table, [column])

@@ -1,4 +1,4 @@
-"""The processes of an export: all read the archive as it was at one moment."""
+"""The processes of an export, which all read the same snapshot of the archive."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from ztfdb.store.engine import make_engine
 from ztfdb.store.snapshot import CommitWatch, export_snapshot, reading
 
 TRIES = 5
-"""How often SQLite's readers are opened again because somebody committed meanwhile."""
+"""Attempts to open SQLite's readers without a commit in between."""
 
 OPENING_S = 120.0
-"""How long readers may take to open."""
+"""Time limit for opening readers."""
 
 WAITING_TASKS = 2
-"""Tasks that are handed to each process ahead."""
+"""Tasks queued ahead for each process."""
 
 
 @dataclass
@@ -41,7 +41,7 @@ class Reader:
     Attributes
     ----------
     session : Session
-        A transaction that reads one state.
+        A transaction with a fixed snapshot.
     context : Context
     """
 
@@ -54,21 +54,21 @@ _READER: Reader | None = None
 
 
 class Readers:
-    """The archive at one moment, read by this process and, with `jobs` above 1, by as many others.
+    """A snapshot of the archive, read by this process and, with `jobs` above 1, by as many others.
 
     Parameters
     ----------
     url : URL
-        Of the archive, with its password.
+        URL of the archive, with its password.
     jobs : int
-        Processes that make partitions; 1 makes them in this one.
+        Processes that write partitions; with 1 this process writes them.
     calibration : str
         See `ztfdb.hats.context.read_context`.
 
     Raises
     ------
     DatabaseUnavailableError
-        If a SQLite archive is written to so often that no moment was found which all processes could read.
+        If a SQLite archive is written to so often that the processes could not open the same snapshot.
     """
 
     def __init__(self, url: URL, jobs: int, calibration: str) -> None:
@@ -102,7 +102,7 @@ class Readers:
         Raises
         ------
         ExportError
-            If a process ended in the middle of a task.
+            If a process died during a task.
         """
         if self._executor is None:
             for task in tasks:
@@ -120,7 +120,7 @@ class Readers:
                 done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                 yield from (one.result() for one in done)
         except BrokenProcessPool as exc:
-            raise ExportError("a process of the export ended; run the command again, it goes on from there") from exc
+            raise ExportError("a process of the export died; run the command again to resume") from exc
 
     def _open(self, engine: Any) -> None:
         watch = CommitWatch(self._url)
@@ -142,7 +142,7 @@ class Readers:
         )
 
     def _open_workers(self, snapshot: str | None) -> None:
-        """Start the processes and open the archive in each: every task waits until all of them have."""
+        """Start the processes and open the archive in each; tasks wait until all have opened it."""
         self._executor = loky.ProcessPoolExecutor(max_workers=self._jobs, env=ONE_THREAD)
         url = self._url.render_as_string(hide_password=False)
         with tempfile.TemporaryDirectory(prefix="ztfdb-") as folder:

@@ -1,4 +1,4 @@
-"""Exports to an object store: each object appears whole, and the collection is pointed at a generation last."""
+"""Exports to an object store: objects are written atomically, and the collection points to a generation last."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from ztfdb.hats.places import LocalPlace, Place
 from ztfdb.surveys.files import filesystem, is_url
 
 CONNECTIONS = 8
-"""Requests at a time, where many small ones are made."""
+"""Concurrent small requests."""
 
 ONE_PROCESS = ("memory://",)
-"""What no other process sees."""
+"""Protocols that other processes cannot see."""
 
 
 def open_place(location: str | Path) -> Place:
-    """Return the place that a path or a URL names; ``file://`` is a path."""
+    """Return the place of a path or a URL; ``file://`` is a path."""
     text = str(location)
     if text.startswith("file://"):
         return LocalPlace(text.removeprefix("file://"))
@@ -34,18 +34,18 @@ def open_place(location: str | Path) -> Place:
 
 
 class RemotePlace(Place):
-    """A URL that fsspec knows.
+    """A URL that fsspec supports.
 
-    A file is made on this machine and sent; it must be whole when it appears, as in object stores. There are no links
-    and no locks: unchanged files of a generation are copied by the store, and who exports twice at a time is found out
-    only before the result is shown.
+    Files are written locally and uploaded; the store must publish them atomically, as object stores do. There are no
+    links and no locks: the store copies unchanged files of a generation, and concurrent exports are detected only
+    before the result is published.
 
     Raises
     ------
     MissingExtraError
         If fsspec is not installed.
     ExportError
-        If fsspec does not know such URLs or the store refuses.
+        If fsspec does not support such URLs or the store refuses.
     """
 
     @property
@@ -76,7 +76,7 @@ class RemotePlace(Place):
             yield from pool.map(self.footer, paths)
 
     def make(self, path: str, write: Callable[[Path], object]) -> int:
-        """Make a file here and send it."""
+        """Write a local file and upload it."""
         with tempfile.TemporaryDirectory(prefix="ztfdb-") as folder:
             waiting = Path(folder) / "file"
             write(waiting)
@@ -124,9 +124,9 @@ class RemotePlace(Place):
 
     @contextmanager
     def _failures(self, path: str, *, absent: bool = True) -> Iterator[None]:
-        """Name the object in what the store refuses; packages for fsspec raise errors of their own kinds.
+        """Convert errors of the store, which each fsspec package defines itself, to an error that names the object.
 
-        With `absent`, that there is no such object is no failure but a `FileNotFoundError`.
+        With `absent`, a missing object raises `FileNotFoundError` instead.
         """
         try:
             yield

@@ -1,8 +1,9 @@
-"""How finely computed columns are written: the bits far below their errors are noise that no compressor makes smaller.
+"""Rounding of computed columns: bits far below the error are noise and do not compress.
 
-What the archive holds is written exactly, and these columns follow from it. A value becomes a multiple of the largest
-power of two that is at most 1 / `LEVELS` of its error. It is off by half of that at most, and its variance grows by
-1 / (12 `LEVELS`²), 0.008 %, at most. FITS tile compression of images leaves 4 levels in a sigma by default.
+Stored values are written exactly; these columns are computed from them. A value is rounded to a multiple of the largest
+power of 2 that is at most 1 / `LEVELS` of its error. The rounding error is at most half of this step, and the variance
+grows by at most 1 / (12 `LEVELS`²), 0.008 %. For comparison, FITS tile compression of images has 4 steps per sigma by
+default.
 
 References
 ----------
@@ -16,16 +17,16 @@ import numpy as np
 from ztfdb.arrays import AnyColumns, BoolArray, Float32Array, FloatArray
 
 LEVELS = 32
-"""Steps in one error, at least; at most twice as many."""
+"""Minimum number of steps per error; at most twice as many."""
 
 MAG_STEP = 2.0**-6
-"""mag. No magnitude is rounded to a coarser step, however large its error."""
+"""Maximum step of magnitudes, mag, for any error."""
 
 ERROR_BITS = 7
-"""Bits of an error's mantissa behind the first: an error is off by 1/256 of itself at most."""
+"""Bits of an error's mantissa after the first one: an error is off by at most 1/256 of itself."""
 
 DAY_STEP = 2.0**-22
-"""d (0.02 s), of heliocentric dates: as fine as the seven decimals of IRSA's; ZTF's shutter takes 0.4 s to open."""
+"""Step of heliocentric dates, d (0.02 s): comparable to IRSA's 7 decimals; ZTF's shutter takes 0.4 s to open."""
 
 
 def rounded(columns: AnyColumns) -> dict[str, Float32Array]:
@@ -46,20 +47,20 @@ def rounded(columns: AnyColumns) -> dict[str, Float32Array]:
 
 
 def to_levels(values: FloatArray, err: FloatArray, coarsest: float = np.inf) -> FloatArray:
-    """Round values to multiples of the largest power of two that is at most 1 / `LEVELS` of their errors.
+    """Round values to multiples of the largest power of 2 that is at most 1 / `LEVELS` of their errors.
 
     Parameters
     ----------
     values, err : ndarray, shape (n,)
-        Where an error is not a positive number, its value stays as it is.
+        Values whose error is not a positive number are not rounded.
     coarsest : float
-        Largest step, a power of two.
+        Largest step, a power of 2.
     """
     return _rounded(values, np.minimum(_power(err) / LEVELS, coarsest), err > 0.0)
 
 
 def to_bits(err: FloatArray) -> FloatArray:
-    """Round errors to `ERROR_BITS` bits behind the first one of the mantissa."""
+    """Round errors to `ERROR_BITS` bits after the first one of the mantissa."""
     return _rounded(err, _power(err) / (1 << ERROR_BITS), np.True_)
 
 
@@ -70,7 +71,7 @@ def _rounded(values: FloatArray, step: FloatArray, where: BoolArray | np.bool_) 
 
 
 def _power(err: FloatArray) -> FloatArray:
-    """Return the largest power of two that is at most `err`, from its exponent; inf where it is none."""
+    """Return the largest power of 2 that is at most `err`, from its exponent; inf if `err` is not a positive number."""
     bits = np.ascontiguousarray(err, np.float64).view(np.int64) & (0x7FF << 52)
     return bits.view(np.float64)
 
@@ -87,4 +88,4 @@ NOTES: dict[str, str] = {
     "flux_ujy_err": f"Rounded: off by at most 1/{1 << (ERROR_BITS + 1)} of itself.",
     "hjd": f"Rounded: off by at most {DAY_STEP / 2 * 86400:.2g} s.",
 }
-"""What the description of a rounded column says of it."""
+"""Note in the description of a rounded column."""

@@ -1,4 +1,4 @@
-"""The pieces of work that an export is made of, each done by one process and written when it is whole."""
+"""The tasks of an export, each run by one process; its file is published when it is complete."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from ztfdb.hats.tiling import Pixel
 
 @dataclass(frozen=True)
 class Done:
-    """What a task has written.
+    """Result of a task.
 
     Attributes
     ----------
     stage : str
         ``partition`` or ``margin``.
     number : int
-        Of the partition among those of its catalogue.
+        Index of the partition in its catalogue.
     n_row, size : int
-        Rows and bytes of its new file; no rows, no file.
+        Rows and bytes of its new file; without rows there is no file.
     staying : int
-        Files of the partition that stay beside it, the oldest ones.
+        Number of older files of the partition that stay.
     """
 
     stage: str
@@ -45,30 +45,30 @@ class Done:
     staying: int = 0
 
     def files(self, generation: int, before: Sequence[File]) -> tuple[File, ...]:
-        """Return the files that a partition has now."""
+        """Return the current files of the partition."""
         new = (File(generation, self.n_row, self.size),) if self.n_row else ()
         return (*before[: self.staying], *new)
 
 
 class Task(Protocol):
-    """Something to do with the archive at hand."""
+    """A task that reads the archive."""
 
     def run(self, session: Session, context: Context) -> Done:
-        """Do it."""
+        """Run the task."""
 
 
 @dataclass(frozen=True)
 class Edge:
-    """Which cells of a partition lie in the margins of others.
+    """The cells of a partition that lie in the margins of others.
 
     Attributes
     ----------
     shift : int
-        From order-29 cells to these.
+        Right shift from order-29 cells to these.
     cell, margin_of : ndarray of int64, shape (n,)
         Cells, ascending, and the partition whose margin each is in.
     spill : Place
-        For the rows, below it one folder per partition.
+        Folder for the rows, with a subfolder per partition.
     """
 
     shift: int
@@ -77,25 +77,25 @@ class Edge:
     spill: Place
 
     def only(self, numbers: set[int]) -> Edge | None:
-        """Return the part of it that lies in the margins of some partitions, None where there is none."""
+        """Return the part in the margins of some partitions, None if it is empty."""
         wanted = np.isin(self.margin_of, list(numbers))
         return Edge(self.shift, self.cell[wanted], self.margin_of[wanted], self.spill) if wanted.any() else None
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where the rows of a partition go.
+    """Target file of a partition.
 
     Attributes
     ----------
     place : Place
         The catalogue.
     path : str
-        Of the new file.
+        Path of the new file.
     order : tuple of str
-        What rows are sorted by.
+        Columns that rows are sorted by.
     level : int
-        zstd.
+        zstd level.
     """
 
     place: Place
@@ -104,7 +104,7 @@ class Target:
     level: int
 
     def write(self, table: pa.Table) -> int:
-        """Write rows, already in order, and return the size; nothing without rows."""
+        """Write sorted rows and return the size; write nothing without rows."""
         return write_rows(self.place, self.path, table, self.order, level=self.level) if table.num_rows else 0
 
 
@@ -126,13 +126,13 @@ class Held:
     files: tuple[File, ...]
 
     def tables(self, start: int = 0) -> list[pa.Table]:
-        """Return the rows of its files from one on."""
+        """Return the rows of its files from index `start` on."""
         return [self.place.table(path) for path in self.paths[start:]]
 
 
 @dataclass(frozen=True)
 class WritePartition:
-    """Read a partition from the archive, write it, and spill what lies in the margins of others."""
+    """Read a partition from the archive, write it, and spill its rows in the margins of others."""
 
     product: Product
     pixel: Pixel
@@ -150,17 +150,17 @@ class WritePartition:
 
 @dataclass(frozen=True)
 class ExtendPartition:
-    """Add the rows that are new since the last export to a partition; files that are not much larger are taken up.
+    """Add the new rows since the last export to a partition; the new file absorbs files that are not much larger.
 
     Attributes
     ----------
     only : ndarray of int64, shape (n_part,)
-        What the rows come from.
+        Parts of the new rows.
     held : Held
     edge : Edge or None
         Margins that get the added rows.
     whole : Edge or None
-        Margins that are written anew.
+        Margins that are rewritten.
     """
 
     product: Product
@@ -183,7 +183,7 @@ class ExtendPartition:
 
 @dataclass(frozen=True)
 class RereadPartition:
-    """Spill the margins of others from a partition that is written already and stays as it is."""
+    """Spill the margins of others from an existing partition that does not change."""
 
     number: int
     held: Held
@@ -197,7 +197,7 @@ class RereadPartition:
 
 @dataclass(frozen=True)
 class WriteMargin:
-    """Put the margin of a partition together from what others have spilled, and from its files if it is extended."""
+    """Write the margin of a partition from rows spilled by others, and from its files if it is extended."""
 
     number: int
     held: Held
@@ -217,7 +217,7 @@ class WriteMargin:
 
 
 def add_rows(stage: str, number: int, added: pa.Table, held: Held, target: Target) -> Done:
-    """Write rows beside the files that are held, or together with the youngest of them."""
+    """Write rows into a new file, merged with the youngest existing files if these are not much larger."""
     if not added.num_rows:
         return Done(stage, number, 0, 0, len(held.files))
     staying = n_staying(held.files, added.num_rows)
@@ -228,7 +228,7 @@ def add_rows(stage: str, number: int, added: pa.Table, held: Held, target: Targe
 
 
 def spill_margins(table: pa.Table, number: int, edge: Edge | None) -> None:
-    """Write the rows that lie in the margins of other partitions, a file for each of these."""
+    """Write the rows in the margins of other partitions, one file per partition."""
     if edge is None:
         return
     cell = np.asarray(table[HEALPIX_COLUMN]) >> edge.shift

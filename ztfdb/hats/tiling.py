@@ -1,4 +1,4 @@
-"""Partitions: how the sky is divided so that none holds more rows than wanted, and which cells lie at their margins.
+"""Partitions: divide the sky by a maximum number of rows, and find the cells in their margins.
 
 A partition is a HEALPix pixel (NESTED, ICRS). Everything is integer arithmetic on stored cells.
 """
@@ -16,17 +16,17 @@ from ztfdb.sky.angles import ARCSEC_PER_RADIAN
 from ztfdb.sky.cells import HPX_ORDER, distinct, neighbours
 
 DEEPEST = 10
-"""Order of the smallest partition (3.4 arcmin) and of the cells that rows are counted in."""
+"""Order of the smallest partition (3.4 arcmin) and of the cells for counting rows."""
 
 GAP = 0.65
-"""Two cells that share neither side nor corner are at least this many radians divided by nside apart.
+"""Minimum distance of two cells without a common side or corner, in radians times nside.
 
-Sampled along the edges of all cells of orders 3 and 4 and of some thousand of orders 5 and 6: 0.713, 0.704, 0.699,
+Sampled along the edges of all cells of orders 3 and 4 and of thousands of cells of orders 5 and 6: 0.713, 0.704, 0.699,
 0.695.
 """
 
 WIDEST_MARGIN = GAP / (1 << DEEPEST) * ARCSEC_PER_RADIAN
-"""Largest margin, arcsec (130.9): one cell of the smallest partition's order must span it."""
+"""Maximum margin, arcsec (130.9): one cell of the smallest partition's order must span it."""
 
 
 class Pixel(NamedTuple):
@@ -58,18 +58,18 @@ def tile(cells: IntArray, weights: IntArray, threshold: int, held: Sequence[Pixe
     Parameters
     ----------
     cells : ndarray of int64, shape (n,)
-        Order-10 cells that hold rows, ascending.
+        Order-10 cells with rows, ascending.
     weights : ndarray of int64, shape (n,)
         Rows (or epochs) in each.
     threshold : int
-        A single cell may weigh more: partitions are not smaller.
+        A single cell may weigh more, because partitions are not smaller.
     held : sequence of Pixel
-        Partitions of an earlier division, not overlapping. They stay, divided where they have outgrown `threshold`.
+        Disjoint partitions of an earlier division. They stay, but are divided if they exceed `threshold`.
 
     Returns
     -------
     list of Pixel
-        Those that hold rows, by their place on the sky. Each new one is the smallest pixel that holds its rows.
+        Partitions with rows, in order of position on the sky. Each new one is the smallest pixel with its rows.
     """
     total = np.concatenate([[0], np.cumsum(weights)])
     found: list[Pixel] = []
@@ -93,7 +93,7 @@ def tile(cells: IntArray, weights: IntArray, threshold: int, held: Sequence[Pixe
 def _divide(
     cells: IntArray, total: IntArray, threshold: int, waiting: list[Pixel], taken: IntArray, found: list[Pixel]
 ) -> None:
-    """Add the partitions that hold `cells` below the waiting pixels; none holds one that starts at `taken`."""
+    """Add the partitions for `cells` below the waiting pixels; none contains a partition that starts at `taken`."""
     while waiting:
         pixel = waiting.pop()
         first, last = _span(cells, pixel)
@@ -119,7 +119,7 @@ def _children(pixel: Pixel) -> list[Pixel]:
 
 
 def _smallest(first: int, last: int) -> Pixel:
-    """Return the smallest pixel that holds both cells."""
+    """Return the smallest pixel that contains both cells."""
     up = ((first ^ last).bit_length() + 1) // 2
     return Pixel(DEEPEST - up, first >> 2 * up)
 
@@ -139,18 +139,18 @@ def margin_order(threshold: float) -> int:
 
 @dataclass(frozen=True)
 class Margins:
-    """Which cells of partitions lie in the margins of others.
+    """The cells of partitions that lie in the margins of others.
 
     Attributes
     ----------
     order : int
-        Of the cells: all rows within the margin's width of a partition lie in its cells, and some beyond it.
+        Order of the cells; the cells of a margin contain all rows within its width, and some beyond it.
     cell : ndarray of int64, shape (n,)
-        Cells, ascending; one comes once for every partition whose margin it is in.
+        Cells, ascending; a cell occurs once for every partition whose margin it is in.
     owner : ndarray of int64, shape (n,)
-        Place of the partition that holds the cell.
+        Index of the partition that contains the cell.
     margin_of : ndarray of int64, shape (n,)
-        Place of the partition whose margin the cell is in.
+        Index of the partition whose margin the cell is in.
     """
 
     order: int
@@ -159,23 +159,23 @@ class Margins:
     margin_of: IntArray
 
     def of(self, owner: int) -> tuple[IntArray, IntArray]:
-        """Return the cells of one partition that are in margins, ascending, and whose margins those are."""
-        mine = slice(*np.searchsorted(self.owner, [owner, owner + 1]))  # ascending, as cells and partitions are
+        """Return the cells of one partition that are in margins, ascending, and the partitions of these margins."""
+        mine = slice(*np.searchsorted(self.owner, [owner, owner + 1]))  # ascending, because cells and partitions are
         return self.cell[mine], self.margin_of[mine]
 
     def near(self, changed: set[int]) -> set[int]:
-        """Return the places of the partitions whose margins hold rows of `changed`."""
+        """Return the indices of the partitions whose margins have rows of `changed`."""
         touched = np.isin(self.owner, list(changed))
         return set(self.margin_of[touched].tolist())
 
 
 def find_margins(pixels: Sequence[Pixel], threshold: float) -> Margins:
-    """Find the cells around each partition that other partitions hold.
+    """Find the cells around each partition that belong to other partitions.
 
     Parameters
     ----------
     pixels : sequence of Pixel
-        By their place on the sky, not overlapping.
+        Disjoint, in order of position on the sky.
     threshold : float
         Width of the margin, arcsec.
     """
