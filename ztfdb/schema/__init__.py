@@ -1,6 +1,6 @@
-"""The tables and views of an archive, and what their columns are: `describe_column`, `describe_table`.
+"""The tables and views of an archive, and descriptions of their columns: `describe_column`, `describe_table`.
 
-The tables are imported on first use: a question needs the words, but not SQLAlchemy.
+The tables are imported on first use, because a query needs the descriptions, but not SQLAlchemy.
 """
 
 from importlib import import_module
@@ -100,7 +100,7 @@ __all__ = [
 if not TYPE_CHECKING:  # a type checker would take any name for one of them
 
     def __getattr__(name: str) -> Any:
-        """Import the tables, all of them: the metadata is whole for whoever has one."""
+        """Import all of the tables, so that SQLAlchemy's metadata is always complete."""
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         tables = import_module("ztfdb.schema.tables")

@@ -1,4 +1,4 @@
-"""What an archive says about itself: frozen settings, measurement configurations, data roots."""
+"""Facts of an archive: fixed settings, measurement configurations, data roots."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ztfdb.schema.base import AutoKey, Base
 
 
 class ArchiveMeta(Base):
-    """One fact frozen when the archive was made, as JSON text under its name."""
+    """One fact fixed when the archive was made, as JSON text under its name."""
 
     __tablename__ = "archive_meta"
 
@@ -30,7 +30,7 @@ class Config(Base):
 
 
 class DataRoot(Base):
-    """A folder that image paths are relative to; its place may differ per host."""
+    """A folder that image paths are relative to; it may have another path on each host."""
 
     __tablename__ = "data_root"
 

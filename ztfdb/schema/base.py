@@ -1,4 +1,4 @@
-"""The declarative base, the naming convention and the column types every table uses."""
+"""The declarative base, the naming convention and the column types of all tables."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ AutoKey = Annotated[int, mapped_column(ID, primary_key=True, autoincrement=True)
 Big = Annotated[int, mapped_column(ID)]
 Small = Annotated[int, mapped_column(SmallInteger)]
 
-# Types named by what they hold; the unit itself is in `ztfdb.schema.words`.
+# Types named by their quantity; the unit itself is in `ztfdb.schema.words`.
 Degree = Annotated[float, mapped_column(Double)]
 Day = Annotated[float, mapped_column(Double)]
 Second = Annotated[float, mapped_column(Double)]

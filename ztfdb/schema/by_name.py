@@ -1,4 +1,4 @@
-"""Columns and tables by name: from what is written down, else from SQLAlchemy's tables, which take long to load."""
+"""Columns and tables by name: from written-down lists if possible, else from SQLAlchemy's tables (a slow import)."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from ztfdb.schema.words import TABLES
 
 
 def describe_column(name: str, table: str | None = None) -> ColumnDescription | None:
-    """Return what a column is.
+    """Return the description of a column.
 
     Parameters
     ----------
     name : str
         Its name.
     table : str, optional
-        A table or view, or an answer (``cone``, ``psf_cone``, ``light_curve``, ``images``, ``stamps``): a few columns
-        mean something more particular there. By default, and in all other answers, what the name means everywhere.
+        A table or view, or an answer (``cone``, ``psf_cone``, ``light_curve``, ``images``, ``stamps``), in which a few
+        columns have a more specific meaning. By default, and in all other answers, the general meaning.
 
     Returns
     -------
     ColumnDescription or None
-        None where ztfdb has no column of this name; with the name of a table or view, where that has no such column.
+        None if ztfdb has no column with this name, or the given table or view has none.
     """
     if table is not None and table in TABLES:
         from ztfdb.schema.describe import describe_table  # SQLAlchemy's tables

@@ -15,9 +15,9 @@ SquareMagnitude = Annotated[float, mapped_column(Double)]
 class Calibration(Base):
     """Zero point and colour term of one aperture of one image: mag = zeropoint + color_term · colour − 2.5 log10(flux).
 
-    A calibration that was tried and failed has a row without a zero point, and says why. One by the images' own stars
-    (method ``self``) has a solution, no catalogue, and adds to the magnitude what its gradients (u and v: -1 to 1 from
-    edge to edge) and its map of second order say.
+    A failed calibration has a row with the reason and without a zero point. A calibration by the images' own stars
+    (method ``self``) has a solution instead of a catalogue. It adds its gradients (in u and v: -1 to 1 from edge to
+    edge) and its map of second order to the magnitude.
     """
 
     __tablename__ = "calibration"
@@ -87,7 +87,7 @@ class SelfSolution(Base):
 
 
 class SelfStar(Base):
-    """A star of a solution: what later images are calibrated by."""
+    """A star of a solution; later images are calibrated by it."""
 
     __tablename__ = "self_star"
     __table_args__ = (Index("ix_self_star_hpx29", "hpx29"),)

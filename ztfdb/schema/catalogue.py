@@ -1,4 +1,4 @@
-"""Reference catalogues: what is held, PS1 and Gaia in tables of their own, and one table for any other."""
+"""Reference catalogues: the list of them, PS1 and Gaia in tables of their own, and one table for all others."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RealRatio = Annotated[float, mapped_column(REAL)]
 
 
 def _sky_indexes(table: str, *columns: str, within: tuple[str, ...] = ()) -> tuple[Index, Index]:
-    """Return the covering index of a table for PostgreSQL and for SQLite: a match is answered from it alone."""
+    """Return the covering index of a table for PostgreSQL and for SQLite; matching reads nothing else."""
     keys = (*within, "hpx29")
     return (
         Index(f"ix_{table}_sky", *keys, postgresql_include=list(columns)).ddl_if(dialect="postgresql"),
@@ -35,7 +35,7 @@ ONE_ENGINE_INDEXES = {
 
 
 class Catalogue(Base):
-    """One catalogue: its rows are held, or read where they lie, a HATS catalogue at `location`."""
+    """One catalogue: its rows are imported, or read in place from a HATS catalogue at `location`."""
 
     __tablename__ = "catalogue"
 
@@ -55,7 +55,7 @@ class Catalogue(Base):
 
 
 class CatalogueFile(Base):
-    """One imported file; its id also orders the imports, which is how a match knows what it has seen."""
+    """One imported file; its id also orders the imports, so that a match records the last one it includes."""
 
     __tablename__ = "catalogue_file"
     __table_args__ = (Index("ix_catalogue_file_sha256", "catalogue_id", "sha256"),)
@@ -74,7 +74,7 @@ class CatalogueFile(Base):
 
 
 class CatalogueCell(Base):
-    """One HEALPix order-9 cell that holds rows of a catalogue."""
+    """One HEALPix order-9 cell with rows of a catalogue."""
 
     __tablename__ = "catalogue_cell"
 

@@ -1,4 +1,4 @@
-"""The words of tables, views and columns as comments in PostgreSQL, where clients show them."""
+"""The descriptions of tables, views and columns as comments in PostgreSQL, where clients show them."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ where c.relkind in ('r', 'p', 'v')
 
 
 def write_comments(connection: Connection) -> int:
-    """Bring the comments of an archive to the words of this ztfdb; return how many were written.
+    """Update the comments of an archive to the descriptions of this ztfdb; return how many were written.
 
-    Nothing is written, and no lock taken, where they are the same already. SQLite has no comments.
+    If they are the same already, nothing is written and no lock taken. SQLite has no comments.
     """
     if not connection.dialect.supports_comments:
         return 0
@@ -34,7 +34,7 @@ def write_comments(connection: Connection) -> int:
 
 
 def remove_comments(connection: Connection) -> None:
-    """Remove the comments of all tables; the views' go with the views."""
+    """Remove the comments of all tables; those of views are dropped with the views."""
     if not connection.dialect.supports_comments:
         return
     own = {(table.name, column): kind for table in describe_tables() for kind, _, column, _ in _comments(table)}

@@ -1,4 +1,4 @@
-"""How likely stars are found on an image, by artificial stars: one row per image."""
+"""Detection probability of stars on an image, from artificial stars: one row per image."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from ztfdb.schema.base import ID, Base, Magnitude
 
 
 class Completeness(Base):
-    """The model of an image (`ztfdb.phot.completeness.DetectionModel`), and its limits at an empty, typical place.
+    """The model of an image (`ztfdb.phot.completeness.DetectionModel`), and its limits at a typical empty position.
 
-    It goes with its image and with the measurement of it. One that was tried and failed has no model, and says why.
+    It is deleted with its image and when that is measured again. A failed attempt has the reason and no model.
     """
 
     __tablename__ = "detection_limit"

@@ -1,7 +1,7 @@
-"""What every table, view and column is: its unit, UCD and description, by name.
+"""Descriptions of every table, view and column: unit, UCD and text, by name.
 
-The words are those of `ztfdb.schema.words`; here they are put on the tables (``info`` and ``comment`` of SQLAlchemy's
-tables and columns) and looked up.
+The texts are in `ztfdb.schema.words`. This module puts them on SQLAlchemy's tables and columns (``info`` and
+``comment``), and looks them up.
 
 Examples
 --------
@@ -58,12 +58,12 @@ _TYPES: tuple[tuple[type, str, str], ...] = (
 
 @cache
 def describe_table(name: str) -> TableDescription:
-    """Return what a table or view is, with its columns.
+    """Return the description of a table or view, with its columns.
 
     Raises
     ------
     ValueError
-        If an archive has none of this name; the message lists those that there are.
+        If there is none with this name; the message lists those that exist.
     """
     if name not in TABLES:
         raise ValueError(f"there is no table {name!r}; there are {', '.join(sorted(TABLES))}")
@@ -73,7 +73,7 @@ def describe_table(name: str) -> TableDescription:
 
 
 def describe_tables() -> tuple[TableDescription, ...]:
-    """Return every table and view: the views, then the tables, each in order of their names."""
+    """Return every table and view: the views, then the tables, each sorted by name."""
     return tuple(describe_table(name) for name in (*sorted(VIEWS), *sorted(Base.metadata.tables)))
 
 
@@ -93,7 +93,7 @@ def _view_columns(name: str) -> tuple[ColumnDescription, ...]:
 
 
 def _view_datatype(name: str, origin: str) -> str:
-    """Return the datatype of a view's column: that of the table's it is, else that of the expression's numbers."""
+    """Return the datatype of a view's column: that of the table's column, else that of its expression."""
     table, _, column = origin.partition(".")
     if table in Base.metadata.tables and column in Base.metadata.tables[table].columns:
         return _datatype(Base.metadata.tables[table].columns[column].type)
@@ -105,7 +105,7 @@ _EXPRESSIONS = {
     **dict.fromkeys(("number", "oid", "sourceid"), "long"),
     "filtercode": "unicodeChar",
 }
-"""Datatypes of the views' expressions that are no doubles."""
+"""Datatypes of the views' expressions that are not doubles."""
 
 
 def _datatype(kind: TypeEngine[object]) -> str:
@@ -114,14 +114,14 @@ def _datatype(kind: TypeEngine[object]) -> str:
 
 @cache
 def defined_shape(table: Table) -> Shape:
-    """Return the columns of a table as it is defined; see `ztfdb.schema.by_name.shape_of`."""
+    """Return the columns of a table from its definition; see `ztfdb.schema.by_name.shape_of`."""
     types = {c.name: next(word for cls, word, _ in _TYPES if isinstance(c.type, cls)) for c in table.columns}
     nullable = frozenset(c.name for c in table.columns if c.nullable)
     return Shape(table.name, types, nullable, tuple(c.name for c in table.primary_key.columns))
 
 
 def _put_on_tables() -> None:
-    """Enter the words into ``info`` and ``comment`` of every table and column of the metadata."""
+    """Copy the descriptions to ``info`` and ``comment`` of every table and column of the metadata."""
     for table in Base.metadata.tables.values():
         described = describe_table(table.name)
         table.comment = described.description

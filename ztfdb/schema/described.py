@@ -1,4 +1,4 @@
-"""What a column is, by its name alone: unit, UCD and description, without the tables themselves."""
+"""Descriptions of columns by name alone: unit, UCD and text, without importing the tables."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class ColumnDescription:
     ----------
     name : str
     unit : str
-        As astropy spells it (``deg``, ``DN``, ``mas / yr``); empty where there is none.
+        In astropy's spelling (``deg``, ``DN``, ``mas / yr``); empty if there is none.
     ucd : str
         IVOA's UCD1+.
     description : str
         One sentence.
     datatype : str or None
-        VOTable's word: ``short``, ``int``, ``long``, ``float``, ``double``, ``boolean``, ``unicodeChar`` (text, JSON),
-        ``unsignedByte`` (bytes); None where it was looked up by name alone.
+        VOTable's datatype: ``short``, ``int``, ``long``, ``float``, ``double``, ``boolean``, ``unicodeChar`` (text,
+        JSON), ``unsignedByte`` (bytes); None if it was looked up by name alone.
     """
 
     name: str
@@ -34,12 +34,12 @@ class ColumnDescription:
 
     @property
     def vounit(self) -> str:
-        """The unit as IVOA's VOUnits spell it; DN becomes adu, the same count."""
+        """The unit in IVOA's VOUnits spelling; DN becomes adu, the same count."""
         return re.sub(r"([A-Za-z])(\d)", r"\1**\2", self.unit.replace(" ", "").replace("DN", "adu"))
 
     @property
     def comment(self) -> str:
-        """Description, unit and UCD in one text, as PostgreSQL's ``COMMENT ON`` holds it."""
+        """Description, unit and UCD in one text, for PostgreSQL's ``COMMENT ON``."""
         return f"{self.description} [{self.unit or '-'}] ({self.ucd})"
 
 
@@ -65,6 +65,6 @@ class TableDescription:
 
 
 def described(name: str, table: str | None, datatype: str | None = None) -> ColumnDescription | None:
-    """Return what a name means in a table or an answer, or else everywhere."""
+    """Return the specific description of a name in a table or an answer, else the general one."""
     facts = PARTICULAR.get(table or "", {}).get(name) or GENERAL.get(name)
     return None if facts is None else ColumnDescription(name, *facts, datatype=datatype)

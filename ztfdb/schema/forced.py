@@ -1,4 +1,4 @@
-"""Forced measurements: fluxes at given positions of images, kept so that they are made once."""
+"""Forced measurements: fluxes at given positions of images, stored so that each is measured once."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from ztfdb.schema.base import ID, Base, Degree, Pixel, RealCount, RealNumber, Sm
 
 
 class ForcedSource(Base):
-    """One forced measurement. Without foreign keys, like ``source``: rows go with their image by its id.
+    """One forced measurement. Without foreign keys, like ``source``: rows are deleted with their image by its id.
 
-    ``hpx29`` is the cell (0.4 mas wide) of the position at the exposure's time; ``config_id`` names the software that
-    measured. A measurement whose aperture holds no usable pixel is kept, too, with NULL fluxes.
+    ``hpx29`` is the cell (0.4 mas wide) of the position at the exposure's time; ``config_id`` is the software of the
+    measurement. A measurement without any usable pixel in its aperture is stored, too, with NULL fluxes.
     """
 
     __tablename__ = "forced_source"

@@ -1,10 +1,12 @@
 """Logarithm, power, root and separation in SQL that uses only ``+ - * /`` and comparisons of doubles.
 
-Two reasons: every engine that computes in IEEE doubles returns the same digits (SQLite's ``log10`` and PostgreSQL's
-differ in the last), and a reader whose SQLite was built without mathematical functions can still read the views.
+There are two reasons. Every engine that computes in IEEE doubles returns the same digits, whereas the ``log10`` of
+SQLite and PostgreSQL differ in the last one. And a reader whose SQLite was built without mathematical functions can
+still read the views.
 
-Constants are written as fractions of integers, exact in every engine: decimals of 17 digits are not read alike. Each
-intermediate value stands in a subquery of its own, which ``limit 1`` keeps from being merged: it is computed once.
+Constants are written as fractions of integers, which are exact in every engine: decimals of 17 digits are not always
+parsed to the same double. Each intermediate value is in a subquery of its own, which ``limit 1`` keeps from being
+merged, so it is computed once.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from __future__ import annotations
 import math
 
 _STEP = 60
-"""Binary orders of magnitude that are taken off at once, before the rest is found by comparing."""
+"""Binary orders of magnitude removed at once, before the rest is found by comparisons."""
 
 _N_LOG = 11
 """Terms of the series of atanh: the next is below 10^-18 for |t| <= 0.172."""
@@ -24,11 +26,11 @@ _N_SINE = 11
 """Factors of the series of sine: the next is below 10^-18 for an argument of pi / 2."""
 
 _DECADES = 38
-"""Powers of ten beyond which there is no single-precision flux."""
+"""Powers of 10 beyond the range of single-precision fluxes."""
 
 
 def exact(value: float) -> str:
-    """Return a double as SQL that every engine reads as this very double."""
+    """Return a double as SQL that every engine reads as the same double."""
     numerator, denominator = value.as_integer_ratio()
     if denominator > 1 << 62:
         raise ValueError(f"{value} is too small to be written as a fraction of 64-bit integers")
@@ -36,10 +38,10 @@ def exact(value: float) -> str:
 
 
 def log10(x: str) -> str:
-    """Return SQL of log10 of a positive double expression  within the range of single precision.
+    """Return SQL for log10 of a positive double expression within the range of single precision.
 
     x = y 2^k with 1 <= y < 2^60, and y = 2^(e + 1/2) (1 + t) / (1 - t), hence
-    log10 x = (k + e + 1/2) log10 2 + 2 atanh(t) / ln 10. Errors are below 3e-16, or 3e-16 of the result.
+    log10 x = (k + e + 1/2) log10 2 + 2 atanh(t) / ln 10. Absolute or relative errors are below 3e-16.
     """
     offsets = range(120, -_STEP * 4, -_STEP)  # single precision is 2^-149 to 2^128
     shift = " ".join(f"when x >= {_power(k)} then {k}" for k in offsets)
@@ -61,8 +63,8 @@ def log10(x: str) -> str:
 
 
 def power10(x: str) -> str:
-    """Return SQL of 10^x of a double expression, |x| < 38.5; NULL beyond. Accurate to 1e-15 of its size."""
-    decades = sorted(range(-_DECADES, _DECADES + 1), key=abs)  # those that zero points have come first
+    """Return SQL for 10^x of a double expression, |x| < 38.5; NULL beyond. The relative accuracy is 1e-15."""
+    decades = sorted(range(-_DECADES, _DECADES + 1), key=abs)  # those of zero points come first
     nearest = " ".join(f"when x >= {exact(k - 0.5)} and x < {exact(k + 0.5)} then {k}" for k in decades)
     factor = " ".join(f"when {k} then {_decade(k)}" for k in decades)
     return _steps(
@@ -70,15 +72,15 @@ def power10(x: str) -> str:
         f"select {x} as x",
         f"select x, case {nearest} end as k",
         f"select k, (x - k) * {exact(math.log(10.0))} as g",
-        f"select k, g, {_exp_terms('1', _N_EXP // 2 + 1, _N_EXP)} as s",  # apart: SQLite nests a hundred levels at most
+        f"select k, g, {_exp_terms('1', _N_EXP // 2 + 1, _N_EXP)} as s",  # separate: SQLite allows 100 nested levels
     )
 
 
 def hypot(x: str, y: str) -> str:
-    """Return SQL of the root of x^2 + y^2 of two doubles that are not negative; NULL where one is NULL.
+    """Return SQL for the root of x^2 + y^2 of two doubles that are not negative; NULL if one is NULL.
 
-    Accurate to 1e-15 of its size. The larger is taken before the root, whose argument is then between 1 and 2: Newton's
-    steps from a line converge there.
+    The relative accuracy is 1e-15. The larger value is factored out, so that the argument of the root is between 1 and
+    2, where Newton's steps from a line converge.
     """
     steps = [
         f"select {x} as x, {y} as y",
@@ -91,9 +93,9 @@ def hypot(x: str, y: str) -> str:
 
 
 def haversine(ra1: str, dec1: str, ra2: str, dec2: str) -> str:
-    """Return SQL of the haversine of a separation, sin^2 of its half; arguments in deg, differences of RA below 360.
+    """Return SQL for the haversine of a separation, sin^2 of its half; arguments in deg, RA differences below 360.
 
-    Cosines of declinations are sines of polar distances, which keeps their digits at the poles.
+    Cosines of declinations are computed as sines of polar distances, which is accurate at the poles.
     """
     half, whole = exact(math.pi / 360.0), exact(math.pi / 180.0)
     sines = ", ".join(f"{_sine(name)} as {name}" for name in ("p", "q", "c", "d"))

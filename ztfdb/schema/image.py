@@ -30,7 +30,7 @@ POSTGRESQL_EPOCH_INDEX = "ix_image_epoch"
 
 
 class Image(Base):
-    """One quadrant exposure, cutout or reference. Kept narrow: every light curve reads hundreds of rows."""
+    """One quadrant exposure, cutout or reference. Few columns, because every light curve reads hundreds of rows."""
 
     __tablename__ = "image"
     __table_args__ = (
@@ -119,11 +119,11 @@ class Image(Base):
 
 
 class ImageHeader(Base):
-    """Header cards of one file of an image; on the image's own row also its WCS numbers and background mesh.
+    """Header cards of one file of an image; the row of the image's own file also has WCS numbers and background mesh.
 
-    ``wcs`` holds 42 little-endian doubles in the order of `ztfdb.records.WcsParameters.to_array`, ``mesh_level`` and
-    ``mesh_rms`` little-endian singles of shape (mesh_ny, mesh_nx). They stand before ``cards`` so that SQLite reads
-    them without walking the overflow pages of the long JSON text.
+    ``wcs`` has 42 little-endian doubles in the order of `ztfdb.records.WcsParameters.to_array`, ``mesh_level`` and
+    ``mesh_rms`` little-endian singles of shape (mesh_ny, mesh_nx). They are before ``cards`` so that SQLite reads them
+    without following the overflow pages of the long JSON text.
     """
 
     __tablename__ = "image_header"
@@ -142,7 +142,7 @@ class ImageHeader(Base):
 
 
 class ImageFile(Base):
-    """One file of an image: where it lies, what it was when it was read, where its pixels start."""
+    """One file of an image: its path, its facts when it was read, and where its pixels start."""
 
     __tablename__ = "image_file"
     __table_args__ = (

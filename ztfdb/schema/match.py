@@ -1,4 +1,4 @@
-"""Which source is which row of a reference catalogue, and how each image was matched."""
+"""Matches of sources with rows of reference catalogues, and how each image was matched."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ztfdb.schema.base import ID, Arcsec, Base, Big, Key, Small
 
 
 class SourceMatch(Base):
-    """One source with one row of a catalogue. Like `Source` it only grows, and no foreign key leaves it."""
+    """One source and one matching row of a catalogue. Append-only like `Source`, without foreign keys."""
 
     __tablename__ = "source_match"
 
@@ -21,7 +21,7 @@ class SourceMatch(Base):
 
 
 class ImageMatch(Base):
-    """How one image was matched with one catalogue, and where the catalogue says its sources are."""
+    """How one image was matched with one catalogue, and the offsets of its positions from the catalogue."""
 
     __tablename__ = "image_match"
     __table_args__ = (Index("ix_image_match_catalogue_id", "catalogue_id", "image_id"),)

@@ -1,6 +1,6 @@
 """Objects: detections joined across epochs, fields and filters.
 
-Like ``source``, these tables have no foreign keys: they follow the images when objects are updated, not before.
+Like ``source``, these tables have no foreign keys: they follow the images only when objects are updated.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Object(Base):
 
 
 class ObjectSource(Base):
-    """Which object a source belongs to: at most one."""
+    """The object of a source: at most one."""
 
     __tablename__ = "object_source"
     __table_args__ = (Index("ix_object_source_object_id", "object_id", "source_id"),)
@@ -44,7 +44,7 @@ class ObjectSource(Base):
 
 
 class ObjectFilter(Base):
-    """Statistics of one object in one filter, of its counted detections; errors hold the systematic floor."""
+    """Statistics of one object in one filter, from its counted detections; errors include the systematic floor."""
 
     __tablename__ = "object_filter"
     __table_args__ = (Index("ix_object_filter_chi2", "fid", "chi2", "n", "object_id"),)
@@ -66,7 +66,7 @@ class ObjectFilter(Base):
 
 
 class ObjectCurve(Base):
-    """The counted detections of one object in one filter, packed, so that one more is added without reading all."""
+    """The counted detections of one object in one filter, packed, so that one can be added without reading all."""
 
     __tablename__ = "object_curve"
 
@@ -76,7 +76,7 @@ class ObjectCurve(Base):
 
 
 class ObjectAlias(Base):
-    """An id that an object once had, and the object that holds its detections now."""
+    """A former id of an object, and the object that has its detections now."""
 
     __tablename__ = "object_alias"
     __table_args__ = (Index("ix_object_alias_object_id", "object_id"),)
@@ -86,7 +86,7 @@ class ObjectAlias(Base):
 
 
 class ObjectImage(Base):
-    """An image whose sources are in the objects, as it was then."""
+    """An image whose sources are in the objects, with its fingerprint at that time."""
 
     __tablename__ = "object_image"
 
@@ -95,7 +95,7 @@ class ObjectImage(Base):
 
 
 class ObjectState(Base):
-    """One number that tells whether the objects are what a build now would give."""
+    """One number that shows whether the objects equal those of a new build."""
 
     __tablename__ = "object_state"
 
@@ -104,9 +104,9 @@ class ObjectState(Base):
 
 
 class ObjectOid(Base):
-    """Which source of a reference catalogue (``refpsfcat``) an object is: each is the other's nearest.
+    """The source of a reference catalogue (``refpsfcat``) that is an object: each is the other's nearest.
 
-    An object has one of each reference catalogue (field, filter, quadrant) at most.
+    An object has at most one per reference catalogue (field, filter, quadrant).
     """
 
     __tablename__ = "object_oid"
@@ -119,7 +119,7 @@ class ObjectOid(Base):
 
 
 class ObjectReference(Base):
-    """A reference catalogue that ``object_oid`` was made from, as it was then."""
+    """A reference catalogue that ``object_oid`` was made from, with its fingerprint at that time."""
 
     __tablename__ = "object_reference"
 

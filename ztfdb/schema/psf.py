@@ -1,4 +1,4 @@
-"""ZTF's own PSF catalogues: one row per source, answered by position like ``source``, and one per catalogue file."""
+"""ZTF's own PSF catalogues: one row per source, searched by position like ``source``, and one per catalogue file."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PSF_LIGHT_CURVE_COLUMNS = (
     "sharp",
     "flags",
 )
-"""What a light curve and the view read; as `ztfdb.schema.source.LIGHT_CURVE_COLUMNS`."""
+"""Columns that a light curve and the view read; as `ztfdb.schema.source.LIGHT_CURVE_COLUMNS`."""
 
 POSTGRESQL_PSF_INDEX = "pk_psf_source"
 """The primary key itself: (hpx29, source_id), with the other columns."""
@@ -45,10 +45,10 @@ SQLITE_PSF_INDEX = "ix_psf_source_light_curve_key"
 
 
 class PsfSource(Base):
-    """One row of a ``psfcat`` or ``refpsfcat``, its numbers as ZTF wrote them. Append-only, without foreign keys.
+    """One row of a ``psfcat`` or ``refpsfcat``, with ZTF's own values. Append-only, without foreign keys.
 
-    On PostgreSQL the primary key is (hpx29, source_id), which light curves are answered from; the rows of an image,
-    which lie together, are found by a BRIN index of ``source_id``.
+    On PostgreSQL the primary key is (hpx29, source_id), and light curves read from it alone. The rows of an image are
+    adjacent in the table, and found by a BRIN index of ``source_id``.
 
     ``source_id`` is ``image_id << 18 | sourceid``; a row of ``source`` with the same number is another detection.
     ``x`` and ``y`` are ``xpos - 1`` and ``ypos - 1`` (less the window's origin on a cutout), exact as doubles.
@@ -78,10 +78,10 @@ class PsfSource(Base):
 
 
 class PsfCatalogue(Base):
-    """One catalogue file: whose it is, what its header says, where it lies.
+    """One catalogue file: its image, the facts of its header, its path.
 
-    ``image_id`` is that of its image. A ``refpsfcat`` may be held without its reference image, whose id follows from
-    field, filter and quadrant; therefore no foreign key.
+    ``image_id`` is that of its image. A ``refpsfcat`` may be in the archive without its reference image, whose id
+    follows from field, filter and quadrant; so there is no foreign key.
     """
 
     __tablename__ = "psf_catalogue"

@@ -1,4 +1,4 @@
-"""How an image's aperture magnitudes compare with ZTF's PSF catalogue of it: one row per image."""
+"""Comparison of an image's aperture magnitudes with ZTF's PSF catalogue of it: one row per image."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from ztfdb.schema.base import ID, Base, Magnitude, Number, Small
 
 
 class PsfCheck(Base):
-    """Our magnitudes (MAGZP + APCOR − 2.5 log10 flux) minus ZTF's (MAGZP + mag) of the clean stars of one image.
+    """Our magnitudes (MAGZP + APCOR − 2.5 log10 flux) minus ZTF's (MAGZP + mag) for the clean stars of one image.
 
-    It goes with its image, with the measurement of it, and with its catalogue. A check that was tried and failed has a
-    row without numbers, and says why.
+    It is deleted with its image, with its catalogue, and when the image is measured again. A failed check has a row
+    with the reason and without numbers.
     """
 
     __tablename__ = "psf_check"

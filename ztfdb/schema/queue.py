@@ -1,4 +1,4 @@
-"""The queue of images to ingest: one row per file, kept for ever, so that nothing is dropped silently."""
+"""The queue of images to ingest: one row per file, kept forever, so that nothing is dropped silently."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from ztfdb.schema.base import ID, AutoKey, Base, Big, Second
 
 
 class IngestJob(Base):
-    """One image file to bring into the archive, known by where it lies: a cut-off file has no identity yet.
+    """One image file to ingest, identified by its path, because an incomplete file has no identity yet.
 
-    ``size`` and ``mtime_ns`` (and the mask's, NULL without one) say which content is meant; a file that changes is
-    work again. ``due`` is when the job can be taken: since when it waits, when it is tried again, or when its lease
-    ends; NULL once nobody may take it any more. All times are seconds since 1970, on PostgreSQL by the server's clock.
+    ``size`` and ``mtime_ns`` (and the mask's, NULL without one) identify the content; a changed file is enqueued again.
+    ``due`` is the time from which the job can be claimed: when it was enqueued, when it is retried, or when its lease
+    ends. It is NULL once the job cannot be claimed any more. All times are seconds since 1970, on PostgreSQL by the
+    server's clock.
     """
 
     __tablename__ = "ingest_job"

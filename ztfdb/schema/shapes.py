@@ -1,7 +1,7 @@
-"""Columns of tables by name and type, for readers: without SQLAlchemy, whose tables take longer to make than an answer.
+"""Columns of tables by name and type, without SQLAlchemy, whose tables take longer to make than an answer.
 
-What questions from the shell read is written down here, and a test compares it with the tables. All other tables are
-looked up where they are defined: `ztfdb.schema.by_name.shape_of`.
+Tables that queries from the shell read are written down here, and a test compares them with the definitions. All other
+tables are looked up in their definitions: `ztfdb.schema.by_name.shape_of`.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ EPOCH_COLUMNS = (
     "obsmjd", "mjd_mid", "exptime", "maglim", "magzp", "magzprms", "clrcoeff", "clrcounc", "airmass",
     "apcor1", "apcor2", "apcor3", "apcor4", "apcor5", "apcor6", "sun_x", "sun_y", "sun_z",
 )  # fmt: skip
-"""What the epochs of a light curve read of their images: an index holds them (PostgreSQL takes 32 columns at most).
+"""Columns of images that the epochs of a light curve read; an index contains them (PostgreSQL allows 32 columns).
 
-A row of the table is thrice as wide, and its columns must be walked through one by one: 300 images cost 0.2 ms less.
-SQLite's connections remember them instead (`ztfdb.store.backends.reads.Reads.memory`).
+A row of the table is 3 times as wide, and its columns must be decoded one by one: with the index, 300 images take
+0.2 ms less. On SQLite, connections cache the images instead (`ztfdb.store.backends.reads.Reads.memory`).
 """
 
 TRUTHS = frozenset({"simulated", "has_mask"})
-"""Columns of truth values, in whichever table."""
+"""Boolean columns of all tables."""
 
 BLOBS = frozenset({"wcs", "mesh_level", "mesh_rms", "points"})
-"""Columns of bytes, in whichever table."""
+"""Columns of bytes of all tables."""
 
 WRITTEN_DOWN = {
     "calibration": """
@@ -63,7 +63,7 @@ WRITTEN_DOWN = {
         chi:f4? sharp:f4? flags:i2
     """,
 }
-"""Name and type of each column, ``?`` where it may be NULL, ``*`` where it is of the primary key."""
+"""Name and type of each column; ``?`` if it may be NULL, ``*`` if it is in the primary key."""
 
 
 @dataclass(frozen=True)
@@ -87,5 +87,5 @@ class Shape:
 
     @cached_property
     def dtypes(self) -> dict[str, np.dtype[np.generic]]:
-        """Numpy dtypes of the columns of numbers."""
+        """Numpy dtypes of the numeric columns."""
         return {name: np.dtype(f"<{kind}") for name, kind in self.types.items() if len(kind) == 2}

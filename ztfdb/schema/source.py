@@ -1,4 +1,4 @@
-"""Sources: one row per detection on one image, answered by position from one covering index."""
+"""Sources: one row per detection on one image, searched by position in one covering index."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ LIGHT_CURVE_COLUMNS = (
     "flags",
     "mask_bits",
 )
-"""What a light curve and the view read; the covering index holds them, so the table itself is never visited.
+"""Columns that a light curve and the view read; the covering index has them, so the table itself is not read.
 
-``image_id`` is the upper bits of ``source_id``. On SQLite that is the row's own number, which every index holds anyway.
+``image_id`` is in the upper bits of ``source_id``. On SQLite that is the row id, which every index contains anyway.
 """
 
 POSTGRESQL_LIGHT_CURVE_INDEX = "ix_source_light_curve"
@@ -26,7 +26,7 @@ SQLITE_LIGHT_CURVE_INDEX = "ix_source_light_curve_key"
 
 
 class Source(Base):
-    """One detection on one image. Append-only, without foreign keys: their triggers nearly double the cost of COPY."""
+    """One detection on one image. Append-only. No foreign keys: their triggers would nearly double the time of COPY."""
 
     __tablename__ = "source"
     __table_args__ = (

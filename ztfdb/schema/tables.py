@@ -1,4 +1,4 @@
-"""Every table of an archive, with its words: who imports this module has all of SQLAlchemy's metadata."""
+"""Every table of an archive, with its descriptions: importing this module completes SQLAlchemy's metadata."""
 
 from ztfdb.schema.archive import ArchiveMeta, Config, DataRoot
 from ztfdb.schema.base import Base

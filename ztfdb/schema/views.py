@@ -1,6 +1,6 @@
-"""The views that SQL users type, in one portable text for both engines.
+"""The views for users of SQL, in one portable text for both engines.
 
-`ztfdb.store.views` makes them, and again where they or the tables changed. REAL columns are cast to double before
+`ztfdb.store.views` creates them, and again if they or the tables have changed. REAL columns are cast to double before
 arithmetic (PostgreSQL would compute in single precision, SQLite never does), logarithms are guarded, and the formulas
 of `ztfdb.schema.formulas` give the same digits on both engines.
 """
@@ -22,7 +22,7 @@ _USABLE = f"(image.infobits is null or image.infobits < {INFOBITS_USABLE_BELOW})
 
 
 def _microjansky(zeropoint: str) -> str:
-    """Return SQL of the flux density of 1 DN at a zero point."""
+    """Return SQL for the flux density of 1 DN at a zero point."""
     return power10(f"{exact(0.4)} * ({exact(MICROJANSKY_MAG)} - {zeropoint})")
 
 
@@ -198,7 +198,7 @@ VIEWS = {
 
 
 def view_columns(name: str) -> list[tuple[str, str]]:
-    """Return the columns of a view as pairs: name, and the expression it is made of (``table.column`` where plain)."""
+    """Return the columns of a view as pairs: name, and expression (``table.column`` for a plain column)."""
     listed = VIEWS[name].split("select", 1)[1].split("\nfrom ", 1)[0]
     items, depth = [""], 0
     for sign in listed:
@@ -212,12 +212,12 @@ def view_columns(name: str) -> list[tuple[str, str]]:
 
 
 def drop_view(connection: Connection, name: str) -> None:
-    """Drop a view, where there is one."""
+    """Drop a view if it exists."""
     connection.execute(text(f"drop view if exists {name}"))
 
 
 def create_view(connection: Connection, name: str, *, replace: bool = False) -> None:
-    """Make a view.
+    """Create a view.
 
     Parameters
     ----------
@@ -225,7 +225,7 @@ def create_view(connection: Connection, name: str, *, replace: bool = False) -> 
     name : str
         One of `VIEWS`.
     replace : bool
-        In place of the one that is there, if its columns are the first of the new one's (PostgreSQL).
+        Replace the existing view, if its columns are the first of the new one's (PostgreSQL).
     """
     statement = VIEWS[name]
     connection.execute(text(statement.replace("create view", "create or replace view", 1) if replace else statement))

@@ -1,4 +1,4 @@
-"""Unit, UCD and description of every column, written once under its name, which means the same in every table."""
+"""Unit, UCD and description of every column, by name, which has the same meaning in every table."""
 
 from ztfdb.schema.words import catalogues, images, keeping, photometry
 from ztfdb.schema.words.facts import Facts

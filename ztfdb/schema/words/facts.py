@@ -1,6 +1,6 @@
-"""What is said about one column."""
+"""The description of one column."""
 
 from __future__ import annotations
 
 Facts = tuple[str, str, str]
-"""Unit (as astropy spells it), UCD, description."""
+"""Unit (in astropy's spelling), UCD, description."""

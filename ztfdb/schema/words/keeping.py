@@ -1,4 +1,4 @@
-"""Unit, UCD and description of the columns of an archive's own books: settings, jobs, ZTF's catalogue files."""
+"""Unit, UCD and description of administrative columns: settings, jobs, ZTF's catalogue files."""
 
 from __future__ import annotations
 

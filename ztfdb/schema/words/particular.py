@@ -1,4 +1,4 @@
-"""What tables and views hold, and where a column means something more particular in one of them than elsewhere.
+"""Descriptions of tables and views, and of columns with a more specific meaning in one of them.
 
 A name that is neither a table nor a view is an answer: ``cone``, ``psf_cone``, ``light_curve``, ``images``, …
 """
