@@ -1,4 +1,4 @@
-"""Types of arrays, of columns, of callbacks and of folders: one name for each."""
+"""Shared names for types: arrays, columns, callbacks and folders."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ AnyColumns = Mapping[str, NDArray[Any]]
 """`Columns` that are only read."""
 
 Places = Mapping[str, str | Path] | None
-"""Folders that stand for an archive's data roots on this machine, by the roots' names; None for none."""
+"""Folders of this host by the name of their data root, in place of the archive's; None for none."""
 
 Progress = Callable[[int, int], None]
-"""Called with the number done and the number in all, of images unless the function says otherwise."""
+"""Called with the number done and the total, of images unless the function says otherwise."""

@@ -1,7 +1,7 @@
-"""The sets of bits that both halves of ztfdb speak: mask bits, image quality bits and extraction flags.
+"""Sets of bits used by the pixel code and the database code: mask bits, image quality bits, extraction flags.
 
-They live below both halves (not in ``frame/`` and ``extract/``) because the SQL views and the queries need the
-same numbers as the pixel code.
+They are in neither ``frame/`` nor ``extract/``, because the SQL views and the queries need the same numbers as the
+pixel code.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ class MaskBit(IntFlag):
 
 
 SOURCE_BITS = MaskBit.SEXSOURCES | MaskBit.PSFSOURCES
-"""Bits that say "a source is here" (2050); they never make a pixel bad."""
+"""Bits that mark a source (2050); they never make a pixel bad."""
 
 BAD_BITS = MaskBit(0x1FFF) & ~SOURCE_BITS
-"""The default template of bad pixels, 6141: every defined bit but the two source bits."""
+"""The default template of bad pixels, 6141: every defined bit except the two source bits."""
 
 EXCLUDED_BITS = MaskBit.DEAD | MaskBit.NAN
-"""Pixels that carry no light measurement; detection and apertures leave only these out."""
+"""Pixels without a measurement of light; detection and apertures leave out only these."""
 
 
 class InfoBit(IntFlag):
-    """The bits of header INFOBITS that ztfdb acts on (the other bits only travel with the image)."""
+    """The bits of header INFOBITS that ztfdb uses (the others are only stored with the image)."""
 
     NO_PHOTOMETRIC_CALIBRATION = 1 << 8
     NO_ASTROMETRIC_CALIBRATION = 1 << 12
@@ -47,7 +47,7 @@ class InfoBit(IntFlag):
 
 
 INFOBITS_USABLE_BELOW = 1 << 25
-"""An image is photometrically usable where ``infobits < 33554432`` (ZSDS section 13.4)."""
+"""An image is photometrically usable if ``infobits < 33554432`` (ZSDS section 13.4)."""
 
 CATFLAG_UNUSABLE = 1 << 15
 """Bit that IRSA's ``catflags`` adds for an epoch on an unusable image (32768)."""
@@ -65,15 +65,15 @@ class SourceFlag(IntFlag):
     APERTURE_TRUNCATED = 1 << 3
     """The fourth aperture (6 px) leaves the image."""
     APERTURE_INCOMPLETE = 1 << 4
-    """Excluded pixels lie in the fourth aperture; they were replaced by the aperture's mean."""
+    """Excluded pixels are in the fourth aperture; they were replaced by the aperture's mean."""
     LARGE_APERTURE_TRUNCATED = 1 << 5
     """One of the 10 and 14 px apertures leaves the image."""
     LARGE_APERTURE_INCOMPLETE = 1 << 6
-    """Excluded pixels lie in one of the 10 and 14 px apertures."""
+    """Excluded pixels are in one of the 10 and 14 px apertures."""
     KRON_DEFAULT = 1 << 7
     """No Kron radius could be measured; the minimum radius was used."""
     KRON_TRUNCATED = 1 << 8
-    """The Kron aperture leaves the image or holds excluded pixels."""
+    """The Kron aperture leaves the image or contains excluded pixels."""
     WINDOW_FAILED = 1 << 9
     """The windowed position did not converge; the position is the isophotal barycentre."""
     RADIUS_FAILED = 1 << 10
@@ -81,12 +81,12 @@ class SourceFlag(IntFlag):
     DEBLEND_LIMITED = 1 << 11
     """The extraction buffers overflowed here: deblending was done with raised limits or switched off."""
     SKY_BIASED = 1 << 12
-    """The image is too small for a background free of sources, whose light makes the 6 px flux wrong by more than
+    """The image is too small for a background free of sources, and their light makes the 6 px flux wrong by more than
     its error."""
 
 
 class Caveat(IntFlag):
-    """What a stored image lacks, though nothing is wrong with its rows: column ``image.caveats``."""
+    """Deficiencies of a stored image whose rows are correct: column ``image.caveats``."""
 
     NO_GAIN = 1 << 0
     """The header has no GAIN."""
@@ -95,7 +95,7 @@ class Caveat(IntFlag):
     NO_MASK = 1 << 2
     """A science image was measured without a mask."""
     MASK_NO_FILE = 1 << 3
-    """Something that is no file lies in the mask's place."""
+    """Something other than a file has the name of the mask."""
     SKY_BIASED = 1 << 4
     """The image is too small for a background free of sources; see `SourceFlag.SKY_BIASED`."""
 
@@ -109,11 +109,11 @@ CAVEAT_WORDS = {
     Caveat.MASK_NO_FILE: "a folder, a FIFO or another thing that is no file lies in the mask's place",
     Caveat.SKY_BIASED: "too small for a background beside its bright stars: what is faint in it is not good",
 }
-"""What each caveat means, for people."""
+"""The meaning of each caveat, for users."""
 
 
 APERTURE_BROKEN = SourceFlag.APERTURE_TRUNCATED | SourceFlag.SKY_BIASED
-"""The extraction flags that make a 6 px measurement not ``good``."""
+"""The extraction flags with which a 6 px measurement is not ``good``."""
 
 UNCLEAN = (
     SourceFlag.BLENDED
@@ -125,7 +125,7 @@ UNCLEAN = (
     | SourceFlag.DEBLEND_LIMITED
     | SourceFlag.SKY_BIASED
 )
-"""Flags of sources that calibrate nothing."""
+"""Flags of sources that are not used for calibrations."""
 
 UNCLEAN_LARGE = SourceFlag.LARGE_APERTURE_TRUNCATED | SourceFlag.LARGE_APERTURE_INCOMPLETE
-"""Further ones for the apertures of 10 and 14 px."""
+"""Further such flags for the apertures of 10 and 14 px."""

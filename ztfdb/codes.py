@@ -1,4 +1,4 @@
-"""Codes that stand in rows: filters, states of jobs, kinds of measurements and of members, PS1's photometry."""
+"""Codes stored in rows: filters, states of jobs, kinds of measurements and of members, PS1's photometry."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ MEAN_PHOTOMETRY, STACK_PHOTOMETRY = 1, 2
 
 
 class JobState(StrEnum):
-    """Where a job stands."""
+    """State of a job."""
 
     PENDING = "pending"
-    """Waits to be taken."""
+    """Waits to be claimed."""
     LEASED = "leased"
-    """Taken by a process that must keep showing that it lives."""
+    """Claimed by a process, which must renew its lease."""
     FAILED = "failed"
-    """Went wrong in a way that may pass; is tried again at ``due``."""
+    """Failed in a way that may pass; retried at ``due``."""
     DONE = "done"
     """Its image is in the archive."""
     QUARANTINED = "quarantined"
-    """Set aside with the reason; waits for a person, or for the file to change."""
+    """Set aside with the reason, until a user releases it or the file changes."""
 
 
 class ForcedMethod(IntEnum):
-    """How a forced measurement was made."""
+    """Method of a forced measurement."""
 
     APERTURE = 1
     """Sums in the six apertures."""
@@ -40,11 +40,11 @@ class ForcedMethod(IntEnum):
 
 
 class MemberKind(IntEnum):
-    """How a source came to its object."""
+    """How a source became a member of its object."""
 
     LINKED = 1
     """A clean detection linked with others."""
     ABSORBED = 2
-    """A clean detection of several stars that the image did not resolve; it counts in no statistics."""
+    """A clean detection of several stars that the image did not resolve; it is in no statistics."""
     ATTACHED = 3
-    """A faint or flagged detection; this is the nearest object."""
+    """A faint or flagged detection, attached to the nearest object."""

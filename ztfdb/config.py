@@ -1,7 +1,7 @@
 """The operating configuration: defaults, then a TOML file, then ``ZTFDB_*`` variables, then flags.
 
-An entry (the command line, a daemon) reads it once and passes plain values down. The file is the one named by a flag
-or by ``ZTFDB_CONFIG``, else ``ztfdb.toml`` in the current folder where there is one::
+An entry point (the command line, a daemon) reads it once and passes plain values down. The file is the one named by a
+flag or by ``ZTFDB_CONFIG``, else ``ztfdb.toml`` in the current folder, if it exists::
 
     url = "postgresql://ztf@db.example.org/ztf"
     jobs = 8
@@ -45,7 +45,7 @@ _KINDS: dict[str, Any] = {"jobs": int, "memory_mb": int, "timeout_s": float, "ht
 
 @dataclass(frozen=True)
 class Config:
-    """How ztfdb runs here. Its ``repr`` and `describe` hide the password of the URL.
+    """The settings of ztfdb on this host. Its ``repr`` and `describe` hide the password of the URL.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class Config:
     timeout_s : float
         Seconds one image may take in a worker process (``ZTFDB_TIMEOUT_S``).
     memory_mb : int
-        Megabytes it may take there (``ZTFDB_MEMORY_MB``).
+        Megabytes one image may take there (``ZTFDB_MEMORY_MB``).
     log_level : str
         ``DEBUG``, ``INFO``, ``WARNING`` or ``ERROR`` (``ZTFDB_LOG_LEVEL``).
     log_format : str
@@ -64,13 +64,13 @@ class Config:
     roots : dict of str
         Folders of this host by the name of their data root (``ZTFDB_ROOTS``: ``name=folder``, separated like PATH).
     token : str
-        Sent to a service that is opened by its address (``ZTFDB_TOKEN``).
+        Sent to a service that is opened by its URL (``ZTFDB_TOKEN``).
     http_timeout_s : float
-        Seconds without a byte until a request to it is given up (``ZTFDB_HTTP_TIMEOUT_S``).
+        Seconds without any data until a request to a service fails (``ZTFDB_HTTP_TIMEOUT_S``).
     extraction : ExtractionSettings
-        For archives that are made here; an existing one keeps its own. Only from the file.
+        For archives that are made with it; an existing one keeps its own. Only from the file.
     serve : dict
-        The limits of ``ztfdb serve`` as the file gives them; `ztfdb.serve.limits` reads them.
+        The limits of ``ztfdb serve`` as in the file; `ztfdb.serve.limits` reads them.
     """
 
     url: str = field(default=DEFAULT_URL, repr=False)
@@ -95,7 +95,7 @@ class Config:
                 raise ConfigError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(known)}")
 
     def describe(self) -> dict[str, Any]:
-        """Return all values as they may be shown: the URL's password is ``***``."""
+        """Return all values for display: the URL's password and the token are shown as ``***``."""
         shown = {f.name: getattr(self, f.name) for f in fields(self)}
         hidden = {"url": address_of(self.url).shown(), "token": "***" if self.token else ""}
         return shown | hidden | {"extraction": self.extraction.to_dict()}
@@ -112,7 +112,7 @@ def load_config(
     Parameters
     ----------
     flags : mapping, optional
-        Values by the names of `Config`'s attributes; None stands for a flag that was not given.
+        Values by the names of `Config`'s attributes; None for a flag that was not given.
     path : str or Path, optional
         The TOML file; it must exist.
     environ : mapping, optional
@@ -121,8 +121,8 @@ def load_config(
     Raises
     ------
     ConfigError
-        If a name is unknown, a value of the wrong kind or out of range, or the file named cannot be read. The message
-        says where it was found and never shows a password.
+        If a name is unknown, a value has the wrong type or is out of range, or the given file cannot be read. The
+        message gives the origin of the value and never shows a password.
     """
     environ = os.environ if environ is None else environ
     values = _from_file(path or environ.get(CONFIG_VARIABLE))
@@ -182,7 +182,7 @@ def _parsed(name: str, text: str, variable: str) -> Any:
 
 
 def _of_kind(name: str, value: Any, where: str) -> Any:
-    """Return a value whose kind fits its setting; unknown names are left to be told together."""
+    """Return a value that fits its setting; unknown names pass, so that one error can list all of them."""
     if name == "roots":
         if not isinstance(value, dict) or not all(isinstance(folder, str) for folder in value.values()):
             raise ConfigError(f"{where}: roots is a table of folders by name")

@@ -1,4 +1,4 @@
-"""The errors ztfdb raises about data and the world; a caller's own mistake is a plain ValueError or TypeError."""
+"""The errors of ztfdb about data and the environment; wrong arguments raise a plain ValueError or TypeError."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ztfdb.texts import hide_secrets
 
 
 class ZtfdbError(Exception):
-    """Base of every ztfdb error. The secrets of URLs in its message (passwords, tokens) show as ``***``.
+    """Base of every ztfdb error. Secrets of URLs in its message (passwords, tokens) are shown as ``***``.
 
     Attributes
     ----------
     retryable : bool
-        True where the same call may succeed later without anyone changing the input.
+        True if the same call may succeed later with the same input.
     """
 
     retryable = False
@@ -26,16 +26,16 @@ class ZtfdbError(Exception):
 
 
 class EmptyAnswerWarning(UserWarning):
-    """A question found nothing; the message says what the archive holds there."""
+    """A query found nothing; the message describes what the archive has there."""
 
 
-def warn_empty(told: str) -> None:
-    """Warn of an empty answer, where code outside this package asked for it."""
+def warn_empty(text: str) -> None:
+    """Warn of an empty answer, at the line outside this package that made the query."""
     frame: FrameType | None = sys._getframe(1)
     level = 2
     while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] == "ztfdb":
         frame, level = frame.f_back, level + 1
-    warnings.warn(told, EmptyAnswerWarning, stacklevel=level)
+    warnings.warn(text, EmptyAnswerWarning, stacklevel=level)
 
 
 class ConfigError(ZtfdbError):
@@ -43,11 +43,11 @@ class ConfigError(ZtfdbError):
 
 
 class OptionError(ZtfdbError, TypeError):
-    """A method has no such option, or not together with the others; as a TypeError, which Python itself raises."""
+    """A method has no such option, or it conflicts with the others; also a TypeError, as Python itself raises."""
 
 
 class MissingExtraError(ZtfdbError):
-    """An optional dependency is not installed; the message names the extra that brings it.
+    """An optional dependency is not installed; the message names the extra that installs it.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ class ImageError(ZtfdbError):
     path : str
         The file.
     reason : str
-        What was found and what was wanted.
+        What was found and what was expected.
     """
 
     def __init__(self, path: str | Path, reason: str) -> None:
@@ -91,17 +91,17 @@ class ImageReadError(ImageError):
 
 
 class FileMissingError(ImageReadError):
-    """A file that the archive knows is not where it was."""
+    """A file of the archive is not at its path any more."""
 
 
 class FileChangedError(ImageReadError):
-    """A file that the archive knows holds other content than was ingested; its pixels are not used."""
+    """A file of the archive has other content than at ingest; its pixels are not used."""
 
     retryable = False
 
 
 class HeaderError(ImageError):
-    """A header keyword is missing or has a value that cannot be right.
+    """A header keyword is missing or has an impossible value.
 
     Attributes
     ----------
@@ -118,7 +118,7 @@ class HeaderError(ImageError):
 
 
 class ProductError(ImageError):
-    """The file is another product of ZTF than a science or reference image, or made from one."""
+    """The file is another product of ZTF than a science or reference image, or derived from one."""
 
 
 class WcsError(ImageError):
@@ -134,7 +134,7 @@ class ExtractionError(ImageError):
 
 
 class MeasurementTimeout(ExtractionError):
-    """The worker was stopped: it took longer than the time allowed for one image."""
+    """The worker was stopped because it exceeded the time limit of one image."""
 
     retryable = True
 
@@ -146,11 +146,11 @@ class WorkerDied(ExtractionError):
 
 
 class PsfFileError(ImageError):
-    """The file is no DAOPHOT ``.psf`` file, or not a whole one."""
+    """The file is not a DAOPHOT ``.psf`` file, or is incomplete."""
 
 
 class PsfCatalogueError(ImageError):
-    """The file is no whole ``psfcat`` or ``refpsfcat`` of ZTF, or not that of this image; the image itself is fine."""
+    """The file is not a complete ``psfcat`` or ``refpsfcat`` of ZTF, or not that of this image. The image is fine."""
 
 
 class StampError(ImageError):
@@ -163,7 +163,7 @@ class ClusterError(ZtfdbError):
     Attributes
     ----------
     scheduler : str
-        Its address.
+        The address of its scheduler.
     reason : str
         What was found.
     """
@@ -185,7 +185,7 @@ class CatalogueFileError(ZtfdbError):
     path : str
         The file.
     reason : str
-        What was found and what was wanted.
+        What was found and what was expected.
     """
 
     def __init__(self, path: str | Path, reason: str) -> None:
@@ -198,7 +198,7 @@ class CatalogueFileError(ZtfdbError):
 
 
 class CatalogueServiceError(ZtfdbError):
-    """A catalogue service cannot be reached, refused the query, or cut its answer short."""
+    """A catalogue service cannot be reached, refused the query, or truncated its answer."""
 
     retryable = True
 
@@ -214,30 +214,30 @@ class DatabaseUnavailableError(StoreError):
 
 
 class DatabaseReadOnlyError(DatabaseUnavailableError):
-    """The database takes no writes here, or not now.
+    """The database does not accept writes here, or not now.
 
-    A standby, a server or role that is set to read only, a SQLite file or folder without the right to write.
+    It is a standby, a server or role set to read-only, or a SQLite file or folder without write permission.
     """
 
 
 class ArchiveClosedError(StoreError):
-    """The archive was closed, and is used again."""
+    """The archive is used after it was closed."""
 
 
 class LeaseLostError(StoreError):
-    """A job of the ingest queue is no longer ours: its lease ended and another process took it, or its file changed."""
+    """A lost job of the ingest queue: the lease expired and another process claimed it, or its file changed."""
 
 
 class SchemaVersionError(StoreError):
-    """The archive's schema is missing or at another revision than this ztfdb."""
+    """The archive's schema is missing or has another revision than this ztfdb."""
 
 
 class SettingsMismatchError(StoreError):
-    """The settings differ from those frozen when the archive was made."""
+    """The settings differ from those fixed when the archive was made."""
 
 
 class UnknownImageError(StoreError):
-    """No image of this id is in the archive."""
+    """No image with this id is in the archive."""
 
 
 class UnknownObjectError(StoreError):
@@ -245,15 +245,15 @@ class UnknownObjectError(StoreError):
 
 
 class UnknownSourceError(StoreError):
-    """No source of this id is in the archive."""
+    """No source with this id is in the archive."""
 
 
 class UnknownCatalogueError(StoreError):
-    """No reference catalogue of this name is in the archive."""
+    """No reference catalogue with this name is in the archive."""
 
 
 class IdentityCollisionError(StoreError):
-    """Two different exposures came to the same ``image_id``."""
+    """Two different exposures have the same ``image_id``."""
 
 
 class TooManySourcesError(StoreError):
@@ -261,29 +261,29 @@ class TooManySourcesError(StoreError):
 
 
 class OlderVersionError(StoreError):
-    """The archive holds a newer processing of the same image; this one was refused."""
+    """The archive has a newer processing of the same image; this one was refused."""
 
 
 class QueryError(ZtfdbError):
-    """The question was refused: not read-only, too long, or beyond a documented limit."""
+    """The query was refused: not read-only, too long, or beyond a documented limit."""
 
 
 class RemoteError(ZtfdbError):
-    """A service (``ztfdb serve``) failed, or what answers at its address is none."""
+    """A service (``ztfdb serve``) failed, or its URL is not that of a service."""
 
 
 class ServiceRefusedError(RemoteError):
-    """A service does not do this: it wants a token, or it is asked to write."""
+    """A service does not allow this: it requires a token, or cannot write."""
 
 
 class ServiceUnavailableError(RemoteError):
-    """A service cannot be reached, is busy, or its answer ended too early."""
+    """A service cannot be reached, is busy, or its answer was incomplete."""
 
     retryable = True
 
 
 class ExportError(ZtfdbError):
-    """An export cannot be made, taken up again or brought up to date."""
+    """An export cannot be made, resumed or updated."""
 
 
 class OutputError(ZtfdbError):

@@ -1,4 +1,4 @@
-"""How the ids of images and sources relate."""
+"""Relation between the ids of images and sources."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ SOURCE_ID_SHIFT = 18
 """``source_id = image_id << 18 | number``: at most 2^18 sources per image."""
 
 MAX_SOURCES = 1 << SOURCE_ID_SHIFT
-"""Sources that an image can have."""
+"""Largest number of sources of an image."""
 
 
 def source_id_range(image_id: int) -> tuple[int, int]:

@@ -1,6 +1,6 @@
-"""Logs of an entry: one handler on the ``ztfdb`` logger, as text or as JSON lines, without passwords.
+"""Logging of an entry point: one handler on the ``ztfdb`` logger, as text or as JSON lines, without passwords.
 
-The library itself only ever logs a fixed sentence with ``extra`` fields; this module is where they become a line.
+The library itself only logs fixed sentences with ``extra`` fields; this module formats them as lines.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from ztfdb.texts import hide_secrets, printable, without_secrets
 
 _LINES = "\n\t"
 _QUOTED = re.compile(r'[\s"=]')
-"""What a word of a line holds that must be in quotes."""
+"""Characters because of which a word must be quoted."""
 
 _PLAIN = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__dict__) | {"message", "asctime", "taskName"}
 
 
 def set_up_logs(level: str = "WARNING", form: str = "text", stream: TextIO | None = None) -> logging.Handler:
-    """Send ztfdb's log records to a stream; called once, by an entry, and again to change it.
+    """Send ztfdb's log records to a stream; called by an entry point, and again to change it.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def set_up_logs(level: str = "WARNING", form: str = "text", stream: TextIO | Non
     Returns
     -------
     logging.Handler
-        The handler, which replaced the one of an earlier call.
+        The handler, which replaces that of an earlier call.
     """
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
@@ -50,7 +50,7 @@ def set_up_logs(level: str = "WARNING", form: str = "text", stream: TextIO | Non
 
 
 def extra_fields(record: logging.LogRecord) -> dict[str, Any]:
-    """Return what was given as ``extra``, in that order, without the fields that are None."""
+    """Return the ``extra`` fields, in order, without those that are None."""
     return {name: value for name, value in record.__dict__.items() if name not in _PLAIN and value is not None}
 
 

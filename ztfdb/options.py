@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ztfdb.simulate.inject import InjectionSettings
 
 Phot: TypeAlias = Literal["aperture", "psfcat", "both", "irsa", "irsa-both"]
-"""Whose photometry a light curve has."""
+"""Photometry of a light curve."""
 
 Calibration: TypeAlias = Literal["header", "ps1", "self"]
 Measure: TypeAlias = Literal["auto", "forced", "psf", "none"]
@@ -36,7 +36,7 @@ class MotionOptions(TypedDict, total=False):
 
 
 class MotionsOptions(TypedDict, total=False):
-    """Proper motions of many stars: a number, one for each, or the name of a column."""
+    """Proper motions of many stars: a number, an array, or the name of a column."""
 
     pmra: Motion
     pmdec: Motion
@@ -50,7 +50,7 @@ class PlacesOptions(TypedDict, total=False):
 
 
 class ImageCutOptions(TypedDict, total=False):
-    """Which images count."""
+    """Which images are used."""
 
     filters: Iterable[str | int] | str | int | None
     mjd: tuple[Moment, Moment] | None
@@ -59,7 +59,7 @@ class ImageCutOptions(TypedDict, total=False):
 
 
 class EpochOptions(ImageCutOptions, total=False):
-    """Which epochs a light curve has, and how they are calibrated."""
+    """Which epochs a light curve has, and their calibration."""
 
     aperture: int
     good: bool
@@ -67,7 +67,7 @@ class EpochOptions(ImageCutOptions, total=False):
 
 
 class MeasureOptions(TypedDict, total=False):
-    """How a complete light curve is measured; with ``complete=True`` only."""
+    """How a complete light curve is measured; only with ``complete=True``."""
 
     measure: Measure
     bjd: bool
@@ -95,7 +95,7 @@ class LightCurvesOptions(EpochOptions, MeasureOptions, MotionsOptions, total=Fal
 
 
 class HintOptions(EpochOptions, MotionOptions, total=False):
-    """Options of the words about a position."""
+    """Options of the hint for a position."""
 
     color: float | None
 
@@ -107,14 +107,14 @@ class ConeOptions(MotionOptions, total=False):
 
 
 class RegionOptions(TypedDict, total=False):
-    """Options of a region: whose detections, and which columns."""
+    """Options of a region: the kind of detections, and the columns."""
 
     phot: Literal["aperture", "psfcat"]
     columns: Sequence[str] | None
 
 
 class StampOptions(PlacesOptions, total=False):
-    """How a stamp is cut: its size (px), the aperture that it shows, north up or not, and whose zero point it has."""
+    """How a stamp is cut: size (px), aperture to show, orientation, and calibration of its zero point."""
 
     size: int
     aperture: int
@@ -167,7 +167,7 @@ class ExplainOptions(PlacesOptions, total=False):
 
 
 class IngestLimits(PlacesOptions, total=False):
-    """Bounds of one image in a worker, artificial stars in each, and the address of a Dask cluster."""
+    """Limits of one image in a worker, artificial stars in each image, and the address of a Dask cluster."""
 
     completeness: bool
     timeout_s: float
@@ -207,20 +207,20 @@ class FetchCatalogueOptions(TypedDict, total=False):
 
 
 class ImagesOptions(TypedDict, total=False):
-    """Which images a workflow takes."""
+    """Images for a workflow."""
 
     image_ids: Sequence[int] | None
 
 
 class AgainOptions(ImagesOptions, total=False):
-    """Which images a workflow takes, those done before among them."""
+    """Images for a workflow, optionally including those done before."""
 
     again: bool
     progress: Progress | None
 
 
 class RemoveOptions(ImagesOptions, total=False):
-    """What is removed, or would be."""
+    """What is removed, or only counted."""
 
     dry_run: bool
 
@@ -282,6 +282,6 @@ class VerifyOptions(PlacesOptions, total=False):
 
 
 class ProgressOptions(TypedDict, total=False):
-    """How far a workflow is."""
+    """Progress of a workflow."""
 
     progress: Progress | None

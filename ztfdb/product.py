@@ -1,9 +1,9 @@
-"""Which of ZTF's products a file is: by its name, its header, its pixels.
+"""The ZTF product of a file, by its name, its header and its pixels.
 
-Difference images, coverage and uncertainty maps carry the header of the exposure or reference that they were made
-from. Their identity would be the science image's, so that the product must be known before an identity is.
-The module lies below both halves: files are judged before they are measured, and stored ones when they are replaced
-or verified.
+Difference images, coverage and uncertainty maps have the header of the exposure or reference that they were made from,
+so they would get the identity of the science image. Therefore the product is determined before the identity. This
+module is below both halves of ztfdb: files are checked before they are measured, and stored ones when they are
+replaced or verified.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 IMAGES = ("sciimg", "refimg")
-"""The products that an archive holds as images."""
+"""The products that an archive stores as images."""
 
 BESIDE = {"mskimg": "a mask", "psfcat": "a PSF catalogue", "refpsfcat": "a PSF catalogue"}
-"""The products that belong to an image and are found beside it."""
+"""The products that belong to an image and are next to it."""
 
 OTHERS = {
     "scimrefdiffimg": "a difference image",
@@ -36,16 +36,16 @@ OTHERS = {
     "rawimg": "a raw image",
     "diffimg": "a difference image",
 }
-"""Products with unmistakable names, which are recognized also in names that are not ZTF's otherwise."""
+"""Products with unmistakable names, also recognized in names that are otherwise not ZTF's."""
 
 DIFFERENCE_CARDS = ("DIFFIM", "CONVOL00", "KSUM00")
 """Cards that image subtraction (HOTPANTS) writes."""
 
 COVERAGE_PIXELS = 64
-"""Fewest pixels that tell a coverage map."""
+"""Fewest pixels for recognizing a coverage map."""
 
 SAMPLE = 200
-"""Rows and columns that a look at the pixels takes at most."""
+"""Largest number of rows and columns sampled."""
 
 _NAME = re.compile(
     r"ztf_(?:\d{14}_)?\d{6,8}_(?:z[gri]|bi|dk|00|OO)_c\d{2}(?:_[a-z])?_q[1-4]_(?P<product>[A-Za-z]+)", re.IGNORECASE
@@ -54,12 +54,12 @@ _WORD = re.compile(r"(?<![a-z])(" + "|".join(sorted(OTHERS, key=len, reverse=Tru
 
 
 def product_in_name(name: str | Path) -> str | None:
-    """Return the product that a file name spells, in lower case; None where it spells none.
+    """Return the product in a file name, in lower case; None if there is none.
 
     Parameters
     ----------
     name : str or Path
-        Folders are ignored, and so is what follows the product (``sciimg_ra33.9.fits``, ``sciimg.fits?center=…``).
+        Folders are ignored, and so is the part after the product (``sciimg_ra33.9.fits``, ``sciimg.fits?center=…``).
     """
     base = Path(name).name
     spelled = _NAME.search(base)
@@ -70,7 +70,7 @@ def product_in_name(name: str | Path) -> str | None:
 
 
 def other_product(name: str | Path, cards: Container[str] = (), filename: str | None = None) -> str | None:
-    """Return why a file is no science or reference image, from its name and its header.
+    """Return why a file is not a science or reference image, from its name and its header.
 
     Parameters
     ----------
@@ -79,12 +79,12 @@ def other_product(name: str | Path, cards: Container[str] = (), filename: str | 
     cards : container of str
         Keywords of its header.
     filename : str, optional
-        Its card FILENAME: that of ZTF's science images is the raw file's, which spells no product.
+        Its card FILENAME; that of ZTF's science images is the raw file's, which contains no product.
 
     Returns
     -------
     str or None
-        One clause, such as ``"a difference image (scimrefdiffimg)"``; None where nothing speaks against it.
+        One clause, such as ``"a difference image (scimrefdiffimg)"``; None if there is no reason.
     """
     for spelled in (name, filename or ""):
         product = product_in_name(spelled)
@@ -95,7 +95,7 @@ def other_product(name: str | Path, cards: Container[str] = (), filename: str | 
 
 
 def without_sky(level: float, rms: float) -> str | None:
-    """Return why pixels about zero are no science image; ZTF's have a sky of many times their noise.
+    """Return why pixels around zero are not a science image: ZTF's have a sky many times above their noise.
 
     Parameters
     ----------
@@ -108,20 +108,20 @@ def without_sky(level: float, rms: float) -> str | None:
 
 
 def other_content(pixels: NDArray[Any], kind: str) -> str | None:
-    """Return why pixels are no science or reference image.
+    """Return why pixels are not a science or reference image.
 
     Parameters
     ----------
     pixels : ndarray, shape (ny, nx)
         DN; values that are not finite are left out.
     kind : str
-        ``ref`` for what claims to be a reference, else ``sci`` or ``cutout``.
+        ``ref`` for an alleged reference, else ``sci`` or ``cutout``.
 
     Returns
     -------
     str or None
-        One clause; None where nothing speaks against it. An uncertainty map under a ``refimg``'s name cannot be told
-        from a faint reference.
+        One clause; None if there is no reason. An uncertainty map with a ``refimg``'s name cannot be distinguished from
+        a faint reference.
     """
     ny, nx = pixels.shape
     sample = pixels[:: -(-ny // SAMPLE), :: -(-nx // SAMPLE)]
@@ -129,7 +129,7 @@ def other_content(pixels: NDArray[Any], kind: str) -> str | None:
     if not values.size:
         return None
     if kind != "ref":
-        # the lower side alone: in a small cutout the upper one is a star's
+        # only the lower side: in a small cutout the upper one may be a star's
         low, middle = np.percentile(values, (15.87, 50.0)).tolist()
         return without_sky(middle, middle - low) if low < 0 else None
     counts = values.size >= COVERAGE_PIXELS and values.min() >= 0 and bool(np.all(values == np.rint(values)))

@@ -1,7 +1,7 @@
 """The real quadrant that the demo, the tests and the benchmarks measure.
 
 Exposure 2020-09-24, field 655, r, CCD 13, quadrant 3: science image and mask. Both are part of the source distribution
-of the Apache-2.0 package ``ztfimg`` 0.19.0, which pip fetches from whatever index it is set up for.
+of the Apache-2.0 package ``ztfimg`` 0.19.0, which pip fetches from its configured index.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SHA256 = {
     MASK: "dd636f16779a9aaadfab035243dadbed686ebaae8ffac157a60f5e30916ba8f2",
 }
 SIZES = {SCIENCE: 37_872_000, MASK: 18_941_760}
-"""Bytes; enough to see that a cached file is whole, which was hashed when it was put there."""
+"""Bytes; enough to check that a cached file is complete, as it was hashed when it was fetched."""
 
 
 class QuadrantError(ZtfdbError):
@@ -54,7 +54,7 @@ def find_quadrant(folder: str | Path | None = None) -> tuple[Path, Path] | None:
     Returns
     -------
     tuple of Path, or None
-        Science image and mask; None unless both are there with the expected size.
+        Science image and mask; None unless both exist with the expected size.
     """
     place = Path(folder) if folder is not None else cache_folder()
     for name, size in SIZES.items():
@@ -65,17 +65,17 @@ def find_quadrant(folder: str | Path | None = None) -> tuple[Path, Path] | None:
 
 
 def fetch_quadrant(folder: str | Path | None = None) -> tuple[Path, Path]:
-    """Return the science image and the mask, fetched with pip where they are not cached yet.
+    """Return the science image and the mask, fetched with pip if they are not cached yet.
 
     Parameters
     ----------
     folder : path, optional
-        The cache; `cache_folder` by default. Processes that ask at the same time wait for the first.
+        The cache; `cache_folder` by default. Concurrent processes wait for the first.
 
     Returns
     -------
     science, mask : Path
-        The two files, each compared with its sha256 when it was fetched.
+        The two files, with their sha256 checked when they were fetched.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def fetch_quadrant(folder: str | Path | None = None) -> tuple[Path, Path]:
     try:
         place.mkdir(parents=True, exist_ok=True)
         with _locked(place / "quadrant.lock"):
-            if find_quadrant(place) is None:  # unless another process was faster
+            if find_quadrant(place) is None:  # not if another process was faster
                 with tempfile.TemporaryDirectory(prefix="fetch-", dir=place) as scratch:
                     _extract(_download(Path(scratch)), Path(scratch), place)
     except OSError as exc:
@@ -98,7 +98,7 @@ def fetch_quadrant(folder: str | Path | None = None) -> tuple[Path, Path]:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock between processes; the system frees it when its holder dies."""
+    """Hold an exclusive lock between processes; the system releases it if its holder dies."""
     with path.open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
@@ -117,7 +117,7 @@ def _download(scratch: Path) -> Path:
 
 
 def _extract(archive: Path, scratch: Path, place: Path) -> None:
-    """Move the two files out of `archive` to `place`; a file is there whole and checked, or not at all."""
+    """Move the two files out of `archive` to `place`; a file appears complete and checked, or not at all."""
     try:
         with tarfile.open(archive) as tar:
             for name, wanted in SHA256.items():

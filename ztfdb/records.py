@@ -1,4 +1,4 @@
-"""The words both halves of ztfdb speak: frozen records of scalars and of equal-length numpy columns."""
+"""Records shared by the pixel code and the database code: frozen, with scalars and equal-length numpy columns."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ N_PV = 17
 
 @dataclass(frozen=True)
 class WcsParameters:
-    """A celestial WCS as numbers: TPV, of which TAN is the case without distortion.
+    """A celestial WCS as numbers: TPV, with TAN as the case without distortion.
 
     Attributes
     ----------
     projection : str
-        ``"TPV"`` or ``"TAN"``; headers with any other projection are expressed as TPV when they are read.
+        ``"TPV"`` or ``"TAN"``; headers with other projections are converted to TPV when they are read.
     crval, crpix : ndarray, shape (2,)
         Reference position (deg) and reference pixel (1-based, as in FITS).
     cd : ndarray, shape (2, 2)
@@ -50,7 +50,7 @@ class WcsParameters:
 
     @classmethod
     def from_array(cls, projection: str, values: FloatArray) -> WcsParameters:
-        """Rebuild the parameters from `to_array`'s numbers."""
+        """Rebuild the parameters from the numbers of `to_array`."""
         v = np.asarray(values, dtype=float)
         return cls(projection, v[0:2], v[2:4], v[4:8].reshape(2, 2), v[8:].reshape(2, N_PV))
 
@@ -64,7 +64,7 @@ class Stamp:
     data : ndarray, shape (ny, nx)
         Pixels; NaN outside the image.
     x, y : float
-        The position asked for, zero-based pixels of the image it was cut from.
+        The given position, zero-based pixels of the image it was cut from.
     x0, y0 : int
         Image pixel of the stamp's first pixel.
     mask : ndarray of bool or None
@@ -125,7 +125,7 @@ class Match:
 
 @dataclass(frozen=True)
 class BackgroundMesh:
-    """What rebuilds the background and its rms anywhere on the image.
+    """The data for computing background and rms anywhere on the image.
 
     Attributes
     ----------
@@ -136,7 +136,7 @@ class BackgroundMesh:
     level, rms : ndarray of float32, shape (n_box_y, n_box_x)
         Filtered background level and pixel rms of each box, DN.
     with_sources : bool
-        No box has room between the sources: the level is a mode of all pixels. Known where it was just measured.
+        No box has room between the sources, so the level is a mode of all pixels. Only known just after a measurement.
     """
 
     shape: tuple[int, int]
@@ -148,14 +148,14 @@ class BackgroundMesh:
 
 @dataclass(frozen=True)
 class FileFacts:
-    """One file an image came from, and where its pixels start.
+    """One file of an image, and where its pixels start.
 
     Attributes
     ----------
     role : str
         ``sci``, ``msk``, ``ref``, ``psf``, ….
     path : str
-        Absolute path as read.
+        Absolute path at the time of reading.
     size : int
         Bytes.
     mtime_ns : int
@@ -163,7 +163,7 @@ class FileFacts:
     sha256 : str
         Hex digest of the file's bytes.
     hdu : int
-        Index of the HDU that holds the pixels.
+        Index of the HDU with the pixels.
     byte_offset : int or None
         Where the pixels of an uncompressed image start; None for compressed files.
     bitpix : int
@@ -198,9 +198,9 @@ class StoredPixels:
         ``(ny, nx)``.
     wcs : WcsParameters
     files : tuple of FileFacts
-        As they were when the image was ingested; the image's own file first.
+        As of ingest; the image's own file first.
     cards : dict of dict, or None
-        Header cards by role, for files behind a URL, whose header tells whether they are the same.
+        Header cards by role, for files behind a URL, whose header shows whether they are unchanged.
     """
 
     image_id: int
@@ -211,7 +211,7 @@ class StoredPixels:
 
     @property
     def own(self) -> FileFacts:
-        """The file that holds the image's own pixels."""
+        """The file with the image's own pixels."""
         return self.files[0]
 
     @property
@@ -222,14 +222,14 @@ class StoredPixels:
 
 @dataclass(frozen=True, eq=False)
 class StoredImage(StoredPixels):
-    """An ingested image as the row half hands it back to the pixel half, to measure again.
+    """An ingested image, passed from the database code to the pixel code for another measurement.
 
     Attributes
     ----------
     mesh : BackgroundMesh
-        The background that ingest used.
+        The background of the ingest.
     sky_noise : ndarray, shape (6,)
-        Its sky-noise ratios; NaN where they could not be measured.
+        Its sky-noise ratios; NaN if not measured.
     gain : float or None
         Electrons per DN.
     window : tuple of int
@@ -247,7 +247,7 @@ class StoredImage(StoredPixels):
 
 @dataclass(frozen=True)
 class ImageInfo:
-    """Everything the ``image`` table holds about one image but its sources; ``None`` where the header is silent.
+    """All columns of the table ``image`` about one image, without its sources; ``None`` if the header has no value.
 
     Units: degrees (ICRS), MJD in UTC days, seconds, AB mag, DN; ``seeing_pix`` in pixels.
     ``kind`` is ``sci`` (a whole science quadrant), ``cutout`` (any other science window) or ``ref``.
@@ -339,14 +339,14 @@ class SourceTable:
     flux_auto, flux_auto_err, kron_radius : ndarray of float32
         Kron flux and error (DN) and Kron radius in units of ``a``.
     flux_radius : ndarray of float32
-        Half-light radius, pixels; NaN where it has no meaning.
+        Half-light radius, pixels; NaN if undefined.
     flux_aper, flux_aper_err : ndarray of float32, shape (6, n_source)
         Aperture sums and one-sigma errors (sky + Poisson, sky term scaled by the image's noise ratios), DN;
-        NaN where nothing could be measured.
+        NaN if nothing could be measured.
     flags : ndarray of int32
         `ztfdb.bits.SourceFlag`.
     mask_bits : ndarray of int32 or None
-        OR of the mask inside the 6 px aperture without the source bits; None when there was no mask.
+        OR of the mask inside the 6 px aperture without the source bits; None without a mask.
     background, background_rms : ndarray of float32
         Level and pixel rms of the background at the source, DN.
     """
@@ -397,7 +397,7 @@ class PsfTable:
     ra, dec : ndarray of float64
         deg, ICRS.
     x, y : ndarray of float64
-        Zero-based pixels: exactly ``xpos - 1`` and ``ypos - 1``, less the window's origin on a cutout.
+        Zero-based pixels: exactly ``xpos - 1`` and ``ypos - 1``, minus the window's origin on a cutout.
     flux, flux_err : ndarray of float32
         PSF flux and error (with ZTF's own floor), DN.
     mag_inst, sigmag : ndarray of float32
@@ -428,14 +428,14 @@ class PsfTable:
 
 @dataclass(frozen=True)
 class PsfCatalogueRecord:
-    """One PSF catalogue of ZTF as read; ``None`` where its header is silent.
+    """One PSF catalogue of ZTF as read; ``None`` if its header has no value.
 
     Attributes
     ----------
     role : str
         ``psfcat`` or ``refpsfcat``.
     field, ccdid, qid, rcid, fid, filtercode, simulated
-        Whose it is.
+        Its field, detector and filter.
     expid, obsmjd, filefracday
         Of the exposure; None for references.
     rfid : int or None
@@ -443,7 +443,7 @@ class PsfCatalogueRecord:
     magzp, magzpunc, magzprms, nmatches, clrcoeff, clrcounc, pcolor, infobits
         Photometric calibration.
     psfrunsw, psfrunvn, rundate, inputimg, inputpsf : str or None
-        What made it, when, and from what.
+        The software that made it, the time, and its input.
     cards : dict
         The primary header as strict JSON.
     file : FileFacts
@@ -482,7 +482,7 @@ class PsfCatalogueRecord:
 
 @dataclass(frozen=True)
 class MeasurementConfig:
-    """Settings and software that made a measurement.
+    """Settings and software of a measurement.
 
     Attributes
     ----------
@@ -491,7 +491,7 @@ class MeasurementConfig:
     settings : dict
         The extraction settings as plain JSON values.
     versions : dict of str
-        Version of ztfdb and of each library the numbers depend on.
+        Version of ztfdb and of each library that affects the numbers.
     """
 
     config_hash: str
@@ -501,7 +501,7 @@ class MeasurementConfig:
 
 @dataclass(frozen=True)
 class MeasuredImage:
-    """One image as the pixel half hands it to the row half; picklable.
+    """One measured image, passed from the pixel code to the database code; picklable.
 
     Attributes
     ----------
@@ -513,7 +513,7 @@ class MeasuredImage:
     background, background_rms : float
         Median background level and median pixel rms of the image, DN.
     sky_noise : ndarray, shape (6,)
-        Blank-aperture scatter divided by the white-noise value, per aperture; NaN where it could not be measured.
+        Blank-aperture scatter divided by the white-noise value, per aperture; NaN if not measured.
     cells : ndarray of int64
         HEALPix order-9 cells that the image touches, ascending.
     files : tuple of FileFacts
@@ -522,11 +522,11 @@ class MeasuredImage:
     seconds : dict of float
         Wall time by step.
     psfcat : PsfCatalogueRecord, ImageError or None
-        ZTF's own catalogue of the image, or why it was refused; None where none was given.
+        ZTF's own catalogue of the image, or why it was refused; None if none was given.
     caveats : Caveat
         What the image lacks.
     detection : dict, optional
-        What artificial stars say of it, a row of ``detection_limit``; None where none were asked for.
+        Result of the artificial stars, a row of ``detection_limit``; None if not requested.
     """
 
     info: ImageInfo

