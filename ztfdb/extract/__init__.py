@@ -1,1 +1,1 @@
-"""From pixels to sources: detection, positions, apertures, noise and flags of one frame."""
+"""Measure the sources of a frame: detection, positions, apertures, noise and flags."""

@@ -23,14 +23,14 @@ def annulus_means(
     inner, outer : float
         Radii, pixels.
     excluded : ndarray of bool, shape (ny, nx)
-        Pixels left out.
+        Pixels to omit.
 
     Returns
     -------
     mean : ndarray, shape (n,)
-        DN per pixel; NaN where no pixel of the annulus is left (`sep` itself gives up on the whole call there).
+        DN per pixel; NaN if no pixel of the annulus remains (`sep` itself fails for the whole call).
     area : ndarray, shape (n,)
-        Pixels that went into it; 0 where none did.
+        Area used, pixels; 0 if no pixel remains.
 
     Raises
     ------
@@ -38,8 +38,8 @@ def annulus_means(
         If the radii are not 0 <= inner < outer.
     """
     if not 0 <= inner < outer:
-        raise ValueError(f"an annulus from {inner} to {outer} pixels: 0 <= inner < outer was wanted")
-    # sums of good light and of good area, so that edges and excluded pixels need no rule of their own
+        raise ValueError(f"an annulus from {inner} to {outer} pixels: expected 0 <= inner < outer")
+    # dividing the sum of good flux by the sum of good area handles edges and excluded pixels
     excluded, x, y = plain_array(excluded, bool), plain_array(x, float), plain_array(y, float)
     good = plain_array(~excluded)
     light = np.where(excluded, np.float32(0.0), plain_array(data))

@@ -15,10 +15,10 @@ from ztfdb.frame.arrays import plain_array
 from ztfdb.records import APERTURE_DIAMETERS
 
 MASK_APERTURE = 3
-"""Index of the aperture in which `mask_bits` is taken: the fourth, 6 px."""
+"""Index of the aperture for `mask_bits`: aperture 4, 6 px."""
 
 _CELL = 16
-"""Side of the cells in which special pixels are looked up, pixels: more than the largest radius."""
+"""Side of the cells for finding special pixels, pixels: more than the largest radius."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,13 @@ class ApertureSums:
     Attributes
     ----------
     flux : ndarray of float64, shape (n_aperture, n)
-        Sum of the background-subtracted pixels, exact overlap, DN. Excluded pixels count as the mean of the others.
-        Beyond the edge of the image there is no light. NaN where no pixel could be used.
+        Sum of the background-subtracted pixels, exact overlap, DN. Excluded pixels count as the mean of the others,
+        pixels beyond the edge of the image as 0. NaN if no pixel is usable.
     area : ndarray of float64, shape (n_aperture, n)
-        Effective area of the sum for its sky noise, px²: the part inside the image, enlarged by as much as the sum
-        was scaled for excluded pixels.
+        Effective area of the sum for its sky noise, px²: the part inside the image, increased for excluded pixels as
+        the sum is.
     truncated, incomplete : ndarray of bool, shape (n_aperture, n)
-        The aperture leaves the image; excluded pixels lie in it.
+        The aperture extends beyond the image; it contains excluded pixels.
     """
 
     flux: FloatArray
@@ -44,7 +44,7 @@ class ApertureSums:
 
 
 class PixelFinder:
-    """Finds the positions that have special pixels nearby, from a coarse map of where those are.
+    """Finds positions with special pixels nearby, using a coarse map of these pixels.
 
     Parameters
     ----------
@@ -79,12 +79,12 @@ class PixelFinder:
         x, y : ndarray, shape (n,)
             Positions, zero-based pixels.
         reach : float or ndarray, shape (n,)
-            How far a position looks, pixels. Up to 15 the map is asked; further, the position is always returned.
+            Search radius, pixels. Up to 15 the map is used; with a larger radius the position is always returned.
 
         Returns
         -------
         ndarray of int64
-            Rows, ascending; none where there is no special pixel at all.
+            Rows, ascending; empty if there is no special pixel at all.
         """
         if not self._any:
             return np.zeros(0, dtype=np.int64)
@@ -117,7 +117,7 @@ def aperture_sums(
     diameters : sequence of float
         Aperture diameters, pixels.
     finder : PixelFinder, optional
-        Finder of the excluded pixels, where the caller has one.
+        Finder of the excluded pixels, if the caller has one.
     subpix : int
         0 for the exact overlap of circle and pixels; n for n × n subpixels.
 
@@ -153,7 +153,7 @@ def _careful(
 ) -> tuple[FloatArray, FloatArray, BoolArray]:
     """Sum apertures at edges and excluded pixels: flux, effective area, whether pixels are excluded."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        # with unit errors sep's error is the root of the effective area
+        # with unit errors sep's error is the square root of the effective area
         flux, root, flag = sep.sum_circle(data, x, y, r, err=1.0, mask=excluded, subpix=subpix)
     masked = (flag & (sep.APER_HASMASKED | sep.APER_ALLMASKED)) != 0
     empty = ~np.isfinite(flux) | ~np.isfinite(root) | (root <= 0)
@@ -163,7 +163,7 @@ def _careful(
 def _enlargement(
     x: FloatArray, y: FloatArray, radius: FloatArray, area: FloatArray, incomplete: BoolArray, excluded: BoolArray
 ) -> FloatArray:
-    """Return how excluded pixels raise the variance: a sum scaled up by s from 1/s of its pixels has s times it."""
+    """Return the variance factor for excluded pixels: a sum scaled by s from 1/s of its pixels has s times as much."""
     pixels, factor = excluded.astype(np.float32), np.ones(area.shape)
     for k, r in enumerate(radius):
         rows = np.flatnonzero(incomplete[k] & np.isfinite(area[k]))
@@ -188,12 +188,12 @@ def flux_errors(
     noise_ratio : ndarray, broadcastable to `flux`
         Blank-aperture scatter over the white-noise value; NaN (not measured) counts as 1.
     gain : float or None
-        Electrons per DN; without it the error is the sky's alone.
+        Electrons per DN; without it the error contains only the sky.
 
     Returns
     -------
     ndarray, shape (..., n)
-        ``sqrt(ratio² · area · rms² + max(flux, 0) / gain)``, DN; NaN where the flux is.
+        ``sqrt(ratio² · area · rms² + max(flux, 0) / gain)``, DN; NaN where the flux is NaN.
     """
     ratio = np.where(np.isfinite(noise_ratio), noise_ratio, 1.0)
     variance = ratio**2 * area * np.asarray(rms, dtype=float) ** 2
@@ -221,12 +221,12 @@ def mask_in_aperture(
     radius : float
         Aperture radius, pixels.
     finder : PixelFinder, optional
-        Finder of the pixels with any bit but the source bits, where the caller has one.
+        Finder of the pixels with any bit except the source bits, if the caller has one.
 
     Returns
     -------
     ndarray of int32, shape (n,)
-        A pixel is inside when any part of its square is: the same pixels that contribute to the aperture sum.
+        A pixel is inside if any part of its square is: these pixels contribute to the aperture sum.
     """
     bits = np.zeros(len(x), dtype=np.int32)
     relevant = np.uint16(~int(SOURCE_BITS) & 0xFFFF)

@@ -1,9 +1,9 @@
 """Cleaning: spurious detections in the wings of bright sources.
 
-The rule is SExtractor's (manual v2.25, section 8.3; ``sep`` has the same): a source is dropped when the Moffat wing
-of a brighter one, at its place, exceeds its own surface brightness above the threshold, taken at its fifth
-(`min_area`-th) brightest pixel. SExtractor and ``sep`` look at every pair of sources; here a tree gives the pairs
-close enough to matter, so the cost grows with the number of sources and not with its square.
+The rule is SExtractor's (manual v2.25, section 8.3; ``sep`` uses it, too): a source is dropped if the Moffat wing of a
+brighter one exceeds, at its position, its own surface brightness above the threshold, taken at its `min_area`-th
+brightest pixel (by default the 5th). SExtractor and ``sep`` test every pair of sources; here a tree finds the pairs
+that are close enough, so the cost grows linearly with the number of sources, not quadratically.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from ztfdb.extract.objects import Objects, Pixels
 from ztfdb.extract.settings import ExtractionSettings
 
 ZONE = 10.0
-"""Sources further apart than this many times the sum of their half axes `a` leave each other alone."""
+"""Pairs further apart than this many times the sum of their half axes `a` are not tested."""
 
 
 def survivors(objects: Objects, pixels: Pixels, raw: FloatArray, settings: ExtractionSettings) -> BoolArray:
-    """Say which objects survive the cleaning.
+    """Return which objects survive the cleaning.
 
     Parameters
     ----------
@@ -45,13 +45,13 @@ def survivors(objects: Objects, pixels: Pixels, raw: FloatArray, settings: Extra
     profile = 1.0 + falloff[eater] * distance
     inside = (profile > 1.0) & (profile < 1e10)
     wing = np.where(inside, amplitude[eater] * np.where(inside, profile, 1.0) ** -settings.clean, 0.0)
-    # at profile <= 1 the wing has no falloff and the rule does not apply
+    # with profile <= 1 the wing does not fall off and the rule does not apply
     eats = inside & (wing > surface[victim])
     return _sequence(eater[eats], victim[eats], len(objects))
 
 
 def _brightness(n: int, pixels: Pixels, settings: ExtractionSettings) -> tuple[FloatArray, FloatArray]:
-    """Sum of the smoothed light, and the surface brightness above the threshold at the fifth brightest pixel."""
+    """Sum of the smoothed flux, and the surface brightness above the threshold at the `min_area`-th brightest pixel."""
     light: FloatArray = np.bincount(pixels.owner, weights=pixels.value, minlength=n).astype(float)
     # one sort of 64-bit keys (owner above, positive float below) orders each object's pixels by value
     key = (pixels.owner.astype(np.uint64) << np.uint64(32)) | pixels.value.view(np.uint32)
@@ -74,7 +74,7 @@ def _wings(
     ratio = settings.threshold / np.where(half > 0, half, settings.threshold)
     ellipse = np.pi * np.maximum(objects.a * objects.b, 1e-6)
     missing = np.where(area < count, area - count, -1.0)
-    # SExtractor's abcor: how much of the ellipse's area the isophote cut off
+    # SExtractor's abcor: fraction of the ellipse's area outside the isophote
     shrink = np.where(half > 0, np.minimum(missing / (2.0 * np.log(np.minimum(ratio, 0.99)) * ellipse), 1.0), 1.0)
     amplitude = light / (2.0 * ellipse * shrink)
     falloff = ((amplitude / settings.threshold) ** (1.0 / settings.clean) - 1.0) * ellipse / objects.npix
@@ -84,8 +84,8 @@ def _wings(
 def _near_pairs(objects: Objects, light: FloatArray) -> tuple[IntArray, IntArray]:
     """Pairs (brighter, fainter) no further apart than ZONE times the sum of their half axes.
 
-    Sources are sorted in classes of size, each with its own tree, so that one huge star does not make every small
-    source look far around itself.
+    Sources are divided into size classes with separate trees, so that one huge star does not enlarge the search radius
+    of every small source.
     """
     from scipy.spatial import cKDTree
 
@@ -114,7 +114,7 @@ def _near_pairs(objects: Objects, light: FloatArray) -> tuple[IntArray, IntArray
 
 
 def _sequence(eater: IntArray, victim: IntArray, n: int) -> BoolArray:
-    """Let the brighter ones eat in the order of the list, as SExtractor does: the eaten do not begin to eat."""
+    """Remove fainter sources in the order of the list, as SExtractor does: removed sources do not remove others."""
     alive = np.ones(n, dtype=bool)
     order = np.lexsort((np.maximum(eater, victim), np.minimum(eater, victim)))
     for i, j in zip(eater[order].tolist(), victim[order].tolist(), strict=True):

@@ -1,9 +1,9 @@
 """Deblending: components with more than one peak, split by ``sep``'s multi-threshold trees.
 
-The components are packed side by side into one small image, so ``sep`` neither scans the empty sky nor meets more
-pixels at once than its buffers hold. A component too large for that (a field so crowded that everything touches) is
-cut along a grid; when a buffer still overflows, the image is halved down to single components, cut finer, and at
-last left whole. Whatever was not deblended in the regular way is marked ``limited``; nothing is lost.
+The components are packed side by side into one small image, so ``sep`` neither scans empty sky nor gets more pixels
+than its buffers hold. A component too large for that (in a field so crowded that everything touches) is cut along a
+grid. If a buffer still overflows, the image is halved down to single components, then these are cut finer, and finally
+left whole. Objects that were not deblended in the regular way are marked ``limited``; none are lost.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from ztfdb.arrays import Columns, Float32Array, FloatArray, IntArray
 from ztfdb.extract.settings import ExtractionSettings
 
 ATLAS_PIXELS = 300_000
-"""Most member pixels handed to ``sep`` at once (its stack takes 40 bytes for each)."""
+"""Maximum member pixels per call of ``sep`` (its stack takes 40 bytes for each)."""
 
 LARGEST_BLEND = 40_000
-"""A component of more pixels is cut: deblending's cost grows with pixels × branches."""
+"""Larger components are cut: the cost of deblending grows with pixels × branches."""
 
 CUTS = (256, 64)
 """Sides of the grid cells that large, then overflowing, components are cut into, pixels."""
@@ -78,7 +78,7 @@ def deblend(blends: Blends, settings: ExtractionSettings) -> tuple[Columns, IntA
     objects : dict of ndarray, shape (n_object,)
         The columns of `ztfdb.extract.detect.Objects`.
     owner : ndarray of int64, shape (n_pixel,)
-        Object of each pixel; -1 for a pixel that no object kept.
+        Object of each pixel; -1 for a pixel without an object.
     """
     owner = np.full(len(blends.index), -1, dtype=np.int64)
     tables: list[Columns] = [_columns(np.zeros(0, dtype=_CATALOGUE), np.zeros((0, 2)), False)]
@@ -103,7 +103,7 @@ def _columns(catalogue: NDArray[Any], offset: FloatArray, limited: bool) -> Colu
 
 
 def _batches(blends: Blends) -> Iterator[tuple[IntArray, bool]]:
-    """Cut what is too large, then group whole components into batches of at most ATLAS_PIXELS pixels."""
+    """Cut large components, then group components into batches of at most ATLAS_PIXELS pixels."""
     size = np.bincount(blends.group)
     large = size > LARGEST_BLEND
     batch = np.where(large, -1, np.cumsum(np.where(large, 0, size)) // ATLAS_PIXELS)
@@ -127,7 +127,7 @@ def _cut(blends: Blends, side: int) -> Iterator[IntArray]:
 def _split(
     blends: Blends, settings: ExtractionSettings, limited: bool, side: int
 ) -> Iterator[tuple[IntArray, Columns, IntArray]]:
-    """Deblend one batch; where ``sep`` overflows, in smaller and smaller parts. Gives (rows, columns, owner)."""
+    """Deblend one batch, in smaller parts if ``sep`` overflows. Yields (rows, columns, owner)."""
     everything = np.arange(len(blends.index))
     for limit in SUB_OBJECTS:
         found = _extract(blends, settings, settings.deblend_levels, limit, limited)
@@ -183,10 +183,10 @@ def _extract(
 
 
 def _pack(blends: Blends) -> tuple[Float32Array, IntArray, FloatArray, IntArray]:
-    """Place the components on shelves of one image, a pixel of nothing between them.
+    """Place the components on shelves of one image, separated by an empty pixel.
 
-    Returns the image, the place of each pixel in it (flat), each component's offset (dx, dy) back to the image it
-    came from, and the component (from 0) of each pixel.
+    Returns the image, the flat index of each pixel in it, each component's offset (dx, dy) to the original image, and
+    the component (from 0) of each pixel.
     """
     row, column = np.divmod(blends.index, blends.nx)
     component = blends.group

@@ -1,4 +1,4 @@
-"""The extraction flags of sources, put together from what the steps found."""
+"""The extraction flags of sources, combined from the results of the steps."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def footprint_flags(
     mask: NDArray[np.uint16] | None,
     saturate: float | None,
 ) -> tuple[BoolArray, BoolArray, FloatArray]:
-    """Look at the isophotal footprint of each source.
+    """Examine the isophotal footprint of each source.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def footprint_flags(
 
 
 def aperture_flags(sums: ApertureSums) -> NDArray[np.int32]:
-    """Return the flags of the apertures: truncated or incomplete, the 6 px one and the two larger ones.
+    """Return the flags of the apertures (truncated or incomplete, the 6 px one and the 2 larger ones).
 
     Parameters
     ----------
@@ -89,18 +89,18 @@ def source_flags(
     window_failed: BoolArray,
     flux_radius: FloatArray,
 ) -> NDArray[np.int32]:
-    """Combine everything known of each source into its flags.
+    """Combine all results for each source into its flags.
 
     Parameters
     ----------
     objects : Objects
         The detections.
     edge, saturated, window_failed : ndarray of bool, shape (n,)
-        What `footprint_flags` and the windowed positions found.
+        Results of `footprint_flags` and the windowed positions.
     sums, kron : ApertureSums, KronSums
         The photometry.
     flux_radius : ndarray, shape (n,)
-        Half-light radius, NaN where there is none.
+        Half-light radius, NaN if there is none.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Forced photometry: the six apertures at given positions, calculated as for a detection.
+"""Forced photometry: the 6 apertures at given positions, computed as for a detection.
 
 Background, apertures, noise ratios and errors are those of `ztfdb.extract.measure`, so a forced measurement at a
 catalogued position returns the catalogued flux to single precision.
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     pass
 
 REACH = 10
-"""Pixels that a window must hold around a position: the largest aperture's 7, and the pixels its rim cuts."""
+"""Pixels that a window needs around a position: 7 of the largest aperture, and the pixels that its rim cuts."""
 
 FEW = 64
-"""Up to so many positions are measured in a window each; more, on the whole image."""
+"""Up to this number, positions are measured in a window each; more are measured on the whole image."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class ForcedFluxes:
     Attributes
     ----------
     flux_aper, flux_aper_err : ndarray of float32, shape (6, n)
-        Aperture sums and one-sigma errors, DN; NaN where no pixel could be used or the position is not finite.
+        Aperture sums and one-sigma errors, DN; NaN if no pixel is usable or the position is not finite.
     flags : ndarray of int32, shape (n,)
-        The aperture flags of `ztfdb.bits.SourceFlag`, and SATURATED where a pixel of the 6 px aperture is saturated.
+        The aperture flags of `ztfdb.bits.SourceFlag`, and SATURATED if a pixel of the 6 px aperture is saturated.
     mask_bits : ndarray of int32, shape (n,), or None
         OR of the mask inside the 6 px aperture without the source bits; None without a mask.
     background, background_rms : ndarray of float32, shape (n,)
@@ -67,7 +67,7 @@ def window_for(shape: tuple[int, int], x: float, y: float) -> tuple[slice, slice
     Returns
     -------
     rows, cols : slice
-        At least one pixel each, also for a position off the image.
+        At least 1 pixel each, even for a position outside the image.
     """
     bounds = []
     for centre, length in ((y, shape[0]), (x, shape[1])):
@@ -102,17 +102,17 @@ def measure_window(
     sky_noise : ndarray, shape (6,)
         The image's sky-noise ratios; NaN counts as 1.
     gain : float or None
-        Electrons per DN; without it the errors are the sky's alone.
+        Electrons per DN; without it the errors contain only the sky.
     origin : tuple of int
-        ``(x0, y0)``, the window's first pixel in the image. Where the window ends inside the image it must reach
-        `REACH` pixels around every position (`window_for`).
+        ``(x0, y0)``, the window's first pixel in the image. Inside the image the window must extend `REACH` pixels
+        around every position (`window_for`).
 
     Returns
     -------
     ForcedFluxes
     """
     known = np.isfinite(x) & np.isfinite(y)
-    # far off the image any place off the image is as good, and safe for integer pixel numbers
+    # clip positions far outside the image, so that pixel numbers fit into integers
     px = np.clip(np.where(known, x, -100.0), -100.0, mesh.shape[1] + 100.0)
     py = np.clip(np.where(known, y, -100.0), -100.0, mesh.shape[0] + 100.0)
     excluded = excluded_pixels(data, None if mask is None else flagged_pixels(mask))

@@ -12,10 +12,10 @@ from ztfdb.extract.aperture import PixelFinder
 from ztfdb.extract.settings import ExtractionSettings
 
 MOMENT_ELLIPSE = 6.0
-"""Ellipse in which the first moment is taken, in units of the half axes (SExtractor's)."""
+"""Ellipse for the first moment, in units of the half axes (SExtractor's)."""
 
 SUBSAMPLING = 5
-"""The rim of the ellipse is sampled 5 × 5 a pixel."""
+"""The rim of the ellipse is sampled 5 × 5 per pixel."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class KronSums:
     radius : ndarray of float64, shape (n,)
         Size of the ellipse in units of `a` and `b`: ``max(factor · Kron radius, minimum)``.
     default, truncated : ndarray of bool, shape (n,)
-        The first moment could not be measured; the ellipse leaves the image or holds excluded pixels.
+        The first moment could not be measured; the ellipse extends beyond the image or contains excluded pixels.
     """
 
     flux: FloatArray
@@ -65,7 +65,7 @@ def kron_sums(
     settings : ExtractionSettings
         Kron factor and minimum.
     finder : PixelFinder, optional
-        Finder of the excluded pixels, where the caller has one.
+        Finder of the excluded pixels, if the caller has one.
 
     Returns
     -------
@@ -90,7 +90,7 @@ def kron_sums(
 def _sums(
     data: FloatArray, shape: tuple[FloatArray, ...], excluded: BoolArray | None, settings: ExtractionSettings
 ) -> KronSums:
-    """Measure with one mask for all, or none."""
+    """Measure with the same mask for all, or without one."""
     x, y, a, b, theta = shape
     if not len(x):
         none = np.zeros(0)

@@ -1,6 +1,6 @@
-"""One image from path to picklable records: what a worker process runs.
+"""Measure one image, from its path to picklable records; worker processes run this.
 
-This module and all it imports know neither SQLAlchemy nor pandas.
+This module imports neither SQLAlchemy nor pandas, directly or indirectly.
 """
 
 from __future__ import annotations
@@ -56,14 +56,14 @@ from ztfdb.sky.projection import pixel_to_sky
 from ztfdb.texts import one_line
 
 RADIUS_SIGMA = 3.0
-"""Kron flux over error from which a half-light radius has a meaning."""
+"""Minimum Kron flux over error for a meaningful half-light radius."""
 
 SMALLEST_SIDE = 28
-"""Pixels. Of a smaller image fewer than 49 bins (`ztfdb.frame.background.BIN`) make the background, and a star in it
-hardly leaves one: a cutout of 10 px is 0.03 to 0.3 mag too faint, and nothing tells."""
+"""Pixels. A smaller image has fewer than 49 bins (`ztfdb.frame.background.BIN`) for the background, and a star leaves
+hardly one free: magnitudes on a cutout of 10 px are 0.03 to 0.3 mag too faint, without any sign of it."""
 
 WINDOW_STAR_SIGMA = 50.0
-"""Peak over pixel rms from which a star may define the width of the windows."""
+"""Minimum peak over pixel rms of stars that define the width of the windows."""
 
 
 @dataclass
@@ -94,19 +94,19 @@ def measure_image(
     path : str or Path
         A science image, a cutout of one, or a reference.
     mask_path : str or Path, optional
-        Its mask; without it, the ``mskimg`` beside the image is looked for.
+        Its mask; by default the ``mskimg`` beside the image, if it exists.
     settings : ExtractionSettings, optional
-        What to find and how to measure; the documented defaults without.
+        Settings of detection and measurement.
     find_mask : bool
-        Whether to look for the mask where none is given.
+        Whether to look for the mask if none is given.
     psfcat_path : str or Path, optional
-        ZTF's own PSF catalogue of the image, which is read as it stands.
+        ZTF's own PSF catalogue of the image, which is read unchanged.
 
     Returns
     -------
     MeasuredImage
-        Also for an image without sources: its table is empty. A PSF catalogue that cannot be used is an error in
-        ``psfcat``, and changes nothing else.
+        For an image without sources the table is empty. An unusable PSF catalogue is an error in ``psfcat`` and changes
+        nothing else.
 
     Raises
     ------
@@ -130,7 +130,7 @@ def measure_image(
 
 
 def _read_psfcat(path: str | Path, frame: Frame) -> PsfCatalogueRecord | ImageError:
-    """Return the catalogue, or why it cannot be used: whatever is wrong with it, the image is stored."""
+    """Return the catalogue, or the error why it is unusable: the image is stored in any case."""
     try:
         return of_image(read_psfcat(path), frame.info, frame.wcs)
     except ImageError as exc:
@@ -144,31 +144,31 @@ def _read_psfcat(path: str | Path, frame: Frame) -> PsfCatalogueRecord | ImageEr
 def _digest(facts: FileFacts) -> str:
     """Return the sha256 of a file while its pixels are measured.
 
-    One call reads the whole file and one hashes it, and both release the interpreter lock meanwhile; in pieces they
-    would have to wait for ``sep``, which does not, after each of them. (The pixels are swapped and changed where they
-    were read; a mapped file that is cut short meanwhile would end the process.)
+    One call reads the whole file and one hashes it, and both release the GIL. Hashing in chunks would block on ``sep``
+    after each chunk, because ``sep`` holds the GIL. The buffer of the pixels cannot be hashed, because they are
+    byte-swapped and changed in place; mapping the file would kill the process if the file were truncated meanwhile.
     """
     content = read_bytes(facts.path).content
     try:
         now = Path(facts.path).stat()
     except OSError as exc:
-        raise ImageReadError(facts.path, f"the file went away while it was measured: {exc.strerror}") from exc
+        raise ImageReadError(facts.path, f"the file disappeared while it was measured: {exc.strerror}") from exc
     if (len(content), now.st_mtime_ns) != (facts.size, facts.mtime_ns):
         raise ImageReadError(facts.path, "the file changed while it was measured")
     return hashlib.sha256(content).hexdigest()
 
 
 def measure_frame(frame: Frame, settings: ExtractionSettings, steps: _Steps | None = None) -> MeasuredImage:
-    """Find and measure the sources of an image in memory, whose pixels are changed.
+    """Find and measure the sources of an image in memory; its pixels are changed.
 
     Parameters
     ----------
     frame : Frame
         The image as read. Its pixels are background-subtracted in place (a second copy would be 38 MB).
     settings : ExtractionSettings
-        What to find and how to measure.
+        Settings of detection and measurement.
     steps : optional
-        Clock that has been running since before the image was read.
+        Clock that was started before the image was read.
 
     Returns
     -------
@@ -183,7 +183,7 @@ def measure_frame(frame: Frame, settings: ExtractionSettings, steps: _Steps | No
     data, mask = frame.data, frame.mask
     if min(data.shape) < SMALLEST_SIDE:
         size = " × ".join(map(str, data.shape[::-1]))
-        reason = f"{size} px are too small for a background: the sky would be taken from the star"
+        reason = f"{size} px are too small for a background: the star would be part of it"
         raise ExtractionError(frame.path, f"{reason}; {SMALLEST_SIDE} × {SMALLEST_SIDE} px are needed")
     try:
         mesh = measure_background(data, background_mask(mask), box=settings.background_box)
@@ -220,7 +220,7 @@ def measure_frame(frame: Frame, settings: ExtractionSettings, steps: _Steps | No
 
 
 def measurement_config(settings: ExtractionSettings) -> MeasurementConfig:
-    """Name the settings and software that make a measurement.
+    """Return the settings and software of a measurement.
 
     Parameters
     ----------
@@ -239,7 +239,7 @@ def measurement_config(settings: ExtractionSettings) -> MeasurementConfig:
 
 @cache
 def software_versions() -> dict[str, str]:
-    """Versions of everything that the numbers depend on."""
+    """Return the versions of all software that affects the results."""
     import astropy
     import astropy_healpix
     import scipy
@@ -335,7 +335,7 @@ def ratio_for_area(area: FloatArray, sky_noise: FloatArray) -> FloatArray:
     Returns
     -------
     ndarray of float64, shape (n,)
-        Linear in the root of the area; held constant outside the measured range.
+        Linear in the square root of the area; constant outside the measured range.
     """
     radius = np.asarray(APERTURE_DIAMETERS) / 2
     ratio: FloatArray = np.interp(np.sqrt(area / np.pi), radius, np.where(np.isfinite(sky_noise), sky_noise, 1.0))

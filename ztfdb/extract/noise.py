@@ -1,9 +1,8 @@
-"""Sky noise in apertures, measured where there is no source.
+"""Sky noise in apertures, measured at positions without sources.
 
 The pixels of real images are correlated, so the scatter of the sky in an aperture exceeds the white-noise value
-``rms · sqrt(area)``, the more the larger the aperture. (In the smallest apertures it stays below: most of their
-pixels lie on the rim and count in part, with the square of that part in the variance.) Each image measures the ratio
-itself.
+``rms · sqrt(area)``, increasingly for larger apertures. (In the smallest apertures it is below: most of their pixels
+lie on the rim and count with a fraction, which enters the variance squared.) The ratio is measured per image.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ CLEARANCE = 2
 
 
 def free_bins(occupied: BoolArray) -> BoolArray:
-    """Bins in which an aperture of 14 px meets no occupied pixel.
+    """Return the bins in which an aperture of 14 px contains no occupied pixel.
 
     Parameters
     ----------
@@ -34,7 +33,7 @@ def free_bins(occupied: BoolArray) -> BoolArray:
     Returns
     -------
     ndarray of bool, shape (ny // 4, nx // 4)
-        True where the bin and the two around it on each side, all inside the image, are free.
+        True if the bin and 2 bins on each side, all inside the image, are free.
     """
     taken = np.pad(bin_any(occupied), CLEARANCE, constant_values=True)
     ny, nx = taken.shape[0] - 2 * CLEARANCE, taken.shape[1] - 2 * CLEARANCE
@@ -48,16 +47,15 @@ def free_bins(occupied: BoolArray) -> BoolArray:
 
 
 def blank_positions(free: BoolArray, n: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
-    """Draw positions in free bins, at most one a bin.
+    """Draw positions in free bins, at most one per bin.
 
     Parameters
     ----------
     free : ndarray of bool, shape (ny // 4, nx // 4)
         `free_bins`.
     n : int
-        Wanted number; fewer come back when there are fewer free bins.
+        Requested number; fewer are returned if there are fewer free bins.
     rng : numpy.random.Generator
-        Where the randomness comes from.
 
     Returns
     -------
@@ -74,7 +72,7 @@ def blank_positions(free: BoolArray, n: int, rng: np.random.Generator) -> tuple[
 def sky_noise_ratios(
     data: FloatArray, mesh: BackgroundMesh, free: BoolArray, settings: ExtractionSettings
 ) -> FloatArray:
-    """Measure how much more the sky scatters in the six apertures than white noise would.
+    """Measure the scatter of the sky in the 6 apertures relative to white noise.
 
     Parameters
     ----------
@@ -90,7 +88,7 @@ def sky_noise_ratios(
     Returns
     -------
     ndarray of float64, shape (6,)
-        Standard deviation of sum / (rms · sqrt(area)), clipped at 5 sigma. NaN, which errors read as 1, with fewer
+        Standard deviation of sum / (rms · sqrt(area)), clipped at 5 sigma. NaN, which errors treat as 1, with fewer
         free places than ``sky_apertures_minimum``.
     """
     x, y = blank_positions(free, settings.sky_apertures, np.random.default_rng(settings.sky_seed))
@@ -103,10 +101,10 @@ def sky_noise_ratios(
 
 
 def _clipped_std(values: FloatArray) -> FloatArray:
-    """Take the standard deviation of each row without what lies CLIP_SIGMA off its mean.
+    """Return the standard deviation of each row after clipping at CLIP_SIGMA from its mean.
 
-    Faint undetected sources are part of what an aperture meets on the sky, so the clip is wide; the tail of bright
-    stars' halos is not.
+    The clipping limit is wide, because faint undetected sources are part of the sky noise; the halos of bright stars
+    are not.
     """
     centre = np.median(values, axis=1, keepdims=True)
     spread = 1.4826 * np.median(np.abs(values - centre), axis=1, keepdims=True)

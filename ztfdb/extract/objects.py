@@ -11,9 +11,9 @@ from ztfdb.arrays import BoolArray, Float32Array, FloatArray, IntArray
 
 @dataclass(frozen=True)
 class Pixels:
-    """The pixels above the threshold, each with the component or object that owns it.
+    """The pixels above the threshold, each with its component or object.
 
-    Components come in raster order; the objects of `detect` have their pixels together, object after object.
+    Pixels of components are in raster order; pixels of the objects of `detect` are ordered by object.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class Pixels:
     value: Float32Array
 
     def largest(self, values: FloatArray, n: int) -> FloatArray:
-        """Return each of `n` objects' largest of some values of its pixels, which must lie together."""
+        """Return the largest value of the pixels of each of `n` objects; pixels must be ordered by object."""
         result = np.full(n, -np.inf)
         first = np.flatnonzero(np.diff(self.owner, prepend=-1))
         if first.size:
@@ -53,7 +53,7 @@ class Objects:
     npix : ndarray of int64
         Pixels above the threshold.
     blended, limited : ndarray of bool
-        Split off a neighbour; split where the deblending was limited.
+        Split from a neighbour; split while the deblending was limited.
     """
 
     x: FloatArray
@@ -72,5 +72,5 @@ class Objects:
         return len(self.x)
 
     def take(self, rows: IntArray) -> Objects:
-        """Return the objects of these rows, in this order."""
+        """Return the objects in these rows, in this order."""
         return Objects(**{name: column[rows] for name, column in vars(self).items()})

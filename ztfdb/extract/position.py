@@ -10,24 +10,24 @@ from ztfdb.extract.aperture import PixelFinder, aperture_sums
 from ztfdb.extract.radius import half_light_radius
 
 MOST_STARS = 200
-"""Stars from which the width of the window is taken."""
+"""Maximum number of stars that define the width of the window."""
 
 FEWEST_STARS = 10
 LARGEST_SHIFT = 0.5
-"""A windowed position further than this from the barycentre, in units of `a`, has lost its source …"""
+"""Maximum shift of a windowed position from the barycentre, in units of `a`; beyond it the source is lost."""
 
 SHIFT_LIMITS = (1.0, 5.0)
-"""… where the limit is never below the first nor above the second of these, pixels: the faint halo that deblending
-leaves around a saturated star must not walk onto the star."""
+"""Bounds of this limit, pixels. The faint halo that deblending leaves around a saturated star must not move onto the
+star."""
 
 WIDEST = 20.0
-"""Largest window, pixels; a saturated star's own extent would make it hundreds of pixels wide."""
+"""Maximum width of a window, pixels; the extent of a saturated star would give hundreds of pixels."""
 
 
 def window_sigma(
     data: FloatArray, x: FloatArray, y: FloatArray, a: FloatArray, b: FloatArray, usable: BoolArray
 ) -> FloatArray:
-    """Width of each source's window.
+    """Return the width of each source's window.
 
     Parameters
     ----------
@@ -42,8 +42,8 @@ def window_sigma(
     -------
     ndarray of float64, shape (n,)
         Standard deviation of the window, pixels: that of a Gaussian with the stars' half-light diameter as FWHM
-        (SExtractor's choice), or two thirds of the source's own ``sqrt(a b)`` where that is larger (an isophote
-        of a bright star is wider than its core).
+        (SExtractor's choice), or 2/3 of the source's own ``sqrt(a b)`` if that is larger (an isophote of a bright star
+        is wider than its core).
     """
     own = np.sqrt(np.maximum(a * b, 0.0)) / 1.5
     stars = np.flatnonzero(usable)
@@ -79,23 +79,23 @@ def windowed_positions(
     excluded : ndarray of bool, shape (ny, nx), optional
         Pixels without a light measurement.
     finder : PixelFinder, optional
-        Finder of the excluded pixels, where the caller has one.
+        Finder of the excluded pixels, if the caller has one.
 
     Returns
     -------
     x, y : ndarray of float64, shape (n,)
-        Windowed positions (the iteration of SExtractor's XWIN_IMAGE, YWIN_IMAGE); the barycentre where it failed.
+        Windowed positions (the iteration of SExtractor's XWIN_IMAGE, YWIN_IMAGE); the barycentre if it failed.
     failed : ndarray of bool, shape (n,)
         The iteration did not converge, or left the source or the image.
     """
     if not len(x):
         return x.copy(), y.copy(), np.zeros(0, dtype=bool)
-    # the window is 3e-4 at the rim of the aperture, so the rim's pixels need no fine sampling: 2 × 2 moves no
-    # position by more than 0.002 px from the exact overlap, in half the time
+    # the window is 3e-4 at the rim of the aperture, so the rim's pixels need no fine sampling: 2 × 2 subpixels differ
+    # by at most 0.002 px from the exact overlap and take half the time
     with np.errstate(invalid="ignore", divide="ignore"):
         wx, wy, _ = sep.winpos(data, x, y, sigma, subpix=2)
         if excluded is not None:
-            # 4 sigma is the window's radius; looking at a mask everywhere would cost a third more
+            # 4 sigma is the window's radius; using the mask for all sources would take 33 % longer
             rows = (finder or PixelFinder.of(excluded)).near(x, y, reach=4.0 * sigma)
             wx[rows], wy[rows], _ = sep.winpos(data, x[rows], y[rows], sigma[rows], mask=excluded, subpix=2)
     ny, nx = data.shape

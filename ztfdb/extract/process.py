@@ -1,6 +1,6 @@
-"""The life of a worker process: how much memory it may take, and that it ends with the process that started it.
+"""Worker processes: limit their memory, and end them with the process that started them.
 
-It lives here and not in ``ingest/`` because a worker imports the pixel half only.
+This is here and not in ``ingest/``, because a worker imports only the pixel half.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ import threading
 import time
 
 PARENT_CHECK_S = 1.0
-"""How often a worker looks whether its parent still lives."""
+"""Seconds between checks whether the parent is still alive."""
 
 
 def enter_worker(memory_mb: int, parent: int) -> None:
-    """Begin a worker's life; called once in the worker, before its first image.
+    """Initialise a worker; called once in the worker, before its first image.
 
     Parameters
     ----------
     memory_mb : int
-        Private memory it may take (where the system can limit it); beyond, allocating raises MemoryError.
+        Limit of its private memory (if the system supports it); larger allocations raise MemoryError.
     parent : int
-        Process id of the parent. When that is killed nobody tells the worker, which would wait for its next image for
-        ever.
+        Process id of the parent. Without this check, a worker whose parent is killed would wait forever for its next
+        image.
     """
     if sys.platform != "win32":
         import resource

@@ -1,4 +1,4 @@
-"""PSF-fit photometry: the flux of stars at given positions, with DAOPHOT's measures of how starlike they are."""
+"""PSF-fit photometry: the flux of stars at given positions, with DAOPHOT's chi and sharp."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from ztfdb.dao.model import PsfModel
 from ztfdb.frame.arrays import plain_array
 
 FIT_RADIUS = 5.0
-"""Default radius of the pixels that are fitted, pixels: inside it lies 99 % of the light of a ZTF star."""
+"""Default radius of the fitted pixels, pixels; it contains 99 % of the light of a ZTF star."""
 
 MEAN_TO_SIGMA = 1.2533
-"""Standard deviation over mean absolute deviation of a Gaussian, as DAOPHOT spells it."""
+"""Standard deviation over mean absolute deviation of a Gaussian, with DAOPHOT's digits."""
 
 _ITERATIONS = 8
 _CONVERGED = 1e-3
@@ -24,14 +24,14 @@ _MAX_SHIFT = 2.0
 
 
 class PsfFlag(IntFlag):
-    """What went wrong with one PSF fit."""
+    """Problems of a PSF fit."""
 
     TRUNCATED = 1 << 0
     """Fitted pixels lie outside the image."""
     INCOMPLETE = 1 << 1
-    """Fitted pixels are masked or not finite; they were left out."""
+    """Fitted pixels are masked or not finite, and were omitted."""
     NOT_CONVERGED = 1 << 2
-    """The position did not settle, or wandered away; the flux is that at the given position."""
+    """The position did not converge, or moved away; the flux is that at the given position."""
     NO_DATA = 1 << 3
     """Too few pixels to fit; everything is NaN."""
 
@@ -47,11 +47,11 @@ class PsfFluxes:
     flux, flux_err : ndarray, shape (n,)
         DN; the sum of the whole PSF, and its one-sigma error from sky and Poisson noise.
     sky : ndarray, shape (n,)
-        Fitted constant under the star, DN; 0 where none was fitted.
+        Fitted constant under the star, DN; 0 if none was fitted.
     chi : ndarray, shape (n,)
-        Scatter of the residuals over the expected one: 1 for a star of this PSF.
+        Scatter of the residuals over the expected one: 1 for a star with this PSF.
     sharp : ndarray, shape (n,)
-        0 for a star, above for something wider than the PSF, below for a spike.
+        0 for a star, positive for sources wider than the PSF, negative for spikes.
     flags : ndarray of int64, shape (n,)
         `PsfFlag`.
     """
@@ -68,7 +68,7 @@ class PsfFluxes:
 
 @dataclass(frozen=True)
 class _Pixels:
-    """The good pixels around one star: a block of columns and rows, which of them count, and their values."""
+    """The good pixels around one star: a block of columns and rows, their selection, and their values."""
 
     columns: FloatArray
     rows: FloatArray
@@ -78,7 +78,7 @@ class _Pixels:
     gain: float
 
     def offsets(self, x: float, y: float) -> tuple[FloatArray, FloatArray]:
-        """Return how far the good pixels lie from a position."""
+        """Return the offsets of the good pixels from a position."""
         dx, dy = np.broadcast_arrays(self.columns[None, :] - x, self.rows[:, None] - y)
         return dx[self.use], dy[self.use]
 
@@ -99,26 +99,26 @@ def fit_psf_fluxes(
 ) -> PsfFluxes:
     """Fit the PSF to stars one by one, by weighted least squares.
 
-    The flux is linear; pixel variances are `rms`² plus the model's own Poisson noise, iterated. They come from the
-    model, never from the data, which would favour low pixels and bias the flux.
+    The flux is linear; pixel variances are `rms`² plus the model's own Poisson noise, iterated. Variances from the data
+    would favour low pixels and bias the flux.
 
     Parameters
     ----------
     data : ndarray, shape (ny, nx)
-        Background-subtracted pixels, DN; those that are not finite are left out.
+        Background-subtracted pixels, DN; non-finite ones are omitted.
     rms : float or ndarray, shape (ny, nx)
         Pixel noise of the sky, DN.
     psf : PsfModel
     x, y : ndarray, shape (n,)
         Positions, zero-based pixels.
     bad : ndarray of bool, shape (ny, nx), optional
-        True where a pixel must not count.
+        True for pixels to omit.
     gain : float
         e-/DN; infinite for no Poisson term.
     fit_position : bool
-        Fit the position too (Gauss-Newton from the given one).
+        Also fit the position (Gauss-Newton from the given one).
     fit_sky : bool
-        Fit a constant under the star too: what the background is wrong by there.
+        Also fit a constant under the star: the local error of the background.
     radius : float
         Pixels whose centre lies within this distance of the given position are fitted.
     origin : tuple of int
@@ -127,7 +127,7 @@ def fit_psf_fluxes(
     Returns
     -------
     PsfFluxes
-        NaN with `PsfFlag.NO_DATA` where fewer than four pixels more than parameters are left.
+        NaN with `PsfFlag.NO_DATA` unless the pixels exceed the parameters by at least 4.
 
     Raises
     ------
@@ -140,7 +140,7 @@ def fit_psf_fluxes(
     """
     x, y = (np.atleast_1d(np.asarray(v, dtype=float)) for v in (x, y))
     if x.shape != y.shape or x.ndim != 1:
-        raise ValueError(f"x {x.shape} and y {y.shape} are not two columns of one length")
+        raise ValueError(f"x {x.shape} and y {y.shape} are not two columns of the same length")
     if not radius > 0:
         raise ValueError(f"a fit radius must be positive, not {radius}")
     data = plain_array(data)
@@ -190,7 +190,7 @@ def _fit_one(
 
 
 class _Star:
-    """The PSF at one place of the quadrant, normalised to unit sum."""
+    """The PSF at one position of the quadrant, normalised to unit sum."""
 
     def __init__(self, psf: PsfModel, x: float, y: float) -> None:
         self.psf, self.x, self.y = psf, x, y
@@ -199,7 +199,7 @@ class _Star:
         self.total = float(self._block(reach + np.floor(x + 0.5), reach + np.floor(y + 0.5), x, y).sum())
 
     def shape(self, pixels: _Pixels, x: float, y: float) -> FloatArray:
-        """Share of the flux in each good pixel for a star at (x, y) of the image."""
+        """Return the fraction of the flux in each good pixel for a star at (x, y) of the image."""
         return self._block(pixels.columns, pixels.rows, x, y)[pixels.use] / self.total
 
     def slopes(self, pixels: _Pixels, x: float, y: float) -> tuple[FloatArray, FloatArray]:
@@ -242,7 +242,7 @@ def _variance(pixels: _Pixels, model: FloatArray) -> FloatArray:
 
 
 def _inverse(matrix: FloatArray) -> FloatArray:
-    """Invert normal equations; NaN where they are singular."""
+    """Invert normal equations; NaN if they are singular."""
     try:
         return np.asarray(np.linalg.inv(matrix))
     except np.linalg.LinAlgError:
@@ -250,7 +250,7 @@ def _inverse(matrix: FloatArray) -> FloatArray:
 
 
 def _linear(pixels: _Pixels, shape: FloatArray, fit_sky: bool) -> tuple[float, float, float]:
-    """Flux, sky and flux error at a fixed position; three rounds settle the Poisson weights."""
+    """Return flux, sky and flux error at a fixed position; the Poisson weights converge in 3 iterations."""
     columns = [shape, np.ones_like(shape)] if fit_sky else [shape]
     design = np.stack(columns, axis=1)
     flux, sky, error = 0.0, 0.0, np.nan
@@ -264,7 +264,7 @@ def _linear(pixels: _Pixels, shape: FloatArray, fit_sky: bool) -> tuple[float, f
 
 
 def _settle(pixels: _Pixels, star: _Star, x: float, y: float, fit_sky: bool) -> tuple[float, float, bool]:
-    """Move the position by Gauss-Newton steps until it rests; back at the start when it does not."""
+    """Move the position by Gauss-Newton steps until it converges; return to the start if it does not."""
     px, py = x, y
     for _ in range(_ITERATIONS):
         shape = star.shape(pixels, px, py)
@@ -286,7 +286,7 @@ def _settle(pixels: _Pixels, star: _Star, x: float, y: float, fit_sky: bool) -> 
 def _error_with_position(
     pixels: _Pixels, star: _Star, x: float, y: float, shape: FloatArray, flux: float, fit_sky: bool
 ) -> float:
-    """Flux error when the position was free as well."""
+    """Return the flux error of a fit with free position."""
     columns = [shape, *(flux * s for s in star.slopes(pixels, x, y))]
     design = np.stack([*columns, np.ones_like(shape)] if fit_sky else columns, axis=1)
     covariance = _inverse((design.T / _variance(pixels, flux * shape)) @ design)
@@ -296,7 +296,7 @@ def _error_with_position(
 def _sharpness(
     pixels: _Pixels, psf: PsfModel, x: float, y: float, residual: FloatArray, sigma2: FloatArray, flux: float
 ) -> float:
-    """DAOPHOT's sharp: how much wider than the PSF, from the residuals' projection on d(Gaussian)/d(width)."""
+    """Return DAOPHOT's sharp, the excess width over the PSF: projection of the residuals on d(Gaussian)/d(width)."""
     p1, p2 = psf.parameters[:2]
     dx, dy = pixels.offsets(x, y)
     rho = np.log(2.0) * ((dx / p1) ** 2 + (dy / p2) ** 2)

@@ -1,4 +1,4 @@
-"""Half-light radius from the curve of growth that the nested apertures already are."""
+"""Half-light radius from the curve of growth given by the nested apertures."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from ztfdb.records import APERTURE_DIAMETERS
 def half_light_radius(
     sums: FloatArray, total: FloatArray, diameters: Sequence[float] = APERTURE_DIAMETERS
 ) -> FloatArray:
-    """Interpolate the radius that holds half of the light.
+    """Interpolate the radius that contains 50 % of the light.
 
-    Between two apertures the light is taken to grow as ``F(r) = total (1 - exp(-k r^p))`` with the `k` and `p` that
-    pass through both: exact for a Gaussian (p = 2), and p follows the profile otherwise. Inside the smallest
-    aperture p is that of the first two; outside the largest there is no radius.
+    Between two apertures the light is assumed to grow as ``F(r) = total (1 - exp(-k r^p))`` with the `k` and `p` that
+    fit both: exact for a Gaussian (p = 2), and p follows the profile otherwise. Inside the smallest aperture p is that
+    of the first two; outside the largest there is no radius.
 
     Parameters
     ----------
     sums : ndarray, shape (n_aperture, n)
         Sums in apertures of growing diameter, DN.
     total : ndarray, shape (n,)
-        All the light, DN.
+        Total flux, DN.
     diameters : sequence of float
         Aperture diameters, pixels.
 
     Returns
     -------
     ndarray of float64, shape (n,)
-        Half-light radius, pixels; NaN where ``total <= 0``, where the largest aperture holds less than half of it,
-        or where the curve does not rise at the half.
+        Half-light radius, pixels; NaN if ``total <= 0``, if the largest aperture has less than 50 % of it, or if the
+        curve does not rise at 50 %.
     """
     radius = np.log(np.asarray(diameters, dtype=float) / 2)
     n = sums.shape[1]
@@ -45,7 +45,7 @@ def half_light_radius(
     rows = np.arange(n)
     low, high = growth[upper - 1, rows], growth[upper, rows]
     slope = (high - low) / (radius[upper] - radius[upper - 1])
-    # a curve flat inside the smallest aperture (all the light in it) says nothing of its core: uniform there, p = 2
+    # if all the light is inside the smallest aperture, the core is unknown: assume it uniform, p = 2
     inside = beyond[0]
     slope = np.where(inside, np.clip(slope, 1.0, 2.0), slope)
     anchor = np.where(inside, growth[0], low)

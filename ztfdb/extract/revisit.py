@@ -1,6 +1,6 @@
-"""An ingested image measured again at given positions, from its stored files: what a worker process runs.
+"""Measure an ingested image again at given positions, from its files; worker processes run this.
 
-This module and all it imports know neither SQLAlchemy nor pandas.
+This module imports neither SQLAlchemy nor pandas, directly or indirectly.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _SCIENCE = re.compile(r"(.*)sciimg\.fits(?:\.gz|\.fz)?")
 
 @dataclass(frozen=True, eq=False)
 class Revisit:
-    """Positions to be measured on one image.
+    """Positions to measure on one image.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class Revisit:
     x, y : ndarray, shape (n,)
         Zero-based pixels, on the image.
     psf : bool
-        Fit the exposure's PSF, too, from the ``sciimgdao.psf`` beside the image.
+        Also fit the exposure's PSF, from the ``sciimgdao.psf`` beside the image.
     """
 
     image: StoredImage
@@ -51,7 +51,7 @@ class Revisit:
 
 @dataclass(frozen=True, eq=False)
 class Revisited:
-    """What became of a `Revisit`.
+    """Result of a `Revisit`.
 
     Attributes
     ----------
@@ -59,13 +59,13 @@ class Revisited:
     row : ndarray of int64, shape (n,)
         As in the `Revisit`.
     fluxes : ForcedFluxes or None
-        None where the files could not be used.
+        None if the files could not be used.
     stars : PsfFluxes or None
-        Of the PSF fits that were asked for.
+        Results of the requested PSF fits.
     problem : ImageError or None
-        Why not.
+        The reason of a failure.
     accepted : tuple of (str, int)
-        Role and new modification time of files that were touched but hold what was ingested.
+        Role and new modification time of files that were touched but have the ingested content.
     """
 
     image_id: int
@@ -89,7 +89,7 @@ def revisit_image(revisit: Revisit) -> Revisited:
     Returns
     -------
     Revisited
-        With the problem, instead of an exception, where a file is missing, changed or unreadable.
+        Has the problem, instead of raising it, if a file is missing, changed or unreadable.
     """
     image = revisit.image
     try:
@@ -144,12 +144,12 @@ def _measure_in(
 
 
 def psf_path(path: str) -> str:
-    """Return where the PSF of a science image lies: beside it, under ZTF's name.
+    """Return the path of a science image's PSF: beside it, under ZTF's name.
 
     Raises
     ------
     PsfFileError
-        If the image has no name of ZTF's.
+        If the image does not have a ZTF name.
     """
     found = _SCIENCE.fullmatch(path)
     if found is None:
@@ -158,7 +158,7 @@ def psf_path(path: str) -> str:
 
 
 def _fit(revisit: Revisit, pixels: PixelFile, mask: PixelFile | None) -> PsfFluxes:
-    """Fit the PSF at each position, in a window of its own."""
+    """Fit the PSF at each position, each in its own window."""
     image = revisit.image
     path = psf_path(image.own.path)
     try:

@@ -1,7 +1,7 @@
-"""The scan of the whole image: pixels above the threshold, their local maxima, and which of them touch.
+"""Scan the whole image for pixels above the threshold, their local maxima, and connected components.
 
-Everything happens in blocks of rows that stay in the cache, and nothing of the size of the image is kept: only the
-few per cent of its pixels that lie above the threshold leave the scan.
+The scan works in blocks of rows that stay in the cache, without arrays of the size of the image: only the few per cent
+of pixels above the threshold are kept.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ BLOCK = 128
 """Rows per block."""
 
 LIMIT_ROWS = 8
-"""The threshold is the same in so many rows: the rms changes by less than a thousandth over them."""
+"""Rows with the same threshold: the rms changes by less than 0.1 % over them."""
 
 
 def scan(
     data: Float32Array, mesh: BackgroundMesh, threshold: float
 ) -> tuple[IntArray, Float32Array, NDArray[np.uint8]]:
-    """Smooth the image with the 3 × 3 binomial kernel and collect what exceeds the threshold.
+    """Smooth the image with the 3 × 3 binomial kernel and collect the pixels above the threshold.
 
     Parameters
     ----------
     data : ndarray of float32, shape (ny, nx)
-        Background-subtracted, finite pixels, DN. Beyond the edge there is no light.
+        Background-subtracted, finite pixels, DN. Pixels beyond the edge count as 0.
     mesh : BackgroundMesh
         The background, for the local pixel rms.
     threshold : float
-        In units of the pixel rms (of the unsmoothed image, as SExtractor counts).
+        In units of the pixel rms (of the unsmoothed image, as in SExtractor).
 
     Returns
     -------
@@ -68,7 +68,7 @@ def scan(
 
 
 def _smoothed(data: Float32Array, rows: slice) -> tuple[Float32Array, int]:
-    """Smooth these rows and the ones next to them; also gives how many rows come before the first wanted one."""
+    """Smooth these rows and the adjacent ones; also return the number of rows before the first requested one."""
     ny, nx = data.shape
     low, high = max(rows.start - 1, 0), min(rows.stop + 1, ny)
     across = np.zeros((high - low + 2, nx), dtype=np.float32)
@@ -88,7 +88,7 @@ def _local_maxima(flat: Float32Array, place: IntArray, value: Float32Array, nx: 
     peak = np.zeros(len(place), dtype=np.uint8)
     rows = np.arange(len(place))
     for step in (1, nx, nx - 1, nx + 1):
-        # "clip" also spares the bounds check; pixels on the edge are marked by the caller
+        # "clip" also avoids the bounds check; the caller marks pixels on the edge
         after, before = flat.take(place + step, mode="clip"), flat.take(place - step, mode="clip")
         highest = (value >= after) & (value > before)
         rows, place, value = rows[highest], place[highest], value[highest]
@@ -123,7 +123,7 @@ def connected(index: IntArray, nx: int) -> tuple[IntArray, int]:
     first = np.flatnonzero(new)
     length = np.diff(np.append(first, len(index)))
     start, end = index[first], index[first] + length - 1
-    # the runs of the next row that a run touches are neighbours in the list of runs
+    # the runs of the next row that touch a run are consecutive in the list of runs
     next_row = (start // nx + 1) * nx
     low = np.searchsorted(end, np.maximum(start + nx - 1, next_row))
     high = np.searchsorted(start, np.minimum(end + nx + 1, next_row + nx - 1), side="right")

@@ -1,7 +1,7 @@
 """Plain `sep`: its background, its table of objects, its ellipse masks, as `ztfdb.image` shows them.
 
-An archive is measured by `ztfdb.extract.measure`, with its own background and detection. Here is what the user of an
-image object asks for by name: SExtractor's algorithms as `sep` has them, with every column.
+Archives are measured by `ztfdb.extract.measure`, with its own background and detection. This module provides
+SExtractor's algorithms as implemented in `sep`, with every column, for image objects.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ def sep_background(data: FloatArray, bad: BoolArray | None = None, *, box: int =
     Parameters
     ----------
     data : ndarray of float32, shape (ny, nx)
-        Pixels, DN; those that are not finite are left out.
+        Pixels, DN; non-finite ones are omitted.
     bad : ndarray of bool, shape (ny, nx), optional
-        True where a pixel must not count.
+        True for pixels to omit.
     box : int
         Side of a mesh box, pixels.
 
@@ -41,14 +41,14 @@ def sep_background(data: FloatArray, bad: BoolArray | None = None, *, box: int =
     Raises
     ------
     ValueError
-        If no pixel is left.
+        If no pixel remains.
     """
     data = plain_array(data)
     left_out = ~np.isfinite(data)
     if bad is not None:
         left_out |= plain_array(bad, bool)
     if left_out.all():
-        raise ValueError("no pixel is left for the background: all are masked or not finite")
+        raise ValueError("no pixel remains for the background: all are masked or not finite")
     pixels = np.where(left_out, np.float32(0.0), data)
     return sep.Background(pixels, mask=left_out, bw=box, bh=box)
 
@@ -61,13 +61,13 @@ def sep_objects(
     Parameters
     ----------
     data : ndarray of float32, shape (ny, nx)
-        Background-subtracted pixels, DN; those that are not finite are masked.
+        Background-subtracted pixels, DN; non-finite ones are masked.
     thresh : float
-        Threshold in units of `err`, or in DN where `err` is None.
+        Threshold in units of `err`, or in DN if `err` is None.
     err : float, ndarray or None
         Pixel noise, DN.
     bad : ndarray of bool, optional
-        True where a pixel must not count.
+        True for pixels to omit.
     **options
         Passed to ``sep.extract`` (``minarea``, ``deblend_cont``, …).
 
@@ -79,7 +79,7 @@ def sep_objects(
     Raises
     ------
     ValueError
-        If an option is wrong or the image is too crowded for `sep`'s buffers.
+        If an option is invalid or the image is too crowded for `sep`'s buffers.
     """
     data = plain_array(data)
     left_out = ~np.isfinite(data)

@@ -1,4 +1,4 @@
-"""The extraction settings that an archive freezes when it is made."""
+"""The extraction settings, which are frozen when an archive is created."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ztfdb.records import APERTURE_DIAMETERS
 
 @dataclass(frozen=True)
 class ExtractionSettings:
-    """Everything that decides which sources an image has and what is measured of them.
+    """Settings that determine the sources of an image and their measurements.
 
     Attributes
     ----------
@@ -19,13 +19,13 @@ class ExtractionSettings:
         Detection threshold in units of the local pixel rms, applied to the image smoothed with the 3 × 3
         binomial kernel (SExtractor's default).
     min_area : int
-        Fewest connected pixels above the threshold.
+        Minimum number of connected pixels above the threshold.
     deblend_levels : int
-        Number of thresholds between the detection threshold and the peak that deblending looks at.
+        Number of deblending thresholds between the detection threshold and the peak.
     deblend_contrast : float
-        A branch is a source of its own when it holds this fraction of the blend's light.
+        A branch is a separate source if it has this fraction of the blend's light.
     clean : float
-        Exponent of the Moffat wing with which a bright source eats spurious faint ones; 0 switches cleaning off.
+        Exponent of the Moffat wing with which a bright source removes spurious faint ones; 0 switches cleaning off.
     background_box : int
         Side of a background box, pixels.
     aperture_diameters : tuple of float

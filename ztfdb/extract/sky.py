@@ -1,7 +1,7 @@
-"""Light of sources in the sky of small images, which leave no room for a background.
+"""Light of sources in the background of small images, which have no free area for a background.
 
-In a cutout of 28 to 60 px around a bright star no bin is free of the star, and the level is that of its wings. The
-star hardly notices, but what is faint in the same cutout comes out too faint by several sigma.
+In a cutout of 28 to 60 px around a bright star no bin is free of the star, and the background level is that of its
+wings. This hardly affects the star, but faint sources in the same cutout come out too faint by several sigma.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from ztfdb.frame.background import BIN
 from ztfdb.records import APERTURE_DIAMETERS, BackgroundMesh, SourceTable
 
 WING = 1.5e-3
-"""Share of a source's 14 px flux, times r² in px, that its wings add to a level taken among them, DN per px. Of 300
-stars of a real quadrant, cut out with 28 to 71 px, the level was off by 0.4 to 1.4e-3."""
+"""Level added by a source's wings at distance r, in units of its 14 px flux over r² (px), DN per px. For 300 stars of a
+real quadrant in cutouts of 28 to 71 px, the level was off by 0.4 to 1.4e-3."""
 
 CORE = 6.0
-"""Nearer to a source than this many pixels its light counts as at this distance: the level is no mean but a mode."""
+"""At smaller distances than this, pixels, the light counts as at this distance: the level is a mode, not a mean."""
 
 AREA = np.pi * (APERTURE_DIAMETERS[MASK_APERTURE] / 2) ** 2
-"""Of the 6 px aperture, px²."""
+"""Area of the 6 px aperture, px²."""
 
 
 def light_in_sky(mesh: BackgroundMesh, x: FloatArray, y: FloatArray, flux: FloatArray) -> float:
-    """Estimate the light of the sources that the background of an image holds.
+    """Estimate the light of the sources in the background of an image.
 
     Parameters
     ----------
@@ -36,13 +36,13 @@ def light_in_sky(mesh: BackgroundMesh, x: FloatArray, y: FloatArray, flux: Float
     x, y : ndarray, shape (n,)
         Sources, zero-based pixels.
     flux : ndarray, shape (n,)
-        Their 14 px flux, DN; NaN counts as nothing.
+        Their 14 px flux, DN; NaN counts as 0.
 
     Returns
     -------
     float
-        DN per pixel; 0 where the background was measured between the sources, or has more than one box, whose
-        neighbours help.
+        DN per pixel; 0 if the background was measured between the sources, or has more than one box, because
+        neighbouring boxes help.
     """
     if not mesh.with_sources or mesh.level.size > 1 or not len(x):
         return 0.0
@@ -56,13 +56,13 @@ def light_in_sky(mesh: BackgroundMesh, x: FloatArray, y: FloatArray, flux: Float
 
 
 def judge_sky(mesh: BackgroundMesh, sources: SourceTable, noise_ratio: float) -> tuple[SourceTable, Caveat]:
-    """Flag the sources whose 6 px flux the light in the sky makes wrong by more than its error.
+    """Flag the sources whose 6 px flux is off by more than its error because of the light in the sky.
 
     Parameters
     ----------
     mesh : BackgroundMesh
     sources : SourceTable
-        Measured on it.
+        Sources measured with this background.
     noise_ratio : float
         Sky-noise ratio of the 6 px aperture; NaN counts as 1.
 
@@ -70,7 +70,7 @@ def judge_sky(mesh: BackgroundMesh, sources: SourceTable, noise_ratio: float) ->
     -------
     sources : SourceTable
     caveat : Caveat
-        `Caveat.SKY_BIASED` where a position without a source would be wrong by more than its error.
+        `Caveat.SKY_BIASED` if the flux at a position without a source would be off by more than its error.
     """
     stolen = AREA * light_in_sky(mesh, sources.x, sources.y, sources.flux_aper[-1])
     if not stolen:
