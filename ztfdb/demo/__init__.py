@@ -1,4 +1,4 @@
-"""A small archive to look at: one real quadrant and simulated further epochs of its field."""
+"""A small demonstration archive: one real quadrant and simulated further epochs of its field."""
 
 from ztfdb.demo.build import Demo, build_demo
 from ztfdb.demo.epochs import SIMULATED_EPOCHS

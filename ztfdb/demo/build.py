@@ -1,4 +1,4 @@
-"""Build the demo's archive: the real quadrant measured, its field simulated on other nights, all of it ingested."""
+"""Build the demo's archive: ingest the real quadrant and simulated images of its field on other nights."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ order by source.source_id
 
 @dataclass(frozen=True)
 class Demo:
-    """What `build_demo` made.
+    """Result of `build_demo`.
 
     Attributes
     ----------
     database : Path
         The SQLite archive.
     ra, dec : float
-        The star that varies, deg.
+        Position of the variable star, deg.
     reports : tuple of IngestReport
-        What became of the real image, and of the simulated ones.
+        Reports on the real image and on the simulated ones.
     """
 
     database: Path
@@ -59,20 +59,20 @@ def build_demo(
     measured: IngestProgress | None = None,
     painted: Progress | None = None,
 ) -> Demo:
-    """Make the demo's archive in `folder`; what is there already is not made again.
+    """Create the demo's archive in `folder`; existing parts are kept.
 
     Parameters
     ----------
     folder : Path
-        Made where it does not exist.
+        Created if it does not exist.
     science : Path
         A real science image, its mask beside it.
     jobs : int
         Processes that measure the simulated images.
     measured : IngestProgress, optional
-        Hears of every image that is ingested.
+        Called for every ingested image.
     painted : callable, optional
-        Hears how many of how many simulated images are there.
+        Called with the number of simulated images done and the total number.
 
     Returns
     -------
@@ -81,7 +81,7 @@ def build_demo(
     Raises
     ------
     DemoError
-        If the real image could not be measured, or has no star to make vary.
+        If the real image could not be measured, or has no suitable star.
     """
     folder.mkdir(parents=True, exist_ok=True)
     database = folder / DATABASE

@@ -1,4 +1,4 @@
-"""Simulated further epochs of a real field: its stars, one of them made to vary, fresh noise."""
+"""Simulated further epochs of a real field: its stars, one of them variable, with new noise."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ AMPLITUDE = {"zr": 0.5, "zg": 0.75}
 """Full range of the injected variation, mag: like a classical Cepheid's in each filter."""
 
 RISE = 0.3
-"""Share of the period from faintest to brightest."""
+"""Fraction of the period from faintest to brightest."""
 
 VARIABLE_COLOR = 0.5
 FIELD_COLOR = 0.6
-"""g - r of the variable and of every other star, mag. One quadrant in r holds no colours, so these are assumptions."""
+"""g - r of the variable and of every other star, mag: assumed, because one quadrant in r has no colours."""
 
 ISOLATION_PIX = 8.0
 BRIGHTNESS = (0.03, 0.15)
-"""The star that varies is among the brightest 3 to 15 per cent: well measured, not saturated."""
+"""The variable star is among the brightest 3 to 15 %: well measured, not saturated."""
 
 WINDOW = 1024
-"""Side of a simulated image, pixels: a ninth of a quadrant, so that the demo stays quick and small."""
+"""Side of a simulated image, pixels: 1/9 of a quadrant, to keep the demo fast and small."""
 
 
 class DemoError(ZtfdbError):
-    """The image has no star that the demo could make vary."""
+    """The image is not suitable for the demo."""
 
 
 @dataclass(frozen=True)
 class Star:
-    """The star that is made to vary: its row among the stars, pixel, position (deg) and r magnitude."""
+    """The star that will vary: its row among the stars, pixel, position (deg) and r magnitude."""
 
     row: int
     x: float
@@ -88,7 +88,7 @@ def cepheid(phase: float) -> float:
 
 
 def variable_mag(mjd: float, filtercode: str, mjd_real: float, mag_real: float) -> float:
-    """Return the magnitude of the injected star: in the real image, in r, it was `mag_real`, its mean."""
+    """Return the magnitude of the variable star; its mean in r is `mag_real`, as in the real image."""
     phase_real = 0.5 * (1.0 - RISE)  # halfway down
     curve = cepheid(phase_real + (mjd - mjd_real) / PERIOD_D)
     return mag_real + (VARIABLE_COLOR if filtercode == "zg" else 0.0) + AMPLITUDE[filtercode] * curve
@@ -117,7 +117,7 @@ def choose_star(stars: pd.DataFrame, shape: tuple[int, int]) -> Star:
     clean[list(crowded)] = False
     usable = np.flatnonzero(clean & (brightest <= mag) & (mag <= faintest))
     if not len(usable):
-        raise DemoError("the image has no isolated, unflagged star that could be made to vary")
+        raise DemoError("the image has no isolated, unflagged star for the demo")
     off_centre = np.hypot(*(xy[usable] - (np.array(shape[::-1]) - 1) / 2.0).T)
     row = int(usable[np.argmin(off_centre)])
     return Star(row, *stars.loc[row, ["x", "y", "ra", "dec", "mag"]].astype(float))
@@ -129,7 +129,7 @@ def field_stars(sources: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     sources : DataFrame
-        Of one image: ``flux_aper4`` (DN), ``magzp`` and ``apcor4`` (mag), and what else is to be kept.
+        Of one image: ``flux_aper4`` (DN), ``magzp`` and ``apcor4`` (mag), and further columns to keep.
     """
     flux = sources["flux_aper4"].to_numpy(dtype=float, na_value=np.nan)
     mag, _ = flux_to_mag(flux, np.zeros_like(flux), aperture_zeropoint(sources["magzp"], sources["apcor4"]))
@@ -142,13 +142,13 @@ def simulate_epochs(header: Mapping[str, Any], stars: pd.DataFrame, star: Star, 
     Parameters
     ----------
     header : mapping
-        Of the real image.
+        Header of the real image.
     stars : DataFrame
         From `field_stars`.
     star : Star
-        The one that varies.
+        The variable star.
     folder : Path
-        Where the files go; a file is there whole or not at all.
+        Target folder; files are written atomically.
 
     Yields
     ------
@@ -180,7 +180,7 @@ def mask_of(science: Path) -> Path:
 def _paint(
     header: Mapping[str, Any], stars: pd.DataFrame, star: Star, science: Path, seed: int, settings: dict[str, Any]
 ) -> None:
-    """Write one epoch under a scratch name, then give both files their own."""
+    """Write one epoch under temporary names, then rename both files."""
     filtercode = settings["filtercode"]
     mag = variable_mag(settings["obsmjd"], filtercode, float(header["OBSMJD"]), star.mag)
     others = stars.drop(index=star.row)
