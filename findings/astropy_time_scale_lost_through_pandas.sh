@@ -4,7 +4,7 @@
 # astropy 8.0.2 `Table.to_pandas()` turns a column of `Time` into datetime64 and `Table.from_pandas()` turns datetime64 into a column of `Time` again. One expects instants to survive, or
 # the clock to be set to UTC, which is what datetime64 and a time zone of UTC mean to others. What goes into the frame is the reading in the column's own scale, TDB for
 # barycentric times of light curves, without a note; what comes back has the scale UTC. There is no warning in either direction. A column in UTC survives, so tests
-# with UTC see nothing. The other way out has the same end: a time zone set in pandas to UTC gives TDB readings a meaning they do not have.
+# with UTC see nothing. Who sets the time zone UTC in pandas gets the same 69 seconds.
 # What follows: pass `.utc` into pandas, or numbers (`bjd_tdb = time.tdb.jd`) whose name carries the scale.
 set -eu
 work=$(mktemp -d)
