@@ -5,7 +5,7 @@ from __future__ import annotations
 from ztfdb.schema.words.facts import Facts
 
 COLUMNS: dict[str, Facts] = {
-    "image_id": ("", "meta.id;obs.image", "Identifier of the image, made of what it shows: the same in every archive."),
+    "image_id": ("", "meta.id;obs.image", "Identifier of the image, from its content: the same in every archive."),
     "kind": (
         "", "meta.code.class",
         "sci: a whole science quadrant; cutout: any other science window; ref: a reference image.",
@@ -38,9 +38,9 @@ COLUMNS: dict[str, Facts] = {
     "mjd_mid": ("d", "time.epoch;obs.exposure", "Middle of the exposure, MJD, UTC."),
     "exptime": ("s", "time.duration;obs.exposure", "Exposure time."),
     "seeing_pix": ("pix", "instr.obsty.seeing;stat.fwhm", "Seeing of the header, FWHM in pixels of 1.01 arcsec."),
-    "seeing": ("arcsec", "instr.obsty.seeing;stat.fwhm", "Seeing, FWHM, of IRSA's table of images."),
+    "seeing": ("arcsec", "instr.obsty.seeing;stat.fwhm", "Seeing, FWHM, from IRSA's table of images."),
     "maglim": ("mag", "instr.sensitivity;phot.mag", "Header MAGLIM: 5 sigma limiting AB magnitude."),
-    "maglimit": ("mag", "instr.sensitivity;phot.mag", "5 sigma limiting AB magnitude of IRSA's table of images."),
+    "maglimit": ("mag", "instr.sensitivity;phot.mag", "5 sigma limiting AB magnitude from IRSA's table of images."),
     "magzp": (
         "mag", "phot.calib;arith.zp",
         "Header MAGZP: AB magnitude of 1 DN in PSF photometry, for a star of colour 0.",
@@ -56,13 +56,13 @@ COLUMNS: dict[str, Facts] = {
     "gain": ("electron / DN", "instr.param", "Header GAIN."),
     "readnoi": ("electron", "instr.det.noise", "Header READNOI: read noise."),
     "saturate": ("DN", "instr.saturation", "Header SATURATE: level at which pixels saturate."),
-    "infobits": ("", "meta.code.qual;obs.image", "Quality bits of the image; usable where below 33554432."),
-    "infobits_source": ("", "meta.ref", "Where infobits are from: header, or irsa (imported metadata)."),
-    "status": ("", "meta.code.status", "Header STATUS: 1 where the pipeline succeeded."),
+    "infobits": ("", "meta.code.qual;obs.image", "Quality bits of the image; usable if below 33554432."),
+    "infobits_source": ("", "meta.ref", "Origin of infobits: header, or irsa (imported metadata)."),
+    "status": ("", "meta.code.status", "Header STATUS: 1 if the pipeline succeeded."),
     "airmass": ("", "obs.airMass", "Airmass of the exposure."),
     "programid": ("", "meta.id;obs.proposal", "ZTF programme: 1 public, 2 partnership, 3 Caltech."),
     "procvsn": ("", "meta.version;meta.software", "Version of the processing, the higher the newer."),
-    "created": ("", "time.creation", "When it was made, as its file or ztfdb says, ISO 8601."),
+    "created": ("", "time.creation", "Time when it was made, from its file or ztfdb, ISO 8601."),
     "nframes": ("", "meta.number;obs.image", "Images in the coadd of a reference."),
     "background": ("DN", "instr.background", "Level of the background: at the source, or the image's median."),
     "background_rms": (
@@ -73,14 +73,14 @@ COLUMNS: dict[str, Facts] = {
     "n_source": ("", "meta.number;src", "Sources stored of the image or catalogue."),
     "caveats": (
         "", "meta.code;obs.image",
-        "What the image lacks, the sum of: 1 no GAIN, 2 BUNIT is not DN, 4 no mask, 8 no file in the mask's place, "
-        "16 sky free of sources.",
+        "Deficiencies of the image, the sum of: 1 no GAIN, 2 BUNIT is not DN, 4 no mask, 8 the mask is not a file, "
+        "16 no sky free of sources.",
     ),
     "facts_checksum": ("", "meta.checksum", "64-bit checksum of the image's own row, headers, files and cells."),
     "row_checksum": ("", "meta.checksum", "64-bit checksum of the stored rows of the image or catalogue."),
     "role": (
         "", "meta.code.class;meta.file",
-        "What the file is to the image: sci, msk, ref, psf, psfcat or refpsfcat.",
+        "Role of the file: sci, msk, ref, psf, psfcat or refpsfcat.",
     ),
     "wcs_projection": ("", "pos.wcs.ctype", "Projection of the WCS: TAN or TPV."),
     "wcs": ("", "pos.wcs", "42 doubles, little-endian: crval, crpix, cd row by row, PV coefficients axis by axis."),
@@ -96,14 +96,14 @@ COLUMNS: dict[str, Facts] = {
     "cards": ("", "meta.note;meta.fits", "Header cards as JSON."),
     "data_root_id": ("", "meta.id;meta.file", "Folder that the path is relative to, a row of data_root."),
     "data_root": ("", "meta.id;meta.file", "Name of the folder that the path is relative to."),
-    "path": ("", "meta.id;meta.file", "Path of the file, relative to its data root where it has one."),
+    "path": ("", "meta.id;meta.file", "Path of the file, relative to its data root if it has one."),
     "size": ("byte", "meta.number;meta.file", "Size of the file."),
     "mtime_ns": ("ns", "time.epoch;meta.file", "Modification time of the file, since 1970-01-01 UTC."),
     "sha256": ("", "meta.checksum;meta.file", "SHA-256 of the file's bytes, hexadecimal."),
-    "hdu": ("", "meta.number;meta.fits", "Index of the HDU that holds the pixels, from 0."),
+    "hdu": ("", "meta.number;meta.fits", "Index of the HDU with the pixels, from 0."),
     "byte_offset": (
         "byte", "meta.number;meta.file",
-        "Where the pixels start in the file; empty where they are compressed.",
+        "Offset of the pixels in the file; empty if they are compressed.",
     ),
     "bitpix": ("", "meta.code;meta.fits", "BITPIX of the pixels as stored."),
     "bscale": ("", "arith.factor;meta.fits", "BSCALE of the pixels as stored."),
@@ -116,7 +116,7 @@ for _k in range(1, 7):
     COLUMNS[f"apcor{_k}"] = ("mag", "phot.calib;arith.diff", f"Header APCOR{_k}: added to magzp for aperture {_k}.")
     COLUMNS[f"sky_noise{_k}"] = (
         "", "stat.stdev;instr.background;arith.ratio",
-        f"Scatter of blank apertures {_k} over what white noise would give.",
+        f"Scatter of blank apertures {_k} relative to white noise.",
     )  # fmt: skip
 for _k, _corner in enumerate(("lower left", "lower right", "upper right", "upper left"), 1):
     COLUMNS[f"ra{_k}"] = ("deg", "pos.eq.ra;instr.fov", f"Right ascension of the outer corner {_k} ({_corner}), ICRS.")
