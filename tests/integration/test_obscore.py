@@ -258,7 +258,7 @@ def test_uploaded_positions_find_their_images(asked, images):
     ("condition", "message"),
     [
         ("1 = contains(s_region, point(1, 2))", "CONTAINS takes a POINT"),
-        ("1 = intersects(s_region, s_region)", "of s_region and a shape"),
+        ("1 = intersects(s_region, s_region)", "s_region and a shape"),
         ("area(s_region) > 1", "AREA takes"),
         ("1 = intersects(s_region, circle(1, 2, s_fov))", "must be a number, not a column"),
         ("1 = contains(point(1, 2), obs_id)", "expected POINT"),

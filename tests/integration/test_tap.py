@@ -132,7 +132,7 @@ def test_an_answer_that_was_cut_says_so(served):
     ("params", "words"),
     [
         ({"QUERY": "select ra from ztf.nothing"}, "there is no table"),
-        ({"QUERY": "select ra from"}, "no ADQL"),
+        ({"QUERY": "select ra from"}, "not ADQL"),
         ({"QUERY": "select ra from ztf.source", "FORMAT": "pdf"}, "expected one of votable"),
         ({"QUERY": "select ra from ztf.source", "LANG": "SQL"}, "expected one of ADQL"),
         ({"QUERY": "select ra from ztf.source", "MAXREC": "many"}, "expected a whole number"),

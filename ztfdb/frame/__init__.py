@@ -1,1 +1,1 @@
-"""One FITS quadrant in memory: names, headers, pixels, mask, WCS and background."""
+"""A FITS quadrant in memory: names, headers, pixels, mask, WCS and background."""

@@ -1,4 +1,4 @@
-"""Arrays as C code takes them, whatever layout the caller's have."""
+"""Convert arrays of any layout for C code."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def plain_array(values: ArrayLike, dtype: DTypeLike = np.float32) -> NDArray[Any
     Returns
     -------
     ndarray
-        `values` itself where nothing has to change, else a copy.
+        `values` itself if nothing has to change, else a copy.
     """
     if isinstance(values, np.ma.MaskedArray):
         kind = np.dtype(dtype)

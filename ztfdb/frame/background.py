@@ -1,16 +1,16 @@
-"""The background of an image: one recipe, kept as a small mesh from which every user rebuilds the same surface.
+"""The background of an image, stored as a small mesh from which all users rebuild the same surface.
 
-Two passes over 4 × 4-pixel bins. The first estimates each box with a mode that tolerates sources, and finds the
-sources as bins above that level; they are grown by an amount that follows their brightness. The second takes the
-clipped mean of the bins that are left. A mask only adds to what the first pass finds, so images with and without
-a mask are treated alike. All pixels count, but everything after the binning works on a sixteenth of them, which is
-why the whole costs less than a plain evaluation of a spline would.
+The recipe makes two passes over bins of 4 × 4 pixels. The first pass estimates the level of each box with a mode that
+tolerates sources, and marks bins above that level as sources; these are grown depending on their brightness. The second
+pass takes the clipped mean of the remaining bins. A mask only adds to the sources of the first pass, so images with and
+without a mask are treated alike. All pixels are used, but everything after the binning works on 1/16 of the number of
+pixels, which makes the recipe faster than a plain evaluation of a spline.
 
-The box of 128 px is chosen by two figures that should pull opposite ways (``tests/benchmarks/test_background_box.py``).
-Blank apertures on the real quadrant have medians of 0.1 DN per px² with boxes of 32 to 256 px and 0.2 with 512, and
-their scatter grows with the box: 92, 98, 106, 120, 150 DN in 14 px. m(10 px) - m(6 px) of isolated stars is the
-same to 0.001 mag for every box, because stars are masked with their wings; what speaks against small boxes is the
-crowded field, where a box of 32 px keeps a dozen free bins.
+The box of 128 px was chosen by two criteria that should favour opposite sizes
+(``tests/benchmarks/test_background_box.py``). Blank apertures on the real quadrant have medians of 0.1 DN per px² with
+boxes of 32 to 256 px and 0.2 with 512, and their scatter grows with the box: 92, 98, 106, 120, 150 DN in 14 px.
+m(10 px) - m(6 px) of isolated stars is the same to 0.001 mag for every box, because stars are masked with their wings.
+The argument against small boxes is a crowded field, in which a box of 32 px has only about 12 free bins.
 """
 
 from __future__ import annotations
@@ -40,20 +40,20 @@ __all__ = [
 
 
 BIN = 4
-"""Side of a bin, pixels: big enough to save time, small enough to leave room between crowded sources."""
+"""Side of a bin, pixels: large enough to save time, small enough to fit between crowded sources."""
 
 DEFAULT_BOX = 128
 """Default side of a mesh box, pixels."""
 
 SOURCE_SIGMA = 5.0
-"""A bin counts as source where it, or the mean of its 3 × 3 neighbourhood, is this many sigma above the level."""
+"""A bin is a source if it, or the mean of its 3 × 3 neighbourhood, is this many sigma above the level."""
 
 GROWTH = ((10.0, 1), (40.0, 3), (300.0, 6), (3000.0, 12))
-"""How far a source's bins are grown: bins above so many sigma by so many bins (the wings of a bright star reach
-further than its detection; 12 bins are 48 px)."""
+"""Growth of source bins: pairs of significance (sigma) and number of bins. The wings of a bright star extend beyond its
+detection; 12 bins are 48 px."""
 
 MIN_BINS = 24
-"""Fewer usable bins than this in a box, or than a tenth of a small box: its level comes from the boxes around."""
+"""With fewer usable bins than this in a box, or than 10 % of a small box, its level comes from the adjacent boxes."""
 
 CLIP_SIGMA = 3.0
 CLIP_ROUNDS = 4
@@ -61,7 +61,7 @@ CLIP_ROUNDS = 4
 
 @dataclass(frozen=True)
 class PixelBins:
-    """An image summed up in 4 × 4-pixel bins.
+    """An image summed in bins of 4 × 4 pixels.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ class PixelBins:
     usable : ndarray of bool, same shape
         True where every pixel of the bin is finite and good.
     pivot : float
-        A value near the sky, DN; keeps the squares exact in single precision.
+        A value near the sky level, DN; it keeps the squares accurate in single precision.
     """
 
     mean: Float32Array
@@ -87,17 +87,17 @@ def measure_background(data: FloatArray, bad: BoolArray | None = None, *, box: i
     Parameters
     ----------
     data : ndarray of float32, shape (ny, nx)
-        Pixels as read, DN. Pixels that are not finite are left out.
+        Pixels as read, DN. Non-finite pixels are omitted.
     bad : ndarray of bool, shape (ny, nx), optional
-        True where a pixel must not count: bad pixels and, where a mask knows them, source pixels.
+        True for pixels to omit: bad pixels and, if known from a mask, source pixels.
     box : int
-        Wanted side of a box, pixels; the boxes are made equal, so the true side differs a little.
+        Approximate side of a box, pixels; all boxes have equal size, so the actual side differs slightly.
 
     Returns
     -------
     BackgroundMesh
-        Level and rms per box, smoothed by a 3 × 3 median, single precision. An image smaller than one and a half
-        boxes gets a single box: a constant background.
+        Level and rms per box, smoothed by a 3 × 3 median, single precision. An image smaller than 1.5 boxes has a
+        single box: a constant background.
 
     Raises
     ------
@@ -117,13 +117,13 @@ def measure_background(data: FloatArray, bad: BoolArray | None = None, *, box: i
     with_sources = bool(np.isnan(level).all())
     level, rms = _fill(level, rms, fallback=first)
     level = _median3(level) + np.float32(bins.pivot)
-    # no image is quieter than single precision lets it be
+    # the noise is at least the resolution of single precision
     rms = np.maximum(_median3(rms), 4 * np.spacing(np.abs(level)))
     return replace(_mesh(data.shape, side, level, rms), with_sources=with_sources)
 
 
 def bin_pixels(data: FloatArray, bad: BoolArray | None = None) -> PixelBins:
-    """Sum an image up in 4 × 4-pixel bins; up to three last rows and columns that fill no bin are left out."""
+    """Sum an image in bins of 4 × 4 pixels; up to 3 last rows and columns that do not fill a bin are omitted."""
     data = plain_array(data)
     ny, nx = data.shape[0] // BIN, data.shape[1] // BIN
     sample = data[:: max(1, ny // 64), :: max(1, nx // 64)]
@@ -148,9 +148,9 @@ def bin_pixels(data: FloatArray, bad: BoolArray | None = None) -> PixelBins:
 
 
 def bin_any(pixels: BoolArray) -> BoolArray:
-    """Say for each whole 4 × 4 bin whether any of its pixels is True."""
+    """Return for each whole 4 × 4 bin whether any of its pixels is True."""
     ny, nx = pixels.shape[0] // BIN, pixels.shape[1] // BIN
-    # four neighbouring bytes are one 32-bit word: a quarter of the work
+    # 4 adjacent bytes are read as one 32-bit word, which saves 75 % of the work
     words = plain_array(pixels[: ny * BIN, : nx * BIN], bool).view(np.uint32)
     rows = words.reshape(ny, BIN, nx)
     result: BoolArray = (rows[:, 0] | rows[:, 1] | rows[:, 2] | rows[:, 3]) != 0
@@ -168,7 +168,7 @@ def _bin_sums(block: Float32Array) -> Float32Array:
 
 
 def _box_bins(shape: tuple[int, ...], box: int) -> tuple[int, int]:
-    """Height and width of a box in bins, such that equal boxes of about `box` pixels cover the image."""
+    """Return height and width of a box in bins, such that equal boxes of about `box` pixels cover the image."""
     n_y, n_x = (max(1, round(n * BIN / box)) for n in shape)
     return -(-shape[0] // n_y), -(-shape[1] // n_x)
 
@@ -186,10 +186,10 @@ def _boxes(values: NDArray[Any], side: tuple[int, int], fill: Any) -> NDArray[An
 
 
 def _first_pass(bins: PixelBins, side: tuple[int, int]) -> tuple[Float32Array, Float32Array]:
-    """Level and rms per box before any source is known, from the sorted bins of the box.
+    """Return level and rms per box before sources are known, from the sorted bins of the box.
 
-    The level is the lower half of the values reflected: the mode's neighbourhood is where sources are rarest. The
-    percentiles come from a clip that starts at the median and drops what lies 3 sigma above.
+    The level comes from the lower half of the values, reflected: near the mode, sources are rarest. The percentiles
+    come from a clip that starts at the median and drops values 3 sigma above.
     """
     usable = _boxes(bins.usable, side, False)
     ordered = np.sort(np.where(usable, _boxes(bins.mean, side, 0.0), np.inf), axis=-1)
@@ -202,7 +202,7 @@ def _first_pass(bins: PixelBins, side: tuple[int, int]) -> tuple[Float32Array, F
     enough = count >= _fewest(side)
     level = np.where(enough, _quantile(ordered, kept, 0.5), np.nan)
     within = np.sort(np.where(usable, _boxes(bins.square - bins.mean**2, side, 0.0), np.inf)[..., ::4], axis=-1)
-    # the lower quartile of the variances inside bins hardly meets a source; 1.37 makes it the mean of χ²(15)/16
+    # sources hardly affect the lower quartile of the variances within bins; 1.37 converts it to the mean of χ²(15)/16
     variance = 1.37 * _quantile(within, np.isfinite(within).sum(axis=-1), 0.25)
     return level.astype(np.float32), np.sqrt(np.where(enough, variance, np.nan)).astype(np.float32)
 
@@ -212,21 +212,21 @@ def _fewest(side: tuple[int, int]) -> int:
 
 
 def _quantile(ordered: Float32Array, count: NDArray[np.int_], q: float) -> Float32Array:
-    """Quantile of the first `count` of each sorted row (the element below; rows of no values give their first)."""
+    """Return a quantile of the first `count` values of each sorted row (the element below; empty rows: the first)."""
     index = np.clip((q * (count - 1)).astype(int), 0, ordered.shape[-1] - 1)
     result: Float32Array = np.take_along_axis(ordered, index[..., None], axis=-1)[..., 0]
     return np.where(np.isfinite(result), result, np.float32(0.0))
 
 
 def _source_bins(bins: PixelBins, mesh: BackgroundMesh) -> BoolArray:
-    """Bins that hold source light: above the first level, grown with brightness."""
+    """Return the bins with source light: above the first level, grown with brightness."""
     level, rms = surface_at_bins(mesh, BIN), surface_at_bins(mesh, BIN, rms=True)
-    # bins that the mask rules out are judged too: with and without a mask the same light is found, and grown alike
+    # masked bins are tested, too, so that the same sources are found and grown with and without a mask
     significance = (bins.mean - level) * (BIN / np.maximum(rms, np.float32(1e-20)))
     significance[~np.isfinite(significance)] = 0.0
     padded = np.pad(significance, 1)
     sums = padded[:-2] + padded[1:-1] + padded[2:]
-    # the sum of nine bins has three times the scatter of one
+    # the sum of 9 bins has 3 times the scatter of one bin
     source: BoolArray = sums[:, :-2] + sums[:, 1:-1] + sums[:, 2:] > 3.0 * SOURCE_SIGMA
     source |= significance > SOURCE_SIGMA
     for limit, reach in GROWTH:
@@ -240,7 +240,7 @@ def grow(seeds: BoolArray, reach: int) -> BoolArray:
     """Dilate a map of bins by a square of `reach` bins to each side."""
     grown = seeds
     while reach > 0:
-        # an OR of shifted maps costs microseconds on a sixteenth of the pixels
+        # an OR of shifted maps takes microseconds for 1/16 of the pixels
         step = min(reach, 2)
         for axis in (0, 1):
             padded = np.pad(grown, [(step, step) if i == axis else (0, 0) for i in (0, 1)])
@@ -252,7 +252,7 @@ def grow(seeds: BoolArray, reach: int) -> BoolArray:
 
 
 def _second_pass(bins: PixelBins, free: BoolArray, side: tuple[int, int]) -> tuple[Float32Array, Float32Array]:
-    """Clipped mean of the free bins of each box and the pixel rms about it; NaN where too few bins are free."""
+    """Return the clipped mean of the free bins of each box and the pixel rms about it; NaN with too few free bins."""
     use = _boxes(free, side, False)
     mean = np.where(use, _boxes(bins.mean, side, 0.0), np.float32(0.0))
     square = np.where(use, _boxes(bins.square, side, 0.0), np.float32(0.0))
@@ -274,7 +274,7 @@ def _second_pass(bins: PixelBins, free: BoolArray, side: tuple[int, int]) -> tup
 def _fill(
     level: Float32Array, rms: Float32Array, *, fallback: tuple[Float32Array, Float32Array] | None = None
 ) -> tuple[Float32Array, Float32Array]:
-    """Give boxes without a value the mean of their neighbours, from the known ones outwards."""
+    """Fill boxes without a value with the mean of their neighbours, outwards from known boxes."""
     if np.isnan(level).all():
         if fallback is None:
             raise ValueError("no usable box: too few good pixels anywhere")
@@ -293,7 +293,7 @@ def _spread(values: Float32Array) -> Float32Array:
 
 
 def _median3(values: Float32Array) -> Float32Array:
-    """3 × 3 median of the mesh; beyond the edge the mesh is continued linearly, so that a plane stays a plane."""
+    """Return the 3 × 3 median of the mesh, extrapolated linearly at the edge, so that a plane stays a plane."""
     padded = values
     for axis in (0, 1):
         edge = [padded.take([k], axis=axis) for k in (0, -1)]
@@ -304,6 +304,6 @@ def _median3(values: Float32Array) -> Float32Array:
 
 
 def _shifts(padded: Float32Array) -> Float32Array:
-    """Stack the nine shifts of a mesh padded by one box on each side: shape (9, n_box_y, n_box_x)."""
+    """Stack the 9 shifts of a mesh padded by one box on each side: shape (9, n_box_y, n_box_x)."""
     n_y, n_x = padded.shape[0] - 2, padded.shape[1] - 2
     return np.stack([padded[j : j + n_y, i : i + n_x] for j in range(3) for i in range(3)])

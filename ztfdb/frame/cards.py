@@ -1,4 +1,4 @@
-"""Reading single header cards without trust: unreadable, undefined and sentinel values are simply absent."""
+"""Read single header cards safely: unreadable, undefined and sentinel values count as absent."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 from astropy.io import fits
 
 SENTINELS = (-9999.0, -999.0)
-"""What ZTF and its calibrators write for a number that is not known."""
+"""Values that ZTF and its calibrators write for unknown numbers."""
 
 UNBELIEVABLE = 1e30
-"""No number of a header is as large as this; what is computed from a larger one might overflow."""
+"""Larger numbers of a header are refused; results computed from them might overflow."""
 
 
 def card_value(header: fits.Header, keyword: str) -> Any:
-    """Return a card's value; None where it is absent, undefined or cannot be parsed.
+    """Return a card's value; None if it is absent, undefined or cannot be parsed.
 
     The first of duplicate cards counts, as in astropy.
     """
@@ -31,7 +31,7 @@ def card_value(header: fits.Header, keyword: str) -> Any:
 
 
 def number(header: fits.Header, *keywords: str) -> float | None:
-    """Return the first number below 1e30 among the keywords; None for text, sentinels (-9999, -999) and nothing."""
+    """Return the first number below 1e30 among the keywords; text and sentinels (-9999, -999) do not count."""
     for keyword in keywords:
         value = card_value(header, keyword)
         if _is_number(value) and abs(value) < UNBELIEVABLE and value not in SENTINELS:  # false for NaN
@@ -40,7 +40,7 @@ def number(header: fits.Header, *keywords: str) -> float | None:
 
 
 def integer(header: fits.Header, *keywords: str) -> int | None:
-    """Return the first whole number of 64 bits among the keywords; digits in quotes count, sentinels do not."""
+    """Return the first 64-bit integer among the keywords; digits in quotes count, sentinels do not."""
     for keyword in keywords:
         value = card_value(header, keyword)
         if isinstance(value, str) and value.strip().isdecimal():
@@ -51,7 +51,7 @@ def integer(header: fits.Header, *keywords: str) -> int | None:
 
 
 def text(header: fits.Header, keyword: str) -> str | None:
-    """Return a card's text without control characters and outer blanks; None where it is empty or absent."""
+    """Return a card's text without control characters and outer blanks; None if it is empty or absent."""
     value = card_value(header, keyword)
     if value is None:
         return None
@@ -59,7 +59,7 @@ def text(header: fits.Header, keyword: str) -> str | None:
 
 
 def clean_text(value: str) -> str:
-    """Drop NUL and the other control characters, which no database text and few terminals take."""
+    """Drop NUL and other control characters, which are not allowed in database text and disturb terminals."""
     return "".join(c for c in value if c.isprintable())
 
 

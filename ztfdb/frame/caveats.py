@@ -1,4 +1,4 @@
-"""What an image lacks though it can be measured: no GAIN, another unit, no mask."""
+"""Caveats of measurable images: no GAIN, another unit, no mask."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from ztfdb.frame.filename import mask_paths_for
 from ztfdb.records import ImageInfo
 
 DN_UNITS = frozenset(("data value", "data values", "data number", "dn", "adu", "count", "counts", "ct"))
-"""BUNIT in lower case where a pixel counts DN; ZTF writes ``Data Value``."""
+"""Values of BUNIT, in lower case, that mean DN; ZTF writes ``Data Value``."""
 
 
 def image_caveats(header: fits.Header, info: ImageInfo, path: str | Path, *, has_mask: bool) -> Caveat:
-    """Return what an image lacks.
+    """Return the caveats of an image.
 
     Parameters
     ----------
     header : astropy.io.fits.Header
     info : ImageInfo
-        What was read from it.
+        Values read from it.
     path : str or Path
-        The file, beside which the mask is expected.
+        The file; the mask is expected beside it.
     has_mask : bool
-        Whether it is measured with a mask. References have none.
+        Whether it is measured with a mask. References have no mask.
 
     Returns
     -------
     Caveat
-        A header without BUNIT is taken to mean DN.
+        Without BUNIT the unit is assumed to be DN.
     """
     found = NO_CAVEAT
     if info.gain is None:
@@ -48,7 +48,7 @@ def image_caveats(header: fits.Header, info: ImageInfo, path: str | Path, *, has
 
 
 def _is_no_file(path: Path) -> bool:
-    """Tell whether something other than a file, a broken link among them, lies at a path."""
+    """Return whether a path is something other than a file, for example a broken link."""
     try:
         return not stat.S_ISREG(path.stat().st_mode)
     except OSError:

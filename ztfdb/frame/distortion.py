@@ -1,4 +1,4 @@
-"""A foreign WCS expressed as TPV, so that everything after the reading of a header knows one projection only."""
+"""Express any WCS as TPV, so that all code after the reading of a header needs only one projection."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def fit_distortion(
     Parameters
     ----------
     full : astropy.wcs.WCS
-        What to imitate.
+        The WCS to fit.
     nx, ny : float
         Size of the image, pixels.
     crval, crpix, cd : ndarray
@@ -36,7 +36,7 @@ def fit_distortion(
     pv : ndarray, shape (2, 17)
         TPV coefficients.
     error : float
-        Largest distance from `full`, pixels, at points that the fit did not use; NaN where it has no value.
+        Largest distance from `full`, pixels, at points not used in the fit; NaN if `full` has no value there.
     """
     x, y = _grid(nx, ny, N_GRID)
     dx, dy = x + 1.0 - crpix[0], y + 1.0 - crpix[1]
@@ -50,7 +50,7 @@ def fit_distortion(
 
 
 def _polynomial(a: Float64Array, b: Float64Array, target: Float64Array) -> Float64Array:
-    """Return the coefficients of one axis by least squares, the columns scaled to one size."""
+    """Return the coefficients of one axis by least squares with scaled columns."""
     columns = np.stack([a**i * b**j for i, j in POWERS.values()], axis=1)
     scale = np.abs(columns).max(axis=0)
     scale[scale == 0.0] = 1.0
@@ -66,6 +66,6 @@ def _grid(nx: float, ny: float, n: int) -> tuple[Float64Array, Float64Array]:
 
 
 def _to_sky(full: WCS, x: Float64Array, y: Float64Array) -> tuple[Float64Array, Float64Array]:
-    """Return ra and dec by astropy, whichever comes first in the header."""
+    """Return ra and dec from astropy, whatever their order in the header."""
     world = full.all_pix2world(x, y, 0)
     return np.asarray(world[full.wcs.lng]), np.asarray(world[full.wcs.lat])

@@ -1,7 +1,7 @@
-"""What a ZTF file name says, and which mask belongs to which image.
+"""Parse ZTF file names, and find the mask of an image.
 
-A name is a witness, never the judge: IRSA's cutouts and reprocessed images carry the name of the whole quadrant, and
-users rename files. The header decides; the name fills what the header leaves out.
+The header takes precedence over the name; the name only supplies values missing in the header. IRSA's cutouts and
+reprocessed images have the name of the whole quadrant, and users rename files.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ FILTERCODES = ("zg", "zr", "zi")
 """Filter codes by ``fid - 1``."""
 
 SUFFIXES = (".fits", ".fits.fz", ".fits.gz")
-"""Endings under which images and masks are found."""
+"""File name endings of images and masks."""
 
 _SCIENCE = re.compile(
     r"ztf_(?P<filefracday>\d{14})_(?P<field>\d{6})_(?P<filtercode>z[gri])_c(?P<ccdid>0[1-9]|1[0-6])"
@@ -42,9 +42,9 @@ class ZtfName:
     imgtypecode : str or None
         ``o`` on sky, ``b`` bias, ``d`` dark, ``f`` flat, ``c`` focus, ``g`` guider; None for references.
     qid : int or None
-        None for a raw file, which holds all four quadrants.
+        None for a raw file, which contains all 4 quadrants.
     suffix : str
-        What follows the quadrant, ending included: ``sciimg.fits``, ``mskimg.fits.gz``, ``refimg.fits``; "" if nothing.
+        The part after the quadrant: ``sciimg.fits``, ``mskimg.fits.gz``, ``refimg.fits``; "" if nothing.
     """
 
     path: str
@@ -63,12 +63,12 @@ class ZtfName:
 
     @property
     def rcid(self) -> int | None:
-        """Readout channel 0..63; None where the name has no quadrant."""
+        """Readout channel 0..63; None if the name has no quadrant."""
         return None if self.qid is None else 4 * (self.ccdid - 1) + self.qid - 1
 
     @property
     def product(self) -> str:
-        """The word that the suffix begins with: ``sciimg``, ``mskimg``, ``refimg``, …; "" if none."""
+        """First word of the suffix: ``sciimg``, ``mskimg``, ``refimg``, …; "" if none."""
         word = re.match(r"[a-z]*", self.suffix)
         return "" if word is None else word[0]
 
@@ -84,7 +84,7 @@ def parse_name(path: str | Path) -> ZtfName | None:
     Returns
     -------
     ZtfName or None
-        None where the name is not one of ZTF's.
+        None if it is not a ZTF name.
     """
     name = Path(path).name
     match = _SCIENCE.fullmatch(name) or _REFERENCE.fullmatch(name)
@@ -114,14 +114,14 @@ def mask_path_for(sci_path: str | Path) -> Path | None:
     Returns
     -------
     Path or None
-        The mask with the same ending where there is one, else plain, ``.fz`` or ``.gz``; None where none lies there
-        or the image is not a ``sciimg``.
+        The mask with the same ending if it exists, else plain, ``.fz`` or ``.gz``; None if none exists or the image is
+        not a ``sciimg``.
     """
     return next((mask for mask in mask_paths_for(sci_path) if mask.is_file()), None)
 
 
 def mask_paths_for(sci_path: str | Path) -> list[Path]:
-    """Return where the mask of a science image may lie, in the order of `mask_path_for`; empty for other names."""
+    """Return the possible paths of a science image's mask, in the order of `mask_path_for`; empty for other names."""
     path = Path(sci_path)
     stem, marker, ending = path.name.rpartition("sciimg")
     endings = dict.fromkeys((ending, *SUFFIXES)) if marker else ()

@@ -1,8 +1,8 @@
 """The first two-dimensional image of a FITS file, read without trusting the file.
 
-A plain image is read by ztfdb itself: the header is parsed by astropy, the sizes it claims are compared with what is
-there before anything is allocated, and the pixels are one byte swap away. Gzip streams are unpacked only as far as
-the image reaches; tile-compressed images (``.fz``) are unpacked by astropy after the same checks.
+ztfdb reads plain images itself: astropy parses the header, the sizes in it are compared with the size of the file
+before memory is allocated, and the pixels need only a byte swap. Gzip streams are unpacked only up to the end of the
+image; astropy unpacks tile-compressed images (``.fz``) after the same checks.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ztfdb.frame.cards import card_value
 from ztfdb.frame.tiles import check_tiles, unpack_tiles
 
 BLOCK = 2880
-"""FITS files come in blocks of this many bytes."""
+"""Size of a FITS block, bytes."""
 
 MAX_FILE_BYTES = 2**31
 """Largest file that is read, bytes; a ZTF image has 38 million."""
@@ -51,14 +51,14 @@ DTYPES = {8: ">u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 """Stored pixel types by BITPIX."""
 
 PRINTABLE = bytes(c if 32 <= c < 127 else 32 for c in range(256))
-"""Translation of header bytes: what FITS forbids in a header becomes a blank, or astropy refuses the whole card."""
+"""Translation of header bytes: bytes that FITS forbids become blanks, otherwise astropy refuses the whole card."""
 
 GZIP_MAGIC = b"\x1f\x8b"
 
 
 @dataclass(frozen=True)
 class RawFile:
-    """The bytes of a file and what the file system says of it."""
+    """The bytes of a file and its file-system attributes."""
 
     path: str
     content: memoryview
@@ -72,7 +72,7 @@ class FitsImage:
     Attributes
     ----------
     header : astropy.io.fits.Header
-        The image's header, completed by the primary one's cards where the image is an extension.
+        The image's header; for an extension completed by the cards of the primary header.
     pixels : ndarray, shape (ny, nx)
         Stored values: unscaled and big-endian, a view of the file's bytes, for plain and gzip files; scaled by
         astropy for tile-compressed ones.
@@ -85,7 +85,7 @@ class FitsImage:
     bscale, bzero : float
         Scaling of the stored values that is still to be applied for plain and gzip files.
     blank : int or None
-        Stored value that stands for "no value".
+        Stored value that means "no value".
     compression : str
         ``none``, ``gzip`` or the tile compression type.
     """
@@ -135,7 +135,7 @@ def read_bytes(path: str | Path) -> RawFile:
     Raises
     ------
     ImageReadError
-        If it is missing, no regular file, unreadable, empty, or larger than 2 GiB.
+        If it is missing, not a regular file, unreadable, empty, or larger than 2 GiB.
     """
     try:
         # O_NONBLOCK: opening a named pipe would wait for its other end forever.
@@ -153,12 +153,12 @@ def read_bytes(path: str | Path) -> RawFile:
         raise ImageReadError(path, f"cannot be read: {getattr(exc, 'strerror', None) or exc}") from exc
     if not content:
         raise ImageReadError(path, "the file is empty")
-    # Not Path.resolve: a link into the data folder keeps the name under which the archive knows the file.
+    # Not Path.resolve: a link into the data folder keeps the name that the archive has for the file.
     return RawFile(os.path.abspath(path), content, status.st_mtime_ns)  # noqa: PTH100
 
 
 def _fill(descriptor: int, size: int) -> memoryview:
-    """Read a file into an array: numpy's large pages make this twice as fast as reading bytes."""
+    """Read a file into an array, which numpy's large pages make twice as fast as reading bytes."""
     content = np.empty(size, dtype=np.uint8).data
     filled = 0
     while filled < size and (n := os.readv(descriptor, [content[filled:]])):
@@ -181,7 +181,7 @@ def find_image(raw: RawFile) -> FitsImage:
     Raises
     ------
     ImageReadError
-        If the bytes are not FITS, are cut short, or hold no two-dimensional image of a believable size.
+        If the bytes are not FITS, are truncated, or contain no two-dimensional image of a plausible size.
     HeaderError
         If BSCALE, BZERO or BLANK is not a number.
     """
@@ -190,7 +190,7 @@ def find_image(raw: RawFile) -> FitsImage:
     if not source.peek(9).startswith(b"SIMPLE  ="):
         raise ImageReadError(raw.path, f"not a FITS file: it starts with {source.peek(16)!r}")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # odd cards are ours to judge, one by one, where they are needed
+        warnings.simplefilter("ignore")  # ztfdb checks odd cards itself, one by one, when it needs them
         return _search(source, packed)
 
 
@@ -200,7 +200,7 @@ def find_table(raw: RawFile, *, max_rows: int, max_width: int) -> FitsTable:
     Raises
     ------
     ImageReadError
-        If the file is cut short, damaged or not FITS, or holds no table of at most so many rows and bytes a row.
+        If the file is truncated, damaged or not FITS, or has no table within the limits of rows and bytes per row.
     """
     packed = bytes(raw.content[:2]) == GZIP_MAGIC
     unpacked = gzip.GzipFile(fileobj=io.BytesIO(raw.content)) if packed else None
@@ -238,7 +238,7 @@ def _search_table(source: _Source, packed: bool, max_rows: int, max_width: int) 
 
 
 class _Source:
-    """A plain or gzip stream held in memory, read forward; its size is known before it is believed."""
+    """A plain or gzip stream in memory, read forward; claimed sizes are checked against its actual size."""
 
     def __init__(self, raw: RawFile, unpacked: gzip.GzipFile | None) -> None:
         self.path = raw.path
@@ -249,7 +249,7 @@ class _Source:
         self._limit = len(raw.content) * (1 if unpacked is None else MAX_DEFLATE_RATIO)
 
     def peek(self, n: int) -> bytes:
-        """Return the next bytes without moving on."""
+        """Return the next bytes without advancing."""
         if self._stream is None:
             return bytes(self.content[self.position : self.position + n])
         if len(self._ahead) < n:
@@ -257,7 +257,7 @@ class _Source:
         return self._ahead[:n]
 
     def take(self, n: int) -> memoryview:
-        """Return the next bytes and move on; fewer at the end of the file."""
+        """Return the next bytes and advance; fewer at the end of the file."""
         if self._stream is None:
             piece = self.content[self.position : self.position + n]
         else:
@@ -268,7 +268,7 @@ class _Source:
         return piece
 
     def skip(self, n: int) -> None:
-        """Move on without keeping what is passed."""
+        """Advance without returning the bytes."""
         if self._stream is None:
             self.position = min(self.position + n, len(self.content))
             return
@@ -276,7 +276,7 @@ class _Source:
             n -= len(piece)
 
     def require(self, n: int, what: str) -> None:
-        """Refuse a claim of more bytes than the file can hold."""
+        """Raise an error if the file cannot contain this many bytes."""
         if self.position + n > self._limit:
             have = "at most " if self._stream is not None else ""
             raise ImageReadError(
@@ -301,7 +301,7 @@ def _search(source: _Source, packed: bool) -> FitsImage:
     for hdu in range(MAX_HDU):
         start = source.position
         if hdu and source.peek(8) != b"XTENSION":
-            break  # the end, or trailing bytes that are no HDU
+            break  # the end, or trailing bytes that are not an HDU
         header = _read_header(source)
         primary = header if primary is None else primary
         axes, size = _sizes(header, source.path)
@@ -332,7 +332,7 @@ def _read_header(source: _Source) -> fits.Header:
 
 
 def _sizes(header: fits.Header, path: str) -> tuple[list[int], int]:
-    """Return the axes and the number of data bytes that a header claims."""
+    """Return the axes and the number of data bytes according to a header."""
     bitpix, naxis = card_value(header, "BITPIX"), card_value(header, "NAXIS")
     if bitpix not in DTYPES or not _is_size(naxis) or naxis > 999:
         raise ImageReadError(path, f"BITPIX {bitpix!r} and NAXIS {naxis!r} make no FITS header")
@@ -340,14 +340,14 @@ def _sizes(header: fits.Header, path: str) -> tuple[list[int], int]:
     counts = [card_value(header, "PCOUNT") or 0, 1 if card_value(header, "GCOUNT") is None else header["GCOUNT"]]
     if not all(map(_is_size, axes + counts)):
         raise ImageReadError(path, f"the axes {axes} (PCOUNT, GCOUNT {counts}) are not sizes")
-    # Random groups claim a first axis of 0 and have data all the same.
+    # Random groups have data although their first axis is 0.
     groups = bool(axes) and axes[0] == 0 and card_value(header, "GROUPS") is True
     pixels = math.prod(axes[1:] if groups else axes) if axes else 0
     return axes, abs(bitpix) // 8 * counts[1] * (counts[0] + pixels) if axes else 0
 
 
 def _plain_image(source: _Source, header: fits.Header, primary: fits.Header, hdu: int, packed: bool) -> FitsImage:
-    """Read an uncompressed image as a view of its bytes; missing final padding is not missed."""
+    """Read an uncompressed image as a view of its bytes; the final padding may be missing."""
     nx, ny = header["NAXIS1"], header["NAXIS2"]
     _check_size(nx, ny, source.path)
     dtype = np.dtype(DTYPES[header["BITPIX"]])
@@ -395,7 +395,7 @@ def _tile_compressed(source: _Source, header: fits.Header, hdu: int, packed: boo
 
 
 def _unpacked(path: str, content: memoryview) -> bytes:
-    """Gunzip a file of tile-compressed images, as far as a file may reach."""
+    """Gunzip a file of tile-compressed images, up to the maximum file size."""
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
             unpacked = stream.read(MAX_FILE_BYTES + 1)
@@ -407,7 +407,7 @@ def _unpacked(path: str, content: memoryview) -> bytes:
 
 
 def _is_size(value: Any) -> bool:
-    """Return whether a card's value is a whole number from 0 up (T and F are integers to Python)."""
+    """Return whether a card's value is an integer >= 0 (T and F are integers in Python, but do not count)."""
     return type(value) is int and value >= 0
 
 
@@ -426,7 +426,7 @@ def _scaling(header: fits.Header, keyword: str, default: float, path: str) -> fl
 
 
 def _completed(header: fits.Header, primary: fits.Header, hdu: int) -> fits.Header:
-    """Return an extension's header with the cards that only the primary header has."""
+    """Return an extension's header, extended by the cards that only the primary header has."""
     if hdu == 0:
         return header
     merged = header.copy()

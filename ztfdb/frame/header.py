@@ -1,7 +1,7 @@
-"""From a FITS header to the typed facts of one image: identity, time, calibration, place on the sky.
+"""Read the typed properties of an image from its FITS header: identity, time, calibration, position on the sky.
 
-Only the structure of the file, the place of the quadrant (field, CCD, quadrant, filter), the time of a science
-exposure, the zero point and the WCS have to be there; everything else is None where the header is silent.
+Required are only the structure of the file, the place (field, CCD, quadrant, filter), the time of a science exposure,
+the zero point and the WCS; everything else is None if the header does not have it.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from ztfdb.sky.projection import pixel_to_sky, sky_to_pixel
 from ztfdb.sky.times import SECONDS_PER_DAY, light_time_vectors
 
 MAGZP_RANGE = (10.0, 40.0)
-"""Zero points (AB mag of 1 DN) that are believed; ZTF's lie between 24 and 26.6."""
+"""Range of accepted zero points (AB mag of 1 DN); ZTF's lie between 24 and 26.6."""
 
 MAX_APCOR = 5.0
-"""Largest aperture correction that is believed, mag; ZTF's reach -1.2 in the 2 px aperture."""
+"""Largest accepted aperture correction, mag; ZTF's reach -1.2 in the 2 px aperture."""
 
 MAX_EXPTIME = 86400.0
-"""Longest exposure that is believed, s."""
+"""Longest accepted exposure, s."""
 
 NO_VECTORS = dict.fromkeys(("sun_x", "sun_y", "sun_z", "ssb_x", "ssb_y", "ssb_z"))
 
@@ -44,20 +44,20 @@ def image_info(
     *,
     wcs: WcsParameters | None = None,
 ) -> ImageInfo:
-    """Read everything that the archive keeps about one image, its sources aside.
+    """Read everything that the archive stores about one image, except its sources.
 
     Parameters
     ----------
     header : astropy.io.fits.Header
         Header of the image.
     name : ZtfName or None
-        What the file's name says; fills what the header leaves out and never overrules it.
+        The parsed file name; it supplies missing values and never overrules the header.
     shape : tuple of int
         ``(ny, nx)`` of the pixels.
     path : str or Path
         The file, for errors.
     wcs : WcsParameters, optional
-        The header's WCS where it has been read already.
+        The header's WCS, if it was read before.
 
     Returns
     -------
@@ -66,7 +66,7 @@ def image_info(
     Raises
     ------
     HeaderError
-        If MAGZP, the place, or a science image's time is missing, cannot be right, or contradicts itself.
+        If MAGZP, the place, or a science image's time is missing, impossible, or contradictory.
     WcsError
         If the WCS is missing or unusable.
     """
@@ -90,7 +90,7 @@ def image_info(
         filtercode=place.filtercode,
         filefracday=exposure.filefracday,
         expid=exposure.expid,
-        pid=None if simulated else exposure.pid,  # a simulated image is none of ZTF's
+        pid=None if simulated else exposure.pid,  # a simulated image has no ZTF id
         x0=window.x0,
         y0=window.y0,
         nx=window.nx,
@@ -105,7 +105,7 @@ def image_info(
 def header_cards(header: fits.Header) -> dict[str, Any]:
     """Return a header as strict JSON values, in the header's order.
 
-    Comments are left out: they are the pipeline's and the same in every file.
+    Comments are omitted, because they come from the pipeline and are the same in every file.
 
     Parameters
     ----------
@@ -115,8 +115,8 @@ def header_cards(header: fits.Header) -> dict[str, Any]:
     -------
     dict
         Keyword to bool, int, float, str or None. Values that are not finite, undefined or cannot be parsed are None;
-        NUL and control characters are dropped from text. A keyword that occurs twice, HISTORY and COMMENT among
-        them, holds the list of its values.
+        NUL and control characters are dropped from text. A repeated keyword, for example HISTORY or COMMENT, has the
+        list of its values.
     """
     cards: dict[str, list[Any]] = {}
     with warnings.catch_warnings():
@@ -160,7 +160,7 @@ def _times(header: fits.Header, exposure: Exposure) -> dict[str, Any]:
 
 
 def _calibration(header: fits.Header, path: str | Path) -> dict[str, Any]:
-    """Return the photometric calibration; no magnitude exists without a zero point, so that one is demanded."""
+    """Return the photometric calibration; the zero point is required, because magnitudes need it."""
     magzp = number(header, "MAGZP")
     if magzp is None or not MAGZP_RANGE[0] <= magzp <= MAGZP_RANGE[1]:
         found = "missing" if "MAGZP" not in header else f"{card_value(header, 'MAGZP')!r}"
@@ -177,7 +177,7 @@ def _calibration(header: fits.Header, path: str | Path) -> dict[str, Any]:
 
 
 def _aperture_corrections(header: fits.Header) -> dict[str, float | None]:
-    """Return APCOR of our diameters, found by FIXAPERS where the header has it."""
+    """Return APCOR of our diameters, found by FIXAPERS if the header has it."""
     listed = re.findall(r"[\d.]+", text(header, "FIXAPERS") or "")
     try:
         diameters = [float(item) for item in listed] or list(APERTURE_DIAMETERS)
@@ -191,7 +191,7 @@ def _aperture_corrections(header: fits.Header) -> dict[str, float | None]:
 
 
 def _instrument(header: fits.Header) -> dict[str, Any]:
-    """Return detector, quality and processing facts; SEEING is a FWHM in pixels, NFRAMES a coadd's depth in refs."""
+    """Return detector, quality and processing values; SEEING is a FWHM in pixels, NFRAMES a reference's depth."""
     return {
         "seeing_pix": _positive(header, "SEEING"),
         "maglim": number(header, "MAGLIM"),
@@ -209,7 +209,7 @@ def _instrument(header: fits.Header) -> dict[str, Any]:
 
 
 def _sky_position(wcs: WcsParameters, shape: tuple[int, int], path: str | Path) -> dict[str, Any]:
-    """Return the centre and the outer corners of the image, proving on the way that the WCS can be inverted."""
+    """Return the centre and the outer corners of the image, and check that the WCS can be inverted."""
     ny, nx = shape
     right, top = nx - 0.5, ny - 0.5
     x = np.array([(nx - 1) / 2, -0.5, right, right, -0.5])
@@ -223,7 +223,7 @@ def _sky_position(wcs: WcsParameters, shape: tuple[int, int], path: str | Path) 
 
 
 def _positive(header: fits.Header, *keywords: str, below: float = math.inf) -> float | None:
-    """Return the first number above zero among the keywords."""
+    """Return the first positive number among the keywords."""
     for keyword in keywords:
         value = number(header, keyword)
         if value is not None and 0.0 < value < below:
@@ -232,6 +232,6 @@ def _positive(header: fits.Header, *keywords: str, below: float = math.inf) -> f
 
 
 def _count(header: fits.Header, keyword: str, *, below: int) -> int | None:
-    """Return a whole number from 0 up to what its column holds."""
+    """Return an integer from 0 up to the limit of its column."""
     value = integer(header, keyword)
     return value if value is not None and 0 <= value < below else None

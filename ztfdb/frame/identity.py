@@ -1,9 +1,9 @@
-"""Which exposure, quadrant and window an image is, and the ``image_id`` that follows.
+"""Determine exposure, quadrant and window of an image, and its ``image_id``.
 
-The header decides. A file name only fills what the header leaves out, because IRSA's cutouts and reprocessed images
-carry the name of the whole quadrant and users rename files. Where the header contradicts itself (the exposure id or
-the processed-image id and OBSMJD, the readout channel and the CCD, the filter id and the filter) the image is
-refused: stored under either identity it would be a wrong epoch of a light curve.
+The header takes precedence. A file name only supplies missing values, because IRSA's cutouts and reprocessed images
+have the name of the whole quadrant, and users rename files. An image with a contradictory header (exposure id or
+processed-image id and OBSMJD, readout channel and CCD, filter id and filter) is refused: under either identity it would
+be a wrong epoch of a light curve.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PIPELINE_ID = 15
 """ZTF's pipeline id, the last two digits of every processed-image id seen."""
 
 MAX_FIELD = 999_999
-"""Highest field number a file name can hold."""
+"""Highest field number in a file name."""
 
 REFERENCE_SHAPE = (3200, 3200)
 """Shape ``(ny, nx)`` of a whole reference image."""
@@ -41,10 +41,10 @@ REFERENCE_SHAPE = (3200, 3200)
 FIRST_REFERENCE_ID = 10**13
 FIRST_HASHED_ID = 11 * 10**12
 END_OF_IDS = 1 << 45
-"""Image ids end here: shifted by 18 bits they fill a signed 64-bit source id."""
+"""Upper limit of image ids: shifted by 18 bits they fill a signed 64-bit source id."""
 
 CLOCK_TOLERANCE_S = 120.0
-"""Seconds by which ids and names may miss OBSMJD before they contradict it; real names lag by up to 42 s."""
+"""Tolerance between ids or names and OBSMJD, s; real names lag by up to 42 s."""
 
 MJD_OF_UNIX_ZERO = 40587.0
 
@@ -85,7 +85,7 @@ class Exposure:
 
 @dataclass(frozen=True)
 class Window:
-    """The part of its quadrant that an image shows, zero-based pixels; `whole` where that is all of it."""
+    """The part of its quadrant that an image shows, zero-based pixels; `whole` if it is the entire quadrant."""
 
     x0: int
     y0: int
@@ -101,7 +101,7 @@ def read_place(header: fits.Header, name: ZtfName | None, path: str | Path) -> P
     ----------
     header : astropy.io.fits.Header
     name : ZtfName or None
-        What the file's name says; used only for what the header leaves out.
+        The parsed file name; used only for missing values.
     path : str or Path
         The file, for the error.
 
@@ -112,7 +112,7 @@ def read_place(header: fits.Header, name: ZtfName | None, path: str | Path) -> P
     Raises
     ------
     HeaderError
-        If one of them is nowhere to be found, out of range, or told differently by two cards.
+        If one of them is missing, out of range, or contradictory.
     """
     names = _names(header, name)
     field = _first(integer(header, "FIELDID", "DBFIELD"), *(n.field for n in names))
@@ -122,7 +122,7 @@ def read_place(header: fits.Header, name: ZtfName | None, path: str | Path) -> P
 
 
 def is_reference(header: fits.Header, name: ZtfName | None) -> bool:
-    """Return whether an image is a reference: it has no exposure, and its name or its own cards say so."""
+    """Return whether an image is a reference: it has no exposure, and its name or cards mark it as a reference."""
     if any(integer(header, keyword) is not None for keyword in ("EXPID", "DBEXPID", "DBPID")):
         return False
     if name is not None and name.product == "refimg":
@@ -138,7 +138,7 @@ def read_exposure(header: fits.Header, name: ZtfName | None, rcid: int, path: st
     ----------
     header : astropy.io.fits.Header
     name : ZtfName or None
-        What the file's name says.
+        The parsed file name.
     rcid : int
         Readout channel.
     path : str or Path
@@ -147,14 +147,14 @@ def read_exposure(header: fits.Header, name: ZtfName | None, rcid: int, path: st
     Returns
     -------
     Exposure
-        ``obsmjd`` from OBSMJD, else OBSJD, else SHUTOPEN (0.6 to 1.6 s later, too late for an exposure id to follow
-        from it). ``pid`` from DBPID, else from the exposure id. ``filefracday`` from card FILENAME, else from the
-        file's name, and only where that agrees with the time.
+        ``obsmjd`` from OBSMJD, else OBSJD, else SHUTOPEN (0.6 to 1.6 s later, too late to derive an exposure id).
+        ``pid`` from DBPID, else from the exposure id. ``filefracday`` from card FILENAME, else from the file's name,
+        and only if that agrees with the time.
 
     Raises
     ------
     HeaderError
-        If there is no time, it lies outside ZTF's years, or an id contradicts it or the readout channel.
+        If there is no time, if it lies outside ZTF's years, or if an id contradicts it or the readout channel.
     """
     obsmjd = number(header, "OBSMJD")
     obsjd = number(header, "OBSJD")
@@ -186,17 +186,17 @@ def expid_from_mjd(obsmjd: float) -> int:
 
 
 def read_window(wcs: WcsParameters, shape: tuple[int, int], reference: bool) -> Window:
-    """Return which part of the whole quadrant an image is, from its size and its reference pixel.
+    """Return the part of the quadrant that an image shows, from its size and its reference pixel.
 
-    A whole quadrant has CRPIX at its centre, and IRSA's cutouts keep the reference point, so that CRPIX tells
-    where they start.
+    A whole quadrant has CRPIX at its centre, and IRSA's cutouts keep the reference point, so CRPIX gives their first
+    pixel.
     """
     whole_ny, whole_nx = REFERENCE_SHAPE if reference else QUADRANT_SHAPE
     ny, nx = shape
     offset_x = (whole_nx + 1) / 2 - float(wcs.crpix[0])
     offset_y = (whole_ny + 1) / 2 - float(wcs.crpix[1])
     same_size = shape == (whole_ny, whole_nx)
-    # A reference's tangent point is known to about a pixel only, so that its size must decide.
+    # A reference's tangent point is known only to about a pixel, so its size decides.
     whole = same_size and (reference or max(abs(offset_x), abs(offset_y)) < 0.01)
     return Window(0, 0, nx, ny, True) if whole else Window(round(offset_x), round(offset_y), nx, ny, False)
 
@@ -209,7 +209,7 @@ def image_id(place: Place, exposure: Exposure, window: Window, *, reference: boo
     place, exposure, window : Place, Exposure, Window
         The image's identity.
     reference, simulated : bool
-        What kind it is.
+        Kind of the image.
 
     Returns
     -------
@@ -303,7 +303,7 @@ def _filefracday(header: fits.Header, name: ZtfName | None, obsmjd: float) -> in
 
 
 def _names(header: fits.Header, name: ZtfName | None) -> list[ZtfName]:
-    """Return the names that speak for an image, the header's own first."""
+    """Return the file names of an image, the header's own first."""
     own = text(header, "FILENAME")
     candidates = (None if own is None else parse_name(own), name)
     return [candidate for candidate in candidates if candidate is not None]

@@ -1,4 +1,4 @@
-"""Whether a FITS file is all there yet, told by its headers without reading pixels."""
+"""Check from its headers whether a FITS file is complete, without reading pixels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ztfdb.frame.fitsfile import BLOCK, GZIP_MAGIC
 
 
 def missing_bytes(path: str | Path) -> int:
-    """Return how many bytes a file lacks of what its headers claim, at least.
+    """Return the minimum number of bytes missing in a file according to its headers.
 
     Parameters
     ----------
@@ -20,8 +20,8 @@ def missing_bytes(path: str | Path) -> int:
     Returns
     -------
     int
-        0 for a file that is complete, up to its final padding; and for gzip streams and for bytes that are no FITS
-        headers, which only reading can judge.
+        0 for a file that is complete, except for its final padding. Also 0 for gzip streams and bytes that are not FITS
+        headers, which are only checked when the file is read.
 
     Raises
     ------
@@ -29,7 +29,7 @@ def missing_bytes(path: str | Path) -> int:
         If the file cannot be read.
     """
     with Path(path).open("rb") as file, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # odd cards are judged when the image is read
+        warnings.simplefilter("ignore")  # odd cards are checked when the image is read
         size = file.seek(0, 2)
         end = 0
         while end < size:
@@ -43,7 +43,7 @@ def missing_bytes(path: str | Path) -> int:
             try:
                 header = fits.Header.fromfile(file)
             except (OSError, EOFError, ValueError):
-                return BLOCK  # the header itself goes on
+                return BLOCK  # the header itself is incomplete
             try:
                 claimed = int(header.data_size)
             except (ValueError, TypeError, KeyError, IndexError, OverflowError, fits.VerifyError):

@@ -1,6 +1,6 @@
 """ZTF's own PSF catalogues, ``psfcat.fits`` and ``refpsfcat.fits``, read without trusting the file.
 
-FITS counts pixels from 1, the records from 0. The numbers are kept as ZTF wrote them: nothing is calibrated here.
+FITS counts pixels from 1, the records from 0. Values are kept as in ZTF's file; this module does not calibrate.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ from ztfdb.sky.cells import sky_to_cell
 from ztfdb.sky.projection import sky_to_pixel
 
 MAX_ROWS = 1 << 18
-"""Rows a catalogue can have: what fits below the image's id in ``source_id``."""
+"""Maximum rows of a catalogue: the numbers that fit below the image's id in ``source_id``."""
 
 MAX_WIDTH = 4096
-"""Bytes a row can have; ZTF's have 58."""
+"""Maximum bytes of a row; ZTF's have 58."""
 
 COLUMNS = {
     "sourceid": ">i4", "xpos": ">f4", "ypos": ">f4", "ra": ">f8", "dec": ">f8", "flux": ">f4", "sigflux": ">f4",
     "mag": ">f4", "sigmag": ">f4", "snr": ">f4", "chi": ">f4", "sharp": ">f4", "flags": ">i2",
 }  # fmt: skip
-"""The columns of both catalogues, and how they are stored."""
+"""The columns of both catalogues, and their types."""
 
 PRODUCTS = {"sciimg": "psfcat", "refimg": "refpsfcat"}
-"""The catalogue that belongs to an image, by what stands in their names."""
+"""The catalogue's word in file names, by the image's."""
 
 LARGEST_MISS = 5.0
-"""Pixels by which the catalogue's positions may miss the image's WCS in the median."""
+"""Maximum median difference between the catalogue's positions and the image's WCS, pixels."""
 
 MAGZP_TOLERANCE = 0.001
-"""Zero points of a catalogue and its image differ by more only if they are of two processings, mag."""
+"""If the zero points of a catalogue and its image differ by more, they are from two processings, mag."""
 
 MJD_TOLERANCE = 1e-6
 SAMPLE = 200
@@ -56,7 +56,7 @@ _CODES = {"J": ">i4", "E": ">f4", "D": ">f8", "I": ">i2"}
 
 
 def psfcat_path_for(path: str | Path) -> Path | None:
-    """Return the PSF catalogue that lies beside an image, plain or ``.gz``; None where there is none.
+    """Return the PSF catalogue beside an image, plain or ``.gz``; None if there is none.
 
     ``sciimg`` in the image's name becomes ``psfcat``, and ``refimg`` becomes ``refpsfcat``.
     """
@@ -72,7 +72,7 @@ def psfcat_path_for(path: str | Path) -> Path | None:
 
 
 def image_path_for(path: str | Path) -> Path | None:
-    """Return the image beside a PSF catalogue, None where there is none."""
+    """Return the image beside a PSF catalogue, None if there is none."""
     catalogue = Path(path)
     for product, name in sorted(PRODUCTS.items(), key=lambda item: -len(item[1])):
         stem, marker, ending = catalogue.name.rpartition(name)
@@ -86,7 +86,7 @@ def image_path_for(path: str | Path) -> Path | None:
 
 
 def is_psfcat_name(path: str | Path) -> bool:
-    """Tell whether a file is a PSF catalogue by ZTF's naming."""
+    """Return whether a file name is that of a PSF catalogue."""
     name = parse_name(path)
     return name is not None and name.product in PRODUCTS.values()
 
@@ -101,14 +101,14 @@ def read_psfcat(path: str | Path) -> PsfCatalogueRecord:
     Returns
     -------
     PsfCatalogueRecord
-        With the rows in the file's order. Numbers that are not finite stay so, and are stored as NULL.
+        Rows in the file's order. Non-finite numbers are kept, and stored as NULL.
 
     Raises
     ------
     PsfCatalogueError
-        If the file is cut short, damaged, or not such a table: other columns or types, impossible positions, numbers
-        that occur twice or do not fit 18 bits, another count than its NSOURCES, or nobody's (no field, quadrant or
-        filter, nor a time).
+        If the file is truncated, damaged, or not such a table: other columns or types, impossible positions, numbers
+        that occur twice or do not fit into 18 bits, a number of rows other than NSOURCES, or no identity (no field,
+        quadrant or filter, or no time).
     ImageReadError
         If it is missing or unreadable.
     """
@@ -127,7 +127,7 @@ def read_psfcat(path: str | Path) -> PsfCatalogueRecord:
 
 
 def reference_image_id(record: PsfCatalogueRecord) -> int:
-    """Return the id of the whole reference image that a ``refpsfcat`` belongs to, held or not."""
+    """Return the id of the whole reference image of a ``refpsfcat``, stored or not."""
     ny, nx = REFERENCE_SHAPE
     place = Place(record.field, record.rcid, record.fid)
     nothing = Exposure(None, None, None, None)
@@ -135,21 +135,21 @@ def reference_image_id(record: PsfCatalogueRecord) -> int:
 
 
 def of_image(record: PsfCatalogueRecord, image: Any, wcs: WcsParameters) -> PsfCatalogueRecord:
-    """Return a catalogue as that of an image: of a cutout, the rows inside it in its own pixels.
+    """Return a catalogue for an image: for a cutout, the rows inside it in its own pixels.
 
     Parameters
     ----------
     record : PsfCatalogueRecord
         As read.
     image : ImageInfo, or a row of ``image``
-        Its identity, window and zero point are looked at.
+        Its identity, window and zero point are used.
     wcs : WcsParameters
-        Of the image.
+        WCS of the image.
 
     Raises
     ------
     PsfCatalogueError
-        If it is of another exposure, quadrant, filter or processing, or its positions are not where the WCS puts them.
+        If it belongs to another exposure, quadrant, filter or processing, or its positions contradict the WCS.
     """
     _check_belongs(record, image)
     table = record.table
@@ -164,7 +164,7 @@ def of_image(record: PsfCatalogueRecord, image: Any, wcs: WcsParameters) -> PsfC
 
 def _record(found: FitsTable, raw: RawFile, table: PsfTable) -> PsfCatalogueRecord:
     header, path = found.primary, raw.path
-    # INPUTIMG names the image that was measured: of the two names the one that a user does not change
+    # INPUTIMG is the name of the measured image; unlike the file name, users do not change it
     own = text(header, "INPUTIMG")
     name = _known_name(own) or parse_name(path)
     place = read_place(header, name, path)
@@ -268,7 +268,7 @@ def _table(found: FitsTable, path: str) -> PsfTable:
 
 
 def _row_dtype(found: FitsTable, path: str) -> np.dtype[Any]:
-    """Return the record of one row, of the wanted columns alone; refuse a table that has not all of them."""
+    """Return the dtype of a row with the required columns only; refuse a table without all of them."""
     header, offset = found.header, 0
     offsets: dict[str, int] = {}
     n_field = integer(header, "TFIELDS") or 0

@@ -1,4 +1,4 @@
-"""A science, cutout or reference image with its mask, read into memory and checked."""
+"""Read a science, cutout or reference image with its mask into memory, and check it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ztfdb.product import other_content, other_product
 from ztfdb.records import FileFacts, ImageInfo, WcsParameters
 
 SENSELESS = 1e12
-"""DN that no pixel holds, nor all pixels of a quadrant together: full wells are some 10^5."""
+"""DN that exceeds any pixel and the sum of all pixels of a quadrant: full wells are about 10^5."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Frame:
     path : str
         Absolute path of the image.
     data : ndarray of float32, shape (ny, nx)
-        Pixels as delivered (sky included), DN, native byte order, C-contiguous; NaN where the file has none.
+        Pixels as delivered (sky included), DN, native byte order, C-contiguous; NaN for blank pixels.
     mask : ndarray of uint16, shape (ny, nx), or None
         `ztfdb.bits.MaskBit` of every pixel; None without a mask image.
     header, mask_header : astropy.io.fits.Header, Header or None
@@ -49,9 +49,9 @@ class Frame:
     files : tuple of FileFacts
         The image's file, then the mask's.
     all_finite : bool
-        Whether it is known that no pixel is NaN.
+        True if all pixels are known to be finite.
     caveats : Caveat
-        What the image lacks.
+        Caveats of the image.
     """
 
     path: str
@@ -81,8 +81,8 @@ def read_frame(
 ) -> Frame:
     """Read an image and its mask.
 
-    Plain FITS, ``.fits.gz``, ``.fits.fz`` and gzip data under a ``.fits`` name are told apart by content. The pixels
-    are those of the first two-dimensional image. Bytes after it, and missing padding at the end, do not matter.
+    Plain FITS, ``.fits.gz``, ``.fits.fz`` and gzip data under a ``.fits`` name are recognised by content. The pixels
+    are those of the first two-dimensional image. Bytes after it, and missing padding at the end, are ignored.
 
     Parameters
     ----------
@@ -91,9 +91,9 @@ def read_frame(
     mask_path : str or Path, optional
         The mask; without it, the ``mskimg`` beside the image.
     find_mask : bool
-        Whether to look for the mask where none is given.
+        Whether to look for the mask if none is given.
     hash_files : bool
-        Whether to compute the sha256 of the files (beside the other work, in threads); "" without.
+        Whether to compute the sha256 of the files (in parallel threads); otherwise it is "".
 
     Returns
     -------
@@ -102,10 +102,10 @@ def read_frame(
     Raises
     ------
     ImageReadError
-        If a file is missing, unreadable, cut short, not FITS, or holds no two-dimensional image of at most 20,000
-        pixels a side and 100 million in all.
+        If a file is missing, unreadable, truncated, not FITS, or has no two-dimensional image of at most 20,000 pixels
+        per side and 100 million in total.
     HeaderError, WcsError
-        If the header lacks what cannot be done without.
+        If the header lacks required values.
     ProductError
         If it is another product, by its name, its header or its pixels; see `ztfdb.product`.
     MaskError
@@ -157,13 +157,13 @@ def _check_product(found: str | None, path: str | Path) -> None:
 def science_values(pixels: NDArray[Any], bscale: float, bzero: float, blank: int | None = None) -> FloatArray:
     """Return stored pixels as native float32, scaled, C-contiguous (a view where nothing changes).
 
-    Blank is NaN, and so is what no detector gives (`SENSELESS`), whose sums and squares would overflow.
+    Blank values become NaN, and also impossible values (`SENSELESS`), whose sums and squares would overflow.
     """
     return _checked_values(pixels, bscale, bzero, blank)[0]
 
 
 def _checked_values(pixels: NDArray[Any], bscale: float, bzero: float, blank: int | None) -> tuple[FloatArray, bool]:
-    """Return `science_values` and whether it is known that all of them are finite."""
+    """Return `science_values` and whether all are known to be finite."""
     with np.errstate(over="ignore", invalid="ignore"):
         if (bscale, bzero) == (1.0, 0.0):
             data = np.ascontiguousarray(pixels, dtype=np.float32)
@@ -171,7 +171,7 @@ def _checked_values(pixels: NDArray[Any], bscale: float, bzero: float, blank: in
             data = (pixels * bscale + bzero).astype(np.float32)
         if blank is not None:
             data = np.where(pixels == blank, np.float32(np.nan), data)
-        # the sum tells of nearly every image that it is fine, and spares a map of all pixels
+        # a finite, small sum proves that all pixels are finite, so the per-pixel check is rarely needed
         fine = bool(abs(data.sum()) < SENSELESS)
         return data if fine else np.where(np.abs(data) < SENSELESS, data, np.float32(np.nan)), fine
 
@@ -195,18 +195,18 @@ def mask_values(pixels: NDArray[Any], bscale: float, bzero: float, path: str) ->
 
 
 def _native(pixels: NDArray[Any], swap: bool) -> NDArray[Any]:
-    """Bring pixels into native byte order where they lie (half the memory of a copy), if the file's bytes may go."""
+    """Convert pixels to native byte order, in place if the file's bytes may be changed (half the memory of a copy)."""
     if not swap or pixels.dtype.isnative or not pixels.flags.writeable:
         return pixels
     return pixels.byteswap(inplace=True).view(pixels.dtype.newbyteorder("="))
 
 
 def _science_pixels(image: FitsImage, path: str | Path, *, swap: bool) -> tuple[FloatArray, bool]:
-    """Return the pixels as native float32 that nobody else looks at, and whether all are known to be finite."""
+    """Return the pixels as an unshared native float32 array, and whether all are known to be finite."""
     data, all_finite = _checked_values(_native(image.pixels, swap), image.bscale, image.bzero, image.blank)
     if not data.flags.writeable or (data.base is not None and not swap):
         data = data.copy()
-    # A few rows tell of nearly every image that it is fine.
+    # Testing a few rows suffices for nearly every image.
     if not (all_finite or np.isfinite(data[::97]).any() or np.isfinite(data).any()):
         raise ExtractionError(path, "the image has no finite pixel")
     return data, all_finite
@@ -222,7 +222,7 @@ def _mask_pixels(mask: FitsImage, image: FitsImage, path: str, *, swap: bool) ->
 
 
 def _check_same_exposure(mask: FitsImage, image: FitsImage, path: str) -> None:
-    """Refuse the mask of another exposure, detector or window; cards that either header lacks do not count."""
+    """Refuse the mask of another exposure, detector or window; cards missing in either header are not compared."""
     for keyword, tolerance in (("OBSMJD", 1e-6), ("CRPIX1", 0.01), ("CRPIX2", 0.01)):
         ours, theirs = number(image.header, keyword), number(mask.header, keyword)
         if ours is not None and theirs is not None and abs(ours - theirs) > tolerance:
@@ -234,7 +234,7 @@ def _check_same_exposure(mask: FitsImage, image: FitsImage, path: str) -> None:
 
 
 def _hashed(beside: ThreadPoolExecutor, raw: RawFile, wanted: bool) -> Callable[[], str]:
-    """Start the digest of a file's bytes (hashlib lets other threads run meanwhile); call the result to wait for it."""
+    """Start the digest of a file's bytes in a thread (hashlib releases the GIL); call the result to wait for it."""
     if not wanted:
         return str
     digest: Future[str] = beside.submit(lambda: hashlib.sha256(raw.content).hexdigest())

@@ -1,7 +1,7 @@
-"""Files on the other side of a network, read by byte ranges: ``https://`` by the standard library, others by fsspec.
+"""Remote files, read by byte ranges: ``https://`` with the standard library, other URLs with fsspec.
 
-A server is not trusted: no more than was asked for and `SPARE` bytes is read, within `WHOLE_S`, and only from the host
-that the archive names.
+Servers are not trusted: at most the requested bytes plus `SPARE` are read, within `WHOLE_S`, and only from the host
+given in the archive.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from urllib.parse import urlsplit
 from ztfdb.errors import FileMissingError, ImageReadError, MissingExtraError
 
 TIMEOUT_S = 60.0
-"""How long a server may be silent."""
+"""Timeout for each read from a server."""
 
 WHOLE_S = 600.0
-"""How long one answer may take, from the connection to its last byte."""
+"""Time limit of one response, from the connection to its last byte."""
 
 SPARE = 1 << 20
-"""Bytes that are read beyond what was asked for, at most."""
+"""Maximum bytes that are read beyond the requested ones."""
 
 _PIECE = 1 << 18
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
 
 class NoRangesError(ImageReadError):
-    """The server sends whole files alone, and what was asked for lies too deep in this one."""
+    """The server sends only whole files, and the requested range lies too far from the start."""
 
     retryable = False
 
 
 class RemoteFile(Protocol):
-    """A file of which parts can be had."""
+    """A file with random access."""
 
     path: str
 
@@ -45,29 +45,29 @@ class RemoteFile(Protocol):
         """Return up to `n` bytes from `offset` on."""
 
     def size(self) -> int:
-        """Return how many bytes there are."""
+        """Return the size in bytes."""
 
 
 def is_remote(path: str) -> bool:
-    """Tell a URL from a path."""
+    """Return whether a path is a URL."""
     return "://" in path
 
 
 def open_remote(url: str) -> RemoteFile:
-    """Return a remote file; nothing is asked of the server yet.
+    """Return a remote file, without contacting the server.
 
     Raises
     ------
     MissingExtraError
-        If it is not on the web and fsspec is not installed.
+        If it is not an HTTP(S) URL and fsspec is not installed.
     ImageReadError
-        If fsspec does not know such URLs.
+        If fsspec does not support such URLs.
     """
     return _WebFile(url) if url.startswith(("http://", "https://")) else _FsspecFile(url)
 
 
 class _Deadline:
-    """Ends a connection when its time is up, whatever it is doing: each byte of a slow server starts a wait anew."""
+    """Closes a connection when its time is up; a socket timeout does not suffice, because every byte restarts it."""
 
     def __init__(self, seconds: float) -> None:
         self.over = False
@@ -85,7 +85,7 @@ class _Deadline:
             twin.close()
 
     def connect(self, *words: Any, **how: Any) -> socket.socket:
-        """Make a connection that ends in time; the twin stays while TLS takes the socket over."""
+        """Make a connection with a deadline; a duplicate of the socket stays valid when TLS wraps the original."""
         made = socket.create_connection(*words, **how)
         self._twins.append(made.dup())
         return made
@@ -100,7 +100,7 @@ class _Deadline:
 
 
 def _opener(deadline: _Deadline) -> urllib.request.OpenerDirector:
-    """Return an opener whose connections end in time and whose redirects stay with scheme and host."""
+    """Return an opener with a deadline for connections, which only follows redirects within scheme and host."""
 
     class Plain(http.client.HTTPConnection):
         def __init__(self, *words: Any, **how: Any) -> None:
@@ -124,7 +124,7 @@ def _opener(deadline: _Deadline) -> urllib.request.OpenerDirector:
 
 
 class _SameHost(urllib.request.HTTPRedirectHandler):
-    """Follows redirects to another path alone: another host need not hold the file, another scheme not hide it."""
+    """Follows redirects only to another path of the same host and scheme."""
 
     def redirect_request(
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
@@ -136,7 +136,7 @@ class _SameHost(urllib.request.HTTPRedirectHandler):
 
 
 class _Elsewhere(Exception):
-    """A server named another one."""
+    """A server redirected to another one."""
 
 
 class _WebFile:
@@ -154,7 +154,7 @@ class _WebFile:
                 if not deadline.over:
                     raise
             except urllib.error.HTTPError as exc:
-                exc.close()  # it is the answer, with its connection
+                exc.close()  # the exception holds the response and its connection
                 if exc.code in (404, 410):
                     raise FileMissingError(self.path, f"the server says {exc.code}") from exc
                 if exc.code == 416:
@@ -168,7 +168,7 @@ class _WebFile:
                 if not deadline.over:
                     reason = str(exc) or type(exc).__name__
                     raise ImageReadError(self.path, f"cannot be read: {reason[:200]}") from exc
-            if deadline.over:  # what looks like the end, or like nonsense, is our own doing
+            if deadline.over:  # the error was caused by closing the connection
                 raise ImageReadError(self.path, f"the answer was not whole after {WHOLE_S:g} s")
             return content
 
@@ -180,7 +180,7 @@ class _WebFile:
         return self._size
 
     def _ask(self, opener: urllib.request.OpenerDirector, offset: int, n: int) -> bytes:
-        # identity: what a server packs on the way has other offsets
+        # identity: compressed content would have other offsets
         headers = {"Range": f"bytes={offset}-{offset + n - 1}", "Accept-Encoding": "identity"}
         with opener.open(urllib.request.Request(self.path, headers=headers), timeout=TIMEOUT_S) as answer:
             if answer.headers.get("Content-Encoding", "identity").lower() not in ("", "identity"):
@@ -192,7 +192,7 @@ class _WebFile:
             return self._beginning(answer, offset, n)
 
     def _part(self, answer: Any, offset: int, n: int) -> bytes:
-        """Return the range that was asked for, or what the file has of it."""
+        """Return the requested range, or the part of it that exists."""
         text = answer.headers.get("Content-Range", "")
         found = _RANGE.fullmatch(text.strip())
         first, last = (int(found[1]), int(found[2])) if found else (-1, -1)
@@ -210,7 +210,7 @@ class _WebFile:
         return content
 
     def _beginning(self, answer: Any, offset: int, n: int) -> bytes:
-        """Return the range out of a whole file: a server need not know ranges."""
+        """Return the range from a whole file, for servers without ranges."""
         length = answer.headers.get("Content-Length")
         self._size = int(length) if length is not None and length.isdigit() else None
         if offset > SPARE:
@@ -219,7 +219,7 @@ class _WebFile:
         return self._content(answer, wanted, more=True)[offset:]
 
     def _content(self, answer: Any, n: int, *, more: bool = False) -> bytes:
-        """Read `n` bytes of an answer, and no more; fewer, or more where there should be none, are an error."""
+        """Read exactly `n` bytes of a response; fewer, or unexpected further ones, are an error."""
         pieces = []
         left = n
         while left > 0 and (piece := answer.read(min(left, _PIECE))):
@@ -258,5 +258,5 @@ class _FsspecFile:
             return question(self._name, **how)
         except FileNotFoundError as exc:
             raise FileMissingError(self.path, "there is no such file") from exc
-        except Exception as exc:  # each service has errors of its own
+        except Exception as exc:  # each fsspec package has its own errors
             raise ImageReadError(self.path, f"cannot be read: {exc}") from exc

@@ -1,4 +1,4 @@
-"""Whether a file is one of ZTF's images, from its first header blocks: cheap enough for every file of a folder."""
+"""Check from its first header blocks whether a file is a ZTF image; fast enough for every file of a folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ztfdb.frame.identity import is_reference, read_exposure, read_place
 from ztfdb.product import other_product
 
 HEAD_BYTES = 60 * BLOCK
-"""How far a file is read: headers of ZTF have 5 to 12 blocks."""
+"""Bytes read from a file: ZTF headers have 5 to 12 blocks."""
 
 NOT_FITS = "not FITS"
 NOT_AN_IMAGE = "FITS without an image in front"
@@ -29,7 +29,7 @@ EMPTY = "empty"
 
 
 def why_no_image(path: str | Path) -> str | None:
-    """Return why a file is not one of ZTF's science or reference images, judging by its header and its name.
+    """Return why a file is not a ZTF science or reference image, from its header and its name.
 
     Parameters
     ----------
@@ -39,8 +39,8 @@ def why_no_image(path: str | Path) -> str | None:
     Returns
     -------
     str or None
-        A few words that many files share; None for an image of ZTF: one that tells its field, quadrant, filter and
-        zero point and, unless it is a reference, its time.
+        A short reason that many files share. None for a ZTF image, which has field, quadrant, filter and zero point
+        and, unless it is a reference, a time.
     """
     try:
         head = _head(path)
@@ -73,7 +73,7 @@ def _why_not(header: fits.Header, path: str | Path) -> str | None:
 
 
 def _head(path: str | Path) -> bytes | None:
-    """Return a file's first bytes, unpacked; None for what is no regular file."""
+    """Return a file's first bytes, unpacked; None if it is not a regular file."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except ValueError:
@@ -93,7 +93,7 @@ def _head(path: str | Path) -> bytes | None:
 
 
 def _image_header(head: bytes) -> fits.Header | None:
-    """Return the header of an image that is the first HDU, or the second behind an empty first."""
+    """Return the header of an image in the first HDU, or in the second after an empty first one."""
     primary, end = _header(head, 0)
     if primary is None or _is_image(primary):
         return primary
@@ -112,7 +112,7 @@ def _is_image(header: fits.Header) -> bool:
 
 
 def _header(head: bytes, start: int) -> tuple[fits.Header | None, int]:
-    """Return the header that starts at a byte and where it ends; None where it has no end here."""
+    """Return the header that starts at a byte, and its end; None if it does not end within these bytes."""
     for block in range(start, len(head), BLOCK):
         for card in range(block, min(block + BLOCK, len(head)), 80):
             if head[card : card + 8] == b"END     ":

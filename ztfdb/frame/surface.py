@@ -1,7 +1,7 @@
-"""The background surface: a mesh of box values evaluated on windows, blocks of rows, or at points, alike.
+"""The background surface: evaluate a mesh of box values on windows, blocks of rows, or at points, with equal results.
 
-Everything is two small matrix products: the natural cubic spline through the box centres (as in SExtractor),
-continued linearly outside them, is linear in the box values along each axis.
+An evaluation consists of two small matrix products: the natural cubic spline through the box centres (as in
+SExtractor), continued linearly outside them, is linear in the box values along each axis.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ztfdb.arrays import Float32Array, FloatArray
 from ztfdb.records import BackgroundMesh
 
 SMALL_PRODUCT = 300_000
-"""Multiplications in one call of the matrix library."""
+"""Maximum multiplications in one call of the matrix library."""
 
 
 def background_surface(
@@ -61,7 +61,7 @@ def surface_blocks(
     step : int
         Rows per block.
     every : int
-        Evaluate one row in so many, the middle one; a divisor of `step`.
+        Evaluate one of this many rows, the middle one; a divisor of `step`.
 
     Yields
     ------
@@ -89,7 +89,7 @@ def background_at(mesh: BackgroundMesh, x: FloatArray, y: FloatArray) -> tuple[F
     mesh : BackgroundMesh
         The stored mesh.
     x, y : ndarray, shape (n,)
-        Positions, zero-based pixels; positions off the image take the value of the nearest pixel.
+        Positions, zero-based pixels; positions outside the image get the value of the nearest pixel.
 
     Returns
     -------
@@ -141,8 +141,8 @@ def _at(nodes: FloatArray, along_y: _Near, along_x: _Near) -> FloatArray:
 def _product(left: NDArray[Any], right: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:
     """Multiply matrices a few rows at a time.
 
-    Products this small stay in the cache and below the size at which the library starts threads, whose waiting costs
-    more than the work where other processes keep the processors busy.
+    Such small products stay in the cache and below the size at which the library starts threads, whose waiting takes
+    longer than the work if other processes use the cores.
     """
     if out is None:
         out = np.empty((left.shape[0], right.shape[1]), dtype=left.dtype)
@@ -154,12 +154,12 @@ def _product(left: NDArray[Any], right: NDArray[Any], out: NDArray[Any] | None =
 
 
 def _within(mesh: BackgroundMesh, rms: Float32Array) -> Float32Array:
-    """Hold an rms between the mesh's extremes, in place: a spline that overshoots could make the noise negative."""
+    """Clip an rms to the mesh's extremes, in place: an overshooting spline could make the noise negative."""
     return np.clip(rms, mesh.rms.min(), mesh.rms.max(), out=rms)
 
 
 def _axes(mesh: BackgroundMesh) -> tuple[FloatArray, Float32Array]:
-    """Weights of every row (ny, n_box_y) and of every column (n_box_x, nx)."""
+    """Return the weights of every row (ny, n_box_y) and of every column (n_box_x, nx)."""
     (ny, nx), (n_y, n_x) = mesh.shape, mesh.level.shape
     return _all_weights(ny, mesh.box[0], n_y), _all_weights(nx, mesh.box[1], n_x).T.astype(np.float32, order="C")
 
@@ -175,10 +175,10 @@ def _bin_weights(length: int, box: int, n_box: int, bin_side: int) -> FloatArray
 
 
 def _weights(positions: NDArray[Any], length: int, box: int, n_box: int) -> FloatArray:
-    """Weights (n, n_box) that turn the box values along one axis into values at pixel positions.
+    """Return weights (n, n_box) that convert the box values along one axis into values at pixel positions.
 
-    The natural cubic spline is linear in its values, and between two centres it needs the two values and the two
-    second derivatives there, which are themselves a fixed matrix times the values.
+    The natural cubic spline is linear in its values. Between two centres it needs the 2 values and the 2 second
+    derivatives there, which are a fixed matrix times the values.
     """
     weights = np.zeros((len(positions), n_box))
     bends = _with_bends(length, box, n_box)
@@ -192,7 +192,7 @@ _Near = list[tuple[NDArray[np.intp], FloatArray]]
 
 
 def _near(positions: NDArray[Any], length: int, box: int, n_box: int) -> _Near:
-    """Return the nodes of the spline that count at positions along one axis, and their weights."""
+    """Return the nodes of the spline that contribute at positions along one axis, and their weights."""
     u = np.clip(np.asarray(positions, dtype=float), 0, length - 1)
     if n_box == 1:
         return [(np.zeros(len(u), np.intp), np.ones(len(u)))]
@@ -201,7 +201,7 @@ def _near(positions: NDArray[Any], length: int, box: int, n_box: int) -> _Near:
     h = centre[k + 1] - centre[k]
     right = (u - centre[k]) / h
     t = np.clip(right, 0.0, 1.0)
-    # outside the centres the cubic terms vanish, but their slope there remains
+    # outside the centres the cubic terms vanish, but their slope remains
     beyond = (right - t) * h**2 / 6
     left_bend = ((1 - t) ** 3 - (1 - t)) * h**2 / 6 + beyond * np.where(t < 0.5, -2.0, 1.0)
     right_bend = (t**3 - t) * h**2 / 6 + beyond * np.where(t < 0.5, -1.0, 2.0)
@@ -209,14 +209,14 @@ def _near(positions: NDArray[Any], length: int, box: int, n_box: int) -> _Near:
 
 
 def _with_bends(length: int, box: int, n_box: int) -> FloatArray:
-    """Matrix (2 n_box, n_box) from box values to the values and second derivatives at the centres."""
+    """Return the matrix (2 n_box, n_box) from box values to values and second derivatives at the centres."""
     bends = np.zeros((1, 1)) if n_box == 1 else _spline(length, box, n_box)[1]
     return np.vstack([np.eye(n_box), bends])
 
 
 @lru_cache(maxsize=64)
 def _spline(length: int, box: int, n_box: int) -> tuple[FloatArray, FloatArray]:
-    """Box centres along an axis, and the matrix that gives the spline's second derivatives there."""
+    """Return the box centres along an axis, and the matrix for the spline's second derivatives there."""
     edges = np.minimum(np.arange(n_box + 1) * box, length) - 0.5
     centre = (edges[:-1] + edges[1:]) / 2
     h = np.diff(centre)

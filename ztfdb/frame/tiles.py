@@ -1,8 +1,8 @@
 """Tile-compressed images (``.fz``): checked card by card, then unpacked by astropy.
 
-The decoders are C code that believes what the header says: a wild pixel width or dither seed ends the whole process
-instead of raising. So each card that reaches them is checked first, and only Rice and gzip are let through, which is
-what fpack makes of ZTF images. The H-compress and PLIO decoders take sizes from the packed bytes themselves.
+The decoders are C code that trusts the header: an invalid pixel width or dither seed kills the process instead of
+raising an error. Therefore each card that they use is checked first, and only Rice and gzip are allowed, which fpack
+uses for ZTF images. The H-compress and PLIO decoders take sizes from the packed bytes themselves.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from ztfdb.errors import ImageReadError
 from ztfdb.frame.cards import card_value
 
 COMPRESSIONS = ("RICE_1", "RICE_ONE", "GZIP_1", "GZIP_2", "NOCOMPRESS")
-"""Tile compressions that are read."""
+"""Supported tile compressions."""
 
 PIXEL_TYPES = (8, 16, 32, -32, -64)
-"""Values of ZBITPIX that are read."""
+"""Supported values of ZBITPIX."""
 
 SETTINGS: dict[str, tuple[int, ...]] = {"BLOCKSIZE": (16, 32), "BYTEPIX": (1, 2, 4)}
-"""Values that the settings of the Rice decoder may have."""
+"""Allowed values for settings of the Rice decoder."""
 
 DITHERS = ("SUBTRACTIVE_DITHER_1", "SUBTRACTIVE_DITHER_2")
 MAX_DITHER_SEED = 10_000
 MAX_TILES = 100_000
-"""Most tiles of an image; fpack makes one of each row."""
+"""Maximum tiles of an image; fpack makes one per row."""
 
 
 def check_tiles(header: fits.Header, path: str) -> tuple[int, int]:
@@ -51,8 +51,8 @@ def check_tiles(header: fits.Header, path: str) -> tuple[int, int]:
     Raises
     ------
     ImageReadError
-        If the image is not two-dimensional, its compression is another, or a card that the decoder needs cannot be
-        right.
+        If the image is not two-dimensional, its compression is not supported, or a card that the decoder needs is
+        invalid.
     """
     nx, ny = (card_value(header, f"ZNAXIS{i}") for i in (1, 2))
     if card_value(header, "ZNAXIS") != 2 or not (_is_positive(nx) and _is_positive(ny)):
@@ -74,7 +74,7 @@ def check_tiles(header: fits.Header, path: str) -> tuple[int, int]:
 
 
 def unpack_tiles(content: Any, hdu: int, path: str) -> tuple[fits.Header, fits.Header, NDArray[Any]]:
-    """Unpack the image of an HDU that `check_tiles` found good.
+    """Unpack the image of an HDU that `check_tiles` has accepted.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def unpack_tiles(content: Any, hdu: int, path: str) -> tuple[fits.Header, fits.H
 
 
 def _check_decoder(header: fits.Header, path: str) -> None:
-    """Refuse pixel types, settings and dither seeds that the decoders do not survive."""
+    """Refuse pixel types, settings and dither seeds that crash the decoders."""
     found: dict[str, tuple[Any, tuple[int, ...] | range]] = {"ZBITPIX": (card_value(header, "ZBITPIX"), PIXEL_TYPES)}
     if card_value(header, "ZQUANTIZ") in DITHERS:
         found["ZDITHER0"] = card_value(header, "ZDITHER0"), range(1, MAX_DITHER_SEED + 1)

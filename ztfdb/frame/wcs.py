@@ -1,4 +1,4 @@
-"""The celestial WCS of a header as plain numbers, and as an astropy WCS where only that will do."""
+"""The celestial WCS of a header as plain numbers, and as an astropy WCS where needed."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ MAX_PV = 39
 """Highest index of a TPV coefficient in the FITS registry; ztfdb's own arithmetic stops at 16 (fourth order)."""
 
 PIXEL_SCALES = (0.05, 60.0)
-"""Pixel scales (arcsec) between which a header is believed; ZTF has 1.01, its references 1.00."""
+"""Range of accepted pixel scales (arcsec); ZTF has 1.01, its references 1.00."""
 
 MAX_FIT_ERROR_PIX = 1e-3
-"""Largest error of a WCS that had to be expressed as TPV, pixels; SIP up to fourth order fits to 1e-6."""
+"""Largest error of a WCS fitted by TPV, pixels; SIP up to fourth order fits to 1e-6."""
 
 SAME_MATRIX = 1e-7
-"""Largest relative difference of two spellings of one matrix: 0.0003 px over a quadrant."""
+"""Largest relative difference of two forms of the same matrix: 0.0003 px over a quadrant."""
 
 LOOKUP_TABLES = ("CPDIS1", "CPDIS2", "CQDIS1", "CQDIS2", "D2IMDIS1", "D2IMDIS2", "D2IMARR")
 """Cards of distortions that are tables in other HDUs."""
 
 MAX_CRPIX = 1e6
-"""Farthest reference pixel that is believed, pixels."""
+"""Farthest accepted reference pixel, pixels."""
 
 
 def wcs_parameters(header: fits.Header, path: str | Path) -> WcsParameters:
     """Read the celestial WCS of an image header.
 
-    TPV and TAN are read as they stand; ``TAN`` with PV cards is SCAMP's spelling of TPV. Anything else that astropy
-    can evaluate (SIP, other projections, declination first, a rotated pole) is expressed as a fourth-order TPV over
-    the image, which must then agree with astropy within `MAX_FIT_ERROR_PIX`. The matrix may be CD, PC with CDELT,
-    or CDELT with CROTA2; of CD and PC in one header both must say the same (wcslib takes PC, others CD). PV cards
-    that are left over beside SIP are ignored, as astropy does. Positions without RADESYS, and FK5 ones of equinox
-    2000, are taken as ICRS (they differ by less than 0.03 arcsec).
+    TPV and TAN are read directly; ``TAN`` with PV cards is SCAMP's form of TPV. Anything else that astropy can evaluate
+    (SIP, other projections, declination first, a rotated pole) is fitted by a fourth-order TPV over the image, which
+    must agree with astropy within `MAX_FIT_ERROR_PIX`. The matrix may be CD, PC with CDELT, or CDELT with CROTA2; if a
+    header has both CD and PC, they must agree (wcslib uses PC, others CD). Left-over PV cards in a SIP header are
+    ignored, as in astropy. Positions without RADESYS, and FK5 positions of equinox 2000, are treated as ICRS (they
+    differ by less than 0.03 arcsec).
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def astropy_wcs(source: WcsParameters | fits.Header | Mapping[str, Any]) -> WCS:
         Two celestial axes, deg, ICRS.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # obsolete cards and the dates of the header are no concern of the caller
+        warnings.simplefilter("ignore")  # obsolete cards and the dates of the header do not matter here
         if isinstance(source, WcsParameters):
             source = parameters_to_header(source)
         elif not isinstance(source, fits.Header):
@@ -112,7 +112,7 @@ def astropy_wcs(source: WcsParameters | fits.Header | Mapping[str, Any]) -> WCS:
 
 
 def parameters_to_header(wcs: WcsParameters) -> fits.Header:
-    """Return FITS cards that spell WCS parameters."""
+    """Return WCS parameters as FITS cards."""
     cards: list[tuple[str, Any]] = [("WCSAXES", 2), ("RADESYS", "ICRS"), ("LONPOLE", 180.0)]
     for i, name in enumerate(("RA---", "DEC--")):
         cards += [(f"CTYPE{i + 1}", name + wcs.projection), (f"CUNIT{i + 1}", "deg")]
@@ -124,7 +124,7 @@ def parameters_to_header(wcs: WcsParameters) -> fits.Header:
 
 
 def _check_axes(header: fits.Header, ctypes: list[str], path: str | Path) -> None:
-    """Refuse what is not one equatorial J2000 pair of axes."""
+    """Refuse axes that are not one equatorial J2000 pair."""
     if not any(ctypes):
         raise WcsError(path, "there is no world coordinate system (no CTYPE1, CTYPE2)")
     if sorted(c[:4].rstrip("-") for c in ctypes) != ["DEC", "RA"]:
@@ -139,7 +139,7 @@ def _check_axes(header: fits.Header, ctypes: list[str], path: str | Path) -> Non
 
 
 def _linear_matrix(header: fits.Header, path: str | Path) -> Float64Array:
-    """Return the CD matrix, deg per pixel, however the header spells it."""
+    """Return the CD matrix, deg per pixel, from any of its forms."""
     cd_names, pc_names = ([f"{name}{i}_{j}" for i in (1, 2) for j in (1, 2)] for name in ("CD", "PC"))
     has_cd, has_pc = (any(name in header for name in names) for names in (cd_names, pc_names))
     cd = np.array([_number(header, name, path, default=0.0) for name in cd_names]).reshape(2, 2) if has_cd else None
@@ -167,7 +167,7 @@ def _rotated(cdelt: Float64Array, angle: float) -> Float64Array:
 
 
 def _check_distortions(header: fits.Header, ctypes: list[str], path: str | Path) -> None:
-    """Refuse distortions that exclude each other, or whose numbers are not in the header."""
+    """Refuse contradictory distortions, or those whose numbers are not in the header."""
     table = next((name for name in LOOKUP_TABLES if name in header), None)
     if table is not None:
         raise WcsError(path, f"{table}: a distortion by a look-up table is not supported")
@@ -180,7 +180,7 @@ def _has_sip(header: fits.Header) -> bool:
 
 
 def _distortion(header: fits.Header, path: str | Path) -> Float64Array:
-    """Return the TPV coefficients; the identity where the header has none."""
+    """Return the TPV coefficients; the identity if the header has none."""
     pv = IDENTITY_PV.copy()
     for i in (1, 2):
         for j in range(N_PV):
@@ -189,11 +189,11 @@ def _distortion(header: fits.Header, path: str | Path) -> Float64Array:
 
 
 def _is_tpv(header: fits.Header, ctypes: list[str], crval: Float64Array) -> bool:
-    """Return whether the cards spell TPV or TAN in the usual orientation, up to fourth order."""
+    """Return whether the cards are TPV or TAN in the usual orientation, up to fourth order."""
     usual_pole = card_value(header, "LONPOLE") in ((0, None) if crval[1] == 90.0 else (180, None))
     high_order = any(f"PV{i}_{j}" in header for i in (1, 2) for j in range(N_PV, MAX_PV + 1))
     spelled = tuple(c.rstrip() for c in ctypes) in (("RA---TPV", "DEC--TPV"), ("RA---TAN", "DEC--TAN"))
-    # astropy applies SIP also where CTYPE does not name it, but not beside PV cards
+    # astropy applies SIP even if CTYPE does not name it, but not together with PV cards
     sip = _has_sip(header) and not any(name in header for name in ("PV1_1", "PV2_1"))
     return usual_pole and spelled and not high_order and not sip
 
@@ -201,7 +201,7 @@ def _is_tpv(header: fits.Header, ctypes: list[str], crval: Float64Array) -> bool
 def _fitted(
     header: fits.Header, crval: Float64Array, crpix: Float64Array, cd: Float64Array, path: str | Path
 ) -> WcsParameters:
-    """Express a WCS that only astropy can evaluate as TPV."""
+    """Fit a WCS that only astropy can evaluate by TPV."""
     nx, ny = (_number(header, f"NAXIS{i}", path) for i in (1, 2))
     try:
         full = astropy_wcs(_without_leftovers(header))
@@ -209,7 +209,7 @@ def _fitted(
         # A rotation (of the pole) belongs into the matrix: as a distortion, astropy could not invert it.
         cd = np.array([[pv[0, 1], pv[0, 2]], [pv[1, 2], pv[1, 1]]]) @ cd
         pv, error = fit_distortion(full, nx, ny, crval, crpix, cd)
-    except Exception as exc:  # astropy's wrapper of wcslib raises a family of its own
+    except Exception as exc:  # astropy's wrapper of wcslib has its own exceptions
         raise WcsError(path, f"the WCS cannot be evaluated: {exc}") from exc
     if not error <= MAX_FIT_ERROR_PIX:
         raise WcsError(path, f"the WCS cannot be expressed as TPV: {error:.3g} pixels off")
@@ -217,7 +217,7 @@ def _fitted(
 
 
 def _without_leftovers(header: fits.Header) -> fits.Header:
-    """Drop the PV cards that a SIP header still has from the TPV it was made of."""
+    """Drop the PV cards of a SIP header that was converted from TPV."""
     if not str(card_value(header, "CTYPE1") or "").upper().rstrip().endswith("-SIP"):
         return header
     kept = header.copy()
@@ -227,7 +227,7 @@ def _without_leftovers(header: fits.Header) -> fits.Header:
 
 
 def _number(header: fits.Header, keyword: str, path: str | Path, default: float | None = None) -> float:
-    """Return a finite number of the WCS, or the default where the card is absent."""
+    """Return a finite number of the WCS, or the default if the card is absent."""
     value = card_value(header, keyword)
     if value is None and default is not None and keyword not in header:
         return default

@@ -1,11 +1,11 @@
-"""Windows of an ingested image, read from its file: only what is needed, and never other pixels than were ingested.
+"""Read windows of an ingested image from its file: only the necessary bytes, and only pixels that were ingested.
 
-Of an uncompressed file the window's rows are read at the stored byte offset (23 rows in some 0.03 ms). Of a
-tile-compressed file astropy unpacks the tiles that the window touches (some ms), of a gzip file everything (100 to
-300 ms; a memory of the whole image serves the next windows of the same open file).
+From an uncompressed file the window's rows are read at the stored byte offset (23 rows in about 0.03 ms). In a
+tile-compressed file astropy unpacks the tiles that the window touches (a few ms). A gzip file is unpacked whole (100 to
+300 ms), and the image is cached for further windows while the file is open.
 
-A file must have the size it had at ingest. With the same modification time it is believed; with another, its sha256
-decides, which is remembered.
+A file must have the same size as at ingest. If its modification time is also the same, it is trusted; otherwise its
+sha256 is compared and cached.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from ztfdb.frame.remote import NoRangesError, is_remote, open_remote
 from ztfdb.records import FileFacts, StoredPixels
 
 CONTIGUOUS_SHARE = 0.25
-"""From this share of the image's width on, whole rows are read at once rather than each row's part."""
+"""For windows of at least this fraction of the image's width, whole rows are read at once."""
 
 CONTIGUOUS_BYTES = 65_536
-"""Whole rows of so many bytes together are always read at once: that is faster than thirty parts."""
+"""Whole rows with up to this many bytes in total are always read at once, which is faster than 30 single reads."""
 
 
 class PixelFile:
@@ -49,14 +49,14 @@ class PixelFile:
     Attributes
     ----------
     mtime_ns : int
-        Modification time now. Other than that of the facts when the file was touched but holds the same bytes.
+        Current modification time. It differs from that of the facts if the file was touched but is unchanged.
 
     Raises
     ------
     FileMissingError
         If there is no such file.
     FileChangedError
-        If it holds other content.
+        If its content has changed.
     ImageReadError
         If it cannot be read.
     """
@@ -103,7 +103,7 @@ class PixelFile:
         FileChangedError
             If the file changed while it was read.
         ImageReadError
-            If it ends before the window does, or cannot be unpacked.
+            If it ends before the window, or cannot be unpacked.
         """
         if self._whole is not None:
             return self._whole[rows, cols].copy()
@@ -122,7 +122,7 @@ class PixelFile:
             raise FileChangedError(self._facts.path, "the file changed while it was read")
 
     def _is_plain(self) -> bool:
-        # whole numbers may stand for "no value" (BLANK), which only the header knows
+        # integers may include a value for "no value" (BLANK), which is only in the header
         facts = self._facts
         return facts.byte_offset is not None and (facts.role == "msk" or facts.bitpix < 0)
 
@@ -194,8 +194,8 @@ class PixelFile:
 class RemotePixelFile(PixelFile):
     """A file behind a URL, read by byte ranges: one request for the rows of a window.
 
-    There is no modification time to compare. The file must have the size and, card by card, the header that were
-    ingested; a packed one is fetched whole, and its sha256 decides.
+    There is no modification time to compare. The file must have the same size and the same header cards as at ingest; a
+    compressed file is fetched whole, and its sha256 is compared.
 
     Parameters
     ----------
@@ -223,7 +223,7 @@ class RemotePixelFile(PixelFile):
         """Do nothing: no connection is kept."""
 
     def _is_plain(self) -> bool:
-        return super()._is_plain() and self._facts.hdu == 0  # else the header is not at the beginning
+        return super()._is_plain() and self._facts.hdu == 0  # otherwise the header is not at the beginning
 
     def _row_parts(self, first: int, n: int, step: int, height: int) -> bytes:
         block = self._bytes(first, (height - 1) * step + n)
@@ -232,7 +232,7 @@ class RemotePixelFile(PixelFile):
     def _bytes(self, offset: int, n: int) -> bytes:
         try:
             content = self._remote.read(offset, n) if self._content is None else self._content[offset : offset + n]
-        except NoRangesError:  # the whole file then, once; its size is known
+        except NoRangesError:  # then fetch the whole file once; its size is known
             self._content = self._raw().content
             content = self._content[offset : offset + n]
         content = bytes(content)
@@ -247,10 +247,10 @@ class RemotePixelFile(PixelFile):
         return stored if self._whole is not None else super()._convert(stored)
 
     def _begins_with(self, magic: bytes) -> bool:
-        return False  # whatever it is, it is fetched whole
+        return False  # compressed files are fetched whole
 
     def _check_unchanged(self) -> None:
-        """Do nothing: every request stands for itself."""
+        """Do nothing: requests are independent."""
 
     def _raw(self) -> RawFile:
         if self._content is not None:
@@ -262,7 +262,7 @@ class RemotePixelFile(PixelFile):
 
 
 def open_pixels(image: StoredPixels, facts: FileFacts) -> PixelFile:
-    """Open one file of an ingested image, here or behind a URL; see `PixelFile` and `RemotePixelFile`."""
+    """Open one file of an ingested image, local or remote; see `PixelFile` and `RemotePixelFile`."""
     if is_remote(facts.path):
         return RemotePixelFile(facts, image.shape, (image.cards or {}).get(facts.role, {}))
     return PixelFile(facts, image.shape)
@@ -275,26 +275,26 @@ def _same_header(head: bytes, cards: dict[str, Any]) -> bool:
 
 
 def file_status(problem: ImageError) -> str:
-    """Return in two words what is wrong with a file."""
+    """Return the status of a file with a problem, in two words."""
     if isinstance(problem, FileMissingError):
         return "file missing"
     return "file changed" if isinstance(problem, FileChangedError) else "file unreadable"
 
 
 def check_file(facts: FileFacts, *, whole: bool = False) -> str | None:
-    """Tell what is wrong with a file that the archive knows.
+    """Check a file of the archive, and return its problem.
 
     Parameters
     ----------
     facts : FileFacts
         The file as it was ingested.
     whole : bool
-        Compute the sha256 also where size and modification time are as they were.
+        Compute the sha256 even if size and modification time are unchanged.
 
     Returns
     -------
     str or None
-        ``file missing``, ``file changed`` or ``file unreadable``; None where it is as it was.
+        ``file missing``, ``file changed`` or ``file unreadable``; None if it is unchanged.
     """
     try:
         if is_remote(facts.path):
@@ -343,7 +343,7 @@ def _check(facts: FileFacts, status: os.stat_result) -> None:
 
 @lru_cache(maxsize=100_000)
 def _sha256(path: str, size: int, mtime_ns: int) -> str:
-    """Return the digest of a file; size and time tell when it must be computed again."""
+    """Return the cached digest of a file; a change of size or time invalidates it."""
     return _digest(path)
 
 

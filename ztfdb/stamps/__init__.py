@@ -1,4 +1,4 @@
-"""Image + position → cutout, its padding and mask told honestly."""
+"""Cut stamps from images, with explicit padding and masks."""
 
 from ztfdb.stamps.cut import ImageStamp, cut_stamps, stamps_file, write_stamps
 from ztfdb.stamps.cutout import cut_stamp, stamp_origin

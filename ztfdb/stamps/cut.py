@@ -1,4 +1,4 @@
-"""Stamps cut again from the stored files of ingested images, whose pixels `ztfdb.frame.window` reads."""
+"""Cut stamps from the files of ingested images, whose pixels `ztfdb.frame.window` reads."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ImageStamp:
     ----------
     image_id : int
     ra, dec : float
-        The position asked for, deg.
+        The requested position, deg.
     x, y : float
         Its zero-based pixel on the image.
     x0, y0 : int
@@ -50,11 +50,11 @@ class ImageStamp:
     status : str
         ``ok``; ``file missing``, ``file changed`` or ``file unreadable``; or ``off the image``.
     problem : ImageError or None
-        What is wrong, in full.
+        The problem in full.
     facts : dict
-        Of the image: ``mjd``, ``filtercode`` and others, for titles and headers.
+        Properties of the image (``mjd``, ``filtercode`` and others) for titles and headers.
     north_up : bool
-        The stamp was flipped: north is up and east is left, as far as flips go.
+        The stamp was flipped so that north is up and east is left, as far as flips allow.
     """
 
     image_id: int
@@ -80,7 +80,7 @@ class ImageStamp:
 
     @property
     def wcs(self) -> Any:
-        """The stamp's own WCS as astropy's, made when it is asked for (2 ms)."""
+        """The stamp's own WCS as an astropy WCS, made on demand (2 ms)."""
         return astropy_wcs(self.parameters)
 
     @property
@@ -101,9 +101,9 @@ class ImageStamp:
         return bad if self.mask is None else bad | ((self.mask & np.uint16(BAD_BITS)) != 0)
 
     def turned_north(self) -> ImageStamp:
-        """Return the stamp with north up and east left: rows in the opposite order, no pixel resampled.
+        """Return the stamp with north up and east left, by reversing its rows, without resampling.
 
-        North is up to within the camera's rotation, some degrees. On a ZTF image x grows to the west and y to the
+        North is up to within the camera's rotation, a few degrees. On a ZTF image x grows to the west and y to the
         south.
 
         Raises
@@ -181,14 +181,14 @@ def cut_stamps(
     size : int
         Width and height, pixels; the pixel that contains the position is the central one.
     radius : float
-        Radius of the aperture to be shown, pixels.
+        Radius of the aperture to show, pixels.
     facts : dict, optional
-        Of the image.
+        Properties of the image.
 
     Returns
     -------
     list of ImageStamp
-        One for each position, with its `status`; nothing that is wrong with a file raises.
+        One for each position, with its `status`; problems of files do not raise.
     """
     places = list(zip(ra, dec, x, y, strict=True))
     try:
@@ -203,7 +203,7 @@ def cut_stamps(
 def write_stamps(path: str | Path, stamps: Iterable[ImageStamp]) -> None:
     """Write stamps into one FITS file: an empty primary HDU, then ``SCI`` and ``MSK`` of each.
 
-    The file appears whole or not at all.
+    The file is written atomically.
     """
     hdus = _hdus(stamps)
     target = Path(path)

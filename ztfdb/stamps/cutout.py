@@ -17,8 +17,8 @@ DEFAULT_SIZE = 23
 def stamp_origin(x: float, y: float, dx: int, dy: int) -> tuple[int, int]:
     """Return the first pixel ``(x0, y0)`` of the stamp of width `dx` and height `dy` around a position.
 
-    The pixel that contains the position is the central one; of two central ones (even sizes) it is the right or upper
-    one. A position on the border of two pixels belongs to the right or upper one.
+    The pixel that contains the position is the central one; with an even size it is the right or upper one of the two
+    central pixels. A position on the border of two pixels belongs to the right or upper one.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def stamp_origin(x: float, y: float, dx: int, dy: int) -> tuple[int, int]:
         If a size is below 1 or a position is not finite.
     """
     if int(dx) != dx or int(dy) != dy or dx < 1 or dy < 1:
-        raise ValueError(f"a stamp of {dx}×{dy} pixels: whole numbers from 1 were wanted")
+        raise ValueError(f"a stamp of {dx}×{dy} pixels: expected whole numbers from 1")
     if not (math.isfinite(x) and math.isfinite(y)):
         raise ValueError(f"no pixel contains the position ({x}, {y})")
     return math.floor(x + 0.5) - int(dx) // 2, math.floor(y + 0.5) - int(dy) // 2
@@ -60,14 +60,14 @@ def cut_stamp(
     dx, dy : int
         Full width and height of the stamp, pixels; `dy` defaults to `dx`.
     mask : ndarray of bool, shape (ny, nx), optional
-        True where a pixel is bad.
+        True for bad pixels.
     wcs : astropy.wcs.WCS, optional
-        WCS of the image, from which the stamp gets its own.
+        WCS of the image; the stamp gets a shifted copy.
 
     Returns
     -------
     Stamp
-        A copy; NaN, and masked, where it leaves the image. Integer data become float.
+        A copy; NaN and masked outside the image. Integer data become float.
 
     Raises
     ------
@@ -98,6 +98,6 @@ def _shifted(wcs: WCS, x0: int, y0: int) -> WCS:
     own = wcs.deepcopy()
     own.wcs.crpix = np.asarray(wcs.wcs.crpix) - (x0, y0)
     if own.sip is not None:
-        raise ValueError("a WCS with SIP distortion is not of ZTF; its stamps have no WCS")
+        raise ValueError("ZTF images have no SIP distortion; stamps with such a WCS are not supported")
     own.wcs.set()
     return own

@@ -1,4 +1,4 @@
-"""A part of an image file as a FITS file of its own, with the whole header: what IRSA's cutouts are."""
+"""Write a part of an image file as a FITS file with the whole header, like IRSA's cutouts."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _OF_THE_WHOLE = ("CHECKSUM", "DATASUM", "BZERO", "BSCALE", "BLANK")
 
 
 def cut_part(image: StoredPixels, facts: FileFacts, x: float, y: float, width: int, height: int) -> bytes | None:
-    """Return a part of a file, the pixel that holds the position in its middle.
+    """Return a part of a file, centred on the pixel that contains the position.
 
     Parameters
     ----------
     image : StoredPixels
     facts : FileFacts
-        Its file, or that of its mask.
+        Its file, or its mask's.
     x, y : float
         Zero-based pixels.
     width, height : int
@@ -36,7 +36,7 @@ def cut_part(image: StoredPixels, facts: FileFacts, x: float, y: float, width: i
     Returns
     -------
     bytes or None
-        A FITS file: the header of the whole file, CRPIX moved. None where no pixel of the part is on the image.
+        A FITS file with the header of the whole file and shifted CRPIX. None if no pixel of the part is on the image.
 
     Raises
     ------

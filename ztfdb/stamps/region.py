@@ -1,4 +1,4 @@
-"""Cutouts of a part of the sky: the rows and columns of an image that hold it, as a FITS file made piece by piece."""
+"""Cutouts of a part of the sky: the rows and columns of an image that contain it, as a streamed FITS file."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from ztfdb.sky.projection import pixel_to_sky, sky_to_pixel
 from ztfdb.sky.shapes import SkyShape
 
 ROWS = 64
-"""Rows of a piece: 790 kB of a whole quadrant."""
+"""Rows per piece: 790 kB of a whole quadrant."""
 
 GRID = 65
-"""Points along each axis of the image at which it is looked whether they lie in the shape."""
+"""Points along each axis of the image that are tested against the shape."""
 
 _OWN = re.compile(
     r"SIMPLE|XTENSION|BITPIX|NAXIS\d*|PCOUNT|GCOUNT|GROUPS|EXTEND|EXTNAME|EXTVER|BSCALE|BZERO|BLANK|CHECKSUM|DATASUM|END|"
@@ -35,14 +35,14 @@ _OWN = re.compile(
     r"WCSAXES|RADE(?:C)?SYS|LONPOLE|LATPOLE|EQUINOX|C(?:TYPE|UNIT|RVAL|RPIX|DELT|ROTA)\d|(?:CD|PC|PV)\d_\d+|"
     r"[AB]P?_(?:ORDER|DMAX|\d_\d)"
 )
-"""Cards that say how the pixels are stored, or where they lie: a cutout has its own."""
+"""Cards about the storage or the position of the pixels, of which a cutout has its own."""
 
 
 def window_of(wcs: WcsParameters, shape: tuple[int, int], wanted: SkyShape) -> tuple[slice, slice] | None:
-    """Return the smallest rows and columns that hold the part of a shape that lies on an image.
+    """Return the smallest range of rows and columns that contains the part of a shape on an image.
 
-    The rim of the shape and a grid of the image are looked at, and what they miss between their points is less than
-    their spacing: two pixels of the rim of a shape as large as a quadrant.
+    Tests points on the rim of the shape and a grid of the image. The error is less than the spacing of the points: 2
+    pixels on the rim of a shape as large as a quadrant.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def window_of(wcs: WcsParameters, shape: tuple[int, int], wanted: SkyShape) -> t
     Returns
     -------
     rows, cols : slice
-        None where no part of the shape lies on the image.
+        None if no part of the shape lies on the image.
     """
     ny, nx = shape
     x, y = sky_to_pixel(wcs, *wanted.rim())
@@ -82,9 +82,9 @@ class Cutout:
     image : StoredPixels
     rows, cols : slice
     cards : dict
-        Header cards of the image as the archive holds them; they stay, but for those that tell how pixels are stored.
+        Header cards of the image as stored in the archive; all are kept except those about the storage of pixels.
     mask : bool
-        Whether the mask follows as the extension ``MSK``, where the image has one.
+        Whether to append the mask, if the image has one, as the extension ``MSK``.
     """
 
     image: StoredPixels
@@ -147,7 +147,7 @@ class Cutout:
 
 
 def _keep(header: fits.Header, cards: dict[str, Any]) -> None:
-    """Add the cards of the image that the cutout has not itself."""
+    """Add the cards of the image that the cutout does not have."""
     own = set(header)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -172,7 +172,7 @@ def _block(header: fits.Header) -> bytes:
 
 
 def _pixels_of(file: PixelFile, rows: slice, cols: slice, convert: Any) -> Iterator[bytes]:
-    """Yield the pixels of a window, some rows at a time, and what fills the last block."""
+    """Yield the pixels of a window in batches of rows, then the padding of the last block."""
     size = 0
     for first in range(rows.start, rows.stop, ROWS):
         piece = convert(file.read(slice(first, min(first + ROWS, rows.stop)), cols)).tobytes()
@@ -182,5 +182,5 @@ def _pixels_of(file: PixelFile, rows: slice, cols: slice, convert: Any) -> Itera
 
 
 def _whole(size: int) -> int:
-    """Return the size of the blocks that hold so many bytes."""
+    """Return the size of the blocks for this many bytes."""
     return size + -size % BLOCK

@@ -122,7 +122,7 @@ def test_nothing_to_fit_is_nan_with_a_flag(stars: tuple[np.ndarray, ...]) -> Non
 
 def test_wrong_arguments_are_refused(stars: tuple[np.ndarray, ...]) -> None:
     data = stars[3]
-    with pytest.raises(ValueError, match="one length"):
+    with pytest.raises(ValueError, match="same length"):
         fit_psf_fluxes(data, RMS, PSF, np.zeros(2), np.zeros(3))
     with pytest.raises(ValueError, match="positive"):
         fit_psf_fluxes(data, RMS, PSF, np.zeros(1), np.zeros(1), radius=0)
