@@ -1,4 +1,4 @@
-"""The seed's objects: an image with its mask, sources and catalogues, without a database."""
+"""Image objects as in ``ztfimg``: an image with its mask, sources and catalogues, without a database."""
 
 from ztfdb.image.catalogs import CatalogCollection
 from ztfdb.image.reference import ReferenceImage

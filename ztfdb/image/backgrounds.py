@@ -23,9 +23,9 @@ BACKGROUND_METHODS = ("default", "median", "sep", "sextractor")
 NMAD = 1.4826022185056018
 """Standard deviation over median absolute deviation of a Gaussian."""
 SOURCE_RADIUS = 5.0
-"""Scale of the ellipses by which sources are masked, in their rms half axes."""
+"""Scale of the ellipses that mask sources, in units of their rms half axes."""
 OCCUPIED_SIGMA = 4.0
-"""A pixel this far above the sky belongs to a source where blank apertures are looked for."""
+"""Pixels this many sigma above the sky count as sources in the search for blank apertures."""
 DETECTION_THRESHOLD = 2.0
 """Default threshold of a detection, in units of the pixel noise."""
 
@@ -53,9 +53,9 @@ class Backgrounds(Pixels):
     Attributes
     ----------
     background : ndarray, float or None
-        The background that `dataclean` is without; see `load_source_background`.
+        The background that is subtracted in `dataclean`; see `load_source_background`.
     sourcebackground : sep.Background, MeshBackground or None
-        What `load_source_background` estimated.
+        Result of `load_source_background`.
     """
 
     def __init__(self, frame: Frame) -> None:
@@ -72,14 +72,14 @@ class Backgrounds(Pixels):
 
     @property
     def dataclean(self) -> FloatArray:
-        """`datamasked` without the background; the background is loaded when there is none yet."""
+        """`datamasked` minus the background, which is loaded if necessary."""
         if self._dataclean is None:
             self._dataclean = np.where(self.get_mask(), np.float32(np.nan), self._subtracted)
         return self._dataclean
 
     @property
     def _subtracted(self) -> FloatArray:
-        """Pixels without the background, nothing masked."""
+        """Unmasked pixels minus the background."""
         self._ensure_background()
         return np.asarray(self.data - np.asarray(self.background, dtype=np.float32))
 
@@ -91,7 +91,7 @@ class Backgrounds(Pixels):
         whichbkgd: str = "default",
         **mask_options: Any,
     ) -> FloatArray:
-        """Return a copy of the pixels, masked and background-subtracted as asked.
+        """Return a copy of the pixels, optionally masked and background-subtracted.
 
         Parameters
         ----------
@@ -130,15 +130,15 @@ class Backgrounds(Pixels):
         Parameters
         ----------
         bitmask_sources : bool
-            Leave out every pixel that has any mask bit (ScienceImage with a mask). Else, or without a mask, the
-            pixels of `get_mask` and of ellipses around `sources` (extracted for the purpose when there are none).
+            Omit every pixel with any mask bit (ScienceImage with a mask). Otherwise, or without a mask, omit the pixels
+            of `get_mask` and of ellipses around `sources` (extracted first if there are none).
         datamasked : ndarray, optional
-            Pixels to take instead of `data`; NaN is left out.
+            Pixels to use instead of `data`; NaN is omitted.
         setit : bool
-            Make it the image's `background`.
+            Store it as the image's `background`.
         method : str
-            ``"sep"``: ``sep.Background``, SExtractor's algorithm, 64 px boxes. ``"mesh"``: the recipe by which the
-            archive measures, which finds sources by itself and leaves the wings of stars alone (128 px boxes).
+            ``"sep"``: ``sep.Background``, SExtractor's algorithm, 64 px boxes. ``"mesh"``: the archive's recipe, which
+            finds sources itself and excludes the wings of stars (128 px boxes).
         box : int, optional
             Side of a box, pixels.
         r : float
@@ -147,7 +147,7 @@ class Backgrounds(Pixels):
         Raises
         ------
         ValueError
-            If the method is unknown, shapes disagree, or no pixel is left.
+            If the method is unknown, shapes disagree, or no pixel remains.
         """
         data = self.data if datamasked is None else self._pixels(datamasked)
         if method == "mesh":
@@ -182,14 +182,14 @@ class Backgrounds(Pixels):
             self.load_source_background()
 
     def set_background(self, background: FloatArray | float | str, cleardataclean: bool = True) -> None:
-        """Set the background that `dataclean` is without.
+        """Set the background that is subtracted in `dataclean`.
 
         Parameters
         ----------
         background : ndarray, float or str
             DN per pixel, or a method of `get_background`.
         cleardataclean : bool
-            Forget the `dataclean` made with the background before.
+            Discard the `dataclean` made with the previous background.
 
         Raises
         ------
@@ -214,10 +214,10 @@ class Backgrounds(Pixels):
         Parameters
         ----------
         method : str, optional
-            ``"default"``: the one that is set (loaded when there is none). ``"median"``: the median of the pixels
+            ``"default"``: the one that is set (loaded if there is none). ``"median"``: the median of the pixels
             without any mask bit. ``"sep"``: the source background.
         rmbkgd : bool
-            For ``"median"``: of the pixels without the default background.
+            For ``"median"``: subtract the default background first.
 
         Returns
         -------
@@ -247,12 +247,12 @@ class Backgrounds(Pixels):
         Parameters
         ----------
         method : str
-            ``"sep"`` or ``"globalrms"``: one number from the source background (loaded when there is none).
-            ``"rms"``: that background's noise of every pixel, an array. ``"nmad"``: 1.4826 times the median absolute
-            deviation of the good pixels. ``"std"``: half of the 16–84 percentile range of the pixels without any mask
-            bit. ``"default"``: ``"sep"`` if a source background is loaded, else ``"nmad"``.
+            ``"sep"`` or ``"globalrms"``: one number from the source background (loaded if there is none). ``"rms"``:
+            that background's noise of every pixel, an array. ``"nmad"``: 1.4826 times the median absolute deviation of
+            the good pixels. ``"std"``: half of the 16–84 percentile range of the pixels without any mask bit.
+            ``"default"``: ``"sep"`` if a source background is loaded, else ``"nmad"``.
         rmbkgd : bool
-            For ``"std"``: of the background-subtracted pixels.
+            For ``"std"``: use background-subtracted pixels.
 
         Raises
         ------
@@ -274,20 +274,20 @@ class Backgrounds(Pixels):
         raise ValueError(f"noise method {method!r} is none of {', '.join(NOISE_METHODS)}")
 
     def get_noise_ratio(self, radius: ArrayLike) -> FloatArray:
-        """Return how much more the sky scatters in an aperture than independent pixels of `get_noise` would.
+        """Return the scatter of the sky in an aperture relative to that of independent pixels with `get_noise`.
 
-        Neighbouring pixels of real images are correlated, the more apertures hold the more: 1.05, 1.2 and 1.4 at 3, 5
-        and 7 px on a ZTF quadrant. Measured once, as the archive does, in 1,500 apertures without sources.
+        Neighbouring pixels of real images are correlated, and the ratio grows with the aperture: 1.05, 1.2 and 1.4 at
+        3, 5 and 7 px on a ZTF quadrant. It is measured once, as in the archive, in 1,500 apertures without sources.
 
         Parameters
         ----------
         radius : float or array_like
-            Pixels. Interpolated between ZTF's six radii from 1 to 7 px, and constant beyond.
+            Pixels. Interpolated between ZTF's 6 radii from 1 to 7 px, and constant beyond.
 
         Returns
         -------
         ndarray
-            1 where the image has fewer than 100 free places.
+            1 if the image has fewer than 100 free places.
         """
         if self._noise_ratios is None:
             clean = self._subtracted

@@ -1,4 +1,4 @@
-"""`Image`: what science and reference images have in common."""
+"""`Image`: the common base of science and reference images."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ztfdb.stamps import cut_stamp
 
 
 class Image(Backgrounds, Conversions, Photometry):
-    """One quadrant in memory, its sources, photometry, stamps and pictures."""
+    """A quadrant in memory, with its sources, photometry, stamps and pictures."""
 
     def extract_sources(
         self,
@@ -40,13 +40,13 @@ class Image(Backgrounds, Conversions, Photometry):
         Parameters
         ----------
         thresh : float
-            Threshold in units of `err`; in DN where `err` is switched off.
+            Threshold in units of `err`; in DN if `err` is switched off.
         err : float, ndarray or "None"
             Pixel noise, DN; default `get_noise`. The text ``"None"`` switches it off.
         mask : ndarray of bool or "None"
-            True where a pixel must not count; default `get_mask`. The text ``"None"`` switches it off.
+            True for pixels to omit; default `get_mask`. The text ``"None"`` switches it off.
         data : str or ndarray
-            ``"data"``, ``"datamasked"``, ``"dataclean"`` or pixels of your own.
+            ``"data"``, ``"datamasked"``, ``"dataclean"`` or your own pixels.
         setradec : bool
             Add ``ra, dec``.
         setmag : bool
@@ -87,12 +87,12 @@ class Image(Backgrounds, Conversions, Photometry):
         return None
 
     def set_catalog(self, table: pd.DataFrame, label: str) -> None:
-        """Store a table in `catalogs`, with ``x, y`` from ``ra, dec`` or the reverse where one pair is missing.
+        """Store a table in `catalogs`; a missing pair of ``x, y`` or ``ra, dec`` is computed from the other.
 
         Raises
         ------
         ValueError
-            If neither pair is there.
+            If both pairs are missing.
         """
         table = table.copy()
         if {"ra", "dec"} <= set(table):
@@ -171,10 +171,10 @@ class Image(Backgrounds, Conversions, Photometry):
         Parameters
         ----------
         which : str or ndarray, optional
-            ``"data"``, ``"datamasked"`` or ``"dataclean"``; default the last where a background is set, else the first.
+            ``"data"``, ``"datamasked"`` or ``"dataclean"``; default the last if a background is set, else the first.
         ax : matplotlib Axes, optional
         show_ps1cal : bool
-            Circle the PS1 calibrators (loaded when there are none yet).
+            Circle the PS1 calibrators (loaded if necessary).
         show_sources : bool
             Outline `sources`.
         sky_axes : bool
@@ -220,8 +220,8 @@ class Image(Backgrounds, Conversions, Photometry):
         Parameters
         ----------
         root : str or Path, optional
-            Folder that holds ``calibrator/``; default ``$ZTFDATA``. See `ztfdb.image.ps1.read_ps1_calibrators` for the
-            layouts.
+            Folder that contains ``calibrator/``; default ``$ZTFDATA``. See `ztfdb.image.ps1.read_ps1_calibrators` for
+            the layouts.
         setit : bool
             Store the table as the catalogue ``ps1cat``.
 
@@ -229,7 +229,7 @@ class Image(Backgrounds, Conversions, Photometry):
         -------
         DataFrame
             As in the file, with ``mag, e_mag`` of this image's filter and ``x, y``; stars farther than 10 px outside
-            the image are left out.
+            the image are omitted.
 
         Raises
         ------

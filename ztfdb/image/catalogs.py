@@ -1,4 +1,4 @@
-"""Catalogues of one image and the matches between them."""
+"""Catalogues of an image and the matches between them."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ METHODS = ("nearest", "mutual", "all")
 class CatalogCollection:
     """Tables by label, matched on the sky.
 
-    Every table needs columns ``ra`` and ``dec`` (deg, ICRS) to take part in a match. Tables are copied when they come
-    in and when they go out: nothing here changes the caller's frames.
+    A table needs columns ``ra`` and ``dec`` (deg, ICRS) for a match. Tables are copied on input and output, so the
+    caller's frames are never changed.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class CatalogCollection:
 
     @property
     def labels(self) -> list[str]:
-        """Labels of the tables, in the order they came."""
+        """Labels of the tables, in the order of their addition."""
         return list(self._catalogs)
 
     @property
@@ -45,7 +45,7 @@ class CatalogCollection:
         return len(self._catalogs)
 
     def set_catalog(self, table: pd.DataFrame, label: str) -> None:
-        """Store a table (a copy) under a label; matches made with an earlier one of that name are forgotten."""
+        """Store a copy of a table under a label; cached matches with an earlier table of this label are dropped."""
         if not isinstance(table, pd.DataFrame):
             raise TypeError(f"a catalogue is a pandas DataFrame, not {type(table).__name__}")
         self._catalogs[label] = table.copy()
@@ -57,7 +57,7 @@ class CatalogCollection:
         Raises
         ------
         ValueError
-            If there is no table of this label.
+            If there is no table with this label.
         """
         return self._table(label).copy()
 
@@ -79,13 +79,13 @@ class CatalogCollection:
         Returns
         -------
         DataFrame
-            ``{catref}_index``, ``{catin}_index`` (the tables' own index labels) and ``angsep_arcsec``, in the order
-            of `catref`; empty, with its columns, when nothing matches.
+            ``{catref}_index``, ``{catin}_index`` (the tables' own index labels) and ``angsep_arcsec``, in the order of
+            `catref`; empty, with its columns, if nothing matches.
 
         Raises
         ------
         ValueError
-            If a label, the method or a separation is wrong, or a table lacks ``ra``, ``dec``.
+            If a label, the method or a separation is invalid, or a table lacks ``ra``, ``dec``.
         """
         pairs = self._pairs(catin, catref, seplimit, method)
         columns = {
@@ -142,7 +142,7 @@ class CatalogCollection:
     def get_matched_index(
         self, index: object, catin: str, catref: str, seplimit: float = DEFAULT_SEPLIMIT
     ) -> pd.Series:
-        """Return which rows of `catref` given rows of `catin` match.
+        """Return the rows of `catref` that match given rows of `catin`.
 
         Parameters
         ----------
@@ -156,7 +156,7 @@ class CatalogCollection:
         Returns
         -------
         Series
-            Index label of the nearest row of `catref`, by index label of `catin`; ``<NA>`` where there is none.
+            Index label of the nearest row of `catref`, by index label of `catin`; ``<NA>`` if there is none.
 
         Raises
         ------
@@ -168,7 +168,7 @@ class CatalogCollection:
         unknown = [label for label in labels if label not in table.index]
         if unknown:
             raise ValueError(f"catalogue {catin!r} has no row {unknown[0]!r}")
-        # the roles are swapped: each row of catin with its nearest of catref
+        # swapped roles: each row of catin with its nearest row of catref
         pairs = self._pairs(catref, catin, seplimit, "nearest")
         found = pd.Series(
             self._table(catref).index.to_numpy()[pairs.index2], index=table.index[pairs.index1], name=f"{catref}_index"
@@ -178,7 +178,7 @@ class CatalogCollection:
         return found.reindex(labels)
 
     def get_isolated(self, catalog: str, isolation: float = 20.0) -> pd.DataFrame:
-        """Return the rows that have no other row of the same table within `isolation` arcsec."""
+        """Return the rows without another row of the same table within `isolation` arcsec."""
         table = self._table(catalog)
         ra, dec = self._position(catalog)
         pairs = match_all(ra, dec, ra, dec, isolation)
@@ -187,7 +187,7 @@ class CatalogCollection:
         return isolated
 
     def _pairs(self, catin: str, catref: str, seplimit: float, method: str) -> Match:
-        """Pairs (row of catref, row of catin), made once."""
+        """Return the cached pairs (row of catref, row of catin)."""
         if method not in METHODS:
             raise ValueError(f"matching method {method!r} is none of {', '.join(METHODS)}")
         key = (catin, catref, float(seplimit), method)

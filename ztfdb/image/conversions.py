@@ -1,4 +1,4 @@
-"""Counts, flux and magnitude of one image, into each other."""
+"""Conversions between counts, flux and magnitude of an image."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ SPEED_OF_LIGHT = 2.99792458e18
 EFFECTIVE_WAVELENGTH = {1: 4813.97, 2: 6421.81, 3: 7883.06}
 """Transmission-weighted mean wavelength of ZTF's filters by ``fid``, Å."""
 UNITS = ("counts", "flux", "mag", "ujy")
-"""What photometry may be expressed in: DN, erg s⁻¹ cm⁻² Å⁻¹, AB mag, µJy."""
+"""Units of photometry: DN, erg s⁻¹ cm⁻² Å⁻¹, AB mag, µJy."""
 
 Values = tuple[FloatArray, FloatArray | None]
 
 
 class Conversions:
-    """Mixin of `Image`: the six conversions, under both spellings (``count_to_…`` and ``counts_to_…``).
+    """Mixin of `Image`: the 6 conversions, with both spellings (``count_to_…`` and ``counts_to_…``).
 
-    Each returns ``(value, error)``; the error is None where none was given. Errors are first order and leave the
-    zero point's out. Flux is f_lambda at the filter's effective wavelength; ``inhz=True`` means f_nu in
+    Each returns ``(value, error)``; the error is None if none was given. Errors are first order and exclude the zero
+    point's error. Flux is f_lambda at the filter's effective wavelength; ``inhz=True`` means f_nu in
     erg s⁻¹ cm⁻² Hz⁻¹. `zp` replaces the image's MAGZP. The original's constant 2.406 made fluxes 0.18 % too large; here
     it is the exact 48.60 - 2.5 log10 c = 2.40795. Magnitudes of zero or negative flux are NaN.
     """
@@ -113,7 +113,7 @@ class Conversions:
         return self.magzp if zp is None else zp
 
     def _flux_of_zero(self, inhz: bool) -> float:
-        """Flux of AB magnitude 0."""
+        """Return the flux of AB magnitude 0."""
         f_nu = 10.0 ** (-0.4 * AB_CONSTANT)
         return float(f_nu if inhz else f_nu * SPEED_OF_LIGHT / self.filter_lbda**2)
 

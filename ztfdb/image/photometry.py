@@ -21,20 +21,20 @@ from ztfdb.sky.given import is_coordinate
 
 
 class ApertureFlag(IntFlag):
-    """What is wrong with one aperture of `Photometry.get_aperture`."""
+    """Problems of an aperture of `Photometry.get_aperture`."""
 
     TRUNCATED = 1 << 0
-    """It leaves the image; the light beyond the edge is missing."""
+    """It extends beyond the image; the light beyond the edge is missing."""
     INCOMPLETE = 1 << 1
-    """Masked pixels lie in it; they count as the mean of the others."""
+    """It contains masked pixels, which count as the mean of the others."""
     EMPTY = 1 << 2
-    """No pixel of it could be used; the result is NaN."""
+    """It has no usable pixel; the result is NaN."""
     NO_ANNULUS = 1 << 3
-    """No pixel of the background annulus could be used; the result is NaN."""
+    """The background annulus has no usable pixel; the result is NaN."""
 
 
 class Photometry:
-    """Mixin of `Image`: what it measures at given positions."""
+    """Mixin of `Image`: photometry at given positions."""
 
     def get_aperture(
         self: Any,
@@ -62,21 +62,21 @@ class Photometry:
         radius : float or array_like
             Radius or radii, pixels.
         bkgann : tuple of float, optional
-            Inner and outer radius (pixels) of an annulus whose mean is taken as background. An annulus without a good
-            pixel makes that one source NaN and flags it.
+            Inner and outer radius (pixels) of an annulus whose mean is the background. If an annulus has no good pixel,
+            that source is NaN and flagged.
         subpix : int
             0 for the exact overlap of circle and pixels; n for n×n subpixels.
         data : str or ndarray
-            ``"dataclean"`` (background-subtracted), ``"data"``, ``"datamasked"`` or pixels of your own.
+            ``"dataclean"`` (background-subtracted), ``"data"``, ``"datamasked"`` or your own pixels.
         unit : str
             ``"counts"`` (DN), ``"flux"`` (erg s⁻¹ cm⁻² Å⁻¹), ``"mag"`` (AB) or ``"ujy"`` (µJy).
         apcor : bool
             Correct to the total of a point source with the header's APCOR, so that magnitudes are calibrated. Between
-            ZTF's radii (1, 1.5, 2, 3, 5, 7 px) it is interpolated. NaN where the header has none.
+            ZTF's radii (1, 1.5, 2, 3, 5, 7 px) it is interpolated. NaN if the header has none.
         mask : ndarray of bool, optional
-            True where a pixel must not count; default `get_mask`. Masked pixels count as the mean of the other
-            pixels of the aperture (`ApertureFlag.INCOMPLETE`): for a star with a saturated core that is far too
-            faint, so mind the flag, or pass ``get_mask(saturated=False)``.
+            True for pixels to omit; default `get_mask`. Masked pixels count as the mean of the other pixels of the
+            aperture (`ApertureFlag.INCOMPLETE`). For a star with a saturated core this is far too faint: check the
+            flag, or pass ``get_mask(saturated=False)``.
         noise : float, ndarray or str, optional
             Pixel noise of the sky, DN; or a method of `get_noise`. Default `get_noise`, times `get_noise_ratio`
             because the pixels of real images are correlated.
@@ -85,16 +85,16 @@ class Photometry:
         system : str
             ``"xy"`` or ``"radec"``.
         get_flag : bool
-            Return the flags as well.
+            Also return the flags.
 
         Returns
         -------
         value, error : float or ndarray
-            Of the shape of the positions; with several radii, of shape (n_radius, …). The error is that of sky and
-            Poisson noise, ``sqrt(area noise² + flux / gain + area² noise² / area_annulus)``; the zero point's is left
-            out. (The original had the sky's only: far too small for bright stars.)
+            Of the shape of the positions; with several radii, of shape (n_radius, …). The error includes sky and
+            Poisson noise, ``sqrt(area noise² + flux / gain + area² noise² / area_annulus)``, but not the zero point's
+            error. (The original included only the sky, far too small for bright stars.)
         flag : int or ndarray
-            `ApertureFlag`, if asked for.
+            `ApertureFlag`, with `get_flag`.
 
         Raises
         ------
@@ -111,7 +111,7 @@ class Photometry:
         pixels = self._subtracted if isinstance(data, str) and data == "dataclean" else self._pixels(data)
         bad = bad | ~np.isfinite(pixels)
         pixels = np.where(bad, np.float32(0.0), pixels)
-        # this first: it loads the background, after which the noise is that of the sky alone
+        # first, because it loads the background, after which the noise is that of the sky only
         ratio = self.get_noise_ratio(radii.ravel()) if noise is None else np.ones(radii.size)
         rms = self._noise_at(noise, x, y)
         flux, error, flag = _sums(pixels, bad, x, y, radii.ravel(), bkgann, rms, ratio, gain or self.gain, subpix)
@@ -119,13 +119,13 @@ class Photometry:
             factor = 10.0 ** (-0.4 * self.aperture_correction(radii.ravel()))[:, None]
             flux, error = flux * factor, error * factor
         value, value_error = self.convert_counts(flux, error, unit)
-        # numbers stay numbers, a column of radii (n, 1) counts as a list of n
+        # scalars stay scalars; a column of radii (n, 1) is treated as a list of n
         out = shape if radii.ndim == 0 else (radii.size, *shape)
         results = tuple(np.reshape(v, out)[()] for v in (value, value_error, flag))
         return results if get_flag else results[:2]
 
     def aperture_correction(self: Any, radius: ArrayLike) -> FloatArray:
-        """Return what turns aperture magnitudes of point sources into PSF magnitudes (header APCOR), mag.
+        """Return the correction from aperture to PSF magnitudes of point sources (header APCOR), mag.
 
         Parameters
         ----------
@@ -135,7 +135,7 @@ class Photometry:
         Returns
         -------
         ndarray
-            The header's value at its own radii, else interpolated in the radius; NaN where the header has none.
+            The header's value at its own radii, else interpolated in the radius; NaN if the header has none.
 
         Raises
         ------
@@ -176,11 +176,11 @@ class Photometry:
         x0, y0 : float or array_like
             Positions, zero-based pixels; deg with ``system="radec"``.
         psf : DAOPhotReader or PsfModel
-            The exposure's ``sciimgdao.psf``; it is evaluated at the star's place on the quadrant (cutouts know theirs).
+            The exposure's ``sciimgdao.psf``, evaluated at the star's position on the quadrant (also for cutouts).
         fit_position : bool
-            Fit the position too.
+            Also fit the position.
         fit_sky : bool
-            Fit a constant under the star too: what the background is wrong by there.
+            Also fit a constant under the star: the local error of the background.
         radius : float
             Radius of the fitted pixels, pixels.
         mask, noise, gain, system
@@ -190,13 +190,13 @@ class Photometry:
         -------
         DataFrame
             One row per position: ``x, y, flux, flux_err`` (DN), ``mag, mag_err`` (MAGZP, no colour term), ``sky`` (DN),
-            ``chi`` (1 for a star), ``sharp`` (0 for a star, above for something wider, below for a spike), ``flags``
+            ``chi`` (1 for a star), ``sharp`` (0 for a star, positive for wider sources, negative for spikes), ``flags``
             (`ztfdb.extract.psffit.PsfFlag`).
 
         Raises
         ------
         ValueError
-            If shapes disagree or an option is wrong.
+            If shapes disagree or an option is invalid.
         """
         model = psf.model if isinstance(psf, DAOPhotReader) else psf
         if not isinstance(model, PsfModel):
@@ -253,7 +253,7 @@ class Photometry:
 def _positions(
     image: Any, x0: ArrayLike | SkyCoord, y0: ArrayLike | None, system: str
 ) -> tuple[FloatArray, FloatArray, tuple[int, ...]]:
-    """Columns of pixel positions, and the shape they were given in."""
+    """Return pixel positions as columns, and the original shape."""
     if system == "radec" or is_coordinate(x0):
         x0, y0 = image.coords_to_pixels(x0, y0)
     elif system != "xy":
@@ -279,7 +279,7 @@ def _sums(
     """Fluxes, errors and flags, each (n_radius, n)."""
     ny, nx = pixels.shape
     known = np.isfinite(x) & np.isfinite(y)
-    # far off the image any place off the image is as good, and safe for integer pixel numbers
+    # clip positions far outside the image, so that pixel numbers fit into integers
     far = 1000.0 + 2.0 * float(radii.max())
     px = np.clip(np.where(known, x, -far), -far, nx + far)
     py = np.clip(np.where(known, y, -far), -far, ny + far)

@@ -1,4 +1,4 @@
-"""What an image object starts from: header, pixels, mask, sky, catalogues."""
+"""Base of an image object: header, pixels, mask, sky, catalogues."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DATA_NAMES = ("data", "datamasked", "dataclean")
 
 
 class Pixels:
-    """One quadrant in memory: its header, pixels, mask, place on the sky and catalogues.
+    """A quadrant in memory: header, pixels, mask, position on the sky and catalogues.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class Pixels:
         Pixels as delivered, DN, sky included.
     header : astropy.io.fits.Header
     catalogs : CatalogCollection
-        ``sources``, ``ps1cat`` and whatever `set_catalog` stored.
+        ``sources``, ``ps1cat`` and tables of `set_catalog`.
     """
 
     def __init__(self, frame: Frame) -> None:
@@ -59,7 +59,7 @@ class Pixels:
 
     @property
     def filtername(self) -> str:
-        """``ZTF_g``, ``ZTF_r`` or ``ZTF_i``, whichever way the header spells it."""
+        """``ZTF_g``, ``ZTF_r`` or ``ZTF_i``, for any spelling in the header."""
         return f"ZTF_{self._frame.info.filtercode[1]}"
 
     @property
@@ -94,9 +94,9 @@ class Pixels:
         return None if self.obsmjd is None else float(self.obsmjd) + 2400000.5
 
     def is_data_bad(self) -> bool:
-        """Return whether the pipeline found the image unusable (STATUS = 0).
+        """Return whether the pipeline marked the image as unusable (STATUS = 0).
 
-        STATUS is 1 on many bad images too; ``header["INFOBITS"]`` tells more.
+        STATUS is also 1 for many bad images; ``header["INFOBITS"]`` has more details.
         """
         return bool(self._frame.info.status == 0)
 
@@ -106,17 +106,17 @@ class Pixels:
         return self._frame.mask
 
     def get_mask(self, **options: Any) -> BoolArray:
-        """Return True where a pixel is bad."""
+        """Return a map that is True for bad pixels."""
         raise NotImplementedError
 
     @property
     def sources(self) -> pd.DataFrame | None:
-        """The table that `extract_sources` made, or None."""
+        """The table from `extract_sources`, or None."""
         return self.catalogs.get_catalog("sources") if "sources" in self.catalogs else None
 
     @cached_property
     def wcs(self) -> WCS:
-        """The image's astropy WCS: the one that `pixels_to_coords` uses, a SIP header's as TPV."""
+        """The image's astropy WCS, as used by `pixels_to_coords`; SIP is converted to TPV."""
         wcs = astropy_wcs(self._frame.wcs)
         wcs.pixel_shape = self.shape[::-1]
         return wcs
@@ -127,14 +127,14 @@ class Pixels:
         Parameters
         ----------
         ra, dec : float or array_like
-            Deg, ICRS; or a `SkyCoord` alone, in any frame. With a proper motion it is taken to mid-exposure from its
-            ``obstime``.
+            Deg, ICRS; or only a `SkyCoord`, in any frame. With a proper motion it is propagated from its ``obstime`` to
+            mid-exposure.
 
         Returns
         -------
         ndarray, shape (2,) for one position, (2, n) for n
-            Zero-based x and y, so that ``x, y = image.coords_to_pixels(ra, dec)``; the first pixel is centred on
-            (0, 0). NaN where the position is more than 90 degrees away.
+            Zero-based x and y, so that ``x, y = image.coords_to_pixels(ra, dec)``; the first pixel is centred on (0,
+            0). NaN if the position is more than 90 degrees away.
 
         Raises
         ------
@@ -161,7 +161,7 @@ class Pixels:
         return np.stack(pixel_to_sky(self._frame.wcs, x, y))
 
     def get_center(self, inpixel: bool = True) -> FloatArray:
-        """Return the centre: zero-based pixels, or ra and dec; the original mixed counts from 0 and from 1."""
+        """Return the centre: zero-based pixels, or ra and dec; the original mixed zero- and one-based pixels."""
         ny, nx = self.shape
         centre = np.array([(nx - 1) / 2.0, (ny - 1) / 2.0])
         return centre if inpixel else self.pixels_to_coords(*centre)
@@ -172,7 +172,7 @@ class Pixels:
         return pixels if inpixel else pixels * self.pixel_scale / 3600.0
 
     def _pixels(self, data: Data) -> FloatArray:
-        """Pixels by name, or an array of the image's shape."""
+        """Return pixels by name, or an array of the image's shape."""
         if isinstance(data, str):
             if data not in DATA_NAMES:
                 raise ValueError(f"data {data!r} is none of {', '.join(DATA_NAMES)}")
@@ -182,7 +182,7 @@ class Pixels:
         return pixels
 
     def _of_image_shape(self, array: Any, what: str, dtype: DTypeLike = np.float32) -> Any:
-        """Return a caller's array, whatever its layout, as `plain_array`; ValueError where its shape is another."""
+        """Return a caller's array of any layout as `plain_array`; ValueError if its shape differs."""
         if np.shape(array) != self.shape:
             raise ValueError(f"{what} has shape {np.shape(array)}, the image {self.shape}")
         return plain_array(array, dtype)
@@ -196,15 +196,15 @@ class Pixels:
 
 
 def _degrees(ra: ArrayLike | SkyCoord, dec: ArrayLike | None, mjd_mid: float | None) -> tuple[FloatArray, FloatArray]:
-    """Columns in deg from numbers or a SkyCoord."""
+    """Return columns in deg from numbers or a SkyCoord."""
     if is_coordinate(ra):
         if dec is not None:
-            raise ValueError("give a SkyCoord alone, or ra and dec")
+            raise ValueError("give only a SkyCoord, or ra and dec")
         given = from_coordinate(ra)
         if not given.motion:
             return given.ra, given.dec
         if mjd_mid is None:
-            raise ValueError("a position with a proper motion on an image without a date: give the place itself")
+            raise ValueError("a position with a proper motion on an image without a date: give a fixed position")
         years = julian_year(mjd_mid) - given.motion["epoch"]
         return move(given.ra, given.dec, given.motion["pmra"], given.motion["pmdec"], years)
     if dec is None:

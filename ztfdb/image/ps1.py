@@ -1,6 +1,6 @@
-"""The PS1 calibrator files that belong to the seed: which layouts there are and how they are read.
+"""Read the PS1 calibrator files of ``ztfimg`` in their layouts.
 
-The files themselves are private to their authors; any user may write tables of the same layout.
+The files themselves are private to their authors, but users may write tables with the same layout.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ztfdb.errors import CatalogueFileError, MissingExtraError
 def read_ps1_calibrators(field: int, rcid: int, band: str, root: str | Path | None = None) -> pd.DataFrame:
     """Read the calibrators of one field and readout channel.
 
-    Looked for below ``root/calibrator/``: ``PS1cal_v2_rc{rcid:02d}.hdf5`` (one record array per field, named
+    Files are searched below ``root/calibrator/``: ``PS1cal_v2_rc{rcid:02d}.hdf5`` (one record array per field, named
     ``FieldID_{field:06d}``), the same under ``ps1/``, and ``ps1/{rcid:02d}/ps1_rc{rcid:02d}_{field:06d}.parquet``.
 
     Parameters
@@ -76,7 +76,7 @@ def _read_hdf5(path: Path, key: str) -> pd.DataFrame:
         raise CatalogueFileError(path, f"it is not a readable HDF5 file: {exc}") from exc
     if not isinstance(records, np.ndarray) or records.dtype.names is None:
         raise CatalogueFileError(path, f"{key} is no table of named columns")
-    # columns one by one: a record array's fields may be big-endian, which pandas refuses
+    # convert each column: fields of a record array may be big-endian, which pandas refuses
     native = {n: records[n].astype(records[n].dtype.newbyteorder("="), copy=False) for n in records.dtype.names}
     return pd.DataFrame(native)
 

@@ -21,17 +21,17 @@ class ReferenceImage(Image):
     Parameters
     ----------
     imagefile : str or Path
-        ``…_refimg.fits``. Mind that its pixels are another grid than the science image's: 1.00 arcsec, x to the east.
+        ``…_refimg.fits``. Its pixel grid differs from the science image's: 1.00 arcsec, x to the east.
     covfile, uncfile : str or Path, optional
         ``…_refcov.fits`` and ``…_refunc.fits``: pixels without coverage, or without a finite positive uncertainty, are
-        masked. ZTF has no mask product for references; without these files only NaN pixels are.
+        masked. ZTF has no mask product for references; without these files only NaN pixels are masked.
 
     Raises
     ------
     ImageReadError, HeaderError, WcsError
         If a file cannot be used.
     MaskError
-        If coverage or uncertainty have another shape.
+        If coverage or uncertainty have a different shape.
     """
 
     def __init__(
@@ -49,34 +49,34 @@ class ReferenceImage(Image):
 
     @classmethod
     def from_filename(cls, filename: str | Path) -> ReferenceImage:
-        """Open a reference with the coverage and uncertainty images that lie beside it, where they do."""
+        """Open a reference with the coverage and uncertainty images beside it, if they exist."""
         path = Path(filename)
         beside = [path.with_name(path.name.replace("refimg", product)) for product in ("refcov", "refunc")]
         return cls(path, *(p if p != path and p.exists() else None for p in beside))
 
     @property
     def mask(self) -> BoolArray:
-        """True where the reference has no data."""
+        """True for pixels without data."""
         return self._mask
 
     @property
     def nframe(self) -> int | None:
-        """Number of exposures in the coadd (NFRAMES; on a science image that card counts something else)."""
+        """Number of exposures in the coadd (NFRAMES, which has a different meaning on science images)."""
         return self._frame.info.nframes
 
     def get_mask(
         self, *, from_sources: bool | pd.DataFrame | None = None, r: float = SOURCE_RADIUS, **_flags: Any
     ) -> BoolArray:
-        """Return True where the reference has no data.
+        """Return a map that is True for pixels without data.
 
         Parameters
         ----------
         from_sources : bool or DataFrame, optional
-            True (for `sources`) or a table with ``x, y, a, b, theta``: mask ellipses around these and nothing else.
+            True (for `sources`) or a table with ``x, y, a, b, theta``: mask only ellipses around these.
         r : float
             Scale of the ellipses, in their rms half axes.
         **_flags
-            The science image's flags are accepted and mean nothing here: a reference has no mask bits.
+            The science image's flags are accepted and ignored: a reference has no mask bits.
 
         Returns
         -------

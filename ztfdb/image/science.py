@@ -21,9 +21,9 @@ class ScienceImage(Image):
     Parameters
     ----------
     imagefile : str or Path
-        ``…_sciimg.fits``, whole or a cutout; ``.gz`` and ``.fz`` too.
+        ``…_sciimg.fits``, whole or a cutout; also ``.gz`` and ``.fz``.
     maskfile : str or Path, optional
-        ``…_mskimg.fits``. Without one only pixels that are not finite are masked; `from_filename` finds it.
+        ``…_mskimg.fits``. Without it only non-finite pixels are masked; `from_filename` finds it.
 
     Raises
     ------
@@ -36,7 +36,7 @@ class ScienceImage(Image):
 
     @classmethod
     def from_filename(cls, filename: str | Path, filenamemask: str | Path | None = None) -> ScienceImage:
-        """Open an image with the mask that lies beside it under ZTF's name; without a mask where there is none."""
+        """Open an image with the mask beside it, found by ZTF's name, or without a mask if there is none."""
         return cls(filename, mask_path_for(filename) if filenamemask is None else filenamemask)
 
     def get_mask(  # type: ignore[override]
@@ -60,20 +60,19 @@ class ScienceImage(Image):
         from_sources: bool | pd.DataFrame | None = None,
         r: float = SOURCE_RADIUS,
     ) -> BoolArray | list[int]:
-        """Return True where a pixel is bad.
+        """Return a map that is True for bad pixels.
 
         Parameters
         ----------
         tracks, sexsources, lowresponsivity, highresponsivity, noisy, ghosts, spillage, spikes, saturated, dead, nan, \
 psfsources, brightstarhalo : bool
-            Which bits of the mask image count. ``nan`` also masks pixels that are not finite whatever their bits
-            (the original let them pass).
+            Bits of the mask image to use. ``nan`` also masks non-finite pixels without this bit (the original did not).
         alltrue : bool
-            Any bit counts.
+            Use all bits.
         getflags : bool
-            Return the list of bit values that count instead.
+            Return the list of selected bit values instead.
         from_sources : bool or DataFrame, optional
-            True (for `sources`) or a table with ``x, y, a, b, theta``: mask ellipses around these and nothing else.
+            True (for `sources`) or a table with ``x, y, a, b, theta``: mask only ellipses around these.
         r : float
             Scale of the ellipses, in their rms half axes.
 
@@ -120,5 +119,5 @@ psfsources, brightstarhalo : bool
         return self._ellipses(table, r)
 
     def _any_mask_bit(self) -> BoolArray | None:
-        """Mark pixels with any bit, the two source bits included, and pixels that are not finite."""
+        """Mark pixels with any bit, including the 2 source bits, and non-finite pixels."""
         return None if self.mask is None else (self.mask > 0) | ~np.isfinite(self.data)

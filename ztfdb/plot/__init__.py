@@ -1,4 +1,4 @@
-"""Pictures: functions that take an Axes and return it. matplotlib is an optional extra and seen only here."""
+"""Plots: functions that take an Axes and return it. Only this package imports matplotlib, an optional extra."""
 
 from ztfdb.plot.calibration import draw_calibration, draw_residual_map, draw_residuals
 from ztfdb.plot.diff import draw_diff

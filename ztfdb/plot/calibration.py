@@ -1,4 +1,4 @@
-"""Pictures of a photometric calibration: residuals against magnitude, against colour, and over the quadrant."""
+"""Plots of a photometric calibration: residuals against magnitude, against colour, and over the quadrant."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def draw_calibration(
         From `ztfdb.derive.calibrate.residuals`: columns ``x``, ``y`` (pixels), ``mag``, ``color``, ``residual``,
         ``error`` (mag) and ``kept``; ``attrs`` names filter, colour and aperture.
     facts : mapping, optional
-        ``zeropoint``, ``zeropoint_err``, ``color_term``, ``scatter``, …, shown above; by default ``stars.attrs``.
+        ``zeropoint``, ``zeropoint_err``, ``color_term``, ``scatter``, … for the title; by default ``stars.attrs``.
     title : str, optional
-        In place of what `facts` say.
+        Replaces the title from `facts`.
 
     Returns
     -------
@@ -77,7 +77,7 @@ def draw_residuals(stars: pd.DataFrame, against: str = "mag", ax: Axes | None = 
 
 
 def draw_residual_map(stars: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw residuals over the image: where the flat field or the PSF change, neighbours share a colour.
+    """Draw residuals over the image: variations of flat field or PSF show as areas of the same colour.
 
     Returns
     -------
@@ -95,7 +95,7 @@ def draw_residual_map(stars: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 def _span(y: Any, error: Any, kept: Any) -> tuple[float, float]:
-    """Return limits that show every star kept, of many stars all but the outermost 0.5 %."""
+    """Return limits that show all kept stars, or with many stars all except the outermost 0.5 %."""
     if kept.sum() > FEW:
         reach = 1.3 * float(np.percentile(np.abs(y[kept]), 99.5))
     else:

@@ -1,4 +1,4 @@
-"""Where matplotlib is imported, and what a user without it is told."""
+"""Import of matplotlib, with an error for users without it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def pyplot() -> Any:
-    """Return `matplotlib.pyplot`; without a display it draws on the Agg canvas by itself.
+    """Return `matplotlib.pyplot`, which uses the Agg canvas if there is no display.
 
     Raises
     ------
@@ -26,7 +26,7 @@ def pyplot() -> Any:
 
 
 def axes(ax: Axes | None, *, figsize: tuple[float, float], projection: Any = None) -> Axes:
-    """Return the Axes given, or new ones on a figure of their own."""
+    """Return the given Axes, or new ones on a new figure."""
     plt = pyplot()
     if ax is not None:
         return ax

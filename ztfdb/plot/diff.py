@@ -1,4 +1,4 @@
-"""A page of pictures of two archives beside each other."""
+"""A page of plots that compares two archives."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_POINTS = 20_000
-"""Sources that are drawn one by one; of more, as many at equal steps."""
+"""Maximum number of points; more sources are subsampled at equal steps."""
 
 N_WORST = 15
 
 
 def draw_diff(sources: pd.DataFrame, magnitudes: pd.DataFrame, images: pd.DataFrame, title: str = "") -> Figure:
-    """Draw what differs between two archives, on one page.
+    """Draw the differences between two archives on one page.
 
     Parameters
     ----------
@@ -32,8 +32,7 @@ def draw_diff(sources: pd.DataFrame, magnitudes: pd.DataFrame, images: pd.DataFr
     Returns
     -------
     Figure
-        With four panels: differences of magnitudes, those of positions, shares of sources lost and gained, the worst
-        images.
+        With 4 panels: differences of magnitudes and positions, fractions of sources lost and gained, the worst images.
 
     Raises
     ------
@@ -89,11 +88,11 @@ def _draw_positions(ax: Axes, shown: pd.DataFrame) -> None:
 def _draw_shares(ax: Axes, magnitudes: pd.DataFrame) -> None:
     n_a = (magnitudes["n_matched"] + magnitudes["n_lost"]).clip(lower=1)
     n_b = (magnitudes["n_matched"] + magnitudes["n_gained"]).clip(lower=1)
-    ax.plot(magnitudes["mag"], magnitudes["n_lost"] / n_a, "v-", label="lost: in A alone")
-    ax.plot(magnitudes["mag"], magnitudes["n_gained"] / n_b, "^-", label="gained: in B alone")
+    ax.plot(magnitudes["mag"], magnitudes["n_lost"] / n_a, "v-", label="lost: only in A")
+    ax.plot(magnitudes["mag"], magnitudes["n_gained"] / n_b, "^-", label="gained: only in B")
     ax.set_ylim(-0.02, 1.02)
     ax.set_xlabel("magnitude")
-    ax.set_ylabel("share of the sources")
+    ax.set_ylabel("fraction of sources")
     ax.legend()
 
 

@@ -1,4 +1,4 @@
-"""Pictures of images and stamps."""
+"""Plots of images and stamps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Limit = float | str
 STRETCHES = ("arcsinh", "arctan", "cbrt", "exp", "exp2", "log", "log10", "log1p", "log2", "sqrt", "square", "tanh")
-"""Numpy functions by which the pixel values may be stretched."""
+"""Numpy functions for stretching pixel values."""
 
 
 def draw_image(
@@ -38,9 +38,9 @@ def draw_image(
     Parameters
     ----------
     data : ndarray, shape (ny, nx)
-        Left as it is; NaN pixels stay blank.
+        It is not changed; NaN pixels stay blank.
     ax : matplotlib Axes, optional
-        Where to draw; default a new figure.
+        Axes to draw on; default a new figure.
     vmin, vmax : float or str
         Darkest and brightest value; a string is a percentile of the finite pixels. They apply to stretched values.
     stretch : str, optional
@@ -52,7 +52,7 @@ def draw_image(
     colorbar : bool
         Draw a colour bar.
     wcs : astropy.wcs.WCS, optional
-        Label the axes with sky coordinates (only where the Axes are made here).
+        Label the axes with sky coordinates (only on new Axes).
     sources : DataFrame or mapping, optional
         Columns ``x, y, a, b, theta``: an ellipse of 3 rms widths around each.
     markers : DataFrame or mapping, optional
@@ -71,7 +71,7 @@ def draw_image(
     MissingExtraError
         If matplotlib is not installed.
     ValueError
-        If the stretch is unknown, or a limit is no number, percentile or pair in order.
+        If the stretch is unknown, or a limit is not a number or percentile, or the limits are out of order.
     """
     values = stretched(np.asarray(data), stretch, floorstretch=floorstretch)
     low, high = display_limits(values, vmin, vmax)
@@ -93,11 +93,11 @@ def draw_image(
 
 
 class Cutout(Protocol):
-    """What a stamp must have to be drawn."""
+    """Interface of a stamp that can be drawn."""
 
     @property
     def data(self) -> FloatArray:
-        """Pixels, NaN where there are none."""
+        """Pixels, NaN if missing."""
 
     @property
     def xref(self) -> float:
@@ -121,7 +121,7 @@ def draw_stamp(
     savefile: str | None = None,
     **options: Any,
 ) -> Axes:
-    """Draw a stamp with a white cross at the exact position that was asked for.
+    """Draw a stamp with a white cross at the exact requested position.
 
     Parameters
     ----------
@@ -164,12 +164,12 @@ def draw_circle(ax: Axes, x: float, y: float, radius: float) -> None:
 
 
 def stretched(data: FloatArray, stretch: str | None, *, floorstretch: bool = True) -> FloatArray:
-    """Return the pixels through a numpy function, NaN where it has no finite value; a copy, unless nothing is asked.
+    """Return the pixels stretched by a numpy function, NaN if not finite; a copy, except without a stretch.
 
     Raises
     ------
     ValueError
-        If the function is none of `STRETCHES`.
+        If the function is not in `STRETCHES`.
     """
     if stretch is None:
         return data
@@ -191,7 +191,7 @@ def display_limits(data: FloatArray, vmin: Limit, vmax: Limit) -> tuple[float, f
         If a limit is neither a number nor a percentile from 0 to 100.
     """
     finite = data[np.isfinite(data)]
-    # a few hundred thousand pixels tell the percentiles of a quadrant
+    # 400,000 pixels suffice for the percentiles of a quadrant
     sample = finite[:: max(1, finite.size // 400_000)] if finite.size else np.zeros(1)
     limits = []
     for limit in (vmin, vmax):

@@ -1,4 +1,4 @@
-"""Picture of a light curve."""
+"""Plot of a light curve."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FILTER_COLOURS = {"zg": "#009E73", "zr": "#D55E00", "zi": "#0072B2"}
-"""Colour of each filter, of the palette of Okabe and Ito, which all kinds of colour vision tell apart."""
+"""Colour of each filter, from the palette of Okabe and Ito, which is safe for all kinds of colour vision."""
 FILTER_MARKERS = {"zg": "o", "zr": "s", "zi": "D"}
-"""Marker of each filter: it is told without colours, too."""
+"""Marker of each filter, so that filters can be distinguished without colours."""
 OTHER_FILTER = ("0.3", "P")
 FILTER_NAMES = {"zg": "g", "zr": "r", "zi": "i"}
 FADED = 0.35
-"""Opacity of epochs with known trouble."""
+"""Opacity of epochs that are not good."""
 DETECTION, FORCED, LIMIT, FLAGGED, SIMULATED = "detection", "forced", "5σ limit", "flagged", "simulated"
 PSF_CATALOGUE = "PSF catalogue"
-"""The words of the legend."""
+"""Text of the legend."""
 CARETDOWNBASE = 11
 """matplotlib's marker of this name: an arrowhead that hangs down from its point."""
 MARKS: dict[str, dict[str, Any]] = {
@@ -32,7 +32,7 @@ MARKS: dict[str, dict[str, Any]] = {
     SIMULATED: {"ls": "none", "marker": "o", "ms": 9, "color": "0.45", "mfc": "none", "mew": 0.8},
     PSF_CATALOGUE: {"ls": "none", "marker": ".", "ms": 6, "color": "black", "mew": 0},
 }
-"""What is drawn over the marker of an epoch."""
+"""Overlays on the marker of an epoch."""
 
 
 def draw_light_curve(
@@ -40,18 +40,18 @@ def draw_light_curve(
 ) -> Axes:
     """Draw a light curve: magnitudes against time, a colour for each filter.
 
-    Each filter has a colour and a marker. Detections are filled, forced measurements open; a limit, at
-    ``upper_limit_mag`` of a complete light curve, else at ``limitmag``, is a small marker with an arrowhead that points
-    to fainter magnitudes. Epochs that are not ``good`` are faded and crossed out, simulated ones ringed, those of ZTF's
-    PSF catalogues (``phot``) dotted. The legend says which of these are there, and how many of each. Brighter is up.
+    Each filter has a colour and a marker. Detections are filled, forced measurements open. A limit, at
+    ``upper_limit_mag`` of a complete light curve, else at ``limitmag``, is a small marker with an arrowhead towards
+    fainter magnitudes. Epochs that are not ``good`` are faded and crossed out, simulated ones have a ring, and those of
+    ZTF's PSF catalogues (``phot``) a dot. The legend lists the kinds of epochs with their numbers. Brighter is up.
 
     Parameters
     ----------
     data : DataFrame
-        Columns ``mjd`` (or `time`), ``mag``, ``magerr``, ``filtercode``; ``kind``, ``upper_limit_mag``, ``limitmag``,
-        ``good`` and ``simulated`` count where they are there.
+        Columns ``mjd`` (or `time`), ``mag``, ``magerr``, ``filtercode``; optional are ``kind``, ``upper_limit_mag``,
+        ``limitmag``, ``good`` and ``simulated``.
     ax : matplotlib Axes, optional
-        Where to draw; default a new figure.
+        Axes to draw on; default a new figure.
     time : str
         Column of the time axis.
     title : str, optional
@@ -84,7 +84,7 @@ def draw_light_curve(
         ax.invert_yaxis()
     ax.set_xlabel({"mjd": "MJD (UTC)", "hjd": "HJD (UTC)"}.get(time, time))
     ax.set_ylabel("magnitude (AB)")
-    ax.ticklabel_format(style="plain", useOffset=False)  # an offset in a corner is overlooked
+    ax.ticklabel_format(style="plain", useOffset=False)  # an offset in a corner is easily overlooked
     if counts:
         _legend(ax, shown, counts, beside=own)
     ax.set_title(_title(data) if title is None else title, fontsize="medium")
@@ -92,7 +92,7 @@ def draw_light_curve(
 
 
 def _draw_filter(ax: Axes, rows: pd.DataFrame, code: str, time: str, options: dict[str, Any]) -> Counter[str]:
-    """Draw the epochs of one filter; return how many of each look there are."""
+    """Draw the epochs of one filter; return the number of epochs of each kind."""
     kind = rows["kind"].to_numpy(dtype=str) if "kind" in rows else np.full(len(rows), "detection")
     good = _flags(rows, "good", missing=True)
     mag, error = _floats(rows, "mag"), _floats(rows, "magerr")
@@ -131,7 +131,7 @@ def _look(code: str) -> tuple[str, Any]:
 
 
 def _legend(ax: Axes, codes: list[str], counts: Counter[str], *, beside: bool) -> None:
-    """Say what colours and markers mean, beside the Axes where there is room by construction."""
+    """Draw the legend of colours and markers, beside the Axes if `beside`."""
     from matplotlib.lines import Line2D
 
     grey: dict[str, Any] = {"ls": "none", "marker": "o", "ms": 5, "color": "0.35"}
@@ -154,14 +154,14 @@ def _legend(ax: Axes, codes: list[str], counts: Counter[str], *, beside: bool) -
 
 
 def _flags(rows: pd.DataFrame, name: str, *, missing: bool) -> BoolArray:
-    """Return a column of booleans, `missing` where it has no value or is not there."""
+    """Return a column of booleans; `missing` replaces missing values or a missing column."""
     if name not in rows:
         return np.full(len(rows), missing)
     return np.asarray(rows[name].astype("boolean").fillna(missing).to_numpy(dtype=bool))
 
 
 def _limits(rows: pd.DataFrame, kind: Any, measured: BoolArray) -> FloatArray:
-    """Limit of the epochs that are limits or have no magnitude; NaN elsewhere."""
+    """Return the limit of epochs that are limits or have no magnitude; NaN elsewhere."""
     if "upper_limit_mag" in rows:  # a complete light curve: limits in the aperture at the position
         return np.where(kind == "limit", _floats(rows, "upper_limit_mag"), np.nan)
     if "limitmag" not in rows:
@@ -174,7 +174,7 @@ def _floats(rows: pd.DataFrame, name: str) -> FloatArray:
 
 
 def _title(data: pd.DataFrame) -> str:
-    """Position and number of epochs; simulated ones are never passed off as real."""
+    """Return a title with position and number of epochs; simulated ones are counted separately."""
     words = f"{len(data)} epochs" if len(data) != 1 else "1 epoch"
     if "simulated" in data and bool(data["simulated"].fillna(False).any()):
         words += f", {int(data['simulated'].fillna(False).sum())} of them simulated"

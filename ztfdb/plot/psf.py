@@ -1,4 +1,4 @@
-"""Picture of a DAOPHOT point-spread function: its base profile and its tables."""
+"""Plot of a DAOPHOT point-spread function: its base profile and its tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of a check against a PSF catalogue: differences against magnitude, along both axes, and over the image."""
+"""Plots of a check against a PSF catalogue: differences against magnitude, along both axes, and over the image."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def draw_psf_check(
     ----------
     stars : DataFrame
         From `ztfdb.derive.psf_checks.differences`: columns ``x``, ``y`` (pixels), ``mag``, ``difference``, ``error``
-        (mag) and ``kept``; ``attrs`` says the image and the numbers of the check.
+        (mag) and ``kept``; ``attrs`` has the image and the numbers of the check.
     facts : mapping, optional
-        ``median``, ``scatter``, ``slope``, …, shown above; by default ``stars.attrs``.
+        ``median``, ``scatter``, ``slope``, … for the title; by default ``stars.attrs``.
     title : str, optional
-        In place of what `facts` say.
+        Replaces the title from `facts`.
 
     Returns
     -------
@@ -84,7 +84,7 @@ def draw_differences(stars: pd.DataFrame, against: str = "mag", ax: Axes | None 
 
 
 def draw_difference_map(stars: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw differences from their median over the image: where the PSF changes, neighbours share a colour.
+    """Draw differences from their median over the image: variations of the PSF show as areas of the same colour.
 
     Returns
     -------

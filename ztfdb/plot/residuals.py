@@ -1,4 +1,4 @@
-"""What pictures of fits to stars share: residuals with their errors, residuals over the image, words of a title."""
+"""Shared by plots of fits to stars: residuals with their errors, residuals over the image, titles."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 KEPT, CLIPPED = "#0072B2", "#D55E00"
-"""Colours of Okabe and Ito, which all kinds of colour vision tell apart."""
+"""Colours of Okabe and Ito, which are safe for all kinds of colour vision."""
 
 FEW = 600
-"""Stars up to which each is drawn with its error."""
+"""Up to this number, each star is drawn with its error."""
 
 BINS = 20
 """Bins of a running median."""
@@ -27,22 +27,22 @@ CELLS = 18
 
 
 def check_columns(stars: pd.DataFrame, wanted: Sequence[str], what: str) -> None:
-    """Raise ValueError where a column is missing."""
+    """Raise ValueError if a column is missing."""
     missing = [name for name in wanted if name not in stars]
     if missing:
         raise ValueError(f"the stars of a {what} have no column {', '.join(missing)}")
 
 
 def kept_stars(stars: pd.DataFrame) -> Any:
-    """Return which stars count, as an array of bool."""
+    """Return which stars were kept, as an array of bool."""
     return stars["kept"].to_numpy(dtype=bool)
 
 
 def draw_points(stars: pd.DataFrame, against: str, value: str, ax: Axes | None) -> Axes:
-    """Draw a column against another one; stars that were left out are crosses.
+    """Draw a column against another one; clipped stars are crosses.
 
-    Up to `FEW` stars have their ``error``; of more, the bars would hide the points: the median and the middle 68 % in
-    bins of equal numbers of stars are drawn over them.
+    Up to `FEW` stars have error bars (``error``). With more stars the bars would hide the points; instead the median
+    and the middle 68 % in bins of equal numbers of stars are drawn.
     """
     ax = axes(ax, figsize=(5.0, 4.0))
     kept = kept_stars(stars)
@@ -53,7 +53,7 @@ def draw_points(stars: pd.DataFrame, against: str, value: str, ax: Axes | None) 
         ax.errorbar(x[kept], y[kept], error[kept], label=label, **style)
     else:
         ax.plot(x[kept], y[kept], ".", ms=2.5, mew=0, color=KEPT, alpha=0.35, rasterized=True)
-        ax.plot([], [], ".", color=KEPT, label=label)  # a dot of the legend that can be seen
+        ax.plot([], [], ".", color=KEPT, label=label)  # a visible dot in the legend
         centre, low, middle, high = _binned(x[kept], y[kept])
         bars = [middle - low, high - middle]
         ax.errorbar(centre, middle, bars, fmt="o-", ms=4, lw=1.2, color="black", label="median, 68 % of the stars")
@@ -73,14 +73,14 @@ def _binned(x: Any, y: Any) -> tuple[Any, Any, Any, Any]:
 
 
 def draw_map(kept: pd.DataFrame, values: Any, reach: float, label: str, ax: Axes | None) -> Axes:
-    """Draw values of stars over the image, from -`reach` to `reach`; of more than `FEW` stars, medians in cells."""
+    """Draw values of stars over the image, from -`reach` to `reach`; with more than `FEW` stars, medians in cells."""
     ax = axes(ax, figsize=(5.0, 4.5))
     how: dict[str, Any] = {"cmap": "RdBu", "vmin": -reach, "vmax": reach}
     if len(kept) <= FEW:
         points: Any = ax.scatter(kept["x"], kept["y"], c=values, s=14, **how)
     else:
         how |= {"reduce_C_function": np.median, "gridsize": CELLS, "mincnt": 3, "linewidths": 0.1}
-        middle = 0.5 * reach  # the median of a cell's stars scatters less than a star does
+        middle = 0.5 * reach  # medians of cells scatter less than single stars
         points = ax.hexbin(kept["x"], kept["y"], C=np.asarray(values), **(how | {"vmin": -middle, "vmax": middle}))
         label = f"{label}, median of a cell"
     ax.figure.colorbar(points, ax=ax, label=label, extend="both")
@@ -91,7 +91,7 @@ def draw_map(kept: pd.DataFrame, values: Any, reach: float, label: str, ax: Axes
 
 
 def image_words(facts: Mapping[str, Any]) -> list[str]:
-    """Return the words of a title that say which image and aperture it is about."""
+    """Return the parts of a title with image and aperture."""
     if "image_id" not in facts:
         return []
     return [f"image {facts['image_id']} {facts.get('filtercode', '')}, aperture {facts.get('aperture', '')}"]

@@ -1,4 +1,4 @@
-"""A page of pictures of a calibration by the stars that images share."""
+"""A page of plots of a calibration with shared stars."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ AGAINST = {"mag": "magnitude", "color": "colour (mag)", "mjd": "MJD", "airmass":
 
 
 def draw_self_calibration(stars: pd.DataFrame, title: str = "") -> list[Axes]:
-    """Draw the residuals of a calibration by shared stars, on one page; variable stars are left out.
+    """Draw the residuals of a calibration with shared stars on one page, without variable stars.
 
     Parameters
     ----------
@@ -32,8 +32,8 @@ def draw_self_calibration(stars: pd.DataFrame, title: str = "") -> list[Axes]:
     Returns
     -------
     list of Axes
-        Against magnitude (with the scatter that errors and floors let expect), against colour, in time, against
-        airmass, over the quadrant, and the images that scatter most; all on one figure.
+        Against magnitude (with the scatter expected from errors and floors), colour, time and airmass, over the
+        quadrant, and the images with the largest scatter; all on one figure.
 
     Raises
     ------

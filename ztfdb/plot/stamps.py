@@ -22,7 +22,7 @@ SHEET_COLUMNS = 8
 """Stamps in a row of a contact sheet."""
 
 STRIP_STAMPS = 12
-"""Most stamps below a light curve."""
+"""Maximum number of stamps below a light curve."""
 
 INCHES = 1.4
 """Side of a stamp on paper."""
@@ -31,7 +31,7 @@ BARS = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0)
 """Lengths of scale bars, arcsec."""
 
 INK = "#0072B2"
-"""Colour of compass and scale bar: dark on the sky of a negative, and no filter's aperture."""
+"""Colour of compass and scale bar: dark on the sky of a negative, and not used for apertures."""
 
 
 class SeriesStamp(Cutout, Protocol):
@@ -39,11 +39,11 @@ class SeriesStamp(Cutout, Protocol):
 
     @property
     def image_id(self) -> int:
-        """The image it is cut from."""
+        """Id of its image."""
 
     @property
     def status(self) -> str:
-        """``ok``, or what is wrong with its file."""
+        """``ok``, or the problem of its file."""
 
     @property
     def radius(self) -> float:
@@ -69,14 +69,14 @@ class SeriesStamp(Cutout, Protocol):
 def draw_stamps(stamps: Sequence[SeriesStamp], *, columns: int = SHEET_COLUMNS, **options: Any) -> Figure:
     """Draw a contact sheet: every stamp with its aperture, date, filter, scale bar, north and east.
 
-    The title has the position. Each stamp has a grey scale of its own; dark is bright. Stamps that were asked for with
-    a ``calibration`` show its zero point.
+    The title has the position. Each stamp has its own grey scale; bright pixels are dark. Stamps requested with a
+    ``calibration`` show its zero point.
 
     Parameters
     ----------
     stamps : sequence of ImageStamp
     columns : int
-        Most stamps in a row.
+        Maximum number of stamps in a row.
     **options
         For `ztfdb.plot.draw_stamp`, such as ``vmin``, ``vmax``, ``stretch`` or ``cross``.
 
@@ -95,7 +95,7 @@ def draw_stamps(stamps: Sequence[SeriesStamp], *, columns: int = SHEET_COLUMNS, 
         raise ValueError("there is no stamp to draw")
     columns = max(1, min(columns, len(stamps)))
     rows = -(-len(stamps) // columns)
-    columns = -(-len(stamps) // rows)  # no row much shorter than the others
+    columns = -(-len(stamps) // rows)  # rows of similar length
     figure = pyplot().figure(figsize=(max(3.5, INCHES * columns), 1.3 * INCHES * rows + 0.5), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for ax in axes[len(stamps) :]:
@@ -108,7 +108,7 @@ def draw_stamps(stamps: Sequence[SeriesStamp], *, columns: int = SHEET_COLUMNS, 
 
 
 def write_gif(stamps: Sequence[SeriesStamp], path: str | Path, *, fps: float = 3.0, **options: Any) -> None:
-    """Write an animated GIF, a stamp after the other, by matplotlib's writer (Pillow, which comes with it).
+    """Write an animated GIF with one stamp per frame, with matplotlib's Pillow writer.
 
     Parameters
     ----------
@@ -129,14 +129,14 @@ def write_gif(stamps: Sequence[SeriesStamp], path: str | Path, *, fps: float = 3
     if not stamps:
         raise ValueError("there is no stamp to draw")
     if not fps > 0:
-        raise ValueError(f"a GIF shows a positive number of stamps per second, not {fps}")
+        raise ValueError(f"fps must be positive, not {fps}")
     plt = pyplot()
     from matplotlib.animation import PillowWriter
 
     figure = plt.figure(figsize=(3.0, 3.6))
     ax = figure.add_axes((0.05, 0.03, 0.9, 0.78))
     figure.suptitle(_words(stamps), fontsize=7)
-    writer = PillowWriter(fps=fps)  # type: ignore[arg-type]  # it takes any number
+    writer = PillowWriter(fps=fps)  # type: ignore[arg-type]  # it accepts any number
     try:
         with writer.saving(figure, str(path), dpi=100):
             for stamp in stamps:
@@ -148,7 +148,7 @@ def write_gif(stamps: Sequence[SeriesStamp], path: str | Path, *, fps: float = 3
 
 
 def _words(stamps: Sequence[SeriesStamp]) -> str:
-    """Say where the stamps are and how large; a moving body's are where its path begins and ends."""
+    """Return position and size of the stamps; for a moving body the first and last position."""
     first, last = stamps[0], stamps[-1]
     places = [f"RA {stamp.ra:.5f}°, Dec {stamp.dec:+.5f}°" for stamp in (first, last)]
     where = places[0] if places[0] == places[1] else " → ".join(places)
@@ -161,14 +161,14 @@ def _words(stamps: Sequence[SeriesStamp]) -> str:
 def draw_light_curve_with_stamps(
     data: pd.DataFrame, stamps: Sequence[SeriesStamp], *, time: str = "mjd", title: str | None = None, **options: Any
 ) -> Figure:
-    """Draw a light curve, and below it a strip of stamps of some of its epochs, with their magnitudes.
+    """Draw a light curve with a strip of stamps of some epochs below, with their magnitudes.
 
     Parameters
     ----------
     data : DataFrame
         As for `ztfdb.plot.draw_light_curve`.
     stamps : sequence of ImageStamp
-        In the order of time; of more than `STRIP_STAMPS`, as many evenly spaced ones are drawn, and the figure says so.
+        In order of time; of more than `STRIP_STAMPS`, evenly spaced ones are drawn, and the figure says so.
     time, title
         As for `ztfdb.plot.draw_light_curve`.
     **options
@@ -194,7 +194,7 @@ def draw_light_curve_with_stamps(
 
 
 def _shortened(stamps: Sequence[SeriesStamp], n_shown: int) -> str:
-    """Say that a strip does not show every stamp."""
+    """Return a note that a strip does not show every stamp."""
     without = sum(not np.isfinite(stamp.data).any() for stamp in stamps)
     words = f"{n_shown} of {len(stamps)} stamps shown"
     if n_shown + without < len(stamps):
@@ -203,7 +203,7 @@ def _shortened(stamps: Sequence[SeriesStamp], n_shown: int) -> str:
 
 
 def _evenly(stamps: Sequence[SeriesStamp], n: int) -> list[SeriesStamp]:
-    """Return up to `n` of the stamps that have pixels, evenly spaced in their order."""
+    """Return up to `n` evenly spaced stamps with pixels, in their order."""
     there = [stamp for stamp in stamps if np.isfinite(stamp.data).any()]
     if len(there) <= n:
         return there
@@ -211,13 +211,13 @@ def _evenly(stamps: Sequence[SeriesStamp], n: int) -> list[SeriesStamp]:
 
 
 def _zeropoint(facts: dict[str, Any]) -> str:
-    """Say the zero point of a stamp's image at its place."""
+    """Return a label with the zero point of a stamp's image at its position."""
     zeropoint = facts.get("zeropoint", np.nan)
     return f"ZP {zeropoint:.3f} ({facts['calibration']})" if np.isfinite(zeropoint) else f"no {facts['calibration']} ZP"
 
 
 def _magnitudes(data: pd.DataFrame) -> dict[int, str]:
-    """Say the magnitude of each image's epoch, or its limit, and by which calibration."""
+    """Return labels with the magnitude or limit of each image's epoch, and its calibration."""
     words = {}
     limits = data["upper_limit_mag"] if "upper_limit_mag" in data else data["mag"] * np.nan
     rows = zip(data["image_id"], data["mag"], data["magerr"], limits, data["calibration"], strict=True)
@@ -229,7 +229,7 @@ def _magnitudes(data: pd.DataFrame) -> dict[int, str]:
 
 
 def _draw_small(ax: Axes, stamp: SeriesStamp, options: dict[str, Any], *, size: float = 6, note: str = "") -> None:
-    """Draw one stamp without axes, filter, date and a note above; where there are no pixels, the reason."""
+    """Draw one stamp without axes, with filter, date and a note above; without pixels, the reason."""
     if np.isfinite(stamp.data).any():
         style: dict[str, Any] = {"cross": False, "vmin": "2", "vmax": "99.5", "cmap": "gray_r"} | options
         draw_stamp(stamp, ax, aperture=stamp.radius, **style)
