@@ -224,7 +224,7 @@ def test_an_image_that_cannot_be_judged_is_ingested_and_says_why(engine_url, tmp
         report = archive.ingest(image.sci, jobs=1, completeness=True)
         assert report.stored == 1
         (row,) = detection_rows(engine_url)
-        assert row["limit50"] is None and row["failure"].startswith("no clean bright star tells the PSF")
+        assert row["limit50"] is None and row["failure"].startswith("there is no PSF file")
         monkeypatch.setattr("ztfdb.simulate.judge.inject_image", lambda task: 1 / 0)
         assert archive.ingest(image.sci, jobs=1, completeness=True, force=True).replaced == 1
         (row,) = detection_rows(engine_url)

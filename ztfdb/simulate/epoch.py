@@ -1,4 +1,4 @@
-"""Further epochs of a field that was observed (or simulated) once: its stars on another night."""
+"""Simulate further epochs of a field that was observed (or simulated) before."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from ztfdb.simulate.image import SimulatedImage, Stars, make_science_image
 
 
 def exposure_like(header: fits.Header, **settings: Any) -> Exposure:
-    """Build an exposure with the identity, camera and WCS of a real (or simulated) whole quadrant's header.
+    """Build an exposure with the identity, camera and WCS from the header of a real (or simulated) whole quadrant.
 
     Parameters
     ----------
     header : astropy.io.fits.Header
         Header of a ``sciimg`` with TPV WCS.
     **settings
-        Attributes of `Exposure` that shall differ.
+        Attributes of `Exposure` that differ.
     """
-    # PV i_j with the same keys as in the header; CD as it stands
+    # PV i_j with the same keys as in the header; CD unchanged
     cards = {k: float(header[k]) for k in header if k.startswith(("CD1_", "CD2_", "PV1_", "PV2_"))}
     values: dict[str, Any] = {
         "obsmjd": float(header["OBSMJD"]),
@@ -60,7 +60,7 @@ def simulate_epoch(
     seed: int = 0,
     **settings: Any,
 ) -> SimulatedImage:
-    """Write another exposure of the field of `header`: its stars, with fresh noise, at another time.
+    """Write another exposure of the field of `header`: its stars, with new noise, at another time.
 
     Parameters
     ----------
@@ -69,13 +69,13 @@ def simulate_epoch(
     stars : tuple of array_like (x, y, flux)
         Zero-based pixels on that image and total (aperture-corrected) flux in DN there.
     folder : str or Path
-        Where the new pair of files goes.
+        Target folder of the new pair of files.
     obsmjd : float
         Start of the new exposure, MJD UTC.
     shift_arcsec : tuple of float
         Pointing offset towards east and north.
     injected : tuple of array_like (ra, dec, mag), optional
-        Further stars, such as a variable at this epoch's brightness; the last rows of the truth.
+        Further stars, such as a variable with this epoch's brightness; they are the last rows of the truth.
     seed : int
         Seed of the noise.
     **settings
@@ -85,7 +85,7 @@ def simulate_epoch(
     Returns
     -------
     SimulatedImage
-        Its header carries ``SIMULATE = T``.
+        Its header has ``SIMULATE = T``.
     """
     old = exposure_like(header)
     east, north = (s / 3600.0 for s in shift_arcsec)

@@ -1,4 +1,4 @@
-"""One simulated exposure in numbers: who it is, where it points, how its camera and sky behaved."""
+"""Parameters of a simulated exposure: identity, pointing, camera and sky."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ PV = {f"PV{axis}_{j}": v for axis, values in ((1, _PV1), (2, _PV2)) for j, v in 
 
 @dataclass(frozen=True)
 class Exposure:
-    """What `make_science_image` needs to know besides the stars; every value has a default.
+    """Parameters of `make_science_image` besides the stars; every value has a default.
 
     Attributes
     ----------
     obsmjd : float
-        Exposure start, MJD UTC. The file name, expid and pid follow from it.
+        Exposure start, MJD UTC. It determines the file name, expid and pid.
     exptime : float
         Seconds.
     field, ccdid, qid, filtercode
@@ -50,7 +50,7 @@ class Exposure:
     ra, dec : float
         CRVAL, deg: the sky position of the whole quadrant's centre.
     shape : tuple of int
-        ``(ny, nx)`` of the image that is written.
+        ``(ny, nx)`` of the written image.
     x0, y0 : int or None
         First pixel of the window on the quadrant; None centres the window.
     fwhm : float
@@ -135,7 +135,7 @@ class Exposure:
     @property
     def expid(self) -> int:
         """Exposure id: the night, then the day's fraction in units of 1e-5 day."""
-        # the header stores OBSMJD with seven decimals; rounding here keeps both in step
+        # the header stores OBSMJD with 7 decimals; rounding keeps both consistent
         return self.nid * 100_000 + int(np.floor(round(self.obsmjd % 1.0, 7) * 1e5))
 
     @property
@@ -145,7 +145,7 @@ class Exposure:
 
     @property
     def filefracday(self) -> int:
-        """UT date and fraction of the day in millionths, as the file name shows it."""
+        """UT date and fraction of the day in units of 1e-6, as in the file name."""
         date = Time(np.floor(self.obsmjd), format="mjd", scale="utc").strftime("%Y%m%d")
         return int(date) * 1_000_000 + int(np.floor(round(self.obsmjd % 1.0, 7) * 1e6))
 
@@ -175,7 +175,7 @@ class Exposure:
 
     @property
     def limit_mag(self) -> float:
-        """MAGLIM: the given one, else 5 sigma of a PSF fit that the sky noise limits."""
+        """MAGLIM: the given value, else 5 sigma of a PSF fit limited by sky noise."""
         if self.maglim is not None:
             return self.maglim
         area = 4.0 * np.pi * (self.fwhm * 0.4246609) ** 2 + 1.0

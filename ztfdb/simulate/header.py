@@ -34,7 +34,7 @@ _PCOLOR = {"zg": "g - R", "zr": "g - R", "zi": "R - i"}
 
 
 def science_header(exposure: Exposure) -> fits.Header:
-    """Header of the science image; every card that ztfdb reads, spelled as in real files of 2020 and later."""
+    """Return the header of the science image, with every card that ztfdb reads, as in real files since 2020."""
     header = fits.Header()
     for cards in (_identity(exposure), _times(exposure), _camera(exposure), _wcs(exposure)):
         header.extend(cards, strip=False)
@@ -48,7 +48,7 @@ def science_header(exposure: Exposure) -> fits.Header:
 
 
 def mask_header(exposure: Exposure) -> fits.Header:
-    """Header of the mask image; here BIT00–BIT15 describe mask bits, not INFOBITS."""
+    """Return the header of the mask image, in which BIT00–BIT15 describe mask bits, not INFOBITS."""
     header = fits.Header()
     for cards in (_identity(exposure), _times(exposure), _camera(exposure), _wcs(exposure)):
         header.extend(cards, strip=False)
@@ -120,7 +120,7 @@ def _wcs(e: Exposure) -> list[tuple[str, Any, str]]:
         ("EQUINOX", 2000.0, "Equinox"),
         ("CTYPE1", "RA---TPV", "Name of coord X axis"),
         ("CTYPE2", "DEC--TPV", "Name of coord Y axis"),
-        # a window keeps the quadrant's WCS, so its reference pixel may lie far outside
+        # a window keeps the quadrant's WCS, so its reference pixel may lie far outside of it
         ("CRPIX1", (QUADRANT_SHAPE[1] + 1) / 2.0 - x0, "Coord system X ref pixel"),
         ("CRPIX2", (QUADRANT_SHAPE[0] + 1) / 2.0 - y0, "Coord system Y ref pixel"),
         ("CRVAL1", e.ra, "Coord system value at CRPIX1"),
@@ -155,7 +155,7 @@ def _photometry(e: Exposure) -> list[tuple[str, Any, str]]:
 
 
 def _database(e: Exposure) -> list[tuple[str, Any, str]]:
-    # ZTF's CREATED is local time; a fixed half hour after the exposure keeps the file deterministic
+    # ZTF's CREATED is local time; a fixed delay after the exposure keeps the file deterministic
     created = e.created or Time(e.obsmjd + 0.02, format="mjd", scale="utc", precision=0).isot
     return [
         ("CREATED", created, "File creation date/time"),

@@ -1,4 +1,4 @@
-"""Paint stars on a noisy sky and write what ZTF would have written: a ``sciimg`` and its ``mskimg``."""
+"""Paint stars on a noisy sky and write files as ZTF does: a ``sciimg`` and its ``mskimg``."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from ztfdb.simulate.profile import paint_stars
 
 Stars = tuple[ArrayLike, ArrayLike, ArrayLike]
 FIELD_DEG = 1.0
-"""Stars given on the sky farther than this from the quadrant's centre are left out."""
+"""Stars given by sky position farther than this from the quadrant's centre are omitted."""
 SEEN_SIGMA = 1.5
-"""A pixel belongs to a "detection" (mask bit 1) where star light exceeds this many sigma of the sky."""
+"""A pixel belongs to a "detection" (mask bit 1) if its star light exceeds this many sigma of the sky."""
 
 
 @dataclass(frozen=True)
 class StarTable:
-    """What was painted, one row per star, in the order given.
+    """The painted stars, one row per star, in the order given.
 
     Attributes
     ----------
     x, y : ndarray, shape (n_star,)
-        Zero-based pixels of the image that was written.
+        Zero-based pixels of the written image.
     ra, dec : ndarray, shape (n_star,)
         Deg, ICRS.
     flux : ndarray, shape (n_star,)
@@ -55,14 +55,14 @@ class StarTable:
 
 @dataclass(frozen=True)
 class SimulatedImage:
-    """A simulated exposure on disk and the truth behind it.
+    """A simulated exposure on disk with its truth.
 
     Attributes
     ----------
     sci : Path
         The science image.
     msk : Path or None
-        The mask image, None when none was asked for.
+        The mask image, None if it was not requested.
     truth : StarTable
     exposure : Exposure
     """
@@ -90,16 +90,16 @@ def make_science_image(
     cosmic_rays: int = 0,
     **settings: Any,
 ) -> SimulatedImage:
-    """Write a simulated ``sciimg`` (and ``mskimg``) with known stars; the same arguments give the same bytes.
+    """Write a simulated ``sciimg`` (and ``mskimg``) with known stars; equal arguments give equal bytes.
 
     Parameters
     ----------
     path : str or Path
-        A folder, in which the file gets its name in ZTF's form, or the name of the science file (``*.fits``).
+        A folder, in which the file gets a ZTF name, or the path of the science file (``*.fits``).
     stars : tuple of array_like (x, y, flux), optional
         Zero-based pixels of the image to write and total flux in DN.
     sky_stars : tuple of array_like (ra, dec, mag), optional
-        Deg and AB mag; painted after `stars`. Those more than 1 degree from the quadrant's centre are left out.
+        Deg and AB mag; painted after `stars`. Stars more than 1 degree from the quadrant's centre are omitted.
     n_star : int
         Number of random stars painted after these: uniform positions, counts growing as 10^(0.3 mag) over 6 mag
         down to the limiting magnitude.
@@ -114,11 +114,11 @@ def make_science_image(
     extent : array_like, shape (n_star,), optional
         Extra Gaussian width in pixels of each source painted, 0 for a star.
     dead_pixels, nan_pixels : int
-        Random pixels without signal: value 0 with mask bit 9, NaN with mask bit 10.
+        Number of random pixels without signal: value 0 with mask bit 9, NaN with mask bit 10.
     bad_columns : sequence of int
         Columns that are dead (value 0, mask bit 9).
     cosmic_rays : int
-        Short bright streaks (mask bit 7).
+        Number of short bright streaks (mask bit 7).
     **settings
         Any attribute of `Exposure`: ``fwhm=2.5, obsmjd=58400.25, filtercode="zg", shape=(3080, 3072)``, ….
 
@@ -152,7 +152,7 @@ def make_science_image(
 
 
 def observe(light: FloatArray, exposure: Exposure, rng: np.random.Generator, *, noise: bool = True) -> FloatArray:
-    """Add sky and noise to noiseless star light (DN); float32, the same shape."""
+    """Add sky and noise to noiseless star light (DN); return float32 of the same shape."""
     x0, y0 = exposure.window
     ny, nx = light.shape
     gx, gy = exposure.sky_gradient
@@ -178,7 +178,7 @@ def _star_table(
     n_star: int,
     rng: np.random.Generator,
 ) -> StarTable:
-    """Merge the three ways of naming stars into one table with pixel and sky positions."""
+    """Merge the three kinds of stars into one table with pixel and sky positions."""
     wcs = WCS(header)
     parts = [_columns(stars)] if stars is not None else []
     if sky_stars is not None:
@@ -202,14 +202,14 @@ def _columns(stars: Stars) -> tuple[FloatArray, FloatArray, FloatArray]:
 
 
 def _within(ra: FloatArray, dec: FloatArray, ra0: float, dec0: float, radius_deg: float) -> NDArray[np.bool_]:
-    """Mark the positions within the radius of (ra0, dec0); far ones have no pixel."""
+    """Return which positions are within the radius of (ra0, dec0); distant ones have no pixel."""
     d1, d2 = np.radians(dec), np.radians(dec0)
     cosine = np.sin(d1) * np.sin(d2) + np.cos(d1) * np.cos(d2) * np.cos(np.radians(ra - ra0))
     return np.asarray(cosine > np.cos(np.radians(radius_deg)))
 
 
 def _random_stars(e: Exposure, n: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Uniform positions; magnitudes over the 6 mag above the limit, N growing as 10^(0.3 mag)."""
+    """Return random stars: uniform positions, magnitudes up to 6 mag above the limit, N growing as 10^(0.3 mag)."""
     ny, nx = e.shape
     x, y = rng.uniform(-0.5, nx - 0.5, n), rng.uniform(-0.5, ny - 0.5, n)
     low = 10.0 ** (-0.3 * 6.0)
@@ -218,7 +218,7 @@ def _random_stars(e: Exposure, n: int, rng: np.random.Generator) -> tuple[FloatA
 
 
 def _source_bits(light: FloatArray, truth: StarTable, e: Exposure) -> IntArray:
-    """Mask with the two source bits: 1 where star light shows, 11 at the pixel of each star that does."""
+    """Return a mask with the 2 source bits: 1 where star light is visible, 11 at the pixel of each visible star."""
     bits = np.where(light > SEEN_SIGMA * e.sky_noise, int(MaskBit.SEXSOURCES), 0).astype(np.int16)
     ix, iy = np.floor(truth.x + 0.5).astype(np.int64), np.floor(truth.y + 0.5).astype(np.int64)
     inside = (ix >= 0) & (iy >= 0) & (ix < e.shape[1]) & (iy < e.shape[0])
@@ -228,7 +228,7 @@ def _source_bits(light: FloatArray, truth: StarTable, e: Exposure) -> IntArray:
 
 
 def _saturate(data: FloatArray, bits: IntArray, e: Exposure) -> None:
-    """Clip at SATURATE (not below it in single precision) and set the mask bit."""
+    """Clip at SATURATE (rounded up to single precision) and set the mask bit."""
     full = np.float32(e.saturate)
     if full < e.saturate:
         full = np.nextafter(full, np.float32(np.inf))
@@ -265,7 +265,7 @@ def _spoil(
 
 
 def _file_names(path: Path, e: Exposure, mask: bool) -> tuple[Path, Path | None]:
-    """Names of the science and mask file; folders are made."""
+    """Return the paths of the science and mask file, and create their folder."""
     if path.suffix == ".fits":
         sci = path
         msk = path.with_name(path.name.replace("sciimg.fits", "mskimg.fits"))

@@ -1,6 +1,6 @@
-"""Artificial stars in the pixels of an image: the whole extraction once more, and which of them it finds.
+"""Add artificial stars to the pixels of an image, repeat the whole extraction, and see which stars it finds.
 
-This module and all it imports know neither SQLAlchemy nor pandas: a worker process runs it.
+Worker processes run this module; it imports neither SQLAlchemy nor pandas, directly or indirectly.
 """
 
 from __future__ import annotations
@@ -28,40 +28,40 @@ from ztfdb.records import APERTURE_DIAMETERS, N_APERTURE, StoredImage
 from ztfdb.simulate.painter import Paint, painter
 
 MATCH_PIX = 1.5
-"""A star is found where a source lies this near to it, and nearer than any source that was there before."""
+"""A star counts as found if a source lies this near to it, and nearer to it than to any earlier source."""
 
 CLEAR_PIX = 3.0
-"""Places nearer than this to a source are not used: nobody could tell the two apart."""
+"""Places nearer than this to a source are not used, because the two could not be separated."""
 
 MARGIN_PIX = 5.0
 MOST_PASSES = 10
-"""Of an image so small that a pass has few stars."""
+"""Maximum passes for an image so small that a pass has few stars."""
 
 BIN_MAG = 0.25
 NEAR, NEAR_SHARE = (-1.0, 0.4), 0.75
-"""Magnitudes between which probabilities fall from 1 to 0, as a rule, and the share of the stars that have them."""
+"""Magnitude range in which probabilities usually fall from 1 to 0, and the fraction of stars in it."""
 
 GROWTH_SNR = 100.0
 
 
 @dataclass(frozen=True)
 class InjectionSettings:
-    """How artificial stars are put into an image.
+    """Settings for adding artificial stars to an image.
 
     Attributes
     ----------
     spacing : float
-        Pixels from star to star: each has a cell of its own, and lies anywhere in its middle half.
+        Side of the cell of each star, pixels; the star lies at random in the middle half of its cell.
     passes : int
         Extractions, each with stars at other places.
     fewest : int
-        Stars; a small image gets further passes, up to `MOST_PASSES`, until it has had so many.
+        Minimum number of stars; a small image gets further passes, up to `MOST_PASSES`, until it has had this many.
     brightest, faintest : float
-        Magnitudes, from that of five times the sky noise of the 6 px aperture; most of the stars are in `NEAR`.
+        Magnitude range, relative to 5 times the sky noise of the 6 px aperture; most of the stars are in `NEAR`.
     seed : int
-        With the image's id.
+        Seed, used together with the image's id.
     negative : bool
-        Search the negative image, too, for false detections.
+        Also search the negative image for false detections.
     """
 
     spacing: float = 40.0
@@ -79,19 +79,19 @@ class InjectionSettings:
 
 @dataclass(frozen=True, eq=False)
 class Injection:
-    """An image to be judged, with its sources as they are stored.
+    """An image for artificial stars, with its stored sources.
 
     Attributes
     ----------
     image : StoredImage
     magzp, apcor : float
-        Of total fluxes, AB mag, and the correction of the 6 px aperture; NaN where the header has none.
+        Zero point of total fluxes, AB mag, and correction of the 6 px aperture; NaN if the header has none.
     x, y, flux : ndarray, shape (n_source,)
         Pixels, and flux in the 6 px aperture (DN).
     growth : ndarray, shape (n_bright, 6)
         Fluxes of clean bright sources in all apertures.
     extraction : ExtractionSettings
-        Those by which the image was measured.
+        Settings with which the image was measured.
     settings : InjectionSettings
     """
 
@@ -119,7 +119,7 @@ def make_injection(
     ----------
     image : StoredImage
     zeropoint : tuple of float
-        MAGZP and APCOR4; NaN where the header has none.
+        MAGZP and APCOR4; NaN if the header has none.
     sources : mapping of ndarray
         ``x``, ``y``, ``flags``, ``flux_aper1`` to ``flux_aper6`` and ``flux_aper4_err`` of its sources.
     extraction : ExtractionSettings
@@ -144,7 +144,7 @@ def make_injection(
 
 @dataclass(frozen=True, eq=False)
 class Injected:
-    """What became of an `Injection`; all but the first and the last are None where it failed.
+    """Result of an `Injection`; if it failed, all attributes except the first and the last are None.
 
     Attributes
     ----------
@@ -156,7 +156,7 @@ class Injected:
         By magnitude: ``mag``, ``n``, ``n_found``, ``bias`` (measured minus true, of total magnitudes by the 6 px
         aperture) and ``scatter``.
     n_false : int
-        Sources of the negative image; -1 where it was not searched.
+        Sources of the negative image; -1 if it was not searched.
     failure : str
     """
 
@@ -168,7 +168,7 @@ class Injected:
     failure: str | None = None
 
     def to_row(self, n_source: int, settings: InjectionSettings) -> dict[str, Any]:
-        """Return the row of ``detection_limit``, for an image of so many sources."""
+        """Return the row of ``detection_limit``, for an image with this number of sources."""
         model = self.model
         limits = {
             name: None if model is None else float(model.limit(share, model.rms))
@@ -196,9 +196,9 @@ def _without_nan(bins: dict[str, list[float]]) -> dict[str, list[float | None]]:
 
 
 def inject_image(task: Injection) -> Injected:
-    """Put artificial stars into an image, search it again, and fit how likely they are found.
+    """Add artificial stars to an image, extract its sources again, and fit the detection probability.
 
-    Files that cannot be used, and images on which no limit can be told, are a failure and no exception.
+    Unusable files, and images without a measurable limit, give a result with a failure, not an exception.
     """
     try:
         return _inject(task)
@@ -239,7 +239,7 @@ def _ratio(image: StoredImage) -> float:
 def _one_pass(
     task: Injection, frame: Frame, paint: Paint, share: float, mag5: float, rng: np.random.Generator
 ) -> tuple[FloatArray, FloatArray, FloatArray, NDArray[np.bool_], FloatArray]:
-    """Return places, magnitudes, which were found, and measured magnitudes of the stars of one extraction."""
+    """Return positions, magnitudes, detection and measured magnitudes of the stars of one extraction."""
     x, y = _places(task, frame, rng)
     n = len(x)
     wide = rng.uniform(task.settings.brightest, task.settings.faintest, n)
@@ -255,7 +255,7 @@ def _one_pass(
 
 
 def _with_light(frame: Frame, light: FloatArray, gain: float | None, rng: np.random.Generator) -> Frame:
-    """Return a copy of an image with light added where there is some, and its photon noise."""
+    """Return a copy of an image with added light and its photon noise."""
     data = frame.data.copy()
     lit = np.flatnonzero(light)
     more = light.ravel()[lit]
@@ -266,12 +266,12 @@ def _with_light(frame: Frame, light: FloatArray, gain: float | None, rng: np.ran
 
 
 def _places(task: Injection, frame: Frame, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
-    """Return a place in each cell of a grid that is usable and not on a source."""
+    """Return a random place in each cell of a grid, without unusable places and places on a source."""
     ny, nx = frame.shape
     step = task.settings.spacing
     columns, rows = max(1, int((nx - 2 * MARGIN_PIX) // step)), max(1, int((ny - 2 * MARGIN_PIX) // step))
     i, j = (grid.ravel() for grid in np.meshgrid(np.arange(columns), np.arange(rows)))
-    shift = rng.uniform(0.0, step, 2)  # the grid itself lies anywhere
+    shift = rng.uniform(0.0, step, 2)  # random position of the grid
     x, y = (
         MARGIN_PIX + (step * index + shift[axis] + step * rng.uniform(0.25, 0.75, len(i))) % (size - 2 * MARGIN_PIX)
         for axis, (index, size) in enumerate(((i, nx), (j, ny)))
@@ -297,7 +297,7 @@ def _recovered(
 
 
 def _false_detections(frame: Frame, extraction: ExtractionSettings) -> int:
-    """Return how many sources the negative image has: noise has no sign, stars have."""
+    """Return the number of sources on the negative image, which come from noise because stars are positive."""
     negative = replace(frame, data=-frame.data)
     return len(measure_frame(negative, extraction).sources)
 

@@ -1,6 +1,6 @@
-"""An image measured and judged by artificial stars in one go, by the worker that has it.
+"""Measure an image and its completeness with artificial stars in the same worker.
 
-This module and all it imports know neither SQLAlchemy nor pandas: a worker process runs it.
+Worker processes run this module; it imports neither SQLAlchemy nor pandas, directly or indirectly.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ def measure_and_judge(
     find_mask: bool = True,
     psfcat_path: str | Path | None = None,
 ) -> MeasuredImage:
-    """Measure an image, then put artificial stars into it.
+    """Measure an image, then add artificial stars to it.
 
     Parameters
     ----------
     path, mask_path, settings, find_mask, psfcat_path
         As in `ztfdb.extract.measure.measure_image`.
     judging : InjectionSettings
-        How the artificial stars are put into it.
+        Settings of the artificial stars.
 
     Returns
     -------
     MeasuredImage
-        With ``detection``, what `ztfdb.derive.completeness.measure_completeness` would store of the image; None for a
-        reference. Whatever goes wrong there is its ``failure``, and costs the image nothing.
+        Its ``detection`` is what `ztfdb.derive.completeness.measure_completeness` would store for the image; None for a
+        reference. Errors of that step are in its ``failure`` and do not affect the image.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def measure_and_judge(
         return measured
     try:
         judged = inject_image(_injection(measured, settings, judging))
-    except Exception as exc:  # the image itself is measured, and is kept
+    except Exception as exc:  # the image itself was measured and is kept
         reason = f"unexpected {type(exc).__name__}: {' '.join(str(exc).split())}"
         judged = Injected(measured.info.image_id, failure=reason)
     return replace(measured, detection=judged.to_row(len(measured.sources), judging))

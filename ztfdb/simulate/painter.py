@@ -1,4 +1,4 @@
-"""How artificial stars of an image are painted: by the exposure's own PSF file, else by a profile from its stars."""
+"""Paint artificial stars with the exposure's own PSF file, else with a profile from the image's stars."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from ztfdb.records import APERTURE_DIAMETERS
 from ztfdb.simulate.profile import Profile, paint_stars
 
 _FWHM, _BETA = np.arange(1.0, 4.1, 0.2), np.array([2.5, 3.0, 3.5, 4.0, 4.5])
-"""Of the profiles between whose shares of light others are interpolated; beyond them a Moffat of Gaussians is none."""
+"""Grid of profiles for the interpolation of aperture fractions; outside it a sum of Gaussians is not a Moffat."""
 
 Paint = Callable[[tuple[int, int], FloatArray, FloatArray, FloatArray], FloatArray]
 """Paints stars of total flux (DN) at pixels of an empty image."""
 
 
 def painter(path: str, window: tuple[int, int], growth: FloatArray, apcor: float) -> tuple[str, Paint, float]:
-    """Return how stars of an image are painted.
+    """Return the function that paints the stars of an image.
 
     Parameters
     ----------
     path : str
-        Of the image; its ``sciimgdao.psf`` is looked for beside it.
+        Path of the image; its ``sciimgdao.psf`` is expected beside it.
     window : tuple of int
         The image's first pixel on its whole quadrant.
     growth : ndarray, shape (n_star, 6)
-        Fluxes of clean bright stars in ZTF's six apertures, for an image without such a file.
+        Fluxes of clean bright stars in ZTF's 6 apertures, for an image without such a file.
     apcor : float
-        APCOR of the 6 px aperture, mag; NaN where the header has none.
+        APCOR of the 6 px aperture, mag; NaN if the header has none.
 
     Returns
     -------
@@ -46,12 +46,12 @@ def painter(path: str, window: tuple[int, int], growth: FloatArray, apcor: float
         ``dao`` or ``moffat``.
     paint : callable
     share : float
-        Of a star's light in the 6 px aperture.
+        Fraction of a star's light in the 6 px aperture.
 
     Raises
     ------
     ImageError
-        If the PSF file cannot be used.
+        If the PSF file is unusable.
     ValueError
         If there is neither a file nor a star.
     """
@@ -63,7 +63,7 @@ def painter(path: str, window: tuple[int, int], growth: FloatArray, apcor: float
         return "dao", *_dao_painter(read_psf(file), window)
     profile = own_profile(growth)
     share = profile.aperture_share(APERTURE_DIAMETERS[3] / 2.0)
-    # stars hardly tell the wings of their light: how much of it the aperture has is what the header says
+    # the stars hardly constrain the wings, so the fraction of light in the aperture comes from the header
     stated = 10.0 ** (0.4 * apcor) if np.isfinite(apcor) else share
 
     def paint(shape: tuple[int, int], x: FloatArray, y: FloatArray, flux: FloatArray) -> FloatArray:
@@ -73,7 +73,7 @@ def painter(path: str, window: tuple[int, int], growth: FloatArray, apcor: float
 
 
 def own_profile(growth: FloatArray) -> Profile:
-    """Return the Moffat profile that has the growth of an image's own stars.
+    """Return the Moffat profile that fits the growth curve of an image's own stars.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def own_profile(growth: FloatArray) -> Profile:
         If there are no stars.
     """
     if not len(growth):
-        raise ValueError("no clean bright star tells the PSF, and there is no PSF file")
+        raise ValueError("there is no PSF file, and no clean bright star to derive the PSF from")
     wanted = np.median(growth[:, :4] / growth[:, 4:5], axis=0)
     shares = _shares()
 
@@ -94,7 +94,7 @@ def own_profile(growth: FloatArray) -> Profile:
         there = np.array([share(values[0], values[1], grid=False) for share in shares])
         return np.asarray(there[:4] / there[4] - wanted)
 
-    # a limit within 0.01 mag needs a width within 0.5 %, far less than the steps of a table
+    # a limit to 0.01 mag needs a width to 0.5 %, much finer than the steps of the grid
     middle = np.array([2.0, 3.5])
     fwhm, beta = least_squares(off, middle, bounds=((_FWHM[0], _BETA[0]), (_FWHM[-1], _BETA[-1])), x_scale=middle).x
     return Profile.moffat(float(fwhm), float(beta))
@@ -102,7 +102,7 @@ def own_profile(growth: FloatArray) -> Profile:
 
 @cache
 def _shares() -> list[RectBivariateSpline]:
-    """Return the share of light in each of the five smaller apertures by FWHM and exponent; made once a process."""
+    """Return the fraction of light in each of the 5 smaller apertures by FWHM and exponent; cached per process."""
     made = [[Profile.moffat(float(fwhm), float(beta)) for beta in _BETA] for fwhm in _FWHM]
     table = np.array([[[one.aperture_share(d / 2.0) for one in row] for row in made] for d in APERTURE_DIAMETERS[:5]])
     return [RectBivariateSpline(_FWHM, _BETA, one) for one in table]

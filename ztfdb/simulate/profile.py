@@ -1,4 +1,4 @@
-"""Point-spread functions made of round Gaussians, painted exactly: each pixel holds the integral over its area."""
+"""Point-spread functions as sums of round Gaussians, painted exactly: each pixel is the integral over its area."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Profile:
     Attributes
     ----------
     weight : ndarray, shape (n_component,)
-        Share of the flux, summing to 1.
+        Fractions of the flux, summing to 1.
     sigma : ndarray, shape (n_component,)
         Standard deviation of each component, pixels.
     """
@@ -43,9 +43,9 @@ class Profile:
     def moffat(cls, fwhm: float, beta: float = 3.5) -> Profile:
         """Build a Moffat profile of the given FWHM (pixels) and exponent `beta` > 1 from twelve Gaussians.
 
-        A Moffat is a Gamma mixture of Gaussians; the trapezoidal rule in the logarithm of the Gamma variable gives
-        the weights. For `beta` from 2.5 to 4.5 the result follows the analytic profile to 0.1 %
-        within 3 FWHM and to 3 % within 6 FWHM; its wings end with the widest Gaussian.
+        A Moffat is a Gamma mixture of Gaussians; the trapezoidal rule in the logarithm of the Gamma variable gives the
+        weights. For `beta` from 2.5 to 4.5 the result agrees with the analytic profile to 0.1 % within 3 FWHM and to
+        3 % within 6 FWHM; its wings end with the widest Gaussian.
         """
         alpha = fwhm / (2.0 * np.sqrt(2.0 ** (1.0 / beta) - 1.0))
         node = np.geomspace(_MOFFAT_RANGE[0], _MOFFAT_RANGE[1], _MOFFAT_NODES)
@@ -53,9 +53,9 @@ class Profile:
         return cls(weight / weight.sum(), alpha / np.sqrt(2.0 * node))
 
     def aperture_share(self, radius: float) -> float:
-        """Share of the flux that an exact circular aperture of `radius` pixels holds, averaged over subpixel phases.
+        """Return the fraction of flux in an exact circular aperture (radius in pixels), averaged over subpixel phases.
 
-        Pixel integration and the pixel-wise overlap of the aperture each blur with the pixel: together with a
+        Pixel integration and the pixel-wise overlap of the aperture each convolve with the pixel; together this is a
         triangle of half-width 1 px per axis, over which the off-centre encircled flux is integrated.
         """
         node, weight = _GAUSS_LEGENDRE
@@ -67,22 +67,22 @@ class Profile:
         return float(np.dot(self.weight, shares))
 
     def aperture_corrections(self) -> FloatArray:
-        """``APCOR1..6`` of point sources with this PSF: PSF mag minus aperture mag for ZTF's diameters."""
+        """Return ``APCOR1..6`` of point sources with this PSF: PSF mag minus aperture mag for ZTF's diameters."""
         shares = [self.aperture_share(d / 2.0) for d in APERTURE_DIAMETERS]
         return np.asarray(2.5 * np.log10(shares))
 
     def peak_share(self) -> float:
-        """Share of the flux in the central pixel of a star centred on it."""
+        """Return the fraction of flux in the central pixel of a star centred on it."""
         return float(np.sum(self.weight * erf(0.5 / (np.sqrt(2.0) * self.sigma)) ** 2))
 
     def reach(self, flux: FloatArray, limit: float) -> IntArray:
-        """Half-width (pixels) beyond which a star of `flux` adds less than `limit` per pixel."""
+        """Return the half-width (pixels) beyond which a star of `flux` adds less than `limit` per pixel."""
         r = np.arange(1.0, 130.0)
         pixel = np.sum(
             self.weight * np.exp(-0.5 * (r[:, None] / self.sigma) ** 2) / (2.0 * np.pi * self.sigma**2), axis=1
         )
         floor = limit / np.maximum(flux, limit)
-        # pixel decreases with r: count the radii that are still above the floor
+        # pixel decreases with r: count the radii above the floor
         return np.asarray(np.searchsorted(-pixel, -floor) + 2, dtype=np.int64)
 
 
@@ -103,14 +103,14 @@ def paint_stars(
     shape : tuple of int
         ``(ny, nx)``.
     x, y : ndarray, shape (n_star,)
-        Centres, zero-based pixels; may lie outside the image, where only their wings count.
+        Centres, zero-based pixels; outside the image only the wings contribute.
     flux : ndarray, shape (n_star,)
         Total flux, DN.
     profile : Profile
     extent : ndarray, shape (n_star,), optional
         Extra Gaussian width of each source (pixels): 0 for a star, more for a "galaxy".
     limit : float
-        A star is cut off where it adds less than this many DN per pixel.
+        A star is truncated where it adds less than this many DN per pixel.
 
     Returns
     -------
@@ -123,7 +123,7 @@ def paint_stars(
     seen = (x > -half) & (x < nx - 1 + half) & (y > -half) & (y < ny - 1 + half) & (flux > 0)
     pad = int(half[seen].max(initial=0)) * 2 + 2
     canvas = np.zeros((ny + 2 * pad, nx + 2 * pad))
-    # stars of similar reach share one stamp size, so that whole groups are painted by array operations
+    # stars of similar size share one stamp size, so that whole groups are painted by array operations
     group = np.ceil(np.log2(half) * 2.0)
     for g in np.unique(group[seen]):
         index = np.flatnonzero(seen & (group == g))
@@ -157,6 +157,6 @@ def _paint_group(
 
 
 def _axis_shares(fraction: FloatArray, sigma: FloatArray, half: int) -> FloatArray:
-    """Share of each component in each pixel column around the centre: (n_star, n_component, 2·half+1)."""
+    """Return the fraction of each component in each pixel column around the centre: (n_star, n_component, 2·half+1)."""
     edge = np.arange(-half - 0.5, half + 1.0)[None, None, :] - fraction[:, None, None]
     return np.asarray(0.5 * np.diff(erf(edge / (np.sqrt(2.0) * sigma[:, :, None])), axis=2))

@@ -1,4 +1,4 @@
-"""PSF catalogues of simulated images: the columns, types and cards of ZTF's own, and ``SIMULATE = T``."""
+"""PSF catalogues of simulated images, with the columns, types and cards of ZTF's own, and ``SIMULATE = T``."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ FORMATS = {
 """Format and unit of each column, in ZTF's order."""
 
 FLOOR = 0.007
-"""Systematic part of ``sigflux``, a fraction of the flux: the least ``sigmag`` of a real catalogue."""
+"""Systematic part of ``sigflux``, a fraction of the flux: the smallest ``sigmag`` of a real catalogue."""
 
 MIN_SNR = 3.0
-"""ZTF's catalogues end here."""
+"""Minimum S/N of ZTF's catalogues."""
 
 _COPIED = (
     "MAGZP", "NMATCHES", "MAGZPUNC", "MAGZPRMS", "CLRCOEFF", "CLRCOUNC", "PCOLOR", "FIELDID", "CCDID", "QID", "RCID",
@@ -43,11 +43,11 @@ def write_psfcat(
     path : str or Path
         Name of the file; its suffix may be ``.gz``.
     image_header : astropy.io.fits.Header
-        Of the image that was measured: its identity and calibration go into the catalogue's.
+        Header of the measured image: its identity and calibration are copied into the catalogue's header.
     columns : mapping of str to array_like, each of shape (n_source,)
-        ``xpos``, ``ypos`` (1-based pixels), ``ra``, ``dec`` (deg), ``flux``, ``sigflux`` (DN); perhaps ``sourceid``,
-        ``chi``, ``sharp``, ``flags``. The rest follows from these as in real tables: magnitudes in thousandths, ``snr``
-        in hundredths.
+        ``xpos``, ``ypos`` (1-based pixels), ``ra``, ``dec`` (deg), ``flux``, ``sigflux`` (DN); optional ``sourceid``,
+        ``chi``, ``sharp``, ``flags``. The other columns are computed as in real tables: magnitudes rounded to 0.001,
+        ``snr`` to 0.01.
     inputimg : str, optional
         Name of the image.
 
@@ -75,7 +75,7 @@ def write_psfcat(
 
 
 def make_psfcat(image: SimulatedImage, *, path: str | Path | None = None, seed: int = 0) -> Path:
-    """Write the catalogue that PSF photometry of a simulated image would give: its truth with noise.
+    """Write a PSF catalogue of a simulated image: its truth with noise.
 
     Parameters
     ----------
@@ -83,13 +83,13 @@ def make_psfcat(image: SimulatedImage, *, path: str | Path | None = None, seed: 
     path : str or Path, optional
         Name of the file; default beside the image, by ZTF's naming.
     seed : int
-        Of the noise.
+        Seed of the noise.
 
     Returns
     -------
     Path
-        Stars on the image with S/N of 3 and more, ordered by y; positions are those of the whole quadrant, ``flags``
-        the mask bits in a box of 5 x 5 pixels, without the bits of sources.
+        Stars on the image with S/N >= 3, ordered by y; positions refer to the whole quadrant, ``flags`` are the mask
+        bits in a box of 5 x 5 pixels, without the bits of sources.
     """
     e, truth = image.exposure, image.truth
     with fits.open(image.sci) as hdus:
@@ -133,7 +133,7 @@ def _mask_bits(image: SimulatedImage, x: NDArray[Any], y: NDArray[Any]) -> NDArr
 
 
 def _completed(columns: Mapping[str, ArrayLike]) -> Columns:
-    """Return all columns in ZTF's types and roundings."""
+    """Return all columns with ZTF's types and rounding."""
     given = {name: np.asarray(values) for name, values in columns.items()}
     n = len(given["flux"])
     flux, sigflux = given["flux"].astype(np.float32), given["sigflux"].astype(np.float32)

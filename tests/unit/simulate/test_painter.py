@@ -115,7 +115,7 @@ def test_the_width_is_fitted_between_those_of_the_table(fwhm, beta):
 
 def test_neither_file_nor_star_is_an_error(tmp_path):
     for name in (f"{NAME}sciimg.fits", "own_name.fits"):
-        with pytest.raises(ValueError, match="no clean bright star tells the PSF, and there is no PSF file"):
+        with pytest.raises(ValueError, match="there is no PSF file, and no clean bright star to derive the PSF from"):
             painter(str(tmp_path / name), (0, 0), NO_GROWTH, np.nan)
     (tmp_path / f"{NAME}sciimgdao.psf").write_text("no PSF")
     with pytest.raises(PsfFileError):
