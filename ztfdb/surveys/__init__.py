@@ -1,1 +1,1 @@
-"""Catalogues of surveys as their files hold them: which column is which of ours, and HATS catalogues read in place."""
+"""Catalogues of surveys in their own files: mapping of columns to ztfdb's, and HATS catalogues read in place."""

@@ -1,4 +1,4 @@
-"""What the readers of all formats share: blocks of rows, and rows that could not be read."""
+"""Shared by the readers of all formats: blocks of rows, and unreadable rows."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from ztfdb.arrays import BoolArray, Columns, IntArray
 
 ROWS = 50_000
-"""Rows of a block where the format lets one choose: some MB."""
+"""Rows of a block, if the format allows a choice: a few MB."""
 
 Wanted = Mapping[str, str]
-"""Columns to read, by their name in the file, with their kind: ``i`` integer, ``f`` number, ``O`` anything."""
+"""Columns to read with their kinds, by name in the file: ``i`` integer, ``f`` number, ``O`` anything."""
 
 
 @dataclass(frozen=True)
 class BadRow:
-    """A row that was left out.
+    """A row that was skipped.
 
     Attributes
     ----------
@@ -40,13 +40,13 @@ class Block:
     Attributes
     ----------
     line : ndarray of int64, shape (n_row,)
-        Line (or row) of the file that each row stands on, from 1.
+        Line (or row) of each row in the file, from 1.
     columns : dict of ndarray, each of shape (n_row,)
         By the names in the file: int64 for kind ``i``, float64 with NaN for kind ``f``, objects for ``O``.
     missing : dict of ndarray of bool
-        Rows without a value, of columns of kind ``i`` that have such.
+        Rows without a value, for columns of kind ``i`` that have any.
     bad : list of BadRow
-        Rows of this stretch of the file that could not be read; they are not among the columns.
+        Unreadable rows of this part of the file; they are not in the columns.
     """
 
     line: IntArray
@@ -73,17 +73,17 @@ class TableReader(Protocol):
     names: tuple[str, ...]
 
     def blocks(self, wanted: Wanted) -> Iterator[Block]:
-        """Yield the rows of the wanted columns."""
+        """Yield blocks of the requested columns."""
 
 
 def integers(values: NDArray[Any], missing: BoolArray | None = None) -> tuple[NDArray[np.int64], BoolArray]:
-    """Return numbers as 64-bit integers, and which of them have no value or are no integers.
+    """Return numbers as 64-bit integers, and which of them are missing or not integers.
 
     Parameters
     ----------
     values : ndarray
-        Integers of any width, or floats; a float that is not whole, or is beyond 2^53, counts as missing: it has
-        lost digits.
+        Integers of any width, or floats; floats that are not whole, or beyond 2^53 (which have lost digits), count as
+        missing.
     missing : ndarray of bool, optional
         Rows without a value.
     """
@@ -99,7 +99,7 @@ def integers(values: NDArray[Any], missing: BoolArray | None = None) -> tuple[ND
 
 
 def numbers(values: NDArray[Any], missing: BoolArray | None = None) -> NDArray[np.float64]:
-    """Return numbers as doubles, NaN where there is none."""
+    """Return numbers as doubles, NaN if missing."""
     if values.dtype.kind in "OSU":
         found = np.array([_number(value) for value in values.tolist()], dtype=np.float64)
     else:
@@ -110,7 +110,7 @@ def numbers(values: NDArray[Any], missing: BoolArray | None = None) -> NDArray[n
 
 
 def converted(line: IntArray, given: Mapping[str, tuple[NDArray[Any], BoolArray | None]], wanted: Wanted) -> Block:
-    """Make a block of columns as a binary format holds them.
+    """Make a block from the columns of a binary format.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ def _objects(values: NDArray[Any], missing: BoolArray | None) -> NDArray[Any]:
 
 
 def _parsed_integers(values: NDArray[Any], none: BoolArray) -> tuple[NDArray[np.int64], BoolArray]:
-    """Read integers out of text: services hand out 64-bit ids as strings."""
+    """Parse integers from text, because some services return 64-bit ids as strings."""
     found = np.zeros(len(values), np.int64)
     for row, value in enumerate(values.tolist()):
         try:

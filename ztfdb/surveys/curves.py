@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 EPOCH_FIELDS = ("hmjd", "mag", "magerr", "clrcoeff", "catflags")
-"""What the light curves of ZTF's data releases hold."""
+"""Fields of the light curves of ZTF's data releases."""
 
 
 @dataclass(frozen=True)
@@ -27,14 +27,14 @@ class Near:
     Attributes
     ----------
     k : ndarray of int64, shape (n,)
-        Position.
+        Index of the position.
     objectid : ndarray of int64, shape (n,)
     ra, dec : ndarray, shape (n,)
-        Of the object, deg.
+        Position of the object, deg.
     separation : ndarray, shape (n,)
         arcsec.
     group, row : ndarray of int64, shape (n,)
-        Where the object stands: the place of its row group in `groups`, and its row there.
+        Index of the object's row group in `groups`, and its row there.
     groups : list of (str, int)
         File and number of row groups.
     """
@@ -68,7 +68,7 @@ def objects_near(
     radius : float
         arcsec.
     lo, hi : ndarray of int64
-        Ranges of order-29 cells that hold all of these cones; ascending, not overlapping.
+        Ranges of order-29 cells that contain all of these cones; ascending, disjoint.
     """
     table, sources = catalogue.table, catalogue.plan.sources
     wanted = {sources["ra"]: "f", sources["dec"]: "f", sources["reference_id"]: "i"}
@@ -91,9 +91,9 @@ def epochs_of(catalogue: RegisteredCatalogue, near: Near) -> tuple[IntArray, Col
     Returns
     -------
     pair : ndarray of int64, shape (n_epoch,)
-        Which of `near` each epoch belongs to.
+        Index in `near` of each epoch.
     columns : dict of ndarray, shape (n_epoch,)
-        `EPOCH_FIELDS`; NaN where there is none, -1 in ``catflags``.
+        `EPOCH_FIELDS`; NaN if missing, -1 in ``catflags``.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def epochs_of(catalogue: RegisteredCatalogue, near: Near) -> tuple[IntArray, Col
 
 
 def _nested_columns(catalogue: RegisteredCatalogue) -> list[str]:
-    """Return the columns that hold the light curves: one with all fields inside, or one list for each field."""
+    """Return the columns of the light curves: one with all fields inside, or one list per field."""
     import pyarrow as pa
 
     schema = catalogue.table.schema
@@ -141,7 +141,7 @@ def _is_list(kind: pa.DataType) -> bool:
 def _exploded(
     catalogue: RegisteredCatalogue, table: pa.Table, path: str
 ) -> tuple[IntArray, dict[str, NDArray[np.float64]]]:
-    """Return how many epochs each row has, and the fields of all epochs one after the other."""
+    """Return the number of epochs of each row, and the concatenated fields of all epochs."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

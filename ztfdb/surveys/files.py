@@ -1,4 +1,4 @@
-"""Where the files of a catalogue lie: a folder of this machine, or a URL through fsspec (extra ``remote``)."""
+"""Access to the files of a catalogue: a local folder, or a URL through fsspec (extra ``remote``)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Folder:
-    """A folder and what is below it.
+    """A folder and its contents.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class Folder:
     MissingExtraError
         If pyarrow is not installed, or fsspec for a URL.
     CatalogueFileError
-        If fsspec does not know such URLs.
+        If fsspec does not support such URLs.
     """
 
     def __init__(self, location: str) -> None:
@@ -35,7 +35,7 @@ class Folder:
         self._files, self._base = filesystem(self.location)
 
     def below(self, name: str) -> Folder:
-        """Return a folder by its name in this one, or by a whole path or URL of its own on the same host."""
+        """Return a folder by its name in this one, or by an absolute path or URL on the same host."""
         if not is_whole(name):
             return Folder(f"{self.location}/{name.removeprefix('./')}")
         if urlsplit(name)[:2] != urlsplit(self.location)[:2]:
@@ -43,7 +43,7 @@ class Folder:
         return Folder(name)
 
     def text(self, name: str) -> str | None:
-        """Return what a file says, None where there is none."""
+        """Return the text of a file, None if it does not exist."""
         try:
             with self._files.open_input_stream(f"{self._base}/{name}") as stream:
                 return bytes(stream.read()).decode("utf-8", "replace")
@@ -54,7 +54,7 @@ class Folder:
 
     @contextmanager
     def open(self, name: str, metadata: parquet.FileMetaData | None = None) -> Iterator[parquet.ParquetFile]:
-        """Open a Parquet file; with its `metadata` at hand the footer is not read again."""
+        """Open a Parquet file; with its `metadata` the footer is not read again."""
         import pyarrow
         from pyarrow import parquet
 
@@ -65,7 +65,7 @@ class Folder:
             raise self._unreadable(name, exc) from exc
 
     def names(self, name: str, suffix: str) -> list[str]:
-        """Return the files at any depth below a folder whose names end so, in order; hidden ones are left out."""
+        """Return the files at any depth below a folder with this suffix, sorted; hidden ones are skipped."""
         from pyarrow import fs
 
         try:
@@ -78,7 +78,7 @@ class Folder:
         return sorted(path.removeprefix(self._base).lstrip("/") for path in paths if not _is_hidden(path))
 
     def changed(self) -> Any:
-        """Return what differs when the folder's properties do; None for a URL, which would be asked each time."""
+        """Return a value that changes with the folder's properties; None for a URL, to avoid a request each time."""
         if is_url(self.location):
             return None
         stats = [path.stat() for path in sorted(Path(self.location).glob("*.properties"))]
@@ -89,12 +89,12 @@ class Folder:
 
 
 def is_url(location: str) -> bool:
-    """Tell a URL from a path."""
+    """Return whether a location is a URL."""
     return "://" in location
 
 
 def is_whole(name: str) -> bool:
-    """Tell a URL or an absolute path from a name inside a folder."""
+    """Return whether a name is a URL or an absolute path."""
     return is_url(name) or name.startswith("/")
 
 

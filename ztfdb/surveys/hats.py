@@ -1,9 +1,9 @@
-"""A HATS catalogue read in place: only the row groups that may hold rows of some ranges of cells.
+"""Read a HATS catalogue in place: only the row groups that may contain rows of some ranges of cells.
 
-Nothing is taken for granted but the positions. A file may be sorted or not, its spatial index may have another name
-and order or be missing, and libraries put one position of some million into a neighbouring cell. So the partitions
-and the statistics of that index only choose what is read, with a border around it; which rows lie in the ranges is
-found from cells that `ztfdb.surveys.rowgroups` computes.
+Only the positions are relied on. A file may be sorted or not, its spatial index may have another name and order or be
+missing, and libraries place about one position in a million into a neighbouring cell. Therefore the partitions and the
+statistics of the index only select what is read, with a border around it; cells computed by `ztfdb.surveys.rowgroups`
+decide which rows lie in the ranges.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ if TYPE_CHECKING:
     from pyarrow import parquet
 
 CACHE_BYTES = 256 * 1024 * 1024
-"""Decoded columns that are kept: images of one field need the same row groups again and again."""
+"""Cache size of decoded columns: images of the same field need the same row groups."""
 
 FOOTERS = 2_000
-"""Footers that are kept."""
+"""Number of cached footers."""
 
 BATCH = 1_000
-"""Rows with nested columns that are decoded at a time."""
+"""Rows with nested columns per decoded batch."""
 
 READERS = 8
-"""Footers read at a time where all of a catalogue's are wanted."""
+"""Footers read concurrently if all of a catalogue's are needed."""
 
 SCHEMA_FILES = ("dataset/_common_metadata", "dataset/_metadata", "_common_metadata", "_metadata")
 
@@ -53,7 +53,7 @@ class Footer:
     ----------
     metadata : FileMetaData
     lo, hi : ndarray of int64, shape (n_group,)
-        First and last cell of order 29 that each row group may hold.
+        First and last cell of order 29 that each row group may contain.
     """
 
     metadata: parquet.FileMetaData
@@ -69,7 +69,7 @@ class HatsTable:
     location : str
         Folder or URL of the catalogue or of the collection.
     ra, dec : str, optional
-        Columns of the positions, deg; by default those that the properties name.
+        Columns of the positions, deg; by default those in the properties.
 
     Attributes
     ----------
@@ -81,7 +81,7 @@ class HatsTable:
     Raises
     ------
     CatalogueFileError
-        If there is no HATS catalogue, or what it says of itself makes no sense.
+        If there is no HATS catalogue, or its metadata are invalid.
     """
 
     def __init__(self, location: str, *, ra: str | None = None, dec: str | None = None) -> None:
@@ -104,7 +104,7 @@ class HatsTable:
 
     @property
     def names(self) -> list[str]:
-        """Names of the columns that are no lists or structures."""
+        """Names of the columns that are not lists or structures."""
         import pyarrow as pa
 
         return [one.name for one in self.schema if not pa.types.is_nested(one.type)]
@@ -116,18 +116,18 @@ class HatsTable:
 
     @property
     def digest(self) -> str:
-        """What changes with the properties and the partitions."""
+        """Digest that changes with the properties and the partitions."""
         return hashlib.sha256("\0".join(self._texts).encode()).hexdigest()
 
     def is_stale(self) -> bool:
-        """Tell whether the properties have changed since they were read."""
+        """Return whether the properties have changed since they were read."""
         try:
             return bool(self._top.changed() != self._stamp)
         except OSError:
             return True
 
     def n_row(self) -> int:
-        """Return how many rows there are; from the footers where the properties do not say."""
+        """Return the number of rows; from the footers if the properties do not have it."""
         said = self.properties.get("hats_nrows", "")
         if said.isdecimal():
             return int(said)
@@ -139,7 +139,7 @@ class HatsTable:
         Parameters
         ----------
         lo, hi : ndarray of int64, shape (n_range,)
-            Half-open ranges of order-29 cells that do not overlap, ascending.
+            Half-open disjoint ranges of order-29 cells, ascending.
         wanted : mapping of str to str
             Columns to read with their kinds, see `ztfdb.surveys.blocks.Wanted`.
         """
@@ -147,7 +147,7 @@ class HatsTable:
             yield block
 
     def pieces(self, lo: IntArray, hi: IntArray, wanted: Mapping[str, str]) -> Iterator[tuple[str, int, Block]]:
-        """Yield the same with the file and the row group that each block is of; ``line`` is the row's number in it."""
+        """Yield the same with the file and row group of each block; ``line`` is the row's number in the group."""
         cap = cap_around(lo, hi) if len(lo) else None
         for path, number in self._touched(lo, hi):
             block = self._block(path, number, lo, hi, cap, wanted)
@@ -155,7 +155,7 @@ class HatsTable:
                 yield path, number, block
 
     def _touched(self, lo: IntArray, hi: IntArray) -> Iterator[tuple[str, int]]:
-        """Yield the row groups that may hold rows of ranges: the file and the number in it."""
+        """Yield the row groups that may contain rows of ranges: the file and the number in it."""
         if not len(lo):
             return
         lo, hi = with_border(lo, hi)
@@ -166,7 +166,7 @@ class HatsTable:
                     yield path, number
 
     def touches(self, lo: IntArray, hi: IntArray) -> BoolArray:
-        """Return which of ranges of cells a partition touches."""
+        """Return which ranges of cells touch a partition."""
         return overlap(lo, hi - 1, self.lo, self.hi) if len(self.lo) else np.zeros(len(lo), bool)
 
     def read(self, path: str, number: int, columns: Sequence[str]) -> pa.Table:
@@ -177,7 +177,7 @@ class HatsTable:
             return file.read_row_group(number, columns=list(columns))
 
     def pick(self, path: str, number: int, columns: Sequence[str], rows: IntArray) -> pa.Table:
-        """Read columns of some rows (ascending) of a row group, a batch at a time: nested columns make rows long."""
+        """Read columns of some rows (ascending) of a row group in batches, because nested columns make rows long."""
         import pyarrow as pa
 
         with self._lock:
@@ -194,7 +194,7 @@ class HatsTable:
         return pa.concat_tables(found)
 
     def footer(self, path: str, partition: int) -> Footer:
-        """Return the footer of a file of a partition, from memory where it is there."""
+        """Return the footer of a file of a partition, from the cache if possible."""
         with self._lock:
             if path in self._footers:
                 self._footers.move_to_end(path)
@@ -215,9 +215,9 @@ class HatsTable:
             yield from pool.map(lambda place: self.footer(*place), places)
 
     def extremes(self, name: str) -> tuple[float, float]:
-        """Return a bound below and a bound above a numeric column: from statistics, else by reading it.
+        """Return a lower and an upper bound of a numeric column: from statistics, else by reading it.
 
-        NaN where it has no value at all.
+        NaN if it has no values.
         """
         low, high = np.nan, np.nan
         for k in range(len(self.lo)):
@@ -236,7 +236,7 @@ class HatsTable:
     # What a catalogue says of itself --------------------------------------------------------------------------------
 
     def _find(self) -> tuple[Folder, dict[str, str], list[str]]:
-        """Return the folder of the table, its properties, and the texts that decide what it is."""
+        """Return the folder of the table, its properties, and the texts that determine its digest."""
         folder, texts = self._top, []
         collection = self._top.text("collection.properties")
         if collection is not None:
@@ -275,7 +275,7 @@ class HatsTable:
             raise self._wrong(f"its partition_info.csv has no numbers Norder and Npix: {exc}") from exc
 
     def _listed(self) -> list[tuple[int, int]]:
-        """Return the pixels that there are files of."""
+        """Return the pixels with files."""
         found = set()
         for path in self._folder.names("dataset", ".parquet"):
             words = dict(part.split("=", 1) for part in path.split("/") if "=" in part)
@@ -305,7 +305,7 @@ class HatsTable:
         raise self._wrong("has no rows and no _common_metadata")
 
     def _spatial_index(self) -> tuple[str, int] | None:
-        """Return the column of cells and their order, None where there is none to trust."""
+        """Return the column of cells and their order, None if there is no reliable one."""
         name = self.properties.get("hats_col_healpix", "_healpix_29")
         order = self.properties.get("hats_col_healpix_order", "29")
         known = name in self.schema.names and order.isdecimal() and int(order) <= HPX_ORDER
@@ -317,7 +317,7 @@ class HatsTable:
     # Row groups -----------------------------------------------------------------------------------------------------
 
     def _ranges_of_groups(self, metadata: parquet.FileMetaData, partition: int) -> tuple[IntArray, IntArray]:
-        """Return what each row group may hold: by the statistics of the spatial index, else the whole partition."""
+        """Return the range of cells of each row group, from the statistics of the index, else the whole partition."""
         lo = np.full(metadata.num_row_groups, self.lo[partition])
         hi = np.full(metadata.num_row_groups, self.hi[partition] - 1)
         if self._index is not None:
@@ -331,7 +331,7 @@ class HatsTable:
     def _block(
         self, path: str, number: int, lo: IntArray, hi: IntArray, cap: Cap | None, wanted: Mapping[str, str]
     ) -> Block:
-        """Return the rows of a row group that lie in ranges, all of them in a cap; no columns without rows."""
+        """Return the rows of a row group in ranges, which all lie in a cap; no columns without rows."""
         group = self._group(path, number)
         with self._lock:
             before = group.nbytes
@@ -343,7 +343,7 @@ class HatsTable:
             return group.block(rows, wanted if len(rows) else {})
 
     def _group(self, path: str, number: int) -> Group:
-        """Return a row group with its positions, from memory where it is there."""
+        """Return a row group with its positions, from the cache if possible."""
         with self._lock:
             key = (path, number)
             if key in self._groups:
@@ -356,7 +356,7 @@ class HatsTable:
             return group
 
     def _count(self, key: tuple[str, int], group: Group, grown: int) -> None:
-        """Count the bytes by which a row group has grown, and drop others while there are too many."""
+        """Account for the growth of a cached row group, and drop others while the cache is too large."""
         if self._groups.get(key) is not group:
             return  # dropped meanwhile
         self._held += grown

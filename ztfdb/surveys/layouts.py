@@ -1,4 +1,4 @@
-"""Which column of a file is which of ours: tables of MAST, VizieR and the Gaia archive, and the calibrator files."""
+"""Map columns of files to ztfdb's: tables of MAST, VizieR and the Gaia archive, and the calibrator files."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class Layout:
     ----------
     name : str
     columns : mapping of str to tuple of str
-        Names in the file, in any case, by column of ours; the first that is there counts.
+        Names in the file, without case, by ztfdb column; the first existing one is used.
     required : tuple of str
-        Columns of ours without which a file is not of this layout.
+        ztfdb columns without which a file does not have this layout.
     epoch : str or None
-        ``mjd`` or ``year``: what the file's epoch is given in.
+        Unit of the file's epoch, ``mjd`` or ``year``.
     default_epoch : float or None
-        Julian year of the positions where the file has no column for it.
+        Julian year of the positions if the file has no column for it.
     stack : bool
         PS1: magnitudes are measured on the stack, not averaged over exposures.
     primary : str or None
@@ -42,13 +42,13 @@ class Layout:
 
 @dataclass(frozen=True)
 class Plan:
-    """A layout as one file has it.
+    """A layout applied to one file.
 
     Attributes
     ----------
     layout : Layout
     sources : dict of str
-        Name in the file by column of ours.
+        Name in the file by ztfdb column.
     """
 
     layout: Layout
@@ -195,7 +195,7 @@ LAYOUTS = {
 
 
 def make_plan(kind: str, names: Sequence[str], given: Mapping[str, str] | None = None) -> Plan:
-    """Find which of a file's columns are which of ours.
+    """Map a file's columns to ztfdb's.
 
     Parameters
     ----------
@@ -204,13 +204,13 @@ def make_plan(kind: str, names: Sequence[str], given: Mapping[str, str] | None =
     names : sequence of str
         Columns of the file.
     given : mapping of str to str, optional
-        Name in the file by column of ours, where the user says so; ``id`` stands for the id column.
+        Name in the file by ztfdb column, as given by the user; ``id`` means the id column.
 
     Raises
     ------
     ValueError
-        If the file is of no known layout and nothing was said, or what was said is wrong; the message lists the
-        columns that are there.
+        If the layout is unknown and no names were given, or given names are wrong; the message lists the existing
+        columns.
     """
     told = {ID_COLUMNS[kind] if ours == "id" else ours: theirs for ours, theirs in (given or {}).items()}
     lower = {name.lower(): name for name in reversed(names)}
@@ -218,7 +218,7 @@ def make_plan(kind: str, names: Sequence[str], given: Mapping[str, str] | None =
         sources = {
             ours: lower[name.lower()]
             for ours, theirs in layout.columns.items()
-            for name in reversed(theirs)  # the first that is there stays
+            for name in reversed(theirs)  # the first existing one stays
             if name.lower() in lower
         }
         if not told and all(ours in sources for ours in layout.required):
@@ -232,7 +232,7 @@ def make_plan(kind: str, names: Sequence[str], given: Mapping[str, str] | None =
 
 
 def _told_plan(layout: Layout, told: Mapping[str, str], names: Sequence[str], kind: str) -> Plan:
-    """Return the plan that the user's words make; positions may still be found by their usual names."""
+    """Return the plan for names given by the user; positions may still have their usual names."""
     ours_known = sorted({name for one in LAYOUTS[kind] for name in one.columns})
     unknown = [ours for ours in told if ours not in ours_known]
     if unknown:

@@ -12,7 +12,7 @@ _PLAIN = {"n": "\n", "t": "\t", "r": "\r", "f": "\f"}
 def parse_properties(text: str) -> dict[str, str]:
     """Return the values of a properties file.
 
-    Lines that begin with ``#`` or ``!`` are comments, a line that ends in a single backslash goes on in the next one.
+    Lines that begin with ``#`` or ``!`` are comments; a line that ends in a single backslash continues on the next one.
     """
     found: dict[str, str] = {}
     for line in _lines(text):

@@ -1,4 +1,4 @@
-"""A HATS catalogue with the columns of our tables: what `ztfdb.store.catalogues` reads where nothing was imported."""
+"""A HATS catalogue with the columns of ztfdb's tables, read by `ztfdb.store.catalogues` instead of imported rows."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ SCHEME = "hats:"
 MOTION = ("epoch", "pmra", "pmdec")
 
 OPEN_AT_ONCE = 8
-"""Catalogues that stay open in a process."""
+"""Maximum open catalogues of a process."""
 
 
 @dataclass(frozen=True)
 class Motion:
-    """How far rows may have moved.
+    """Bounds of the proper motions of a catalogue.
 
     Attributes
     ----------
     n_moving : int
         Rows that may have an epoch and a proper motion.
     max_pm : float
-        mas / yr, a bound above.
+        Upper bound, mas / yr.
     epochs : tuple of float, or None
         Earliest and latest, Julian years.
     """
@@ -44,7 +44,7 @@ class Motion:
 
 
 class RegisteredCatalogue:
-    """A HATS catalogue read as one of our kinds.
+    """A HATS catalogue read as one of ztfdb's kinds.
 
     Parameters
     ----------
@@ -53,16 +53,16 @@ class RegisteredCatalogue:
     kind : str
         ``ps1``, ``gaia`` or ``reference``.
     columns : mapping of str to str, optional
-        Name in the catalogue by column of ours, where it is of no known layout.
+        Name in the catalogue by ztfdb column, for unknown layouts.
     epoch : float, optional
-        Julian year of the positions where the catalogue does not say.
+        Julian year of the positions if the catalogue has none.
 
     Raises
     ------
     CatalogueFileError
         If there is no HATS catalogue.
     ValueError
-        If its columns are of no known layout and nothing was said, or what was said is wrong.
+        If its layout is unknown and no names were given, or given names are wrong.
     """
 
     def __init__(
@@ -74,16 +74,16 @@ class RegisteredCatalogue:
         self.plan = self._plan(given)
 
     def _plan(self, given: Mapping[str, str]) -> Plan:
-        """Return which column is which; positions are those that the catalogue itself is divided by."""
+        """Return the mapping of columns; positions are those used for the catalogue's partitions."""
         own, names = {"ra": self.table.ra, "dec": self.table.dec}, self.table.names
         if given:
             plan = make_plan(self._kind, names, {**own, **given})
-        else:  # a catalogue of no survey may call its positions anything: the properties say which they are
+        else:  # other catalogues may use any names for positions: take them from the properties
             plan = make_plan(self._kind, [*names, *own] if self._kind == "reference" else names)
         return Plan(plan.layout, {**plan.sources, **own})
 
     def motion(self) -> Motion:
-        """Return how far rows may have moved, from the statistics of all files."""
+        """Return the bounds of proper motions, from the statistics of all files."""
         sources = self.plan.sources
         if not {"pmra", "pmdec"} <= sources.keys():
             return Motion(0, 0.0, None)
@@ -107,9 +107,9 @@ class RegisteredCatalogue:
         Parameters
         ----------
         lo, hi : ndarray of int64, shape (n_range,)
-            Half-open ranges of order-29 cells that do not overlap, ascending.
+            Half-open disjoint ranges of order-29 cells, ascending.
         dtypes : mapping of str to dtype
-            Columns of ours; what the catalogue has not is NaN, or `missing` where it is an integer.
+            ztfdb columns; columns missing in the catalogue are NaN, or `missing` for integers.
         missing : int
 
         Returns
@@ -137,7 +137,7 @@ class RegisteredCatalogue:
         return {"reference_id": ids, **{name: joined[name][first] for name in dtypes}}
 
     def _plan_of(self, names: Sequence[str] | Mapping[str, Any]) -> Plan:
-        """Return the plan of some columns; those that decide the epoch of a row come together."""
+        """Return the plan of some columns; the columns for the epoch of a row are kept together."""
         needed = {ID_COLUMNS[self._kind], "ra", "dec", *names}
         if needed & set(MOTION):
             needed |= set(MOTION)
@@ -155,7 +155,7 @@ _lock = threading.Lock()
 def open_registered(
     location: str, kind: str, columns: Mapping[str, str] | None, epoch: float | None
 ) -> RegisteredCatalogue:
-    """Return a catalogue that stays open, until its properties change; see `RegisteredCatalogue`."""
+    """Return a cached open catalogue, reopened if its properties change; see `RegisteredCatalogue`."""
     key = (location, kind, tuple(sorted((columns or {}).items())), epoch)
     with _lock:
         found = _open.get(key)

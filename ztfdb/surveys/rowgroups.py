@@ -1,4 +1,4 @@
-"""Row groups of a HATS catalogue: which of them ranges of cells touch, and which of their rows lie in the ranges."""
+"""Find the row groups of a HATS catalogue that touch ranges of cells, and their rows in the ranges."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from pyarrow import parquet
 
 BORDER_ORDER = 12
-"""What is read reaches one cell of this order (52 arcsec) beyond the ranges: other libraries' cells differ by 1 mas."""
+"""Order of the border cells (52 arcsec) that are also read, because cells of other libraries differ by 1 mas."""
 
 MOST_BORDER_CELLS = 50_000
-"""For larger ranges the border is of coarser cells."""
+"""With more cells, the border has a coarser order."""
 
 CAP_CELLS = 500
-"""So many cells say where ranges lie."""
+"""Maximum cells used to bound ranges by a cap."""
 
 CAP_PADDING = 1e-8
-"""Radians (2 mas) by which the cap around ranges is wider: rounding of positions is far below."""
+"""Padding of the cap around ranges, rad (2 mas): far above the rounding of positions."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Cap:
     radius: float
 
     def near(self, ra: FloatArray, dec: FloatArray) -> NDArray[np.int64]:
-        """Return the positions inside, ascending; a position that is no place on the sky is not."""
+        """Return the indices of positions inside, ascending; invalid positions are outside."""
         with np.errstate(invalid="ignore"):
             band = np.flatnonzero(np.abs(dec - self.dec) <= self.radius)
         band = band[_is_position(ra[band], dec[band])]
@@ -59,13 +59,13 @@ class Cap:
 class Group:
     """A row group whose positions have been read.
 
-    A query for a few of its rows computes the cells of the rows around them and keeps none. When as many were
-    computed as there are rows, or most are wanted, the cells of all rows are computed and kept in order.
+    A query for a few rows computes the cells of nearby rows without caching them. Once as many cells were computed as
+    there are rows, or if most rows are requested, the cells of all rows are computed and cached in order.
 
     Attributes
     ----------
     ra, dec : ndarray, shape (n,)
-        deg, as they stand in the file.
+        deg, as in the file.
     columns : dict of ChunkedArray, each of length n
         Columns read so far, of all rows.
     """
@@ -84,7 +84,7 @@ class Group:
         return int(self.ra.nbytes + self.dec.nbytes + kept + sum(one.nbytes for one in self.columns.values()))
 
     def rows(self, lo: IntArray, hi: IntArray, cap: Cap | None) -> IntArray:
-        """Return the rows in half-open ranges of order-29 cells, ascending; `cap` holds all of these."""
+        """Return the rows in half-open ranges of order-29 cells, ascending; `cap` contains all ranges."""
         if self._cell is None and cap is not None:
             near = cap.near(self.ra, self.dec)
             self._n_computed += len(near)
@@ -97,7 +97,7 @@ class Group:
         return np.sort(np.concatenate(found)) if found else np.empty(0, np.int64)
 
     def _by_cell(self) -> tuple[IntArray, IntArray]:
-        """Return the rows that have a position, by cell, and their cells."""
+        """Return the rows with a position, ordered by cell, and their cells."""
         if self._row is None or self._cell is None:
             row = np.flatnonzero(_is_position(self.ra, self.dec))
             cell = sky_to_cell(np.mod(self.ra[row], 360.0), self.dec[row])
@@ -128,7 +128,7 @@ def _is_position(ra: FloatArray, dec: FloatArray) -> BoolArray:
 
 
 def cap_around(lo: IntArray, hi: IntArray) -> Cap | None:
-    """Return a cap that holds ranges of order-29 cells; None where they lie all over the sky."""
+    """Return a cap that contains ranges of order-29 cells; None if they are spread over the sky."""
     cell, order = _cells_of(lo, hi, HPX_ORDER, CAP_CELLS)
     vectors = unit_vector(*cell_to_sky(cell, order))
     middle = vectors.mean(axis=1)
@@ -141,7 +141,7 @@ def cap_around(lo: IntArray, hi: IntArray) -> Cap | None:
 
 
 def with_border(lo: IntArray, hi: IntArray) -> tuple[IntArray, IntArray]:
-    """Return ranges that hold ranges of order-29 cells and all cells around them, ascending and not touching."""
+    """Return disjoint ascending ranges that contain ranges of order-29 cells and all cells around them."""
     cells, order = _cells_of(lo, hi, BORDER_ORDER, MOST_BORDER_CELLS + len(lo))
     around = distinct(np.concatenate([cells, neighbours(cells, order).ravel()]))
     around = around[around >= 0]
@@ -152,7 +152,7 @@ def with_border(lo: IntArray, hi: IntArray) -> tuple[IntArray, IntArray]:
 
 
 def _cells_of(lo: IntArray, hi: IntArray, order: int, most: int) -> tuple[NDArray[np.int64], int]:
-    """Return the cells that ranges touch, ascending, and their order: `order`, or the finest with at most so many."""
+    """Return the cells that ranges touch, ascending, and their order: `order`, or the finest with at most `most`."""
 
     def ends(order: int) -> tuple[IntArray, IntArray]:
         shift = 2 * (HPX_ORDER - order)
@@ -167,8 +167,8 @@ def _cells_of(lo: IntArray, hi: IntArray, order: int, most: int) -> tuple[NDArra
 
 
 def overlap(first: IntArray, last: IntArray, lo: IntArray, hi: IntArray) -> BoolArray:
-    """Return which of the closed ranges overlap any of the half-open ones, which are ascending and apart."""
-    at = np.searchsorted(hi, first, side="right")  # the first half-open range that ends behind the start
+    """Return which of the closed ranges overlap any of the half-open ones, which are ascending and disjoint."""
+    at = np.searchsorted(hi, first, side="right")  # the first half-open range that ends after the start
     there = at < len(lo)
     overlapping: BoolArray = there & (lo[np.minimum(at, len(lo) - 1)] <= last)
     return overlapping
@@ -185,7 +185,7 @@ def arrow_values(column: pa.ChunkedArray) -> tuple[NDArray[Any], BoolArray | Non
 
 
 def statistics(metadata: parquet.FileMetaData, name: str) -> list[tuple[Any, Any] | None]:
-    """Return the smallest and the largest value of a column, None for row groups whose footer does not say."""
+    """Return minimum and maximum of a column per row group, None if the footer does not have them."""
     found: list[tuple[Any, Any] | None] = [None] * metadata.num_row_groups
     leaves = [metadata.schema.column(k).path for k in range(metadata.num_columns)]
     if name in leaves:

@@ -1,4 +1,4 @@
-"""Rows of a catalogue's file as the columns of our table: positions, ids, epochs, and what is no value."""
+"""Convert rows of a catalogue's file to ztfdb's columns: positions, ids, epochs and missing values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ztfdb.surveys.blocks import BadRow, Block
 from ztfdb.surveys.layouts import ID_COLUMNS, Plan
 
 SENTINEL = -999.0
-"""What MAST writes for no value."""
+"""MAST's value for missing numbers."""
 
 INTEGERS = frozenset({"n_detection", "quality", "info_flag"})
 MAX_INTEGER = 2**31 - 1
@@ -26,7 +26,7 @@ MAX_INTEGER = 2**31 - 1
 def wanted_columns(
     plan: Plan, kind: str, names: Sequence[str], extra: Sequence[str], *, sexagesimal: bool = False
 ) -> dict[str, str]:
-    """Return the columns to read of the file, with their kinds."""
+    """Return the columns to read from the file, with their kinds."""
     lacking = [name for name in extra if name not in names]
     if lacking:
         raise ValueError(f"has no column {', '.join(lacking)}; there are: {', '.join(names)}")
@@ -51,7 +51,7 @@ class Part:
 
 
 def part_of(block: Block, plan: Plan, kind: str, extra: Sequence[str], epoch: float | None) -> Part:
-    """Turn what a file says into the columns of our table; rows without a place on the sky or an id are bad."""
+    """Convert a block of a file to ztfdb's columns; rows without a valid position or id are bad."""
     columns = {ours: _number(block.columns[theirs]) for ours, theirs in plan.sources.items()}
     for ours, unit in (("ra", "hourangle"), ("dec", "deg")):
         if columns[ours].dtype == object:
@@ -62,10 +62,10 @@ def part_of(block: Block, plan: Plan, kind: str, extra: Sequence[str], epoch: fl
     keep = np.flatnonzero(good & _is_primary(block, plan))
     ra, dec = np.mod(columns["ra"][keep], 360.0), columns["dec"][keep]
     cells = sky_to_cell(ra, dec)
-    # in a file without ids an object's number is made of its place: the same place is the same object
+    # without ids in the file, the id is derived from the position: the same position is the same object
     ids = columns[ID_COLUMNS[kind]][keep] if ID_COLUMNS[kind] in columns else -1 - cells
-    # Ids of surveys follow the sky: in their order, rows that are near each other share the pages of both indexes,
-    # which halves the work of PostgreSQL.
+    # Ids of surveys follow the sky. In their order, neighbouring rows share the pages of both indexes, which halves the
+    # work of PostgreSQL.
     order = np.argsort(ids, kind="stable")
     keep = keep[order]
     kept = {ours: values[keep] for ours, values in columns.items()}
@@ -79,7 +79,7 @@ def part_of(block: Block, plan: Plan, kind: str, extra: Sequence[str], epoch: fl
 
 
 def _number(values: NDArray[Any]) -> NDArray[Any]:
-    """Return a column with NaN wherever it has no value."""
+    """Return a column with NaN for missing values."""
     if values.dtype.kind != "f":
         return values
     none = (values == SENTINEL) | np.isinf(values)
@@ -102,14 +102,14 @@ def _faults(columns: Mapping[str, NDArray[Any]], block: Block, plan: Plan, kind:
 
 
 def _is_primary(block: Block, plan: Plan) -> BoolArray:
-    """Return the rows to keep where a survey lists an object more than once."""
+    """Return the rows to keep if a survey lists an object more than once."""
     marked = plan.layout.primary
     name = next((n for n in block.columns if marked is not None and n.lower() == marked.lower()), None)
     return np.ones(len(block), bool) if name is None else np.asarray(block.columns[name] == 1)
 
 
 def _fill_epoch(kept: Columns, plan: Plan, kind: str, epoch: float | None) -> None:
-    """Bring epochs to Julian years."""
+    """Convert epochs to Julian years."""
     if "epoch" in kept and plan.layout.epoch == "mjd":
         kept["epoch"] = 2000.0 + (kept["epoch"] - J2000_MJD) / DAYS_PER_YEAR
     default = plan.layout.default_epoch if epoch is None else epoch
@@ -119,7 +119,7 @@ def _fill_epoch(kept: Columns, plan: Plan, kind: str, epoch: float | None) -> No
 
 
 def _to_integers(kept: Columns) -> dict[str, BoolArray]:
-    """Turn counts and flags, read as numbers, into integers with nulls."""
+    """Convert counts and flags, read as numbers, to integers with nulls."""
     nulls = {}
     for name in INTEGERS & kept.keys():
         with np.errstate(invalid="ignore"):
@@ -129,7 +129,7 @@ def _to_integers(kept: Columns) -> dict[str, BoolArray]:
 
 
 def _angles(texts: NDArray[Any], unit: str) -> FloatArray:
-    """Return degrees of sexagesimal texts, ``hourangle`` or ``deg``; NaN where one is none."""
+    """Return degrees of sexagesimal texts, ``hourangle`` or ``deg``; NaN for other texts."""
     from astropy.coordinates import Angle
 
     found = np.full(len(texts), np.nan)
@@ -143,7 +143,7 @@ def _angles(texts: NDArray[Any], unit: str) -> FloatArray:
 
 
 def is_number(value: Any) -> bool:
-    """Tell whether a value is a number, or text that says one."""
+    """Return whether a value is a number, or text of a number."""
     try:
         float(value)
     except (TypeError, ValueError):
@@ -157,7 +157,7 @@ def _extra_of(block: Block, row: int, extra: Sequence[str]) -> dict[str, Any] | 
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON has it; text that is a number becomes one."""
+    """Return a value for JSON; text of a number becomes a number."""
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, str):

@@ -78,7 +78,7 @@ def test_coordinates_both_ways(z: image.ScienceImage, simulated: SimulatedImage)
     assert np.isnan(z.coords_to_pixels((t.ra[0] + 180) % 360, -t.dec[0])).all()
     with pytest.raises(ValueError, match="dec is missing"):
         z.coords_to_pixels(3.0)
-    with pytest.raises(ValueError, match="SkyCoord alone"):
+    with pytest.raises(ValueError, match="only a SkyCoord"):
         z.coords_to_pixels(SkyCoord(1 * u.deg, 2 * u.deg), 3.0)
 
 
