@@ -106,8 +106,8 @@ CAVEAT_WORDS = {
     Caveat.NO_GAIN: "no GAIN in the header: the errors lack the Poisson noise of the sources",
     Caveat.OTHER_UNIT: "BUNIT is not DN: GAIN, SATURATE and MAGZP were taken as if it were",
     Caveat.NO_MASK: "no mask: bad pixels are not known, mask_bits are empty",
-    Caveat.MASK_NO_FILE: "a folder, a FIFO or another thing that is no file lies in the mask's place",
-    Caveat.SKY_BIASED: "too small for a background beside its bright stars: what is faint in it is not good",
+    Caveat.MASK_NO_FILE: "a folder, FIFO or other non-file has the name of the mask",
+    Caveat.SKY_BIASED: "too small for a background next to its bright stars: its faint sources are not good",
 }
 """The meaning of each caveat, for users."""
 

@@ -73,7 +73,7 @@ def test_a_writer_neither_waits_nor_shows_in_part(url, tmp_path, monkeypatch):
 def test_nothing_is_overwritten_and_nothing_left_behind(url, tmp_path):
     copy = tmp_path / "copy.sqlite"
     copy.write_text("mine")
-    for file, words in ((copy, "never overwrites"), (tmp_path / "none" / "copy.sqlite", "is no folder")):
+    for file, words in ((copy, "never overwrites"), (tmp_path / "none" / "copy.sqlite", "is not a folder")):
         result = run(url, file)
         assert result.exit_code == 1
         assert words in result.stderr

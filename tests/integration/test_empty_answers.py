@@ -102,7 +102,7 @@ def test_tables_and_paths(filled):
 
 
 def test_an_archive_without_images_says_so(archive):
-    with pytest.warns(ztfdb.EmptyAnswerWarning, match="holds no images yet"):
+    with pytest.warns(ztfdb.EmptyAnswerWarning, match="has no images yet"):
         archive.light_curve(1.0, 2.0)
     with pytest.warns(ztfdb.EmptyAnswerWarning, match="holds no image with a date"):
         archive.images_of_night("2020-09-24")

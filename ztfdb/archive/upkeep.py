@@ -108,7 +108,7 @@ class Upkeep(OpenArchive):
         from ztfdb.store.roots import move_root
 
         if "://" not in str(path) and not Path(path).is_dir():
-            raise ConfigError(f"there is no folder {path}: {name} stays where it is")
+            raise ConfigError(f"there is no folder {path}: {name} is unchanged")
         with writing(self._sessions) as session:
             return move_root(session, name, path)
 

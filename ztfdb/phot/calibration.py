@@ -171,7 +171,7 @@ def _check(color: Float64Array, min_star: int) -> None:
     if len(color) < max(min_star, 3):
         raise ValueError(f"{len(color)} stars are too few, {max(min_star, 3)} are needed")
     if np.ptp(color) < 1e-3:
-        raise ValueError("all stars have one colour: there is no colour term to be found")
+        raise ValueError("all stars have one colour: the colour term is undefined")
 
 
 def _robust_start(x: Float64Array, y: Float64Array) -> Float64Array:

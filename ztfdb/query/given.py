@@ -78,9 +78,9 @@ def position(ra: Position, dec: Angle | None, options: dict[str, Any] | None = N
     options = _without_none(options)
     if is_coordinate(ra):
         if dec is not None:
-            raise TypeError("a SkyCoord holds both coordinates: name what comes after it, as in radius=3")
+            raise TypeError("a SkyCoord has both coordinates: give other arguments by name, as in radius=3")
         if not ra.isscalar:  # type: ignore[union-attr]
-            raise ValueError("one position is wanted here; light_curves takes many")
+            raise ValueError("expected one position; light_curves accepts many")
         given = _given(ra, options)
         return float(given.ra), float(given.dec)
     if isinstance(ra, str):
@@ -161,5 +161,5 @@ def _degrees(value: Angle, name: str) -> float:
 def _one(value: Angle, unit: str, name: str) -> float:
     one = numbers(value, unit, name, missing=False)
     if one.ndim != 0:
-        raise ValueError(f"{name} has {one.size} values, one is wanted here; light_curves takes many positions")
+        raise ValueError(f"{name} has {one.size} values, expected one; light_curves accepts many positions")
     return float(one)

@@ -1,4 +1,4 @@
-"""Hints for an empty answer: what the archive holds there, and what the user may have meant."""
+"""Hints for an empty answer: what the archive has there, and what the user may have meant."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def hint(
     good: bool = False,
     **cuts: Any,
 ) -> str:
-    """Return what an archive holds where a query found nothing, or less than possible, as text.
+    """Return what an archive has where a query found nothing, or less than possible, as text.
 
     Parameters
     ----------
@@ -237,7 +237,7 @@ def _nearest(session: AnySession, target: Targets, radius: float, phot: str) -> 
 def _nowhere(session: AnySession, targets: Targets, held: Holdings) -> str:
     """Return what the archive covers, where no image covers the position, and what the user may have meant."""
     if held.n_image == 0:
-        return "the archive holds no images yet: ztfdb ingest stores some"
+        return "the archive has no images yet: add some with ztfdb ingest"
     if targets.path is not None:
         return f"no image covers the path at its time; the archive covers {held.words}, {held.nights}"
     ra, dec = targets.positions.ra, targets.positions.dec

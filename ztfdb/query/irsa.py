@@ -73,7 +73,7 @@ def _catalogue(session: Session) -> CatalogueInfo:
     found = find_catalogue(session, LIGHT_CURVES)
     if found is None:
         raise UnknownCatalogueError(
-            "no light curves of IRSA in this archive: `ztfdb catalog add irsa hats:PATH` says where they are"
+            "no light curves of IRSA in this archive: add them with `ztfdb catalog add irsa hats:PATH`"
         )
     return found
 

@@ -61,12 +61,12 @@ def matched_entries(
     region : tuple of float, optional
         Instead of images: (ra, dec, radius) in deg, deg and arcsec; the sources within it on every image there.
     mode, radius : optional
-        Match anew in this way (see `ztfdb.derive.crossmatch.crossmatch`; arcsec). By default the stored matches are
+        Match again in this way (see `ztfdb.derive.crossmatch.crossmatch`; arcsec). By default the stored matches are
         used; for an image without any, those that a cross-match would store.
     aperture : int
-        Of the sources' ``mag``, 1 to 6.
+        Aperture of the sources' ``mag``, 1 to 6.
     calibration : str
-        Of the sources' ``mag``: ``header`` or ``ps1``; repeated in ``attrs["calibration"]``.
+        Calibration of the sources' ``mag``: ``header`` or ``ps1``; repeated in ``attrs["calibration"]``.
 
     Returns
     -------
@@ -115,7 +115,7 @@ def _images(
     session: Session, image_id: int | Iterable[int] | None, region: tuple[float, float, float] | None
 ) -> list[int]:
     if (image_id is None) == (region is None):
-        raise ValueError("either image_id or region says which images are wanted")
+        raise ValueError("give either image_id or region")
     if region is not None:
         return images_in_region(session, *region)
     assert image_id is not None

@@ -164,13 +164,13 @@ def _epochs(curve: pd.DataFrame) -> dict[str, Any]:
         own = codes == code
         mag[own] -= np.average(mag[own], weights=error[own] ** -2)
     if np.ptp(mag) < SAME_MAG:
-        raise QueryError("all magnitudes of each filter are the same: there is no period to be found")
+        raise QueryError("all magnitudes of each filter are the same: no period can be found")
     return {"time": time, "mag": mag, "error": error, "filters": filters}
 
 
 def _grid(baseline: float, min_period: float, max_period: float | None, oversampling: float) -> FloatArray:
     if not baseline > 0.0:
-        raise QueryError("all epochs are of one moment: there is no period to be found")
+        raise QueryError("all epochs have the same time: no period can be found")
     longest = baseline / 2.0 if max_period is None else float(max_period)
     for name, value in (("min_period", min_period), ("max_period", longest), ("oversampling", oversampling)):
         if not (np.isfinite(value) and value > 0.0):

@@ -159,7 +159,7 @@ def _beyond(number: float) -> str:
     """Return a message about a number outside ZTF's years, with what it may be instead."""
     wanted = f"expected an MJD of ZTF's years, {ZTF_MJD[0]:.0f} to {ZTF_MJD[1]:.0f}"
     if ZTF_MJD[0] <= number - MJD_ZERO <= ZTF_MJD[1]:
-        return f"{wanted}; it looks like a JD, of which the MJD is {number - MJD_ZERO:.10g}"
+        return f"{wanted}; it looks like a JD, whose MJD is {number - MJD_ZERO:.10g}"
     if julian_year(ZTF_MJD[0]) <= number <= julian_year(ZTF_MJD[1]):
         return f"{wanted}, or a date such as {int(number)}-01-01; it looks like a year"
     return wanted

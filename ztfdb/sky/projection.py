@@ -109,7 +109,7 @@ def sky_to_pixel_many(values: ArrayLike, ra: ArrayLike, dec: ArrayLike) -> tuple
     """
     values = np.asarray(values, dtype=np.float64)
     if values.ndim != 2 or values.shape[1] != 8 + 2 * N_PV:
-        raise ValueError(f"WCS parameters of shape {values.shape}, wanted (n_image, {8 + 2 * N_PV})")
+        raise ValueError(f"WCS parameters of shape {values.shape}, expected (n_image, {8 + 2 * N_PV})")
     return _project(np.ascontiguousarray(values.T), ra, dec)
 
 

@@ -173,5 +173,5 @@ def _degrees_per(unit: str, text: str, what: str, *, hours_allowed: bool) -> flo
     if unit != "h":
         return 1.0
     if not hours_allowed:
-        raise ValueError(f"{what} {text!r} is in hours; degrees are wanted")
+        raise ValueError(f"{what} {text!r} is in hours; expected degrees")
     return 15.0

@@ -51,7 +51,7 @@ def backup(url: URL, file: str | Path, *, progress: Progress | None = None) -> P
     if target.exists() or target.is_symlink():
         raise StoreError(f"{target} is there already: a backup never overwrites")
     if not target.parent.is_dir():
-        raise StoreError(f"{target.parent} is no folder: a backup needs one that is there")
+        raise StoreError(f"{target.parent} is not a folder: a backup needs an existing one")
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         _copy(url, part, progress)

@@ -107,7 +107,7 @@ def test_what_cannot_be_searched_is_refused_in_numbers(monkeypatch):
         periodogram(table.iloc[:0])
     with pytest.raises(QueryError, match=r"\d+ frequencies .* at most 500000 are searched: raise min_period"):
         periodogram(table, min_period=1e-4)
-    with pytest.raises(QueryError, match="all epochs are of one moment"):
+    with pytest.raises(QueryError, match="all epochs have the same time"):
         periodogram(table.assign(hjd=2459000.5))
     with pytest.raises(QueryError, match="all magnitudes of each filter are the same"):
         periodogram(table.assign(mag=17.0))

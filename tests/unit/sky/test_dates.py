@@ -45,7 +45,7 @@ def test_today_begins_at_midnight_utc():
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        (2459116.5, "looks like a JD, of which the MJD is 59116"),
+        (2459116.5, "looks like a JD, whose MJD is 59116"),
         ("2459116.5", "looks like a JD"),
         (2020.7, "looks like a year"),
         (2020, "date such as 2020-01-01"),

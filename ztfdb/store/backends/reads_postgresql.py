@@ -88,7 +88,7 @@ class PostgresqlReads(Reads):
     ) -> Columns:
         """Read all rows as one string of bytes, by a prepared statement.
 
-        A few hundred rows take 50 % of the time of a COPY, which is planned anew each time and sent row by row.
+        A few hundred rows take 50 % of the time of a COPY, which is planned again each time and sent row by row.
         """
         query, names, record = _few_query(statement, tuple(dtypes.items()), tuple((nulls or {}).items()))
         values = [str(params[name]).encode() for name in names]
@@ -169,7 +169,7 @@ class PostgresqlReads(Reads):
     def _one_row_of_each(self, queries: list[_Query]) -> list[tuple[bytes | None, ...]]:
         """Return the one row of each query, in binary, in one round trip, by statements prepared on the connection.
 
-        Inside a transaction they are always prepared anew, because a name that the server has lost would abort the
+        Inside a transaction they are always prepared again, because a name that the server has lost would abort the
         transaction: psycopg deallocates all prepared statements, including these, after a rollback.
         """
         connection = self._driver()
