@@ -154,7 +154,7 @@ def test_any_number_of_bulk_writes_in_one_transaction(maker):
 def test_unnamed_null_of_an_integer_column_is_an_error(maker):
     with writing(maker) as session:
         backend(session).copy_rows(SOURCE, random_sources(2), {"mask_bits": np.array([True, False])})
-        with pytest.raises((ValueError, StoreError), match="mask_bits holds NULL"):
+        with pytest.raises((ValueError, StoreError), match="mask_bits contains NULL"):
             backend(session).read_columns("select mask_bits from source", {}, {"mask_bits": "i4"})
         for reader in ("read_bulk", "read_few"):
             with pytest.raises((StoreError, TypeError)):

@@ -251,7 +251,7 @@ def test_wrong_names_and_radii_are_refused(maker):
         crossmatch(maker, "ps1", image_ids=[5])
     with pytest.raises(ValueError, match="between 0 and 60"):
         crossmatch(maker, "ps1", radius=61)
-    with pytest.raises(ValueError, match="none of nearest"):
+    with pytest.raises(ValueError, match="expected one of nearest"):
         crossmatch(maker, "ps1", mode="best")
     with maker() as session:
         assert [info.match_radius for info in held_catalogues(session)] == [1.0]
