@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ztfdb.ingest.irsa_metadata import MetadataReport
     from ztfdb.ingest.remove import Removal
     from ztfdb.ingest.report import IngestProgress, IngestReport
+    from ztfdb.query.readonly import SqlParts
 
 
 class Upkeep(OpenArchive):
@@ -189,6 +190,27 @@ class Upkeep(OpenArchive):
             raise ArchiveClosedError(f"{self.url} is closed: open it again")
         options = {} if timeout_s is None else {"timeout_s": timeout_s}
         return read_only_csv(self._target, statement, params, force=force, **options)
+
+    def sql_parts(
+        self,
+        statement: str,
+        /,
+        *,
+        params: Mapping[str, Any] | None = None,
+        timeout_s: float | None = None,
+        force: bool = False,
+        progress: Callable[[int], None] | None = None,
+    ) -> SqlParts:
+        """Return the rows of a read-only statement as DataFrames in parts, any number of rows in bounded memory.
+
+        Each part has the dtypes of the whole answer; see `ztfdb.query.readonly.read_only_parts`.
+        """
+        from ztfdb.query.readonly import read_only_parts
+
+        if self._closed:
+            raise ArchiveClosedError(f"{self.url} is closed: open it again")
+        options = {} if timeout_s is None else {"timeout_s": timeout_s}
+        return read_only_parts(self._target, statement, params, force=force, progress=progress, **options)
 
     def tables(self) -> pd.DataFrame:
         """Return every table and view with its description; see `ztfdb.query.tables.table_list`."""

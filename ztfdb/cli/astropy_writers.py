@@ -13,7 +13,7 @@ from astropy.io import fits
 from astropy.table import MaskedColumn, Table
 from numpy.typing import NDArray
 
-from ztfdb.cli.columns import Words
+from ztfdb.cli.columns import Words, check_names
 from ztfdb.errors import OutputError
 
 _CONTROLS = dict.fromkeys((*range(32), 127), " ")
@@ -31,7 +31,7 @@ def write_fits(frame: pd.DataFrame, words: Words, stream: BinaryIO) -> None:
     OutputError
         If the rows do not fit into a FITS table.
     """
-    _check_names(frame)
+    check_names(frame)
     columns = [_fits_column(str(name), frame.iloc[:, i]) for i, name in enumerate(frame.columns)]
     try:
         with warnings.catch_warnings():
@@ -116,7 +116,7 @@ def _describe(header: fits.Header, names: Any, words: Words) -> None:
 
 
 def _table(frame: pd.DataFrame, words: Words, *, ipac: bool = False) -> Table:
-    _check_names(frame)
+    check_names(frame)
     table = Table(masked=ipac)
     for name in frame.columns:
         values, missing = _arrays(frame[name])
@@ -132,12 +132,6 @@ def _table(frame: pd.DataFrame, words: Words, *, ipac: bool = False) -> Table:
             table[str(name)].unit = (described.vounit if ipac else described.unit) or None
             table[str(name)].description = described.description
     return table
-
-
-def _check_names(frame: pd.DataFrame) -> None:
-    if not frame.columns.is_unique:
-        doubled = ", ".join(map(str, frame.columns[frame.columns.duplicated()].unique()))
-        raise OutputError(f"two columns are named {doubled}: name them with AS")
 
 
 def _write_text(table: Table, form: str, stream: BinaryIO) -> None:

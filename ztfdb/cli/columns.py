@@ -1,4 +1,4 @@
-"""Properties of columns by name: which are ids, their decimals, their VOTable systems."""
+"""Properties of columns by name: which are ids, their decimals, their VOTable systems; names that repeat."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
+from ztfdb.errors import OutputError
+
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ztfdb.schema import ColumnDescription
 
 Words: TypeAlias = "Mapping[str, ColumnDescription]"
@@ -41,3 +45,10 @@ def decimals(name: str) -> int | None:
 def vo_reference(name: str) -> str | None:
     """Return the ID of the coordinate or time system a VOTable column refers to."""
     return "ICRS" if name in ("ra", "dec") else _TIME_COLUMNS.get(name)
+
+
+def check_names(frame: pd.DataFrame) -> None:
+    """Raise `OutputError` if two columns have one name."""
+    if not frame.columns.is_unique:
+        doubled = ", ".join(map(str, frame.columns[frame.columns.duplicated()].unique()))
+        raise OutputError(f"two columns are named {doubled}: name them with AS")

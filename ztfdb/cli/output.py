@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ztfdb.cli.cells import Rows
+    from ztfdb.query.readonly import SqlParts
     from ztfdb.schema import ColumnDescription
 
 FORMATS = ("table", "csv", "json", "votable", "parquet", "fits", "ecsv", "ipac")
@@ -134,19 +135,39 @@ class Output:
 
         Shows a progress bar, unless the rows themselves go to the terminal.
         """
-        from ztfdb.cli.progress import progress_bar
-
         n_row = 0
-        shown = self.path is None and sys.stdout.isatty()
-        with contextlib.nullcontext() if shown else progress_bar("rows") as bar, self._stream() as stream:
-            if bar is not None:
-                bar.begin("writing", None)
+        with self.counted("writing") as step, self._stream() as stream:
             for content, n in pieces:
                 stream.write(content)
                 n_row += n
-                if bar is not None:
-                    bar.step(n=n)
+                step(n)
         self._say(n_row)
+
+    def write_sql(self, parts: SqlParts) -> None:
+        """Write the rows of a statement in parts, with a progress bar; see `ztfdb.cli.sql_writers.write_sql`."""
+        from ztfdb.cli.sql_writers import write_sql
+
+        with self.counted("writing", parts.n_row) as step, self._stream() as stream:
+
+            def chosen() -> Iterator[pd.DataFrame]:
+                for frame in parts:
+                    yield cast("pd.DataFrame", self._chosen(frame, None))
+                    step(len(frame))
+
+            write_sql(chosen, parts.n_row, self.format, stream)
+        self._say(parts.n_row)
+
+    @contextlib.contextmanager
+    def counted(self, title: str, n_row: int | None = None) -> Iterator[Callable[[int], None]]:
+        """Show a progress bar, unless the rows themselves go to the terminal; yield what counts rows."""
+        from ztfdb.cli.progress import progress_bar
+
+        if self.path is None and sys.stdout.isatty():
+            yield lambda n: None
+            return
+        with progress_bar("rows") as bar:
+            bar.begin(title, n_row)
+            yield lambda n: bar.step(n=n)
 
     def _say(self, n_row: int) -> None:
         if n_row == 0:

@@ -12,6 +12,9 @@ from ztfdb.cli.options import Command, shared_options
 from ztfdb.cli.output import Output, output_options
 from ztfdb.cli.session import opened, wrong_usage
 
+STREAMED = ("csv", "votable", "parquet")
+"""Formats whose rows are written in parts."""
+
 _INTEGER = re.compile(r"[+-]?\d+")
 _FLOAT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 _TRUTH = {"true": True, "false": False}
@@ -66,8 +69,16 @@ def sql(
         if output.format == "csv" and output.columns is None:
             output.write_bytes(archive.sql_csv(statement, timeout_s=timeout, force=force, params=values))
             return
-        frame = archive.sql(statement, timeout_s=timeout, force=force, **values)
-    output.write(frame, known=False)
+        if output.format in STREAMED:
+            with output.counted("reading") as step:
+                parts = archive.sql_parts(statement, timeout_s=timeout, force=force, params=values, progress=step)
+        else:
+            frame = archive.sql(statement, timeout_s=timeout, force=force, **values)
+    if output.format not in STREAMED:
+        output.write(frame, known=False)
+        return
+    with parts:
+        output.write_sql(parts)
 
 
 def parse_param(text: str) -> tuple[str, bool | int | float | str]:

@@ -15,7 +15,7 @@ import pandas as pd
 from ztfdb import __version__
 from ztfdb.cli import column_writers
 from ztfdb.cli.cells import pairs_of
-from ztfdb.cli.columns import TIME_SYSTEMS, Words, vo_reference
+from ztfdb.cli.columns import TIME_SYSTEMS, Words, check_names, vo_reference
 from ztfdb.errors import MissingExtraError, OutputError
 from ztfdb.schema import ColumnDescription
 from ztfdb.texts import printable
@@ -49,25 +49,45 @@ def write_json(frame: pd.DataFrame, words: Words, stream: BinaryIO) -> None:
 
 
 def write_votable(frame: pd.DataFrame, words: Words, stream: BinaryIO) -> None:
+    """Write a VOTable; see `write_votable_parts`."""
+    write_votable_parts([frame], len(frame), words, stream)
+
+
+def write_votable_parts(parts: Iterable[pd.DataFrame], n_row: int, words: Words, stream: BinaryIO) -> None:
     """Write a VOTable 1.4 (TABLEDATA) with units, UCDs, descriptions and the systems of its positions and times.
 
     ztfdb has its own writer because astropy's takes 0.3 ms per row; astropy's reader and ``stilts votlint`` check the
     result.
+
+    Parameters
+    ----------
+    parts : iterable of DataFrame
+        At least one, all with the same columns and dtypes.
+    n_row : int
+        Rows of all parts.
+    words : Words
+    stream : BinaryIO
     """
+    for number, frame in enumerate(parts):
+        if number == 0:
+            stream.write(_votable_head(frame, n_row, words))
+        for chunk in _chunks(frame):
+            columns = [_votable_cells(chunk.iloc[:, i]) for i in range(chunk.shape[1])]
+            rows = (f"<TR>{''.join(cells)}</TR>\n" for cells in zip(*columns, strict=True))
+            stream.write("".join(rows).encode())
+    stream.write(b"</TABLEDATA></DATA>\n</TABLE>\n</RESOURCE>\n</VOTABLE>\n")
+
+
+def _votable_head(frame: pd.DataFrame, n_row: int, words: Words) -> bytes:
     names = [str(name) for name in frame.columns]
     systems = {reference for name in names if (reference := vo_reference(name))}
     head = [_VOTABLE, f'<INFO name="creator" value={quoteattr(f"ztfdb {__version__}")}/>\n']
     head += ['<INFO name="QUERY_STATUS" value="OK"/>\n']
     head += ['<COOSYS ID="ICRS" system="ICRS"/>\n'] if "ICRS" in systems else []
     head += [f"{text}\n" for key, text in TIME_SYSTEMS.items() if key in systems]
-    head += [f'<TABLE nrows="{len(frame)}">\n']
+    head += [f'<TABLE nrows="{n_row}">\n']
     head += [_votable_field(name, frame.iloc[:, i], words.get(name)) for i, name in enumerate(names)]
-    stream.write("".join([*head, "<DATA><TABLEDATA>\n"]).encode())
-    for chunk in _chunks(frame):
-        columns = [_votable_cells(chunk.iloc[:, i]) for i in range(len(names))]
-        rows = (f"<TR>{''.join(cells)}</TR>\n" for cells in zip(*columns, strict=True))
-        stream.write("".join(rows).encode())
-    stream.write(b"</TABLEDATA></DATA>\n</TABLE>\n</RESOURCE>\n</VOTABLE>\n")
+    return "".join([*head, "<DATA><TABLEDATA>\n"]).encode()
 
 
 def write_parquet(frame: pd.DataFrame, words: Words, stream: BinaryIO) -> None:
@@ -78,22 +98,33 @@ def write_parquet(frame: pd.DataFrame, words: Words, stream: BinaryIO) -> None:
     MissingExtraError
         Where pyarrow is not installed.
     OutputError
-        If Parquet has no type for a column.
+        If Parquet has no type for a column, or two columns have one name.
     """
     write_parquet_parts([frame], words, stream)
 
 
 def write_parquet_parts(parts: Iterable[pd.DataFrame], words: Words, stream: BinaryIO) -> None:
-    """Write the rows of several frames (at least one) of the same columns as one Parquet file; see `write_parquet`."""
+    """Write the rows of several frames (at least one) of the same columns as one Parquet file; see `write_parquet`.
+
+    Each frame begins a row group.
+    """
     require_parquet()
+    import pyarrow as pa
+
+    write_arrow_tables(
+        (pa.Table.from_pandas(_with_texts(frame), preserve_index=False) for frame in parts), words, stream
+    )
+
+
+def write_arrow_tables(tables: Iterable[Any], words: Words, stream: BinaryIO) -> None:
+    """Write Arrow tables (at least one) of the same columns as one Parquet file; see `write_parquet_parts`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     writer: pq.ParquetWriter | None = None
     lengths: dict[str, int] = {}
     try:
-        for frame in parts:
-            table = pa.Table.from_pandas(_with_texts(frame), preserve_index=False)
+        for table in tables:
             if writer is None:
                 fields = [_parquet_field(field, words.get(field.name)) for field in table.schema]
                 metadata = {**(table.schema.metadata or {}), "table_meta_yaml": _astropy_header(fields)}
@@ -102,6 +133,7 @@ def write_parquet_parts(parts: Iterable[pd.DataFrame], words: Words, stream: Bin
             table = table.cast(schema)
             _lengthen(lengths, table)
             writer.write_table(table)
+            del table  # the next one may be made before it is replaced
         if writer is not None:
             _store_schema(writer, schema, lengths)
     except (pa.ArrowException, UnicodeEncodeError) as exc:
@@ -113,6 +145,7 @@ def write_parquet_parts(parts: Iterable[pd.DataFrame], words: Words, stream: Bin
 
 def _with_texts(frame: pd.DataFrame) -> pd.DataFrame:
     """Convert categories to text: most readers would show a dictionary, or its numbers."""
+    check_names(frame)
     categories = [name for name in frame.columns if isinstance(frame[name].dtype, pd.CategoricalDtype)]
     return frame.astype(dict.fromkeys(categories, "string"))
 

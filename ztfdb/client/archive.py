@@ -50,6 +50,7 @@ from ztfdb.query.given import (
     region_of,
 )
 from ztfdb.query.periodogram import Periodogram
+from ztfdb.query.readonly import SqlParts
 from ztfdb.query.request import only_complete
 from ztfdb.query.stamps import StampSeries
 from ztfdb.query.tables import column_list, table_list
@@ -425,6 +426,19 @@ class RemoteArchive:
         timeout_s: float | None = None,
         force: bool = False,
     ) -> Iterator[tuple[bytes, int]]:
+        """Refuse, as `sql`."""
+        raise ServiceRefusedError(f"a service runs no SQL of its database: send ADQL to {self.url}/tap")
+
+    def sql_parts(
+        self,
+        statement: str,
+        /,
+        *,
+        params: Mapping[str, Any] | None = None,
+        timeout_s: float | None = None,
+        force: bool = False,
+        progress: Callable[[int], None] | None = None,
+    ) -> SqlParts:
         """Refuse, as `sql`."""
         raise ServiceRefusedError(f"a service runs no SQL of its database: send ADQL to {self.url}/tap")
 

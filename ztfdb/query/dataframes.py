@@ -155,25 +155,28 @@ def _astropy_column(values: Any) -> NDArray[Any] | MaskedColumn:
     return np.asarray(values)
 
 
-def from_values(names: Sequence[str], columns: Sequence[Any]) -> pd.DataFrame:
+def from_values(names: Sequence[str], columns: Sequence[Any], kinds: Sequence[set[type]] | None = None) -> pd.DataFrame:
     """Return rows of SQL as a DataFrame whose types follow from the values alone, the same on both engines.
 
     A column is a list of Python values, an array of floats, or a pair of integers and their mask. Integers become
-    ``Int64``, numbers float64 (decimals too), texts ``str``; anything else stays as it is.
+    ``Int64``, numbers float64 (decimals too), texts ``str``; anything else stays as it is. `kinds` are the types of
+    each column's values in the whole answer, if these rows are a part of it.
     """
-    frame = pd.DataFrame({number: _inferred(values) for number, values in enumerate(columns)})
+    given = [None] * len(columns) if kinds is None else kinds
+    frame = pd.DataFrame({number: _inferred(*one) for number, one in enumerate(zip(columns, given, strict=True))})
     frame.columns = pd.Index(list(names))
     return frame
 
 
-def _inferred(values: Any) -> Any:
+def _inferred(values: Any, kinds: set[type] | None = None) -> Any:
     if isinstance(values, np.ndarray):
         return values
     if isinstance(values, tuple):
-        if values[1].all():
+        if values[1].all() and not kinds:
             return pd.Series([None] * len(values[1]), dtype=object)
         return _pandas(MaskedIntegers(*values))
-    kinds = {type(value) for value in values if value is not None}
+    if kinds is None:
+        kinds = {type(value) for value in values if value is not None}
     if kinds and kinds <= {int}:
         return pd.array(values, dtype="Int64")
     if kinds and kinds <= {int, float, Decimal}:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from ztfdb.errors import QueryError
 from ztfdb.store.backends import engine_class
 from ztfdb.store.columns import python_value
 from ztfdb.store.engine import make_engine
+from ztfdb.store.spool import Spool
 from ztfdb.store.statement import Statement
 
 MAX_ROWS = 5_000_000
@@ -103,6 +104,52 @@ def read_only_csv(
         raise QueryError(f"{exc.object!r} is not UTF-8: no database can store it") from exc
     finally:
         engine.dispose()
+
+
+def spooled(
+    url: str | Path | URL,
+    text: str,
+    params: Mapping[str, Any],
+    *,
+    timeout_s: float,
+    force: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> Spool:
+    """Run a statement, and return its rows in a temporary file, in bounded memory and without a limit on their number.
+
+    Parameters
+    ----------
+    url, text, params, timeout_s, force
+        As in `run_read_only`.
+    progress : callable, optional
+        Called with the number of rows of each piece.
+
+    Raises
+    ------
+    QueryError, ValueError, DatabaseUnavailableError
+        As `run_read_only`.
+    StoreError
+        If the temporary folder is full.
+    """
+    statement = parse(text, params, timeout_s)
+    engine = make_engine(url, read_only=True)
+    spool: Spool | None = None
+    try:
+        for names, columns in engine_class(engine).pieces(engine, statement, force=force):
+            spool = spool or Spool(names)
+            n_row = spool.add(columns)
+            if progress is not None:
+                progress(n_row)
+    except BaseException as exc:
+        if spool is not None:
+            spool.close()
+        if isinstance(exc, UnicodeEncodeError):
+            raise QueryError(f"{exc.object!r} is not UTF-8: no database can store it") from exc
+        raise
+    finally:
+        engine.dispose()
+    assert spool is not None  # there is at least one piece
+    return spool
 
 
 def check_reader(url: str | Path | URL) -> None:

@@ -73,6 +73,11 @@ class SetAside:
     others: list[str] = field(default_factory=list)
 
 
+def by_column(rows: Rows, n_column: int) -> list[list[Any]]:
+    """Return rows as lists by column."""
+    return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(n_column)]
+
+
 def quoted(name: str) -> str:
     """Return a name, quoted for SQL."""
     return '"' + name.replace('"', '""') + '"'

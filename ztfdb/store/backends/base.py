@@ -181,6 +181,14 @@ class Backend(Reads):
 
     @staticmethod
     @abstractmethod
+    def pieces(engine: Engine, statement: Statement, *, force: bool) -> Iterator[tuple[list[str], list[Any]]]:
+        """Yield names and columns of a read-only statement in pieces, at least one; see `ztfdb.store.readonly.spooled`.
+
+        The columns are those of `run_read_only`, each piece by itself.
+        """
+
+    @staticmethod
+    @abstractmethod
     def stream(
         engine: Engine, sql: str, values: Any, uploads: Sequence[Rowset], *, upload_join: bool, size: int
     ) -> Iterator[Rows]:

@@ -122,6 +122,11 @@ class Postgresql(PostgresqlReads, Backend):
         return readonly_postgresql.csv(engine, statement, size, force=force)
 
     @staticmethod
+    def pieces(engine: Engine, statement: Statement, *, force: bool) -> Iterator[tuple[list[str], list[Any]]]:
+        """Yield names and columns in pieces."""
+        return readonly_postgresql.pieces(engine, statement, force=force)
+
+    @staticmethod
     def stream(
         engine: Engine, sql: str, values: Any, uploads: Sequence[Rowset], *, upload_join: bool, size: int
     ) -> Iterator[Rows]:

@@ -20,7 +20,7 @@ from ztfdb.errors import QueryError
 from ztfdb.store import csv_lines
 from ztfdb.store.backends.csv_postgresql import copied, copy_statement
 from ztfdb.store.faults import unavailable
-from ztfdb.store.statement import Rows, Statement
+from ztfdb.store.statement import Rows, Statement, by_column
 from ztfdb.texts import one_line
 
 UPLOAD_SETTINGS = ("jit=off", "enable_bitmapscan=off", "enable_seqscan=off")
@@ -30,6 +30,9 @@ TRUTH = "good, simulated and has_mask are 1 or 0 in the views, and true or false
 
 CHUNK = 1_000
 """Rows taken from the server at a time."""
+
+PIECE = 10_000
+"""Rows of a piece of columns."""
 
 CSV_BYTES = 1 << 20
 """Bytes of CSV written at a time."""
@@ -128,7 +131,23 @@ def _rows(connection: psycopg.Connection[Any], statement: Statement) -> tuple[li
             raise QueryError(f"more than {statement.max_rows:,} rows: narrow the question, aggregate, or add a LIMIT")
     # a stream without rows does not return its columns
     names = [column.name for column in cursor.description or ()] if rows else _columns(connection, statement)[0]
-    return names, [list(column) for column in zip(*rows, strict=True)] or [[] for _ in names]
+    return names, by_column(rows, len(names))
+
+
+def pieces(engine: Engine, statement: Statement, *, force: bool) -> Iterator[tuple[list[str], list[Any]]]:
+    """Yield the names and columns of a statement in pieces; see `ztfdb.store.readonly.spooled`."""
+    with _read_only(engine, statement, force=force) as connection:
+        cursor = psycopg.RawCursor(connection)
+        size = CHUNK if capabilities.has_stream_chunked() else 1
+        rows = cursor.stream(statement.numbered, list(statement.values.values()), binary=True, size=size)
+        some = list(islice(rows, PIECE))
+        if not some:
+            names = _columns(connection, statement)[0]
+            yield names, by_column([], len(names))
+        while some:
+            names = [column.name for column in cursor.description or ()]
+            yield names, by_column(some, len(names))
+            some = list(islice(rows, PIECE))
 
 
 def _columns(connection: psycopg.Connection[Any], statement: Statement) -> tuple[list[str], list[int]]:

@@ -16,7 +16,7 @@ from ztfdb.store.backends.sqlite_drain import joined, python_list
 from ztfdb.store.backends.sqlite_feed import MOST_COLUMNS
 from ztfdb.store.backends.sqlite_pages import Piece, paged, permitted
 from ztfdb.store.faults import unavailable
-from ztfdb.store.statement import Rows, Rowset, Statement
+from ztfdb.store.statement import Rows, Rowset, Statement, by_column
 
 _SQLITE_TYPES = {"short": "integer", "int": "integer", "long": "integer", "float": "real", "double": "real",
                  "boolean": "integer", "char": "text", "unicodeChar": "text"}  # fmt: skip
@@ -45,7 +45,7 @@ def run(engine: Engine, statement: Statement) -> tuple[list[str], list[Any]]:
             if (more := statement.max_rows + 1 - len(rows)) > 0:  # 0 would fetch all
                 rows += cursor.fetchmany(more)
             _check_number(len(rows), statement)
-            return names, [list(column) for column in zip(*rows, strict=True)] or [[] for _ in names]
+            return names, by_column(rows, len(names))
         connection = cursor.connection
         cursor.close()
         parts: list[list[Any]] = []
@@ -56,6 +56,23 @@ def run(engine: Engine, statement: Statement) -> tuple[list[str], list[Any]]:
                 _check_number(n_row := n_row + len(piece), statement)
                 parts.append(_columns(piece))
         return names, [joined(list(column)) for column in zip(*parts, strict=True)]
+
+
+def pieces(engine: Engine, statement: Statement) -> Iterator[tuple[list[str], list[Any]]]:
+    """Yield the names and columns of a statement in pieces; see `ztfdb.store.readonly.spooled`."""
+    with _executed(engine, statement) as cursor:
+        names = [column[0] for column in cursor.description]
+        rows = cursor.fetchmany(MOST_FETCHED)
+        if len(rows) < MOST_FETCHED or len(names) > MOST_COLUMNS:
+            yield names, by_column(rows, len(names))
+            while rows := cursor.fetchmany(MOST_FETCHED):
+                yield names, by_column(rows, len(names))
+            return
+        connection = cursor.connection
+        cursor.close()
+        with paged(connection, authorize_pages, statement.text, statement.values, len(names)) as found:
+            for piece in found:
+                yield names, _columns(piece)
 
 
 def _check_number(n_row: int, statement: Statement) -> None:

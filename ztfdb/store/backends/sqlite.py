@@ -94,6 +94,11 @@ class Sqlite(SqliteReads, Backend):
         return readonly_sqlite.csv(engine, statement, size)
 
     @staticmethod
+    def pieces(engine: Engine, statement: Statement, *, force: bool) -> Iterator[tuple[list[str], list[Any]]]:
+        """Yield names and columns in pieces; `force` has no effect."""
+        return readonly_sqlite.pieces(engine, statement)
+
+    @staticmethod
     def stream(
         engine: Engine, sql: str, values: Any, uploads: Sequence[Rowset], *, upload_join: bool, size: int
     ) -> Iterator[Rows]:
