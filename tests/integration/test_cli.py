@@ -15,12 +15,14 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from astropy.table import Table
 from click.testing import CliRunner, Result
 
 import ztfdb
 from tests.support.postgres import ENGINES, Databases
 from tests.support.waiting import DEADLINE_S, wait_until
 from ztfdb.cli.app import application
+from ztfdb.query import targets
 from ztfdb.simulate import make_science_image
 
 RA, DEC = 57.9974, 35.7463
@@ -159,6 +161,20 @@ def test_a_table_of_positions_keeps_its_names(night, tmp_path):
     assert (result.exit_code, "wrote 4 rows" in result.stderr) == (0, True)
     read = list(csv.DictReader(out.read_text().splitlines()))
     assert [(row["star"], float(row["mag"])) for row in read] == [(row["star"], row["mag"]) for row in rows]
+
+
+def test_a_votable_of_a_table_has_the_bytes_of_the_whole(night, tmp_path, monkeypatch):
+    path = tmp_path / "stars.csv"
+    path.write_text(f"ra,dec\n10,-10\n{RA},{DEC}\n10,-10\n{RA},{DEC + OFFSET_DEG}\n")
+    made = []
+    for n_position in (1, 1_000):
+        monkeypatch.setattr(targets, "POSITIONS_PER_CHUNK", n_position)
+        result = night.run("lightcurve", str(path), "-o", str(tmp_path / "x.vot"))
+        assert (result.exit_code, "wrote 4 rows" in result.stderr) == (0, True)
+        made.append((tmp_path / "x.vot").read_bytes())
+    assert made[0] == made[1]
+    assert b'<TABLE nrows="4">' in made[0]
+    assert len(Table.read(tmp_path / "x.vot", format="votable")) == 4
 
 
 @pytest.mark.parametrize("wrong", [("--keep", "nothing"), ("--plot", "x.png"), ("--color", "nothing")])

@@ -14,6 +14,9 @@ from ztfdb.cli.session import opened, wrong_usage
 LEAST_WORDS = 6
 """Three corners, RA and DEC each."""
 
+ORDERED = ("votable",)
+"""Formats that are written in parts elsewhere, but ordered by source_id here."""
+
 
 @click.command(
     cls=PositionCommand,
@@ -49,7 +52,7 @@ def region(
         area["polygon"] = _pairs(corners)
     words = {"usual": USUAL, "answer": "cone"} if phot == "aperture" else {"usual": USUAL_PSF, "answer": "psf_cone"}
     with opened(ctx, read_only=True) as archive, wrong_usage():
-        if output.in_parts:
+        if output.in_parts and output.format not in ORDERED:
             output.write_parts(archive.iter_region(**area), answer=str(words["answer"]))
             return
         frame = archive.region(**area)

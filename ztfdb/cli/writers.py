@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import math
+import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 from xml.sax.saxutils import escape, quoteattr
@@ -26,6 +28,7 @@ _VOTABLE = (
     '<VOTABLE version="1.4" xmlns="http://www.ivoa.net/xml/VOTable/v1.3">\n'
     '<RESOURCE type="results">\n'
 )
+_VOTABLE_END = b"</TABLEDATA></DATA>\n</TABLE>\n</RESOURCE>\n</VOTABLE>\n"
 
 
 def write_csv(frame: pd.DataFrame, words: Words, stream: BinaryIO) -> None:
@@ -71,11 +74,31 @@ def write_votable_parts(parts: Iterable[pd.DataFrame], n_row: int, words: Words,
     for number, frame in enumerate(parts):
         if number == 0:
             stream.write(_votable_head(frame, n_row, words))
-        for chunk in _chunks(frame):
-            columns = [_votable_cells(chunk.iloc[:, i]) for i in range(chunk.shape[1])]
-            rows = (f"<TR>{''.join(cells)}</TR>\n" for cells in zip(*columns, strict=True))
-            stream.write("".join(rows).encode())
-    stream.write(b"</TABLEDATA></DATA>\n</TABLE>\n</RESOURCE>\n</VOTABLE>\n")
+        _write_votable_rows(frame, stream)
+    stream.write(_VOTABLE_END)
+
+
+def write_uncounted_votable(parts: Iterable[pd.DataFrame], words: Words, stream: BinaryIO) -> None:
+    """Write a VOTable as `write_votable_parts`; its rows wait in a temporary file until their number is known."""
+    empty: pd.DataFrame | None = None
+    n_row = 0
+    with tempfile.TemporaryFile(prefix="ztfdb-") as rows:
+        for frame in parts:
+            empty = frame.iloc[:0] if empty is None else empty
+            n_row += len(frame)
+            _write_votable_rows(frame, rows)
+        rows.seek(0)
+        if empty is not None:
+            stream.write(_votable_head(empty, n_row, words))
+        shutil.copyfileobj(rows, stream)
+    stream.write(_VOTABLE_END)
+
+
+def _write_votable_rows(frame: pd.DataFrame, stream: Any) -> None:
+    for chunk in _chunks(frame):
+        columns = [_votable_cells(chunk.iloc[:, i]) for i in range(chunk.shape[1])]
+        rows = (f"<TR>{''.join(cells)}</TR>\n" for cells in zip(*columns, strict=True))
+        stream.write("".join(rows).encode())
 
 
 def _votable_head(frame: pd.DataFrame, n_row: int, words: Words) -> bytes:
@@ -229,6 +252,7 @@ WRITERS: dict[str, Callable[[pd.DataFrame, Words, BinaryIO], None]] = {
 
 PART_WRITERS: dict[str, Callable[[Iterable[pd.DataFrame], Words, BinaryIO], None]] = {
     "csv": write_csv_parts,
+    "votable": write_uncounted_votable,
     "parquet": write_parquet_parts,
 }
 """Writers in batches, for answers of any size."""

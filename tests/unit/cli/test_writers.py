@@ -55,7 +55,7 @@ def test_parts_make_the_file_of_the_whole(frame, name):
     frame = frame.drop(columns="mixed")
     stream = io.BytesIO()
     PART_WRITERS[name]((frame.iloc[k : k + 1] for k in range(2)), WORDS, stream)
-    if name == "csv":
+    if name in ("csv", "votable"):
         assert stream.getvalue() == written(frame, name)
     else:
         parts, whole = pq.read_table(stream), pq.read_table(io.BytesIO(written(frame, name)))
@@ -63,7 +63,7 @@ def test_parts_make_the_file_of_the_whole(frame, name):
         assert [field.metadata for field in parts.schema] == [field.metadata for field in whole.schema]
     empty = io.BytesIO()
     PART_WRITERS[name](iter([frame.iloc[:0]]), WORDS, empty)
-    if name == "csv":
+    if name in ("csv", "votable"):
         assert empty.getvalue() == written(frame.iloc[:0], name)
     else:
         assert pq.read_table(empty).equals(pq.read_table(io.BytesIO(written(frame.iloc[:0], name))))
