@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from astropy.io import fits
+from astropy.time import Time
 from astropy.wcs import WCS
 from click.testing import CliRunner
+from sqlalchemy import select
 
 requests = pytest.importorskip("requests", reason="the extra vo, which brings requests, is not installed")
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
@@ -23,9 +25,12 @@ from tests.support.browsing import DRAWN, NEEDS_CHROMIUM, drawn, fresh_page, pla
 from tests.support.catalogues import bright_star, make_epochs  # noqa: E402
 from tests.support.postgres import ENGINES  # noqa: E402
 from tests.support.proxies import Proxy  # noqa: E402
+from tests.support.reference import open_sessions  # noqa: E402
 from tests.support.serving import Serving, reader_url  # noqa: E402
 from ztfdb.bits import BAD_BITS  # noqa: E402
 from ztfdb.cli.app import application  # noqa: E402
+from ztfdb.schema import Image  # noqa: E402
+from ztfdb.store.psf_checks import store_psf_check  # noqa: E402
 
 pytestmark = NEEDS_CHROMIUM
 
@@ -43,8 +48,27 @@ def held(request, databases, tmp_path_factory):
         lost = archive.light_curve(ra, dec).data.iloc[5]
         path = archive.stamp(ra, dec, image_id=lost["image_id"]).facts["path"]
     Path(path).unlink()
+    with open_sessions(url) as maker, maker.begin() as session:
+        for k, image_id in enumerate(session.scalars(select(Image.image_id).order_by(Image.image_id).limit(3))):
+            store_psf_check(session, checked(image_id, warning=min(k, 2), severity=float(k)))
     yield reader_url(url), (ra, dec), empty_place(epochs[0])
     databases.drop(url)
+
+
+def checked(image_id, *, warning, severity):
+    """The row of a check against a PSF catalogue; one without a warning is not to be shown."""
+    numbers = ("median_err", "slope", "slope_err", "x_gradient", "x_gradient_err", "y_gradient", "y_gradient_err")
+    row = dict.fromkeys((*numbers, "bright_limit", "faint_limit"), 0.01)
+    row |= {
+        "median": -0.123 * severity,
+        "scatter": 0.05,
+        "n_match": 1500,
+        "n_star": 1200,
+        "n_clipped": 3,
+        "aperture": 4,
+    }
+    words = {"failure": None, "settings": {}, "checked": "2020-01-01T00:00:00Z"}
+    return row | words | {"image_id": image_id, "warning": warning, "severity": severity}
 
 
 def empty_place(image) -> tuple[float, float]:
@@ -366,6 +390,32 @@ def test_the_status_is_the_archives(page, served, local):
     held = local.status()
     words = page.inner_text("#tab-status")
     assert f"{held['n_source']:,}" in words and held["configs"][0]["config_hash"][:16] in words
+
+
+def test_the_status_lists_nights_and_the_shallowest_images(page, served, local):
+    page.goto(served.base + "/?tab=status")
+    page.wait_for_selector("#status table")
+    read = """name => [...document.querySelectorAll(`[aria-label="${name}"] tbody tr`)]
+        .map(row => [...row.cells].map(one => one.innerText))"""
+    images = local.sql("select image_id, obsmjd, n_source, maglim from image where kind <> 'ref'", force=True)
+    nights = (
+        images.assign(night=np.floor(images.obsmjd))
+        .groupby("night")
+        .agg(n=("image_id", "size"), n_source=("n_source", "sum"), maglim=("maglim", "mean"))
+    )
+    wanted = [
+        [Time(night, format="mjd").isot[:10], f"{row.n:.0f}", f"{row.n_source:,.0f}", f"{row.maglim:.2f}"]
+        for night, row in nights.sort_index(ascending=False).iterrows()
+    ]
+    assert [row[:4] for row in page.evaluate(read, "Nights")] == wanted
+    shallow = images.sort_values(["maglim", "image_id"])
+    assert [row[0] for row in page.evaluate(read, "Shallowest images")] == [str(one) for one in shallow.image_id[:20]]
+    warned = page.evaluate(read, "Worst against ZTF's PSF catalogues")
+    ids = sorted(images.image_id)[:3]
+    assert [(row[0], *row[3:6]) for row in warned] == [
+        (str(ids[2]), "−0.246", "0.050", "1,200"),
+        (str(ids[1]), "−0.123", "0.050", "1,200"),
+    ]
 
 
 def test_bad_pixels_are_those_of_the_archive(served):

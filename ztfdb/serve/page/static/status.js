@@ -2,7 +2,7 @@
 
 import { dateOf } from "./curve.js";
 import { facts, fixed, make, table } from "./dom.js";
-import { get } from "./service.js";
+import { get, tap } from "./service.js";
 
 const many = (value) => Number(value).toLocaleString("en");
 const images = (n) => `${many(n)} ${n === 1 ? "image" : "images"}`;
@@ -18,6 +18,36 @@ export function holdings(held) {
 
 const night = (mjd) => dateOf(mjd).toISOString().slice(0, 10);
 
+const NIGHTS = 60;
+const WORST = 20;
+
+// Nights are UTC dates: no exposure of Palomar crosses one.
+const BY_NIGHT = `select top ${NIGHTS} floor(obsmjd) as night, count(*) as n_image, sum(n_source) as n_source, avg(maglim) as maglim, avg(seeing_pix) as seeing_pix
+from ztf.image where kind <> 'ref' group by floor(obsmjd) order by night desc`;
+
+const SHALLOWEST = `select top ${WORST} image_id, filtercode, obsmjd, maglim, seeing_pix, n_source
+from ztf.image where kind <> 'ref' and maglim is not null order by maglim, image_id`;
+
+const WARNED = `select top ${WORST} c.image_id, i.filtercode, i.obsmjd, c.median, c.scatter, c.n_star
+from ztf.psf_check as c join ztf.image as i on i.image_id = c.image_id where c.warning >= 1 order by c.severity desc, c.image_id`;
+
+const rowsOf = async (statement) => {
+  const { metadata, data } = await tap(statement, Math.max(NIGHTS, WORST));
+  return data.map((row) => Object.fromEntries(metadata.map((one, at) => [one.name, row[at]])));
+};
+
+const IMAGE = [
+  { name: "image_id", text: true, cell: (row) => String(row.image_id) }, { name: "filter", text: true, cell: (row) => row.filtercode },
+  { name: "exposure", text: true, cell: (row) => `${night(row.obsmjd)} (MJD ${fixed(row.obsmjd, 5)})` },
+];
+const QUALITY = [
+  { name: "sources", cell: (row) => many(row.n_source) }, { name: "MAGLIM", cell: (row) => fixed(row.maglim, 2) },
+  { name: "seeing, px", cell: (row) => fixed(row.seeing_pix, 2) },
+];
+
+const titled = (title, columns, rows) => (rows.length
+  ? [make("h2", {}, title), make("div", { className: "scroll", tabIndex: 0, role: "region", ariaLabel: title }, table(columns, rows))] : []);
+
 export class Status {
   constructor(element) {
     this.element = element;
@@ -26,15 +56,15 @@ export class Status {
   async show() {
     this.element.replaceChildren("Reading…");
     try {
-      const [held, catalogues] = await Promise.all([get("status"), get("catalogues")]);
-      this.element.replaceChildren(...this.parts(held, catalogues));
+      const [held, catalogues, ...images] = await Promise.all([get("status"), get("catalogues"), ...[BY_NIGHT, SHALLOWEST, WARNED].map(rowsOf)]);
+      this.element.replaceChildren(...this.parts(held, catalogues, images));
     } catch (error) {
       this.element.replaceChildren(make("p", { className: "words bad", role: "alert" }, error.message,
         make("button", { type: "button", onclick: () => this.show() }, "Try again")));
     }
   }
 
-  parts(held, catalogues) {
+  parts(held, catalogues, [nights, shallowest, warned]) {
     const filters = table([
       { name: "filter", text: true, cell: (row) => row.filtercode }, { name: "images", cell: (row) => many(row.n_image) },
       { name: "sources", cell: (row) => many(row.n_source) }, { name: "first", text: true, cell: (row) => `${night(row.first_mjd)} (MJD ${fixed(row.first_mjd, 3)})` },
@@ -52,7 +82,13 @@ export class Status {
       make("h2", {}, "Filters"), make("div", { className: "scroll", tabIndex: 0, role: "region", ariaLabel: "Filters" }, filters),
       make("h2", {}, "Queue"),
       facts([...Object.entries(jobs).map(([name, n]) => [name, many(n)]), ["images per hour", fixed(rate, 1)], ["oldest waits", oldest == null ? "" : `${fixed(oldest, 0)} s`]]),
+      ...titled(nights.length < NIGHTS ? "Nights" : `The last ${NIGHTS} nights`, [
+        { name: "night (UTC)", text: true, cell: (row) => night(row.night) }, { name: "images", cell: (row) => many(row.n_image) }, ...QUALITY], nights),
+      ...titled("Shallowest images", [...IMAGE, ...QUALITY], shallowest),
       ...this.checks(held.psf_check),
+      ...titled("Worst against ZTF's PSF catalogues", [...IMAGE,
+        { name: "offset, mag", cell: (row) => fixed(row.median, 3) }, { name: "scatter, mag", cell: (row) => fixed(row.scatter, 3) },
+        { name: "stars", cell: (row) => many(row.n_star) }], warned),
       ...(held.caveats.length ? [make("h2", {}, "What images lack"), make("ul", {}, ...held.caveats.map((one) => make("li", {}, typeof one === "string" ? one : Object.values(one).join(": "))))] : []),
       make("h2", {}, "Reference catalogues"),
       ...this.frame(catalogues, "No catalogue is held."),
