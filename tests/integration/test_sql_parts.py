@@ -225,6 +225,19 @@ def test_a_full_temporary_folder_is_a_typed_error(urls, monkeypatch):
 
 
 @pytest.mark.usefixtures("small_pieces")
+@pytest.mark.parametrize("form", ["csv", "votable", "parquet"])
+def test_progress_counts_every_written_row_once(urls, form):
+    for url in urls.values():
+        with ztfdb.open(url, read_only=True) as archive:
+            parts = archive.sql_parts(LATE.format(n=30_000), force=True)
+        counts: list[int] = []
+        with parts:
+            sql_writers.write_sql(parts.__iter__, parts.n_row, form, io.BytesIO(), counts.append)
+        assert sum(counts) == 30_000
+        assert len(counts) > 4
+
+
+@pytest.mark.usefixtures("small_pieces")
 def test_progress_counts_every_row(urls):
     for url in urls.values():
         counts: list[int] = []

@@ -152,9 +152,8 @@ class Output:
             def chosen() -> Iterator[pd.DataFrame]:
                 for frame in parts:
                     yield cast("pd.DataFrame", self._chosen(frame, None))
-                    step(len(frame))
 
-            write_sql(chosen, parts.n_row, self.format, stream)
+            write_sql(chosen, parts.n_row, self.format, stream, step)
         self._say(parts.n_row)
 
     @contextlib.contextmanager

@@ -22,7 +22,7 @@ Parts: TypeAlias = "Callable[[], Iterator[pd.DataFrame]]"
 """Gives, at each call, the same frames (at least one), which have the columns and dtypes of the whole answer."""
 
 
-def write_sql(parts: Parts, n_row: int, form: str, stream: BinaryIO) -> None:
+def write_sql(parts: Parts, n_row: int, form: str, stream: BinaryIO, step: Callable[[int], None]) -> None:
     """Write the rows of a statement in one of the formats csv, votable and parquet.
 
     The bytes are those of the whole frame's writer, except for the row groups of a Parquet file of more than
@@ -35,6 +35,8 @@ def write_sql(parts: Parts, n_row: int, form: str, stream: BinaryIO) -> None:
         Rows of all parts.
     form : str
     stream : BinaryIO
+    step : callable
+        Called with the number of rows of each part that has been written.
 
     Raises
     ------
@@ -42,15 +44,21 @@ def write_sql(parts: Parts, n_row: int, form: str, stream: BinaryIO) -> None:
         If Parquet has no type for a column, or two columns have one name.
     """
     if form == "csv":
-        write_csv_parts(parts(), {}, stream)
+        write_csv_parts(_counted(parts, step), {}, stream)
     elif form == "votable":
-        write_votable_parts(parts(), n_row, {}, stream)
+        write_votable_parts(_counted(parts, step), n_row, {}, stream)
     else:
         require_parquet()
-        write_arrow_tables(_row_groups(_tables(parts)), {}, stream)
+        write_arrow_tables(_row_groups(_tables(parts, step)), {}, stream)
 
 
-def _tables(parts: Parts) -> Iterator[pa.Table]:
+def _counted(parts: Parts, step: Callable[[int], None]) -> Iterator[pd.DataFrame]:
+    for frame in parts():
+        yield frame
+        step(len(frame))
+
+
+def _tables(parts: Parts, step: Callable[[int], None]) -> Iterator[pa.Table]:
     """Yield the parts as Arrow tables of one schema.
 
     A column of objects (dates, blobs, arrays) has the type that fits all parts; they are read once more to find it.
@@ -64,7 +72,7 @@ def _tables(parts: Parts) -> Iterator[pa.Table]:
             break
         found = pa.Table.from_pandas(frame, preserve_index=False).schema.remove_metadata()
         schema = found if schema is None else pa.unify_schemas([schema, found], promote_options="permissive")
-    for frame in parts():
+    for frame in _counted(parts, step):
         yield pa.Table.from_pandas(frame, schema, preserve_index=False)
 
 

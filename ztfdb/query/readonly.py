@@ -63,7 +63,8 @@ def read_only_sql(
 class SqlParts:
     """The rows of a statement as DataFrames, which have the columns and dtypes of the whole answer.
 
-    The rows lie in a temporary file until `close`, or the end of the ``with`` block. They can be read several times.
+    The rows lie in a temporary file until `close`, or the end of the ``with`` block. They can be read several times,
+    one after another.
 
     Attributes
     ----------
