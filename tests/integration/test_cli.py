@@ -8,8 +8,10 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -259,6 +261,56 @@ def test_without_an_archive_init_is_named(tmp_path):
     assert (result.exit_code, result.stdout) == (1, "")
     assert "ztfdb init" in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_without_a_table_is_a_new_archive_for_ingest(images, tmp_path):
+    """An ingest that was interrupted while it made its archive leaves such a file."""
+    for name in ("empty", "interrupted"):
+        path = tmp_path / f"{name} é.sqlite"
+        path.touch()
+        if name == "interrupted":
+            with closing(sqlite3.connect(path)) as connection:
+                connection.executescript("create table one (a); drop table one;")
+        result = Night(f"sqlite:///{path}", tmp_path).run("ingest", str(next(images.glob("*zg*sciimg.fits"))))
+        assert result.exit_code == 0
+        assert f"made the archive sqlite:///{path}" in result.stderr and "1 stored" in result.stderr
+
+
+def test_a_folder_is_no_archive(tmp_path):
+    result = Night(f"sqlite:///{tmp_path}", tmp_path).run("status")
+    assert (result.exit_code, result.stderr) == (1, f"error: {tmp_path} is a folder; expected the file of an archive\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ("region", "58", "35", "--box", "-1", "0.1"),
+            "a box of -1 x 0.1 deg: expected sizes above 0 and up to 178 deg",
+        ),
+        (("region", "58", "35", "--box", "-x", "0.1"), "'-x' is not a valid float"),
+        (("stamp", "58", "35", "--size", "-3"), "-3 is not in the range"),
+        (("cone", "58", "-91", "3"), "-91"),
+    ],
+)
+def test_a_negative_number_is_named_as_it_was_typed(night, words, message):
+    result = night.run(*words)
+    assert result.exit_code == 2
+    assert message in result.stderr and "\N{MINUS SIGN}" not in result.stderr
+
+
+def test_two_columns_of_one_name_are_no_json(night):
+    result = night.run("sql", "select 1 as a, 2 as a", "--force", "--format", "json")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert 'two columns are named "a"' in result.stderr
+
+
+def test_a_row_that_is_no_position_says_why(night, tmp_path):
+    (tmp_path / "stars.csv").write_text("ra,dec\n58.0,35.0\n58.0,91.0\n58.0,\n")
+    result = night.run("lightcurve", str(tmp_path / "stars.csv"))
+    assert result.exit_code != 0
+    said = "row 1: (58.0, 91.0) is not a position: dec lies between -90 and 90; 2 of 3 rows are no positions"
+    assert said in result.stderr
 
 
 @pytest.mark.parametrize("word", ["status", "init"])

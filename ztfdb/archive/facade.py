@@ -78,6 +78,8 @@ def open_archive(
 
         upgrade(address)
     elif address.is_file and not Path(address.database or "").is_file():
+        if Path(address.database or "").is_dir():
+            raise SchemaVersionError(f"{address.database} is a folder; expected the file of an archive")
         # SQLite would create an empty file.
         raise SchemaVersionError(f"there is no archive at {address.shown()}: run `ztfdb init`")
     return Archive(address, settings=settings, magerr_sys=magerr_sys, create=create, read_only=read_only)

@@ -14,6 +14,7 @@ from ztfdb.sky.typed import MINUS, parse_position, parse_radius, plain_minus
 F = TypeVar("F", bound=Callable[..., Any])
 
 _NEGATIVE_NUMBER = re.compile(r"^-(?=\.?\d)")
+_TYPOGRAPHIC_NUMBER = re.compile(rf"^{MINUS}(?=\.?\d)")
 
 
 class Command(click.Command):
@@ -47,9 +48,24 @@ class CommandGroup(Command, click.Group):
 class PositionCommand(Command):
     """A command on which ``-3.2`` is a number: a negative declination needs no ``--`` before it."""
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the words after the command; the typographic minus keeps click from reading numbers as options."""
-        return super().parse_args(ctx, [_NEGATIVE_NUMBER.sub(MINUS, arg) for arg in args])
+    def make_parser(self, ctx: click.Context) -> Any:
+        """Return click's parser, which sees a typographic minus: it would read a negative number as an option."""
+        parser = super().make_parser(ctx)
+        parse = parser.parse_args
+
+        def parse_args(args: list[str]) -> tuple[dict[str, Any], list[str], list[click.Parameter]]:
+            options, rest, order = parse([_NEGATIVE_NUMBER.sub(MINUS, arg) for arg in args])
+            return {name: _as_typed(value) for name, value in options.items()}, _as_typed(rest), order
+
+        parser.parse_args = parse_args  # type: ignore[method-assign]
+        return parser
+
+
+def _as_typed(value: Any) -> Any:
+    """Return the words of a parsed value as they were typed."""
+    if isinstance(value, list | tuple):
+        return type(value)(map(_as_typed, value))
+    return _TYPOGRAPHIC_NUMBER.sub("-", value) if isinstance(value, str) else value
 
 
 def radius_value(_ctx: click.Context, _param: click.Parameter, text: str) -> float:

@@ -34,17 +34,25 @@ def positions_of(table: Any, color: Color = None) -> Positions:
     ra, dec = _coordinates(table)
     fine = np.isfinite(ra) & (np.abs(dec) <= 90.0)
     if not fine.all():
-        bad = np.flatnonzero(~fine)
-        row = bad[0]
-        raise ValueError(f"row {row}: ({ra[row]}, {dec[row]}) is not a position, or is masked ({len(bad)} such rows)")
+        row, n_bad = int(np.argmin(fine)), np.count_nonzero(~fine)
+        others = f"; {n_bad:,} of {len(fine):,} rows are no positions" if n_bad > 1 else ""
+        raise ValueError(f"row {row}: {_refused(float(ra[row]), float(dec[row]))}{others}")
     ra, dec = check_position(ra, dec)
     return Positions(ra, dec, _colors(table, color, len(ra)), oid_digits(sky_to_cell(ra, dec)))
+
+
+def _refused(ra: float, dec: float) -> str:
+    """Return why coordinates are not on the sky."""
+    why = "dec lies between -90 and 90" if np.isfinite(ra) and np.isfinite(dec) else "a number is missing or masked"
+    return f"({ra}, {dec}) is not a position: {why}"
 
 
 def position_of(ra: float, dec: float, color: float | None = None) -> Positions:
     """Return one position; its colour must be a number, as there is no table with columns."""
     if isinstance(color, str):
         raise ValueError(f"color {color!r}: expected a number (light_curves takes the name of a column, too)")
+    if not (np.isfinite(ra) and abs(dec) <= 90.0):
+        raise ValueError(_refused(ra, dec))
     return positions_of({"ra": ra, "dec": dec}, color)
 
 

@@ -68,7 +68,7 @@ def box_corners(ra: float, dec: float, width: float, height: float) -> tuple[Flo
         If a size does not lie between 0 and 178 deg.
     """
     if not (0.0 < width < 2 * FARTHEST and 0.0 < height < 2 * FARTHEST):
-        raise ValueError(f"a box of {width:g} x {height:g} deg: expected sizes between 0 and {2 * FARTHEST:g}")
+        raise ValueError(f"a box of {width:g} x {height:g} deg: expected sizes above 0 and up to {2 * FARTHEST:g} deg")
     check_position(ra, dec)
     half_x, half_y = np.tan(np.radians([0.5 * width, 0.5 * height]))
     lon, lat = np.radians([ra, dec])

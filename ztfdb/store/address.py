@@ -66,8 +66,13 @@ class Address:
             account = f"{quote(self.username, safe=_PLAIN)}{secret}@"
         host = f"[{self.host}]" if ":" in (self.host or "") else self.host or ""
         port = "" if self.port is None else f":{self.port}"
-        place = "" if database is None else "/" + quote(database, safe=f"{_PLAIN}/")
+        place = "" if database is None else "/" + _quoted(database, f"{_PLAIN}/")
         return f"{self.engine}://{account}{host}{port}{place}{_shown_query(query)}"
+
+
+def _quoted(text: str, safe: str) -> str:
+    """Quote what a URL reserves; letters beyond ASCII stay readable."""
+    return "".join(one if ord(one) > 127 else quote(one, safe=safe) for one in text)
 
 
 def address_of(url: str | Path | URL | Address) -> Address:

@@ -40,10 +40,11 @@ def check_revision(session: AnySession, url: str) -> None:
     found = str(rows[0][0]) if rows else None
     if found == REVISION:
         return
-    state = "holds no archive yet" if found is None else f"is at schema revision {found}"
-    is_known = found is None or found in known_revisions()
+    if found is None:
+        raise SchemaVersionError(f"{url} holds no archive yet: run `ztfdb init`")
+    is_known = found in known_revisions()
     help_ = "run `ztfdb init`" if is_known else "it was made by another ztfdb; update this one, then run `ztfdb init`"
-    raise SchemaVersionError(f"{url} {state}, this ztfdb works with {REVISION}: {help_}")
+    raise SchemaVersionError(f"{url} is at schema revision {found}, this ztfdb works with {REVISION}: {help_}")
 
 
 def known_revisions() -> set[str]:
