@@ -40,9 +40,9 @@ const IMAGE = [
   { name: "image_id", text: true, cell: (row) => String(row.image_id) }, { name: "filter", text: true, cell: (row) => row.filtercode },
   { name: "exposure", text: true, cell: (row) => `${night(row.obsmjd)} (MJD ${fixed(row.obsmjd, 5)})` },
 ];
-const QUALITY = [
-  { name: "sources", cell: (row) => many(row.n_source) }, { name: "MAGLIM", cell: (row) => fixed(row.maglim, 2) },
-  { name: "seeing, px", cell: (row) => fixed(row.seeing_pix, 2) },
+const quality = (mean) => [
+  { name: "sources", cell: (row) => many(row.n_source) }, { name: `${mean}MAGLIM`, cell: (row) => fixed(row.maglim, 2) },
+  { name: `${mean}seeing, px`, cell: (row) => fixed(row.seeing_pix, 2) },
 ];
 
 const titled = (title, columns, rows) => (rows.length
@@ -83,8 +83,8 @@ export class Status {
       make("h2", {}, "Queue"),
       facts([...Object.entries(jobs).map(([name, n]) => [name, many(n)]), ["images per hour", fixed(rate, 1)], ["oldest waits", oldest == null ? "" : `${fixed(oldest, 0)} s`]]),
       ...titled(nights.length < NIGHTS ? "Nights" : `The last ${NIGHTS} nights`, [
-        { name: "night (UTC)", text: true, cell: (row) => night(row.night) }, { name: "images", cell: (row) => many(row.n_image) }, ...QUALITY], nights),
-      ...titled("Shallowest images", [...IMAGE, ...QUALITY], shallowest),
+        { name: "night (UTC)", text: true, cell: (row) => night(row.night) }, { name: "images", cell: (row) => many(row.n_image) }, ...quality("mean ")], nights),
+      ...titled("Shallowest images", [...IMAGE, ...quality("")], shallowest),
       ...this.checks(held.psf_check),
       ...titled("Worst against ZTF's PSF catalogues", [...IMAGE,
         { name: "offset, mag", cell: (row) => fixed(row.median, 3) }, { name: "scatter, mag", cell: (row) => fixed(row.scatter, 3) },
