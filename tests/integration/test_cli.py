@@ -305,6 +305,31 @@ def test_two_columns_of_one_name_are_no_json(night):
     assert 'two columns are named "a"' in result.stderr
 
 
+def test_a_statement_may_begin_with_a_comment(night):
+    assert night.rows("sql", "-- one\nselect 1 as a", "--force") == [{"a": 1}]
+
+
+def test_parquet_says_in_words_what_it_cannot_hold(night, tmp_path):
+    pytest.importorskip("pyarrow")
+    path = str(tmp_path / "mixed.parquet")
+    result = night.run("sql", "select 1 as a union all select 'x'", "--force", "-o", path)
+    assert result.exit_code == 1 and not Path(path).exists()
+    assert "('" not in result.stderr and '("' not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("cone", "nan", "35.7", "3"), "'nan' is neither decimal degrees nor sexagesimal"),
+        (("lightcurve", "nosuch.csv"), "nosuch.csv"),
+    ],
+)
+def test_a_number_or_a_file_is_not_looked_up_as_a_name(night, words, message):
+    result = night.run(*words)
+    assert result.exit_code != 0
+    assert message in result.stderr and "SkyCoord.from_name" not in result.stderr
+
+
 def test_a_row_that_is_no_position_says_why(night, tmp_path):
     (tmp_path / "stars.csv").write_text("ra,dec\n58.0,35.0\n58.0,91.0\n58.0,\n")
     result = night.run("lightcurve", str(tmp_path / "stars.csv"))

@@ -22,8 +22,16 @@ _OPTIONS = frozenset({"force", "timeout_s"})
 """Arguments of `Archive.sql` that are not parameters of the statement."""
 
 
+class Statement(Command):
+    """A command whose argument may begin with SQL's comment, ``-- ``, which click takes for an option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the words; a comment gets a blank before it."""
+        return super().parse_args(ctx, [f" {arg}" if re.match(r"--\s", arg) else arg for arg in args])
+
+
 @click.command(
-    cls=Command,
+    cls=Statement,
     examples=(
         'ztfdb sql "select filtercode, count(*) as n from image group by filtercode"',
         'ztfdb sql "select * from image_summary where fid = :fid" -p fid=2 -o r.csv',

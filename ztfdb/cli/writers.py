@@ -160,7 +160,8 @@ def write_arrow_tables(tables: Iterable[Any], words: Words, stream: BinaryIO) ->
         if writer is not None:
             _store_schema(writer, schema, lengths)
     except (pa.ArrowException, UnicodeEncodeError) as exc:
-        raise OutputError(f"these rows cannot be written as Parquet: {exc}") from exc
+        why = " ".join(map(str, exc.args)) if isinstance(exc, pa.ArrowException) else exc  # some have several texts
+        raise OutputError(f"these rows cannot be written as Parquet: {why}") from exc
     finally:
         if writer is not None:
             writer.close()

@@ -25,6 +25,10 @@ MINUS = "\u2212"
 """The typographic minus, as pasted from papers; the command line also puts it before negative numbers."""
 
 
+_FILE = re.compile(r"[/\\]|\.[a-z]{3,7}$", re.IGNORECASE)
+"""A path, or a name with a suffix of letters."""
+
+
 def plain_minus(text: str) -> str:
     """Return `text` with typographic minus signs replaced by ASCII ones."""
     return text.replace(MINUS, "-")
@@ -125,8 +129,11 @@ def parse_designation(text: str) -> tuple[float, float] | None:
 
 
 def name_help(text: str) -> str:
-    """Return how to look up the position of a text that looks like a name (it begins with a letter), else nothing."""
-    if not text[:1].isalpha() or text == "nothing":
+    """Return how to look up the position of a text that looks like an object's name, else nothing.
+
+    A name begins with a letter; it is no number such as ``nan``, and no name of a file.
+    """
+    if not text[:1].isalpha() or text.split()[0].lower() in {"nothing", "nan", "inf"} or _FILE.search(text):
         return ""
     return f"; astropy looks up a name: SkyCoord.from_name({text!r}).to_string('decimal')"
 
