@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-import sqlite3
 import warnings
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import click
 
@@ -53,23 +51,14 @@ def _told_by_the_report(record: logging.LogRecord) -> bool:
 
 def is_new_file(url: str) -> bool:
     """Return whether an archive is a SQLite file that does not exist, or has no table: one that was interrupted."""
+    from ztfdb.store.backends.connect_sqlite import has_no_table
     from ztfdb.store.engine import normalise_url
 
     parsed = normalise_url(url)
     if parsed.get_backend_name() != "sqlite":
         return False
     path = str(parsed.database)
-    return not os.path.lexists(path) or _has_no_table(path)
-
-
-def _has_no_table(path: str) -> bool:
-    if not Path(path).is_file():
-        return False
-    try:
-        with closing(sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True)) as connection:
-            return bool(connection.execute("select count(*) from sqlite_master").fetchone() == (0,))
-    except sqlite3.Error:  # no database, or busy: opening it says what it is
-        return False
+    return not os.path.lexists(path) or has_no_table(Path(path))
 
 
 def own_settings(config: Config) -> ExtractionSettings | None:

@@ -26,6 +26,7 @@ from ztfdb.store.engine import writing
 from ztfdb.store.forced import FORCED_DTYPES, Contents, store_forced
 from ztfdb.store.image_files import accept_mtimes
 from ztfdb.store.image_pixels import stored_images
+from ztfdb.store.interrupt import check_work
 from ztfdb.store.meta import read_meta
 from ztfdb.store.meta_rows import config_id
 from ztfdb.texts import one_line
@@ -108,6 +109,7 @@ def measure_forced(
             revisits = _revisits(images, dict(zip(ids[some].tolist(), groups[some], strict=True)), wanted, method)
             results = []
             for result in crew.measure(revisits):
+                check_work()
                 results.append(result)
                 if progress is not None:
                     progress(start + len(results), len(ids))

@@ -25,6 +25,7 @@ from ztfdb.stamps import ImageStamp, cut_stamps, write_stamps
 from ztfdb.stamps.cutout import DEFAULT_SIZE
 from ztfdb.store.image_pixels import stored_pixels
 from ztfdb.store.image_table import ImageTable, epoch_images
+from ztfdb.store.interrupt import check_work
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -293,6 +294,7 @@ def _series(
     found: list[ImageStamp] = []
     columns = [pairs.rows[name].tolist() for name in ("ra", "dec", "x", "y")]
     for image_id, at, ra, dec, x, y in zip(ids.tolist(), pairs.at.tolist(), *columns, strict=True):
+        check_work()
         image = images[image_id]
         facts = _facts(pairs.images, at, image.own.path)
         found += cut_stamps(image, [ra], [dec], [x], [y], size=size, radius=radius, facts=facts)

@@ -80,6 +80,13 @@ class Work:
             self._connections.pop(id(connection), None)
 
 
+def check_work() -> None:
+    """Raise the reason if the work of this thread was stopped; for loops over files, between two statements."""
+    work = _CURRENT.get()
+    if work is not None:
+        work.check()
+
+
 def why_stopped() -> Exception | None:
     """Return why the work of this thread was stopped, None if it was not."""
     work = _CURRENT.get()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from ztfdb.store.address import Address
 
@@ -54,6 +56,17 @@ def detach_all(connection: sqlite3.Connection, info: dict[str, Any]) -> None:
 def may_write(path: Path) -> bool:
     """Return whether SQLite can write a file and its folder; True if the file does not exist yet."""
     return not path.exists() or (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
+
+
+def has_no_table(path: Path) -> bool:
+    """Return whether a file is a SQLite database without a table, as making an archive leaves it when interrupted."""
+    if not path.is_file():
+        return False
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
+            return bool(connection.execute("select count(*) from sqlite_master").fetchone() == (0,))
+    except sqlite3.Error:  # no database, or busy: opening it reports which
+        return False
 
 
 def facts_to_hold(path: Path) -> tuple[int, int, int] | None:
