@@ -459,6 +459,7 @@ def test_coverage_is_a_moc(served, local):
     ("path", "status", "words"),
     [
         ("/lightcurve?ra=1", 422, "dec: Field required"),
+        ("/cone?ra=1&dec=91&radius=5", 422, "dec: Input should be less than or equal to 90, found '91'"),
         ("/lightcurve?ra=1&dec=2&radios=3", 422, "radios: Extra inputs"),
         ("/lightcurve?ra=nan&dec=2", 422, "ra: "),
         ("/lightcurve?ra=1&dec=2&radius=700", 400, "beyond the maximum of 600"),

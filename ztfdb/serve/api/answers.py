@@ -29,6 +29,9 @@ from ztfdb.serve.service import request_id, service_of
 JSON = "application/json"
 PROBLEM = "application/problem+json"
 
+MOST_SHOWN = 60
+"""Characters of a wrong value in an error."""
+
 
 def problem_of(exc: Exception, request: Request) -> tuple[dict[str, Any], dict[str, str]]:
     """Return an error as a problem document, and its headers."""
@@ -172,7 +175,10 @@ def without_folders(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _mistake(error: Any) -> str:
     where = ".".join(str(one) for one in error["loc"][1:]) or "the request"
-    return f"{where}: {error['msg']}"
+    given = error.get("input")
+    is_known = isinstance(given, str | int | float) and error["type"] not in ("missing", "extra_forbidden")
+    found = f", found {str(given)[:MOST_SHOWN]!r}" if is_known else ""
+    return f"{where}: {error['msg']}{found}"
 
 
 def _kind(exc: Exception, status: int) -> str:
