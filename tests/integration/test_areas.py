@@ -131,7 +131,7 @@ def test_where_nothing_is_there_is_one_empty_piece_with_all_columns(generated_ma
         ([0, 1, 2], None, "shape"),
         ([(0, 0), (1, 91), (0, 1)], None, "dec"),
         (None, (0, 0, 1), "ra, dec, width and height"),
-        (None, (0, 0, 0, 1), "sizes between"),
+        (None, (0, 0, 0, 1), "sizes above 0"),
         (None, (0, np.nan, 1, 1), "not finite"),
     ],
 )

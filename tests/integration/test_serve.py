@@ -221,7 +221,11 @@ def test_processes_share_a_port_with_no_other_service(guarded, sqlite_url):
 def test_mistakes_about_tokens_are_told(guarded):
     _, state = guarded
     token("add", "twice", "--state", state)
-    for words, told in ((("add", "twice"), "already"), (("add", "a b"), "no name"), (("remove", "none"), "no token")):
+    for words, told in (
+        (("add", "twice"), "already"),
+        (("add", "a b"), "not a name"),
+        (("remove", "none"), "no token"),
+    ):
         result = CliRunner().invoke(application, ["token", *words, "--state", state])
         assert result.exit_code == 1
         assert told in result.output

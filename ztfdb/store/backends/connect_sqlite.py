@@ -59,8 +59,11 @@ def may_write(path: Path) -> bool:
 
 
 def has_no_table(path: Path) -> bool:
-    """Return whether a file is a SQLite database without a table, as making an archive leaves it when interrupted."""
-    if not path.is_file():
+    """Return whether a file is a SQLite database without a table, as making an archive leaves it when interrupted.
+
+    An empty file is not: it may have been made for something else.
+    """
+    if not path.is_file() or path.stat().st_size == 0:
         return False
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
