@@ -299,7 +299,7 @@ def test_a_negative_number_is_named_as_it_was_typed(night, words, message):
 def test_two_columns_of_one_name_are_no_json(night):
     result = night.run("sql", "select 1 as a, 2 as a", "--force", "--format", "json")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert 'two columns are named "a"' in result.stderr
+    assert "two columns are named a: name them with AS" in result.stderr
 
 
 def test_a_statement_may_begin_with_a_comment(night):

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 
 import ztfdb
-from tests.support.archives import Plan, build_archive
+from tests.support.archives import Plan, same_archives
 from ztfdb.errors import QueryError
 from ztfdb.store.backends import readonly_sqlite
 from ztfdb.store.engine import make_engine
@@ -29,12 +29,7 @@ EDGES = [
 @pytest.fixture(scope="module")
 def urls(databases):
     """The same archive on both engines."""
-    made = {name: databases.migrated(name) for name in ("sqlite", "postgresql")}
-    for url in made.values():
-        build_archive(url, Plan(300, 20, trouble=0.2))
-    yield made
-    for url in made.values():
-        databases.drop(url)
+    yield from same_archives(databases, Plan(300, 20, trouble=0.2))
 
 
 def answer(url, statement, **params):

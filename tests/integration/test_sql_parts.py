@@ -13,7 +13,7 @@ import pytest
 from astropy.io.votable import parse_single_table
 
 import ztfdb
-from tests.support.archives import Plan, build_archive
+from tests.support.archives import Plan, same_archives
 from ztfdb.cli import sql_writers
 from ztfdb.cli.app import application
 from ztfdb.cli.writers import WRITERS
@@ -40,12 +40,7 @@ from t order by n"""
 @pytest.fixture(scope="module")
 def urls(databases):
     """The same archive on both engines."""
-    made = {name: databases.migrated(name) for name in ("sqlite", "postgresql")}
-    for url in made.values():
-        build_archive(url, Plan(300, 20, trouble=0.2))
-    yield made
-    for url in made.values():
-        databases.drop(url)
+    yield from same_archives(databases, Plan(300, 20, trouble=0.2))
 
 
 @pytest.fixture

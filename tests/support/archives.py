@@ -6,6 +6,7 @@ The same arguments give the same rows on every engine. Nothing here goes through
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from sqlalchemy import Engine, insert
 from sqlalchemy.orm import Session, sessionmaker
 
 from tests.support.headers import PV_A
+from tests.support.postgres import ENGINES, Databases
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ids import SOURCE_ID_SHIFT
 from ztfdb.records import N_PV, WcsParameters
@@ -105,6 +107,16 @@ def build_archive(target: str | Engine, *plans: Plan) -> list[Stars]:
     finally:
         if engine is not target:
             engine.dispose()
+
+
+def same_archives(databases: Databases, plan: Plan) -> Iterator[dict[str, str]]:
+    """Yield the URLs of the same archive on both engines, by engine, and remove them."""
+    made = {name: databases.migrated(name) for name in ENGINES}
+    for url in made.values():
+        build_archive(url, plan)
+    yield made
+    for url in made.values():
+        databases.drop(url)
 
 
 def stars_of(plan: Plan) -> Stars:

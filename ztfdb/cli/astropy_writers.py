@@ -31,7 +31,7 @@ def write_fits(frame: pd.DataFrame, words: Words, stream: BinaryIO) -> None:
     OutputError
         If the rows do not fit into a FITS table.
     """
-    check_names(frame)
+    check_names(frame.columns)
     columns = [_fits_column(str(name), frame.iloc[:, i]) for i, name in enumerate(frame.columns)]
     try:
         with warnings.catch_warnings():
@@ -116,7 +116,7 @@ def _describe(header: fits.Header, names: Any, words: Words) -> None:
 
 
 def _table(frame: pd.DataFrame, words: Words, *, ipac: bool = False) -> Table:
-    check_names(frame)
+    check_names(frame.columns)
     table = Table(masked=ipac)
     for name in frame.columns:
         values, missing = _arrays(frame[name])

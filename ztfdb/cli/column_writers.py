@@ -11,8 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ztfdb.cli.cells import Pairs, cells_of, chunks, kind_of
-from ztfdb.cli.columns import is_id
-from ztfdb.errors import OutputError
+from ztfdb.cli.columns import check_names, is_id
 from ztfdb.query.columns import MaskedIntegers
 
 JSON_EXACT = 1 << 53
@@ -40,8 +39,7 @@ def write_json(pairs: Pairs, n_row: int, stream: BinaryIO) -> None:
     Other columns with integers beyond 2^53 are text, too: most readers would round them silently.
     """
     names = [json.dumps(name) for name, _ in pairs]
-    if twice := [name for k, name in enumerate(names) if name in names[:k]]:
-        raise OutputError(f"two columns are named {twice[0]}, and a JSON object takes a name once: rename one with AS")
+    check_names(name for name, _ in pairs)
     as_text = [is_id(name) or _is_beyond(column) for name, column in pairs]
     before = b"["
     for some in chunks(pairs, n_row):

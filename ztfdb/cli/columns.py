@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, TypeAlias
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ztfdb.errors import OutputError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from ztfdb.schema import ColumnDescription
 
 Words: TypeAlias = "Mapping[str, ColumnDescription]"
@@ -47,8 +46,7 @@ def vo_reference(name: str) -> str | None:
     return "ICRS" if name in ("ra", "dec") else _TIME_COLUMNS.get(name)
 
 
-def check_names(frame: pd.DataFrame) -> None:
+def check_names(names: Iterable[Any]) -> None:
     """Raise `OutputError` if two columns have one name."""
-    if not frame.columns.is_unique:
-        doubled = ", ".join(map(str, frame.columns[frame.columns.duplicated()].unique()))
+    if doubled := ", ".join(str(name) for name, n in Counter(names).items() if n > 1):
         raise OutputError(f"two columns are named {doubled}: name them with AS")

@@ -83,7 +83,7 @@ def number_value(_ctx: click.Context, _param: click.Parameter, text: str | None)
     try:
         return float(plain_minus(text))
     except ValueError as exc:
-        raise click.BadParameter(f"{plain_minus(text)!r} is not a number") from exc
+        raise click.BadParameter(f"{text!r} is not a number") from exc
 
 
 def time_value(_ctx: click.Context, _param: click.Parameter, text: str | None) -> float | None:
@@ -158,7 +158,7 @@ def position_of(words: tuple[str, ...]) -> tuple[float, float]:
     try:
         return parse_position(words)
     except ValueError as exc:
-        raise click.UsageError(plain_minus(str(exc))) from exc
+        raise click.UsageError(str(exc)) from exc
 
 
 @dataclass

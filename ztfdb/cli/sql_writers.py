@@ -67,7 +67,7 @@ def _tables(parts: Parts, step: Callable[[int], None]) -> Iterator[pa.Table]:
 
     schema: pa.Schema | None = None
     for frame in parts():
-        check_names(frame)
+        check_names(frame.columns)
         if "object" not in map(str, frame.dtypes):
             break
         found = pa.Table.from_pandas(frame, preserve_index=False).schema.remove_metadata()

@@ -169,7 +169,7 @@ def write_arrow_tables(tables: Iterable[Any], words: Words, stream: BinaryIO) ->
 
 def _with_texts(frame: pd.DataFrame) -> pd.DataFrame:
     """Convert categories to text: most readers would show a dictionary, or its numbers."""
-    check_names(frame)
+    check_names(frame.columns)
     categories = [name for name in frame.columns if isinstance(frame[name].dtype, pd.CategoricalDtype)]
     return frame.astype(dict.fromkeys(categories, "string"))
 
