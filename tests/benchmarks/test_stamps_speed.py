@@ -1,13 +1,14 @@
 """How many stamps a second: ztfdb against memory-mapped astropy and Cutout2D, the same work side by side.
 
 The work: from (ra, dec) of a star on 300 uncompressed quadrants to 23 × 23 pixels of data and mask with their WCS,
-every file opened anew.
+every file opened anew. Of 142 small frames of integers: against reading each file whole, as a compressed one is.
 """
 
 from __future__ import annotations
 
 import time
 import warnings
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -17,7 +18,11 @@ from astropy.io import fits
 from astropy.nddata import Cutout2D
 from astropy.wcs import WCS
 
+import ztfdb
+from tests.benchmarks.conftest import N_SMALL
+from tests.support.integers import read_by_astropy
 from tests.support.quadrants import N_IMAGE, SPOT
+from ztfdb.frame.window import PixelFile
 from ztfdb.sky.projection import pixel_to_sky
 
 pytestmark = pytest.mark.benchmark
@@ -25,6 +30,8 @@ pytestmark = pytest.mark.benchmark
 SIZE = 23
 RATIO = 30.0
 PER_SECOND = 3_000.0
+INTEGERS_RATIO = 3.0
+N_POSITION = 20
 N_ASTROPY = 40
 """Images that astropy is timed on: it takes tens of milliseconds for each."""
 
@@ -69,3 +76,36 @@ def test_stamps_of_one_position(seen):
     print(f"\n{name}: {figures}, ratio {ratio:.0f}")
     assert ratio >= RATIO
     assert max(*ours, *cpu) >= PER_SECOND  # warm files wait for nothing but the CPU, which others use, too
+
+
+def test_stamps_of_integers(small_frames, engine_url):
+    with ztfdb.open(engine_url, create=True) as archive:
+        archive.ingest(small_frames)
+        image = archive.sql("select image_id, nx, ny from image order by obsmjd limit 1")
+        bright = archive.sql(
+            "select ra, dec from source where image_id = :i and x between 30 and 600 and y between 30 and 450 "
+            "order by flux_aper4 desc limit :n",
+            i=int(image["image_id"][0]), n=N_POSITION, force=True,
+        )  # fmt: skip
+        places = list(zip(bright["ra"].tolist(), bright["dec"].tolist(), strict=True))
+        for stamp in list(archive.stamps(*places[0], size=SIZE))[::20]:
+            rows, cols = slice(stamp.y0, stamp.y0 + SIZE), slice(stamp.x0, stamp.x0 + SIZE)
+            np.testing.assert_array_equal(stamp.data, read_by_astropy(stamp.facts["path"])[rows, cols])
+
+        def cost():
+            used = time.process_time()
+            n = sum(len(archive.stamps(*place, size=SIZE)) for place in places)
+            assert n == N_POSITION * N_SMALL
+            return (time.process_time() - used) / n
+
+        pairs = []
+        for _ in range(5):
+            ours = cost()
+            with patch.object(PixelFile, "_is_plain", lambda self: False):
+                pairs.append((ours, cost()))
+        ratio = np.median([whole / ours for ours, whole in pairs])
+        ours, whole = np.median(pairs, axis=0)
+        name = archive.url.partition(":")[0]
+        figures = f"{1e3 * ours:.3f} CPU ms each, files read whole {1e3 * whole:.3f}, ratio {ratio:.1f}"
+        print(f"\n{name}: stamps of integers {figures}")
+        assert ratio >= INTEGERS_RATIO

@@ -24,6 +24,7 @@ from matplotlib.patches import Circle
 from PIL import Image
 
 import ztfdb
+from tests.support.integers import read_by_astropy, store_as_integers
 from tests.support.postgres import ENGINES
 from ztfdb.errors import FileChangedError, FileMissingError, StampError, UnknownImageError
 from ztfdb.plot import draw_light_curve_with_stamps
@@ -304,6 +305,57 @@ def test_files_on_the_web_are_read_by_byte_ranges(seen, web):
     again = seen.light_curve(RA + 0.004, DEC, complete=True, keep=False)
     pd.testing.assert_frame_equal(forced.data, again.data)
     assert seen.verify(hashes=True).empty
+
+
+@pytest.fixture
+def integers(archive, tmp_path):
+    """Three exposures of one star, with pixels of 16 bits: with BLANK, without, and in an extension."""
+    for number in range(3):
+        stars = ([RA], [DEC], [17.0])
+        made = make_science_image(
+            tmp_path / "night", sky_stars=stars, seed=number, shape=(140, 150), obsmjd=NIGHT + number
+        )
+        store_as_integers(made.sci, 16, blank=number == 0, extension=number == 2)
+    archive.ingest(tmp_path / "night")
+    return archive
+
+
+def test_stamps_of_integers_are_the_pixels_astropy_reads(integers, web):
+    here = integers.stamps(RA, DEC, size=40)
+    assert len(here) == 3
+    for stamp in here:
+        truth = read_by_astropy(Path(stamp.facts["path"]))
+        rows, cols = (slice(first, first + 40) for first in (stamp.y0, stamp.x0))
+        assert stamp.data.dtype == np.float32
+        np.testing.assert_array_equal(stamp.data, truth[rows, cols])
+    assert np.isnan(here[0].data).any()
+    assert np.isfinite(here.data[1:]).all()
+    integers.relocate(integers.status()["roots"][0]["name"], web)
+    RangeHandler.asked.clear()
+    np.testing.assert_array_equal(integers.stamps(RA, DEC, size=40).data, here.data)
+    sizes = [np.ptp([int(v) for v in asked[6:].split("-")]) + 1 for asked in RangeHandler.asked]
+    assert sum(size >= 140 * 150 * 2 for size in sizes) == 1  # only the image in an extension is fetched whole
+
+
+def test_forced_light_on_integers_is_that_on_the_same_pixels_as_floats(integers, tmp_path, web):
+    places = {"ra": [RA + 0.004, RA - 0.006], "dec": [DEC, DEC + 0.005]}
+    found = integers.light_curves(places, complete=True, measure="forced", keep=False)
+    assert len(found) == 6
+    with ztfdb.open(f"sqlite:///{tmp_path / 'floats.db'}", create=True) as floats:
+        for path in sorted((tmp_path / "night").glob("*.fits")):
+            copy = tmp_path / "floats" / path.name
+            copy.parent.mkdir(exist_ok=True)
+            header = fits.getheader(path, -1)
+            for keyword in ("BSCALE", "BZERO", "BLANK"):
+                header.remove(keyword, ignore_missing=True)
+            pixels = fits.getdata(path) if "msk" in path.name else read_by_astropy(path)
+            fits.PrimaryHDU(pixels, header).writeto(copy, output_verify="silentfix")
+        floats.ingest(tmp_path / "floats")
+        same = floats.light_curves(places, complete=True, measure="forced")
+    pd.testing.assert_frame_equal(found, same)
+    integers.relocate(integers.status()["roots"][0]["name"], web)
+    again = integers.light_curves(places, complete=True, measure="forced", keep=False)
+    pd.testing.assert_frame_equal(found, again)
 
 
 def test_other_files_on_the_web_are_a_status(seen, web, tmp_path):

@@ -357,7 +357,6 @@ def _plain_image(source: _Source, header: fits.Header, primary: fits.Header, hdu
     data = source.take(size)
     if len(data) < size:
         raise ImageReadError(source.path, f"cut short: {len(data)} of {size} bytes of pixels")
-    blank = card_value(header, "BLANK") if dtype.kind in "iu" else None
     return FitsImage(
         header=_completed(header, primary, hdu),
         pixels=np.frombuffer(data, dtype).reshape(ny, nx),
@@ -366,7 +365,7 @@ def _plain_image(source: _Source, header: fits.Header, primary: fits.Header, hdu
         bitpix=header["BITPIX"],
         bscale=_scaling(header, "BSCALE", 1.0, source.path),
         bzero=_scaling(header, "BZERO", 0.0, source.path),
-        blank=blank if isinstance(blank, int) else None,
+        blank=_blank(header) if dtype.kind in "iu" else None,
         compression="gzip" if packed else "none",
     )
 
@@ -423,6 +422,30 @@ def _scaling(header: fits.Header, keyword: str, default: float, path: str) -> fl
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise HeaderError(path, f"{keyword} is {value!r}, not a number", keyword)
     return float(value)
+
+
+def blank_in(head: bytes, path: str) -> int | None:
+    """Return BLANK, the stored value of an integer image that means "no value", from the bytes of the image's header.
+
+    The header is parsed only if it contains the word.
+
+    Parameters
+    ----------
+    head : bytes
+        The blocks of the image's own header.
+    path : str
+        The file, for errors.
+    """
+    if b"BLANK" not in head.upper():
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _blank(_read_header(_Source(RawFile(path, memoryview(head), 0), None)))
+
+
+def _blank(header: fits.Header) -> int | None:
+    value = card_value(header, "BLANK")
+    return value if isinstance(value, int) else None
 
 
 def _completed(header: fits.Header, primary: fits.Header, hdu: int) -> fits.Header:

@@ -1,8 +1,9 @@
 """Read windows of an ingested image from its file: only the necessary bytes, and only pixels that were ingested.
 
-From an uncompressed file the window's rows are read at the stored byte offset (23 rows in about 0.03 ms). In a
-tile-compressed file astropy unpacks the tiles that the window touches (a few ms). A gzip file is unpacked whole (100 to
-300 ms), and the image is cached for further windows while the file is open.
+From an uncompressed file the window's rows are read at the stored byte offset (23 rows in about 0.03 ms); for an image
+of integers the header is searched once for the value that means "no value". In a tile-compressed file astropy unpacks
+the tiles that the window touches (a few ms). A gzip file is unpacked whole (100 to 300 ms), and the image is cached for
+further windows while the file is open.
 
 A file must have the same size as at ingest. If its modification time is also the same, it is trusted; otherwise its
 sha256 is compared and cached.
@@ -23,7 +24,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from ztfdb.errors import FileChangedError, FileMissingError, ImageError, ImageReadError
-from ztfdb.frame.fitsfile import DTYPES, GZIP_MAGIC, PRINTABLE, RawFile, find_image, read_bytes
+from ztfdb.frame.fitsfile import BLOCK, DTYPES, GZIP_MAGIC, PRINTABLE, RawFile, blank_in, find_image, read_bytes
 from ztfdb.frame.header import header_cards
 from ztfdb.frame.read import mask_values, science_values
 from ztfdb.frame.remote import NoRangesError, is_remote, open_remote
@@ -34,6 +35,12 @@ CONTIGUOUS_SHARE = 0.25
 
 CONTIGUOUS_BYTES = 65_536
 """Whole rows with up to this many bytes in total are always read at once, which is faster than 30 single reads."""
+
+MOST_BLANKS = 100_000
+"""Files of integers whose value for "no value" is cached in this process."""
+
+_blanks: dict[tuple[str, int, int], int | None] = {}
+"""BLANK by path, size and modification time."""
 
 
 class PixelFile:
@@ -122,9 +129,29 @@ class PixelFile:
             raise FileChangedError(self._facts.path, "the file changed while it was read")
 
     def _is_plain(self) -> bool:
-        # integers may include a value for "no value" (BLANK), which is only in the header
-        facts = self._facts
-        return facts.byte_offset is not None and (facts.role == "msk" or facts.bitpix < 0)
+        return self._facts.byte_offset is not None
+
+    def _blank(self) -> int | None:
+        """Return the stored value that means "no value"; the header of an unchanged file is read once."""
+        key = (self._facts.path, self._status.st_size, self._status.st_mtime_ns)
+        if key not in _blanks:
+            blank = blank_in(self._head(), self._facts.path)
+            self._check_unchanged()
+            if len(_blanks) >= MOST_BLANKS:
+                _blanks.clear()
+            _blanks[key] = blank
+        return _blanks[key]
+
+    def _head(self) -> bytes:
+        """Return the image's own header, which ends where the pixels start."""
+        start = self._facts.byte_offset or 0
+        if self._facts.hdu == 0:
+            return self._bytes(0, start)
+        head = b""
+        while start > 0 and not head.startswith(b"XTENSION"):
+            start -= BLOCK
+            head = self._bytes(start, BLOCK) + head
+        return head
 
     def _stored(self, rows: slice, cols: slice) -> NDArray[Any]:
         """Return the window's stored values, big-endian."""
@@ -188,7 +215,8 @@ class PixelFile:
         bscale, bzero = (1.0, 0.0) if scaled else (self._facts.bscale, self._facts.bzero)
         if self._facts.role == "msk":
             return mask_values(stored, bscale, bzero, self._facts.path)
-        return science_values(stored, bscale, bzero)
+        blank = self._blank() if stored.dtype.kind in "iu" and not scaled else None
+        return science_values(stored, bscale, bzero, blank)
 
 
 class RemotePixelFile(PixelFile):
@@ -211,7 +239,7 @@ class RemotePixelFile(PixelFile):
         self._content: memoryview | None = None
         self.mtime_ns = facts.mtime_ns
         self._remote = open_remote(facts.path)
-        head = self._remote.read(0, facts.byte_offset) if facts.byte_offset is not None else b""
+        self._first = head = self._remote.read(0, facts.byte_offset) if facts.byte_offset is not None else b""
         if self._remote.size() != facts.size:
             raise FileChangedError(facts.path, f"{self._remote.size()} bytes, {facts.size} were ingested")
         if facts.byte_offset is not None and facts.hdu == 0 and not _same_header(head, cards):
@@ -224,6 +252,9 @@ class RemotePixelFile(PixelFile):
 
     def _is_plain(self) -> bool:
         return super()._is_plain() and self._facts.hdu == 0  # otherwise the header is not at the beginning
+
+    def _blank(self) -> int | None:
+        return blank_in(self._first, self._facts.path)
 
     def _row_parts(self, first: int, n: int, step: int, height: int) -> bytes:
         block = self._bytes(first, (height - 1) * step + n)

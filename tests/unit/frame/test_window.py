@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from tests.support.integers import SCALINGS, read_by_astropy, store_as_integers
 from ztfdb.errors import FileChangedError, FileMissingError, ImageReadError
+from ztfdb.frame import window
 from ztfdb.frame.read import read_frame
 from ztfdb.frame.window import PixelFile
 from ztfdb.simulate import make_science_image
@@ -80,6 +82,70 @@ def test_other_pixel_types_are_scaled_as_when_read_whole(image, dtype, tmp_path)
     with PixelFile(frame.files[0], frame.shape) as opened:
         for rows, cols in WINDOWS:
             np.testing.assert_array_equal(opened.read(rows, cols), frame.data[rows, cols])
+
+
+@pytest.fixture
+def spent(monkeypatch):
+    """Bytes of each read from a file that is open for windows; reading a whole file is refused."""
+    read, sizes = os.pread, []
+
+    def pread(descriptor, n, offset):
+        sizes.append(n)
+        return read(descriptor, n, offset)
+
+    def whole(raw):
+        raise AssertionError(f"{raw.path} was read whole")
+
+    monkeypatch.setattr(os, "pread", pread)
+    monkeypatch.setattr(window, "find_image", whole)
+    return sizes
+
+
+@pytest.mark.parametrize("extension", [False, True], ids=["primary", "extension"])
+@pytest.mark.parametrize("blank", [False, True], ids=["", "blank"])
+@pytest.mark.parametrize("bitpix", SCALINGS)
+def test_windows_of_integers_are_what_astropy_reads(image, bitpix, blank, extension, spent):
+    sci, msk = image
+    store_as_integers(sci, bitpix, blank=blank, extension=extension)
+    truth = read_by_astropy(sci)
+    assert np.isnan(truth).any() == blank
+    if extension:
+        assert "BLANK" in fits.getheader(sci)
+    frame = read_frame(sci, msk)
+    with PixelFile(frame.files[0], frame.shape) as opened:
+        for rows, cols in WINDOWS:
+            found = opened.read(rows, cols)
+            assert found.dtype == frame.data.dtype == np.float32
+            assert found.flags.writeable
+            np.testing.assert_array_equal(found, truth[rows, cols])
+            np.testing.assert_array_equal(found, frame.data[rows, cols])
+
+
+def test_the_header_of_integers_is_read_once(image, spent):
+    store_as_integers(image[0], 16, blank=True)
+    frame = read_frame(*image)
+    reads = []
+    for _ in range(2):
+        spent.clear()
+        with PixelFile(frame.files[0], frame.shape) as opened:
+            opened.read(*WINDOWS[1])
+            opened.read(*WINDOWS[1])
+        reads.append(list(spent))
+    header, rows = frame.files[0].byte_offset, 23 * frame.shape[1] * 2
+    assert sorted(reads[0]) == sorted([rows, header, rows])
+    assert reads[1] == [rows, rows]
+
+
+def test_a_new_header_of_a_touched_file_is_read_again(image):
+    store_as_integers(image[0], 16)
+    before = read_frame(*image)
+    with PixelFile(before.files[0], before.shape) as opened:
+        assert np.isfinite(opened.read(*WINDOWS[2])).all()
+    store_as_integers(image[0], 16, blank=True)
+    os.utime(image[0], ns=(5, 5))
+    after = read_frame(*image)
+    with PixelFile(after.files[0], after.shape) as opened:
+        np.testing.assert_array_equal(opened.read(*WINDOWS[2]), read_by_astropy(image[0]))
 
 
 def test_a_window_can_be_written_to(image):
