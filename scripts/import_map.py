@@ -59,7 +59,7 @@ OUTSIDE: dict[str, set[str]] = {
         "cli.astropy_writers",
         "serve.tap.formats",
     },
-    "astropy_healpix": {"sky", "extract.measure"},  # the latter for its version, which it records
+    "astropy_healpix": {"sky"},
     "pandas": {"image", "derive", "query"} | ENTRIES,
     "matplotlib": {"plot"},
     "loky": {"hats", "ingest", "derive"},

@@ -28,8 +28,8 @@ import_map = load_import_map()
 
 
 def loaded_by(statement: str) -> set[str]:
-    """Top-level packages in memory after `statement` in a fresh interpreter."""
-    code = f"{statement}; import sys; print(*{{m.partition('.')[0] for m in sys.modules}})"
+    """Packages in memory after `statement` in a fresh interpreter, and the packages directly below them."""
+    code = f"{statement}; import sys; print(*{{'.'.join(m.split('.')[:2]) for m in sys.modules}})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     return set(done.stdout.split())
 
@@ -46,6 +46,23 @@ def test_a_worker_loads_neither_sqlalchemy_nor_pandas() -> None:
     loaded = loaded_by("import ztfdb.extract.measure")
     assert loaded & {"sqlalchemy", "pandas", "alembic", "psycopg", "matplotlib"} == set()
     assert {"sep", "astropy"} <= loaded
+
+
+HALF_OF_ASTROPY = {"astropy.coordinates", "astropy.table", "astropy.time", "astropy.wcs", "astropy_healpix"}
+"""What doubles the start-up of a process and measures nothing."""
+
+
+def test_a_worker_and_the_daemon_load_what_measures_an_image_and_no_more() -> None:
+    loaded = loaded_by("from ztfdb.extract import measure; measure.measurement_config(measure.ExtractionSettings())")
+    assert loaded & (HALF_OF_ASTROPY | {"scipy.spatial", "scipy.interpolate"}) == set()
+    loaded = loaded_by("import ztfdb.daemon.service, ztfdb.ingest.run, ztfdb.cli.watch, ztfdb.cli.ingest")
+    unwanted = HALF_OF_ASTROPY | {"pandas", "alembic", "psycopg", "scipy.special", "ztfdb.simulate", "ztfdb.query"}
+    assert loaded & unwanted == set()
+
+
+def test_a_service_loads_neither_astropy_s_tables_nor_the_driver_of_another_engine() -> None:
+    loaded = loaded_by("import ztfdb.serve.run")
+    assert loaded & (HALF_OF_ASTROPY | {"alembic", "psycopg", "scipy", "matplotlib"}) == set()
 
 
 def test_importing_ztfdb_costs_nothing() -> None:

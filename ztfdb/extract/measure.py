@@ -11,6 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -241,13 +242,13 @@ def measurement_config(settings: ExtractionSettings) -> MeasurementConfig:
 def software_versions() -> dict[str, str]:
     """Return the versions of all software that affects the results."""
     import astropy
-    import astropy_healpix
     import scipy
     import sep
 
     modules: dict[str, Any] = {"numpy": np, "scipy": scipy, "sep": sep, "astropy": astropy}
     versions = {name: str(module.__version__) for name, module in modules.items()}
-    return {"ztfdb": __version__, **versions, "astropy-healpix": str(astropy_healpix.__version__)}
+    # of this one only a compiled part is used; the package would load half of astropy
+    return {"ztfdb": __version__, **versions, "astropy-healpix": version("astropy-healpix")}
 
 
 def _source_free(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from astropy.wcs import WCS
 
 from ztfdb.arrays import Float64Array
 from ztfdb.records import N_PV, WcsParameters
 from ztfdb.sky.projection import IDENTITY_PV, sky_to_pixel
+
+if TYPE_CHECKING:
+    from astropy.wcs import WCS
 
 POWERS = {0: (0, 0), 1: (1, 0), 2: (0, 1), 4: (2, 0), 5: (1, 1), 6: (0, 2), 7: (3, 0), 8: (2, 1), 9: (1, 2),
           10: (0, 3), 12: (4, 0), 13: (3, 1), 14: (2, 2), 15: (1, 3), 16: (0, 4)}  # fmt: skip

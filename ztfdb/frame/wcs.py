@@ -6,11 +6,10 @@ import math
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy.io import fits
-from astropy.wcs import WCS
 
 from ztfdb.arrays import Float64Array
 from ztfdb.errors import WcsError
@@ -18,6 +17,9 @@ from ztfdb.frame.cards import card_value
 from ztfdb.frame.distortion import fit_distortion
 from ztfdb.records import N_PV, WcsParameters
 from ztfdb.sky.projection import IDENTITY_PV
+
+if TYPE_CHECKING:
+    from astropy.wcs import WCS
 
 MAX_PV = 39
 """Highest index of a TPV coefficient in the FITS registry; ztfdb's own arithmetic stops at 16 (fourth order)."""
@@ -102,6 +104,8 @@ def astropy_wcs(source: WcsParameters | fits.Header | Mapping[str, Any]) -> WCS:
     astropy.wcs.WCS
         Two celestial axes, deg, ICRS.
     """
+    from astropy.wcs import WCS  # costs a process as much as all of the FITS reading, and few headers need it
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # obsolete cards and the dates of the header do not matter here
         if isinstance(source, WcsParameters):

@@ -30,8 +30,6 @@ from ztfdb.ingest.report import (
     report,
 )
 from ztfdb.ingest.worker_limits import MEMORY_MB, TIMEOUT_S, Limits
-from ztfdb.simulate.inject import InjectionSettings
-from ztfdb.simulate.judge import measure_and_judge
 from ztfdb.store.engine import writing
 from ztfdb.store.meta import check_settings, read_meta
 from ztfdb.store.meta_rows import create_meta
@@ -136,7 +134,12 @@ def ingest_paths(
 
 def measuring(*, completeness: bool) -> Measure:
     """Return what is done with an image: it is measured, and where that is wanted judged by artificial stars."""
-    return partial(measure_and_judge, judging=InjectionSettings()) if completeness else measure_image
+    if not completeness:
+        return measure_image
+    from ztfdb.simulate.inject import InjectionSettings
+    from ztfdb.simulate.judge import measure_and_judge
+
+    return partial(measure_and_judge, judging=InjectionSettings())
 
 
 def _worker_storage(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
-from astropy.wcs import WCS
 
 from ztfdb.arrays import BoolArray, FloatArray
 from ztfdb.records import Stamp
+
+if TYPE_CHECKING:
+    from astropy.wcs import WCS
 
 DEFAULT_SIZE = 23
 """Default width of a stamp, pixels: the native size of ZTF's PSF images."""

@@ -55,13 +55,13 @@ def unavailable(exc: BaseException | None) -> DatabaseUnavailableError | None:
     return None
 
 
-def _driver_errors() -> tuple[type[Exception], ...]:
-    """Return the exceptions of the imported drivers."""
+def errors_of_drivers(*others: type[Exception]) -> tuple[type[Exception], ...]:
+    """Return the exceptions of the imported drivers, and any others that are to be caught with them."""
     if "psycopg" not in sys.modules:
-        return (sqlite3.Error,)
+        return sqlite3.Error, *others
     import psycopg
 
-    return sqlite3.Error, psycopg.Error
+    return sqlite3.Error, psycopg.Error, *others
 
 
 @contextmanager
@@ -69,7 +69,7 @@ def driver_errors() -> Iterator[None]:
     """Convert what psycopg and sqlite3 raise inside the block to typed errors, for calls that bypass SQLAlchemy."""
     try:
         yield
-    except _driver_errors() as exc:
+    except errors_of_drivers() as exc:
         raise unavailable(exc) or StoreError(one_line(exc)) from exc
 
 

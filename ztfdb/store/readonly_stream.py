@@ -10,13 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psycopg
 from sqlalchemy import URL
 
 from ztfdb.errors import QueryError
 from ztfdb.store.backends import engine_class
 from ztfdb.store.engine import make_engine
-from ztfdb.store.faults import unavailable
+from ztfdb.store.faults import errors_of_drivers, unavailable
 from ztfdb.store.interrupt import why_stopped
 from ztfdb.store.statement import Rows, Rowset
 from ztfdb.texts import one_line
@@ -94,7 +93,7 @@ class Reader:
     def _typed_errors(self) -> Iterator[None]:
         try:
             yield
-        except (psycopg.Error, sqlite3.Error, sqlite3.Warning) as exc:
+        except errors_of_drivers(sqlite3.Warning) as exc:
             if (reason := why_stopped()) is not None:
                 raise reason from exc
             raise unavailable(exc) or QueryError(_refusal(exc)) from exc
@@ -104,13 +103,16 @@ class Reader:
 
 def _refusal(exc: Exception) -> str:
     """Return the error text for a client: the database's own on values and sizes, else one without details."""
-    if isinstance(exc, psycopg.Error):
+    if isinstance(exc, (sqlite3.Error, sqlite3.Warning)):
+        words = str(exc)
+        shown = isinstance(exc, sqlite3.DataError) or _SHOWN_WORDS.fullmatch(words) is not None
+    else:
+        import psycopg  # by now it is: the error came from there
+
+        assert isinstance(exc, psycopg.Error)
         state = exc.sqlstate or ""
         shown = state[:2] in _SHOWN_CLASSES or state in _SHOWN_STATES
         words = str(exc.diag.message_primary or "")
-    else:
-        words = str(exc)
-        shown = isinstance(exc, sqlite3.DataError) or _SHOWN_WORDS.fullmatch(words) is not None
     if not shown:
         log.error("the database refused a statement", exc_info=exc)
         return "the database refused the statement; the log of the service has the reason"
