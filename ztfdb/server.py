@@ -61,6 +61,9 @@ class PostgresServer:
         Further server settings, as in ``postgresql.conf``.
     binaries : path, optional
         Folder of ``initdb`` and ``postgres``; `find_binaries` by default.
+    place : path, optional
+        Where the temporary folder is made (by default where the system has those), so that a cluster can lie in memory.
+        It is made elsewhere if the server cannot use the place.
 
     Raises
     ------
@@ -82,12 +85,14 @@ class PostgresServer:
         durable: bool = False,
         settings: Mapping[str, str] | None = None,
         binaries: str | Path | None = None,
+        place: str | Path | None = None,
     ) -> None:
         self.user = _server_user()
         self.durable = durable or folder is not None
         self.settings = {} if self.durable else dict(FAST_NOT_DURABLE)
         self.settings.update(settings or {})
         self._binaries = Path(binaries) if binaries is not None else find_binaries()
+        self._place = place
         self._kept = Path(folder).expanduser().absolute() if folder is not None else None
         self._home: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -203,7 +208,7 @@ class PostgresServer:
 
     def _prepare(self) -> None:
         """Make the temporary folder, the guard that outlives this process, and accessible binaries."""
-        self._home = _short_folder(self.user)
+        self._home = _short_folder(self.user, self._place)
         pidfile, signal_name = self.data / "postmaster.pid", "QUIT" if self._kept is None else "INT"
         self._guard = subprocess.Popen(
             ["/bin/sh", "-c", GUARD, "guard", pidfile, signal_name, self._home],
@@ -302,9 +307,9 @@ def _runs(program: Path, user: Mapping[str, Any], folder: Path) -> bool:
     return done.returncode == 0
 
 
-def _short_folder(user: Mapping[str, Any]) -> Path:
+def _short_folder(user: Mapping[str, Any], wanted: str | Path | None) -> Path:
     """Make a temporary folder that the server's user owns, with a name short enough for a socket."""
-    for place in (tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"):
+    for place in (*([] if wanted is None else [wanted]), tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"):
         try:
             folder = Path(tempfile.mkdtemp(prefix="ztfdb-pg-", dir=place))
         except OSError:

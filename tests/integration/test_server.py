@@ -55,6 +55,14 @@ def test_durable_server_keeps_commits_over_a_crash() -> None:
         assert count_rows(server, "night") == 1000
 
 
+def test_the_temporary_folder_lies_where_it_is_wanted_if_it_can(tmp_path: Path) -> None:
+    with PostgresServer(place=tmp_path) as server:
+        wanted = server.home.parent == tmp_path
+        assert wanted or server.user, "only another user may be unable to enter it"
+    with PostgresServer(place=tmp_path / "absent") as server:
+        assert server.home.parent != tmp_path / "absent"
+
+
 def test_no_port_is_opened_and_the_folder_is_private() -> None:
     with PostgresServer() as server:
         with server.connect() as connection:
