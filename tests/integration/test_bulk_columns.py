@@ -14,6 +14,7 @@ from ztfdb.store.engine import make_engine, sessions, writing
 
 SOURCE = Source.__table__
 DTYPES = table_dtypes(SOURCE)
+PAIR = {"source_id": "i8", "ra": "f8"}
 IMAGE_ID = 3621738008150  # beyond 2^41: the source ids are beyond 2^53
 
 
@@ -206,3 +207,23 @@ def test_ranges_join_in_both_ways(maker):
     for found in (small, big):
         pairs = np.stack([found["k"], found["source_id"]])
         np.testing.assert_array_equal(pairs[:, np.lexsort(pairs[::-1])], expected[:, np.lexsort(expected[::-1])])
+
+
+def test_pages_of_many_rows_are_given_back(databases):
+    """What was read before does not make a later answer slow: `serialize` copies all pages, also unused ones."""
+    url = databases.migrated("sqlite")
+    engine = make_engine(url)
+    maker = sessions(engine)
+    with writing(maker) as session:
+        backend(session).copy_rows(SOURCE, random_sources(60_000))
+    with maker() as session:
+        driver = session.connection().connection.driver_connection
+        held = []
+        for condition in ("1 = 1", "source_id & 31 = 0", "1 = 1", "source_id & 15 = 0"):
+            found = backend(session).read_bulk(f"select source_id, ra from source where {condition}", {}, PAIR)
+            assert len(found["ra"]) == session.scalar(text(f"select count(*) from source where {condition}"))
+            ((n_page,),) = driver.execute("pragma drain2.page_count")
+            held.append(n_page)
+    engine.dispose()
+    databases.drop(url)
+    assert max(held) <= 4  # of 64 KB; 60,000 rows take 20

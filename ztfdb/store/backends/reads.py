@@ -40,9 +40,12 @@ class Reads(ABC):
     ----------
     concurrent_readers : int
         Number of connections up to which reading at the same time is faster.
+    cheap_scans : bool
+        Whether rows that follow each other in a table cost much less than rows looked up by an index.
     """
 
     concurrent_readers: ClassVar[int] = 1
+    cheap_scans: ClassVar[bool] = False
 
     def __init__(self, session: Session | Reading) -> None:
         self.session = session

@@ -46,6 +46,9 @@ class SqliteReads(Reads):
     concurrent_readers = 1
     """SQLite reads in this process: two readers would wait for each other at every row."""
 
+    cheap_scans = True
+    """A row looked up by an index takes three times as long as the next one of the table."""
+
     def read_columns(
         self, statement: SqlText, params: Mapping[str, Any], dtypes: Dtypes, *, nulls: Mapping[str, int] | None = None
     ) -> Columns:
@@ -120,6 +123,7 @@ class SqliteReads(Reads):
                 driver.execute(f"attach ':memory:' as {name}")
                 feeds.append(name)
                 driver.execute(f"pragma {name}.page_size={PAGE}")
+                driver.execute(f"pragma {name}.auto_vacuum=incremental")
             yield driver
         finally:
             info[_BESIDE] = info.get(_BESIDE, 0) + driver.total_changes - before

@@ -176,7 +176,8 @@ def drained(
     ----------
     driver : sqlite3.Connection
     drain : str
-        Name of an attached database in memory, with pages of `PAGE`, used for this number of columns only.
+        Name of an attached database in memory, with pages of `PAGE` and incremental vacuum, used for this number of
+        columns only. It is small again afterwards: `serialize` copies unused pages too.
     select : str
         A SELECT of `n_column` columns, up to `MOST_COLUMNS`.
     params : mapping
@@ -187,6 +188,9 @@ def drained(
     ((root,),) = driver.execute(f"select rootpage from {drain}.sqlite_master")
     pages = np.frombuffer(driver.serialize(name=drain), np.uint8).reshape(-1, PAGE)
     driver.execute(f"delete from {drain}.rows")
+    ((n_free,),) = driver.execute(f"pragma {drain}.freelist_count")
+    for _ in range(n_free):
+        driver.execute(f"pragma {drain}.incremental_vacuum")  # the driver takes one step: it removes one page
     numbers = list(leaves(lambda number: pages[number - 1], root))
     found = []
     for first in range(0, len(numbers), PAGES_AT_ONCE):
