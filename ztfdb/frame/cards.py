@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeAlias
 
 from astropy.io import fits
+
+AnyHeader: TypeAlias = "fits.Header | Mapping[str, Any]"
+"""A header, or the first value of each of its keywords (in upper case)."""
 
 SENTINELS = (-9999.0, -999.0)
 """Values that ZTF and its calibrators write for unknown numbers."""
@@ -14,11 +18,13 @@ UNBELIEVABLE = 1e30
 """Larger numbers of a header are refused; results computed from them might overflow."""
 
 
-def card_value(header: fits.Header, keyword: str) -> Any:
+def card_value(header: AnyHeader, keyword: str) -> Any:
     """Return a card's value; None if it is absent, undefined or cannot be parsed.
 
     The first of duplicate cards counts, as in astropy.
     """
+    if not isinstance(header, fits.Header):
+        return header.get(keyword)
     if keyword not in header:
         return None
     with warnings.catch_warnings():
@@ -30,7 +36,7 @@ def card_value(header: fits.Header, keyword: str) -> Any:
     return None if isinstance(value, fits.card.Undefined) else value
 
 
-def number(header: fits.Header, *keywords: str) -> float | None:
+def number(header: AnyHeader, *keywords: str) -> float | None:
     """Return the first number below 1e30 among the keywords; text and sentinels (-9999, -999) do not count."""
     for keyword in keywords:
         value = card_value(header, keyword)
@@ -39,7 +45,7 @@ def number(header: fits.Header, *keywords: str) -> float | None:
     return None
 
 
-def integer(header: fits.Header, *keywords: str) -> int | None:
+def integer(header: AnyHeader, *keywords: str) -> int | None:
     """Return the first 64-bit integer among the keywords; digits in quotes count, sentinels do not."""
     for keyword in keywords:
         value = card_value(header, keyword)
@@ -50,7 +56,7 @@ def integer(header: fits.Header, *keywords: str) -> int | None:
     return None
 
 
-def text(header: fits.Header, keyword: str) -> str | None:
+def text(header: AnyHeader, keyword: str) -> str | None:
     """Return a card's text without control characters and outer blanks; None if it is empty or absent."""
     value = card_value(header, keyword)
     if value is None:

@@ -6,10 +6,8 @@ import os
 import stat
 from pathlib import Path
 
-from astropy.io import fits
-
 from ztfdb.bits import NO_CAVEAT, Caveat
-from ztfdb.frame.cards import text
+from ztfdb.frame.cards import AnyHeader, text
 from ztfdb.frame.filename import mask_paths_for
 from ztfdb.records import ImageInfo
 
@@ -17,12 +15,12 @@ DN_UNITS = frozenset(("data value", "data values", "data number", "dn", "adu", "
 """Values of BUNIT, in lower case, that mean DN; ZTF writes ``Data Value``."""
 
 
-def image_caveats(header: fits.Header, info: ImageInfo, path: str | Path, *, has_mask: bool) -> Caveat:
+def image_caveats(header: AnyHeader, info: ImageInfo, path: str | Path, *, has_mask: bool) -> Caveat:
     """Return the caveats of an image.
 
     Parameters
     ----------
-    header : astropy.io.fits.Header
+    header : astropy.io.fits.Header or mapping
     info : ImageInfo
         Values read from it.
     path : str or Path

@@ -14,7 +14,8 @@ import os
 import stat
 import warnings
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 
 from ztfdb.errors import HeaderError, ImageReadError
 from ztfdb.frame.cards import card_value
+from ztfdb.frame.plaincards import Cards, parse_cards
 from ztfdb.frame.tiles import check_tiles, unpack_tiles
 
 BLOCK = 2880
@@ -88,6 +90,8 @@ class FitsImage:
         Stored value that means "no value".
     compression : str
         ``none``, ``gzip`` or the tile compression type.
+    text : str
+        The cards of the header in the file; empty if the header is not that of one HDU.
     """
 
     header: fits.Header
@@ -99,6 +103,12 @@ class FitsImage:
     bzero: float
     blank: int | None
     compression: str
+    text: str = ""
+
+    @cached_property
+    def cards(self) -> Cards:
+        """The cards of the header, parsed once."""
+        return parse_cards(self.header, self.text)
 
 
 @dataclass(frozen=True)
@@ -302,13 +312,15 @@ def _search(source: _Source, packed: bool) -> FitsImage:
         start = source.position
         if hdu and source.peek(8) != b"XTENSION":
             break  # the end, or trailing bytes that are not an HDU
-        header = _read_header(source)
+        text = _read_cards(source)
+        header = fits.Header.fromstring(text)
         primary = header if primary is None else primary
         axes, size = _sizes(header, source.path)
         if card_value(header, "ZIMAGE") is True:
             return _tile_compressed(source, header, hdu, packed)
         if len(axes) == 2 and all(axes) and (hdu == 0 or card_value(header, "XTENSION") == "IMAGE"):
-            return _plain_image(source, header, primary, hdu, packed)
+            image = _plain_image(source, header, primary, hdu, packed)
+            return replace(image, text=text.decode("ascii")) if hdu == 0 else image
         seen.append(f"{card_value(header, 'XTENSION') or 'PRIMARY'} {'x'.join(map(str, axes)) or 'empty'}")
         source.require(size, f"HDU {hdu}")
         source.skip(-(-size // BLOCK) * BLOCK)
@@ -318,14 +330,18 @@ def _search(source: _Source, packed: bool) -> FitsImage:
 
 
 def _read_header(source: _Source) -> fits.Header:
-    """Read header blocks up to END."""
+    return fits.Header.fromstring(_read_cards(source))
+
+
+def _read_cards(source: _Source) -> bytes:
+    """Read header blocks up to END, and return the cards before it in printable characters."""
     text = bytearray()
     for _ in range(MAX_HEADER_BLOCKS):
         block = source.take(BLOCK)
         text += block
         for card in range(len(text) - len(block), len(text), 80):
             if text[card : card + 8] == b"END     ":
-                return fits.Header.fromstring(bytes(text[:card].translate(PRINTABLE)))
+                return bytes(text[:card].translate(PRINTABLE))
         if len(block) < BLOCK:
             raise ImageReadError(source.path, "cut short inside a header: there is no END card")
     raise ImageReadError(source.path, f"a header has no END card in {MAX_HEADER_BLOCKS} blocks")

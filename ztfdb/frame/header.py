@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import re
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,10 @@ import numpy as np
 from astropy.io import fits
 
 from ztfdb.errors import HeaderError, WcsError
-from ztfdb.frame.cards import card_value, clean_text, integer, number, text
+from ztfdb.frame.cards import AnyHeader, card_value, integer, number, text
 from ztfdb.frame.filename import ZtfName
 from ztfdb.frame.identity import Exposure, image_id, is_reference, read_exposure, read_place, read_window
+from ztfdb.frame.plaincards import parse_cards
 from ztfdb.frame.wcs import wcs_parameters
 from ztfdb.records import APERTURE_DIAMETERS, ImageInfo, WcsParameters
 from ztfdb.sky.projection import pixel_to_sky, sky_to_pixel
@@ -37,7 +37,7 @@ NO_VECTORS = dict.fromkeys(("sun_x", "sun_y", "sun_z", "ssb_x", "ssb_y", "ssb_z"
 
 
 def image_info(
-    header: fits.Header,
+    header: AnyHeader,
     name: ZtfName | None,
     shape: tuple[int, int],
     path: str | Path,
@@ -48,8 +48,8 @@ def image_info(
 
     Parameters
     ----------
-    header : astropy.io.fits.Header
-        Header of the image.
+    header : astropy.io.fits.Header or mapping
+        Header of the image, or the first value of each keyword.
     name : ZtfName or None
         The parsed file name; it supplies missing values and never overrules the header.
     shape : tuple of int
@@ -70,7 +70,8 @@ def image_info(
     WcsError
         If the WCS is missing or unusable.
     """
-    wcs = wcs_parameters(header, path) if wcs is None else wcs
+    if wcs is None:
+        wcs = wcs_parameters(header if isinstance(header, fits.Header) else fits.Header(header), path)
     place = read_place(header, name, path)
     reference = is_reference(header, name)
     exposure = Exposure(None, None, None, None) if reference else read_exposure(header, name, place.rcid, path)
@@ -118,37 +119,10 @@ def header_cards(header: fits.Header) -> dict[str, Any]:
         NUL and control characters are dropped from text. A repeated keyword, for example HISTORY or COMMENT, has the
         list of its values.
     """
-    cards: dict[str, list[Any]] = {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for card in header.cards:
-            keyword, value = _json_card(card)
-            if keyword:
-                cards.setdefault(keyword, []).append(value)
-    listed = {"COMMENT", "HISTORY"}
-    return {k: v if len(v) > 1 or k in listed else v[0] for k, v in cards.items()}
+    return parse_cards(header).as_json
 
 
-def _json_card(card: fits.Card) -> tuple[str, Any]:
-    """Return one card as (keyword, strict JSON value); an unparsable value is None."""
-    try:
-        keyword = clean_text(card.keyword).strip()
-    except (fits.VerifyError, ValueError):
-        return "", None
-    try:
-        value = card.value
-    except (fits.VerifyError, ValueError, TypeError, IndexError):
-        return keyword, None
-    if isinstance(value, (bool, int)):
-        return keyword, value
-    if isinstance(value, float):
-        return keyword, value if math.isfinite(value) else None
-    if isinstance(value, fits.card.Undefined) or value is None:
-        return keyword, None
-    return keyword, clean_text(str(value))
-
-
-def _times(header: fits.Header, exposure: Exposure) -> dict[str, Any]:
+def _times(header: AnyHeader, exposure: Exposure) -> dict[str, Any]:
     """Return start, middle and length of the exposure and the light-time vectors of its middle."""
     exptime = _positive(header, "EXPTIME", "EXPOSURE", below=MAX_EXPTIME)
     times: dict[str, Any] = {"obsmjd": exposure.obsmjd, "exptime": exptime, "mjd_mid": None}
@@ -159,7 +133,7 @@ def _times(header: fits.Header, exposure: Exposure) -> dict[str, Any]:
     return {**times, **dict(zip(NO_VECTORS, [*sun[0].tolist(), *ssb[0].tolist()], strict=True))}
 
 
-def _calibration(header: fits.Header, path: str | Path) -> dict[str, Any]:
+def _calibration(header: AnyHeader, path: str | Path) -> dict[str, Any]:
     """Return the photometric calibration; the zero point is required, because magnitudes need it."""
     magzp = number(header, "MAGZP")
     if magzp is None or not MAGZP_RANGE[0] <= magzp <= MAGZP_RANGE[1]:
@@ -176,7 +150,7 @@ def _calibration(header: fits.Header, path: str | Path) -> dict[str, Any]:
     }
 
 
-def _aperture_corrections(header: fits.Header) -> dict[str, float | None]:
+def _aperture_corrections(header: AnyHeader) -> dict[str, float | None]:
     """Return APCOR of our diameters, found by FIXAPERS if the header has it."""
     listed = re.findall(r"[\d.]+", text(header, "FIXAPERS") or "")
     try:
@@ -190,7 +164,7 @@ def _aperture_corrections(header: fits.Header) -> dict[str, float | None]:
     return corrections
 
 
-def _instrument(header: fits.Header) -> dict[str, Any]:
+def _instrument(header: AnyHeader) -> dict[str, Any]:
     """Return detector, quality and processing values; SEEING is a FWHM in pixels, NFRAMES a reference's depth."""
     return {
         "seeing_pix": _positive(header, "SEEING"),
@@ -222,7 +196,7 @@ def _sky_position(wcs: WcsParameters, shape: tuple[int, int], path: str | Path) 
     return {f"{c}{k}": float(v[i]) for i, k in enumerate(keys) for c, v in (("ra", ra), ("dec", dec))}
 
 
-def _positive(header: fits.Header, *keywords: str, below: float = math.inf) -> float | None:
+def _positive(header: AnyHeader, *keywords: str, below: float = math.inf) -> float | None:
     """Return the first positive number among the keywords."""
     for keyword in keywords:
         value = number(header, keyword)
@@ -231,7 +205,7 @@ def _positive(header: fits.Header, *keywords: str, below: float = math.inf) -> f
     return None
 
 
-def _count(header: fits.Header, keyword: str, *, below: int) -> int | None:
+def _count(header: AnyHeader, keyword: str, *, below: int) -> int | None:
     """Return an integer from 0 up to the limit of its column."""
     value = integer(header, keyword)
     return value if value is not None and 0 <= value < below else None

@@ -15,10 +15,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from astropy.io import fits
-
 from ztfdb.errors import HeaderError
-from ztfdb.frame.cards import integer, number, text
+from ztfdb.frame.cards import AnyHeader, integer, number, text
 from ztfdb.frame.filename import FILTERCODES, ZtfName, parse_name
 from ztfdb.records import QUADRANT_SHAPE, WcsParameters
 from ztfdb.sky.times import SECONDS_PER_DAY
@@ -94,12 +92,12 @@ class Window:
     whole: bool
 
 
-def read_place(header: fits.Header, name: ZtfName | None, path: str | Path) -> Place:
+def read_place(header: AnyHeader, name: ZtfName | None, path: str | Path) -> Place:
     """Read field, readout channel and filter.
 
     Parameters
     ----------
-    header : astropy.io.fits.Header
+    header : astropy.io.fits.Header or mapping
     name : ZtfName or None
         The parsed file name; used only for missing values.
     path : str or Path
@@ -121,7 +119,7 @@ def read_place(header: fits.Header, name: ZtfName | None, path: str | Path) -> P
     return Place(field, _read_rcid(header, names, path), _read_fid(header, names, path))
 
 
-def is_reference(header: fits.Header, name: ZtfName | None) -> bool:
+def is_reference(header: AnyHeader, name: ZtfName | None) -> bool:
     """Return whether an image is a reference: it has no exposure, and its name or cards mark it as a reference."""
     if any(integer(header, keyword) is not None for keyword in ("EXPID", "DBEXPID", "DBPID")):
         return False
@@ -131,12 +129,12 @@ def is_reference(header: fits.Header, name: ZtfName | None) -> bool:
     return timeless and any(keyword in header for keyword in ("RFID", "GLOBMED", "PXSCAL"))
 
 
-def read_exposure(header: fits.Header, name: ZtfName | None, rcid: int, path: str | Path) -> Exposure:
+def read_exposure(header: AnyHeader, name: ZtfName | None, rcid: int, path: str | Path) -> Exposure:
     """Read the time of a science image and its ids.
 
     Parameters
     ----------
-    header : astropy.io.fits.Header
+    header : astropy.io.fits.Header or mapping
     name : ZtfName or None
         The parsed file name.
     rcid : int
@@ -231,7 +229,7 @@ def image_id(place: Place, exposure: Exposure, window: Window, *, reference: boo
     return FIRST_HASHED_ID + digest % (END_OF_IDS - FIRST_HASHED_ID)
 
 
-def _read_rcid(header: fits.Header, names: list[ZtfName], path: str | Path) -> int:
+def _read_rcid(header: AnyHeader, names: list[ZtfName], path: str | Path) -> int:
     """Return the readout channel: RCID, or CCD and quadrant, each from its card or else from a name."""
     rcid = integer(header, "RCID", "DBRCID")
     amplifier = integer(header, "AMP_ID")
@@ -256,7 +254,7 @@ def _read_rcid(header: fits.Header, names: list[ZtfName], path: str | Path) -> i
     return rcid
 
 
-def _read_fid(header: fits.Header, names: list[ZtfName], path: str | Path) -> int:
+def _read_fid(header: AnyHeader, names: list[ZtfName], path: str | Path) -> int:
     """Return the filter id from FILTERID and FILTER ("ZTF_g" or "ZTF g"); never from FILTPOS, which is a slot."""
     fid = integer(header, "FILTERID", "DBFID")
     spelled = re.fullmatch(r"ztf[ _]?([gri])", (text(header, "FILTER") or "").lower())
@@ -269,7 +267,7 @@ def _read_fid(header: fits.Header, names: list[ZtfName], path: str | Path) -> in
     return fid
 
 
-def _read_pid(header: fits.Header, rcid: int, path: str | Path) -> int | None:
+def _read_pid(header: AnyHeader, rcid: int, path: str | Path) -> int | None:
     pid = integer(header, "DBPID")
     if pid is None:
         return None
@@ -290,7 +288,7 @@ def _check_expid(expid: int, pid: int | None, obsmjd: float, path: str | Path) -
         raise HeaderError(path, f"DBPID {pid} contradicts EXPID {expid}", "DBPID")
 
 
-def _filefracday(header: fits.Header, name: ZtfName | None, obsmjd: float) -> int | None:
+def _filefracday(header: AnyHeader, name: ZtfName | None, obsmjd: float) -> int | None:
     """Return the first ``YYYYMMDDdddddd`` of the names that agrees with the time."""
     for candidate in _names(header, name):
         if candidate.filefracday is None:
@@ -302,7 +300,7 @@ def _filefracday(header: fits.Header, name: ZtfName | None, obsmjd: float) -> in
     return None
 
 
-def _names(header: fits.Header, name: ZtfName | None) -> list[ZtfName]:
+def _names(header: AnyHeader, name: ZtfName | None) -> list[ZtfName]:
     """Return the file names of an image, the header's own first."""
     own = text(header, "FILENAME")
     candidates = (None if own is None else parse_name(own), name)

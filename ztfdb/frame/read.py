@@ -20,7 +20,7 @@ from ztfdb.frame.cards import integer, number, text
 from ztfdb.frame.caveats import image_caveats
 from ztfdb.frame.filename import mask_path_for, parse_name
 from ztfdb.frame.fitsfile import FitsImage, RawFile, find_image, read_bytes
-from ztfdb.frame.header import header_cards, image_info
+from ztfdb.frame.header import image_info
 from ztfdb.frame.wcs import wcs_parameters
 from ztfdb.product import other_content, other_product
 from ztfdb.records import FileFacts, ImageInfo, WcsParameters
@@ -120,11 +120,12 @@ def read_frame(
         raw = read_bytes(path)
         digests = [_hashed(beside, raw, hash_files)]
         image = find_image(raw)
-        _check_product(other_product(path, image.header, text(image.header, "FILENAME")), path)
+        _check_product(other_product(path, image.header, text(image.cards.values, "FILENAME")), path)
         name = parse_name(path)
-        wcs = wcs_parameters(image.header, path)
+        values = image.cards.values
+        wcs = wcs_parameters(image.header, path, values=values)
         shape = (image.pixels.shape[0], image.pixels.shape[1])
-        info = image_info(image.header, name, shape, path, wcs=wcs)
+        info = image_info(values, name, shape, path, wcs=wcs)
         role = "ref" if info.kind == "ref" else "sci"
         data, all_finite = _science_pixels(image, path, swap=not hash_files)
         _check_product(other_content(data, info.kind), path)
@@ -142,10 +143,10 @@ def read_frame(
             mask_header=found[1][2].header if len(found) > 1 else None,
             info=info,
             wcs=wcs,
-            headers={item: header_cards(one.header) for item, _, one in found},
+            headers={item: one.cards.as_json for item, _, one in found},
             files=tuple(_facts(*part, digest()) for part, digest in zip(found, digests, strict=True)),
             all_finite=all_finite,
-            caveats=image_caveats(image.header, info, path, has_mask=mask is not None),
+            caveats=image_caveats(values, info, path, has_mask=mask is not None),
         )
 
 
@@ -224,11 +225,11 @@ def _mask_pixels(mask: FitsImage, image: FitsImage, path: str, *, swap: bool) ->
 def _check_same_exposure(mask: FitsImage, image: FitsImage, path: str) -> None:
     """Refuse the mask of another exposure, detector or window; cards missing in either header are not compared."""
     for keyword, tolerance in (("OBSMJD", 1e-6), ("CRPIX1", 0.01), ("CRPIX2", 0.01)):
-        ours, theirs = number(image.header, keyword), number(mask.header, keyword)
+        ours, theirs = number(image.cards.values, keyword), number(mask.cards.values, keyword)
         if ours is not None and theirs is not None and abs(ours - theirs) > tolerance:
             raise MaskError(path, f"{keyword} of the mask is {theirs}, of the image {ours}")
     for keyword in ("CCD_ID", "AMP_ID", "CCDID", "QID", "RCID", "EXPID"):
-        detector, other = integer(image.header, keyword), integer(mask.header, keyword)
+        detector, other = integer(image.cards.values, keyword), integer(mask.cards.values, keyword)
         if None not in (detector, other) and detector != other:
             raise MaskError(path, f"{keyword} of the mask is {other}, of the image {detector}")
 

@@ -13,7 +13,7 @@ from astropy.io import fits
 
 from ztfdb.arrays import Float64Array
 from ztfdb.errors import WcsError
-from ztfdb.frame.cards import card_value
+from ztfdb.frame.cards import AnyHeader, card_value
 from ztfdb.frame.distortion import fit_distortion
 from ztfdb.records import N_PV, WcsParameters
 from ztfdb.sky.projection import IDENTITY_PV
@@ -40,7 +40,7 @@ MAX_CRPIX = 1e6
 """Farthest accepted reference pixel, pixels."""
 
 
-def wcs_parameters(header: fits.Header, path: str | Path) -> WcsParameters:
+def wcs_parameters(header: fits.Header, path: str | Path, *, values: AnyHeader | None = None) -> WcsParameters:
     """Read the celestial WCS of an image header.
 
     TPV and TAN are read directly; ``TAN`` with PV cards is SCAMP's form of TPV. Anything else that astropy can evaluate
@@ -56,6 +56,8 @@ def wcs_parameters(header: fits.Header, path: str | Path) -> WcsParameters:
         Header of the image.
     path : str or Path
         The file, for the error.
+    values : mapping, optional
+        The first value of each keyword, if they are known: looking them up in the header takes longer.
 
     Returns
     -------
@@ -69,12 +71,13 @@ def wcs_parameters(header: fits.Header, path: str | Path) -> WcsParameters:
         is missing or not finite, its frame is not equatorial J2000, it contradicts itself (two matrices, SIP beside
         TPV), needs a look-up table, or cannot be expressed.
     """
-    ctypes = [str(card_value(header, f"CTYPE{i}") or "").upper() for i in (1, 2)]
-    _check_axes(header, ctypes, path)
-    _check_distortions(header, ctypes, path)
-    crval = np.array([_number(header, f"CRVAL{i}", path) for i in (1, 2)])
-    crpix = np.array([_number(header, f"CRPIX{i}", path) for i in (1, 2)])
-    cd = _linear_matrix(header, path)
+    cards: AnyHeader = header if values is None else values
+    ctypes = [str(card_value(cards, f"CTYPE{i}") or "").upper() for i in (1, 2)]
+    _check_axes(cards, ctypes, path)
+    _check_distortions(cards, ctypes, path)
+    crval = np.array([_number(cards, f"CRVAL{i}", path) for i in (1, 2)])
+    crpix = np.array([_number(cards, f"CRPIX{i}", path) for i in (1, 2)])
+    cd = _linear_matrix(cards, path)
     if ctypes[0].startswith("DEC"):
         crval, cd = crval[::-1].copy(), cd[::-1].copy()
     if abs(crval[1]) > 90.0 or np.abs(crpix).max() > MAX_CRPIX:
@@ -82,11 +85,11 @@ def wcs_parameters(header: fits.Header, path: str | Path) -> WcsParameters:
     scale = 3600.0 * math.sqrt(abs(np.linalg.det(cd)))
     if not PIXEL_SCALES[0] <= scale <= PIXEL_SCALES[1]:
         raise WcsError(path, f"the CD matrix {cd.tolist()} is singular or absurd (a pixel of {scale:.3g} arcsec)")
-    if not _is_tpv(header, ctypes, crval):
+    if not _is_tpv(cards, ctypes, crval):
         return _fitted(header, crval, crpix, cd, path)
     if crval[1] == 90.0:
         crval[0] = (crval[0] + 180.0) % 360.0  # the default LONPOLE is 0 at the pole and 180 elsewhere; ours is 180
-    pv = _distortion(header, path)
+    pv = _distortion(cards, path)
     identity = np.array_equal(pv, IDENTITY_PV) and ctypes[0].endswith("TAN")
     return WcsParameters("TAN" if identity else "TPV", crval, crpix, cd, pv)
 
@@ -127,7 +130,7 @@ def parameters_to_header(wcs: WcsParameters) -> fits.Header:
     return fits.Header(cards)
 
 
-def _check_axes(header: fits.Header, ctypes: list[str], path: str | Path) -> None:
+def _check_axes(header: AnyHeader, ctypes: list[str], path: str | Path) -> None:
     """Refuse axes that are not one equatorial J2000 pair."""
     if not any(ctypes):
         raise WcsError(path, "there is no world coordinate system (no CTYPE1, CTYPE2)")
@@ -142,7 +145,7 @@ def _check_axes(header: fits.Header, ctypes: list[str], path: str | Path) -> Non
         raise WcsError(path, f"the axes are in {units}, not in degrees")
 
 
-def _linear_matrix(header: fits.Header, path: str | Path) -> Float64Array:
+def _linear_matrix(header: AnyHeader, path: str | Path) -> Float64Array:
     """Return the CD matrix, deg per pixel, from any of its forms."""
     cd_names, pc_names = ([f"{name}{i}_{j}" for i in (1, 2) for j in (1, 2)] for name in ("CD", "PC"))
     has_cd, has_pc = (any(name in header for name in names) for names in (cd_names, pc_names))
@@ -170,7 +173,7 @@ def _rotated(cdelt: Float64Array, angle: float) -> Float64Array:
     return np.array([[cdelt[0] * cos, -cdelt[1] * sin], [cdelt[0] * sin, cdelt[1] * cos]])
 
 
-def _check_distortions(header: fits.Header, ctypes: list[str], path: str | Path) -> None:
+def _check_distortions(header: AnyHeader, ctypes: list[str], path: str | Path) -> None:
     """Refuse contradictory distortions, or those whose numbers are not in the header."""
     table = next((name for name in LOOKUP_TABLES if name in header), None)
     if table is not None:
@@ -179,11 +182,11 @@ def _check_distortions(header: fits.Header, ctypes: list[str], path: str | Path)
         raise WcsError(path, "two distortions: TPV by CTYPE, and SIP cards (A_ORDER, B_ORDER)")
 
 
-def _has_sip(header: fits.Header) -> bool:
+def _has_sip(header: AnyHeader) -> bool:
     return any(name in header for name in ("A_ORDER", "B_ORDER"))
 
 
-def _distortion(header: fits.Header, path: str | Path) -> Float64Array:
+def _distortion(header: AnyHeader, path: str | Path) -> Float64Array:
     """Return the TPV coefficients; the identity if the header has none."""
     pv = IDENTITY_PV.copy()
     for i in (1, 2):
@@ -192,7 +195,7 @@ def _distortion(header: fits.Header, path: str | Path) -> Float64Array:
     return pv
 
 
-def _is_tpv(header: fits.Header, ctypes: list[str], crval: Float64Array) -> bool:
+def _is_tpv(header: AnyHeader, ctypes: list[str], crval: Float64Array) -> bool:
     """Return whether the cards are TPV or TAN in the usual orientation, up to fourth order."""
     usual_pole = card_value(header, "LONPOLE") in ((0, None) if crval[1] == 90.0 else (180, None))
     high_order = any(f"PV{i}_{j}" in header for i in (1, 2) for j in range(N_PV, MAX_PV + 1))
@@ -230,7 +233,7 @@ def _without_leftovers(header: fits.Header) -> fits.Header:
     return kept
 
 
-def _number(header: fits.Header, keyword: str, path: str | Path, default: float | None = None) -> float:
+def _number(header: AnyHeader, keyword: str, path: str | Path, default: float | None = None) -> float:
     """Return a finite number of the WCS, or the default if the card is absent."""
     value = card_value(header, keyword)
     if value is None and default is not None and keyword not in header:
