@@ -21,8 +21,9 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 
+from tests.benchmarks.conftest import N_SMALL
 from tests.support.postgres import ENGINES, Databases
 from tests.support.sextractor import require_sextractor, run_sextractor
 from ztfdb.ingest import loop as ingest_loop
@@ -265,3 +266,34 @@ def test_a_worker_stays_small(quadrant: Images, tmp_path: Path) -> None:
         print(f"\npeak memory of a worker, three times {name}: {peaks[name]:.0f} MB", end="")
     print()
     assert max(peaks.values()) <= LARGEST_MEMORY_MB
+
+
+MOST_STATEMENTS = 18.0
+MOST_COMMITS = 1.0
+
+
+def test_small_frames_share_statements_and_commits(small_frames: Path, databases: Databases) -> None:
+    print("\n| archive | processor time per small frame | statements | commits |\n|---|---|---|---|")
+    for engine in ENGINES:
+        url = databases.migrated(engine)
+        archive = make_engine(url)
+        counts = {"statements": 0, "commits": 0}
+
+        def count(name: str, counts: dict[str, int] = counts) -> Any:
+            def more(*_: Any) -> None:
+                counts[name] += 1
+
+            return more
+
+        event.listen(archive, "before_cursor_execute", count("statements"))
+        event.listen(archive, "commit", count("commits"))
+        used = time.process_time()
+        report = ingest_paths(sessions(archive), small_frames, jobs=1)
+        spent = time.process_time() - used
+        archive.dispose()
+        databases.drop(url)
+        assert report.stored == N_SMALL
+        statements, commits = (counts[name] / N_SMALL for name in ("statements", "commits"))
+        print(f"| {engine} | {1e3 * spent / N_SMALL:.1f} ms | {statements:.1f} | {commits:.2f} |")
+        assert statements <= MOST_STATEMENTS
+        assert commits <= MOST_COMMITS

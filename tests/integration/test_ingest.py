@@ -16,9 +16,10 @@ from sqlalchemy import func, select, text
 from tests.support.catalogues import make_epochs
 from tests.support.pretend import pretend_to_measure
 from tests.support.reference import hold
-from ztfdb.errors import DatabaseUnavailableError, SettingsMismatchError
+from ztfdb.errors import DatabaseUnavailableError, SettingsMismatchError, StoreError
 from ztfdb.extract.measure import measure_image
 from ztfdb.extract.settings import ExtractionSettings
+from ztfdb.ingest import commit, file_list, loop
 from ztfdb.ingest.psf_catalogues import ingest_psfcats
 from ztfdb.ingest.report import IngestStep, Outcome
 from ztfdb.ingest.run import ingest_paths
@@ -27,7 +28,7 @@ from ztfdb.server import PostgresServer
 from ztfdb.simulate import make_science_image
 from ztfdb.store.detection_rows import count_orphans
 from ztfdb.store.detections import OURS, rows_of_image
-from ztfdb.store.engine import make_engine, sessions
+from ztfdb.store.engine import make_engine, sessions, writing
 from ztfdb.store.image_files import find_files
 from ztfdb.store.meta import read_meta
 from ztfdb.store.migrate import upgrade
@@ -61,6 +62,21 @@ def night(simulated, tmp_path):
 @pytest.fixture
 def pretend(monkeypatch):
     monkeypatch.setattr("ztfdb.ingest.run.measure_image", pretend_to_measure)
+
+
+@pytest.fixture
+def groups(monkeypatch):
+    """Numbers of images that were stored in one transaction each, as the loop wanted it."""
+    real, numbers = loop.commit_images, []
+
+    def counted(maker, images, **how):
+        numbers.append(len(images))
+        return real(maker, images, **how)
+
+    monkeypatch.setattr(loop, "commit_images", counted)
+    monkeypatch.setattr(loop, "LONGEST_HOLD_S", 1e6)  # a busy machine must not split the groups
+    monkeypatch.setattr(file_list, "LOOK_S", 1e6)
+    return numbers
 
 
 def ingest(maker, *paths, **how):
@@ -416,8 +432,9 @@ def test_a_killed_worker_costs_one_image(maker, tmp_path, pretend):
     assert [one.retryable for one in report.failures] == [True, False]
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_an_interrupt_leaves_whole_images(maker, tmp_path, pretend, jobs):
+@pytest.mark.parametrize(("jobs", "together", "stored"), [(1, 1, 3), (1, loop.MOST_IN_GROUP, 6), (2, None, 3)])
+def test_an_interrupt_leaves_whole_images(maker, tmp_path, pretend, groups, monkeypatch, jobs, together, stored):
+    monkeypatch.setattr(loop, "MOST_IN_GROUP", together or loop.MOST_IN_GROUP)
     for k in range(6):
         (tmp_path / f"{k}.txt").write_text(f"star {k}")
 
@@ -427,12 +444,15 @@ def test_an_interrupt_leaves_whole_images(maker, tmp_path, pretend, jobs):
 
     with pytest.raises(KeyboardInterrupt):
         ingest(maker, tmp_path / "*.txt", jobs=jobs, progress=interrupt)
-    assert n_image(maker) == 3
+    assert n_image(maker) == stored
     report = ingest(maker, tmp_path / "*.txt", jobs=jobs)
-    assert (report.stored, report.unchanged) == (3, 3)
+    assert (report.stored, report.unchanged) == (6 - stored, stored)
 
 
-def test_a_database_that_goes_away_is_a_typed_error(tmp_path, night, pretend):
+@pytest.mark.parametrize(("together", "stored"), [(1, 2), (loop.MOST_IN_GROUP, 4)])
+def test_a_database_that_goes_away_is_a_typed_error(tmp_path, night, pretend, monkeypatch, together, stored):
+    monkeypatch.setattr(loop, "MOST_IN_GROUP", together)
+    monkeypatch.setattr(loop, "LONGEST_HOLD_S", 1e6)
     for k in range(4):
         (tmp_path / f"{k}.txt").write_text(f"star {k}")
     server = PostgresServer()
@@ -450,10 +470,74 @@ def test_a_database_that_goes_away_is_a_typed_error(tmp_path, night, pretend):
             ingest_paths(sessions(engine), [tmp_path / "*.txt"], progress=stop)
         server.start()
         report = ingest(sessions(engine), tmp_path / "*.txt")
-        assert (report.stored, report.unchanged) == (2, 2)
+        assert (report.stored, report.unchanged) == (4 - stored, stored)
         engine.dispose()
     finally:
         server.close()
+
+
+def write_stars(folder, n):
+    for k in range(n):
+        (folder / f"{k:02d}.txt").write_text(f"star {k}")
+    return folder / "*.txt"
+
+
+def test_small_images_share_a_transaction(maker, tmp_path, pretend, groups):
+    steps = []
+    report = ingest_paths(maker, [write_stars(tmp_path, 15)], progress=steps.append)
+    assert [Path(one.path).name for one in report.outcomes] == [f"{k:02d}.txt" for k in range(15)]
+    assert outcomes(report) == ["stored"] * 15
+    assert groups == [6, 6, 3]
+    assert ingest(maker, tmp_path / "*.txt").unchanged == 15
+
+
+def test_large_images_are_stored_one_by_one(maker, tmp_path, pretend, groups, monkeypatch):
+    monkeypatch.setattr(loop, "ROWS_IN_GROUP", 1)
+    assert outcomes(ingest_paths(maker, [write_stars(tmp_path, 4)])) == ["stored"] * 4
+    assert groups == []
+
+
+def test_nothing_waits_for_a_slow_image_longer_than_its_time(maker, tmp_path, pretend, groups, monkeypatch):
+    monkeypatch.setattr(loop, "LONGEST_HOLD_S", 0.0)
+    assert outcomes(ingest_paths(maker, [write_stars(tmp_path, 4)])) == ["stored"] * 4
+    assert groups == []
+
+
+def test_an_image_that_is_refused_takes_no_other_with_it(maker, tmp_path, pretend, groups, monkeypatch):
+    real = commit.store_image
+
+    def refuse(session, measured, **how):
+        found = real(session, measured, **how)
+        if Path(measured.files[0].path).name == "02.txt":
+            raise StoreError("no room for this one")
+        return found
+
+    monkeypatch.setattr(commit, "store_image", refuse)
+    report = ingest(maker, write_stars(tmp_path, 5))
+    assert groups == [5]
+    assert outcomes(report) == ["stored", "stored", "failed", "stored", "stored"]
+    assert report.outcomes[2].reason == "no room for this one"
+    with maker() as session:
+        assert session.scalar(select(func.count()).select_from(Image)) == 4
+
+
+def test_a_job_that_was_taken_over_takes_no_other_with_it(maker, tmp_path, pretend, monkeypatch):
+    real = loop.commit_images
+
+    def steal_first(sessions_of, images, **how):
+        done = text(
+            "update ingest_job set state = 'done', token = null, owner = null, outcome = 'stored', image_id = 7"
+        )
+        with writing(maker) as session:
+            session.execute(text(f"{done} where job_id = :job"), {"job": images[1].job.job_id})
+        return real(sessions_of, images, **how)
+
+    monkeypatch.setattr(loop, "commit_images", steal_first)
+    report = ingest_paths(maker, [write_stars(tmp_path, 4)])
+    found = {Path(one.path).name: one.outcome.value for one in report.outcomes}
+    assert found == {"00.txt": "stored", "01.txt": "unchanged", "02.txt": "stored", "03.txt": "stored"}
+    with maker() as session:
+        assert session.scalar(select(func.count()).select_from(Image)) == 3
 
 
 def test_a_locked_file_is_a_typed_error(databases, tmp_path, pretend, monkeypatch):

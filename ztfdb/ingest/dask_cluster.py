@@ -63,6 +63,7 @@ class DaskCluster:
     """
 
     on_this_host = False
+    in_this_process = False
 
     def __init__(
         self,

@@ -104,9 +104,12 @@ class Executor(Protocol):
     ----------
     on_this_host : bool
         It measures on processors of this host, which storing needs, too.
+    in_this_process : bool
+        It measures in this process, which stores nothing meanwhile.
     """
 
     on_this_host: bool
+    in_this_process: bool
 
     @property
     def size(self) -> int:
@@ -138,6 +141,7 @@ class InProcess:
 
     size = 1
     on_this_host = True
+    in_this_process = True
 
     def __init__(self, settings: ExtractionSettings, measure: Measure = measure_image) -> None:
         self._settings, self._measure = settings, measure
@@ -183,6 +187,7 @@ class WorkerProcesses:
     """
 
     on_this_host = True
+    in_this_process = False
 
     def __init__(
         self, jobs: int, settings: ExtractionSettings, limits: Limits, measure: Measure = measure_image

@@ -28,14 +28,14 @@ from ztfdb.errors import (
     ZtfdbError,
 )
 from ztfdb.ingest.already_stored import find_stored
-from ztfdb.ingest.commit import commit_image, outcome_of_commit
+from ztfdb.ingest.commit import Held, commit_image, commit_images, outcome_of_commit
 from ztfdb.ingest.discover import FoundImage, look_at
 from ztfdb.ingest.executors import Executor, Measurement
 from ztfdb.ingest.lease_owner import is_dead, own_name
 from ztfdb.ingest.psf_catalogues import outcome_of_stored
 from ztfdb.ingest.report import ImageOutcome, refused
 from ztfdb.ingest.worker_limits import Limits
-from ztfdb.records import MeasuredImage
+from ztfdb.records import MeasuredImage, PsfCatalogueRecord
 from ztfdb.store.engine import writing
 from ztfdb.store.ingest_queue import Job, beat, fail, find_owners, finish, put_back, take_back
 from ztfdb.store.queue_reports import read_clock
@@ -86,6 +86,21 @@ class Operating:
 
 
 LONGEST_BACK_OFF_S = 60.0
+
+MOST_IN_GROUP = 6
+"""Small images that are stored in one transaction; SQLite takes the rows of so many the fast way."""
+
+ROWS_IN_GROUP = 10_000
+"""Rows of a group that are stored without waiting for more; a whole quadrant is stored alone."""
+
+LONGEST_HOLD_S = 2.0
+"""How long a measured image waits for others, in addition to the one that is being measured."""
+
+AHEAD_S = 1.0
+"""Work to claim at once for each worker, by the time that the image before took."""
+
+MOST_AHEAD = 8
+"""Most jobs that are claimed at once for each worker."""
 
 
 class JobSource(Protocol):
@@ -164,6 +179,7 @@ class Loop:
         self._last_beat = float("-inf")
         self._nothing_due = False
         self._changed: Operating | None = None
+        self._image_s: float | None = None
 
     @property
     def operating(self) -> Operating:
@@ -265,7 +281,7 @@ class Loop:
                     self._ready.popleft()
                 self._beat()
                 self._collect(self._operating.idle_s)
-                self._store_all()
+                self._store_all(at_once=True)
                 deadline = self._clock() + self._operating.patience_s
             except DatabaseUnavailableError as exc:
                 if not self._operating.patient:
@@ -322,7 +338,7 @@ class Loop:
     def _n_idle(self) -> int:
         """Images that may be begun now: one worker beside this process takes turns with it, on one processor."""
         turns = self._executor.on_this_host and self._executor.size == 1
-        return 0 if turns and self._unstored else self._executor.n_free
+        return 0 if turns and self._unstored and not self._may_hold else self._executor.n_free
 
     def _occupy(self) -> None:
         """Begin images while workers are free."""
@@ -340,9 +356,15 @@ class Loop:
             return
         lease_s = self._operating.lease_s
         with writing(self._sessions) as session:
-            claimed = self._source.claim(session, self._owner, 2 * self._executor.size, lease_s, self._now(session))
+            claimed = self._source.claim(session, self._owner, self._n_to_claim, lease_s, self._now(session))
         self._ready += claimed
         self._nothing_due = not claimed
+
+    @property
+    def _n_to_claim(self) -> int:
+        """Jobs to claim at once: two per worker, or more if these take less than `AHEAD_S`."""
+        each = 2 if self._image_s is None else min(max(2, round(AHEAD_S / self._image_s)), MOST_AHEAD)
+        return each * self._executor.size
 
     def _begin(self, job: Job) -> None:
         """Begin to measure an image, or end its job at once where there is nothing to measure."""
@@ -380,12 +402,68 @@ class Loop:
 
     def _collect(self, timeout_s: float) -> None:
         for one in self._executor.collect(timeout_s):
+            self._image_s = max(one.seconds, 1e-3)
             self._unstored.append((self._measuring.pop(one.image.path), one))
 
-    def _store_all(self) -> None:
+    @property
+    def _may_hold(self) -> bool:
+        """Whether measured images may wait for more, to be stored in one transaction: small ones, in this process."""
+        more = self._measuring or self._ready or (self._source.may_claim and not self._nothing_due)
+        if not (self._executor.in_this_process and more):
+            return False
+        results = [one.result for _, one in self._unstored]
+        rows = [_n_row(result) for result in results if isinstance(result, MeasuredImage)]
+        if len(rows) < len(results) or len(rows) >= MOST_IN_GROUP or sum(rows) >= ROWS_IN_GROUP:
+            return False
+        first = self._unstored[0][1]
+        return time.perf_counter() < first.started + first.seconds + LONGEST_HOLD_S
+
+    def _store_all(self, *, at_once: bool = False) -> None:
+        if self._unstored and not at_once and self._may_hold:
+            return
         while self._unstored:
-            self._store(*self._unstored[0])
+            group = self._next_group()
+            if len(group) < 2 or not self._commit_group(group):
+                for _ in range(max(1, len(group))):
+                    self._store(*self._unstored[0])
+                    self._unstored.popleft()
+
+    def _next_group(self) -> list[tuple[Job, MeasuredImage, Measurement]]:
+        """Return the first measured images that may share a transaction."""
+        group: list[tuple[Job, MeasuredImage, Measurement]] = []
+        n_row = 0
+        for job, one in self._unstored:
+            if not self._executor.in_this_process or not isinstance(one.result, MeasuredImage):
+                break
+            n_row += _n_row(one.result)
+            if group and (len(group) >= MOST_IN_GROUP or n_row > ROWS_IN_GROUP):
+                break
+            group.append((job, one.result, one))
+        return group
+
+    def _commit_group(self, group: list[tuple[Job, MeasuredImage, Measurement]]) -> bool:
+        """Store images in one transaction; False if the archive refuses one of them, and nothing is stored then."""
+        started = time.perf_counter()
+        try:
+            stored = commit_images(
+                self._sessions,
+                [Held(measured, one.image.folder, job) for job, measured, one in group],
+                places=self._operating.places,
+                force=self._source.force,
+                lease_s=self._operating.lease_s,
+                clock=self._clock,
+            )
+        except DatabaseUnavailableError:
+            raise
+        except StoreError as exc:
+            logger.info("images are stored one by one", extra={"reason": str(exc)})
+            return False
+        each = (time.perf_counter() - started) / len(group)
+        for (job, measured, one), how in zip(group, stored, strict=True):
             self._unstored.popleft()
+            outcome = outcome_of_commit(one.image.path, measured, how)
+            self._source.finished(job, replace(outcome, seconds=one.seconds + each))
+        return True
 
     def _store(self, job: Job, one: Measurement) -> None:
         path, result = one.image.path, one.result
@@ -443,3 +521,9 @@ class Loop:
                 now=now,
             )
         self._end(job, outcome if ours else None)
+
+
+def _n_row(measured: MeasuredImage) -> int:
+    """Return how many rows of sources an image brings."""
+    psf = measured.psfcat
+    return len(measured.sources) + (len(psf.table) if isinstance(psf, PsfCatalogueRecord) else 0)

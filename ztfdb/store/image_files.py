@@ -6,12 +6,13 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Row, TextClause, select, text, update
+from sqlalchemy import Row, Select, TextClause, bindparam, select, text, update
 from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Places
@@ -19,7 +20,7 @@ from ztfdb.product import other_product, without_sky
 from ztfdb.records import (
     FileFacts,
 )
-from ztfdb.schema import DataRoot, Image, ImageFile, ImageHeader
+from ztfdb.schema import Base, Image, ImageFile, ImageHeader
 from ztfdb.store.backends import backend
 from ztfdb.store.roots import FilePlace, absolute_path
 
@@ -108,6 +109,19 @@ def known_as(
     return stored_as(in_place=in_place, gone=gone)
 
 
+_FILE, _IMAGE, _ROOT = (Base.metadata.tables[name] for name in ("image_file", "image", "data_root"))
+_FILES = (
+    select(_FILE, _ROOT.c.name.label("root_name"), _ROOT.c.path.label("root_path"))
+    .join(_ROOT, _ROOT.c.data_root_id == _FILE.c.data_root_id)
+    .order_by(_FILE.c.image_id, _FILE.c.role)
+)
+
+# Statements for every image are built once: building one takes longer than running it.
+_FILE_AT = _FILES.where(
+    _FILE.c.data_root_id == bindparam("root"), _FILE.c.path == bindparam("place"), _FILE.c.role.in_(OWN_ROLES)
+)
+
+
 def find_files(session: Session, image_id: int | Sequence[int], *, places: Places = None) -> list[StoredFile]:
     """Return the files of one or several images, ordered by image and role; empty if unknown.
 
@@ -126,14 +140,9 @@ def find_files(session: Session, image_id: int | Sequence[int], *, places: Place
 def find_file_at(session: Session, candidates: Sequence[FilePlace]) -> StoredFile | None:
     """Return the image's own file stored under the first of these places that has one; None if none has."""
     for place in candidates:
-        found = _files(
-            session,
-            ImageFile.data_root_id == place.data_root_id,
-            ImageFile.path == place.path,
-            ImageFile.role.in_(OWN_ROLES),
-        )
-        if found:
-            return found[0]
+        found = session.execute(_FILE_AT, {"root": place.data_root_id, "place": place.path}).first()
+        if found is not None:
+            return _stored_file(found, {})
     return None
 
 
@@ -192,13 +201,16 @@ def may_have_copy(session: Session, *, size: int, filefracday: int | None, field
     filefracday, field : int or None
         From its ZTF name; None for other names and for references.
     """
-    statement = select(ImageFile.image_id).join(Image, Image.image_id == ImageFile.image_id)
-    statement = statement.where(ImageFile.size == size, ImageFile.role.in_(OWN_ROLES))
-    if field is not None:
-        statement = statement.where(Image.field == field)
-    if filefracday is not None:
-        statement = statement.where(Image.filefracday == filefracday)
-    return session.execute(statement.limit(1)).first() is not None
+    known = {name: value for name, value in (("field", field), ("filefracday", filefracday)) if value is not None}
+    return session.execute(_of_size(tuple(known)), {"size": size, **known}).first() is not None
+
+
+@lru_cache
+def _of_size(names: tuple[str, ...]) -> Select[Any]:
+    """Return the statement that finds an image's own file by its size and columns of the image."""
+    statement = select(_FILE.c.image_id).join(_IMAGE, _IMAGE.c.image_id == _FILE.c.image_id)
+    conditions = (_FILE.c.size == bindparam("size"), *(_IMAGE.c[name] == bindparam(name) for name in names))
+    return statement.where(*conditions, _FILE.c.role.in_(OWN_ROLES)).limit(1)
 
 
 def ids_in(session: Session, ids: Sequence[int]) -> tuple[TextClause, dict[str, Any]]:
@@ -213,12 +225,7 @@ def _files(
     places: Places = None,
     params: Mapping[str, Any] | None = None,
 ) -> list[StoredFile]:
-    statement = (
-        select(ImageFile.__table__, DataRoot.name.label("root_name"), DataRoot.path.label("root_path"))
-        .join(DataRoot, DataRoot.data_root_id == ImageFile.data_root_id)
-        .where(*conditions)
-        .order_by(ImageFile.image_id, ImageFile.role)
-    )
+    statement = _FILES.where(*conditions)
     return [_stored_file(row, places or {}) for row in session.execute(statement, params)]
 
 

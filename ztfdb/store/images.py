@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import Row, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -31,6 +31,17 @@ from ztfdb.store.sources import source_checksum, store_sources
 
 IDENTITY = ("kind", "simulated", "expid", "field", "rcid", "fid", "x0", "y0", "nx", "ny")
 """Columns that identify an image: those of the UNIQUE constraint."""
+
+_IMAGE, _FILE, _HEADER, _CELL = (
+    Base.metadata.tables[name] for name in ("image", "image_file", "image_header", "image_cell")
+)
+
+# Statements for every image are built once: building one takes longer than running it.
+# No other columns: a damaged value in one must not prevent storing the image again.
+_EXISTING = select(
+    *(_IMAGE.c[name] for name in ("image_id", *IDENTITY, "procvsn", "created", "infobits_source"))
+).where(_IMAGE.c.image_id == bindparam("of"))
+_INSERT_IMAGE, _INSERT_FILE, _INSERT_HEADER = insert(_IMAGE), insert(_FILE), insert(_HEADER)
 
 IMPORTED = ("seeing", "maglimit", "infobits", "infobits_source")
 """Columns that IRSA's metadata may have filled; measuring the same pixels again does not change them."""
@@ -80,9 +91,7 @@ def store_image(
     """
     image_id = int(measured.info.image_id)
     backend(session).lock_name(image_id)  # another process may be storing the same image
-    # no other columns: a damaged value in one must not prevent storing the image again
-    known_columns = [getattr(Image, name) for name in ("image_id", *IDENTITY, "procvsn", "created", "infobits_source")]
-    existing = session.execute(select(*known_columns).where(Image.image_id == image_id)).one_or_none()
+    existing = session.execute(_EXISTING, {"of": image_id}).one_or_none()
     if existing is None:
         _insert_image(session, _image_row(session, measured))
         _store_parts(session, measured, places, given, before_rows)
@@ -202,7 +211,7 @@ def _image_row(session: Session, measured: MeasuredImage) -> dict[str, Any]:
 
 def _insert_image(session: Session, row: dict[str, Any]) -> None:
     try:
-        session.execute(insert(Image), row)
+        session.execute(_INSERT_IMAGE, row)
     except IntegrityError as exc:
         if "identity" not in str(exc.orig) and "image.kind" not in str(exc.orig):
             raise
@@ -219,14 +228,10 @@ def _store_parts(
     image_id = int(measured.info.image_id)
     placed = [(f, place_file(session, f.path, places=places, given=given)) for f in measured.files]
     files = [_file_row(image_id, f) | {"data_root_id": p.data_root_id, "path": p.path} for f, p in placed]
-    session.execute(insert(ImageFile), files)
-    session.execute(
-        insert(Base.metadata.tables["image_header"]), _header_rows(measured)
-    )  # the ORM would sort rows by their NULLs
+    session.execute(_INSERT_FILE, files)
+    session.execute(_INSERT_HEADER, _header_rows(measured))
     cells = measured.cells.astype(np.int64)
-    backend(session).copy_rows(
-        Base.metadata.tables["image_cell"], {"cell9": cells, "image_id": np.full(len(cells), image_id)}
-    )
+    backend(session).copy_rows(_CELL, {"cell9": cells, "image_id": np.full(len(cells), image_id)})
     if before_rows is not None:
         before_rows()
     store_sources(session, image_id, measured.sources)

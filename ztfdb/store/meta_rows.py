@@ -7,15 +7,19 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import bindparam, insert, select
 from sqlalchemy.orm import Session
 
 from ztfdb import __version__
 from ztfdb.records import APERTURE_DIAMETERS, MeasurementConfig
-from ztfdb.schema import ArchiveMeta, Config
+from ztfdb.schema import ArchiveMeta, Base, Config
 from ztfdb.sky.cells import HPX_ORDER
 from ztfdb.store.backends import backend
 from ztfdb.store.meta import MAGERR_SYS, read_meta
+
+_CONFIG = Base.metadata.tables["config"]
+_CONFIG_OF = select(_CONFIG.c.config_id).where(_CONFIG.c.config_hash == bindparam("hash"))
+"""Built once, because building a statement takes longer than running it, and it runs for every image."""
 
 _META_LOCK = -1  # never an image id: those, the other keys of `lock_name`, are not negative
 
@@ -50,13 +54,17 @@ def create_meta(session: Session, settings: Mapping[str, Any], *, magerr_sys: fl
 
 def config_id(session: Session, config: MeasurementConfig) -> int:
     """Return the id of a measurement configuration, stored if it is new."""
-    find = select(Config.config_id).where(Config.config_hash == config.config_hash)
-    found = session.scalar(find)
+    found = _find_config(session, config.config_hash)
     if found is not None:
         return found
     backend(session).lock_name(_META_LOCK)
-    found = session.scalar(find)
+    found = _find_config(session, config.config_hash)
     if found is not None:
         return found
     row = {"config_hash": config.config_hash, "settings": config.settings, "versions": config.versions}
     return session.execute(insert(Config).returning(Config.config_id), row).scalar_one()
+
+
+def _find_config(session: Session, config_hash: str) -> int | None:
+    found = session.execute(_CONFIG_OF, {"hash": config_hash}).scalar()
+    return None if found is None else int(found)

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Places
 from ztfdb.errors import ConfigError
-from ztfdb.schema import DataRoot
+from ztfdb.schema import Base, DataRoot
 from ztfdb.store.backends import backend
 
 _ROOT_LOCK = -2  # never an image id: those, the other keys of `lock_name`, are not negative
@@ -29,6 +29,11 @@ _KEPT = "ztfdb_roots"
 
 _ZTF_TREE = re.compile(r"(?P<root>.+?)/(?:sci/\d{4}/\d{4}/\d{6}|ref/\d{3}/field\d{6}/z[gri]/ccd\d\d/q[1-4])")
 """ZTF's folders below its base, as in IRSA and ``$ZTFDATA``."""
+
+
+_TABLE = Base.metadata.tables["data_root"]
+_ROOTS = select(_TABLE.c.data_root_id, _TABLE.c.name, _TABLE.c.path).order_by(_TABLE.c.data_root_id)
+"""Built once, because building a statement takes longer than running it, and it runs for every image."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +75,7 @@ def read_roots(session: Session, places: Places = None, *, fresh: bool = False) 
     here = {name: str(path) for name, path in (places or {}).items()}
     transaction, rows = session.info.get(_KEPT, (None, None))
     if fresh or rows is None or transaction is not session.get_transaction():
-        columns = (DataRoot.data_root_id, DataRoot.name, DataRoot.path)
-        rows = session.execute(select(*columns).order_by(DataRoot.data_root_id)).all()
+        rows = session.execute(_ROOTS).all()
         session.info[_KEPT] = (session.get_transaction(), rows)
     return [Root(row.data_root_id, row.name, here.get(row.name, row.path)) for row in rows]
 
@@ -174,7 +178,8 @@ def _posix(path: str | Path) -> str:
 
 
 def _holds(folder: str, absolute: str) -> bool:
-    return PurePosixPath(_posix(folder)) in PurePosixPath(_posix(absolute)).parents
+    folder, absolute = (os.path.abspath(path).rstrip("/") for path in (folder, absolute))  # noqa: PTH100 (as _posix)
+    return absolute.startswith(f"{folder}/")
 
 
 def _relative(folder: str, absolute: str) -> str:
