@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 import ztfdb
 from tests.support.archives import Plan, build_archive
+from tests.support.waiting import wait_until
 from ztfdb.cli.app import application
 from ztfdb.errors import StoreError
 
@@ -55,11 +56,17 @@ def test_a_writer_neither_waits_nor_shows_in_part(url, tmp_path, monkeypatch):
                 n_written[0] += 1
 
     seen = []
+
+    def follow(done, total):
+        seen.append(n_written[0])
+        if len(seen) == 1:  # the copy goes on when something was written meanwhile
+            wait_until(lambda: n_written[0] > seen[0] or not writer.is_alive())
+
     writer = threading.Thread(target=write)
     writer.start()
     try:
         with ztfdb.open(url) as archive:
-            archive.backup(tmp_path / "copy.sqlite", progress=lambda done, total: seen.append(n_written[0]))
+            archive.backup(tmp_path / "copy.sqlite", progress=follow)
     finally:
         stop.set()
         writer.join()

@@ -38,7 +38,7 @@ def lacking(tmp_path_factory):
             folder, sky_stars=star, ra=RA, dec=DEC, shape=(64, 72), seed=k, obsmjd=59116.25 + k, mask=k < 3
         )
     images = sorted(folder.glob("*sciimg.fits"))
-    with fits.open(images[1], mode="update") as hdus:
+    with fits.open(images[1], mode="update", memmap=False) as hdus:
         del hdus[0].header["GAIN"]
     fits.setval(images[2], "BUNIT", value="ELECTRONS")
     os.mkfifo(mask_of(images[3]))

@@ -27,6 +27,7 @@ def ztfdb(url, *words):
     return done.returncode, done.stdout, done.stderr
 
 
+@pytest.mark.slow
 def test_watch_stores_sets_aside_and_says_so(engine_url, tmp_path):
     make_science_image(tmp_path, shape=(160, 160), n_star=10, seed=1)
     bad = tmp_path / "ztf_20200924000001_000655_zr_c13_o_q3_sciimg.fits"

@@ -48,6 +48,7 @@ def end_connections(server):
         ).fetchone()[0]
 
 
+@pytest.mark.postgresql
 def test_failovers_cost_no_image_and_show_no_traceback(server, tmp_path, capfd):
     url = server.create_database("failover")
     upgrade(url)

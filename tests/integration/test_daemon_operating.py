@@ -104,6 +104,7 @@ def small_disk(folder):
         subprocess.run(["umount", "--lazy", folder], check=True)
 
 
+@pytest.mark.postgresql
 def test_a_full_disk_of_the_server_is_waited_for_and_said(night, caplog):
     pretend_files(night, ["star"] * 40)
     # below the server's own folder: its user must be able to get there
@@ -191,6 +192,7 @@ def ztfdb(url, *words, **environ):
     return done.returncode, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_a_password_is_never_printed_or_logged(databases, night):
     make_science_image(night, shape=(160, 160), n_star=10, seed=1)
     bad = night / "ztf_20200924000001_000655_zr_c13_o_q3_sciimg.fits"

@@ -31,7 +31,7 @@ def quadrant(tmp_path_factory: pytest.TempPathFactory) -> Path:
     y, x = np.mgrid[20 : SHAPE[0] - 20 : 24, 20 : SHAPE[1] - 20 : 24].reshape(2, -1)
     flux = 10.0 ** np.random.default_rng(4).uniform(2.8, 4.0, x.size)
     made = make_science_image(folder, stars=(x, y, flux), seed=3, shape=SHAPE, fwhm=2.0)
-    with fits.open(made.sci, mode="update") as image:
+    with fits.open(made.sci, mode="update", memmap=False) as image:
         del image[0].header["SIMULATE"]  # it plays the real one
     return made.sci
 

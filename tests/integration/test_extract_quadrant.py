@@ -165,7 +165,7 @@ def test_crowded_quadrant_is_never_lost(tmp_path: Path) -> None:
     np.add.at(light, (rng.integers(0, 900, n), rng.integers(0, 900, n)), 10 ** rng.uniform(2.5, 4.5, n))
     data += ndimage.convolve(light, star).astype(np.float32)
     made = make_science_image(tmp_path, shape=shape, mask=False)
-    with fits.open(made.sci, mode="update") as hdus:
+    with fits.open(made.sci, mode="update", memmap=False) as hdus:
         hdus[0].data[:] = data
     measured = measure_image(made.sci)
     assert len(measured.sources) > 5000

@@ -115,6 +115,7 @@ def test_partitions_hold_their_own_rows_in_order_and_no_more_than_wanted(one, pr
     assert whole == int(properties(folder / "hats.properties")["hats_nrows"]) == read(one.folder / product).num_rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("product", ["detections", "objects", "images"])
 def test_a_margin_holds_every_row_near_a_partition_and_none_of_its_own(one, product):
     """By brute force: the distance to a partition is that to points along its boundary, some 0.1 arcsec apart."""
@@ -244,6 +245,7 @@ def test_fields_say_unit_ucd_and_description(one):
     assert not any(b"Rounded" in field.metadata[b"description"] for field in schema if field.name not in ROUNDED)
 
 
+@pytest.mark.slow
 def test_an_update_writes_what_has_changed_and_gives_the_rows_of_a_whole_export(fresh, tmp_path):
     folder = tmp_path / "hats"
     engine = make_engine(fresh)

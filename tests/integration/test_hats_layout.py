@@ -123,6 +123,7 @@ def test_margins_grow_with_their_neighbours(archive_url, night, tmp_path):
     assert n_near > 0
 
 
+@pytest.mark.slow
 def test_rows_that_went_or_changed_are_written_anew(archive_url, night, tmp_path):
     """With and without a night's new rows beside them, and after an update that brought objects up to date."""
     engine = make_engine(archive_url)
@@ -165,6 +166,7 @@ def test_many_nights_leave_few_files_and_outgrown_partitions_are_divided(archive
     assert len(list(collection.glob("detections_g*"))) == 2
 
 
+@pytest.mark.slow
 def test_an_update_killed_at_any_write_goes_on_to_the_same_bytes(databases, tmp_path, monkeypatch):
     url = databases.migrated("sqlite")
     fill(url)

@@ -83,6 +83,7 @@ def several_files(collection):
     return any(len(paths) > 1 for paths in files(catalogue(collection)).values())
 
 
+@pytest.mark.slow
 def test_the_folders_have_grown(both):
     assert several_files(both[1] / "directory" / "detections")
     assert not any(several_files(both[1] / "file" / product) for product in PRODUCTS)

@@ -60,7 +60,7 @@ def held(request, databases, tmp_path_factory):
     Path(f"{packed}.gz").write_bytes(gzip.compress(packed.read_bytes(), 1))
     packed.unlink()
     for epoch, cards in zip(epochs[2:], CARDS, strict=True):
-        with fits.open(epoch.sci, mode="update") as hdus:
+        with fits.open(epoch.sci, mode="update", memmap=False) as hdus:
             hdus[0].header.update(cards)
     star = bright_star(epochs[0])[:2]
     with ztfdb.open(url, create=True) as archive:

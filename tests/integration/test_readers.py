@@ -213,6 +213,7 @@ def servers(monkeypatch):
         standby.close()
 
 
+@pytest.mark.postgresql
 def test_a_standby_answers_and_is_a_primary_once_it_is_promoted(servers, place):
     primary, standby = servers
     url = primary.create_database("ztf")
@@ -232,6 +233,7 @@ def test_a_standby_answers_and_is_a_primary_once_it_is_promoted(servers, place):
         archive.relocate("images", place / "images")
 
 
+@pytest.mark.postgresql
 def test_what_a_standby_remembers_is_what_is_there(servers, place):
     """Its snapshots look the same before and after a commit, where an older transaction is open."""
     primary, standby = servers

@@ -109,6 +109,7 @@ def test_the_page_holds_every_line_of_the_readme() -> None:
     assert all((PAGE.parent / picture).stat().st_size > 5_000 for picture in pictures)
 
 
+@pytest.mark.slow
 def test_image_and_masks(ran: dict[str, Any]) -> None:
     z = ran["z"]
     assert z.filtername == "ZTF_r"

@@ -291,6 +291,7 @@ def test_nothing_to_calibrate_is_an_empty_report(maker):
     assert report.n_image == 0 and report.to_pandas().empty
 
 
+@pytest.mark.slow
 def test_colours_come_from_the_archives_own_g_and_r(maker, made):
     """Without PS1: the stars' colours are those of the survey, and so are the colour terms of its images."""
     survey, truth = made

@@ -14,6 +14,8 @@ from ztfdb import server as server_module
 from ztfdb.errors import DatabaseUnavailableError, MissingExtraError
 from ztfdb.server import PostgresServer, find_binaries
 
+pytestmark = pytest.mark.postgresql
+
 
 def fill(server: PostgresServer, dbname: str, n: int) -> None:
     with server.connect(dbname) as connection:

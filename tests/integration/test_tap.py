@@ -479,6 +479,7 @@ def test_a_job_of_another_is_not_there(two_callers):
     wait_for(hers, "COMPLETED", caller=anna)
 
 
+@pytest.mark.slow
 def test_taplint_finds_nothing(served):
     stilts = shutil.which("stilts")
     if stilts is None:

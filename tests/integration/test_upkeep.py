@@ -59,7 +59,7 @@ def test_an_explanation_says_when_the_file_is_not_the_one(seen, files):
     source_id = source_ids(seen)[0]
     image_id = source_id >> SOURCE_ID_SHIFT
     path = Path(seen.images(RA, DEC).set_index("image_id")["path"][image_id])
-    with fits.open(path, mode="update") as hdus:
+    with fits.open(path, mode="update", memmap=False) as hdus:
         hdus[0].data[3, 3] += 1.0
     told = seen.explain(source_id)
     assert "not what was ingested" in told.problem

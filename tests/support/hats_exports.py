@@ -179,8 +179,11 @@ def near_boundary(norder, npix, ra, dec, arcsec):
     step = 2.0 * CELL_REACH / 2**norder * ARCSEC_PER_RADIAN / 500  # no side is longer than the pixel is wide
     for k in around:
         distance = separation(ra[k], dec[k], edge_ra, edge_dec)
-        if distance.min() <= arcsec + step:
-            near[k] = fine_distance(norder, npix, int(np.argmin(distance)), ra[k], dec[k]) <= arcsec
+        nearest = int(np.argmin(distance))
+        if distance[nearest] <= arcsec:
+            near[k] = True  # the boundary is no farther than a point of it
+        elif distance[nearest] <= arcsec + step:
+            near[k] = fine_distance(norder, npix, nearest, ra[k], dec[k]) <= arcsec
     return near
 
 

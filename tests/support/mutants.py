@@ -184,7 +184,7 @@ class Mutator:
         path.write_bytes(content)
 
     def _not_finite(self, sci: Path, msk: Path) -> None:
-        with fits.open(sci, mode="update") as hdus:
+        with fits.open(sci, mode="update", memmap=False) as hdus:
             data = hdus[0].data
             value = self._random.choice([np.nan, np.inf, -np.inf, 3e38, -3e38, 0.0])
             where = self._random.choice(["all", "half", "rows", "some", "corner"])

@@ -8,23 +8,29 @@ import sqlite3
 from itertools import count
 from pathlib import Path
 
+from tests.support.memory import place_in_memory
 from ztfdb.server import PostgresServer
 
 TEMPLATE = "archive_template"
 ENGINES = ("sqlite", "postgresql")
-MEMORY = Path("/dev/shm")
-MEMORY_BYTES = 2_000_000_000
-"""Free memory and room for files in it with which a server gets its cluster there: each uses 0.2 GB."""
+SERVER_BYTES = 2_000_000_000
+"""Room for a server's files (it uses 0.2 GB). In memory, because each new database is 330 of them."""
 
 
-def place_in_memory() -> Path | None:
-    """Where files lie in memory, None where that is not so or there is little: each new database is 330 files."""
-    try:
-        with Path("/proc/meminfo").open() as lines:
-            available = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-        return MEMORY if min(available, shutil.disk_usage(MEMORY).free) >= MEMORY_BYTES else None
-    except (OSError, StopIteration):
-        return None
+n_started = 0
+"""Servers that this process has started."""
+
+
+def count_starts() -> None:
+    """Count the servers that this process starts, whoever does it."""
+    start = PostgresServer.start
+
+    def counted(self: PostgresServer, *, timeout_s: float = 60.0) -> None:
+        global n_started
+        n_started += 1
+        start(self, timeout_s=timeout_s)
+
+    PostgresServer.start = counted  # type: ignore[method-assign]
 
 
 class Databases:
@@ -47,7 +53,7 @@ class Databases:
     def server(self) -> PostgresServer:
         """The running PostgreSQL server."""
         if self._server is None:
-            server = PostgresServer(settings={"max_wal_size": "256MB"}, place=place_in_memory())
+            server = PostgresServer(settings={"max_wal_size": "256MB"}, place=place_in_memory(SERVER_BYTES))
             server.start()
             self._server = server
         return self._server

@@ -136,7 +136,7 @@ def test_without_a_mask_mask_bits_are_none_and_little_else_changes(tmp_path: Pat
 
 def test_image_of_nan_is_refused(tmp_path: Path) -> None:
     made = make_science_image(tmp_path, seed=3, shape=(200, 200))
-    with fits.open(made.sci, mode="update") as hdus:
+    with fits.open(made.sci, mode="update", memmap=False) as hdus:
         hdus[0].data[:] = np.nan
         hdus[0].data[17, 23] = 100.0
     with pytest.raises(ExtractionError, match="usable"):
@@ -149,7 +149,7 @@ def test_flags_say_what_happened(tmp_path: Path) -> None:
     flux = np.array([2e4, 2e4, 1e4, 2e4, 2e4, 2e6, 2e4, 2e4])
     made = make_science_image(tmp_path, stars=(x, y, flux), seed=3, shape=(240, 240), fwhm=2.0)
     assert made.msk is not None
-    with fits.open(made.msk, mode="update") as hdus:
+    with fits.open(made.msk, mode="update", memmap=False) as hdus:
         hdus[0].data[181, 61] |= int(MaskBit.DEAD)
         hdus[0].data[186, 180] |= int(MaskBit.DEAD)
         hdus[0].data[60, 62] |= int(MaskBit.GHOSTS)

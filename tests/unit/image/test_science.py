@@ -94,7 +94,7 @@ def test_default_mask_is_6141_and_what_is_not_finite(z: image.ScienceImage) -> N
 @pytest.mark.parametrize(("flag", "bit"), FLAGS.items())
 def test_each_flag_is_its_bit(tmp_path: Path, flag: str, bit: int) -> None:
     simulated = make_science_image(tmp_path, shape=(40, 40))
-    with fits.open(simulated.msk, mode="update") as hdus:
+    with fits.open(simulated.msk, mode="update", memmap=False) as hdus:
         hdus[0].data[:] = 0
         hdus[0].data.ravel()[:16] = (1 << np.arange(16)).astype(np.uint16).view(np.int16)
     z = image.ScienceImage(simulated.sci, simulated.msk)
