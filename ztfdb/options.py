@@ -138,6 +138,10 @@ class StampsOptions(StampsOnPathOptions, MotionOptions, total=False):
     """Options of the stamps of a position."""
 
 
+class StampsAtOptions(StampsOnPathOptions, MotionsOptions, total=False):
+    """Options of the stamps of many positions."""
+
+
 class CutoutOptions(PlacesOptions, total=False):
     """Options of a cutout."""
 

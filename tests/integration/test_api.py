@@ -173,6 +173,11 @@ def test_a_moving_body_is_followed(remote, local, star):
     same(remote.light_curve_on_path(path).data, local.light_curve_on_path(path).data)
     same(remote.light_curve_on_path(path, complete=False).data, local.light_curve_on_path(path, complete=False).data)
     same_stamps(remote.stamps_on_path(path, size=9), local.stamps_on_path(path, size=9))
+    table = {"ra": [star[0], star[0] + 0.003], "dec": [star[1]] * 2}
+    for motion in ({}, {"pmra": [50.0, 0.0], "pmdec": -20.0, "epoch": 2018.0}):
+        found = remote.stamps_at(table, size=9, **motion)
+        same_stamps(found, local.stamps_at(table, size=9, **motion))
+        assert found.to_pandas()["position"].nunique() == 2
 
 
 def test_tables_are_the_archives(remote, local, star):

@@ -15,6 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import psycopg
 import pytest
 from astropy.table import Table
@@ -300,6 +301,21 @@ def test_two_columns_of_one_name_are_no_json(night):
     result = night.run("sql", "select 1 as a, 2 as a", "--force", "--format", "json")
     assert (result.exit_code, result.stdout) == (1, "")
     assert "two columns are named a: name them with AS" in result.stderr
+
+
+def test_stamps_of_a_table(night, tmp_path):
+    table = tmp_path / "stars.csv"
+    table.write_text(f"ra,dec\n{RA},{DEC}\n{RA},{DEC + 0.002}\n")
+    result = night.run("stamp", str(table), "-o", str(tmp_path / "stamps.npy"), "--size", "9")
+    assert result.exit_code == 0, result.stderr
+    each = [np.load(tmp_path / "stamps.npy")]
+    for number, dec in enumerate((DEC, DEC + 0.002)):
+        path = str(tmp_path / f"{number}.npy")
+        assert night.run("stamp", str(RA), str(dec), "-o", path, "--size", "9").exit_code == 0
+        each.append(np.load(path))
+    np.testing.assert_array_equal(each[0], np.concatenate(each[1:]))
+    assert "position" in night.run("stamp", str(table)).stdout
+    assert night.run("stamp", str(tmp_path / "none.csv")).exit_code == 2
 
 
 def test_a_statement_may_begin_with_a_comment(night):

@@ -26,10 +26,12 @@ from PIL import Image
 import ztfdb
 from tests.support.integers import read_by_astropy, store_as_integers
 from tests.support.postgres import ENGINES
-from ztfdb.errors import FileChangedError, FileMissingError, StampError, UnknownImageError
+from ztfdb.errors import FileChangedError, FileMissingError, QueryError, StampError, UnknownImageError
 from ztfdb.plot import draw_light_curve_with_stamps
+from ztfdb.query import stamps as query_stamps
 from ztfdb.query.stamps import StampSeries
 from ztfdb.simulate import make_science_image
+from ztfdb.stamps import cut
 from ztfdb.store import image_pixels
 
 NIGHT = 59116.4317708
@@ -113,6 +115,36 @@ def test_one_image_gives_many_stamps_and_says_what_lies_off(seen):
         seen.stamp(*OUTSIDE, image_id=image_id)
     with pytest.raises(UnknownImageError):
         seen.stamp(RA, DEC, image_id=5)
+
+
+def test_stamps_of_a_table_are_those_of_each_position(seen, monkeypatch):
+    opened = []
+    real = cut.open_pixels
+    monkeypatch.setattr(cut, "open_pixels", lambda image, facts: opened.append(facts.path) or real(image, facts))
+    table = pd.DataFrame({"ra": [RA, OUTSIDE[0], EDGE[0], RA], "dec": [DEC, OUTSIDE[1], EDGE[1], DEC + 0.003]})
+    for options in ({}, {"north_up": True, "size": 30}, {"filters": "zr", "calibration": "header"}):
+        opened.clear()
+        series = seen.stamps_at(table, **options)
+        assert len(opened) == len(set(opened))
+        frame = series.to_pandas()
+        assert frame["position"].tolist() == sorted(frame["position"])
+        for k, (ra, dec) in enumerate(zip(table["ra"], table["dec"], strict=True)):
+            alone = seen.stamps(ra, dec, **options) if k != 1 else []
+            some = [stamp for stamp in series if stamp.facts["position"] == k]
+            assert len(some) == len(alone)
+            for one, other in zip(some, alone, strict=True):
+                assert (one.image_id, one.x0, one.y0, one.status) == (other.image_id, other.x0, other.y0, other.status)
+                assert one.facts == other.facts | {"position": k}
+                np.testing.assert_array_equal(one.data, other.data)
+                np.testing.assert_array_equal(one.mask, other.mask)
+    assert [hdu.header["POSITION"] for hdu in series[0].to_hdus()] == [0] * (1 + (series[0].mask is not None))
+
+
+def test_a_table_with_too_many_stamps_is_refused(seen, monkeypatch):
+    monkeypatch.setattr(query_stamps, "MOST_PIXELS", 4 * 23**2)
+    assert len(seen.stamps_at({"ra": [RA], "dec": [DEC]})) == 4
+    with pytest.raises(QueryError, match="8 stamps of 23 pixels"):
+        seen.stamps_at({"ra": [RA, RA], "dec": [DEC, DEC]})
 
 
 def test_north_is_up_and_east_is_left(seen):

@@ -142,6 +142,7 @@ PASSED_ON = (
     (options.StampsOnImageOptions, stamps.stamps_on_image),
     (options.StampsOptions, stamps.stamps),
     (options.StampsOnPathOptions, stamps.stamps_on_path),
+    (options.StampsAtOptions, stamps.stamps_at),
     (options.CutoutOptions, cutouts.cutout),
     (options.PlacesOptions, cutouts.image_pixels),
     (options.CompletenessOptions, query_completeness.completeness),

@@ -13,6 +13,7 @@ from ztfdb.options import (
     MotionOptions,
     PlacesOptions,
     StampOnImageOptions,
+    StampsAtOptions,
     StampsOnImageOptions,
     StampsOnPathOptions,
     StampsOptions,
@@ -137,6 +138,16 @@ class Images(OpenArchive):
 
         with self._sessions() as session:
             return image_pixels(session, image_id, **options)
+
+    def stamps_at(self, positions: PositionTable, **options: Unpack[StampsAtOptions]) -> StampSeries:
+        """Return the stamps of many positions on every image that covers them; see `ztfdb.query.stamps.stamps_at`."""
+        from ztfdb.query.stamps import stamps_at
+
+        arguments: dict[str, Any] = {**options}
+        table = position_table(positions, arguments)
+        with self._sessions() as session:
+            series = stamps_at(session, table, **arguments)
+        return self._answer(series, table, None, arguments)
 
     def stamps_on_path(self, path: PositionTable, **options: Unpack[StampsOnPathOptions]) -> StampSeries:
         """Return the stamps of a moving body (``time``, ``ra``, ``dec``); see `ztfdb.query.stamps.stamps_on_path`."""

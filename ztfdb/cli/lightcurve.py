@@ -9,12 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ztfdb.cli.options import PositionCommand, cut_options, position_of, radius_value, shared_options, times_of
+from ztfdb.cli.options import (
+    PositionCommand,
+    cut_options,
+    position_of,
+    radius_value,
+    shared_options,
+    table_of,
+    times_of,
+)
 from ztfdb.cli.output import Output, output_options
 from ztfdb.cli.progress import progress_bar
 from ztfdb.cli.session import opened, wrong_usage
 from ztfdb.errors import OutputError
-from ztfdb.sky.typed import name_help, plain_minus
+from ztfdb.sky.typed import plain_minus
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -182,15 +190,6 @@ def with_columns(frame: pd.DataFrame, table: pd.DataFrame, keep: tuple[str, ...]
             raise ValueError(f"--keep {name}: not a column of the table, or one that the answer has itself")
         frame.insert(0, name, table[name].to_numpy()[frame["position"]])
     return frame
-
-
-def table_of(target: tuple[str, ...]) -> str | None:
-    """Return the path of the table, or None if the arguments are a position."""
-    if len(target) != 1 or len(target[0].replace(",", " ").split()) > 1:
-        return None
-    if target[0] != "-" and not Path(target[0]).is_file():
-        raise click.UsageError(f"{target[0]} is neither a position (RA DEC) nor a file{name_help(target[0])}")
-    return target[0]
 
 
 def save_plot(curve: Any, path: Path, stamps: Any = None) -> None:

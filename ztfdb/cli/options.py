@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from ztfdb.sky.typed import MINUS, parse_position, parse_radius, plain_minus
+from ztfdb.sky.typed import MINUS, name_help, parse_position, parse_radius, plain_minus
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -151,6 +152,15 @@ def given(options: dict[str, Any]) -> dict[str, Any]:
 def times_of(start: float | None, end: float | None) -> tuple[float | None, float | None] | None:
     """Return ``--from`` and ``--to`` as the archive's ``mjd``."""
     return None if start is None and end is None else (start, end)
+
+
+def table_of(target: tuple[str, ...]) -> str | None:
+    """Return the path of the table, or None if the arguments are a position."""
+    if len(target) != 1 or len(target[0].replace(",", " ").split()) > 1:
+        return None
+    if target[0] != "-" and not Path(target[0]).is_file():
+        raise click.UsageError(f"{target[0]} is neither a position (RA DEC) nor a file{name_help(target[0])}")
+    return target[0]
 
 
 def position_of(words: tuple[str, ...]) -> tuple[float, float]:

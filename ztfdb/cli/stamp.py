@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ztfdb.cli.options import PositionCommand, cut_options, given, motion_options, position_of, shared_options, times_of
+from ztfdb.cli.options import (
+    PositionCommand,
+    cut_options,
+    given,
+    motion_options,
+    position_of,
+    shared_options,
+    table_of,
+    times_of,
+)
 from ztfdb.cli.session import opened, wrong_usage
 from ztfdb.errors import OutputError
 
@@ -24,9 +33,10 @@ PICTURES = (".png", ".pdf", ".svg", ".jpg", ".gif")
         "ztfdb stamp 58.0029 35.7365",
         "ztfdb stamp 58.0029 35.7365 -o sheet.png --north-up",
         "ztfdb stamp 58.0029 35.7365 -o stamps.fits --size 51 --filter zr",
+        "ztfdb stamp stars.csv -o stamps.fits",
     ),
 )
-@click.argument("position", nargs=-1, required=True, metavar="RA DEC")
+@click.argument("position", nargs=-1, required=True, metavar="RA DEC | TABLE")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="FITS, PNG, PDF, SVG, GIF or NPY file."
 )
@@ -55,16 +65,24 @@ def stamp(
     epoch: float | None,
     **how: Any,
 ) -> None:
-    """Cut stamps of a position from every image that covers it.
+    """Cut stamps of a position, or of a table of them, from every image that covers it.
 
-    Without -o, lists the stamps. A file that is missing or is not the one that was ingested gives no pixels but a
-    status, and exit status 1.
+    TABLE is a CSV, VOTable, FITS, ECSV or Parquet file with columns ra and dec; each image file is opened once for all
+    of them. Without -o, lists the stamps. A file that is missing or is not the one that was ingested gives no pixels
+    but a status, and exit status 1.
     """
-    ra, dec = position_of(position)
+    path = table_of(position)
+    if path is not None:
+        from ztfdb.cli.tables import read_positions  # imports pandas and astropy
+
+        table: Any = read_positions(path, None, None)
+    else:
+        ra, dec = position_of(position)
+        table = {"ra": [ra], "dec": [dec]}
     motion = given({"pmra": pmra, "pmdec": pmdec, "epoch": epoch})
     with opened(ctx, read_only=True) as archive, wrong_usage():
         if image_id is not None:
-            series = archive.stamps_on_image({"ra": [ra], "dec": [dec]}, image_id=image_id, **motion, **how)
+            series = archive.stamps_on_image(table, image_id=image_id, **motion, **how)
         else:
             cuts: ImageCutOptions = {
                 "filters": list(filters) or None,
@@ -72,7 +90,10 @@ def stamp(
                 "fields": list(fields) or None,
                 "all_versions": all_versions,
             }
-            series = archive.stamps(ra, dec, **cuts, **motion, **how)
+            if path is not None:
+                series = archive.stamps_at(table, **cuts, **motion, **how)
+            else:
+                series = archive.stamps(ra, dec, **cuts, **motion, **how)
     if output is not None:
         save(series, output)
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Literal, Unpack
 
@@ -27,6 +28,7 @@ from ztfdb.options import (
     PathLightCurveOptions,
     Phot,
     StampOnImageOptions,
+    StampsAtOptions,
     StampsOnImageOptions,
     StampsOnPathOptions,
     StampsOptions,
@@ -324,6 +326,26 @@ class RemoteArchive:
     def stamps(self, ra: Position, dec: Angle | None = None, **options: Unpack[StampsOptions]) -> StampSeries:
         """Return the stamps of a position on every image that covers it; see `ztfdb.query.stamps.stamps`."""
         return _series(self._get("/stamps.json", self._place(ra, dec, options)))
+
+    def stamps_at(self, positions: PositionTable, **options: Unpack[StampsAtOptions]) -> StampSeries:
+        """Return the stamps of many positions, one request each; see `ztfdb.query.stamps.stamps_at`."""
+        arguments: dict[str, Any] = {**options}
+        table = position_table(positions, arguments)
+        motion = {name: arguments.pop(name) for name in list(MOTION & arguments.keys())}
+        targets = targets_of(table, **motion)
+        stamps: list[ImageStamp] = []
+        hints: list[str] = []
+        for k in range(len(targets)):
+            one = targets.part(k, k + 1)
+            place = {"ra": float(one.positions.ra[0]), "dec": float(one.positions.dec[0])}
+            moving = {name: float(v[0]) for name in MOTION if (v := getattr(one, name)) is not None}
+            answer = self._get("/stamps.json", query_words({**place, **moving, **arguments}))
+            hints += [answer["hint"]] if answer["hint"] else []
+            found = unpack_stamps(answer["stamps"])
+            stamps += [replace(stamp, facts=(stamp.facts or {}) | {"position": k}) for stamp in found]
+        if not stamps:
+            warn_empty(hints[0] if hints else "the table has no positions")
+        return StampSeries(stamps)
 
     def stamps_on_path(self, path: PositionTable, **options: Unpack[StampsOnPathOptions]) -> StampSeries:
         """Return the stamps of a moving body; see `ztfdb.query.stamps.stamps_on_path`."""

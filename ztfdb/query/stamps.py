@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from ztfdb.arrays import FloatArray, Places
 from ztfdb.codes import FILTERS
-from ztfdb.errors import StampError, UnknownImageError
+from ztfdb.errors import QueryError, StampError, UnknownImageError
 from ztfdb.query.captions import captioned
 from ztfdb.query.dataframes import data_frame
 from ztfdb.query.exposures import covering
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 MAX_SIZE = 2_000
 """Largest width of a stamp, pixels."""
+
+MOST_PIXELS = 200_000_000
+"""Most pixels of an answer: 1.2 GB with masks."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -66,7 +69,7 @@ class StampSeries:
     def to_pandas(self) -> pd.DataFrame:
         """Return one row per stamp: image, time, filter, position, pixel, first pixel, ``status`` and file.
 
-        ``calibration`` and ``zeropoint`` are included if they were requested.
+        ``position`` is included for a table of positions; ``calibration`` and ``zeropoint`` if they were requested.
         """
         names = ("image_id", "ra", "dec", "x", "y", "x0", "y0", "status")
         columns: dict[str, Any] = {name: [getattr(stamp, name) for stamp in self] for name in names}
@@ -74,7 +77,7 @@ class StampSeries:
         columns["mjd"] = np.array([fact.get("mjd", np.nan) for fact in facts])
         for name in ("filtercode", "path"):
             columns[name] = pd.array([fact.get(name) for fact in facts], dtype="str")
-        captions = tuple(name for name in ("calibration", "zeropoint") if any(name in fact for fact in facts))
+        captions = tuple(name for name in ("position", "calibration", "zeropoint") if any(name in f for f in facts))
         for name in captions:
             columns[name] = [fact.get(name) for fact in facts]
         columns["status"] = pd.array(columns["status"], dtype="str")
@@ -149,6 +152,45 @@ def stamps(
     """
     targets = targets_of({"ra": ra, "dec": dec}, pmra=pmra, pmdec=pmdec, epoch=epoch)
     return _series(session, targets, size, aperture, north_up, calibration, places, cuts)
+
+
+def stamps_at(
+    session: Session,
+    positions: Any,
+    *,
+    size: int = DEFAULT_SIZE,
+    aperture: int = 4,
+    pmra: Motion = None,
+    pmdec: Motion = None,
+    epoch: Motion = None,
+    north_up: bool = False,
+    calibration: str | None = None,
+    places: Places = None,
+    **cuts: Any,
+) -> StampSeries:
+    """Return the stamps of many positions on every image that covers them; each file is opened once.
+
+    Parameters
+    ----------
+    positions : DataFrame, astropy Table, mapping, or array_like of shape (n, 2)
+        Columns ``ra`` and ``dec``, deg.
+    session, size, aperture, north_up, calibration, places, **cuts
+        As in `stamps`.
+    pmra, pmdec, epoch : float, array_like of shape (n,) or str, optional
+        As in `stamps`; a string names a column of `positions`.
+
+    Returns
+    -------
+    StampSeries
+        Ordered by position, then time; the fact ``position`` of each is its row in the table, from 0.
+
+    Raises
+    ------
+    QueryError
+        If they would have more than `MOST_PIXELS`.
+    """
+    targets = targets_of(positions, pmra=pmra, pmdec=pmdec, epoch=epoch)
+    return _series(session, targets, size, aperture, north_up, calibration, places, cuts, table=True)
 
 
 def stamps_on_path(
@@ -285,19 +327,31 @@ def _series(
     calibration: str | None,
     places: Places,
     cuts: dict[str, Any],
+    *,
+    table: bool = False,
 ) -> StampSeries:
     request = light_curve_request(aperture=aperture, **cuts)
     radius = _radius(size, request.aperture)
     pairs = covering(session, targets, request)
     ids = pairs.image_id[pairs.at]
     images = stored_pixels(session, ids, places=places)
-    found: list[ImageStamp] = []
-    columns = [pairs.rows[name].tolist() for name in ("ra", "dec", "x", "y")]
-    for image_id, at, ra, dec, x, y in zip(ids.tolist(), pairs.at.tolist(), *columns, strict=True):
+    if table and len(pairs) * size**2 > MOST_PIXELS:
+        raise QueryError(f"{len(pairs)} stamps of {size} pixels: at most {MOST_PIXELS:,} pixels; give fewer positions")
+    cut: dict[int, ImageStamp] = {}
+    order = np.argsort(pairs.at, kind="stable")
+    for rows in np.split(order, np.flatnonzero(np.diff(pairs.at[order])) + 1) if len(order) else []:
         check_work()
-        image = images[image_id]
-        facts = _facts(pairs.images, at, image.own.path)
-        found += cut_stamps(image, [ra], [dec], [x], [y], size=size, radius=radius, facts=facts)
+        image = images[int(ids[rows[0]])]
+        facts = _facts(pairs.images, int(pairs.at[rows[0]]), image.own.path)
+        columns = [pairs.rows[name][rows].tolist() for name in ("ra", "dec", "x", "y")]
+        some = cut_stamps(image, *columns, size=size, radius=radius, facts=facts)
+        if table:
+            some = [
+                replace(one, facts=facts | {"position": int(k)})
+                for one, k in zip(some, pairs.rows["k"][rows].tolist(), strict=True)
+            ]
+        cut |= zip(rows.tolist(), some, strict=True)
+    found = [cut[row] for row in range(len(pairs))]
     found = captioned(session, found, pairs.images.take(pairs.at), aperture, calibration)
     return StampSeries([one.turned_north() for one in found] if north_up else found)
 

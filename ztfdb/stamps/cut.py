@@ -150,7 +150,12 @@ class ImageStamp:
             ("APERRAD", self.radius, "[pix] radius of the aperture"),
             ("NORTHUP", self.north_up, "rows in the opposite order"),
         ]
-        known = (("mjd", "OBSMJD", "[d] exposure start, UTC"), ("filtercode", "FILTER", ""), ("path", "FILENAME", ""))
+        known = (
+            ("mjd", "OBSMJD", "[d] exposure start, UTC"),
+            ("filtercode", "FILTER", ""),
+            ("path", "FILENAME", ""),
+            ("position", "POSITION", "row of the table of positions, from 0"),
+        )
         for name, keyword, comment in known:
             value = (self.facts or {}).get(name)
             if value is not None and value == value:
