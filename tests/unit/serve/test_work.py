@@ -157,3 +157,70 @@ def test_one_client_cannot_take_all_threads_nor_the_whole_queue():
         await asyncio.gather(*tasks)
 
     in_loop(ask, threads=3, client_threads=2, client_queue=2)
+
+
+def overlap(workers, works):
+    """Run functions at the same time, and return their results and how many ran at once at most."""
+    running, most, lock = 0, 0, threading.Lock()
+
+    def watched(work):
+        def call():
+            nonlocal running, most
+            with lock:
+                running += 1
+                most = max(most, running)
+            try:
+                return work()
+            finally:
+                with lock:
+                    running -= 1
+
+        return call
+
+    async def ask():
+        tasks = [workers.run(Client(f"192.0.2.{k}").request, watched(work)) for k, work in enumerate(works)]
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    return ask, lambda: most
+
+
+def test_short_work_runs_one_after_the_other():
+    async def ask(workers):
+        run, most = overlap(workers, [lambda k=k: sum(range(1_000)) + k for k in range(40)])
+        assert await run() == [499_500 + k for k in range(40)]
+        return most()
+
+    assert in_loop(ask, threads=8) == 1
+
+
+def test_long_work_lets_others_begin():
+    meeting = threading.Barrier(8)  # all eight must run at once to pass
+
+    async def ask(workers):
+        run, most = overlap(workers, [lambda: meeting.wait(20)] * 8)
+        assert sorted(await run()) == list(range(8))
+        return most()
+
+    assert in_loop(ask, threads=8) == 8
+
+
+def test_work_that_fails_lets_the_next_begin():
+    def failing():
+        raise ValueError("no such thing")
+
+    async def ask(workers):
+        run, _ = overlap(workers, [failing, lambda: 1, failing, lambda: 2])
+        return [str(one) for one in await run()]
+
+    assert in_loop(ask, threads=8) == ["no such thing", "1", "no such thing", "2"]
+
+
+def test_streams_wait_for_their_turn_too():
+    async def ask(workers):
+        async def all_of(k):
+            pieces = await workers.stream(Client(f"192.0.2.{k}").request, lambda put: put(b"%d" % k))
+            return b"".join([piece async for piece in pieces])
+
+        return await asyncio.gather(*map(all_of, range(20)))
+
+    assert in_loop(ask, threads=8) == [b"%d" % k for k in range(20)]
