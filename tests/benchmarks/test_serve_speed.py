@@ -95,10 +95,8 @@ def own_cpu(work, n: int = N_REQUEST) -> float:
 
 def wrk(base: str, seconds: int, script: Path, *, connections: int = 16) -> tuple[float, int]:
     """Requests a second by Debian's wrk, and how many of them were no success."""
-    done = subprocess.run(
-        ["wrk", f"-t{min(2, connections)}", f"-c{connections}", f"-d{seconds}s", "--timeout", "60s", "-s", str(script), base],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+    words = [f"-t{min(2, connections)}", f"-c{connections}", f"-d{seconds}s", "--timeout", "60s", "-s", str(script)]
+    done = subprocess.run(["wrk", *words, base], capture_output=True, text=True, check=True)
     rate = re.search(r"Requests/sec:\s+([\d.]+)", done.stdout)
     failed = re.search(r"Non-2xx or 3xx responses: (\d+)", done.stdout)
     lost = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", done.stdout)
