@@ -13,6 +13,7 @@ from tests.support.crash import CrashRun, pretend_files
 from tests.support.pretend import pretend_to_measure
 from tests.support.waiting import wait_until
 from ztfdb.codes import JobState
+from ztfdb.ingest import loop
 from ztfdb.ingest.run import ingest_paths
 from ztfdb.schema import Image, IngestJob
 from ztfdb.store.engine import make_engine, sessions, writing
@@ -165,7 +166,10 @@ def test_a_daemon_and_an_ingest_share_the_work_and_each_image_is_stored_once(eng
         assert session.scalar(select(func.count()).select_from(Image)) == 30
 
 
-def test_an_interrupt_leaves_no_lease_and_the_rest_in_the_queue(maker, night):
+@pytest.mark.parametrize("together", [1, 2])
+def test_an_interrupt_leaves_no_lease_and_the_rest_in_the_queue(maker, night, monkeypatch, together):
+    """Also where images share a transaction, whose images are reported when it is over."""
+    monkeypatch.setattr(loop, "MOST_IN_GROUP", together)
     pretend_files(night, ["star"] * 6)
 
     def interrupt(step):
