@@ -13,7 +13,7 @@ import hypothesis
 import pytest
 
 from tests.support import postgres
-from tests.support.memory import place_in_memory
+from tests.support.memory import place_in_memory, want_memory
 from tests.support.postgres import ENGINES, Databases
 from tests.support.quadrant import real_data, real_quadrant
 from tests.support.waiting import let_children_be_interrupted
@@ -24,23 +24,24 @@ if TYPE_CHECKING:
 
 STARTED = pytest.StashKey[int]()
 TESTS_BYTES = 6_000_000_000
-"""Room for the files of all tests (they use less than 1 GB)."""
+"""Room for the files of all tests but benchmarks (they use less than 1 GB)."""
 
 # The same examples on every run: a failure seen once can be seen again, and a slow machine fails nothing.
 hypothesis.settings.register_profile("ztfdb", derandomize=True, deadline=None, database=None)
 hypothesis.settings.load_profile("ztfdb")
-
-# pytest's folders: what is written safely waits for the disk, and a disk shared with others is slow.
-if place := place_in_memory(TESTS_BYTES):
-    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(place))
 
 let_children_be_interrupted()
 postgres.count_starts()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let answers be empty: only the tests of that warning look at it."""
+    """Let answers be empty, as only the tests of that warning look at it; choose where files lie."""
     config.addinivalue_line("filterwarnings", "ignore::ztfdb.errors.EmptyAnswerWarning")
+    if config.option.markexpr == "not benchmark":
+        want_memory()
+    # pytest's folders: what is written safely waits for the disk, and a disk shared with others is slow.
+    if place := place_in_memory(TESTS_BYTES):
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(place))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
