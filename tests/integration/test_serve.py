@@ -188,7 +188,7 @@ def token(*words: str) -> str:
 def test_only_who_has_a_token_is_answered_until_it_is_removed(guarded, monkeypatch):
     service, state = guarded
     made = token("add", "anna", "--state", state)
-    old = token("add", "old", "--days", "0.0000001", "--state", state)
+    old = token("add", "old", "--days", "0.000000001", "--state", state)
     assert requests.get(f"{service.base}/healthz", timeout=30).ok
     for path in ("/api/v1/status", "/tap/capabilities", "/scs", "/metrics", "/no/such"):
         for headers in ({}, {"Authorization": "Bearer x"}, {"Authorization": f"Bearer {old}"}, {"Authorization": made}):

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 
 from ztfdb.errors import StoreError
-from ztfdb.store.service_tokens import TokenStore, hash_of
+from ztfdb.store.service_tokens import Token, TokenStore, hash_of
 
 KEPT_S = 2.0
 """Seconds for which tokens of the service database are cached; a removed token stays valid for so long."""
@@ -28,7 +28,7 @@ class Gate:
 
     def __init__(self, tokens: TokenStore) -> None:
         self._tokens = tokens
-        self._known: dict[str, str] = {}
+        self._known: dict[str, Token] = {}
         self._read = -KEPT_S
 
     def admits(self, path: str, headers: Iterable[tuple[bytes, bytes]]) -> bool:
@@ -39,13 +39,14 @@ class Gate:
         """Return the name of the token in a request's headers, None without a valid one."""
         given = next((value for name, value in headers if name == b"authorization"), b"").decode("latin-1")
         scheme, _, token = given.partition(" ")
-        return self._valid().get(hash_of(token.strip())) if scheme.lower() == "bearer" else None
+        known = self._tokens_by_hash().get(hash_of(token.strip())) if scheme.lower() == "bearer" else None
+        return known.name if known is not None and known.is_valid else None
 
-    def _valid(self) -> dict[str, str]:
+    def _tokens_by_hash(self) -> dict[str, Token]:
         now = time.monotonic()
         if now - self._read >= KEPT_S:
             try:
-                self._known = self._tokens.valid()
+                self._known = self._tokens.by_hash()
             except StoreError:  # if tokens cannot be read, none is valid
                 self._known = {}
             self._read = now

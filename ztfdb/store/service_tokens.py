@@ -36,11 +36,17 @@ class Token:
     created : float
         Seconds since 1970.
     expires : float or None
+        Seconds since 1970, None for a token without an end.
     """
 
     name: str
     created: float
     expires: float | None
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether it has not expired."""
+        return self.expires is None or self.expires > time.time()
 
 
 class TokenStore:
@@ -88,11 +94,11 @@ class TokenStore:
         with self._open() as connection:
             return [Token(*row) for row in connection.execute("select name, created, expires from token order by name")]
 
-    def valid(self) -> dict[str, str]:
-        """Return the names of the tokens that are valid now, by their hashes."""
+    def by_hash(self) -> dict[str, Token]:
+        """Return the facts of each token, also of expired ones, by its hash."""
         with self._open() as connection:
-            wanted = "select hash, name from token where expires is null or expires > ?"
-            return dict(connection.execute(wanted, (time.time(),)).fetchall())
+            rows = connection.execute("select hash, name, created, expires from token").fetchall()
+        return {row[0]: Token(*row[1:]) for row in rows}
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
