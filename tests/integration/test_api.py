@@ -48,6 +48,7 @@ from ztfdb.errors import (  # noqa: E402
     UnknownObjectError,
     UnknownSourceError,
 )
+from ztfdb.query import stamps as query_stamps  # noqa: E402
 
 
 @pytest.fixture(scope="module", params=ENGINES)
@@ -178,6 +179,14 @@ def test_a_moving_body_is_followed(remote, local, star):
         found = remote.stamps_at(table, size=9, **motion)
         same_stamps(found, local.stamps_at(table, size=9, **motion))
         assert found.to_pandas()["position"].nunique() == 2
+
+
+def test_too_many_stamps_of_a_table_are_an_error_of_both(remote, local, star, monkeypatch):
+    table = {"ra": [star[0], star[0] + 0.003], "dec": [star[1]] * 2}
+    monkeypatch.setattr(query_stamps, "MOST_PIXELS", 9**2)
+    for archive in (remote, local):
+        with pytest.raises(QueryError, match="at most 81 pixels; give fewer positions"):
+            archive.stamps_at(table, size=9)
 
 
 def test_tables_are_the_archives(remote, local, star):

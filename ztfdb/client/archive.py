@@ -54,7 +54,7 @@ from ztfdb.query.given import (
 from ztfdb.query.periodogram import Periodogram
 from ztfdb.query.readonly import SqlParts
 from ztfdb.query.request import only_complete
-from ztfdb.query.stamps import StampSeries
+from ztfdb.query.stamps import StampSeries, check_pixels
 from ztfdb.query.tables import column_list, table_list
 from ztfdb.query.targets import Targets, path_of, targets_of
 from ztfdb.query.wire import is_id, unpack_attrs, unpack_columns, unpack_frame, unpack_stamps
@@ -62,6 +62,7 @@ from ztfdb.schema import describe_column
 from ztfdb.sky.dates import mjds_of, night_of
 from ztfdb.spelling import spelled
 from ztfdb.stamps import ImageStamp
+from ztfdb.stamps.cutout import DEFAULT_SIZE
 
 POSITIONS_PER_REQUEST = 10_000
 COMPLETE_PER_REQUEST = 1_000
@@ -343,6 +344,7 @@ class RemoteArchive:
             hints += [answer["hint"]] if answer["hint"] else []
             found = unpack_stamps(answer["stamps"])
             stamps += [replace(stamp, facts=(stamp.facts or {}) | {"position": k}) for stamp in found]
+            check_pixels(len(stamps), int(arguments.get("size", DEFAULT_SIZE)))
         if not stamps:
             warn_empty(hints[0] if hints else "the table has no positions")
         return StampSeries(stamps)

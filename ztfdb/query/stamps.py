@@ -193,6 +193,12 @@ def stamps_at(
     return _series(session, targets, size, aperture, north_up, calibration, places, cuts, table=True)
 
 
+def check_pixels(n_stamp: int, size: int) -> None:
+    """Raise QueryError if the stamps of a table would have more than `MOST_PIXELS`."""
+    if n_stamp * size**2 > MOST_PIXELS:
+        raise QueryError(f"{n_stamp} stamps of {size} pixels: at most {MOST_PIXELS:,} pixels; give fewer positions")
+
+
 def stamps_on_path(
     session: Session,
     path: Any,
@@ -335,8 +341,8 @@ def _series(
     pairs = covering(session, targets, request)
     ids = pairs.image_id[pairs.at]
     images = stored_pixels(session, ids, places=places)
-    if table and len(pairs) * size**2 > MOST_PIXELS:
-        raise QueryError(f"{len(pairs)} stamps of {size} pixels: at most {MOST_PIXELS:,} pixels; give fewer positions")
+    if table:
+        check_pixels(len(pairs), size)
     cut: dict[int, ImageStamp] = {}
     order = np.argsort(pairs.at, kind="stable")
     for rows in np.split(order, np.flatnonzero(np.diff(pairs.at[order])) + 1) if len(order) else []:

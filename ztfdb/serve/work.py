@@ -27,7 +27,7 @@ STOP_AGAIN_S = 0.05
 
 ALONE_S = 0.01
 """Seconds in which work runs before the next is started. Threads that compute at the same time fight for Python's lock:
-short queries then take twice the processor time, and fewer are answered."""
+short queries then take up to twice the processor time, and fewer are answered."""
 
 WATCH_AFTER_S = 0.05
 """Seconds before work is watched: most work ends earlier, and a watch costs as much as a short query."""

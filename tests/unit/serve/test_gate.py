@@ -11,6 +11,7 @@ from ztfdb.store.service_tokens import TokenStore
 
 def test_a_token_ends_at_its_time_and_not_when_tokens_are_read_again(tmp_path, monkeypatch):
     now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now)
     store = TokenStore(tmp_path)
     short, long = store.add("short", 1.0 / SECONDS_PER_DAY), store.add("long")  # one second
     gate = Gate(store)

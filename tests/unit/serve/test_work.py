@@ -12,6 +12,7 @@ pytest.importorskip("starlette", reason="the extra serve is not installed")
 
 from starlette.requests import Request
 
+from ztfdb.serve import work
 from ztfdb.serve.errors import Busy, ClientGone, TimeLimit
 from ztfdb.serve.limits import Limits
 from ztfdb.serve.work import Workers
@@ -159,18 +160,18 @@ def test_one_client_cannot_take_all_threads_nor_the_whole_queue():
     in_loop(ask, threads=3, client_threads=2, client_queue=2)
 
 
-def overlap(workers, works):
+def overlap(workers, calls):
     """Run functions at the same time, and return their results and how many ran at once at most."""
     running, most, lock = 0, 0, threading.Lock()
 
-    def watched(work):
+    def watched(function):
         def call():
             nonlocal running, most
             with lock:
                 running += 1
                 most = max(most, running)
             try:
-                return work()
+                return function()
             finally:
                 with lock:
                     running -= 1
@@ -178,13 +179,15 @@ def overlap(workers, works):
         return call
 
     async def ask():
-        tasks = [workers.run(Client(f"192.0.2.{k}").request, watched(work)) for k, work in enumerate(works)]
+        tasks = [workers.run(Client(f"192.0.2.{k}").request, watched(function)) for k, function in enumerate(calls)]
         return await asyncio.gather(*tasks, return_exceptions=True)
 
     return ask, lambda: most
 
 
-def test_short_work_runs_one_after_the_other():
+def test_short_work_runs_one_after_the_other(monkeypatch):
+    monkeypatch.setattr(work, "ALONE_S", 60.0)  # a busy machine must not make it long
+
     async def ask(workers):
         run, most = overlap(workers, [lambda k=k: sum(range(1_000)) + k for k in range(40)])
         assert await run() == [499_500 + k for k in range(40)]
@@ -215,10 +218,20 @@ def test_work_that_fails_lets_the_next_begin():
     assert in_loop(ask, threads=8) == ["no such thing", "1", "no such thing", "2"]
 
 
-def test_streams_wait_for_their_turn_too():
+def test_streams_wait_for_their_turn_too(monkeypatch):
+    monkeypatch.setattr(work, "ALONE_S", 60.0)
+    running = []
+
+    def produce(put, k):
+        running.append(k)
+        time.sleep(0.002)
+        assert running == [k]
+        running.remove(k)
+        put(b"%d" % k)
+
     async def ask(workers):
         async def all_of(k):
-            pieces = await workers.stream(Client(f"192.0.2.{k}").request, lambda put: put(b"%d" % k))
+            pieces = await workers.stream(Client(f"192.0.2.{k}").request, lambda put: produce(put, k))
             return b"".join([piece async for piece in pieces])
 
         return await asyncio.gather(*map(all_of, range(20)))
