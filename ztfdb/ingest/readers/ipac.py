@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import numpy as np
+from astropy.io import ascii as tables
 from astropy.table import Table
 
 from ztfdb.errors import CatalogueFileError
@@ -80,11 +81,14 @@ class IpacReader:
 
     def _table(self, lines: list[str], n_before: int) -> Table:
         """Read rows by the types that the header names."""
+        reader = tables.get_reader(tables.Ipac)
         try:
-            return Table.read([*self._header, *lines], format="ascii.ipac", guess=False)
+            return reader.read([*self._header, *lines])
         except (ValueError, TypeError, IndexError) as exc:  # astropy's errors are ValueErrors
             after = f" after row {n_before:,}" if n_before else ""
             raise CatalogueFileError(self._path, f"is no IPAC table that can be read{after}: {exc}") from exc
+        finally:
+            reader.header.data = None  # else a cycle keeps the lines of many stretches until a garbage collection
 
 
 def _in_header(line: bytes) -> bool:
