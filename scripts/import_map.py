@@ -49,6 +49,7 @@ OUTSIDE: dict[str, set[str]] = {
     "psycopg": {"store", "server"},
     "sqlite3": {"store"},
     "sep": {"extract", "frame.background"},
+    "ztfdb_kernels": {"extract.kernels"},
     # simulate and demo make images; the reader reads catalogues, which are no pixels
     "astropy.io.fits": {
         "frame",

@@ -64,11 +64,33 @@ install_lock() {  # <lock>
             "They come from the package index that pip is set up for: is there a network?"
 }
 
+# Whether extension modules can be built: a C compiler and Python's headers.
+can_compile() {
+    { command -v cc || command -v gcc || command -v clang; } >/dev/null &&
+        "$VENV/bin/python" -c 'import sys, sysconfig, pathlib as p
+sys.exit(not (p.Path(sysconfig.get_path("include")) / "Python.h").exists())'
+}
+
+# Build the compiled kernels and install them, from a copy, so that the checkout stays as it is. They are optional.
+install_kernels() {
+    if ! can_compile; then
+        say "No C compiler or no headers of Python: ztfdb-kernels is left out, and its tests are skipped."
+        return
+    fi
+    copy=$(mktemp -d)
+    cp -R kernels "$copy"
+    "$VENV/bin/python" -m pip install --quiet --no-deps --no-build-isolation --no-index "$copy/kernels" || {
+        rm -rf "$copy"
+        die "kernels/ could not be built (the compiler's words are above)."
+    }
+    rm -rf "$copy"
+}
+
 # What the environment was made from. Empty where it does not run (any more).
 fingerprint() {
     "$VENV/bin/python" -c 'import sys; print(sys.version, sys.prefix)' 2>/dev/null || return 0
     pwd
-    cat pyproject.toml scripts/lib.sh requirements/*.txt | cksum
+    cat pyproject.toml scripts/lib.sh requirements/*.txt kernels/* | cksum
 }
 
 # Whether the environment is in place: its stamp names a lock that holds all we need, and nothing changed since.
@@ -88,6 +110,7 @@ build_env() {  # <lock>
     say "Making the environment in $VENV with $python; once, a minute or so ..."
     make_venv "$python"
     install_lock "$1"
+    [ "$1" != test ] || install_kernels
     { fingerprint; printf '%s\n' "$1"; } >"$VENV/stamp"
 }
 

@@ -133,6 +133,21 @@ def test_every_dependency_is_pinned_with_a_hash() -> None:
         assert block.startswith("#") or "--hash=sha256:" in block
 
 
+def test_one_wheel_of_the_kernels_serves_every_python(tmp_path: Path) -> None:
+    compiled = pytest.importorskip("ztfdb_kernels", reason="ztfdb-kernels is not installed: no C compiler")
+    source = shutil.copytree(ROOT / "kernels", tmp_path / "kernels")
+    options = ["--no-deps", "--no-build-isolation", "--no-index", "--quiet", "--disable-pip-version-check"]
+    command = [sys.executable, "-m", "pip", "wheel", *options, "-w", str(tmp_path / "out"), str(source)]
+    subprocess.run(command, check=True, capture_output=True)
+    (wheel,) = (tmp_path / "out").iterdir()
+    assert wheel.name.startswith(f"ztfdb_kernels-{compiled.__version__}-cp311-abi3-")
+    with zipfile.ZipFile(wheel) as archive:
+        tops = {name.partition("/")[0] for name in archive.namelist()}
+    (module,) = tops - {f"ztfdb_kernels-{compiled.__version__}.dist-info"}
+    assert module.startswith("ztfdb_kernels.")
+    assert (ROOT / "kernels" / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
+
+
 def tracked_files() -> list[Path]:
     if shutil.which("git") is None or not (ROOT / ".git").exists():
         pytest.skip("not a git checkout: there is no list of tracked files")

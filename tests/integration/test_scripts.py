@@ -13,7 +13,7 @@ import pytest
 from tests.support.waiting import seconds_of_children
 
 ROOT = Path(__file__).resolve().parents[2]
-TOOLS = ("sh", "dirname", "cat", "cksum", "rm", "flock")
+TOOLS = ("sh", "dirname", "cat", "cksum", "rm", "flock", "mktemp")
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the scripts are for a POSIX shell")
 
@@ -36,7 +36,7 @@ class Checkout:
         self.folder = folder / "checkout"
         self.path = folder / "bin"
         self.path.mkdir()
-        for name in ("scripts", "requirements"):
+        for name in ("scripts", "requirements", "kernels"):
             shutil.copytree(ROOT / name, self.folder / name)
         shutil.copy(ROOT / "pyproject.toml", self.folder)
         for name in (*TOOLS, "mkdir", "cp"):
@@ -104,6 +104,30 @@ def test_pip_takes_over_from_a_failing_uv(checkout: Checkout) -> None:
     done = checkout.run("test")
     assert done.returncode == 0, done.stderr
     assert "--require-hashes --no-deps -r requirements/test.txt" in done.stdout
+
+
+def test_the_kernels_are_built_where_there_is_a_compiler(checkout: Checkout) -> None:
+    checkout.add("python3", WORKING_PYTHON)
+    without = checkout.run("test")
+    assert without.returncode == 0, without.stderr
+    assert "No C compiler" in without.stderr
+    assert "/kernels" not in without.stdout
+    checkout.add("cc", "exit 0")
+    (checkout.folder / ".venv" / "stamp").unlink()
+    built = checkout.run("test")
+    assert built.returncode == 0, built.stderr
+    (line,) = (line for line in built.stdout.splitlines() if line.endswith("/kernels"))
+    assert "install --quiet --no-deps --no-build-isolation --no-index" in line
+
+
+def test_kernels_that_cannot_be_built_are_an_error_where_there_is_a_compiler(checkout: Checkout) -> None:
+    checkout.add(
+        "python3", WORKING_PYTHON.replace("pip | pytest)", "pip) case $* in */kernels) exit 1 ;; esac ;;\n    pytest)")
+    )
+    checkout.add("cc", "exit 0")
+    done = checkout.run("test")
+    assert done.returncode == 1
+    assert "kernels/ could not be built" in done.stderr
 
 
 def test_a_ready_environment_is_used_at_once_until_something_changes(checkout: Checkout) -> None:

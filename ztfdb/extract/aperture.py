@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ztfdb.arrays import BoolArray, FloatArray, IntArray
 from ztfdb.bits import SOURCE_BITS
+from ztfdb.extract.kernels import circle_fluxes
 from ztfdb.frame.arrays import plain_array
 from ztfdb.records import APERTURE_DIAMETERS
 
@@ -130,11 +131,9 @@ def aperture_sums(
     ny, nx = data.shape
     radius = np.asarray(diameters, dtype=float)[:, None] / 2
     shape = (len(radius), len(x))
-    flux = np.zeros(shape)
+    flux = circle_fluxes(data, x, y, radius[:, 0], subpix)
     area = np.broadcast_to(np.pi * radius**2, shape).copy()
     incomplete = np.zeros(shape, dtype=bool)
-    for k, r in enumerate(radius[:, 0]):
-        flux[k] = sep.sum_circle(data, x, y, r, subpix=subpix)[0]
     truncated = (x - radius < -0.5) | (x + radius > nx - 0.5) | (y - radius < -0.5) | (y + radius > ny - 0.5)
     special = truncated.any(axis=0)
     if excluded is not None:

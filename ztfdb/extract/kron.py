@@ -9,13 +9,11 @@ import sep
 
 from ztfdb.arrays import BoolArray, FloatArray
 from ztfdb.extract.aperture import PixelFinder
+from ztfdb.extract.kernels import SUBSAMPLING, ellipse_fluxes, first_moments
 from ztfdb.extract.settings import ExtractionSettings
 
 MOMENT_ELLIPSE = 6.0
 """Ellipse for the first moment, in units of the half axes (SExtractor's)."""
-
-SUBSAMPLING = 5
-"""The rim of the ellipse is sampled 5 × 5 per pixel."""
 
 
 @dataclass(frozen=True)
@@ -91,15 +89,21 @@ def _sums(
     data: FloatArray, shape: tuple[FloatArray, ...], excluded: BoolArray | None, settings: ExtractionSettings
 ) -> KronSums:
     """Measure with the same mask for all, or without one."""
-    x, y, a, b, theta = shape
-    if not len(x):
+    _, _, a, b, _ = shape
+    if not len(a):
         none = np.zeros(0)
         return KronSums(none, none, none, none.astype(bool), none.astype(bool))
     with np.errstate(invalid="ignore", divide="ignore"):
-        first_moment, flag = sep.kron_radius(data, x, y, a, b, theta, MOMENT_ELLIPSE, mask=excluded)
-        default = ~(first_moment > 0) | (flag & (sep.APER_NONPOSITIVE | sep.APER_ALLMASKED) != 0)
+        if excluded is None:
+            first_moment = first_moments(data, shape, MOMENT_ELLIPSE)
+        else:
+            first_moment, _ = sep.kron_radius(data, *shape, MOMENT_ELLIPSE, mask=excluded)
+        default = ~(first_moment > 0)  # sep and the kernels return 0 if there is no light
         wanted = settings.kron_factor * np.where(default, 0.0, first_moment)
         radius = np.clip(wanted, settings.kron_minimum, settings.kron_factor * MOMENT_ELLIPSE)
-        flux, _, flag = sep.sum_ellipse(data, x, y, a, b, theta, radius, mask=excluded, subpix=SUBSAMPLING)
-    edge = sep.APER_TRUNC | sep.APER_HASMASKED | sep.APER_ALLMASKED
-    return KronSums(flux, np.pi * a * b * radius**2, radius, default, (flag & edge) != 0)
+        if excluded is None:
+            flux, truncated = ellipse_fluxes(data, shape, radius)
+        else:
+            flux, _, flag = sep.sum_ellipse(data, *shape, radius, mask=excluded, subpix=SUBSAMPLING)
+            truncated = (flag & (sep.APER_TRUNC | sep.APER_HASMASKED | sep.APER_ALLMASKED)) != 0
+    return KronSums(flux, np.pi * a * b * radius**2, radius, default, truncated)

@@ -23,6 +23,7 @@ from ztfdb.errors import ExtractionError, ImageError, ImageReadError, PsfCatalog
 from ztfdb.extract.aperture import MASK_APERTURE, PixelFinder, aperture_sums, flux_errors, mask_in_aperture
 from ztfdb.extract.detect import detect
 from ztfdb.extract.flags import footprint_flags, source_flags
+from ztfdb.extract.kernels import kernels
 from ztfdb.extract.kron import kron_sums
 from ztfdb.extract.noise import free_bins, sky_noise_ratios
 from ztfdb.extract.objects import Objects, Pixels
@@ -246,6 +247,8 @@ def software_versions() -> dict[str, str]:
     import sep
 
     modules: dict[str, Any] = {"numpy": np, "scipy": scipy, "sep": sep, "astropy": astropy}
+    if (compiled := kernels()) is not None:
+        modules["ztfdb-kernels"] = compiled
     versions = {name: str(module.__version__) for name, module in modules.items()}
     # of this one only a compiled part is used; the package would load half of astropy
     return {"ztfdb": __version__, **versions, "astropy-healpix": version("astropy-healpix")}

@@ -7,6 +7,7 @@ import sep
 
 from ztfdb.arrays import BoolArray, FloatArray
 from ztfdb.extract.aperture import PixelFinder, aperture_sums
+from ztfdb.extract.kernels import window_centres
 from ztfdb.extract.radius import half_light_radius
 
 MOST_STARS = 200
@@ -93,7 +94,7 @@ def windowed_positions(
     # the window is 3e-4 at the rim of the aperture, so the rim's pixels need no fine sampling: 2 × 2 subpixels differ
     # by at most 0.002 px from the exact overlap and take half the time
     with np.errstate(invalid="ignore", divide="ignore"):
-        wx, wy, _ = sep.winpos(data, x, y, sigma, subpix=2)
+        wx, wy = window_centres(data, x, y, sigma)
         if excluded is not None:
             # 4 sigma is the window's radius; using the mask for all sources would take 33 % longer
             rows = (finder or PixelFinder.of(excluded)).near(x, y, reach=4.0 * sigma)
