@@ -22,14 +22,14 @@ from typing import Any
 
 import uvicorn
 
-from ztfdb.adql.grammar import check_parser
+from ztfdb.adql.installed import check_parser
 from ztfdb.archive import open_archive
 from ztfdb.errors import ConfigError, ZtfdbError
 from ztfdb.logs import set_up_logs
 from ztfdb.serve.app import Settings, make_app
 from ztfdb.serve.connections import allow_connections, protocol_of
 from ztfdb.serve.metrics import MULTIPROCESS
-from ztfdb.store.readonly import check_reader
+from ztfdb.store.reader_role import check_reader
 
 GRACE_S = 10
 """Seconds for open requests to finish when the service ends."""

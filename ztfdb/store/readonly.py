@@ -152,23 +152,6 @@ def spooled(
     return spool
 
 
-def check_reader(url: str | Path | URL) -> None:
-    """Refuse to serve an archive as a PostgreSQL role that a READ ONLY transaction does not restrict.
-
-    Raises
-    ------
-    QueryError
-        If the role is a superuser, or may write files or run programs on the server.
-    DatabaseUnavailableError
-        If the database cannot be reached.
-    """
-    engine = make_engine(url, read_only=True)
-    try:
-        engine_class(engine).check_reader(engine)
-    finally:
-        engine.dispose()
-
-
 def parse(text: str, params: Mapping[str, Any], timeout_s: float, max_rows: int = MAX_ROWS) -> Statement:
     """Check the first word of a statement, and that its parameters have values.
 

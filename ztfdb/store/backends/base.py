@@ -200,10 +200,6 @@ class Backend(Reads):
         raise NotImplementedError
 
     @staticmethod
-    def check_reader(engine: Engine) -> None:
-        """Refuse a role that a READ ONLY transaction does not restrict; see `ztfdb.store.readonly.check_reader`."""
-
-    @staticmethod
     @abstractmethod
     def views_aside(connection: Connection, names: Sequence[str]) -> SetAside:
         """Return what is needed to make these views again, with their rights, and which of them others use."""

@@ -134,11 +134,6 @@ class Postgresql(PostgresqlReads, Backend):
         return readonly_postgresql.stream(engine, sql, values, upload_join=upload_join, size=size)
 
     @staticmethod
-    def check_reader(engine: Engine) -> None:
-        """Refuse a role that could write."""
-        readonly_postgresql.check_reader(engine)
-
-    @staticmethod
     def views_aside(connection: Connection, names: Sequence[str]) -> SetAside:
         """Read rights, owners and dependents from the server's catalogues."""
         return views_postgresql.set_aside(connection, names)

@@ -18,6 +18,7 @@ from sqlalchemy import Engine
 
 from ztfdb.errors import QueryError
 from ztfdb.store import csv_lines
+from ztfdb.store.backends.connect_postgresql import check_powers
 from ztfdb.store.backends.csv_postgresql import copied, copy_statement
 from ztfdb.store.faults import unavailable
 from ztfdb.store.statement import Rows, Statement, by_column
@@ -36,12 +37,6 @@ PIECE = 10_000
 
 CSV_BYTES = 1 << 20
 """Bytes of CSV written at a time."""
-
-_POWERS = """
-select exists (select from pg_catalog.pg_roles where rolname in (session_user, current_user) and rolsuper),
-       pg_catalog.pg_has_role(session_user, 'pg_execute_server_program', 'member')
-       or pg_catalog.pg_has_role(session_user, 'pg_write_server_files', 'member')
-"""
 
 
 def run(engine: Engine, statement: Statement, *, force: bool) -> tuple[list[str], list[list[Any]]]:
@@ -84,7 +79,8 @@ def _read_only(engine: Engine, statement: Statement, *, force: bool) -> Iterator
         _adapt(connection)
         connection.read_only = True
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-        _check_powers(connection, force)
+        if not force:
+            check_powers(connection)
         limit = str(max(1, round(statement.timeout_s * 1000)))
         connection.execute("select pg_catalog.set_config('statement_timeout', %s, true)", [limit])
         yield connection
@@ -92,31 +88,6 @@ def _read_only(engine: Engine, statement: Statement, *, force: bool) -> Iterator
         raise _typed_error(exc, statement.timeout_s) from exc
     finally:
         pooled.invalidate()  # closing rolls back, and discards changes of the session
-
-
-def check_reader(engine: Engine) -> None:
-    """Refuse a role that could write; see `ztfdb.store.readonly.check_reader`."""
-    try:
-        pooled = engine.raw_connection()
-    except psycopg.Error as exc:
-        raise unavailable(exc) or QueryError(str(exc)) from exc
-    try:
-        assert isinstance(pooled.driver_connection, psycopg.Connection)
-        _check_powers(pooled.driver_connection, force=False)
-    finally:
-        pooled.close()
-
-
-def _check_powers(connection: psycopg.Connection[Any], force: bool) -> None:
-    """Refuse roles that a READ ONLY transaction does not restrict."""
-    superuser, server_files = connection.execute(_POWERS).fetchone() or (True, True)
-    if force or not (superuser or server_files):
-        return
-    power = "a superuser" if superuser else "a role that may write files or run programs on the server"
-    raise QueryError(
-        f"{connection.info.user!r} is {power}, which read-only SQL is not run as: connect as a role that may "
-        "only read (GRANT SELECT), or force it"
-    )
 
 
 def _rows(connection: psycopg.Connection[Any], statement: Statement) -> tuple[list[str], list[list[Any]]]:
