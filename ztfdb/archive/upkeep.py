@@ -168,7 +168,7 @@ class Upkeep(OpenArchive):
         if self._closed:
             raise ArchiveClosedError(f"{self.url} is closed: open it again")
         options = {} if timeout_s is None else {"timeout_s": timeout_s}
-        return read_only_sql(self._target, statement, params, force=force, **options)
+        return read_only_sql(self._address, statement, params, force=force, **options)
 
     def sql_csv(
         self,
@@ -189,7 +189,7 @@ class Upkeep(OpenArchive):
         if self._closed:
             raise ArchiveClosedError(f"{self.url} is closed: open it again")
         options = {} if timeout_s is None else {"timeout_s": timeout_s}
-        return read_only_csv(self._target, statement, params, force=force, **options)
+        return read_only_csv(self._address, statement, params, force=force, **options)
 
     def sql_parts(
         self,
@@ -210,7 +210,7 @@ class Upkeep(OpenArchive):
         if self._closed:
             raise ArchiveClosedError(f"{self.url} is closed: open it again")
         options = {} if timeout_s is None else {"timeout_s": timeout_s}
-        return read_only_parts(self._target, statement, params, force=force, progress=progress, **options)
+        return read_only_parts(self._address, statement, params, force=force, progress=progress, **options)
 
     def tables(self) -> pd.DataFrame:
         """Return every table and view with its description; see `ztfdb.query.tables.table_list`."""

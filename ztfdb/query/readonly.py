@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from sqlalchemy import URL
 
 from ztfdb.query.dataframes import from_values
 from ztfdb.query.readonly_csv import TIMEOUT_S, check_limit
 from ztfdb.store.readonly import run_read_only, spooled
 from ztfdb.store.spool import Spool
 
+if TYPE_CHECKING:
+    from sqlalchemy import URL
+
+    from ztfdb.store.address import Address
+
 
 def read_only_sql(
-    url: str | Path | URL,
+    url: str | Path | URL | Address,
     statement: str,
     params: Mapping[str, Any] | None = None,
     *,
@@ -32,7 +36,7 @@ def read_only_sql(
 
     Parameters
     ----------
-    url : str, Path or URL
+    url : str, Path, URL or Address
         The archive.
     statement : str
         One statement; values are written as ``:name``.
@@ -93,7 +97,7 @@ class SqlParts:
 
 
 def read_only_parts(
-    url: str | Path | URL,
+    url: str | Path | URL | Address,
     statement: str,
     params: Mapping[str, Any] | None = None,
     *,

@@ -11,12 +11,14 @@ from ztfdb.store import readonly
 if TYPE_CHECKING:
     from sqlalchemy import URL
 
+    from ztfdb.store.address import Address
+
 TIMEOUT_S = 60.0
 """Default time limit of a statement."""
 
 
 def read_only_csv(
-    url: str | Path | URL,
+    url: str | Path | URL | Address,
     statement: str,
     params: Mapping[str, Any] | None = None,
     *,

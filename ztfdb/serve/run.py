@@ -22,14 +22,14 @@ from typing import Any
 
 import uvicorn
 
-from ztfdb.adql.installed import check_parser
+from ztfdb.adql.grammar import check_parser
 from ztfdb.archive import open_archive
 from ztfdb.errors import ConfigError, ZtfdbError
 from ztfdb.logs import set_up_logs
 from ztfdb.serve.app import Settings, make_app
 from ztfdb.serve.connections import allow_connections, protocol_of
 from ztfdb.serve.metrics import MULTIPROCESS
-from ztfdb.store.reader_role import check_reader
+from ztfdb.store.readonly import check_reader
 
 GRACE_S = 10
 """Seconds for open requests to finish when the service ends."""
@@ -86,8 +86,8 @@ def serve(settings: Settings, listening: Listening) -> None:
         If PostgreSQL's role could write even in a read-only transaction.
     """
     check_parser()
-    check_reader(settings.url)
     open_archive(settings.url, read_only=True).close()
+    check_reader(settings.url)
     with contextlib.closing(_bound(listening, settings.tokens)) as bound:
         if listening.workers == 1:
             _serve_here(settings, listening, bound, lambda: _announce(bound))

@@ -178,6 +178,27 @@ class Transactions:
     sessions: Callable[[], sessionmaker[Session]]
 
 
+@contextmanager
+def own_connection(address: Address) -> Iterator[Any]:
+    """Open a connection that only reads, for one piece of work that leaves its settings changed; closed at the end.
+
+    Raises
+    ------
+    DatabaseUnavailableError, StoreError
+        If the database cannot be reached, or is damaged. Later errors are the driver's.
+    """
+    opener = _opener(address, read_only=True)
+    try:
+        driver, _ = opener.open()
+    except opener.errors as exc:
+        raise typed_error(exc, opener.where) or StoreError(one_line(exc)) from exc
+    try:
+        with in_use(driver):
+            yield driver
+    finally:
+        driver.close()
+
+
 def _opener(address: Address, read_only: bool) -> Opener:
     module = import_module(f"ztfdb.store.backends.connect_{address.engine}")  # a SQLite file needs no psycopg
     return cast("Opener", getattr(module, f"{address.engine.capitalize()}Opener")(address, read_only=read_only))

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-from sqlalchemy import URL
+from typing import TYPE_CHECKING, Any
 
 from ztfdb.errors import QueryError
-from ztfdb.store.backends import engine_class
+from ztfdb.store.address import Address, address_of
+from ztfdb.store.backends import ReadOnlySql, read_only_sql
 from ztfdb.store.columns import python_value
-from ztfdb.store.engine import make_engine
+from ztfdb.store.connections import own_connection
 from ztfdb.store.spool import Spool
 from ztfdb.store.statement import Statement
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
 
 MAX_ROWS = 5_000_000
 """A query with more rows is refused: one without end would fill the memory before its time limit."""
@@ -42,7 +45,7 @@ _TOKEN = re.compile(
 
 
 def run_read_only(
-    url: str | Path | URL,
+    url: str | Path | URL | Address,
     text: str,
     params: Mapping[str, Any],
     *,
@@ -70,17 +73,12 @@ def run_read_only(
         If the database cannot be reached.
     """
     statement = parse(text, params, timeout_s, max_rows)
-    engine = make_engine(url, read_only=True)
-    try:
-        return engine_class(engine).run_read_only(engine, statement, force=force)
-    except UnicodeEncodeError as exc:
-        raise QueryError(f"{exc.object!r} is not UTF-8: no database can store it") from exc
-    finally:
-        engine.dispose()
+    with _opened(url) as (sql, connection):
+        return sql.run(connection, statement, force=force)
 
 
 def read_only_csv(
-    url: str | Path | URL, text: str, params: Mapping[str, Any], *, timeout_s: float, force: bool = False
+    url: str | Path | URL | Address, text: str, params: Mapping[str, Any], *, timeout_s: float, force: bool = False
 ) -> Iterator[tuple[bytes, int]]:
     """Yield the rows of a statement as CSV, in pieces, in bounded memory and without a limit on their number.
 
@@ -97,17 +95,12 @@ def read_only_csv(
         As `run_read_only`; possibly after some rows have been yielded.
     """
     statement = parse(text, params, timeout_s)
-    engine = make_engine(url, read_only=True)
-    try:
-        yield from engine_class(engine).csv(engine, statement, ROWS_AT_ONCE, force=force)
-    except UnicodeEncodeError as exc:
-        raise QueryError(f"{exc.object!r} is not UTF-8: no database can store it") from exc
-    finally:
-        engine.dispose()
+    with _opened(url) as (sql, connection):
+        yield from sql.csv(connection, statement, ROWS_AT_ONCE, force=force)
 
 
 def spooled(
-    url: str | Path | URL,
+    url: str | Path | URL | Address,
     text: str,
     params: Mapping[str, Any],
     *,
@@ -132,24 +125,45 @@ def spooled(
         If the temporary folder is full.
     """
     statement = parse(text, params, timeout_s)
-    engine = make_engine(url, read_only=True)
     spool: Spool | None = None
     try:
-        for names, columns in engine_class(engine).pieces(engine, statement, force=force):
-            spool = spool or Spool(names)
-            n_row = spool.add(columns)
-            if progress is not None:
-                progress(n_row)
-    except BaseException as exc:
+        with _opened(url) as (sql, connection):
+            for names, columns in sql.pieces(connection, statement, force=force):
+                spool = spool or Spool(names)
+                n_row = spool.add(columns)
+                if progress is not None:
+                    progress(n_row)
+    except BaseException:
         if spool is not None:
             spool.close()
-        if isinstance(exc, UnicodeEncodeError):
-            raise QueryError(f"{exc.object!r} is not UTF-8: no database can store it") from exc
         raise
-    finally:
-        engine.dispose()
     assert spool is not None  # there is at least one piece
     return spool
+
+
+def check_reader(url: str | Path | URL | Address) -> None:
+    """Refuse to serve an archive as a PostgreSQL role that a READ ONLY transaction does not restrict.
+
+    Raises
+    ------
+    QueryError
+        If the role is a superuser, or may write files or run programs on the server.
+    DatabaseUnavailableError
+        If the database cannot be reached.
+    """
+    with _opened(url) as (sql, connection):
+        sql.check_reader(connection)
+
+
+@contextmanager
+def _opened(url: str | Path | URL | Address) -> Iterator[tuple[ReadOnlySql, Any]]:
+    """Yield the engine's part and a connection of its own, as its settings are changed."""
+    address = address_of(url)
+    with own_connection(address) as connection:
+        try:
+            yield read_only_sql(address.engine), connection
+        except UnicodeEncodeError as exc:
+            raise QueryError(f"{exc.object!r} is not UTF-8: no database can store it") from exc
 
 
 def parse(text: str, params: Mapping[str, Any], timeout_s: float, max_rows: int = MAX_ROWS) -> Statement:

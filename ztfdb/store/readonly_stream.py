@@ -5,21 +5,22 @@ from __future__ import annotations
 import logging
 import re
 import sqlite3
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ztfdb.errors import QueryError
-from ztfdb.store.address import address_of
-from ztfdb.store.backends import engine_class
+from ztfdb.store.address import Address, address_of
+from ztfdb.store.backends import read_only_sql
+from ztfdb.store.connections import Connections
 from ztfdb.store.faults import errors_of_drivers, unavailable
 from ztfdb.store.interrupt import why_stopped
 from ztfdb.store.statement import Rows, Rowset
 from ztfdb.texts import one_line
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from sqlalchemy import URL
 
 PIECE = 2_000
 """Default number of rows in a piece."""
@@ -40,12 +41,12 @@ log = logging.getLogger(__name__)
 
 
 class Reader:
-    """Connections to an archive for the statements of clients; SQLAlchemy is imported with the first statement.
+    """Connections to an archive for the statements of clients.
 
     Parameters
     ----------
-    url : str
-        For PostgreSQL with a role that may only read, see `ztfdb.store.reader_role.check_reader`.
+    url : str, Path or URL
+        For PostgreSQL with a role that may only read, see `ztfdb.store.readonly.check_reader`.
 
     Attributes
     ----------
@@ -53,16 +54,15 @@ class Reader:
         ``sqlite`` or ``postgresql``.
     """
 
-    def __init__(self, url: str) -> None:
-        self._address = address_of(url)
-        self.engine = self._address.engine
-        self._made: Engine | None = None
-        self._making = threading.Lock()
+    def __init__(self, url: str | Path | URL | Address) -> None:
+        address = address_of(url)
+        self._connections = Connections(address, read_only=True)
+        self._sql = read_only_sql(address.engine)
+        self.engine = address.engine
 
     def close(self) -> None:
         """Close every connection."""
-        if self._made is not None:
-            self._made.dispose()
+        self._connections.close()
 
     def pieces(
         self, sql: str, values: Any, uploads: Sequence[Rowset] = (), *, upload_join: bool = False, size: int = PIECE
@@ -89,17 +89,8 @@ class Reader:
         DatabaseUnavailableError
             If it cannot be reached.
         """
-        engine = self._engine()
-        with self._typed_errors():
-            yield from engine_class(engine).stream(engine, sql, values, uploads, upload_join=upload_join, size=size)
-
-    def _engine(self) -> Engine:
-        with self._making:
-            if self._made is None:
-                from ztfdb.store.engine import make_engine
-
-                self._made = make_engine(self._address, read_only=True)
-            return self._made
+        with self._typed_errors(), self._connections.reading() as session:
+            yield from self._sql.stream(session.driver, sql, values, uploads, upload_join=upload_join, size=size)
 
     @contextmanager
     def _typed_errors(self) -> Iterator[None]:

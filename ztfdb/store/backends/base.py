@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from sqlalchemy import Connection, Engine, Table
@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from ztfdb.arrays import BoolArray, Columns, IntArray
 from ztfdb.store.backends.reads import Dtypes, Reads
 from ztfdb.store.columns import SqlColumn, sql_columns
-from ztfdb.store.statement import Rows, Rowset, SetAside, Statement
+from ztfdb.store.statement import SetAside
 
 
 class Backend(Reads):
@@ -168,31 +168,6 @@ class Backend(Reads):
     @staticmethod
     def settle_table(engine: Engine, table: Table) -> None:
         """Prepare a table that has grown much for index-only scans; call it outside of transactions."""
-
-    @staticmethod
-    @abstractmethod
-    def run_read_only(engine: Engine, statement: Statement, *, force: bool) -> tuple[list[str], list[Any]]:
-        """Run one statement that the database itself keeps from writing; see `ztfdb.store.readonly.run_read_only`."""
-
-    @staticmethod
-    @abstractmethod
-    def csv(engine: Engine, statement: Statement, size: int, *, force: bool) -> Iterator[tuple[bytes, int]]:
-        """Yield the rows of a read-only statement as CSV; see `ztfdb.store.readonly.read_only_csv`."""
-
-    @staticmethod
-    @abstractmethod
-    def pieces(engine: Engine, statement: Statement, *, force: bool) -> Iterator[tuple[list[str], list[Any]]]:
-        """Yield names and columns of a read-only statement in pieces, at least one; see `ztfdb.store.readonly.spooled`.
-
-        The columns are those of `run_read_only`, each piece by itself.
-        """
-
-    @staticmethod
-    @abstractmethod
-    def stream(
-        engine: Engine, sql: str, values: Any, uploads: Sequence[Rowset], *, upload_join: bool, size: int
-    ) -> Iterator[Rows]:
-        """Yield the rows of a statement in pieces; see `ztfdb.store.readonly_stream.Reader.pieces`."""
 
     @staticmethod
     def commits(connection: Connection) -> int:

@@ -10,7 +10,6 @@ from typing import Any
 import psycopg
 from psycopg.pq import TransactionStatus
 
-from ztfdb.errors import QueryError
 from ztfdb.store.address import Address
 
 PING_AFTER_S = 0.5
@@ -19,12 +18,6 @@ PING_AFTER_S = 0.5
 IDLE_SINCE = "ztfdb_idle_since"
 _EMPTY_QUERY = 0
 """libpq's status of an empty query, PGRES_EMPTY_QUERY."""
-
-_POWERS = """
-select exists (select from pg_catalog.pg_roles where rolname in (session_user, current_user) and rolsuper),
-       pg_catalog.pg_has_role(session_user, 'pg_execute_server_program', 'member')
-       or pg_catalog.pg_has_role(session_user, 'pg_write_server_files', 'member')
-"""
 
 
 def session_options(given: object, *, read_only: bool) -> str:
@@ -120,21 +113,3 @@ def _port_of(host: str) -> tuple[str, str]:
     """Split ``host:port``; an IPv6 address and the folder of a socket have no port."""
     name, colon, port = host.rpartition(":")
     return (name, port) if colon and port.isdigit() and ":" not in name else (host, "")
-
-
-def check_powers(connection: psycopg.Connection[Any]) -> None:
-    """Refuse roles that a READ ONLY transaction does not restrict.
-
-    Raises
-    ------
-    QueryError
-        If the role is a superuser, or may write files or run programs on the server.
-    """
-    superuser, server_files = connection.execute(_POWERS).fetchone() or (True, True)
-    if not (superuser or server_files):
-        return
-    power = "a superuser" if superuser else "a role that may write files or run programs on the server"
-    raise QueryError(
-        f"{connection.info.user!r} is {power}, which read-only SQL is not run as: connect as a role that may "
-        "only read (GRANT SELECT), or force it"
-    )

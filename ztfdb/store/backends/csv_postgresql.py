@@ -81,7 +81,7 @@ def copied(
     if result.status != ExecStatus.COPY_OUT:
         raise psycopg.errors.error_from_result(result, encoding=connection.info.encoding)
     marked = re.compile(mark.encode() + b"([0-9a-f]{16})")
-    lines: list[Any] = []
+    lines: list[bytes] = []
     held = 0
     get = pgconn.get_copy_data
     while True:
@@ -92,7 +92,7 @@ def copied(
             continue
         if size < 0:
             break
-        lines.append(line)
+        lines.append(bytes(line))  # views would be looked through by each garbage collection: ten times the time
         held += size
         if held >= n_byte:
             yield marked.sub(_unmarked, b"".join(lines)), len(lines)

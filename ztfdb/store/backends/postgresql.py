@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from sqlalchemy import ClauseElement, Connection, Engine, Table, text
 from sqlalchemy.dialects.postgresql import insert
 
-from ztfdb.store.backends import readonly_postgresql, views_postgresql
+from ztfdb.store.backends import views_postgresql
 from ztfdb.store.backends.base import Backend
 from ztfdb.store.backends.reads import Dtypes, SqlText
 from ztfdb.store.backends.reads_postgresql import SQL_TYPES, PostgresqlReads, pyformat, sql_type
 from ztfdb.store.columns import SqlColumn
-from ztfdb.store.statement import Rows, Rowset, SetAside, Statement
+from ztfdb.store.statement import SetAside
 
 COPY_HEAD = b"PGCOPY\n\xff\r\n\0" + b"\0" * 8
 COPY_TAIL = b"\xff\xff"
@@ -110,28 +110,6 @@ class Postgresql(PostgresqlReads, Backend):
             connection.exec_driver_sql(f"analyze {table.name}")
             connection.exec_driver_sql(f"vacuum {table.name}")
             connection.exec_driver_sql("reset synchronous_commit")
-
-    @staticmethod
-    def run_read_only(engine: Engine, statement: Statement, *, force: bool) -> tuple[list[str], list[list[Any]]]:
-        """Run a statement in a READ ONLY transaction that is always rolled back."""
-        return readonly_postgresql.run(engine, statement, force=force)
-
-    @staticmethod
-    def csv(engine: Engine, statement: Statement, size: int, *, force: bool) -> Iterator[tuple[bytes, int]]:
-        """Yield CSV; the server writes it for statements without parameters."""
-        return readonly_postgresql.csv(engine, statement, size, force=force)
-
-    @staticmethod
-    def pieces(engine: Engine, statement: Statement, *, force: bool) -> Iterator[tuple[list[str], list[Any]]]:
-        """Yield names and columns in pieces."""
-        return readonly_postgresql.pieces(engine, statement, force=force)
-
-    @staticmethod
-    def stream(
-        engine: Engine, sql: str, values: Any, uploads: Sequence[Rowset], *, upload_join: bool, size: int
-    ) -> Iterator[Rows]:
-        """Yield the rows of a statement in pieces; uploads are among its parameters."""
-        return readonly_postgresql.stream(engine, sql, values, upload_join=upload_join, size=size)
 
     @staticmethod
     def views_aside(connection: Connection, names: Sequence[str]) -> SetAside:

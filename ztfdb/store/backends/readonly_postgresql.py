@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from secrets import token_hex
@@ -14,14 +14,12 @@ from psycopg.abc import Buffer
 from psycopg.adapt import Dumper, Loader, PyFormat, Transformer
 from psycopg.pq import ExecStatus, Format
 from psycopg.types.numeric import NumericBinaryLoader
-from sqlalchemy import Engine
 
 from ztfdb.errors import QueryError
 from ztfdb.store import csv_lines
-from ztfdb.store.backends.connect_postgresql import check_powers
 from ztfdb.store.backends.csv_postgresql import copied, copy_statement
 from ztfdb.store.faults import unavailable
-from ztfdb.store.statement import Rows, Statement, by_column
+from ztfdb.store.statement import Rows, Rowset, Statement, by_column
 from ztfdb.texts import one_line
 
 UPLOAD_SETTINGS = ("jit=off", "enable_bitmapscan=off", "enable_seqscan=off")
@@ -38,16 +36,24 @@ PIECE = 10_000
 CSV_BYTES = 1 << 20
 """Bytes of CSV written at a time."""
 
+_POWERS = """
+select exists (select from pg_catalog.pg_roles where rolname in (session_user, current_user) and rolsuper),
+       pg_catalog.pg_has_role(session_user, 'pg_execute_server_program', 'member')
+       or pg_catalog.pg_has_role(session_user, 'pg_write_server_files', 'member')
+"""
 
-def run(engine: Engine, statement: Statement, *, force: bool) -> tuple[list[str], list[list[Any]]]:
+
+def run(connection: psycopg.Connection[Any], statement: Statement, *, force: bool) -> tuple[list[str], list[list[Any]]]:
     """Run a statement; see `ztfdb.store.readonly.run_read_only`."""
-    with _read_only(engine, statement, force=force) as connection:
+    with _read_only(connection, statement, force=force):
         return _rows(connection, statement)
 
 
-def csv(engine: Engine, statement: Statement, size: int, *, force: bool) -> Iterator[tuple[bytes, int]]:
+def csv(
+    connection: psycopg.Connection[Any], statement: Statement, size: int, *, force: bool
+) -> Iterator[tuple[bytes, int]]:
     """Yield the rows of a statement as CSV; see `ztfdb.store.readonly.read_only_csv`."""
-    with _read_only(engine, statement, force=force) as connection:
+    with _read_only(connection, statement, force=force):
         names, types = _columns(connection, statement)
         yield csv_lines.header(names), 0
         mark = token_hex(8)
@@ -66,28 +72,35 @@ def csv(engine: Engine, statement: Statement, size: int, *, force: bool) -> Iter
 
 
 @contextmanager
-def _read_only(engine: Engine, statement: Statement, *, force: bool) -> Iterator[psycopg.Connection[Any]]:
-    """Yield a connection in a READ ONLY transaction with a time limit; errors become typed ones."""
+def _read_only(connection: psycopg.Connection[Any], statement: Statement, *, force: bool) -> Iterator[None]:
+    """Begin a READ ONLY transaction with a time limit; errors become typed ones."""
     try:
-        pooled = engine.raw_connection()
-    except psycopg.Error as exc:
-        raise unavailable(exc) or QueryError(str(exc)) from exc
-    try:
-        connection = pooled.driver_connection
-        assert isinstance(connection, psycopg.Connection)
-        connection.rollback()
         _adapt(connection)
         connection.read_only = True
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-        if not force:
-            check_powers(connection)
+        _check_powers(connection, force)
         limit = str(max(1, round(statement.timeout_s * 1000)))
         connection.execute("select pg_catalog.set_config('statement_timeout', %s, true)", [limit])
-        yield connection
+        yield
     except psycopg.Error as exc:
         raise _typed_error(exc, statement.timeout_s) from exc
-    finally:
-        pooled.invalidate()  # closing rolls back, and discards changes of the session
+
+
+def check_reader(connection: psycopg.Connection[Any]) -> None:
+    """Refuse a role that could write; see `ztfdb.store.readonly.check_reader`."""
+    _check_powers(connection, force=False)
+
+
+def _check_powers(connection: psycopg.Connection[Any], force: bool) -> None:
+    """Refuse roles that a READ ONLY transaction does not restrict."""
+    superuser, server_files = connection.execute(_POWERS).fetchone() or (True, True)
+    if force or not (superuser or server_files):
+        return
+    power = "a superuser" if superuser else "a role that may write files or run programs on the server"
+    raise QueryError(
+        f"{connection.info.user!r} is {power}, which read-only SQL is not run as: connect as a role that may "
+        "only read (GRANT SELECT), or force it"
+    )
 
 
 def _rows(connection: psycopg.Connection[Any], statement: Statement) -> tuple[list[str], list[list[Any]]]:
@@ -105,9 +118,11 @@ def _rows(connection: psycopg.Connection[Any], statement: Statement) -> tuple[li
     return names, by_column(rows, len(names))
 
 
-def pieces(engine: Engine, statement: Statement, *, force: bool) -> Iterator[tuple[list[str], list[Any]]]:
+def pieces(
+    connection: psycopg.Connection[Any], statement: Statement, *, force: bool
+) -> Iterator[tuple[list[str], list[Any]]]:
     """Yield the names and columns of a statement in pieces; see `ztfdb.store.readonly.spooled`."""
-    with _read_only(engine, statement, force=force) as connection:
+    with _read_only(connection, statement, force=force):
         cursor = psycopg.RawCursor(connection)
         size = CHUNK if capabilities.has_stream_chunked() else 1
         rows = cursor.stream(statement.numbered, list(statement.values.values()), binary=True, size=size)
@@ -180,22 +195,24 @@ def _typed_error(exc: psycopg.Error, timeout_s: float) -> Exception:
     return unavailable(exc) or QueryError(text)
 
 
-def stream(engine: Engine, sql: str, values: Any, *, upload_join: bool, size: int) -> Iterator[Rows]:
-    """Yield the rows of a client's statement in pieces; see `ztfdb.store.readonly_stream.Reader.pieces`."""
-    pooled = engine.raw_connection()
-    try:
-        connection = pooled.driver_connection
-        assert isinstance(connection, psycopg.Connection)
-        for setting in UPLOAD_SETTINGS if upload_join else UPLOAD_SETTINGS[:1]:
-            connection.execute(f"set local {setting}".encode())
-        cursor = psycopg.RawCursor(connection)
-        rows: Rows = []
-        for row in cursor.stream(sql, values, binary=True, size=size if capabilities.has_stream_chunked() else 1):
-            rows.append(row)
-            if len(rows) >= size:
-                yield rows
-                rows = []
-        if rows:
+def stream(
+    connection: psycopg.Connection[Any],
+    sql: str,
+    values: Any,
+    uploads: Sequence[Rowset],
+    *,
+    upload_join: bool,
+    size: int,
+) -> Iterator[Rows]:
+    """Yield the rows of a client's statement in pieces; its uploads are among its values."""
+    for setting in UPLOAD_SETTINGS if upload_join else UPLOAD_SETTINGS[:1]:
+        connection.execute(f"set local {setting}".encode())
+    cursor = psycopg.RawCursor(connection)
+    rows: Rows = []
+    for row in cursor.stream(sql, values, binary=True, size=size if capabilities.has_stream_chunked() else 1):
+        rows.append(row)
+        if len(rows) >= size:
             yield rows
-    finally:
-        pooled.close()  # rolls back
+            rows = []
+    if rows:
+        yield rows

@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import Any
 
-from sqlalchemy import Engine
-
 from ztfdb.errors import QueryError
 from ztfdb.store import csv_lines
 from ztfdb.store.backends.sqlite_drain import joined, python_list
@@ -36,9 +34,9 @@ STEPS = 10_000
 """Virtual-machine steps between two checks of the time limit: less than 1 ms."""
 
 
-def run(engine: Engine, statement: Statement) -> tuple[list[str], list[Any]]:
+def run(connection: sqlite3.Connection, statement: Statement, *, force: bool) -> tuple[list[str], list[Any]]:
     """Run a statement; see `ztfdb.store.readonly.run_read_only`."""
-    with _executed(engine, statement) as cursor:
+    with _executed(connection, statement) as cursor:
         names = [column[0] for column in cursor.description]
         rows = cursor.fetchmany(min(MOST_FETCHED, statement.max_rows + 1))
         if len(rows) < MOST_FETCHED or len(names) > MOST_COLUMNS:
@@ -46,7 +44,6 @@ def run(engine: Engine, statement: Statement) -> tuple[list[str], list[Any]]:
                 rows += cursor.fetchmany(more)
             _check_number(len(rows), statement)
             return names, by_column(rows, len(names))
-        connection = cursor.connection
         cursor.close()
         parts: list[list[Any]] = []
         n_row = 0
@@ -58,9 +55,11 @@ def run(engine: Engine, statement: Statement) -> tuple[list[str], list[Any]]:
         return names, [joined(list(column)) for column in zip(*parts, strict=True)]
 
 
-def pieces(engine: Engine, statement: Statement) -> Iterator[tuple[list[str], list[Any]]]:
+def pieces(
+    connection: sqlite3.Connection, statement: Statement, *, force: bool
+) -> Iterator[tuple[list[str], list[Any]]]:
     """Yield the names and columns of a statement in pieces; see `ztfdb.store.readonly.spooled`."""
-    with _executed(engine, statement) as cursor:
+    with _executed(connection, statement) as cursor:
         names = [column[0] for column in cursor.description]
         rows = cursor.fetchmany(MOST_FETCHED)
         if len(rows) < MOST_FETCHED or len(names) > MOST_COLUMNS:
@@ -68,7 +67,6 @@ def pieces(engine: Engine, statement: Statement) -> Iterator[tuple[list[str], li
             while rows := cursor.fetchmany(MOST_FETCHED):
                 yield names, by_column(rows, len(names))
             return
-        connection = cursor.connection
         cursor.close()
         with paged(connection, authorize_pages, statement.text, statement.values, len(names)) as found:
             for piece in found:
@@ -84,19 +82,18 @@ def _columns(piece: Piece) -> list[Any]:
     return [list(column) for column in zip(*piece, strict=True)] if isinstance(piece, list) else piece.columns()
 
 
-def csv(engine: Engine, statement: Statement, size: int) -> Iterator[tuple[bytes, int]]:
+def csv(connection: sqlite3.Connection, statement: Statement, size: int, *, force: bool) -> Iterator[tuple[bytes, int]]:
     """Yield the rows of a statement as CSV; see `ztfdb.store.readonly.read_only_csv`."""
-    with _executed(engine, statement) as cursor:
+    with _executed(connection, statement) as cursor:
         names = [column[0] for column in cursor.description]
         yield csv_lines.header(names), 0
-        write = _arrow_lines() if len(names) <= MOST_COLUMNS else None
         rows = cursor.fetchmany(size)
-        if write is None or len(rows) < size:
+        write = _arrow_lines() if len(rows) == size and len(names) <= MOST_COLUMNS else None
+        if write is None:
             while rows:
                 yield csv_lines.lines(rows), len(rows)
                 rows = cursor.fetchmany(size)
             return
-        connection = cursor.connection
         cursor.close()
         with paged(connection, authorize_pages, statement.text, statement.values, len(names)) as pieces:
             for piece in pieces:
@@ -130,29 +127,28 @@ def authorize_pages(action: int, first: str | None, second: str | None, database
 
 
 @contextmanager
-def _executed(engine: Engine, statement: Statement) -> Iterator[sqlite3.Cursor]:
+def _executed(connection: sqlite3.Connection, statement: Statement) -> Iterator[sqlite3.Cursor]:
     """Yield the rows of a statement, on a connection that can only read; errors become typed ones."""
-    try:
-        pooled = engine.raw_connection()
-    except sqlite3.Error as exc:
-        raise unavailable(exc) or QueryError(str(exc)) from exc
-    try:
-        connection = pooled.driver_connection
-        assert isinstance(connection, sqlite3.Connection)
-        deadline = monotonic() + statement.timeout_s
+    deadline = monotonic() + statement.timeout_s
+    with _typed_errors(statement, deadline):
         _prepare(connection)
         _guard(connection, deadline)
-        with _typed_errors(statement, deadline):
-            cursor = connection.execute(statement.text, statement.values)
-            if cursor.description is None:
-                raise QueryError("refused: the statement returns no rows")
-            yield cursor
-    finally:
-        pooled.invalidate()  # the guard cannot be removed, so it is closed, not pooled
+        cursor = connection.execute(statement.text, statement.values)
+        if cursor.description is None:
+            raise QueryError("refused: the statement returns no rows")
+        yield cursor
+
+
+def check_reader(connection: sqlite3.Connection) -> None:
+    """Do nothing: the file is opened for reading."""
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
-    """Add what PostgreSQL has and SQLite's own functions need, before the authorizer forbids it."""
+    """Add what PostgreSQL has and SQLite's own functions need, before the authorizer forbids it.
+
+    Temporary tables may be written. The file may not: it is open for reading.
+    """
+    connection.execute("PRAGMA query_only=OFF")
     connection.execute("select 1 from json_each('[]'), json_tree('[]')")  # their tables are created at first use
     connection.create_collation("C", lambda a, b: (a > b) - (a < b))  # code points have the same order as UTF-8
 
@@ -192,27 +188,28 @@ def _typed_error(exc: Exception, timeout_s: float) -> Exception:
     return unavailable(exc) or QueryError(text)
 
 
-def stream(engine: Engine, sql: str, values: Any, uploads: Sequence[Rowset], size: int) -> Iterator[Rows]:
-    """Yield the rows of a client's statement in pieces; see `ztfdb.store.readonly_stream.Reader.pieces`."""
-    pooled = engine.raw_connection()
+def stream(
+    connection: sqlite3.Connection,
+    sql: str,
+    values: Any,
+    uploads: Sequence[Rowset],
+    *,
+    upload_join: bool,
+    size: int,
+) -> Iterator[Rows]:
+    """Yield the rows of a client's statement in pieces; its uploads are tables that the transaction's end removes."""
+    connection.execute("PRAGMA query_only=OFF")  # of temporary tables: the file is open for reading
+    connection.execute("select 1 from json_each('[]')")  # its first use creates it, which the authorizer forbids
+    for upload in uploads:
+        _fill(connection, upload)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_BYTES)
+    connection.set_authorizer(authorize)
     try:
-        connection = pooled.driver_connection
-        assert isinstance(connection, sqlite3.Connection)
-        connection.set_authorizer(None)
-        connection.execute("PRAGMA case_sensitive_like=on")
-        connection.execute("select 1 from json_each('[]')")  # its first use creates it, which the authorizer forbids
-        for upload in uploads:
-            _fill(connection, upload)
-        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_BYTES)
-        connection.set_authorizer(authorize)
         cursor = connection.execute(sql, values)
         while rows := cursor.fetchmany(size):
             yield rows
-        cursor.close()
     finally:
-        if uploads:
-            pooled.invalidate()  # also drops its temporary tables
-        pooled.close()
+        connection.set_authorizer(None)
 
 
 def _fill(connection: sqlite3.Connection, upload: Rowset) -> None:
@@ -222,6 +219,4 @@ def _fill(connection: sqlite3.Connection, upload: Rowset) -> None:
     places = ", ".join("?" * (1 + len(upload.datatypes)))
     n_row = len(upload.columns[0]) if upload.columns else 0
     rows = zip(range(n_row), *upload.columns, strict=True)
-    connection.execute("begin")
     connection.executemany(f'insert into "_upload_{upload.name}" values ({places})', rows)
-    connection.commit()

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from sqlalchemy import ClauseElement, Connection, Engine, Table, text
+from sqlalchemy import ClauseElement, Connection, Table, text
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine.interfaces import Compiled
 from sqlalchemy.sql.compiler import SQLCompiler
 
-from ztfdb.store.backends import readonly_sqlite
 from ztfdb.store.backends.base import Backend
 from ztfdb.store.backends.connect_sqlite import FEEDS, MOST_FEEDS
 from ztfdb.store.backends.reads import Dtypes, SqlText
 from ztfdb.store.backends.reads_sqlite import HAS_FEEDS, SqliteReads
 from ztfdb.store.backends.sqlite_feed import feed, is_fed
 from ztfdb.store.columns import SqlColumn
-from ztfdb.store.statement import Rows, Rowset, SetAside, Statement, quoted
+from ztfdb.store.statement import SetAside, quoted
 
 SQL_TYPES = {"i": "integer", "f": "real"}
 
@@ -82,28 +81,6 @@ class Sqlite(SqliteReads, Backend):
         found = connection.exec_driver_sql("pragma data_version").scalar()
         connection.rollback()
         return int(found or 0)
-
-    @staticmethod
-    def run_read_only(engine: Engine, statement: Statement, *, force: bool) -> tuple[list[str], list[Any]]:
-        """Run a statement on a connection with an authorizer; `force` has no effect."""
-        return readonly_sqlite.run(engine, statement)
-
-    @staticmethod
-    def csv(engine: Engine, statement: Statement, size: int, *, force: bool) -> Iterator[tuple[bytes, int]]:
-        """Yield CSV; `force` has no effect."""
-        return readonly_sqlite.csv(engine, statement, size)
-
-    @staticmethod
-    def pieces(engine: Engine, statement: Statement, *, force: bool) -> Iterator[tuple[list[str], list[Any]]]:
-        """Yield names and columns in pieces; `force` has no effect."""
-        return readonly_sqlite.pieces(engine, statement)
-
-    @staticmethod
-    def stream(
-        engine: Engine, sql: str, values: Any, uploads: Sequence[Rowset], *, upload_join: bool, size: int
-    ) -> Iterator[Rows]:
-        """Yield the rows of a statement in pieces; uploads are temporary tables."""
-        return readonly_sqlite.stream(engine, sql, values, uploads, size)
 
     @staticmethod
     def views_aside(connection: Connection, names: Sequence[str]) -> SetAside:
