@@ -8,7 +8,7 @@ from setuptools import Extension, setup
 
 PROJECT = tomllib.loads(Path(__file__).with_name("pyproject.toml").read_text(encoding="utf-8"))["project"]
 # Products are rounded before they are added, as in sep: a fused operation could move a subpixel to the other side.
-UNIX = {"extra_compile_args": ["-O3", "-ffp-contract=off", "-fno-math-errno"], "libraries": ["m"]}
+UNIX = {"extra_compile_args": ["-O3", "-ffp-contract=off"], "libraries": ["m"]}
 
 setup(
     ext_modules=[
@@ -17,7 +17,7 @@ setup(
             ["ztfdb_kernels.c"],
             define_macros=[("VERSION", f'"{PROJECT["version"]}"')],
             py_limited_api=True,
-            **({} if os.name == "nt" else UNIX),
+            **({"extra_compile_args": ["/std:c11"]} if os.name == "nt" else UNIX),
         )
     ],
     options={"bdist_wheel": {"py_limited_api": "cp311"}},

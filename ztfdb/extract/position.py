@@ -94,11 +94,15 @@ def windowed_positions(
     # the window is 3e-4 at the rim of the aperture, so the rim's pixels need no fine sampling: 2 × 2 subpixels differ
     # by at most 0.002 px from the exact overlap and take half the time
     with np.errstate(invalid="ignore", divide="ignore"):
-        wx, wy = window_centres(data, x, y, sigma)
-        if excluded is not None:
+        if excluded is None:
+            wx, wy = window_centres(data, x, y, sigma)
+        else:
             # 4 sigma is the window's radius; using the mask for all sources would take 33 % longer
-            rows = (finder or PixelFinder.of(excluded)).near(x, y, reach=4.0 * sigma)
-            wx[rows], wy[rows], _ = sep.winpos(data, x[rows], y[rows], sigma[rows], mask=excluded, subpix=2)
+            near = np.zeros(len(x), dtype=bool)
+            near[(finder or PixelFinder.of(excluded)).near(x, y, reach=4.0 * sigma)] = True
+            wx, wy = np.empty(len(x)), np.empty(len(x))
+            wx[~near], wy[~near] = window_centres(data, x[~near], y[~near], sigma[~near])
+            wx[near], wy[near], _ = sep.winpos(data, x[near], y[near], sigma[near], mask=excluded, subpix=2)
     ny, nx = data.shape
     shift = np.hypot(wx - x, wy - y)
     failed = ~(shift <= np.clip(LARGEST_SHIFT * a, *SHIFT_LIMITS))
