@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ztfdb.arrays import AnyColumns, BoolArray, Columns
 from ztfdb.schema.by_name import shape_of
 from ztfdb.schema.shapes import Shape
+from ztfdb.store.statement import by_column
 
 if TYPE_CHECKING:
     from sqlalchemy import Table
@@ -135,7 +136,7 @@ def numpy_columns(
     ValueError
         If an integer column holds NULL and `nulls` does not name it.
     """
-    columns = zip(*rows, strict=True) if rows else ([] for _ in dtypes)
+    columns = by_column(rows, len(dtypes))
     return {
         name: _numpy_column(name, values, np.dtype(dtype), nulls or {})
         for (name, dtype), values in zip(dtypes.items(), columns, strict=True)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ztfdb.errors import StoreError
-from ztfdb.store.backends.sqlite_drain import python_list
+from ztfdb.store.sql_columns import python_list
 
 IN_MEMORY = 4_000_000
 """Rows of up to this many bytes make no file."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 Rows = list[tuple[Any, ...]]
@@ -73,9 +74,12 @@ class SetAside:
     others: list[str] = field(default_factory=list)
 
 
-def by_column(rows: Rows, n_column: int) -> list[list[Any]]:
-    """Return rows as lists by column."""
-    return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(n_column)]
+def by_column(rows: Sequence[Sequence[Any]], n_column: int) -> list[list[Any]]:
+    """Return rows as lists by column.
+
+    ``zip(*rows)`` would make an iterator per row, which Python's garbage collector looks through: many times slower.
+    """
+    return [list(map(itemgetter(number), rows)) for number in range(n_column)]
 
 
 def quoted(name: str) -> str:

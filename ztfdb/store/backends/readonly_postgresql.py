@@ -19,6 +19,7 @@ from ztfdb.errors import QueryError
 from ztfdb.store import csv_lines
 from ztfdb.store.backends.csv_postgresql import copied, copy_statement
 from ztfdb.store.faults import unavailable
+from ztfdb.store.sql_columns import as_array, joined
 from ztfdb.store.statement import Rows, Rowset, Statement, by_column
 from ztfdb.texts import one_line
 
@@ -45,8 +46,17 @@ select exists (select from pg_catalog.pg_roles where rolname in (session_user, c
 
 def run(connection: psycopg.Connection[Any], statement: Statement, *, force: bool) -> tuple[list[str], list[list[Any]]]:
     """Run a statement; see `ztfdb.store.readonly.run_read_only`."""
-    with _read_only(connection, statement, force=force):
-        return _rows(connection, statement)
+    names: list[str] = []
+    parts: list[list[Any]] = []
+    n_row = 0
+    for given, columns in pieces(connection, statement, force=force):
+        names = given
+        if (n_row := n_row + len(columns[0]) if columns else 0) > statement.max_rows:
+            raise QueryError(f"more than {statement.max_rows:,} rows: narrow the question, aggregate, or add a LIMIT")
+        parts.append(columns)
+    if len(parts) == 1:
+        return names, parts[0]
+    return names, [joined(list(map(as_array, column))) for column in zip(*parts, strict=True)]
 
 
 def csv(
@@ -101,21 +111,6 @@ def _check_powers(connection: psycopg.Connection[Any], force: bool) -> None:
         f"{connection.info.user!r} is {power}, which read-only SQL is not run as: connect as a role that may "
         "only read (GRANT SELECT), or force it"
     )
-
-
-def _rows(connection: psycopg.Connection[Any], statement: Statement) -> tuple[list[str], list[list[Any]]]:
-    # A stream uses the extended protocol, which takes one statement, and never holds more than a chunk.
-    cursor = psycopg.RawCursor(connection)
-    values = list(statement.values.values())
-    size = CHUNK if capabilities.has_stream_chunked() else 1
-    rows: list[Any] = []
-    for row in cursor.stream(statement.numbered, values, binary=True, size=size):
-        rows.append(row)
-        if len(rows) > statement.max_rows:
-            raise QueryError(f"more than {statement.max_rows:,} rows: narrow the question, aggregate, or add a LIMIT")
-    # a stream without rows does not return its columns
-    names = [column.name for column in cursor.description or ()] if rows else _columns(connection, statement)[0]
-    return names, by_column(rows, len(names))
 
 
 def pieces(

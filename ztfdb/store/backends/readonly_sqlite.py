@@ -10,10 +10,10 @@ from typing import Any
 
 from ztfdb.errors import QueryError
 from ztfdb.store import csv_lines
-from ztfdb.store.backends.sqlite_drain import joined, python_list
 from ztfdb.store.backends.sqlite_feed import MOST_COLUMNS
 from ztfdb.store.backends.sqlite_pages import Piece, paged, permitted
 from ztfdb.store.faults import unavailable
+from ztfdb.store.sql_columns import joined, python_list
 from ztfdb.store.statement import Rows, Rowset, Statement, by_column
 
 _SQLITE_TYPES = {"short": "integer", "int": "integer", "long": "integer", "float": "real", "double": "real",
@@ -79,7 +79,7 @@ def _check_number(n_row: int, statement: Statement) -> None:
 
 
 def _columns(piece: Piece) -> list[Any]:
-    return [list(column) for column in zip(*piece, strict=True)] if isinstance(piece, list) else piece.columns()
+    return by_column(piece, len(piece[0])) if isinstance(piece, list) else piece.columns()
 
 
 def csv(connection: sqlite3.Connection, statement: Statement, size: int, *, force: bool) -> Iterator[tuple[bytes, int]]:

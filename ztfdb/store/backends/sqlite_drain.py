@@ -315,30 +315,3 @@ def _after_varint(content: Bytes, at: Int64Array) -> Int64Array:
         at += going
         going &= content[at] >= _MORE
     return at + 1
-
-
-def joined(parts: list[Any]) -> Any:
-    """Concatenate the parts of a column: floats, integers with their mask, or Python values.
-
-    Parameters
-    ----------
-    parts : list
-        Items of `Rows.columns` for one column.
-    """
-    if all(isinstance(one, tuple) for one in parts):
-        values, missing = zip(*parts, strict=True)
-        return np.concatenate(values), np.concatenate(missing)
-    if any(isinstance(one, list) for one in parts):
-        return [value for one in parts for value in python_list(one)]
-    return np.concatenate([np.where(one[1], np.nan, one[0]) if isinstance(one, tuple) else one for one in parts])
-
-
-def python_list(column: Any) -> list[Any]:
-    """Return a column of `Rows.columns` as Python values, None where NULL."""
-    if isinstance(column, list):
-        return column
-    values, missing = column if isinstance(column, tuple) else (column, np.isnan(column))
-    found: list[Any] = values.tolist()
-    for row in np.flatnonzero(missing).tolist():
-        found[row] = None
-    return found
