@@ -9,6 +9,7 @@ import signal
 import socket
 import time
 from contextlib import closing
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -23,6 +24,7 @@ from tests.support.archives import Plan, build_archive  # noqa: E402
 from tests.support.postgres import ENGINES  # noqa: E402
 from tests.support.serving import Serving, reader_url  # noqa: E402
 from ztfdb.cli.app import application  # noqa: E402
+from ztfdb.cli.serve import IMPORTED_LATER  # noqa: E402
 from ztfdb.errors import ConfigError, QueryError, SchemaVersionError, ServiceRefusedError  # noqa: E402
 from ztfdb.serve.app import Settings  # noqa: E402
 from ztfdb.serve.limits import Limits  # noqa: E402
@@ -145,6 +147,14 @@ def test_an_address_in_use_is_told(url, tmp_path):
         taken.listen()
         with pytest.raises(ConfigError, match="cannot listen on 127"):
             serve(Settings(url, Limits(), tmp_path), Listening(port=taken.getsockname()[1]))
+
+
+@pytest.mark.parametrize("package", IMPORTED_LATER)
+def test_a_package_that_is_not_installed_is_told_at_the_start(monkeypatch, sqlite_url, package):
+    monkeypatch.setattr("ztfdb.cli.serve.find_spec", lambda name: None if name == package else find_spec(name))
+    result = CliRunner().invoke(application, ["--db", sqlite_url, "serve", "--port", "0"])
+    assert result.exit_code == 1
+    assert "pip install 'ztfdb[serve]'" in result.stderr
 
 
 def test_no_archive_is_told(tmp_path):
