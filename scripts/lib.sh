@@ -4,6 +4,7 @@
 # ZTFDB_VENV  where the environment lies (default: .venv)
 
 VENV=${ZTFDB_VENV:-.venv}
+KERNELS="kernels/pyproject.toml kernels/setup.py kernels/ztfdb_kernels.c"
 export UV_PYTHON_DOWNLOADS=never  # the interpreter is chosen here
 export UV_SYSTEM_CERTS=1          # uv then trusts what the system's other programs trust
 export PIP_DISABLE_PIP_VERSION_CHECK=1
@@ -78,7 +79,8 @@ install_kernels() {
         return
     fi
     copy=$(mktemp -d)
-    cp -R kernels "$copy"
+    mkdir "$copy/kernels"
+    cp $KERNELS kernels/README.md kernels/LICENSE "$copy/kernels"
     "$VENV/bin/python" -m pip install --quiet --no-deps --no-build-isolation --no-index "$copy/kernels" || {
         rm -rf "$copy"
         die "kernels/ could not be built (the compiler's words are above)."
@@ -90,7 +92,7 @@ install_kernels() {
 fingerprint() {
     "$VENV/bin/python" -c 'import sys; print(sys.version, sys.prefix)' 2>/dev/null || return 0
     pwd
-    cat pyproject.toml scripts/lib.sh requirements/*.txt kernels/* | cksum
+    cat pyproject.toml scripts/lib.sh requirements/*.txt $KERNELS | cksum
 }
 
 # Whether the environment is in place: its stamp names a lock that holds all we need, and nothing changed since.

@@ -135,7 +135,8 @@ def test_every_dependency_is_pinned_with_a_hash() -> None:
 
 def test_one_wheel_of_the_kernels_serves_every_python(tmp_path: Path) -> None:
     compiled = pytest.importorskip("ztfdb_kernels", reason="ztfdb-kernels is not installed: no C compiler")
-    source = shutil.copytree(ROOT / "kernels", tmp_path / "kernels")
+    built_before = shutil.ignore_patterns("build", "*.egg-info")
+    source = shutil.copytree(ROOT / "kernels", tmp_path / "kernels", ignore=built_before)
     options = ["--no-deps", "--no-build-isolation", "--no-index", "--quiet", "--disable-pip-version-check"]
     command = [sys.executable, "-m", "pip", "wheel", *options, "-w", str(tmp_path / "out"), str(source)]
     subprocess.run(command, check=True, capture_output=True)
