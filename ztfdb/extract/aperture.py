@@ -163,7 +163,8 @@ def _enlargement(
     x: FloatArray, y: FloatArray, radius: FloatArray, area: FloatArray, incomplete: BoolArray, excluded: BoolArray
 ) -> FloatArray:
     """Return the variance factor for excluded pixels: a sum scaled by s from 1/s of its pixels has s times as much."""
-    pixels, factor = excluded.astype(np.float32), np.ones(area.shape)
+    pixels, factor = np.zeros(excluded.shape, dtype=np.float32), np.ones(area.shape)
+    pixels.ravel()[np.flatnonzero(excluded)] = 1.0  # memory is taken only where pixels are looked at
     for k, r in enumerate(radius):
         rows = np.flatnonzero(incomplete[k] & np.isfinite(area[k]))
         missing = sep.sum_circle(pixels, x[rows], y[rows], r, subpix=0)[0]

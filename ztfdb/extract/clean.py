@@ -53,11 +53,17 @@ def survivors(objects: Objects, pixels: Pixels, raw: FloatArray, settings: Extra
 def _brightness(n: int, pixels: Pixels, settings: ExtractionSettings) -> tuple[FloatArray, FloatArray]:
     """Sum of the smoothed flux, and the surface brightness above the threshold at the `min_area`-th brightest pixel."""
     light: FloatArray = np.bincount(pixels.owner, weights=pixels.value, minlength=n).astype(float)
-    # one sort of 64-bit keys (owner above, positive float below) orders each object's pixels by value
-    key = (pixels.owner.astype(np.uint64) << np.uint64(32)) | pixels.value.view(np.uint32)
-    key.sort()
     count = np.bincount(pixels.owner, minlength=n)
-    place = np.cumsum(count) - np.minimum(settings.min_area, count)
+    # the least of the maxima of `min_area` pieces of an object is a bound: fewer pixels to sort
+    start = np.cumsum(count) - count
+    pieces = start[:, None] + count[:, None] * np.arange(settings.min_area) // settings.min_area
+    bound = np.maximum.reduceat(pixels.value, pieces.ravel()).reshape(n, -1).min(axis=1)
+    bright = np.flatnonzero(pixels.value >= np.repeat(bound, count))
+    owner = pixels.owner[bright]
+    # one sort of 64-bit keys (owner above, positive float below) orders each object's pixels by value
+    key = (owner.astype(np.uint64) << np.uint64(32)) | pixels.value[bright].view(np.uint32)
+    key.sort()
+    place = np.cumsum(np.bincount(owner, minlength=n)) - np.minimum(settings.min_area, count)
     value = (key[place] & np.uint64(0xFFFFFFFF)).astype(np.uint32).view(np.float32)
     return light, value.astype(float) - settings.threshold
 
