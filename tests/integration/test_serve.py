@@ -111,6 +111,18 @@ def test_browsers_of_other_pages_may_ask(served):
 FORM = b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 100"
 
 
+def test_a_client_that_leaves_before_its_body_has_arrived_is_no_failure(served):
+    host, port = urlsplit(served.base).netloc.split(":")
+    with closing(socket.create_connection((host, int(port)))) as leaving:
+        leaving.sendall(b"POST /scs HTTP/1.1\r\nHost: x\r\n" + FORM + b"\r\n\r\nabc")
+        time.sleep(0.2)
+    deadline = time.monotonic() + 20
+    while not (found := [line for line in map(json.loads, served.log) if line.get("path") == "/scs"]):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert [line["status"] for line in found] == [499]
+
+
 def test_a_slow_client_is_let_go(served):
     host, port = urlsplit(served.base).netloc.split(":")
     with closing(socket.create_connection((host, int(port)))) as slow:

@@ -1,14 +1,19 @@
-"""What the commands that answer a question load: a module that is not needed costs more than the answer."""
+"""What commands that answer a question, and a service, load: a module that is not needed costs more than the answer."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from contextlib import contextmanager
+from urllib.request import urlopen
 
 import pytest
 
 import ztfdb
 from tests.support.archives import Plan, build_archive
+from tests.support.postgres import ENGINES
+from tests.support.serving import reader_url
 
 HEAVY = {
     "alembic", "astropy", "erfa", "loky", "matplotlib", "pandas", "psycopg", "pyarrow", "rich", "scipy", "sep",
@@ -61,3 +66,61 @@ def test_a_question_from_the_shell_loads_only_what_it_needs(archive_of_one_star,
     loaded = set(done.stderr.splitlines()[-1].split())
     assert loaded >= {"ztfdb", "numpy"}
     assert loaded & HEAVY == set()
+
+
+OF_SERVICE = HEAVY | {"fastapi", "prometheus_client", "pydantic", "sqlglot"}
+
+SERVICE = """
+import sys, threading
+from ztfdb.cli import main
+
+def answer():
+    for _ in sys.stdin:
+        print("loaded", *(name for name in list(sys.modules) if "." not in name), flush=True)
+
+threading.Thread(target=answer, daemon=True).start()
+main()
+"""
+
+
+@contextmanager
+def service(url, folder):
+    """Its address, and a function that returns which packages it has imported."""
+    words = ["serve", "--port", "0", "--state", str(folder), "--db", url]
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVICE, *words], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+
+    def loaded():
+        process.stdin.write("\n")
+        process.stdin.flush()
+        return set(process.stdout.readline().split()[1:])
+
+    with process:
+        try:
+            yield process.stdout.readline().split()[-1].rstrip("/"), loaded
+        finally:
+            process.terminate()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_service_loads_what_its_requests_need(databases, tmp_path, engine):
+    pytest.importorskip("fastapi", reason="the extra serve is not installed")
+    url = databases.migrated(engine)
+    ztfdb.open(url, create=True).close()
+    stars = build_archive(url, Plan(40, 6, trouble=0.0))[0]
+    place = f"ra={stars.ra[0]}&dec={stars.dec[0]}"
+    driver = {"psycopg"} if engine == "postgresql" else set()
+    with service(reader_url(url), tmp_path / "state") as (base, loaded):
+        for path in ("/healthz", "/", "/metrics"):
+            urlopen(base + path, timeout=60).close()
+        assert loaded() & OF_SERVICE == driver | {"prometheus_client"}
+        with urlopen(f"{base}/api/v1/lightcurve?{place}", timeout=60) as answer:
+            assert b"mjd" in answer.read()
+        assert loaded() & OF_SERVICE == driver | {"prometheus_client", "fastapi", "pydantic"}
+        with urlopen(f"{base}/tap/sync?LANG=ADQL&QUERY=select+count(*)+from+ztf.source", timeout=60) as answer:
+            assert b"VOTABLE" in answer.read()
+        assert "sqlglot" in loaded()
+        assert loaded() & {"astropy", "pandas", "scipy", "sep"} == set()
+    databases.drop(url)

@@ -16,7 +16,7 @@ from sqlglot.parser import Parser as BaseParser
 from sqlglot.tokens import Tokenizer as BaseTokenizer
 from sqlglot.tokens import TokenType  # type: ignore[attr-defined]
 
-from ztfdb.errors import ConfigError, QueryError
+from ztfdb.errors import QueryError
 
 MAX_CHARACTERS = 65_536
 MAX_NESTING = 60
@@ -56,22 +56,6 @@ class Adql(Dialect):
         FUNCTIONS: ClassVar = {}
         NO_PAREN_FUNCTIONS: ClassVar = {}
         FUNCTION_PARSERS: ClassVar = {"CAST": BaseParser.FUNCTION_PARSERS["CAST"]}
-
-
-def check_parser() -> None:
-    """Check that sqlglot can be extended by a dialect.
-
-    Raises
-    ------
-    ConfigError
-        If it is compiled (package sqlglotc): its classes then cannot be subclassed.
-    """
-    try:
-        Adql().parser()
-    except TypeError as exc:
-        raise ConfigError(
-            "ADQL needs sqlglot without its compiled modules, which cannot be extended: pip uninstall sqlglotc"
-        ) from exc
 
 
 def parse(text: str, max_characters: int = MAX_CHARACTERS) -> exp.Query:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -10,6 +11,9 @@ import click
 from ztfdb.cli.options import Command, shared, shared_options
 from ztfdb.cli.session import configuration
 from ztfdb.errors import MissingExtraError
+
+IMPORTED_LATER = ("fastapi", "orjson", "python_multipart", "sqlglot")
+"""Packages of the extra that the service imports only with the first request that needs them."""
 
 
 @click.command(
@@ -56,6 +60,9 @@ def serve(
     shared(ctx).verbose = max(shared(ctx).verbose, 1)  # always show the access log
     config = configuration(ctx, log_format=log_format)
     try:
+        for later in IMPORTED_LATER:
+            if find_spec(later) is None:
+                raise ModuleNotFoundError(name=later)
         from ztfdb.serve.app import Settings
         from ztfdb.serve.limits import load_limits
         from ztfdb.serve.run import Listening

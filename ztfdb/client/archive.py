@@ -35,6 +35,7 @@ from ztfdb.options import (
 )
 from ztfdb.query import targets as chunks
 from ztfdb.query.answer import Answer, LightCurve
+from ztfdb.query.columns import is_id
 from ztfdb.query.cone_sql import cone_sql
 from ztfdb.query.dataframes import columns_of
 from ztfdb.query.detections import check_size
@@ -57,7 +58,7 @@ from ztfdb.query.request import only_complete
 from ztfdb.query.stamps import StampSeries, check_pixels
 from ztfdb.query.tables import column_list, table_list
 from ztfdb.query.targets import Targets, path_of, targets_of
-from ztfdb.query.wire import is_id, unpack_attrs, unpack_columns, unpack_frame, unpack_stamps
+from ztfdb.query.wire import unpack_attrs, unpack_columns, unpack_frame, unpack_stamps
 from ztfdb.schema import describe_column
 from ztfdb.sky.dates import mjds_of, night_of
 from ztfdb.spelling import spelled

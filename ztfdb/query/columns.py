@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from ztfdb.arrays import BoolArray, Int64Array, IntArray
 from ztfdb.store.columns import MISSING
 
+_IDS = frozenset({"oid", "expid", "pid", "hpx29", "cell9"})
+_ENDS = ("_id", "_index", "sourceid")
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class MaskedIntegers:
@@ -95,6 +98,11 @@ class Texts:
 
 Column: TypeAlias = "NDArray[Any] | MaskedIntegers | Words | Texts"
 AnswerColumns: TypeAlias = "Mapping[str, Column]"
+
+
+def is_id(name: str) -> bool:
+    """Return whether a column of integers is written as texts in JSON."""
+    return name in _IDS or name.endswith(_ENDS)
 
 
 def nullable(values: IntArray, missing: int = MISSING) -> MaskedIntegers:

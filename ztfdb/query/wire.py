@@ -23,16 +23,8 @@ from ztfdb.query.stamps import StampSeries
 from ztfdb.records import WcsParameters
 from ztfdb.stamps import ImageStamp
 
-_IDS = frozenset({"oid", "expid", "pid", "hpx29", "cell9"})
 _NUMBERS = {"zeropoint"}
 """Optional facts of a stamp that are numbers."""
-
-_ENDS = ("_id", "_index", "sourceid")
-
-
-def is_id(name: str) -> bool:
-    """Return whether a column of integers is written as texts."""
-    return name in _IDS or name.endswith(_ENDS)
 
 
 def unpack_frame(

@@ -15,26 +15,37 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from ztfdb.archive import open_archive
-from ztfdb.serve import datalink, files, health, metrics, scs, sia, soda, timeseries
-from ztfdb.serve.api import endpoints as api
 from ztfdb.serve.errors import as_json, tell
 from ztfdb.serve.gate import Gate
-from ztfdb.serve.irsa import endpoints as irsa
 from ztfdb.serve.limits import Limits
 from ztfdb.serve.metrics import Meters
 from ztfdb.serve.middleware import Envelope
-from ztfdb.serve.page import assets as page
 from ztfdb.serve.service import Service, request_id
-from ztfdb.serve.tap import endpoints as tap
 from ztfdb.serve.tap.jobs import JobRunner
-from ztfdb.serve.ways import Shortcut
+from ztfdb.serve.ways import Protocols
 from ztfdb.serve.work import Workers
 from ztfdb.store.readonly_stream import Reader
 from ztfdb.store.service_tokens import TokenStore
 from ztfdb.store.tap_jobs import JobStore
 
-PROTOCOLS = (health, metrics, tap, scs, sia, datalink, soda, files, timeseries, api, irsa, page)
-"""Each has ``routes()``; the first one with a matching path handles a request."""
+PROTOCOLS = {
+    "": "ztfdb.serve.page.assets",
+    "page": "ztfdb.serve.page.assets",
+    "healthz": "ztfdb.serve.health",
+    "metrics": "ztfdb.serve.metrics",
+    "tap": "ztfdb.serve.tap.endpoints",
+    "scs": "ztfdb.serve.scs",
+    "sia2": "ztfdb.serve.sia",
+    "datalink": "ztfdb.serve.datalink",
+    "soda": "ztfdb.serve.soda",
+    "files": "ztfdb.serve.files",
+    "preview": "ztfdb.serve.files",
+    "lightcurve": "ztfdb.serve.timeseries",
+    "api": "ztfdb.serve.api.application",
+    "cgi-bin": "ztfdb.serve.irsa.endpoints",
+    "ibe": "ztfdb.serve.irsa.endpoints",
+}
+"""The module of each protocol, which has ``routes()``, by the first segment of its paths."""
 
 
 @dataclass(frozen=True)
@@ -81,13 +92,9 @@ def make_app(settings: Settings) -> ASGIApp:
                 service.workers.close()
                 reader.close()
 
-    app = Starlette(
-        routes=[one for protocol in PROTOCOLS for one in protocol.routes()],
-        lifespan=lifespan,
-        exception_handlers={HTTPException: _http_error},
-    )
+    app = Starlette(lifespan=lifespan, exception_handlers={HTTPException: _http_error})
     gate = Gate(TokenStore(settings.state)) if settings.tokens else None
-    return Envelope(Shortcut(app, app.routes), settings.limits, meters, gate, settings.root_path)
+    return Envelope(Protocols(app, PROTOCOLS), settings.limits, meters, gate, settings.root_path)
 
 
 async def _http_error(request: Request, exc: Exception) -> Response:

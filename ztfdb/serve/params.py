@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from starlette.datastructures import UploadFile
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
-from ztfdb.serve.errors import ServiceError
+from ztfdb.serve.errors import ClientGone, ServiceError
 from ztfdb.serve.limits import Limits
 
 MAX_PARAMETERS = 10_000
@@ -107,18 +107,23 @@ async def read_parameters(request: Request, limits: Limits) -> Parameters:
     ------
     ServiceError
         If there are too many, or the form cannot be read.
+    ClientGone
+        If the client closes its connection before it has sent all.
     """
     pairs = [(name.upper(), value) for name, value in request.query_params.multi_items()]
     files: dict[str, bytes] = {}
     if request.method == "POST":
-        async with request.form(
-            max_files=limits.upload_files, max_fields=MAX_PARAMETERS, max_part_size=limits.body_mb * MB
-        ) as form:
-            for name, value in form.multi_items():
-                if isinstance(value, UploadFile):
-                    files[name] = await value.read()
-                else:
-                    pairs.append((name.upper(), value))
+        try:
+            async with request.form(
+                max_files=limits.upload_files, max_fields=MAX_PARAMETERS, max_part_size=limits.body_mb * MB
+            ) as form:
+                for name, value in form.multi_items():
+                    if isinstance(value, UploadFile):
+                        files[name] = await value.read()
+                    else:
+                        pairs.append((name.upper(), value))
+        except ClientDisconnect:
+            raise ClientGone from None
     if len(pairs) > MAX_PARAMETERS:
         raise ServiceError(f"{len(pairs)} parameters, expected at most {MAX_PARAMETERS}", 413)
     return Parameters(tuple(pairs), files)

@@ -22,7 +22,7 @@ from typing import Any
 
 import uvicorn
 
-from ztfdb.adql.grammar import check_parser
+from ztfdb.adql.installed import check_parser
 from ztfdb.archive import open_archive
 from ztfdb.errors import ConfigError, ZtfdbError
 from ztfdb.logs import set_up_logs

@@ -19,7 +19,7 @@ from ztfdb.adql.obscore import BANDS
 from ztfdb.adql.tables import Column
 from ztfdb.codes import FILTER_IDS
 from ztfdb.schema import describe_column
-from ztfdb.serve.api.answers import without_folders
+from ztfdb.serve.api.wire import without_folders
 from ztfdb.serve.dali import intervals, shapes
 from ztfdb.serve.errors import ServiceError
 from ztfdb.serve.params import Parameters

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import sys
+from importlib import invalidate_caches
+from importlib.machinery import EXTENSION_SUFFIXES
 
 import pytest
 
@@ -10,7 +13,7 @@ pytest.importorskip("sqlglot")
 
 from sqlglot import exp
 
-from ztfdb.adql import grammar
+from ztfdb.adql.installed import check_parser
 from ztfdb.adql.tables import Tables, archive_tables
 from ztfdb.adql.translate import translate
 from ztfdb.errors import ConfigError
@@ -35,15 +38,22 @@ def test_comments_of_a_client_do_not_reach_the_database():
     assert "who" not in made.sql and "this" not in made.sql
 
 
-def test_a_compiled_sqlglot_is_told_when_the_service_starts(monkeypatch):
-    grammar.check_parser()
-
-    def refuse(*args: object, **options: object) -> None:
-        raise TypeError("interpreted classes cannot inherit from compiled")
-
-    monkeypatch.setattr(grammar.Adql, "parser", refuse)
+def test_a_compiled_sqlglot_is_told_when_the_service_starts(monkeypatch, tmp_path):
+    """It is installed as sqlglotc installs it: compiled modules beside those of sqlglot."""
+    check_parser()
+    package = tmp_path / "sqlglot"
+    package.mkdir()
+    for name in ("__init__.py", "parser.py"):
+        (package / name).touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "sqlglot"]:
+        monkeypatch.delitem(sys.modules, name)
+    check_parser()
+    (package / f"parser{EXTENSION_SUFFIXES[0]}").touch()
+    invalidate_caches()
     with pytest.raises(ConfigError, match="pip uninstall sqlglotc"):
-        grammar.check_parser()
+        check_parser()
+    assert "sqlglot" not in sys.modules
 
 
 def _tables() -> Tables:

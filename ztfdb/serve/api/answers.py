@@ -8,7 +8,6 @@ from http import HTTPStatus
 from pathlib import PurePath
 from typing import Any, get_type_hints
 
-import pandas as pd
 from fastapi.exceptions import RequestValidationError
 from fastapi.params import Query
 from fastapi.routing import APIRoute
@@ -20,9 +19,8 @@ from starlette.responses import Response
 from ztfdb import errors
 from ztfdb.archive import Archive, words_kept
 from ztfdb.errors import ImageError
-from ztfdb.frame.window import file_status
 from ztfdb.query.answer import Answer
-from ztfdb.serve.api.wire import dumps, file_names, pack_answer, pack_frame
+from ztfdb.serve.api.wire import dumps, pack_answer, pack_frame, without_folders
 from ztfdb.serve.errors import ClientGone, ServiceError, TimeLimit, tell
 from ztfdb.serve.service import request_id, service_of
 
@@ -49,6 +47,8 @@ def problem_of(exc: Exception, request: Request) -> tuple[dict[str, Any], dict[s
         "request_id": request_id(request),
     }
     if isinstance(exc, ImageError):
+        from ztfdb.frame.window import file_status
+
         body |= {"detail": f"{PurePath(exc.path).name}: {file_status(exc)}", "file": PurePath(exc.path).name}
         if type(exc).__name__ == "StampError":
             body["detail"] = str(exc).replace(exc.path, body["file"])
@@ -162,15 +162,6 @@ async def answered(
     service = service_of(request)
     content = await service.workers.run(request, work, service.archive)
     return Response(content, 200, headers, media_type)
-
-
-def without_folders(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a frame with file names without folders."""
-    for name in ("path", "file"):
-        if name in frame:
-            attrs, frame = frame.attrs, frame.assign(**{name: file_names(frame[name])})
-            frame.attrs = attrs
-    return frame
 
 
 def _mistake(error: Any) -> str:

@@ -6,12 +6,14 @@ from typing import Any
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute
 
 from ztfdb import __version__
+from ztfdb.client.transport import PREFIX
 from ztfdb.serve.api import lightcurves, others, plan, resolve, stamps
 from ztfdb.serve.api.answers import PROBLEM, ProblemRoute, problem
 from ztfdb.serve.api.models import Problem
-from ztfdb.serve.ways import Ways, way_of
+from ztfdb.serve.ways import Way, WithWays, way_of
 
 MODULES = (lightcurves, stamps, others, resolve, plan)
 """In the order in which their paths are tried."""
@@ -41,7 +43,12 @@ def make_api() -> FastAPI:
     return api
 
 
-def make_ways() -> Ways:
+def make_ways() -> list[Way]:
     """Return the direct ways to its end points; fastapi handles those that take a body."""
     routes = [route for module in MODULES for route in module.router.routes if isinstance(route, ProblemRoute)]
-    return Ways([way_of(route, route.direct_handler()) for route in routes])
+    return [way_of(route, route.direct_handler()) for route in routes]
+
+
+def routes() -> list[BaseRoute]:
+    """Return the route of this interface."""
+    return [WithWays(PREFIX, make_api(), make_ways())]

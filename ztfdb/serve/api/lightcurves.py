@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-import pandas as pd
 from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
 from ztfdb.archive import Archive, words_kept
-from ztfdb.serve.api.answers import JSON, ProblemRoute, answered, framed, problem_of, without_folders
+from ztfdb.serve.api.answers import JSON, ProblemRoute, answered, framed, problem_of
 from ztfdb.serve.api.models import (
     Frame,
     LightCurveAsked,
@@ -22,11 +21,14 @@ from ztfdb.serve.api.models import (
     PeriodogramAsked,
     Photometry,
 )
-from ztfdb.serve.api.wire import dumps, pack_columns, pack_data, pack_frame, plain
+from ztfdb.serve.api.wire import dumps, pack_columns, pack_data, pack_frame, plain, without_folders
 from ztfdb.serve.errors import ServiceError
 from ztfdb.serve.limits import Limits
 from ztfdb.serve.service import Service, service_of
 from ztfdb.serve.work import Put, Streamed
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 NDJSON = "application/x-ndjson"
 MOTION = ("pmra", "pmdec", "epoch")

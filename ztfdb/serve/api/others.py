@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
 from starlette.requests import Request
@@ -10,8 +10,7 @@ from starlette.responses import Response
 
 from ztfdb import __version__
 from ztfdb.archive import Archive, words_kept
-from ztfdb.query.explain import Explanation
-from ztfdb.serve.api.answers import JSON, ProblemRoute, answered, framed, without_folders
+from ztfdb.serve.api.answers import JSON, ProblemRoute, answered, framed
 from ztfdb.serve.api.models import (
     CatalogueConeAsked,
     CompletenessAsked,
@@ -24,10 +23,13 @@ from ztfdb.serve.api.models import (
     Place,
     Word,
 )
-from ztfdb.serve.api.wire import dumps, pack_frame, plain
+from ztfdb.serve.api.wire import dumps, pack_frame, plain, without_folders
 from ztfdb.serve.errors import ServiceError
 from ztfdb.serve.service import base_url, service_of
 from ztfdb.sky.moc import as_ascii, as_json
+
+if TYPE_CHECKING:
+    from ztfdb.query.explain import Explanation
 
 router = APIRouter(route_class=ProblemRoute)
 

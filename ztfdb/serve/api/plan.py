@@ -8,12 +8,10 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ztfdb.adql.translate import translate
 from ztfdb.archive import Archive
 from ztfdb.serve.api.answers import JSON, ProblemRoute, answered
 from ztfdb.serve.api.wire import dumps
 from ztfdb.serve.service import Service, service_of
-from ztfdb.serve.tap.schema import published
 
 EXPLAIN = {"sqlite": "explain query plan ", "postgresql": "explain "}
 
@@ -32,6 +30,9 @@ async def plan(request: Request, query: Annotated[str, Query(min_length=1)]) -> 
 
 
 def _lines(service: Service, query: str) -> list[str]:
+    from ztfdb.adql.translate import translate
+    from ztfdb.serve.tap.schema import published
+
     reader, limits = service.reader, service.limits
     found = translate(
         query, published(), reader.engine, limits.max_rows, (), max_characters=limits.query_kb * 1024, base=""

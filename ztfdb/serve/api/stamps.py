@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, Path, Query
@@ -12,7 +12,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ztfdb.archive import Archive, words_kept
-from ztfdb.query.stamps import StampSeries
 from ztfdb.serve.api.answers import JSON, ProblemRoute, answered
 from ztfdb.serve.api.lightcurves import check_lengths, path_of
 from ztfdb.serve.api.models import Asked, Id, Picture, StampAsked, StampsAsked, StampsOnImageAsked, StampsOnPathAsked
@@ -21,7 +20,10 @@ from ztfdb.serve.api.wire import dumps, pack_stamps
 from ztfdb.serve.errors import ServiceError
 from ztfdb.serve.limits import Limits
 from ztfdb.serve.service import service_of
-from ztfdb.stamps import ImageStamp, stamps_file
+
+if TYPE_CHECKING:
+    from ztfdb.query.stamps import StampSeries
+    from ztfdb.stamps import ImageStamp
 
 PICTURE = tuple(name for name in Picture.model_fields)
 
@@ -136,5 +138,7 @@ def _written(stamps: list[ImageStamp], form: Form, hint: str, drawn: Callable[[]
     if form is Form.PNG:
         return drawn()
     if form is Form.FITS:
+        from ztfdb.stamps import stamps_file
+
         return stamps_file(stamps)
     return dumps({"stamps": pack_stamps(stamps), "hint": hint or None})

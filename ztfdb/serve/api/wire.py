@@ -6,23 +6,25 @@ Columns of numbers stay arrays until `dumps` writes them: lists of Python number
 from __future__ import annotations
 
 import base64
+import sys
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
-import pandas as pd
 from numpy.typing import NDArray
 
 from ztfdb.errors import ImageError
 from ztfdb.query.answer import Answer
-from ztfdb.query.columns import MaskedIntegers, Words
-from ztfdb.query.dataframes import columns_of
-from ztfdb.query.wire import is_id
+from ztfdb.query.columns import MaskedIntegers, Words, is_id
 from ztfdb.schema import describe_column
-from ztfdb.stamps import ImageStamp
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ztfdb.stamps import ImageStamp
 
 MOST_EXACT = 2**53
 """Whole numbers up to here are exact in every reader of JSON."""
@@ -35,12 +37,12 @@ def dumps(value: Any) -> bytes:
 
 def pack_columns(frame: pd.DataFrame) -> orjson.Fragment:
     """Return the name, dtype and unit of each column, and the words of categorical columns."""
-    return _described(_columns(columns_of(frame)))
+    return _described(_columns(_arrays(frame)))
 
 
 def pack_data(frame: pd.DataFrame) -> dict[str, Any]:
     """Return the values of each column as `dumps` takes them."""
-    return _valued(_columns(columns_of(frame)))
+    return _valued(_columns(_arrays(frame)))
 
 
 def pack_answer(answer: Answer, hint: str | None = None) -> dict[str, Any]:
@@ -63,7 +65,13 @@ def pack_frame(frame: pd.DataFrame, hint: str | None = None) -> dict[str, Any]:
     dict
         ``columns``, ``data``, ``attrs`` and ``hint``.
     """
-    return _packed(columns_of(frame), frame.attrs, hint)
+    return _packed(_arrays(frame), frame.attrs, hint)
+
+
+def _arrays(frame: pd.DataFrame) -> Mapping[str, Any]:
+    from ztfdb.query.dataframes import columns_of  # imports pandas, which a light curve does not need
+
+    return columns_of(frame)
 
 
 def _packed(arrays: Mapping[str, Any], attrs: Mapping[Any, Any], hint: str | None) -> dict[str, Any]:
@@ -83,7 +91,8 @@ def plain(value: Any) -> Any:
         return value
     if isinstance(value, float):
         return value if np.isfinite(value) else None
-    return None if value is pd.NA or value is pd.NaT else str(value)
+    pandas = sys.modules.get("pandas")  # if it is not imported, there are no missing values of it
+    return None if pandas is not None and (value is pandas.NA or value is pandas.NaT) else str(value)
 
 
 def pack_stamps(stamps: Sequence[ImageStamp]) -> list[dict[str, Any]]:
@@ -99,7 +108,18 @@ def pack_problem(problem: ImageError) -> dict[str, str]:
 
 def file_names(values: Any) -> Any:
     """Return paths without their folders, which clients of a service must not see."""
+    import pandas as pd
+
     return pd.array([PurePath(value).name if isinstance(value, str) else None for value in values], dtype="str")
+
+
+def without_folders(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame with file names without folders."""
+    for name in ("path", "file"):
+        if name in frame:
+            attrs, frame = frame.attrs, frame.assign(**{name: file_names(frame[name])})
+            frame.attrs = attrs
+    return frame
 
 
 def _columns(arrays: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
@@ -149,6 +169,8 @@ def _values(name: str, column: Any) -> Any:
     if kind in "iu":
         return _integers(name, column)
     if kind in "mM":
+        import pandas as pd
+
         return [None if pd.isna(one) else pd.Timestamp(one).isoformat() for one in column]
     return [_named(name, one) for one in column.tolist()]
 

@@ -13,7 +13,6 @@ from ztfdb.errors import QueryError
 from ztfdb.serve.errors import Busy, ServiceError, TimeLimit, tell
 from ztfdb.serve.limits import Limits
 from ztfdb.serve.params import MB, Parameters
-from ztfdb.serve.tap.query import read_query, translated, write_answer
 from ztfdb.store.interrupt import Work
 from ztfdb.store.readonly_stream import Reader
 from ztfdb.store.tap_jobs import Job, JobStore
@@ -104,6 +103,8 @@ class JobRunner:
             self.store.result_path(key).with_suffix(".result.part").unlink(missing_ok=True)
 
     def _answer(self, job: Job) -> None:
+        from ztfdb.serve.tap.query import read_query, translated, write_answer  # a service without jobs needs no ADQL
+
         params = Parameters(job.parameters, self.store.files(job.id))
         results = partial(self.store.result, caller=job.owner)
         query = read_query(params, self._limits, self._limits.max_rows_async, results)
