@@ -25,6 +25,9 @@ MAX_HEAD = 2 * (MAX_TARGET + MAX_HEADERS)
 CONNECTIONS_PER_REQUEST = 2
 """Connections per allowed request: browsers and connection pools keep idle ones."""
 
+READ_S = 0.1
+"""Time for what has already arrived on a connection, after the time for it is over."""
+
 MOST_FILES = 65_536
 """Files and connections of a process, if the system allows so many."""
 
@@ -133,6 +136,10 @@ class Connection(HttpToolsProtocol):
             self._late = None
 
     def _too_late(self) -> None:
+        # Where the loop was busy, what has arrived meanwhile is read first: timers come before it.
+        self._late = self.loop.call_later(READ_S, self._give_up)
+
+    def _give_up(self) -> None:
         if self._in_head:
             self._refuse(408, f"the head of the request did not arrive within {self.head_s:g} s")
         else:
