@@ -72,6 +72,13 @@ def write_cost(loaded, maker, images) -> float:
     return spent / (len(images) * N_STAR)
 
 
+def write_what_waits(engine) -> None:
+    """Write the pages that PostgreSQL holds changed, so that nobody pays for them later."""
+    if engine.dialect.name == "postgresql":
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("checkpoint"))
+
+
 def size_of(engine) -> int:
     """Bytes of the table of detections and its indexes; of the whole file for SQLite."""
     with engine.connect() as connection:
@@ -100,7 +107,10 @@ def test_a_row_costs_as_much_in_a_large_archive(name, tmp_path, capsys):
             for _ in range(N_EPOCH):
                 commit_image(maker, sky.image(quadrant))
         took = time.perf_counter() - started
-        costs.append(write_cost(loaded, maker, [sky.image(int(k)) for k in np.linspace(0, last - 1, N_MORE)]))
+        write_what_waits(engine)
+        spread = write_cost(loaded, maker, [sky.image(int(k)) for k in np.linspace(0, last - 1, N_MORE)])
+        write_what_waits(engine)
+        costs.append(write_cost(loaded, maker, [sky.image(last - 1) for _ in range(N_MORE)]))
         n_row = sky.n_image * N_STAR
         size = size_of(engine) / n_row
         with ztfdb.open(url, read_only=True) as archive:
@@ -111,8 +121,9 @@ def test_a_row_costs_as_much_in_a_large_archive(name, tmp_path, capsys):
             curves.append((sum(os.times()[:2]) + server_seconds(loaded) - before) / N_CURVE)
         with capsys.disabled():
             print(
-                f"\n{name}: {n_row:,} rows, {took:.0f} s; {1e6 * costs[-1]:.2f} us of processor a row more, "
-                f"{size:.1f} bytes a row, a light curve {1e3 * curves[-1]:.2f} ms"
+                f"\n{name}: {n_row:,} rows, {took:.0f} s; {1e6 * costs[-1]:.2f} us of processor a row more of one "
+                f"quadrant, {1e6 * spread:.2f} of quadrants in turn, {size:.1f} bytes a row, "
+                f"a light curve {1e3 * curves[-1]:.2f} ms"
             )
     engine.dispose()
     if server is not None:

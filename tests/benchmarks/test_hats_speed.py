@@ -16,6 +16,7 @@ from sqlalchemy import text
 
 import ztfdb
 from tests.support.archives import Plan, add_image, build_archive
+from tests.support.cores import two_at_once
 from tests.support.hats_catalogues import write_hats
 from tests.support.reference import make_image, open_sessions
 from ztfdb.derive.objects import build_objects
@@ -151,15 +152,19 @@ def test_an_export_against_an_import_of_the_same_rows(databases, tmp_path, datab
 def test_two_processes_are_nearly_twice_as_fast(databases, tmp_path):
     url = databases.migrated("sqlite")
     build_archive(url, BIG)
-    wall = {1: [], 2: []}
-    for turn in range(3):
+    wall, most = {1: [], 2: []}, []
+    for turn in range(5):
         for jobs, times in wall.items():
             start = time.perf_counter()
             run_process(*export_command(url, tmp_path / f"{turn}-{jobs}", "--jobs", jobs))
             times.append(time.perf_counter() - start)
+        most.append(two_at_once())
     databases.drop(url)
     ratio = min(wall[1]) / min(wall[2])
-    print(f"one process {min(wall[1]):.1f} s, two {min(wall[2]):.1f} s: {ratio:.2f} times")
+    print(
+        f"one process {min(wall[1]):.1f} s, two {min(wall[2]):.1f} s: {ratio:.2f} times; two that only compute, in "
+        f"turn with them: {', '.join(f'{one:.2f}' for one in most)}"
+    )
     assert ratio >= 1.8
 
 

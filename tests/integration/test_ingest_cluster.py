@@ -39,7 +39,9 @@ def started(n_worker):
     """Start a local cluster of workers with one thread each, which find the tests as this process does."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
-        with distributed.LocalCluster(n_worker, threads_per_worker=1, processes=True, dashboard_address=":0") as made:
+        with distributed.LocalCluster(
+            n_workers=n_worker, threads_per_worker=1, processes=True, dashboard_address=":0"
+        ) as made:
             yield made
 
 
@@ -211,7 +213,7 @@ import os, sys
 os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
 import distributed
 if __name__ == "__main__":
-    cluster = distributed.LocalCluster(1, threads_per_worker=1, processes=True, dashboard_address=":0")
+    cluster = distributed.LocalCluster(n_workers=1, threads_per_worker=1, processes=True, dashboard_address=":0")
     print(cluster.scheduler_address, flush=True)
     sys.stdin.read()
 """
