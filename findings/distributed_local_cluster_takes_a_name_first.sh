@@ -3,8 +3,8 @@
 #
 # The first parameter of `LocalCluster` is `name`, the second `n_workers`. A number in the first place is accepted as a name of type int, without an error or a
 # warning, and the number of workers is chosen as if nothing had been given. Other pools of Python take the number of workers first: those of
-# multiprocessing, concurrent.futures and loky; so does `distributed.LocalCluster` in the eye of who writes `LocalCluster(1)` to measure one worker.
-# On a machine with two processors such a measurement compares two workers with two, and finds that a second one brings nothing.
+# multiprocessing, concurrent.futures and loky. Who writes `LocalCluster(1)` to measure one worker measures something else:
+# on a machine with two processors such a measurement compares two workers with two, and finds that a second one brings nothing.
 # What follows: always `n_workers=`; a benchmark asserts the number of workers it got.
 set -eu
 work=$(mktemp -d)

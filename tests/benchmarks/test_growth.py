@@ -35,7 +35,7 @@ N_CURVE = 200
 
 WRITE_BAR, CURVE_BAR = 1.25, 1.25
 BYTES_BAR = {"sqlite": 400, "postgresql": 315}
-"""A third of a page of the index is empty, as rows come in the order of images and not of cells."""
+"""What decision 47 found, and a little room."""
 
 
 class Sky:
