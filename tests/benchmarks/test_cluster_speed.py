@@ -48,6 +48,7 @@ def workers(number):
         with distributed.LocalCluster(
             n_workers=number, threads_per_worker=1, processes=True, dashboard_address=":0"
         ) as made:
+            assert len(made.workers) == number
             yield made
 
 

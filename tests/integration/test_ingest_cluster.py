@@ -42,6 +42,7 @@ def started(n_worker):
         with distributed.LocalCluster(
             n_workers=n_worker, threads_per_worker=1, processes=True, dashboard_address=":0"
         ) as made:
+            assert len(made.workers) == n_worker
             yield made
 
 
