@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import StatementError
 
+import ztfdb
 from tests.support.measured import make_measured, make_sources
 from ztfdb.errors import (
     IdentityCollisionError,
@@ -70,6 +73,24 @@ def test_everything_measured_is_stored(maker):
     assert (row.field, row.filtercode, row.obsmjd, row.gain) == (655, "zr", 59116.4317593, 6.2)
     assert (row.n_source, row.has_mask, row.simulated, row.infobits_source) == (50, True, False, "header")
     assert (row.sky_noise4, row.sky_noise6, row.maglim) == (1.05, None, None)
+
+
+def test_a_file_of_sqlite_has_hardly_any_empty_room(tmp_path):
+    """Rows in another order than that of the table's key would leave a tenth of it empty."""
+    path = tmp_path / "one.sqlite"
+    ztfdb.open(f"sqlite:///{path}", create=True).close()
+    engine = make_engine(f"sqlite:///{path}")
+    for seed in (1, 2):
+        content, expid = f"{seed}", 136243179 + seed
+        measured = make_measured(f"/data/{seed}_sciimg.fits", content=content, n_source=12_000, seed=seed, expid=expid)
+        store(sessions(engine), measured)
+    engine.dispose()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("pragma wal_checkpoint(truncate)")
+        before = path.stat().st_size
+        connection.execute("vacuum")
+        connection.execute("pragma wal_checkpoint(truncate)")
+    assert 24_000 * 250 < path.stat().st_size <= before < 1.05 * path.stat().st_size
 
 
 def test_header_keeps_wcs_and_mesh_bit_by_bit(maker):

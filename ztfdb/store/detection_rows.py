@@ -18,10 +18,11 @@ from ztfdb.store.detections import SourceKind
 def append_rows(
     session: Session, kind: SourceKind, columns: Columns, nulls: Mapping[str, BoolArray] | None = None
 ) -> None:
-    """Append detections in the order of the index by cells: 20 to 30 % faster, because each page is touched once."""
-    order = np.argsort(columns["hpx29"], kind="stable")
+    """Append an image's detections, in the order that the engine's table is best filled in."""
+    engine = backend(session)
+    order = np.argsort(columns[engine.detections_by], kind="stable")
     ordered = {name: columns[name][order] for name in kind.dtypes}
-    backend(session).copy_rows(_table(kind), ordered, {name: null[order] for name, null in (nulls or {}).items()})
+    engine.copy_rows(_table(kind), ordered, {name: null[order] for name, null in (nulls or {}).items()})
 
 
 def delete_rows(session: Session, kind: SourceKind, image_id: int) -> int:

@@ -34,12 +34,15 @@ class Backend(Reads):
         A view can be replaced while others use it.
     counts_commits : bool
         `commits` detects that others have committed.
+    detections_by : str
+        Column of detections in whose order an image's rows are appended.
     """
 
     name: ClassVar[str]
     snapshot_options: ClassVar[Mapping[str, Any]] = {}
     replaces_views: ClassVar[bool] = False
     counts_commits: ClassVar[bool] = False
+    detections_by: ClassVar[str] = "hpx29"  # neighbours on the sky share pages
     session: Session
     _duplicate_error: ClassVar[type[Exception]]
 

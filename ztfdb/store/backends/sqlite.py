@@ -28,6 +28,7 @@ class Sqlite(SqliteReads, Backend):
 
     name = "sqlite"
     counts_commits = True
+    detections_by = "source_id"  # the key of the table's tree: rows that only follow each other leave no empty room
     _duplicate_error = sqlite3.IntegrityError
 
     def _write_rows(self, table: str, columns: list[SqlColumn], frozen: bool) -> None:
