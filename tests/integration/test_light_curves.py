@@ -12,6 +12,7 @@ from tests.support.curves import iter_light_curves, light_curve, light_curves
 from tests.support.postgres import ENGINES
 from ztfdb.errors import QueryError
 from ztfdb.query import detections, targets
+from ztfdb.query import epochs as query_epochs
 from ztfdb.schema import Image
 from ztfdb.sky.cells import cone_ranges
 from ztfdb.store.backends import backend
@@ -78,6 +79,41 @@ def test_pieces_make_the_whole(generated, generated_maker, monkeypatch):
     joined = pd.concat(pieces, ignore_index=True)
     joined.attrs = whole.attrs
     pd.testing.assert_frame_equal(joined, whole)
+
+
+@pytest.mark.parametrize("options", [{}, {"aperture": 2, "good": True, "all_versions": True}, {"filters": "zr"}])
+def test_rows_that_are_read_and_computed_in_small_parts_make_the_whole(
+    generated, generated_maker, monkeypatch, options
+):
+    table = some_positions(generated.stars, 300)
+    sizes = []
+
+    def recorded(*args, **how):
+        for start, part, rows in cone_rows(*args, **how):
+            sizes.append(len(part.ra))
+            yield start, part, rows
+
+    cone_rows = detections.cone_rows
+    with generated_maker() as session:
+        whole = light_curves(session, table, 3.0, **options)
+        monkeypatch.setattr(detections, "cone_rows", recorded)
+        monkeypatch.setattr(targets, "POSITIONS_PER_CHUNK", 80)
+        monkeypatch.setattr(detections, "ROWS_READ", len(whole) // 20)
+        monkeypatch.setattr(query_epochs, "ROWS_AT_ONCE", 3)
+        parts = light_curves(session, table, 3.0, **options)
+        pieces = list(iter_light_curves(session, table, 3.0, **options))
+        star = whole["position"].mode()[0]  # that with the most epochs
+        alone = light_curve(session, table["ra"][star], table["dec"][star], 3.0, **options).to_pandas()
+    pd.testing.assert_frame_equal(parts, whole, check_exact=True)
+    assert len(pieces) == 4  # of 80 positions
+    pd.testing.assert_frame_equal(pd.concat(pieces, ignore_index=True), whole, check_exact=True)
+    assert len(alone) > 3
+    of_star = whole.loc[whole["position"] == star, list(alone.columns)].reset_index(drop=True)
+    pd.testing.assert_frame_equal(alone, of_star, check_exact=True)
+    of_many = sizes[: -len(pieces) - 1]
+    assert sum(of_many) == 300
+    assert of_many[0] == 20  # a quarter of what is read without knowing how many rows there are
+    assert max(of_many) < 80
 
 
 def test_an_answer_too_large_for_memory_is_refused_and_comes_in_pieces(generated, monkeypatch):

@@ -38,10 +38,10 @@ archive = ztfdb.open(url, read_only=True)
 archive.cone(180.0, 10.0, 1.0)
 before = os.times()
 frame = eval(question)
-after = os.times()
+after, peak = os.times(), {PEAK_KB}  # making the digest takes memory of its own
 digest = hashlib.sha256(pandas.util.hash_pandas_object(frame).to_numpy().tobytes()).hexdigest()
 print(json.dumps({{"cpu": after.user + after.system - before.user - before.system, "n_row": len(frame),
-                  "digest": digest, "peak": {PEAK_KB}}}))
+                  "digest": digest, "peak": peak}}))
 archive.close()
 """
 

@@ -127,66 +127,108 @@ def stacked(parts: Sequence[AnswerColumns], names: Sequence[str]) -> dict[str, C
     return {name: _stacked([part[name] for part in parts]) for name in names}
 
 
+LEAST_GROWTH = 1 / 256
+"""A column that is full grows by at least this fraction of its length."""
+
+RESERVED = 0.95
+"""Fraction of the expected rows that a column has room for, until that many have arrived: little is in excess."""
+
+
 class Stack:
     """Concatenates the columns of answers as they arrive, so that each is in memory once.
+
+    Rows are written into arrays with room for the expected number of rows. Pages of memory that no row has reached are
+    not in use, and no old array is left behind, as it would be by an array that grows with each part.
 
     Parameters
     ----------
     names : sequence of str
+    most : int, optional
+        Never reserve memory for more rows than this.
     """
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], most: int = 0) -> None:
         self._names = tuple(names)
+        self._most = most
         self._whole: dict[str, Column] = {}
+        self._n = 0
 
-    def add(self, part: AnswerColumns) -> None:
-        """Append the columns of an answer; integers are masked if those of any part are."""
+    def add(self, part: AnswerColumns, share: float = 1.0) -> None:
+        """Append the columns of an answer; integers are masked if those of any part are.
+
+        Parameters
+        ----------
+        part : mapping of str to Column
+        share : float
+            Fraction of the work that has been done with this part, which tells how many rows to expect.
+        """
+        start, self._n = self._n, self._n + len(part[self._names[0]])
+        expected = 0
+        if share > 0.0:
+            expected = int(min((RESERVED if share < RESERVED else 1.0) * self._n / share, self._most))
         for name in self._names:
-            so_far = self._whole.get(name)
-            self._whole[name] = _copied(part[name]) if so_far is None else _grown(so_far, part[name])
+            so_far = self._whole.get(name, part[name])
+            self._whole[name] = _filled(so_far, part[name], start, self._n, expected)
 
     @property
     def columns(self) -> dict[str, Column]:
-        """All columns."""
-        return self._whole
+        """All columns; nothing can be added after this."""
+        return {name: _cut(column, self._n) for name, column in self._whole.items()}
 
 
-def _copied(column: Column) -> Column:
-    """Return a column that owns its memory, so that it can grow."""
-    if isinstance(column, MaskedIntegers):
-        return MaskedIntegers(column.values.copy(), column.mask.copy())
-    if isinstance(column, Words):
-        return Words(column.codes.copy(), column.words)
-    return column if isinstance(column, Texts) else column.copy()
+def _filled(whole: Column, part: Column, start: int, stop: int, expected: int) -> Column:
+    """Write a part into a column from row `start` on, after making room for it."""
 
+    def joined(array: NDArray[Any], some: NDArray[Any]) -> NDArray[Any]:
+        array = _with_room(array, start, stop, expected, np.result_type(array, some))
+        array[start:stop] = some
+        return array
 
-def _grown(whole: Column, part: Column) -> Column:
     if isinstance(whole, Words) and isinstance(part, Words):
-        return Words(_longer(whole.codes, part.codes), whole.words)
+        return Words(joined(whole.codes, part.codes), whole.words)
     if isinstance(whole, MaskedIntegers) or isinstance(part, MaskedIntegers):
         (values, mask), (more, missing) = _masked(whole), _masked(part)
-        return MaskedIntegers(_longer(values, more), _longer(mask, missing))
+        return MaskedIntegers(joined(values, more), joined(mask, missing))
     if isinstance(whole, Texts) and isinstance(part, Texts):
-        return Texts(np.concatenate([whole.values, part.values]))
+        return Texts(joined(whole.values, part.values))
     assert isinstance(whole, np.ndarray)
     assert isinstance(part, np.ndarray)
-    return _longer(whole, part)
+    return joined(whole, part)
+
+
+def _with_room(array: NDArray[Any], n: int, least: int, expected: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return an array of its own with the first `n` values and room for at least `least`."""
+    if n and len(array) >= least and array.dtype == dtype:
+        return array
+    room = max(least, expected, int((1 + LEAST_GROWTH) * n))
+    if n and room < 2 * n and array.dtype == dtype and not dtype.hasobject:
+        array.resize(room, refcheck=False)  # no other reference exists: large arrays grow without a copy
+        return array
+    larger = np.empty(room, dtype)
+    larger[:n] = array[:n]
+    return larger
+
+
+def _cut(column: Column, n: int) -> Column:
+    """Return the first rows of a column whose arrays belong to nobody else."""
+
+    def cut(array: NDArray[Any]) -> NDArray[Any]:
+        if array.dtype.hasobject:
+            return array[:n].copy()
+        array.resize(n, refcheck=False)  # in place
+        return array
+
+    if isinstance(column, Words):
+        return Words(cut(column.codes), column.words)
+    if isinstance(column, MaskedIntegers):
+        return MaskedIntegers(cut(column.values), cut(column.mask))
+    return Texts(cut(column.values)) if isinstance(column, Texts) else cut(column)
 
 
 def _masked(column: Any) -> tuple[Int64Array, BoolArray]:
     if isinstance(column, MaskedIntegers):
         return column.values, column.mask
     return column.astype(np.int64), np.zeros(len(column), bool)
-
-
-def _longer(whole: NDArray[Any], part: NDArray[Any]) -> NDArray[Any]:
-    """Append an array to another, in place if the first owns its memory."""
-    if whole.base is not None or whole.dtype != part.dtype or whole.dtype.hasobject:
-        return np.concatenate([whole, part])
-    n = len(whole)
-    whole.resize(n + len(part), refcheck=False)  # no other reference exists: large arrays grow without a copy
-    whole[n:] = part
-    return whole
 
 
 def _stacked(columns: Sequence[Any]) -> Column:

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from ztfdb.arrays import Columns
 from ztfdb.errors import QueryError
 from ztfdb.query import targets
-from ztfdb.query.epochs import Positions, epochs
+from ztfdb.query.epochs import Positions, epoch_parts
 from ztfdb.query.positions import chunk
 from ztfdb.query.request import LightCurveRequest
 from ztfdb.sky.angles import separation
@@ -25,17 +26,21 @@ from ztfdb.store.detections import OURS, SourceKind, light_curve_rows
 MOST_EPOCHS = 20_000_000
 """Largest number of epochs in one answer: 8 GB as a DataFrame."""
 
+ROWS_READ = 50_000
+"""Rows of many positions that are read at once: 3 MB, and several times as much while they are read."""
+
 
 def detected(
     session: AnySession, positions: Positions, request: LightCurveRequest
 ) -> Generator[dict[str, Any], None, None]:
-    """Yield the epochs of `ztfdb.query.targets.POSITIONS_PER_CHUNK` positions at a time, from our own detections."""
-    with closing(cone_rows(session, positions, request.radius)) as coming:  # frees its connections on an early exit
+    """Yield the epochs of positions from our own detections, `ztfdb.query.epochs.ROWS_AT_ONCE` at a time."""
+    with closing(cone_rows(session, positions, request.radius, n_row=ROWS_READ)) as coming:  # frees its connections
         for start, part, rows in coming:
-            columns = epochs(session, rows, part, request)
-            if start:
-                columns["position"] += start
-            yield columns
+            for columns in epoch_parts(session, rows, part, request):
+                if start:
+                    columns["position"] += start
+                yield columns
+            del rows, columns  # before the next are awaited
 
 
 def check_size(n_epoch: int) -> None:
@@ -48,7 +53,7 @@ def check_size(n_epoch: int) -> None:
 
 
 def cone_rows(
-    session: AnySession, positions: Positions, radius: float, kind: SourceKind = OURS
+    session: AnySession, positions: Positions, radius: float, kind: SourceKind = OURS, *, n_row: int = 0
 ) -> Generator[tuple[int, Positions, Columns], None, None]:
     """Yield the rows around some positions at a time, with these positions and the index of the first.
 
@@ -62,6 +67,9 @@ def cone_rows(
     radius : float
         arcsec.
     kind : SourceKind
+    n_row : int, optional
+        About how many rows to read at once; the default is `ztfdb.query.targets.POSITIONS_PER_CHUNK` positions, which
+        is also the most.
 
     Yields
     ------
@@ -74,22 +82,57 @@ def cone_rows(
         yield 0, positions, _read(session, kind, positions, radius)
         return
     n_reader = reads(session).concurrent_readers
+    sizes = _Sizes(n_row)
 
     def answer(part: Positions) -> Columns:
         with beside(session) as own:
-            return _read(own, kind, part, radius)
+            rows = _read(own, kind, part, radius)
+            reads(own).free_pages()
+        return sizes.seen(part, rows)
 
     with ThreadPoolExecutor(n_reader, thread_name_prefix="light-curves") as readers:
         pending: deque[tuple[int, Positions, Future[Columns]]] = deque()
-        for start in range(0, len(positions.ra), targets.POSITIONS_PER_CHUNK):
-            part = chunk(positions, start, start + targets.POSITIONS_PER_CHUNK)
-            pending.append((start, part, readers.submit(answer, part)))
-            if len(pending) > n_reader:
-                first, before, rows = pending.popleft()
-                yield first, before, rows.result()
-        while pending:
-            first, before, rows = pending.popleft()
-            yield first, before, rows.result()
+        start = 0
+        while start < len(positions.ra) or pending:
+            while start < len(positions.ra) and len(pending) <= n_reader:
+                part = chunk(positions, start, start + sizes.next)
+                pending.append((start, part, readers.submit(answer, part)))
+                start += len(part.ra)
+            first, part, future = pending.popleft()
+            yield first, part, future.result()
+            del future  # and with it the rows
+
+
+class _Sizes:
+    """How many positions to read at once, from the number of rows around those before.
+
+    Parameters
+    ----------
+    n_row : int
+        Wanted number of rows; 0 for as many positions as possible.
+    """
+
+    def __init__(self, n_row: int) -> None:
+        self._wanted = n_row
+        self._n_position = self._n_row = 0
+        self._lock = Lock()
+
+    def seen(self, part: Positions, rows: Columns) -> Columns:
+        """Count rows, and return them."""
+        with self._lock:
+            self._n_position += len(part.ra)
+            self._n_row += len(rows["k"])
+        return rows
+
+    @property
+    def next(self) -> int:
+        """The number of positions of the next part."""
+        most = targets.POSITIONS_PER_CHUNK
+        if not self._wanted:
+            return most
+        if not self._n_position:
+            return max(1, most // 4)
+        return max(1, min(most, self._wanted * self._n_position // max(1, self._n_row)))
 
 
 def _read(session: AnySession, kind: SourceKind, positions: Positions, radius: float) -> Columns:
@@ -103,4 +146,4 @@ def _read(session: AnySession, kind: SourceKind, positions: Positions, radius: f
     k = rows["k"]
     rows["separation"] = separation(positions.ra[k], positions.dec[k], rows["ra"], rows["dec"])
     inside = np.flatnonzero(rows["separation"] <= radius)
-    return {name: values[inside] for name, values in rows.items()}
+    return {name: rows.pop(name)[inside] for name in list(rows)}

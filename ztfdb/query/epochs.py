@@ -7,6 +7,7 @@ puts the epochs in order.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +45,9 @@ CALIBRATIONS = ("header", "header+colour", "none", "ps1", "ps1+colour", "self", 
 CALIBRATION_CODES = {"header": 0, "ps1": 3, "self": 5}
 """Index in `CALIBRATIONS` of a calibration without its colour term; the next one is with it."""
 NO_CALIBRATION = 2
+
+ROWS_AT_ONCE = 10_000
+"""Most epochs whose columns are computed at once: 3 MB, which stay near the processor."""
 
 LARGE_APERTURE = 5
 """From this aperture (10 px) on, ``good`` also requires that the large apertures are not truncated."""
@@ -103,17 +107,49 @@ def epochs(session: AnySession, rows: Columns, positions: Positions, request: Li
         Indexed by ``k``.
     request : LightCurveRequest
     """
+    which, images, at = _chosen(session, rows, request)
+    return epoch_columns(session, _taken(rows, which), images.take(at), positions, request)
+
+
+def epoch_parts(
+    session: AnySession, rows: Columns, positions: Positions, request: LightCurveRequest
+) -> Iterator[dict[str, Any]]:
+    """Yield the columns of `epochs` in parts of `ROWS_AT_ONCE` rows, at least one."""
+    which, images, at = _chosen(session, rows, request)
+    n_row = len(which)
+    at_once = max(1, n_row) if request.calibration == "self" else ROWS_AT_ONCE  # its terms are read once for all rows
+    if n_row > at_once:
+        rows["flux"], rows["flux_err"] = fluxes_of(session, rows, request.aperture)
+    for start in range(0, max(1, n_row), at_once):
+        some = slice(start, start + at_once)
+        yield epoch_columns(session, _taken(rows, which[some]), images.take(at[some]), positions, request)
+
+
+def _chosen(session: AnySession, rows: Columns, request: LightCurveRequest) -> tuple[IntArray, ImageTable, IntArray]:
+    """Return which rows are epochs, in their order, a table of images, and the index in it of each epoch's image.
+
+    Also add the column ``n_within`` to the rows.
+    """
     images, at = images_of(session, rows["source_id"] >> SOURCE_ID_SHIFT, request)
     if (at < 0).any():
-        rows, at = kept_rows(rows, at, np.flatnonzero(at >= 0))
+        known = np.flatnonzero(at >= 0)
+        rows |= _taken(rows, known)
+        at = at[known]
     key = rows["k"].astype(np.int64) * max(1, len(images)) + at
-    chosen, rows["n_within"] = first_of_each(key, rows["separation"], rows["source_id"])
-    rows, at = kept_rows(rows, at, chosen)
+    which, rows["n_within"] = first_of_each(key, rows["separation"], rows["source_id"])
+    at = at[which]
     if not request.all_versions:
-        rows, at = one_version(session, rows, images, at)
+        kept, at = one_version(session, {"k": rows["k"][which], "which": which}, images, at)
+        which = kept["which"]
     if request.good:
-        rows, at = kept_rows(rows, at, np.flatnonzero(good_epochs(rows, usable_images(images)[at], request.aperture)))
-    return epoch_columns(session, rows, images.take(at), positions, request)
+        seen = {name: rows[name][which] for name in ("mask_bits", "flags")}
+        good = np.flatnonzero(good_epochs(seen, usable_images(images)[at], request.aperture))
+        which, at = which[good], at[good]
+    return which, images, at
+
+
+def _taken(rows: Columns, which: IntArray) -> Columns:
+    return {name: values[which] for name, values in rows.items()}
 
 
 def images_of(session: AnySession, image_id: IntArray, request: LightCurveRequest) -> tuple[ImageTable, IntArray]:

@@ -10,8 +10,9 @@ from collections.abc import Generator, Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, cast
 
+from ztfdb.query import detections
 from ztfdb.query.answer import Answer, LightCurve, column_names
-from ztfdb.query.columns import Stack
+from ztfdb.query.columns import Stack, stacked
 from ztfdb.query.detections import check_size, detected
 from ztfdb.query.request import IRSA_PHOTS, Execution, LightCurveRequest
 from ztfdb.query.targets import Targets
@@ -54,7 +55,7 @@ def light_curve(
     QueryError
         For more than `ztfdb.query.detections.MOST_EPOCHS` epochs.
     """
-    ((columns, done),) = _parts(on, target, request, execution, whole=True)
+    ((columns, done),) = _parts(on, target, request, execution, whole=False)
     names = column_names(request, labelled=_labelled(target, request))
     positions = target.positions
     color = None if positions.color is None else float(positions.color[0])
@@ -72,13 +73,14 @@ def light_curves(on: Transactions, targets: Targets, request: LightCurveRequest,
         0. Ordered by (position, mjd, image_id, phot); a target without epochs has no rows.
     """
     names = (*column_names(request, labelled=_labelled(targets, request)), "position")
-    stack = Stack(names)
+    stack = Stack(names, detections.MOST_EPOCHS)
     done: dict[str, Any] = {}
     n_epoch = 0
     with closing(_parts(on, targets, request, execution, whole=True)) as coming:
         for columns, some in coming:
             check_size(n_epoch := n_epoch + len(columns["position"]))
-            stack.add(columns)
+            last = int(columns["position"][-1]) if len(columns["position"]) else -1
+            stack.add(columns, (last + 1) / max(1, len(targets)))
             done = _together(done, some)
     return Answer(stack.columns, request.attrs | done)
 
@@ -100,7 +102,7 @@ def _labelled(targets: Targets, request: LightCurveRequest) -> bool:
 def _parts(
     on: Transactions, targets: Targets, request: LightCurveRequest, execution: Execution, *, whole: bool
 ) -> Generator[Part, None, None]:
-    """Yield the columns of some targets at a time; with `whole`, memory need not be bounded."""
+    """Yield the columns of some targets at a time: of `Targets.parts`, or with `whole` in parts of any size."""
     if _labelled(targets, request) and request.phot == "aperture":
         from ztfdb.query.complete import complete_parts  # imports what measures
 
@@ -117,7 +119,8 @@ def _parts(
     opened = on.sessions()() if request.phot in IRSA_PHOTS else on.reading()
     with opened as session:
         for start, some in pieces:
-            for columns in _detections(session, some, request):
+            coming = _detections(session, some, request)
+            for columns in coming if whole else [_joined(list(coming))]:
                 yield _moved(columns, start), {}
 
 
@@ -132,6 +135,10 @@ def _detections(session: AnySession, targets: Targets, request: LightCurveReques
     from ztfdb.query.psf_catalogues import catalogued
 
     return catalogued(session, targets.positions, request)
+
+
+def _joined(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    return stacked(parts, tuple(parts[0]))
 
 
 def _moved(columns: dict[str, Any], start: int) -> dict[str, Any]:

@@ -102,6 +102,9 @@ class Reads(ABC):
         """
         return self.read_bulk(statement, params, dtypes, nulls=nulls)
 
+    def free_pages(self) -> None:
+        """Free the memory of a connection that has read many rows once."""
+
     @abstractmethod
     def read_doubles(self, statement: str, params: Mapping[str, Any], names: tuple[str, ...]) -> NDArray[np.float64]:
         """Read rows of numbers as one matrix of doubles, which costs less than columns of many types.

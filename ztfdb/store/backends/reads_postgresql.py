@@ -75,14 +75,12 @@ class PostgresqlReads(Reads):
         """
         kinds = tuple((name, np.dtype(dtype)) for name, dtype in dtypes.items())
         text = _packed_query(statement, kinds, tuple((nulls or {}).items()))
-        with self._errors(), self._driver().cursor(binary=True) as cursor:
-            row = cursor.execute(text, params).fetchone()
-        assert row is not None
+        n_row, *packed = self._one_row(text, params)
+        packed.reverse()  # each is freed when its column is made
         columns = {
-            name: np.frombuffer(packed or b"", kind.newbyteorder(">")).astype(kind)
-            for (name, kind), packed in zip(kinds, row[1:], strict=True)
+            name: np.frombuffer(packed.pop() or b"", kind.newbyteorder(">")).astype(kind) for name, kind in kinds
         }
-        if any(len(values) != row[0] for values in columns.values()):
+        if any(len(values) != n_row for values in columns.values()):
             raise StoreError("an integer column of the answer holds NULL: name its stand-in")
         return columns
 
@@ -104,11 +102,16 @@ class PostgresqlReads(Reads):
     def read_doubles(self, statement: str, params: Mapping[str, Any], names: tuple[str, ...]) -> NDArray[np.float64]:
         """Read all rows as one string of bytes."""
         text, _ = _row_query(statement, tuple((name, np.dtype("f8")) for name in names), ())
-        with self._errors(), self._driver().cursor(binary=True) as cursor:
-            row = cursor.execute(pyformat(text), params).fetchone()
-        assert row is not None
-        values = _records(row[0], row[1], np.dtype((">f8", (len(names),))))
+        n_row, packed = self._one_row(pyformat(text), params)
+        values = _records(n_row, packed, np.dtype((">f8", (len(names),))))
         return np.ascontiguousarray(values.T, dtype=np.float64)
+
+    def _one_row(self, text: str, params: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Return the one row of a statement, without its cursor, which would hold the answer a second time."""
+        with self._errors(), self._driver().cursor(binary=True) as cursor:
+            row: tuple[Any, ...] | None = cursor.execute(text, params).fetchone()
+        assert row is not None
+        return row
 
     def memory(self) -> dict[str, Any]:
         """Return the connection's cache, emptied by any commit since."""

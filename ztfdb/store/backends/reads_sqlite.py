@@ -89,9 +89,9 @@ class SqliteReads(Reads):
         if name not in feeds and len(feeds) >= MOST_FEEDS:
             return None
         with self._beside(name) as driver:
-            parts = drained(driver, name, select, params, len(dtypes))
+            n_row, parts = drained(driver, name, select, params, len(dtypes))
         with _numbers():
-            return None if parts is None else numbers_of(parts, dtypes)
+            return numbers_of(n_row, parts, dtypes)
 
     def _table_of(self, columns: Mapping[str, IntArray]) -> str:
         """Return the FROM item of a table of integers, which lasts until `MOST_GIVEN` more have been made."""
@@ -137,6 +137,11 @@ class SqliteReads(Reads):
             with _numbers():
                 values = np.fromiter(chain.from_iterable(cursor), np.float64)  # None becomes NaN
         return np.ascontiguousarray(values.reshape(-1, len(names)).T)
+
+    def free_pages(self) -> None:
+        """Free the cached pages of the file; the system's own cache still has them."""
+        with self._errors():
+            self._driver().execute("pragma shrink_memory")
 
     def memory(self) -> dict[str, Any]:
         """Return the connection's cache, emptied by any commit since."""

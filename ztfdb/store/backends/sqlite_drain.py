@@ -12,7 +12,7 @@ https://www.sqlite.org/fileformat2.html: sections 1.6 (b-tree pages), 2.1 (recor
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -169,8 +169,8 @@ class Values:
 
 def drained(
     driver: sqlite3.Connection, drain: str, select: str, params: Mapping[str, Any], n_column: int
-) -> list[Rows] | None:
-    """Return the rows of a statement, in its order; None if a row cannot be read in this way.
+) -> tuple[int, Iterator[Rows | None]]:
+    """Return the number of rows of a statement, and parts of the rows in its order; None for one not readable this way.
 
     Parameters
     ----------
@@ -184,41 +184,46 @@ def drained(
     n_column : int
     """
     driver.execute(f"create table if not exists {drain}.rows ({', '.join(f'c{k}' for k in range(n_column))})")
-    driver.execute(f"insert into {drain}.rows {select}", params)
+    n_row = driver.execute(f"insert into {drain}.rows {select}", params).rowcount
     ((root,),) = driver.execute(f"select rootpage from {drain}.sqlite_master")
     pages = np.frombuffer(driver.serialize(name=drain), np.uint8).reshape(-1, PAGE)
     driver.execute(f"delete from {drain}.rows")
     ((n_free,),) = driver.execute(f"pragma {drain}.freelist_count")
     for _ in range(n_free):
         driver.execute(f"pragma {drain}.incremental_vacuum")  # the driver takes one step: it removes one page
+    return n_row, _parts(pages, root, n_column)
+
+
+def _parts(pages: Bytes, root: int, n_column: int) -> Iterator[Rows | None]:
     numbers = list(leaves(lambda number: pages[number - 1], root))
-    found = []
     for first in range(0, len(numbers), PAGES_AT_ONCE):
-        rows = read_leaves([pages[number - 1] for number in numbers[first : first + PAGES_AT_ONCE]], n_column)
-        if rows is None:
-            return None
-        found.append(rows)
-    return found
+        yield read_leaves([pages[number - 1] for number in numbers[first : first + PAGES_AT_ONCE]], n_column)
 
 
-def numbers_of(parts: list[Rows], dtypes: Mapping[str, Any]) -> Columns | None:
+def numbers_of(n_row: int, parts: Iterable[Rows | None], dtypes: Mapping[str, Any]) -> Columns | None:
     """Return the columns of rows of numbers; None if a value does not have its column's kind, or does not fit.
 
     Parameters
     ----------
-    parts : list of Rows
+    n_row : int
+        Number of rows in all parts.
+    parts : iterable of Rows
+        None is a part that could not be read.
     dtypes : mapping of str to dtype
         By column, floats first. NULL is NaN in floats, and of the wrong kind in integers.
     """
     kinds = {name: np.dtype(dtype) for name, dtype in dtypes.items()}
-    found: Columns = {name: np.empty(sum(map(len, parts)), kind) for name, kind in kinds.items()}
+    found: Columns = {name: np.empty(n_row, kind) for name, kind in kinds.items()}
     n_float = sum(kind.kind == "f" for kind in kinds.values())
     start = 0
     for part in parts:
+        if part is None:
+            return None
         columns = [column[start : start + len(part)] for column in found.values()]
         if not (_fill_floats(columns[:n_float], part) and _fill_integers(columns[n_float:], part.after(n_float))):
             return None
         start += len(part)
+    assert start == n_row
     return found
 
 
