@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -40,6 +42,7 @@ from ztfdb.sky.cells import HPX_ORDER
 from ztfdb.store.engine import make_engine, sessions
 from ztfdb.store.meta import read_meta
 
+pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
 
 OPTIONS = {"threshold": THRESHOLD}
@@ -243,6 +246,28 @@ def test_fields_say_unit_ucd_and_description(one):
     for name in ROUNDED:
         assert b"Rounded: off by at most" in schema.field(name).metadata[b"description"]
     assert not any(b"Rounded" in field.metadata[b"description"] for field in schema if field.name not in ROUNDED)
+
+
+@pytest.mark.parametrize("product", ["detections", "objects", "psf_sources", "forced", "images"])
+def test_the_votable_of_a_catalogue_has_its_columns(one, product):
+    from astropy.io.votable import parse, validate
+
+    folder = catalogue(one.folder / product)
+    schema = pq.read_schema(folder / "dataset" / "_common_metadata")
+    content = schema.metadata[b"IVOA.VOTable-Parquet.content"]
+    table = parse(io.BytesIO(content), verify="exception").get_first_table()
+    assert validate(io.BytesIO(content), io.StringIO(), filename=product)
+    assert table.name == product
+    plain = [field for field in schema if not pa.types.is_struct(field.type)]
+    assert [column.name for column in table.fields] == [field.name for field in plain]
+    kinds = {"int16": "short", "int32": "int", "int64": "long", "float": "float", "double": "double", "bool": "boolean",
+             "string": "char"}  # fmt: skip
+    written = ElementTree.fromstring(content).iter("{http://www.ivoa.net/xml/VOTable/v1.3}FIELD")
+    for column, field in zip(written, plain, strict=True):
+        words = {key.decode(): text.decode() for key, text in field.metadata.items()}
+        assert column.get("datatype") == kinds[str(field.type)]
+        assert [column.get(name) for name in ("ucd", "unit")] == [words.get(name) for name in ("ucd", "unit")]
+        assert column[0].text == words["description"]
 
 
 @pytest.mark.slow

@@ -250,7 +250,7 @@ class Upkeep(OpenArchive):
         except ImportError as exc:
             raise MissingExtraError("a HATS export", "parquet") from exc
         return export_hats(
-            self._target,
+            self._address,
             folder,
             update=update,
             products=products,

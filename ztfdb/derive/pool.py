@@ -6,14 +6,11 @@ import os
 
 import loky
 
+from ztfdb.derive.threads import ONE_THREAD
 from ztfdb.extract.process import enter_worker
 
 WORKER_MEMORY_MB = 2048
 """Default memory limit of a process."""
-
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-"""Environment of a process that uses one core: otherwise threads of libraries in several processes compete for
-cores."""
 
 
 def new_executor(jobs: int, memory_mb: int = WORKER_MEMORY_MB) -> loky.ProcessPoolExecutor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from ztfdb.arrays import IntArray
 from ztfdb.errors import ExportError
 from ztfdb.hats import layout
-from ztfdb.hats.contents import Contents, is_new
+from ztfdb.hats.contents import Contents, is_new, merged
 from ztfdb.hats.context import Context
 from ztfdb.hats.objects import Objects
 from ztfdb.hats.parquet import LEVEL
@@ -19,7 +20,17 @@ from ztfdb.hats.plan import Generation, Journal, Part, Settings, completed, hold
 from ztfdb.hats.products import Product
 from ztfdb.hats.publish import Publisher, catalogue_name, margin_name, read_parts
 from ztfdb.hats.readers import Readers
-from ztfdb.hats.tasks import Edge, ExtendPartition, Held, RereadPartition, Target, Task, WriteMargin, WritePartition
+from ztfdb.hats.tasks import (
+    CountRows,
+    Edge,
+    ExtendPartition,
+    Held,
+    RereadPartition,
+    Target,
+    Task,
+    WriteMargin,
+    WritePartition,
+)
 from ztfdb.hats.tiling import Margins, Pixel, find_margins, tile
 from ztfdb.sky.cells import HPX_ORDER
 
@@ -28,6 +39,9 @@ THRESHOLD = 500_000
 
 MARGIN = 10.0
 """Arcsec."""
+
+COUNTS = 100
+"""Largest number of tasks that count rows."""
 
 Follow = Callable[[str, int, int], None]
 """Called with a product's name, the number of its files done, and the total number."""
@@ -147,7 +161,7 @@ class Collection:
             that; it is kept if it is still up to date.
         """
         known = self._known_parts()
-        contents = self._product.contents(self._readers.own.session, self._context, known)
+        contents = self._contents(known)
         self._new_parts = contents.parts[is_new(contents.parts, known)]
         seen = self._visible
         if not len(contents.cell) and not always and seen is None:
@@ -163,7 +177,7 @@ class Collection:
         changes = self._changes(plan, margins, contents)
         self._announce(plan, changes, contents)
         journal = self._journal(plan)
-        self._write(plan, journal, margins, changes)
+        self._write(plan, journal, margins, changes, contents)
         new = completed(plan, journal, self._old)
         self._copy_unchanged(new)
         self._still_ours()
@@ -173,6 +187,12 @@ class Collection:
         files = [file for number in changes.changed for file in new.parts[number].files or ()]
         n_row = sum(file.n_row for file in files if file.generation == new.number)
         return Written(new, len(changes.changed), n_row)
+
+    def _contents(self, known: IntArray | None) -> Contents:
+        slices = [*self._product.slices(self._readers.own.session)]
+        step = math.ceil(len(slices) / COUNTS) or 1
+        tasks = [CountRows(self._product, slices[k : k + step], known) for k in range(0, len(slices), step)]
+        return self._product.whole(merged(self._readers.run(tasks)))
 
     # What is to be done ---------------------------------------------------------------------------------------------
 
@@ -265,8 +285,12 @@ class Collection:
                     self._place.remove(name)
         return Journal(work, plan)
 
-    def _write(self, plan: Generation, journal: Journal, margins: Margins | None, changes: Changes) -> None:
-        first = [*self._partition_tasks(plan, journal, margins, changes)]
+    def _write(
+        self, plan: Generation, journal: Journal, margins: Margins | None, changes: Changes, contents: Contents
+    ) -> None:
+        """Run the tasks, those of many rows first, so that all processes end at about the same time."""
+        numbers = sorted(range(len(plan.parts)), key=lambda number: -contents.of(plan.parts[number].pixel)[0])
+        first = [*self._partition_tasks(plan, journal, margins, changes, numbers)]
         second = [*self._margin_tasks(plan, journal, changes)]
         n, total = 0, len(first) + len(second)
         self._follow(self._product.name, 0, total)
@@ -277,9 +301,10 @@ class Collection:
                 self._follow(self._product.name, n, total)
 
     def _partition_tasks(
-        self, plan: Generation, journal: Journal, margins: Margins | None, changes: Changes
+        self, plan: Generation, journal: Journal, margins: Margins | None, changes: Changes, numbers: Sequence[int]
     ) -> Iterator[Task]:
-        for number, part in enumerate(plan.parts):
+        for number in numbers:
+            part = plan.parts[number]
             if ("partition", number) in journal.done:
                 continue
             edge = None if margins is None else _edge(number, margins, journal.spill)

@@ -4,47 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ztfdb.arrays import BoolArray, IntArray
 from ztfdb.hats.tiling import DEEPEST, Pixel
-from ztfdb.sky.cells import HPX_ORDER, neighbours
+from ztfdb.sky.cells import HPX_ORDER, distinct, neighbours
 
 Digests = NDArray[np.uint64]
 
 
-class Cells(NamedTuple):
-    """Contents of cells, in which a cell may occur more than once; all of shape (n,).
-
-    Attributes
-    ----------
-    cell : ndarray of int64
-        Order-10 cells.
-    weight : ndarray of int64
-        Rows, or epochs of objects.
-    digest : ndarray of uint64
-        Digests of these rows.
-    is_new : ndarray of bool
-        Whether they were added after the last export.
-    """
-
-    cell: IntArray
-    weight: IntArray
-    digest: Digests
-    is_new: BoolArray
-
-
 @dataclass(frozen=True)
 class Contents:
-    """Cells with rows.
+    """Cells with rows; those of `merged` contain each cell once, in order.
 
     Attributes
     ----------
     cell : ndarray of int64, shape (n,)
-        Order-10 cells, ascending.
+        Order-10 cells.
     weight : ndarray of int64, shape (n,)
         Rows, or epochs of objects.
     digest : ndarray of uint64, shape (n,)
@@ -99,13 +78,28 @@ def _text(digests: Digests) -> str:
     return f"{int(digests.sum(dtype=np.uint64)):016x}"
 
 
-def gather(cells: Iterable[Cells], parts: IntArray | None = None) -> Contents:
+def counted(
+    cell: IntArray, weight: IntArray, digest: Digests, is_new: BoolArray | None = None, parts: IntArray | None = None
+) -> Contents:
+    """Return contents from counts, in which a cell may occur more than once.
+
+    Parameters
+    ----------
+    cell, weight, digest, parts
+        As in `Contents`; by default there are no parts.
+    is_new : ndarray of bool, shape (n,), optional
+        Whether rows were added after the last export; by default they were.
+    """
+    parts = np.empty(0, np.int64) if parts is None else distinct(parts)
+    if is_new is None:
+        return Contents(cell, weight, digest, weight, np.zeros_like(digest), parts)
+    return Contents(cell, weight, digest, np.where(is_new, weight, 0), np.where(is_new, np.uint64(0), digest), parts)
+
+
+def merged(pieces: Iterable[Contents]) -> Contents:
     """Sum the contents of cells."""
-    found, parts = list(cells), np.empty(0, np.int64) if parts is None else parts
-    if not found:
-        none, no_digest = np.empty(0, np.int64), np.empty(0, np.uint64)
-        return Contents(none, none, no_digest, none, no_digest, parts)
-    cell, weight, digest, is_new = (np.concatenate(column) for column in zip(*found, strict=True))
+    columns = zip(*(vars(piece).values() for piece in (NOTHING, *pieces)), strict=True)
+    cell, weight, digest, new_weight, old_digest, parts = (np.concatenate(column) for column in columns)
     order = np.argsort(cell, kind="stable")
     cell = cell[order]
     first = np.flatnonzero(np.diff(cell, prepend=-1))
@@ -113,8 +107,12 @@ def gather(cells: Iterable[Cells], parts: IntArray | None = None) -> Contents:
     def total(values: NDArray[Any]) -> NDArray[Any]:
         return np.add.reduceat(values[order], first) if len(first) else values
 
-    new_weight, old_digest = np.where(is_new, weight, 0), np.where(is_new, np.uint64(0), digest)
-    return Contents(cell[first], total(weight), total(digest), total(new_weight), total(old_digest), parts)
+    weight, digest, new_weight, old_digest = map(total, (weight, digest, new_weight, old_digest))
+    return Contents(cell[first], weight, digest, new_weight, old_digest, distinct(parts))
+
+
+NOTHING = counted(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.uint64))
+"""Contents without a cell."""
 
 
 def is_new(part: IntArray, known: IntArray | None) -> BoolArray:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy.orm import Session
 
 from ztfdb.arrays import BoolArray, Columns, FloatArray, IntArray
 from ztfdb.bits import BAD_BITS, CATFLAG_UNUSABLE, INFOBITS_USABLE_BELOW
@@ -17,6 +16,7 @@ from ztfdb.phot.magnitudes import flux_to_mag, microjansky_per_dn, total_mag_err
 from ztfdb.phot.surface import quadrant_places, surface_at
 from ztfdb.sky.times import hjd
 from ztfdb.store import export as store
+from ztfdb.store.backends import AnySession
 from ztfdb.store.columns import MISSING, MISSING_INT16, MISSING_INT32, NO_MASK
 from ztfdb.store.meta import read_meta
 from ztfdb.store.revision import REVISION
@@ -108,12 +108,12 @@ class Context:
         return np.asarray(zero + surface_at(u, v, {name: images[name][at] for name in SURFACE}))
 
 
-def read_context(session: Session, calibration: str) -> Context:
+def read_context(session: AnySession, calibration: str) -> Context:
     """Read the image data for an export.
 
     Parameters
     ----------
-    session : Session
+    session : Session or Reading
     calibration : str
         One of `ztfdb.store.zero_points.METHODS`.
     """
@@ -140,7 +140,7 @@ def read_context(session: Session, calibration: str) -> Context:
     )
 
 
-def _terms(session: Session, image_id: IntArray, calibration: str, floor: float) -> Columns:
+def _terms(session: AnySession, image_id: IntArray, calibration: str, floor: float) -> Columns:
     """Return the zero points of images (``zeropoint``) and systematic errors (``magerr_sys``), and the surface."""
     if calibration != "self":
         zero = zeropoints(session, image_id, aperture=APERTURE, calibration=calibration)["zeropoint"]

@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sqlalchemy import URL
-
 from ztfdb.errors import ExportError
 from ztfdb.hats.collection import Collection, Follow, Given, Written
 from ztfdb.hats.layout import SUFFIXES
@@ -19,6 +17,7 @@ from ztfdb.hats.products import Detections, Forced, Images, Product, PsfSources
 from ztfdb.hats.readers import Readers
 from ztfdb.hats.remote import open_place
 from ztfdb.hats.tiling import margin_order
+from ztfdb.store.address import Address
 from ztfdb.store.zero_points import METHODS
 
 PRODUCTS: dict[str, type[Product]] = {kind.name: kind for kind in (Detections, Objects, PsfSources, Forced, Images)}
@@ -71,7 +70,7 @@ class HatsReport:
 
 
 def export_hats(
-    url: URL,
+    address: Address,
     folder: str | Path,
     *,
     update: bool = False,
@@ -88,8 +87,8 @@ def export_hats(
 
     Parameters
     ----------
-    url : URL
-        URL of the archive, with its password.
+    address : Address
+        Of the archive, with its password.
     folder : path or str
         Created if it does not exist. A URL that fsspec supports, such as ``s3://bucket/ztf``, needs the extra
         ``remote`` and fsspec's package for it.
@@ -140,7 +139,7 @@ def export_hats(
     held = _held_settings(root) if update else None
     kind = calibration or (held.calibration if held is not None else "header")
     given = Given(threshold, margin, kind, layout, held)
-    with root.alone(), Readers(url, jobs, given.calibration) as readers:
+    with root.alone(), Readers(address, jobs, given.calibration) as readers:
         begun = {} if update else _begun(root)
         for name in wanted:
             follow, say = progress or (lambda *_: None), tell or (lambda _: None)

@@ -59,13 +59,15 @@ def float_columns(schema: pa.Schema) -> Sequence[str]:
     return [field.name for field in schema if pa.types.is_floating(field.type)]
 
 
-def field(table: str, column: str, kind: pa.DataType, *, name: str | None = None, note: str | None = None) -> pa.Field:
+def field(
+    table: str | None, column: str, kind: pa.DataType, *, name: str | None = None, note: str | None = None
+) -> pa.Field:
     """Return a field with a column's ``unit``, ``ucd`` and ``description`` from the schema.
 
     Parameters
     ----------
-    table : str
-        A table, a view, or the answer ``light_curve``.
+    table : str or None
+        A table, or the answer ``light_curve``; None for the general meaning of a name.
     column : str
     kind : DataType
     name : str, optional

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
-from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Columns, IntArray
 from ztfdb.bits import APERTURE_BROKEN
 from ztfdb.codes import FILTERS
 from ztfdb.errors import StoreError
-from ztfdb.hats.contents import Cells, Contents, Digests, gather, mix
+from ztfdb.hats.contents import NOTHING, Contents, blend, counted, merged, mix
 from ztfdb.hats.context import Context, aperture_photometry, quality
 from ztfdb.hats.fields import HEALPIX_COLUMN, arrow_array, arrow_type, field, take
 from ztfdb.hats.products import Detections, Product
@@ -22,6 +22,7 @@ from ztfdb.ids import SOURCE_ID_SHIFT
 from ztfdb.sky.angles import ARCSEC_PER_RADIAN
 from ztfdb.sky.cells import HPX_ORDER, sky_to_cell
 from ztfdb.store import export as store
+from ztfdb.store.backends import AnySession
 from ztfdb.store.columns import MISSING, MISSING_INT32, table_dtypes
 
 REACH_ORDER = 14
@@ -65,23 +66,28 @@ class Objects(Product):
         fields.append(pa.field("lightcurve", pa.struct([pa.field(one.name, pa.list_(one)) for one in _epoch_fields()])))
         return pa.schema(fields)
 
-    def contents(self, session: Session, context: Context, known: IntArray | None = None) -> Contents:
-        """Count the members in each cell; the digest also includes the neighbouring cells."""
+    def slices(self, session: AnySession) -> Iterable[tuple[int, int]]:
+        """Find the slices with detections or objects."""
+        return sorted({*store.slices(session, "source"), *store.slices(session, "object", "object_id")})
+
+    def count(self, session: AnySession, context: Context, lo: int, hi: int, known: IntArray | None = None) -> Contents:
+        """Count the members in each cell."""
         if not context.has_objects:
-            return gather([])
-        members = [(one["cell"], one["n"]) for one in store.member_counts(session)]
-        weights = [_cells(cell, n, np.zeros(len(n), np.uint64)) for cell, n in members]
-        below = Detections().contents(session, context)
-        digests = [_cells(below.cell, np.zeros_like(below.weight), below.digest), *self._prints(session)]
-        found = gather([*weights, *digests]).with_surroundings()
+            return NOTHING
+        counts, found = store.member_counts(session, lo, hi), store.object_cells(session, lo, hi)
+        digest = blend(counts["n"], counts["sum0"], counts["sum1"])
+        members = counted(counts["cell"], counts["n"], digest)
+        rows = Detections().count_rows(session, context, lo, hi)
+        facts = [values.view(np.int64) for values in found.values()]
+        objects = counted(found["object_id"] >> store.CELL_SHIFT, np.zeros(len(facts[0]), np.int64), mix(*facts))
+        return merged([members, _digest_only(rows), objects])
+
+    def whole(self, contents: Contents) -> Contents:
+        """Return the cells with members; their digest also includes the neighbouring cells."""
+        found = contents.with_surroundings()
         return found.where(found.weight > 0)
 
-    def _prints(self, session: Session) -> Iterator[Cells]:
-        for rows in store.object_cells(session):
-            facts = [values.view(np.int64) for values in rows.values()]
-            yield _cells(rows["object_id"] >> store.CELL_SHIFT, np.zeros(len(facts[0]), np.int64), mix(*facts))
-
-    def rows(self, session: Session, context: Context, pixel: Pixel, only: IntArray | None = None) -> pa.Table:
+    def rows(self, session: AnySession, context: Context, pixel: Pixel, only: IntArray | None = None) -> pa.Table:
         """Return the objects whose position lies in a partition; members may lie across its edge."""
         members = store.members_in_ranges(session, *_ranges_with_edge(pixel), places=context.has_surface)
         found, statistics = store.objects_by_id(session, np.unique(members["object_id"]))
@@ -107,8 +113,9 @@ class Objects(Product):
         return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def _cells(cell: IntArray, weight: IntArray, digest: Digests) -> Cells:
-    return Cells(cell, weight, digest, np.ones(len(cell), bool))
+def _digest_only(contents: Contents) -> Contents:
+    none = np.zeros_like(contents.weight)
+    return replace(contents, weight=none, new_weight=none, parts=NOTHING.parts)
 
 
 def _dtypes(table: str) -> dict[str, np.dtype[np.generic]]:
@@ -147,7 +154,7 @@ def _cells_of(members: Columns, objects: Columns) -> IntArray:
     return cell
 
 
-def _of_objects(session: Session, members: Columns, object_id: IntArray) -> Columns:
+def _of_objects(session: AnySession, members: Columns, object_id: IntArray) -> Columns:
     """Return all members of objects with the index (``place``) of their object.
 
     Raises

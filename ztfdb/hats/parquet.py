@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from html import escape
 from inspect import signature
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -113,27 +113,33 @@ def write_common_metadata(place: Place, path: str, schema: pa.Schema, table_name
     place.write(path, buffer.getvalue())
 
 
+_VOTABLE = """<?xml version="1.0" encoding="utf-8"?>
+<VOTABLE version="1.4" xmlns="http://www.ivoa.net/xml/VOTable/v1.3">
+ <RESOURCE type="results">
+  <TABLE name="{name}">
+{fields}
+  </TABLE>
+ </RESOURCE>
+</VOTABLE>
+"""
+"""Written here: astropy takes 0.4 s to import, and names its version in the file."""
+
+
 def _votable(schema: pa.Schema, table_name: str) -> bytes:
-    from astropy.io.votable.tree import Field, Resource, TableElement, VOTableFile
-
-    votable = VOTableFile(version="1.4")
-    resource = Resource()
-    votable.resources.append(resource)
-    table = TableElement(votable, name=table_name)
-    resource.tables.append(table)
-    for one in schema:
-        facts = {key.decode(): text.decode() for key, text in (one.metadata or {}).items()}
-        if pa.types.is_struct(one.type):
-            continue  # VOTable has no nested tables
-        column = Field(votable, name=one.name, ucd=facts.get("ucd"), unit=facts.get("unit"), **_votable_type(one.type))
-        column.description = facts.get("description")
-        table.fields.append(column)
-    buffer = io.BytesIO()
-    votable.to_xml(buffer)
-    return buffer.getvalue()
+    """Return a VOTable with the columns; it has no nested tables, and so no nested columns."""
+    fields = "\n".join(_votable_field(one) for one in schema if not pa.types.is_struct(one.type))
+    return _VOTABLE.format(name=escape(table_name), fields=fields).encode()
 
 
-def _votable_type(kind: pa.DataType) -> dict[str, Any]:
+def _votable_field(field: pa.Field) -> str:
+    facts = {key.decode(): text.decode() for key, text in (field.metadata or {}).items()}
+    facts = {"name": field.name, **_votable_type(field.type), **facts}
+    description = facts.pop("description", "")
+    attributes = " ".join(f'{name}="{escape(text)}"' for name, text in facts.items())
+    return f"   <FIELD {attributes}>\n    <DESCRIPTION>{escape(description)}</DESCRIPTION>\n   </FIELD>"
+
+
+def _votable_type(kind: pa.DataType) -> dict[str, str]:
     if pa.types.is_string(kind):
         return {"datatype": "char", "arraysize": "*"}
     return {"datatype": {"int16": "short", "int32": "int", "int64": "long", "float": "float", "double": "double",

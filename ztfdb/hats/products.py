@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
-from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Columns, IntArray
 from ztfdb.bits import APERTURE_BROKEN
 from ztfdb.codes import ForcedMethod
-from ztfdb.hats.contents import Cells, Contents, blend, gather, is_new, mix
+from ztfdb.hats.contents import Contents, blend, counted, is_new, merged, mix
 from ztfdb.hats.context import IMAGE_FIELDS, Context, aperture_photometry, calibrated, image_columns, quality
 from ztfdb.hats.fields import HEALPIX_COLUMN, arrow_table, arrow_type, field, take
 from ztfdb.hats.rounding import NOTES, rounded
 from ztfdb.hats.tiling import Pixel
 from ztfdb.phot.magnitudes import total_mag_err
-from ztfdb.sky.cells import distinct, sky_to_cell
+from ztfdb.sky.cells import HPX_ORDER, sky_to_cell
 from ztfdb.store import export as store
+from ztfdb.store.backends import AnySession
 from ztfdb.store.columns import MISSING, MISSING_INT32, NO_MASK, stand_ins, table_dtypes
 
 CALIBRATED = {"mag": "f4", "magerr": "f4", "flux_ujy": "f4", "flux_ujy_err": "f4"}
@@ -63,11 +63,19 @@ class Product(ABC):
         """Return the fields of a row, with their metadata."""
 
     @abstractmethod
-    def contents(self, session: Session, context: Context, known: IntArray | None = None) -> Contents:
-        """Return number and digest of the rows of each cell; rows of parts outside `known` are new."""
+    def slices(self, session: AnySession) -> Iterable[tuple[int, int]]:
+        """Return disjoint ranges of ``hpx29`` with all rows, each of whole order-10 cells."""
 
     @abstractmethod
-    def rows(self, session: Session, context: Context, pixel: Pixel, only: IntArray | None = None) -> pa.Table:
+    def count(self, session: AnySession, context: Context, lo: int, hi: int, known: IntArray | None = None) -> Contents:
+        """Return number and digest of the rows of each cell in a slice; rows of parts outside `known` are new."""
+
+    def whole(self, contents: Contents) -> Contents:
+        """Return the contents of the product from those of all its slices."""
+        return contents
+
+    @abstractmethod
+    def rows(self, session: AnySession, context: Context, pixel: Pixel, only: IntArray | None = None) -> pa.Table:
         """Return the rows of a partition, ordered by cell and key; if the product grows, optionally of some parts."""
 
 
@@ -88,23 +96,27 @@ class _Measured(Product):
         fields += [field("light_curve", name, arrow_type(dtype), note=NOTES.get(name)) for name, dtype in more.items()]
         return pa.schema(fields)
 
-    def contents(self, session: Session, context: Context, known: IntArray | None = None) -> Contents:
-        """Count the rows of each image in each cell."""
-        return self._gathered(session, context, known, [])
+    def slices(self, session: AnySession) -> Iterable[tuple[int, int]]:
+        """Find the slices with rows."""
+        return store.slices(session, self.where.table)
 
-    def _gathered(self, session: Session, context: Context, known: IntArray | None, more: list[Cells]) -> Contents:
-        found, parts = more, [np.empty(0, np.int64)]
-        for counts in store.cell_counts(session, self.where):
-            part = counts["part"]
-            digest = mix(part, context.prints.of(self._image_of(part)), counts["n"])
-            found.append(Cells(counts["cell"], counts["n"], digest, is_new(part, known)))
-            parts.append(distinct(part))
-        return gather(found, distinct(np.concatenate(parts)))
+    def count(self, session: AnySession, context: Context, lo: int, hi: int, known: IntArray | None = None) -> Contents:
+        """Count the rows of each image in each cell."""
+        return self.count_rows(session, context, lo, hi, known)
+
+    def count_rows(
+        self, session: AnySession, context: Context, lo: int, hi: int, known: IntArray | None = None
+    ) -> Contents:
+        """Count the rows of each image in each cell."""
+        counts = store.cell_counts(session, self.where, lo, hi)
+        part = counts["part"]
+        digest = mix(part, context.prints.of(self._image_of(part)), counts["n"])
+        return counted(counts["cell"], counts["n"], digest, is_new(part, known), part)
 
     def _image_of(self, part: IntArray) -> IntArray:
         return part
 
-    def rows(self, session: Session, context: Context, pixel: Pixel, only: IntArray | None = None) -> pa.Table:
+    def rows(self, session: AnySession, context: Context, pixel: Pixel, only: IntArray | None = None) -> pa.Table:
         """Read the rows, add columns of their images, and sort them."""
         joins = self._joins(context)
         found = store.rows_in_range(session, self.where, pixel.lo, pixel.hi, only=only, objects=joins)
@@ -132,14 +144,15 @@ class Detections(_Measured):
     default = (HEALPIX_COLUMN, "source_id", "ra", "dec", "mjd", "filtercode", "mag", "magerr", "catflags", "good")
     extra = CALIBRATED | QUALITY | {"object_id": "i8"}
 
-    def contents(self, session: Session, context: Context, known: IntArray | None = None) -> Contents:
+    def count(self, session: AnySession, context: Context, lo: int, hi: int, known: IntArray | None = None) -> Contents:
         """Count the rows of each image in each cell; the digest includes their objects."""
-        members = []
-        if context.has_objects:
-            for counts in store.member_counts(session, by_part=known is not None):
-                none, digest = np.zeros_like(counts["n"]), blend(counts["n"], counts["sum0"], counts["sum1"])
-                members.append(Cells(counts["cell"], none, digest, is_new(counts["part"], known)))
-        return self._gathered(session, context, known, members)
+        rows = self.count_rows(session, context, lo, hi, known)
+        if not context.has_objects:
+            return rows
+        counts = store.member_counts(session, lo, hi, by_part=known is not None)
+        digest = blend(counts["n"], counts["sum0"], counts["sum1"])
+        members = counted(counts["cell"], np.zeros_like(counts["n"]), digest, is_new(counts["part"], known))
+        return merged([rows, members])
 
     def _joins(self, context: Context) -> bool:
         return context.has_objects
@@ -211,16 +224,20 @@ class Images(Product):
         for name, dtype in store.image_columns().items():
             kind = pa.bool_() if name in ("simulated", "has_mask") else pa.string()
             fields.append(field("image", name, kind if dtype is None else arrow_type(dtype)))
-        fields += [field("image_summary", name, pa.string()) for name in ("config_hash", "data_root", "path", "sha256")]
+        fields += [field(None, name, pa.string()) for name in ("config_hash", "data_root", "path", "sha256")]
         return pa.schema(fields)
 
-    def contents(self, session: Session, context: Context, known: IntArray | None = None) -> Contents:
+    def slices(self, session: AnySession) -> Iterable[tuple[int, int]]:
+        """Return the whole sky."""
+        return [(0, 12 << 2 * HPX_ORDER)]
+
+    def count(self, session: AnySession, context: Context, lo: int, hi: int, known: IntArray | None = None) -> Contents:
         """Count the images."""
         image_id, cell = context.images["image_id"][:-1], self._cells(context)
         digest = mix(image_id, context.prints.of(image_id))
-        return gather([Cells(cell >> store.CELL_SHIFT, np.ones(len(cell), np.int64), digest, is_new(image_id, known))])
+        return counted(cell >> store.CELL_SHIFT, np.ones(len(cell), np.int64), digest, is_new(image_id, known))
 
-    def rows(self, session: Session, context: Context, pixel: Pixel, only: IntArray | None = None) -> pa.Table:
+    def rows(self, session: AnySession, context: Context, pixel: Pixel, only: IntArray | None = None) -> pa.Table:
         """Return the images whose centre lies in a partition."""
         cell = self._cells(context)
         inside = np.flatnonzero((cell >= pixel.lo) & (cell < pixel.hi))

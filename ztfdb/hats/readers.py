@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-import time
-from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, wait
-from concurrent.futures.process import BrokenProcessPool
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
-import loky
-from sqlalchemy import URL
-from sqlalchemy.orm import Session
-
-from ztfdb.derive.pool import ONE_THREAD
-from ztfdb.errors import DatabaseUnavailableError, ExportError
+from ztfdb.errors import DatabaseUnavailableError
 from ztfdb.hats.context import Context, read_context
+from ztfdb.hats.processes import Process
 from ztfdb.hats.tasks import Task
-from ztfdb.store.engine import make_engine
-from ztfdb.store.snapshot import CommitWatch, export_snapshot, reading
+from ztfdb.store.address import Address
+from ztfdb.store.connections import Connections, Reading
+from ztfdb.store.snapshot import CommitWatch, export_snapshot, snapshot
 
 TRIES = 5
 """Attempts to open SQLite's readers without a commit in between."""
-
-OPENING_S = 120.0
-"""Time limit for opening readers."""
-
-WAITING_TASKS = 2
-"""Tasks queued ahead for each process."""
 
 
 @dataclass
@@ -40,28 +28,28 @@ class Reader:
 
     Attributes
     ----------
-    session : Session
+    session : Reading
         A transaction with a fixed snapshot.
     context : Context
     """
 
-    session: Session
+    session: Reading
     context: Context
 
-
-_STACK = ExitStack()
-_READER: Reader | None = None
+    def run(self, task: Task) -> Any:
+        """Run a task."""
+        return task.run(self.session, self.context)
 
 
 class Readers:
-    """A snapshot of the archive, read by this process and, with `jobs` above 1, by as many others.
+    """A snapshot of the archive, read by this process and by `jobs` - 1 others.
 
     Parameters
     ----------
-    url : URL
-        URL of the archive, with its password.
+    address : Address
+        Of the archive, with its password.
     jobs : int
-        Processes that write partitions; with 1 this process writes them.
+        Processes that run tasks, with this one.
     calibration : str
         See `ztfdb.hats.context.read_context`.
 
@@ -71,18 +59,19 @@ class Readers:
         If a SQLite archive is written to so often that the processes could not open the same snapshot.
     """
 
-    def __init__(self, url: URL, jobs: int, calibration: str) -> None:
-        self._url, self._jobs, self._calibration = url, jobs, calibration
+    def __init__(self, address: Address, jobs: int, calibration: str) -> None:
+        self._address, self._jobs, self._calibration = address, jobs, calibration
         self._stack = ExitStack()
-        self._executor: loky.ProcessPoolExecutor | None = None
+        self._others: list[Process] = []
         self.own: Reader
 
     def __enter__(self) -> Readers:
         with ExitStack() as opening:
             opening.callback(self.close)
-            engine = make_engine(self._url, read_only=True)
-            self._stack.callback(engine.dispose)
-            self._open(engine)
+            self._others = [Process() for _ in range(self._jobs - 1)]
+            for other in self._others:
+                other.begin(_connect, self._address)
+            self._open()
             opening.pop_all()
         return self
 
@@ -91,84 +80,130 @@ class Readers:
 
     def close(self) -> None:
         """End the transactions and the processes."""
-        if self._executor is not None:
-            self._executor.shutdown(wait=True, kill_workers=True)
-            self._executor = None
+        for other in self._others:
+            other.close()
+        self._others = []
         self._stack.close()
 
     def run(self, tasks: Iterable[Task]) -> Iterator[Any]:
-        """Yield the results of tasks as they are done, in any order.
+        """Yield the results of tasks as they are done, in any order; this process does its share.
 
         Raises
         ------
         ExportError
             If a process died during a task.
         """
-        if self._executor is None:
-            for task in tasks:
-                yield task.run(self.own.session, self.own.context)
-            return
-        waiting, todo = set(), iter(tasks)
+        waiting, done = _Waiting(tasks), queue.SimpleQueue[Future[Any]]()
+        threads = [threading.Thread(target=_feed, args=(other, waiting, done), daemon=True) for other in self._others]
+        for thread in threads:
+            thread.start()
         try:
-            for task in todo:
-                waiting.add(self._executor.submit(_run, task))
-                if len(waiting) < WAITING_TASKS * self._jobs:
-                    continue
-                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                yield from (one.result() for one in done)
-            while waiting:
-                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                yield from (one.result() for one in done)
-        except BrokenProcessPool as exc:
-            raise ExportError("a process of the export died; run the command again to resume") from exc
+            for task in waiting:
+                yield self.own.run(task)
+                yield from _ready(done)
+            for thread in threads:
+                thread.join()
+            yield from _ready(done)
+        finally:
+            waiting.stop()
 
-    def _open(self, engine: Any) -> None:
-        watch = CommitWatch(self._url)
+    def _open(self) -> None:
+        connections = Connections(self._address, read_only=True)
+        self._stack.callback(connections.close)
+        watch = CommitWatch(self._address)
         self._stack.callback(watch.close)
+        for other in self._others:
+            other.result()
         for _ in range(TRIES):
-            attempt = ExitStack()
-            session = attempt.enter_context(reading(engine))
-            if self._jobs > 1:
-                self._open_workers(export_snapshot(session))
-            if not watch.committed() or self._jobs == 1:
-                self._stack.push(attempt.pop_all())
+            watch.committed()
+            with ExitStack() as attempt:
+                session = attempt.enter_context(snapshot(connections))
+                if self._others:
+                    self._call_all(_open, export_snapshot(session))
+                    if watch.committed():
+                        continue
                 self.own = Reader(session, read_context(session, self._calibration))
+                self._call_all(_keep, self.own.context)
+                self._stack.push(attempt.pop_all())
                 return
-            attempt.close()
-            assert self._executor is not None
-            self._executor.shutdown(wait=True, kill_workers=True)
         raise DatabaseUnavailableError(
             f"the archive was written to while {self._jobs} processes opened it, {TRIES} times; try --jobs 1"
         )
 
-    def _open_workers(self, snapshot: str | None) -> None:
-        """Start the processes and open the archive in each; tasks wait until all have opened it."""
-        self._executor = loky.ProcessPoolExecutor(max_workers=self._jobs, env=ONE_THREAD)
-        url = self._url.render_as_string(hide_password=False)
-        with tempfile.TemporaryDirectory(prefix="ztfdb-") as folder:
-            opened = [
-                self._executor.submit(_open_reader, url, snapshot, self._calibration, folder, self._jobs)
-                for _ in range(self._jobs)
-            ]
-            for one in opened:
-                one.result()
+    def _call_all(self, function: Callable[..., None], *arguments: Any) -> None:
+        for other in self._others:
+            other.begin(function, *arguments)
+        for other in self._others:
+            other.result()
 
 
-def _open_reader(url: str, snapshot: str | None, calibration: str, folder: str, jobs: int) -> None:
-    """Open the archive in a worker, and wait for the others; runs once in each worker."""
-    global _READER
-    engine = make_engine(url, read_only=True)
-    _STACK.callback(engine.dispose)
-    session = _STACK.enter_context(reading(engine, snapshot))
-    (Path(folder) / str(os.getpid())).touch()
-    until = time.monotonic() + OPENING_S
-    while len(list(Path(folder).iterdir())) < jobs:
-        if time.monotonic() > until:
-            raise ExportError("the processes of the export did not all start")
-        time.sleep(0.01)
-    _READER = Reader(session, read_context(session, calibration))
+class _Waiting(Iterator[Task]):
+    """Tasks that several threads take from."""
+
+    def __init__(self, tasks: Iterable[Task]) -> None:
+        self._tasks, self._lock = iter(tasks), threading.Lock()
+
+    def __next__(self) -> Task:
+        with self._lock:
+            return next(self._tasks)
+
+    def stop(self) -> None:
+        """Give out no more."""
+        with self._lock:
+            self._tasks = iter(())
+
+
+def _feed(other: Process, waiting: _Waiting, done: queue.SimpleQueue[Future[Any]]) -> None:
+    """Let a process run tasks, one at a time, until none is left or one fails."""
+    for task in waiting:
+        result: Future[Any] = Future()
+        try:
+            result.set_result(other.call(_run, task))
+        except Exception as exc:
+            waiting.stop()
+            result.set_exception(exc)
+        done.put(result)
+
+
+def _ready(done: queue.SimpleQueue[Future[Any]]) -> Iterator[Any]:
+    while not done.empty():
+        yield done.get().result()
+
+
+# In the other processes ------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Here:
+    """What this process holds for the one that started it."""
+
+    connections: Connections
+    transaction: ExitStack = field(default_factory=ExitStack)
+    session: Reading | None = None
+    reader: Reader | None = None
+
+
+_HERE: list[_Here] = []
+
+
+def _connect(address: Address) -> None:
+    _HERE.append(_Here(Connections(address, read_only=True)))
+
+
+def _open(name: str | None) -> None:
+    """Begin a transaction, after the end of the last one."""
+    (here,) = _HERE
+    here.transaction.close()
+    here.session = here.transaction.enter_context(snapshot(here.connections, name))
+
+
+def _keep(context: Context) -> None:
+    (here,) = _HERE
+    assert here.session is not None
+    here.reader = Reader(here.session, context)
 
 
 def _run(task: Task) -> Any:
-    assert _READER is not None
-    return task.run(_READER.session, _READER.context)
+    (here,) = _HERE
+    assert here.reader is not None
+    return here.reader.run(task)

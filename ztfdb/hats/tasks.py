@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy.orm import Session
 
 from ztfdb.arrays import IntArray
+from ztfdb.hats.contents import Contents, merged
 from ztfdb.hats.context import Context
 from ztfdb.hats.fields import HEALPIX_COLUMN
 from ztfdb.hats.layout import File, n_staying
@@ -20,6 +20,7 @@ from ztfdb.hats.parquet import write_rows
 from ztfdb.hats.places import Place
 from ztfdb.hats.products import Product
 from ztfdb.hats.tiling import Pixel
+from ztfdb.store.backends import AnySession
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,30 @@ class Done:
 class Task(Protocol):
     """A task that reads the archive."""
 
-    def run(self, session: Session, context: Context) -> Done:
+    def run(self, session: AnySession, context: Context) -> Any:
         """Run the task."""
+
+
+@dataclass(frozen=True)
+class CountRows:
+    """Count the rows of slices of the sky.
+
+    Attributes
+    ----------
+    product : Product
+    slices : sequence of pairs of int
+        From `Product.slices`.
+    known : ndarray of int64 or None
+        See `Product.count`.
+    """
+
+    product: Product
+    slices: Sequence[tuple[int, int]]
+    known: IntArray | None
+
+    def run(self, session: AnySession, context: Context) -> Contents:
+        """Do it."""
+        return merged(self.product.count(session, context, lo, hi, self.known) for lo, hi in self.slices)
 
 
 @dataclass(frozen=True)
@@ -140,7 +163,7 @@ class WritePartition:
     target: Target
     edge: Edge | None
 
-    def run(self, session: Session, context: Context) -> Done:
+    def run(self, session: AnySession, context: Context) -> Done:
         """Do it."""
         table = self.product.rows(session, context, self.pixel)
         size = self.target.write(table)
@@ -172,7 +195,7 @@ class ExtendPartition:
     edge: Edge | None
     whole: Edge | None
 
-    def run(self, session: Session, context: Context) -> Done:
+    def run(self, session: AnySession, context: Context) -> Done:
         """Do it."""
         added = self.product.rows(session, context, self.pixel, self.only)
         spill_margins(added, self.number, self.edge)
@@ -189,7 +212,7 @@ class RereadPartition:
     held: Held
     edge: Edge
 
-    def run(self, session: Session, context: Context) -> Done:
+    def run(self, session: AnySession, context: Context) -> Done:
         """Do it."""
         spill_margins(pa.concat_tables(self.held.tables()), self.number, self.edge)
         return Done("partition", self.number, 0, 0, len(self.held.files))
@@ -204,7 +227,7 @@ class WriteMargin:
     target: Target
     spill: Place
 
-    def run(self, session: Session, context: Context) -> Done:
+    def run(self, session: AnySession, context: Context) -> Done:
         """Do it."""
         tables = []
         for path in self.spill.files(str(self.number)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from ztfdb.schema.described import ColumnDescription, described
-from ztfdb.schema.shapes import WRITTEN_DOWN, Shape
+from ztfdb.schema.shapes import DATATYPES, WRITTEN_DOWN, Shape
 from ztfdb.schema.words import TABLES
 
 
@@ -25,6 +25,9 @@ def describe_column(name: str, table: str | None = None) -> ColumnDescription | 
     ColumnDescription or None
         None if ztfdb has no column with this name, or the given table or view has none.
     """
+    if table is not None and table in WRITTEN_DOWN:
+        kind = shape_of(table).types.get(name)
+        return None if kind is None else described(name, table, DATATYPES[kind])
     if table is not None and table in TABLES:
         from ztfdb.schema.describe import describe_table  # SQLAlchemy's tables
 

@@ -37,23 +37,23 @@ from ztfdb.schema import (  # noqa: F401
 )
 from ztfdb.schema.base import Base
 from ztfdb.schema.described import ColumnDescription, TableDescription, described
-from ztfdb.schema.shapes import Shape
+from ztfdb.schema.shapes import DATATYPES, Shape
 from ztfdb.schema.views import VIEWS, view_columns
 from ztfdb.schema.words import TABLES
 
-_TYPES: tuple[tuple[type, str, str], ...] = (
+_TYPES: tuple[tuple[type, str], ...] = (
     # subclasses first: SQLAlchemy derives the sized integers from Integer and Double from Float
-    (SmallInteger, "i2", "short"),
-    (BigInteger, "i8", "long"),
-    (Integer, "i4", "int"),
-    (Double, "f8", "double"),
-    (REAL, "f4", "float"),
-    (Boolean, "bool", "boolean"),
-    (Text, "text", "unicodeChar"),
-    (JSON, "json", "unicodeChar"),
-    (LargeBinary, "blob", "unsignedByte"),
+    (SmallInteger, "i2"),
+    (BigInteger, "i8"),
+    (Integer, "i4"),
+    (Double, "f8"),
+    (REAL, "f4"),
+    (Boolean, "bool"),
+    (Text, "text"),
+    (JSON, "json"),
+    (LargeBinary, "blob"),
 )
-"""SQLAlchemy's types, `ztfdb.schema.shapes.Shape`'s words and VOTable's datatypes."""
+"""SQLAlchemy's types, and `ztfdb.schema.shapes.Shape`'s words."""
 
 
 @cache
@@ -109,13 +109,17 @@ _EXPRESSIONS = {
 
 
 def _datatype(kind: TypeEngine[object]) -> str:
-    return next(word for cls, _, word in _TYPES if isinstance(kind, cls))
+    return DATATYPES[_word(kind)]
+
+
+def _word(kind: TypeEngine[object]) -> str:
+    return next(word for cls, word in _TYPES if isinstance(kind, cls))
 
 
 @cache
 def defined_shape(table: Table) -> Shape:
     """Return the columns of a table from its definition; see `ztfdb.schema.by_name.shape_of`."""
-    types = {c.name: next(word for cls, word, _ in _TYPES if isinstance(c.type, cls)) for c in table.columns}
+    types = {c.name: _word(c.type) for c in table.columns}
     nullable = frozenset(c.name for c in table.columns if c.nullable)
     return Shape(table.name, types, nullable, tuple(c.name for c in table.primary_key.columns))
 

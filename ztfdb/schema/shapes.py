@@ -28,6 +28,12 @@ TRUTHS = frozenset({"simulated", "has_mask"})
 BLOBS = frozenset({"wcs", "mesh_level", "mesh_rms", "points"})
 """Columns of bytes of all tables."""
 
+DATATYPES = {
+    "i2": "short", "i4": "int", "i8": "long", "f4": "float", "f8": "double", "bool": "boolean", "text": "unicodeChar",
+    "json": "unicodeChar", "blob": "unsignedByte",
+}  # fmt: skip
+"""VOTable's datatypes of `Shape`'s words."""
+
 WRITTEN_DOWN = {
     "calibration": """
         image_id:i8* method:text* aperture:i4* catalogue_id:i8? color:text zeropoint:f8? zeropoint_err:f8?
@@ -40,7 +46,27 @@ WRITTEN_DOWN = {
         image_id:i8* limit50:f8? limit90:f8? psf:text? n_star:i4 n_found:i4 n_false:i4? n_source:i4 model:json?
         bins:json? failure:text? settings:json versions:json measured:text
     """,
+    "forced_source": """
+        hpx29:i8* image_id:i8* method:i2* config_id:i8* ra:f8 dec:f8 x:f8 y:f8 flux_aper1:f4? flux_aper1_err:f4?
+        flux_aper2:f4? flux_aper2_err:f4? flux_aper3:f4? flux_aper3_err:f4? flux_aper4:f4? flux_aper4_err:f4?
+        flux_aper5:f4? flux_aper5_err:f4? flux_aper6:f4? flux_aper6_err:f4? flux_psf:f4? flux_psf_err:f4? chi:f4?
+        sharp:f4? flags:i4 mask_bits:i4? background:f4? background_rms:f4?
+    """,
     "image_cell": "cell9:i8* image_id:i8*",
+    "object": """
+        object_id:i8* ra:f8 dec:f8 reach:f8 crowded:i2 best_snr:f8 best_source_id:i8 first_source_id:i8 ps1_id:i8?
+        ps1_separation:f8?
+    """,
+    "object_filter": """
+        object_id:i8* fid:i2* n:i4 first_mjd:f8 last_mjd:f8 min_mag:f8 max_mag:f8 median_mag:f8 mean_mag:f8
+        mean_mag_err:f8 scatter:f8? chi2:f8? stetson_j:f8? eta:f8?
+    """,
+    "psf_catalogue": """
+        image_id:i8* role:text field:i4 ccdid:i2 qid:i2 rcid:i2 fid:i2 filtercode:text simulated:bool expid:i8?
+        obsmjd:f8? rfid:i8? n_source:i4 magzp:f8 magzpunc:f8? magzprms:f8? nmatches:i4? clrcoeff:f8? clrcounc:f8?
+        pcolor:text? infobits:i8? psfrunsw:text? psfrunvn:text? rundate:text? inputimg:text? inputpsf:text?
+        data_root_id:i8 path:text size:i8 mtime_ns:i8 sha256:text compression:text cards:json row_checksum:i8?
+    """,
     "source": """
         source_id:i8* image_id:i8 hpx29:i8 ra:f8 dec:f8 x:f8 y:f8 a:f4? b:f4? theta:f4? npix:i4 peak:f4? flux_auto:f4?
         flux_auto_err:f4? kron_radius:f4? flux_radius:f4? flux_aper1:f4? flux_aper1_err:f4? flux_aper2:f4?

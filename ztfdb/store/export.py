@@ -11,24 +11,21 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from sqlalchemy import select, text
-from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Columns, IntArray
 from ztfdb.ids import MAX_SOURCES, SOURCE_ID_SHIFT
-from ztfdb.schema import Base, Config, Image, ImageFile, PsfCatalogue
-from ztfdb.store.backends import backend
-from ztfdb.store.columns import MISSING, NO_MASK, stand_ins, table_dtypes
+from ztfdb.store.backends import AnySession, reads
+from ztfdb.store.columns import MISSING, NO_MASK, shape, stand_ins, table_dtypes
 from ztfdb.store.select import rows
 
 CELL_SHIFT = 38
 """From order 29 to order 10, the finest partition: 2 bits per order."""
 
-SLICE_SHIFT = 50
-"""From order 29 to order 4 (13 square degrees): the area that is summed up at a time, to keep results small."""
-
-ROWS_SLICE_SHIFT = 44
+SLICE_SHIFT = 44
 """From order 29 to order 7 (0.2 square degrees): the area whose rows are read at a time, to be counted."""
+
+PART_BITS = 50
+"""Bits of a part in one integer with the cell inside of a slice."""
 
 ROWS_AT_ONCE = 50_000
 """Rows of a partition that are read at a time, image by image: 15 MB."""
@@ -65,34 +62,48 @@ PSF_SOURCES = Positions("psf_source", "psf_source.source_id >> 18", "psf_catalog
 FORCED = Positions("forced_source", "forced_source.image_id * 8 + forced_source.method")
 
 
-def cell_counts(session: Session, where: Positions) -> Iterator[Columns]:
-    """Yield the number of rows of each image in each order-10 cell, a slice of the sky at a time.
+def slices(session: AnySession, table: str, column: str = "hpx29") -> Iterator[tuple[int, int]]:
+    """Yield the slices of the sky with rows, as half-open ranges of cells, by skipping from one to the next."""
+    reads(session).prefer_index_only()
+    find, lo = f"select min({column}) from {table} where {column} >= :lo", 0
+    while (found := reads(session).read_rows(find, {"lo": lo})[0][0]) is not None:
+        first = int(found) >> SLICE_SHIFT << SLICE_SHIFT
+        lo = first + (1 << SLICE_SHIFT)
+        yield first, lo
+
+
+def cell_counts(session: AnySession, where: Positions, lo: int, hi: int) -> Columns:
+    """Return the number of rows of each image in each order-10 cell of a slice.
+
+    Both are read as one integer, which takes three quarters of the time of two.
 
     Parameters
     ----------
-    session : Session
+    session : Session or Reading
     where : Positions
+    lo, hi : int
+        From `slices`.
 
-    Yields
-    ------
+    Returns
+    -------
     dict of ndarray
         ``cell``, ``part`` and the number of rows, ``n``.
     """
+    inside = f"({where.table}.hpx29 - :lo) >> {CELL_SHIFT}"
     statement = f"""
-        select {where.table}.hpx29 >> {CELL_SHIFT} as cell, {where.part} as part
+        select (({inside}) << {PART_BITS}) | ({where.part}) as both
         from {where.table} where {where.table}.hpx29 >= :lo and {where.table}.hpx29 < :hi"""
-    for lo, hi in _slices(session, where.table, ROWS_SLICE_SHIFT):
-        found = backend(session).read_bulk(statement, {"lo": lo, "hi": hi}, {"cell": "i8", "part": "i8"})
-        order = np.lexsort((found["part"], found["cell"]))
-        cell, part = found["cell"][order], found["part"][order]
-        first = np.flatnonzero((np.diff(cell, prepend=-1) != 0) | (np.diff(part, prepend=-1) != 0))
-        yield {"cell": cell[first], "part": part[first], "n": np.diff(first, append=len(cell))}
+    reads(session).prefer_index_only()
+    both = np.sort(reads(session).read_bulk(statement, {"lo": lo, "hi": hi}, {"both": "i8"})["both"])
+    first = np.flatnonzero(np.diff(both, prepend=-1))
+    cell, part = (lo >> CELL_SHIFT) + (both[first] >> PART_BITS), both[first] & ((1 << PART_BITS) - 1)
+    return {"cell": cell, "part": part, "n": np.diff(first, append=len(both))}
 
 
-def member_counts(session: Session, *, by_part: bool = False) -> Iterator[Columns]:
-    """Yield the number of members of objects in each order-10 cell, ``n``, and two sums of ids, ``sum0`` and ``sum1``.
+def member_counts(session: AnySession, lo: int, hi: int, *, by_part: bool = False) -> Columns:
+    """Return the number of members of objects in each order-10 cell, ``n``, and two sums of ids, ``sum0`` and ``sum1``.
 
-    One slice of the sky at a time. A cell is that of the member, not of its object. With `by_part` the members of each
+    `lo` and `hi` are a slice's. A cell is that of the member, not of its object. With `by_part` the members of each
     image, ``part``, are counted separately; otherwise ``part`` is 0.
     """
     sums = ", ".join(
@@ -104,45 +115,29 @@ def member_counts(session: Session, *, by_part: bool = False) -> Iterator[Column
         where source.hpx29 >= :lo and source.hpx29 < :hi
         group by {"1, 2" if by_part else "1"}"""
     dtypes = {"cell": "i8", "part": "i8", "n": "i8", "sum0": "i8", "sum1": "i8"}
-    for lo, hi in _slices(session, "source"):
-        yield backend(session).read_bulk(statement, {"lo": lo, "hi": hi}, dtypes)
+    reads(session).prefer_index_only()
+    return reads(session).read_bulk(statement, {"lo": lo, "hi": hi}, dtypes)
 
 
-def _slices(session: Session, table: str, shift: int = SLICE_SHIFT) -> Iterator[tuple[int, int]]:
-    """Yield the slices of the sky with rows, by skipping from one to the next."""
-    backend(session).prefer_index_only()
-    find = text(f"select min(hpx29) from {table} where hpx29 >= :lo")
-    lo = 0
-    while (found := session.scalar(find, {"lo": lo})) is not None:
-        first = int(found) >> shift << shift
-        lo = first + (1 << shift)
-        yield first, lo
-
-
-def object_cells(session: Session) -> Iterator[Columns]:
-    """Yield ``object_id`` and the columns of objects other than members, in slices of ``object_id``, itself a cell."""
+def object_cells(session: AnySession, lo: int, hi: int) -> Columns:
+    """Return ``object_id`` and the columns of objects other than members in a slice; ``object_id`` is itself a cell."""
     statement = """
         select object_id, ra, dec, best_source_id, crowded, coalesce(ps1_id, -1) as ps1_id,
                coalesce(ps1_separation, -1.0) as ps1_separation
         from object where object_id >= :lo and object_id < :hi"""
     dtypes = {"object_id": "i8", "ra": "f8", "dec": "f8", "best_source_id": "i8", "crowded": "i8", "ps1_id": "i8",
               "ps1_separation": "f8"}  # fmt: skip
-    find = text("select min(object_id) from object where object_id >= :lo")
-    lo = 0
-    while (found := session.scalar(find, {"lo": lo})) is not None:
-        first = int(found) >> SLICE_SHIFT << SLICE_SHIFT
-        lo = first + (1 << SLICE_SHIFT)
-        yield backend(session).read_bulk(statement, {"lo": first, "hi": lo}, dtypes)
+    return reads(session).read_bulk(statement, {"lo": lo, "hi": hi}, dtypes)
 
 
 def rows_in_range(
-    session: Session, where: Positions, lo: int, hi: int, *, only: IntArray | None = None, objects: bool = False
+    session: AnySession, where: Positions, lo: int, hi: int, *, only: IntArray | None = None, objects: bool = False
 ) -> Columns:
     """Return all columns of the rows of a table in one range of ``hpx29``, in no particular order.
 
     Parameters
     ----------
-    session : Session
+    session : Session or Reading
     where : Positions
     lo, hi : int
         Half-open range.
@@ -156,10 +151,10 @@ def rows_in_range(
     dict of ndarray
         In the table's dtypes; NULL is NaN in floats and `NO_MASK` in ``mask_bits``.
     """
-    backend(session).prefer_index_only()
+    reads(session).prefer_index_only()
     wanted, params = _wanted(where, objects), {"lo": lo, "hi": hi}
     inside = f"{where.table}.hpx29 >= :lo and {where.table}.hpx29 < :hi"
-    in_order = backend(session).cheap_scans
+    in_order = reads(session).cheap_scans
     if where.images is None or (only is None and not in_order):
         return wanted.read_parts(session, inside, params, only)
     keys = _keys(session, where.table, inside, params, only)
@@ -167,13 +162,13 @@ def rows_in_range(
     if pieces is not None:
         found = []
         for first in pieces:
-            given, ranges = backend(session).range_rows(lo=first, hi=first + (MAX_SOURCES - 1))
+            given, ranges = reads(session).range_rows(lo=first, hi=first + (MAX_SOURCES - 1))
             of_image = f"{where.table}.source_id >= r.lo and {where.table}.source_id <= r.hi"
             found.append(wanted.read(session, f"{of_image} and {inside}", params | ranges, given))
         return {name: np.concatenate([one[name] for one in found]) for name in wanted.dtypes}
     if only is None:
         return wanted.read(session, inside, params)
-    given, values = backend(session).range_rows(**keys)
+    given, values = reads(session).range_rows(**keys)
     key = " and ".join(f"{where.table}.{name} = r.{name}" for name in keys)  # `psf_source` of PostgreSQL needs both
     return wanted.read(session, key, values, given)
 
@@ -198,13 +193,13 @@ class _Wanted:
     dtypes: dict[str, Any]
     nulls: dict[str, int]
 
-    def read(self, session: Session, condition: str, params: dict[str, Any], given: str = "") -> Columns:
+    def read(self, session: AnySession, condition: str, params: dict[str, Any], given: str = "") -> Columns:
         """Return the rows that fulfil a condition; `given` is the FROM item of rows that it refers to."""
         origin = f"{given} cross join {self.where.table}" if given else self.where.table
         statement = f"select {self.fields} from {origin}{self.joins} where {condition}"
-        return backend(session).read_bulk(statement, params, self.dtypes, nulls=self.nulls)
+        return reads(session).read_bulk(statement, params, self.dtypes, nulls=self.nulls)
 
-    def read_parts(self, session: Session, condition: str, params: dict[str, Any], only: IntArray | None) -> Columns:
+    def read_parts(self, session: AnySession, condition: str, params: dict[str, Any], only: IntArray | None) -> Columns:
         """Return the rows that fulfil a condition, of all parts or some."""
         if only is None:
             return self.read(session, condition, params)
@@ -216,7 +211,7 @@ class _Wanted:
 
 def _wanted(where: Positions, objects: bool) -> _Wanted:
     table = where.table
-    dtypes: dict[str, Any] = {name: dtype.str for name, dtype in table_dtypes(Base.metadata.tables[table]).items()}
+    dtypes: dict[str, Any] = {name: dtype.str for name, dtype in table_dtypes(table).items()}
     fields = ", ".join(f"{table}.{name}" for name in dtypes)
     nulls = {"mask_bits": NO_MASK} if "mask_bits" in dtypes else {}
     if not objects:
@@ -225,17 +220,17 @@ def _wanted(where: Positions, objects: bool) -> _Wanted:
     return _Wanted(where, joins, f"{fields}, o.object_id", dtypes | {"object_id": "i8"}, nulls | {"object_id": MISSING})
 
 
-def _keys(session: Session, table: str, inside: str, params: dict[str, Any], only: IntArray | None) -> Columns:
+def _keys(session: AnySession, table: str, inside: str, params: dict[str, Any], only: IntArray | None) -> Columns:
     """Return ``source_id`` and ``hpx29`` of the rows in a range, from the index of positions."""
     dtypes = {"source_id": "i8", "hpx29": "i8"}
-    keys = backend(session).read_bulk(f"select source_id, hpx29 from {table} where {inside}", params, dtypes)
+    keys = reads(session).read_bulk(f"select source_id, hpx29 from {table} where {inside}", params, dtypes)
     if only is None:
         return keys
     chosen = np.isin(keys["source_id"] >> SOURCE_ID_SHIFT, only)
     return {name: values[chosen] for name, values in keys.items()}
 
 
-def _in_images(session: Session, images: str, source_id: IntArray) -> list[IntArray] | None:
+def _in_images(session: AnySession, images: str, source_id: IntArray) -> list[IntArray] | None:
     """Return the first ``source_id`` of each image of some rows, in pieces with up to `ROWS_AT_ONCE` of the rows.
 
     None if too many other rows of these images would be passed over.
@@ -250,7 +245,7 @@ def _in_images(session: Session, images: str, source_id: IntArray) -> list[IntAr
     return np.split(image_id << SOURCE_ID_SHIFT, np.flatnonzero(np.diff(piece)) + 1)
 
 
-def members_in_ranges(session: Session, lo: IntArray, hi: IntArray, *, places: bool = False) -> Columns:
+def members_in_ranges(session: AnySession, lo: IntArray, hi: IntArray, *, places: bool = False) -> Columns:
     """Return the detections inside ranges of ``hpx29`` that belong to objects, from indexes alone, in no order.
 
     `places` adds their ``x`` and ``y``, pixels, which are in no index.
@@ -266,16 +261,16 @@ def members_in_ranges(session: Session, lo: IntArray, hi: IntArray, *, places: b
     }  # fmt: skip
     if places:
         dtypes |= {"x": "f8", "y": "f8"}
-    given, params = backend(session).range_rows(lo=lo, hi=hi)
+    given, params = reads(session).range_rows(lo=lo, hi=hi)
     fields = ", ".join(f"{'o' if name in ('object_id', 'counted') else 'source'}.{name}" for name in dtypes)
     statement = f"""
         select {fields} from {given} cross join source join object_source as o on o.source_id = source.source_id
         where source.hpx29 >= r.lo and source.hpx29 < r.hi"""
-    backend(session).prefer_index_only()
-    return backend(session).read_bulk(statement, params, dtypes, nulls={"mask_bits": NO_MASK})
+    reads(session).prefer_index_only()
+    return reads(session).read_bulk(statement, params, dtypes, nulls={"mask_bits": NO_MASK})
 
 
-def objects_by_id(session: Session, object_id: IntArray) -> tuple[Columns, Columns]:
+def objects_by_id(session: AnySession, object_id: IntArray) -> tuple[Columns, Columns]:
     """Return the rows of ``object`` and of ``object_filter`` of some objects, ordered by their keys."""
     return rows(session, "object", ids=object_id), rows(session, "object_filter", ids=object_id)
 
@@ -286,11 +281,11 @@ NOT_EXPORTED = ("config_id", "row_checksum", "caveats", "facts_checksum")
 
 def image_columns() -> dict[str, np.dtype[Any] | None]:
     """Return the columns of ``image`` except `NOT_EXPORTED`, with their dtypes; None for columns without numbers."""
-    dtypes, names = table_dtypes("image"), Image.__table__.columns.keys()
-    return {name: dtypes.get(name) for name in names if name not in NOT_EXPORTED}
+    dtypes = table_dtypes("image")
+    return {name: dtypes.get(name) for name in shape("image").types if name not in NOT_EXPORTED}
 
 
-def all_images(session: Session) -> Columns:
+def all_images(session: AnySession) -> Columns:
     """Return all columns of all images except `NOT_EXPORTED`, with configuration and file, by ``image_id``.
 
     Returns
@@ -309,26 +304,29 @@ def all_images(session: Session) -> Columns:
         left join data_root on data_root.data_root_id = image_file.data_root_id
         order by image.image_id"""
     texts = dict.fromkeys(("config_hash", "data_root", "path", "sha256"), "O")
-    return backend(session).read_columns(statement, {}, dtypes | texts, nulls=stand_ins(dtypes))
+    return reads(session).read_columns(statement, {}, dtypes | texts, nulls=stand_ins(dtypes))
 
 
-def content_prints(session: Session) -> dict[int, int]:
+def content_prints(session: AnySession) -> dict[int, int]:
     """Return a number per image that changes whenever the content of its exported rows may change.
 
     It hashes the checksums of the image's files, its configuration and all columns of ``image``, and those of its PSF
     catalogue. The catalogue may be that of a reference that is not in the archive.
     """
     facts: dict[int, list[Any]] = {}
-    hashes = {row[0]: row[1] for row in session.execute(select(Config.config_id, Config.config_hash))}
-    for row in session.execute(select(Image.__table__).order_by(Image.image_id)):
-        values = [value for name, value in row._mapping.items() if name not in NOT_EXPORTED]
-        facts[row.image_id] = [hashes[row.config_id], *(_plain(value) for value in values)]
-    files = select(ImageFile.image_id, ImageFile.role, ImageFile.sha256)
-    for image_id, role, sha256 in session.execute(files.order_by(ImageFile.image_id, ImageFile.role)):
+    on, names = reads(session), list(image_columns())
+    columns = ", ".join(f"image.{name}" for name in names)
+    images = f"""
+        select image.image_id, config.config_hash, {columns} from image
+        join config on config.config_id = image.config_id order by image.image_id"""
+    for image_id, *values in on.read_rows(images):
+        facts[image_id] = [_plain(value) for value in values]
+    files = "select image_id, role, sha256 from image_file order by image_id, role"
+    for image_id, role, sha256 in on.read_rows(files):
         facts[image_id] += [role, sha256]
-    catalogues = select(PsfCatalogue.image_id, PsfCatalogue.sha256, PsfCatalogue.magzp, PsfCatalogue.infobits)
-    for row in session.execute(catalogues.order_by(PsfCatalogue.image_id)):
-        facts.setdefault(row.image_id, []).extend(("psfcat", row.sha256, _plain(row.magzp), row.infobits))
+    catalogues = "select image_id, sha256, magzp, infobits from psf_catalogue order by image_id"
+    for image_id, sha256, magzp, infobits in on.read_rows(catalogues):
+        facts.setdefault(image_id, []).extend(("psfcat", sha256, magzp, infobits))
     return {image_id: _print(values) for image_id, values in facts.items()}
 
 
@@ -341,21 +339,21 @@ def _print(facts: list[Any]) -> int:
     return int.from_bytes(hashlib.blake2b(repr(facts).encode(), digest_size=8).digest())
 
 
-def member_totals(session: Session, object_id: IntArray) -> Columns:
+def member_totals(session: AnySession, object_id: IntArray) -> Columns:
     """Return ``object_id`` and ``n``, the number of members of each object that still exist, ordered by id.
 
     Objects follow the images only when they are updated: a member's image may have been removed since.
     """
-    given, params = backend(session).range_rows(id=object_id)
+    given, params = reads(session).range_rows(id=object_id)
     statement = f"""
         select o.object_id, count(*) as n from {given} cross join object_source as o
         join source on source.source_id = o.source_id
         where o.object_id = r.id group by o.object_id"""
-    found = backend(session).read_bulk(statement, params, {"object_id": "i8", "n": "i8"})
+    found = reads(session).read_bulk(statement, params, {"object_id": "i8", "n": "i8"})
     order = np.argsort(found["object_id"])
     return {name: values[order] for name, values in found.items()}
 
 
-def has_rows(session: Session, table: str) -> bool:
+def has_rows(session: AnySession, table: str) -> bool:
     """Return whether a table has any row."""
-    return session.scalar(text(f"select 1 from {table} limit 1")) is not None
+    return bool(reads(session).read_rows(f"select 1 from {table} limit 1"))

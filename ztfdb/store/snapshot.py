@@ -5,35 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import URL, Connection, Engine, text
-from sqlalchemy.orm import Session
-
-from ztfdb.store.backends import backend, engine_class
-from ztfdb.store.engine import make_engine
+from ztfdb.store.address import Address
+from ztfdb.store.backends import reads
+from ztfdb.store.connections import Connections, Reading
 
 
 @contextmanager
-def reading(engine: Engine, snapshot: str | None = None) -> Iterator[Session]:
+def snapshot(connections: Connections, name: str | None = None) -> Iterator[Reading]:
     """One read-only transaction in which nothing changes after its beginning.
 
     Parameters
     ----------
-    engine : Engine
-    snapshot : str, optional
+    connections : Connections
+    name : str, optional
         The name from `export_snapshot` of another transaction that is still open (PostgreSQL).
     """
-    options = engine_class(engine).snapshot_options
-    with engine.connect().execution_options(**options) as connection, Session(connection) as session:
-        if snapshot is not None:
-            name = snapshot.replace("'", "")  # made by a server; parameters are not allowed here
-            session.execute(text(f"set transaction snapshot '{name}'"))
-        session.execute(text("select count(*) from archive_meta"))  # SQLite's snapshot begins with the first read
+    with connections.reading() as session:
+        reads(session).hold_snapshot(name)
         yield session
 
 
-def export_snapshot(session: Session) -> str | None:
+def export_snapshot(session: Reading) -> str | None:
     """Return the name by which other transactions can read this snapshot; None on SQLite, which has no such names."""
-    return backend(session).export_snapshot()
+    return reads(session).export_snapshot()
 
 
 class CommitWatch:
@@ -41,15 +35,12 @@ class CommitWatch:
 
     Parameters
     ----------
-    url : URL
+    address : Address
         Of the archive.
     """
 
-    def __init__(self, url: URL) -> None:
-        self._engine = make_engine(url, read_only=True)
-        self._connection: Connection | None = None
-        if engine_class(self._engine).counts_commits:
-            self._connection = self._engine.connect()
+    def __init__(self, address: Address) -> None:
+        self._connections = Connections(address, read_only=True)
         self._before = self._version()
 
     def committed(self) -> bool:
@@ -59,11 +50,8 @@ class CommitWatch:
 
     def close(self) -> None:
         """Close the connection."""
-        if self._connection is not None:
-            self._connection.close()
-        self._engine.dispose()
+        self._connections.close()
 
     def _version(self) -> int:
-        if self._connection is None:
-            return 0
-        return engine_class(self._engine).commits(self._connection)
+        with self._connections.reading() as session:  # always the same connection, whose version it is
+            return reads(session).commits()

@@ -28,20 +28,14 @@ class Backend(Reads):
     ----------
     name : str
         SQLAlchemy's name of the dialect.
-    snapshot_options : mapping
-        Options of a connection whose transaction reads from one snapshot.
     replaces_views : bool
         A view can be replaced while others use it.
-    counts_commits : bool
-        `commits` detects that others have committed.
     detections_by : str
         Column of detections in whose order an image's rows are appended.
     """
 
     name: ClassVar[str]
-    snapshot_options: ClassVar[Mapping[str, Any]] = {}
     replaces_views: ClassVar[bool] = False
-    counts_commits: ClassVar[bool] = False
     detections_by: ClassVar[str] = "hpx29"  # neighbours on the sky share pages
     session: Session
     _duplicate_error: ClassVar[type[Exception]]
@@ -164,18 +158,9 @@ class Backend(Reads):
     def renew_table(self, table: Table) -> None:
         """Make an empty table, locked by this transaction, new in this transaction, so that it takes frozen rows."""
 
-    def export_snapshot(self) -> str | None:
-        """Return the name by which other transactions can read this snapshot; None if the engine has no such names."""
-        return None
-
     @staticmethod
     def settle_table(engine: Engine, table: Table) -> None:
         """Prepare a table that has grown much for index-only scans; call it outside of transactions."""
-
-    @staticmethod
-    def commits(connection: Connection) -> int:
-        """Return a number that changes with every commit of others; ends the connection's transaction."""
-        raise NotImplementedError
 
     @staticmethod
     @abstractmethod

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import psycopg
 from numpy.typing import NDArray
-from sqlalchemy import ClauseElement, Connection, Engine, Table, text
+from sqlalchemy import ClauseElement, Connection, Engine, Table
 from sqlalchemy.dialects.postgresql import insert
 
 from ztfdb.store.backends import views_postgresql
@@ -28,7 +28,6 @@ class Postgresql(PostgresqlReads, Backend):
     """PostgreSQL."""
 
     name = "postgresql"
-    snapshot_options: ClassVar[Mapping[str, Any]] = {"isolation_level": "REPEATABLE READ"}
     replaces_views = True
     _duplicate_error = psycopg.errors.UniqueViolation
 
@@ -95,10 +94,6 @@ class Postgresql(PostgresqlReads, Backend):
     def insert(self, table: Table) -> Any:
         """Return PostgreSQL's INSERT."""
         return insert(table)
-
-    def export_snapshot(self) -> str | None:
-        """Return the server's name of this transaction's snapshot."""
-        return str(self.session.scalar(text("select pg_export_snapshot()")))
 
     @staticmethod
     def settle_table(engine: Engine, table: Table) -> None:

@@ -163,6 +163,24 @@ class Reads(ABC):
     def prefer_index_only(self) -> None:
         """Make this transaction read from the covering index alone (DESIGN section 4)."""
 
+    @abstractmethod
+    def hold_snapshot(self, name: str | None) -> None:
+        """Read from one snapshot until the transaction ends; call it first.
+
+        Parameters
+        ----------
+        name : str or None
+            From `export_snapshot` of another transaction, otherwise the current state.
+        """
+
+    def export_snapshot(self) -> str | None:
+        """Return the name by which other transactions can read this snapshot; None if the engine has no such names."""
+        return None
+
+    def commits(self) -> int:
+        """Return a number that changes with every commit of others, 0 if snapshots have names instead."""
+        return 0
+
     def storage_problems(self) -> list[str]:
         """Return problems found by the engine's own check of its file; empty for a server, which has its tools."""
         return []

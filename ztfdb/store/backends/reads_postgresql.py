@@ -153,6 +153,19 @@ class PostgresqlReads(Reads):
         with self._errors():
             self._driver().execute(_INDEX_ONLY)
 
+    def hold_snapshot(self, name: str | None) -> None:
+        """Isolate the transaction."""
+        with self._errors():
+            self._driver().execute("set transaction isolation level repeatable read")
+            if name is not None:
+                plain = name.replace("'", "")  # made by a server; parameters are not allowed here
+                self._driver().execute(f"set transaction snapshot '{plain}'")
+        self.read_rows("select count(*) from archive_meta")
+
+    def export_snapshot(self) -> str | None:
+        """Return the server's name of this transaction's snapshot."""
+        return str(self.read_rows("select pg_export_snapshot()")[0][0])
+
     def clock(self, host: Callable[[], float]) -> float:
         """Return the server's time."""
         return float(self.read_rows(_CLOCK)[0][0])

@@ -177,6 +177,14 @@ class SqliteReads(Reads):
         """Return a CROSS JOIN, whose order is that of its loops."""
         return f"{rows} cross join {table} as {alias or table} on {condition}"
 
+    def hold_snapshot(self, name: str | None) -> None:
+        """Read once: the snapshot of a transaction begins with its first read."""
+        self.read_rows("select count(*) from archive_meta")
+
+    def commits(self) -> int:
+        """Return ``data_version``."""
+        return int(self.read_rows("pragma data_version")[0][0])
+
     def storage_problems(self) -> list[str]:
         """Return the problems that ``integrity_check`` finds."""
         try:

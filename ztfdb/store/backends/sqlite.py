@@ -27,7 +27,6 @@ class Sqlite(SqliteReads, Backend):
     """SQLite."""
 
     name = "sqlite"
-    counts_commits = True
     detections_by = "source_id"  # the key of the table's tree: rows that only follow each other leave no empty room
     _duplicate_error = sqlite3.IntegrityError
 
@@ -75,13 +74,6 @@ class Sqlite(SqliteReads, Backend):
     def insert(self, table: Table) -> Any:
         """Return SQLite's INSERT."""
         return insert(table)
-
-    @staticmethod
-    def commits(connection: Connection) -> int:
-        """Return ``data_version``."""
-        found = connection.exec_driver_sql("pragma data_version").scalar()
-        connection.rollback()
-        return int(found or 0)
 
     @staticmethod
     def views_aside(connection: Connection, names: Sequence[str]) -> SetAside:
