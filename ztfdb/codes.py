@@ -1,4 +1,4 @@
-"""Codes stored in rows: filters, states of jobs, kinds of measurements and of members, PS1's photometry."""
+"""Codes stored in rows: filters, apertures, states of jobs, kinds of measurements and of members, PS1's photometry."""
 
 from __future__ import annotations
 
@@ -13,6 +13,12 @@ FILTER_IDS = {code: fid for fid, code in FILTERS.items()}
 PS1_BANDS = ("g", "r", "i", "z", "y")
 MEAN_PHOTOMETRY, STACK_PHOTOMETRY = 1, 2
 """``ps1.photometry``: magnitudes averaged over single exposures (the calibrators), or measured on the stack."""
+
+
+APERTURE_DIAMETERS = (2.0, 3.0, 4.0, 6.0, 10.0, 14.0)
+"""ZTF's fixed aperture diameters (header FIXAPERS), pixels; ``aperture`` of a row counts them from 1."""
+
+N_APERTURE = len(APERTURE_DIAMETERS)
 
 
 class JobState(StrEnum):

@@ -21,7 +21,6 @@ flag or by ``ZTFDB_CONFIG``, else ``ztfdb.toml`` in the current folder, if it ex
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -139,6 +138,8 @@ def load_config(
 def _from_file(path: str | Path | None) -> dict[str, Any]:
     if path is None and not Path(CONFIG_FILE).is_file():
         return {}
+    import tomllib
+
     found = Path(path or CONFIG_FILE)
     try:
         table = tomllib.loads(found.read_text(encoding="utf-8"))

@@ -11,10 +11,6 @@ from ztfdb.arrays import BoolArray, FloatArray, IntArray
 from ztfdb.bits import NO_CAVEAT, Caveat
 from ztfdb.errors import ImageError
 
-APERTURE_DIAMETERS = (2.0, 3.0, 4.0, 6.0, 10.0, 14.0)
-"""ZTF's fixed aperture diameters (header FIXAPERS), pixels."""
-
-N_APERTURE = len(APERTURE_DIAMETERS)
 QUADRANT_SHAPE = (3080, 3072)
 """Shape ``(ny, nx)`` of a whole science quadrant."""
 

@@ -10,7 +10,6 @@ import functools
 import inspect
 import re
 from collections.abc import Callable, Iterable
-from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from ztfdb.errors import OptionError
@@ -145,5 +144,7 @@ def _meant(given: str, known: Iterable[str]) -> str:
     option, written = HINTS.get(given, ("", ""))
     if option in known:
         return f"; did you mean {written}?"
+    from difflib import get_close_matches
+
     near = get_close_matches(given, sorted(known), n=1, cutoff=0.6)
     return f"; did you mean {near[0]!r}?" if near else f"; it takes {', '.join(sorted(known)) or 'none'}"

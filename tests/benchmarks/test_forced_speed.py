@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from photutils.aperture import CircularAperture, aperture_photometry
 
+from ztfdb.codes import APERTURE_DIAMETERS
 from ztfdb.extract.aperture import aperture_sums, flux_errors, mask_in_aperture
 from ztfdb.extract.flags import aperture_flags
 from ztfdb.extract.prepare import background_mask, excluded_pixels, flagged_pixels, subtract_background
 from ztfdb.frame.background import background_at, background_surface, measure_background
 from ztfdb.frame.read import read_frame
-from ztfdb.records import APERTURE_DIAMETERS
 
 pytestmark = pytest.mark.benchmark
 

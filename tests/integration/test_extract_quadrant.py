@@ -16,6 +16,7 @@ from scipy.spatial import cKDTree
 from tests.support.forced import measure_at
 from tests.support.sextractor import sextractor
 from ztfdb.bits import MaskBit, SourceFlag
+from ztfdb.codes import APERTURE_DIAMETERS
 from ztfdb.extract.detect import detect
 from ztfdb.extract.measure import measure_image
 from ztfdb.extract.noise import blank_positions, free_bins
@@ -23,7 +24,7 @@ from ztfdb.extract.prepare import bad_pixels, excluded_pixels, flagged_pixels, s
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.frame.background import background_surface
 from ztfdb.frame.read import Frame, read_frame
-from ztfdb.records import APERTURE_DIAMETERS, MeasuredImage
+from ztfdb.records import MeasuredImage
 from ztfdb.simulate.image import make_science_image
 
 SETTINGS = ExtractionSettings()

@@ -68,6 +68,49 @@ def test_a_question_from_the_shell_loads_only_what_it_needs(archive_of_one_star,
     assert loaded & HEAVY == set()
 
 
+FRAME = """
+import sys, ztfdb
+print(len(ztfdb.open(sys.argv[1]).light_curve(float(sys.argv[2]), float(sys.argv[3])).to_pandas()))
+print(*sys.modules)
+"""
+
+NOT_FOR_A_FRAME = {
+    "difflib", "tomllib", "ztfdb.config", "ztfdb.frame", "ztfdb.records", "ztfdb.schema.described",
+    "ztfdb.schema.words",
+    "ztfdb.store.backends.sqlite_drain", "ztfdb.store.backends.sqlite_feed", "ztfdb.store.engine", "ztfdb.surveys",
+}  # fmt: skip
+"""Our own modules, and those of the standard library that pandas does without."""
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_script_that_asks_for_a_frame_loads_only_what_it_needs(databases, engine):
+    url = databases.migrated(engine)
+    ztfdb.open(url, create=True).close()
+    stars = build_archive(url, Plan(40, 6, trouble=0.0))[0]
+    words = [url, str(stars.ra[0]), str(stars.dec[0])]
+    done = subprocess.run([sys.executable, "-c", FRAME, *words], capture_output=True, text=True, check=False)
+    databases.drop(url)
+    assert done.returncode == 0, done.stderr
+    n_epoch, names = done.stdout.splitlines()
+    assert int(n_epoch) > 0
+    loaded = set(names.split())
+    assert loaded & NOT_FOR_A_FRAME == set()
+    of_pandas = {"pandas", "pyarrow"} | ({"psycopg"} if engine == "postgresql" else set())
+    assert loaded & HEAVY <= of_pandas
+
+
+def test_a_command_ends_without_a_search_for_cycles(archive_of_one_star):
+    url, _ = archive_of_one_star
+    code = (
+        "import atexit, gc; atexit.register(lambda: print(gc.get_freeze_count())); from ztfdb.cli import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--db", url, "status"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.splitlines()[-1]) > 10_000
+
+
 OF_SERVICE = HEAVY | {"fastapi", "prometheus_client", "pydantic", "sqlglot"}
 
 SERVICE = """

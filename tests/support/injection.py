@@ -13,8 +13,9 @@ from scipy.spatial import cKDTree
 
 from tests.support.sextractor import sextractor
 from ztfdb.arrays import FloatArray
+from ztfdb.codes import APERTURE_DIAMETERS
 from ztfdb.extract.measure import measure_image
-from ztfdb.records import APERTURE_DIAMETERS, MeasuredImage
+from ztfdb.records import MeasuredImage
 from ztfdb.simulate.profile import Profile, paint_stars
 
 Images = tuple[Path, Path]

@@ -12,7 +12,6 @@ from ztfdb.archive.images import Images
 from ztfdb.archive.light_curves import LightCurves
 from ztfdb.archive.objects import Objects
 from ztfdb.archive.upkeep import Upkeep
-from ztfdb.config import load_config
 from ztfdb.errors import ConfigError, SchemaVersionError
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.options import (
@@ -70,7 +69,7 @@ def open_archive(
         if create or settings is not None:
             raise ConfigError(f"{hide_secrets(url)} is a service: an archive is made where its database is")
         return cast("Archive", _open_remote(url))  # the same reading methods
-    address = address_of(load_config().url if url is None else url)
+    address = address_of(_configured() if url is None else url)
     if create and read_only:
         raise ValueError("an archive cannot be created read-only")
     if create:
@@ -85,8 +84,15 @@ def open_archive(
     return Archive(address, settings=settings, magerr_sys=magerr_sys, create=create, read_only=read_only)
 
 
+def _configured() -> str:
+    from ztfdb.config import load_config  # a reader of TOML
+
+    return load_config().url
+
+
 def _open_remote(url: str) -> RemoteArchive:
     from ztfdb.client import open_remote
+    from ztfdb.config import load_config
 
     config = load_config()
     return open_remote(url, token=config.token, timeout_s=config.http_timeout_s)

@@ -11,10 +11,9 @@ from sqlalchemy.orm import Session
 
 from ztfdb.arrays import BoolArray, Columns
 from ztfdb.bits import BAD_BITS, UNCLEAN, UNCLEAN_LARGE
-from ztfdb.codes import MEAN_PHOTOMETRY
+from ztfdb.codes import APERTURE_DIAMETERS, MEAN_PHOTOMETRY
 from ztfdb.derive.crossmatch import find_matches, near_sources, rank_matches
 from ztfdb.phot.magnitudes import POGSON
-from ztfdb.records import APERTURE_DIAMETERS
 from ztfdb.sky.cover import cover_positions
 from ztfdb.sky.match import match_all
 from ztfdb.store.catalogue_rows import rows_by_id, rows_in_ranges

@@ -13,14 +13,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from ztfdb.arrays import Columns, IntArray, Places, Progress
-from ztfdb.codes import ForcedMethod
+from ztfdb.codes import N_APERTURE, ForcedMethod
 from ztfdb.derive.pool import new_executor
 from ztfdb.errors import ImageError, PsfFileError, StoreError, WorkerDied
 from ztfdb.extract.measure import measurement_config
 from ztfdb.extract.revisit import Revisit, Revisited, revisit_image, revisit_images
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.frame.window import file_status
-from ztfdb.records import N_APERTURE, StoredImage
+from ztfdb.records import StoredImage
 from ztfdb.store.columns import NO_MASK
 from ztfdb.store.engine import writing
 from ztfdb.store.forced import FORCED_DTYPES, Contents, store_forced

@@ -18,13 +18,14 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from ztfdb.arrays import BoolArray, Columns, FloatArray, IntArray, Progress
 from ztfdb.bits import BAD_BITS, UNCLEAN, UNCLEAN_LARGE
+from ztfdb.codes import APERTURE_DIAMETERS
 from ztfdb.derive.calibrators import NEIGHBOUR_GAP_PIX, PIXEL_SCALE
 from ztfdb.derive.silent import warn_of_silent
 from ztfdb.ids import SOURCE_ID_SHIFT
 from ztfdb.phot.magnitudes import POGSON, flux_to_mag
 from ztfdb.phot.trend import TrendFit, fit_trend, robust_scatter
 from ztfdb.phot.zeropoint import aperture_zeropoint
-from ztfdb.records import APERTURE_DIAMETERS, MeasuredImage, PsfCatalogueRecord
+from ztfdb.records import MeasuredImage, PsfCatalogueRecord
 from ztfdb.sky.match import match_all, match_mutual
 from ztfdb.store.calibrations import sources_to_calibrate
 from ztfdb.store.columns import NO_MASK

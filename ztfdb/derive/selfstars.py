@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from ztfdb.arrays import BoolArray, Columns, FloatArray, IntArray, Progress
 from ztfdb.bits import UNCLEAN_LARGE
+from ztfdb.codes import APERTURE_DIAMETERS
 from ztfdb.derive.calibrators import (
     BANDS,
     COLORS,
@@ -22,7 +23,6 @@ from ztfdb.derive.calibrators import (
 )
 from ztfdb.derive.grouping import linked, repeated
 from ztfdb.phot.survey import SelfSettings
-from ztfdb.records import APERTURE_DIAMETERS
 from ztfdb.sky.angles import separation, unit_vector
 from ztfdb.sky.cells import sky_to_cell
 from ztfdb.sky.cover import cover_positions

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from ztfdb.arrays import BoolArray, FloatArray, IntArray
 from ztfdb.bits import SOURCE_BITS
+from ztfdb.codes import APERTURE_DIAMETERS
 from ztfdb.extract.kernels import circle_fluxes
 from ztfdb.frame.arrays import plain_array
-from ztfdb.records import APERTURE_DIAMETERS
 
 MASK_APERTURE = 3
 """Index of the aperture for `mask_bits`: aperture 4, 6 px."""

@@ -19,6 +19,7 @@ import numpy as np
 
 from ztfdb import __version__
 from ztfdb.arrays import BoolArray, FloatArray
+from ztfdb.codes import APERTURE_DIAMETERS
 from ztfdb.errors import ExtractionError, ImageError, ImageReadError, PsfCatalogueError
 from ztfdb.extract.aperture import MASK_APERTURE, PixelFinder, aperture_sums, flux_errors, mask_in_aperture
 from ztfdb.extract.detect import detect
@@ -43,15 +44,7 @@ from ztfdb.frame.background import background_at, measure_background
 from ztfdb.frame.fitsfile import read_bytes
 from ztfdb.frame.psfcat import of_image, read_psfcat
 from ztfdb.frame.read import Frame, read_frame
-from ztfdb.records import (
-    APERTURE_DIAMETERS,
-    BackgroundMesh,
-    FileFacts,
-    MeasuredImage,
-    MeasurementConfig,
-    PsfCatalogueRecord,
-    SourceTable,
-)
+from ztfdb.records import BackgroundMesh, FileFacts, MeasuredImage, MeasurementConfig, PsfCatalogueRecord, SourceTable
 from ztfdb.sky.cells import sky_to_cell
 from ztfdb.sky.footprint import image_cells
 from ztfdb.sky.projection import pixel_to_sky

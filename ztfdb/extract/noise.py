@@ -10,10 +10,11 @@ from __future__ import annotations
 import numpy as np
 
 from ztfdb.arrays import BoolArray, FloatArray, IntArray
+from ztfdb.codes import APERTURE_DIAMETERS
 from ztfdb.extract.aperture import aperture_sums
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.frame.background import BIN, background_at, bin_any
-from ztfdb.records import APERTURE_DIAMETERS, BackgroundMesh
+from ztfdb.records import BackgroundMesh
 
 CLIP_SIGMA = 5.0
 CLIP_ROUNDS = 5

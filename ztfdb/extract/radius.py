@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ztfdb.arrays import FloatArray
-from ztfdb.records import APERTURE_DIAMETERS
+from ztfdb.codes import APERTURE_DIAMETERS
 
 
 def half_light_radius(

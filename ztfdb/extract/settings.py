@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from ztfdb.codes import APERTURE_DIAMETERS
 from ztfdb.errors import ConfigError
-from ztfdb.records import APERTURE_DIAMETERS
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ import numpy as np
 
 from ztfdb.arrays import FloatArray
 from ztfdb.bits import NO_CAVEAT, Caveat, SourceFlag
+from ztfdb.codes import APERTURE_DIAMETERS
 from ztfdb.extract.aperture import MASK_APERTURE
 from ztfdb.frame.background import BIN
-from ztfdb.records import APERTURE_DIAMETERS, BackgroundMesh, SourceTable
+from ztfdb.records import BackgroundMesh, SourceTable
 
 WING = 1.5e-3
 """Level added by a source's wings at distance r, in units of its 14 px flux over r² (px), DN per px. For 300 stars of a

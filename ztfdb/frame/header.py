@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 
+from ztfdb.codes import APERTURE_DIAMETERS
 from ztfdb.errors import HeaderError, WcsError
 from ztfdb.frame.cards import AnyHeader, card_value, integer, number, text
 from ztfdb.frame.filename import ZtfName
 from ztfdb.frame.identity import Exposure, image_id, is_reference, read_exposure, read_place, read_window
 from ztfdb.frame.plaincards import parse_cards
 from ztfdb.frame.wcs import wcs_parameters
-from ztfdb.records import APERTURE_DIAMETERS, ImageInfo, WcsParameters
+from ztfdb.records import ImageInfo, WcsParameters
 from ztfdb.sky.projection import pixel_to_sky, sky_to_pixel
 from ztfdb.sky.times import SECONDS_PER_DAY, light_time_vectors
 

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from ztfdb.arrays import BoolArray, FloatArray
+from ztfdb.codes import APERTURE_DIAMETERS
 from ztfdb.extract.noise import free_bins, sky_noise_ratios
 from ztfdb.extract.sepobjects import DEFAULT_BOX, sep_background, sep_objects
 from ztfdb.extract.settings import ExtractionSettings
@@ -16,7 +17,7 @@ from ztfdb.frame.background import DEFAULT_BOX as MESH_BOX
 from ztfdb.frame.background import background_surface, measure_background
 from ztfdb.frame.read import Frame
 from ztfdb.image.pixels import Pixels
-from ztfdb.records import APERTURE_DIAMETERS, BackgroundMesh
+from ztfdb.records import BackgroundMesh
 
 NOISE_METHODS = ("default", "sep", "globalrms", "rms", "nmad", "std")
 BACKGROUND_METHODS = ("default", "median", "sep", "sextractor")

@@ -11,12 +11,12 @@ from astropy.coordinates import SkyCoord
 from numpy.typing import ArrayLike
 
 from ztfdb.arrays import BoolArray, FloatArray, IntArray
+from ztfdb.codes import APERTURE_DIAMETERS
 from ztfdb.dao import DAOPhotReader, PsfModel
 from ztfdb.extract.annulus import annulus_means
 from ztfdb.extract.aperture import aperture_sums, flux_errors
 from ztfdb.extract.psffit import FIT_RADIUS, fit_psf_fluxes
 from ztfdb.image.conversions import UNITS
-from ztfdb.records import APERTURE_DIAMETERS
 from ztfdb.sky.given import is_coordinate
 
 

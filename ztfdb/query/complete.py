@@ -14,7 +14,7 @@ import numpy as np
 
 from ztfdb.arrays import BoolArray, Columns, FloatArray, IntArray
 from ztfdb.bits import InfoBit, SourceFlag
-from ztfdb.codes import ForcedMethod
+from ztfdb.codes import APERTURE_DIAMETERS, ForcedMethod
 from ztfdb.derive.forced import Forced, measure_forced
 from ztfdb.extract.psffit import FIT_RADIUS
 from ztfdb.ids import SOURCE_ID_SHIFT
@@ -35,7 +35,6 @@ from ztfdb.query.epochs import (
 from ztfdb.query.exposures import Covering, covering
 from ztfdb.query.request import Execution, LightCurveRequest
 from ztfdb.query.targets import Targets
-from ztfdb.records import APERTURE_DIAMETERS
 from ztfdb.sky.angles import separation
 from ztfdb.sky.cells import cone_ranges, sky_to_cell
 from ztfdb.sky.times import bjd_tdb

@@ -12,7 +12,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ztfdb.query.columns import MaskedIntegers, Texts, Words
-from ztfdb.schema import describe_column
 
 if TYPE_CHECKING:
     from astropy.table import MaskedColumn, Table
@@ -107,6 +106,8 @@ def astropy_table(frame: pd.DataFrame, meta: Mapping[str, Any], answer: str | No
         Name of the answer for `ztfdb.schema.describe_column`.
     """
     from astropy.table import Table
+
+    from ztfdb.schema import describe_column
 
     table = Table(meta=dict(meta))
     for name in frame.columns:

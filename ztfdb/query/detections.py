@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +21,9 @@ from ztfdb.sky.cells import cone_ranges
 from ztfdb.store.backends import AnySession, reads
 from ztfdb.store.connections import beside
 from ztfdb.store.detections import OURS, SourceKind, light_curve_rows
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 MOST_EPOCHS = 20_000_000
 """Largest number of epochs in one answer: 8 GB as a DataFrame."""
@@ -81,6 +83,8 @@ def cone_rows(
     if len(positions.ra) <= targets.POSITIONS_PER_CHUNK:
         yield 0, positions, _read(session, kind, positions, radius)
         return
+    from concurrent.futures import ThreadPoolExecutor  # one light curve does without
+
     n_reader = reads(session).concurrent_readers
     sizes = _Sizes(n_row)
 

@@ -11,13 +11,14 @@ from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Places
 from ztfdb.bits import CAVEAT_WORDS, Caveat
+from ztfdb.codes import N_APERTURE
 from ztfdb.errors import ImageError, UnknownSourceError
 from ztfdb.extract.measure import measure_image, measurement_config
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.frame.window import check_file
 from ztfdb.ids import SOURCE_ID_SHIFT
 from ztfdb.query.dataframes import data_frame
-from ztfdb.records import N_APERTURE, MeasuredImage
+from ztfdb.records import MeasuredImage
 from ztfdb.sky.angles import separation
 from ztfdb.store.image_choice import image_row
 from ztfdb.store.image_files import StoredFile, find_files

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from ztfdb.codes import FILTERS, ForcedMethod
+from ztfdb.codes import FILTERS, N_APERTURE, ForcedMethod
 from ztfdb.errors import OptionError, QueryError
-from ztfdb.records import N_APERTURE
 from ztfdb.sky.dates import mjd_of
 from ztfdb.store.zero_points import METHODS
 

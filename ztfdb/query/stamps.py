@@ -12,14 +12,13 @@ import pandas as pd
 from sqlalchemy.orm import Session
 
 from ztfdb.arrays import FloatArray, Places
-from ztfdb.codes import FILTERS
+from ztfdb.codes import APERTURE_DIAMETERS, FILTERS
 from ztfdb.errors import QueryError, StampError, UnknownImageError
 from ztfdb.query.captions import captioned
 from ztfdb.query.dataframes import data_frame
 from ztfdb.query.exposures import covering
 from ztfdb.query.request import light_curve_request
 from ztfdb.query.targets import Motion, Targets, path_of, targets_of
-from ztfdb.records import APERTURE_DIAMETERS
 from ztfdb.sky.projection import sky_to_pixel
 from ztfdb.stamps import ImageStamp, cut_stamps, write_stamps
 from ztfdb.stamps.cutout import DEFAULT_SIZE

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import TYPE_CHECKING
 
-from ztfdb.schema.described import ColumnDescription, described
 from ztfdb.schema.shapes import DATATYPES, WRITTEN_DOWN, Shape
-from ztfdb.schema.words import TABLES
+
+if TYPE_CHECKING:
+    from ztfdb.schema.described import ColumnDescription
 
 
 def describe_column(name: str, table: str | None = None) -> ColumnDescription | None:
@@ -25,6 +27,9 @@ def describe_column(name: str, table: str | None = None) -> ColumnDescription | 
     ColumnDescription or None
         None if ztfdb has no column with this name, or the given table or view has none.
     """
+    from ztfdb.schema.described import described  # the words: an answer without descriptions needs none
+    from ztfdb.schema.words import TABLES
+
     if table is not None and table in WRITTEN_DOWN:
         kind = shape_of(table).types.get(name)
         return None if kind is None else described(name, table, DATATYPES[kind])

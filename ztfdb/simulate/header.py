@@ -7,8 +7,9 @@ from typing import Any
 from astropy.io import fits
 from astropy.time import Time
 
+from ztfdb.codes import APERTURE_DIAMETERS
 from ztfdb.frame.identity import PIPELINE_ID
-from ztfdb.records import APERTURE_DIAMETERS, QUADRANT_SHAPE
+from ztfdb.records import QUADRANT_SHAPE
 from ztfdb.simulate.exposure import Exposure
 from ztfdb.sky.times import SECONDS_PER_DAY
 

@@ -16,6 +16,7 @@ from scipy.spatial import cKDTree
 
 from ztfdb.arrays import FloatArray
 from ztfdb.bits import UNCLEAN, UNCLEAN_LARGE
+from ztfdb.codes import APERTURE_DIAMETERS, N_APERTURE
 from ztfdb.errors import ImageError
 from ztfdb.extract.measure import measure_frame, software_versions
 from ztfdb.extract.settings import ExtractionSettings
@@ -24,7 +25,7 @@ from ztfdb.frame.read import Frame, read_frame
 from ztfdb.frame.window import check_file
 from ztfdb.phot.completeness import DetectionModel, crowding_light, fit_detection
 from ztfdb.phot.limits import LIMIT_SIGMA, aperture_sky_noise
-from ztfdb.records import APERTURE_DIAMETERS, N_APERTURE, StoredImage
+from ztfdb.records import StoredImage
 from ztfdb.simulate.painter import Paint, painter
 
 MATCH_PIX = 1.5

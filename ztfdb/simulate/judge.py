@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from ztfdb.bits import Caveat
+from ztfdb.codes import N_APERTURE
 from ztfdb.extract.measure import measure_image
 from ztfdb.extract.settings import ExtractionSettings
-from ztfdb.records import N_APERTURE, MeasuredImage, StoredImage
+from ztfdb.records import MeasuredImage, StoredImage
 from ztfdb.simulate.inject import Injected, Injection, InjectionSettings, inject_image, make_injection
 
 

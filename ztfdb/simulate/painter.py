@@ -12,11 +12,11 @@ from scipy.interpolate import RectBivariateSpline
 from scipy.optimize import least_squares
 
 from ztfdb.arrays import FloatArray
+from ztfdb.codes import APERTURE_DIAMETERS
 from ztfdb.dao.model import PsfModel
 from ztfdb.dao.psffile import read_psf
 from ztfdb.errors import PsfFileError
 from ztfdb.extract.revisit import psf_path
-from ztfdb.records import APERTURE_DIAMETERS
 from ztfdb.simulate.profile import Profile, paint_stars
 
 _FWHM, _BETA = np.arange(1.0, 4.1, 0.2), np.array([2.5, 3.0, 3.5, 4.0, 4.5])

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import chndtr, erf
 
 from ztfdb.arrays import FloatArray, IntArray
-from ztfdb.records import APERTURE_DIAMETERS
+from ztfdb.codes import APERTURE_DIAMETERS
 
 SIGMA_PER_FWHM = 1.0 / np.sqrt(8.0 * np.log(2.0))
 """Standard deviation of a Gaussian of unit FWHM."""

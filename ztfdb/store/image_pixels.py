@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Places
 from ztfdb.bits import Caveat
-from ztfdb.records import N_APERTURE, FileFacts, StoredImage, StoredPixels, WcsParameters
+from ztfdb.codes import N_APERTURE
+from ztfdb.records import FileFacts, StoredImage, StoredPixels, WcsParameters
 from ztfdb.schema import Image, ImageHeader
 from ztfdb.store.backends import backend
 from ztfdb.store.columns import python_ints

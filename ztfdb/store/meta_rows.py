@@ -11,7 +11,8 @@ from sqlalchemy import bindparam, insert, select
 from sqlalchemy.orm import Session
 
 from ztfdb import __version__
-from ztfdb.records import APERTURE_DIAMETERS, MeasurementConfig
+from ztfdb.codes import APERTURE_DIAMETERS
+from ztfdb.records import MeasurementConfig
 from ztfdb.schema import ArchiveMeta, Base, Config
 from ztfdb.sky.cells import HPX_ORDER
 from ztfdb.store.backends import backend

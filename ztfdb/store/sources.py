@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Columns
+from ztfdb.codes import N_APERTURE
 from ztfdb.errors import TooManySourcesError
 from ztfdb.ids import MAX_SOURCES, SOURCE_ID_SHIFT
-from ztfdb.records import N_APERTURE, SourceTable
+from ztfdb.records import SourceTable
 from ztfdb.schema import Base
 from ztfdb.store import detection_rows
 from ztfdb.store.detections import OURS

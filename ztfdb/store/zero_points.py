@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ztfdb.arrays import Columns, IntArray
+from ztfdb.codes import APERTURE_DIAMETERS
 from ztfdb.phot.zeropoint import aperture_zeropoint
-from ztfdb.records import APERTURE_DIAMETERS
 from ztfdb.store.backends import AnySession
 from ztfdb.store.select import rows
 

@@ -6,8 +6,8 @@ from photutils.aperture import CircularAperture, aperture_photometry
 
 from tests.support.pixels import gaussian_stars, noisy
 from ztfdb.bits import MaskBit
+from ztfdb.codes import APERTURE_DIAMETERS
 from ztfdb.extract.aperture import PixelFinder, aperture_sums, flux_errors, mask_in_aperture
-from ztfdb.records import APERTURE_DIAMETERS
 
 SHAPE = (120, 150)
 RNG = np.random.default_rng(7)

@@ -6,11 +6,11 @@ import numpy as np
 from photutils.aperture import CircularAperture
 from scipy.ndimage import gaussian_filter
 
+from ztfdb.codes import APERTURE_DIAMETERS
 from ztfdb.extract.aperture import aperture_sums
 from ztfdb.extract.noise import blank_positions, free_bins, sky_noise_ratios
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.frame.background import measure_background
-from ztfdb.records import APERTURE_DIAMETERS
 
 SETTINGS = ExtractionSettings()
 SHAPE = (1000, 1000)

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from tests.support.pixels import gaussian_stars, noisy
+from ztfdb.codes import APERTURE_DIAMETERS
 from ztfdb.extract.aperture import aperture_sums
 from ztfdb.extract.kron import kron_sums
 from ztfdb.extract.position import window_sigma, windowed_positions
 from ztfdb.extract.radius import half_light_radius
 from ztfdb.extract.settings import ExtractionSettings
-from ztfdb.records import APERTURE_DIAMETERS
 
 SETTINGS = ExtractionSettings()
 SHAPE = (400, 400)

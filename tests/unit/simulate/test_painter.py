@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from ztfdb.codes import APERTURE_DIAMETERS
 from ztfdb.dao import PsfModel, read_psf, write_psf
 from ztfdb.errors import PsfFileError
-from ztfdb.records import APERTURE_DIAMETERS
 from ztfdb.simulate.painter import own_profile, painter
 from ztfdb.simulate.profile import Profile
 

@@ -16,8 +16,6 @@ from ztfdb.arrays import Columns, IntArray
 from ztfdb.errors import StoreError
 from ztfdb.store.backends.connect_sqlite import FEEDS, MOST_FEEDS
 from ztfdb.store.backends.reads import Dtypes, Reads, SqlText
-from ztfdb.store.backends.sqlite_drain import drained, numbers_of
-from ztfdb.store.backends.sqlite_feed import MOST_COLUMNS, PAGE
 from ztfdb.store.columns import numpy_columns
 from ztfdb.store.type_checks import check_objects
 
@@ -74,7 +72,7 @@ class SqliteReads(Reads):
         with self._errors():
             cursor = self._driver().execute(select, params)
             first = cursor.fetchmany(FEW_ROWS)
-            if len(first) == FEW_ROWS and HAS_FEEDS and len(dtypes) <= MOST_COLUMNS:
+            if len(first) == FEW_ROWS and HAS_FEEDS:
                 cursor.close()
                 if (found := self._read_pages(select, params, dtypes)) is not None:
                     return {name: found[name] for name in names}
@@ -84,7 +82,12 @@ class SqliteReads(Reads):
         return {name: np.ascontiguousarray(rows[name]) for name in names}
 
     def _read_pages(self, select: str, params: Mapping[str, Any], dtypes: Dtypes) -> Columns | None:
-        """Read through a database in memory; None if a value has another type than its column."""
+        """Read through a database in memory; None for too many columns, or a value of another type than its column."""
+        from ztfdb.store.backends.sqlite_drain import drained, numbers_of  # few rows do without
+        from ztfdb.store.backends.sqlite_feed import MOST_COLUMNS
+
+        if len(dtypes) > MOST_COLUMNS:
+            return None
         name, feeds = f"drain{len(dtypes)}", self._info.get(FEEDS, [])
         if name not in feeds and len(feeds) >= MOST_FEEDS:
             return None
@@ -112,6 +115,8 @@ class SqliteReads(Reads):
         The block must only run our own statements, as the archive itself is not protected. Changes of the attached
         database do not count as the archive's, see `memory`.
         """
+        from ztfdb.store.backends.sqlite_feed import PAGE
+
         info, driver = self._info, self._driver()
         feeds: list[str] = info.setdefault(FEEDS, [])
         ((query_only,),) = driver.execute("pragma query_only")
