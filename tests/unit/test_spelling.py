@@ -132,7 +132,8 @@ def test_no_method_of_an_archive_hides_its_options(kind):
     words = {"aperture", "filters", "mjd", "color", "measure", "jobs", "pmra", "phot", "complete"}
     for name in ("light_curve", "light_curves", "iter_light_curves"):
         assert words <= inspect.signature(methods[name]).parameters.keys()
-        assert "calibration: 'Calibration' = ...," in pydoc.render_doc(methods[name], renderer=pydoc.plaintext)
+        told = pydoc.render_doc(methods[name], renderer=pydoc.plaintext)
+        assert "calibration: Calibration = ...," in told.replace("'", "")  # quoted before Python 3.14
 
 
 PASSED_ON = (
