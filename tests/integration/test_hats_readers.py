@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from tests.support.hats_tasks import Die, Fail, Look, Modules, make_array
 from tests.support.waiting import wait_until
 from ztfdb.errors import DatabaseUnavailableError, ExportError
 from ztfdb.hats import readers
-from ztfdb.hats.processes import Process
+from ztfdb.hats.processes import Process, processes
 from ztfdb.hats.readers import Readers
 from ztfdb.store.address import address_of
 from ztfdb.store.engine import make_engine
@@ -30,6 +31,12 @@ def url(engine_url):
     return engine_url
 
 
+@contextmanager
+def opened_by(url, jobs):
+    with processes(jobs - 1) as others, Readers(address_of(url), others, "header") as opened:
+        yield opened
+
+
 def write_note(url, text):
     engine = make_engine(url)
     with engine.begin() as connection:
@@ -40,14 +47,14 @@ def write_note(url, text):
 
 def test_every_process_reads_the_snapshot_of_the_first(url):
     write_note(url, "before")
-    with Readers(address_of(url), 3, "header") as opened:
+    with opened_by(url, 3) as opened:
         for _ in range(2):
             found = list(opened.run([LOOK] * 30))
             assert len(found) == 30
             assert len({pid for pid, _, _ in found}) == 3 and os.getpid() in {pid for pid, _, _ in found}
             assert [answer for _, *answer in found] == [[2, [('"before"',)]]] * 30
             write_note(url, "after")
-    with Readers(address_of(url), 2, "header") as opened:
+    with opened_by(url, 2) as opened:
         assert {str(rows) for _, _, rows in opened.run([LOOK] * 9)} == {str([('"after"',)])}
 
 
@@ -67,7 +74,7 @@ def committing(monkeypatch, url, times):
 def test_a_commit_while_processes_open_parts_them_on_no_engine(url, monkeypatch):
     write_note(url, "before")
     committing(monkeypatch, url, 2)
-    with Readers(address_of(url), 2, "header") as opened:
+    with opened_by(url, 2) as opened:
         answers = {str(rows) for _, _, rows in opened.run([LOOK] * 9)}
     assert answers == {str([('"commit 1"' if url.startswith("sqlite") else '"before"',)])}
 
@@ -77,14 +84,14 @@ def test_an_archive_that_is_written_to_all_the_time_needs_one_process(databases,
     build_archive(url, Plan(60, 2))
     committing(monkeypatch, url, 99)
     with pytest.raises(DatabaseUnavailableError, match="try --jobs 1"):
-        Readers(address_of(url), 2, "header").__enter__()
-    with Readers(address_of(url), 1, "header") as opened:
+        opened_by(url, 2).__enter__()
+    with opened_by(url, 1) as opened:
         assert len(list(opened.run([LOOK] * 2))) == 2
     databases.drop(url)
 
 
 def test_a_failure_in_another_process_is_raised_here(url):
-    with Readers(address_of(url), 2, "header") as opened:
+    with opened_by(url, 2) as opened:
         with pytest.raises(ExportError, match="no room"):
             list(opened.run([Fail(os.getpid())] * 99))
         with pytest.raises(ExportError, match="run the command again to resume"):
@@ -92,7 +99,7 @@ def test_a_failure_in_another_process_is_raised_here(url):
 
 
 def test_other_processes_import_little(url):
-    with Readers(address_of(url), 2, "header") as opened:
+    with opened_by(url, 2) as opened:
         ((_, modules),) = {pid: found for pid, found in opened.run([Modules()] * 9) if pid != os.getpid()}.items()
     assert {"numpy", "pyarrow"} <= modules
     assert not modules & {"sqlalchemy", "pandas", "astropy", "scipy", "loky"}
@@ -107,7 +114,7 @@ def test_pyarrow_in_another_process_does_without_pandas():
 def test_a_process_ends_in_the_middle_of_its_work_when_its_maker_does():
     code = """
 import os, time
-from ztfdb.hats.processes import Process
+from ztfdb.hats.processes import Process, processes
 process = Process()
 print(process.call(os.getpid), flush=True)
 process.begin(time.sleep, 600)

@@ -240,28 +240,37 @@ class Upkeep(OpenArchive):
     ) -> HatsReport:
         """Write the archive as HATS collections below `folder`; see `ztfdb.hats.export_hats`.
 
+        With `jobs` above 1, as many processes write, of which this one is the first.
+
         Raises
         ------
         MissingExtraError
             Without pyarrow, which the extra ``parquet`` brings.
+        ValueError
+            If `jobs` is less than 1.
         """
-        try:
-            from ztfdb.hats import export_hats
-        except ImportError as exc:
-            raise MissingExtraError("a HATS export", "parquet") from exc
-        return export_hats(
-            self._address,
-            folder,
-            update=update,
-            products=products,
-            threshold=threshold,
-            margin=margin,
-            calibration=calibration,
-            layout=layout,
-            jobs=jobs,
-            progress=progress,
-            tell=tell,
-        )
+        from ztfdb.hats.processes import processes
+
+        if jobs < 1:
+            raise ValueError(f"jobs {jobs}: at least one process is needed")
+        with processes(jobs - 1) as others:  # they import while this process does
+            try:
+                from ztfdb.hats import export_hats
+            except ImportError as exc:
+                raise MissingExtraError("a HATS export", "parquet") from exc
+            return export_hats(
+                self._address,
+                folder,
+                update=update,
+                products=products,
+                threshold=threshold,
+                margin=margin,
+                calibration=calibration,
+                layout=layout,
+                others=others,
+                progress=progress,
+                tell=tell,
+            )
 
     def status(self) -> dict[str, Any]:
         """Return a summary of the archive: rows, span, filters, configurations; see `ztfdb.query.status.status`."""

@@ -13,6 +13,7 @@ from ztfdb.hats.layout import SUFFIXES
 from ztfdb.hats.objects import Objects
 from ztfdb.hats.places import Place
 from ztfdb.hats.plan import Settings, read_state
+from ztfdb.hats.processes import Process
 from ztfdb.hats.products import Detections, Forced, Images, Product, PsfSources
 from ztfdb.hats.readers import Readers
 from ztfdb.hats.remote import open_place
@@ -79,7 +80,7 @@ def export_hats(
     margin: float | None = None,
     calibration: str | None = None,
     layout: str | None = None,
-    jobs: int = 1,
+    others: Sequence[Process] = (),
     progress: Follow | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> HatsReport:
@@ -109,8 +110,8 @@ def export_hats(
         ``file`` (by default): each partition is a file, and an update writes the partitions that changed.
         ``directory``: each is a folder of files, and an update adds a file for added rows; a new file absorbs earlier
         ones, youngest first, that have fewer than twice its rows.
-    jobs : int
-        Processes.
+    others : sequence of Process
+        Processes that write beside this one, from `ztfdb.hats.processes.processes`.
     progress, tell : callable, optional
         Called as files are done; called with a line about the amount of data before anything is written.
 
@@ -128,18 +129,18 @@ def export_hats(
     ValueError
         If a product, threshold, margin, calibration or layout is invalid.
     """
-    wanted = _checked(products, threshold, margin, layout, jobs)
+    wanted = _checked(products, threshold, margin, layout)
     if calibration is not None and calibration not in METHODS:
         raise ValueError(f"calibration {calibration!r} is none of {', '.join(METHODS)}")
     root, report = open_place(folder), HatsReport(str(folder))
-    if jobs > 1 and not root.is_shared:
+    if others and not root.is_shared:
         raise ExportError(f"no other process sees {root}: export with one (jobs=1)")
     if update and not any(read_state(root.below(name)) for name in PRODUCTS):
         raise ExportError(f"{root} holds no export to bring up to date: leave --update away")
     held = _held_settings(root) if update else None
     kind = calibration or (held.calibration if held is not None else "header")
     given = Given(threshold, margin, kind, layout, held)
-    with root.alone(), Readers(address, jobs, given.calibration) as readers:
+    with root.alone(), Readers(address, others, given.calibration) as readers:
         begun = {} if update else _begun(root)
         for name in wanted:
             follow, say = progress or (lambda *_: None), tell or (lambda _: None)
@@ -168,7 +169,7 @@ def _begun(root: Place) -> dict[str, int]:
 
 
 def _checked(
-    products: Sequence[str] | None, threshold: int | None, margin: float | None, layout: str | None, jobs: int
+    products: Sequence[str] | None, threshold: int | None, margin: float | None, layout: str | None
 ) -> list[str]:
     unknown = [name for name in products or () if name not in PRODUCTS]
     if unknown:
@@ -179,8 +180,6 @@ def _checked(
         margin_order(margin)
     if layout is not None and layout not in SUFFIXES:
         raise ValueError(f"layout {layout!r}: the layouts are {', '.join(SUFFIXES)}")
-    if jobs < 1:
-        raise ValueError(f"jobs {jobs}: at least one process is needed")
     return [name for name in PRODUCTS if products is None or name in products]
 
 

@@ -1,4 +1,7 @@
-"""A process that runs functions for this one, without importing the main module of its caller."""
+"""Processes that run functions for this one, without importing the main module of its caller.
+
+This module imports little, so that they can start before this process imports pyarrow.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,28 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from importlib import import_module
 from importlib.abc import MetaPathFinder
 from typing import Any
 
 from ztfdb.derive.threads import ONE_THREAD
 from ztfdb.errors import ExportError
+
+READERS = "ztfdb.hats.readers"
+"""Imported by each process while it waits."""
+
+
+@contextmanager
+def processes(number: int) -> Iterator[list[Process]]:
+    """Start processes, and end them at the end of the block."""
+    with ExitStack() as stack:
+        started = []
+        for _ in range(number):
+            started.append(Process())
+            stack.callback(started[-1].close)
+        yield started
 
 
 class Process:
@@ -88,6 +106,8 @@ def serve() -> None:
     os.dup2(2, 1)
     sys.meta_path.insert(0, _NoPandas())
     requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    with suppress(ImportError):  # reported by the first request
+        import_module(READERS)
     threading.Thread(target=_receive, args=(requests,), daemon=True).start()
     while True:
         answers.write(_answer(requests.get()))

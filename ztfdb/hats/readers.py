@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -42,14 +42,14 @@ class Reader:
 
 
 class Readers:
-    """A snapshot of the archive, read by this process and by `jobs` - 1 others.
+    """A snapshot of the archive, read by this process and by others.
 
     Parameters
     ----------
     address : Address
         Of the archive, with its password.
-    jobs : int
-        Processes that run tasks, with this one.
+    others : sequence of Process
+        They run tasks, as this process does.
     calibration : str
         See `ztfdb.hats.context.read_context`.
 
@@ -59,16 +59,14 @@ class Readers:
         If a SQLite archive is written to so often that the processes could not open the same snapshot.
     """
 
-    def __init__(self, address: Address, jobs: int, calibration: str) -> None:
-        self._address, self._jobs, self._calibration = address, jobs, calibration
+    def __init__(self, address: Address, others: Sequence[Process], calibration: str) -> None:
+        self._address, self._others, self._calibration = address, others, calibration
         self._stack = ExitStack()
-        self._others: list[Process] = []
         self.own: Reader
 
     def __enter__(self) -> Readers:
         with ExitStack() as opening:
             opening.callback(self.close)
-            self._others = [Process() for _ in range(self._jobs - 1)]
             for other in self._others:
                 other.begin(_connect, self._address)
             self._open()
@@ -79,10 +77,7 @@ class Readers:
         self.close()
 
     def close(self) -> None:
-        """End the transactions and the processes."""
-        for other in self._others:
-            other.close()
-        self._others = []
+        """End the transaction of this process."""
         self._stack.close()
 
     def run(self, tasks: Iterable[Task]) -> Iterator[Any]:
@@ -126,8 +121,9 @@ class Readers:
                 self._call_all(_keep, self.own.context)
                 self._stack.push(attempt.pop_all())
                 return
+        jobs = 1 + len(self._others)
         raise DatabaseUnavailableError(
-            f"the archive was written to while {self._jobs} processes opened it, {TRIES} times; try --jobs 1"
+            f"the archive was written to while {jobs} processes opened it, {TRIES} times; try --jobs 1"
         )
 
     def _call_all(self, function: Callable[..., None], *arguments: Any) -> None:
