@@ -155,3 +155,22 @@ def test_the_streams_are_given_back(night, monkeypatch):
     CliRunner().invoke(application, ["status", "--db", f"sqlite:///{night}/ztfdb.sqlite"])
     assert (sys.stdout, sys.stderr) == before
     assert [one for one in logging.getLogger("ztfdb").handlers if one.get_name() == "ztfdb"] == []
+
+
+def test_a_stream_that_is_left_behind_says_nothing_about_the_one_below(monkeypatch):
+    """Python flushes it when it is freed, and since 3.14 shows what that raises."""
+    import io
+    import sys
+
+    from ztfdb.cli.terminal import streams
+
+    below = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    monkeypatch.setattr(sys, "stdout", below)
+    with streams():
+        left = sys.stdout
+        assert left is not below
+        left.write("rows\n")
+    assert below.buffer.getvalue() == b"rows\n"
+    below.close()
+    left.flush()
+    left.close()

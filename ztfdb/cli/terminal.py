@@ -80,8 +80,8 @@ class Layer(io.RawIOBase):
         return len(data)
 
     def flush(self) -> None:
-        """Flush the stream below."""
-        if not self.closed:
+        """Flush the stream below, unless either is closed: Python flushes a stream that is no longer used."""
+        if not (self.closed or self.under.closed):
             with self._failing():
                 self.under.flush()
 
