@@ -127,11 +127,11 @@ def stacked(parts: Sequence[AnswerColumns], names: Sequence[str]) -> dict[str, C
     return {name: _stacked([part[name] for part in parts]) for name in names}
 
 
-LEAST_GROWTH = 1 / 256
+LEAST_GROWTH = 1 / 64
 """A column that is full grows by at least this fraction of its length."""
 
-RESERVED = 0.95
-"""Fraction of the expected rows that a column has room for, until that many have arrived: little is in excess."""
+RESERVED = 1.02
+"""Room of a column, relative to the expected number of rows. A column that grows may be moved, page by page."""
 
 
 class Stack:
@@ -163,9 +163,7 @@ class Stack:
             Fraction of the work that has been done with this part, which tells how many rows to expect.
         """
         start, self._n = self._n, self._n + len(part[self._names[0]])
-        expected = 0
-        if share > 0.0:
-            expected = int(min((RESERVED if share < RESERVED else 1.0) * self._n / share, self._most))
+        expected = int(min(RESERVED * self._n / share, self._most)) if share > 0.0 else 0
         for name in self._names:
             so_far = self._whole.get(name, part[name])
             self._whole[name] = _filled(so_far, part[name], start, self._n, expected)

@@ -46,8 +46,8 @@ CALIBRATION_CODES = {"header": 0, "ps1": 3, "self": 5}
 """Index in `CALIBRATIONS` of a calibration without its colour term; the next one is with it."""
 NO_CALIBRATION = 2
 
-ROWS_AT_ONCE = 10_000
-"""Most epochs whose columns are computed at once: 3 MB, which stay near the processor."""
+ROWS_AT_ONCE = 20_000
+"""Most epochs whose columns are computed at once: 6 MB, which stay near the processor."""
 
 LARGE_APERTURE = 5
 """From this aperture (10 px) on, ``good`` also requires that the large apertures are not truncated."""
