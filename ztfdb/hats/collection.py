@@ -291,7 +291,7 @@ class Collection:
         """Run the tasks, those of many rows first, so that all processes end at about the same time."""
         numbers = sorted(range(len(plan.parts)), key=lambda number: -contents.of(plan.parts[number].pixel)[0])
         first = [*self._partition_tasks(plan, journal, margins, changes, numbers)]
-        second = [*self._margin_tasks(plan, journal, changes)]
+        second = [*self._margin_tasks(plan, journal, margins, changes)]
         n, total = 0, len(first) + len(second)
         self._follow(self._product.name, 0, total)
         for tasks in (first, second):  # margins need the spilled rows of all partitions
@@ -320,14 +320,17 @@ class Collection:
             elif anew is not None and part.n_row:
                 yield RereadPartition(number, self._held(part.pixel), anew)
 
-    def _margin_tasks(self, plan: Generation, journal: Journal, changes: Changes) -> Iterator[Task]:
+    def _margin_tasks(
+        self, plan: Generation, journal: Journal, margins: Margins | None, changes: Changes
+    ) -> Iterator[Task]:
+        sources = {} if margins is None else margins.sources()
         for number in sorted(changes.margins_rewritten | changes.margins_extended):
             if ("margin", number) in journal.done:
                 continue
             pixel = plan.parts[number].pixel
             target = self._target(plan, pixel, margin_name(self._product, plan.settings.margin, plan.number))
             held = self._held_margin(pixel) if number in changes.margins_extended else Held(target.place, (), ())
-            yield WriteMargin(number, held, target, journal.spill)
+            yield WriteMargin(number, held, target, journal.spill, sources.get(number, ()))
 
     def _target(self, plan: Generation, pixel: Pixel, name: str) -> Target:
         path = layout.partition_path(pixel, plan.settings.layout, plan.number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,7 +92,7 @@ class Edge:
     cell, margin_of : ndarray of int64, shape (n,)
         Cells, ascending, and the partition whose margin each is in.
     spill : Place
-        Folder for the rows, with a subfolder per partition.
+        Folder for the rows, with a file per partition; see `spill_margins`.
     """
 
     shift: int
@@ -167,7 +168,7 @@ class WritePartition:
         """Do it."""
         table = self.product.rows(session, context, self.pixel)
         size = self.target.write(table)
-        spill_margins(table, self.number, self.edge)
+        spill_margins(self.number, (table, self.edge))
         return Done("partition", self.number, table.num_rows, size)
 
 
@@ -198,9 +199,8 @@ class ExtendPartition:
     def run(self, session: AnySession, context: Context) -> Done:
         """Do it."""
         added = self.product.rows(session, context, self.pixel, self.only)
-        spill_margins(added, self.number, self.edge)
-        if self.whole is not None:
-            spill_margins(pa.concat_tables([*self.held.tables(), added]), self.number, self.whole)
+        table = added if self.whole is None else pa.concat_tables([*self.held.tables(), added])
+        spill_margins(self.number, (added, self.edge), (table, self.whole))
         return add_rows("partition", self.number, added, self.held, self.target)
 
 
@@ -214,26 +214,30 @@ class RereadPartition:
 
     def run(self, session: AnySession, context: Context) -> Done:
         """Do it."""
-        spill_margins(pa.concat_tables(self.held.tables()), self.number, self.edge)
+        spill_margins(self.number, (pa.concat_tables(self.held.tables()), self.edge))
         return Done("partition", self.number, 0, 0, len(self.held.files))
 
 
 @dataclass(frozen=True)
 class WriteMargin:
-    """Write the margin of a partition from rows spilled by others, and from its files if it is extended."""
+    """Write the margin of a partition from rows spilled by others, and from its files if it is extended.
+
+    Attributes
+    ----------
+    sources : sequence of int
+        The partitions that may have spilled rows.
+    """
 
     number: int
     held: Held
     target: Target
     spill: Place
+    sources: Sequence[int]
 
     def run(self, session: AnySession, context: Context) -> Done:
         """Do it."""
-        tables = []
-        for path in self.spill.files(str(self.number)):
-            if path.endswith(".arrow"):
-                with self.spill.open(path) as source:
-                    tables.append(pa.ipc.open_file(source).read_all())
+        found = (spilled(self.spill, source, self.number) for source in self.sources)
+        tables = [table for table in found if table is not None]
         if not tables:
             return Done("margin", self.number, 0, 0, len(self.held.files))
         return add_rows("margin", self.number, pa.concat_tables(tables), self.held, self.target)
@@ -250,22 +254,62 @@ def add_rows(stage: str, number: int, added: pa.Table, held: Held, target: Targe
     return Done(stage, number, table.num_rows, target.write(table), staying)
 
 
-def spill_margins(table: pa.Table, number: int, edge: Edge | None) -> None:
-    """Write the rows in the margins of other partitions, one file per partition."""
-    if edge is None:
+MARGINS = b"margins"
+"""Key in the metadata of a file of spilled rows: the partition of each record batch."""
+
+
+def spill_margins(number: int, *rows: tuple[pa.Table, Edge | None]) -> None:
+    """Write rows of a partition that are in the margins of others into one file, with a record batch per margin.
+
+    It is synced to disk, and few files are faster than many: each takes 10 ms, and 4 ms to remove.
+
+    Parameters
+    ----------
+    number : int
+        The partition.
+    *rows : pairs of Table and Edge or None
+        Rows with one schema, and the margins that get some of them; no margin is in two.
+    """
+    batches: dict[int, pa.RecordBatch] = {}
+    for table, edge in rows:
+        if edge is not None:
+            batches |= _by_margin(table, edge)
+            spill = edge.spill
+    if not batches:
         return
-    cell = np.asarray(table[HEALPIX_COLUMN]) >> edge.shift
+    schema = next(iter(batches.values())).schema
+    schema = schema.with_metadata({**(schema.metadata or {}), MARGINS: json.dumps(list(batches)).encode()})
+
+    def write(waiting: Path) -> None:
+        with pa.OSFile(str(waiting), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+            for batch in batches.values():
+                writer.write_batch(batch.replace_schema_metadata(schema.metadata))
+
+    spill.make(f"{number}.arrow", write)
+
+
+def _by_margin(table: pa.Table, edge: Edge) -> dict[int, pa.RecordBatch]:
+    """Return the rows in the margin of each partition that has some."""
+    cell, found = np.asarray(table[HEALPIX_COLUMN]) >> edge.shift, {}
     for other in np.unique(edge.margin_of).tolist():
         wanted = edge.cell[edge.margin_of == other]
         at = np.minimum(np.searchsorted(wanted, cell), len(wanted) - 1)
         rows = np.flatnonzero(wanted[at] == cell)
         if len(rows):
-            _spill(table.take(pa.array(rows)), edge.spill, f"{other}/{number}.arrow")
+            (found[other],) = table.take(pa.array(rows)).combine_chunks().to_batches()
+    return found
 
 
-def _spill(rows: pa.Table, place: Place, path: str) -> None:
-    def write(waiting: Path) -> None:
-        with pa.OSFile(str(waiting), "wb") as sink, pa.ipc.new_file(sink, rows.schema) as writer:
-            writer.write_table(rows)
-
-    place.make(path, write)
+def spilled(spill: Place, source: int, number: int) -> pa.Table | None:
+    """Return the rows of partition `source` in the margin of partition `number`, None if there are none."""
+    try:
+        with spill.open(f"{source}.arrow") as file:
+            found = pa.ipc.open_file(file)
+            metadata = dict(found.schema.metadata)
+            margins = json.loads(metadata.pop(MARGINS))
+            if number not in margins:
+                return None
+            table = pa.Table.from_batches([found.get_batch(margins.index(number))])
+            return table.replace_schema_metadata(metadata or None)
+    except FileNotFoundError:
+        return None

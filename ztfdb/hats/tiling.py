@@ -163,6 +163,13 @@ class Margins:
         mine = slice(*np.searchsorted(self.owner, [owner, owner + 1]))  # ascending, because cells and partitions are
         return self.cell[mine], self.margin_of[mine]
 
+    def sources(self) -> dict[int, list[int]]:
+        """Return the partitions with cells in each margin, by the partition whose margin it is."""
+        found: dict[int, list[int]] = {}
+        for pair in distinct(self.margin_of << 32 | self.owner).tolist():
+            found.setdefault(pair >> 32, []).append(pair & 0xFFFFFFFF)
+        return found
+
     def near(self, changed: set[int]) -> set[int]:
         """Return the indices of the partitions whose margins have rows of `changed`."""
         touched = np.isin(self.owner, list(changed))

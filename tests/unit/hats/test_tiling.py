@@ -110,3 +110,9 @@ def test_margins_name_the_partition_that_holds_each_cell():
         assert place not in margin_of
     assert margins.near({0}) == {1, 2, 3}  # pixel 0 of order 1 touches all the others
     assert list(margins.cell) == sorted(margins.cell)
+    pairs = set(zip(margins.margin_of.tolist(), margins.owner.tolist(), strict=True))
+    assert margins.sources() == {place: sorted(owner for of, owner in pairs if of == place) for place in range(4)}
+
+
+def test_a_single_partition_has_no_margin():
+    assert find_margins([Pixel(3, 7)], 100.0).sources() == {}
