@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 MOST_EPOCHS = 20_000_000
-"""Largest number of epochs in one answer: 8 GB as a DataFrame."""
+"""Largest number of epochs in one answer: 6 GB as a DataFrame."""
 
 ROWS_READ = 50_000
 """Rows of many positions that are read at once: 3 MB, and several times as much while they are read."""
