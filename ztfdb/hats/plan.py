@@ -181,10 +181,10 @@ class Journal:
     def add(self, done: Done) -> None:
         """Record that a task's file is complete."""
         self.done[done.stage, done.number] = done
-        self.place.write(f"done/{done.stage}_{done.number}.json", json.dumps(vars(done)).encode())
+        self.place.write(f"finished/{done.stage}_{done.number}.json", json.dumps(vars(done)).encode())
 
     def _read(self) -> None:
-        for path in self.place.files("done"):
+        for path in self.place.files("finished"):
             text = self.place.read(path)
             if text is not None and path.endswith(".json"):
                 done = Done(**json.loads(text))
