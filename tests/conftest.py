@@ -50,8 +50,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def may_use_postgresql(item: pytest.Item) -> bool:
-    """Whether a test has the maker of databases among its fixtures, or says that it starts a server itself."""
-    return "databases" in getattr(item, "fixturenames", ()) or item.get_closest_marker("postgresql") is not None
+    """Whether a test has the maker of databases among its fixtures, says that it starts a server, or is a benchmark."""
+    marked = any(item.get_closest_marker(name) for name in ("postgresql", "benchmark"))
+    return marked or "databases" in getattr(item, "fixturenames", ())
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

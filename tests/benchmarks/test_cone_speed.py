@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.sidebyside import BASE, loaded_archives, ratios
 
-pytestmark = [pytest.mark.benchmark, pytest.mark.postgresql]
+pytestmark = pytest.mark.benchmark
 
 CONE = "archive.cone(180.0, 10.0, {radius})"
 CURVES = """archive.light_curves(__import__("pandas").read_csv({positions!r}))"""

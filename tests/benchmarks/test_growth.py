@@ -22,7 +22,7 @@ from ztfdb.server import PostgresServer
 from ztfdb.sky.cells import sky_to_cell
 from ztfdb.store.engine import make_engine, sessions
 
-pytestmark = [pytest.mark.benchmark, pytest.mark.postgresql]
+pytestmark = pytest.mark.benchmark
 
 N_QUADRANT = int(os.environ.get("ZTFDB_QUADRANTS", "30"))
 N_STAR = 12_000

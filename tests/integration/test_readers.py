@@ -183,7 +183,7 @@ class Standby(PostgresServer):
         self._primary = primary
 
     def _initdb(self):
-        command = [find_binaries() / "pg_basebackup", "-D", self.data, "-R", "-X", "stream", "-c", "fast"]
+        command = [self._binaries / "pg_basebackup", "-D", self.data, "-R", "-X", "stream", "-c", "fast"]
         command += ["-h", self._primary.home, "-p", str(PORT), "-U", SUPERUSER]
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=self.home, **self.user)
         assert done.returncode == 0, done.stderr
