@@ -170,7 +170,9 @@ class Values:
 def drained(
     driver: sqlite3.Connection, drain: str, select: str, params: Mapping[str, Any], n_column: int
 ) -> tuple[int, Iterator[Rows | None]]:
-    """Return the number of rows of a statement, and parts of the rows in its order; None for one not readable this way.
+    """Return the number of rows of a statement, and the rows in parts, in its order.
+
+    A part is None if its rows cannot be read in this way.
 
     Parameters
     ----------
