@@ -16,6 +16,7 @@ from sqlalchemy import text
 import ztfdb
 from tests.support.catalogues import bright_star, make_epochs
 from ztfdb.cli.app import application
+from ztfdb.query.cone import cone
 from ztfdb.simulate import make_psfcat, make_science_image
 from ztfdb.sky.cells import cone_ranges
 from ztfdb.store.backends import backend
@@ -100,6 +101,35 @@ def test_a_light_curve_is_answered_from_the_index_alone(engine_url, files):
             explain = "explain query plan " if engine_url.startswith("sqlite") else "explain "
             plan = " ".join(str(row) for row in session.execute(text(explain + statement), params))
     assert "USING COVERING INDEX ix_psf_source" in plan or "Index Only Scan using pk_psf_source" in plan
+
+
+@pytest.mark.parametrize("phot", ["aperture", "psfcat"])
+def test_the_rows_of_a_cone_are_found_by_an_index(engine_url, files, monkeypatch, phot):
+    folder, images = files
+    ra, dec, _ = bright_star(images[0])
+    asked = []
+    with ztfdb.open(engine_url, create=True) as archive:
+        archive.ingest(folder)
+        with archive._sessions() as session:
+            kind = type(backend(session))
+            read = kind.read_bulk
+
+            def noted(self, statement, params, *rest, **more):
+                explain = "explain query plan" if engine_url.startswith("sqlite") else "explain"
+                asked.append(" ".join(map(str, session.execute(text(f"{explain} {statement}"), params).all())))
+                return read(self, statement, params, *rest, **more)
+
+            monkeypatch.setattr(kind, "read_bulk", noted)
+            assert len(cone(session, ra, dec, 60.0, phot=phot)) > 2
+    plans = [plan for plan in asked if "source" in plan]
+    assert len(plans) == 2  # positions, then the rows of those inside
+    for plan in plans:
+        if engine_url.startswith("sqlite"):
+            assert "SEARCH source" in plan or "SEARCH psf_source" in plan
+            assert "SCAN source" not in plan and "SCAN psf_source" not in plan
+        else:
+            assert re.search(r"Index Cond: \(+(source\.|psf_source\.)?hpx29", plan), plan
+            assert "Filter" not in plan
 
 
 def test_the_rows_of_an_image_are_found_by_an_index(engine_url, files):

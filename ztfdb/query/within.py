@@ -1,8 +1,8 @@
 """Detections inside an area of any shape and size, in bounded memory.
 
 The covering index gives ids and positions of the rows in the area's cells, and these are cut to the exact shape. The
-wanted columns of the remaining rows are then read by id, in the table's order: in the order of cells, each row would be
-on a page of its own.
+wanted columns of the remaining rows are then read in the table's order: in the order of cells, each row would be on a
+page of its own.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 from ztfdb.arrays import Columns, IntArray
 from ztfdb.store.backends import AnySession
-from ztfdb.store.detections import SourceKind, positions_in_ranges, rows_by_id
+from ztfdb.store.detections import SourceKind, positions_in_ranges, rows_found
 
 POSITIONS_AT_ONCE = 1_000_000
 """Most rows of the index in memory: 32 MB, and as much again while they are cut."""
@@ -70,7 +70,7 @@ def _with_columns(session: AnySession, kind: SourceKind, inside: Columns, column
     missing = [name for name in columns if name not in inside]
     if not missing:
         return inside
-    rows = rows_by_id(session, kind, inside["source_id"], ("source_id", *missing))
+    rows = rows_found(session, kind, inside, ("source_id", *missing))
     if len(rows["source_id"]) < len(inside["source_id"]):
         still = np.isin(inside["source_id"], rows["source_id"], assume_unique=True)
         inside = {name: values[still] for name, values in inside.items()}

@@ -23,6 +23,10 @@ POSITION = ("source_id", "hpx29", "ra", "dec")
 LEAST_GAP = 3
 """From this distance on, two wanted rows are read separately; below, the rows between them are read as well."""
 
+ROWS_PER_RANGE = 8
+"""From this mean number of rows on, PostgreSQL reads ranges of ids; below, it looks up cells, which lie together in
+the index."""
+
 
 @dataclass(frozen=True)
 class SourceKind:
@@ -129,25 +133,30 @@ def positions_in_ranges(session: AnySession, kind: SourceKind, lo: IntArray, hi:
     return on.read_bulk(f"select {fields} from {origin} limit {int(most)}", params, kind.position_dtypes)
 
 
-def rows_by_id(session: AnySession, kind: SourceKind, source_id: IntArray, columns: Sequence[str]) -> Columns:
-    """Return columns of selected detections, ordered by ``source_id``, which `columns` must contain.
+def rows_found(session: AnySession, kind: SourceKind, found: Columns, columns: Sequence[str]) -> Columns:
+    """Return columns of detections that `positions_in_ranges` has found, ordered by ``source_id``.
 
     Parameters
     ----------
     session : Session or Reading
     kind : SourceKind
-    source_id : ndarray of int64
-        Ascending; unknown ones are left out.
+    found : dict of ndarray
+        ``source_id``, ascending, and ``hpx29``; rows removed since are left out.
     columns : sequence of str
+        With ``source_id``.
     """
+    source_id, on = found["source_id"], reads(session)
     first = np.flatnonzero(np.diff(source_id, prepend=np.int64(-LEAST_GAP)) >= LEAST_GAP)
-    last = np.append(first, len(source_id))[1:] - 1
-    found = rows(session, kind.name, columns, lo=source_id[first], hi=source_id[last] + 1, key="source_id")
-    ids = found["source_id"]
-    if len(ids) == len(source_id):
-        return found
-    wanted = np.flatnonzero(np.isin(ids, source_id, assume_unique=True))
-    return {name: values[wanted] for name, values in found.items()}
+    dense = ROWS_PER_RANGE * len(first) <= len(source_id)
+    if on.cheap_scans or (dense and kind is OURS):  # PostgreSQL has no index that finds single ids of PSF catalogues
+        last = np.append(first, len(source_id))[1:] - 1
+        read = rows(session, kind.name, columns, lo=source_id[first], hi=source_id[last] + 1, key="source_id")
+    else:
+        read = rows(session, kind.name, columns, ids=np.unique(found["hpx29"]), key="hpx29")
+    if len(read["source_id"]) == len(source_id):
+        return read
+    wanted = np.flatnonzero(np.isin(read["source_id"], source_id, assume_unique=True))
+    return {name: values[wanted] for name, values in read.items()}
 
 
 def rows_of_image(

@@ -151,12 +151,13 @@ def rows_in_range(
     dict of ndarray
         In the table's dtypes; NULL is NaN in floats and `NO_MASK` in ``mask_bits``.
     """
-    reads(session).prefer_index_only()
     wanted, params = _wanted(where, objects), {"lo": lo, "hi": hi}
     inside = f"{where.table}.hpx29 >= :lo and {where.table}.hpx29 < :hi"
     in_order = reads(session).cheap_scans
     if where.images is None or (only is None and not in_order):
+        reads(session).prefer_table_order()
         return wanted.read_parts(session, inside, params, only)
+    reads(session).prefer_index_only()
     keys = _keys(session, where.table, inside, params, only)
     pieces = _in_images(session, where.images, keys["source_id"]) if in_order else None
     if pieces is not None:

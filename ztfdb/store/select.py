@@ -71,20 +71,20 @@ def rows(
     fields = ", ".join(f"{name}.{column}" for column in dtypes)
     condition = [where] if where else []
     if ids is not None:
-        given, params = on.range_rows(id=ids)
-        origin = f"{given} cross join {name}"
-        condition.insert(0, f"{name}.{key or table_shape.key[0]} = r.id")
+        on.prefer_table_order()
+        origin, among, params = on.chosen(name, key or table_shape.key[0], ids)
+        condition.insert(0, among)
     elif lo is not None and hi is not None:
+        on.prefer_index_only()
         given, params = on.range_rows(lo=lo, hi=hi)
         key = key or "hpx29"
         origin = on.joined(given, name, list({**dtypes, key: None}), f"{name}.{key} >= r.lo and {name}.{key} < r.hi")
     else:
         origin = name
         if image_id is not None:
+            on.prefer_table_order()
             condition.insert(0, f"{name}.source_id between :first and :last")
             params = dict(zip(("first", "last"), source_id_range(image_id), strict=True))
-    if ids is not None or lo is not None:
-        on.prefer_index_only()
     statement = f"select {fields} from {origin}" + (f" where {' and '.join(condition)}" if condition else "")
     read = on.read_columns if any(np.dtype(dtype).kind == "O" for dtype in dtypes.values()) else on.read_bulk
     nullable = {column: dtype for column, dtype in dtypes.items() if column in table_shape.nullable}

@@ -139,6 +139,11 @@ class Reads(ABC):
         order of its loops. For ranges see `joined`.
         """
 
+    def chosen(self, table: str, key: str, ids: IntArray) -> tuple[str, str, dict[str, Any]]:
+        """Return FROM text, condition and parameters of the rows of a table whose integer key is one of `ids`."""
+        given, params = self.range_rows(id=ids)
+        return f"{given} cross join {table}", f"{table}.{key} = r.id", params
+
     @abstractmethod
     def joined(self, rows: str, table: str, columns: Sequence[str], condition: str, *, alias: str | None = None) -> str:
         """Return the FROM text of a join that always looks up rows of a table for each row of another item.
@@ -162,6 +167,9 @@ class Reads(ABC):
 
     def prefer_index_only(self) -> None:
         """Make this transaction read from the covering index alone (DESIGN section 4)."""
+
+    def prefer_table_order(self) -> None:
+        """Make this transaction read rows that an index has found in the order of the table, page by page."""
 
     @abstractmethod
     def hold_snapshot(self, name: str | None) -> None:
