@@ -274,7 +274,7 @@ def test_mixed_load_meets_no_error_and_flat_memory(served, star, tmp_path):
 
 def test_the_start_costs_little_more_than_a_command(url, star):
     starts, commands = [], []
-    for _ in range(3):
+    for _ in range(5):
         with Serving(url) as service:
             starts.append(cpu_s(service.pid))
         before = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
@@ -109,6 +110,23 @@ def test_a_command_ends_without_a_search_for_cycles(archive_of_one_star):
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout.splitlines()[-1]) > 10_000
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted by Linux")
+@pytest.mark.parametrize(("given", "n_thread"), [(None, 1), ("2", 2)])
+def test_a_command_starts_no_threads_for_linear_algebra(archive_of_one_star, given, n_thread):
+    url, _ = archive_of_one_star
+    code = (
+        "import atexit, os; atexit.register(lambda: print(len(os.listdir('/proc/self/task')))); "
+        "from ztfdb.cli import main; main()"
+    )
+    env = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--db", url, "status"], capture_output=True, text=True, check=False,
+        env=env if given is None else env | {"OPENBLAS_NUM_THREADS": given},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.splitlines()[-1]) == n_thread
 
 
 OF_SERVICE = HEAVY | {"fastapi", "prometheus_client", "pydantic", "sqlglot"}

@@ -21,7 +21,7 @@ from ztfdb.errors import (
     UnknownImageError,
 )
 from ztfdb.ids import MAX_SOURCES
-from ztfdb.records import SourceTable, WcsParameters
+from ztfdb.records import SourceTable
 from ztfdb.schema import Config, DataRoot, Image, ImageCell, ImageFile, ImageHeader, Source
 from ztfdb.store.detection_rows import count_orphans
 from ztfdb.store.detections import OURS, rows_of_image
@@ -29,6 +29,7 @@ from ztfdb.store.engine import make_engine, sessions, writing
 from ztfdb.store.image_files import Stored, find_copy, find_files
 from ztfdb.store.images import delete_image, store_image
 from ztfdb.store.sources import store_sources
+from ztfdb.wcs import WcsParameters
 
 TABLES = (Config, DataRoot, Image, ImageCell, ImageFile, ImageHeader, Source)
 

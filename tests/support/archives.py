@@ -19,7 +19,6 @@ from tests.support.headers import PV_A
 from tests.support.postgres import ENGINES, Databases
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ids import SOURCE_ID_SHIFT
-from ztfdb.records import N_PV, WcsParameters
 from ztfdb.schema import Config, DataRoot, Image, ImageCell, ImageFile, ImageHeader, Source
 from ztfdb.sky.cells import sky_to_cell
 from ztfdb.sky.footprint import corners, image_cells
@@ -28,6 +27,7 @@ from ztfdb.sky.times import light_time_vectors
 from ztfdb.store.backends import backend
 from ztfdb.store.engine import make_engine, sessions, writing
 from ztfdb.store.meta_rows import create_meta
+from ztfdb.wcs import N_PV, WcsParameters
 
 NX, NY = 3072, 3080
 STARS_PER_QUADRANT = 12_000

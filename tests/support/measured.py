@@ -10,15 +10,8 @@ from typing import Any
 import numpy as np
 
 from ztfdb.extract.settings import ExtractionSettings
-from ztfdb.records import (
-    BackgroundMesh,
-    FileFacts,
-    ImageInfo,
-    MeasuredImage,
-    MeasurementConfig,
-    SourceTable,
-    WcsParameters,
-)
+from ztfdb.records import BackgroundMesh, FileFacts, ImageInfo, MeasuredImage, MeasurementConfig, SourceTable
+from ztfdb.wcs import WcsParameters
 
 EXPID = 136243179
 RCID = 50

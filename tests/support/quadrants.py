@@ -15,12 +15,13 @@ from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.frame.filename import parse_name
 from ztfdb.frame.header import header_cards, image_info
 from ztfdb.frame.wcs import wcs_parameters
-from ztfdb.records import QUADRANT_SHAPE, BackgroundMesh, FileFacts, MeasuredImage, WcsParameters
+from ztfdb.records import QUADRANT_SHAPE, BackgroundMesh, FileFacts, MeasuredImage
 from ztfdb.simulate.exposure import Exposure
 from ztfdb.simulate.header import mask_header, science_header
 from ztfdb.sky.footprint import image_cells
 from ztfdb.store.engine import writing
 from ztfdb.store.images import store_image
+from ztfdb.wcs import WcsParameters
 
 SKY, RMS = 150.0, 8.0
 SPOT_ROWS = slice(1700, 1800)

@@ -177,4 +177,7 @@ for command in (
 
 def main() -> None:
     """Entry point ``ztfdb``."""
+    # Set before numpy is imported: otherwise OpenBLAS starts a thread for each core, and each waits in a loop, which
+    # takes as much processor time as the import. No command multiplies matrices that are large enough for threads.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     application.main(prog_name="ztfdb")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ztfdb.arrays import Float64Array
-from ztfdb.records import N_PV, WcsParameters
 from ztfdb.sky.projection import IDENTITY_PV, sky_to_pixel
+from ztfdb.wcs import N_PV, WcsParameters
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS

@@ -21,9 +21,10 @@ from ztfdb.frame.filename import ZtfName
 from ztfdb.frame.identity import Exposure, image_id, is_reference, read_exposure, read_place, read_window
 from ztfdb.frame.plaincards import parse_cards
 from ztfdb.frame.wcs import wcs_parameters
-from ztfdb.records import ImageInfo, WcsParameters
+from ztfdb.records import ImageInfo
 from ztfdb.sky.projection import pixel_to_sky, sky_to_pixel
 from ztfdb.sky.times import SECONDS_PER_DAY, light_time_vectors
+from ztfdb.wcs import WcsParameters
 
 MAGZP_RANGE = (10.0, 40.0)
 """Range of accepted zero points (AB mag of 1 DN); ZTF's lie between 24 and 26.6."""

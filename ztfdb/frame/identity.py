@@ -18,8 +18,9 @@ from pathlib import Path
 from ztfdb.errors import HeaderError
 from ztfdb.frame.cards import AnyHeader, integer, number, text
 from ztfdb.frame.filename import FILTERCODES, ZtfName, parse_name
-from ztfdb.records import QUADRANT_SHAPE, WcsParameters
+from ztfdb.records import QUADRANT_SHAPE
 from ztfdb.sky.times import SECONDS_PER_DAY
+from ztfdb.wcs import WcsParameters
 
 FIRST_NIGHT = 57754
 """MJD of ZTF's night 0, 2017-01-01."""

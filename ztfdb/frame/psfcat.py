@@ -22,9 +22,10 @@ from ztfdb.frame.filename import SUFFIXES, ZtfName, parse_name
 from ztfdb.frame.fitsfile import FitsTable, RawFile, find_table, read_bytes
 from ztfdb.frame.header import MAGZP_RANGE, header_cards
 from ztfdb.frame.identity import REFERENCE_SHAPE, Exposure, Place, Window, image_id, read_exposure, read_place
-from ztfdb.records import FileFacts, PsfCatalogueRecord, PsfTable, WcsParameters
+from ztfdb.records import FileFacts, PsfCatalogueRecord, PsfTable
 from ztfdb.sky.cells import sky_to_cell
 from ztfdb.sky.projection import sky_to_pixel
+from ztfdb.wcs import WcsParameters
 
 MAX_ROWS = 1 << 18
 """Maximum rows of a catalogue: the numbers that fit below the image's id in ``source_id``."""

@@ -23,7 +23,8 @@ from ztfdb.frame.fitsfile import FitsImage, RawFile, find_image, read_bytes
 from ztfdb.frame.header import image_info
 from ztfdb.frame.wcs import wcs_parameters
 from ztfdb.product import other_content, other_product
-from ztfdb.records import FileFacts, ImageInfo, WcsParameters
+from ztfdb.records import FileFacts, ImageInfo
+from ztfdb.wcs import WcsParameters
 
 SENSELESS = 1e12
 """DN that exceeds any pixel and the sum of all pixels of a quadrant: full wells are about 10^5."""

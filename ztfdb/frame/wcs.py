@@ -15,8 +15,8 @@ from ztfdb.arrays import Float64Array
 from ztfdb.errors import WcsError
 from ztfdb.frame.cards import AnyHeader, card_value
 from ztfdb.frame.distortion import fit_distortion
-from ztfdb.records import N_PV, WcsParameters
 from ztfdb.sky.projection import IDENTITY_PV
+from ztfdb.wcs import N_PV, WcsParameters
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS

@@ -37,7 +37,7 @@ from ztfdb.ingest.report import (
     refused,
     report,
 )
-from ztfdb.records import MeasuredImage, PsfCatalogueRecord, WcsParameters
+from ztfdb.records import MeasuredImage, PsfCatalogueRecord
 from ztfdb.store.backends import backend
 from ztfdb.store.engine import writing
 from ztfdb.store.image_files import Stored, StoredFile, stored_as
@@ -50,6 +50,7 @@ from ztfdb.store.psf_catalogues import (
 )
 from ztfdb.store.roots import find_places, place_file, read_roots
 from ztfdb.texts import one_line
+from ztfdb.wcs import WcsParameters
 
 
 def ingest_psfcats(

@@ -11,7 +11,6 @@ from ztfdb.arrays import BoolArray, Columns, FloatArray, IntArray
 from ztfdb.query.epochs import images_of, kept_rows, one_version
 from ztfdb.query.request import LightCurveRequest
 from ztfdb.query.targets import Targets
-from ztfdb.records import WcsParameters
 from ztfdb.sky.cells import sky_to_cell
 from ztfdb.sky.footprint import FOOTPRINT_ORDER
 from ztfdb.sky.projection import sky_to_pixel, sky_to_pixel_many
@@ -19,6 +18,7 @@ from ztfdb.store.backends import AnySession
 from ztfdb.store.image_cells import images_on_cells
 from ztfdb.store.image_rows import image_wcs, images_between, observed_span
 from ztfdb.store.image_table import ImageTable, used_images
+from ztfdb.wcs import WcsParameters
 
 MOTION_STEP = 30.0
 """Arcsec of proper motion between the positions whose cells are searched; a cell is 412 arcsec wide."""

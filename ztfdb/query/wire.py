@@ -20,8 +20,8 @@ from ztfdb.errors import ImageError
 from ztfdb.query.columns import masked_integers, words
 from ztfdb.query.dataframes import data_frame
 from ztfdb.query.stamps import StampSeries
-from ztfdb.records import WcsParameters
 from ztfdb.stamps import ImageStamp
+from ztfdb.wcs import WcsParameters
 
 _NUMBERS = {"zeropoint"}
 """Optional facts of a stamp that are numbers."""

@@ -121,7 +121,7 @@ class Image(Base):
 class ImageHeader(Base):
     """Header cards of one file of an image; the row of the image's own file also has WCS numbers and background mesh.
 
-    ``wcs`` has 42 little-endian doubles in the order of `ztfdb.records.WcsParameters.to_array`, ``mesh_level`` and
+    ``wcs`` has 42 little-endian doubles in the order of `ztfdb.wcs.WcsParameters.to_array`, ``mesh_level`` and
     ``mesh_rms`` little-endian singles of shape (mesh_ny, mesh_nx). They are before ``cards`` so that SQLite reads them
     without following the overflow pages of the long JSON text.
     """

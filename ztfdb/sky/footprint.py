@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ztfdb.records import WcsParameters
 from ztfdb.sky.cells import HPX_ORDER, cell_boundary, sky_to_cell, with_neighbours
 from ztfdb.sky.projection import pixel_to_sky, sky_to_pixel
+from ztfdb.wcs import WcsParameters
 
 FOOTPRINT_ORDER = 9
 """Order of the cells for searching images: 6.9 arcmin, 72 to 86 cells for a quadrant."""

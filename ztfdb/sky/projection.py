@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ztfdb.arrays import Float64Array
-from ztfdb.records import N_PV, WcsParameters
+from ztfdb.wcs import N_PV, WcsParameters
 
 Coefficients = list[Float64Array] | list[float]
 

@@ -19,8 +19,9 @@ from ztfdb.bits import BAD_BITS
 from ztfdb.errors import ImageError, StampError
 from ztfdb.frame.wcs import astropy_wcs, parameters_to_header
 from ztfdb.frame.window import PixelFile, file_status, open_pixels
-from ztfdb.records import StoredPixels, WcsParameters
+from ztfdb.records import StoredPixels
 from ztfdb.stamps.cutout import stamp_origin
+from ztfdb.wcs import WcsParameters
 
 OK = "ok"
 OFF = "off the image"

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from ztfdb.frame.fitsfile import BLOCK
 from ztfdb.frame.wcs import parameters_to_header
 from ztfdb.frame.window import PixelFile, open_pixels
-from ztfdb.records import StoredPixels, WcsParameters
+from ztfdb.records import StoredPixels
 from ztfdb.sky.projection import pixel_to_sky, sky_to_pixel
 from ztfdb.sky.shapes import SkyShape
+from ztfdb.wcs import WcsParameters
 
 ROWS = 64
 """Rows per piece: 790 kB of a whole quadrant."""

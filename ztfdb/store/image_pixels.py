@@ -12,13 +12,14 @@ from sqlalchemy.orm import Session
 from ztfdb.arrays import Places
 from ztfdb.bits import Caveat
 from ztfdb.codes import N_APERTURE
-from ztfdb.records import FileFacts, StoredImage, StoredPixels, WcsParameters
+from ztfdb.records import FileFacts, StoredImage, StoredPixels
 from ztfdb.schema import Image, ImageHeader
 from ztfdb.store.backends import backend
 from ztfdb.store.columns import python_ints
 from ztfdb.store.image_files import OWN_ROLES, find_files, ids_in
 from ztfdb.store.image_rows import mesh_of
 from ztfdb.store.type_checks import N_WCS, array_of
+from ztfdb.wcs import WcsParameters
 
 IMAGES_PER_STATEMENT = 500
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ztfdb.arrays import Columns, IntArray
-from ztfdb.records import BackgroundMesh
 from ztfdb.schema.by_name import shape_of
 from ztfdb.schema.shapes import BLOBS
 from ztfdb.store.backends import AnySession, reads
 from ztfdb.store.columns import MISSING
 from ztfdb.store.select import records, rows, sorted_rows
 from ztfdb.store.type_checks import N_WCS, array_of, arrays_of
+
+if TYPE_CHECKING:
+    from ztfdb.records import BackgroundMesh
 
 MESHES_AT_ONCE = 500
 """Meshes that are in memory: some 20 kB for each quadrant."""
@@ -107,6 +109,8 @@ def mesh_of(row: Mapping[str, Any]) -> BackgroundMesh:
     StoreError
         If an array has another size than its columns say.
     """
+    from ztfdb.records import BackgroundMesh  # a light curve does without
+
     shape = (row["mesh_ny"] or 0, row["mesh_nx"] or 0)
     level, rms = (array_of(row[name], "<f4", *shape) for name in ("mesh_level", "mesh_rms"))
     return BackgroundMesh((row["ny"], row["nx"]), (row["mesh_box_y"] or 0, row["mesh_box_x"] or 0), level, rms)

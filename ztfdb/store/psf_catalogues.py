@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from ztfdb.arrays import Columns, Places
 from ztfdb.errors import StoreError, TooManySourcesError
 from ztfdb.ids import MAX_SOURCES, SOURCE_ID_SHIFT
-from ztfdb.records import FileFacts, PsfCatalogueRecord, WcsParameters
+from ztfdb.records import FileFacts, PsfCatalogueRecord
 from ztfdb.schema import Base, DataRoot, Image, ImageHeader, PsfCatalogue, PsfCheck
 from ztfdb.store import detection_rows
 from ztfdb.store.columns import python_values
@@ -24,6 +24,7 @@ from ztfdb.store.image_files import StoredFile
 from ztfdb.store.roots import FilePlace, absolute_path, place_file
 from ztfdb.store.row_checksums import rows_checksum
 from ztfdb.store.type_checks import N_WCS, array_of
+from ztfdb.wcs import WcsParameters
 
 _TABLE = Base.metadata.tables["psf_source"]
 _CATALOGUE = Base.metadata.tables["psf_catalogue"]

@@ -13,11 +13,12 @@ from ztfdb.store.address import Address, address_of
 from ztfdb.store.backends import ReadOnlySql, read_only_sql
 from ztfdb.store.columns import python_value
 from ztfdb.store.connections import own_connection
-from ztfdb.store.spool import Spool
 from ztfdb.store.statement import Statement
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
+
+    from ztfdb.store.spool import Spool
 
 MAX_ROWS = 5_000_000
 """A query with more rows is refused: one without end would fill the memory before its time limit."""
@@ -124,6 +125,8 @@ def spooled(
     StoreError
         If the temporary folder is full.
     """
+    from ztfdb.store.spool import Spool  # a service starts without
+
     statement = parse(text, params, timeout_s)
     spool: Spool | None = None
     try:

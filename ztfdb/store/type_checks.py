@@ -16,7 +16,7 @@ from ztfdb.errors import StoreError
 from ztfdb.schema.shapes import BLOBS, TRUTHS
 
 N_WCS = 42
-"""Doubles of a stored WCS, see `ztfdb.records.WcsParameters.to_array`."""
+"""Doubles of a stored WCS, see `ztfdb.wcs.WcsParameters.to_array`."""
 
 
 def other_type(value: Any, wanted: str) -> StoreError:

@@ -10,11 +10,11 @@ from astropy.io import fits
 
 from tests.support.headers import header_a
 from ztfdb.frame.wcs import wcs_parameters
-from ztfdb.records import WcsParameters
 from ztfdb.sky.angles import separation
 from ztfdb.sky.cells import sky_to_cell
 from ztfdb.sky.footprint import corners, image_cells
 from ztfdb.sky.projection import pixel_to_sky
+from ztfdb.wcs import WcsParameters
 
 # Outer corners of the 2017 image: lower left, lower right, upper right, upper left.
 CORNERS_A = (23.85219191, 31.35268032, 22.84063249, 31.34866360, 22.85005981, 30.48236067, 23.85265298, 30.48651532)

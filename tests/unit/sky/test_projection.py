@@ -10,8 +10,8 @@ from astropy.wcs import WCS
 
 from tests.support.headers import header_a
 from ztfdb.frame.wcs import astropy_wcs, wcs_parameters
-from ztfdb.records import WcsParameters
 from ztfdb.sky.projection import IDENTITY_PV, pixel_to_sky, sky_to_pixel, sky_to_pixel_many
+from ztfdb.wcs import WcsParameters
 
 # Zero-based pixels of the 2017 image and their positions, which were made with astropy from its full header.
 VECTORS_A = [

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ztfdb.errors import QueryError
 from ztfdb.store import csv_lines
 from ztfdb.store.backends.sqlite_feed import MOST_COLUMNS
-from ztfdb.store.backends.sqlite_pages import Piece, paged, permitted
 from ztfdb.store.faults import unavailable
 from ztfdb.store.sql_columns import joined, python_list
 from ztfdb.store.statement import Rows, Rowset, Statement, by_column
+
+if TYPE_CHECKING:
+    from ztfdb.store.backends.sqlite_pages import Piece
 
 _SQLITE_TYPES = {"short": "integer", "int": "integer", "long": "integer", "float": "real", "double": "real",
                  "boolean": "integer", "char": "text", "unicodeChar": "text"}  # fmt: skip
@@ -48,7 +50,7 @@ def run(connection: sqlite3.Connection, statement: Statement, *, force: bool) ->
         parts: list[list[Any]] = []
         n_row = 0
         limited = f"select * from ({statement.body}) limit {statement.max_rows + 1}"
-        with paged(connection, authorize_pages, limited, statement.values, len(names)) as pieces:
+        with _paged(connection, limited, statement.values, len(names)) as pieces:
             for piece in pieces:
                 _check_number(n_row := n_row + len(piece), statement)
                 parts.append(_columns(piece))
@@ -68,7 +70,7 @@ def pieces(
                 yield names, by_column(rows, len(names))
             return
         cursor.close()
-        with paged(connection, authorize_pages, statement.text, statement.values, len(names)) as found:
+        with _paged(connection, statement.text, statement.values, len(names)) as found:
             for piece in found:
                 yield names, _columns(piece)
 
@@ -95,7 +97,7 @@ def csv(connection: sqlite3.Connection, statement: Statement, size: int, *, forc
                 rows = cursor.fetchmany(size)
             return
         cursor.close()
-        with paged(connection, authorize_pages, statement.text, statement.values, len(names)) as pieces:
+        with _paged(connection, statement.text, statement.values, len(names)) as pieces:
             for piece in pieces:
                 yield _piece_lines(piece, write), len(piece)
 
@@ -119,8 +121,18 @@ def _arrow_lines() -> Callable[[list[Any]], bytes | None] | None:
     return lines
 
 
+def _paged(
+    connection: sqlite3.Connection, text: str, values: Mapping[str, Any], n_column: int
+) -> AbstractContextManager[Iterator[Piece]]:
+    from ztfdb.store.backends.sqlite_pages import paged  # few rows do without
+
+    return paged(connection, authorize_pages, text, values, n_column)
+
+
 def authorize_pages(action: int, first: str | None, second: str | None, database: str | None, *more: str | None) -> int:
-    """Allow reading, and writing to the temporary file of `paged`."""
+    """Allow reading, and writing to the temporary file of `ztfdb.store.backends.sqlite_pages.paged`."""
+    from ztfdb.store.backends.sqlite_pages import permitted
+
     if permitted(action, first, database):
         return sqlite3.SQLITE_OK
     return authorize(action, first, second, database, *more)
