@@ -20,7 +20,8 @@ from ztfdb.query.cone import cone
 from ztfdb.simulate import make_psfcat, make_science_image
 from ztfdb.sky.cells import cone_ranges
 from ztfdb.store.backends import backend
-from ztfdb.store.detections import ZTF_PSF, light_curve_statement
+from ztfdb.store.detections import ZTF_PSF, light_curve_statement, rows_of_image
+from ztfdb.store.row_checksums import stored_checksum
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "psfcat.md").read_text(encoding="utf-8")
 
@@ -103,33 +104,57 @@ def test_a_light_curve_is_answered_from_the_index_alone(engine_url, files):
     assert "USING COVERING INDEX ix_psf_source" in plan or "Index Only Scan using pk_psf_source" in plan
 
 
+@pytest.fixture
+def plans(monkeypatch):
+    """Returns a list that gets the plan of each statement which a session's engine reads in bulk."""
+
+    def begin(session):
+        kind, found = type(backend(session)), []
+        read, word = kind.read_bulk, "query plan " if session.get_bind().dialect.name == "sqlite" else ""
+
+        def noted(self, statement, params, *rest, **more):
+            found.append(" ".join(map(str, session.execute(text(f"explain {word}{statement}"), params).all())))
+            return read(self, statement, params, *rest, **more)
+
+        monkeypatch.setattr(kind, "read_bulk", noted)
+        return found
+
+    return begin
+
+
 @pytest.mark.parametrize("phot", ["aperture", "psfcat"])
-def test_the_rows_of_a_cone_are_found_by_an_index(engine_url, files, monkeypatch, phot):
+def test_the_rows_of_a_cone_are_found_by_an_index(engine_url, files, plans, phot):
     folder, images = files
     ra, dec, _ = bright_star(images[0])
-    asked = []
     with ztfdb.open(engine_url, create=True) as archive:
         archive.ingest(folder)
         with archive._sessions() as session:
-            kind = type(backend(session))
-            read = kind.read_bulk
-
-            def noted(self, statement, params, *rest, **more):
-                explain = "explain query plan" if engine_url.startswith("sqlite") else "explain"
-                asked.append(" ".join(map(str, session.execute(text(f"{explain} {statement}"), params).all())))
-                return read(self, statement, params, *rest, **more)
-
-            monkeypatch.setattr(kind, "read_bulk", noted)
+            found = plans(session)
             assert len(cone(session, ra, dec, 60.0, phot=phot)) > 2
-    plans = [plan for plan in asked if "source" in plan]
-    assert len(plans) == 2  # positions, then the rows of those inside
-    for plan in plans:
+    found = [plan for plan in found if "source" in plan]
+    assert len(found) == 2  # positions, then the rows of those inside
+    for plan in found:
         if engine_url.startswith("sqlite"):
             assert "SEARCH source" in plan or "SEARCH psf_source" in plan
             assert "SCAN source" not in plan and "SCAN psf_source" not in plan
         else:
             assert re.search(r"Index Cond: \(+(source\.|psf_source\.)?hpx29", plan), plan
             assert "Filter" not in plan
+
+
+def test_the_rows_of_an_image_are_found_after_a_light_curve(engine_url, files, plans):
+    folder, images = files
+    with ztfdb.open(engine_url, create=True) as archive:
+        archive.ingest(folder)
+        image_id = int(archive.images(*bright_star(images[0])[:2])["image_id"].iloc[0])
+        with archive._sessions() as session:
+            backend(session).prefer_index_only()
+            found = plans(session)
+            assert len(rows_of_image(session, ZTF_PSF, image_id)["source_id"]) > 2
+            assert stored_checksum(session, "psf_source", image_id)
+    assert len(found) == 2
+    for plan in found:
+        assert "USING INTEGER PRIMARY KEY" in plan or "Bitmap Index Scan on ix_psf_source_image" in plan
 
 
 def test_the_rows_of_an_image_are_found_by_an_index(engine_url, files):

@@ -60,7 +60,7 @@ def stored_checksum(session: Session, table_name: str, image_id: int) -> int:
     last = first + (1 << SOURCE_ID_SHIFT) - 1
     statement = f"select {', '.join(wide)} from {table_name} where source_id between :first and :last"
     on = backend(session)
-    on.prefer_table_order()
+    on.allow_bitmaps()
     return _digest(on.read_bulk(statement, {"first": first, "last": last}, wide, nulls=nulls))
 
 

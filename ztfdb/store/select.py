@@ -82,7 +82,7 @@ def rows(
     else:
         origin = name
         if image_id is not None:
-            on.prefer_table_order()
+            on.allow_bitmaps()
             condition.insert(0, f"{name}.source_id between :first and :last")
             params = dict(zip(("first", "last"), source_id_range(image_id), strict=True))
     statement = f"select {fields} from {origin}" + (f" where {' and '.join(condition)}" if condition else "")

@@ -171,6 +171,9 @@ class Reads(ABC):
     def prefer_table_order(self) -> None:
         """Make this transaction read rows that an index has found in the order of the table, page by page."""
 
+    def allow_bitmaps(self) -> None:
+        """Undo the part of `prefer_index_only` that hides the index of an image's rows in a PSF catalogue."""
+
     @abstractmethod
     def hold_snapshot(self, name: str | None) -> None:
         """Read from one snapshot until the transaction ends; call it first.

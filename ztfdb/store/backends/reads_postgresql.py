@@ -34,6 +34,8 @@ _TABLE_ORDER = _settings(enable_bitmapscan="on", work_mem="64MB", max_parallel_w
 """64 MB hold the map of a million pages. Of rows packed by several processes a third more time is spent, because each
 passes on its bytes."""
 
+_BITMAPS = b"select set_config('enable_bitmapscan', 'on', true)"
+
 _STATE = """
 case when pg_is_in_recovery() then null else cast(pg_current_snapshot() as text) end,
 cast(pg_current_xact_id_if_assigned() as text)"""
@@ -172,6 +174,11 @@ class PostgresqlReads(Reads):
         """Allow bitmaps; see `prefer_index_only` for what is turned off."""
         with self._errors():
             self._driver().execute(_TABLE_ORDER)
+
+    def allow_bitmaps(self) -> None:
+        """Allow them: a BRIN index is read in no other way."""
+        with self._errors():
+            self._driver().execute(_BITMAPS)
 
     def hold_snapshot(self, name: str | None) -> None:
         """Isolate the transaction."""
