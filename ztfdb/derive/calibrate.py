@@ -188,7 +188,8 @@ def calibrate(
         if held.kind != METHOD:
             raise ValueError(f"{catalogue} has no magnitudes in g, r and i: calibrate against ps1")
         wanted = chosen_images(session, image_ids)
-        todo = wanted if again else uncalibrated_images(session, METHOD, held.catalogue_id, wanted)
+        among = None if image_ids is None else wanted
+        todo = wanted if again else uncalibrated_images(session, METHOD, held.catalogue_id, among)
     report = CalibrationReport(catalogue, n_skipped=len(wanted) - len(todo))
     for done, image_id in enumerate(todo, start=1):
         with writing(sessions) as session:

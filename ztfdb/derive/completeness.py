@@ -104,7 +104,7 @@ def measure_completeness(
     chosen = settings or InjectionSettings(passes=passes, seed=seed)
     with sessions() as session:
         wanted = chosen_images(session, image_ids)
-        todo = sorted(wanted) if again else store.images_without(session, wanted)
+        todo = wanted if again else store.images_without(session, None if image_ids is None else wanted)
         images = {image.image_id: image for image in stored_images(session, todo, places=places)}
     todo = [image_id for image_id in todo if image_id in images]
     report = CompletenessReport(n_skipped=len(wanted) - len(todo))

@@ -155,10 +155,11 @@ def crossmatch(
         if image_ids is None:
             set_match(session, catalogue.catalogue_id, mode=chosen_mode, radius=chosen_radius)
         wanted = chosen_images(session, image_ids)
+        among = None if image_ids is None else wanted
         todo = (
             wanted
             if again
-            else unmatched_images(session, catalogue, mode=chosen_mode, radius=chosen_radius, among=wanted)
+            else unmatched_images(session, catalogue, mode=chosen_mode, radius=chosen_radius, among=among)
         )
     report = CrossmatchReport(name, chosen_mode, chosen_radius, n_skipped=len(wanted) - len(todo))
     for done, image_id in enumerate(todo, start=1):
@@ -344,7 +345,8 @@ def remove_matches(
     if dry_run:
         with sessions() as session:
             catalogue = get_catalogue(session, name)
-            return count_matches(session, catalogue.catalogue_id, chosen_images(session, image_ids))
+            chosen = None if image_ids is None else chosen_images(session, image_ids)
+            return count_matches(session, catalogue.catalogue_id, chosen)
     with writing(sessions) as session:
         catalogue = get_catalogue(session, name)
         return sum(delete_matches(session, one, catalogue.catalogue_id) for one in chosen_images(session, image_ids))

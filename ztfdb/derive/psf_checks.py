@@ -179,8 +179,9 @@ def check_psf(
     """
     with sessions() as session:
         wanted = chosen_images(session, image_ids)
-        held = set(images_with_psf(session))
-        known = set() if again else set(checked_images(session))
+        among = None if image_ids is None else wanted
+        held = set(images_with_psf(session, among))
+        known = set() if again else set(checked_images(session, among))
     able = [one for one in wanted if one in held]
     todo = [one for one in able if one not in known]
     report = PsfCheckReport(len(able) - len(todo), len(wanted) - len(able))
@@ -199,8 +200,7 @@ def remove_psf_checks(
 ) -> int:
     """Remove the checks of images (by default all), and return their number; with `dry_run` only count them."""
     with sessions() as session:
-        wanted = set(chosen_images(session, image_ids))
-        held = [one for one in checked_images(session) if one in wanted]
+        held = checked_images(session, None if image_ids is None else chosen_images(session, image_ids))
     if not dry_run and held:
         with writing(sessions) as session:
             for one in held:

@@ -78,7 +78,7 @@ def calibrate_self(
     chosen = settings or SelfSettings()
     with sessions() as session:
         wanted = chosen_images(session, image_ids)
-        todo = wanted if again else store.unsolved_images(session, wanted)
+        todo = wanted if again else store.unsolved_images(session, None if image_ids is None else wanted)
         images = store.images_to_solve(session, todo)
         known = find_catalogue(session, catalogue)
     report = SelfReport(n_skipped=len(wanted) - len(images["image_id"]))

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from ztfdb.arrays import Progress
 from ztfdb.errors import UnknownImageError
 from ztfdb.store.engine import writing
+from ztfdb.store.image_choice import possible_ids
 from ztfdb.store.image_rows import image_names
 from ztfdb.store.images import delete_image
 from ztfdb.store.psf_catalogues import psf_catalogues_held
@@ -54,8 +55,9 @@ def remove_images(
     """
     wanted = sorted({int(one) for one in image_id})
     with sessions() as session:
-        held = image_names(session)
-        n_source = dict.fromkeys(psf_catalogues_held(session), 0)  # references of which only the catalogue is held
+        ids = possible_ids(wanted)
+        held = image_names(session, ids)
+        n_source = dict.fromkeys(psf_catalogues_held(session, ids.tolist()), 0)  # also references without their image
     n_source |= dict(zip(held["image_id"].tolist(), held["n_source"].tolist(), strict=True))
     unknown = [str(one) for one in wanted if one not in n_source]
     if unknown:

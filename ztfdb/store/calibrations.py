@@ -13,6 +13,7 @@ from ztfdb.schema import Calibration, Image, ImageMatch
 from ztfdb.store.columns import python_values
 from ztfdb.store.detections import OURS, rows_of_image
 from ztfdb.store.image_choice import image_row
+from ztfdb.store.image_files import among_ids
 from ztfdb.store.zero_points import APERTURES
 
 SOURCE_COLUMNS = (
@@ -59,8 +60,8 @@ def calibrations_of_image(session: Session, image_id: int, method: str = "ps1") 
     return [dict(row._mapping) for row in session.execute(statement.order_by(Calibration.aperture))]
 
 
-def uncalibrated_images(session: Session, method: str, catalogue_id: int, among: Sequence[int]) -> list[int]:
-    """Return the images among `among` without a calibration by a method, or with one older than their match."""
+def uncalibrated_images(session: Session, method: str, catalogue_id: int, among: Sequence[int] | None) -> list[int]:
+    """Return the images, or those of `among`, without a calibration by a method, or with one older than their match."""
     own = (Calibration.image_id == Image.image_id) & (Calibration.method == method)
     matched = (
         select(ImageMatch.matched)
@@ -73,9 +74,10 @@ def uncalibrated_images(session: Session, method: str, catalogue_id: int, among:
         .group_by(Image.image_id)
         .order_by(Image.image_id)
     )
-    wanted = set(among)
+    only, params = among_ids(session, Image.image_id, among)
+    statement = statement.where(*only)
     return [
         image_id
-        for image_id, calibrated, when in session.execute(statement)
-        if image_id in wanted and (calibrated is None or (when is not None and when > calibrated))
+        for image_id, calibrated, when in session.execute(statement, params)
+        if calibrated is None or (when is not None and when > calibrated)
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from ztfdb.arrays import IntArray
 from ztfdb.schema import Completeness, Image
 from ztfdb.store.backends import AnySession
 from ztfdb.store.columns import python_values
+from ztfdb.store.image_files import among_ids
 from ztfdb.store.select import rows
 
 ROW_COLUMNS = (
@@ -25,11 +26,17 @@ DetectionModels = dict[int, tuple[dict[str, Any], dict[str, Any]]]
 """The parameters of `ztfdb.phot.completeness.DetectionModel` and the bins of magnitude, by image."""
 
 
-def images_without(session: Session, among: Iterable[int]) -> list[int]:
-    """Return the images in `among` without a model, in order, without references; failed ones count as without."""
-    done = set(session.execute(select(Completeness.image_id).where(Completeness.failure.is_(None))).scalars())
-    references = set(session.execute(select(Image.image_id).where(Image.kind == "ref")).scalars())
-    return sorted(set(among) - done - references)
+def images_without(session: Session, among: Sequence[int] | None) -> list[int]:
+    """Return the images, or those of `among`, without a model, ascending; failed ones count as without.
+
+    References are left out.
+    """
+    done = (Completeness.image_id == Image.image_id) & Completeness.failure.is_(None)
+    statement = select(Image.image_id).outerjoin(Completeness, done)
+    statement = statement.where(Image.kind != "ref", Completeness.image_id.is_(None)).order_by(Image.image_id)
+    only, params = among_ids(session, Image.image_id, among)
+    statement = statement.where(*only)
+    return list(session.execute(statement, params).scalars())
 
 
 def store_completeness(session: Session, row: Mapping[str, Any]) -> None:

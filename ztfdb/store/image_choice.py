@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased
 
+from ztfdb.arrays import IntArray
 from ztfdb.errors import UnknownImageError
 from ztfdb.schema import Image
 from ztfdb.store.image_files import ids_in
+from ztfdb.store.select import rows
 
 NIGHT = 1_000_000
 """Divides a ``filefracday`` into the UTC date and the fraction of the day; a ZTF night is within one UTC date."""
@@ -48,14 +51,19 @@ def chosen_images(session: Session, image_ids: Sequence[int] | None) -> list[int
     UnknownImageError
         If some are not in the archive.
     """
-    held = list(session.execute(select(Image.image_id).order_by(Image.image_id)).scalars())
     if image_ids is None:
-        return held
+        return list(session.execute(select(Image.image_id).order_by(Image.image_id)).scalars())
     wanted = {int(one) for one in image_ids}
+    held = rows(session, "image", ("image_id",), ids=possible_ids(wanted))["image_id"].tolist()
     unknown = sorted(wanted - set(held))
     if unknown:
         raise UnknownImageError(f"no image {', '.join(map(str, unknown[:5]))} in this archive")
     return sorted(wanted)
+
+
+def possible_ids(ids: Iterable[int]) -> IntArray:
+    """Return ids without repeats, ascending; those that do not fit 64 bits, which no row has, are left out."""
+    return np.array(sorted({one for one in ids if -(1 << 63) <= one < 1 << 63}), np.int64)
 
 
 def image_mjd(session: Session, image_id: int) -> float | None:

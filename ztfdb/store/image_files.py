@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Row, Select, TextClause, bindparam, select, text, update
+from sqlalchemy import ColumnElement, Row, Select, TextClause, bindparam, select, text, update
 from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Places
@@ -217,6 +217,16 @@ def ids_in(session: Session, ids: Sequence[int]) -> tuple[TextClause, dict[str, 
     """Return a subquery of ids, and its parameters: a list of hundreds of placeholders takes longer to parse."""
     rows, params = backend(session).range_rows(id=np.array(ids, np.int64))
     return text(f"select r.id from {rows}"), params
+
+
+def among_ids(
+    session: Session, column: Any, ids: Sequence[int] | None
+) -> tuple[list[ColumnElement[bool]], dict[str, Any]]:
+    """Return the conditions that `column` is one of some ids, and their parameters; without ids there are none."""
+    if ids is None:
+        return [], {}
+    wanted, params = ids_in(session, ids)
+    return [column.in_(wanted)], params
 
 
 def _files(

@@ -23,9 +23,9 @@ MESHES_AT_ONCE = 500
 """Meshes that are in memory: some 20 kB for each quadrant."""
 
 
-def image_names(session: AnySession) -> Columns:
-    """Return ``image_id`` and ``n_source`` of every image, ordered by id."""
-    return rows(session, "image", {"image_id": "i8", "n_source": "i8"})
+def image_names(session: AnySession, image_id: IntArray | None = None) -> Columns:
+    """Return ``image_id`` and ``n_source`` of images, by default all, ordered by id; the ids must not repeat."""
+    return rows(session, "image", {"image_id": "i8", "n_source": "i8"}, ids=image_id)
 
 
 def image_dates(session: AnySession, image_id: IntArray) -> Columns:

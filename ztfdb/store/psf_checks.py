@@ -15,6 +15,7 @@ from ztfdb.store.backends import backend
 from ztfdb.store.columns import python_values
 from ztfdb.store.detections import ZTF_PSF, rows_of_image
 from ztfdb.store.image_choice import image_row
+from ztfdb.store.image_files import among_ids
 from ztfdb.store.psf_check_summary import WORST_FIRST
 
 PSF_COLUMNS = ("source_id", "ra", "dec", "flux", "mag_inst", "sigmag", "chi", "sharp", "flags")
@@ -47,9 +48,10 @@ def image_to_check(session: Session, image_id: int) -> dict[str, Any]:
 
 def failed_checks(session: Session, image_ids: Sequence[int]) -> dict[int, str]:
     """Return the reasons why images could not be compared with their PSF catalogue, by image."""
-    wanted = {int(one) for one in image_ids}
     statement = select(PsfCheck.image_id, PsfCheck.failure).where(PsfCheck.failure.is_not(None))
-    return {int(image_id): str(failure) for image_id, failure in session.execute(statement) if image_id in wanted}
+    only, params = among_ids(session, PsfCheck.image_id, image_ids)
+    statement = statement.where(*only)
+    return {int(image_id): str(failure) for image_id, failure in session.execute(statement, params)}
 
 
 def psf_sources_to_check(session: Session, image_id: int) -> Columns:
@@ -63,15 +65,21 @@ def has_psf_catalogue(session: Session, image_id: int) -> bool:
     return session.execute(held).one_or_none() is not None
 
 
-def images_with_psf(session: Session) -> list[int]:
-    """Return the images with a PSF catalogue, without references, ascending."""
+def images_with_psf(session: Session, among: Sequence[int] | None = None) -> list[int]:
+    """Return the images, or those of `among`, with a PSF catalogue, without references, ascending."""
     statement = select(Image.image_id).join(PsfCatalogue, PsfCatalogue.image_id == Image.image_id)
-    return list(session.execute(statement.where(Image.kind != "ref").order_by(Image.image_id)).scalars())
+    statement = statement.where(Image.kind != "ref").order_by(Image.image_id)
+    only, params = among_ids(session, Image.image_id, among)
+    statement = statement.where(*only)
+    return list(session.execute(statement, params).scalars())
 
 
-def checked_images(session: Session) -> list[int]:
-    """Return the images that have a check, ascending."""
-    return list(session.execute(select(PsfCheck.image_id).order_by(PsfCheck.image_id)).scalars())
+def checked_images(session: Session, among: Sequence[int] | None = None) -> list[int]:
+    """Return the images, or those of `among`, that have a check, ascending."""
+    statement = select(PsfCheck.image_id).order_by(PsfCheck.image_id)
+    only, params = among_ids(session, PsfCheck.image_id, among)
+    statement = statement.where(*only)
+    return list(session.execute(statement, params).scalars())
 
 
 def store_psf_check(session: Session, row: Mapping[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from ztfdb.arrays import Columns, IntArray
 from ztfdb.schema import Calibration, Image, SelfSolution, SelfStar
 from ztfdb.store.backends import backend
 from ztfdb.store.columns import python_values
+from ztfdb.store.image_files import among_ids
 from ztfdb.store.select import rows
 
 METHOD = "self"
@@ -37,12 +38,18 @@ def images_to_solve(session: Session, image_id: Sequence[int]) -> Columns:
     return rows(session, "image", IMAGE_DTYPES, ids=ids, where="image.kind <> 'ref'")
 
 
-def unsolved_images(session: Session, among: Iterable[int]) -> list[int]:
-    """Return the images of `among` without a zero point by their own stars, in order; failed ones count as without."""
-    own = (Calibration.method == METHOD, Calibration.zeropoint.is_not(None))
-    done = set(session.execute(select(Calibration.image_id).where(*own).distinct()).scalars())
-    references = set(session.execute(select(Image.image_id).where(Image.kind == "ref")).scalars())
-    return sorted(set(among) - done - references)
+def unsolved_images(session: Session, among: Sequence[int] | None) -> list[int]:
+    """Return the images, or those of `among`, without a zero point by their own stars, ascending.
+
+    Failed ones count as without; references are left out.
+    """
+    done = select(Calibration.image_id).where(
+        Calibration.image_id == Image.image_id, Calibration.method == METHOD, Calibration.zeropoint.is_not(None)
+    )
+    statement = select(Image.image_id).where(Image.kind != "ref", ~done.exists()).order_by(Image.image_id)
+    only, params = among_ids(session, Image.image_id, among)
+    statement = statement.where(*only)
+    return list(session.execute(statement, params).scalars())
 
 
 def add_solution(session: Session, facts: Mapping[str, Any], stars: Columns) -> int:
@@ -137,6 +144,8 @@ def detector_map(session: Session, solution_id: int, rcid: int, size: tuple[int,
 def solutions_of(session: Session, image_id: IntArray, aperture: int) -> IntArray:
     """Return the solution of each image in an aperture, in the given order; -1 without one."""
     own = (Calibration.method == METHOD, Calibration.aperture == int(aperture), Calibration.solution_id.is_not(None))
-    rows = session.execute(select(Calibration.image_id, Calibration.solution_id).where(*own))
-    found = {int(row.image_id): row.solution_id for row in rows}
+    statement = select(Calibration.image_id, Calibration.solution_id).where(*own)
+    only, params = among_ids(session, Calibration.image_id, np.unique(image_id).tolist())
+    statement = statement.where(*only)
+    found = {int(row.image_id): row.solution_id for row in session.execute(statement, params)}
     return np.array([found.get(one) or -1 for one in image_id.tolist()], np.int64)

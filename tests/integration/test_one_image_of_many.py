@@ -1,0 +1,84 @@
+"""Work on one image reads the rows of this image, however many others the archive has."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+import ztfdb
+from tests.support.measured import EXPID
+from tests.support.plans import planned, read_whole
+from tests.support.reference import hold, store_image
+from ztfdb.errors import UnknownImageError
+
+TABLES = {
+    "image", "image_match", "calibration", "detection_limit", "psf_check", "psf_catalogue", "source", "psf_source",
+    "catalogue_cell", "image_cell",
+}  # fmt: skip
+"""Tables that grow with the images."""
+
+STARS = np.random.default_rng(4).uniform(-0.05, 0.05, (2, 40)) + np.array([[256.4], [33.4]])
+
+
+@pytest.fixture
+def many(engine_url):
+    """An archive of images that are matched, and their ids."""
+    with ztfdb.open(engine_url, create=True) as archive:
+        hold(archive._sessions, "ps1", np.arange(40) + 1, *STARS)
+        yield archive, [store_image(archive._sessions, *STARS, expid=EXPID + k, seed=k) for k in range(12)]
+
+
+WORK = {
+    "crossmatch": lambda a, one: a.crossmatch("ps1", image_ids=[one]),
+    "crossmatch again": lambda a, one: a.crossmatch("ps1", image_ids=[one], again=True),
+    "calibrate": lambda a, one: a.calibrate(image_ids=[one]),
+    "check": lambda a, one: a.check_psf(image_ids=[one]),
+    "completeness": lambda a, one: a.measure_completeness(image_ids=[one]),
+    "remove matches": lambda a, one: a.remove_matches("ps1", image_ids=[one], dry_run=True),
+    "remove checks": lambda a, one: a.remove_psf_checks(image_ids=[one]),
+    "matched": lambda a, one: a.get_matched_entries(["ra"], "sources", "ps1", image_id=one),
+    "remove": lambda a, one: a.remove(one),
+}
+
+
+@pytest.mark.parametrize("work", list(WORK))
+def test_work_on_one_image_reads_no_table_of_images_as_a_whole(many, work):
+    archive, images = many
+    with planned(archive) as plans:
+        WORK[work](archive, images[5])
+    assert any("image" in plan for plan in plans)
+    assert {table: plan for plan in plans for table in read_whole(plan) & TABLES} == {}
+
+
+def test_a_new_image_joins_the_objects_without_a_look_at_all_that_joined_before(many):
+    archive, _ = many
+    archive.build_objects()
+    for k in (20, 21):
+        store_image(archive._sessions, *STARS, expid=EXPID + k, seed=k)
+    with planned(archive) as plans:
+        report = archive.update_objects()
+    assert report.n_added == 2
+    assert Counter("object_image" in read_whole(plan) for plan in plans)[True] == 1  # what has changed, once
+
+
+def test_the_cells_of_images_are_compared_only_after_an_import(many):
+    archive, images = many
+    assert archive.crossmatch("ps1").n_skipped == len(images)
+    with planned(archive) as plans:
+        archive.crossmatch("ps1")
+    compared = [plan for plan in plans if "catalogue_cell" in plan and "image_match" in plan]
+    assert len(compared) == 1 and ("never executed" in compared[0] or "SEARCH catalogue_cell" in compared[0])
+    hold(archive._sessions, "ps1", [1000], [10.0], [10.0])  # far from all images
+    assert archive.crossmatch("ps1").n_skipped == len(images)
+    hold(archive._sessions, "ps1", [1001], [256.4], [33.4])
+    assert len(archive.crossmatch("ps1").images) == len(images)
+
+
+def test_ids_that_no_image_can_have_are_unknown(many):
+    archive, _ = many
+    for image_id in (7, 1 << 63, -(1 << 70)):
+        for work in ("crossmatch", "calibrate", "check", "matched", "remove"):
+            with pytest.raises(UnknownImageError, match=f"no image {image_id} in this archive"):
+                WORK[work](archive, image_id)
