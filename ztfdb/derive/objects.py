@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -149,14 +148,14 @@ def update_objects(sessions: sessionmaker[Session], *, progress: Progress | None
         else:
             references = drop_stale_references(session)
             if stale:
-                report.n_removed, report.n_remade = len(stale), _leave(session, stale)
+                report.n_removed, report.n_remade = len(stale), _leave(session, stale, n_image=len(prints))
             if state.get("ps1") != _ps1_import(session):
                 _identify_all(session)
     for done, image_id in enumerate(new, start=1):
         with writing(sessions) as session:
             store.lock_objects(session)
-            if image_id not in store.joined_images(session):
-                n_source, n_remade = _join(session, image_id)
+            if not len(store.joined_among(session, np.array([image_id], np.int64))):
+                n_source, n_remade = _join(session, image_id, n_image=len(prints))
                 store.record_images(session, {image_id: prints[image_id]})
                 report.n_added, report.n_source = report.n_added + 1, report.n_source + n_source
                 report.n_remade += n_remade
@@ -212,17 +211,16 @@ def _build(session: Session, progress: Progress | None) -> ObjectsReport:
 # Updating ---------------------------------------------------------------------------------------------------------
 
 
-def _leave(session: Session, image_ids: list[int]) -> int:
-    """Take images out, and return the number of rebuilt objects."""
+def _leave(session: Session, image_ids: list[int], *, n_image: int) -> int:
+    """Take images out of `n_image`, and return the number of rebuilt objects."""
     owners = np.unique(np.concatenate([store.forget_image(session, one) for one in image_ids]))
     start = store.objects_by_id(session, owners)
     every, nowhere = np.ones(len(start["object_id"]), bool), (np.empty(0), np.empty(0))
-    return _regroup(session, find_disturbed(session, start, every, nowhere))
+    return _regroup(session, find_disturbed(session, start, every, nowhere), n_image=n_image)
 
 
-def _join(session: Session, image_id: int) -> tuple[int, int]:
-    """Add an image; return the numbers of its sources and of rebuilt objects."""
-    joined = {*store.joined_images(session), image_id}
+def _join(session: Session, image_id: int, *, n_image: int) -> tuple[int, int]:
+    """Add an image to `n_image`; return the numbers of its sources and of rebuilt objects."""
     images = read_images(session, np.array([image_id], np.int64))
     sample = make_sample(store.detections_of_image(session, image_id), images)
     found = sample.found
@@ -230,7 +228,8 @@ def _join(session: Session, image_id: int) -> tuple[int, int]:
         return 0, 0
     margin = search_margin(store.largest_reach(session))
     objects = store.objects_in_ranges(session, *cover_positions(found.hpx29.astype(np.int64, copy=False), margin))
-    alone = not (store.same_exposure(session, image_id) & (joined - {image_id}))
+    others = np.array(sorted(store.same_exposure(session, image_id)), np.int64)
+    alone = not len(others) or not len(store.joined_among(session, others))
     owner, apart, plain = _explained(found, objects, alone)
     twice = np.bincount(owner[owner >= 0], minlength=len(objects["object_id"])) > (1 if alone else 0)
     new = found.clean & ~plain
@@ -242,7 +241,7 @@ def _join(session: Session, image_id: int) -> tuple[int, int]:
         objects, calm, owner[calm], np.where(found.clean, MemberKind.LINKED, MemberKind.ATTACHED)[calm], apart[calm],
         np.zeros(len(calm), bool),
     ))  # fmt: skip
-    return len(found), _regroup(session, disturbed, joined)
+    return len(found), _regroup(session, disturbed, n_image=n_image, new=image_id)
 
 
 def _explained(found: Detections, objects: Columns, alone: bool) -> tuple[IntArray, FloatArray, BoolArray]:
@@ -298,11 +297,20 @@ def _lengthen(session: Session, sample: Sample, images: Images, objects: Columns
     store.replace_curves(session, fid, rows, packed(points, start))
 
 
-def _regroup(session: Session, disturbed: Disturbed, joined: Iterable[int] | None = None) -> int:
-    """Rebuild the objects of areas, and return their number."""
+def _regroup(session: Session, disturbed: Disturbed, *, n_image: int, new: int = MISSING) -> int:
+    """Rebuild the objects of areas, and return their number.
+
+    Parameters
+    ----------
+    session : Session
+    disturbed : Disturbed
+    n_image : int
+        About the number of images; a position has at most as many sources.
+    new : int
+        An image whose sources count although it is not recorded yet.
+    """
     if not len(disturbed.ra):
         return 0
-    ids = np.array(sorted(store.joined_images(session) if joined is None else joined), np.int64)
     ps1 = _ps1(session)
     old = disturbed.object_id[disturbed.object_id != MISSING]
     before, after = store.members_of(session, old), []
@@ -310,11 +318,11 @@ def _regroup(session: Session, disturbed: Disturbed, joined: Iterable[int] | Non
     store.delete_objects(session, old)
     n_made = 0
     order = np.argsort(disturbed.area, kind="stable")
-    for discs in batches(disturbed.area[order], max(500, SOURCES_AT_ONCE // max(1, len(ids)))):
+    for discs in batches(disturbed.area[order], max(500, SOURCES_AT_ONCE // max(1, n_image))):
         which = order[discs]
         rows = sources_inside(session, disturbed.ra[which], disturbed.dec[which], disturbed.reach[which] + ATTACH)
         present = np.unique(rows["source_id"] >> SOURCE_ID_SHIFT)
-        images = read_images(session, present[np.isin(present, ids)])
+        images = read_images(session, np.union1d(store.joined_among(session, present), present[present == new]))
         sample = make_sample(rows, images)
         grouped = group_detections(sample.found)
         after.append(_write(session, sample, images, grouped, ps1))

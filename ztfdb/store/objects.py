@@ -76,6 +76,11 @@ def joined_images(session: Session) -> dict[int, int]:
     return {row[0]: row[1] for row in session.execute(select(ObjectImage.image_id, ObjectImage.fingerprint))}
 
 
+def joined_among(session: Session, image_id: IntArray) -> IntArray:
+    """Return those of some images whose sources are in the objects, ascending; `image_id` must not repeat."""
+    return rows(session, "object_image", ("image_id",), ids=image_id)["image_id"]
+
+
 def record_images(session: Session, fingerprints: Mapping[int, int]) -> None:
     """Record that images are in the objects."""
     if fingerprints:
