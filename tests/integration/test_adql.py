@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -135,6 +136,43 @@ def test_the_light_curve_index_answers_what_is_conjunctive(asked, engine, table,
     assert "ix_source_light_curve" in plan, plan
     assert "Seq Scan on source" not in plan
     assert "SCAN _t\n" not in plan and "SCAN source" not in plan
+
+
+OF_IMAGE = [
+    "select source_id, ra from {t} where image_id = {i} order by source_id",
+    "select count(*) as n from {t} as s join image as i on i.image_id = s.image_id where {i} = s.image_id and s.ra > 3",
+    "select i.obsmjd, s.ra from image as i left join {t} as s using (image_id) where s.image_id = {i} order by s.ra",
+    "with s as (select * from {t} where image_id = {i}) select min(flags) as a, max(ra) as b from s",
+]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("table", ["source", "light_curve_point"])
+@pytest.mark.parametrize("text", OF_IMAGE)
+def test_the_rows_of_an_image_are_found_by_their_ids(asked, engine, table, text):
+    plan = asked.plan(engine, text.format(t=f"ztf.{table}", i=asked.both("select max(image_id) from image")[0][0]))
+    if engine == "sqlite":
+        assert "SEARCH source USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)" in plan or "SEARCH s " in plan, plan
+        assert "SCAN source" not in plan and "SCAN s" not in plan.splitlines()
+    else:
+        assert re.search(r"pk_source.*\n.*Index Cond: \(.*source_id >= ", plan), plan
+        assert "Seq Scan on source" not in plan
+
+
+@pytest.mark.parametrize("text", OF_IMAGE)
+def test_the_rows_of_an_image_are_those_of_its_id(asked, text):
+    image_id = asked.both("select max(image_id) from image")[0][0]
+    for table in ("source", "light_curve_point"):
+        rows = asked.both(text.format(t=f"ztf.{table}", i=image_id))
+        assert rows
+        for other in (f"({image_id} + 0)", f"cast({image_id} as bigint)"):  # not numbers as they are
+            assert asked.both(text.format(t=f"ztf.{table}", i=other)) == rows
+        for beyond in (
+            (1 << 45) - 1,
+            1 << 45,
+            (1 << 63) - 1,
+        ):  # the last ids with a range of sources, and the first without
+            asked.both(text.format(t=f"ztf.{table}", i=beyond))
 
 
 @pytest.mark.parametrize("text", CONJUNCTIVE)

@@ -3,12 +3,12 @@
 A conjunct of WHERE or ON with CONTAINS, INTERSECTS or DISTANCE on a table with ``hpx29``, or on the footprints of a
 table, bounds the positions of all rows of that table that can be in the answer. The exact condition stays in place; the
 ranges of cells only reduce the rows that are read. A conjunct that ties two tables carries the circle of one over to
-the other. An OR restricts the tables that all of its sides restrict.
+the other. An OR restricts the tables that all of its sides restrict. Rows of an image are found, too: by their ids.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,6 +23,9 @@ from ztfdb.sky.cover import cover_triangles
 
 SLACK = 1.0 + 1e-9
 """Ranges reach a little farther than the condition, which makes the final decision."""
+
+MOST_IMAGE_ID = 1 << 45
+"""The ids of the sources of an image below do not exceed 64 bits."""
 
 Ranges = tuple[NDArray[np.int64], NDArray[np.int64]]
 
@@ -111,6 +114,27 @@ def find_cuts(select: exp.Select, positioned: Positioned) -> Cuts:
             _note(cuts, one, positioned, allowed)
     cuts.carry()
     return cuts
+
+
+def find_images(select: exp.Select, aliases: Collection[str]) -> list[tuple[str, int]]:
+    """Return the images that conjuncts of WHERE demand by ``image_id = …``, as pairs of a table's alias and an id.
+
+    Parameters
+    ----------
+    select : Select
+        Qualified, its conditions not translated yet.
+    aliases : collection of str
+        The tables to look for.
+    """
+    where, found = select.args.get("where"), []
+    for node in _conjuncts(where.this) if where is not None else ():
+        if not isinstance(node, exp.EQ):
+            continue
+        for one, other in ((node.this, node.expression), (node.expression, node.this)):
+            asked = isinstance(one, exp.Column) and one.name == "image_id" and one.table in aliases
+            if asked and isinstance(other, exp.Literal) and other.is_int and int(other.this) < MOST_IMAGE_ID:
+                found.append((one.table, int(other.this)))
+    return found
 
 
 def _conjuncts(node: exp.Expr) -> Iterator[exp.Expr]:

@@ -11,13 +11,14 @@ from sqlglot.optimizer.scope import Scope
 from ztfdb.adql import relations
 from ztfdb.adql.functions import AGGREGATES, ordered_as_bytes
 from ztfdb.adql.geometry import FOOTPRINT
-from ztfdb.adql.index import Cuts, Tie, find_cuts
+from ztfdb.adql.index import Cuts, Tie, find_cuts, find_images
 from ztfdb.adql.relations import Cells, Parameters
 from ztfdb.adql.tables import SQL_KINDS, Column, Table, Tables
 from ztfdb.adql.uploads import SCHEMA as UPLOADS
 from ztfdb.adql.uploads import Upload
 from ztfdb.adql.values import ValueTranslator
 from ztfdb.errors import QueryError
+from ztfdb.ids import source_id_range
 
 REGION = "s_region"
 """The column that is the footprint of a row."""
@@ -150,11 +151,16 @@ class SelectTranslator:
         }
         self._mark_footprints(scope)
         cuts = find_cuts(select, lambda alias: tables[alias].position if alias in tables else None)
+        images = find_images(select, {alias for alias, table in tables.items() if table.of_sources})
         values = ValueTranslator(self._resolver(scope))
         select.set("expressions", [values.projection(one) for one in select.expressions])
         for key in ("where", "having"):
             if select.args.get(key) is not None:
                 select.args[key].set("this", values.condition(select.args[key].this))
+        for alias, image_id in images:  # `image_id` has no index there
+            first, last = (relations.number(one) for one in source_id_range(image_id))
+            select.where(exp.GTE(this=relations.column("source_id", alias), expression=first), copy=False)
+            select.where(exp.LTE(this=relations.column("source_id", alias), expression=last), copy=False)
         for join in select.args.get("joins") or ():
             if join.args.get("on") is not None:
                 join.set("on", values.condition(join.args["on"]))

@@ -117,6 +117,11 @@ class Table:
         return self.relation is None and {"hpx29", "ra", "dec"} <= {column.name for column in self.columns}
 
     @property
+    def of_sources(self) -> bool:
+        """Whether its rows belong to sources of images: ``source_id`` is in the range of ``image_id``."""
+        return self.relation is None and {"source_id", "image_id"} <= self._by_name.keys()
+
+    @property
     def position(self) -> tuple[str, str] | None:
         """The columns of the indexed position, None without an index."""
         return ("s_ra", "s_dec") if self.footprints else ("ra", "dec") if self.indexed else None
