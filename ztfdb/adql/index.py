@@ -77,15 +77,19 @@ class Cuts:
                     if tie.to not in self.near or reach < self.near[tie.to].radius:
                         self.near[tie.to] = Near(known.lon, known.lat, reach)
 
-    def cells(self, alias: str) -> Ranges | None:
-        """Return the ranges of cells that contain the rows of a table, None if it is not restricted."""
+    def cells_around(self, alias: str, margin: float) -> Ranges | None:
+        """Return the ranges of cells within a margin (deg) of the rows of a table, None if no circle restricts it."""
         near = self.near.get(alias)
-        if alias in self.ranges:
-            return self.ranges[alias]
         if near is None:
             return None
-        _, lo, hi = cone_ranges(near.lon, near.lat, min(648000.0, near.radius * SLACK * 3600.0))
+        _, lo, hi = cone_ranges(near.lon, near.lat, min(648000.0, (near.radius + margin) * SLACK * 3600.0))
         return lo, hi
+
+    def cells(self, alias: str) -> Ranges | None:
+        """Return the ranges of cells that contain the rows of a table, None if it is not restricted."""
+        if alias in self.ranges:
+            return self.ranges[alias]
+        return self.cells_around(alias, 0.0)
 
 
 def find_cuts(select: exp.Select, positioned: Positioned) -> Cuts:

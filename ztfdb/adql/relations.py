@@ -14,6 +14,9 @@ from ztfdb.adql.regions import PostgresRegions, SQLiteRegions
 from ztfdb.adql.uploads import Upload
 
 POSTGRESQL = "postgresql"
+OBJECT_REACH = 5.0
+"""Objects with a smaller ``reach`` (arcsec) are found by their cell; the others are a few stars with proper motion."""
+
 KEY = "_k"
 """Column with the number of an uploaded row, also in the ranges around it."""
 
@@ -71,6 +74,31 @@ def in_ranges(
     inner.set("joins", [exp.Join(this=physical(name, "_t"), kind="CROSS")])
     inner.set("where", exp.Where(this=exp.and_(*_between(cell, _element(0), _element(1)), copy=False)))
     return named(inner, alias)
+
+
+def objects_in_ranges(
+    name: str, alias: str, columns: Sequence[str], cells: Sequence[NDArray[np.int64]], engine: str
+) -> exp.Expr:
+    """Return the rows of a table of objects that may be in an area, each once.
+
+    Parameters
+    ----------
+    name, alias : str
+    columns : sequence of str
+    cells : sequence of ndarray
+        Ranges that reach `OBJECT_REACH` beyond the area: they have the first detection of every object in the area
+        except those whose detections lie farther apart. Those few, of stars that move, are all returned.
+    engine : str
+    """
+    own = sorted({*columns, "object_id"})
+    near = in_ranges(name, "_n", own, cells, engine, "object_id").sql(dialect=DIALECTS[engine])
+    wide = f"select _w.object_id from object as _w where _w.reach > {OBJECT_REACH}"
+    both = [", ".join(f'{table}."{one}"' for one in columns) for table in ("_n", "_o")]
+    sql = (
+        f"select {both[0]} from {near} where _n.object_id not in ({wide}) union all "
+        f'select {both[1]} from "{name}" as _o where _o.object_id in ({wide})'
+    )
+    return named(exp.Var(this=sql), alias)
 
 
 def ranges_text(ranges: Sequence[tuple[int, int]]) -> str:

@@ -20,6 +20,9 @@ from ztfdb.adql.values import ValueTranslator
 from ztfdb.errors import QueryError
 from ztfdb.ids import source_id_range
 
+CELL_SLACK = 0.001
+"""The middle of a cell is up to 0.3 mas from a position in it, arcsec."""
+
 REGION = "s_region"
 """The column that is the footprint of a row."""
 
@@ -242,6 +245,11 @@ class SelectTranslator:
         if table.schema == UPLOADS:
             return relations.uploaded(self._uploads[table.name], alias, self._parameters)
         names = columns or [table.columns[0].name]
+        if table.of_objects:
+            around = cuts.cells_around(alias, (relations.OBJECT_REACH + CELL_SLACK) / 3600.0)
+            if around is not None:
+                return relations.objects_in_ranges(table.name, alias, names, around, self._parameters.engine)
+            return relations.physical(table.name, alias)
         cells = cuts.cells(alias) if table.position is not None else None
         if cells is not None:
             return self._rows(table, alias, names, cells)

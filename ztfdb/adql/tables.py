@@ -30,6 +30,9 @@ HIDDEN_COLUMNS = {
 """Hidden columns: folders, settings, errors that may name files, and JSON, which the engines format differently."""
 SCHEMA = "ztf"
 
+OBJECTS = ("object", "object_summary")
+"""Tables of objects, whose ``object_id`` is the cell of their first clean detection."""
+
 MOST_SHAPES = 256
 """Number of shapes with cached translations, see `ztfdb.adql.shapes`."""
 
@@ -122,9 +125,16 @@ class Table:
         return self.relation is None and {"source_id", "image_id"} <= self._by_name.keys()
 
     @property
+    def of_objects(self) -> bool:
+        """Whether rows are found by position nearly: ``object_id`` is a cell near ``ra`` and ``dec``."""
+        return self.relation is None and self.name in OBJECTS
+
+    @property
     def position(self) -> tuple[str, str] | None:
         """The columns of the indexed position, None without an index."""
-        return ("s_ra", "s_dec") if self.footprints else ("ra", "dec") if self.indexed else None
+        if self.footprints:
+            return "s_ra", "s_dec"
+        return ("ra", "dec") if self.indexed or self.of_objects else None
 
     def column(self, name: str) -> Column | None:
         """Return the column of a name."""

@@ -1,0 +1,75 @@
+"""ADQL finds objects around a position by their ids, the cells of their first detections."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from sqlalchemy import text
+
+pytest.importorskip("sqlglot", reason="the extra serve is not installed")
+
+import ztfdb
+from tests.support.asked import archive_on_both
+from tests.support.postgres import ENGINES
+from ztfdb.store.engine import writing
+
+SHIFT = 4.0
+"""arcsec that every fourth object is moved from its id, and twice that every twentieth."""
+
+
+@pytest.fixture(scope="module")
+def asked(databases):
+    with archive_on_both(databases) as made:
+        for url in made.made.values():
+            with ztfdb.open(url) as archive:
+                archive.build_objects()
+                with writing(archive._sessions) as session:
+                    rank = "(select count(*) from object as o where o.object_id < object.object_id)"
+                    for every, apart in ((4, SHIFT), (20, 2 * SHIFT)):
+                        move = f"dec = dec - {apart} / 3600, reach = reach + {apart}"
+                        session.execute(text(f"update object set {move} where {rank} % {every} = 3"))
+        yield made
+
+
+AREAS = [
+    "1 = contains(point({ra}, {dec}), circle(180.1, 10.1, 0.1))",
+    "distance(point({ra}, {dec}), point(180.05, 10.0)) < 0.2",
+    "distance(point({ra}, {dec}), point(70.0, 90.0)) < 0.4",
+    "1 = contains(point({ra}, {dec}), circle(0.0, -5.0, 0.2))",
+    "1 = contains(point({ra}, {dec}), box(180.0, 10.0, 0.4, 0.2))",
+    "1 = contains(point({ra}, {dec}), polygon(179.8, 9.8, 180.2, 9.8, 180.2, 10.2))",
+    "(distance({ra}, {dec}, 0.0, -5.0) < 0.1 or distance({ra}, {dec}, 180, 10) < 0.1)",
+]
+
+
+@pytest.mark.parametrize("area", AREAS)
+@pytest.mark.parametrize("table", ["object", "object_summary"])
+def test_the_objects_of_an_area_are_those_of_a_look_at_all(asked, table, area):
+    statement = "select object_id, ra, dec from {t} as o where {a} order by object_id, ra"
+    rows, every = (
+        asked.both(statement.format(t=f"ztf.{table}", a=area.format(ra=ra, dec="o.dec")))
+        for ra in ("o.ra", "(o.ra + 0)")
+    )
+    assert rows == every
+    assert rows
+
+
+def test_objects_that_moved_away_from_their_id_are_found_where_they_are(asked):
+    every = asked.both("select object_id, ra, dec, reach from ztf.object order by object_id")
+    moved = [row for row in every if row[3] > SHIFT]
+    assert len(moved) > 10 and sum(row[3] > 2 * SHIFT for row in moved) > 1
+    for object_id, ra, dec, _ in [*moved, *every[::20]]:
+        found = asked.both(f"select object_id from ztf.object where distance(ra, dec, {ra!r}, {dec!r}) < 1e-5")
+        assert object_id in [row[0] for row in found]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("table", ["object", "object_summary"])
+def test_only_objects_around_the_area_are_read(asked, engine, table):
+    plan = asked.plan(engine, f"select * from ztf.{table} as o where {AREAS[1].format(ra='o.ra', dec='o.dec')}")
+    if engine == "sqlite":
+        scanned = set(re.findall(r"^SCAN (\w+)(?! VIRTUAL)", plan, re.MULTILINE))
+        assert not scanned & {"o", "_t", "_o", "_w", "object", "object_filter"}, plan
+    else:
+        assert "Index Cond: ((object_id >=" in plan or "Index Cond: ((object.object_id >=" in plan, plan
