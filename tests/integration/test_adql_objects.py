@@ -10,8 +10,11 @@ from sqlalchemy import text
 pytest.importorskip("sqlglot", reason="the extra serve is not installed")
 
 import ztfdb
-from tests.support.asked import archive_on_both
+from tests.support.asked import TABLES, archive_on_both
 from tests.support.postgres import ENGINES
+from ztfdb.adql.tables import Column
+from ztfdb.adql.translate import translate
+from ztfdb.adql.uploads import Upload
 from ztfdb.store.engine import writing
 
 SHIFT = 4.0
@@ -64,6 +67,23 @@ def test_objects_that_moved_away_from_their_id_are_found_where_they_are(asked):
         assert object_id in [row[0] for row in found]
 
 
+@pytest.mark.parametrize("side", ["", "left "])
+@pytest.mark.parametrize("table", ["object", "object_summary"])
+def test_objects_around_uploaded_positions_are_those_of_a_look_at_all(asked, table, side):
+    every = asked.both("select ra, dec from ztf.object order by object_id")
+    places = {"k": list(range(len(every) + 1)), "ra": [row[0] for row in every], "dec": [row[1] for row in every]}
+    places["ra"].append(None), places["dec"].append(0.0)
+    columns = (Column("k", "int"), Column("ra", "double", "deg"), Column("dec", "double", "deg"))
+    upload = Upload("mine", columns, places)
+    statement = (
+        f"select u.k, o.object_id, o.ra from tap_upload.mine as u {side}join ztf.{table} as o "
+        "on distance({ra}, o.dec, u.ra, u.dec) < 0.003 order by u.k, o.object_id, o.ra"
+    )
+    rows = asked.both(statement.format(ra="o.ra"), [upload])
+    assert rows == asked.both(statement.format(ra="(o.ra + 0)"), [upload])
+    assert {row[0] for row in rows if row[1] is not None} == set(range(len(every)))
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("table", ["object", "object_summary"])
 def test_only_objects_around_the_area_are_read(asked, engine, table):
@@ -73,3 +93,10 @@ def test_only_objects_around_the_area_are_read(asked, engine, table):
         assert not scanned & {"o", "_t", "_o", "_w", "object", "object_filter"}, plan
     else:
         assert "Index Cond: ((object_id >=" in plan or "Index Cond: ((object.object_id >=" in plan, plan
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_uploaded_positions_are_joined_by_their_cells(asked, engine):
+    upload = Upload("mine", (Column("ra", "double"), Column("dec", "double")), {"ra": [180.1], "dec": [10.1]})
+    text = "select o.ra from tap_upload.mine as u join ztf.object as o on distance(o.ra, o.dec, u.ra, u.dec) < 0.1"
+    assert translate(text, TABLES, engine, 100, [upload]).upload_join

@@ -77,26 +77,37 @@ def in_ranges(
 
 
 def objects_in_ranges(
-    name: str, alias: str, columns: Sequence[str], cells: Sequence[NDArray[np.int64]], engine: str
+    name: str, alias: str, columns: Sequence[str], parameters: Parameters, cells: Sequence[NDArray[np.int64]]
 ) -> exp.Expr:
-    """Return the rows of a table of objects that may be in an area, each once.
+    """Return the rows of a table of objects that may be in an area, each once; in numbered areas, once for each.
 
     Parameters
     ----------
     name, alias : str
     columns : sequence of str
+    parameters : Parameters
     cells : sequence of ndarray
         Ranges that reach `OBJECT_REACH` beyond the area: they have the first detection of every object in the area
-        except those whose detections lie farther apart. Those few, of stars that move, are all returned.
-    engine : str
+        except those whose detections lie farther apart. Those few, of stars that move, are all returned. Three arrays
+        if the areas are numbered: the number of each range comes first, and is returned as ``_k``.
     """
-    own = sorted({*columns, "object_id"})
-    near = in_ranges(name, "_n", own, cells, engine, "object_id").sql(dialect=DIALECTS[engine])
+    own, engine, every = sorted({*columns, "object_id"}), parameters.engine, f'"{name}" as _o'
+    if len(cells) == 3:
+        near = in_keyed_ranges(name, "_n", own, parameters, cells, "object_id").sql(dialect=DIALECTS[engine])
+        numbers = np.unique(cells[0]).tolist()
+        if engine == POSTGRESQL:
+            every += f" cross join unnest({parameters.add(numbers)}::bigint[]) as _r({KEY})"
+        else:
+            every += f" cross join (select value as {KEY} from json_each({parameters.add(json.dumps(numbers))})) as _r"
+    else:
+        near = in_ranges(name, "_n", own, cells, engine, "object_id").sql(dialect=DIALECTS[engine])
     wide = f"select _w.object_id from object as _w where _w.reach > {OBJECT_REACH}"
     both = [", ".join(f'{table}."{one}"' for one in columns) for table in ("_n", "_o")]
+    if len(cells) == 3:
+        both = [f"{both[0]}, _n.{KEY}", f"{both[1]}, _r.{KEY}"]
     sql = (
         f"select {both[0]} from {near} where _n.object_id not in ({wide}) union all "
-        f'select {both[1]} from "{name}" as _o where _o.object_id in ({wide})'
+        f"select {both[1]} from {every} where _o.object_id in ({wide})"
     )
     return named(exp.Var(this=sql), alias)
 

@@ -245,17 +245,13 @@ class SelectTranslator:
         if table.schema == UPLOADS:
             return relations.uploaded(self._uploads[table.name], alias, self._parameters)
         names = columns or [table.columns[0].name]
-        if table.of_objects:
-            around = cuts.cells_around(alias, (relations.OBJECT_REACH + CELL_SLACK) / 3600.0)
-            if around is not None:
-                return relations.objects_in_ranges(table.name, alias, names, around, self._parameters.engine)
-            return relations.physical(table.name, alias)
-        cells = cuts.cells(alias) if table.position is not None else None
+        margin = (relations.OBJECT_REACH + CELL_SLACK) / 3600.0 if table.of_objects else 0.0
+        cells = cuts.cells_around(alias, margin) if table.of_objects else cuts.cells(alias) if table.position else None
         if cells is not None:
             return self._rows(table, alias, names, cells)
         for tie in cuts.ties:
             if tie.to == alias and tie.one in tables and tables[tie.one].schema == UPLOADS:
-                ranges = self._uploads[tables[tie.one].name].ranges(tie.lon, tie.lat, tie.radius)
+                ranges = self._uploads[tables[tie.one].name].ranges(tie.lon, tie.lat, tie.radius + margin)
                 if ranges is not None:
                     self._tie_keys(alias, tie, select)
                     return self._rows(table, alias, names, ranges)
@@ -268,6 +264,8 @@ class SelectTranslator:
             return relations.named(table.relation(parameters, columns, cells), alias)
         if cells is None:
             return relations.physical(table.name, alias)
+        if table.of_objects:
+            return relations.objects_in_ranges(table.name, alias, columns, parameters, cells)
         if len(cells) == 3:
             return relations.in_keyed_ranges(table.name, alias, columns, parameters, cells)
         return relations.in_ranges(table.name, alias, columns, cells, parameters.engine)
