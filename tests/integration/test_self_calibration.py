@@ -23,6 +23,7 @@ from ztfdb.derive.selfresiduals import self_residuals
 from ztfdb.phot.survey import SelfSettings
 from ztfdb.plot import draw_light_curve_with_stamps
 from ztfdb.simulate import make_science_image
+from ztfdb.store import self_calibrations
 from ztfdb.store.self_calibrations import held_stars_statement
 from ztfdb.store.self_terms import self_terms_statement
 from ztfdb.store.zero_points import zeropoints
@@ -158,6 +159,20 @@ def test_a_new_image_is_fitted_to_held_stars_as_a_solution_of_all_would(maker, m
         assert session.execute(text("select count(*) from self_solution")).scalar_one() == 6  # the old ones are gone
         orphans = "select count(*) from self_star where solution_id not in (select solution_id from self_solution)"
         assert session.execute(text(orphans)).scalar_one() == 0
+
+
+def test_the_map_of_a_detector_is_looked_up_once_for_all_new_images(maker, made, monkeypatch):
+    survey, truth = made
+    store_survey(maker, survey, truth, images=range(N_IMAGE - 8))
+    calibrate(maker, method="self")
+    store_survey(maker, survey, truth, images=range(N_IMAGE - 8, N_IMAGE))
+    asked, read = [], self_calibrations.detector_map
+    monkeypatch.setattr(self_calibrations, "detector_map", lambda s, *of: asked.append(of) or read(s, *of))
+    assert calibrate(maker, method="self").n_image == 8
+    assert len(asked) == len(set(asked)) > 0
+    with maker() as session:
+        detectors = session.execute(text("select count(distinct rcid) from image")).scalar_one()
+    assert len(asked) <= 6 * detectors
 
 
 def test_images_that_cannot_be_tied_say_why(maker, made):

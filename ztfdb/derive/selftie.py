@@ -25,18 +25,22 @@ from ztfdb.store.images import hold_image
 from ztfdb.store.self_calibrations import METHOD
 from ztfdb.store.zero_points import APERTURES
 
+Maps = dict[tuple[int, int, int, int], tuple[float, float, float]]
+"""The newest map of second order of a detector, by solution, rcid, nx and ny; a tied image has the map it was given."""
+
 
 def fit_images(
     sessions: sessionmaker[Session], fid: int, images: Columns, settings: SelfSettings, progress: Progress
 ) -> Rows:
     """Fit each image to the stored stars, and store the successful fits."""
     done: Rows = {}
+    maps: Maps = {}
     n = len(images["image_id"])
     for at in range(n):
         one = taken(images, np.arange(n) == at)
         image_id = int(one["image_id"][0])
         with writing(sessions) as session:
-            rows = tie_image(session, fid, one, settings) if hold_image(session, image_id) else []
+            rows = tie_image(session, fid, one, settings, maps) if hold_image(session, image_id) else []
             if rows:
                 store_calibration(session, image_id, METHOD, rows)
                 for solution_id in {row["solution_id"] for row in rows} - {None}:
@@ -47,15 +51,20 @@ def fit_images(
     return done
 
 
-def tie_image(session: Session, fid: int, image: Columns, settings: SelfSettings) -> list[dict[str, Any]] | None:
-    """Return the rows of an image fitted to stored stars, one per aperture; None if its 6 px aperture is not tied."""
+def tie_image(
+    session: Session, fid: int, image: Columns, settings: SelfSettings, maps: Maps
+) -> list[dict[str, Any]] | None:
+    """Return the rows of an image fitted to stored stars, one per aperture; None if its 6 px aperture is not tied.
+
+    `maps` are those that other images were given; that of a new image is added.
+    """
     found = read_detections(session, image, settings)
-    rows = [_tied_row(session, fid, aperture, image, found, settings) for aperture in APERTURES]
+    rows = [_tied_row(session, fid, aperture, image, found, settings, maps) for aperture in APERTURES]
     return rows if rows[3]["failure"] is None else None
 
 
 def _tied_row(
-    session: Session, fid: int, aperture: int, image: Columns, found: Detections, settings: SelfSettings
+    session: Session, fid: int, aperture: int, image: Columns, found: Detections, settings: SelfSettings, maps: Maps
 ) -> dict[str, Any]:
     image_id = int(image["image_id"][0])
     usable = np.flatnonzero(found.good_in(aperture))
@@ -75,8 +84,10 @@ def _tied_row(
     number = np.full(len(found), -1)
     number[epochs] = np.arange(len(epochs))
     survey, _ = make_survey(aperture, image, found, number, epochs, np.zeros(1, np.int64), known)
-    size = (int(image["nx"][0]), int(image["ny"][0]))
-    surface = store.detector_map(session, solution_id, int(image["rcid"][0]), size)
+    detector = (int(image["rcid"][0]), int(image["nx"][0]), int(image["ny"][0]))
+    surface = maps.get((solution_id, *detector))
+    if surface is None:  # this reads the calibrations of all images
+        surface = maps[solution_id, *detector] = store.detector_map(session, solution_id, detector[0], detector[1:])
     survey = replace(
         survey,
         mag=survey.mag + map_basis(survey.u, survey.v) @ np.array(surface),
