@@ -18,14 +18,15 @@ from sqlglot import exp
 from ztfdb.adql.functions import constant
 from ztfdb.adql.geometry import Circle, Point, Polygon, Shape, distance_points, is_geometry, read_shape
 from ztfdb.adql.regions import Region
+from ztfdb.ids import SOURCE_ID_SHIFT
 from ztfdb.sky.cells import cone_ranges
 from ztfdb.sky.cover import cover_triangles
 
 SLACK = 1.0 + 1e-9
 """Ranges reach a little farther than the condition, which makes the final decision."""
 
-MOST_IMAGE_ID = 1 << 45
-"""The ids of the sources of an image below do not exceed 64 bits."""
+MOST_IMAGE_ID = 1 << (63 - SOURCE_ID_SHIFT)
+"""From this id on, those of an image's sources would exceed 64 bits."""
 
 Ranges = tuple[NDArray[np.int64], NDArray[np.int64]]
 

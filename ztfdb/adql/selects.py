@@ -246,7 +246,9 @@ class SelectTranslator:
             return relations.uploaded(self._uploads[table.name], alias, self._parameters)
         names = columns or [table.columns[0].name]
         margin = (relations.OBJECT_REACH + CELL_SLACK) / 3600.0 if table.of_objects else 0.0
-        cells = cuts.cells_around(alias, margin) if table.of_objects else cuts.cells(alias) if table.position else None
+        cells = None
+        if table.position is not None:
+            cells = cuts.cells_around(alias, margin) if table.of_objects else cuts.cells(alias)
         if cells is not None:
             return self._rows(table, alias, names, cells)
         for tie in cuts.ties:

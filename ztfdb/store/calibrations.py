@@ -13,7 +13,7 @@ from ztfdb.schema import Calibration, Image, ImageMatch
 from ztfdb.store.columns import python_values
 from ztfdb.store.detections import OURS, rows_of_image
 from ztfdb.store.image_choice import image_row
-from ztfdb.store.image_files import among_ids
+from ztfdb.store.image_files import among_rows
 from ztfdb.store.zero_points import APERTURES
 
 SOURCE_COLUMNS = (
@@ -74,8 +74,7 @@ def uncalibrated_images(session: Session, method: str, catalogue_id: int, among:
         .group_by(Image.image_id)
         .order_by(Image.image_id)
     )
-    only, params = among_ids(session, Image.image_id, among)
-    statement = statement.where(*only)
+    statement, params = among_rows(session, statement, Image.image_id, among)
     return [
         image_id
         for image_id, calibrated, when in session.execute(statement, params)

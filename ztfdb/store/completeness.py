@@ -14,7 +14,7 @@ from ztfdb.arrays import IntArray
 from ztfdb.schema import Completeness, Image
 from ztfdb.store.backends import AnySession
 from ztfdb.store.columns import python_values
-from ztfdb.store.image_files import among_ids
+from ztfdb.store.image_files import among_rows
 from ztfdb.store.select import rows
 
 ROW_COLUMNS = (
@@ -34,8 +34,7 @@ def images_without(session: Session, among: Sequence[int] | None) -> list[int]:
     done = (Completeness.image_id == Image.image_id) & Completeness.failure.is_(None)
     statement = select(Image.image_id).outerjoin(Completeness, done)
     statement = statement.where(Image.kind != "ref", Completeness.image_id.is_(None)).order_by(Image.image_id)
-    only, params = among_ids(session, Image.image_id, among)
-    statement = statement.where(*only)
+    statement, params = among_rows(session, statement, Image.image_id, among)
     return list(session.execute(statement, params).scalars())
 
 

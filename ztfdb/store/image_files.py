@@ -9,20 +9,20 @@ from enum import Enum
 from functools import lru_cache
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-from sqlalchemy import ColumnElement, Row, Select, TextClause, bindparam, select, text, update
+from sqlalchemy import Row, Select, TextClause, bindparam, select, text, update
 from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Places
 from ztfdb.product import other_product, without_sky
-from ztfdb.records import (
-    FileFacts,
-)
+from ztfdb.records import FileFacts
 from ztfdb.schema import Base, Image, ImageFile, ImageHeader
 from ztfdb.store.backends import backend
 from ztfdb.store.roots import FilePlace, absolute_path
+
+AnySelect = TypeVar("AnySelect", bound=Select[*tuple[Any, ...]])
 
 OWN_ROLES = ("sci", "ref")
 """Roles of the file with an image's own pixels; every image has one of them."""
@@ -219,14 +219,14 @@ def ids_in(session: Session, ids: Sequence[int]) -> tuple[TextClause, dict[str, 
     return text(f"select r.id from {rows}"), params
 
 
-def among_ids(
-    session: Session, column: Any, ids: Sequence[int] | None
-) -> tuple[list[ColumnElement[bool]], dict[str, Any]]:
-    """Return the conditions that `column` is one of some ids, and their parameters; without ids there are none."""
+def among_rows(
+    session: Session, statement: AnySelect, column: Any, ids: Sequence[int] | None
+) -> tuple[AnySelect, dict[str, Any]]:
+    """Return a statement for the rows whose `column` is one of some ids, by default for all, and its parameters."""
     if ids is None:
-        return [], {}
+        return statement, {}
     wanted, params = ids_in(session, ids)
-    return [column.in_(wanted)], params
+    return statement.where(column.in_(wanted)), params
 
 
 def _files(

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
-from sqlalchemy import Select, case, delete, func, insert, literal, select
+from sqlalchemy import case, delete, func, insert, literal, select
 from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Columns, FloatArray, IntArray
@@ -27,7 +26,7 @@ from ztfdb.store.backends import backend
 from ztfdb.store.catalogues import CatalogueInfo
 from ztfdb.store.columns import python_values
 from ztfdb.store.detections import OURS, rows_of_image
-from ztfdb.store.image_files import among_ids
+from ztfdb.store.image_files import among_rows
 
 _TABLE = Base.metadata.tables["source_match"]
 
@@ -143,8 +142,7 @@ def delete_matches(session: Session, image_id: int, catalogue_id: int | None = N
 def count_matches(session: Session, catalogue_id: int, image_ids: Sequence[int] | None) -> int:
     """Return the number of matches of images, or of all images, with a catalogue."""
     statement = select(func.sum(ImageMatch.n_match)).where(ImageMatch.catalogue_id == catalogue_id)
-    only, params = among_ids(session, ImageMatch.image_id, image_ids)
-    statement = statement.where(*only)
+    statement, params = among_rows(session, statement, ImageMatch.image_id, image_ids)
     return int(session.execute(statement, params).scalar_one() or 0)
 
 
@@ -176,8 +174,7 @@ def matched_in_vain(session: Session, image_ids: Sequence[int]) -> dict[str, lis
         .where(ImageMatch.n_match == 0)
         .order_by(Catalogue.name, ImageMatch.image_id)
     )
-    only, params = among_ids(session, ImageMatch.image_id, image_ids)
-    statement = statement.where(*only)
+    statement, params = among_rows(session, statement, ImageMatch.image_id, image_ids)
     found: dict[str, list[int]] = {}
     for name, image_id in session.execute(statement, params):
         found.setdefault(name, []).append(int(image_id))
@@ -206,21 +203,6 @@ def unmatched_images(
     list of int
         Ascending ids.
     """
-    statement, params = unmatched_statement(session, catalogue, among)
-    return [
-        image_id
-        for image_id, was_mode, was_radius, seen, last in session.execute(statement, params)
-        if was_mode != mode or was_radius != float(radius) or seen < (last or 0)
-    ]
-
-
-def unmatched_statement(
-    session: Session, catalogue: CatalogueInfo, among: Sequence[int] | None
-) -> tuple[Select[Any], dict[str, Any]]:
-    """Return the statement of `unmatched_images` and its parameters: images, how they were matched, the newest import.
-
-    The cells of an image are searched for newer rows only if the catalogue has an import that the match did not see.
-    """
     imported = literal(_last_file(session, catalogue))
     newest = (
         select(func.max(CatalogueCell.last_file_id))
@@ -230,15 +212,19 @@ def unmatched_statement(
     )
     if catalogue.location is not None:  # changes of a catalogue read in place are not known by cell
         newest = select(imported).scalar_subquery()
-    last = case((ImageMatch.last_file_id < imported, newest))
+    last = case((ImageMatch.last_file_id < imported, newest))  # cells are searched only after an import
     own = (ImageMatch.image_id == Image.image_id) & (ImageMatch.catalogue_id == catalogue.catalogue_id)
     statement = (
         select(Image.image_id, ImageMatch.mode, ImageMatch.radius, ImageMatch.last_file_id, last)
         .outerjoin(ImageMatch, own)
         .order_by(Image.image_id)
     )
-    only, params = among_ids(session, Image.image_id, among)
-    return statement.where(*only), params
+    statement, params = among_rows(session, statement, Image.image_id, among)
+    return [
+        image_id
+        for image_id, was_mode, was_radius, seen, last in session.execute(statement, params)
+        if was_mode != mode or was_radius != float(radius) or seen < (last or 0)
+    ]
 
 
 def sources_to_match(session: Session, image_id: int) -> Columns:

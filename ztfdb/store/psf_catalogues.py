@@ -20,7 +20,7 @@ from ztfdb.schema import Base, DataRoot, Image, ImageHeader, PsfCatalogue, PsfCh
 from ztfdb.store import detection_rows
 from ztfdb.store.columns import python_values
 from ztfdb.store.detections import ZTF_PSF
-from ztfdb.store.image_files import StoredFile, among_ids
+from ztfdb.store.image_files import StoredFile, among_rows
 from ztfdb.store.roots import FilePlace, absolute_path, place_file
 from ztfdb.store.row_checksums import rows_checksum
 from ztfdb.store.type_checks import N_WCS, array_of
@@ -200,8 +200,7 @@ def images_of_psf(session: Session, record: PsfCatalogueRecord) -> list[tuple[Ro
 def psf_catalogues_held(session: Session, among: Sequence[int] | None = None) -> list[int]:
     """Return the ids of images, or of those in `among`, with a catalogue; also of references that are not stored."""
     statement = select(PsfCatalogue.image_id).order_by(PsfCatalogue.image_id)
-    only, params = among_ids(session, PsfCatalogue.image_id, among)
-    statement = statement.where(*only)
+    statement, params = among_rows(session, statement, PsfCatalogue.image_id, among)
     return list(session.execute(statement, params).scalars())
 
 

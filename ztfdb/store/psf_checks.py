@@ -15,7 +15,7 @@ from ztfdb.store.backends import backend
 from ztfdb.store.columns import python_values
 from ztfdb.store.detections import ZTF_PSF, rows_of_image
 from ztfdb.store.image_choice import image_row
-from ztfdb.store.image_files import among_ids
+from ztfdb.store.image_files import among_rows
 from ztfdb.store.psf_check_summary import WORST_FIRST
 
 PSF_COLUMNS = ("source_id", "ra", "dec", "flux", "mag_inst", "sigmag", "chi", "sharp", "flags")
@@ -49,8 +49,7 @@ def image_to_check(session: Session, image_id: int) -> dict[str, Any]:
 def failed_checks(session: Session, image_ids: Sequence[int]) -> dict[int, str]:
     """Return the reasons why images could not be compared with their PSF catalogue, by image."""
     statement = select(PsfCheck.image_id, PsfCheck.failure).where(PsfCheck.failure.is_not(None))
-    only, params = among_ids(session, PsfCheck.image_id, image_ids)
-    statement = statement.where(*only)
+    statement, params = among_rows(session, statement, PsfCheck.image_id, image_ids)
     return {int(image_id): str(failure) for image_id, failure in session.execute(statement, params)}
 
 
@@ -69,16 +68,14 @@ def images_with_psf(session: Session, among: Sequence[int] | None = None) -> lis
     """Return the images, or those of `among`, with a PSF catalogue, without references, ascending."""
     statement = select(Image.image_id).join(PsfCatalogue, PsfCatalogue.image_id == Image.image_id)
     statement = statement.where(Image.kind != "ref").order_by(Image.image_id)
-    only, params = among_ids(session, Image.image_id, among)
-    statement = statement.where(*only)
+    statement, params = among_rows(session, statement, Image.image_id, among)
     return list(session.execute(statement, params).scalars())
 
 
 def checked_images(session: Session, among: Sequence[int] | None = None) -> list[int]:
     """Return the images, or those of `among`, that have a check, ascending."""
     statement = select(PsfCheck.image_id).order_by(PsfCheck.image_id)
-    only, params = among_ids(session, PsfCheck.image_id, among)
-    statement = statement.where(*only)
+    statement, params = among_rows(session, statement, PsfCheck.image_id, among)
     return list(session.execute(statement, params).scalars())
 
 

@@ -13,7 +13,7 @@ from ztfdb.arrays import Columns, IntArray
 from ztfdb.schema import Calibration, Image, SelfSolution, SelfStar
 from ztfdb.store.backends import backend
 from ztfdb.store.columns import python_values
-from ztfdb.store.image_files import among_ids
+from ztfdb.store.image_files import among_rows
 from ztfdb.store.select import rows
 
 METHOD = "self"
@@ -47,8 +47,7 @@ def unsolved_images(session: Session, among: Sequence[int] | None) -> list[int]:
         Calibration.image_id == Image.image_id, Calibration.method == METHOD, Calibration.zeropoint.is_not(None)
     )
     statement = select(Image.image_id).where(Image.kind != "ref", ~done.exists()).order_by(Image.image_id)
-    only, params = among_ids(session, Image.image_id, among)
-    statement = statement.where(*only)
+    statement, params = among_rows(session, statement, Image.image_id, among)
     return list(session.execute(statement, params).scalars())
 
 
@@ -145,7 +144,6 @@ def solutions_of(session: Session, image_id: IntArray, aperture: int) -> IntArra
     """Return the solution of each image in an aperture, in the given order; -1 without one."""
     own = (Calibration.method == METHOD, Calibration.aperture == int(aperture), Calibration.solution_id.is_not(None))
     statement = select(Calibration.image_id, Calibration.solution_id).where(*own)
-    only, params = among_ids(session, Calibration.image_id, np.unique(image_id).tolist())
-    statement = statement.where(*only)
+    statement, params = among_rows(session, statement, Calibration.image_id, np.unique(image_id).tolist())
     found = {int(row.image_id): row.solution_id for row in session.execute(statement, params)}
     return np.array([found.get(one) or -1 for one in image_id.tolist()], np.int64)
