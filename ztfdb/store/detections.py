@@ -153,7 +153,7 @@ def rows_found(session: AnySession, kind: SourceKind, found: Columns, columns: S
         read = rows(session, kind.name, columns, lo=source_id[first], hi=source_id[last] + 1, key="source_id")
     else:
         read = rows(session, kind.name, columns, ids=np.unique(found["hpx29"]), key="hpx29")
-    if len(read["source_id"]) == len(source_id):
+    if np.array_equal(read["source_id"], source_id):
         return read
     wanted = np.flatnonzero(np.isin(read["source_id"], source_id, assume_unique=True))
     return {name: values[wanted] for name, values in read.items()}
