@@ -124,7 +124,7 @@ def load_config(
         message gives the origin of the value and never shows a password.
     """
     environ = os.environ if environ is None else environ
-    values = _from_file(path or environ.get(CONFIG_VARIABLE))
+    values = _from_file(path or environ.get(CONFIG_VARIABLE) or None)
     values |= _from_environ(environ)
     values |= {name: value for name, value in (flags or {}).items() if value is not None}
     unknown = sorted(values.keys() - {f.name for f in fields(Config)})
@@ -187,6 +187,8 @@ def _of_kind(name: str, value: Any, where: str) -> Any:
     if name == "roots":
         if not isinstance(value, dict) or not all(isinstance(folder, str) for folder in value.values()):
             raise ConfigError(f"{where}: roots is a table of folders by name")
+        if empty := [f"{root}={folder}" for root, folder in value.items() if not (root and folder)]:
+            raise ConfigError(f"{where}: roots has {empty[0]!r}, expected a name and a folder")
         return {root: os.path.abspath(os.path.expanduser(folder)) for root, folder in value.items()}  # noqa: PTH100, PTH111
     if _KINDS.get(name) is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)

@@ -54,6 +54,7 @@ def test_the_file_may_be_named(toml):
     assert load_config(environ={}).jobs == 2
     assert load_config(environ={"ZTFDB_CONFIG": str(other)}).jobs == 3
     assert load_config(path=other, environ={"ZTFDB_CONFIG": "nowhere.toml"}).jobs == 3
+    assert load_config(environ={"ZTFDB_CONFIG": ""}).jobs == 2  # as any empty variable: not set
     with pytest.raises(ConfigError, match=r"nowhere.toml cannot be read"):
         load_config(environ={"ZTFDB_CONFIG": "nowhere.toml"})
 
@@ -62,6 +63,9 @@ def test_roots_from_the_environment(toml):
     assert load_config(environ={"ZTFDB_ROOTS": "ztf=/mnt/a:ref=/mnt/b"}).roots == {"ztf": "/mnt/a", "ref": "/mnt/b"}
     with pytest.raises(ConfigError, match="ZTFDB_ROOTS must be name=folder"):
         load_config(environ={"ZTFDB_ROOTS": "/mnt/a"})
+    for incomplete in ("ztf=", "=/mnt/a"):  # the folder would be the current one
+        with pytest.raises(ConfigError, match=f"ZTFDB_ROOTS: roots has '{incomplete}', expected a name and a folder"):
+            load_config(environ={"ZTFDB_ROOTS": incomplete})
 
 
 @pytest.mark.parametrize(
@@ -73,6 +77,7 @@ def test_roots_from_the_environment(toml):
         ("jobs = 0", "must be positive"),
         ("log_level = 'LOUD'", "expected one of DEBUG"),
         ("roots = ['/a']", "roots is a table"),
+        ("[roots]\nztf = ''", "roots has 'ztf=', expected a name and a folder"),
         ("url = 5", "url must be a text"),
         ("url = 'mysql://h/d'", "'mysql' is not an engine"),
         ("extraction = 1", "extraction is a table"),

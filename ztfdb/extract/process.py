@@ -20,7 +20,8 @@ def enter_worker(memory_mb: int, parent: int) -> None:
     Parameters
     ----------
     memory_mb : int
-        Limit of its private memory (if the system supports it); larger allocations raise MemoryError.
+        Limit of its private memory (if the system supports it); larger allocations raise MemoryError. A lower limit of
+        the session or service (``ulimit -d``, ``LimitDATA``) stays.
     parent : int
         Process id of the parent. Without this check, a worker whose parent is killed would wait forever for its next
         image.
@@ -28,7 +29,8 @@ def enter_worker(memory_mb: int, parent: int) -> None:
     if sys.platform != "win32":
         import resource
 
-        limit = memory_mb * 2**20
+        _, most = resource.getrlimit(resource.RLIMIT_DATA)
+        limit = min(memory_mb * 2**20, sys.maxsize if most == resource.RLIM_INFINITY else most)
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     threading.Thread(target=_end_with, args=(parent,), name="parent-watch", daemon=True).start()
 

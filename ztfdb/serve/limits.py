@@ -86,7 +86,7 @@ class Limits:
 
     def __post_init__(self) -> None:
         for one in fields(self):
-            if getattr(self, one.name) <= 0:
+            if not getattr(self, one.name) > 0:  # nan, too
                 raise ConfigError(f"[serve] {one.name} is {getattr(self, one.name):g}, expected more than 0")
         if self.threads > MAX_THREADS:
             raise ConfigError(f"[serve] threads is {self.threads}, expected at most {MAX_THREADS}")
@@ -111,19 +111,21 @@ def load_limits(table: Mapping[str, Any] | None = None, environ: Mapping[str, st
     """
     environ = os.environ if environ is None else environ
     kinds = {one.name: float if one.type == "float" else int for one in fields(Limits)}
-    values = dict(table or {})
-    if unknown := sorted(values.keys() - kinds.keys()):
+    if unknown := sorted((table or {}).keys() - kinds.keys()):
         raise ConfigError(f"[serve] has an unknown setting {', '.join(unknown)}; known are {', '.join(kinds)}")
-    values |= {name: text for name in kinds if (text := environ.get(_PREFIX + name.upper(), ""))}
-    numbers: dict[str, Any] = {name: _number(name, value, kinds[name]) for name, value in values.items()}
+    given = {name: (f"[serve] {name}", value) for name, value in (table or {}).items()}
+    for name in kinds:
+        if text := environ.get(variable := _PREFIX + name.upper(), ""):
+            given[name] = (variable, text)
+    numbers: dict[str, Any] = {name: _number(*given[name], kinds[name]) for name in given}
     return Limits(**numbers)
 
 
-def _number(name: str, value: Any, kind: type[int] | type[float]) -> int | float:
+def _number(where: str, value: Any, kind: type[int] | type[float]) -> int | float:
     try:
         if isinstance(value, bool) or (kind is int and isinstance(value, float)):
             raise ValueError
         return kind(value)
     except (TypeError, ValueError):
         wanted = "a number" if kind is float else "a whole number"
-        raise ConfigError(f"[serve] {name} is {value!r}, expected {wanted}") from None
+        raise ConfigError(f"{where} is {value!r}, expected {wanted}") from None

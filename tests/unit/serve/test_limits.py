@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from ztfdb.errors import ConfigError
@@ -21,6 +23,7 @@ def test_variables_win_over_the_file_and_the_file_over_defaults():
         ({"max_rows": 2.5}, "expected a whole number"),
         ({"max_rows": True}, "expected a whole number"),
         ({"max_rows": 0}, "more than 0"),
+        ({"sync_s": math.nan}, "sync_s is nan, expected more than 0"),
         ({"sync_s": []}, "expected a number"),
         ({"threads": 16}, "at most 15"),
         ({"client_threads": 9}, "more than threads"),
@@ -29,3 +32,10 @@ def test_variables_win_over_the_file_and_the_file_over_defaults():
 def test_mistakes_are_told(table, message):
     with pytest.raises(ConfigError, match=message):
         load_limits(table, {})
+
+
+def test_a_mistake_in_a_variable_names_the_variable():
+    with pytest.raises(ConfigError, match="ZTFDB_SERVE_MAX_ROWS is 'many', expected a whole number"):
+        load_limits({"max_rows": 5}, {"ZTFDB_SERVE_MAX_ROWS": "many"})
+    with pytest.raises(ConfigError, match="body_s is nan, expected more than 0"):
+        load_limits({}, {"ZTFDB_SERVE_BODY_S": "nan"})
