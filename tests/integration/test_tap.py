@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.io.votable import parse
-from astropy.table import Table
+from astropy.table import MaskedColumn, Table
 
 requests = pytest.importorskip("requests", reason="the extra vo, which brings requests, is not installed")
 pyvo = pytest.importorskip("pyvo", reason="the extra vo is not installed")
@@ -241,6 +241,47 @@ def test_an_uploaded_table_is_joined_by_position(served, url):
     for found in (service.search(text, uploads={"mine": mine}), service.run_async(text, uploads={"mine": mine})):
         assert found.to_table()["source_id"].tolist() == rows["source_id"].tolist()
         assert sorted(found.to_table()["key"].tolist()) == sorted(mine["key"].tolist())
+
+
+@POOLS
+@pytest.mark.filterwarnings("ignore:.*W03")  # an ID is made of "2MASS id"
+def test_a_table_of_vizier_or_gaia_is_uploaded_as_it_is(served):
+    """astropy writes booleans as ``bit``; VizieR has names that ADQL must quote."""
+    mine = Table(
+        {
+            "_RAJ2000": [10.5, 359.25],
+            "B-V": np.array([0.5, 1.25], dtype=np.float32),
+            "2MASS id": ["a'b", "c:p1 $1 %s"],
+            "variable": MaskedColumn([True, False], mask=[False, True]),
+        }
+    )
+    mine["RA"] = mine["_RAJ2000"]
+    text = (
+        'select u."_RAJ2000" as ra2000, u."B-V" as bv, u."2MASS id" as name, u.variable, _raj2000, '
+        'u."RA" + u.ra as twice from tap_upload.mine as u where "B-V" > 0.1 order by u."B-V"'
+    )
+    found = pyvo.dal.TAPService(f"{served.base}/tap").search(text, uploads={"mine": mine}).to_table()
+    assert found.colnames == ["ra2000", "bv", "name", "variable", "_raj2000", "twice"]
+    for column, wanted in (("ra2000", "_RAJ2000"), ("bv", "B-V"), ("name", "2MASS id"), ("_raj2000", "RA")):
+        assert found[column].tolist() == mine[wanted].tolist()
+    assert found["twice"].tolist() == [21.0, 718.5]
+    assert found["variable"].tolist() == [1, None]
+    cut = pyvo.dal.TAPService(f"{served.base}/tap").search(
+        "select count(*) as n from tap_upload.mine where variable = 1", uploads={"mine": mine}
+    )
+    assert cut.to_table()["n"].tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("column", "words"),
+    [("_k", "rename it"), ("x" * 64, "63 bytes"), ("é" * 32, "63 bytes"), ("RA", "differ in case alone")],
+)
+@POOLS
+@pytest.mark.filterwarnings("ignore:.*W03")
+def test_a_column_that_is_not_taken_is_told(served, column, words):
+    mine = Table({"ra": [1.0], column: [2.0]})
+    with pytest.raises(pyvo.dal.DALQueryError, match=words):
+        pyvo.dal.TAPService(f"{served.base}/tap").search("select * from tap_upload.mine", uploads={"mine": mine})
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,7 @@ def translate_afresh(
     parameters = Parameters(engine, base)
     try:
         _name_tables(tree, known)
+        _name_columns(tree, uploads)
         tree = qualify(tree, schema=known.schema, dialect=Adql, quote_identifiers=True)
         translator = SelectTranslator(known, parameters, {one.name: one for one in uploads})
         scopes = traverse_scope(tree)
@@ -174,6 +175,15 @@ def _name_tables(tree: exp.Query, tables: Tables) -> None:
     for join in tree.find_all(exp.Join):
         if join.method == "NATURAL":
             raise QueryError("NATURAL JOIN is not supported: name the columns with USING")
+
+
+def _name_columns(tree: exp.Query, uploads: Sequence[Upload]) -> None:
+    """Write quoted names of uploaded columns as the database has them; names that the statement makes stay."""
+    spelled = {name for one in uploads for name in one.spelled}
+    spelled -= {node.alias for node in tree.find_all(exp.Alias)}
+    for node in tree.find_all(exp.Column) if spelled else ():
+        if isinstance(node.this, exp.Identifier) and node.this.quoted and node.name in spelled:
+            node.this.set("this", node.name.lower())
 
 
 def _limited(tree: exp.Query, max_rows: int) -> exp.Query:

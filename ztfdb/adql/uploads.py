@@ -24,13 +24,17 @@ class Upload:
     name : str
         Without its schema.
     columns : tuple of Column
+        Their names are in lower case.
     values : mapping of str to list
         Python values by column; None if missing.
+    spelled : frozenset of str
+        Names of the columns as they were uploaded. A quoted name in a statement may be one of these.
     """
 
     name: str
     columns: tuple[Column, ...]
     values: Mapping[str, list[Any]]
+    spelled: frozenset[str] = frozenset()
 
     @property
     def n_row(self) -> int:

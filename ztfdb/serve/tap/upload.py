@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from ztfdb.adql.relations import KEY
 from ztfdb.adql.tables import Column
 from ztfdb.adql.uploads import Upload
 from ztfdb.serve.errors import ServiceError
@@ -16,9 +17,14 @@ from ztfdb.store.statement import Rowset
 
 DATATYPES = {
     "unsignedByte": "short", "short": "short", "int": "int", "long": "long", "float": "float", "double": "double",
-    "boolean": "boolean", "char": "char", "unicodeChar": "unicodeChar",
+    "boolean": "boolean", "bit": "boolean", "char": "char", "unicodeChar": "unicodeChar",
 }  # fmt: skip
+"""Datatypes that are taken, and the columns made of them. astropy writes booleans, as Gaia's flags, as ``bit``."""
+
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
+_COLUMN = re.compile(r"""[^\x00-\x1f"\x7f]{1,63}""")
+"""Names of columns: ``_RAJ2000`` and ``B-V`` too, as VizieR has them, in 63 bytes, which is PostgreSQL's limit."""
+
 _JOB = re.compile(r"https?://[^/]+(?:/[^/]+)*/tap/async/([0-9a-f]{32})/results/result")
 
 Results = Callable[[str], bytes | None]
@@ -76,25 +82,31 @@ def _parsed(name: str, content: bytes, limits: Limits) -> Upload:
     from astropy.io.votable import parse
 
     try:
-        table = parse(io.BytesIO(content), verify="ignore").get_first_table().to_table(use_names_over_ids=True)
+        found = parse(io.BytesIO(content), verify="ignore").get_first_table()
+        table = found.to_table(use_names_over_ids=True)
     except Exception as exc:
         raise ServiceError(f"the upload {name} is not a readable VOTable") from exc
     if len(table) > limits.upload_rows:
         raise ServiceError(f"the upload {name} has {len(table):,} rows, at most {limits.upload_rows:,} are taken", 413)
-    fields = parse(io.BytesIO(content), verify="ignore").get_first_table().fields
-    columns = tuple(_column(field, name) for field in fields)
+    columns = tuple(_column(field, name) for field in found.fields)
     if len({column.name for column in columns}) != len(columns):
         raise ServiceError(f"two columns of the upload {name} differ in case alone")
     values = {column.name: _values(table[key]) for column, key in zip(columns, table.colnames, strict=True)}
-    return Upload(name, columns, values)
+    return Upload(name, columns, values, frozenset(field.name for field in found.fields))
 
 
 def _column(field: Any, name: str) -> Column:
     text = field.datatype in ("char", "unicodeChar")
     if field.datatype not in DATATYPES or (not text and field.arraysize not in (None, "", "1")):
-        raise ServiceError(f"column {shown(field.name)} of the upload {name} is neither a number nor text")
-    if not _NAME.fullmatch(field.name):
-        raise ServiceError(f"the upload {name} has a column {shown(field.name)}, expected letters, digits and _")
+        raise ServiceError(
+            f"column {shown(field.name)} of the upload {name} is neither a number nor text: leave it out"
+        )
+    if not _COLUMN.fullmatch(field.name) or len(field.name.encode()) > 63:
+        raise ServiceError(
+            f"the upload {name} has a column {shown(field.name)}, expected up to 63 bytes without quotes"
+        )
+    if field.name.lower() == KEY:
+        raise ServiceError(f"the upload {name} has a column {KEY}, which is the number of the row here: rename it")
     return Column(
         field.name.lower(), DATATYPES[field.datatype], str(field.unit or ""), field.ucd or "", "", "", field.xtype or ""
     )
