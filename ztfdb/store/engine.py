@@ -14,7 +14,7 @@ from typing import Any, cast
 from urllib.parse import unquote
 
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event
-from sqlalchemy.exc import DisconnectionError, InvalidatePoolError
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.orm import Session, sessionmaker
 
 from ztfdb.errors import ArchiveClosedError, DatabaseReadOnlyError, StoreError
@@ -197,25 +197,42 @@ def _sqlite_engine(url: URL, read_only: bool) -> Engine:
     event.listen(engine, "connect", on_connect)
     event.listen(engine, "begin", on_begin)
     event.listen(engine, "checkin", on_checkin)
-    if read_only and path is not None:
-        _open_unchanging(engine, path)
+    if path is not None:
+        _follow_file(engine, path, read_only)
     return engine
 
 
-def _open_unchanging(engine: Engine, path: Path) -> None:
-    """Open connections as ``immutable`` where SQLite cannot make its log's index; reopen them if the file changed."""
+def _follow_file(engine: Engine, path: Path, read_only: bool) -> None:
+    """Open connections anew if another file has taken the place of the one that they show.
+
+    Where SQLite cannot make its log's index, they are opened as ``immutable``, and anew if the file has changed. Only
+    the first connection may create the file.
+    """
+    seen = False
 
     def on_do_connect(dialect: Any, record: Any, arguments: list[Any], options: dict[str, Any]) -> None:
-        if (facts := connect_sqlite.facts_to_hold(path)) is not None:
+        look: connect_sqlite.Look = connect_sqlite.identity
+        facts: tuple[int, ...] | None = None
+        if read_only and (facts := connect_sqlite.facts_to_hold(path)) is not None:
             arguments[0] += "&immutable=1"
-            record.info[connect_sqlite.FILE_AS_OPENED] = facts
+            look = connect_sqlite.facts_without_log
+        elif (facts := look(path)) is None and seen:
+            raise sqlite3.OperationalError("unable to open database file: it is gone")
+        record.info[connect_sqlite.FILE_AS_OPENED] = look, facts
+
+    def on_connect(connection: Any, record: Any) -> None:
+        nonlocal seen
+        look, facts = record.info[connect_sqlite.FILE_AS_OPENED]
+        if facts is None:  # this connection has created the file
+            record.info[connect_sqlite.FILE_AS_OPENED] = look, look(path)
+        seen = True
 
     def on_checkout(connection: Any, record: Any, proxy: Any) -> None:
-        facts = record.info.get(connect_sqlite.FILE_AS_OPENED)
-        if facts is not None and facts != connect_sqlite.facts_without_log(path):
-            raise DisconnectionError
+        if not connect_sqlite.is_as_opened(path, record.info):
+            raise InvalidatePoolError
 
     event.listen(engine, "do_connect", on_do_connect)
+    event.listen(engine, "connect", on_connect)
     event.listen(engine, "checkout", on_checkout)
 
 

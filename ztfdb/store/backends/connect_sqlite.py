@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 from ztfdb.store.address import Address
@@ -31,7 +32,9 @@ MOST_FEEDS = 6
 """A transaction cannot detach what it has read, and SQLite by default attaches at most 10 databases."""
 
 FILE_AS_OPENED = "ztfdb_file_as_opened"
-"""Key, in the ``info`` of a connection opened as immutable, of the file's size and time."""
+"""Key, in a connection's ``info``, of what its file was: the function that looks, and what it returned."""
+
+Look = Callable[[Path], "tuple[int, ...] | None"]
 
 
 def set_up(connection: sqlite3.Connection, *, read_only: bool) -> None:
@@ -93,6 +96,25 @@ def facts_without_log(path: Path) -> tuple[int, int, int] | None:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
+def identity(path: Path) -> tuple[int, ...] | None:
+    """Return what distinguishes a file from another one that takes its place; None if there is no file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def is_as_opened(path: Path, info: dict[str, Any]) -> bool:
+    """Return whether a connection still shows the current file.
+
+    SQLite itself does not notice that a file was replaced or removed: it continues to write to the old one, which no
+    name leads to.
+    """
+    look, facts = cast("tuple[Look, tuple[int, ...] | None]", info[FILE_AS_OPENED])
+    return look(path) == facts
+
+
 class SqliteOpener:
     """Opens connections that read a SQLite file.
 
@@ -112,13 +134,11 @@ class SqliteOpener:
 
     def open(self) -> tuple[sqlite3.Connection, dict[str, Any]]:
         """Return a new connection, and the ``info`` that is kept with it."""
-        info: dict[str, Any] = {}
-        name, as_uri = self.where, False
-        if self._read_only:  # SQLite itself refuses: the file is neither created nor written
-            name, as_uri = f"{self._path.as_uri()}?mode=ro", True
-            if (facts := facts_to_hold(self._path)) is not None:
-                name, info[FILE_AS_OPENED] = f"{name}&immutable=1", facts
-        connection = sqlite3.connect(name, timeout=BUSY_TIMEOUT_S, uri=as_uri, check_same_thread=False)
+        info: dict[str, Any] = {FILE_AS_OPENED: (identity, identity(self._path))}
+        name = f"{self._path.as_uri()}?mode={'ro' if self._read_only else 'rw'}"  # never creates a file
+        if self._read_only and (facts := facts_to_hold(self._path)) is not None:
+            name, info[FILE_AS_OPENED] = f"{name}&immutable=1", (facts_without_log, facts)
+        connection = sqlite3.connect(name, timeout=BUSY_TIMEOUT_S, uri=True, check_same_thread=False)
         try:
             set_up(connection, read_only=self._read_only)
             connection.execute("PRAGMA query_only=ON")
@@ -129,8 +149,7 @@ class SqliteOpener:
 
     def is_usable(self, connection: sqlite3.Connection, info: dict[str, Any]) -> bool:
         """Return whether an idle connection still shows the current file."""
-        facts = info.get(FILE_AS_OPENED)
-        return facts is None or facts == facts_without_log(self._path)
+        return is_as_opened(self._path, info)
 
     def begin(self, connection: sqlite3.Connection) -> None:
         """Begin a transaction, which reads from one snapshot of the file."""
