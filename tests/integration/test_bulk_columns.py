@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sqlalchemy import func, select, text
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from ztfdb.errors import StoreError
 from ztfdb.schema import Source
 from ztfdb.store.backends import backend
+from ztfdb.store.backends.reads_postgresql import PREPARED, TABLE_ORDER
 from ztfdb.store.columns import table_dtypes
 from ztfdb.store.engine import make_engine, sessions, writing
 
@@ -55,6 +57,40 @@ def test_every_column_comes_back_bit_by_bit(maker, reader, n):
     for name, dtype in DTYPES.items():
         assert found[name].dtype == dtype
         np.testing.assert_array_equal(found[name], columns[name].astype(dtype), err_msg=name)
+
+
+READS = {
+    "by index": lambda on: on.by_index().read_columns("select 1 as a", {}, {"a": "i8"}),
+    "in table order": lambda on: on.in_table_order().read_bulk("select 1 as a", {}, {"a": "i8"}),
+    "few": lambda on: on.read_few("select 1 as a", {}, {"a": "i8"}),
+    "doubles": lambda on: on.by_index().read_doubles("select 1 as a", {}, ("a",)),
+}
+
+
+@pytest.mark.parametrize("how", list(READS))
+def test_how_a_statement_is_planned_ends_with_it(databases, how):
+    url = databases.migrated("postgresql")
+    settings = f"select name, setting from pg_settings where name in {tuple(PREPARED.names | TABLE_ORDER.names)}"
+    engine = make_engine(f"{url}&options=-c%20enable_memoize%3Doff")  # a user's own choice is not lost
+    with sessions(engine)() as session:
+        on = backend(session)
+        before = dict(on.read_rows(settings))
+        during = [dict(one.read_rows(settings)) for one in (on.by_index(), on.in_table_order())]
+        READS[how](on)
+        assert dict(session.execute(text(settings)).all()) == before
+    engine.dispose()
+    databases.drop(url)
+    assert before["enable_memoize"] == "off" and before["enable_bitmapscan"] == before["jit"] == "on"
+    assert [one["enable_bitmapscan"] for one in during] == ["off", "on"]
+    assert {one["enable_seqscan"] for one in during} == {"off"}
+
+
+def test_a_statement_that_fails_says_why(maker):
+    with maker() as session:
+        for on in (backend(session).by_index(), backend(session)):
+            with pytest.raises((StoreError, ProgrammingError, OperationalError), match="nothing"):
+                on.read_columns("select nothing as a", {}, {"a": "i8"})
+            session.rollback()
 
 
 def test_more_rows_than_one_chunk(maker):
@@ -194,7 +230,6 @@ def test_ranges_join_in_both_ways(maker):
     condition = "cross join source where source.hpx29 >= r.lo and source.hpx29 < r.hi"
     with writing(maker) as session:
         backend(session).copy_rows(SOURCE, columns)
-        backend(session).prefer_index_only()
         ranges, params = backend(session).range_rows(k=np.arange(20), lo=lo, hi=hi)
         small = backend(session).read_columns(
             f"select r.k, source_id from {ranges} {condition}", params, {"k": "i8", "source_id": "i8"}

@@ -37,12 +37,13 @@ def positions_in_ranges(session: Session, catalogue: CatalogueInfo, lo: IntArray
     if catalogue.location is not None:
         return catalogue.opened().rows(lo, hi, dict.fromkeys(names, np.dtype(np.float64)), MISSING_INT32)
     dtypes = {"reference_id": "i8", **dict.fromkeys(names, "f8")}
-    backend(session).prefer_index_only()
     ranges, params = backend(session).range_rows(lo=lo, hi=hi)
     fields = ", ".join(f"c.{name}" for name in names)
     origin = _looked_up(session, catalogue, ranges, names, "c.hpx29 >= r.lo and c.hpx29 < r.hi")
-    found = backend(session).read_bulk(
-        f"select c.{catalogue.id_column} as reference_id, {fields} from {origin}", params, dtypes
+    found = (
+        backend(session)
+        .by_index()
+        .read_bulk(f"select c.{catalogue.id_column} as reference_id, {fields} from {origin}", params, dtypes)
     )
     order = np.argsort(found["reference_id"], kind="stable")
     return {name: values[order] for name, values in found.items()}
@@ -108,11 +109,10 @@ def _select_rows(
     dtypes: dict[str, Any] = {"reference_id": "i8", **{name: all_dtypes[name] for name in names}}
     nulls = {name: MISSING_INT32 for name in names if all_dtypes[name].kind == "i" and catalogue.table.c[name].nullable}
     fields = "".join(f", c.{name}" for name in names)
-    backend(session).prefer_index_only()
     rows, params = backend(session).range_rows(**keys)
     origin = _looked_up(session, catalogue, rows, names, condition)
     statement = f"select c.{catalogue.id_column} as reference_id{fields} from {origin}"
-    return backend(session).read_bulk(statement, params, dtypes, nulls=nulls)
+    return backend(session).by_index().read_bulk(statement, params, dtypes, nulls=nulls)
 
 
 def _known_columns(catalogue: CatalogueInfo, names: Sequence[str]) -> dict[str, np.dtype[Any]]:

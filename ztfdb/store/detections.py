@@ -76,7 +76,6 @@ def light_curve_rows(session: AnySession, kind: SourceKind, **ranges: IntArray) 
     Parameters
     ----------
     session : Session or Reading
-        Its transaction is set to prefer that index (PostgreSQL).
     kind : SourceKind
     **ranges : ndarray of int64, each of shape (n_range,)
         ``lo`` and ``hi``, half-open ranges of ``hpx29``; for many positions also ``k``, the position of each range.
@@ -92,8 +91,7 @@ def light_curve_rows(session: AnySession, kind: SourceKind, **ranges: IntArray) 
     nulls = stand_ins({"mask_bits": dtypes["mask_bits"]} if "mask_bits" in dtypes else {})
     if "k" not in ranges:
         return on.read_few(statement, params, dtypes, nulls=nulls)
-    on.prefer_index_only()
-    return on.read_bulk(statement, params, {"k": np.dtype("i4"), **dtypes}, nulls=nulls)
+    return on.by_index().read_bulk(statement, params, {"k": np.dtype("i4"), **dtypes}, nulls=nulls)
 
 
 def light_curve_statement(session: AnySession, kind: SourceKind, **ranges: IntArray) -> tuple[str, dict[str, Any]]:
@@ -113,7 +111,6 @@ def positions_in_ranges(session: AnySession, kind: SourceKind, lo: IntArray, hi:
     Parameters
     ----------
     session : Session or Reading
-        Its transaction is set to prefer that index (PostgreSQL).
     kind : SourceKind
     lo, hi : ndarray of int64, shape (n_range,)
         Half-open ranges of ``hpx29`` that do not overlap.
@@ -129,8 +126,7 @@ def positions_in_ranges(session: AnySession, kind: SourceKind, lo: IntArray, hi:
     given, params = on.range_rows(lo=lo, hi=hi)
     fields = ", ".join(f"{kind.name}.{name}" for name in POSITION)
     origin = on.joined(given, kind.name, POSITION, f"{kind.name}.hpx29 >= r.lo and {kind.name}.hpx29 < r.hi")
-    on.prefer_index_only()
-    return on.read_bulk(f"select {fields} from {origin} limit {int(most)}", params, kind.position_dtypes)
+    return on.by_index().read_bulk(f"select {fields} from {origin} limit {int(most)}", params, kind.position_dtypes)
 
 
 def rows_found(session: AnySession, kind: SourceKind, found: Columns, columns: Sequence[str]) -> Columns:

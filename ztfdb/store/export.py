@@ -15,6 +15,7 @@ import numpy as np
 from ztfdb.arrays import Columns, IntArray
 from ztfdb.ids import MAX_SOURCES, SOURCE_ID_SHIFT
 from ztfdb.store.backends import AnySession, reads
+from ztfdb.store.backends.reads import Reads
 from ztfdb.store.columns import MISSING, NO_MASK, shape, stand_ins, table_dtypes
 from ztfdb.store.select import rows
 
@@ -64,9 +65,9 @@ FORCED = Positions("forced_source", "forced_source.image_id * 8 + forced_source.
 
 def slices(session: AnySession, table: str, column: str = "hpx29") -> Iterator[tuple[int, int]]:
     """Yield the slices of the sky with rows, as half-open ranges of cells, by skipping from one to the next."""
-    reads(session).prefer_index_only()
+    on = reads(session).by_index()
     find, lo = f"select min({column}) from {table} where {column} >= :lo", 0
-    while (found := reads(session).read_rows(find, {"lo": lo})[0][0]) is not None:
+    while (found := on.read_rows(find, {"lo": lo})[0][0]) is not None:
         first = int(found) >> SLICE_SHIFT << SLICE_SHIFT
         lo = first + (1 << SLICE_SHIFT)
         yield first, lo
@@ -93,8 +94,7 @@ def cell_counts(session: AnySession, where: Positions, lo: int, hi: int) -> Colu
     statement = f"""
         select (({inside}) << {PART_BITS}) | ({where.part}) as both
         from {where.table} where {where.table}.hpx29 >= :lo and {where.table}.hpx29 < :hi"""
-    reads(session).prefer_index_only()
-    both = np.sort(reads(session).read_bulk(statement, {"lo": lo, "hi": hi}, {"both": "i8"})["both"])
+    both = np.sort(reads(session).by_index().read_bulk(statement, {"lo": lo, "hi": hi}, {"both": "i8"})["both"])
     first = np.flatnonzero(np.diff(both, prepend=-1))
     cell, part = (lo >> CELL_SHIFT) + (both[first] >> PART_BITS), both[first] & ((1 << PART_BITS) - 1)
     return {"cell": cell, "part": part, "n": np.diff(first, append=len(both))}
@@ -115,8 +115,7 @@ def member_counts(session: AnySession, lo: int, hi: int, *, by_part: bool = Fals
         where source.hpx29 >= :lo and source.hpx29 < :hi
         group by {"1, 2" if by_part else "1"}"""
     dtypes = {"cell": "i8", "part": "i8", "n": "i8", "sum0": "i8", "sum1": "i8"}
-    reads(session).prefer_index_only()
-    return reads(session).read_bulk(statement, {"lo": lo, "hi": hi}, dtypes)
+    return reads(session).by_index().read_bulk(statement, {"lo": lo, "hi": hi}, dtypes)
 
 
 def object_cells(session: AnySession, lo: int, hi: int) -> Columns:
@@ -127,7 +126,7 @@ def object_cells(session: AnySession, lo: int, hi: int) -> Columns:
         from object where object_id >= :lo and object_id < :hi"""
     dtypes = {"object_id": "i8", "ra": "f8", "dec": "f8", "best_source_id": "i8", "crowded": "i8", "ps1_id": "i8",
               "ps1_separation": "f8"}  # fmt: skip
-    return reads(session).read_bulk(statement, {"lo": lo, "hi": hi}, dtypes)
+    return reads(session).by_index().read_bulk(statement, {"lo": lo, "hi": hi}, dtypes)
 
 
 def rows_in_range(
@@ -155,9 +154,8 @@ def rows_in_range(
     inside = f"{where.table}.hpx29 >= :lo and {where.table}.hpx29 < :hi"
     in_order = reads(session).cheap_scans
     if where.images is None or (only is None and not in_order):
-        reads(session).prefer_table_order()
-        return wanted.read_parts(session, inside, params, only)
-    reads(session).prefer_index_only()
+        return wanted.read_parts(reads(session).in_table_order(), inside, params, only)
+    on = reads(session).by_index()
     keys = _keys(session, where.table, inside, params, only)
     pieces = _in_images(session, where.images, keys["source_id"]) if in_order else None
     if pieces is not None:
@@ -165,13 +163,13 @@ def rows_in_range(
         for first in pieces:
             given, ranges = reads(session).range_rows(lo=first, hi=first + (MAX_SOURCES - 1))
             of_image = f"{where.table}.source_id >= r.lo and {where.table}.source_id <= r.hi"
-            found.append(wanted.read(session, f"{of_image} and {inside}", params | ranges, given))
+            found.append(wanted.read(on, f"{of_image} and {inside}", params | ranges, given))
         return {name: np.concatenate([one[name] for one in found]) for name in wanted.dtypes}
     if only is None:
-        return wanted.read(session, inside, params)
+        return wanted.read(on, inside, params)
     given, values = reads(session).range_rows(**keys)
     key = " and ".join(f"{where.table}.{name} = r.{name}" for name in keys)  # `psf_source` of PostgreSQL needs both
-    return wanted.read(session, key, values, given)
+    return wanted.read(on, key, values, given)
 
 
 @dataclass(frozen=True)
@@ -194,18 +192,18 @@ class _Wanted:
     dtypes: dict[str, Any]
     nulls: dict[str, int]
 
-    def read(self, session: AnySession, condition: str, params: dict[str, Any], given: str = "") -> Columns:
+    def read(self, on: Reads, condition: str, params: dict[str, Any], given: str = "") -> Columns:
         """Return the rows that fulfil a condition; `given` is the FROM item of rows that it refers to."""
         origin = f"{given} cross join {self.where.table}" if given else self.where.table
         statement = f"select {self.fields} from {origin}{self.joins} where {condition}"
-        return reads(session).read_bulk(statement, params, self.dtypes, nulls=self.nulls)
+        return on.read_bulk(statement, params, self.dtypes, nulls=self.nulls)
 
-    def read_parts(self, session: AnySession, condition: str, params: dict[str, Any], only: IntArray | None) -> Columns:
+    def read_parts(self, on: Reads, condition: str, params: dict[str, Any], only: IntArray | None) -> Columns:
         """Return the rows that fulfil a condition, of all parts or some."""
         if only is None:
-            return self.read(session, condition, params)
+            return self.read(on, condition, params)
         more = replace(self, fields=f"{self.fields}, {self.where.part} as part", dtypes=self.dtypes | {"part": "i8"})
-        found = more.read(session, condition, params)
+        found = more.read(on, condition, params)
         chosen = np.isin(found.pop("part"), only)
         return {name: values[chosen] for name, values in found.items()}
 
@@ -224,7 +222,7 @@ def _wanted(where: Positions, objects: bool) -> _Wanted:
 def _keys(session: AnySession, table: str, inside: str, params: dict[str, Any], only: IntArray | None) -> Columns:
     """Return ``source_id`` and ``hpx29`` of the rows in a range, from the index of positions."""
     dtypes = {"source_id": "i8", "hpx29": "i8"}
-    keys = reads(session).read_bulk(f"select source_id, hpx29 from {table} where {inside}", params, dtypes)
+    keys = reads(session).by_index().read_bulk(f"select source_id, hpx29 from {table} where {inside}", params, dtypes)
     if only is None:
         return keys
     chosen = np.isin(keys["source_id"] >> SOURCE_ID_SHIFT, only)
@@ -267,8 +265,7 @@ def members_in_ranges(session: AnySession, lo: IntArray, hi: IntArray, *, places
     statement = f"""
         select {fields} from {given} cross join source join object_source as o on o.source_id = source.source_id
         where source.hpx29 >= r.lo and source.hpx29 < r.hi"""
-    reads(session).prefer_index_only()
-    return reads(session).read_bulk(statement, params, dtypes, nulls={"mask_bits": NO_MASK})
+    return reads(session).by_index().read_bulk(statement, params, dtypes, nulls={"mask_bits": NO_MASK})
 
 
 def objects_by_id(session: AnySession, object_id: IntArray) -> tuple[Columns, Columns]:
@@ -350,7 +347,7 @@ def member_totals(session: AnySession, object_id: IntArray) -> Columns:
         select o.object_id, count(*) as n from {given} cross join object_source as o
         join source on source.source_id = o.source_id
         where o.object_id = r.id group by o.object_id"""
-    found = reads(session).read_bulk(statement, params, {"object_id": "i8", "n": "i8"})
+    found = reads(session).by_index().read_bulk(statement, params, {"object_id": "i8", "n": "i8"})
     order = np.argsort(found["object_id"])
     return {name: values[order] for name, values in found.items()}
 

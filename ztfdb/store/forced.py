@@ -99,7 +99,7 @@ def _known(session: Session, columns: Columns) -> NDArray[np.bool_]:
     statement = f"""
         select {", ".join(f"forced_source.{name}" for name in names)} from {given} cross join forced_source
         where forced_source.hpx29 = r.hpx29 and forced_source.image_id = r.image_id"""
-    found = backend(session).read_bulk(statement, params, dict.fromkeys(names, "i8"))
+    found = backend(session).by_index().read_bulk(statement, params, dict.fromkeys(names, "i8"))
     taken = set(zip(*(found[name].tolist() for name in names), strict=True))
     keys: Any = zip(*(columns[name].tolist() for name in names), strict=True)
     return np.fromiter((key in taken for key in keys), bool, len(columns["image_id"]))

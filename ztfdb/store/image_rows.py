@@ -53,10 +53,9 @@ def image_rows(session: AnySession, image_id: IntArray) -> Columns:
     dtypes: dict[str, Any] = {"image_id": "i8", **{name: read_as.get(kind, "i8") for name, kind in types.items()}}
     fields = ", ".join(f"image.{name}" for name in dtypes)
     nulls = {name: MISSING for name, dtype in dtypes.items() if np.dtype(dtype).kind == "i"}
-    reads(session).prefer_index_only()
     given, params = reads(session).range_rows(id=image_id)
     statement = f"select {fields}, {_OWN_PATH} as path from {given} cross join image where image.image_id = r.id"
-    found = reads(session).read_columns(statement, params, dtypes | {"path": "O"}, nulls=nulls)
+    found = reads(session).by_index().read_columns(statement, params, dtypes | {"path": "O"}, nulls=nulls)
     return sorted_rows(found, ["image_id"])
 
 
@@ -70,7 +69,6 @@ def image_wcs(session: AnySession, image_id: IntArray) -> tuple[Columns, NDArray
     wcs : ndarray, shape (n_image, 42)
         As `ztfdb.sky.projection.sky_to_pixel_many` needs them.
     """
-    reads(session).prefer_index_only()
     given, params = reads(session).range_rows(id=image_id)
     statement = f"""
         select image.image_id, image.nx, image.ny, image.status, image_header.wcs
@@ -78,7 +76,7 @@ def image_wcs(session: AnySession, image_id: IntArray) -> tuple[Columns, NDArray
         join image_header on image_header.image_id = image.image_id and image_header.role in ('sci', 'ref')
         where image.image_id = r.id"""
     dtypes = {"image_id": "i8", "nx": "i8", "ny": "i8", "status": "i8", "wcs": "O"}
-    found = reads(session).read_columns(statement, params, dtypes, nulls={"status": MISSING})
+    found = reads(session).by_index().read_columns(statement, params, dtypes, nulls={"status": MISSING})
     order = np.argsort(found["image_id"])
     wcs = arrays_of(found.pop("wcs")[order], "<f8", N_WCS)
     return {name: values[order] for name, values in found.items()}, wcs
@@ -90,7 +88,6 @@ def background_meshes(session: AnySession, image_id: IntArray) -> Iterator[tuple
     dtypes: dict[str, Any] = {"image_id": "i8", "ny": "i8", "nx": "i8"}
     dtypes |= {name: "O" if name in BLOBS else "i8" for name in mesh}
     for start in range(0, len(image_id), MESHES_AT_ONCE):
-        reads(session).prefer_index_only()
         given, params = reads(session).range_rows(id=image_id[start : start + MESHES_AT_ONCE])
         statement = f"""
             select image.image_id, image.ny, image.nx, {", ".join(f"image_header.{name}" for name in mesh)}

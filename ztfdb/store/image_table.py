@@ -193,7 +193,7 @@ def version_ranks(session: AnySession, images: ImageTable) -> IntArray:
 def _read_images(session: AnySession, image_id: IntArray, aperture: int) -> ImageTable:
     given, params = reads(session).range_rows(id=image_id)
     origin = reads(session).joined(given, "image", ("image_id", *EPOCH_COLUMNS), "image.image_id = r.id")
-    read = reads(session).read_doubles(_epoch_statement(origin, int(aperture)), params, tuple(EPOCH_FIELDS))
+    read = reads(session).by_index().read_doubles(_epoch_statement(origin, int(aperture)), params, tuple(EPOCH_FIELDS))
     magzp, apcor, clrcoeff = (read[EPOCH_ROWS[name]] for name in ("magzp", "apcor", "clrcoeff"))
     return ImageTable(np.vstack([read, aperture_zeropoint(magzp, apcor), clrcoeff]))
 

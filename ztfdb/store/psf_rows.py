@@ -21,4 +21,4 @@ def psf_catalogue_dates(session: AnySession, image_id: NDArray[Any]) -> Columns:
         from {rows} cross join psf_catalogue as c left join image on image.image_id = c.image_id
         where c.image_id = r.id order by c.image_id"""
     dtypes = {"image_id": "i8", "obsmjd": "f8", "filtercode": "O", "role": "O", "magzp": "f8"}
-    return reads(session).read_columns(statement, params, dtypes)
+    return reads(session).by_index().read_columns(statement, params, dtypes)

@@ -59,9 +59,7 @@ def stored_checksum(session: Session, table_name: str, image_id: int) -> int:
     first = int(image_id) << SOURCE_ID_SHIFT
     last = first + (1 << SOURCE_ID_SHIFT) - 1
     statement = f"select {', '.join(wide)} from {table_name} where source_id between :first and :last"
-    on = backend(session)
-    on.allow_bitmaps()
-    return _digest(on.read_bulk(statement, {"first": first, "last": last}, wide, nulls=nulls))
+    return _digest(backend(session).read_bulk(statement, {"first": first, "last": last}, wide, nulls=nulls))
 
 
 def kept_checksums(session: Session, image_id: Sequence[int]) -> dict[str, dict[int, int | None]]:

@@ -71,18 +71,17 @@ def rows(
     fields = ", ".join(f"{name}.{column}" for column in dtypes)
     condition = [where] if where else []
     if ids is not None:
-        on.prefer_table_order()
+        on = on.in_table_order()
         origin, among, params = on.chosen(name, key or table_shape.key[0], ids)
         condition.insert(0, among)
     elif lo is not None and hi is not None:
-        on.prefer_index_only()
+        on = on.by_index()
         given, params = on.range_rows(lo=lo, hi=hi)
         key = key or "hpx29"
         origin = on.joined(given, name, list({**dtypes, key: None}), f"{name}.{key} >= r.lo and {name}.{key} < r.hi")
     else:
         origin = name
         if image_id is not None:
-            on.allow_bitmaps()
             condition.insert(0, f"{name}.source_id between :first and :last")
             params = dict(zip(("first", "last"), source_id_range(image_id), strict=True))
     statement = f"select {fields} from {origin}" + (f" where {' and '.join(condition)}" if condition else "")

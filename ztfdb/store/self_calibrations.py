@@ -91,7 +91,7 @@ def solution(session: Session, solution_id: int) -> dict[str, Any]:
 def held_stars(session: Session, lo: IntArray, hi: IntArray, fid: int, aperture: int) -> Columns:
     """Return the stars of solutions in a filter and aperture inside ranges, by solution and number."""
     statement, params = held_stars_statement(session, lo, hi, fid, aperture)
-    found = backend(session).read_bulk(statement, params, {**STAR_DTYPES, "term": "f8"})
+    found = backend(session).by_index().read_bulk(statement, params, {**STAR_DTYPES, "term": "f8"})
     order = np.lexsort((found["number"], found["solution_id"]))
     return {name: values[order] for name, values in found.items()}
 
@@ -109,7 +109,6 @@ def held_stars_statement(
         given, "self_star", ["hpx29", *STAR_DTYPES], "self_star.hpx29 >= r.lo and self_star.hpx29 < r.hi"
     )
     fields = ", ".join(f"self_star.{name}" for name in STAR_DTYPES)
-    backend(session).prefer_index_only()
     statement = (
         f"select {fields}, self_solution.color_term as term from {origin} cross join self_solution"
         " where self_solution.solution_id = self_star.solution_id"

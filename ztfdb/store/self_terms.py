@@ -29,7 +29,7 @@ def self_terms(session: AnySession, image_id: IntArray, aperture: int) -> Column
     ids, back = np.unique(np.asarray(image_id, np.int64), return_inverse=True)
     names = (*_TERMS, "pivot", "usual", "nx", "ny")
     statement, params = self_terms_statement(session, ids, aperture)
-    found = reads(session).read_columns(statement, params, {"image_id": "i8", **dict.fromkeys(names, "f8")})
+    found = reads(session).by_index().read_columns(statement, params, {"image_id": "i8", **dict.fromkeys(names, "f8")})
     answer = {name: np.full(len(ids), np.nan) for name in names}
     at = np.searchsorted(ids, found["image_id"])
     for name in names:
@@ -41,7 +41,6 @@ def self_terms(session: AnySession, image_id: IntArray, aperture: int) -> Column
 
 def self_terms_statement(session: AnySession, image_id: IntArray, aperture: int) -> tuple[str, dict[str, Any]]:
     """Return the statement of `self_terms`, and its parameters: each image's calibration, then its solution."""
-    reads(session).prefer_index_only()
     given, params = reads(session).range_rows(id=image_id)
     fields = ", ".join(f"calibration.{name}" for name in _TERMS)
     statement = f"""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,8 +97,8 @@ class Reads(ABC):
     ) -> Columns:
         """Read up to a few hundred rows in one round trip.
 
-        Equivalent to `prefer_index_only` followed by `read_bulk`, with lower latency. PostgreSQL prepares the statement
-        on its connection and keeps it there, so its text must be one of a few; the result is limited to 1 GB.
+        Equivalent to `read_bulk` of `by_index`, with lower latency. PostgreSQL prepares the statement on its connection
+        and keeps it there, so its text must be one of a few; the result is limited to 1 GB.
         """
         return self.read_bulk(statement, params, dtypes, nulls=nulls)
 
@@ -165,14 +165,16 @@ class Reads(ABC):
         """Return the time that leases use, seconds since 1970: the server's, or `host`'s without a server."""
         return host()
 
-    def prefer_index_only(self) -> None:
-        """Make this transaction read from the covering index alone (DESIGN section 4)."""
+    def by_index(self) -> Self:
+        """Return a reader that looks rows up by an index, one by one: for few of many, or from a covering index.
 
-    def prefer_table_order(self) -> None:
-        """Make this transaction read rows that an index has found in the order of the table, page by page."""
+        Only the statements that it reads are planned in this way, not others of the transaction.
+        """
+        return self
 
-    def allow_bitmaps(self) -> None:
-        """Undo the part of `prefer_index_only` that hides the index of an image's rows in a PSF catalogue."""
+    def in_table_order(self) -> Self:
+        """Return a reader that reads rows which an index has found in the order of the table, page by page."""
+        return self
 
     @abstractmethod
     def hold_snapshot(self, name: str | None) -> None:

@@ -6,7 +6,7 @@ import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import psycopg
@@ -22,19 +22,38 @@ from ztfdb.store.columns import numpy_columns
 _OFF = ("jit", "enable_seqscan", "enable_memoize")
 
 
-def _settings(**values: str) -> bytes:
-    """Return the statement that changes the planner's settings until the transaction ends."""
-    given = dict.fromkeys(_OFF, "off") | values
-    return ("select " + ", ".join(f"set_config('{name}', '{value}', true)" for name, value in given.items())).encode()
+class Settings:
+    """Settings of the planner for one statement: they are changed before it and back after it, in its round trip.
+
+    Parameters
+    ----------
+    **values : str
+        By name, beside those that are always off.
+
+    Attributes
+    ----------
+    names : frozenset of str
+    change, restore : bytes
+        Statements.
+    """
+
+    def __init__(self, **values: str) -> None:
+        given = dict.fromkeys(_OFF, "off") | values
+        self.names = frozenset(given)
+        self.change = _set_config({name: f"'{value}'" for name, value in given.items()})
+        self.restore = _set_config(dict.fromkeys(given, "null"))
 
 
-_INDEX_ONLY = _settings(enable_bitmapscan="off")
-_PLANNED_ONCE = _settings(enable_bitmapscan="off", plan_cache_mode="force_generic_plan")
-_TABLE_ORDER = _settings(enable_bitmapscan="on", work_mem="64MB", max_parallel_workers_per_gather="0")
+def _set_config(values: Mapping[str, str]) -> bytes:
+    """Return the statement that changes settings until the transaction ends; NULL is the connection's own value."""
+    return ("select " + ", ".join(f"set_config('{name}', {value}, true)" for name, value in values.items())).encode()
+
+
+BY_INDEX = Settings(enable_bitmapscan="off")
+PREPARED = Settings(enable_bitmapscan="off", plan_cache_mode="force_generic_plan")
+TABLE_ORDER = Settings(enable_bitmapscan="on", work_mem="64MB", max_parallel_workers_per_gather="0")
 """64 MB hold the map of a million pages. Of rows packed by several processes a third more time is spent, because each
 passes on its bytes."""
-
-_BITMAPS = b"select set_config('enable_bitmapscan', 'on', true)"
 
 _STATE = """
 case when pg_is_in_recovery() then null else cast(pg_current_snapshot() as text) end,
@@ -67,14 +86,14 @@ class PostgresqlReads(Reads):
     cheap_scans = False
     """Packing a row takes most of the time, wherever it is found; a row that is passed over takes a fifth of it."""
 
+    _settings: Settings | None = None
+
     def read_columns(
         self, statement: SqlText, params: Mapping[str, Any], dtypes: Dtypes, *, nulls: Mapping[str, int] | None = None
     ) -> Columns:
         """Read by a binary cursor."""
         text, values = self._text_and_values(statement, params)
-        with self._errors(), self._driver().cursor(binary=True) as cursor:
-            rows = cursor.execute(text, values).fetchall()
-        return numpy_columns(rows, dtypes, nulls or {})
+        return numpy_columns(self._all_rows(text, values, binary=True), dtypes, nulls or {})
 
     def read_bulk(
         self, statement: str, params: Mapping[str, Any], dtypes: Dtypes, *, nulls: Mapping[str, int] | None = None
@@ -106,7 +125,7 @@ class PostgresqlReads(Reads):
         query, names, record = _few_query(statement, tuple(dtypes.items()), tuple((nulls or {}).items()))
         values = [str(params[name]).encode() for name in names]
         with self._errors():
-            _, (n_row, packed, *state) = self._one_row_of_each([(_PLANNED_ONCE, []), (query, values)])
+            _, (n_row, packed, *state), *_ = self._one_row_of_each([(PREPARED.change, []), (query, values)])
         self._notes["ztfdb_state"] = tuple(None if value is None else value.decode() for value in state)  # for `memory`
         rows = _records(int.from_bytes(n_row or b"", "big"), packed, record)
         return {name: rows[name].astype(dtype) for name, dtype in dtypes.items()}
@@ -119,11 +138,23 @@ class PostgresqlReads(Reads):
         return np.ascontiguousarray(values.T, dtype=np.float64)
 
     def _one_row(self, text: str, params: Mapping[str, Any]) -> tuple[Any, ...]:
-        """Return the one row of a statement, without its cursor, which would hold the answer a second time."""
-        with self._errors(), self._driver().cursor(binary=True) as cursor:
-            row: tuple[Any, ...] | None = cursor.execute(text, params).fetchone()
-        assert row is not None
+        """Return the one row of a statement."""
+        (row,) = self._all_rows(text, params, binary=True)
         return row
+
+    def _all_rows(self, text: Any, params: Mapping[str, Any] | None, *, binary: bool = False) -> list[tuple[Any, ...]]:
+        """Return the rows of a statement, without its cursor, which would hold them a second time."""
+        connection = self._driver()
+        with self._errors(), connection.cursor(binary=binary) as cursor:
+            if self._settings is None:
+                cursor.execute(text, params)
+            else:
+                with connection.pipeline():
+                    connection.execute(self._settings.change)
+                    cursor.execute(text, params)
+                    connection.execute(self._settings.restore)
+            rows: list[tuple[Any, ...]] = cursor.fetchall()
+        return rows
 
     def memory(self) -> dict[str, Any]:
         """Return the connection's cache, emptied by any commit since."""
@@ -165,20 +196,18 @@ class PostgresqlReads(Reads):
             f"{rows} cross join lateral (select {fields} from {table} as {name} where {condition} offset 0) as {name}"
         )
 
-    def prefer_index_only(self) -> None:
-        """Turn off JIT (19 ms to plan), bitmaps, sequential scans and memoize (ids do not repeat) in one round trip."""
-        with self._errors():
-            self._driver().execute(_INDEX_ONLY)
+    def by_index(self) -> Self:
+        """Without JIT (19 ms to plan), bitmaps, sequential scans and memoize (ids do not repeat)."""
+        return self._with(BY_INDEX)
 
-    def prefer_table_order(self) -> None:
-        """Allow bitmaps; see `prefer_index_only` for what is turned off."""
-        with self._errors():
-            self._driver().execute(_TABLE_ORDER)
+    def in_table_order(self) -> Self:
+        """With bitmaps; see `by_index` for what is turned off."""
+        return self._with(TABLE_ORDER)
 
-    def allow_bitmaps(self) -> None:
-        """Allow them: a BRIN index is read in no other way."""
-        with self._errors():
-            self._driver().execute(_BITMAPS)
+    def _with(self, settings: Settings) -> Self:
+        made = type(self)(self.session)
+        made._settings = settings
+        return made
 
     def hold_snapshot(self, name: str | None) -> None:
         """Isolate the transaction."""
@@ -203,9 +232,7 @@ class PostgresqlReads(Reads):
 
     def read_rows(self, statement: str, params: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """Read all rows."""
-        with self._errors():
-            rows: list[tuple[Any, ...]] = self._driver().execute(pyformat(statement), params).fetchall()
-        return rows
+        return self._all_rows(pyformat(statement), params)
 
     def _text_and_values(self, statement: SqlText, params: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
         if not isinstance(statement, str):
@@ -220,7 +247,7 @@ class PostgresqlReads(Reads):
         """
         connection = self._driver()
         if connection.pgconn.transaction_status != TransactionStatus.IDLE:
-            return _pipeline(connection, queries, {}, lambda: b"")
+            return _pipeline(connection, [*queries, (PREPARED.restore, [])], {}, lambda: b"")
         prepared = self._info.setdefault("ztfdb_prepared", {})
         try:
             return _pipeline(connection, queries, prepared, lambda: b"ztfdb_%d" % next(_NUMBERS))
