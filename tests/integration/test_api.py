@@ -168,6 +168,9 @@ def test_many_light_curves_are_the_archives(remote, local, held, options, monkey
     pieces, wanted = (list(one.iter_light_curves(table, 2.0, **options)) for one in (remote, local))
     for theirs, ours in zip(pieces, wanted, strict=True):
         same(theirs, ours)
+    for one in (remote, local):
+        with pytest.warns(ztfdb.EmptyAnswerWarning, match="no image covers"):
+            list(one.iter_light_curves(table[3:4], **options))
 
 
 def test_a_moving_body_is_followed(remote, local, star):

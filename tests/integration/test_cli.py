@@ -166,6 +166,28 @@ def test_a_table_of_positions_keeps_its_names(night, tmp_path):
     assert [(row["star"], float(row["mag"])) for row in read] == [(row["star"], row["mag"]) for row in rows]
 
 
+@pytest.mark.parametrize("form", ["table", "csv", "json"])
+def test_positions_without_rows_are_named_on_stderr(night, tmp_path, form):
+    path = tmp_path / "stars.csv"
+    path.write_text(f"ra,dec\n10,-10\n{RA},{DEC}\n{RA},{DEC + 0.001}\n")
+    assert (
+        "2 of 3 positions have no rows: 0, 2 (counted from 0)\n"
+        in night.run("lightcurve", str(path), "--format", form).stderr
+    )
+    assert "1 of 3 positions have no stamps: 0 (counted from 0)\n" in night.run("stamp", str(path)).stderr
+    path.write_text(f"ra,dec\n{RA / 15},{DEC}\n")
+    said = night.run("lightcurve", str(path), "--format", form).stderr
+    assert "is ra in hours? 2 images cover" in said and "positions have" not in said
+
+
+def test_a_name_that_contains_a_position_is_one(night):
+    expected = night.rows("lightcurve", str(RA), str(DEC), "--columns", "source_id")
+    for words in (["J035159.376+354446.68"], ["ZTF", "J035159.376+354446.68"]):
+        assert night.rows("lightcurve", *words, "--columns", "source_id") == expected
+    result = night.run("cone", "J036159.376+354446.68", "3")
+    assert (result.exit_code, "'03:61:59.376' has 60 or more" in result.stderr) == (2, True)
+
+
 def test_a_votable_of_a_table_has_the_bytes_of_the_whole(night, tmp_path, monkeypatch):
     path = tmp_path / "stars.csv"
     path.write_text(f"ra,dec\n10,-10\n{RA},{DEC}\n10,-10\n{RA},{DEC + OFFSET_DEG}\n")
@@ -347,7 +369,7 @@ def test_a_row_that_is_no_position_says_why(night, tmp_path):
     (tmp_path / "stars.csv").write_text("ra,dec\n58.0,35.0\n58.0,91.0\n58.0,\n")
     result = night.run("lightcurve", str(tmp_path / "stars.csv"))
     assert result.exit_code != 0
-    said = "row 1: (58.0, 91.0) is not a position: dec lies between -90 and 90; 2 of 3 rows are no positions"
+    said = "stars.csv, row 2: declination 91 is outside -90 to 90 deg; 2 of 3 rows have no valid declination"
     assert said in result.stderr
 
 

@@ -294,8 +294,28 @@ class LightCurves(OpenArchive):
     ) -> Iterator[pd.DataFrame]:
         """Yield the rows of `light_curves` in parts of 1,000 positions, in bounded memory.
 
-        The limit of `light_curves`, `ztfdb.query.detections.MOST_EPOCHS`, does not apply.
+        The limit of `light_curves`, `ztfdb.query.detections.MOST_EPOCHS`, does not apply. Where no position has an
+        epoch, the warning comes at the end.
         """
+        arguments: dict[str, Any] = {**options, "complete": complete, "phot": phot}
+        table = position_table(positions, arguments)
+        empty = True
+        for frame in self.light_curve_parts(table, radius, **arguments):
+            empty = empty and frame.empty
+            yield frame
+        if empty and (text := self._hint(table, radius, 0, arguments)):
+            self._warn(text)
+
+    def light_curve_parts(
+        self,
+        positions: PositionTable,
+        radius: Angle = 1.5,
+        *,
+        complete: bool = False,
+        phot: Phot = "aperture",
+        **options: Unpack[LightCurvesOptions],
+    ) -> Iterator[pd.DataFrame]:
+        """Yield what `iter_light_curves` yields, without a warning at the end: for services, see `hint_of`."""
         from ztfdb.query.lightcurve import iter_light_curves
         from ztfdb.query.targets import targets_of
 

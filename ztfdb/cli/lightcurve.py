@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from ztfdb.cli.options import (
     radius_value,
     shared_options,
     table_of,
+    table_options,
     times_of,
 )
 from ztfdb.cli.output import Output, output_options
@@ -25,7 +26,9 @@ from ztfdb.errors import OutputError
 from ztfdb.sky.typed import plain_minus
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
     from ztfdb.archive import Archive
 
@@ -83,8 +86,7 @@ def color_value(_ctx: click.Context, _param: click.Parameter, text: str | None) 
 @click.option("--moving", is_flag=True, help="TABLE is the path of one body: time (MJD), ra, dec.")
 @click.option("--stamps", is_flag=True, help="With --plot: a strip of stamps below.")
 @click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw it (.png, .pdf, .svg).")
-@click.option("--ra-column", metavar="NAME", help="Column of right ascensions in TABLE.")
-@click.option("--dec-column", metavar="NAME", help="Column of declinations in TABLE.")
+@table_options
 @click.option("--keep", multiple=True, metavar="NAME", help="Copy this column of TABLE to the answer; repeat.")
 @output_options
 @shared_options
@@ -122,22 +124,30 @@ def lightcurve(
             if len(curve) and not how.keys() & {"complete", "phot"} and (told := archive.hint(*position, **how)):
                 click.echo(told, err=True)
         else:
-            from ztfdb.cli.tables import read_positions  # imports pandas and astropy
+            import numpy as np
 
-            table = read_positions(path, ra_column, dec_column)
+            from ztfdb.cli.tables import read_positions, tell_empty  # imports pandas and astropy
+
+            table = read_positions(path, ra_column, dec_column, _units(how))
             if moving and "phot" in how:
                 raise click.UsageError("--phot needs fixed positions, --moving is a path")
             if not moving:
                 if plot is not None:
                     raise click.UsageError("--plot draws one position, not a table")
+                found = np.zeros(len(table), dtype=np.bool_)
                 if output.in_parts:
                     output.write_parts(
-                        (with_columns(part, table, keep) for part in archive.iter_light_curves(table, **how)),
+                        (
+                            with_columns(part, table, keep)
+                            for part in _followed(archive.iter_light_curves(table, **how), found)
+                        ),
                         answer="light_curve",
                     )
-                    return
-                frame = with_columns(archive.light_curves(table, **how), table, keep)
-                output.write(frame, usual=(*keep, *usual(how)), answer="light_curve")
+                else:
+                    (curves,) = _followed([archive.light_curves(table, **how)], found)
+                    frame = with_columns(curves, table, keep)
+                    output.write(frame, usual=(*keep, *usual(how)), answer="light_curve")
+                tell_empty(found, "rows")
                 return
             curve = archive.light_curve_on_path(table, **{"complete": False, **how})
             drawn = archive.stamps_on_path(table, **_cuts(how)) if stamps else None
@@ -162,6 +172,19 @@ def asked(ctx: click.Context, how: dict[str, Any]) -> Iterator[Archive]:
 
         how["progress"] = follow
         yield archive
+
+
+def _units(how: dict[str, Any]) -> dict[str, str]:
+    """Return the units of the columns that options name."""
+    units = {"pmra": "mas / yr", "pmdec": "mas / yr", "epoch": "yr", "color": "mag"}
+    return {how[name]: unit for name, unit in units.items() if isinstance(how.get(name), str)}
+
+
+def _followed(parts: Iterable[pd.DataFrame], found: NDArray[np.bool_]) -> Iterator[pd.DataFrame]:
+    """Yield light curves, and mark the positions that have rows."""
+    for part in parts:
+        found[part["position"].to_numpy()] = True
+        yield part
 
 
 def usual(how: dict[str, Any]) -> tuple[str, ...]:

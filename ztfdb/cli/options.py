@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from ztfdb.sky.typed import MINUS, name_help, parse_position, parse_radius, plain_minus
+from ztfdb.sky.typed import MINUS, name_help, parse_designation, parse_position, parse_radius, plain_minus
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -137,6 +137,13 @@ def cut_options(function: F) -> F:
     return function
 
 
+def table_options(function: F) -> F:
+    """Add the options that name the columns of positions in a table."""
+    for option in reversed(_TABLE_OPTIONS):
+        function = option(function)
+    return function
+
+
 def motion_options(function: F) -> F:
     """Add the options of a star's proper motion; `Archive` takes them by the same names."""
     for option in reversed(_MOTION_OPTIONS):
@@ -158,15 +165,21 @@ def table_of(target: tuple[str, ...]) -> str | None:
     """Return the path of the table, or None if the arguments are a position."""
     if len(target) != 1 or len(target[0].replace(",", " ").split()) > 1:
         return None
-    if target[0] != "-" and not Path(target[0]).is_file():
+    if target[0] == "-" or Path(target[0]).is_file():
+        return target[0]
+    try:
+        designated = parse_designation(target[0])
+    except ValueError as exc:
+        raise click.UsageError(str(exc)) from exc
+    if designated is None:
         raise click.UsageError(f"{target[0]} is neither a position (RA DEC) nor a file{name_help(target[0])}")
-    return target[0]
+    return None
 
 
 def position_of(words: tuple[str, ...]) -> tuple[float, float]:
-    """Return (ra, dec) in degrees; other words are a usage error."""
+    """Return (ra, dec) in degrees, also from a name such as J035200.70+354411.5; other words are a usage error."""
     try:
-        return parse_position(words)
+        return parse_designation(" ".join(words)) or parse_position(words)
     except ValueError as exc:
         raise click.UsageError(str(exc)) from exc
 
@@ -228,6 +241,11 @@ _MOTION_OPTIONS = (
     click.option("--pmra", metavar="MAS/YR", callback=number_value, help="Proper motion (with cos dec)."),
     click.option("--pmdec", metavar="MAS/YR", callback=number_value, help="Proper motion."),
     click.option("--epoch", metavar="YEAR", callback=number_value, help="Epoch of the position.  [default: 2016]"),
+)
+
+_TABLE_OPTIONS = (
+    click.option("--ra-column", metavar="NAME", help="Column of right ascensions in TABLE."),
+    click.option("--dec-column", metavar="NAME", help="Column of declinations in TABLE."),
 )
 
 _SHARED_OPTIONS = (

@@ -15,6 +15,7 @@ from ztfdb.cli.options import (
     position_of,
     shared_options,
     table_of,
+    table_options,
     times_of,
 )
 from ztfdb.cli.session import opened, wrong_usage
@@ -47,6 +48,7 @@ PICTURES = (".png", ".pdf", ".svg", ".jpg", ".gif")
 @motion_options
 @click.option("--calibration", type=click.Choice(("header", "ps1", "self")), help="Zero point shown for each stamp.")
 @click.option("--north-up", is_flag=True, help="North up and east left, by flips.")
+@table_options
 @shared_options
 @click.pass_context
 def stamp(
@@ -63,6 +65,8 @@ def stamp(
     pmra: float | None,
     pmdec: float | None,
     epoch: float | None,
+    ra_column: str | None,
+    dec_column: str | None,
     **how: Any,
 ) -> None:
     """Cut stamps of a position, or of a table of them, from every image that covers it.
@@ -73,9 +77,11 @@ def stamp(
     """
     path = table_of(position)
     if path is not None:
-        from ztfdb.cli.tables import read_positions  # imports pandas and astropy
+        import numpy as np
 
-        table: Any = read_positions(path, None, None)
+        from ztfdb.cli.tables import read_positions, tell_empty  # imports pandas and astropy
+
+        table: Any = read_positions(path, ra_column, dec_column)
     else:
         ra, dec = position_of(position)
         table = {"ra": [ra], "dec": [dec]}
@@ -101,6 +107,10 @@ def stamp(
 
         for line in text_table(series.to_pandas(), {"ra": "deg", "dec": "deg", "mjd": "d", "x": "pix", "y": "pix"}):
             click.echo(line)
+    if path is not None and image_id is None:
+        found = np.zeros(len(table), dtype=np.bool_)
+        found[[(one.facts or {})["position"] for one in series]] = True
+        tell_empty(found, "stamps")
     wrong = [one for one in series if one.status != "ok"]
     for one in wrong:
         click.echo(f"image {one.image_id}: {one.problem or one.status}", err=True)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import codecs
 import io
+import re
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import astropy.table
+import click
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ztfdb.cli.writers import require_parquet
 from ztfdb.errors import CatalogueFileError, PositionTableError
@@ -16,6 +22,8 @@ from ztfdb.ingest.readers.ipac import is_ipac
 from ztfdb.ingest.readers.limits import HEAD, MAX_COLUMNS, MAX_WHOLE
 from ztfdb.ingest.readers.text import SEPARATORS
 from ztfdb.ingest.readers.whole import check_whole
+from ztfdb.sky.coordinates import from_coordinate
+from ztfdb.sky.given import is_coordinate, numbers
 from ztfdb.sky.typed import parse_dec, parse_ra
 
 _ASTROPY = {
@@ -26,11 +34,21 @@ _ASTROPY = {
     ".ecsv": "ascii.ecsv",
     ".tbl": "ascii.ipac",
 }
-_RA_NAMES = ("ra", "raj2000", "ra_icrs", "_raj2000", "ra_deg")
-_DEC_NAMES = ("dec", "decl", "dej2000", "de_icrs", "_dej2000", "dec_deg")
+_RA_NAMES = ("ra", "raj2000", "ra_icrs", "_raj2000", "ra_deg", "ra (deg)", "ramean", "meanra", "alpha_j2000")
+_DEC_NAMES = (
+    "dec", "decl", "dej2000", "de_icrs", "_dej2000", "dec_deg", "dec (deg)", "decmean", "meandec", "delta_j2000",
+)  # fmt: skip
+"""Ours, VizieR's, those of spreadsheets, PS1's, ALeRCE's, SExtractor's."""
+
+_DECIMAL_COMMA = re.compile(r"[+-\u2212]?\d+,\d+")
 
 
-def read_positions(path: str, ra_column: str | None = None, dec_column: str | None = None) -> pd.DataFrame:
+def read_positions(
+    path: str,
+    ra_column: str | None = None,
+    dec_column: str | None = None,
+    units: Mapping[str, str] | None = None,
+) -> pd.DataFrame:
     """Read a table with a position in each row.
 
     Parameters
@@ -39,27 +57,53 @@ def read_positions(path: str, ra_column: str | None = None, dec_column: str | No
         A file; its suffix selects the format. With any other suffix it is an IPAC table or text separated by commas,
         semicolons, tabs, bars or blanks; the line of names may begin with ``#``. ``-`` reads text from stdin.
     ra_column, dec_column : str, optional
-        The columns of the positions; by default ``ra`` and ``dec`` in any case, or VizieR's names. Numbers are
-        degrees, text may be sexagesimal.
+        The columns of the positions; by default ``ra`` and ``dec`` in any case, or names that others use. Numbers are
+        degrees unless their column has another unit; text may be sexagesimal, its decimal mark may be a comma.
+    units : mapping of str, optional
+        Units of further columns that will be used: the values of a column with another unit are converted.
 
     Returns
     -------
     DataFrame
-        All columns of the table; ``ra`` and ``dec`` are float64 degrees.
+        All columns of the table; ``ra`` and ``dec`` are float64 degrees, those of a column of SkyCoords in ICRS.
 
     Raises
     ------
     PositionTableError
         If the file cannot be read, is larger than 256 MiB or exceeds the limits of catalogue files, if a column is
-        missing or a position is invalid (with its row).
+        missing or has a unit of another kind, or if a position is missing or invalid (with its row, from 1).
     """
-    frame = _read(path)
+    table = _read(path)
+    frame = table if isinstance(table, pd.DataFrame) else table.to_pandas()
     ra, dec = _find(frame, path, ra_column, _RA_NAMES), _find(frame, path, dec_column, _DEC_NAMES)
-    values = {"ra": _degrees(frame[ra], path, parse_ra), "dec": _degrees(frame[dec], path, parse_dec)}
+    values = {
+        "ra": _degrees(table, frame, ra, path, "right ascension", parse_ra),
+        "dec": _degrees(table, frame, dec, path, "declination", parse_dec),
+    }
+    for name, unit in (units or {}).items():
+        if name in frame.columns and name not in (ra, dec):
+            frame[name] = _in_unit(table, name, unit, path)
     return frame.drop(columns=[name for name in ("ra", "dec", ra, dec) if name in frame.columns]).assign(**values)
 
 
-def _read(path: str) -> pd.DataFrame:
+def tell_empty(found: NDArray[np.bool_], what: str) -> None:
+    """Say on stderr which positions of a table have no rows; an empty answer has a hint of its own.
+
+    Parameters
+    ----------
+    found : ndarray of bool
+        True for each position that has rows.
+    what : str
+        What the rows are.
+    """
+    empty = np.flatnonzero(~found)
+    if not 0 < len(empty) < len(found):
+        return
+    which = ", ".join(map(str, empty[:5])) + (", …" if len(empty) > 5 else "")
+    click.echo(f"{len(empty):,} of {len(found):,} positions have no {what}: {which} (counted from 0)", err=True)
+
+
+def _read(path: str) -> pd.DataFrame | astropy.table.Table:
     suffix = Path(path).suffix.lower()
     try:
         if path == "-":
@@ -73,11 +117,20 @@ def _read(path: str) -> pd.DataFrame:
         content = Path(path).read_bytes()
         if is_ipac(content[:HEAD]):
             return _from_astropy(astropy.table.Table.read(path, format="ascii.ipac"))
-        return _from_text(content.decode("utf-8-sig"))
+        return _from_text(_decoded(content))
     except CatalogueFileError as exc:
         raise PositionTableError(str(exc)) from exc
+    except UnicodeError as exc:
+        wanted = "save it as CSV UTF-8, VOTable, FITS, ECSV or Parquet, with the suffix of its format"
+        raise PositionTableError(f"{path} is not text in UTF-8 (byte {exc.args[2]}): {wanted}") from exc
     except (OSError, ValueError, TypeError, IndexError, MemoryError) as exc:  # other kinds of files
         raise PositionTableError(f"{path} cannot be read as a table: {exc}") from exc
+
+
+def _decoded(content: bytes) -> str:
+    """Return text in UTF-8, or in UTF-16 with its mark, as spreadsheets write it."""
+    marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if marked else "utf-8-sig")
 
 
 def _read_stdin() -> str:
@@ -126,11 +179,15 @@ def _separator(line: str) -> str:
     return mark if counts[mark] else _BLANKS
 
 
-def _from_astropy(table: astropy.table.Table) -> pd.DataFrame:
-    """Drop array columns, which hold no positions, and decode FITS bytes to text."""
+def _from_astropy(table: astropy.table.Table) -> astropy.table.Table:
+    """Drop array columns, which hold no positions, decode FITS bytes to text, and split a column of SkyCoords."""
+    coordinates = [name for name in table.colnames if is_coordinate(table[name])]
+    if len(coordinates) == 1 and not {name.lower() for name in table.colnames} & {*_RA_NAMES, *_DEC_NAMES}:
+        given = from_coordinate(table[coordinates[0]])
+        table["ra"], table["dec"] = given.ra, given.dec
+    table.remove_columns([*coordinates, *(name for name in table.colnames if table[name].ndim != 1)])
     table.convert_bytestring_to_unicode()
-    frame: pd.DataFrame = table[[name for name in table.colnames if table[name].ndim == 1]].to_pandas()
-    return frame
+    return table
 
 
 def _find(frame: pd.DataFrame, path: str, wanted: str | None, usual: tuple[str, ...]) -> str:
@@ -140,17 +197,45 @@ def _find(frame: pd.DataFrame, path: str, wanted: str | None, usual: tuple[str, 
         if name in by_lower:
             return str(by_lower[name])
     columns = ", ".join(map(str, frame.columns))
-    raise PositionTableError(f"{path} has no column {wanted or usual[0]}; there are {columns}")
+    option = "--ra-column" if usual is _RA_NAMES else "--dec-column"
+    raise PositionTableError(f"{path} has no column {wanted or usual[0]}; there are {columns}: name one by {option}")
 
 
-def _degrees(values: pd.Series[Any], path: str, parse: Any) -> pd.Series[float]:
+def _degrees(
+    table: Any, frame: pd.DataFrame, name: str, path: str, what: str, parse: Callable[[str], float]
+) -> pd.Series[float]:
     """Return float64 degrees; text is parsed row by row."""
+    values = frame[name]
     if pd.api.types.is_numeric_dtype(values.dtype):
-        return values.astype("float64")
-    degrees = []
-    for row, value in enumerate(values):
-        try:
-            degrees.append(parse(str(value)))
-        except ValueError as exc:
-            raise PositionTableError(f"{path}, row {row + 1}: {exc}") from exc
-    return pd.Series(degrees, index=values.index, dtype="float64")
+        degrees = _in_unit(table, name, "deg", path)
+    else:
+        degrees = np.array(
+            [_parsed(text, f"{path}, row {row}", parse) for row, text in enumerate(values, 1)], dtype=np.float64
+        )
+    valid = np.isfinite(degrees) & (np.abs(degrees) <= (90.0 if parse is parse_dec else np.inf))
+    if not valid.all():
+        first, n = int(np.argmin(valid)), np.count_nonzero(~valid)
+        why = f"{degrees[first]:g} is outside -90 to 90 deg" if np.isfinite(degrees[first]) else "is missing"
+        more = f"; {n:,} of {len(valid):,} rows have no valid {what}" if n > 1 else ""
+        raise PositionTableError(f"{path}, row {first + 1}: {what} {why}{more}")
+    return pd.Series(degrees, index=values.index)
+
+
+def _parsed(value: Any, where: str, parse: Callable[[str], float]) -> float:
+    """Return the degrees of a text, NaN for a missing one."""
+    if pd.isna(value) or not str(value).strip():
+        return np.nan
+    text = str(value).strip()
+    try:
+        return parse(text.replace(",", ".") if _DECIMAL_COMMA.fullmatch(text) else text)
+    except ValueError as exc:
+        raise PositionTableError(f"{where}: {exc}") from exc
+
+
+def _in_unit(table: Any, name: str, unit: str, path: str) -> NDArray[np.float64]:
+    """Return a column in a unit; one without a unit is in it."""
+    try:
+        return numbers(table[name], unit, name)
+    except ValueError as exc:
+        own = getattr(table[name], "unit", None)
+        raise PositionTableError(f"{path}: column {name} ({own or 'no unit'}) is not numbers of {unit}") from exc

@@ -72,7 +72,8 @@ COMPLETE_PER_REQUEST = 1_000
 NEED_THE_DATABASE = (
     "add_catalogue", "backup", "build_objects", "calibrate", "check_psf", "crossmatch", "cutout",
     "diff", "export_hats", "fetch_catalogue", "hint_of", "image_pixels", "images_meeting_box", "import_catalogue",
-    "import_metadata", "ingest", "ingest_psfcat", "iter_region", "measure_completeness", "object_position",
+    "import_metadata", "ingest", "ingest_psfcat", "iter_region", "light_curve_parts",
+    "measure_completeness", "object_position",
     "plot_calibration", "plot_psf_check", "plot_self_calibration", "product", "region", "related_files", "relocate",
     "remove", "remove_catalogue", "remove_matches", "remove_psf_checks", "storage_problems", "update_objects", "verify",
 )  # fmt: skip
@@ -281,8 +282,13 @@ class RemoteArchive:
         """Yield the rows of `light_curves` in parts of 1,000 positions."""
         only_complete("iter_light_curves", complete, options)
         targets, arguments = _targets(positions, options, radius=arcsec(radius), complete=complete, phot=phot)
-        for frame, _ in self._pieces(targets, arguments, chunks.POSITIONS_PER_CHUNK):
+        empty, hints = True, []
+        for frame, hint in self._pieces(targets, arguments, chunks.POSITIONS_PER_CHUNK):
+            empty = empty and frame.empty
+            hints += [hint] if hint else []
             yield frame
+        if empty and hints:
+            warn_empty(hints[0])
 
     def light_curve_on_path(
         self,

@@ -15,6 +15,14 @@ EPOCHS = (1800.0, 2200.0)
 """Range of Julian years that are accepted as the epoch of a position."""
 
 
+_ANGLES = {
+    **dict.fromkeys(("deg", "degs", "deg.", "degrees", "degree(s)"), "deg"),
+    **dict.fromkeys(("h", "hr", "hrs", "hour", "hours"), "hourangle"),
+    "radians": "rad",
+}
+"""Units of angles as tables spell them; hours of an angle are not those of a time."""
+
+
 def is_a(value: Any, module: str, name: str) -> bool:
     """Return whether a value has a class of a module, without importing it: its existence implies the import."""
     return isinstance(value, getattr(sys.modules.get(module), name, ()))
@@ -55,6 +63,8 @@ def numbers(value: Any, unit: str, name: str, *, missing: bool = True) -> NDArra
             plain, mask = np.nan, np.array(True)
         elif isinstance(plain, np.ma.MaskedArray) or is_a(plain, "astropy.utils.masked", "Masked"):
             mask = np.asarray(plain.mask)
+        elif isinstance(value, np.ma.MaskedArray):  # a MaskedColumn with a unit: a Quantity of it has no mask
+            mask = np.ma.getmaskarray(value)
         plain = plain.unmasked if is_a(plain, "astropy.utils.masked", "Masked") else plain
         plain = plain.data if isinstance(plain, np.ma.MaskedArray) else plain
         values = np.asarray(plain, dtype=np.float64)
@@ -88,6 +98,8 @@ def no_name(text: str) -> str:
 def _converted(value: Any, own: Any, unit: str) -> Any:
     from astropy.units import Quantity
 
+    if unit == "deg" and (spelled := _ANGLES.get(str(own).lower())) is not None:
+        value, own = value.value if isinstance(value, Quantity) else value.data, spelled
     return Quantity(value, own).to_value(unit)
 
 

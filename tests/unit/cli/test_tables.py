@@ -7,7 +7,9 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from astropy.table import Table
+from astropy import units as u
+from astropy.coordinates import SkyCoord
+from astropy.table import MaskedColumn, Table
 
 from ztfdb.cli.tables import read_positions
 from ztfdb.errors import PositionTableError
@@ -93,6 +95,70 @@ def test_text_of_every_kind_is_understood(tmp_path, monkeypatch, text, stdin):
     frame = read_positions("-" if stdin else str(path))
     np.testing.assert_array_equal(frame[["ra", "dec"]], [[10.5, -3.25], [359.9, 89.0]])
     assert frame["name"].tolist() == ["a", "b"]
+
+
+STARS = SkyCoord([10.5, 359.9], [-3.25, 89.0], unit="deg")
+
+
+@pytest.mark.parametrize("suffix", [".vot", ".fits", ".ecsv"])
+@pytest.mark.parametrize("unit", ["hourangle", "rad", "arcsec", "hours", "h", "degrees"])
+@pytest.mark.filterwarnings("ignore::astropy.units.UnitsWarning", "ignore::astropy.io.votable.exceptions.VOWarning")
+def test_numbers_are_in_the_unit_of_their_column(tmp_path, suffix, unit):
+    if suffix == ".fits" and unit == "hourangle":
+        pytest.skip("FITS has no such unit")
+    factor = {"hours": 1 / 15, "h": 1 / 15, "degrees": 1.0}.get(unit) or u.deg.to(unit)
+    path = tmp_path / f"stars{suffix}"
+    table = Table({"RA": STARS.ra.deg * factor, "Dec": STARS.dec.deg})
+    table["RA"].unit = u.Unit(unit, parse_strict="silent")
+    table.write(path, format="votable" if suffix == ".vot" else None)
+    np.testing.assert_allclose(read_positions(str(path))[["ra", "dec"]], [[10.5, -3.25], [359.9, 89.0]], rtol=1e-14)
+
+
+def test_further_columns_are_converted_and_other_units_are_refused(tmp_path):
+    path = str(tmp_path / "stars.ecsv")
+    columns = {"ra": [10.5] * u.deg, "dec": [1.0] * u.deg, "pm": [-0.8] * u.arcsec / u.yr, "plain": [5.0]}
+    Table(columns).write(path)
+    frame = read_positions(path, units={"pm": "mas / yr", "plain": "mas / yr"})
+    np.testing.assert_allclose(frame[["pm", "plain"]], [[-800.0, 5.0]], rtol=1e-15)
+    Table({"plain": [10.5] * u.km, "dec": [1.0]}).write(path, overwrite=True)
+    with pytest.raises(PositionTableError, match=r"stars.ecsv: column plain \(km\) is not numbers of deg"):
+        read_positions(path, "plain")
+
+
+def test_a_column_of_skycoords_holds_the_positions(tmp_path):
+    path = tmp_path / "stars.ecsv"
+    Table({"name": ["a", "b"], "place": STARS.galactic}).write(path)
+    frame = read_positions(str(path))
+    np.testing.assert_allclose(frame[["ra", "dec"]], [[10.5, -3.25], [359.9, 89.0]], rtol=1e-12)
+    assert frame["name"].tolist() == ["a", "b"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_spreadsheet_with_decimal_commas_is_read(tmp_path, encoding):
+    path = tmp_path / "stars.csv"
+    path.write_bytes("Name;RA;Dec\r\nÉtoile;10,5;-3,25\r\nb;359,9;89\r\n".encode(encoding))
+    frame = read_positions(str(path))
+    np.testing.assert_array_equal(frame[["ra", "dec"]], [[10.5, -3.25], [359.9, 89.0]])
+    assert frame["Name"].tolist() == ["Étoile", "b"]
+
+
+def test_text_that_is_not_utf_8_says_how_to_save_it(tmp_path):
+    path = tmp_path / "stars.csv"
+    path.write_bytes("name,ra,dec\nÉtoile,1,2\n".encode("cp1252"))
+    with pytest.raises(PositionTableError, match=r"stars.csv is not text in UTF-8 \(byte 12\): save it as CSV UTF-8"):
+        read_positions(str(path))
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".vot", ".fits", ".ecsv"])
+@pytest.mark.parametrize("text", [False, True])
+def test_missing_positions_are_counted(tmp_path, suffix, text):
+    path = tmp_path / f"stars{suffix}"
+    values = ["1:00:00", "", ""] if text else [1.0, 2.0, 3.0]
+    Table({"ra": MaskedColumn(values, mask=[False, True, True]), "dec": [1.0, 2.0, 3.0]}).write(
+        path, format={".vot": "votable", ".csv": "ascii.csv"}.get(suffix)
+    )
+    with pytest.raises(PositionTableError, match=r"row 2: right ascension is missing; 2 of 3 rows"):
+        read_positions(str(path))
 
 
 def wide_csv(path):

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from astropy import units as u
 from astropy.coordinates import GCRS, ICRS, AltAz, EarthLocation, SkyCoord, get_body
-from astropy.table import QTable, Table
+from astropy.table import MaskedColumn, QTable, Table
 from astropy.time import Time
 from astropy.utils.masked import Masked
 from erfa import ErfaWarning
@@ -103,6 +103,8 @@ def test_a_masked_coordinate_is_an_error():
         Masked([1.0, 2.0] * u.deg, mask=[True, False]),
         np.ma.masked,
         np.ma.array([1.0, 2.0], mask=[0, 1]),
+        MaskedColumn([1.0, 2.0], mask=[0, 1], unit="deg"),
+        MaskedColumn([1.0, 2.0], mask=[0, 1], unit="h"),
         np.ma.array(1.0, mask=True),
     ],
 )

@@ -125,7 +125,7 @@ def _lines(service: Service, positions: dict[str, Any], options: dict[str, Any])
     archive: Archive = service.archive
     attrs: dict[str, Any] = {}
     count = {"n_position": 0, "n_epoch": 0}
-    for number, frame in enumerate(archive.iter_light_curves(positions, **options)):
+    for number, frame in enumerate(archive.light_curve_parts(positions, **options)):
         if number == 0:
             yield dumps({"columns": pack_columns(frame)}) + b"\n"
         attrs = _joined(attrs, frame.attrs)
