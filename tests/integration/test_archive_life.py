@@ -4,11 +4,13 @@ import copy
 import pickle
 
 import pytest
+from sqlalchemy import text
 
 import ztfdb
 from tests.support.archives import Plan, build_archive
 from tests.support.children import in_a_child
-from ztfdb.errors import ArchiveClosedError
+from ztfdb.errors import ArchiveClosedError, SchemaVersionError
+from ztfdb.store.engine import writing
 
 N_EPOCH = 6
 
@@ -88,3 +90,13 @@ def test_use_after_close_is_one_typed_error(used, question):
     for one in (archive, pickle.loads(pickle.dumps(archive))):
         with pytest.raises(ArchiveClosedError, match="closed: open it again"):
             question(one, position)
+
+
+def test_an_archive_that_was_upgraded_meanwhile_is_told(used):
+    """As `/healthz` of a service that was not updated with it."""
+    archive, _ = used
+    archive.ping()
+    with writing(archive._sessions) as session:
+        session.execute(text("update alembic_version set version_num = '20990101_later'"))
+    with pytest.raises(SchemaVersionError, match=r"20990101_later.*update this one"):
+        archive.ping()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from sqlalchemy import event, make_url
+from sqlalchemy import event, make_url, text
 
 from tests.support.crash import CrashRun, content_of, pretend_files
 from tests.support.pretend import gate_of, pretend_to_measure
@@ -21,18 +21,20 @@ from tests.support.waiting import wait_until
 from ztfdb.daemon.inbox import Inbox
 from ztfdb.daemon.service import executor_maker
 from ztfdb.daemon.watch import Watcher
+from ztfdb.errors import SchemaVersionError
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ingest.loop import Loop, Operating
 from ztfdb.ingest.run import ingest_paths
 from ztfdb.server import PostgresServer
 from ztfdb.simulate import make_science_image
-from ztfdb.store.engine import make_engine, sessions
+from ztfdb.store.engine import make_engine, sessions, writing
 from ztfdb.store.migrate import upgrade
 from ztfdb.store.queue_reports import count_jobs
 
 DAEMON_PAGE = Path(__file__).resolve().parents[2] / "docs/daemon.md"
 POSTGRESQL_PAGE = DAEMON_PAGE.with_name("postgresql.md")
 PASSWORD = "hunter2-is-secret"
+LATER = "update alembic_version set version_num = '20990101_later'"
 
 
 @pytest.fixture
@@ -131,6 +133,46 @@ def test_a_full_disk_of_the_server_is_waited_for_and_said(night, caplog):
         assert all("No space left on device" in reason for reason in waits(caplog))
         engine.dispose()
         server.stop(immediate=True)
+
+
+class Upgraded(Inbox):
+    """An inbox whose archive another ztfdb upgrades after some images were begun."""
+
+    def __init__(self, watcher, maker, after, statements):
+        super().__init__(watcher)
+        self._maker, self._after, self._statements = maker, after, statements
+
+    def files_of(self, session, job):
+        found = super().files_of(session, job)
+        session.rollback()
+        self._after -= 1
+        if self._after == 0:
+            with writing(self._maker) as other:
+                for statement in self._statements:
+                    other.execute(text(statement))
+        return found
+
+
+@pytest.mark.parametrize(
+    ("after", "statements", "n_done"),
+    [
+        (2, [LATER], 2),  # what was begun is stored
+        (1, [LATER, "alter table image rename column n_source to n_later"], 0),  # the archive refuses what was begun
+    ],
+)
+def test_a_daemon_ends_when_another_ztfdb_upgrades_its_archive(engine_url, night, after, statements, n_done):
+    """It does not store rows as they were before, or set images aside that the new tables refuse."""
+    pretend_files(night, ["star"] * 5)
+    made = make_engine(engine_url)
+    maker = sessions(made)
+    ingest_paths(maker, [])
+    watcher = Watcher([night], settle_s=0.0, scan_s=0.1, grace_s=0.0, events=False)
+    inbox = Upgraded(watcher, maker, after, statements)
+    loop = Loop(maker, inbox, Operating(idle_s=0.02), executor_maker(ExtractionSettings(), pretend_to_measure))
+    with pytest.raises(SchemaVersionError, match=r"20990101_later.*update this one"):
+        loop.run(lambda: False, once=True)
+    assert counts(maker) == {"done": n_done, "pending": 5 - n_done} if n_done else {"pending": 5}
+    made.dispose()
 
 
 def test_two_hosts_share_one_archive_and_each_image_is_stored_once(engine_url, night):

@@ -144,9 +144,17 @@ class OpenArchive:
         return Transactions(self._connections.reading, lambda: self._sessions)
 
     def ping(self) -> None:
-        """Run a trivial query; raises `DatabaseUnavailableError` if the database does not answer."""
+        """Run a trivial query.
+
+        Raises
+        ------
+        DatabaseUnavailableError
+            If the database does not answer.
+        SchemaVersionError
+            If another ztfdb has upgraded the archive since it was opened.
+        """
         with self._connections.reading() as session:
-            read_meta(session)
+            check_revision(session, self.url)
 
     def _answer(self, answer: T, where: Any, radius: Angle | None, options: dict[str, Any]) -> T:
         """Return an answer; if it is empty, warn with a hint."""

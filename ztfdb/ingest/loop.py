@@ -36,9 +36,11 @@ from ztfdb.ingest.psf_catalogues import outcome_of_stored
 from ztfdb.ingest.report import ImageOutcome, refused
 from ztfdb.ingest.worker_limits import Limits
 from ztfdb.records import MeasuredImage, PsfCatalogueRecord
+from ztfdb.store.address import mask_password
 from ztfdb.store.engine import writing
 from ztfdb.store.ingest_queue import Job, beat, fail, find_owners, finish, put_back, take_back
 from ztfdb.store.queue_reports import read_clock
+from ztfdb.store.revision import check_revision
 
 logger = logging.getLogger(__name__)
 
@@ -206,6 +208,8 @@ class Loop:
 
         Raises
         ------
+        SchemaVersionError
+            If another ztfdb has upgraded the archive meanwhile.
         StoreError
             If the archive refuses the queue itself.
         """
@@ -292,6 +296,10 @@ class Loop:
                     return
                 self._sleep(self._operating.idle_s)
 
+    def _check_schema(self, session: Session) -> None:
+        """Raise `SchemaVersionError` if another ztfdb has upgraded the archive since this process started."""
+        check_revision(session, mask_password(session.get_bind().engine.url))
+
     def _now(self, session: Session) -> float:
         return read_clock(session, self._clock)
 
@@ -356,6 +364,7 @@ class Loop:
             return
         lease_s = self._operating.lease_s
         with writing(self._sessions) as session:
+            self._check_schema(session)
             claimed = self._source.claim(session, self._owner, self._n_to_claim, lease_s, self._now(session))
         self._ready += claimed
         self._nothing_due = not claimed
@@ -510,6 +519,8 @@ class Loop:
         again = exc.retryable and failures < self._operating.attempts
         outcome = refused(path, exc, seconds)
         with writing(self._sessions) as session:
+            if isinstance(exc, StoreError):
+                self._check_schema(session)  # else all images would be set aside
             now = self._now(session)
             ours = fail(
                 session,

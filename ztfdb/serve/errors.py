@@ -18,6 +18,7 @@ from ztfdb.errors import (
     MissingExtraError,
     OptionError,
     QueryError,
+    SchemaVersionError,
     UnknownCatalogueError,
     UnknownImageError,
     UnknownObjectError,
@@ -108,6 +109,10 @@ def tell(exc: Exception, request_id: str) -> Told:
     if isinstance(exc, DatabaseUnavailableError):
         log.warning("database unavailable", extra={"request": request_id, "reason": str(exc)})
         return Told(503, "the database cannot be reached now", {"Retry-After": str(RETRY_AFTER_S)})
+    if isinstance(exc, SchemaVersionError):
+        log.error("the archive is at another schema", extra={"request": request_id, "reason": str(exc)})
+        message = "the archive was upgraded: the service must be updated and started again"
+        return Told(503, message, {"Retry-After": str(RETRY_AFTER_S)})
     if isinstance(exc, ImageError):
         log.warning("image unusable", extra={"request": request_id, "reason": str(exc)})
         return Told(404, "the file of this image cannot be read here")

@@ -13,7 +13,14 @@ import pytest
 
 pytest.importorskip("starlette", reason="the extra serve is not installed")
 
-from ztfdb.errors import DatabaseUnavailableError, ImageReadError, QueryError, StoreError, UnknownImageError
+from ztfdb.errors import (
+    DatabaseUnavailableError,
+    ImageReadError,
+    QueryError,
+    SchemaVersionError,
+    StoreError,
+    UnknownImageError,
+)
 from ztfdb.query.request import fid_of
 from ztfdb.serve.errors import ServiceError, has_own_words, tell
 from ztfdb.sky.typed import parse_position
@@ -91,6 +98,7 @@ def test_an_error_that_nobody_raised_is_not_told():
         (QueryError("the statement is too long"), 400, "the statement is too long"),
         (ImageReadError(Path(SECRET), "no such file"), 404, "the file of this image cannot be read here"),
         (DatabaseUnavailableError(SECRET), 503, "the database cannot be reached now"),
+        (SchemaVersionError(SECRET), 503, "the archive was upgraded: the service must be updated and started again"),
         (StoreError(SECRET), 500, "0123"),
         (sqlite3.OperationalError(SECRET), 500, "0123"),
         (KeyError(SECRET), 500, "0123"),
