@@ -195,6 +195,24 @@ def test_any_other_table_with_named_columns_and_extra(engine, tmp_path):
     assert extras == [{"kind": "RRLyr", "n": 3}, {"kind": None, "n": 4}]
 
 
+@pytest.mark.parametrize("form", ["fits", "votable", "ascii.ipac"])
+def test_positions_and_motions_are_converted_from_the_units_of_the_file(engine, tmp_path, form):
+    path = tmp_path / "mine.tbl"
+    table = Table({"id": [1, 2], "coord_ra": [0.5, 6.0], "coord_dec": [-1.5, 1.0], "pm": [0.25, -1.0]})
+    table["coord_ra"].unit = table["coord_dec"].unit = "rad"
+    table["pm"].unit = "arcsec / yr"
+    table.write(path, format=form)
+    columns = {"id": "id", "ra": "coord_ra", "dec": "coord_dec", "pmra": "pm", "pmdec": "pm"}
+    import_catalogue(engine, "mine", [path], columns=columns)
+    found = rows(engine, "select ra, dec, pmra from reference_source order by reference_id")
+    wanted = [(np.degrees(0.5), np.degrees(-1.5), 250.0), (np.degrees(6.0), np.degrees(1.0), -1000.0)]
+    np.testing.assert_allclose(np.array([tuple(row) for row in found], float), wanted, rtol=1e-14)
+    table["coord_ra"].unit = "km"
+    table.write(path, format=form, overwrite=True)
+    with pytest.raises(CatalogueFileError, match="column coord_ra is in km: expected a unit such as deg"):
+        import_catalogue(engine, "mine", [path], columns=columns)
+
+
 def test_named_columns_that_are_not_there_are_told(engine, tmp_path):
     path = tmp_path / "mine.csv"
     path.write_text("star,lon,lat\n7,10.5,-3.25\n")

@@ -23,6 +23,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from ztfdb.errors import CatalogueFileError, StoreError
 from ztfdb.ingest.readers import BadRow, TableReader, open_table
+from ztfdb.sky.given import unit_factor
 from ztfdb.store.backends import backend, engine_class
 from ztfdb.store.catalogue_import import Growth, add_rows, indexed_afterwards, record_file
 from ztfdb.store.catalogues import KINDS, LIGHT_CURVES, CatalogueInfo, find_file, get_catalogue, make_catalogue
@@ -149,14 +150,17 @@ def _import_file(
     reader = open_table(path)
     try:
         plan = make_plan(kind, reader.names, columns)
-        wanted = wanted_columns(plan, kind, reader.names, extra, sexagesimal=_is_sexagesimal(reader, plan))
+        sexagesimal = _is_sexagesimal(reader, plan)
+        wanted = wanted_columns(plan, kind, reader.names, extra, sexagesimal=sexagesimal)
+        factors = {} if sexagesimal else _factors(reader, plan)
     except ValueError as exc:
         raise CatalogueFileError(path, str(exc)) from exc
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     size = path.stat().st_size
     outcome = FileImport(str(path), layout=plan.layout.name)
-    job = _Job(reader, plan, kind, wanted, extra, epoch, {"path": str(path.absolute()), "size": size, "sha256": sha256})
+    facts = {"path": str(path.absolute()), "size": size, "sha256": sha256}
+    job = _Job(reader, plan, kind, wanted, extra, epoch, factors, facts)
     indexed = size <= LARGE_FILE
     try:
         _fill(maker, name, job, outcome, progress, indexed=indexed)
@@ -183,11 +187,14 @@ class _Job:
     wanted: Mapping[str, str]
     extra: Sequence[str]
     epoch: float | None
+    factors: Mapping[str, float]
     facts: Mapping[str, Any]
 
     def parts(self) -> Iterator[Part]:
         """Read the file from its start."""
         for block in self.reader.blocks(self.wanted):
+            for name, factor in self.factors.items():
+                block.columns[name] = block.columns[name] * factor
             yield part_of(block, self.plan, self.kind, self.extra, self.epoch)
 
 
@@ -218,6 +225,16 @@ def _fill(
         outcome.n_row, outcome.n_known = growth.n_row, growth.n_known
         file = {**job.facts, "format": job.reader.format, "layout": outcome.layout}
         record_file(session, catalogue, growth, n_bad=outcome.n_bad, **file)
+
+
+_UNITS = {"ra": "deg", "dec": "deg", "pmra": "mas / yr", "pmdec": "mas / yr"}
+
+
+def _factors(reader: TableReader, plan: Plan) -> dict[str, float]:
+    """Return by what the positions and proper motions of a file are multiplied: those with another unit than ours."""
+    ours = {plan.sources[name]: unit for name, unit in _UNITS.items() if name in plan.sources}
+    factors = {name: unit_factor(reader.units[name], unit, name) for name, unit in ours.items() if name in reader.units}
+    return {name: factor for name, factor in factors.items() if factor != 1.0}
 
 
 def _is_sexagesimal(reader: TableReader, plan: Plan) -> bool:

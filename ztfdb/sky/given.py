@@ -78,6 +78,35 @@ def numbers(value: Any, unit: str, name: str, *, missing: bool = True) -> NDArra
     return values
 
 
+def unit_factor(own: str, unit: str, name: str) -> float:
+    """Return by what a number of a file is multiplied to be in a unit.
+
+    Parameters
+    ----------
+    own : str
+        The unit in the file; one that astropy does not know is ignored, with the factor 1.
+    unit : str
+        The wanted unit.
+    name : str
+        Name of the column, for messages.
+
+    Raises
+    ------
+    ValueError
+        If `own` is a unit of another kind.
+    """
+    from astropy import units as u
+
+    spelled = _ANGLES.get(own.lower(), own) if unit == "deg" else own
+    found = u.Unit(spelled, parse_strict="silent")
+    if isinstance(found, u.UnrecognizedUnit) or found == u.dimensionless_unscaled:
+        return 1.0
+    try:
+        return float(found.to(unit))
+    except u.UnitConversionError as exc:
+        raise ValueError(f"column {name} is in {own}: expected a unit such as {unit}") from exc
+
+
 def check_epoch(years: NDArray[np.floating[Any]]) -> None:
     """Raise ValueError if a value is not the Julian year of a position."""
     if not np.isfinite(years).all():

@@ -67,10 +67,13 @@ class TableReader(Protocol):
         ``csv``, ``fits``, ``votable``, ``parquet`` or ``hdf5``.
     names : tuple of str
         Names of its columns.
+    units : mapping of str
+        Units by name, of columns for which the file has one.
     """
 
     format: str
     names: tuple[str, ...]
+    units: Mapping[str, str]
 
     def blocks(self, wanted: Wanted) -> Iterator[Block]:
         """Yield blocks of the requested columns."""

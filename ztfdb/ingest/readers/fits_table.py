@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,7 @@ class FitsReader:
 
     def _take(self, hdu: Any) -> None:
         self.names = tuple(hdu.columns.names)
+        self.units: Mapping[str, str] = {c.name: str(c.unit) for c in hdu.columns if c.unit}
         self._n_row = int(hdu.header["NAXIS2"])
         self._dtype = np.dtype(hdu.columns.dtype).newbyteorder(">")
         self._facts = {c.name: (c.null, c.bscale, c.bzero) for c in hdu.columns}

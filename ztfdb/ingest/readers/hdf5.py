@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ztfdb.errors import CatalogueFileError, MissingExtraError
@@ -14,6 +15,7 @@ class Hdf5Reader:
     """All datasets of records that share the first one's columns, one after the other."""
 
     format = "hdf5"
+    units: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, path: Path) -> None:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -38,7 +38,11 @@ class IpacReader:
         self._path = path
         with self._open() as file:
             self._header, self._offset = self._find_rows(file)
-        self.names: tuple[str, ...] = tuple(self._table([], 0).colnames)
+        empty = self._table([], 0)
+        self.names: tuple[str, ...] = tuple(empty.colnames)
+        self.units: Mapping[str, str] = {
+            name: str(empty[name].unit) for name in self.names if empty[name].unit is not None
+        }
 
     def blocks(self, wanted: Wanted) -> Iterator[Block]:
         """Yield the rows; see `ztfdb.surveys.blocks.TableReader`."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ class ParquetReader:
     """A Parquet file."""
 
     format = "parquet"
+    units: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, path: Path) -> None:
         try:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import BinaryIO, cast
 
 import numpy as np
@@ -32,6 +33,7 @@ class TextReader:
     """A table in text: comments (``#``), a line of names, rows; VizieR's lines of units and dashes are passed over."""
 
     format = "csv"
+    units: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, path: Path) -> None:
         self._path = path

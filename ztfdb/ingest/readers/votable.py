@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,13 @@ class VotableReader:
         self._path = path
         self._nulls: dict[str, str] = {}
         names: list[str] = []
+        units: dict[str, str] = {}
         self._serialisation = ""
         try:
             for start, tag, data, _ in self._events():
                 if start and tag == "FIELD":
                     names.append(data.get("name") or data.get("ID") or "")
+                    units |= {names[-1]: data["unit"]} if data.get("unit") else {}
                     check_cell(path, data.get("arraysize") or "")
                 elif start and tag == "VALUES" and names and "null" in data:
                     self._nulls[names[-1]] = data["null"]
@@ -44,6 +46,7 @@ class VotableReader:
         if not self._serialisation:
             raise CatalogueFileError(path, "is XML, but holds no table of a VOTable")
         self.names = tuple(names)
+        self.units: Mapping[str, str] = units
 
     def blocks(self, wanted: Wanted) -> Iterator[Block]:
         """Yield the rows; see `ztfdb.surveys.blocks.TableReader`."""
