@@ -10,8 +10,12 @@ import logging
 import re
 import sys
 import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TextIO
 
+from ztfdb.errors import EmptyAnswerWarning
 from ztfdb.texts import hide_secrets, printable, without_secrets
 
 _LINES = "\n\t"
@@ -47,6 +51,28 @@ def set_up_logs(level: str = "WARNING", form: str = "text", stream: TextIO | Non
     logger.addHandler(handler)
     logger.setLevel(level.upper())
     return handler
+
+
+@contextmanager
+def warnings_logged() -> Iterator[None]:
+    """Log Python's warnings, of any library, where a program runs for long: bare lines would break a log of JSON.
+
+    An `~ztfdb.errors.EmptyAnswerWarning` is left out: the client that asked gets the answer.
+    """
+    before = warnings.showwarning
+    warnings.showwarning = _log_warning
+    try:
+        yield
+    finally:
+        warnings.showwarning = before
+
+
+def _log_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
+) -> None:
+    if not issubclass(category, EmptyAnswerWarning):
+        facts = {"category": category.__name__, "reason": str(message), "place": f"{filename}:{lineno}"}
+        logging.getLogger("ztfdb").warning("a library warns", extra=facts)
 
 
 def extra_fields(record: logging.LogRecord) -> dict[str, Any]:

@@ -88,6 +88,22 @@ def test_every_answer_has_an_id_that_the_log_knows(served):
     assert (line["status"], line["method"], line["path"]) == (200, "GET", "/healthz")
 
 
+def test_an_empty_answer_is_no_line_of_its_own_in_the_log(served):
+    """Its client is told; a bare line, with a path of Python, would break a log of JSON."""
+    questions = (
+        "/scs?RA=10&DEC=-60&SR=0.001",
+        "/lightcurve?POS=CIRCLE 10 -60 0.0004",
+        "/cgi-bin/ZTF/nph_light_curves?POS=CIRCLE 10 -60 0.0004",
+        "/api/v1/cone?ra=10&dec=-60&radius=2",
+        "/ibe/search/ztf/products/sci?POS=10,-60",
+    )
+    for question in questions:
+        answer = requests.get(served.base + question, timeout=30)
+        assert answer.status_code == 200, answer.text
+        logged(served, answer.headers["X-Request-Id"])
+    assert not [line for line in served.log if "EmptyAnswerWarning" in line]
+
+
 def test_what_is_not_there_is_told_and_shows_nothing(served):
     answer = requests.get(served.base + "/no/../such/%2e%2e/path", timeout=10)
     assert answer.status_code == 404

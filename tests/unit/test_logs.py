@@ -3,10 +3,12 @@ from __future__ import annotations
 import io
 import json
 import logging
+import warnings
 
 import pytest
 
-from ztfdb.logs import set_up_logs
+from ztfdb.errors import EmptyAnswerWarning
+from ztfdb.logs import set_up_logs, warnings_logged
 
 
 @pytest.fixture
@@ -86,3 +88,17 @@ def test_secrets_inside_lists_of_a_log_line_are_hidden(log):
         "seen", extra={"roots": ["s3://key:s3cret@bucket/x"], "why": ValueError("token=s3cret")}
     )
     assert "s3cret" not in stream.getvalue()
+
+
+@pytest.mark.filterwarnings("always")
+def test_warnings_of_libraries_are_lines_of_the_log(log, capsys):
+    stream = log("json")
+    with warnings_logged():
+        warnings.warn("two\nlines of postgresql://op:s3cret@db/ztf", RuntimeWarning, stacklevel=1)
+        warnings.warn("no image covers this", EmptyAnswerWarning, stacklevel=1)
+    facts = json.loads(stream.getvalue())
+    assert (facts["level"], facts["category"]) == ("WARNING", "RuntimeWarning")
+    assert facts["reason"].startswith("two\nlines")
+    assert "s3cret" not in stream.getvalue()
+    assert "test_logs.py:" in facts["place"]
+    assert capsys.readouterr().err == ""

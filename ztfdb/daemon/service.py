@@ -19,7 +19,7 @@ from ztfdb.ingest.executors import Executor, Measure, WorkerProcesses
 from ztfdb.ingest.loop import Loop, Operating
 from ztfdb.ingest.run import frozen_settings, measuring
 from ztfdb.ingest.worker_limits import Limits
-from ztfdb.logs import set_up_logs
+from ztfdb.logs import set_up_logs, warnings_logged
 from ztfdb.store.address import mask_password
 from ztfdb.store.engine import make_engine, sessions
 from ztfdb.store.revision import check_revision
@@ -99,7 +99,7 @@ def serve(
         measure = measuring(completeness=watching.completeness)
         inbox = Inbox(watcher, config.roots, None if metrics is None else metrics.count)
         loop = Loop(maker, inbox, _operating(config, watching), executor_maker(settings, measure))
-        with Signals() as signals:
+        with Signals() as signals, warnings_logged():
             started = {"archive": mask_password(config.url), "folders": [str(one) for one in folders]}
             logger.info("watching", extra=started | {"jobs": config.jobs})
 

@@ -25,7 +25,7 @@ import uvicorn
 from ztfdb.adql.installed import check_parser
 from ztfdb.archive import open_archive
 from ztfdb.errors import ConfigError, ZtfdbError
-from ztfdb.logs import set_up_logs
+from ztfdb.logs import set_up_logs, warnings_logged
 from ztfdb.serve.app import Settings, make_app
 from ztfdb.serve.connections import allow_connections, protocol_of
 from ztfdb.serve.metrics import MULTIPROCESS
@@ -196,7 +196,8 @@ def _serve_here(settings: Settings, listening: Listening, bound: socket.socket, 
         timeout_keep_alive=15,
         timeout_graceful_shutdown=GRACE_S,
     )
-    _Server(config, ready).run([bound])
+    with warnings_logged():
+        _Server(config, ready).run([bound])
 
 
 def _child(settings: Settings, listening: Listening, bound: socket.socket, ready: Connection) -> None:
