@@ -191,6 +191,14 @@ def test_no_archive_is_told(tmp_path):
         serve(Settings(f"sqlite:///{tmp_path}/none.sqlite", Limits(), tmp_path), Listening(port=0))
 
 
+def test_a_folder_of_the_state_that_cannot_be_used_is_told(sqlite_url, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"state, .*file/state, cannot be used: Not a directory"):
+        serve(Settings(sqlite_url, Limits(), tmp_path / "file" / "state"), Listening(port=0))
+    result = CliRunner().invoke(application, ["token", "list", "--state", str(tmp_path / "file" / "state")])
+    assert (result.exit_code, "cannot be used: Not a directory" in result.stderr) == (1, True)
+
+
 def test_a_superuser_is_refused(databases, tmp_path):
     made = databases.empty("postgresql")
     ztfdb.open(made, create=True).close()

@@ -30,6 +30,7 @@ from ztfdb.serve.app import Settings, make_app
 from ztfdb.serve.connections import allow_connections, protocol_of
 from ztfdb.serve.metrics import MULTIPROCESS
 from ztfdb.store.readonly import check_reader
+from ztfdb.store.tap_jobs import JobStore
 
 GRACE_S = 10
 """Seconds for open requests to finish when the service ends."""
@@ -78,8 +79,8 @@ def serve(settings: Settings, listening: Listening) -> None:
     Raises
     ------
     ConfigError
-        If sqlglot cannot be used, if listening on the address fails, or if other machines can reach the address and
-        neither `Listening.public` nor tokens were given.
+        If sqlglot or the folder of the state cannot be used, if listening on the address fails, or if other machines
+        can reach the address and neither `Listening.public` nor tokens were given.
     SchemaVersionError
         If there is no archive, or it is at another revision.
     QueryError
@@ -88,6 +89,7 @@ def serve(settings: Settings, listening: Listening) -> None:
     check_parser()
     open_archive(settings.url, read_only=True).close()
     check_reader(settings.url)
+    JobStore(settings.state)  # before there are processes, whose errors the framework would show
     with contextlib.closing(_bound(listening, settings.tokens)) as bound:
         if listening.workers == 1:
             _serve_here(settings, listening, bound, lambda: _announce(bound))

@@ -49,6 +49,23 @@ class Token:
         return self.expires is None or self.expires > time.time()
 
 
+@contextmanager
+def state_made(folder: Path) -> Iterator[None]:
+    """Make the folder of a service's state if it does not exist, for the files that the block makes in it.
+
+    Raises
+    ------
+    ConfigError
+        If one of them cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        yield
+    except (OSError, sqlite3.Error) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else str(exc)
+        raise ConfigError(f"the folder of the service's state, {folder}, cannot be used: {reason}") from exc
+
+
 class TokenStore:
     """The tokens of a service.
 
@@ -56,14 +73,19 @@ class TokenStore:
     ----------
     folder : Path
         Created if it does not exist, with access for its owner only.
+
+    Raises
+    ------
+    ConfigError
+        If the folder or its file cannot be used.
     """
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._path = folder / "tokens.sqlite"
-        with self._open() as connection:
+        with state_made(folder), closing(sqlite3.connect(self._path, timeout=BUSY_S)) as connection, connection:
+            connection.execute("begin immediate")  # also finds that the file cannot be written
             connection.execute(_TABLE)
-        self._path.chmod(0o600)
+            self._path.chmod(0o600)
 
     def add(self, name: str, days: float | None = None) -> str:
         """Make a token and return it; it cannot be read again later.

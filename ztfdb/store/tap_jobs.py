@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ztfdb.sky.times import SECONDS_PER_DAY
-from ztfdb.store.service_tokens import BUSY_S
+from ztfdb.store.service_tokens import BUSY_S, state_made
 
 DONE = ("COMPLETED", "ERROR", "ABORTED")
 """Final phases."""
@@ -97,18 +97,24 @@ class JobStore:
     ----------
     folder : Path
         Created if it does not exist, with access for its owner only.
+
+    Raises
+    ------
+    ConfigError
+        If the folder or its file cannot be used.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._worker = secrets.token_hex(8)  # a process that was killed may have had the same pid
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with self._reading() as connection:
-            connection.execute("pragma journal_mode=wal")
-            connection.execute(_TABLE)
-            there = {row["name"] for row in connection.execute("pragma table_info(job)")}
-            for name in _LATER.keys() - there:
-                connection.execute(f"alter table job add column {name} {_LATER[name]}")
+        with state_made(folder):
+            with self._reading() as connection:
+                connection.execute("pragma journal_mode=wal")
+            with self._writing() as connection:
+                connection.execute(_TABLE)
+                there = {row["name"] for row in connection.execute("pragma table_info(job)")}
+                for name in _LATER.keys() - there:
+                    connection.execute(f"alter table job add column {name} {_LATER[name]}")
 
     def create(
         self,

@@ -9,7 +9,9 @@ import sys
 
 import pytest
 
+from ztfdb.errors import ConfigError
 from ztfdb.store import tap_jobs
+from ztfdb.store.service_tokens import TokenStore
 from ztfdb.store.tap_jobs import SILENT_S, JobStore
 
 DAYS = {"days": 7.0, "duration": 60.0}
@@ -127,3 +129,17 @@ def test_a_file_of_an_earlier_version_is_read(tmp_path):
     job = store.get("a")
     assert (job.phase, job.owner, job.base, job.seen_by("anna")) == ("PENDING", None, "", True)
     assert store.start("a")
+
+
+@pytest.mark.parametrize(("store", "name"), [(JobStore, "jobs.sqlite"), (TokenStore, "tokens.sqlite")])
+def test_a_file_that_cannot_be_used_is_told(tmp_path, store, name):
+    store(tmp_path)
+    for suffix in ("", "-wal", "-shm"):
+        (tmp_path / (name + suffix)).unlink(missing_ok=True)
+    (tmp_path / name).mkdir()
+    with pytest.raises(ConfigError, match=r"state, .*, cannot be used: unable to open database file"):
+        store(tmp_path)
+    (tmp_path / name).rmdir()
+    (tmp_path / name).write_text("no database " * 100)
+    with pytest.raises(ConfigError, match=r"state, .*, cannot be used: file is not a database"):
+        store(tmp_path)
