@@ -340,6 +340,32 @@ def test_stamps_of_a_table(night, tmp_path):
     assert night.run("stamp", str(tmp_path / "none.csv")).exit_code == 2
 
 
+@pytest.mark.parametrize("statement", ["select * from lightcurve", "select filtercod from image"])
+@pytest.mark.parametrize("form", ["table", "csv", "votable"])
+def test_an_unknown_name_in_sql_says_where_names_are(night, statement, form):
+    result = night.run("sql", statement, "--force", "--format", form)
+    assert result.exit_code == 1
+    assert "`ztfdb sql --tables` lists tables, `--describe TABLE` their columns" in result.stderr
+
+
+@pytest.mark.parametrize("how", [[], ["--complete"], ["--format", "csv"]])
+def test_epochs_without_the_calibration_are_told(night, how):
+    result = night.run("lightcurve", str(RA), str(DEC), "--calibration", "ps1", *how)
+    assert (
+        "2 of 2 epochs have no magnitude: their images are not calibrated by ps1, see `ztfdb calibrate`"
+        in result.stderr
+    )
+    assert "calibrated" not in night.run("lightcurve", str(RA), str(DEC), *how).stderr
+
+
+def test_epochs_of_a_table_without_the_calibration_are_told(night, tmp_path):
+    path = tmp_path / "stars.csv"
+    path.write_text(f"ra,dec\n{RA},{DEC}\n{RA},{DEC + OFFSET_DEG}\n")
+    for form in ("table", "csv"):
+        result = night.run("lightcurve", str(path), "--calibration", "self", "--format", form)
+        assert "4 of 4 epochs have no magnitude" in result.stderr and "`ztfdb calibrate --method self`" in result.stderr
+
+
 def test_a_statement_may_begin_with_a_comment(night):
     assert night.rows("sql", "-- one\nselect 1 as a", "--force") == [{"a": 1}]
 

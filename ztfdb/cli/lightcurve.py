@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ztfdb.archive import Archive
+    from ztfdb.query.answer import LightCurve
 
 USUAL = (
     "position", "mjd", "filtercode", "mag", "magerr", "flux_ujy", "flux_ujy_err", "good", "simulated", "catflags",
@@ -135,25 +136,30 @@ def lightcurve(
                 if plot is not None:
                     raise click.UsageError("--plot draws one position, not a table")
                 found = np.zeros(len(table), dtype=np.bool_)
+                lacking = Lacking(how)
                 if output.in_parts:
                     output.write_parts(
                         (
                             with_columns(part, table, keep)
-                            for part in _followed(archive.iter_light_curves(table, **how), found)
+                            for part in _followed(archive.iter_light_curves(table, **how), found, lacking)
                         ),
                         answer="light_curve",
                     )
                 else:
-                    (curves,) = _followed([archive.light_curves(table, **how)], found)
+                    (curves,) = _followed([archive.light_curves(table, **how)], found, lacking)
                     frame = with_columns(curves, table, keep)
                     output.write(frame, usual=(*keep, *usual(how)), answer="light_curve")
                 tell_empty(found, "rows")
+                lacking.tell()
                 return
             curve = archive.light_curve_on_path(table, **{"complete": False, **how})
             drawn = archive.stamps_on_path(table, **_cuts(how)) if stamps else None
     if plot is not None:
         save_plot(curve, plot, drawn)
     output.write(curve, usual=(*keep, *usual(how)), answer="light_curve")
+    lacking = Lacking(how)
+    lacking.count(curve)
+    lacking.tell()
 
 
 @contextmanager
@@ -180,10 +186,33 @@ def _units(how: dict[str, Any]) -> dict[str, str]:
     return {how[name]: unit for name, unit in units.items() if isinstance(how.get(name), str)}
 
 
-def _followed(parts: Iterable[pd.DataFrame], found: NDArray[np.bool_]) -> Iterator[pd.DataFrame]:
-    """Yield light curves, and mark the positions that have rows."""
+class Lacking:
+    """Counts the epochs without a magnitude because their images lack the requested calibration."""
+
+    def __init__(self, how: dict[str, Any]) -> None:
+        self.calibration = how["calibration"]
+        self.n = self.n_epoch = 0
+
+    def count(self, curve: LightCurve | pd.DataFrame) -> None:
+        """Count the epochs of a light curve."""
+        if self.calibration != "header":
+            self.n += int((curve["calibration"] == "none").sum())
+            self.n_epoch += len(curve)
+
+    def tell(self) -> None:
+        """Say on stderr how many there are."""
+        if self.n:
+            method = " --method self" if self.calibration == "self" else ""
+            which = f"{self.n:,} of {self.n_epoch:,} epochs have no magnitude"
+            why = f"their images are not calibrated by {self.calibration}"
+            click.echo(f"{which}: {why}, see `ztfdb calibrate{method}`", err=True)
+
+
+def _followed(parts: Iterable[pd.DataFrame], found: NDArray[np.bool_], lacking: Lacking) -> Iterator[pd.DataFrame]:
+    """Yield light curves, mark the positions that have rows, and count the epochs without a calibration."""
     for part in parts:
         found[part["position"].to_numpy()] = True
+        lacking.count(part)
         yield part
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -11,12 +13,14 @@ import click
 from ztfdb.cli.options import Command, shared_options
 from ztfdb.cli.output import Output, output_options
 from ztfdb.cli.session import opened, wrong_usage
+from ztfdb.errors import QueryError
 
 STREAMED = ("csv", "votable", "parquet")
 """Formats whose rows are written in parts."""
 
 _INTEGER = re.compile(r"[+-]?\d+")
 _FLOAT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
+_UNKNOWN = re.compile(r"no such (?:table|column)|(?:relation|column) .* does not exist")
 _TRUTH = {"true": True, "false": False}
 _OPTIONS = frozenset({"force", "timeout_s"})
 """Arguments of `Archive.sql` that are not parameters of the statement."""
@@ -73,7 +77,7 @@ def sql(
         return
     statement = sys.stdin.read() if text == "-" else text
     values: dict[str, Any] = dict(map(parse_param, params))
-    with opened(ctx, read_only=True) as archive, wrong_usage():
+    with opened(ctx, read_only=True) as archive, wrong_usage(), _names_told():
         if output.format == "csv" and output.columns is None:
             output.write_bytes(archive.sql_csv(statement, timeout_s=timeout, force=force, params=values))
             return
@@ -87,6 +91,17 @@ def sql(
         return
     with parts:
         output.write_sql(parts)
+
+
+@contextmanager
+def _names_told() -> Iterator[None]:
+    """Add to an error about an unknown name where the names are."""
+    try:
+        yield
+    except QueryError as exc:
+        if _UNKNOWN.search(str(exc)):
+            raise QueryError(f"{exc}; `ztfdb sql --tables` lists tables, `--describe TABLE` their columns") from exc
+        raise
 
 
 def parse_param(text: str) -> tuple[str, bool | int | float | str]:
