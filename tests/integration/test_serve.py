@@ -111,6 +111,26 @@ def test_what_is_not_there_is_told_and_shows_nothing(served):
     assert requests.delete(served.base + "/healthz", timeout=10).status_code == 405
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/healthz",
+        "/api/v1/lightcurve?ra=180&dec=10",
+        "/api/v1/images?ra=180&dec=10",
+        "/api/v1/lightcurve?ra=x&dec=10",
+        "/api/v1/status",
+        "/scs?RA=180&DEC=10&SR=0.001",
+    ],
+)
+def test_head_is_get_without_the_body(served, path):
+    head, get = (requests.request(method, served.base + path, timeout=30) for method in ("HEAD", "GET"))
+    assert head.status_code == get.status_code
+    assert head.content == b""
+    for name in ("Content-Type", "Content-Length", "X-Content-Type-Options"):
+        assert (name, head.headers.get(name)) == (name, get.headers.get(name))
+
+
 def test_a_long_address_is_refused(served):
     answer = requests.get(served.base + "/healthz?q=" + "x" * 40_000, timeout=10)
     assert answer.status_code == 414

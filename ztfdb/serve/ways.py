@@ -81,8 +81,12 @@ class Ways:
                 self._fixed |= {(method, way.path): self._first(method, way.path)[0] for method in way.methods}
 
     def find(self, method: str, path: str) -> Found:
-        """Return the end point of a request and the parts of its path; None if it must go through the routers."""
-        key = method, path.removeprefix(self._prefix)
+        """Return the end point of a request and the parts of its path; None if it must go through the routers.
+
+        HEAD has the end point of GET, as HTTP demands (RFC 9110, section 9.1); fastapi's routes do not know it. The
+        server leaves the body out.
+        """
+        key = "GET" if method == "HEAD" else method, path.removeprefix(self._prefix)
         return (self._fixed[key], {}) if key in self._fixed else self._first(*key)
 
     def _first(self, method: str, path: str) -> Found:
