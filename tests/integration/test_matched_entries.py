@@ -13,6 +13,8 @@ from ztfdb.derive.crossmatch import crossmatch
 from ztfdb.errors import UnknownCatalogueError, UnknownImageError
 from ztfdb.ingest.commit import commit_image
 from ztfdb.query.matched import matched_entries
+from ztfdb.sky.angles import separation
+from ztfdb.store.backends import backend
 
 README = [
     "ps1cat_index", "sources_index", "angsep_arcsec", "ps1cat_ra", "sources_ra", "ps1cat_dec", "sources_dec",
@@ -84,6 +86,42 @@ def test_a_region_holds_the_sources_inside_it_of_every_image_there(maker):
             matched_entries(session, ["ra"], "sources", "mine")
     assert table.image_id.tolist() == near and table.mine_index.tolist() == [5, 5]
     assert len(crossmatch(maker, "mine", region=(10.0, 5.0, 60.0), again=True).images) == 2
+
+
+def counting(read, counts):
+    def counted(self, *given, **more):
+        found = read(self, *given, **more)
+        counts.append(len(next(iter(found.values()))))
+        return found
+
+    return counted
+
+
+@pytest.mark.parametrize("how", [{}, {"mode": "nearest"}, {"mode": "mutual"}, {"mode": "all", "radius": 20.0}])
+@pytest.mark.parametrize("stored", [True, False])
+def test_a_region_reads_its_own_sources_and_matches_them_as_those_of_whole_images(maker, monkeypatch, how, stored):
+    rng = np.random.default_rng(8)  # as crowded as the matches are wide, so that sources compete for a star
+    places = rng.uniform(-0.06, 0.06, (2, 400)) + np.array([[10.0], [5.0]])
+    images = [
+        store_image(maker, *(places + rng.normal(0.0, 2e-3, places.shape)), expid=136243180 + k) for k in range(3)
+    ]
+    hold(maker, "mine", np.arange(400), *places)
+    if stored:
+        crossmatch(maker, "mine", mode="mutual", radius=15.0)
+    region, how = (10.01, 5.0, 45.0), {"radius": 15.0, **how} if how or not stored else how
+    with maker() as session:
+        whole = matched_entries(session, ["ra", "dec"], "sources", "mine", image_id=images, **how)
+        inside = separation(*region[:2], whole.sources_ra, whole.sources_dec) <= region[2]
+        n_read, kind = [], type(backend(session))
+        for name in ("read_bulk", "read_columns"):
+            monkeypatch.setattr(kind, name, counting(getattr(kind, name), n_read))
+        own = matched_entries(session, ["ra", "dec"], "sources", "mine", region=region, **how)
+        assert matched_entries(session, ["ra"], "sources", "mine", region=(200.0, 5.0, 45.0)).empty
+        with pytest.raises(ValueError, match="radius"):
+            matched_entries(session, ["ra"], "sources", "mine", region=(10.0, 5.0, -1.0))
+    assert 10 < len(own) < 0.3 * len(whole) and set(own.image_id) == set(images)
+    assert own.equals(whole[inside].reset_index(drop=True))
+    assert max(n_read) < 0.5 * 3 * 400
 
 
 def test_all_pairs_within_a_radius_on_request(maker):

@@ -239,14 +239,32 @@ def match_image(
 
 
 def find_matches(
-    session: Session, image_id: int, catalogue: CatalogueInfo, *, mode: str, radius: float
+    session: Session,
+    image_id: int,
+    catalogue: CatalogueInfo,
+    *,
+    mode: str,
+    radius: float,
+    sources: Columns | None = None,
 ) -> tuple[Columns, Columns, Match]:
     """Match one image with a catalogue without storing anything.
+
+    Parameters
+    ----------
+    session : Session
+    image_id : int
+    catalogue : CatalogueInfo
+    mode : str
+    radius : float
+        arcsec.
+    sources : dict of ndarray, optional
+        Some of the image's sources, by ascending id; by default all. A match depends on the sources within two radii.
 
     Returns
     -------
     sources : dict of ndarray
-        ``source_id``, ``hpx29``, ``ra``, ``dec``, and ``clean_snr`` (NaN for flagged sources), by ascending id.
+        Those given, or ``source_id``, ``hpx29``, ``ra``, ``dec``, and ``clean_snr`` (NaN for flagged sources), by
+        ascending id.
     rows : dict of ndarray
         The catalogue's rows around them by ascending ``reference_id``; ``ra`` and ``dec`` at the image's epoch.
     match : Match
@@ -254,7 +272,8 @@ def find_matches(
     """
     mjd = image_mjd(session, image_id)
     epoch = None if mjd is None else julian_year(mjd)
-    sources = sources_to_match(session, image_id)
+    if sources is None:
+        sources = sources_to_match(session, image_id)
     rows = rows_around(session, catalogue, sources["hpx29"], radius, epoch)
     match = _MATCHERS[mode](sources["ra"], sources["dec"], rows["ra"], rows["dec"], radius)
     if mode == "all":

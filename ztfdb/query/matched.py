@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,12 @@ from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Columns, IntArray
 from ztfdb.derive.calibrators import BANDS
-from ztfdb.derive.crossmatch import find_matches, images_in_region, near_sources, rank_matches
+from ztfdb.derive.crossmatch import find_matches, near_sources, rank_matches
+from ztfdb.ids import SOURCE_ID_SHIFT
 from ztfdb.phot.magnitudes import flux_to_mag
+from ztfdb.query.within import rows_within
 from ztfdb.sky.angles import separation
+from ztfdb.sky.cells import cone_ranges
 from ztfdb.sky.motion import julian_year, move
 from ztfdb.sky.projection import sky_to_pixel_many
 from ztfdb.store.calibrations import image_to_calibrate
@@ -24,7 +27,8 @@ from ztfdb.store.columns import MISSING_INT32, NO_MASK, table_dtypes
 from ztfdb.store.detections import OURS, rows_of_image
 from ztfdb.store.image_choice import chosen_images, image_mjd
 from ztfdb.store.image_rows import image_wcs
-from ztfdb.store.matches import MatchTable, find_image_match, matches_of_image
+from ztfdb.store.matches import MatchTable, find_image_match, matches_of_image, matches_of_sources
+from ztfdb.store.select import sorted_rows
 from ztfdb.store.zero_points import zeropoints
 
 SOURCES = "sources"
@@ -85,7 +89,8 @@ def matched_entries(
     if (catin == SOURCES) == (catref == SOURCES):
         raise ValueError(f"one of the two is {SOURCES!r} and the other a catalogue, not {catin!r} and {catref!r}")
     single = isinstance(image_id, int | np.integer)
-    ids = _images(session, image_id, region)
+    if (image_id is None) == (region is None):
+        raise ValueError("give either image_id or region")
     named = catref if catin == SOURCES else catin
     catalogue = _catalogue(session, named)
     _check_columns(columns, catalogue)
@@ -94,10 +99,13 @@ def matched_entries(
         raise ValueError(f"mode {mode!r} is none of {', '.join(MODES)}")
     anew = mode is not None or radius is not None
     wanted = list(dict.fromkeys([*columns, "ra", "dec"]))
-    parts = [_of_image(session, one, catalogue, wanted, how, anew, aperture, calibration) for one in ids]
+    of = dict(_sources(session, image_id, region, how[1]))
+    parts = [
+        _of_image(session, one, catalogue, wanted, how, anew, aperture, calibration, given) for one, given in of.items()
+    ]
     if region is not None:
         parts = [_inside(part, *region) for part in parts]
-    frame = _frame(parts, ids, columns, catin, catref, single)
+    frame = _frame(parts, list(of), columns, catin, catref, single)
     frame.attrs["calibration"] = f"{calibration}, aperture {aperture}"
     return frame
 
@@ -111,15 +119,28 @@ def catalogues(session: Session) -> pd.DataFrame:
     return pd.DataFrame(list_catalogues(session), columns=list(names))
 
 
-def _images(
-    session: Session, image_id: int | Iterable[int] | None, region: tuple[float, float, float] | None
-) -> list[int]:
-    if (image_id is None) == (region is None):
-        raise ValueError("give either image_id or region")
-    if region is not None:
-        return images_in_region(session, *region)
-    assert image_id is not None
-    return chosen_images(session, [int(image_id)] if isinstance(image_id, int | np.integer) else list(image_id))
+def _sources(
+    session: Session,
+    image_id: int | Iterable[int] | None,
+    region: tuple[float, float, float] | None,
+    radius: float,
+) -> Iterator[tuple[int, Columns | None]]:
+    """Yield images in ascending order, each with its sources around a region; None without one, for all of them.
+
+    They reach two radii beyond the region, because a match depends on the sources that far away.
+    """
+    if region is None:
+        assert image_id is not None
+        given = [int(image_id)] if isinstance(image_id, int | np.integer) else list(image_id)
+        yield from ((one, None) for one in chosen_images(session, given))
+        return
+    cone_ranges(*region)  # raises where it is no cone; together with the margin it might be one
+    _, lo, hi = cone_ranges(region[0], region[1], min(648000.0, region[2] + 2.0 * radius * (1.0 + 1e-9)))
+    parts = list(rows_within(session, OURS, lo, hi, lambda found: found, list(OURS.dtypes)))
+    around = sorted_rows({name: np.concatenate([part[name] for part in parts]) for name in OURS.dtypes}, ["source_id"])
+    ids, first = np.unique(around["source_id"] >> SOURCE_ID_SHIFT, return_index=True)
+    for one, start, stop in zip(ids.tolist(), first, np.append(first, len(around["source_id"]))[1:], strict=True):
+        yield one, {name: values[start:stop] for name, values in around.items()}
 
 
 def _inside(part: Columns, ra: float, dec: float, radius: float) -> Columns:
@@ -154,10 +175,11 @@ def _of_image(
     anew: bool,
     aperture: int,
     calibration: str,
+    given: Columns | None,
 ) -> Columns:
-    table = _matches(session, image_id, catalogue, how, anew)
+    table = _matches(session, image_id, catalogue, how, anew, given)
     order = np.lexsort((table.source_id, table.separation, table.reference_id))
-    sources = rows_of_image(session, OURS, image_id)
+    sources = rows_of_image(session, OURS, image_id) if given is None else given
     at = np.searchsorted(sources["source_id"], table.source_id[order])
     ours = {name: values[at] for name, values in sources.items()}
     near = near_sources(catalogue, image_mjd(session, image_id), np.unique(ours["hpx29"]), table.separation)
@@ -177,11 +199,19 @@ def _of_image(
 
 
 def _matches(
-    session: Session, image_id: int, catalogue: CatalogueInfo, how: tuple[str, float], anew: bool
+    session: Session,
+    image_id: int,
+    catalogue: CatalogueInfo,
+    how: tuple[str, float],
+    anew: bool,
+    given: Columns | None,
 ) -> MatchTable:
+    """Return the matches of an image's sources, or of those given."""
     if not anew and find_image_match(session, image_id, catalogue.catalogue_id) is not None:
+        if given is not None:
+            return matches_of_sources(session, given["source_id"], catalogue.catalogue_id)
         return matches_of_image(session, image_id, catalogue.catalogue_id)
-    sources, rows, match = find_matches(session, image_id, catalogue, mode=how[0], radius=how[1])
+    sources, rows, match = find_matches(session, image_id, catalogue, mode=how[0], radius=how[1], sources=given)
     return rank_matches(sources["source_id"], rows["reference_id"], match)
 
 

@@ -27,6 +27,7 @@ from ztfdb.store.catalogues import CatalogueInfo
 from ztfdb.store.columns import python_values
 from ztfdb.store.detections import OURS, rows_of_image
 from ztfdb.store.image_files import among_rows
+from ztfdb.store.select import rows
 
 _TABLE = Base.metadata.tables["source_match"]
 
@@ -129,14 +130,14 @@ def store_matches(
 def delete_matches(session: Session, image_id: int, catalogue_id: int | None = None) -> int:
     """Delete an image's matches, with one catalogue or with all, and return their number."""
     first, last = source_id_range(image_id)
-    rows = delete(SourceMatch).where(SourceMatch.source_id >= first, SourceMatch.source_id < last)
+    matches = delete(SourceMatch).where(SourceMatch.source_id >= first, SourceMatch.source_id < last)
     record = delete(ImageMatch).where(ImageMatch.image_id == int(image_id))
     if catalogue_id is not None:
-        rows = rows.where(SourceMatch.catalogue_id == catalogue_id)
+        matches = matches.where(SourceMatch.catalogue_id == catalogue_id)
         record = record.where(ImageMatch.catalogue_id == catalogue_id)
     if not session.execute(record).rowcount:  # type: ignore[attr-defined]
         return 0
-    return int(session.execute(rows).rowcount)  # type: ignore[attr-defined]
+    return int(session.execute(matches).rowcount)  # type: ignore[attr-defined]
 
 
 def count_matches(session: Session, catalogue_id: int, image_ids: Sequence[int] | None) -> int:
@@ -156,6 +157,14 @@ def matches_of_image(session: Session, image_id: int, catalogue_id: int) -> Matc
         {"source_id": "i8", "rank": "i8", "reference_id": "i8", "separation": "f8"},
     )
     return MatchTable(**found)
+
+
+def matches_of_sources(session: Session, source_id: IntArray, catalogue_id: int) -> MatchTable:
+    """Return the stored matches of some sources with a catalogue, ordered by (source_id, rank)."""
+    names = ("source_id", "catalogue_id", "rank", "reference_id", "separation")
+    found = rows(session, "source_match", names, ids=source_id, key="source_id")
+    own = found.pop("catalogue_id") == catalogue_id
+    return MatchTable(**{name: values[own] for name, values in found.items()})
 
 
 def find_image_match(session: Session, image_id: int, catalogue_id: int) -> ImageMatch | None:
