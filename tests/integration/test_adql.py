@@ -14,6 +14,7 @@ from astropy.coordinates import SkyCoord
 pytest.importorskip("sqlglot", reason="the extra serve is not installed")
 
 from tests.support.asked import TABLES, archive_on_both, assert_same, in_polygon
+from tests.support.plans import read_whole
 from tests.support.postgres import ENGINES
 from tests.support.statements import PLACES, random_statements
 from ztfdb.adql.tables import Column
@@ -214,6 +215,22 @@ def test_uploaded_positions_are_joined_by_their_cells(asked, sources):
     assert {row[0] for row in left if row[1] is None} == {"n50", "n51"}
     for engine in ENGINES:
         assert translate(text.format(join="join"), TABLES, engine, 100, [upload]).upload_join
+
+
+@pytest.mark.parametrize("n", [3, 300, 3000])
+@pytest.mark.parametrize(
+    "table", ["source", "psf_source", "light_curve_point", "psf_light_curve_point", "matched_source", "ps1"]
+)
+def test_of_each_table_only_the_rows_around_uploaded_positions_are_read(asked, table, n):
+    columns = (Column("ra", "double"), Column("dec", "double"))
+    upload = Upload("mine", columns, {"ra": np.linspace(179.9, 180.1, n).tolist(), "dec": [10.1] * n})
+    text = f"select s.* from tap_upload.mine as u join {table} as s on distance(s.ra, s.dec, u.ra, u.dec) < 0.001"
+    for engine in ENGINES:
+        plan = asked.plan(engine, text, [upload])
+        assert not read_whole(plan) & {"_t", "source", "psf_source", "source_match", "image", "ps1"}, plan
+        if engine == "postgresql":  # it must expect few rows of a range, or it reads other tables of a view as a whole
+            (expected,) = re.findall(r" on (?:source|psf_source|ps1)(?: _t)?  \(cost=\S+ rows=(\d+)", plan)
+            assert int(expected) == 1 and "Index Cond: ((hpx29 >= _r.lo) AND (hpx29 < _r.hi))" in plan
 
 
 def test_the_limit_is_one_row_more(asked):

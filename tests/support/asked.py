@@ -37,10 +37,10 @@ class Asked:
             self.stars = build_archive(url, *PLANS)
         self.readers = {engine: Reader(reader_url(url)) for engine, url in self.made.items()}
 
-    def rows(self, engine, text, uploads=(), max_rows=MAX_ROWS):
+    def rows(self, engine, text, uploads=(), max_rows=MAX_ROWS, before=""):
         found = translate(text, TABLES, engine, max_rows, uploads)
         sets = [Rowset(x.name, {c.name: c.datatype for c in x.columns}, list(x.values.values())) for x in uploads]
-        pieces = self.readers[engine].pieces(found.sql, found.values, sets, upload_join=found.upload_join)
+        pieces = self.readers[engine].pieces(before + found.sql, found.values, sets, upload_join=found.upload_join)
         return [row for piece in pieces for row in piece]
 
     def both(self, text, uploads=()):
@@ -49,11 +49,9 @@ class Asked:
         assert_same(first, second, text)
         return first
 
-    def plan(self, engine, text):
-        found = translate(text, TABLES, engine, MAX_ROWS)
+    def plan(self, engine, text, uploads=()):
         explain = "explain query plan " if engine == "sqlite" else "explain "
-        rows = [row for piece in self.readers[engine].pieces(explain + found.sql, found.values) for row in piece]
-        return "\n".join(str(row[-1]) for row in rows)
+        return "\n".join(str(row[-1]) for row in self.rows(engine, text, uploads, before=explain))
 
 
 def assert_same(first, second, text):

@@ -17,6 +17,10 @@ POSTGRESQL = "postgresql"
 OBJECT_REACH = 5.0
 """Objects with a smaller ``reach`` (arcsec) are found by their cell; the others are a few stars with proper motion."""
 
+FEW = "{cell} * 0 = _r.lo * 0 and {cell} % 1 = _r.hi % 1"
+"""Always true. PostgreSQL takes a range between columns for 0.5 % of a table, which is too much by far in a large one;
+it takes an equality of expressions for 0.5 % of that."""
+
 KEY = "_k"
 """Column with the number of an uploaded row, also in the ranges around it."""
 
@@ -149,20 +153,26 @@ def in_keyed_ranges(
     ranges: Sequence[NDArray[np.int64]],
     cell: str = "hpx29",
 ) -> exp.Expr:
-    """Return the rows of a table within ranges of numbered rows, with that number as ``_k``."""
+    """Return the rows of a table within ranges of numbered rows, with that number as ``_k``.
+
+    Each range is looked up by the index. PostgreSQL would compare all rows with a few hundred ranges, and join them to
+    all rows of other tables of a view: see `FEW`.
+    """
     shown = ", ".join(f'_t."{one}"' for one in columns)
     if parameters.engine == POSTGRESQL:
         places = ", ".join(f"{parameters.add(one.tolist())}::bigint[]" for one in ranges)
-        source = f"unnest({places}) as _r({KEY}, lo, hi)"
-        low, high, key = "_r.lo", "_r.hi", f"_r.{KEY}"
+        inside = f"_t.{cell} >= _r.lo and _t.{cell} < _r.hi and {FEW.format(cell=f'_t.{cell}')}"
+        sql = (
+            f"select {shown}, _r.{KEY} from unnest({places}) as _r({KEY}, lo, hi) "
+            f'cross join lateral (select {shown} from "{name}" as _t where {inside} offset 0) as _t'
+        )
     else:
         text = json.dumps(np.column_stack(ranges).tolist(), separators=(",", ":"))
-        source = f"json_each({parameters.add(text)}) as _r"
         key, low, high = (f"json_extract(_r.value, '$[{at}]')" for at in range(3))
-    sql = (
-        f'select {shown}, {key} as {KEY} from {source} cross join "{name}" as _t '
-        f"where _t.{cell} >= {low} and _t.{cell} < {high}"
-    )
+        sql = (
+            f'select {shown}, {key} as {KEY} from json_each({parameters.add(text)}) as _r cross join "{name}" as _t '
+            f"where _t.{cell} >= {low} and _t.{cell} < {high}"
+        )
     return named(parse_own(sql, parameters.engine), alias)
 
 
