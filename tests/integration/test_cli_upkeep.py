@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import resource
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +14,11 @@ import pytest
 from astropy.io import fits
 from click.testing import CliRunner
 
+import ztfdb
+from tests.support.children import in_a_child
 from ztfdb.cli.app import application
+from ztfdb.cli.lightcurve import save_plot
+from ztfdb.cli.stamp import save as save_stamps
 from ztfdb.simulate import make_science_image
 
 RA, DEC = 57.9974, 35.7463
@@ -53,6 +59,16 @@ def night(engine_url, exposures, tmp_path):
     return made
 
 
+@pytest.fixture(scope="module")
+def sqlite_night(databases, exposures):
+    url = databases.migrated("sqlite")
+    made = Night(url, exposures)
+    assert made.run("init").exit_code == 0
+    assert made.run("ingest", str(exposures)).exit_code == 0
+    yield made
+    databases.drop(url)
+
+
 def test_a_complete_light_curve_and_its_picture(night, tmp_path):
     rows = night.rows("lightcurve", *EMPTY, "--complete")
     assert [row["kind"] for row in rows] == ["limit"] * 3
@@ -86,6 +102,21 @@ def test_moving_targets(night, tmp_path):
     assert {row["kind"] for row in rows} == {"limit"}
     for words in (("--stamps",), ("--forced",), ("--moving",), ("--complete", "--pmra", "3")):
         assert night.run("lightcurve", *POSITION, *words).exit_code == 2
+
+
+@pytest.mark.parametrize("name", ["s.png", "s.pdf", "s.svg", "s.npy", "s.fits", "s.gif", "c.png", "c.pdf"])
+def test_a_picture_or_stamps_that_do_not_fit_leave_the_former_file(sqlite_night, tmp_path, name):
+    path = tmp_path / name
+    path.write_text("former")
+    with ztfdb.open(sqlite_night.url) as archive:
+        series, curve = archive.stamps(RA, DEC, size=31), archive.light_curve(RA, DEC)
+
+    def work():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))  # as a disk with room for only this much
+        save_stamps(series, path) if name.startswith("s") else save_plot(curve, path)
+
+    assert re.fullmatch(rf"OutputError\(.*{name} cannot be written: .*", in_a_child(work))
+    assert [(one.name, one.read_text()) for one in tmp_path.iterdir() if one.is_file()] == [(name, "former")]
 
 
 def test_stamps_as_list_fits_picture_and_numbers(night, tmp_path):

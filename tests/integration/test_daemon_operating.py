@@ -16,6 +16,7 @@ import pytest
 from sqlalchemy import event, make_url, text
 
 from tests.support.crash import CrashRun, content_of, pretend_files
+from tests.support.disks import small_disk
 from tests.support.pretend import gate_of, pretend_to_measure
 from tests.support.waiting import wait_until
 from ztfdb.daemon.inbox import Inbox
@@ -89,21 +90,6 @@ def test_a_full_disk_is_waited_for_and_said(databases, night, caplog):
     assert waits(caplog)
     assert all("full" in reason for reason in waits(caplog))
     engine.dispose()
-
-
-@contextlib.contextmanager
-def small_disk(folder):
-    """A file system of a few MB in a folder."""
-    if os.geteuid() != 0:
-        pytest.skip("only root may mount a small file system")
-    folder.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", folder], check=False, capture_output=True)
-    if done.returncode != 0:
-        pytest.skip("no small file system can be mounted here")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 @pytest.mark.postgresql

@@ -8,7 +8,7 @@ from typing import Literal
 import click
 
 from ztfdb.cli.options import Command, shared_options
-from ztfdb.cli.output import Output, output_options
+from ztfdb.cli.output import Output, output_options, save_figure
 from ztfdb.cli.progress import progress_bar
 from ztfdb.cli.session import opened, wrong_usage
 
@@ -71,7 +71,7 @@ def calibrate(
                 panel = archive.plot_self_calibration(list(image_ids) or None, aperture=aperture or 4)
             else:
                 panel = archive.plot_calibration(image_ids[0], aperture=aperture or 4)
-            panel.figure.savefig(plot, dpi=120)
+            save_figure(panel.figure, plot, dpi=120)
             click.echo(f"wrote {plot}", err=True)
     frame = report.to_pandas()
     output.write(frame if aperture is None else frame[frame.aperture == aperture], usual=USUAL)

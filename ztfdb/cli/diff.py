@@ -9,7 +9,7 @@ import click
 
 import ztfdb
 from ztfdb.cli.options import Command, shared_options
-from ztfdb.cli.output import Output, output_options
+from ztfdb.cli.output import Output, output_options, save_figure
 from ztfdb.cli.progress import progress_bar
 from ztfdb.cli.session import configuration, wrong_usage
 
@@ -88,7 +88,7 @@ def diff(
         from ztfdb.plot import draw_diff  # matplotlib is an extra
 
         title = f"A: {a.url}\nB: {b.url}"
-        draw_diff(found.sources, found.magnitudes, found.images, title).savefig(plot, dpi=120)
+        save_figure(draw_diff(found.sources, found.magnitudes, found.images, title), plot, dpi=120)
         click.echo(f"wrote {plot}", err=True)
     frame = {"image": found.images, "magnitude": found.magnitudes, "source": found.sources}[by]
     output.write(frame, usual=USUAL[by])

@@ -19,10 +19,9 @@ from ztfdb.cli.options import (
     table_options,
     times_of,
 )
-from ztfdb.cli.output import Output, output_options
+from ztfdb.cli.output import Output, output_options, save_figure
 from ztfdb.cli.progress import progress_bar
 from ztfdb.cli.session import opened, wrong_usage
-from ztfdb.errors import OutputError
 from ztfdb.sky.typed import plain_minus
 
 if TYPE_CHECKING:
@@ -254,11 +253,7 @@ def save_plot(curve: Any, path: Path, stamps: Any = None) -> None:
     OutputError
         If the file cannot be written.
     """
-    figure = curve.plot(stamps=stamps).figure
-    try:
-        figure.savefig(path, dpi=150)
-    except (OSError, ValueError) as exc:  # ValueError: a suffix matplotlib does not know
-        raise OutputError(f"{path} cannot be written: {exc}") from exc
+    save_figure(curve.plot(stamps=stamps).figure, path, dpi=150)
     click.echo(f"drew {path}", err=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import shutil
 import sys
@@ -19,6 +20,7 @@ from ztfdb.errors import OutputError
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
     from ztfdb.cli.cells import Rows
     from ztfdb.query.readonly import SqlParts
@@ -207,22 +209,54 @@ class Output:
             yield stream
             stream.flush()
             return
-        try:
-            if self.path.exists() and not self.path.is_file():  # a device or a pipe
-                with self.path.open("wb") as stream:
-                    yield stream
-                return
-            with tempfile.NamedTemporaryFile(dir=self.path.parent, prefix=f".{self.path.name}.", delete=False) as part:
-                try:
-                    yield part  # type: ignore[misc]  # the wrapper has every method of BinaryIO
-                    part.close()
-                    _permit(part.name)
-                    Path(part.name).replace(self.path)
-                except BaseException:
-                    Path(part.name).unlink(missing_ok=True)
-                    raise
-        except OSError as exc:
-            raise OutputError(f"{self.path} cannot be written: {exc.strerror or exc}") from exc
+        with whole_file(self.path) as stream:
+            yield stream
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Yield a temporary file, with the suffix of `path`, that takes its place when it is complete.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written; then there is no file, or the former one.
+    """
+    try:
+        if path.exists() and not path.is_file():  # a device or a pipe
+            with path.open("wb") as stream:
+                yield stream
+            return
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix, delete=False
+        ) as part:
+            try:
+                yield part  # type: ignore[misc]  # the wrapper has every method of BinaryIO
+                part.close()
+                _permit(part.name)
+                Path(part.name).replace(path)
+            except BaseException:
+                Path(part.name).unlink(missing_ok=True)
+                raise
+    except OSError as exc:
+        raise OutputError(f"{path} cannot be written: {exc.strerror or exc}") from exc
+
+
+def save_figure(figure: Figure, path: Path, *, dpi: int) -> None:
+    """Write a figure to a file; its suffix selects the format.
+
+    Raises
+    ------
+    OutputError
+        If the suffix is of no known format, or the file cannot be written.
+    """
+    drawn = io.BytesIO()  # on a full disk some formats fail again when they close the file
+    try:
+        figure.savefig(drawn, dpi=dpi, format=path.suffix[1:] or None)
+    except ValueError as exc:
+        raise OutputError(f"{path} cannot be written: {exc}") from exc
+    with whole_file(path) as stream:
+        stream.write(drawn.getbuffer())
 
 
 def _write(rows: Rows, form: str, words: dict[str, ColumnDescription], stream: BinaryIO) -> None:

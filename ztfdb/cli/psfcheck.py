@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ztfdb.cli.options import Command, night_value, shared_options
-from ztfdb.cli.output import Output, output_options
+from ztfdb.cli.output import Output, output_options, save_figure
 from ztfdb.cli.progress import progress_bar
 from ztfdb.cli.session import opened, wrong_usage
 
@@ -74,7 +74,7 @@ def psfcheck(
         report = archive.check_psf(image_ids=ids, again=again, progress=follow)
         frame = archive.psf_checks(ids, warned=warned)
         if plot is not None:
-            archive.plot_psf_check(image_ids[0]).figure.savefig(plot, dpi=120)
+            save_figure(archive.plot_psf_check(image_ids[0]).figure, plot, dpi=120)
             click.echo(f"wrote {plot}", err=True)
     output.write(frame, usual=USUAL)
     done = f"{len(report.rows):,} images checked ({report.n_warned:,} deserve a look)"

@@ -18,6 +18,7 @@ from ztfdb.cli.options import (
     table_options,
     times_of,
 )
+from ztfdb.cli.output import save_figure, whole_file
 from ztfdb.cli.session import opened, wrong_usage
 from ztfdb.errors import OutputError
 
@@ -131,17 +132,16 @@ def save(series: StampSeries, path: Path) -> None:
     suffix = path.suffix.lower()
     if suffix not in (".fits", ".npy", *PICTURES):
         raise click.UsageError(f"the suffix of {path} tells no format: .fits, .npy, {', '.join(PICTURES)}")
-    try:
-        if suffix == ".fits":
-            series.write_fits(path)
-        elif suffix == ".npy":
-            import numpy as np
+    if suffix not in (".fits", ".npy", ".gif"):
+        save_figure(series.plot(), path, dpi=150)
+    else:
+        with whole_file(path) as stream:
+            if suffix == ".fits":
+                series.write_fits(stream.name)
+            elif suffix == ".npy":
+                import numpy as np
 
-            np.save(path, series.data)
-        elif suffix == ".gif":
-            series.write_gif(path)
-        else:
-            series.plot().savefig(path, dpi=150)
-    except OSError as exc:
-        raise OutputError(f"{path} cannot be written: {exc}") from exc
+                np.save(stream, series.data)
+            else:
+                series.write_gif(stream.name)
     click.echo(f"wrote {len(series)} {'stamp' if len(series) == 1 else 'stamps'} to {path}", err=True)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+
+from ztfdb.errors import ExportError
 
 
 def make_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -17,14 +20,24 @@ def make_atomically(path: Path, write: Callable[[Path], object]) -> None:
         Its folder is created if necessary.
     write : callable
         Takes the path to write to.
+
+    Raises
+    ------
+    ExportError
+        If it cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     waiting = path.with_name(f".{path.name}.part")
-    write(waiting)
-    with waiting.open("rb") as file:
-        os.fsync(file.fileno())
-    waiting.replace(path)
-    sync_folder(path.parent)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(waiting)
+        with waiting.open("rb") as file:
+            os.fsync(file.fileno())
+        waiting.replace(path)
+        sync_folder(path.parent)
+    except OSError as exc:
+        with suppress(OSError):
+            waiting.unlink(missing_ok=True)
+        raise ExportError(f"{path} cannot be written: {exc.strerror or exc}") from exc
 
 
 def sync_folder(folder: Path) -> None:

@@ -170,6 +170,8 @@ class LocalPlace(Place):
         with (self.path / ".lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as exc:
+            except BlockingIOError as exc:
                 raise ExportError(f"another export is writing to {self.path}") from exc
+            except OSError as exc:
+                raise ExportError(f"{self.path} cannot be locked: {exc.strerror}") from exc
             yield

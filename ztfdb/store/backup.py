@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sqlite3
 from pathlib import Path
@@ -54,6 +55,7 @@ def backup(url: URL, file: str | Path, *, progress: Progress | None = None) -> P
         raise StoreError(f"{target.parent} is not a folder: a backup needs an existing one")
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
+        part.touch(mode=0o644)
         _copy(url, part, progress)
         try:
             os.link(part, target)  # where two make the same backup, one is refused
@@ -81,7 +83,12 @@ def _copy(url: URL, part: Path, progress: Progress | None) -> None:
                 if progress is not None:
                     progress(total - remaining, total)
 
-            source.backup(copy, pages=PAGES_AT_ONCE, progress=follow, sleep=0.0)
+            try:
+                source.backup(copy, pages=PAGES_AT_ONCE, progress=follow, sleep=0.0)
+            except sqlite3.OperationalError as exc:
+                if "full" in str(exc):  # nothing but the copy is written
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from exc
+                raise
             problem = copy.execute("pragma quick_check(1)").fetchone()[0]
         if problem != "ok":
             raise StoreError(f"{mask_password(url)} is damaged, and so is its copy, which is removed: {problem}")

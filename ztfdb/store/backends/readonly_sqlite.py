@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from ztfdb.errors import QueryError
+from ztfdb.errors import QueryError, StoreError
 from ztfdb.store import csv_lines
 from ztfdb.store.backends.sqlite_feed import MOST_COLUMNS
 from ztfdb.store.faults import unavailable
@@ -197,6 +198,8 @@ def _typed_error(exc: Exception, timeout_s: float) -> Exception:
         return QueryError(f"stopped after the time limit of {timeout_s:g} s")
     if "not authorized" in text or "prohibited" in text:
         return QueryError(f"refused, only reading is allowed: {text}")
+    if "disk is full" in text:  # nothing is written but temporary files, here or by a sort
+        return StoreError(f"no more rows fit into {tempfile.gettempdir()}: {text}")
     return unavailable(exc) or QueryError(text)
 
 
