@@ -144,6 +144,7 @@ OF_IMAGE = [
     "select count(*) as n from {t} as s join image as i on i.image_id = s.image_id where {i} = s.image_id and s.ra > 3",
     "select i.obsmjd, s.ra from image as i left join {t} as s using (image_id) where s.image_id = {i} order by s.ra",
     "with s as (select * from {t} where image_id = {i}) select min(flags) as a, max(ra) as b from s",
+    "select source_id from {t} where image_id in ({i}, 7) order by source_id",
 ]
 
 
@@ -174,6 +175,42 @@ def test_the_rows_of_an_image_are_those_of_its_id(asked, text):
             (1 << 63) - 1,
         ):  # the last ids with a range of sources, and the first without
             asked.both(text.format(t=f"ztf.{table}", i=beyond))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_image_is_found_by_its_publisher_did(asked, engine):
+    (first, did), (second, other) = asked.both("select top 2 image_id, obs_publisher_did from ivoa.obscore order by 1")
+    text = "select image_id from ivoa.obscore where {} order by image_id"
+    for condition, found in (
+        (f"obs_publisher_did = '{did}'", [first]),
+        (f"'{other}' = obs_publisher_did", [second]),
+        (f"obs_publisher_did in ('{did}', '{other}', 'ivo://ztfdb/image?7')", [first, second]),
+        (f"obs_publisher_did = '{did.replace('?', '?0')}'", []),
+        (f"obs_publisher_did in ('{did}', 'ivo://ztfdb/image?{10**30}')", [first]),
+        ("obs_publisher_did = ''", []),
+    ):
+        assert [row[0] for row in asked.both(text.format(condition))] == found, condition
+    plan = asked.plan(engine, text.format(f"obs_publisher_did = '{did}'"))
+    assert "Index Cond: (image_id =" in plan or "SEARCH _i USING INTEGER PRIMARY KEY" in plan, plan
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "select top 3 * from image order by obsmjd, image_id",
+        "select top 3 * from ivoa.obscore order by t_min, image_id",
+    ],
+)
+def test_rows_in_the_order_of_their_key_are_not_ordered_by_all_their_columns(asked, engine, text):
+    every = asked.both(text.replace("top 3 ", ""))
+    assert asked.both(text) == every[:3]
+    plan = asked.plan(engine, text)
+    if engine == "sqlite":
+        assert "USING INDEX ix_image_obsmjd" in plan, plan
+    else:
+        (keys,) = re.findall("Sort Key: (.*)", plan) or ["obsmjd, image_id"]
+        assert re.fullmatch(r"(\w+\.)?obsmjd, (\w+\.)?image_id", keys), plan
 
 
 @pytest.mark.parametrize("text", CONJUNCTIVE)

@@ -11,7 +11,9 @@ pytest.importorskip("sqlglot", reason="the extra serve is not installed")
 
 import ztfdb
 from tests.support.asked import TABLES, archive_on_both
+from tests.support.plans import read_whole
 from tests.support.postgres import ENGINES
+from tests.support.references import make_catalogue, store_reference
 from ztfdb.adql.tables import Column
 from ztfdb.adql.translate import translate
 from ztfdb.adql.uploads import Upload
@@ -26,6 +28,10 @@ def asked(databases):
     with archive_on_both(databases) as made:
         for url in made.made.values():
             with ztfdb.open(url) as archive:
+                for stars, field in zip(made.stars, (651, 652, 1), strict=True):
+                    for fid in (1, 2):
+                        places = stars.ra[fid - 1 :], stars.dec[fid - 1 :]
+                        store_reference(archive._sessions, make_catalogue(*places, field=field, fid=fid))
                 archive.build_objects()
                 with writing(archive._sessions) as session:
                     rank = "(select count(*) from object as o where o.object_id < object.object_id)"
@@ -93,6 +99,44 @@ def test_only_objects_around_the_area_are_read(asked, engine, table):
         assert not scanned & {"o", "_t", "_o", "_w", "object", "object_filter"}, plan
     else:
         assert "Index Cond: ((object_id >=" in plan or "Index Cond: ((object.object_id >=" in plan, plan
+
+
+OF_OID = [
+    ("object_summary", "oid = {0}"),
+    ("object_summary", "{0} = oid and n > 0"),
+    ("object_summary", "oid in ({0}, {1}, 5)"),
+    ("object_summary", "number = {0}"),
+    ("object_oid_summary", "number in ({0}, {1})"),
+    ("object_oid_summary", "oid = {0}"),
+]
+
+
+@pytest.mark.parametrize("condition", OF_OID)
+def test_objects_of_an_oid_are_those_of_a_look_at_all(asked, condition):
+    table, condition = condition
+    oids = [row[0] for row in asked.both("select distinct oid from ztf.object_oid order by oid")]
+    found = 0
+    for first, second in zip(oids[::7], reversed(oids), strict=False):
+        wanted = condition.format(first, second)
+        every = re.sub(r"\b(oid|number)\b", r"(\1 + 0)", wanted)
+        text = f"select * from ztf.{table} where {{}} order by object_id, oid"
+        rows = asked.both(text.format(wanted))
+        assert rows == asked.both(text.format(every))
+        found += len(rows)
+    assert found > 3
+    assert asked.both(f"select * from ztf.{table} where {condition.format(-5, 10**18)}") == []
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("condition", OF_OID)
+def test_only_objects_of_an_oid_are_read(asked, engine, condition):
+    table, condition = condition
+    oids = asked.both("select distinct top 2 oid from ztf.object_oid")
+    plan = asked.plan(engine, f"select * from ztf.{table} where {condition.format(*(row[0] for row in oids))}")
+    if engine == "sqlite":
+        assert not read_whole(plan) & {"object", "object_filter", "object_oid", "psf_source"}, plan
+    else:
+        assert re.search(r"Index Cond: \(.*\boid = ", plan), plan
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -3,12 +3,12 @@
 A conjunct of WHERE or ON with CONTAINS, INTERSECTS or DISTANCE on a table with ``hpx29``, or on the footprints of a
 table, bounds the positions of all rows of that table that can be in the answer. The exact condition stays in place; the
 ranges of cells only reduce the rows that are read. A conjunct that ties two tables carries the circle of one over to
-the other. An OR restricts the tables that all of its sides restrict. Rows of an image are found, too: by their ids.
+the other. An OR restricts the tables that all of its sides restrict. `ztfdb.adql.keys` finds rows by their ids.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,15 +18,11 @@ from sqlglot import exp
 from ztfdb.adql.functions import constant
 from ztfdb.adql.geometry import Circle, Point, Polygon, Shape, distance_points, is_geometry, read_shape
 from ztfdb.adql.regions import Region
-from ztfdb.ids import SOURCE_ID_SHIFT
 from ztfdb.sky.cells import cone_ranges
 from ztfdb.sky.cover import cover_triangles
 
 SLACK = 1.0 + 1e-9
 """Ranges reach a little farther than the condition, which makes the final decision."""
-
-MOST_IMAGE_ID = 1 << (63 - SOURCE_ID_SHIFT)
-"""From this id on, those of an image's sources would exceed 64 bits."""
 
 Ranges = tuple[NDArray[np.int64], NDArray[np.int64]]
 
@@ -121,25 +117,30 @@ def find_cuts(select: exp.Select, positioned: Positioned) -> Cuts:
     return cuts
 
 
-def find_images(select: exp.Select, aliases: Collection[str]) -> list[tuple[str, int]]:
-    """Return the images that conjuncts of WHERE demand by ``image_id = …``, as pairs of a table's alias and an id.
+def find_values(select: exp.Select) -> Iterator[tuple[str, str, list[str]]]:
+    """Yield the values that conjuncts of WHERE demand of columns, by ``column = value`` or ``column IN (…)``.
 
     Parameters
     ----------
     select : Select
         Qualified, its conditions not translated yet.
-    aliases : collection of str
-        The tables to look for.
+
+    Yields
+    ------
+    alias, column : str
+    values : list of str
+        Texts or numbers as written, of which the column has one.
     """
-    where, found = select.args.get("where"), []
+    where = select.args.get("where")
     for node in _conjuncts(where.this) if where is not None else ():
-        if not isinstance(node, exp.EQ):
-            continue
-        for one, other in ((node.this, node.expression), (node.expression, node.this)):
-            asked = isinstance(one, exp.Column) and one.name == "image_id" and one.table in aliases
-            if asked and isinstance(other, exp.Literal) and other.is_int and int(other.this) < MOST_IMAGE_ID:
-                found.append((one.table, int(other.this)))
-    return found
+        pairs: list[tuple[exp.Expr, list[exp.Expr]]] = []
+        if isinstance(node, exp.EQ):
+            pairs = [(node.this, [node.expression]), (node.expression, [node.this])]
+        elif isinstance(node, exp.In) and node.expressions:
+            pairs = [(node.this, node.expressions)]
+        for one, others in pairs:
+            if isinstance(one, exp.Column) and all(isinstance(other, exp.Literal) for other in others):
+                yield one.table, one.name, [str(other.this) for other in others]
 
 
 def _conjuncts(node: exp.Expr) -> Iterator[exp.Expr]:

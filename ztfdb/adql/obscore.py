@@ -112,7 +112,10 @@ MANDATORY = {
 def obscore_table() -> Table:
     """Return the table as statements may name it."""
     description = "Images of the archive, in the words of ObsCore 1.1."
-    return Table(SCHEMA, NAME, description, COLUMNS, "view", partial(image_rows, View()), MODEL, footprints=True)
+    rows = partial(image_rows, View())
+    return Table(
+        SCHEMA, NAME, description, COLUMNS, "view", rows, MODEL, footprints=True, key="image_id", did=PUBLISHER
+    )
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,14 @@ from sqlglot.optimizer.scope import Scope
 from ztfdb.adql import relations
 from ztfdb.adql.functions import AGGREGATES, ordered_as_bytes
 from ztfdb.adql.geometry import FOOTPRINT
-from ztfdb.adql.index import Cuts, Tie, find_cuts, find_images
+from ztfdb.adql.index import Cuts, Tie, find_cuts
+from ztfdb.adql.keys import implied
 from ztfdb.adql.relations import Cells, Parameters
 from ztfdb.adql.tables import SQL_KINDS, Column, Table, Tables
 from ztfdb.adql.uploads import SCHEMA as UPLOADS
 from ztfdb.adql.uploads import Upload
 from ztfdb.adql.values import ValueTranslator
 from ztfdb.errors import QueryError
-from ztfdb.ids import source_id_range
 
 CELL_SLACK = 0.001
 """The middle of a cell is up to 0.3 mas from a position in it, arcsec."""
@@ -77,9 +77,22 @@ class SelectTranslator:
         grouped = isinstance(tree, exp.Select) and tree.args.get("group")
         if isinstance(tree, exp.SetOperation) or tree.args.get("distinct") or grouped:
             return self._ordered_outside(tree, scope)
-        for projection in tree.selects:
-            self._append(order, projection.unalias().copy())
+        if not self._has_key(order, tree, scope):
+            for projection in tree.selects:
+                self._append(order, projection.unalias().copy())
         return tree
+
+    def _has_key(self, order: exp.Order, tree: exp.Query, scope: Scope) -> bool:
+        """Return whether rows of one table are ordered by its key, among others: nothing else needs to be sorted."""
+        source = tree.args.get("from_")
+        if source is None or tree.args.get("joins"):
+            return False
+        alias = source.this.alias_or_name
+        table = scope.sources.get(alias)
+        if not isinstance(table, exp.Table):
+            return False
+        key = self._tables.by_name[table.db, table.name].key
+        return any(isinstance(one.this, exp.Column) and one.this.name == key for one in order.expressions)
 
     def _ordered_outside(self, tree: exp.Query, scope: Scope) -> exp.Query:
         """Order DISTINCT rows, groups and set operations in an outer SELECT, by columns of the answer."""
@@ -154,16 +167,14 @@ class SelectTranslator:
         }
         self._mark_footprints(scope)
         cuts = find_cuts(select, lambda alias: tables[alias].position if alias in tables else None)
-        images = find_images(select, {alias for alias, table in tables.items() if table.of_sources})
+        further = list(implied(select, tables, self._parameters.engine))
         values = ValueTranslator(self._resolver(scope))
         select.set("expressions", [values.projection(one) for one in select.expressions])
         for key in ("where", "having"):
             if select.args.get(key) is not None:
                 select.args[key].set("this", values.condition(select.args[key].this))
-        for alias, image_id in images:  # `image_id` has no index there
-            first, last = (relations.number(one) for one in source_id_range(image_id))
-            select.where(exp.GTE(this=relations.column("source_id", alias), expression=first), copy=False)
-            select.where(exp.LTE(this=relations.column("source_id", alias), expression=last), copy=False)
+        for condition in further:
+            select.where(condition, copy=False)
         for join in select.args.get("joins") or ():
             if join.args.get("on") is not None:
                 join.set("on", values.condition(join.args["on"]))

@@ -33,6 +33,13 @@ SCHEMA = "ztf"
 OBJECTS = ("object", "object_summary")
 """Tables of objects, whose ``object_id`` is the cell of their first clean detection."""
 
+KEYS = {
+    "source": "source_id", "psf_source": "source_id", "light_curve_point": "source_id", "object_source": "source_id",
+    "psf_light_curve_point": "source_id", "image": "image_id", "object": "object_id", "ps1": "ps1_id",
+    "gaia": "gaia_id", "catalogue": "catalogue_id",
+}  # fmt: skip
+"""Columns with another value in every row."""
+
 MOST_SHAPES = 256
 """Number of shapes with cached translations, see `ztfdb.adql.shapes`."""
 
@@ -98,6 +105,10 @@ class Table:
     utype : str
     footprints : bool
         Whether each row covers a part of the sky, given by its column ``s_region``.
+    key : str
+        A column with another value in every row; empty if unknown.
+    did : str
+        What ``image_id`` follows in ``obs_publisher_did``, if the table has it.
     """
 
     schema: str
@@ -108,6 +119,8 @@ class Table:
     relation: Relation | None = None
     utype: str = ""
     footprints: bool = False
+    key: str = ""
+    did: str = ""
 
     @property
     def full_name(self) -> str:
@@ -235,5 +248,5 @@ def archive_tables() -> tuple[Table, ...]:
             for one in table.columns
             if one.name not in HIDDEN_COLUMNS and one.datatype != "unsignedByte" and one.name != "extra"
         )
-        made.append(Table(SCHEMA, name, table.description, columns, table.kind))
+        made.append(Table(SCHEMA, name, table.description, columns, table.kind, key=KEYS.get(name, "")))
     return tuple(made)

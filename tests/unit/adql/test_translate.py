@@ -14,9 +14,10 @@ pytest.importorskip("sqlglot")
 from sqlglot import exp
 
 from ztfdb.adql.installed import check_parser
-from ztfdb.adql.tables import Tables, archive_tables
+from ztfdb.adql.tables import KEYS, Tables, archive_tables
 from ztfdb.adql.translate import translate
 from ztfdb.errors import ConfigError
+from ztfdb.schema import Base
 
 CONE = "select ra, dec from ztf.source where 1 = contains(point('ICRS', ra, dec), circle('ICRS', {}, 5, 0.1))"
 
@@ -58,3 +59,9 @@ def test_a_compiled_sqlglot_is_told_when_the_service_starts(monkeypatch, tmp_pat
 
 def _tables() -> Tables:
     return Tables.of(list(archive_tables()))
+
+
+def test_a_column_with_another_value_in_every_row_is_the_primary_key():
+    tables = {name: [column.name for column in table.primary_key] for name, table in Base.metadata.tables.items()}
+    assert {name: [key] for name, key in KEYS.items() if name in tables}.items() <= tables.items()
+    assert {name for name in KEYS if name not in tables} == {"light_curve_point", "psf_light_curve_point"}

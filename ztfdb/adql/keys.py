@@ -1,0 +1,66 @@
+"""Conditions on indexed columns that follow from conditions of WHERE on columns without an index.
+
+``image_id`` of a source is in its ``source_id``, ``obs_publisher_did`` contains an ``image_id``, and views compute the
+``oid`` of an object from all that it has. The condition itself stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from sqlglot import exp
+
+from ztfdb.adql import relations
+from ztfdb.adql.index import find_values
+from ztfdb.adql.tables import Table
+from ztfdb.ids import SOURCE_ID_SHIFT, source_id_range
+
+MOST_IMAGE_ID = 1 << (63 - SOURCE_ID_SHIFT)
+"""From this id on, those of an image's sources would exceed 64 bits."""
+
+DIGITS = 18
+"""Longest whole number that is looked up: it fits 64 bits."""
+
+OIDS = {"object_summary": ("oid", "number"), "object_oid_summary": ("number",)}
+"""Columns that the views of objects compute: one of the object's rows in ``object_oid`` has that ``oid``."""
+
+
+def implied(select: exp.Select, tables: Mapping[str, Table], engine: str) -> Iterator[exp.Expr]:
+    """Yield conditions that follow from those of a SELECT, and that an index answers.
+
+    Parameters
+    ----------
+    select : Select
+        Qualified, its conditions not translated yet.
+    tables : mapping of str to Table
+        Its tables by alias.
+    engine : str
+    """
+    for alias, name, values in find_values(select):
+        table = tables.get(alias)
+        if table is None:
+            continue
+        if table.did and name == "obs_publisher_did":
+            values = [one.removeprefix(table.did) if one.startswith(table.did) else "" for one in values]
+        if not all(one.isascii() and one.isdigit() and len(one) <= DIGITS for one in values):
+            continue
+        wanted = list(map(int, values))
+        if table.did and name == "obs_publisher_did":
+            yield _among(alias, "image_id", wanted)
+        elif table.of_sources and name == "image_id" and max(wanted) < MOST_IMAGE_ID:
+            yield exp.or_(*(_sources(alias, one) for one in wanted), copy=False)
+        elif table.relation is None and name in OIDS.get(table.name, ()):
+            own = f"select object_id from object_oid where oid in ({', '.join(map(str, wanted))})"
+            yield exp.In(this=relations.column("object_id", alias), query=relations.parse_own(own, engine).subquery())
+
+
+def _among(alias: str, name: str, values: list[int]) -> exp.Expr:
+    return exp.In(this=relations.column(name, alias), expressions=[relations.number(one) for one in values])
+
+
+def _sources(alias: str, image_id: int) -> exp.Expr:
+    first, last = (relations.number(one) for one in source_id_range(image_id))
+    source_id = relations.column("source_id", alias)
+    return exp.and_(
+        exp.GTE(this=source_id, expression=first), exp.LTE(this=source_id.copy(), expression=last), copy=False
+    )
