@@ -182,7 +182,9 @@ def test_positions_without_rows_are_named_on_stderr(night, tmp_path, form):
 
 def test_a_name_that_contains_a_position_is_one(night):
     expected = night.rows("lightcurve", str(RA), str(DEC), "--columns", "source_id")
-    for words in (["J035159.376+354446.68"], ["ZTF", "J035159.376+354446.68"]):
+    for words in (
+        ["J035159.376+354446.68"], ["ZTF", "J035159.376+354446.68"], ["03:51:59.376+35:44:46.68"], [f"({RA}, {DEC})"],
+    ):  # fmt: skip
         assert night.rows("lightcurve", *words, "--columns", "source_id") == expected
     result = night.run("cone", "J036159.376+354446.68", "3")
     assert (result.exit_code, "'03:61:59.376' has 60 or more" in result.stderr) == (2, True)

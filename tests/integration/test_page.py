@@ -347,23 +347,48 @@ def test_what_is_saved_is_what_is_seen(page, served, held, local, tmp_path):
     whole = local.light_curve(round(ra, 7), round(dec, 7), complete=True)
     for button, name in (
         ("#csv", "curve.csv"),
-        ("#votable", "curve.votable"),
+        ("#votable", "curve.vot"),
         ("#svg", "curve.svg"),
         ("#png", "curve.png"),
     ):
         with page.expect_download() as saved:
             page.click(button)
+        assert saved.value.suggested_filename == f"light_{name}".replace(".", f"_{ra:.5f}{dec:+.5f}.")
         saved.value.save_as(tmp_path / name)
     table = pd.read_csv(tmp_path / "curve.csv")
     np.testing.assert_array_equal(table["mag"], whole["mag"])
     assert table["image_id"].tolist() == whole["image_id"].tolist()
-    assert b"TIMESYS" in (tmp_path / "curve.votable").read_bytes()
+    assert b"TIMESYS" in (tmp_path / "curve.vot").read_bytes()
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
     drawing = (tmp_path / "curve.svg").read_text()
-    assert drawing.count("<polygon") + drawing.count("<circle") == 6 and "magnitude (AB)" in drawing
+    assert drawing.count("<polygon") + drawing.count("<circle") == 6 + 2 and "magnitude (AB)" in drawing
+    assert re.findall(r">([gri])<", drawing) == ["g", "r"] and "All images are simulated." in drawing
+    assert f"{ra:.6f} +{dec:.6f} (ICRS), radius 1.5″" in drawing
     line = page.input_value("#python")
     theirs = eval(line, {"ztfdb": ztfdb})
     pd.testing.assert_frame_equal(theirs.data, whole.data, check_exact=True)
+
+
+def test_paper_shows_the_symbols_and_no_controls(page, served, held):
+    show(page, served, f"{held[1][0]:.7f} {held[1][1]:.7f}")
+    page.emulate_media(media="print")
+    assert page.locator("#legend").inner_text().split() == ["g", "(3)", "r", "(3)", "detections", "(6)"]
+    assert page.is_visible("#legend svg >> nth=0")
+    for control in ("#q", "#legend input >> nth=0", "#y", "#csv", "#zoom-in", "#python"):
+        assert page.is_hidden(control), control
+
+
+def test_examples_are_stars_on_many_images(page, served, local):
+    page.goto(served.base + "/")
+    page.wait_for_selector("#suggest button")
+    for text in page.locator("#suggest button").all_inner_texts():
+        assert len(local.light_curve(*map(float, text.split()))) > 1
+
+
+def test_a_narrow_phone_needs_no_scrolling_sideways(browser, served, held):
+    with fresh_page(browser, served.base, viewport={"width": 360, "height": 740}) as page:
+        show(page, served, f"{held[1][0]:.7f} {held[1][1]:.7f}")
+        assert page.evaluate("() => document.documentElement.scrollWidth") == 360
 
 
 def test_a_statement_shows_its_rows(page, served, held, local):

@@ -168,11 +168,15 @@ def table_of(target: tuple[str, ...]) -> str | None:
     if target[0] == "-" or Path(target[0]).is_file():
         return target[0]
     try:
-        designated = parse_designation(target[0])
+        if parse_designation(target[0]) is not None:
+            return None
     except ValueError as exc:
         raise click.UsageError(str(exc)) from exc
-    if designated is None:
-        raise click.UsageError(f"{target[0]} is neither a position (RA DEC) nor a file{name_help(target[0])}")
+    try:
+        parse_position(target)
+    except ValueError as exc:
+        what = f"{target[0]} is neither a position (RA DEC) nor a file{name_help(target[0])}"
+        raise click.UsageError(what) from exc
     return None
 
 

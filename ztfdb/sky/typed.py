@@ -14,6 +14,9 @@ _SEXAGESIMAL = re.compile(
 _DESIGNATION = re.compile(
     r"(?:[A-Za-z][\w.]*[\s_-]*)?J\s?(\d{2})(\d{2})(\d{2}(?:\.\d*)?)\s?([+-])(\d{2})(\d{2})(\d{2}(?:\.\d*)?)"
 )
+_LABEL = re.compile(r"\b(?:ra|dec|α|δ)\s*[=:]\s*", re.IGNORECASE)
+_JOINED = re.compile(r"(?<=[\d.smd\"″'′°])(?=[+\-\u2212]\d)")
+"""Where a declination follows a right ascension without a blank, as in catalogues' names of positions."""
 _RADIUS = re.compile(rf"({_NUMBER}(?:e[+-]?\d+)?)\s*([a-z\"'″′°]*)")
 _ARCSEC = {
     **dict.fromkeys(("", "arcsec", "as", '"', "″"), 1.0),
@@ -79,7 +82,8 @@ def parse_position(words: Sequence[str]) -> tuple[float, float]:
     Parameters
     ----------
     words : sequence of str
-        ``["188.7", "-3.2"]``, ``["12:34:56.7 +12:34:56"]``, ``["12", "34", "56.7", "+12", "34", "56"]``, …
+        ``["188.7", "-3.2"]``, ``["12:34:56.7 +12:34:56"]``, ``["12", "34", "56.7", "+12", "34", "56"]``,
+        ``["(188.7, -3.2)"]``, ``["RA=188.7 Dec=-3.2"]``, ``["12:34:56.7+12:34:56"]``, …
 
     Returns
     -------
@@ -91,12 +95,13 @@ def parse_position(words: Sequence[str]) -> tuple[float, float]:
     ValueError
         If the words are not a position.
     """
-    parts = " ".join(words).replace(",", " ").split()
+    bare = _LABEL.sub("", " ".join(words)).strip().strip("()[]")
+    parts = _JOINED.sub(" ", bare.replace(",", " ")).split()
     if len(parts) not in (2, 6):
         found = " ".join(words) or "nothing"
         wanted = "a position is RA and DEC, as in 188.736 -3.2 or 12:34:56.7 -03:12:00"
         raise ValueError(f"{wanted}; found {found}{name_help(found)}")
-    if help_ := name_help(" ".join(words)):
+    if help_ := name_help(bare):
         raise ValueError(f"{' '.join(words)} is not a position{help_}")
     half = len(parts) // 2
     return parse_ra(" ".join(parts[:half])), parse_dec(" ".join(parts[half:]))

@@ -37,7 +37,9 @@ def test_typographic_minus_is_a_minus():
     "words",
     [["188.73625", "-12.58"], ["188.73625 -12.58"], ["188.73625,-12.58"], ["188.73625,", "-12.58"],
      ["12:34:56.7", "-12:34:48"], ["12:34:56.7 -12:34:48"], ["12", "34", "56.7", "-12", "34", "48"],
-     ["12h34m56.7s", "-12d34m48s"]],
+     ["12h34m56.7s", "-12d34m48s"], ["(188.73625, -12.58)"], ["[188.73625 -12.58]"], ["RA=188.73625 Dec=-12.58"],
+     ["ra: 188.73625, dec: -12.58"], ["α=188.73625", "δ=-12.58"], ["12:34:56.7-12:34:48"], ["188.73625-12.58"],
+     ["12h34m56.7s-12d34m48s"], ["12 34 56.7-12 34 48"], ["1.8873625e+2", "-1.258e+1"], ["188.73625\u221212.58"]],
 )  # fmt: skip
 def test_every_spelling_is_the_same_position(words):
     assert parse_position(words) == pytest.approx((188.73625, -12.58), abs=1e-9)
@@ -45,7 +47,9 @@ def test_every_spelling_is_the_same_position(words):
 
 @pytest.mark.parametrize("words", [[], ["188.7"], ["1", "2", "3"], ["nan", "3"], ["3", "nan"], ["inf", "3"], ["a", "b"],
                                    ["3", "91"], ["3", "-90.001"], ["400", "3"], ["25:00:00", "3"], ["12:60:00", "3"],
-                                   ["12:30:60", "3"], ["3", "5h"], ["1_0", "3"], ["3", ""]])  # fmt: skip
+                                   ["12:30:60", "3"], ["3", "5h"], ["1_0", "3"], ["3", ""], ["1-2-3"],
+                                   ["1", "--2"], ["ra", "dec"], ["ra=1"],
+                                   ["BD+35", "742"]])  # fmt: skip
 def test_what_is_no_position_is_a_value_error(words):
     with pytest.raises(ValueError, match=r"right ascension|declination|position"):
         parse_position(words)

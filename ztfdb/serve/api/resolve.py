@@ -14,7 +14,7 @@ from ztfdb.serve.api.answers import JSON, ProblemRoute, answered
 from ztfdb.serve.api.models import ID_HIGH, ID_LOW
 from ztfdb.serve.api.wire import dumps
 from ztfdb.serve.errors import ServiceError, has_own_words
-from ztfdb.sky.typed import parse_designation, parse_position, plain_minus
+from ztfdb.sky.typed import name_help, parse_designation, parse_position, plain_minus
 
 ACCEPTED = (
     "degrees (58.0029 35.7365), sexagesimal (03:52:00.7 +35:44:11.5), a name that holds the position "
@@ -45,7 +45,9 @@ def _resolved(archive: Archive, text: str) -> dict[str, Any]:
     except ValueError as exc:
         if not has_own_words(exc):
             raise
-        raise ServiceError(f"{exc}. This archive accepts {ACCEPTED}; it does not resolve other names") from None
+        if name_help(text):
+            raise ServiceError(f"{text} is not a position, and names are not looked up: type {ACCEPTED}") from None
+        raise ServiceError(f"{exc}. This archive accepts {ACCEPTED}") from None
     return {"kind": "position", "ra": ra, "dec": dec}
 
 

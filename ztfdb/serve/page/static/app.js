@@ -185,16 +185,24 @@ function kindIcon(name) {
   return picture;
 }
 
+function simulated() {
+  const n = epochs.filter((one) => one.simulated).length;
+  return n && n === epochs.length ? "All images are simulated." : n ? `${n} epochs are of simulated images.` : "";
+}
+
+function heading() {
+  return `${fixed(place.ra, 6)} ${place.dec < 0 ? "−" : "+"}${fixed(Math.abs(place.dec), 6)} (ICRS), radius ${state.r}″${place.id ? `, ${place.kind} ${place.id}` : ""}`;
+}
+
 function caption(now) {
   const count = counted(points);
   const n = new Set(points.map((one) => one.epoch.key)).size;
   const reasons = [...count.reasons].map(([reason, many]) => `${reason} ${many}`).join(", ");
-  const simulated = epochs.filter((one) => one.simulated).length;
   const kinds = KINDS.filter(([name]) => count[name]).map(([name, words]) => `${count[name]} ${words}`).join(", ");
   const words = [
     `${n} of ${epochs.length} epochs${kinds ? `: ${kinds}` : ""}${reasons ? ` (${reasons})` : ""}.`,
-    `${fixed(place.ra, 6)} ${place.dec < 0 ? "−" : "+"}${fixed(Math.abs(place.dec), 6)} (ICRS), radius ${state.r}″${place.id ? `, ${place.kind} ${place.id}` : ""}.`,
-    simulated === epochs.length && simulated ? "All images are simulated." : simulated ? `${simulated} epochs are of simulated images.` : "",
+    `${heading()}.`,
+    simulated(),
     now.sn === null ? "" : `Points have S/N ≥ ${now.sn}; limits are ${Math.max(5, now.sn)} σ.`,
   ];
   find("caption").textContent = words.filter(Boolean).join(" ");
@@ -209,8 +217,9 @@ function afterPaint(work) {
 function links() {
   const asked = question();
   const options = Object.fromEntries(Object.entries(asked).map(([name, value]) => [name.toUpperCase(), value === true ? 1 : value]));
-  for (const [id, format] of [["csv", "csv"], ["votable", "votable"], ["fits", "fits"], ["parquet", "parquet"]]) {
-    find(id).href = address("lightcurve", { ...options, RESPONSEFORMAT: format });
+  for (const [id, suffix] of [["csv", "csv"], ["votable", "vot"], ["fits", "fits"], ["parquet", "parquet"]]) {
+    find(id).href = address("lightcurve", { ...options, RESPONSEFORMAT: id });
+    find(id).download = fileName(suffix);
   }
   const words = [];
   for (const name of ["complete", "measure", "aperture", "phot", "calibration", "color"]) {
@@ -220,6 +229,10 @@ function links() {
   }
   const base = BASE.href.replace(/\/$/, "");
   find("python").value = `ztfdb.open(${JSON.stringify(base)}).light_curve(${asked.ra}, ${asked.dec}, radius=${asked.radius}, ${words.join(", ")})`;
+}
+
+function fileName(suffix) {
+  return `light_curve_${place.ra.toFixed(5)}${place.dec < 0 ? "-" : "+"}${Math.abs(place.dec).toFixed(5)}.${suffix}`;
 }
 
 function choose(epoch, { quiet = false } = {}) {
@@ -372,8 +385,8 @@ find("zoom-out").addEventListener("click", () => plot.zoom(1.5));
 find("back").addEventListener("click", () => plot.back());
 find("whole").addEventListener("click", () => plot.whole());
 
-find("svg").addEventListener("click", () => save(plot.svg(), "light_curve.svg"));
-find("png").addEventListener("click", async () => save(await plot.png(), "light_curve.png"));
+find("svg").addEventListener("click", () => save(plot.svg(`${heading()}. ${simulated()}`), fileName("svg")));
+find("png").addEventListener("click", async () => save(await plot.png(`${heading()}. ${simulated()}`), fileName("png")));
 find("copy").addEventListener("click", async () => {
   const line = find("python");
   line.select();
@@ -417,9 +430,12 @@ async function begin() {
 }
 
 async function suggest() {
-  const { data } = await tap("select top 3 ra, dec, mag from ztf.light_curve_point where mag between 14 and 17", 3);
-  if (!data.length) return;
-  const links = data.map(([ra, dec]) => make("button", { type: "button", onclick: () => open({ q: `${ra.toFixed(5)} ${dec.toFixed(5)}` }) }, `${ra.toFixed(5)} ${fixed(dec, 5)}`));
+  const { data: [centre] } = await tap("select top 1 ra, dec from ztf.image", 1);
+  const near = `1 = contains(point('ICRS', ra, dec), circle('ICRS', ${centre[0]}, ${centre[1]}, 0.05))`;
+  const { data } = await tap(`select top 200 ra, dec from ztf.light_curve_point where ${near} and mag between 14 and 17`, 200);
+  const stars = new Map(data.map((star) => [star.map((value) => value.toFixed(3)).join(), star])); // each has many epochs
+  if (!stars.size) return;
+  const links = [...stars.values()].slice(0, 3).map(([ra, dec]) => make("button", { type: "button", onclick: () => open({ q: `${ra.toFixed(5)} ${dec.toFixed(5)}` }) }, `${ra.toFixed(5)} ${fixed(dec, 5)}`));
   find("suggest").replaceChildren("For example: ", ...links.flatMap((one) => [one, " "]));
 }
 

@@ -1,6 +1,6 @@
 // The plot: draws points, zooms, pans, goes back, finds the point under the pointer.
 
-import { mjdOf, wholeView } from "./curve.js";
+import { colour, look, mjdOf, wholeView } from "./curve.js";
 import { LIGHT, inks, penOf, redrawn } from "./ink.js";
 import { Layer } from "./layer.js";
 import { CanvasPen, SvgPen } from "./pen.js";
@@ -8,6 +8,7 @@ import { drawFeet, drawPoints, ring, scaleOf } from "./points.js";
 import { agoTicks, dateTicks, ticks } from "./ticks.js";
 
 const MARGIN = { left: 72, right: 14, top: 12, bottom: 44 };
+const HEAD = 26; // the line above a saved figure, px
 const NEAR_PX = 14;
 const CHARACTER = 3.4; // half the width of one, px
 
@@ -70,8 +71,9 @@ export class Plot {
   }
 
   // Place of the drawing, and how values become pixels.
-  scale(width, height) {
-    const area = { x: MARGIN.left, y: MARGIN.top, width: width - MARGIN.left - MARGIN.right, height: height - MARGIN.top - MARGIN.bottom };
+  scale(width, height, head = 0) {
+    const top = MARGIN.top + head;
+    const area = { x: MARGIN.left, y: top, width: width - MARGIN.left - MARGIN.right, height: height - top - MARGIN.bottom };
     return scaleOf(area, this.seen);
   }
 
@@ -80,8 +82,8 @@ export class Plot {
   }
 
   // On the page's own canvas, whose context is `live`, the points come from their layer, with the marks of the epoch over them.
-  paint(pen, width, height, ink, live = null) {
-    const scale = this.scale(width, height);
+  paint(pen, width, height, ink, live = null, head = 0) {
+    const scale = this.scale(width, height, head);
     const { area } = scale;
     pen.rect(0, 0, width, height, { fill: ink.paper });
     this.axes(pen, scale, ink, height);
@@ -274,18 +276,33 @@ export class Plot {
     this.set({ ...view, x0: point.x - half, x1: point.x + half });
   }
 
-  svg(width = 900, height = 480) {
+  // A figure that is read without the page: the plot, with a line above it that says what it shows.
+  figure(pen, width, height, words) {
+    this.paint(pen, width, height, LIGHT, null, HEAD);
+    const y = MARGIN.top + HEAD / 2 - 3;
+    pen.text(MARGIN.left, y, words, { fill: LIGHT.ink, baseline: "middle", size: 13 });
+    const shown = new Set(this.points.map((one) => one.epoch.filtercode));
+    let x = width - MARGIN.right - 26 * shown.size;
+    for (const code of [...shown].sort((a, b) => "gri".indexOf(a[1]) - "gri".indexOf(b[1]))) {
+      const [ink, { marker, name }] = [LIGHT[colour(code)], look(code)];
+      pen.shape(marker, x + 6, y, 4.2, { fill: ink, stroke: ink });
+      pen.text(x + 14, y, name, { fill: LIGHT.ink, baseline: "middle", size: 13 });
+      x += 26;
+    }
+  }
+
+  svg(words, width = 900, height = 480) {
     const pen = new SvgPen(width, height);
-    this.paint(pen, width, height, LIGHT);
+    this.figure(pen, width, height, words);
     return new Blob([pen.finish()], { type: "image/svg+xml" });
   }
 
-  png(width = 900, height = 480, dense = 3) {
+  png(words, width = 900, height = 480, dense = 3) {
     const canvas = document.createElement("canvas");
     Object.assign(canvas, { width: width * dense, height: height * dense });
     const context = canvas.getContext("2d");
     context.scale(dense, dense);
-    this.paint(new CanvasPen(context), width, height, LIGHT);
+    this.figure(new CanvasPen(context), width, height, words);
     return new Promise((done) => canvas.toBlob(done, "image/png"));
   }
 }
