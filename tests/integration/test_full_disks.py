@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 
 import pytest
@@ -9,7 +10,11 @@ from click.testing import CliRunner
 
 from tests.support.archives import Plan, build_archive
 from tests.support.disks import small_disk
+from tests.support.waiting import wait_until
 from ztfdb.cli.app import application
+from ztfdb.errors import DatabaseUnavailableError
+from ztfdb.store.readonly_stream import Reader
+from ztfdb.store.tap_jobs import JobStore
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +36,21 @@ def disk(tmp_path):
 def run(url, *words):
     result = CliRunner().invoke(application, ["--db", url, *map(str, words)])
     return result.exit_code, result.stderr.strip()
+
+
+def test_an_archive_on_a_full_disk(url, tmp_path):
+    """SQLite needs room also for reading."""
+    with small_disk(tmp_path / "small"):
+        file = tmp_path / "small" / "archive.sqlite"
+        assert run(url, "backup", file)[0] == 0
+        filler = tmp_path / "small" / "filler"
+        with filler.open("wb", buffering=0) as full, contextlib.suppress(OSError):
+            while True:
+                full.write(bytes(4096))
+        code, told = run(f"sqlite:///{file}", "status")
+        assert (code, f"error: {file}: the disk is full: " in told) == (1, True)
+        filler.unlink()
+        assert run(f"sqlite:///{file}", "status")[0] == 0
 
 
 def test_a_backup(url, disk, tmp_path):
@@ -65,3 +85,34 @@ def test_an_export(url, tmp_path, jobs):
         assert list((folder / "hats").rglob("*.part")) == []
     code, told = run(url, "export", "hats", tmp_path / "small" / "hats", "--jobs", jobs)
     assert code == 0, told
+
+
+def test_a_job_of_a_service(url, tmp_path):
+    """It ends in error, for the reason, and nothing of its result stays; a new one is refused for now."""
+    pytest.importorskip("starlette", reason="the extra serve is not installed")
+    from ztfdb.serve.limits import Limits
+    from ztfdb.serve.tap.jobs import JobRunner
+
+    asked = [("LANG", "ADQL"), ("FORMAT", "csv"), ("QUERY", "select * from ztf.source")]
+    with small_disk(tmp_path / "small", megabytes=1):
+        store = JobStore(tmp_path / "small" / "state")
+        runner = JobRunner(store, Reader(url), Limits())
+        key = store.create(asked, days=1.0, duration=60.0).id
+        runner.submit(key)
+        wait_until(lambda: store.get(key).phase not in ("QUEUED", "EXECUTING"))
+        assert (store.get(key).phase, store.get(key).error.partition(":")[0]) == (
+            "ERROR",
+            "the service has no space for this result now",
+        )
+        assert list(store.folder.glob("*.part")) == []
+        filler = tmp_path / "small" / "filler"
+        with filler.open("wb", buffering=0) as full, contextlib.suppress(OSError):
+            while True:
+                full.write(bytes(4096))
+        with pytest.raises(DatabaseUnavailableError, match="disk"):
+            store.create(asked, days=1.0, duration=60.0)
+        filler.unlink()
+        key = store.create([*asked[:2], ("QUERY", "select top 3 * from ztf.source")], days=1.0, duration=60.0).id
+        runner.submit(key)
+        wait_until(lambda: store.get(key).phase == "COMPLETED")
+        runner.close()

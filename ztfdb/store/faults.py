@@ -49,10 +49,17 @@ def unavailable(exc: BaseException | None) -> DatabaseUnavailableError | None:
                 return DatabaseUnavailableError(one_line(exc))
     if isinstance(exc, sqlite3.OperationalError):
         if _READ_ONLY_WORDS in str(exc).lower():
-            return DatabaseReadOnlyError(f"SQLite: this archive may not be written here: {one_line(exc)}")
+            return DatabaseReadOnlyError(f"SQLite: this archive may not be written here: {_line(exc)}")
         if any(word in str(exc).lower() for word in _RETRYABLE_WORDS):
-            return DatabaseUnavailableError(f"SQLite: {one_line(exc)}")
+            return DatabaseUnavailableError(f"SQLite: {_line(exc)}")
     return None
+
+
+def _line(exc: sqlite3.Error) -> str:
+    """Return an error of SQLite as one line."""
+    if getattr(exc, "sqlite_errorname", "") == "SQLITE_IOERR_SHMSIZE":
+        return f"the disk is full: no room for the index of its log, 32 kB ({one_line(exc)})"
+    return one_line(exc)
 
 
 def errors_of_drivers(*others: type[Exception]) -> tuple[type[Exception], ...]:
@@ -86,7 +93,7 @@ def typed_error(original: BaseException | None, where: str | None = None) -> Sto
         return StoreError(f"{where or 'SQLite'}: {one_line(original)}")
     if (typed := unavailable(original)) is not None:
         if isinstance(original, sqlite3.Error):
-            return type(typed)(f"{where or 'SQLite'}: {one_line(original)}")
+            return type(typed)(f"{where or 'SQLite'}: {_line(original)}")
         return typed
     if isinstance(original, UnicodeEncodeError):  # a name with bytes that are not UTF-8, see os.fsdecode
         return StoreError(f"{original.object!r} is not UTF-8: no database keeps it as text")

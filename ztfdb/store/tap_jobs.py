@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ztfdb.sky.times import SECONDS_PER_DAY
+from ztfdb.store.faults import driver_errors
 from ztfdb.store.service_tokens import BUSY_S, state_made
 
 DONE = ("COMPLETED", "ERROR", "ABORTED")
@@ -314,12 +315,13 @@ class JobStore:
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        connection = sqlite3.connect(self.folder / "jobs.sqlite", timeout=BUSY_S, isolation_level=None)
-        connection.row_factory = sqlite3.Row
-        try:
-            yield connection
-        finally:
-            connection.close()
+        with driver_errors():
+            connection = sqlite3.connect(self.folder / "jobs.sqlite", timeout=BUSY_S, isolation_level=None)
+            connection.row_factory = sqlite3.Row
+            try:
+                yield connection
+            finally:
+                connection.close()
 
 
 def _job(row: Mapping[str, Any]) -> Job:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from ztfdb.errors import QueryError
+from ztfdb.errors import QueryError, StoreError
 from ztfdb.serve.errors import Busy, ServiceError, TimeLimit, tell
 from ztfdb.serve.limits import Limits
 from ztfdb.serve.params import MB, Parameters
@@ -96,11 +96,14 @@ class JobRunner:
         except Aborted:
             self.store.finish(key, "ABORTED")
         except Exception as exc:
-            self.store.finish(key, "ERROR", error=tell(exc, key).message)
+            message = tell(exc, key).message
+            try:
+                self.store.finish(key, "ERROR", error=message)
+            except StoreError as trouble:  # without heartbeats it will be in error
+                log.error("the end of a job cannot be recorded", extra={"job": key, "reason": str(trouble)})
         finally:
             over.set()
             watch.join()
-            self.store.result_path(key).with_suffix(".result.part").unlink(missing_ok=True)
 
     def _answer(self, job: Job) -> None:
         from ztfdb.serve.tap.query import read_query, translated, write_answer  # a service without jobs needs no ADQL
@@ -111,10 +114,16 @@ class JobRunner:
         translation = translated(query, self._reader, self._limits, job.base)
         path = self.store.result_path(job.id)
         part = path.with_suffix(".result.part")
-        with part.open("wb") as stream:
-            overflow = write_answer(query, translation, self._reader, self._put(stream.write), strict=True)
-        size = part.stat().st_size
-        part.replace(path)
+        try:
+            with part.open("wb") as stream:
+                overflow = write_answer(query, translation, self._reader, self._put(stream.write), strict=True)
+            size = part.stat().st_size
+            part.replace(path)
+        except OSError as exc:
+            log.error("the result of a job cannot be stored", extra={"job": job.id, "reason": str(exc)})
+            raise Busy("the service has no space for this result now: delete other jobs, or try again later") from exc
+        finally:
+            part.unlink(missing_ok=True)  # before the end of the job is recorded, which also needs space
         self.store.finish(job.id, "COMPLETED", content_type=query.form.content_type, size=size, overflow=int(overflow))
 
     def _put(self, write: Callable[[bytes], int]) -> Callable[[bytes], None]:
@@ -134,7 +143,12 @@ class JobRunner:
         left = job.duration
         while not over.wait(LOOK_S):
             left -= LOOK_S
-            if not self.store.beat(job.id):
+            try:
+                continues = self.store.beat(job.id)
+            except StoreError as exc:
+                log.warning("a job cannot be kept alive now", extra={"job": job.id, "reason": str(exc)})
+                continues = True
+            if not continues:
                 work.stop(Aborted())
             elif self._ending.is_set():
                 work.stop(ServiceError("the service ended before this job was done"))
