@@ -2,7 +2,7 @@
 # The MOC of a cone that holds a pole of the sky can lack points that lie inside the cone.
 #
 # mocpy 0.21.0 `MOC.from_cone` (and cdshealpix 0.9.0 `cone_search`, the same code) gives the HEALPix cells that a cone touches, so one expects a cover: every
-# point of the cone is in it. It is one nearly everywhere. Where the pole lies between the centre and the rim, and the centre close to a meridian in the middle of a
+# point of the cone is in it. It is one nearly everywhere (for wide cones see lsdb_cone_search_loses_rows.sh). Where the pole lies between the centre and the rim, and the centre close to a meridian in the middle of a
 # base cell (right ascension 45, 135, 225, 315 degrees), cells beyond the pole are left out: of 7,200 points on a circle of 0.99 of the radius around (45, 89.8417), radius
 # 10 arcmin, 58 are in no cell. Higher orders and `delta_depth` change nothing. The same cone at right ascension 60 is complete, and the
 # cover of astropy-healpix 2.0.1 holds all points of both.
