@@ -88,6 +88,30 @@ def test_nothing_is_overwritten_and_nothing_left_behind(url, tmp_path):
     assert [one.name for one in tmp_path.iterdir()] == ["copy.sqlite"]
 
 
+def test_an_archive_of_another_revision_is_copied_as_it_is(url, tmp_path):
+    """Before `ztfdb init` upgrades it, or where a newer ztfdb has done so."""
+    database = url.removeprefix("sqlite:///")
+    for revision in ("20261126_source_index", "20990101_later"):
+        with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+            connection.execute("update alembic_version set version_num = ?", (revision,))
+        copy = tmp_path / revision
+        result = run(url, copy)
+        assert result.exit_code == 0, result.output
+        with contextlib.closing(sqlite3.connect(copy)) as connection:
+            assert connection.execute("select version_num from alembic_version").fetchall() == [(revision,)]
+            assert connection.execute("select count(*) from source").fetchone()[0] > 2000
+
+
+def test_what_is_no_archive_is_told(tmp_path):
+    other = tmp_path / "other.sqlite"
+    with contextlib.closing(sqlite3.connect(other)) as connection, connection:
+        connection.execute("create table t (k integer)")
+    for file, words in ((other, "holds no archive"), (tmp_path / "none.sqlite", "there is no archive at")):
+        result = run(f"sqlite:///{file}", tmp_path / "copy.sqlite")
+        assert (result.exit_code, words in result.stderr) == (1, True), result.output
+    assert [one.name for one in tmp_path.iterdir()] == ["other.sqlite"]
+
+
 def test_postgresql_is_told_of_pg_dump(databases, tmp_path):
     made = databases.migrated("postgresql")
     with ztfdb.open(made, create=True) as archive, pytest.raises(StoreError, match="pg_dump"):

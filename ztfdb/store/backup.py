@@ -15,6 +15,7 @@ from ztfdb.errors import StoreError
 from ztfdb.store.address import mask_password
 from ztfdb.store.engine import make_engine
 from ztfdb.store.faults import driver_errors
+from ztfdb.store.revision import VERSIONS
 
 PAGES_AT_ONCE = 4096
 """Pages (32 MB) copied between two progress reports."""
@@ -29,7 +30,7 @@ def backup(url: URL, file: str | Path, *, progress: Progress | None = None) -> P
     Parameters
     ----------
     url : URL
-        Of the archive.
+        Of the archive, which may be of any schema revision.
     file : str or Path
         Must not exist yet.
     progress : callable, optional
@@ -43,12 +44,14 @@ def backup(url: URL, file: str | Path, *, progress: Progress | None = None) -> P
     Raises
     ------
     StoreError
-        If the archive is in PostgreSQL (use pg_dump); if `file` exists already, or cannot be written; if the copy fails
-        SQLite's check, which means that the original is damaged.
+        If there is no archive, or it is in PostgreSQL (use pg_dump); if `file` exists already, or cannot be written; if
+        the copy fails SQLite's check, which means that the original is damaged.
     """
     if url.get_backend_name() != "sqlite":
         raise StoreError(f"{mask_password(url)} is in PostgreSQL: back it up with pg_dump -Fc, or by base backups")
     target = Path(file).absolute()
+    if not Path(url.database or "").is_file():
+        raise StoreError(f"there is no archive at {mask_password(url)}")
     if target.exists() or target.is_symlink():
         raise StoreError(f"{target} is there already: a backup never overwrites")
     if not target.parent.is_dir():
@@ -77,7 +80,9 @@ def _copy(url: URL, part: Path, progress: Progress | None) -> None:
         with engine.begin() as connection, driver_errors(), contextlib.closing(sqlite3.connect(part)) as copy:
             source = connection.connection.driver_connection
             assert isinstance(source, sqlite3.Connection)
-            source.execute("select count(*) from sqlite_master").fetchone()  # starts the transaction's snapshot
+            # also starts the transaction's snapshot
+            if source.execute("select count(*) from sqlite_master where name = ?", (VERSIONS,)).fetchone() == (0,):
+                raise StoreError(f"{mask_password(url)} holds no archive")
 
             def follow(status: int, remaining: int, total: int) -> None:
                 if progress is not None:
