@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from astropy.coordinates import SkyCoord
 from click.testing import CliRunner
 from scipy.spatial import cKDTree
 from sqlalchemy import select
@@ -150,22 +151,14 @@ def test_the_command_judges_and_answers(engine_url, images):
     assert done.exit_code == 0 and "1 images measured" in done.stderr
     assert done.stdout.startswith("image_id,limit50,limit90,psf")
     truth = images["empty"].truth
-    at = run(
-        application,
-        [
-            "completeness",
-            "--db",
-            engine_url,
-            "--at",
-            f"{truth.ra[0]}",
-            f"{truth.dec[0]}",
-            "--mag",
-            "19",
-            "--format",
-            "csv",
-        ],
-    )
-    assert at.exit_code == 0 and "p_detect" in at.stdout.splitlines()[0]
+    star = SkyCoord(truth.ra[0], truth.dec[0], unit="deg")
+    typed = [str(truth.ra[0]), str(truth.dec[0])], star.to_string("hmsdms", precision=9).split()
+    asked = ["completeness", "--db", engine_url, "--mag", "19", "--format", "csv", "--at"]
+    degrees, sexagesimal = (run(application, [*asked, *words, "--columns", "image_id,p_detect"]) for words in typed)
+    assert degrees.exit_code == 0 and "p_detect" in degrees.stdout.splitlines()[0]
+    assert len(degrees.stdout.splitlines()) == 2
+    rows = [np.array(one.stdout.splitlines()[1].split(","), float) for one in (degrees, sexagesimal)]
+    np.testing.assert_allclose(rows[0], rows[1], rtol=1e-6)
     assert run(application, ["completeness", "--db", engine_url, "--mag", "19"]).exit_code == 2
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ztfdb.cli.options import Command, shared_options
+from ztfdb.cli.options import PositionCommand, position_of, shared_options
 from ztfdb.cli.output import Output, output_options
 from ztfdb.cli.progress import progress_bar
 from ztfdb.cli.session import opened, wrong_usage
@@ -14,7 +14,7 @@ USUAL_AT = ("mjd", "filtercode", "limit50", "limit90", "p_detect", "bias", "scat
 
 
 @click.command(
-    cls=Command,
+    cls=PositionCommand,
     examples=(
         "ztfdb completeness --jobs 2",
         "ztfdb completeness --image 1362431795015 --again --passes 4",
@@ -25,8 +25,8 @@ USUAL_AT = ("mjd", "filtercode", "limit50", "limit90", "p_detect", "bias", "scat
 @click.option("--again", is_flag=True, help="Also repeat earlier measurements.")
 @click.option("--passes", type=click.IntRange(1), default=1, help="Extractions per image, each with other stars.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the stars' positions and magnitudes.")
-@click.option("--jobs", "-j", type=click.IntRange(1), default=1, help="Processes.")
-@click.option("--at", nargs=2, type=float, metavar="RA DEC", help="Print the stored limits at this position, deg.")
+@click.option("-j", "--jobs", type=click.IntRange(1), default=1, help="Processes.")
+@click.option("--at", nargs=2, metavar="RA DEC", help="Print the stored limits at this position.")
 @click.option("--mag", type=float, help="With --at: magnitude of the star.")
 @output_options
 @shared_options
@@ -38,7 +38,7 @@ def completeness(
     passes: int,
     seed: int,
     jobs: int,
-    at: tuple[float, float] | None,
+    at: tuple[str, str] | None,
     mag: float | None,
     output: Output,
 ) -> None:
@@ -52,7 +52,7 @@ def completeness(
         raise click.UsageError("--mag goes with --at")
     if at is not None:
         with opened(ctx, read_only=True) as archive, wrong_usage():
-            output.write(archive.completeness(*at, mag=mag), usual=USUAL_AT)
+            output.write(archive.completeness(*position_of(at), mag=mag), usual=USUAL_AT)
         return
     with opened(ctx) as archive, wrong_usage(), progress_bar("images") as bar:
 

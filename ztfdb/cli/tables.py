@@ -20,7 +20,7 @@ from ztfdb.cli.writers import require_parquet
 from ztfdb.errors import CatalogueFileError, PositionTableError
 from ztfdb.ingest.readers.ipac import is_ipac
 from ztfdb.ingest.readers.limits import HEAD, MAX_COLUMNS, MAX_WHOLE
-from ztfdb.ingest.readers.text import SEPARATORS
+from ztfdb.ingest.readers.text import separator_of
 from ztfdb.ingest.readers.whole import check_whole
 from ztfdb.sky.coordinates import from_coordinate
 from ztfdb.sky.given import is_coordinate, numbers
@@ -174,9 +174,7 @@ _BLANKS = r"\s+"
 
 def _separator(line: str) -> str:
     """Return the separator of a line of column names: the most frequent usual mark, else blanks."""
-    counts = {mark: line.count(mark) for mark in SEPARATORS}
-    mark = max(counts, key=lambda one: counts[one])
-    return mark if counts[mark] else _BLANKS
+    return separator_of(line) or _BLANKS
 
 
 def _from_astropy(table: astropy.table.Table) -> astropy.table.Table:

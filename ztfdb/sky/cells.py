@@ -56,6 +56,11 @@ def _load_core() -> Any:
 _core = _load_core()
 
 
+def cell_area(order: ArrayLike) -> Float64Array:
+    """Return the area of a cell, deg²; cells of an order have equal areas."""
+    return np.asarray(np.degrees(np.degrees(4.0 * np.pi)) / 12.0 / 4.0 ** np.asarray(order, np.float64))
+
+
 def sky_to_cell(ra: ArrayLike, dec: ArrayLike, order: int = HPX_ORDER) -> Int64Array:
     """Return the HEALPix cells of positions.
 

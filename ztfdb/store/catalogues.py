@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from ztfdb.errors import UnknownCatalogueError
 from ztfdb.schema import Base, Calibration, Catalogue, CatalogueCell, CatalogueFile, ImageCell, ImageMatch, SourceMatch
+from ztfdb.sky.cells import cell_area
 from ztfdb.sky.footprint import CELL_DIVISOR, FOOTPRINT_ORDER
 from ztfdb.store.backends import backend
 from ztfdb.surveys.registered import RegisteredCatalogue, open_registered
@@ -27,10 +28,6 @@ MODES = ("nearest", "mutual", "all")
 """Ways to match a source: with the nearest row, with the row whose nearest source it is in turn, with all rows."""
 
 DEFAULT_MODE, DEFAULT_RADIUS = "nearest", 1.0
-
-CELL_AREA = 41252.96124941928 / (12 * 4**FOOTPRINT_ORDER)
-"""Area of a cell, deg²."""
-
 
 _CATALOGUE_LOCK = -3  # never an image id: those, the other keys of `lock_name`, are not negative
 
@@ -189,7 +186,7 @@ def coverage(session: Session, catalogue_id: int) -> float:
     if reading is not None:
         return float(reading["area"])
     statement = select(func.count()).select_from(CatalogueCell).where(CatalogueCell.catalogue_id == catalogue_id)
-    return float(session.execute(statement).scalar_one() * CELL_AREA)
+    return float(session.execute(statement).scalar_one() * cell_area(FOOTPRINT_ORDER))
 
 
 def footprint_cells(session: Session, name: str | None = None) -> NDArray[np.int64]:

@@ -20,7 +20,7 @@ import numpy as np
 
 from ztfdb.arrays import BoolArray, IntArray
 from ztfdb.errors import CatalogueFileError
-from ztfdb.sky.cells import HPX_ORDER
+from ztfdb.sky.cells import HPX_ORDER, cell_area
 from ztfdb.surveys.blocks import Block, numbers
 from ztfdb.surveys.files import Folder
 from ztfdb.surveys.properties import parse_properties
@@ -112,7 +112,7 @@ class HatsTable:
     @property
     def area(self) -> float:
         """Area of the partitions, deg²."""
-        return float(np.sum(41252.96124941928 / 12.0 / 4.0**self._order))
+        return float(np.sum(cell_area(self._order)))
 
     @property
     def digest(self) -> str:

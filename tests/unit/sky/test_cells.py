@@ -7,7 +7,7 @@ from astropy.coordinates import ICRS, SkyCoord
 from astropy_healpix import HEALPix
 
 from ztfdb.sky.angles import separation
-from ztfdb.sky.cells import HPX_ORDER, cell_boundary, cell_to_sky, cone_ranges, sky_to_cell, with_neighbours
+from ztfdb.sky.cells import HPX_ORDER, cell_area, cell_boundary, cell_to_sky, cone_ranges, sky_to_cell, with_neighbours
 
 AWKWARD = [
     (0.0, 0.0),
@@ -153,3 +153,8 @@ def test_impossible_radii_are_refused(radius: float) -> None:
 def test_positions_that_are_not_numbers_are_refused() -> None:
     with pytest.raises(ValueError, match="position"):
         cone_ranges([1.0, np.nan], [2.0, 3.0], 1.0)
+
+
+@pytest.mark.parametrize("order", [0, 9, HPX_ORDER])
+def test_the_area_of_a_cell_is_that_of_healpix(order: int) -> None:
+    assert cell_area(order) == pytest.approx(HEALPix(2**order).pixel_area.to_value(u.deg**2), rel=1e-14)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import gzip
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import numpy as np
 from astropy.io import ascii as tables
 from astropy.table import Table
 
 from ztfdb.errors import CatalogueFileError
+from ztfdb.ingest.readers.files import open_unpacked
 from ztfdb.ingest.readers.limits import check_columns
 from ztfdb.surveys.blocks import Block, Wanted, converted, sequence_rows
 
@@ -36,7 +36,7 @@ class IpacReader:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        with self._open() as file:
+        with open_unpacked(self._path) as file:
             self._header, self._offset = self._find_rows(file)
         empty = self._table([], 0)
         self.names: tuple[str, ...] = tuple(empty.colnames)
@@ -47,18 +47,13 @@ class IpacReader:
     def blocks(self, wanted: Wanted) -> Iterator[Block]:
         """Yield the rows; see `ztfdb.surveys.blocks.TableReader`."""
         n_row = 0
-        with self._open() as file:
+        with open_unpacked(self._path) as file:
             file.seek(self._offset)
             while lines := self._lines(file):
                 part = self._table(lines, n_row)
                 if len(part):
                     yield converted(sequence_rows(n_row + 1, len(part)), _given(part, wanted), wanted)
                 n_row += len(part)
-
-    def _open(self) -> BinaryIO:
-        with self._path.open("rb") as file:
-            zipped = file.read(2) == b"\x1f\x8b"
-        return cast(BinaryIO, gzip.open(self._path)) if zipped else self._path.open("rb")
 
     def _find_rows(self, file: BinaryIO) -> tuple[list[str], int]:
         """Return the lines between bars, and where the rows begin."""

@@ -7,16 +7,16 @@ long, the same stretch is read line by line, which finds the bad rows and keeps 
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 import numpy as np
 
 from ztfdb.errors import CatalogueFileError
+from ztfdb.ingest.readers.files import open_unpacked
 from ztfdb.ingest.readers.limits import MAX_RECORD, check_columns
 from ztfdb.ingest.readers.parsers import NULLS, Stretch, parse
 from ztfdb.surveys.blocks import BadRow, Block, Wanted
@@ -25,8 +25,16 @@ STRETCH = 8 * 1024 * 1024
 """Bytes read at a time."""
 
 SEPARATORS = (",", "\t", ";", "|")
+"""Marks that separate the columns of a line."""
+
 MAX_INTEGER = 2**63
 _NULL_SET = frozenset(NULLS)
+
+
+def separator_of(line: str) -> str | None:
+    """Return the separator of a line of column names: the most frequent mark, None if it has none."""
+    mark = max(SEPARATORS, key=line.count)
+    return mark if mark in line else None
 
 
 class TextReader:
@@ -37,7 +45,7 @@ class TextReader:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        with self._open() as file:
+        with open_unpacked(path) as file:
             start = self._find_header(file)
             self._line, self._offset = start
             self._pass_units(file)
@@ -47,7 +55,7 @@ class TextReader:
         if doubled := sorted(self._doubled & wanted.keys()):
             raise CatalogueFileError(self._path, f"two columns are named {', '.join(doubled)}")
         line = self._line
-        with self._open() as file:
+        with open_unpacked(self._path) as file:
             file.seek(self._offset)
             rest = b""
             while True:
@@ -65,24 +73,19 @@ class TextReader:
                 if not data:
                     return
 
-    def _open(self) -> BinaryIO:
-        with self._path.open("rb") as file:
-            zipped = file.read(2) == b"\x1f\x8b"
-        return cast(BinaryIO, gzip.open(self._path)) if zipped else self._path.open("rb")
-
     def _find_header(self, file: BinaryIO) -> tuple[int, int]:
         """Find the line of names; return the line after it and its offset."""
         for number, raw in enumerate(file, start=1):
             text = raw.decode("utf-8-sig", "replace").rstrip("\r\n")
             if not text.strip() or text.startswith("#"):
                 continue
-            counts = {mark: text.count(mark) for mark in SEPARATORS}
-            self._separator = max(counts, key=lambda mark: counts[mark])
-            check_columns(self._path, counts[self._separator] + 1)
-            if not counts[self._separator]:
+            separator = separator_of(text)
+            if separator is None:
                 raise CatalogueFileError(
                     self._path, f"line {number} holds no column names separated by comma, tab, semicolon or bar"
                 )
+            self._separator = separator
+            check_columns(self._path, text.count(separator) + 1)
             found = [name.strip() for name in next(csv.reader([text], delimiter=self._separator))]
             self._doubled = frozenset(name for name in found if found.count(name) > 1)
             # a column of its own for each of them, so that rows can be cut into fields
