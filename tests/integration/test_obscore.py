@@ -8,6 +8,8 @@ from astropy.coordinates import SkyCoord
 
 pytest.importorskip("sqlglot", reason="the extra serve is not installed")
 
+pytest.importorskip("starlette", reason="the extra serve is not installed")
+
 from tests.support.asked import archive_on_both, assert_same
 from tests.support.postgres import ENGINES
 from ztfdb.adql import obsplan
@@ -15,6 +17,9 @@ from ztfdb.adql.obscore import COLUMNS
 from ztfdb.adql.tables import Column
 from ztfdb.adql.uploads import Upload
 from ztfdb.errors import QueryError
+from ztfdb.serve.sia import corners_around
+from ztfdb.sky.clip import meets_range
+from ztfdb.sky.shapes import SkyRange
 
 PLACES = [(180.0, 10.0), (0.01, -5.0), (70.0, 89.7), (359.7, -4.8), (180.4, 10.41), (12.0, 89.95)]
 
@@ -226,6 +231,30 @@ def test_cells_change_no_answer(asked, text):
     found = asked.both(text)
     assert found
     assert_same(found, asked.both(slow.replace("distance(", "1.0*distance(")), text)
+
+
+RANGES = [
+    SkyRange(180.0, 180.2, 10.0, 10.1), SkyRange(180.4, 180.5, 9.5, 9.6), SkyRange(359.5, 360.5, -5.3, -5.2),
+    SkyRange(60.0, 200.0, 89.5, 90.0), SkyRange(0.0, 360.0, 9.9, 10.1), SkyRange(100.0, 120.0, -5.0, 5.0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("wanted", RANGES)
+def test_images_of_a_range_of_coordinates_are_those_of_a_look_at_all(asked, wanted):
+    names = ", ".join(f"ra{k}, dec{k}" for k in range(1, 5))
+
+    def meeting(text):
+        rows = asked.both(text)
+        corners = np.array([row[1:] for row in rows], float).reshape(-1, 4, 2)
+        met = meets_range(corners[..., 0], corners[..., 1], wanted)
+        return {row[0] for row, keep in zip(rows, met.tolist(), strict=True) if keep}
+
+    every = meeting(f"select image_id, {names} from ztf.image order by image_id")
+    assert meeting(f"{corners_around(wanted)} order by 1") == every
+    assert bool(every) == (wanted.ra1 != 100.0)
+    if wanted.width < 90.0:
+        plan = asked.plan("postgresql", corners_around(wanted))
+        assert "pk_image_cell" in plan and "Seq Scan on image_cell" not in plan, plan
 
 
 def test_uploaded_positions_find_their_images(asked, images):

@@ -46,6 +46,12 @@ NUMBERS = {
 SPANS = {"BAND": ("em_min", "em_max"), "TIME": ("t_min", "t_max")}
 """Parameters that are intervals and must overlap an interval of the image."""
 
+MARGIN = 0.01
+"""Degrees around the circle of a range: footprints are accurate to 0.3 arcsec."""
+
+MOST_RADIUS = 60.0
+"""Degrees; for a wider range all images are read."""
+
 MAX_VALUES = 100
 """Values of one parameter."""
 
@@ -162,14 +168,23 @@ def _words(shape: SkyShape) -> str:
     return f"polygon({', '.join(f'{ra!r}, {dec!r}' for ra, dec in zip(shape.ra, shape.dec, strict=True))})"
 
 
-def _upload(number: int, wanted: SkyRange, reader: Reader, limits: Limits) -> Upload:
-    """Return the images that overlap a range of coordinates as a table: great circles do not bound such a range."""
+def corners_around(wanted: SkyRange) -> str:
+    """Return ADQL of ``image_id`` and corners of the images that may overlap a range of coordinates."""
     names = ", ".join(f"i.ra{k}, i.dec{k}" for k in range(1, 5))
     # an image reaches no farther from its centre than its longer diagonal
     text = (
         f"select i.image_id, {names} from ztf.image as i join ivoa.obscore as o on o.image_id = i.image_id "
         f"where o.s_dec >= {wanted.dec1!r} - o.s_fov and o.s_dec <= {wanted.dec2!r} + o.s_fov"
     )
+    around = wanted.circle()
+    if around is not None and around.radius + MARGIN < MOST_RADIUS:
+        text += f" and 1 = intersects(o.s_region, {_words(SkyCircle(around.ra, around.dec, around.radius + MARGIN))})"
+    return text
+
+
+def _upload(number: int, wanted: SkyRange, reader: Reader, limits: Limits) -> Upload:
+    """Return the images that overlap a range of coordinates as a table: great circles do not bound such a range."""
+    text = corners_around(wanted)
     made = translate(text, published(), reader.engine, limits.max_rows_async)
     rows = [row for piece in reader.pieces(made.sql, made.values) for row in piece]
     if len(rows) > made.limit:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztfdb.arrays import Float64Array
-from ztfdb.sky.angles import unit_vector
+from ztfdb.sky.angles import separation, unit_vector
 from ztfdb.sky.polygon import triangulate
 
 RIM_POINTS = 720
@@ -65,6 +65,18 @@ class SkyRange:
     def width(self) -> float:
         """Degrees between the meridians, 0 to 360."""
         return 360.0 if self.ra2 - self.ra1 >= 360.0 else (self.ra2 - self.ra1) % 360.0
+
+    def circle(self) -> SkyCircle | None:
+        """Return a circle that contains all positions; None if the range is wider than half of the parallels.
+
+        Within 90 deg of the middle meridian no position is farther from the centre than the farthest corner.
+        """
+        if self.width > 180.0:
+            return None
+        low, high = max(self.dec1, -90.0), min(self.dec2, 90.0)
+        ra, dec = (self.ra1 + 0.5 * self.width) % 360.0, 0.5 * (low + high)
+        radius = separation(ra, dec, np.full(2, self.ra1), np.array([low, high])).max() / 3600.0
+        return SkyCircle(ra, dec, float(radius) * (1.0 + 1e-9))
 
     def rim(self) -> tuple[Float64Array, Float64Array]:
         """Return points of the rim, deg."""

@@ -35,6 +35,20 @@ def test_a_range_goes_east_from_its_first_meridian():
     assert SkyRange(1.0, 1.0, -1.0, 1.0).contains(ra, dec).tolist() == [False, True, False, False]
 
 
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("size", [(0.0, 0.0), (0.01, 3.0), (40.0, 0.5), (179.9, 20.0)])
+def test_the_circle_of_a_range_holds_all_of_it(place, size):
+    (ra, dec), (width, height) = place, size
+    shape = SkyRange(ra - width / 2, ra + width / 2, max(-90.0, dec - height), min(90.0, dec + height))
+    circle = shape.circle()
+    rng = np.random.default_rng(2)
+    inside = rng.uniform(-width / 2, width / 2, 500) + ra, rng.uniform(shape.dec1, shape.dec2, 500)
+    sky = SkyCoord(*np.hstack([inside, shape.rim()]), unit="deg")
+    farthest = SkyCoord(circle.ra, circle.dec, unit="deg").separation(sky).deg.max()
+    assert 0.99 * circle.radius - 1e-9 <= farthest <= circle.radius + 1e-11
+    assert SkyRange(0.0, 190.0, -1.0, 1.0).circle() is None
+
+
 def test_a_polygon_holds_its_middle_and_its_rim_joins_its_corners():
     polygon = SkyPolygon((359.0, 1.0, 0.0), (-1.0, -1.0, 1.0))
     ra, dec = polygon.rim()
