@@ -147,8 +147,9 @@ def as_json(frame):
 def test_a_sexagesimal_position_is_the_same_position(night):
     expected = night.rows("cone", str(RA), str(DEC), "5")
     assert len(expected) == 2
-    again = night.rows("cone", "03:51:59.376", "+35:44:46.68", "0.0833333arcmin")
-    assert [row["source_id"] for row in again] == [row["source_id"] for row in expected]
+    for radius in (["0.0833333arcmin"], ["0.0833333", "arcmin"]):
+        again = night.rows("cone", "03:51:59.376", "+35:44:46.68", *radius)
+        assert [row["source_id"] for row in again] == [row["source_id"] for row in expected]
 
 
 def test_a_table_of_positions_keeps_its_names(night, tmp_path):
@@ -178,6 +179,11 @@ def test_positions_without_rows_are_named_on_stderr(night, tmp_path, form):
     path.write_text(f"ra,dec\n{RA / 15},{DEC}\n")
     said = night.run("lightcurve", str(path), "--format", form).stderr
     assert "is ra in hours? 2 images cover" in said and "positions have" not in said
+
+
+def test_a_cone_without_a_radius_says_so(night):
+    result = night.run("cone", str(RA), str(DEC))
+    assert (result.exit_code, "RA DEC RADIUS" in result.stderr) == (2, True)
 
 
 def test_a_name_that_contains_a_position_is_one(night):

@@ -150,6 +150,9 @@ def test_explain_shows_that_the_numbers_come_back(night):
     changed = night.run("explain", "source", source_id)
     assert (changed.exit_code, "not what was ingested" in changed.stdout) == (1, True)
     assert night.run("explain", "source", "7").exit_code == 1
+    assert night.run("explain", "7").stderr == night.run("explain", "source", "7").stderr
+    for wrong in (["star", "7"], ["source", "7", "8"], ["source"], ["x"], ["-1"], []):
+        assert night.run("explain", *wrong).exit_code == 2, wrong
 
 
 def test_relocate_verify_and_remove(night, tmp_path):

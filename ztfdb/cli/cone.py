@@ -26,6 +26,14 @@ USUAL_PSF = (
 """The columns for ZTF's own catalogues."""
 
 
+def _with_unit(ctx: click.Context, param: click.Parameter, text: str) -> float:
+    """Convert the radius to arcsec; its unit may be a word of its own (click callback)."""
+    before = ctx.params.get("position", ())
+    if text.isalpha() and len(before) > 1:
+        ctx.params["position"], text = before[:-1], before[-1] + text
+    return radius_value(ctx, param, text)
+
+
 @click.command(
     cls=PositionCommand,
     examples=(
@@ -36,7 +44,7 @@ USUAL_PSF = (
     ),
 )
 @click.argument("position", nargs=-1, metavar="RA DEC")
-@click.argument("radius", callback=radius_value)
+@click.argument("radius", callback=_with_unit)
 @click.option(
     "--phot",
     type=click.Choice(("aperture", "psfcat")),
@@ -68,7 +76,11 @@ def cone(
     Rows within RADIUS are printed, nearest first. RA and DEC are decimal degrees or sexagesimal (hours and degrees),
     ICRS. RADIUS is in arcsec unless it ends in arcmin or deg.
     """
-    ra, dec = position_of(position)
+    try:
+        ra, dec = position_of(position)
+    except click.UsageError as exc:
+        more = "" if len(position) > 1 else "; a cone takes RA DEC RADIUS"
+        raise click.UsageError(f"{exc.message}{more}") from exc
     if table is not None and not sql:
         raise click.UsageError("--table goes with --sql")
     if catalog is not None:

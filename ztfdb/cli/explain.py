@@ -15,20 +15,25 @@ if TYPE_CHECKING:
     from ztfdb.query.explain import Explanation
 
 
-@click.command(cls=Command, examples=("ztfdb explain source 22270038017541471",))
-@click.argument("what", type=click.Choice(("source",)))
-@click.argument("source_id", type=click.IntRange(0), metavar="ID")
+def _source_id(_ctx: click.Context, _param: click.Parameter, words: tuple[str, ...]) -> int:
+    """Convert the id, which the word ``source`` may precede (click callback)."""
+    if words[:-1] not in ((), ("source",)) or not (words[-1].isascii() and words[-1].isdecimal()):
+        raise click.BadParameter(f"expected the id of a source, found {' '.join(words)}")
+    return int(words[-1])
+
+
+@click.command(cls=Command, examples=("ztfdb explain 22270038017541471",))
+@click.argument("source_id", nargs=-1, required=True, callback=_source_id, metavar="[source] ID")
 @click.option("--no-measure", is_flag=True, help="Do not measure the source again.")
 @shared_options
 @click.pass_context
-def explain(ctx: click.Context, what: str, source_id: int, no_measure: bool) -> None:
+def explain(ctx: click.Context, source_id: int, no_measure: bool) -> None:
     """Show where the numbers of a source come from.
 
     Prints the file and its sha256, header values, settings, software and calibrations. Then measures the source again
     from the file and prints stored and new values side by side. The same software reproduces every bit. The exit
     status is 1 if it does not, or if the file is not the one that was ingested.
     """
-    del what  # only sources so far
     with opened(ctx, read_only=True) as archive:
         told = archive.explain(source_id, measure=not no_measure)
     for line in explanation_lines(told):
