@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from astropy import units as u
 from astropy.coordinates import SkyCoord
+from astropy.table import Table
 from astropy.time import Time
 from astropy.utils.masked import Masked
 
@@ -136,3 +137,15 @@ def test_masked_names_and_second_positions_are_errors(archive: ztfdb.Archive):
             archive.light_curves(table)
     with pytest.raises(ValueError, match="radius is masked"):
         archive.cone(180.0, 10.0, Masked(1 * u.arcsec, mask=True))
+
+
+def test_text_and_other_columns_are_errors_that_say_what_is_wanted(archive: ztfdb.Archive):
+    with pytest.raises(ValueError, match=r"'stars\.csv' is text: expected a table") as told:
+        archive.light_curves("stars.csv")
+    assert "from_name" not in str(told.value)
+    with pytest.raises(ValueError, match=r"'10\.5' is not a position in degrees, but text") as told:
+        archive.cone("10.5", "3.0")
+    assert "from_name" not in str(told.value)
+    for table in ({"RAJ2000": [1.0], "DEJ2000": [2.0]}, Table({"RAJ2000": [1.0], "DEJ2000": [2.0]})):
+        with pytest.raises(ValueError, match="'ra' and 'dec'; this one has RAJ2000, DEJ2000"):
+            archive.light_curves(table)

@@ -93,7 +93,7 @@ def position(ra: Position, dec: Angle | None, options: dict[str, Any] | None = N
 def position_table(table: PositionTable, options: dict[str, Any]) -> Any:
     """Return a table of positions; a SkyCoord becomes one, and its proper motion is added to the options."""
     if isinstance(table, str):
-        raise ValueError(no_name(table))
+        raise ValueError(f"{table!r} is text: expected a table, as pandas.read_csv or astropy's Table.read return it")
     _without_none(options)
     if not is_coordinate(table):
         return table

@@ -67,7 +67,9 @@ def _coordinates(table: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         try:
             ra, dec = (np.atleast_1d(numbers(table[name], "deg", name)) for name in ("ra", "dec"))
         except KeyError as exc:
-            raise ValueError("a table of positions has the columns 'ra' and 'dec'") from exc
+            names = list(map(str, getattr(table, "columns", table)))
+            there = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
+            raise ValueError(f"a table of positions has the columns 'ra' and 'dec'; this one has {there}") from exc
     else:
         pairs = numbers(table, "deg", "positions")
         pairs = pairs.reshape(0, 2) if pairs.size == 0 else pairs

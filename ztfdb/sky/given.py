@@ -118,8 +118,9 @@ def check_epoch(years: NDArray[np.floating[Any]]) -> None:
 
 def no_name(text: str) -> str:
     """Return the message for a text where a position is expected."""
+    name = f"astropy's SkyCoord.from_name({text!r}) looks up a name, and " if text[:1].isalpha() else "astropy's "
     return (
-        f"{text!r} is not a position in degrees: astropy's SkyCoord.from_name({text!r}) looks up a name, and "
+        f"{text!r} is not a position in degrees, but text: {name}"
         "SkyCoord('12:34:56.7 -03:12:00', unit=('hourangle', 'deg')) reads sexagesimal text"
     )
 
