@@ -104,6 +104,26 @@ def test_moving_targets(night, tmp_path):
         assert night.run("lightcurve", *POSITION, *words).exit_code == 2
 
 
+def test_every_command_finds_files_in_the_folders_of_this_host(night, tmp_path, monkeypatch):
+    """Another host has the images at another path, which its configuration tells."""
+    source = night.rows("cone", *POSITION, "2")[0]["source_id"]
+    night.folder.rename(tmp_path / "here")
+    assert night.run("verify").exit_code == 1
+    monkeypatch.setenv("ZTFDB_ROOTS", f"exposures={tmp_path / 'here'}")
+    for words in (
+        ("verify", "--hashes"),
+        ("stamp", *POSITION),
+        ("stamp", *POSITION, "--image", night.rows("images", *POSITION)[0]["image_id"]),
+        ("explain", "source", source),
+        ("lightcurve", *POSITION, "--plot", str(tmp_path / "star.png"), "--stamps"),
+    ):
+        result = night.run(*words)
+        assert result.exit_code == 0, (words, result.output)
+    forced = night.rows("lightcurve", *POSITION, "--complete", "--forced")
+    assert [row["kind"] for row in forced] == ["forced"] * 3
+    assert [row["failure"] for row in night.rows("completeness", "--passes", "1")] == [None] * 3
+
+
 @pytest.mark.parametrize("name", ["s.png", "s.pdf", "s.svg", "s.npy", "s.fits", "s.gif", "c.png", "c.pdf"])
 def test_a_picture_or_stamps_that_do_not_fit_leave_the_former_file(sqlite_night, tmp_path, name):
     path = tmp_path / name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ztfdb.cli.options import PositionCommand, position_of, shared_options
+from ztfdb.cli.options import PositionCommand, position_of, shared, shared_options
 from ztfdb.cli.output import Output, output_options
 from ztfdb.cli.progress import progress_bar
 from ztfdb.cli.session import opened, wrong_usage
@@ -62,7 +62,13 @@ def completeness(
             bar.step()
 
         report = archive.measure_completeness(
-            image_ids=list(image_ids) or None, again=again, passes=passes, seed=seed, jobs=jobs, progress=follow
+            image_ids=list(image_ids) or None,
+            again=again,
+            passes=passes,
+            seed=seed,
+            jobs=jobs,
+            places=shared(ctx).places,
+            progress=follow,
         )
     output.write(report.to_pandas(), usual=USUAL)
     click.echo(

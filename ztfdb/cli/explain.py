@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ztfdb.cli.options import Command, shared_options
+from ztfdb.cli.options import Command, shared, shared_options
 from ztfdb.cli.session import opened
 from ztfdb.cli.terminal import say
 
@@ -35,7 +35,7 @@ def explain(ctx: click.Context, source_id: int, no_measure: bool) -> None:
     status is 1 if it does not, or if the file is not the one that was ingested.
     """
     with opened(ctx, read_only=True) as archive:
-        told = archive.explain(source_id, measure=not no_measure)
+        told = archive.explain(source_id, measure=not no_measure, places=shared(ctx).places)
     for line in explanation_lines(told):
         say(line)
     if not no_measure and (told.problem is not None or (told.same_software and not told.identical)):

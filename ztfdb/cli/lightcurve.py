@@ -14,6 +14,7 @@ from ztfdb.cli.options import (
     cut_options,
     position_of,
     radius_value,
+    shared,
     shared_options,
     table_of,
     table_options,
@@ -120,7 +121,7 @@ def lightcurve(
         if path is None:
             position = position_of(target)
             curve = archive.light_curve(*position, **how)
-            drawn = archive.stamps(*position, **_cuts(how)) if stamps else None
+            drawn = archive.stamps(*position, **_cuts(how), places=shared(ctx).places) if stamps else None
             if len(curve) and not how.keys() & {"complete", "phot"} and (told := archive.hint(*position, **how)):
                 click.echo(told, err=True)
         else:
@@ -152,7 +153,7 @@ def lightcurve(
                 lacking.tell()
                 return
             curve = archive.light_curve_on_path(table, **{"complete": False, **how})
-            drawn = archive.stamps_on_path(table, **_cuts(how)) if stamps else None
+            drawn = archive.stamps_on_path(table, **_cuts(how), places=shared(ctx).places) if stamps else None
     if plot is not None:
         save_plot(curve, plot, drawn)
     output.write(curve, usual=(*keep, *usual(how)), answer="light_curve")
@@ -175,7 +176,7 @@ def asked(ctx: click.Context, how: dict[str, Any]) -> Iterator[Archive]:
                 bar.begin("measuring", total)
             bar.step()
 
-        how["progress"] = follow
+        how |= {"progress": follow, "places": shared(ctx).places}
         yield archive
 
 

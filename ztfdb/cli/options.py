@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -200,11 +200,14 @@ class Shared:
         The configuration file.
     verbose : int
         How often ``-v`` was given.
+    places : dict of str
+        Folders of this host by the name of their data root, once the configuration was read.
     """
 
     db: str | None = None
     config: str | None = None
     verbose: int = 0
+    places: dict[str, str] = field(default_factory=dict)
 
     @property
     def log_level(self) -> str | None:

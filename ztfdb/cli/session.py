@@ -37,6 +37,7 @@ def configuration(ctx: click.Context, **flags: Any) -> Config:
 
     given = shared(ctx)
     config = load_config({"url": given.db, "log_level": given.log_level, **flags}, path=given.config)
+    given.places = config.roots
     handler = set_up_logs(config.log_level, config.log_format)
     if given.log_level is None:
         handler.addFilter(_told_by_the_report)

@@ -13,6 +13,7 @@ from ztfdb.cli.options import (
     given,
     motion_options,
     position_of,
+    shared,
     shared_options,
     table_of,
     table_options,
@@ -88,6 +89,7 @@ def stamp(
         table = {"ra": [ra], "dec": [dec]}
     motion = given({"pmra": pmra, "pmdec": pmdec, "epoch": epoch})
     with opened(ctx, read_only=True) as archive, wrong_usage():
+        how["places"] = shared(ctx).places
         if image_id is not None:
             series = archive.stamps_on_image(table, image_id=image_id, **motion, **how)
         else:

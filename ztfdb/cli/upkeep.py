@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ztfdb.cli.options import Command, night_number, shared_options
+from ztfdb.cli.options import Command, night_number, shared, shared_options
 from ztfdb.cli.output import Output, output_options
 from ztfdb.cli.progress import progress_bar
 from ztfdb.cli.session import opened, wrong_usage
@@ -56,7 +56,7 @@ def verify(ctx: click.Context, hashes: bool, deep: bool, output: Output) -> None
                 bar.step()
             at = done
 
-        problems = archive.verify(hashes=hashes, deep=deep, progress=follow)
+        problems = archive.verify(hashes=hashes, deep=deep, places=shared(ctx).places, progress=follow)
     counts = problems.attrs
     click.echo(f"{counts['n_image']:,} images, {counts['n_file']:,} files, {counts['n_source']:,} sources", err=True)
     if n_unknown := counts["n_unknown"]:
