@@ -270,6 +270,29 @@ def test_of_each_table_only_the_rows_around_uploaded_positions_are_read(asked, t
             assert int(expected) == 1 and "Index Cond: ((hpx29 >= _r.lo) AND (hpx29 < _r.hi))" in plan
 
 
+OF_IDS = [
+    "select s.ra from tap_upload.mine as u join source as s on s.source_id = u.id",
+    "select s.mag from tap_upload.mine as u join light_curve_point as s on s.source_id = u.id",
+    "select s.mag from tap_upload.mine as u join object_source as o on o.object_id = u.id "
+    "join light_curve_point as s on s.source_id = o.source_id",
+    "select o.n from tap_upload.mine as u join object_oid as d on d.oid = u.id "
+    "join object_summary as o on o.object_id = d.object_id",
+    "select i.obsmjd from image as i join tap_upload.mine as u on i.image_id = u.id",
+]
+
+
+@pytest.mark.parametrize("n", [0, 1, 1000])
+@pytest.mark.parametrize("text", OF_IDS)
+def test_rows_of_uploaded_ids_are_looked_up_on_sqlite(asked, text, n):
+    upload = Upload("mine", (Column("id", "long"),), {"id": list(range(n))})
+    plan = asked.plan("sqlite", text, [upload])
+    every = {"source", "s", "o", "d", "i", "image", "object", "object_filter", "object_source", "object_oid"}
+    assert not read_whole(plan) & every, plan
+    assert asked.both(text, [upload]) == []
+    with asked.readers["sqlite"]._connections.reading() as session:  # nothing is left in the connection
+        assert session.driver.execute("select count(*) from temp.sqlite_schema").fetchone() == (0,)
+
+
 def test_the_limit_is_one_row_more(asked):
     for engine in ENGINES:
         assert len(asked.rows(engine, "select ra from source", max_rows=3)) == 4

@@ -228,10 +228,20 @@ def stream(
 
 
 def _fill(connection: sqlite3.Connection, upload: Rowset) -> None:
-    """Make the temporary table of an upload, with its rows numbered from 0 in ``_k``."""
+    """Make the temporary table of an upload, with its rows numbered from 0 in ``_k``.
+
+    It is analyzed, because SQLite takes a table without statistics for a million rows, and would look up each row of
+    the archive in it. An empty table gets the statistics of one row: it would have none.
+    """
     columns = ", ".join(f'"{name}" {_SQLITE_TYPES[kind]}' for name, kind in upload.datatypes.items())
     connection.execute(f'create temporary table "_upload_{upload.name}" (_k integer primary key, {columns})')
     places = ", ".join("?" * (1 + len(upload.datatypes)))
     n_row = len(upload.columns[0]) if upload.columns else 0
     rows = zip(range(n_row), *upload.columns, strict=True)
-    connection.executemany(f'insert into "_upload_{upload.name}" values ({places})', rows)
+    table = f'"_upload_{upload.name}"'
+    connection.executemany(f"insert into {table} values ({places})", rows)
+    if n_row == 0:
+        connection.execute(f"insert into {table} (_k) values (0)")
+    connection.execute(f"analyze temp.{table}")
+    if n_row == 0:
+        connection.execute(f"delete from {table}")
