@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 import pytest
 from alembic import command
 from alembic.util import CommandError
 from sqlalchemy import inspect, text
 
-from ztfdb.errors import SchemaVersionError, StoreError
+from ztfdb.errors import DatabaseUnavailableError, SchemaVersionError, StoreError
 from ztfdb.schema import LIGHT_CURVE_COLUMNS, PSF_LIGHT_CURVE_COLUMNS, Base
 from ztfdb.schema.image import EPOCH_COLUMNS, POSTGRESQL_EPOCH_INDEX
 from ztfdb.schema.psf import POSTGRESQL_PSF_IMAGE_INDEX, POSTGRESQL_PSF_INDEX, SQLITE_PSF_INDEX
@@ -61,6 +63,37 @@ def test_upgrade_by_url_twice_changes_nothing(empty_url):
     with engine.connect() as connection:
         assert current_revision(connection) == REVISION
     engine.dispose()
+
+
+def test_several_hosts_make_or_upgrade_an_archive_at_the_same_time(empty_url):
+    """As a deployment does that runs `ztfdb init` everywhere."""
+    for earlier in (None, "20261126_source_index"):
+        if earlier is not None:
+            downgrade(empty_url, earlier)
+        command = [sys.executable, "-m", "ztfdb", "--db", empty_url, "init"]
+        running = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+        told = [one.communicate(timeout=120)[1] for one in running]
+        assert [one.returncode for one in running] == [0, 0, 0], told
+    engine = make_engine(empty_url)
+    check(engine)
+    assert tables_and_views(engine) == (TABLES, set(VIEWS))
+    engine.dispose()
+
+
+def test_an_upgrade_does_not_wait_for_long_while_others_wait_behind_it(databases, monkeypatch):
+    monkeypatch.setattr("ztfdb.store.migrate.LOCK_WAIT_S", 0.3)
+    url = databases.migrated("postgresql")
+    downgrade(url, "20261128_portable_views")
+    reader = make_engine(url)
+    with reader.connect() as connection:
+        connection.execute(text("select count(*) from image"))  # its transaction stays open
+        with pytest.raises(DatabaseUnavailableError, match=r"others use its tables for more than 0\.3 s.*`ztfdb init`"):
+            upgrade(url)
+        assert current_revision(connection) == "20261128_portable_views"
+    upgrade(url)
+    check(reader)
+    reader.dispose()
+    databases.drop(url)
 
 
 def test_revisions_and_schema_module_agree(engine):

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import URL, Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
-from ztfdb.errors import SchemaVersionError, StoreError
+from ztfdb.errors import DatabaseUnavailableError, SchemaVersionError, StoreError
 from ztfdb.store.address import Address, mask_password
+from ztfdb.store.backends import backend
 from ztfdb.store.backends.reads import WRITE
 from ztfdb.store.engine import make_engine
 from ztfdb.store.revision import REVISION, VERSION, VERSIONS, known_revisions, migrations_folder
@@ -21,6 +23,14 @@ from ztfdb.texts import one_line
 
 if TYPE_CHECKING:
     from alembic.config import Config
+
+
+LOCK_WAIT_S = 60.0
+"""Longest wait for tables that others use (PostgreSQL): meanwhile all others who want them wait, too."""
+
+_LOCK = -4  # never an image id: those, the other keys of `lock_name`, are not negative
+_LOCK_TIMEOUT = "55P03"
+"""PostgreSQL's SQLSTATE of a lock that was not available in time."""
 
 
 def current_revision(connection: Connection) -> str | None:
@@ -51,6 +61,8 @@ def upgrade(url: str | Path | URL | Address | Engine, revision: str = "head") ->
     StoreError
         If the database refuses: the role lacks rights, tables of those names exist already, or another view, which the
         message names, depends on the views.
+    DatabaseUnavailableError
+        If others use the tables for too long.
     """
     _run(url, revision, forward=True)
 
@@ -79,11 +91,21 @@ def _run(url: str | Path | URL | Address | Engine, revision: str, *, forward: bo
         from alembic import command
 
         with engine.execution_options(**{WRITE: True}).begin() as connection:
+            locks = backend(Session(connection))
+            locks.lock_name(_LOCK)
+            locks.limit_lock_wait(LOCK_WAIT_S)
             _check_known(connection)
             if forward and current_revision(connection) == REVISION:
                 replace_views(connection)
                 return
             (command.upgrade if forward else command.downgrade)(alembic_config(connection), revision)
+    except DatabaseUnavailableError as exc:
+        if getattr(exc.__cause__, "sqlstate", None) != _LOCK_TIMEOUT:
+            raise
+        raise DatabaseUnavailableError(
+            f"{mask_password(engine.url)}: others use its tables for more than {LOCK_WAIT_S:g} s: end their long "
+            "statements and transactions, stop daemons, then run `ztfdb init` again"
+        ) from exc
     except DBAPIError as exc:
         reason = one_line(exc.orig)
         raise StoreError(f"{mask_password(engine.url)} cannot be brought to revision {revision}: {reason}") from exc
