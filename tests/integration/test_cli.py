@@ -522,3 +522,5 @@ def test_a_folder_without_images_says_what_was_left_out_and_fails(night, tmp_pat
     assert result.exit_code == 1
     assert "1 file left out: 1 not FITS" in result.stderr
     assert "0 found" in result.stderr
+    assert f"no image of ZTF in {tmp_path}; PSF catalogues are ingested with --psfcat" in result.stderr
+    assert f"no PSF catalogue of ZTF in {tmp_path}\n" in night.run("ingest", "--psfcat", str(tmp_path)).stderr

@@ -108,6 +108,10 @@ def ingest(
     if table is not None:
         table.write(result.to_pandas(), known=False)
     tell(result)
+    if not result.found:
+        where = ", ".join(words[:3]) + ", …" * (len(words) > 3) or "stdin"
+        more = "" if psfcat else "; PSF catalogues are ingested with --psfcat"
+        click.echo(f"no {'PSF catalogue' if psfcat else 'image'} of ZTF in {where}{more}", err=True)
     ctx.exit(1 if result.failed or result.psfcat_refusals or not result.found else 0)
 
 

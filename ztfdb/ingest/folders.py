@@ -60,16 +60,23 @@ def sort_names(parent: str, names: Iterable[str], headers: Headers) -> tuple[lis
     images : list of str
         Ordered. Of a file and its compressed copies (``.fz``, ``.gz``) the plain one.
     left_out : Counter
-        Number of files by reason; masks and PSF catalogues, which belong to an image, are not among them.
+        Number of files by reason; masks and PSF catalogues are among them if their image does not lie there.
     """
     chosen: dict[str, str] = {}
+    beside: list[str] = []
     left_out: Counter[str] = Counter()
     for name in sorted(names, key=_order):
         why = why_left_out(str(Path(parent) / name), headers)
         if why:
             left_out[why] += 1
-        elif why is None and chosen.setdefault(_base(name), name) != name:
+        elif why == "":
+            beside.append(name)
+        elif chosen.setdefault(_base(name), name) != name:
             left_out[COMPRESSED_COPY] += 1
+    stems = {_split(name)[0] for name in chosen}
+    for stem, product in map(_split, beside):
+        if stem not in stems:
+            left_out[f"{BESIDE[product]} without its image"] += 1
     return sorted(chosen.values()), left_out
 
 
@@ -96,6 +103,12 @@ def left_out_words(left_out: Mapping[str, int]) -> str:
     reasons = sorted(left_out.items(), key=lambda item: (-item[1], item[0]))
     n = sum(left_out.values())
     return f"{n:,} file{'' if n == 1 else 's'} left out: " + ", ".join(f"{count:,} {why}" for why, count in reasons)
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Return what precedes the product in a name, which an image and its mask have in common, and the product."""
+    product = product_in_name(name) or ""
+    return name[: name.lower().rfind(product)], product
 
 
 def _order(name: str) -> tuple[int, str]:

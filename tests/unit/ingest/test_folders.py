@@ -63,6 +63,20 @@ def test_what_is_left_out_is_counted_by_reason(image):
     assert folders.left_out_words(found.left_out).startswith("8 files left out: 1 ")
 
 
+def test_masks_and_catalogues_without_their_image_are_counted(image):
+    folder = image.parent
+    for product in ("mskimg", "psfcat"):
+        (folder / image.name.replace("sciimg", product)).touch()
+    (folder / (image.name.replace("sciimg", "mskimg") + ".fz")).touch()
+    assert not discover([folder]).left_out
+    (folder / "ztf_000202_zg_c10_q1_refpsfcat.fits").touch()
+    (folder / image.name.replace("sciimg", "mskimg").replace("_zr_", "_zg_")).touch()
+    wanted = {"a PSF catalogue without its image": 1, "a mask without its image": 1}
+    assert discover([folder]).left_out == wanted
+    image.unlink()
+    assert discover([folder]).left_out == {"a PSF catalogue without its image": 2, "a mask without its image": 3}
+
+
 def test_a_header_is_read_again_only_after_the_file_changed(image, monkeypatch):
     new = image.rename(image.with_name("comet1.fits"))
     reads = []
