@@ -181,6 +181,11 @@ def test_positions_without_rows_are_named_on_stderr(night, tmp_path, form):
     assert "is ra in hours? 2 images cover" in said and "positions have" not in said
 
 
+def test_an_error_on_the_command_line_names_no_method_of_python(night):
+    result = night.run("lightcurve", str(RA), str(DEC), "--phot", "both", "--calibration", "ps1")
+    assert (result.exit_code, "Error: the zero points of calibration 'ps1'" in result.stderr) == (2, True)
+
+
 def test_a_cone_without_a_radius_says_so(night):
     result = night.run("cone", str(RA), str(DEC))
     assert (result.exit_code, "RA DEC RADIUS" in result.stderr) == (2, True)

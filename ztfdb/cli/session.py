@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from ztfdb.archive import Archive
     from ztfdb.config import Config
     from ztfdb.extract.settings import ExtractionSettings
+
+
+_METHOD = re.compile(r"^archive\.\w+\(\): ")
+"""Names the method of Python that an error is of; on the command line there is none."""
 
 
 def configuration(ctx: click.Context, **flags: Any) -> Config:
@@ -125,4 +130,4 @@ def wrong_usage() -> Iterator[None]:
     except UnicodeError:  # a file name that is not UTF-8 is not a usage error
         raise
     except ValueError as exc:
-        raise click.UsageError(str(exc)) from exc
+        raise click.UsageError(_METHOD.sub("", str(exc))) from exc
