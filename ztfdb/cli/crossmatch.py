@@ -31,7 +31,7 @@ def optional_radius(ctx: click.Context, param: click.Parameter, text: str | None
 @click.option("--image", "image_ids", multiple=True, type=int, metavar="ID", help="Only this image; may be repeated.")
 @click.option("--region", nargs=3, metavar="RA DEC RADIUS", help="Only images in this circle.")
 @click.option("--mode", type=click.Choice(("nearest", "mutual", "all")), help="What counts as a match.")
-@click.option("--radius", callback=optional_radius, help="Largest separation.")
+@click.option("-r", "--radius", callback=optional_radius, help="Largest separation.")
 @click.option("--again", is_flag=True, help="Also repeat existing matches.")
 @click.option("--remove", is_flag=True, help="Remove matches instead.")
 @click.option("--dry-run", is_flag=True, help="With --remove: only count the matches.")

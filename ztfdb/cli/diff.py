@@ -41,7 +41,7 @@ USUAL = {
 @click.option("--aperture", type=click.IntRange(1, 6), default=4, help="1 to 6: 2, 3, 4, 6, 10, 14 px.")
 @click.option("--calibration", type=click.Choice(("header", "ps1", "self")), default="header", help="Zero points of A.")
 @click.option("--calibration-b", type=click.Choice(("header", "ps1", "self")), help="Zero points of B; default as A.")
-@click.option("--radius", type=float, default=1.0, help="Largest separation of a match, arcsec.")
+@click.option("-r", "--radius", type=float, default=1.0, help="Largest separation of a match, arcsec.")
 @click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw a page of the differences.")
 @output_options
 @shared_options

@@ -73,7 +73,7 @@ def _target(_ctx: click.Context, _param: click.Parameter, text: str) -> str:
     type=click.Choice(("file", "directory")),
     help="A partition is a file, or a folder to which updates add files.  [default: file]",
 )
-@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
+@click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
 @shared_options
 @click.pass_context
 def hats(

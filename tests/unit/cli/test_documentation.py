@@ -42,6 +42,17 @@ def test_every_command_and_each_of_its_options_is_documented(name):
     assert not [names for names in options if not names & (words | SHARED)]
 
 
+def test_an_option_has_the_same_letter_in_every_command():
+    letters: dict[str, set[str]] = {}
+    commands = list(application.commands.values())
+    for command in commands:
+        commands += command.commands.values() if isinstance(command, click.Group) else ()
+        for option in (param for param in command.params if isinstance(param, click.Option)):
+            short = "".join(sorted(name for name in option.opts if len(name) == 2))
+            letters.setdefault(max(option.opts, key=len), set()).add(short)
+    assert not {name: found for name, found in letters.items() if len(found) > 1}
+
+
 def test_the_page_of_units_is_made_of_the_schemas_words():
     namespace = runpy.run_path(str(TOP / "scripts" / "units_page.py"))
     assert (TOP / "docs/units.md").read_text(encoding="utf-8") == namespace["page"]()
