@@ -114,6 +114,8 @@ def test_the_command_prints_rows_and_draws_a_page(urls, tmp_path):
     assert page.read_bytes()[:4] == b"\x89PNG"
     rows = done.stdout.splitlines()
     assert rows[0].startswith("image_id,") and len(rows) == 3
+    wider = CliRunner().invoke(application, ["diff", *urls, "--format", "csv", "-r", "1arcsec"])
+    assert (wider.exit_code, wider.stdout) == (0, done.stdout)
     by_mag = CliRunner().invoke(application, ["diff", *urls, "--by", "magnitude", "--format", "json"])
     assert by_mag.exit_code == 0 and '"n_lost"' in by_mag.stdout
     wrong = CliRunner().invoke(application, ["diff", *urls, "--radius", "0"])

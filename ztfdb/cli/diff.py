@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 import ztfdb
-from ztfdb.cli.options import Command, shared_options
+from ztfdb.cli.options import Command, radius_value, shared_options
 from ztfdb.cli.output import Output, output_options, save_figure
 from ztfdb.cli.progress import progress_bar
 from ztfdb.cli.session import configuration, wrong_usage
@@ -41,7 +41,14 @@ USUAL = {
 @click.option("--aperture", type=click.IntRange(1, 6), default=4, help="1 to 6: 2, 3, 4, 6, 10, 14 px.")
 @click.option("--calibration", type=click.Choice(("header", "ps1", "self")), default="header", help="Zero points of A.")
 @click.option("--calibration-b", type=click.Choice(("header", "ps1", "self")), help="Zero points of B; default as A.")
-@click.option("-r", "--radius", type=float, default=1.0, help="Largest separation of a match, arcsec.")
+@click.option(
+    "-r",
+    "--radius",
+    default="1",
+    show_default="1 arcsec",
+    callback=radius_value,
+    help="Largest separation of a match.",
+)
 @click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw a page of the differences.")
 @output_options
 @shared_options
