@@ -161,10 +161,28 @@ def test_sighup_reads_the_operating_settings_again_and_nothing_else(engine_url, 
     assert json.loads(shown)["archive"]["settings"]["threshold"] == 1.5
 
 
+def test_sighup_with_another_archive_says_that_it_stays(databases, tmp_path):
+    config = tmp_path / "ztfdb.toml"
+    config.write_text(f'log_format = "json"\nurl = "{databases.migrated("sqlite")}"\n')
+    with running(None, "watch", str(tmp_path), "--config", str(config)) as process:
+        lines = json_lines(process)
+        started = next(line for line in lines if line["message"] == "watching")
+        config.write_text(f'log_format = "json"\nurl = "sqlite:///{tmp_path}/other.sqlite"\n')
+        process.send_signal(signal.SIGHUP)
+        told = next(line for line in lines if line["level"] == "WARNING")
+        assert (told["message"], told["archive"]) == (
+            "the archive stays: another one needs a new start",
+            started["archive"],
+        )
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=DEADLINE_S) == 0
+
+
 @contextlib.contextmanager
 def running(url, *words):
+    """The command as a process; without a `url` its configuration names the archive."""
     process = subprocess.Popen(
-        [sys.executable, "-c", "from ztfdb.cli import main; main()", *words, "--db", url],
+        [sys.executable, "-c", "from ztfdb.cli import main; main()", *words, *(["--db", url] if url else [])],
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},

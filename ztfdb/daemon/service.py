@@ -105,7 +105,7 @@ def serve(
 
             def tick() -> None:
                 if reload is not None and signals.take_reload():
-                    _reload(loop, inbox, reload, watching)
+                    _reload(loop, inbox, reload, watching, config.url)
                 if metrics is not None:
                     metrics.follow(loop)
 
@@ -135,13 +135,15 @@ def _operating(config: Config, watching: Watching) -> Operating:
     )
 
 
-def _reload(loop: Loop, inbox: Inbox, reload: Callable[[], Config], watching: Watching) -> None:
+def _reload(loop: Loop, inbox: Inbox, reload: Callable[[], Config], watching: Watching, url: str) -> None:
     try:
         config = reload()
     except ZtfdbError as exc:
         logger.warning("the configuration was not read again", extra={"reason": str(exc)})
         return
     set_up_logs(config.log_level, config.log_format)
+    if config.url != url:
+        logger.warning("the archive stays: another one needs a new start", extra={"archive": mask_password(url)})
     inbox.places = config.roots
     loop.change(_operating(config, watching))
     logger.info("configuration read again", extra={"jobs": config.jobs, "timeout_s": config.timeout_s})
