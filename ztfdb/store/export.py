@@ -35,6 +35,9 @@ SCANNED_PER_ROW = 24
 """Largest number of rows of the images for each row of a partition, if its images are read as a whole. On SQLite a row
 then takes 2 µs, and 0.14 µs if it is passed over, but 5 to 7 µs if it is looked up by position."""
 
+LOOKED_UP_AT_ONCE = 200_000
+"""Ids of sources whose objects are read at a time."""
+
 SUM_MODULI = ((1_048_573, 65_521), (999_983, 65_519))
 """Primes. A sum of products of residues changes if a source moves to another object, and cannot overflow 64 bits."""
 
@@ -105,17 +108,35 @@ def member_counts(session: AnySession, lo: int, hi: int, *, by_part: bool = Fals
 
     `lo` and `hi` are a slice's. A cell is that of the member, not of its object. With `by_part` the members of each
     image, ``part``, are counted separately; otherwise ``part`` is 0.
+
+    Objects are looked up in the order of ``source_id``: the members of an image lie side by side, and both engines find
+    the next one near the last. In the order of cells, or to group them in SQL, takes twice as long.
     """
-    sums = ", ".join(
-        f"sum((o.object_id % {p}) * (source.source_id % {q})) as sum{k}" for k, (p, q) in enumerate(SUM_MODULI)
-    )
-    statement = f"""
-        select source.hpx29 >> {CELL_SHIFT} as cell, {SOURCES.part if by_part else 0} as part, count(*) as n, {sums}
-        from source join object_source as o on o.source_id = source.source_id
-        where source.hpx29 >= :lo and source.hpx29 < :hi
-        group by {"1, 2" if by_part else "1"}"""
-    dtypes = {"cell": "i8", "part": "i8", "n": "i8", "sum0": "i8", "sum1": "i8"}
-    return reads(session).by_index().read_bulk(statement, {"lo": lo, "hi": hi}, dtypes)
+    some = [_member_counts(session, start, start + (hi - lo) // 4, by_part) for start in range(lo, hi, (hi - lo) // 4)]
+    return {name: np.concatenate([one[name] for one in some]) for name in some[0]}
+
+
+def _member_counts(session: AnySession, lo: int, hi: int, by_part: bool) -> Columns:
+    keys = _keys(session, "source", "source.hpx29 >= :lo and source.hpx29 < :hi", {"lo": lo, "hi": hi}, None)
+    order = np.argsort(keys["source_id"])
+    source_id, cell = keys["source_id"][order], keys["hpx29"][order] >> CELL_SHIFT
+    pieces = [
+        rows(
+            session, "object_source", {"source_id": "i8", "object_id": "i8"}, ids=source_id[at : at + LOOKED_UP_AT_ONCE]
+        )
+        for at in range(0, max(len(source_id), 1), LOOKED_UP_AT_ONCE)
+    ]
+    member, owner = (np.concatenate([one[name] for one in pieces]) for name in ("source_id", "object_id"))
+    cell = cell[np.searchsorted(source_id, member)]
+    part = member >> SOURCE_ID_SHIFT if by_part else np.zeros(len(member), np.int64)
+    order = np.lexsort((part, cell))
+    cell, part, member, owner = (values[order] for values in (cell, part, member, owner))
+    first = np.flatnonzero((np.diff(cell, prepend=-1) != 0) | (np.diff(part, prepend=-1) != 0))
+    sums = {
+        f"sum{k}": np.add.reduceat((owner % p) * (member % q), first) if len(first) else np.empty(0, np.int64)
+        for k, (p, q) in enumerate(SUM_MODULI)
+    }
+    return {"cell": cell[first], "part": part[first], "n": np.diff(first, append=len(cell)), **sums}
 
 
 def object_cells(session: AnySession, lo: int, hi: int) -> Columns:
