@@ -74,10 +74,10 @@ class Objects(Product):
         """Count the members in each cell."""
         if not context.has_objects:
             return NOTHING
-        counts, found = store.member_counts(session, lo, hi), store.object_cells(session, lo, hi)
+        rows, found = Detections().count_rows(session, context, lo, hi), store.object_cells(session, lo, hi)
+        counts = store.member_counts(session, lo, hi, int(rows.weight.sum()))
         digest = blend(counts["n"], counts["sum0"], counts["sum1"])
         members = counted(counts["cell"], counts["n"], digest)
-        rows = Detections().count_rows(session, context, lo, hi)
         facts = [values.view(np.int64) for values in found.values()]
         objects = counted(found["object_id"] >> store.CELL_SHIFT, np.zeros(len(facts[0]), np.int64), mix(*facts))
         return merged([members, _digest_only(rows), objects])

@@ -149,7 +149,7 @@ class Detections(_Measured):
         rows = self.count_rows(session, context, lo, hi, known)
         if not context.has_objects:
             return rows
-        counts = store.member_counts(session, lo, hi, by_part=known is not None)
+        counts = store.member_counts(session, lo, hi, int(rows.weight.sum()), by_part=known is not None)
         digest = blend(counts["n"], counts["sum0"], counts["sum1"])
         members = counted(counts["cell"], np.zeros_like(counts["n"]), digest, is_new(counts["part"], known))
         return merged([rows, members])

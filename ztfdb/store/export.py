@@ -35,6 +35,9 @@ SCANNED_PER_ROW = 24
 """Largest number of rows of the images for each row of a partition, if its images are read as a whole. On SQLite a row
 then takes 2 µs, and 0.14 µs if it is passed over, but 5 to 7 µs if it is looked up by position."""
 
+COUNTED_AT_ONCE = 1_000_000
+"""Rows whose membership in objects is held at a time, about; a slice of a dense field with many epochs has more."""
+
 LOOKED_UP_AT_ONCE = 200_000
 """Ids of sources whose objects are read at a time."""
 
@@ -103,16 +106,19 @@ def cell_counts(session: AnySession, where: Positions, lo: int, hi: int) -> Colu
     return {"cell": cell, "part": part, "n": np.diff(first, append=len(both))}
 
 
-def member_counts(session: AnySession, lo: int, hi: int, *, by_part: bool = False) -> Columns:
+def member_counts(session: AnySession, lo: int, hi: int, n_row: int, *, by_part: bool = False) -> Columns:
     """Return the number of members of objects in each order-10 cell, ``n``, and two sums of ids, ``sum0`` and ``sum1``.
 
-    `lo` and `hi` are a slice's. A cell is that of the member, not of its object. With `by_part` the members of each
-    image, ``part``, are counted separately; otherwise ``part`` is 0.
+    `lo` and `hi` are a slice's, which has `n_row` rows. A cell is that of the member, not of its object. With `by_part`
+    the members of each image, ``part``, are counted separately; otherwise ``part`` is 0.
 
     Objects are looked up in the order of ``source_id``: the members of an image lie side by side, and both engines find
     the next one near the last. In the order of cells, or to group them in SQL, takes twice as long.
     """
-    some = [_member_counts(session, start, start + (hi - lo) // 4, by_part) for start in range(lo, hi, (hi - lo) // 4)]
+    step = hi - lo
+    while step > 1 << CELL_SHIFT and n_row * step > COUNTED_AT_ONCE * (hi - lo):
+        step //= 4
+    some = [_member_counts(session, start, start + step, by_part) for start in range(lo, hi, step)]
     return {name: np.concatenate([one[name] for one in some]) for name in some[0]}
 
 
