@@ -190,7 +190,7 @@ def test_an_image_is_found_by_its_publisher_did(asked, engine):
         ("obs_publisher_did = ''", []),
     ):
         assert [row[0] for row in asked.both(text.format(condition))] == found, condition
-    plan = asked.plan(engine, text.format(f"obs_publisher_did = '{did}'"))
+    plan = asked.plan(engine, text.format(f"obs_publisher_did = '{did}'"), for_many=True)
     assert "Index Cond: (image_id =" in plan or "SEARCH _i USING INTEGER PRIMARY KEY" in plan, plan
 
 
@@ -263,7 +263,7 @@ def test_of_each_table_only_the_rows_around_uploaded_positions_are_read(asked, t
     upload = Upload("mine", columns, {"ra": np.linspace(179.9, 180.1, n).tolist(), "dec": [10.1] * n})
     text = f"select s.* from tap_upload.mine as u join {table} as s on distance(s.ra, s.dec, u.ra, u.dec) < 0.001"
     for engine in ENGINES:
-        plan = asked.plan(engine, text, [upload])
+        plan = asked.plan(engine, text, [upload], for_many=True)
         assert not read_whole(plan) & {"_t", "source", "psf_source", "source_match", "image", "ps1"}, plan
         if engine == "postgresql":  # it must expect few rows of a range, or it reads other tables of a view as a whole
             (expected,) = re.findall(r" on (?:source|psf_source|ps1)(?: _t)?  \(cost=\S+ rows=(\d+)", plan)

@@ -132,7 +132,8 @@ def test_objects_of_an_oid_are_those_of_a_look_at_all(asked, condition):
 def test_only_objects_of_an_oid_are_read(asked, engine, condition):
     table, condition = condition
     oids = asked.both("select distinct top 2 oid from ztf.object_oid")
-    plan = asked.plan(engine, f"select * from ztf.{table} where {condition.format(*(row[0] for row in oids))}")
+    text = f"select * from ztf.{table} where {condition.format(*(row[0] for row in oids))}"
+    plan = asked.plan(engine, text, for_many=True)
     if engine == "sqlite":
         assert not read_whole(plan) & {"object", "object_filter", "object_oid", "psf_source"}, plan
     else:

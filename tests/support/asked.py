@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from astropy.coordinates import SkyCoord
 
 from tests.support.archives import Plan, build_archive
 from tests.support.postgres import ENGINES, Databases
-from tests.support.serving import reader_url
+from tests.support.serving import connect, reader_url
 from ztfdb.adql.obscore import obscore_table
 from ztfdb.adql.obsplan import obsplan_table
 from ztfdb.adql.tables import Tables, archive_tables
@@ -35,12 +36,19 @@ class Asked:
         self.made = {engine: databases.migrated(engine) for engine in ENGINES}
         for url in self.made.values():
             self.stars = build_archive(url, *PLANS)
+        with connect(self.made["postgresql"]) as connection:
+            # else the server does it at some moment, for tables with rows, and plans change
+            tables = connection.execute("select tablename from pg_tables where schemaname = 'public'").fetchall()
+            for (name,) in tables:
+                if connection.execute(f'select from "{name}" limit 1').fetchone() is not None:
+                    connection.execute(f'analyze "{name}"')
         self.readers = {engine: Reader(reader_url(url)) for engine, url in self.made.items()}
 
-    def rows(self, engine, text, uploads=(), max_rows=MAX_ROWS, before=""):
+    def rows(self, engine, text, uploads=(), max_rows=MAX_ROWS, before="", reader=None):
         found = translate(text, TABLES, engine, max_rows, uploads)
         sets = [Rowset(x.name, {c.name: c.datatype for c in x.columns}, list(x.values.values())) for x in uploads]
-        pieces = self.readers[engine].pieces(before + found.sql, found.values, sets, upload_join=found.upload_join)
+        reader = reader or self.readers[engine]
+        pieces = reader.pieces(before + found.sql, found.values, sets, upload_join=found.upload_join)
         return [row for piece in pieces for row in piece]
 
     def both(self, text, uploads=()):
@@ -49,9 +57,17 @@ class Asked:
         assert_same(first, second, text)
         return first
 
-    def plan(self, engine, text, uploads=()):
+    def plan(self, engine, text, uploads=(), *, for_many=False):
+        """The plan of a statement; `for_many` makes PostgreSQL plan as if its small tables had many rows."""
         explain = "explain query plan " if engine == "sqlite" else "explain "
-        return "\n".join(str(row[-1]) for row in self.rows(engine, text, uploads, before=explain))
+        reader = self.readers[engine]
+        if for_many and engine == "postgresql":
+            options = quote("-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off")
+            reader = Reader(f"{reader_url(self.made[engine])}&options={options}")
+        plan = "\n".join(str(row[-1]) for row in self.rows(engine, text, uploads, before=explain, reader=reader))
+        if reader is not self.readers[engine]:
+            reader.close()
+        return plan
 
 
 def assert_same(first, second, text):
