@@ -139,6 +139,17 @@ def test_the_light_curve_index_answers_what_is_conjunctive(asked, engine, table,
     assert "SCAN _t\n" not in plan and "SCAN source" not in plan
 
 
+@pytest.mark.parametrize("n", [100, 101, 3_000])
+def test_many_images_may_be_named(asked, n):
+    """Beyond a thousand of them SQLite would refuse a range of ids for each: conditions may not be as deep."""
+    image_id = asked.both("select max(image_id) from image")[0][0]
+    named = ", ".join(map(str, range(image_id + 1 - n, image_id + 1)))
+    wanted = asked.both(f"select source_id from source where image_id = {image_id} order by source_id")
+    found = asked.both(f"select source_id, image_id from source where image_id in ({named}) order by source_id")
+    assert [(row[0],) for row in found if row[1] == image_id] == wanted
+    assert wanted
+
+
 OF_IMAGE = [
     "select source_id, ra from {t} where image_id = {i} order by source_id",
     "select count(*) as n from {t} as s join image as i on i.image_id = s.image_id where {i} = s.image_id and s.ra > 3",

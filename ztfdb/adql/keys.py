@@ -18,6 +18,9 @@ from ztfdb.ids import SOURCE_ID_SHIFT, source_id_range
 MOST_IMAGE_ID = 1 << (63 - SOURCE_ID_SHIFT)
 """From this id on, those of an image's sources would exceed 64 bits."""
 
+MOST_IMAGES = 100
+"""Most images that are given as ranges of ids; SQLite takes a condition of a thousand alternatives for too deep."""
+
 DIGITS = 18
 """Longest whole number that is looked up: it fits 64 bits."""
 
@@ -40,15 +43,17 @@ def implied(select: exp.Select, tables: Mapping[str, Table], engine: str) -> Ite
         table = tables.get(alias)
         if table is None:
             continue
-        if table.did and name == "obs_publisher_did":
+        by_publisher = bool(table.did) and name == "obs_publisher_did"
+        if by_publisher:
             values = [one.removeprefix(table.did) if one.startswith(table.did) else "" for one in values]
         if not all(one.isascii() and one.isdigit() and len(one) <= DIGITS for one in values):
             continue
         wanted = list(map(int, values))
-        if table.did and name == "obs_publisher_did":
+        if by_publisher:
             yield _among(alias, "image_id", wanted)
-        elif table.of_sources and name == "image_id" and max(wanted) < MOST_IMAGE_ID:
-            yield exp.or_(*(_sources(alias, one) for one in wanted), copy=False)
+        elif table.of_sources and name == "image_id":
+            if len(wanted) <= MOST_IMAGES and max(wanted) < MOST_IMAGE_ID:
+                yield exp.or_(*(_sources(alias, one) for one in wanted), copy=False)
         elif table.relation is None and name in OIDS.get(table.name, ()):
             own = f"select object_id from object_oid where oid in ({', '.join(map(str, wanted))})"
             yield exp.In(this=relations.column("object_id", alias), query=relations.parse_own(own, engine).subquery())

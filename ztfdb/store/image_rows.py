@@ -13,7 +13,7 @@ from ztfdb.schema.by_name import shape_of
 from ztfdb.schema.shapes import BLOBS
 from ztfdb.store.backends import AnySession, reads
 from ztfdb.store.columns import MISSING
-from ztfdb.store.select import records, rows, sorted_rows
+from ztfdb.store.select import records_by, rows, sorted_rows
 from ztfdb.store.type_checks import N_WCS, array_of, arrays_of
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def background_meshes(session: AnySession, image_id: IntArray) -> Iterator[tuple
             from {given} cross join image
             join image_header on image_header.image_id = image.image_id and image_header.wcs is not null
             where image.image_id = r.id"""
-        for row in records(session, statement, dtypes, params):
+        for row in records_by(reads(session).by_index(), statement, dtypes, params):
             yield row["image_id"], mesh_of(row)
 
 

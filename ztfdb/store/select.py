@@ -12,6 +12,7 @@ from ztfdb.arrays import Columns, IntArray
 from ztfdb.ids import source_id_range
 from ztfdb.schema.shapes import Shape
 from ztfdb.store.backends import AnySession, reads
+from ztfdb.store.backends.reads import Reads
 from ztfdb.store.columns import shape, stand_ins
 
 if TYPE_CHECKING:
@@ -107,8 +108,13 @@ def records(
     params : mapping, optional
         Values of its ``:name`` parameters.
     """
+    return records_by(reads(session), statement, dtypes, params or {})
+
+
+def records_by(on: Reads, statement: str, dtypes: Mapping[str, Any], params: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what `records` returns, read by a reader that was told how, such as `Reads.by_index`."""
     missing = stand_ins({name: dtype for name, dtype in dtypes.items() if dtype == "i8"})
-    found = reads(session).read_columns(statement, params or {}, dtypes, nulls=missing)
+    found = on.read_columns(statement, params, dtypes, nulls=missing)
     columns = [_python_values(values, missing.get(name)) for name, values in found.items()]
     return [dict(zip(found, row, strict=True)) for row in zip(*columns, strict=True)]
 
