@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from astropy import units as u
 from astropy.coordinates import EarthLocation, SkyCoord
+from astropy.table import Table
 from astropy.time import Time
 from sqlalchemy import text
 
@@ -365,6 +366,22 @@ def test_the_record_tells_what_was_asked_and_becomes_a_table_with_units(scene):
     assert table["kind"].description == "detection, forced, limit (an upper limit) or unavailable."
     assert (table["mag"].meta["ucd"], table["flags"].unit) == ("phot.mag;meta.main", None)
     assert all(table[name].description for name in table.colnames)
+
+
+def test_a_table_written_as_fits_keeps_its_missing_integers_apart(scene, tmp_path):
+    """TNULL is taken from the fill value of a column, which is 999999 unless it is set."""
+    scene.source(scene.image(1), mask_bits=None)
+    scene.source(scene.image(2))
+    with scene.maker() as session:
+        table = light_curve(session, RA, DEC, 2.0).to_table()
+    table["catflags"][1] = 999999
+    table.meta.clear()  # its names are longer than those of FITS cards, which astropy warns of
+    table.write(tmp_path / "curve.fits")
+    back = Table.read(tmp_path / "curve.fits")
+    assert back["catflags"].tolist() == [None, 999999]
+    for name in table.colnames:
+        if table[name].dtype.kind == "i":
+            assert back[name].tolist() == table[name].tolist(), name
 
 
 def test_the_view_holds_the_numbers_of_the_api(scene):

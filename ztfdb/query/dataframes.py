@@ -28,6 +28,8 @@ _NumpyArray = pd.arrays.NumpyExtensionArray
 FEW_ROWS = 10_000
 """Frames with more rows are made column by column."""
 
+_NO_INTEGER = int(np.iinfo(np.int64).min)
+
 
 @lru_cache(maxsize=64)
 def _category(words: tuple[str, ...]) -> pd.CategoricalDtype:
@@ -95,7 +97,8 @@ def _index(names: tuple[str, ...]) -> pd.Index[str]:
 def astropy_table(frame: pd.DataFrame, meta: Mapping[str, Any], answer: str | None = None) -> Table:
     """Return an astropy table whose columns have units, descriptions and UCDs (``meta["ucd"]``).
 
-    <NA> and missing words are masked, NaN stays NaN.
+    <NA> and missing words are masked, NaN stays NaN. The `fill_value` of masked integers is the smallest integer, which
+    is TNULL in a FITS file.
 
     Parameters
     ----------
@@ -152,7 +155,8 @@ def _astropy_column(values: Any) -> NDArray[Any] | MaskedColumn:
     if isinstance(values, pd.arrays.IntegerArray):
         missing = values.isna()
         numbers = values.to_numpy(np.int64, na_value=0)
-        return MaskedColumn(numbers, mask=missing) if missing.any() else numbers
+        # FITS files name their nulls by the fill value; astropy's own, 999999, can be a value
+        return MaskedColumn(numbers, mask=missing, fill_value=_NO_INTEGER) if missing.any() else numbers
     return np.asarray(values)
 
 
