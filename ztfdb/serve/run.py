@@ -229,15 +229,16 @@ class _Family:
         self._bound = bound
         self._wanted = listening.workers
         self._context = multiprocessing.get_context("spawn")
-        self._children: list[BaseProcess] = []
+        self._children: dict[BaseProcess, Connection] = {}  # what each reports of its start
         self._ending = False
 
     def run(self) -> None:
         """Start the processes, announce when all are ready, and wait until a signal ends them."""
         before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
-            started = [self._start() for _ in range(self._wanted)]
-            for process, pipe in started:
+            for _ in range(self._wanted):
+                self._start()
+            for process, pipe in self._children.items():
                 self._await_ready(process, pipe)
             if not self._ending:
                 _announce(self._bound)
@@ -248,13 +249,12 @@ class _Family:
                 signal.signal(number, handler)
             self._end()
 
-    def _start(self) -> tuple[BaseProcess, Connection]:
+    def _start(self) -> None:
         ours, theirs = self._context.Pipe(duplex=False)
         process = self._context.Process(target=_child, args=(*self._what, theirs), name="ztfdb serve")
         process.start()
         theirs.close()
-        self._children.append(process)
-        return process, ours
+        self._children[process] = ours
 
     def _await_ready(self, process: BaseProcess, pipe: Connection) -> None:
         try:
@@ -269,7 +269,7 @@ class _Family:
     def _replace_dead(self) -> None:
         wait([one.sentinel for one in self._children], timeout=0.5)
         for process in [one for one in self._children if not one.is_alive()]:
-            self._children.remove(process)
+            self._children.pop(process).close()
             for left in self._metrics.glob(f"gauge_live*_{process.pid}.db"):
                 left.unlink()
             if not self._ending:
