@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+import time
 
 import pytest
 from click.testing import CliRunner
@@ -115,4 +116,32 @@ def test_a_job_of_a_service(url, tmp_path):
         key = store.create([*asked[:2], ("QUERY", "select top 3 * from ztf.source")], days=1.0, duration=60.0).id
         runner.submit(key)
         wait_until(lambda: store.get(key).phase == "COMPLETED")
+        runner.close()
+
+
+def test_jobs_wait_while_the_disk_of_their_states_is_full(url, tmp_path):
+    """The end of a job and the start of the next are recorded when there is room again."""
+    pytest.importorskip("starlette", reason="the extra serve is not installed")
+    from ztfdb.serve.limits import Limits
+    from ztfdb.serve.tap.jobs import THREADS, JobRunner
+
+    slow = "select count(*) as n from ztf.source a join ztf.source b on a.x < b.x and a.y > b.y"
+    quick = "select top 3 source_id from ztf.source"
+    with small_disk(tmp_path / "small", megabytes=1):
+        store = JobStore(tmp_path / "small" / "state")
+        runner = JobRunner(store, Reader(url), Limits())
+        asked = [[("LANG", "ADQL"), ("FORMAT", "csv"), ("QUERY", text)] for text in (*[slow] * THREADS, quick)]
+        keys = [store.create(one, days=1.0, duration=1.0).id for one in asked]
+        for key in keys:
+            assert runner.submit(key)
+        wait_until(lambda: [store.get(key).phase for key in keys] == [*["EXECUTING"] * THREADS, "QUEUED"])
+        filler = tmp_path / "small" / "filler"
+        with filler.open("wb", buffering=0) as full, contextlib.suppress(OSError):
+            while True:
+                full.write(bytes(4096))
+        time.sleep(3.0)
+        filler.unlink()
+        wait_until(lambda: store.get(keys[-1]).phase == "COMPLETED")
+        for key in keys[:-1]:
+            assert (store.get(key).phase, "time limit of 1 s" in store.get(key).error) == ("ERROR", True)
         runner.close()

@@ -30,6 +30,7 @@ import ztfdb  # noqa: E402
 from tests.support.archives import Plan, build_archive  # noqa: E402
 from tests.support.postgres import ENGINES  # noqa: E402
 from tests.support.serving import Serving, connect, reader_url  # noqa: E402
+from tests.support.waiting import wait_until  # noqa: E402
 from ztfdb.serve.tap.jobs import THREADS  # noqa: E402
 from ztfdb.store.service_tokens import TokenStore  # noqa: E402
 from ztfdb.store.tap_jobs import JobStore  # noqa: E402
@@ -395,6 +396,40 @@ def test_a_job_ends_when_its_time_is_up(served):
     requests.post(f"{job}/phase", data={"PHASE": "RUN"}, timeout=30)
     wait_for(job, "ERROR")
     assert "time limit of 1 s" in requests.get(f"{job}/error", timeout=30).text
+
+
+def test_a_running_job_obeys_a_shorter_time(served):
+    job = make_job(served, SLOW, PHASE="RUN")
+    wait_for(job, "EXECUTING")
+    requests.post(f"{job}/executionduration", data={"EXECUTIONDURATION": "1"}, timeout=30)
+    wait_for(job, "ERROR")
+    assert "time limit of 1 s" in requests.get(f"{job}/error", timeout=30).text
+
+
+@pytest.mark.parametrize("when", ["2001-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00"])
+def test_a_running_job_whose_time_of_removal_comes_is_stopped_and_gone(served, url, when):
+    job = make_job(served, SLOW, PHASE="RUN")
+    wait_for(job, "EXECUTING")
+    requests.post(f"{job}/destruction", data={"DESTRUCTION": when}, allow_redirects=False, timeout=30)
+    wait_until(lambda: requests.get(job, timeout=30).status_code == 404)
+    assert not works(served, url)
+
+
+def test_a_job_is_run_once(served):
+    job = make_job(served, SLOW, PHASE="RUN")
+    again = requests.post(f"{job}/phase", data={"PHASE": "RUN"}, timeout=30)
+    assert (again.status_code, "only one that is PENDING can be run" in again.text) == (400, True)
+    requests.delete(job, timeout=30)
+
+
+def test_nobody_waits_for_a_client_that_is_gone(served):
+    job = make_job(served, SLOW, PHASE="RUN")
+    wait_for(job, "EXECUTING")
+    with pytest.raises(requests.ReadTimeout):
+        requests.get(job, params={"WAIT": "60"}, timeout=1)
+    path = job.removeprefix(served.base)
+    wait_until(lambda: any(path in line and '"status": 499' in line for line in served.log), 20.0)
+    requests.delete(job, timeout=30)
 
 
 def test_nobody_sees_the_jobs_of_others(served):

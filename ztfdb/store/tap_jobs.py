@@ -1,23 +1,28 @@
 """Asynchronous jobs: a SQLite file of their own, separate from the archive, with a folder of results next to it.
 
-One process owns each queued or running job, and updates its heartbeat every few seconds. If that process has ended,
-the job is in error, and the next reader records this. So however a process ends, no job keeps a wrong state.
+One process owns each queued or running job. It holds a lock on a file of its own, which the system releases however
+the process ends. If that process has ended, the job is in error, and the next reader records this. So no job keeps a
+wrong state, and no clock is compared with another time: a process may be suspended, and the clock may be set.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import secrets
 import sqlite3
 import time
+import weakref
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ztfdb.errors import QueryError
 from ztfdb.sky.times import SECONDS_PER_DAY
 from ztfdb.store.faults import driver_errors
 from ztfdb.store.service_tokens import BUSY_S, state_made
@@ -25,8 +30,8 @@ from ztfdb.store.service_tokens import BUSY_S, state_made
 DONE = ("COMPLETED", "ERROR", "ABORTED")
 """Final phases."""
 
-SILENT_S = 20.0
-"""A process without a heartbeat for longer has ended."""
+ACTIVE = ("QUEUED", "EXECUTING")
+"""Phases in which a process owns the job."""
 
 
 _TABLE = """
@@ -34,9 +39,11 @@ create table if not exists job (
     id text primary key, phase text not null, parameters text not null, created real not null, started real,
     ended real, destruction real not null, duration real not null, pid integer, beat real, abort integer not null
     default 0, error text, content_type text, size integer, overflow integer, base text not null default '', owner text,
-    worker text)
+    worker text, n_row integer)
 """
-_LATER = {"base": "text not null default ''", "owner": "text", "worker": "text"}
+"""An earlier ztfdb, to which an operator may return, needs ``pid`` and ``beat``."""
+
+_LATER = {"base": "text not null default ''", "owner": "text", "worker": "text", "n_row": "integer"}
 """Columns that the table of an earlier ztfdb lacks."""
 
 ENDED = "the service ended before this job was done"
@@ -60,8 +67,8 @@ class Job:
     abort : bool
         The client has requested its end.
     error, content_type : str or None
-    size : int or None
-        Bytes of its result.
+    size, n_row : int or None
+        Bytes and rows of its result.
     base : str
         URL of the service for its client.
     owner : str or None
@@ -76,8 +83,6 @@ class Job:
     ended: float | None
     destruction: float
     duration: float
-    pid: int | None = field(repr=False)
-    beat: float | None = field(repr=False)
     abort: bool
     error: str | None
     content_type: str | None
@@ -85,6 +90,12 @@ class Job:
     base: str = ""
     owner: str | None = None
     worker: str | None = field(default=None, repr=False)
+    n_row: int | None = None
+
+    @property
+    def is_expired(self) -> bool:
+        """Whether the time of its removal has come."""
+        return self.destruction <= time.time()
 
     def seen_by(self, caller: str | None) -> bool:
         """Return whether a caller (name of a token, or None) may see the job; jobs without an owner are public."""
@@ -109,6 +120,7 @@ class JobStore:
         self.folder = folder
         self._worker = secrets.token_hex(8)  # a process that was killed may have had the same pid
         with state_made(folder):
+            self._hold_lock()
             with self._reading() as connection:
                 connection.execute("pragma journal_mode=wal")
             with self._writing() as connection:
@@ -140,17 +152,27 @@ class JobStore:
                 (key, "PENDING", json.dumps(parameters), now, now + days * SECONDS_PER_DAY, duration, base, owner),
             )
         if files:
-            self.keep_files(key, files)
+            try:
+                self.keep_files(key, files)
+            except BaseException:
+                self.delete(key)
+                raise
         found = self.get(key)
         assert found is not None
         return found
 
     def keep_files(self, key: str, files: Mapping[str, bytes]) -> None:
-        """Store files that were uploaded with a job's parameters, by the names of their fields."""
-        with zipfile.ZipFile(self._files_path(key), "w") as kept:
-            kept.writestr("names", json.dumps(list(files)))
-            for at, content in enumerate(files.values()):
-                kept.writestr(str(at), content)
+        """Store files that were uploaded with a job's parameters, by the names of their fields, with earlier ones."""
+        path, content = self._files_path(key), self.files(key) | dict(files)
+        part = path.with_name(f"{path.name}.part")
+        try:
+            with zipfile.ZipFile(part, "w") as kept:
+                kept.writestr("names", json.dumps(list(content)))
+                for at, one in enumerate(content.values()):
+                    kept.writestr(str(at), one)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
 
     def files(self, key: str) -> dict[str, bytes]:
         """Return the files that were uploaded with a job's parameters."""
@@ -160,27 +182,39 @@ class JobStore:
             names = json.loads(kept.read("names"))
             return {name: kept.read(str(at)) for at, name in enumerate(names)}
 
-    def result(self, key: str, caller: str | None = None) -> bytes | None:
-        """Return the result of a completed job; None if there is none that the caller may see."""
+    def result(self, key: str, most_rows: int, *, caller: str | None = None) -> bytes | None:
+        """Return the result of a completed job; None if there is none that the caller may see.
+
+        Raises
+        ------
+        QueryError
+            If it has more than `most_rows` rows.
+        """
         job = self.get(key)
         if job is None or job.phase != "COMPLETED" or not job.seen_by(caller):
             return None
-        return self.result_path(key).read_bytes()
+        if job.n_row is not None and job.n_row > most_rows:
+            raise QueryError(
+                f"the result of the job has {job.n_row:,} rows, at most {most_rows:,} are taken as an upload"
+            )
+        with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
+            return self.result_path(key).read_bytes()
+        return None
 
     def _files_path(self, key: str) -> Path:
         return self.folder / f"{key}.result.files"
 
     def get(self, key: str) -> Job | None:
-        """Return a job in its actual state; None if there is none with this id."""
+        """Return a job in its actual state; None if there is none with this id, or its time has come."""
         with self._reading() as connection:
             row = connection.execute("select * from job where id = ?", (key,)).fetchone()
         if row is None:
             return None
         job = _job(row)
         if self._gone(job):
-            self.finish(key, "ERROR", error=ENDED)
+            self._end([job])
             return self.get(key)
-        return job
+        return None if job.is_expired and job.phase != "EXECUTING" else job
 
     def owned(self, owner: str, *, after: float | None = None) -> list[Job]:
         """Return the jobs of an owner in their actual states, oldest first.
@@ -192,10 +226,11 @@ class JobStore:
         after : float, optional
             Only jobs made later, seconds since 1970.
         """
+        self._end_orphans()
         with self._reading() as connection:
-            wanted = "select id from job where owner = ? and created > ? order by created, id"
+            wanted = "select * from job where owner = ? and created > ? order by created, id"
             rows = connection.execute(wanted, (owner, after or 0.0)).fetchall()
-        return [job for row in rows if (job := self.get(row["id"])) is not None]
+        return [job for row in rows if not (job := _job(row)).is_expired or job.phase == "EXECUTING"]
 
     def change(self, key: str, **values: Any) -> None:
         """Change columns of a job that is not in a final phase."""
@@ -212,16 +247,9 @@ class JobStore:
         """Set the parameters of a pending job."""
         self.change(key, parameters=json.dumps(parameters))
 
-    def queue(self, key: str) -> None:
-        """Put a job in the queue of this process."""
-        self.change(key, phase="QUEUED", pid=os.getpid(), worker=self._worker, beat=time.time())
-
-    def beat_queued(self) -> None:
-        """Update the heartbeat of the jobs in the queue of this process."""
-        with self._writing() as connection:
-            connection.execute(
-                "update job set beat = ? where phase = 'QUEUED' and worker = ?", (time.time(), self._worker)
-            )
+    def queue(self, key: str) -> bool:
+        """Put a pending job in the queue of this process; return whether that succeeded."""
+        return self._take(key, "phase = 'QUEUED'", "phase = 'PENDING'")
 
     def end_queued(self) -> None:
         """Set the jobs in the queue of this process to phase ERROR, because the process ends."""
@@ -233,25 +261,28 @@ class JobStore:
 
     def start(self, key: str) -> bool:
         """Start a pending or queued job in this process; return whether that succeeded."""
-        now = time.time()
+        return self._take(key, "phase = 'EXECUTING', started = ?", "phase in ('PENDING', 'QUEUED')", time.time())
+
+    def _take(self, key: str, change: str, condition: str, *values: float) -> bool:
         with self._writing() as connection:
             done = connection.execute(
-                "update job set phase = 'EXECUTING', started = ?, pid = ?, worker = ?, beat = ? "
-                "where id = ? and phase in ('PENDING', 'QUEUED') and abort = 0",
-                (now, os.getpid(), self._worker, now, key),
+                f"update job set {change}, worker = ? where id = ? and {condition} and abort = 0",
+                (*values, self._worker, key),
             )
             return done.rowcount == 1
 
-    def beat(self, key: str) -> bool:
-        """Update the heartbeat of a running job; return whether it should continue."""
-        with self._writing() as connection:
-            connection.execute("update job set beat = ? where id = ?", (time.time(), key))
-            row = connection.execute("select abort from job where id = ?", (key,)).fetchone()
-        return row is not None and not row[0]
+    def orders(self, key: str) -> tuple[bool, float]:
+        """Return whether a running job should end, and its longest run time, s; both may change while it runs."""
+        with self._reading() as connection:
+            row = connection.execute("select abort, destruction, duration from job where id = ?", (key,)).fetchone()
+        if row is None:
+            return True, 0.0
+        return bool(row["abort"]) or row["destruction"] <= time.time(), float(row["duration"])
 
     def finish(self, key: str, phase: str, **values: Any) -> None:
-        """Record how a job ended."""
+        """Record how a job ended; the tables sent with it are no longer needed."""
         self.change(key, phase=phase, ended=time.time(), **values)
+        self._files_path(key).unlink(missing_ok=True)
 
     def delete(self, key: str) -> None:
         """Remove a job and its result."""
@@ -260,25 +291,34 @@ class JobStore:
         self.result_path(key).unlink(missing_ok=True)
         self._files_path(key).unlink(missing_ok=True)
 
+    def close(self) -> None:
+        """Let others know that this process has ended; its jobs must have ended before."""
+        self._let_go()
+
     def result_path(self, key: str) -> Path:
         """Return the path of the result of a job; the id must be one of this store."""
         return self.folder / f"{key}.result"
 
     def sweep(self) -> None:
         """Remove expired jobs, and the files and states left by processes that have ended."""
+        files = list(self.folder.glob("*.result*"))  # before the jobs: the files of a job made meanwhile are not here
+        locks = list(self.folder.glob("*.alive"))
+        self._end_orphans()
         with self._reading() as connection:
-            rows = connection.execute("select * from job").fetchall()
-        known = set()
+            rows = connection.execute("select id, phase, destruction from job").fetchall()
+        phases = {}
         for row in rows:
-            job = _job(row)
-            if job.destruction < time.time() and job.phase != "EXECUTING":
-                self.delete(job.id)
-                continue
-            known.add(job.id)
-            if self._gone(job):
-                self.finish(job.id, "ERROR", error=ENDED)
-        for path in self.folder.glob("*.result*"):
-            if path.name.partition(".")[0] not in known:
+            if row["destruction"] <= time.time() and row["phase"] != "EXECUTING":
+                self.delete(row["id"])
+            else:
+                phases[row["id"]] = row["phase"]
+        for path in files:
+            phase = phases.get(path.name.partition(".")[0])
+            needed = phase not in DONE or (phase == "COMPLETED" and path.suffix == ".result")
+            if phase is None or not needed:
+                path.unlink(missing_ok=True)
+        for path in locks:
+            if not _is_locked(path):
                 path.unlink(missing_ok=True)
 
     def count(self) -> int:
@@ -288,23 +328,49 @@ class JobStore:
 
     def spooled(self) -> int:
         """Return the size of results and uploads, bytes."""
-        return sum(path.stat().st_size for path in self.folder.glob("*.result*") if path.exists())
+        total = 0
+        with os.scandir(self.folder) as entries:
+            for entry in entries:
+                if ".result" in entry.name:
+                    with contextlib.suppress(FileNotFoundError):  # its job was deleted, or has just ended
+                        total += entry.stat().st_size
+        return total
+
+    def _hold_lock(self) -> None:
+        """Hold a lock that shows others that this process lives; it ends with this object."""
+        path, made = self._lock_path(self._worker), self.folder / f"{self._worker}.starting"
+        handle = os.open(made, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        self._let_go = weakref.finalize(self, _let_go, handle, path)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        made.rename(path)  # nobody sees it unlocked
+
+    def _lock_path(self, worker: str) -> Path:
+        return self.folder / f"{worker}.alive"
 
     def _gone(self, job: Job) -> bool:
         """Return whether the process that owns a job has ended."""
-        if job.phase not in ("QUEUED", "EXECUTING"):
+        if job.phase not in ACTIVE:
             return False
-        if job.beat is None or job.pid is None or time.time() - job.beat > SILENT_S:
-            return True
-        if job.pid == os.getpid():
-            return job.worker != self._worker
-        try:
-            os.kill(job.pid, 0)
-        except ProcessLookupError:
-            return True
-        except PermissionError:
-            return False
-        return False
+        return job.worker is None or not _is_locked(self._lock_path(job.worker))
+
+    def _end_orphans(self) -> None:
+        """Set the jobs of processes that have ended to phase ERROR."""
+        with self._reading() as connection:
+            rows = connection.execute(f"select * from job where phase in {ACTIVE}").fetchall()
+        alive = {
+            worker: worker is not None and _is_locked(self._lock_path(worker)) for worker in {r["worker"] for r in rows}
+        }
+        self._end([_job(row) for row in rows if not alive[row["worker"]]])
+
+    def _end(self, jobs: Iterable[Job]) -> None:
+        """Set jobs to phase ERROR, unless another process has taken them."""
+        if gone := [(time.time(), ENDED, job.id, job.worker) for job in jobs]:
+            with self._writing() as connection:
+                connection.executemany(
+                    "update job set phase = 'ERROR', ended = ?, error = ? "
+                    f"where id = ? and worker is ? and phase in {ACTIVE}",
+                    gone,
+                )
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
@@ -325,7 +391,26 @@ class JobStore:
 
 
 def _job(row: Mapping[str, Any]) -> Job:
-    names = ("id", "phase", "created", "started", "ended", "destruction", "duration", "pid", "beat", "error",
-             "content_type", "size", "base", "owner", "worker")  # fmt: skip
+    names = ("id", "phase", "created", "started", "ended", "destruction", "duration", "error", "content_type", "size",
+             "base", "owner", "worker", "n_row")  # fmt: skip
     parameters = tuple((str(name), str(value)) for name, value in json.loads(row["parameters"]))
     return Job(**{name: row[name] for name in names}, parameters=parameters, abort=bool(row["abort"]))
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two that look do not see each other
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def _let_go(handle: int, path: Path) -> None:
+    path.unlink(missing_ok=True)
+    os.close(handle)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
+import time
 
 import pytest
 
-from ztfdb.errors import ConfigError
+from ztfdb.errors import ConfigError, QueryError
 from ztfdb.store import tap_jobs
 from ztfdb.store.service_tokens import TokenStore
-from ztfdb.store.tap_jobs import SILENT_S, JobStore
+from ztfdb.store.tap_jobs import JobStore
 
 DAYS = {"days": 7.0, "duration": 60.0}
 
@@ -32,64 +35,161 @@ def clock(monkeypatch):
     return made
 
 
-def held_by(folder, pid, phase="EXECUTING"):
-    """A job in the hands of a process of some number."""
-    store = JobStore(folder)
-    key = store.create([("QUERY", "x")], **DAYS).id
+HOLDER = """
+import pathlib, sys
+from ztfdb.store.tap_jobs import JobStore
+store = JobStore(pathlib.Path(sys.argv[1]))
+for phase in ("QUEUED", "EXECUTING"):
+    key = store.create([("QUERY", "x")], days=7.0, duration=60.0).id
     store.queue(key) if phase == "QUEUED" else store.start(key)
-    with sqlite3.connect(folder / "jobs.sqlite") as connection:
-        connection.execute("update job set pid = ?, worker = 'another' where id = ?", (pid, key))
-    connection.close()
-    return key
+    print(key, flush=True)
+sys.stdin.read()
+"""
 
 
-def ended_pid():
-    """Number of a process that is no more."""
-    done = subprocess.Popen([sys.executable, "-c", ""])
-    done.wait()
-    return done.pid
+@contextlib.contextmanager
+def another_process(folder):
+    """A process with one job in its queue and one that runs: itself and the ids of the jobs."""
+    command = [sys.executable, "-c", HOLDER, str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process, [process.stdout.readline().strip() for _ in range(2)]
+        finally:
+            process.kill()
 
 
-@pytest.mark.parametrize("phase", ["QUEUED", "EXECUTING"])
-def test_a_job_of_a_process_that_ended_is_in_error(tmp_path, phase):
-    key = held_by(tmp_path, ended_pid(), phase)
-    found = JobStore(tmp_path).get(key)
-    assert (found.phase, "ended" in found.error, found.ended is not None) == ("ERROR", True, True)
+def phases_of(store, keys):
+    return [store.get(key).phase for key in keys]
 
 
-@pytest.mark.parametrize("phase", ["QUEUED", "EXECUTING"])
-def test_a_process_with_the_number_of_a_killed_one_is_another(tmp_path, phase):
-    """In a container, the process after a restart often has the number of the one before."""
-    key = held_by(tmp_path, os.getpid(), phase)
-    assert JobStore(tmp_path).get(key).phase == "ERROR"
+def test_jobs_of_a_killed_process_are_in_error(tmp_path):
+    with another_process(tmp_path) as (process, keys):
+        store = JobStore(tmp_path)
+        assert phases_of(store, keys) == ["QUEUED", "EXECUTING"]
+        assert len(list(tmp_path.glob("*.alive"))) == 2
+        process.kill()
+        process.wait()
+    for found in map(store.get, keys):
+        assert (found.phase, "ended" in found.error, found.ended is not None) == ("ERROR", True, True)
+    store.sweep()
+    assert len(list(tmp_path.glob("*.alive"))) == 1
 
 
-@pytest.mark.parametrize("phase", ["QUEUED", "EXECUTING"])
-def test_a_job_of_another_process_that_still_speaks_is_left_alone(tmp_path, clock, phase):
-    key = held_by(tmp_path, os.getppid(), phase)
+@pytest.mark.parametrize("step", [-86_400.0, 86_400.0])
+def test_the_clock_may_be_set(tmp_path, clock, step):
+    """And a process may be suspended: both look as if it had been silent for long."""
+    clock.now = time.time()
     store = JobStore(tmp_path)
-    clock.now += SILENT_S - 1
-    store.sweep()
-    assert store.get(key).phase == phase
-    clock.now += 2
-    store.sweep()
-    assert store.get(key).phase == "ERROR"
+    mine = store.create([], **DAYS).id
+    assert store.start(mine)
+    with another_process(tmp_path) as (process, keys):
+        os.kill(process.pid, signal.SIGSTOP)
+        clock.now += step
+        store.sweep()
+        assert phases_of(store, [*keys, mine]) == ["QUEUED", "EXECUTING", "EXECUTING"]
 
 
-def test_a_job_may_wait_in_the_queue_for_long(tmp_path, clock):
+def test_a_job_is_taken_once(tmp_path):
+    """Two clients that run the same job, each by another process of the service."""
     store, other = JobStore(tmp_path), JobStore(tmp_path)
     key = store.create([], **DAYS).id
-    store.queue(key)
-    for _ in range(20):
-        clock.now += SILENT_S - 1
-        store.beat_queued()
-        other.beat_queued()  # another process speaks for its own
-    assert store.get(key).phase == "QUEUED"
-    assert store.start(key)
-    store.finish(key, "COMPLETED")
-    clock.now += 10 * SILENT_S
+    assert store.queue(key) and not other.queue(key)
+    assert store.start(key) and not store.queue(key) and not other.start(key)
+    assert other.get(key).phase == "EXECUTING"
+
+
+def test_an_ended_process_leaves_no_jobs_and_no_lock(tmp_path):
+    store, other = JobStore(tmp_path), JobStore(tmp_path)
+    key = store.create([], **DAYS).id
+    store.start(key)
+    store.close()
+    assert other.get(key).phase == "ERROR"
+    assert len(list(tmp_path.glob("*.alive"))) == 1
+
+
+def test_files_that_nobody_needs_are_removed(tmp_path):
+    """Halves of results and the tables sent with ended jobs, which would fill the space of all for a week."""
+    store = JobStore(tmp_path)
+    keys = {phase: store.create([], files={"a": b"table"}, **DAYS).id for phase in ("PENDING", "COMPLETED", "ERROR")}
+    gone = store.create([], **DAYS).id
+    for phase in ("COMPLETED", "ERROR"):
+        store.start(keys[phase])
+    for key in (*keys.values(), gone):
+        store.result_path(key).write_bytes(b"result")
+        store.result_path(key).with_suffix(".result.part").write_bytes(b"half")
+    for phase in ("COMPLETED", "ERROR"):
+        store.finish(keys[phase], phase)
+    with sqlite3.connect(tmp_path / "jobs.sqlite") as connection:
+        connection.execute("delete from job where id = ?", (gone,))
+    connection.close()
     store.sweep()
-    assert store.get(key).phase == "COMPLETED"
+    left = sorted(path.name for path in tmp_path.glob("*.result*"))
+    pending = [keys["PENDING"] + suffix for suffix in (".result", ".result.files", ".result.part")]
+    assert left == sorted([*pending, f"{keys['COMPLETED']}.result"])
+
+
+def test_a_sweep_leaves_the_files_of_jobs_made_meanwhile(tmp_path, monkeypatch):
+    store = JobStore(tmp_path)
+    old = store.create([], files={"a": b"table"}, **DAYS).id
+    store.change_destruction(old, 0.0)
+    delete, made = JobStore.delete, []
+
+    def slow_delete(self, key):
+        delete(self, key)
+        made.append(self.create([], files={"a": b"table"}, **DAYS).id)
+
+    monkeypatch.setattr(JobStore, "delete", slow_delete)
+    store.sweep()
+    assert [store.files(key) for key in (old, *made)] == [{}, {"a": b"table"}]
+
+
+def test_a_job_whose_time_has_come_is_not_there(tmp_path, clock):
+    store = JobStore(tmp_path)
+    waiting, running = (store.create([], owner="anna", **DAYS).id for _ in range(2))
+    store.start(running)
+    assert store.orders(running) == (False, 60.0)
+    for key in (waiting, running):
+        store.change_destruction(key, clock.now)
+    assert store.get(waiting) is None
+    assert [job.id for job in store.owned("anna")] == [running]
+    assert store.orders(running) == (True, 60.0)
+    store.finish(running, "ABORTED")
+    assert store.get(running) is None
+    assert store.owned("anna") == []
+
+
+def test_many_jobs_are_listed_at_once(tmp_path, monkeypatch):
+    store = JobStore(tmp_path)
+    keys = [store.create([], owner="anna", **DAYS).id for _ in range(20)]
+    opened = []
+    connect = sqlite3.connect
+
+    def counted(*args, **options):
+        opened.append(args)
+        return connect(*args, **options)
+
+    monkeypatch.setattr(sqlite3, "connect", counted)
+    assert [job.id for job in store.owned("anna")] == keys
+    assert len(opened) <= 2
+
+
+def test_tables_sent_later_are_added(tmp_path):
+    store = JobStore(tmp_path)
+    key = store.create([], files={"a": b"1", "b": b"2"}, **DAYS).id
+    store.keep_files(key, {"b": b"3", "c": b"4"})
+    assert store.files(key) == {"a": b"1", "b": b"3", "c": b"4"}
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_result_with_too_many_rows_is_not_read(tmp_path):
+    store = JobStore(tmp_path)
+    key = store.create([], **DAYS).id
+    store.start(key)
+    store.finish(key, "COMPLETED", n_row=1001)
+    with pytest.raises(QueryError, match="has 1,001 rows, at most 1,000 are taken"):
+        store.result(key, 1000)
+    store.result_path(key).write_bytes(b"rows")
+    assert store.result(key, 1001) == b"rows"
 
 
 def test_a_process_that_ends_puts_its_own_queue_in_error(tmp_path):

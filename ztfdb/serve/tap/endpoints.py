@@ -20,7 +20,7 @@ from ztfdb.serve.work import Put, Streamed
 async def sync(request: Request, service: Service, params: Parameters) -> Response:
     """Run a statement and stream its answer."""
     limits, reader, base = service.limits, service.reader, base_url(request)
-    results = partial(service.jobs.store.result, caller=caller_of(request))
+    results = partial(service.jobs.store.result, most_rows=limits.upload_rows, caller=caller_of(request))
     query = await service.workers.run(request, read_query, params, limits, limits.max_rows_sync, results)
 
     def produce(put: Put) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Any, TypeVar
 
 from ztfdb.errors import QueryError, StoreError
 from ztfdb.serve.errors import Busy, ServiceError, TimeLimit, tell
@@ -26,10 +27,15 @@ LOOK_S = 0.25
 MOST_JOBS = 100_000
 """Maximum number of stored jobs; each takes a few kilobytes."""
 
-BEAT_S = 5.0
-"""Seconds between this process's signs of life for its queued jobs."""
+AGAIN_S = 1.0
+"""Seconds until the state of a job is written again, if that failed: the disk was full, for example."""
+
+MEASURE_BYTES = 16 * MB
+"""Bytes of a result after which the space that all jobs use is measured again."""
 
 SWEEP_S = 600.0
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -69,54 +75,72 @@ class JobRunner:
         if self.store.count() >= MOST_JOBS or (size and self.store.spooled() + size > self._limits.spool_mb * MB):
             raise Busy("the jobs of all clients use all available space: delete some, or try again later")
 
-    def submit(self, key: str) -> None:
-        """Put a job in the queue."""
-        self.store.queue(key)
+    def submit(self, key: str) -> bool:
+        """Put a pending job in the queue; return whether that succeeded."""
+        if not self.store.queue(key):
+            return False
         self._pool.submit(self._run, key)
+        return True
 
     def close(self) -> None:
         """Stop the running jobs; they end in the phase ERROR, because the service ends."""
         self._ending.set()
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._sweeper.join()
-        self.store.end_queued()
-        self.store.sweep()
+        try:
+            self.store.end_queued()
+            self.store.sweep()
+        except StoreError as exc:  # who reads these jobs next records that their process has ended
+            log.error("the end of queued jobs cannot be recorded", extra={"reason": str(exc)})
+        self.store.close()
 
     def _run(self, key: str) -> None:
-        job = self.store.get(key)
-        if job is None or self._ending.is_set() or not self.store.start(key):
-            return
+        if not self._ending.is_set() and self._written(self.store.start, key):
+            job = self._written(self.store.get, key)
+            if job is not None:
+                phase, values = self._outcome(job)
+                self._written(partial(self.store.finish, **values), key, phase)
+
+    def _outcome(self, job: Job) -> tuple[str, dict[str, Any]]:
+        """Run a job, and return its final phase and what is to be recorded of its end."""
         work = Work()
         over = threading.Event()
         watch = threading.Thread(target=self._watch, args=(job, work, over), daemon=True)
         watch.start()
         try:
             with work.running():
-                self._answer(job)
+                return "COMPLETED", self._answer(job)
         except Aborted:
-            self.store.finish(key, "ABORTED")
+            return "ABORTED", {}
         except Exception as exc:
-            message = tell(exc, key).message
-            try:
-                self.store.finish(key, "ERROR", error=message)
-            except StoreError as trouble:  # without heartbeats it will be in error
-                log.error("the end of a job cannot be recorded", extra={"job": key, "reason": str(trouble)})
+            return "ERROR", {"error": tell(exc, job.id).message}
         finally:
             over.set()
             watch.join()
 
-    def _answer(self, job: Job) -> None:
+    def _written(self, write: Callable[..., T], *values: Any) -> T | None:
+        """Change the state of a job, again and again until it succeeds; None if the service ends before."""
+        while True:
+            try:
+                return write(*values)
+            except StoreError as exc:
+                log.error("the state of a job cannot be written now", extra={"job": values[0], "reason": str(exc)})
+            if self._ending.wait(AGAIN_S):
+                return None
+
+    def _answer(self, job: Job) -> dict[str, Any]:
+        """Write the result of a job, and return what is to be recorded of it."""
         from ztfdb.serve.tap.query import read_query, translated, write_answer  # a service without jobs needs no ADQL
 
         params = Parameters(job.parameters, self.store.files(job.id))
-        results = partial(self.store.result, caller=job.owner)
+        results = partial(self.store.result, most_rows=self._limits.upload_rows, caller=job.owner)
         query = read_query(params, self._limits, self._limits.max_rows_async, results)
         translation = translated(query, self._reader, self._limits, job.base)
         path = self.store.result_path(job.id)
         part = path.with_suffix(".result.part")
         try:
             with part.open("wb") as stream:
-                overflow = write_answer(query, translation, self._reader, self._put(stream.write), strict=True)
+                written = write_answer(query, translation, self._reader, self._put(stream.write), strict=True)
             size = part.stat().st_size
             part.replace(path)
         except OSError as exc:
@@ -124,14 +148,21 @@ class JobRunner:
             raise Busy("the service has no space for this result now: delete other jobs, or try again later") from exc
         finally:
             part.unlink(missing_ok=True)  # before the end of the job is recorded, which also needs space
-        self.store.finish(job.id, "COMPLETED", content_type=query.form.content_type, size=size, overflow=int(overflow))
+        return {
+            "content_type": query.form.content_type, "size": size, "overflow": int(written.overflow),
+            "n_row": written.n_row,
+        }  # fmt: skip
 
     def _put(self, write: Callable[[bytes], int]) -> Callable[[bytes], None]:
-        room = self._limits.spool_mb * MB - self.store.spooled()
+        """Return a function that writes pieces of a result while all results have space."""
+        room = unmeasured = 0
 
         def put(piece: bytes) -> None:
-            nonlocal room
+            nonlocal room, unmeasured
+            if unmeasured <= 0 or room < len(piece):  # other jobs write at the same time
+                room, unmeasured = self._limits.spool_mb * MB - self.store.spooled(), MEASURE_BYTES
             room -= len(piece)
+            unmeasured -= len(piece)
             if room < 0:
                 raise QueryError("the results of all jobs use all available space: delete some, or request less")
             write(piece)
@@ -139,31 +170,25 @@ class JobRunner:
         return put
 
     def _watch(self, job: Job, work: Work, over: threading.Event) -> None:
-        """Stop a job when its time is up, its client aborts it, or the service ends."""
-        left = job.duration
+        """Stop a job when its time is up, its client aborts it, its time of removal comes, or the service ends."""
+        began, must_end, duration = time.monotonic(), False, job.duration
         while not over.wait(LOOK_S):
-            left -= LOOK_S
             try:
-                continues = self.store.beat(job.id)
+                must_end, duration = self.store.orders(job.id)
             except StoreError as exc:
-                log.warning("a job cannot be kept alive now", extra={"job": job.id, "reason": str(exc)})
-                continues = True
-            if not continues:
+                log.warning("a job cannot be looked up now", extra={"job": job.id, "reason": str(exc)})
+            if must_end:
                 work.stop(Aborted())
             elif self._ending.is_set():
                 work.stop(ServiceError("the service ended before this job was done"))
-            elif left <= 0:
-                work.stop(TimeLimit(job.duration))
+            elif time.monotonic() - began >= duration:
+                work.stop(TimeLimit(duration))
 
     def _sweep(self) -> None:
-        swept = -SWEEP_S
         while True:
             try:
-                self.store.beat_queued()
-                if time.monotonic() - swept >= SWEEP_S:
-                    self.store.sweep()
-                    swept = time.monotonic()
+                self.store.sweep()
             except Exception:
                 log.exception("jobs could not be swept")
-            if self._ending.wait(BEAT_S):
+            if self._ending.wait(SWEEP_S):
                 return

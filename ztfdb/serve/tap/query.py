@@ -38,6 +38,21 @@ class TapQuery:
     uploads: tuple[Upload, ...] = ()
 
 
+@dataclass(frozen=True)
+class Written:
+    """What was written of an answer.
+
+    Attributes
+    ----------
+    n_row : int
+    overflow : bool
+        It was truncated at the limit of rows.
+    """
+
+    n_row: int
+    overflow: bool = False
+
+
 def read_query(params: Parameters, limits: Limits, hard_limit: int, results: Results) -> TapQuery:
     """Return the query in the parameters.
 
@@ -77,8 +92,8 @@ def write_answer(
     *,
     strict: bool = False,
     extra: str = "",
-) -> bool:
-    """Run a statement and pass on the answer in batches; return whether it was truncated at the limit of rows.
+) -> Written:
+    """Run a statement and pass on the answer in batches.
 
     Errors before the first row are raised; later errors are written into the answer if its format allows it. With
     `strict` they are always raised. `extra` follows the table of a VOTable.
@@ -94,15 +109,15 @@ def write_answer(
             overflow = len(rows) > left
             if piece := writer.rows(rows[:left] if overflow else rows):
                 put(piece)
-            left -= len(rows)
+            left -= min(left, len(rows))
             if overflow:
                 break
     except (ZtfdbError, ServiceError) as exc:
         if strict or not begun:
             raise
         put(writer.tail(error=str(exc) if isinstance(exc, QueryError | ServiceError) else "the database failed"))
-        return False
+        return Written(translation.limit - left)
     if not begun:
         put(writer.head())
     put(writer.tail(overflow))
-    return overflow
+    return Written(translation.limit - left, overflow)

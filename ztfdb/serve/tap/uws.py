@@ -10,17 +10,21 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 
-from ztfdb.serve.errors import ServiceError
+from ztfdb.serve.errors import ClientGone, ServiceError
 from ztfdb.serve.limits import Limits
 from ztfdb.serve.params import Parameters, number, shown
 from ztfdb.serve.service import Service, base_url, caller_of
 from ztfdb.serve.tap.jobs import JobRunner
 from ztfdb.serve.votable import CONTENT_TYPE, attribute, error_document, text
+from ztfdb.serve.work import until_gone
 from ztfdb.sky.times import SECONDS_PER_DAY
 from ztfdb.store.tap_jobs import DONE, Job
 
 MAX_WAIT_S = 60.0
 LOOK_S = 0.1
+LOOK_LATE_S = 1.0
+"""Seconds between looks at a job, at first and after a while."""
+
 PHASES = ("PENDING", "QUEUED", "EXECUTING", "COMPLETED", "ERROR", "ABORTED", "UNKNOWN", "HELD", "SUSPENDED", "ARCHIVED")
 _UWS = (
     'xmlns:uws="http://www.ivoa.net/xml/UWS/v1.0" xmlns:xlink="http://www.w3.org/1999/xlink" '
@@ -212,9 +216,9 @@ async def _change(runner: JobRunner, job: Job, params: Parameters, limits: Limit
 
 async def _set_phase(runner: JobRunner, job: Job, phase: str) -> None:
     if phase == "RUN":
-        if job.phase != "PENDING":
-            raise ServiceError(f"the job is {job.phase}, only one that is PENDING can be run")
-        await asyncio.to_thread(runner.submit, job.id)
+        if not await asyncio.to_thread(runner.submit, job.id):
+            now = await asyncio.to_thread(runner.store.get, job.id)
+            raise ServiceError(f"the job is {(now or job).phase}, only one that is PENDING can be run")
     elif phase == "ABORT":
         await asyncio.to_thread(runner.store.change, job.id, abort=1)
         if job.phase in ("PENDING", "QUEUED"):
@@ -253,9 +257,16 @@ async def _waited(request: Request, runner: JobRunner, job: Job, params: Paramet
     seconds = number("WAIT", wanted, -1.0)
     deadline = time.monotonic() + (MAX_WAIT_S if seconds < 0 else min(seconds, MAX_WAIT_S))
     phase = (params.one("PHASE") or job.phase).upper()
-    while job.phase == phase and job.phase not in (*DONE, "PENDING") and time.monotonic() < deadline:
-        await asyncio.sleep(LOOK_S)
-        job = await _found(request, runner)
+    pause, gone = LOOK_S, asyncio.ensure_future(until_gone(request))
+    try:
+        while job.phase == phase and job.phase not in (*DONE, "PENDING") and (left := deadline - time.monotonic()) > 0:
+            await asyncio.wait({gone}, timeout=min(pause, left))
+            if gone.done():
+                raise ClientGone
+            pause = min(1.25 * pause, LOOK_LATE_S)  # hundreds may wait, each for a long job
+            job = await _found(request, runner)
+    finally:
+        gone.cancel()
     return job
 
 
@@ -264,4 +275,4 @@ def _instant(name: str, value: str) -> float:
         when = datetime.fromisoformat(value)
     except ValueError:
         raise ServiceError(f"{name} is {shown(value)}, expected a time such as 2026-01-31T12:00:00Z") from None
-    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+    return max((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp(), 0.0)
