@@ -2,6 +2,8 @@
 
 import contextlib
 import sqlite3
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from sqlalchemy import make_url
 
 from tests.support.archives import Plan, build_archive
 from tests.support.postgres import ENGINES
+from tests.support.waiting import wait_until
 from ztfdb.errors import DatabaseUnavailableError, QueryError
 from ztfdb.query.readonly import read_only_sql
 from ztfdb.store.readonly import parse, run_read_only
@@ -307,6 +310,26 @@ def test_the_time_limit_stops_what_never_ends(urls, name, statement):
     with pytest.raises(QueryError, match=r"time limit of 0\.3 s"):
         read_only_sql(urls[name], statement, timeout_s=0.3)
     assert time.monotonic() - start < 50.0  # the sleeps last for 60 s, the others for ever
+
+
+def test_a_statement_on_the_server_ends_with_the_process_that_asked(urls):
+    """Killed without a word: the server would count until the time limit."""
+    endless = "select count(*) from generate_series(1, 1000000000000) as killed"
+    asked = f"{urls[WRITER]!r}, {endless!r}, timeout_s=3600.0"
+    asks = f"from ztfdb.query.readonly import read_only_sql; read_only_sql({asked})"
+
+    def runs():
+        with connect(urls["admin"]) as connection:
+            found = connection.execute(
+                "select count(*) from pg_stat_activity where usename = %s and state = 'active' and query like %s",
+                [WRITER, f"{endless}%"],
+            ).fetchone()
+        return found != (0,)
+
+    with subprocess.Popen([sys.executable, "-c", asks]) as process:
+        wait_until(runs)
+        process.kill()
+    wait_until(lambda: not runs(), 60.0)
 
 
 @pytest.mark.parametrize(

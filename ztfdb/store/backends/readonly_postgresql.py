@@ -43,6 +43,14 @@ select exists (select from pg_catalog.pg_roles where rolname in (session_user, c
        or pg_catalog.pg_has_role(session_user, 'pg_write_server_files', 'member')
 """
 
+_LIMITS = """
+select pg_catalog.set_config('statement_timeout', %s, true),
+       pg_catalog.set_config('client_connection_check_interval',
+                             case when pg_catalog.version() ~* 'windows|mingw|visual c' then '0' else '5s' end, true)
+"""
+"""The second one ends a statement whose process was killed, which a server else notices when it sends rows. Windows has
+no way to look."""
+
 
 def run(connection: psycopg.Connection[Any], statement: Statement, *, force: bool) -> tuple[list[str], list[list[Any]]]:
     """Run a statement; see `ztfdb.store.readonly.run_read_only`."""
@@ -90,7 +98,7 @@ def _read_only(connection: psycopg.Connection[Any], statement: Statement, *, for
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         _check_powers(connection, force)
         limit = str(max(1, round(statement.timeout_s * 1000)))
-        connection.execute("select pg_catalog.set_config('statement_timeout', %s, true)", [limit])
+        connection.execute(_LIMITS, [limit])
         yield
     except psycopg.Error as exc:
         raise _typed_error(exc, statement.timeout_s) from exc
