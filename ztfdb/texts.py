@@ -28,6 +28,11 @@ _UNSEEN = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 """Unicode categories of invisible characters: controls, directions, lone surrogates, ends of lines."""
 
 
+def counted(n: int, one: str, many: str = "") -> str:
+    """Return a number with its noun: ``1 image``, ``2,000 images``; `many` is a plural that is not made by an s."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
 def hide_secrets(text: str) -> str:
     """Return a text with ``***`` instead of the secrets of URLs and of libpq's ``key=value`` words.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
@@ -61,10 +63,20 @@ def test_calibrate_prints_and_draws(run, engine_url, one, tmp_path):
     image_id = one.measured.info.image_id
     words = ("--image", str(image_id), "--aperture", "4", "--format", "csv", "--plot", str(tmp_path / "p.png"))
     done = run("calibrate", *words)
-    assert done.exit_code == 0 and "1 images calibrated (0 without" in done.stderr
+    assert done.exit_code == 0 and "1 image calibrated, 0 were calibrated already" in done.stderr
     row = dict(zip(*(line.split(",") for line in done.stdout.splitlines()), strict=True))
     assert abs(float(row["zeropoint"]) - one.zeropoint[3]) < 4 * float(row["zeropoint_err"])
     assert (tmp_path / "p.png").stat().st_size > 10_000
+
+
+def test_calibrate_counts_what_could_not_be_calibrated(run, engine_url, one, tmp_path):
+    elsewhere = write_csv(tmp_path / "ps1.csv", mast_columns(30))
+    assert "30 rows added" in run("catalog", "import", "ps1", str(elsewhere)).stderr
+    with open_sessions(engine_url) as maker:
+        commit_image(maker, one.measured)
+    done = run("calibrate", "--format", "json")
+    assert "0 images calibrated, 1 could not be (the column failure says why)" in done.stderr
+    assert all(row["failure"] for row in json.loads(done.stdout))
 
 
 def test_the_same_by_method(engine_url, one):

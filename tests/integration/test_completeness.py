@@ -148,7 +148,7 @@ def test_the_command_judges_and_answers(engine_url, images):
         archive.ingest(images["empty"].sci, jobs=1)
     run = CliRunner().invoke
     done = run(application, ["completeness", "--db", engine_url, "--format", "csv"])
-    assert done.exit_code == 0 and "1 images measured" in done.stderr
+    assert done.exit_code == 0 and "1 image measured" in done.stderr
     assert done.stdout.startswith("image_id,limit50,limit90,psf")
     truth = images["empty"].truth
     star = SkyCoord(truth.ra[0], truth.dec[0], unit="deg")

@@ -49,7 +49,8 @@ def test_watch_stores_sets_aside_and_says_so(engine_url, tmp_path):
     assert "Traceback" in shown or "ImageReadError" in shown
     assert ztfdb(engine_url, "quarantine", "release")[0] == 2
     assert ztfdb(engine_url, "quarantine", "show", "999")[0] == 2
-    assert "1 images released" in ztfdb(engine_url, "quarantine", "release", number)[2]
+    assert "0 images will be tried again; 1 image set aside: see ztfdb quarantine list" in ztfdb(engine_url, "retry")[2]
+    assert "1 image released, to be tried again by ztfdb watch" in ztfdb(engine_url, "quarantine", "release", number)[2]
     assert "0 images" in ztfdb(engine_url, "retry")[2]
 
 

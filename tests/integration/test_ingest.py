@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
 import os
 import shutil
@@ -237,6 +238,78 @@ def test_a_copy_elsewhere_is_known(maker, night, tmp_path):
     odd = shutil.copy(science_files(night)[0], tmp_path / "odd-name.fits")
     assert outcomes(ingest(maker, odd)) == ["known copy"]
     assert outcomes(ingest(maker, copies, odd, night)) == ["known copy"] * 4 + ["unchanged"] * 3
+
+
+def packed_as(how: str, path: Path, folder: Path, name: str = "") -> Path:
+    """A copy of a FITS file by gzip, by fpack (with rounded pixels), as a link, or with one more card."""
+    folder.mkdir(exist_ok=True)
+    copy = folder / (name or path.name)
+    if how == "gzip":
+        copy = copy.with_name(copy.name + ".gz")
+        copy.write_bytes(gzip.compress(path.read_bytes()))
+    elif how == "fpack":
+        copy = copy.with_name(copy.name + ".fz")
+        with fits.open(path) as hdus:
+            image = fits.CompImageHDU(hdus[0].data, hdus[0].header, compression_type="RICE_1", quantize_level=4)
+            fits.HDUList([fits.PrimaryHDU(), image]).writeto(copy)
+    elif how == "symlink":
+        copy.symlink_to(path)
+    elif how == "hard link":
+        copy.hardlink_to(path)
+    else:
+        shutil.copy(path, copy)
+        rewrite(copy, HISTORY="looked at")
+    return copy
+
+
+@pytest.mark.parametrize("how", ["gzip", "fpack", "symlink", "hard link", "card"])
+@pytest.mark.parametrize("name", ["", "mine_sciimg.fits"])
+def test_the_same_image_packed_in_another_way_is_a_known_copy(maker, night, tmp_path, how, name):
+    path = science_files(night)[0]
+    ingest(maker, path)
+    copy = packed_as(how, path, tmp_path / "copy", name)
+    for _ in range(2):
+        assert outcomes(ingest(maker, copy)) == ["known copy"]
+    with maker.begin() as session:
+        file = next(f for f in find_files(session, only_id(session)) if f.role == "sci")
+    assert file.absolute == str(path)
+
+
+def only_id(session):
+    return session.scalars(select(Image.image_id)).one()
+
+
+def test_an_image_and_its_packed_copy_in_one_call(maker, night, tmp_path):
+    path = science_files(night)[0]
+    both = [packed_as("gzip", path, tmp_path / "copy"), path]
+    report = ingest(maker, *both)
+    assert (report.found, report.failed, n_image(maker)) == (2, 0, 1)
+    assert sorted(outcomes(ingest(maker, *both))) == ["known copy", "unchanged"]
+
+
+def test_an_image_that_was_packed_in_its_place_is_measured_from_there(maker, night):
+    path = science_files(night)[0]
+    ingest(maker, path)
+    copy = packed_as("gzip", path, night)
+    path.unlink()
+    assert outcomes(ingest(maker, copy)) == ["replaced"]
+    assert outcomes(ingest(maker, copy)) == ["unchanged"]
+
+
+def test_a_packed_file_with_other_pixels_or_another_zero_point_is_no_copy(maker, night, tmp_path):
+    path = science_files(night)[0]
+    ingest(maker, path)
+    for k, change in enumerate(("pixels", "magzp")):
+        shutil.copy(path, other := tmp_path / f"other{k}_sciimg.fits")
+        with fits.open(other, mode="update", memmap=False) as hdus:
+            if change == "pixels":
+                hdus[0].data[50, 60] += 1000.0
+            else:
+                hdus[0].header["MAGZP"] += 0.1
+        for how in ("gzip", "fpack"):
+            (one,) = ingest(maker, packed_as(how, other, tmp_path / change, path.name)).outcomes
+            assert one.outcome is Outcome.FAILED and "another file of the same processing" in one.reason, (change, how)
+            assert str(path) in one.reason and "ztfdb remove image" in one.reason
 
 
 def test_a_copy_that_brings_the_first_mask_is_measured(maker, night, tmp_path):

@@ -347,7 +347,7 @@ def test_the_command_builds_updates_and_shows(engine_url):
     built = run("build")
     assert built.exit_code == 0 and "4 images added" in built.stderr, built.output
     star(maker, 1, first=9)
-    assert "1 images added" in run("update").stderr
+    assert "1 image added" in run("update").stderr
     object_id = int(sky_to_cell(150.0, 2.0))
     shown = run("show", str(object_id), "--format", "csv")
     assert shown.exit_code == 0

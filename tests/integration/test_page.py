@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -269,7 +270,10 @@ def test_the_browsers_back_returns_to_the_question_before(page, served, held):
     with page.expect_response(re.compile("lightcurve")):
         page.press("#q", "Enter")
     page.wait_for_function("() => document.getElementById('plot').drawn.length === 0")
-    assert "have a detection" in page.inner_text("#words")  # the archive's own words
+    words = page.inner_text("#words")
+    assert "have a detection" in words  # the archive's own words, with the page's for its choices
+    assert "every image as Epochs" in words and "--complete" not in words
+    assert page.is_visible("#complete") and page.is_hidden("#plot")
     page.go_back()
     page.wait_for_function("() => document.getElementById('plot').drawn.length === 6")
     assert page.input_value("#complete") == "0" and page.is_disabled("#measure")
@@ -305,7 +309,69 @@ def test_a_wrong_position_is_told_in_the_services_words(page, served, held):
     page.press("#q", "Enter")
     ready(page)
     page.wait_for_selector("#words:not(.bad) >> text=no image covers")
-    assert "swap" in page.inner_text("#words")
+    words = page.inner_text("#words")
+    assert "swap" in words and "nearest image" in words and words.startswith("No epoch at ") and "radius 1.5″" in words
+    assert page.is_hidden("#plot") and page.is_hidden("#csv")
+    page.fill("#q", f"{held[1][0]:.5f} {held[1][1]:.5f}")
+    page.press("#q", "Enter")
+    page.wait_for_selector("#plot")
+
+
+def test_a_plot_without_points_has_no_axes(page, served, held, tmp_path):
+    show(page, served, f"{held[1][0]:.7f} {held[1][1]:.7f}")
+    for box in page.locator("#legend [data-toggle]").all():
+        box.uncheck()
+    with page.expect_download() as saved:
+        page.click("#svg")
+    drawing = Path(saved.value.path()).read_text()
+    assert "Nothing is drawn" in drawing and "magnitude" not in drawing
+
+
+def test_an_address_with_choices_that_the_page_lacks_opens(page, served, held):
+    page.goto(served.base + "/?tab=lightcurve")
+    page.wait_for_selector("#suggest")
+    place = f"q={held[1][0]:.7f}+{held[1][1]:.7f}"
+    page.goto(f"{served.base}/?{place}&aperture=9&x=JD&phot=best&complete=0&cfilter=zz")
+    ready(page)
+    assert len(drawn(page)) == 6
+    assert [page.input_value(f"#{name}") for name in ("aperture", "x", "phot", "complete")] == [
+        "4",
+        "mjd",
+        "aperture",
+        "0",
+    ]
+
+
+def test_back_before_the_answer_stays_at_the_first_page(page, served, held):
+    page.goto(served.base + "/")
+    title, held_back = page.title(), []
+    page.route("**/api/v1/lightcurve?*", lambda route: held_back.append(route))  # a function that playwright can mark
+    page.fill("#q", f"{held[1][0]:.7f} {held[1][1]:.7f}")
+    with page.expect_request("**/api/v1/lightcurve?*"):
+        page.press("#q", "Enter")
+    assert page.title() == f"{held[1][0]:.7f} {held[1][1]:.7f} · ztfdb"
+    page.go_back()
+    page.wait_for_selector("#main[aria-busy=false]", state="attached")
+    for route in held_back:
+        route.continue_()
+    page.wait_for_timeout(1000)
+    assert page.is_hidden("#curve") and page.is_visible("#welcome") and page.title() == title
+    page.unroute("**/api/v1/lightcurve?*")
+    page.go_forward()
+    ready(page)
+    assert len(drawn(page)) == 6
+
+
+def test_two_tabs_of_a_browser_do_not_disturb_each_other(page, served, held):
+    show(page, served, f"{held[1][0]:.7f} {held[1][1]:.7f}")
+    other = page.context.new_page()
+    show(other, served, f"{held[2][0]:.7f} {held[2][1]:.7f}")
+    other.select_option("#y", "ujy")
+    page.uncheck("[data-toggle=zg]")
+    page.reload()
+    ready(page)
+    assert page.input_value("#y") == "mag" and not page.is_checked("[data-toggle=zg]")
+    assert other.input_value("#q") != page.input_value("#q") and other.input_value("#y") == "ujy"
 
 
 def test_a_service_that_is_gone_and_back(page, held):
@@ -364,9 +430,9 @@ def test_what_is_saved_is_what_is_seen(page, served, held, local, tmp_path):
     assert drawing.count("<polygon") + drawing.count("<circle") == 6 + 2 and "magnitude (AB)" in drawing
     assert re.findall(r">([gri])<", drawing) == ["g", "r"] and "All images are simulated." in drawing
     assert f"{ra:.6f} +{dec:.6f} (ICRS), radius 1.5″" in drawing
-    line = page.input_value("#python")
-    theirs = eval(line, {"ztfdb": ztfdb})
-    pd.testing.assert_frame_equal(theirs.data, whole.data, check_exact=True)
+    names: dict[str, Any] = {}
+    exec(page.input_value("#python"), names)
+    pd.testing.assert_frame_equal(names["curve"].data, whole.data, check_exact=True)
 
 
 def test_paper_shows_the_symbols_and_no_controls(page, served, held):
@@ -489,7 +555,7 @@ def test_behind_a_prefix_the_page_needs_no_slash_at_its_end(browser, held, end):
         ready(page)
         page.wait_for_selector("#strip button")
         assert len(drawn(page)) == 6
-        assert page.input_value("#python").startswith(f'ztfdb.open("{proxy.base}").')
+        assert page.input_value("#python").startswith(f'import ztfdb; curve = ztfdb.open("{proxy.base}").')
         with page.expect_download() as saved:
             page.click("#csv")
         assert len(pd.read_csv(saved.value.path())) == 6

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -239,8 +240,9 @@ def test_files_of_the_curve_and_of_an_epoch_are_the_archives(page, served, held,
         assert picture.size == (2700, 1440)
     drawing = saved_by(page, "#svg", tmp_path / "curve.svg").read_text()
     assert drawing.count("<polygon") + drawing.count("<circle") >= len(whole)
-    line = page.input_value("#python")
-    pd.testing.assert_frame_equal(eval(line, {"ztfdb": ztfdb}).data, whole, check_exact=True)
+    names: dict[str, Any] = {}
+    exec(page.input_value("#python"), names)
+    pd.testing.assert_frame_equal(names["curve"].data, whole, check_exact=True)
     page.focus("#plot")
     page.keyboard.press("End")
     key = state(page, "e")

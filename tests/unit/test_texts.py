@@ -5,7 +5,7 @@ import os
 import pytest
 
 from ztfdb.errors import CatalogueFileError, ConfigError, ImageReadError
-from ztfdb.texts import hide_secrets, is_secret_key, one_line, printable, without_secrets
+from ztfdb.texts import counted, hide_secrets, is_secret_key, one_line, printable, without_secrets
 
 SECRET = "s3cret"
 
@@ -93,3 +93,8 @@ def test_nothing_acts_on_a_terminal(text, shown):
 def test_kept_characters_stay():
     assert printable("a\nb\r", keep="\n") == "a\nb\\x0d"
     assert one_line(" a\n\n b\x1b?password=s ") == "a b\\x1b?password=***"
+
+
+def test_numbers_with_nouns() -> None:
+    assert [counted(n, "image") for n in (0, 1, 2000)] == ["0 images", "1 image", "2,000 images"]
+    assert counted(1, "match", "matches") == "1 match" and counted(2, "match", "matches") == "2 matches"

@@ -11,6 +11,7 @@ from ztfdb.cli.options import Command, shared_options
 from ztfdb.cli.output import Output, output_options, save_figure
 from ztfdb.cli.progress import progress_bar
 from ztfdb.cli.session import opened, wrong_usage
+from ztfdb.texts import counted
 
 USUAL = (
     "image_id", "aperture", "zeropoint", "zeropoint_err", "color_term", "color_term_err", "scatter", "n_star",
@@ -75,8 +76,6 @@ def calibrate(
             click.echo(f"wrote {plot}", err=True)
     frame = report.to_pandas()
     output.write(frame if aperture is None else frame[frame.aperture == aperture], usual=USUAL)
-    click.echo(
-        f"{report.n_image:,} images calibrated ({report.n_failed:,} without a zero point), "
-        f"{report.n_skipped:,} were calibrated already",
-        err=True,
-    )
+    done = f"{counted(report.n_image - report.n_failed, 'image')} calibrated"
+    failed = f", {report.n_failed:,} could not be (the column failure says why)" if report.n_failed else ""
+    click.echo(f"{done}{failed}, {report.n_skipped:,} were calibrated already", err=True)

@@ -10,6 +10,7 @@ from ztfdb.cli.options import Command, CommandGroup, number_value, shared_option
 from ztfdb.cli.output import Output, output_options
 from ztfdb.cli.progress import progress_bar
 from ztfdb.cli.session import opened, wrong_usage
+from ztfdb.texts import counted
 
 if TYPE_CHECKING:
     from ztfdb.ingest.catalogue_import import FileImport
@@ -92,7 +93,9 @@ def add(ctx: click.Context, name: str, location: str, columns: tuple[str, ...], 
     with opened(ctx) as archive, wrong_usage():
         done = archive.add_catalogue(name, location, columns=_pairs(columns) or None, epoch=epoch)
     what = "added before, and has not changed" if done.known else f"added ({done.layout})"
-    click.echo(f"{done.name}: {done.n_row:,} rows on {done.area:,.4g} deg2 in {done.location}, {what}", err=True)
+    click.echo(
+        f"{done.name}: {counted(done.n_row, 'row')} on {done.area:,.4g} deg2 in {done.location}, {what}", err=True
+    )
 
 
 @catalog.command("list", cls=Command, examples=("ztfdb catalog list", "ztfdb catalog list --format json"))
@@ -148,7 +151,9 @@ def fetch(ctx: click.Context, name: str, url: str | None, keep: str | None, ever
         files = archive.fetch_catalogue(name, url=url, folder=keep, everything=everything, progress=follow)
     for one in files:
         _tell(one)
-    click.echo(f"{len(files)} queries, {sum(one.n_row for one in files):,} rows added", err=True)
+    click.echo(
+        f"{counted(len(files), 'query', 'queries')}, {counted(sum(one.n_row for one in files), 'row')} added", err=True
+    )
 
 
 @catalog.command(
@@ -163,7 +168,7 @@ def remove(ctx: click.Context, name: str, dry_run: bool) -> None:
     with opened(ctx, read_only=dry_run) as archive:
         n_row = archive.remove_catalogue(name, dry_run=dry_run)
     stays = "" if n_row else "; files of a catalogue that is read in place stay"
-    click.echo(f"{'would remove' if dry_run else 'removed'} {name}: {n_row:,} rows{stays}", err=True)
+    click.echo(f"{'would remove' if dry_run else 'removed'} {name}: {counted(n_row, 'row')}{stays}", err=True)
 
 
 def _pairs(words: tuple[str, ...]) -> dict[str, str]:
@@ -187,4 +192,4 @@ def _tell(done: FileImport) -> None:
     rest = "".join(
         f", {n:,} {what}" for n, what in ((done.n_known, "held already"), (done.n_bad, "could not be read")) if n
     )
-    click.echo(f"{done.path}: {done.n_row:,} rows added{rest} ({done.layout}, {done.seconds:.1f} s)", err=True)
+    click.echo(f"{done.path}: {counted(done.n_row, 'row')} added{rest} ({done.layout}, {done.seconds:.1f} s)", err=True)

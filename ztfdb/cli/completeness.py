@@ -8,6 +8,7 @@ from ztfdb.cli.options import PositionCommand, position_of, shared, shared_optio
 from ztfdb.cli.output import Output, output_options
 from ztfdb.cli.progress import progress_bar
 from ztfdb.cli.session import opened, wrong_usage
+from ztfdb.texts import counted
 
 USUAL = ("image_id", "limit50", "limit90", "psf", "n_star", "n_found", "n_false", "n_source", "failure")
 USUAL_AT = ("mjd", "filtercode", "limit50", "limit90", "p_detect", "bias", "scatter", "image_id")
@@ -71,7 +72,6 @@ def completeness(
             progress=follow,
         )
     output.write(report.to_pandas(), usual=USUAL)
-    click.echo(
-        f"{report.n_image:,} images measured ({report.n_failed:,} without a limit), {report.n_skipped:,} were already",
-        err=True,
-    )
+    done = f"{counted(report.n_image - report.n_failed, 'image')} measured"
+    failed = f", {report.n_failed:,} could not be (the column failure says why)" if report.n_failed else ""
+    click.echo(f"{done}{failed}, {report.n_skipped:,} were already", err=True)

@@ -9,6 +9,7 @@ from ztfdb.cli.output import Output, output_options
 from ztfdb.cli.progress import progress_bar
 from ztfdb.cli.session import opened, wrong_usage
 from ztfdb.sky.typed import parse_radius, plain_minus
+from ztfdb.texts import counted
 
 USUAL = ("image_id", "n_source", "n_matched", "n_match", "ra_offset", "dec_offset", "ra_rms", "dec_rms", "warning")
 
@@ -63,7 +64,9 @@ def crossmatch(
     with opened(ctx, read_only=dry_run) as archive, wrong_usage(), progress_bar("images") as bar:
         if remove:
             n = archive.remove_matches(name, image_ids=ids, dry_run=dry_run)
-            click.echo(f"{'would remove' if dry_run else 'removed'} {n:,} matches with {name}", err=True)
+            click.echo(
+                f"{'would remove' if dry_run else 'removed'} {counted(n, 'match', 'matches')} with {name}", err=True
+            )
             return
 
         def follow(done: int, total: int) -> None:
@@ -78,5 +81,5 @@ def crossmatch(
             name, image_ids=ids, region=where, mode=mode, radius=radius, again=again, progress=follow
         )
     output.write(report.to_pandas(), usual=USUAL)
-    done = f"{len(report.images):,} images matched with {name} ({report.mode}, {report.radius:g} arcsec)"
+    done = f"{counted(len(report.images), 'image')} matched with {name} ({report.mode}, {report.radius:g} arcsec)"
     click.echo(f"{done}, {report.n_skipped:,} were matched already", err=True)

@@ -12,6 +12,7 @@ from ztfdb.cli.options import Command, radius_value, shared_options
 from ztfdb.cli.output import Output, output_options, save_figure
 from ztfdb.cli.progress import progress_bar
 from ztfdb.cli.session import configuration, wrong_usage
+from ztfdb.texts import counted
 
 if TYPE_CHECKING:
     from ztfdb.options import Calibration
@@ -100,8 +101,9 @@ def diff(
     frame = {"image": found.images, "magnitude": found.magnitudes, "source": found.sources}[by]
     output.write(frame, usual=USUAL[by])
     n = found.images[["n_matched", "n_lost", "n_gained"]].sum()
+    alone = f"{len(found.only_a):,} in A alone, {len(found.only_b):,} in B alone"
     click.echo(
-        f"{len(found.images):,} images in both ({len(found.only_a):,} in A alone, {len(found.only_b):,} in B alone): "
-        f"{n['n_matched']:,} sources matched, {n['n_lost']:,} lost, {n['n_gained']:,} gained",
+        f"{counted(len(found.images), 'image')} in both ({alone}): "
+        f"{counted(n['n_matched'], 'source')} matched, {n['n_lost']:,} lost, {n['n_gained']:,} gained",
         err=True,
     )

@@ -10,6 +10,7 @@ from ztfdb.cli.options import Command, night_value, shared_options
 from ztfdb.cli.output import Output, output_options, save_figure
 from ztfdb.cli.progress import progress_bar
 from ztfdb.cli.session import opened, wrong_usage
+from ztfdb.texts import counted
 
 USUAL = (
     "image_id", "warning", "median", "scatter", "n_star", "slope", "slope_err", "x_gradient", "y_gradient", "failure",
@@ -63,7 +64,7 @@ def psfcheck(
         ids = list(image_ids) or (None if night is None else archive.images_of_night(night))
         if remove:
             n = archive.remove_psf_checks(image_ids=ids, dry_run=dry_run)
-            click.echo(f"{'would remove' if dry_run else 'removed'} {n:,} checks", err=True)
+            click.echo(f"{'would remove' if dry_run else 'removed'} {counted(n, 'check')}", err=True)
             return
 
         def follow(done: int, total: int) -> None:
@@ -77,5 +78,5 @@ def psfcheck(
             save_figure(archive.plot_psf_check(image_ids[0]).figure, plot, dpi=120)
             click.echo(f"wrote {plot}", err=True)
     output.write(frame, usual=USUAL)
-    done = f"{len(report.rows):,} images checked ({report.n_warned:,} deserve a look)"
+    done = f"{counted(len(report.rows), 'image')} checked ({report.n_warned:,} deserve a look)"
     click.echo(f"{done}, {report.n_skipped:,} were already, {report.n_without:,} have no PSF catalogue", err=True)

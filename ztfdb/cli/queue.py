@@ -12,6 +12,7 @@ import click
 from ztfdb.cli.options import Command, shared_options
 from ztfdb.cli.session import configuration
 from ztfdb.cli.terminal import say
+from ztfdb.texts import counted
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -19,17 +20,24 @@ if TYPE_CHECKING:
     from ztfdb.store.queue_reports import JobReport
 
 
+BY = " by ztfdb watch, or by ztfdb ingest of the files"
+"""What tries images: the queue alone does not."""
+
+
 @click.command(cls=Command, examples=("ztfdb retry",))
 @shared_options
 @click.pass_context
 def retry(ctx: click.Context) -> None:
     """Retry the failed images at once, without waiting for their next attempt."""
+    from ztfdb.codes import JobState
     from ztfdb.store.ingest_queue import retry_failed
-    from ztfdb.store.queue_reports import read_clock
+    from ztfdb.store.queue_reports import count_jobs, read_clock
 
     with _writing(ctx) as session:
         n = retry_failed(session, now=read_clock(session))
-    click.echo(f"{n:,} images will be tried again", err=True)
+        n_aside = count_jobs(session)[JobState.QUARANTINED.value]
+    aside = f"; {counted(n_aside, 'image')} set aside: see ztfdb quarantine list" if n_aside else ""
+    click.echo(f"{counted(n, 'image')} will be tried again{BY if n else ''}{aside}", err=True)
 
 
 @click.command(
@@ -73,7 +81,7 @@ def _release(ctx: click.Context, job_ids: tuple[int, ...], all_: bool) -> None:
 
     with _writing(ctx) as session:
         n = release_quarantined(session, None if all_ else job_ids, now=read_clock(session))
-    click.echo(f"{n:,} images released", err=True)
+    click.echo(f"{counted(n, 'image')} released{', to be tried again' + BY if n else ''}", err=True)
 
 
 def short_line(job: JobReport) -> str:

@@ -12,6 +12,7 @@ from ztfdb.cli.output import Output, output_options
 from ztfdb.cli.progress import progress_bar
 from ztfdb.cli.session import opened, wrong_usage
 from ztfdb.cli.terminal import say
+from ztfdb.texts import counted
 
 
 @click.command(cls=Command, examples=("ztfdb relocate data /mnt/archive/data",))
@@ -58,7 +59,7 @@ def verify(ctx: click.Context, hashes: bool, deep: bool, output: Output) -> None
 
         problems = archive.verify(hashes=hashes, deep=deep, places=shared(ctx).places, progress=follow)
     counts = problems.attrs
-    click.echo(f"{counts['n_image']:,} images, {counts['n_file']:,} files, {counts['n_source']:,} sources", err=True)
+    click.echo(", ".join(counted(counts[f"n_{one}"], one) for one in ("image", "file", "source")), err=True)
     if n_unknown := counts["n_unknown"]:
         click.echo(f"{n_unknown:,} images or PSF catalogues were stored before checksums: not compared", err=True)
     if problems.empty:
@@ -104,7 +105,7 @@ def remove(ctx: click.Context, what: str, names: tuple[str, ...], dry_run: bool)
             for image_id in one.images:
                 click.echo(image_id)
     done = "would remove" if dry_run else "removed"
-    click.echo(f"{done} {n_image:,} images with {n_source:,} sources", err=True)
+    click.echo(f"{done} {counted(n_image, 'image')} with {counted(n_source, 'source')}", err=True)
     if not n_image:
         click.echo(f"error: the archive has no image of {what} {', '.join(map(str, names))}", err=True)
         ctx.exit(1)

@@ -56,6 +56,7 @@ from ztfdb.store.catalogues import CatalogueInfo, held_catalogues
 from ztfdb.store.columns import MISSING
 from ztfdb.store.engine import writing
 from ztfdb.store.object_oids import find_object_of_oid, oids_of_object
+from ztfdb.texts import counted
 
 RULES = 1
 """Version of the grouping rules; objects made by other versions are built again."""
@@ -100,9 +101,9 @@ class ObjectsReport:
     seconds: float = 0.0
 
     def __str__(self) -> str:
-        images = f"{self.n_added:,} images added, {self.n_removed:,} taken out"
-        anchors = f", {self.n_reference:,} reference catalogues" if self.n_reference else ""
-        made = f"{self.n_source:,} sources, {self.n_remade:,} objects made{anchors}"
+        images = f"{counted(self.n_added, 'image')} added, {self.n_removed:,} taken out"
+        anchors = f", {counted(self.n_reference, 'reference catalogue')}" if self.n_reference else ""
+        made = f"{counted(self.n_source, 'source')}, {counted(self.n_remade, 'object')} made{anchors}"
         return f"{images}, {made} in {self.seconds:.1f} s"
 
 

@@ -1,8 +1,9 @@
-"""Whether a file on its way is in the archive already, found without reading its pixels.
+"""Whether a file on its way is in the archive already, found without measuring it.
 
 The rule, `ztfdb.store.image_files.known_as`: a file is the stored one if its size and modification time are, else if
-its sha256 is. `find_stored` applies it before an image is put into the queue, and again before it is measured;
-`ztfdb.store.images.store_image` to what was measured.
+its sha256 is, else, at another path, if it is the same image packed in another way (`same_image`). `find_stored`
+applies it before an image is put into the queue, and again before it is measured; `ztfdb.store.images.store_image` to
+what was measured.
 """
 
 from __future__ import annotations
@@ -10,10 +11,13 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import numpy as np
 from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Places
-from ztfdb.frame.filename import parse_name
+from ztfdb.errors import ImageError
+from ztfdb.frame.filename import ZtfName, parse_name
+from ztfdb.frame.read import Frame, read_frame
 from ztfdb.ingest.discover import FoundImage, is_url
 from ztfdb.records import FileFacts
 from ztfdb.store.backends import backend
@@ -24,6 +28,7 @@ from ztfdb.store.image_files import (
     find_copy,
     find_file_at,
     find_files,
+    has_quadrant,
     known_as,
     may_have_copy,
     move_file,
@@ -47,6 +52,43 @@ def sha256_of(path: str) -> str:
     """Return the checksum of a file, in hexadecimal digits."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+PACKING_NOISE = 1.0
+"""Largest difference of a pixel that fpack rounded, in units of the noise: it rounds to a fraction of a row's noise."""
+
+
+def same_image(path: str, stored: str) -> bool:
+    """Tell whether two files have the same image, packed by gzip or fpack or not at all, or with other cards.
+
+    Everything that is read of the header is equal, and so are the pixels, to well within their noise where fpack
+    rounded them.
+    """
+    one = _frame(path)
+    return one is not None and _same_frame(one, stored)
+
+
+def _frame(path: str) -> Frame | None:
+    try:
+        return read_frame(path, find_mask=False, hash_files=False)
+    except ImageError:
+        return None  # measuring will say what is wrong with it
+
+
+def _same_frame(one: Frame, path: str) -> bool:
+    other = _frame(path)
+    if other is None or one.info != other.info or one.wcs.to_array().tobytes() != other.wcs.to_array().tobytes():
+        return False
+    if np.array_equal(one.data, other.data, equal_nan=True):
+        return True
+    if all(frame.files[0].compression in ("none", "gzip") for frame in (one, other)):
+        return False
+    finite = np.isfinite(one.data)
+    if not np.array_equal(finite, np.isfinite(other.data)):
+        return False
+    values = one.data[finite]
+    noise = 1.4826 * np.median(np.abs(values - np.median(values)))
+    return bool(np.abs(values - other.data[finite]).max() <= PACKING_NOISE * noise)
 
 
 def is_gone(path: str) -> bool:
@@ -144,11 +186,26 @@ def _find_copy(session: Session, path: str, places: Places) -> StoredFile | None
     try:
         size = Path(path).stat().st_size
         # A checksum costs 0.1 s for a quadrant; most new files have a name that no stored image has.
-        if name and not may_have_copy(session, size=size, filefracday=name.filefracday, field=name.field):
-            return None
-        return find_copy(session, sha256_of(path), places=places)
+        if name is None or may_have_copy(session, size=size, filefracday=name.filefracday, field=name.field):
+            copy = find_copy(session, sha256_of(path), places=places)
+            if copy is not None:
+                return copy
     except OSError:
         return None  # measuring will say what is wrong with it
+    return None if name is None else _find_packed(session, name, places)
+
+
+def _find_packed(session: Session, name: ZtfName, places: Places) -> StoredFile | None:
+    """Return the image's own file that has the same image as a file, packed in another way."""
+    place = {"field": name.field, "rcid": name.rcid, "fid": name.fid}
+    if name.rcid is None or not has_quadrant(session, filefracday=name.filefracday, **place):
+        return None
+    frame = _frame(name.path)
+    if frame is None:
+        return None
+    files = find_files(session, frame.info.image_id, places=places)
+    own = next((file for file in files if file.role in OWN_ROLES), None)
+    return own if own is not None and _same_frame(frame, own.absolute) else None
 
 
 def _beside(image: str, other: str) -> str:

@@ -17,7 +17,7 @@ from ztfdb.bits import NO_CAVEAT
 from ztfdb.derive.crossmatch import match_new_image
 from ztfdb.derive.psf_checks import ImageChecked, check_new_image, compare_measured
 from ztfdb.errors import StoreError
-from ztfdb.ingest.already_stored import is_gone
+from ztfdb.ingest.already_stored import is_gone, same_image
 from ztfdb.ingest.psf_catalogues import psf_part
 from ztfdb.ingest.report import ImageOutcome, Outcome
 from ztfdb.records import MeasuredImage, PsfCatalogueRecord
@@ -130,7 +130,14 @@ def _store(
         if job is not None:
             hold(session, job, lease_s=lease_s, now=read_clock(session, clock))
         outcome = store_image(
-            session, measured, places=places, given=held.given, force=force, before_rows=check, is_gone=is_gone
+            session,
+            measured,
+            places=places,
+            given=held.given,
+            force=force,
+            before_rows=check,
+            is_gone=is_gone,
+            same_image=same_image,
         )
         if outcome in (Stored.STORED, Stored.REPLACED):
             match_new_image(session, measured.info.image_id)

@@ -43,7 +43,8 @@ def draw_light_curve(
     Each filter has a colour and a marker. Detections are filled, forced measurements open. A limit, at
     ``upper_limit_mag`` of a complete light curve, else at ``limitmag``, is a small marker with an arrowhead towards
     fainter magnitudes. Epochs that are not ``good`` are faded and crossed out, simulated ones have a ring, and those of
-    ZTF's PSF catalogues (``phot``) a dot. The legend lists the kinds of epochs with their numbers. Brighter is up.
+    ZTF's PSF catalogues (``phot``) a dot. The legend lists the kinds of epochs with their numbers. Brighter is up. A
+    new figure of no epochs says so and has no ticks.
 
     Parameters
     ----------
@@ -87,6 +88,10 @@ def draw_light_curve(
     ax.ticklabel_format(style="plain", useOffset=False)  # an offset in a corner is easily overlooked
     if counts:
         _legend(ax, shown, counts, beside=own)
+    elif own:
+        ax.set(xticks=[], yticks=[])  # numbers that no data gave
+        words = "no epoch" if data.empty else "no epoch has a magnitude or a limit"
+        ax.text(0.5, 0.5, words, ha="center", va="center", transform=ax.transAxes)
     ax.set_title(_title(data) if title is None else title, fontsize="medium")
     return ax
 

@@ -205,6 +205,24 @@ def may_have_copy(session: Session, *, size: int, filefracday: int | None, field
     return session.execute(_of_size(tuple(known)), {"size": size, **known}).first() is not None
 
 
+def has_quadrant(session: Session, **of: int | None) -> bool:
+    """Return quickly whether an image, or a cutout of it, may be stored, by the parts of its name.
+
+    Parameters
+    ----------
+    session : Session
+    **of
+        ``filefracday`` (None for references), ``field``, ``rcid`` and ``fid``.
+    """
+    known = {name: value for name, value in of.items() if value is not None}
+    return session.execute(_of_quadrant(tuple(known)), known).first() is not None
+
+
+@lru_cache
+def _of_quadrant(names: tuple[str, ...]) -> Select[Any]:
+    return select(_IMAGE.c.image_id).where(*(_IMAGE.c[name] == bindparam(name) for name in names)).limit(1)
+
+
 @lru_cache
 def _of_size(names: tuple[str, ...]) -> Select[Any]:
     """Return the statement that finds an image's own file by its size and columns of the image."""

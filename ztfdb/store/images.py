@@ -56,13 +56,14 @@ def store_image(
     force: bool = False,
     before_rows: Callable[[], None] | None = None,
     is_gone: Callable[[str], bool] | None = None,
+    same_image: Callable[[str, str], bool] | None = None,
 ) -> Stored:
     """Store a measured image with its sources, or replace the one of the same identity.
 
-    The same content is unchanged, or a known copy at another path. A new or changed mask replaces the image. Other
-    content replaces it if it is newer (PROCVSN, then CREATED), or equally new at the same path (a file that was written
-    again), or if the stored file is gone. An image stored from another product of the exposure, as by earlier versions
-    of ztfdb, is always replaced.
+    The same content is unchanged, or a known copy at another path, also packed in another way. A new or changed mask
+    replaces the image. Other content replaces it if it is newer (PROCVSN, then CREATED), or equally new at the same
+    path (a file that was written again), or if the stored file is gone. An image stored from another product of the
+    exposure, as by earlier versions of ztfdb, is always replaced.
 
     Parameters
     ----------
@@ -79,6 +80,9 @@ def store_image(
         Called before the many rows of a stored image are written: from then on the database does the work.
     is_gone : callable, optional
         Returns whether no file exists at an absolute path any more; by default the stored file is assumed to exist.
+    same_image : callable, optional
+        Returns whether two files, by their absolute paths, have the same image although their bytes differ; called
+        only for the same version at another path.
 
     Raises
     ------
@@ -102,15 +106,20 @@ def store_image(
     mine = stored[own.role]
     in_place = mine.place in find_places(read_roots(session, places), own.path)
     gone = is_gone is not None and not in_place and is_gone(mine.absolute)
+    same = mine.facts.sha256 == own.sha256
+    if not (same or in_place or gone) and same_image is not None and _version(existing) == _version(measured.info):
+        same = same_image(own.path, mine.absolute)
     if not (force or gone):
         come = {file.role: file for file in measured.files}
-        state = known_as(
-            stored, come, lambda role: stored[role].facts.sha256 == come[role].sha256, in_place=in_place, gone=False
-        )
+
+        def is_same(role: str) -> bool:
+            return same if role == own.role else stored[role].facts.sha256 == come[role].sha256
+
+        state = known_as(stored, come, is_same, in_place=in_place, gone=False)
         if state is not None:
             return state
     row = _image_row(session, measured)
-    if mine.facts.sha256 != own.sha256:
+    if not same:
         if not find_impostors(session, [image_id]):
             _check_newer(existing, measured, mine, in_place=in_place or gone)
         delete_psf(session, image_id)  # it belongs to the other processing
@@ -179,15 +188,22 @@ def _check_identity(existing: Row[Any], measured: MeasuredImage) -> None:
 
 
 def _check_newer(existing: Row[Any], measured: MeasuredImage, stored: StoredFile, *, in_place: bool) -> None:
-    have = version_of(existing.procvsn, existing.created)
-    come = version_of(measured.info.procvsn, measured.info.created)
+    have, come = _version(existing), _version(measured.info)
     if come > have or (come == have and in_place):
         return
-    what = "an older processing" if come < have else "another file of the same processing"
+    version = f"PROCVSN {measured.info.procvsn}, CREATED {measured.info.created}"
+    if come < have:
+        what, than = "an older processing", f" (PROCVSN {existing.procvsn}, CREATED {existing.created})"
+    else:
+        what, than = "another file of the same processing", ", whose pixels or header differ"
     raise OlderVersionError(
-        f"{what} of image {existing.image_id} (PROCVSN {measured.info.procvsn}, CREATED {measured.info.created}); "
-        f"the archive keeps {stored.absolute} (PROCVSN {existing.procvsn}, CREATED {existing.created})"
+        f"{what} of image {existing.image_id} ({version}); the archive keeps {stored.absolute}{than}: to have this "
+        f"file instead, remove the image first (ztfdb remove image {existing.image_id})"
     )
+
+
+def _version(of: Any) -> tuple[int, str]:
+    return version_of(of.procvsn, of.created)
 
 
 def _image_row(session: Session, measured: MeasuredImage) -> dict[str, Any]:

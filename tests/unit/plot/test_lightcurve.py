@@ -107,6 +107,10 @@ def test_bare_columns_and_empty_curves_are_enough(curve: pd.DataFrame) -> None:
     bare = curve[["mjd", "mag", "magerr", "filtercode"]]
     ax = draw_light_curve(bare)
     assert draw_light_curve(bare.iloc[:0], ax) is ax
-    assert draw_light_curve(bare.iloc[:0]).get_title().endswith(": 0 epochs")
+    empty = draw_light_curve(bare.iloc[:0])
+    assert empty.get_title().endswith(": 0 epochs")
+    assert [text.get_text() for text in empty.texts] == ["no epoch"] and not len(empty.get_yticks())
+    without = draw_light_curve(bare.assign(mag=np.nan))
+    assert [text.get_text() for text in without.texts] == ["no epoch has a magnitude or a limit"]
     with pytest.raises(ValueError, match="no column mjd"):
         draw_light_curve(bare.drop(columns="mjd"))

@@ -17,6 +17,7 @@ import { Status, holdings } from "./status.js";
 import { showSummary } from "./summary.js";
 import { EpochTable } from "./table.js";
 
+const TITLE = document.title;
 const KINDS = [["detection", "detections"], ["forced", "forced"], ["limit", "limits"], ["flagged", "flagged"], ["unavailable", "not measured"]];
 
 let state = fromAddress();
@@ -76,7 +77,7 @@ async function ask() {
     if (state.tab === "objects") objects.show();
     const frame = await get("lightcurve", question(), signal);
     epochs = epochsOf(frame);
-    say(frame.hint ?? "");
+    say(epochs.length ? frame.hint ?? "" : nothing(frame.hint));
     answered();
   } catch (error) {
     if (error.name === "AbortError") return;
@@ -86,11 +87,23 @@ async function ask() {
   }
 }
 
+// What was searched where there is no epoch, and what the archive has there; its hint names an option of other interfaces.
+function nothing(hint) {
+  const why = (hint ?? "").replace("--complete (complete=True)", "every image as Epochs");
+  return `No epoch at ${heading()}${why ? `: ${why}` : ""}.`;
+}
+
 function fail(error) {
+  welcome();
+  refused(error, ask);
+}
+
+// As before the first question, of which there is no answer.
+function welcome() {
   epochs = [];
   find("curve").hidden = true;
   find("welcome").hidden = false;
-  refused(error, ask);
+  say("");
 }
 
 // What went wrong, and what helps: another try, or a token.
@@ -112,6 +125,7 @@ function answered() {
   const [shown, where] = [epochs, place];
   find("welcome").hidden = true;
   find("curve").hidden = false;
+  find("drawing").hidden = !epochs.length;
   plot.forget();
   redraw(asView(state.view));
   choose(epochs.find((one) => one.key === state.e) ?? null, { quiet: true });
@@ -124,7 +138,6 @@ function answered() {
   });
   if (state.pg) periods.search({ quietly: true });
   else periods.forget();
-  document.title = `${state.q} · ztfdb`;
 }
 
 function redraw(view = plot.view) {
@@ -228,7 +241,7 @@ function links() {
     words.push(`${name}=${value === true ? "True" : /^[-\d.]/.test(value) ? value : JSON.stringify(value)}`);
   }
   const base = BASE.href.replace(/\/$/, "");
-  find("python").value = `ztfdb.open(${JSON.stringify(base)}).light_curve(${asked.ra}, ${asked.dec}, radius=${asked.radius}, ${words.join(", ")})`;
+  find("python").value = `import ztfdb; curve = ztfdb.open(${JSON.stringify(base)}).light_curve(${asked.ra}, ${asked.dec}, radius=${asked.radius}, ${words.join(", ")})`;
 }
 
 function fileName(suffix) {
@@ -313,6 +326,7 @@ function open(change) {
 
 // The controls as the state says; where a question follows, what needs the position waits for its answer.
 function controls(asking = false) {
+  document.title = state.q ? `${state.q} · ztfdb` : TITLE;
   for (const name of [...ASKED, ...DRAWN, ...SEARCHED]) find(name).value = state[name];
   for (const one of document.querySelectorAll("details[id]")) one.open = listed(state.open).has(one.id);
   blink.controls();
@@ -341,9 +355,9 @@ addEventListener("popstate", () => {
   state = fromAddress();
   controls(askedOf() !== before);
   if (!state.q) {
-    find("curve").hidden = true;
-    find("welcome").hidden = false;
-    say("");
+    abort?.abort(); // an answer that still comes belongs to another page of the history
+    find("main").ariaBusy = "false";
+    welcome();
   } else if (askedOf() !== before || !epochs.length) {
     ask();
   } else {

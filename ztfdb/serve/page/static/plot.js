@@ -46,6 +46,7 @@ export class Plot {
     this.near = null;
     this.view = view ?? null;
     this.all = wholeView(points, how);
+    this.measured = points.some((one) => one.y !== null);
     this.redraw();
   }
 
@@ -86,6 +87,10 @@ export class Plot {
     const scale = this.scale(width, height, head);
     const { area } = scale;
     pen.rect(0, 0, width, height, { fill: ink.paper });
+    if (!this.points.length) {
+      pen.text(width / 2, height / 2, "Nothing is drawn: tick what the legend hides", { fill: ink.ink, align: "center", baseline: "middle", size: 13 });
+      return;
+    }
     this.axes(pen, scale, ink, height);
     pen.clip(area.x, area.y, area.width, area.height);
     drawFeet(pen, this.points, scale, ink);
@@ -108,7 +113,7 @@ export class Plot {
         pen.text(x(at), area.y + area.height + 6, words, { fill: ink.ink, align: "center", baseline: "top" });
       }
     }
-    for (const { at, words } of ticks(y0, y1, Math.max(3, area.height / 48))) {
+    for (const { at, words } of this.measured ? ticks(y0, y1, Math.max(3, area.height / 48)) : []) {
       pen.line(area.x, y(at), area.x + area.width, y(at), { stroke: ink.grid });
       pen.text(area.x - 7, y(at), words, { fill: ink.ink, align: "right", baseline: "middle" });
     }

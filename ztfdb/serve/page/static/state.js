@@ -11,6 +11,8 @@ export const ASKED = ["q", "r", "complete", "phot", "aperture", "measure", "cali
 export const DRAWN = ["y", "x", "period", "t0", "sn"];
 export const SEARCHED = ["pmin", "pmax", "pfilter"]; // the grid of the periodogram
 
+const CHOSEN = ["complete", "phot", "aperture", "measure", "calibration", "y", "x", "pfilter", "ofilter", "cfilter", "cby"]; // from lists
+
 const STAR = ["e", "view", "pg", "strip", "blink"]; // what belongs to one position
 export const ofNewStar = () => Object.fromEntries(STAR.map((name) => [name, START[name]]));
 
@@ -23,9 +25,17 @@ export function withName(text, name, on) {
   return [...names].join(",");
 }
 
+// A view or a choice that the page does not have, of an older page or mistyped, is that of the start.
 export function fromAddress() {
   const words = new URLSearchParams(location.search);
-  return Object.fromEntries(Object.keys(START).map((name) => [name, words.get(name) ?? START[name]]));
+  return Object.fromEntries(Object.keys(START).map((name) => [name, possible(name, words.get(name)) ? words.get(name) : START[name]]));
+}
+
+function possible(name, value) {
+  if (value === null) return false;
+  if (name === "tab") return document.getElementById(`tab-${value}`) !== null;
+  const choices = CHOSEN.includes(name) ? document.getElementById(name).options : [];
+  return !choices.length || [...choices].some((one) => one.value === value);
 }
 
 export function toAddress(state, push) {
