@@ -21,6 +21,7 @@ import pytest
 from astropy import units as u
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
+from astropy.table import QTable
 from astropy.time import Time
 from pandas.testing import assert_frame_equal
 from PIL import Image
@@ -324,6 +325,49 @@ def test_errors_are_the_archives(remote, local, star):
         kinds.add(type(ours.value))
     known = {UnknownImageError, UnknownSourceError, UnknownObjectError, UnknownCatalogueError, QueryError, StampError}
     assert kinds == known | {ValueError, OptionError}
+
+
+PLACES = [(np.nan, 3.0), (10.0, np.nan), (np.inf, 1.0), (10.0, -np.inf), (10.0, 91.0), (10.0, -90.0001)]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_wrong_positions_and_radii_are_told_in_the_archives_words(remote, local, star, place):
+    questions = [
+        lambda a: a.cone(*place),
+        lambda a: a.light_curve(*place),
+        lambda a: a.images(*place),
+        lambda a: a.stamps(*place),
+        lambda a: a.hint(*place),
+        lambda a: a.completeness(*place),
+        lambda a: a.periodogram(*place),
+        lambda a: a.catalogue_cone("ps1", *place),
+        lambda a: a.light_curves([star, place]),
+        lambda a: a.light_curve(*star, pmra=1.0, pmdec=1.0, epoch=place[0]),
+        *[lambda a, r=r: a.light_curve(*star, r) for r in (np.nan, np.inf, -1.0)],
+        *[lambda a, r=r: a.cone(*star, r) for r in (np.nan, np.inf, -1.0)],
+    ]
+    for ask in questions:
+        with pytest.raises(ValueError, match=r"is not a position|expected a number, 0 or more|epoch") as ours:
+            ask(local)
+        with pytest.raises(ValueError) as theirs:  # noqa: PT011 - the words are compared
+            ask(remote)
+        assert str(theirs.value) == str(ours.value)
+
+
+def test_a_motion_with_nan_counts_as_none(remote, local, star):
+    options = {"pmra": np.nan, "pmdec": 5.0, "epoch": 2016.0}
+    ours = local.light_curve(*star, **options).data
+    assert_frame_equal(remote.light_curve(*star, **options).data, ours, check_exact=True)
+
+
+def test_tables_of_positions_are_read_as_the_archive_reads_them(remote, local, held):
+    ra, dec = np.array(held[1]).T
+    stars = SkyCoord(ra * u.deg, dec * u.deg)
+    wanted = local.light_curves({"ra": ra, "dec": dec})
+    for table in (pd.DataFrame({"RAJ2000": ra, "DEJ2000": dec}), QTable({"name": ["a", "b", "c"], "place": stars})):
+        for archive in (local, remote):
+            same(archive.light_curves(table), wanted)
+            assert len(archive.stamps_at(table)) == len(wanted)
 
 
 def test_an_empty_answer_says_why_at_the_callers_line(remote, local):

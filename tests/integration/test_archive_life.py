@@ -8,8 +8,9 @@ from sqlalchemy import text
 
 import ztfdb
 from tests.support.archives import Plan, build_archive
+from tests.support.catalogues import bright_star, make_epochs
 from tests.support.children import in_a_child
-from ztfdb.errors import ArchiveClosedError, SchemaVersionError
+from ztfdb.errors import ArchiveClosedError, DatabaseUnavailableError, SchemaVersionError
 from ztfdb.store.engine import writing
 
 N_EPOCH = 6
@@ -100,3 +101,39 @@ def test_an_archive_that_was_upgraded_meanwhile_is_told(used):
         session.execute(text("update alembic_version set version_num = '20990101_later'"))
     with pytest.raises(SchemaVersionError, match=r"20990101_later.*update this one"):
         archive.ping()
+
+
+def make_small(folder):
+    """A SQLite archive with an image, opened by a relative name, and where a star is."""
+    epoch = make_epochs(folder / "images", 1, catalogues=False)[0]
+    with ztfdb.open("sqlite:///night.sqlite", create=True) as archive:
+        assert archive.ingest(folder / "images").stored == 1
+    return bright_star(epoch)[:2]
+
+
+def test_a_relative_name_stays_the_file_when_the_current_folder_changes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    position = make_small(tmp_path)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    with ztfdb.open("sqlite:///night.sqlite") as archive:
+        assert archive.url == "sqlite:///night.sqlite"
+        monkeypatch.chdir(elsewhere)
+        assert len(archive.light_curve(*position)) == 1
+        assert len(archive.stamps(*position)) == 1
+        archive.build_objects()
+        assert len(archive.sql("select object_id from object")) > 1
+        assert len(pickle.loads(pickle.dumps(archive)).stamps(*position)) == 1
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_an_archive_whose_file_is_gone_makes_no_empty_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    position = make_small(tmp_path)
+    with ztfdb.open("sqlite:///night.sqlite") as archive:
+        for one in tmp_path.glob("night.sqlite*"):
+            one.unlink()
+        for ask in (archive.light_curve, archive.stamps):
+            with pytest.raises(DatabaseUnavailableError, match="unable to open"):
+                ask(*position)
+    assert not list(tmp_path.glob("night.sqlite*"))

@@ -191,10 +191,20 @@ def test_a_cone_without_a_radius_says_so(night):
     assert (result.exit_code, "RA DEC RADIUS" in result.stderr) == (2, True)
 
 
+@pytest.mark.parametrize("words", [("-r", "5"), ("--radius", "5arcsec"), ("5", "arcsec")])
+def test_the_radius_of_a_cone_is_a_word_or_an_option(night, words):
+    expected = night.rows("cone", str(RA), str(DEC), "5")
+    assert expected and night.rows("cone", str(RA), str(DEC), *words) == expected
+    if words[0] != "5":
+        assert night.rows("cone", *words, str(RA), str(DEC)) == expected
+    assert night.run("cone", str(RA), str(DEC), "5", "-r", "5").exit_code == 2
+
+
 def test_a_name_that_contains_a_position_is_one(night):
     expected = night.rows("lightcurve", str(RA), str(DEC), "--columns", "source_id")
     for words in (
-        ["J035159.376+354446.68"], ["ZTF", "J035159.376+354446.68"], ["03:51:59.376+35:44:46.68"], [f"({RA}, {DEC})"],
+        ["J035159.376+354446.68"], ["035159.376+354446.68"], ["ZTF", "J035159.376+354446.68"],
+        ["03:51:59.376+35:44:46.68"], [f"({RA}, {DEC})"],
     ):  # fmt: skip
         assert night.rows("lightcurve", *words, "--columns", "source_id") == expected
     result = night.run("cone", "J036159.376+354446.68", "3")

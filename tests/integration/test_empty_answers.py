@@ -66,7 +66,7 @@ QUESTIONS = [
     (
         ("light_curve", RA, DEC + BESIDE),
         "5 images cover it, 0 have a detection within 1.5 arcsec (the nearest is 12.0 arcsec away): "
-        "try a larger radius or --complete",
+        "try a larger radius or a complete light curve (--complete, complete=True)",
     ),
     (("cone", RA, DEC + BESIDE, {"radius": 3}), "5 images cover it, 0 have a detection within 3 arcsec"),
     (("light_curve", RA, DEC, {"phot": "psfcat"}), "0 have a row in ZTF's PSF catalogue within 1.5 arcsec"),

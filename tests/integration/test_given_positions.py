@@ -146,6 +146,6 @@ def test_text_and_other_columns_are_errors_that_say_what_is_wanted(archive: ztfd
     with pytest.raises(ValueError, match=r"'10\.5' is not a position in degrees, but text") as told:
         archive.cone("10.5", "3.0")
     assert "from_name" not in str(told.value)
-    for table in ({"RAJ2000": [1.0], "DEJ2000": [2.0]}, Table({"RAJ2000": [1.0], "DEJ2000": [2.0]})):
-        with pytest.raises(ValueError, match="'ra' and 'dec'; this one has RAJ2000, DEJ2000"):
+    for table in ({"lon": [1.0], "lat": [2.0]}, Table({"lon": [1.0], "lat": [2.0]})):
+        with pytest.raises(ValueError, match="'ra' and 'dec'; this one has lon, lat"):
             archive.light_curves(table)

@@ -235,7 +235,12 @@ def test_what_is_no_catalogue_is_refused_with_its_name(archive, rows, tmp_path):
     collected(folder, "https://elsewhere.example/rows")
     with pytest.raises(CatalogueFileError, match="lies elsewhere"):
         archive.add_catalogue("near", f"hats:{folder}")
-    assert archive.catalogues().empty
+    held = archive.catalogues()
+    assert held.empty and [str(held.dtypes[one]) for one in ("file", "n_row", "match_radius")] == [
+        "str",
+        "int64",
+        "float64",
+    ]
 
 
 def test_a_partition_that_is_gone_is_named_and_stops_no_ingest(archive, rows, tmp_path):

@@ -63,7 +63,7 @@ class OpenArchive:
         read_only: bool,
     ) -> None:
 
-        self._address = address
+        self._address = address.absolute()
         self.url = address.shown()
         self._read_only = read_only
         self._held: tuple[float, Holdings] | None = None
@@ -128,7 +128,7 @@ class OpenArchive:
         """The engine for everything that writes, or uses SQLAlchemy's expressions; made on first use."""
         from ztfdb.store.engine import close_for_good, make_engine
 
-        engine = make_engine(self._address, read_only=self._read_only)
+        engine = make_engine(self._address, read_only=self._read_only, exists=True)
         if self._closed:
             close_for_good(engine)
         return engine

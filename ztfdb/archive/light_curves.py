@@ -255,7 +255,8 @@ class LightCurves(OpenArchive):
         Parameters
         ----------
         positions : DataFrame, astropy Table, SkyCoord, mapping, or array_like of shape (n, 2)
-            Columns ``ra`` and ``dec``, deg, ICRS, or Quantities.
+            Columns ``ra`` and ``dec``, deg, ICRS, or Quantities, or texts, also sexagesimal; the usual names of
+            catalogues, as ``RAJ2000``, are known, too.
         radius, complete, phot, **options
             As in `light_curve`. `color`, `pmra`, `pmdec` and `epoch` may be arrays, one value per position, or the name
             of a column of `positions`.

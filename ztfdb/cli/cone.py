@@ -6,7 +6,15 @@ from typing import Any
 
 import click
 
-from ztfdb.cli.options import PositionCommand, given, motion_options, position_of, radius_value, shared_options
+from ztfdb.cli.options import (
+    PositionCommand,
+    given,
+    motion_options,
+    optional_radius,
+    position_of,
+    radius_value,
+    shared_options,
+)
 from ztfdb.cli.output import Output, output_options
 from ztfdb.cli.session import opened, wrong_usage
 
@@ -26,12 +34,15 @@ USUAL_PSF = (
 """The columns for ZTF's own catalogues."""
 
 
-def _with_unit(ctx: click.Context, param: click.Parameter, text: str) -> float:
-    """Convert the radius to arcsec; its unit may be a word of its own (click callback)."""
-    before = ctx.params.get("position", ())
-    if text.isalpha() and len(before) > 1:
-        ctx.params["position"], text = before[:-1], before[-1] + text
-    return radius_value(ctx, param, text)
+def _with_radius(ctx: click.Context, param: click.Parameter, words: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the words of the position; the last words are the radius and its unit, unless --radius gave it."""
+    if ctx.params.get("radius") is not None:
+        return words
+    if not words:
+        raise click.MissingParameter(ctx=ctx, param=param)
+    n = 2 if words[-1].isalpha() and len(words) > 2 else 1
+    ctx.params["radius"] = radius_value(ctx, param, "".join(words[-n:]))
+    return words[:-n]
 
 
 @click.command(
@@ -43,8 +54,15 @@ def _with_unit(ctx: click.Context, param: click.Parameter, text: str) -> float:
         "ztfdb cone 12:34:56.7 -03:12:00 2arcmin -o field.vot",
     ),
 )
-@click.argument("position", nargs=-1, metavar="RA DEC")
-@click.argument("radius", callback=_with_unit)
+@click.argument("position", nargs=-1, metavar="RA DEC RADIUS", callback=_with_radius)
+@click.option(
+    "-r",
+    "--radius",
+    callback=optional_radius,
+    is_eager=True,
+    metavar="RADIUS",
+    help="The radius, in place of the last word.",
+)
 @click.option(
     "--phot",
     type=click.Choice(("aperture", "psfcat")),
@@ -74,7 +92,7 @@ def cone(
     """Find every detection near a position.
 
     Rows within RADIUS are printed, nearest first. RA and DEC are decimal degrees or sexagesimal (hours and degrees),
-    ICRS. RADIUS is in arcsec unless it ends in arcmin or deg.
+    ICRS. RADIUS is in arcsec unless it ends in arcmin or deg; --radius may give it, too.
     """
     try:
         ra, dec = position_of(position)

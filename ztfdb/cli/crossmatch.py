@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ztfdb.cli.options import PositionCommand, position_of, radius_value, shared_options
+from ztfdb.cli.options import PositionCommand, optional_radius, position_of, shared_options
 from ztfdb.cli.output import Output, output_options
 from ztfdb.cli.progress import progress_bar
 from ztfdb.cli.session import opened, wrong_usage
@@ -12,11 +12,6 @@ from ztfdb.sky.typed import parse_radius, plain_minus
 from ztfdb.texts import counted
 
 USUAL = ("image_id", "n_source", "n_matched", "n_match", "ra_offset", "dec_offset", "ra_rms", "dec_rms", "warning")
-
-
-def optional_radius(ctx: click.Context, param: click.Parameter, text: str | None) -> float | None:
-    """Convert a radius to arcsec, or None if there is none (click callback)."""
-    return None if text is None else radius_value(ctx, param, text)
 
 
 @click.command(

@@ -77,6 +77,11 @@ def radius_value(_ctx: click.Context, _param: click.Parameter, text: str) -> flo
         raise click.BadParameter(str(exc)) from exc
 
 
+def optional_radius(ctx: click.Context, param: click.Parameter, text: str | None) -> float | None:
+    """Convert a radius to arcsec, if one was given (click callback)."""
+    return None if text is None else radius_value(ctx, param, text)
+
+
 def number_value(_ctx: click.Context, _param: click.Parameter, text: str | None) -> float | None:
     """Convert text to a float, which may be negative (click callback)."""
     if text is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import io
-import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,9 +21,16 @@ from ztfdb.ingest.readers.ipac import is_ipac
 from ztfdb.ingest.readers.limits import HEAD, MAX_COLUMNS, MAX_WHOLE
 from ztfdb.ingest.readers.text import separator_of
 from ztfdb.ingest.readers.whole import check_whole
+from ztfdb.sky.columns import (
+    DEC_NAMES,
+    RA_NAMES,
+    coordinate_column,
+    dec_degrees,
+    find_column,
+    ra_degrees,
+)
 from ztfdb.sky.coordinates import from_coordinate
 from ztfdb.sky.given import is_coordinate, numbers
-from ztfdb.sky.typed import parse_dec, parse_ra
 
 _ASTROPY = {
     ".vot": "votable",
@@ -34,13 +40,6 @@ _ASTROPY = {
     ".ecsv": "ascii.ecsv",
     ".tbl": "ascii.ipac",
 }
-_RA_NAMES = ("ra", "raj2000", "ra_icrs", "_raj2000", "ra_deg", "ra (deg)", "ramean", "meanra", "alpha_j2000")
-_DEC_NAMES = (
-    "dec", "decl", "dej2000", "de_icrs", "_dej2000", "dec_deg", "dec (deg)", "decmean", "meandec", "delta_j2000",
-)  # fmt: skip
-"""Ours, VizieR's, those of spreadsheets, PS1's, ALeRCE's, SExtractor's."""
-
-_DECIMAL_COMMA = re.compile(r"[+-\u2212]?\d+,\d+")
 
 
 def read_positions(
@@ -75,10 +74,10 @@ def read_positions(
     """
     table = _read(path)
     frame = table if isinstance(table, pd.DataFrame) else table.to_pandas()
-    ra, dec = _find(frame, path, ra_column, _RA_NAMES), _find(frame, path, dec_column, _DEC_NAMES)
+    ra, dec = _find(frame, path, ra_column, RA_NAMES), _find(frame, path, dec_column, DEC_NAMES)
     values = {
-        "ra": _degrees(table, frame, ra, path, "right ascension", parse_ra),
-        "dec": _degrees(table, frame, dec, path, "declination", parse_dec),
+        "ra": _degrees(table, frame, ra, path, "right ascension", ra_degrees, np.inf),
+        "dec": _degrees(table, frame, dec, path, "declination", dec_degrees, 90.0),
     }
     for name, unit in (units or {}).items():
         if name in frame.columns and name not in (ra, dec):
@@ -150,7 +149,7 @@ def _from_text(text: str) -> pd.DataFrame:
         name.strip().strip('"').lower()
         for name in (comment.split() if separator == _BLANKS else comment.split(separator))
     }
-    if named & set(_RA_NAMES) and named & set(_DEC_NAMES):
+    if named & set(RA_NAMES) and named & set(DEC_NAMES):
         lines = [f"{comment}\n", *lines[first:]]
     elif first < len(lines):
         separator = _separator(lines[first])
@@ -180,8 +179,8 @@ def _separator(line: str) -> str:
 def _from_astropy(table: astropy.table.Table) -> astropy.table.Table:
     """Drop array columns, which hold no positions, decode FITS bytes to text, and split a column of SkyCoords."""
     coordinates = [name for name in table.colnames if is_coordinate(table[name])]
-    if len(coordinates) == 1 and not {name.lower() for name in table.colnames} & {*_RA_NAMES, *_DEC_NAMES}:
-        given = from_coordinate(table[coordinates[0]])
+    if (column := coordinate_column(table, table.colnames)) is not None:
+        given = from_coordinate(table[column])
         table["ra"], table["dec"] = given.ra, given.dec
     table.remove_columns([*coordinates, *(name for name in table.colnames if table[name].ndim != 1)])
     table.convert_bytestring_to_unicode()
@@ -189,45 +188,39 @@ def _from_astropy(table: astropy.table.Table) -> astropy.table.Table:
 
 
 def _find(frame: pd.DataFrame, path: str, wanted: str | None, usual: tuple[str, ...]) -> str:
-    names = (wanted.lower(),) if wanted is not None else usual
-    by_lower = {str(name).strip().lower(): name for name in reversed(list(frame.columns))}
-    for name in names:
-        if name in by_lower:
-            return str(by_lower[name])
+    found = find_column(frame.columns, (wanted.strip().lower(),) if wanted is not None else usual)
+    if found is not None:
+        return str(found)
     columns = ", ".join(map(str, frame.columns))
-    option = "--ra-column" if usual is _RA_NAMES else "--dec-column"
+    option = "--ra-column" if usual is RA_NAMES else "--dec-column"
     raise PositionTableError(f"{path} has no column {wanted or usual[0]}; there are {columns}: name one by {option}")
 
 
 def _degrees(
-    table: Any, frame: pd.DataFrame, name: str, path: str, what: str, parse: Callable[[str], float]
+    table: Any,
+    frame: pd.DataFrame,
+    name: str,
+    path: str,
+    what: str,
+    convert: Callable[[Any, str, int], NDArray[np.float64]],
+    most: float,
 ) -> pd.Series[float]:
     """Return float64 degrees; text is parsed row by row."""
     values = frame[name]
     if pd.api.types.is_numeric_dtype(values.dtype):
         degrees = _in_unit(table, name, "deg", path)
     else:
-        degrees = np.array(
-            [_parsed(text, f"{path}, row {row}", parse) for row, text in enumerate(values, 1)], dtype=np.float64
-        )
-    valid = np.isfinite(degrees) & (np.abs(degrees) <= (90.0 if parse is parse_dec else np.inf))
+        try:
+            degrees = convert(values, name, 1)
+        except ValueError as exc:
+            raise PositionTableError(f"{path}, {exc}") from exc
+    valid = np.isfinite(degrees) & (np.abs(degrees) <= most)
     if not valid.all():
         first, n = int(np.argmin(valid)), np.count_nonzero(~valid)
         why = f"{degrees[first]:g} is outside -90 to 90 deg" if np.isfinite(degrees[first]) else "is missing"
         more = f"; {n:,} of {len(valid):,} rows have no valid {what}" if n > 1 else ""
         raise PositionTableError(f"{path}, row {first + 1}: {what} {why}{more}")
     return pd.Series(degrees, index=values.index)
-
-
-def _parsed(value: Any, where: str, parse: Callable[[str], float]) -> float:
-    """Return the degrees of a text, NaN for a missing one."""
-    if pd.isna(value) or not str(value).strip():
-        return np.nan
-    text = str(value).strip()
-    try:
-        return parse(text.replace(",", ".") if _DECIMAL_COMMA.fullmatch(text) else text)
-    except ValueError as exc:
-        raise PositionTableError(f"{where}: {exc}") from exc
 
 
 def _in_unit(table: Any, name: str, unit: str, path: str) -> NDArray[np.float64]:

@@ -57,7 +57,7 @@ from ztfdb.query.readonly import SqlParts
 from ztfdb.query.request import only_complete
 from ztfdb.query.stamps import StampSeries, check_pixels
 from ztfdb.query.tables import column_list, table_list
-from ztfdb.query.targets import Targets, path_of, targets_of
+from ztfdb.query.targets import Targets, path_of, target_of, targets_of
 from ztfdb.query.wire import unpack_attrs, unpack_columns, unpack_frame, unpack_stamps
 from ztfdb.schema import describe_column
 from ztfdb.sky.dates import mjds_of, night_of
@@ -222,8 +222,6 @@ class RemoteArchive:
     ) -> LightCurve:
         """Return the light curve of a position; see `ztfdb.Archive.light_curve`."""
         only_complete("light_curve", complete, options)
-        if isinstance(options.get("color"), str):
-            raise ValueError(f"color {options['color']!r}: expected a number (light_curves takes a column's name, too)")
         place = self._place(ra, dec, options, radius=arcsec(radius), complete=complete, phot=phot)
         return self._light_curve(self._get("/lightcurve", place))
 
@@ -346,8 +344,7 @@ class RemoteArchive:
         for k in range(len(targets)):
             one = targets.part(k, k + 1)
             place = {"ra": float(one.positions.ra[0]), "dec": float(one.positions.dec[0])}
-            moving = {name: float(v[0]) for name in MOTION if (v := getattr(one, name)) is not None}
-            answer = self._get("/stamps.json", query_words({**place, **moving, **arguments}))
+            answer = self._get("/stamps.json", query_words({**place, **_star(one), **arguments}))
             hints += [answer["hint"]] if answer["hint"] else []
             found = unpack_stamps(answer["stamps"])
             stamps += [replace(stamp, facts=(stamp.facts or {}) | {"position": k}) for stamp in found]
@@ -520,9 +517,12 @@ class RemoteArchive:
             raise ArchiveClosedError(f"{self.url} is closed: open it again")
 
     def _place(self, ra: Position, dec: Angle | None, options: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+        """Return a position with its options, checked as the archive does, as parameters of a URL."""
         arguments = dict(options)
         place = dict(zip(("ra", "dec"), position(ra, dec, arguments), strict=True))
-        return query_words({**place, **more, **arguments})
+        motion = {name: arguments.pop(name) for name in list(MOTION & arguments.keys())}
+        target = target_of(place["ra"], place["dec"], arguments.pop("color", None), **motion)
+        return query_words({**place, **_star(target), **more, **arguments})
 
     def _frame(self, path: str, params: dict[str, Any] | None = None) -> pd.DataFrame:
         return self._unpacked(self._get(path, params))
@@ -544,6 +544,18 @@ class RemoteArchive:
         for start in range(0, max(1, len(targets)), at_once):
             body = {**_part(targets, start, start + at_once), **arguments}
             yield _read_lines(self._transport.lines("/lightcurves", body), start)
+
+
+def _star(target: Targets) -> dict[str, float]:
+    """Return the colour and the proper motion of one target; a motion with NaN counts as none."""
+    found: dict[str, float] = {}
+    if target.positions.color is not None:
+        found["color"] = float(target.positions.color[0])
+    if target.pmra is not None and target.pmdec is not None and target.epoch is not None:
+        moving = np.isfinite(target.pmra[0]) and np.isfinite(target.pmdec[0])
+        found["pmra"], found["pmdec"] = (float(pm[0]) if moving else 0.0 for pm in (target.pmra, target.pmdec))
+        found["epoch"] = float(target.epoch[0])
+    return found
 
 
 def _targets(positions: PositionTable, options: Mapping[str, Any], **more: Any) -> tuple[Targets, dict[str, Any]]:

@@ -136,7 +136,7 @@ def columns_of(frame: pd.DataFrame) -> dict[str, Any]:
 
 
 def _plain(array: Any) -> Any:
-    if isinstance(array, _NumpyArray):
+    if type(array) is _NumpyArray:  # texts are a subclass of it where pyarrow is not installed
         return np.asarray(array)
     if isinstance(array, pd.Categorical):
         return Words(array.codes, tuple(np.asarray(array.categories, object)))  # 4 times as fast as tolist()

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ztfdb.sky.given import is_coordinate, no_name, numbers
+from ztfdb.sky.columns import coordinate_column
+from ztfdb.sky.given import is_coordinate, no_name, no_position, numbers
 
 if TYPE_CHECKING:
     from ztfdb.sky.coordinates import Given
@@ -73,7 +74,7 @@ def position(ra: Position, dec: Angle | None, options: dict[str, Any] | None = N
     Raises
     ------
     ValueError, TypeError
-        If it is not one position, is masked, or has a proper motion that cannot be followed.
+        If it is not one position on the sky, is masked, or has a proper motion that cannot be followed.
     """
     options = _without_none(options)
     if is_coordinate(ra):
@@ -82,23 +83,37 @@ def position(ra: Position, dec: Angle | None, options: dict[str, Any] | None = N
         if not ra.isscalar:  # type: ignore[union-attr]
             raise ValueError("expected one position; light_curves accepts many")
         given = _given(ra, options)
-        return float(given.ra), float(given.dec)
+        return _on_sky(float(given.ra), float(given.dec))
     if isinstance(ra, str):
         raise ValueError(no_name(ra))
     if dec is None:
         raise TypeError("dec is missing: give ra and dec, or one SkyCoord")
-    return _degrees(ra, "ra"), _degrees(dec, "dec")  # type: ignore[arg-type]  # no coordinate is left
+    return _on_sky(_degrees(ra, "ra"), _degrees(dec, "dec"))  # type: ignore[arg-type]  # no coordinate is left
 
 
 def position_table(table: PositionTable, options: dict[str, Any]) -> Any:
-    """Return a table of positions; a SkyCoord becomes one, and its proper motion is added to the options."""
+    """Return a table of positions; a SkyCoord becomes one, and its proper motion is added to the options.
+
+    So does the only column of SkyCoords of a table without other positions; the other columns stay.
+    """
     if isinstance(table, str):
         raise ValueError(f"{table!r} is text: expected a table, as pandas.read_csv or astropy's Table.read return it")
     _without_none(options)
+    coordinate: Any = table
+    others = dict[str, Any]()
     if not is_coordinate(table):
-        return table
-    given = _given(table, options)
-    return {"ra": np.atleast_1d(given.ra), "dec": np.atleast_1d(given.dec)}
+        names = list(getattr(coordinate, "columns", coordinate)) if _has_names(table) else []
+        column = coordinate_column(table, names)
+        if column is None:
+            return table
+        others = {name: coordinate[name] for name in names if name != column}
+        coordinate = coordinate[column]
+    given = _given(coordinate, options)
+    return {**others, "ra": np.atleast_1d(given.ra), "dec": np.atleast_1d(given.dec)}
+
+
+def _has_names(table: Any) -> bool:
+    return isinstance(table, Mapping) or hasattr(table, "columns")
 
 
 def path_table(path: PositionTable) -> Any:
@@ -125,8 +140,17 @@ def region_of(region: Region | None) -> tuple[float, float, float] | None:
 
 
 def arcsec(radius: Angle) -> float:
-    """Return a radius in arcsec."""
-    return _one(radius, "arcsec", "radius")
+    """Return a radius in arcsec; one that is not a number, or below 0, is a ValueError."""
+    value = _one(radius, "arcsec", "radius")
+    if not 0.0 <= value < np.inf:
+        raise ValueError(f"a radius of {value} arcsec: expected a number, 0 or more")
+    return value
+
+
+def _on_sky(ra: float, dec: float) -> tuple[float, float]:
+    if not (np.isfinite(ra) and abs(dec) <= 90.0):
+        raise ValueError(no_position(ra, dec))
+    return ra, dec
 
 
 def _given(coordinate: Any, options: dict[str, Any] | None) -> Given:

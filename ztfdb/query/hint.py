@@ -152,7 +152,7 @@ def hint(
     text += f" within {radius:g} arcsec"
     if n_found == 0 and len(some) == 1 and targets.path is None:
         text += _nearest(session, some, radius, phot)
-    ways = ["a larger radius", "--complete (complete=True)"] + ["without good"] * good
+    ways = ["a larger radius", "a complete light curve (--complete, complete=True)"] + ["without good"] * good
     return f"{text}: try {', '.join(ways[:-1])} or {ways[-1]}"
 
 

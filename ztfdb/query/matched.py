@@ -112,11 +112,12 @@ def matched_entries(
 
 def catalogues(session: Session) -> pd.DataFrame:
     """Return the reference catalogues of the archive, one row per imported file; see `list_catalogues`."""
-    names = (
-        "catalogue", "n_row", "coverage_deg2", "match_mode", "match_radius", "file", "file_rows", "n_known", "n_bad",
-        "layout", "imported",
-    )  # fmt: skip
-    return pd.DataFrame(list_catalogues(session), columns=list(names))
+    types = {
+        "catalogue": "str", "n_row": "int64", "coverage_deg2": "float64", "match_mode": "str",
+        "match_radius": "float64", "file": "str", "file_rows": "int64", "n_known": "int64", "n_bad": "int64",
+        "layout": "str", "imported": "str",
+    }  # fmt: skip
+    return pd.DataFrame(list_catalogues(session), columns=list(types)).astype(types)
 
 
 def _sources(

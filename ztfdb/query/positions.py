@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from ztfdb.query.epochs import Positions, oid_digits
 from ztfdb.sky.angles import check_position
 from ztfdb.sky.cells import sky_to_cell
-from ztfdb.sky.given import numbers
+from ztfdb.sky.columns import DEC_NAMES, RA_NAMES, dec_degrees, find_column, ra_degrees
+from ztfdb.sky.given import no_position, numbers
 
 Color = float | str | NDArray[np.floating[Any]] | list[float] | None
 
@@ -22,7 +23,8 @@ def positions_of(table: Any, color: Color = None) -> Positions:
     Parameters
     ----------
     table : DataFrame, astropy Table, mapping, or array_like of shape (n, 2)
-        Columns ``ra`` and ``dec``: degrees, ICRS, or Quantities.
+        Columns ``ra`` and ``dec``, in any case or as catalogues name them (`ztfdb.sky.columns`): degrees, ICRS,
+        Quantities, or texts, also sexagesimal.
     color : float, array_like of shape (n,), str, optional
         PS1 colour of each position, mag; a string names a column of `table`.
 
@@ -36,24 +38,9 @@ def positions_of(table: Any, color: Color = None) -> Positions:
     if not fine.all():
         row, n_bad = int(np.argmin(fine)), np.count_nonzero(~fine)
         others = f"; {n_bad:,} of {len(fine):,} rows are no positions" if n_bad > 1 else ""
-        raise ValueError(f"row {row}: {_refused(float(ra[row]), float(dec[row]))}{others}")
+        raise ValueError(f"row {row}: {no_position(float(ra[row]), float(dec[row]))}{others}")
     ra, dec = check_position(ra, dec)
     return Positions(ra, dec, _colors(table, color, len(ra)), oid_digits(sky_to_cell(ra, dec)))
-
-
-def _refused(ra: float, dec: float) -> str:
-    """Return why coordinates are not on the sky."""
-    why = "dec lies between -90 and 90" if np.isfinite(ra) and np.isfinite(dec) else "a number is missing or masked"
-    return f"({ra}, {dec}) is not a position: {why}"
-
-
-def position_of(ra: float, dec: float, color: float | None = None) -> Positions:
-    """Return one position; its colour must be a number, as there is no table with columns."""
-    if isinstance(color, str):
-        raise ValueError(f"color {color!r}: expected a number (light_curves takes the name of a column, too)")
-    if not (np.isfinite(ra) and abs(dec) <= 90.0):
-        raise ValueError(_refused(ra, dec))
-    return positions_of({"ra": ra, "dec": dec}, color)
 
 
 def chunk(positions: Positions, start: int, stop: int) -> Positions:
@@ -64,12 +51,12 @@ def chunk(positions: Positions, start: int, stop: int) -> Positions:
 
 def _coordinates(table: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     if isinstance(table, Mapping) or hasattr(table, "columns"):
-        try:
-            ra, dec = (np.atleast_1d(numbers(table[name], "deg", name)) for name in ("ra", "dec"))
-        except KeyError as exc:
-            names = list(map(str, getattr(table, "columns", table)))
-            there = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
-            raise ValueError(f"a table of positions has the columns 'ra' and 'dec'; this one has {there}") from exc
+        names = list(getattr(table, "columns", table))
+        found = find_column(names, RA_NAMES), find_column(names, DEC_NAMES)
+        if None in found:
+            there = ", ".join(map(str, names[:20])) + (", …" if len(names) > 20 else "")
+            raise ValueError(f"a table of positions has the columns 'ra' and 'dec'; this one has {there}")
+        ra, dec = ra_degrees(table[found[0]], str(found[0])), dec_degrees(table[found[1]], str(found[1]))
     else:
         pairs = numbers(table, "deg", "positions")
         pairs = pairs.reshape(0, 2) if pairs.size == 0 else pairs

@@ -116,6 +116,12 @@ def check_epoch(years: NDArray[np.floating[Any]]) -> None:
         raise ValueError(f"epoch {wrong[0]:g}: expected a Julian year such as 2016.0, not an MJD or JD")
 
 
+def no_position(ra: float, dec: float) -> str:
+    """Return the message for coordinates (deg) that are not on the sky."""
+    why = "dec lies between -90 and 90" if np.isfinite(ra) and np.isfinite(dec) else "a number is missing or masked"
+    return f"({ra}, {dec}) is not a position: {why}"
+
+
 def no_name(text: str) -> str:
     """Return the message for a text where a position is expected."""
     name = f"astropy's SkyCoord.from_name({text!r}) looks up a name, and " if text[:1].isalpha() else "astropy's "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, quote_plus, unquote
@@ -54,6 +54,12 @@ class Address:
     def is_file(self) -> bool:
         """Whether the archive is a SQLite file."""
         return self.engine == "sqlite"
+
+    def absolute(self) -> Address:
+        """Return the address with the absolute path of the file: a change of the current folder does not change it."""
+        if not self.is_file or not self.database or self.database.startswith("file:"):
+            return self
+        return replace(self, database=str(Path(self.database).absolute()))
 
     def shown(self) -> str:
         """Return the URL for printing or logging: secrets are shown as ``***``, the driver is left out."""

@@ -132,7 +132,8 @@ def get_catalogue(session: Session, name: str) -> CatalogueInfo:
     found = find_catalogue(session, name)
     if found is None:
         held = ", ".join(info.name for info in held_catalogues(session)) or "none"
-        raise UnknownCatalogueError(f"no catalogue {name!r} in this archive (it has: {held})")
+        there = f"no catalogue {name!r} in this archive (it has: {held})"
+        raise UnknownCatalogueError(f"{there}; `ztfdb catalog import` adds one")
     return found
 
 

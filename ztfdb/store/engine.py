@@ -37,7 +37,7 @@ def normalise_url(url: str | Path | URL | Address) -> URL:
     return URL.create(driver, found.username, found.password, found.host, found.port, found.database, {**found.query})
 
 
-def make_engine(url: str | Path | URL | Address, *, read_only: bool = False) -> Engine:
+def make_engine(url: str | Path | URL | Address, *, read_only: bool = False, exists: bool = False) -> Engine:
     """Make the engine of an archive.
 
     SQLite connections check foreign keys, use write-ahead logging and wait for other writers. A transaction begins
@@ -49,6 +49,8 @@ def make_engine(url: str | Path | URL | Address, *, read_only: bool = False) -> 
         See `normalise_url`.
     read_only : bool
         Open such that the database itself refuses writes.
+    exists : bool
+        The archive is known to exist: a SQLite file that is missing now is not created.
 
     Raises
     ------
@@ -57,7 +59,7 @@ def make_engine(url: str | Path | URL | Address, *, read_only: bool = False) -> 
     """
     parsed = normalise_url(url)
     if parsed.get_backend_name() == "sqlite":
-        engine = _sqlite_engine(parsed, read_only)
+        engine = _sqlite_engine(parsed, read_only, exists)
     else:
         from ztfdb.store.backends.connect_postgresql import session_options  # a SQLite file needs no psycopg
 
@@ -163,7 +165,7 @@ def _check_alive(connection: Any, record: Any, proxy: Any) -> None:
         raise InvalidatePoolError
 
 
-def _sqlite_engine(url: URL, read_only: bool) -> Engine:
+def _sqlite_engine(url: URL, read_only: bool, exists: bool) -> Engine:
     path = None if not url.database or url.database.startswith((":", "file:")) else Path(url.database).absolute()
     read_only = read_only or (path is not None and not connect_sqlite.may_write(path))
     if read_only and path is not None:
@@ -198,17 +200,17 @@ def _sqlite_engine(url: URL, read_only: bool) -> Engine:
     event.listen(engine, "begin", on_begin)
     event.listen(engine, "checkin", on_checkin)
     if path is not None:
-        _follow_file(engine, path, read_only)
+        _follow_file(engine, path, read_only, exists)
     return engine
 
 
-def _follow_file(engine: Engine, path: Path, read_only: bool) -> None:
+def _follow_file(engine: Engine, path: Path, read_only: bool, exists: bool) -> None:
     """Open connections anew if another file has taken the place of the one that they show.
 
     Where SQLite cannot make its log's index, they are opened as ``immutable``, and anew if the file has changed. Only
-    the first connection may create the file.
+    the first connection may create the file, if it is not known to exist.
     """
-    seen = False
+    seen = exists
 
     def on_do_connect(dialect: Any, record: Any, arguments: list[Any], options: dict[str, Any]) -> None:
         look: connect_sqlite.Look = connect_sqlite.identity

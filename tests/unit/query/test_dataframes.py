@@ -8,7 +8,7 @@ import pytest
 from astropy import units as u
 
 from ztfdb.query.columns import masked_integers, nullable, words
-from ztfdb.query.dataframes import astropy_table, data_frame, from_values
+from ztfdb.query.dataframes import astropy_table, columns_of, data_frame, from_values
 
 COLOURS = ("red", "green")
 
@@ -69,3 +69,9 @@ def test_the_type_of_an_sql_column_follows_from_its_values(values, dtype):
 
 def test_no_columns_make_an_empty_frame():
     assert from_values([], []).shape == (0, 0)
+
+
+def test_texts_without_pyarrow_stay_texts():
+    texts = pd.array(["a", None], dtype=pd.StringDtype("python", na_value=np.nan))
+    for part in (texts, texts[:0]):
+        assert columns_of(pd.DataFrame({"x": part}))["x"].dtype == texts.dtype

@@ -89,7 +89,7 @@ async function ask() {
 
 // What was searched where there is no epoch, and what the archive has there; its hint names an option of other interfaces.
 function nothing(hint) {
-  const why = (hint ?? "").replace("--complete (complete=True)", "every image as Epochs");
+  const why = (hint ?? "").replace("a complete light curve (--complete, complete=True)", "every image as Epochs");
   return `No epoch at ${heading()}${why ? `: ${why}` : ""}.`;
 }
 
