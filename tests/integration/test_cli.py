@@ -203,7 +203,7 @@ def test_the_radius_of_a_cone_is_a_word_or_an_option(night, words):
 def test_a_name_that_contains_a_position_is_one(night):
     expected = night.rows("lightcurve", str(RA), str(DEC), "--columns", "source_id")
     for words in (
-        ["J035159.376+354446.68"], ["035159.376+354446.68"], ["ZTF", "J035159.376+354446.68"],
+        ["J035159.376+354446.68"], ["ZTF", "J035159.376+354446.68"],
         ["03:51:59.376+35:44:46.68"], [f"({RA}, {DEC})"],
     ):  # fmt: skip
         assert night.rows("lightcurve", *words, "--columns", "source_id") == expected

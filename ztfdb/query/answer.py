@@ -10,6 +10,7 @@ import numpy as np
 
 from ztfdb.query.columns import Column, Texts
 from ztfdb.query.request import LightCurveRequest
+from ztfdb.texts import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -129,7 +130,7 @@ class LightCurve(Answer):
     def __repr__(self) -> str:
         meta = self._meta
         words = f"LightCurve of ({meta['ra']:.6f}, {meta['dec']:+.6f}) deg within {meta['radius']:g} arcsec"
-        return f"<{words}: {len(self)} epochs>\n{self.data!r}"
+        return f"<{words}: {counted(len(self), 'epoch')}>\n{self.data!r}"
 
     def _repr_html_(self) -> str:
         return self.data.to_html(max_rows=20, max_cols=30)

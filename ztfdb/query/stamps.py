@@ -25,6 +25,7 @@ from ztfdb.stamps.cutout import DEFAULT_SIZE
 from ztfdb.store.image_pixels import stored_pixels
 from ztfdb.store.image_table import ImageTable, epoch_images
 from ztfdb.store.interrupt import check_work
+from ztfdb.texts import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -58,7 +59,7 @@ class StampSeries:
 
     def __repr__(self) -> str:
         wrong = sum(stamp.status != "ok" for stamp in self)
-        return f"<StampSeries: {len(self)} stamps{f', {wrong} without pixels' if wrong else ''}>"
+        return f"<StampSeries: {counted(len(self), 'stamp')}{f', {wrong} without pixels' if wrong else ''}>"
 
     @property
     def data(self) -> FloatArray:

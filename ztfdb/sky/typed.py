@@ -12,7 +12,7 @@ _SEXAGESIMAL = re.compile(
     rf"([+-]?)(\d{{1,3}})\s*([:hd°\s])\s*({_NUMBER})(?:\s*[:m'′\s]\s*(?:({_NUMBER})\s*(?:s|\"|″|'')?)?)?"
 )
 _DESIGNATION = re.compile(
-    r"(?:(?:[A-Za-z][\w.]*[\s_-]*)?J\s?)?(\d{2})(\d{2})(\d{2}(?:\.\d*)?)\s?([+-])(\d{2})(\d{2})(\d{2}(?:\.\d*)?)"
+    r"(?:[A-Za-z][\w.]*[\s_-]*)?J\s?(\d{2})(\d{2})(\d{2}(?:\.\d*)?)\s?([+-])(\d{2})(\d{2})(\d{2}(?:\.\d*)?)"
 )
 _LABEL = re.compile(r"\b(?:ra|dec|α|δ)\s*[=:]\s*", re.IGNORECASE)
 _JOINED = re.compile(r"(?<=[\d.smd\"″'′°])(?=[+\-\u2212]\d)")
@@ -113,7 +113,7 @@ def parse_designation(text: str) -> tuple[float, float] | None:
     Parameters
     ----------
     text : str
-        ``JHHMMSS.ss±DDMMSS.s``, with or without the ``J`` and a prefix for the survey.
+        ``JHHMMSS.ss±DDMMSS.s``, with or without a prefix for the survey.
 
     Returns
     -------
