@@ -191,6 +191,29 @@ def test_a_cone_without_a_radius_says_so(night):
     assert (result.exit_code, "RA DEC RADIUS" in result.stderr) == (2, True)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("export", "hats", ""), ("relocate", "data", ""), ("watch", ""), ("ingest", ""), ("backup", ""),
+        ("cone", "1", "2", "3", "-o", ""), ("cone", "1", "2", "3", "--output="), ("remove", "night", ""),
+    ],
+)  # fmt: skip
+def test_an_empty_word_is_not_the_current_folder(night, tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    result = night.run(*words)
+    assert (result.exit_code, "is a variable of the shell not set?" in result.stderr) == (2, True)
+    assert words[-2] != "-o" or "an empty argument after -o:" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "command", ["ingest", "lightcurve", "stamp", "backup", "export hats", "relocate data", "images"]
+)
+def test_the_shell_completes_names_of_files(command):
+    environ = {"_ZTFDB_COMPLETE": "bash_complete", "COMP_WORDS": f"ztfdb {command} da"}
+    environ["COMP_CWORD"] = str(len(command.split()) + 1)
+    assert CliRunner(env=environ).invoke(application, [], prog_name="ztfdb").stdout == "file,da\n"
+
+
 @pytest.mark.parametrize("words", [("-r", "5"), ("--radius", "5arcsec"), ("5", "arcsec")])
 def test_the_radius_of_a_cone_is_a_word_or_an_option(night, words):
     expected = night.rows("cone", str(RA), str(DEC), "5")

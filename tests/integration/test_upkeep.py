@@ -176,8 +176,9 @@ def test_a_root_is_not_moved_to_where_nothing_is(archive, tmp_path):
     make_science_image(tmp_path / "data", n_star=5, seed=1, shape=(120, 130), obsmjd=59116.4317708)
     archive.ingest(tmp_path / "data")
     (root,) = archive.status()["roots"]
-    with pytest.raises(ConfigError, match="there is no folder"):
-        archive.relocate(root["name"], tmp_path / "nowhere")
+    for nowhere in (tmp_path / "nowhere", ""):
+        with pytest.raises(ConfigError, match=f"there is no folder '{nowhere}'"):
+            archive.relocate(root["name"], nowhere)
     assert archive.status()["roots"] == [root]
 
 

@@ -108,8 +108,8 @@ class Upkeep(OpenArchive):
         from ztfdb.store.engine import writing
         from ztfdb.store.roots import move_root
 
-        if "://" not in str(path) and not Path(path).is_dir():
-            raise ConfigError(f"there is no folder {path}: {name} is unchanged")
+        if not str(path) or ("://" not in str(path) and not Path(path).is_dir()):
+            raise ConfigError(f"there is no folder {str(path)!r}: {name} is unchanged")
         with writing(self._sessions) as session:
             return move_root(session, name, path)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from ztfdb.cli.options import Command, shared_options
+from ztfdb.cli.options import Command, file_names, shared_options
 from ztfdb.cli.session import configuration, opened
 from ztfdb.store.address import address_of
 
 
 @click.command(cls=Command, examples=("ztfdb backup /backup/night-20260101.sqlite",))
-@click.argument("file")
+@click.argument("file", shell_complete=file_names)
 @shared_options
 @click.pass_context
 def backup(ctx: click.Context, file: str) -> None:

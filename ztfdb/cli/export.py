@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ztfdb.cli.options import Command, CommandGroup, shared_options
+from ztfdb.cli.options import Command, CommandGroup, file_names, shared_options
 from ztfdb.cli.progress import progress_bar
 from ztfdb.cli.session import opened, wrong_usage
 
@@ -43,7 +43,7 @@ def _target(_ctx: click.Context, _param: click.Parameter, text: str) -> str:
         "ztfdb export hats s3://bucket/ztf-hats --layout directory",
     ),
 )
-@click.argument("folder", metavar="DIR", callback=_target)
+@click.argument("folder", metavar="DIR", callback=_target, shell_complete=file_names)
 @click.option("--update", is_flag=True, help="Write only the partitions that have changed since the last export.")
 @click.option(
     "--products",

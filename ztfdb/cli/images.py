@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ztfdb.cli.options import PositionCommand, given, motion_options, position_of, shared_options
+from ztfdb.cli.options import PositionCommand, file_names, given, motion_options, position_of, shared_options
 from ztfdb.cli.output import Output, output_options
 from ztfdb.cli.session import opened, wrong_usage
 
@@ -25,7 +25,7 @@ IMPORT = "import-metadata"
         "ztfdb images import-metadata irsa.csv",
     ),
 )
-@click.argument("position", nargs=-1, required=True, metavar="RA DEC | import-metadata FILE")
+@click.argument("position", nargs=-1, required=True, metavar="RA DEC | import-metadata FILE", shell_complete=file_names)
 @motion_options
 @output_options
 @shared_options

@@ -12,7 +12,7 @@ import click
 
 import ztfdb
 from ztfdb.bits import CAVEAT_WORDS, Caveat
-from ztfdb.cli.options import Command, shared_options
+from ztfdb.cli.options import Command, file_names, shared_options
 from ztfdb.cli.output import make_output
 from ztfdb.cli.progress import Bar, progress_bar
 from ztfdb.cli.session import configuration, is_new_file, own_settings, wrong_usage
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         "find /archive -name '*sciimg.fits*' | ztfdb ingest - --report outcomes.csv",
     ),
 )
-@click.argument("paths", nargs=-1, required=True, metavar="PATH…")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH…", shell_complete=file_names)
 @click.option("-j", "--jobs", type=click.IntRange(min=1), help="Worker processes.  [default: 1]")
 @click.option("--mask", type=click.Path(dir_okay=False), help="Mask of the only image given.")
 @click.option("--psfcat", is_flag=True, help="PATHs are ZTF's PSF catalogues (psfcat, refpsfcat) of stored images.")

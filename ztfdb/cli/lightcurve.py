@@ -12,6 +12,7 @@ import click
 from ztfdb.cli.options import (
     PositionCommand,
     cut_options,
+    file_names,
     position_of,
     radius_value,
     shared,
@@ -61,7 +62,7 @@ def color_value(_ctx: click.Context, _param: click.Parameter, text: str | None) 
         "ztfdb lightcurve 58.0029 35.7365 --phot both",
     ),
 )
-@click.argument("target", nargs=-1, required=True, metavar="RA DEC | TABLE")
+@click.argument("target", nargs=-1, required=True, metavar="RA DEC | TABLE", shell_complete=file_names)
 @click.option("-r", "--radius", default="1.5", show_default="1.5 arcsec", callback=radius_value, help="Match radius.")
 @click.option("--aperture", type=click.IntRange(1, 6), default=4, show_default=True, help="Aperture; 4 is 6 px wide.")
 @click.option(

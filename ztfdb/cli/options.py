@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from ztfdb.sky.typed import MINUS, name_help, parse_designation, parse_position, parse_radius, plain_minus
 
@@ -16,6 +17,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _NEGATIVE_NUMBER = re.compile(r"^-(?=\.?\d)")
 _TYPOGRAPHIC_NUMBER = re.compile(rf"^{MINUS}(?=\.?\d)")
+
+
+_EMPTY_OPTION = re.compile(r"--[\w-]+=")
 
 
 class Command(click.Command):
@@ -30,6 +34,14 @@ class Command(click.Command):
     def __init__(self, *args: Any, examples: tuple[str, ...] = (), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.examples = examples
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Refuse empty words: of a shell's variable that is not set, they would be a folder, or all of something."""
+        for before, word in zip(["", *args], args, strict=False):
+            if not word or _EMPTY_OPTION.fullmatch(word):
+                where = f" after {before}" if before else ""
+                raise click.UsageError(f"an empty argument{where}: is a variable of the shell not set?", ctx)
+        return super().parse_args(ctx, args)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples, each on a line of its own."""
@@ -67,6 +79,11 @@ def _as_typed(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(map(_as_typed, value))
     return _TYPOGRAPHIC_NUMBER.sub("-", value) if isinstance(value, str) else value
+
+
+def file_names(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Let the shell complete a word as the name of a file (click's ``shell_complete``)."""
+    return [CompletionItem(incomplete, type="file")]
 
 
 def radius_value(_ctx: click.Context, _param: click.Parameter, text: str) -> float:

@@ -10,6 +10,7 @@ import click
 from ztfdb.cli.options import (
     PositionCommand,
     cut_options,
+    file_names,
     given,
     motion_options,
     position_of,
@@ -39,7 +40,7 @@ PICTURES = (".png", ".pdf", ".svg", ".jpg", ".gif")
         "ztfdb stamp stars.csv -o stamps.fits",
     ),
 )
-@click.argument("position", nargs=-1, required=True, metavar="RA DEC | TABLE")
+@click.argument("position", nargs=-1, required=True, metavar="RA DEC | TABLE", shell_complete=file_names)
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="FITS, PNG, PDF, SVG, GIF or NPY file."
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ztfdb.cli.options import Command, night_number, shared, shared_options
+from ztfdb.cli.options import Command, file_names, night_number, shared, shared_options
 from ztfdb.cli.output import Output, output_options
 from ztfdb.cli.progress import progress_bar
 from ztfdb.cli.session import opened, wrong_usage
@@ -17,7 +17,7 @@ from ztfdb.texts import counted
 
 @click.command(cls=Command, examples=("ztfdb relocate data /mnt/archive/data",))
 @click.argument("name")
-@click.argument("folder")
+@click.argument("folder", shell_complete=file_names)
 @shared_options
 @click.pass_context
 def relocate(ctx: click.Context, name: str, folder: str) -> None:

@@ -26,8 +26,10 @@ ONE_PROCESS = ("memory://",)
 
 
 def open_place(location: str | Path) -> Place:
-    """Return the place of a path or a URL; ``file://`` is a path."""
+    """Return the place of a path or a URL; ``file://`` is a path, an empty text a ValueError."""
     text = str(location)
+    if not text:
+        raise ValueError("'' is not the name of a folder")
     if text.startswith("file://"):
         return LocalPlace(text.removeprefix("file://"))
     return RemotePlace(text) if is_url(text) else LocalPlace(text)

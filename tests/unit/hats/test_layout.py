@@ -10,6 +10,7 @@ pytest.importorskip("pyarrow")
 import itertools
 
 from ztfdb.hats.layout import File, n_staying, partition_path
+from ztfdb.hats.remote import open_place
 from ztfdb.hats.tiling import Pixel
 
 
@@ -39,3 +40,8 @@ def test_files_are_as_few_and_rows_written_as_often_as_the_logarithm_of_the_nigh
     assert sum(files) == nights.sum()
     assert most <= np.log2(nights.sum() / nights.min()) + 1
     assert written <= (np.log2(len(nights)) + 1) * nights.sum()
+
+
+def test_an_empty_name_is_no_place() -> None:
+    with pytest.raises(ValueError, match="'' is not the name of a folder"):
+        open_place("")
