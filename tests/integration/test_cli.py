@@ -506,6 +506,39 @@ def test_interrupted_it_says_so_in_one_line(night):
     assert "Traceback" not in stderr
 
 
+SLOW_COPY = """
+import time
+from ztfdb.cli import main
+from ztfdb.store import backup
+backup._copy = lambda *_: time.sleep(600)
+main()
+"""
+
+
+@pytest.mark.parametrize("night", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_ended_by_a_signal_it_leaves_no_half_of_a_file(night, tmp_path, number):
+    """As a timer's limit, a shutdown or a lost terminal ends it."""
+    words = [sys.executable, "-c", SLOW_COPY, "backup", str(tmp_path / "copy.sqlite")]
+    with subprocess.Popen(words, env=environment(night), stderr=subprocess.PIPE, text=True) as process:
+        wait_until(lambda: any(tmp_path.glob(".copy*.part")))
+        process.send_signal(number)
+        _, stderr = process.communicate(timeout=DEADLINE_S)
+    assert (process.returncode, stderr) == (128 + number, f"ended by {number.name}\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("night", ["sqlite"], indirect=True)
+def test_a_signal_that_its_starter_ignores_is_ignored(night, tmp_path):
+    """``nohup ztfdb …``."""
+    words = [sys.executable, "-c", SLOW_COPY.replace("600", "1"), "backup", str(tmp_path / "copy.sqlite")]
+    with subprocess.Popen(["nohup", *words], env=environment(night), stderr=subprocess.PIPE, text=True) as process:
+        wait_until(lambda: any(tmp_path.glob(".copy*.part")))
+        process.send_signal(signal.SIGHUP)
+        process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 0
+
+
 def is_asking(night: Night, pid: int) -> bool:
     """Tell whether a process has begun to ask: its statement runs on the server, or it has opened the file."""
     if night.url.startswith("sqlite"):

@@ -7,7 +7,9 @@ import contextlib
 import gc
 import logging
 import os
+import signal
 import sys
+from types import FrameType
 from typing import Any
 
 import click
@@ -44,7 +46,6 @@ from ztfdb.errors import ZtfdbError
 from ztfdb.texts import one_line
 
 EXIT_FAILED = 1
-EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
 
 log = logging.getLogger(__name__)
@@ -58,7 +59,10 @@ class Application(Command, click.Group):
         return list(self.commands)
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Run one command and exit: 0 success, 1 something failed, 2 wrong usage, 130 interrupted, 141 pipe closed."""
+        """Run one command and exit.
+
+        0 success, 1 something failed, 2 wrong usage, 130 interrupted, 141 pipe closed, 143 ended by SIGTERM.
+        """
         kwargs["standalone_mode"] = False
         _end_quickly()
         with streams():
@@ -79,8 +83,9 @@ class Application(Command, click.Group):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            click.echo("\ninterrupted" if sys.stderr.isatty() else "interrupted", err=True)  # after the terminal's ^C
-            ctx.exit(EXIT_INTERRUPTED)
+            words = f"ended by {_received[0].name}" if _received else "interrupted"
+            click.echo(f"\n{words}" if sys.stderr.isatty() else words, err=True)  # after the terminal's ^C
+            ctx.exit(128 + (_received[0] if _received else signal.SIGINT))
         except BrokenPipeError:
             ctx.exit(EXIT_BROKEN_PIPE)
         except (ZtfdbError, OSError):
@@ -98,6 +103,26 @@ class Application(Command, click.Group):
         except (ZtfdbError, OSError) as exc:
             return _failed(str(exc))
         return result if isinstance(result, int) else 0
+
+
+_received: list[signal.Signals] = []
+"""The signal that ends this process, once it came; Ctrl-C is not one."""
+
+
+def _end_in_order() -> None:
+    """Let SIGTERM and SIGHUP end a command as Ctrl-C does, leaving no half of a file; a second one ends it at once.
+
+    Commands that run until they are ended, and programs that are started with a signal ignored, have their own way.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_DFL)
+    _received.append(signal.Signals(number))
+    raise KeyboardInterrupt
 
 
 def _end_quickly() -> None:
@@ -180,4 +205,5 @@ def main() -> None:
     # Set before numpy is imported: otherwise OpenBLAS starts a thread for each core, and each waits in a loop, which
     # takes as much processor time as the import. No command multiplies matrices that are large enough for threads.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    _end_in_order()
     application.main(prog_name="ztfdb")

@@ -15,6 +15,7 @@ from ztfdb.errors import StoreError
 from ztfdb.store.address import mask_password
 from ztfdb.store.engine import make_engine
 from ztfdb.store.faults import driver_errors
+from ztfdb.store.interrupt import signals_heard
 from ztfdb.store.revision import VERSIONS
 
 PAGES_AT_ONCE = 4096
@@ -94,7 +95,8 @@ def _copy(url: URL, part: Path, progress: Progress | None) -> None:
                 if "full" in str(exc):  # nothing but the copy is written
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from exc
                 raise
-            problem = copy.execute("pragma quick_check(1)").fetchone()[0]
+            with signals_heard(copy):
+                problem = copy.execute("pragma quick_check(1)").fetchone()[0]
         if problem != "ok":
             raise StoreError(f"{mask_password(url)} is damaged, and so is its copy, which is removed: {problem}")
     finally:

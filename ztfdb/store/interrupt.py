@@ -15,6 +15,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+STEPS = 1_000_000
+"""Steps of SQLite between two looks for signals: some 10 ms."""
+
 CANCEL_TIMEOUT_S = 5.0
 """How long a cancel request to PostgreSQL may take."""
 
@@ -78,6 +81,20 @@ class Work:
         """Unregister a driver's connection."""
         with self._lock:
             self._connections.pop(id(connection), None)
+
+
+@contextmanager
+def signals_heard(connection: sqlite3.Connection) -> Iterator[None]:
+    """Let Ctrl-C, and what else raises KeyboardInterrupt, end a long statement; else it would wait for its end."""
+    connection.set_progress_handler(lambda: 0, STEPS)  # Python runs the handlers of signals where it runs this
+    try:
+        yield
+    except sqlite3.OperationalError as exc:
+        if "interrupted" in str(exc) and why_stopped() is None:
+            raise KeyboardInterrupt from exc  # raised inside the handler, where sqlite3 swallows it
+        raise
+    finally:
+        connection.set_progress_handler(None, 0)
 
 
 def check_work() -> None:

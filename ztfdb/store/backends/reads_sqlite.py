@@ -17,6 +17,7 @@ from ztfdb.errors import StoreError
 from ztfdb.store.backends.connect_sqlite import FEEDS, MOST_FEEDS
 from ztfdb.store.backends.reads import Dtypes, Reads, SqlText
 from ztfdb.store.columns import numpy_columns
+from ztfdb.store.interrupt import signals_heard
 from ztfdb.store.type_checks import check_objects
 
 HAS_FEEDS = hasattr(sqlite3.Connection, "deserialize")
@@ -193,7 +194,8 @@ class SqliteReads(Reads):
     def storage_problems(self) -> list[str]:
         """Return the problems that ``integrity_check`` finds."""
         try:
-            rows = self._driver().execute(f"pragma integrity_check({MOST_PROBLEMS})").fetchall()
+            with signals_heard(self._driver()):
+                rows = self._driver().execute(f"pragma integrity_check({MOST_PROBLEMS})").fetchall()
         except sqlite3.DatabaseError as exc:
             if type(exc) is not sqlite3.DatabaseError:  # a lock or the disk, not damage of the file
                 with self._errors():
