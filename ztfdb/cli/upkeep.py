@@ -61,7 +61,8 @@ def verify(ctx: click.Context, hashes: bool, deep: bool, output: Output) -> None
     counts = problems.attrs
     click.echo(", ".join(counted(counts[f"n_{one}"], one) for one in ("image", "file", "source")), err=True)
     if n_unknown := counts["n_unknown"]:
-        click.echo(f"{n_unknown:,} images or PSF catalogues were stored before checksums: not compared", err=True)
+        words = "have rows without a checksum, stored before there were any: these were not compared"
+        click.echo(f"{n_unknown:,} images or PSF catalogues {words}", err=True)
     if problems.empty:
         click.echo("no problems", err=True)
         return

@@ -60,7 +60,7 @@ def verify(
     DataFrame
         One row per problem: ``image_id``, ``role`` and ``path`` (of a file), and ``problem``; empty when all is well.
         The counts are in ``attrs``: ``n_image``, ``n_file``, ``n_source``, and ``n_unknown``, the images and catalogues
-        without a checksum because they were stored before checksums existed.
+        without a checksum of some of their rows, because these were stored before checksums existed.
     """
     counts = dict.fromkeys(("n_image", "n_file", "n_source", "n_unknown"), 0)
     problems = _of_storage(sessions) if deep else []
@@ -102,8 +102,6 @@ def _problems(
             if deep:
                 yield from _of_sources(session, some)
                 yield from _of_checksums(session, some, counts)
-                for image_id in changed_facts(session, some):
-                    yield image_id, "", "", "the image's row, headers or files differ from those written (checksum)"
         for file in files:
             counts["n_file"] += 1
             if file.role in OWN_ROLES and file.image_id in impostors:
@@ -135,13 +133,18 @@ def _of_sources(session: Session, ids: list[int]) -> Iterator[Problem]:
 
 
 def _of_checksums(session: Session, ids: list[int], counts: dict[str, int]) -> Iterator[Problem]:
-    """Yield the images whose rows differ from those written, and count those without a checksum."""
+    """Yield the images whose rows differ from those written, and count what has no checksum, each image once."""
+    changed, without = changed_facts(session, ids)
+    unknown = {("source", image_id) for image_id in without}
     for table, checksums in kept_checksums(session, ids).items():
         for image_id, kept in checksums.items():
             if kept is None:
-                counts["n_unknown"] += 1
+                unknown.add((table, image_id))
             elif stored_checksum(session, table, image_id) != kept:
                 yield image_id, "", "", f"rows of {table} differ from those that were written (checksum)"
+    for image_id in changed:
+        yield image_id, "", "", "the image's row, headers or files differ from those written (checksum)"
+    counts["n_unknown"] += len(unknown)
 
 
 def _of_tables(session: Session, images: dict[int, int]) -> list[Problem]:

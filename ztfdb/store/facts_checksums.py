@@ -71,14 +71,13 @@ def facts_checksums(session: Session, image_id: Sequence[int]) -> dict[int, int]
     return {one: _digest(rows) for one, rows in facts.items()}
 
 
-def changed_facts(session: Session, image_id: Sequence[int]) -> list[int]:
-    """Return the images whose facts differ from those written; images older than the checksum are left out."""
-    statement = select(Image.image_id, Image.facts_checksum).where(
-        Image.image_id.in_(image_id), Image.facts_checksum.is_not(None)
-    )
-    kept = {int(row.image_id): row.facts_checksum for row in session.execute(statement)}
-    now = facts_checksums(session, list(kept))
-    return sorted(one for one in kept if now.get(one) != kept[one])
+def changed_facts(session: Session, image_id: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Return the images whose facts differ from those written, and those without a checksum, older than it."""
+    statement = select(Image.image_id, Image.facts_checksum).where(Image.image_id.in_(image_id))
+    kept = {int(row.image_id): row.facts_checksum for row in session.execute(statement.order_by(Image.image_id))}
+    unknown = [one for one, checksum in kept.items() if checksum is None]
+    now = facts_checksums(session, [one for one in kept if kept[one] is not None])
+    return [one for one, checksum in kept.items() if checksum is not None and now.get(one) != checksum], unknown
 
 
 @cache
