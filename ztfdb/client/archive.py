@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 
 from ztfdb.arrays import IntArray
+from ztfdb.client.answers import frame_in, joined, light_curves_in, number_in, stamps_in, with_ids
 from ztfdb.client.transport import TIMEOUT_S, Transport
-from ztfdb.client.words import motion_words, nulls, query_words, words
-from ztfdb.errors import ArchiveClosedError, ServiceRefusedError, ServiceUnavailableError, warn_empty
+from ztfdb.client.words import part_words, path_words, query_words, star_words, target_words, words
+from ztfdb.errors import ArchiveClosedError, ServiceRefusedError, warn_empty
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.options import (
     CompletenessOptions,
@@ -35,7 +36,6 @@ from ztfdb.options import (
 )
 from ztfdb.query import targets as chunks
 from ztfdb.query.answer import Answer, LightCurve
-from ztfdb.query.columns import is_id
 from ztfdb.query.cone_sql import cone_sql
 from ztfdb.query.dataframes import columns_of
 from ztfdb.query.detections import check_size
@@ -47,7 +47,6 @@ from ztfdb.query.given import (
     PositionTable,
     Region,
     arcsec,
-    path_table,
     position,
     position_table,
     region_of,
@@ -57,10 +56,9 @@ from ztfdb.query.readonly import SqlParts
 from ztfdb.query.request import only_complete
 from ztfdb.query.stamps import StampSeries, check_pixels
 from ztfdb.query.tables import column_list, table_list
-from ztfdb.query.targets import Targets, path_of, target_of, targets_of
-from ztfdb.query.wire import unpack_attrs, unpack_columns, unpack_frame, unpack_stamps
-from ztfdb.schema import describe_column
-from ztfdb.sky.dates import mjds_of, night_of
+from ztfdb.query.targets import Targets, target_of, targets_of
+from ztfdb.query.wire import unpack_attrs, unpack_columns, unpack_stamps
+from ztfdb.sky.dates import night_of
 from ztfdb.spelling import spelled
 from ztfdb.stamps import ImageStamp
 from ztfdb.stamps.cutout import DEFAULT_SIZE
@@ -243,7 +241,7 @@ class RemoteArchive:
         grid = {"min_period": min_period, "max_period": max_period, "oversampling": oversampling}
         place = self._place(ra, dec, options, radius=arcsec(radius), complete=complete, phot=phot, **grid)
         found = self._get("/periodogram", place)
-        return Periodogram(self._unpacked(found), _unpack(found["peaks"]))
+        return Periodogram(self._unpacked(found), frame_in(found["peaks"]))
 
     def light_curves(
         self,
@@ -256,17 +254,17 @@ class RemoteArchive:
     ) -> pd.DataFrame:
         """Return the light curves of many positions; see `ztfdb.Archive.light_curves`."""
         only_complete("light_curves", complete, options)
-        targets, arguments = _targets(positions, options, radius=arcsec(radius), complete=complete, phot=phot)
+        targets, arguments = target_words(positions, options, radius=arcsec(radius), complete=complete, phot=phot)
         at_once = COMPLETE_PER_REQUEST if complete or targets.pmra is not None else POSITIONS_PER_REQUEST
         frames, hints = [], []
         for frame, hint in self._pieces(targets, arguments, at_once):
             frames.append(frame)
             hints += [hint] if hint else []
         check_size(sum(map(len, frames)))
-        joined = _joined(frames)
-        if len(joined) == 0 and hints:
+        whole = joined(frames)
+        if len(whole) == 0 and hints:
             warn_empty(hints[0])
-        return joined
+        return whole
 
     def iter_light_curves(
         self,
@@ -279,7 +277,7 @@ class RemoteArchive:
     ) -> Iterator[pd.DataFrame]:
         """Yield the rows of `light_curves` in parts of 1,000 positions."""
         only_complete("iter_light_curves", complete, options)
-        targets, arguments = _targets(positions, options, radius=arcsec(radius), complete=complete, phot=phot)
+        targets, arguments = target_words(positions, options, radius=arcsec(radius), complete=complete, phot=phot)
         empty, hints = True, []
         for frame, hint in self._pieces(targets, arguments, chunks.POSITIONS_PER_CHUNK):
             empty = empty and frame.empty
@@ -299,7 +297,7 @@ class RemoteArchive:
         """Return the light curve of a moving body; see `ztfdb.Archive.light_curve_on_path`."""
         only_complete("light_curve_on_path", complete, options)
         arguments = words({**options, "radius": arcsec(radius), "complete": complete})
-        return self._light_curve(self._post("/lightcurve/path", {**_path(path), **arguments}))
+        return self._light_curve(self._post("/lightcurve/path", {**path_words(path), **arguments}))
 
     def images(self, ra: Position, dec: Angle | None = None, **options: Unpack[MotionOptions]) -> pd.DataFrame:
         """Return the images whose pixels cover a position, exactly; see `ztfdb.query.coverage.images_covering`."""
@@ -331,7 +329,7 @@ class RemoteArchive:
 
     def stamps(self, ra: Position, dec: Angle | None = None, **options: Unpack[StampsOptions]) -> StampSeries:
         """Return the stamps of a position on every image that covers it; see `ztfdb.query.stamps.stamps`."""
-        return _series(self._get("/stamps.json", self._place(ra, dec, options)))
+        return stamps_in(self._get("/stamps.json", self._place(ra, dec, options)))
 
     def stamps_at(self, positions: PositionTable, **options: Unpack[StampsAtOptions]) -> StampSeries:
         """Return the stamps of many positions, one request each; see `ztfdb.query.stamps.stamps_at`."""
@@ -344,7 +342,7 @@ class RemoteArchive:
         for k in range(len(targets)):
             one = targets.part(k, k + 1)
             place = {"ra": float(one.positions.ra[0]), "dec": float(one.positions.dec[0])}
-            answer = self._get("/stamps.json", query_words({**place, **_star(one), **arguments}))
+            answer = self._get("/stamps.json", query_words({**place, **star_words(one), **arguments}))
             hints += [answer["hint"]] if answer["hint"] else []
             found = unpack_stamps(answer["stamps"])
             stamps += [replace(stamp, facts=(stamp.facts or {}) | {"position": k}) for stamp in found]
@@ -355,14 +353,16 @@ class RemoteArchive:
 
     def stamps_on_path(self, path: PositionTable, **options: Unpack[StampsOnPathOptions]) -> StampSeries:
         """Return the stamps of a moving body; see `ztfdb.query.stamps.stamps_on_path`."""
-        return _series(self._post("/stamps/path", {**_path(path), **words({**options})}))
+        return stamps_in(self._post("/stamps/path", {**path_words(path), **words({**options})}))
 
     def stamps_on_image(
         self, positions: PositionTable, *, image_id: int, **options: Unpack[StampsOnImageOptions]
     ) -> StampSeries:
         """Return the stamps of many positions on one image; see `ztfdb.query.stamps.stamps_on_image`."""
-        targets, arguments = _targets(positions, options)
-        return _series(self._post(f"/stamps/image/{int(image_id)}", {**_part(targets, 0, len(targets)), **arguments}))
+        targets, arguments = target_words(positions, options)
+        return stamps_in(
+            self._post(f"/stamps/image/{int(image_id)}", {**part_words(targets, 0, len(targets)), **arguments})
+        )
 
     def catalogues(self) -> pd.DataFrame:
         """Return the reference catalogues of the archive, one row per imported file."""
@@ -414,14 +414,14 @@ class RemoteArchive:
     def explain(self, source_id: int, **options: Unpack[ExplainOptions]) -> Explanation:
         """Return the provenance of a source, and measure it again; see `ztfdb.query.explain.explain`."""
         found = self._get(f"/explain/{int(source_id)}", query_words({"measure": True, **options}))
-        files, calibrations, values = (_unpack(found[name]) for name in ("files", "calibrations", "values"))
+        files, calibrations, values = (frame_in(found[name]) for name in ("files", "calibrations", "values"))
         for name in ("stored", "measured"):
             values[name] = pd.Series(
-                [_number("source", *one) for one in zip(values["column"], values[name], strict=True)], dtype=object
+                [number_in("source", *one) for one in zip(values["column"], values[name], strict=True)], dtype=object
             )
         return Explanation(
             source_id=int(found["source_id"]),
-            image={name: _number("image", name, value) for name, value in found["image"].items()},
+            image={name: number_in("image", name, value) for name, value in found["image"].items()},
             files=files,
             cards=found["cards"],
             settings=found["settings"],
@@ -488,7 +488,7 @@ class RemoteArchive:
 
     def status(self) -> dict[str, Any]:
         """Return a summary of the archive, without folders and without the errors of files."""
-        found: dict[str, Any] = _with_ids(self._get("/status"))
+        found: dict[str, Any] = with_ids(self._get("/status"))
         return found
 
     def hint(
@@ -522,7 +522,7 @@ class RemoteArchive:
         place = dict(zip(("ra", "dec"), position(ra, dec, arguments), strict=True))
         motion = {name: arguments.pop(name) for name in list(MOTION & arguments.keys())}
         target = target_of(place["ra"], place["dec"], arguments.pop("color", None), **motion)
-        return query_words({**place, **_star(target), **more, **arguments})
+        return query_words({**place, **star_words(target), **more, **arguments})
 
     def _frame(self, path: str, params: dict[str, Any] | None = None) -> pd.DataFrame:
         return self._unpacked(self._get(path, params))
@@ -535,100 +535,12 @@ class RemoteArchive:
     def _unpacked(self, found: dict[str, Any]) -> pd.DataFrame:
         if found["hint"]:
             warn_empty(found["hint"])
-        return _unpack(found)
+        return frame_in(found)
 
     def _pieces(
         self, targets: Targets, arguments: dict[str, Any], at_once: int
     ) -> Iterator[tuple[pd.DataFrame, str | None]]:
         self._check_open()
         for start in range(0, max(1, len(targets)), at_once):
-            body = {**_part(targets, start, start + at_once), **arguments}
-            yield _read_lines(self._transport.lines("/lightcurves", body), start)
-
-
-def _star(target: Targets) -> dict[str, float]:
-    """Return the colour and the proper motion of one target; a motion with NaN counts as none."""
-    found: dict[str, float] = {}
-    if target.positions.color is not None:
-        found["color"] = float(target.positions.color[0])
-    if target.pmra is not None and target.pmdec is not None and target.epoch is not None:
-        moving = np.isfinite(target.pmra[0]) and np.isfinite(target.pmdec[0])
-        found["pmra"], found["pmdec"] = (float(pm[0]) if moving else 0.0 for pm in (target.pmra, target.pmdec))
-        found["epoch"] = float(target.epoch[0])
-    return found
-
-
-def _targets(positions: PositionTable, options: Mapping[str, Any], **more: Any) -> tuple[Targets, dict[str, Any]]:
-    """Return the positions of a table with their colours and motions, and the other options for the service."""
-    arguments: dict[str, Any] = dict(options)
-    table = position_table(positions, arguments)
-    motion = {name: arguments.pop(name) for name in list(MOTION & arguments.keys())}
-    targets = targets_of(table, arguments.pop("color", None), **motion)
-    return targets, words({**arguments, **more})
-
-
-def _part(targets: Targets, start: int, stop: int) -> dict[str, Any]:
-    part = targets.part(start, stop)
-    color = {} if part.positions.color is None else {"color": nulls(part.positions.color)}
-    return {"ra": part.positions.ra.tolist(), "dec": part.positions.dec.tolist(), **color, **motion_words(part)}
-
-
-def _path(path: PositionTable) -> dict[str, Any]:
-    """Return the checked table of a moving body as lists."""
-    table = path_table(path)
-    path_of(table)
-    name = "time" if "time" in getattr(table, "columns", table) else "mjd"
-    targets = targets_of(table)
-    time = mjds_of(table[name], "time")
-    return {"time": time.tolist(), "ra": targets.positions.ra.tolist(), "dec": targets.positions.dec.tolist()}
-
-
-def _read_lines(lines: Iterator[Any], start: int) -> tuple[pd.DataFrame, str | None]:
-    columns = next(lines)["columns"]
-    data: dict[str, list[Any]] = {one["name"]: [] for one in columns}
-    for line in lines:
-        if "done" in line:
-            return _unpack({"columns": columns, "data": data, "attrs": line["attrs"]}), line["hint"]
-        for name, values in line["data"].items():
-            data[name] += values
-        data["position"] += [line["position"] + start] * len(values)
-    raise ServiceUnavailableError("the answer of the service ended before its last line")
-
-
-def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
-    if len(frames) == 1:
-        return frames[0]
-    attrs = dict(frames[-1].attrs)
-    if "n_measured" in attrs:
-        attrs["n_measured"] = sum(one.attrs["n_measured"] for one in frames)
-        attrs["kept"] = all(one.attrs["kept"] for one in frames)
-    for one in frames:
-        one.attrs = {}
-    joined = pd.concat(frames, ignore_index=True)
-    joined.attrs = attrs
-    return joined
-
-
-def _unpack(found: dict[str, Any]) -> pd.DataFrame:
-    return unpack_frame(found["columns"], found["data"], found["attrs"])
-
-
-def _series(found: dict[str, Any]) -> StampSeries:
-    if found["hint"]:
-        warn_empty(found["hint"])
-    return unpack_stamps(found["stamps"])
-
-
-def _number(table: str, name: str, value: Any) -> Any:
-    """Return a value of a table; a text becomes an integer if its column is one."""
-    described = describe_column(name, table) if isinstance(value, str) else None
-    return value if described is None or described.datatype != "long" else int(value)
-
-
-def _with_ids(value: Any) -> Any:
-    """Convert the ids in lists and dicts, which are sent as texts, to integers."""
-    if isinstance(value, dict):
-        return {
-            name: int(one) if isinstance(one, str) and is_id(name) else _with_ids(one) for name, one in value.items()
-        }
-    return [_with_ids(one) for one in value] if isinstance(value, list) else value
+            body = {**part_words(targets, start, start + at_once), **arguments}
+            yield light_curves_in(self._transport.lines("/lightcurves", body), start)

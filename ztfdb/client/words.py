@@ -1,16 +1,18 @@
-"""Convert the options of a query for a service: to plain numbers, texts and lists."""
+"""Convert positions and options of a query for a service: to plain numbers, texts and lists."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from ztfdb.codes import FILTERS
 from ztfdb.errors import ServiceRefusedError
+from ztfdb.query.given import MOTION, PositionTable, path_table, position_table
 from ztfdb.query.request import fid_of
-from ztfdb.query.targets import Targets
-from ztfdb.sky.dates import mjd_of
+from ztfdb.query.targets import Targets, path_of, targets_of
+from ztfdb.sky.dates import mjd_of, mjds_of
 
 HOW = ("jobs", "keep", "progress")
 """Options of how a complete light curve is measured, which the service decides."""
@@ -50,6 +52,44 @@ def motion_words(targets: Targets) -> dict[str, Any]:
     if targets.pmra is None or targets.pmdec is None or targets.epoch is None:
         return {}
     return {name: nulls(getattr(targets, name)) for name in ("pmra", "pmdec", "epoch")}
+
+
+def star_words(target: Targets) -> dict[str, float]:
+    """Return the colour and the proper motion of one target; a motion with NaN counts as none."""
+    found: dict[str, float] = {}
+    if target.positions.color is not None:
+        found["color"] = float(target.positions.color[0])
+    if target.pmra is not None and target.pmdec is not None and target.epoch is not None:
+        moving = np.isfinite(target.pmra[0]) and np.isfinite(target.pmdec[0])
+        found["pmra"], found["pmdec"] = (float(pm[0]) if moving else 0.0 for pm in (target.pmra, target.pmdec))
+        found["epoch"] = float(target.epoch[0])
+    return found
+
+
+def target_words(positions: PositionTable, options: Mapping[str, Any], **more: Any) -> tuple[Targets, dict[str, Any]]:
+    """Return the positions of a table with their colours and motions, and the other options for the service."""
+    arguments: dict[str, Any] = dict(options)
+    table = position_table(positions, arguments)
+    motion = {name: arguments.pop(name) for name in list(MOTION & arguments.keys())}
+    targets = targets_of(table, arguments.pop("color", None), **motion)
+    return targets, words({**arguments, **more})
+
+
+def part_words(targets: Targets, start: int, stop: int) -> dict[str, Any]:
+    """Return some of the positions with their colours and motions, as lists."""
+    part = targets.part(start, stop)
+    color = {} if part.positions.color is None else {"color": nulls(part.positions.color)}
+    return {"ra": part.positions.ra.tolist(), "dec": part.positions.dec.tolist(), **color, **motion_words(part)}
+
+
+def path_words(path: PositionTable) -> dict[str, Any]:
+    """Return the checked table of a moving body as lists."""
+    table = path_table(path)
+    path_of(table)
+    name = "time" if "time" in getattr(table, "columns", table) else "mjd"
+    targets = targets_of(table)
+    time = mjds_of(table[name], "time")
+    return {"time": time.tolist(), "ra": targets.positions.ra.tolist(), "dec": targets.positions.dec.tolist()}
 
 
 def nulls(values: Any) -> list[Any]:
