@@ -1,4 +1,4 @@
-"""The views for users of SQL, in one portable text for both engines.
+"""The views for users of SQL, in one portable text for both engines; SQLite gets hints in addition.
 
 `ztfdb.store.views` creates them, and again if they or the tables have changed. REAL columns are cast to double before
 arithmetic (PostgreSQL would compute in single precision, SQLite never does), logarithms are guarded, and the formulas
@@ -10,6 +10,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, text
 
 from ztfdb.bits import APERTURE_BROKEN, BAD_BITS, CATFLAG_UNUSABLE, INFOBITS_USABLE_BELOW
+from ztfdb.ids import MAX_SOURCES
 from ztfdb.phot.magnitudes import MICROJANSKY_MAG, POGSON
 from ztfdb.schema.formulas import exact, hypot, log10, power10
 
@@ -197,6 +198,22 @@ VIEWS = {
 }
 
 
+def view_statement(name: str, *, hints: bool) -> str:
+    """Return the statement that makes a view, with or without hints for SQLite.
+
+    SQLite can join the sources of an image to it only by a range of ``source_id``: else it would read all sources for
+    each of a few images. It takes any column with an index for one with few equal values; a field has many images, so
+    that their sources, or those of a cone, are read first, and ``field`` (with a plus, which hides its index) compared.
+    """
+    statement = VIEWS[name]
+    if not hints or " >> 18" not in statement:
+        return statement
+    owner = statement.rpartition(".source_id >> 18")[0].rpartition(" ")[2]
+    first = f"image.image_id * {MAX_SOURCES}"
+    joined = f"{owner}.source_id >> 18 and {owner}.source_id between {first} and {first} + {MAX_SOURCES - 1}"
+    return statement.replace(f"{owner}.source_id >> 18", joined).replace(" image.field,", " +image.field as field,")
+
+
 def view_columns(name: str) -> list[tuple[str, str]]:
     """Return the columns of a view as pairs: name, and expression (``table.column`` for a plain column)."""
     listed = VIEWS[name].split("select", 1)[1].split("\nfrom ", 1)[0]
@@ -216,7 +233,7 @@ def drop_view(connection: Connection, name: str) -> None:
     connection.execute(text(f"drop view if exists {name}"))
 
 
-def create_view(connection: Connection, name: str, *, replace: bool = False) -> None:
+def create_view(connection: Connection, name: str, *, hints: bool, replace: bool = False) -> None:
     """Create a view.
 
     Parameters
@@ -224,8 +241,10 @@ def create_view(connection: Connection, name: str, *, replace: bool = False) -> 
     connection : Connection
     name : str
         One of `VIEWS`.
+    hints : bool
+        As for `view_statement`.
     replace : bool
         Replace the existing view, if its columns are the first of the new one's (PostgreSQL).
     """
-    statement = VIEWS[name]
+    statement = view_statement(name, hints=hints)
     connection.execute(text(statement.replace("create view", "create or replace view", 1) if replace else statement))

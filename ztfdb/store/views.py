@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from ztfdb.errors import StoreError
 from ztfdb.schema.comments import write_comments
 from ztfdb.schema.describe import describe_tables
-from ztfdb.schema.views import VIEWS, create_view, drop_view
+from ztfdb.schema.views import VIEWS, create_view, drop_view, view_statement
 from ztfdb.store.backends import engine_class
 from ztfdb.store.meta import FINGERPRINT
 from ztfdb.store.statement import SetAside, quoted
@@ -25,9 +25,10 @@ _CHANGED_COLUMNS = "42P16"
 
 
 def fingerprint() -> str:
-    """Return a hash that changes with the SQL of a view or the description of a table."""
+    """Return a hash that changes with the SQL of a view, on either engine, or the description of a table."""
     words = [repr(table) for table in describe_tables()]
-    return hashlib.sha256("\n".join([*VIEWS.values(), *words]).encode()).hexdigest()
+    views = [view_statement(name, hints=hints) for hints in (False, True) for name in VIEWS]
+    return hashlib.sha256("\n".join([*views, *words]).encode()).hexdigest()
 
 
 def views_are_current(connection: Connection) -> bool:
@@ -59,7 +60,7 @@ def put_views_back(connection: Connection, aside: SetAside) -> None:
         if name in aside.in_use:
             _replace_in_use(connection, name, aside.in_use[name])
         else:
-            create_view(connection, name)
+            _create(connection, name)
     _finish(connection, aside)
 
 
@@ -81,7 +82,7 @@ def replace_views(connection: Connection) -> None:
         if name in aside.in_use:
             raise _in_the_way(name, aside.in_use[name])
         drop_view(connection, name)
-        create_view(connection, name)
+        _create(connection, name)
         _restore(connection, aside)
     write_comments(connection)
     _note(connection)
@@ -117,6 +118,10 @@ def _in_the_way(name: str, others: list[str]) -> StoreError:
     )
 
 
+def _create(connection: Connection, name: str, *, replace: bool = False) -> None:
+    create_view(connection, name, hints=engine_class(connection).view_hints, replace=replace)
+
+
 def _replace_in_use(connection: Connection, name: str, others: list[str]) -> None:
     if not _replaced(connection, name):
         raise _in_the_way(name, others)
@@ -126,7 +131,7 @@ def _replaced(connection: Connection, name: str) -> bool:
     """Replace a view in place; return False if its columns do not allow that."""
     try:
         with connection.begin_nested():
-            create_view(connection, name, replace=True)
+            _create(connection, name, replace=True)
     except DBAPIError as exc:
         if getattr(exc.orig, "sqlstate", None) != _CHANGED_COLUMNS:
             raise

@@ -30,12 +30,15 @@ class Backend(Reads):
         SQLAlchemy's name of the dialect.
     replaces_views : bool
         A view can be replaced while others use it.
+    view_hints : bool
+        Views get the hints of `ztfdb.schema.views.view_statement`.
     detections_by : str
         Column of detections in whose order an image's rows are appended.
     """
 
     name: ClassVar[str]
     replaces_views: ClassVar[bool] = False
+    view_hints: ClassVar[bool] = False
     detections_by: ClassVar[str] = "hpx29"  # neighbours on the sky share pages
     session: Session
     _duplicate_error: ClassVar[type[Exception]]

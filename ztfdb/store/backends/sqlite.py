@@ -27,6 +27,7 @@ class Sqlite(SqliteReads, Backend):
     """SQLite."""
 
     name = "sqlite"
+    view_hints = True
     detections_by = "source_id"  # the key of the table's tree: rows that only follow each other leave no empty room
     _duplicate_error = sqlite3.IntegrityError
 
