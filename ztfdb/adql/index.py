@@ -102,7 +102,7 @@ def find_cuts(select: exp.Select, positioned: Positioned) -> Cuts:
     cuts = Cuts()
     where = select.args.get("where")
     if where is not None:
-        for one in _conjuncts(where.this):
+        for one in conjuncts(where.this):
             _note(cuts, one, positioned, lambda alias: True)
     for join in select.args.get("joins") or ():
         condition, side = join.args.get("on"), join.side
@@ -111,7 +111,7 @@ def find_cuts(select: exp.Select, positioned: Positioned) -> Cuts:
         right = join.this.alias_or_name
         # a LEFT JOIN keeps all rows of its left side, whatever its condition
         allowed = (lambda alias: True) if side == "" else (lambda alias, right=right: alias == right)
-        for one in _conjuncts(condition):
+        for one in conjuncts(condition):
             _note(cuts, one, positioned, allowed)
     cuts.carry()
     return cuts
@@ -132,7 +132,7 @@ def find_values(select: exp.Select) -> Iterator[tuple[str, str, list[str]]]:
         Texts or numbers as written, of which the column has one.
     """
     where = select.args.get("where")
-    for node in _conjuncts(where.this) if where is not None else ():
+    for node in conjuncts(where.this) if where is not None else ():
         pairs: list[tuple[exp.Expr, list[exp.Expr]]] = []
         if isinstance(node, exp.EQ):
             pairs = [(node.this, [node.expression]), (node.expression, [node.this])]
@@ -143,12 +143,13 @@ def find_values(select: exp.Select) -> Iterator[tuple[str, str, list[str]]]:
                 yield one.table, one.name, [str(other.this) for other in others]
 
 
-def _conjuncts(node: exp.Expr) -> Iterator[exp.Expr]:
+def conjuncts(node: exp.Expr) -> Iterator[exp.Expr]:
+    """Yield the conditions that AND joins."""
     if isinstance(node, exp.And):
-        yield from _conjuncts(node.this)
-        yield from _conjuncts(node.expression)
+        yield from conjuncts(node.this)
+        yield from conjuncts(node.expression)
     elif isinstance(node, exp.Paren):
-        yield from _conjuncts(node.this)
+        yield from conjuncts(node.this)
     else:
         yield node
 
@@ -190,7 +191,7 @@ def _note_either(cuts: Cuts, node: exp.Or, positioned: Positioned, allowed: Call
     sides = []
     for side in node.flatten():
         own = Cuts()
-        for one in _conjuncts(side):
+        for one in conjuncts(side):
             _note(own, one, positioned, allowed)
         sides.append(own)
     for alias in set.intersection(*({*side.near, *side.ranges} for side in sides)):

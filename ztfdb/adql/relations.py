@@ -73,7 +73,9 @@ def in_ranges(
     ranges = exp.Table(
         this=exp.Anonymous(this="json_each", expressions=[text]), alias=exp.TableAlias(this=quoted("_r"))
     )
-    inner = exp.Select(expressions=[column(one, "_t") for one in columns])
+    # the plus hides the column's indexes: SQLite would begin with joined images, and read the area again for each
+    shown = [exp.Var(this=f'+_t."{one}" as "{one}"') if one == "image_id" else column(one, "_t") for one in columns]
+    inner = exp.Select(expressions=shown)
     inner.set("from_", exp.From(this=ranges))
     inner.set("joins", [exp.Join(this=physical(name, "_t"), kind="CROSS")])
     inner.set("where", exp.Where(this=exp.and_(*_between(cell, _element(0), _element(1)), copy=False)))

@@ -13,6 +13,7 @@ from ztfdb.adql.functions import AGGREGATES, ordered_as_bytes
 from ztfdb.adql.geometry import FOOTPRINT
 from ztfdb.adql.index import Cuts, Tie, find_cuts
 from ztfdb.adql.keys import implied
+from ztfdb.adql.of_images import conditions_on_images, name_images, rows_of_images
 from ztfdb.adql.relations import Cells, Parameters
 from ztfdb.adql.tables import SQL_KINDS, Column, Table, Tables
 from ztfdb.adql.uploads import SCHEMA as UPLOADS
@@ -169,6 +170,10 @@ class SelectTranslator:
         cuts = find_cuts(select, lambda alias: tables[alias].position if alias in tables else None)
         further = list(implied(select, tables, self._parameters.engine))
         values = ValueTranslator(self._resolver(scope))
+        chosen = {
+            alias: [name_images(values.condition(node), tables) for node in nodes]
+            for alias, nodes in conditions_on_images(select, tables).items()
+        }
         select.set("expressions", [values.projection(one) for one in select.expressions])
         for key in ("where", "having"):
             if select.args.get(key) is not None:
@@ -186,7 +191,7 @@ class SelectTranslator:
             items = [_ordered(values.value(one.this), bool(one.args.get("desc"))) for one in order.expressions]
             order.set("expressions", items)
         self._columns[id(select)] = tuple(self._described(one, scope) for one in select.expressions)
-        self._place_tables(select, scope, tables, cuts)
+        self._place_tables(select, scope, tables, cuts, chosen)
 
     def _resolver(self, scope: Scope) -> Callable[[exp.Column], Column]:
         def resolve(node: exp.Column) -> Column:
@@ -231,7 +236,14 @@ class SelectTranslator:
         kind = value.type.this if value.type is not None else None
         return Column(name, "unicodeChar" if kind is None else _DATATYPES.get(kind, "double"))
 
-    def _place_tables(self, select: exp.Select, scope: Scope, tables: Mapping[str, Table], cuts: Cuts) -> None:
+    def _place_tables(
+        self,
+        select: exp.Select,
+        scope: Scope,
+        tables: Mapping[str, Table],
+        cuts: Cuts,
+        chosen: Mapping[str, list[exp.Expr]],
+    ) -> None:
         from_ = select.args.get("from_")
         places = ([from_] if from_ is not None else []) + list(select.args.get("joins") or ())
         for place in places:
@@ -242,7 +254,9 @@ class SelectTranslator:
             if scope.sources.get(alias) is not node and not isinstance(scope.sources.get(alias), exp.Table):
                 continue
             columns = sorted({one.name for one in select.find_all(exp.Column) if one.table == alias})
-            place.set("this", self._relation(tables[alias], alias, columns, tables, cuts, select))
+            place.set("this", self._relation(tables[alias], alias, columns, tables, cuts, select, chosen))
+        if self._parameters.engine != relations.POSTGRESQL:
+            _put_first(select, [one for one in tables if tables[one].indexed and cuts.cells(one) is not None])
 
     def _relation(
         self,
@@ -252,6 +266,7 @@ class SelectTranslator:
         tables: Mapping[str, Table],
         cuts: Cuts,
         select: exp.Select,
+        chosen: Mapping[str, list[exp.Expr]],
     ) -> exp.Expr:
         if table.schema == UPLOADS:
             return relations.uploaded(self._uploads[table.name], alias, self._parameters)
@@ -268,6 +283,8 @@ class SelectTranslator:
                 if ranges is not None:
                     self._tie_keys(alias, tie, select)
                     return self._rows(table, alias, names, ranges)
+        if alias in chosen:
+            return rows_of_images(table, alias, names, chosen[alias], self._parameters.engine)
         return self._rows(table, alias, columns if table.relation is not None else names, None)
 
     def _rows(self, table: Table, alias: str, columns: list[str], cells: Cells) -> exp.Expr:
@@ -292,6 +309,22 @@ class SelectTranslator:
             place.set("on", exp.and_(place.args["on"], same, copy=False))
         else:
             select.where(same, copy=False)
+
+
+def _put_first(select: exp.Select, areas: list[str]) -> None:
+    """Move tables within areas to the front of FROM: SQLite would read the area again for each row of those before."""
+    joins = select.args.get("joins") or []
+    if not areas or any(join.side for join in joins):
+        return
+    items = [select.args["from_"].this, *(join.this for join in joins)]
+    if items[0].alias_or_name in areas:
+        return
+    for join in joins:
+        if join.args.get("on") is not None:
+            select.where(join.args["on"], copy=False)
+    first, *others = sorted(items, key=lambda item: item.alias_or_name not in areas)
+    select.set("from_", exp.From(this=first))
+    select.set("joins", [exp.Join(this=item) for item in others])
 
 
 def _expand_aliases(select: exp.Select) -> None:

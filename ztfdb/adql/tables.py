@@ -62,6 +62,8 @@ class Column:
     unit : str
         A VOUnit.
     ucd, utype, xtype, description : str
+    origin : str
+        Table and column of the database that it is without a change, as ``image.obsmjd``.
     arraysize : str
         ``*`` for text, else empty.
     """
@@ -73,6 +75,7 @@ class Column:
     description: str = ""
     utype: str = ""
     xtype: str = ""
+    origin: str = ""
 
     @property
     def arraysize(self) -> str:
@@ -244,7 +247,10 @@ def archive_tables() -> tuple[Table, ...]:
     for name in PUBLISHED:
         table = described[name]
         columns = tuple(
-            Column(one.name, one.datatype or "unicodeChar", one.vounit, one.ucd, one.description)
+            replace(
+                Column(one.name, one.datatype or "unicodeChar", one.vounit, one.ucd, one.description),
+                origin=one.origin or f"{name}.{one.name}",
+            )
             for one in table.columns
             if one.name not in HIDDEN_COLUMNS and one.datatype != "unsignedByte" and one.name != "extra"
         )

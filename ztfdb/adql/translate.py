@@ -139,6 +139,7 @@ def translate_afresh(
         _name_tables(tree, known)
         _name_columns(tree, uploads)
         tree = qualify(tree, schema=known.schema, dialect=Adql, quote_identifiers=True)
+        _name_joined(tree)
         translator = SelectTranslator(known, parameters, {one.name: one for one in uploads})
         scopes = traverse_scope(tree)
         for scope in scopes:
@@ -184,6 +185,15 @@ def _name_columns(tree: exp.Query, uploads: Sequence[Upload]) -> None:
     for node in tree.find_all(exp.Column) if spelled else ():
         if isinstance(node.this, exp.Identifier) and node.this.quoted and node.name in spelled:
             node.this.set("this", node.name.lower())
+
+
+def _name_joined(tree: exp.Query) -> None:
+    """Replace columns of USING, which sqlglot makes COALESCE of both sides, by the left one, if no row lacks that."""
+    for node in list(tree.find_all(exp.Coalesce)):
+        select = node.find_ancestor(exp.Select)
+        assert select is not None
+        if not any(join.side in ("RIGHT", "FULL") for join in select.args.get("joins") or ()):
+            node.replace(node.this)
 
 
 def _limited(tree: exp.Query, max_rows: int) -> exp.Query:

@@ -74,6 +74,13 @@ class ValueTranslator:
             return of_kind(exp.Cast(this=node, to=exp.DataType(this=exp.DType.INT)), exp.DType.INT)
         return node
 
+    def _coalesce(self, node: exp.Coalesce) -> exp.Expr:
+        """Return a column of USING of an outer join; the COALESCE of a client is a call."""
+        values = [self.value(one) for one in (node.this, *node.expressions)]
+        kind = values[0].type
+        assert kind is not None
+        return of_kind(exp.Coalesce(this=values[0], expressions=values[1:]), kind.this)
+
     def _literal(self, node: exp.Literal) -> exp.Expr:
         if node.is_string:
             return of_kind(node, exp.DType.TEXT)

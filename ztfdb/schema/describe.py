@@ -16,6 +16,7 @@ Examples
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 from sqlalchemy import JSON, REAL, BigInteger, Boolean, Column, Double, Integer, LargeBinary, SmallInteger, Table, Text
@@ -89,13 +90,21 @@ def _table_columns(name: str) -> tuple[ColumnDescription, ...]:
 
 
 def _view_columns(name: str) -> tuple[ColumnDescription, ...]:
-    return tuple(_of_table(column, name, _view_datatype(column, origin)) for column, origin in view_columns(name))
+    return tuple(
+        replace(_of_table(column, name, _view_datatype(column, origin)), origin=origin if _is_column(origin) else "")
+        for column, origin in view_columns(name)
+    )
+
+
+def _is_column(origin: str) -> bool:
+    table, _, column = origin.partition(".")
+    return table in Base.metadata.tables and column in Base.metadata.tables[table].columns
 
 
 def _view_datatype(name: str, origin: str) -> str:
     """Return the datatype of a view's column: that of the table's column, else that of its expression."""
-    table, _, column = origin.partition(".")
-    if table in Base.metadata.tables and column in Base.metadata.tables[table].columns:
+    if _is_column(origin):
+        table, _, column = origin.partition(".")
         return _datatype(Base.metadata.tables[table].columns[column].type)
     return _EXPRESSIONS.get(name, "double")
 

@@ -24,6 +24,8 @@ class ColumnDescription:
     datatype : str or None
         VOTable's datatype: ``short``, ``int``, ``long``, ``float``, ``double``, ``boolean``, ``unicodeChar`` (text,
         JSON), ``unsignedByte`` (bytes); None if it was looked up by name alone.
+    origin : str
+        Table and column that a column of a view is without a change, as ``image.obsmjd``; else empty.
     """
 
     name: str
@@ -31,6 +33,7 @@ class ColumnDescription:
     ucd: str
     description: str
     datatype: str | None = None
+    origin: str = ""
 
     @property
     def vounit(self) -> str:
