@@ -88,6 +88,17 @@ def test_both_engines_say_the_same(both_urls, databases):
         pd.testing.assert_frame_equal(getattr(tables[0], name), getattr(tables[1], name))
 
 
+def test_an_image_calibrated_in_one_of_the_two_is_compared_by_instrumental_magnitudes(urls):
+    ids = store(urls[0], image(1), image(2, magzp=26.0))
+    store(urls[1], image(1, brighter=0.02), image(2))
+    with ztfdb.open(urls[0]) as a, ztfdb.open(urls[1]) as b:
+        found = a.diff(b, calibration="header", calibration_b="ps1").images.set_index("image_id")
+        assert found["mag_difference"][ids].tolist() == pytest.approx([-0.02, 0.0], abs=1e-6)
+        calibrated = a.diff(b).images.set_index("image_id")
+        apart = image(2)[0].info.magzp - 26.0
+        assert apart != 0.0 and calibrated["mag_difference"][ids[1]] == pytest.approx(apart, abs=1e-6)
+
+
 def test_archives_without_a_common_image_have_nothing_to_compare(urls):
     store(urls[0], image(1))
     store(urls[1], image(2))

@@ -239,8 +239,10 @@ def with_columns(frame: pd.DataFrame, table: pd.DataFrame, keep: tuple[str, ...]
         If the table has no such column, or the answer has one of that name.
     """
     for name in reversed(keep):
-        if name not in table.columns or name in frame.columns:
-            raise ValueError(f"--keep {name}: not a column of the table, or one that the answer has itself")
+        if name not in table.columns:
+            raise ValueError(f"--keep {name}: the table has no such column; there are {', '.join(table.columns)}")
+        if name in frame.columns:
+            raise ValueError(f"--keep {name}: the answer has a column of that name; rename the table's")
         frame.insert(0, name, table[name].to_numpy()[frame["position"]])
     return frame
 

@@ -92,8 +92,8 @@ def diff_archives(
     aperture : int
         1 to 6.
     calibration, calibration_b : str
-        ``header``, ``ps1`` or ``self``; that of B is that of A by default. Without a zero point, differences are those
-        of -2.5 log10 of the fluxes.
+        ``header``, ``ps1`` or ``self``; that of B is that of A by default. An image without a zero point in either
+        archive is compared by -2.5 log10 of the fluxes of both.
     radius : float
         Two sources match if each is the other's nearest within this, arcsec.
     sources : bool
@@ -123,6 +123,7 @@ def diff_archives(
             _measured(session, image_id, fact, aperture, kind)
             for session, fact, kind in zip((session_a, session_b), facts, kinds, strict=True)
         ]
+        _calibrate(found)
         part = _matched(image_id, found[0], found[1], radius)
         same = [settings_of(session, image_id) for session in (session_a, session_b)]
         rows.append(_image_row(facts[0], found, part, same, _same_files(session_a, session_b, image_id)))
@@ -145,7 +146,7 @@ _INNER = ("snr", "separation")
 
 
 def _measured(session: Session, image_id: int, facts: dict[str, Any], aperture: int, calibration: str) -> Columns:
-    """Return the sources of an image with their magnitudes, uncalibrated if the image lacks this calibration."""
+    """Return the sources of an image with their instrumental magnitudes, and the zero points of these (NaN: none)."""
     found = sources_to_calibrate(session, image_id)
     flux = found[f"flux_aper{aperture}"].astype(np.float64)
     flux_err = found[f"flux_aper{aperture}_err"].astype(np.float64)
@@ -159,14 +160,22 @@ def _measured(session: Session, image_id: int, facts: dict[str, Any], aperture: 
         zeropoint = np.broadcast_to(known, len(flux))
     with np.errstate(invalid="ignore", divide="ignore"):
         positive = np.where(flux > 0.0, flux, np.nan)
-        mag = np.where(np.isnan(zeropoint), 0.0, zeropoint) - 2.5 * np.log10(positive)
+        mag = -2.5 * np.log10(positive)
         snr = flux / np.where(flux_err > 0.0, flux_err, np.nan)
     return {
         **{name: found[name] for name in ("source_id", "ra", "dec", "flags")},
         "mag": mag,
+        "zeropoint": zeropoint,
         "snr": snr,
         "mag_err": POGSON / np.where(snr > 0.0, snr, np.nan),
     }
+
+
+def _calibrate(found: list[Columns]) -> None:
+    """Calibrate the magnitudes of an image in both archives; if one lacks its calibration, in neither."""
+    if not any(np.isnan(one["zeropoint"]).any() for one in found):
+        for one in found:
+            one["mag"] = one["zeropoint"] + one["mag"]
 
 
 def _matched(image_id: int, a: Columns, b: Columns, radius: float) -> pd.DataFrame:
