@@ -210,6 +210,17 @@ def test_matches_can_be_removed(maker):
     assert len(crossmatch(maker, "ps1").images) == 1
 
 
+@pytest.mark.parametrize(("n_star", "lines"), [(1, 0), (9, 0), (12, 1)])
+def test_a_catalogue_of_few_stars_does_not_judge_the_astrometry(maker, caplog, n_star, lines):
+    ra, dec = 10.0 + np.arange(n_star) * 0.01, np.zeros(n_star)
+    hold(maker, "mine", np.arange(n_star), ra, dec)
+    with caplog.at_level(logging.WARNING):
+        image_id = store_image(maker, ra, dec + 0.4 / 3600)
+    assert sum("deserves a look" in one.message for one in caplog.records) == lines
+    with maker() as session:
+        assert find_image_match(session, image_id, get_catalogue(session, "mine").catalogue_id).warning == 1
+
+
 def test_astrometric_offsets_are_kept_with_a_warning(maker):
     rng = np.random.default_rng(6)
     ra, dec = rng.uniform(10, 10.5, 500), rng.uniform(60, 60.5, 500)

@@ -221,7 +221,8 @@ def match_image(
     chosen_mode, chosen_radius = _chosen(catalogue, mode, radius)
     sources, rows, match = find_matches(session, image_id, catalogue, mode=chosen_mode, radius=chosen_radius)
     table = rank_matches(sources["source_id"], rows["reference_id"], match)
-    checked = _check(sources, rows, match, table.rank == 1, astrometry or AstrometrySettings())
+    settings = astrometry or AstrometrySettings()
+    checked = _check(sources, rows, match, table.rank == 1, settings)
     store_matches(session, image_id, catalogue, table, checked, mode=chosen_mode, radius=chosen_radius)
     n_matched = int(np.count_nonzero(table.rank == 1))
     seconds = time.perf_counter() - start
@@ -229,7 +230,8 @@ def match_image(
         "image matched",
         extra={"image_id": image_id, "catalogue": catalogue.name, "n_match": len(table), "seconds": seconds},
     )
-    if checked.warning and n_matched:  # `warn_of_silent` logs one line for all images without a match
+    # `warn_of_silent` logs one line for all images without a match; a catalogue with few stars there cannot judge
+    if checked.warning and n_matched and len(rows["reference_id"]) >= settings.min_star:
         log.warning(
             "astrometry of an image deserves a look",
             extra={"image_id": image_id, "catalogue": catalogue.name, **vars(checked)},
