@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import shutil
 import subprocess
@@ -241,6 +242,21 @@ def test_what_is_gone_is_a_row_with_its_reason(served, ids, tmp_path):
     cut = get(served, "datalink/links", ID=[did(ids[0]), did(ids[1])], MAXREC="1").content
     assert b"OVERFLOW" in cut
     assert did(ids[1]).encode() not in cut
+
+
+def test_a_file_with_damaged_tiles_is_an_error_and_no_half_of_a_cutout(served, made, ids):
+    """Its size and time are those of the ingested file, so that only its pixels show the damage."""
+    path = made[1][ids[1]]
+    content, status = path.read_bytes(), path.stat()
+    try:
+        path.write_bytes(content[: len(content) // 4] + bytes(len(content) - len(content) // 4))
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+        answer = get(served, "soda/sync", ID=did(ids[1]), CIRCLE=f"{RA} {DEC} 0.01")
+    finally:
+        path.write_bytes(content)
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert (answer.status_code, answer.text.startswith("NotFoundFault: ")) == (404, True)
+    assert get(served, "soda/sync", ID=did(ids[1]), CIRCLE=f"{RA} {DEC} 0.01").status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,12 @@ MAX_HDU = 100
 MAX_DEFLATE_RATIO = 1040
 """Deflate packs at most 1032 bytes into one, so that a claimed size can be checked before unpacking."""
 
+MAX_REST = 1 << 26
+"""Most bytes behind an image or a table that are unpacked to reach the checksum of a gzip stream."""
+
+_TRAILING = "Not a gzipped file"
+"""How Python's error begins for bytes behind a complete gzip stream, which gzip itself ignores."""
+
 DTYPES = {8: ">u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 """Stored pixel types by BITPIX."""
 
@@ -201,7 +207,9 @@ def find_image(raw: RawFile) -> FitsImage:
         raise ImageReadError(raw.path, f"not a FITS file: it starts with {source.peek(16)!r}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # ztfdb checks odd cards itself, one by one, when it needs them
-        return _search(source, packed)
+        found = _search(source, packed)
+    source.check_sum()
+    return found
 
 
 def find_table(raw: RawFile, *, max_rows: int, max_width: int) -> FitsTable:
@@ -219,7 +227,9 @@ def find_table(raw: RawFile, *, max_rows: int, max_width: int) -> FitsTable:
         raise ImageReadError(raw.path, "not a FITS file")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return _search_table(source, packed, max_rows, max_width)
+        found = _search_table(source, packed, max_rows, max_width)
+    source.check_sum()
+    return found
 
 
 def _search_table(source: _Source, packed: bool, max_rows: int, max_width: int) -> FitsTable:
@@ -292,6 +302,19 @@ class _Source:
             raise ImageReadError(
                 self.path, f"cut short: {what} needs {n} bytes, {have}{self._limit - self.position} are there"
             )
+
+    def check_sum(self) -> None:
+        """Compare a gzip stream with its checksum, which is at its end.
+
+        The rest of a file whose end was never written is zeros, which unpack to a pixel repeated without an error.
+        """
+        left = MAX_REST
+        try:
+            while left > 0 and self._stream is not None and (piece := self._unpack(min(left, 1 << 20))):
+                left -= len(piece)
+        except ImageReadError as exc:
+            if not (isinstance(exc.__cause__, gzip.BadGzipFile) and str(exc.__cause__).startswith(_TRAILING)):
+                raise
 
     def _unpack(self, n: int) -> bytes:
         if n <= 0 or self._stream is None:

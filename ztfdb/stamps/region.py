@@ -118,12 +118,20 @@ class Cutout:
         return size
 
     def pieces(self) -> Iterator[bytes]:
-        """Yield the FITS file: float32 pixels as in the image's file, then the mask."""
-        yield _block(self._header(fits.PrimaryHDU(), -32))
-        yield from _pixels_of(self._files[0], self.rows, self.cols, lambda data: data.astype(">f4"))
-        for file in self._files[1:]:
-            yield _block(self._mask_header())
-            yield from _pixels_of(file, self.rows, self.cols, lambda data: (data.astype(">i4") - 32768).astype(">i2"))
+        """Yield the FITS file: float32 pixels as in the image's file, then the mask.
+
+        The first pixels of both are read before anything is yielded, so that a damaged file is an error, not a half.
+        """
+        converters: list[Any] = [
+            lambda data: data.astype(">f4"),
+            lambda data: (data.astype(">i4") - 32768).astype(">i2"),
+        ]
+        pixels = [_pixels_of(one, self.rows, self.cols, how) for one, how in zip(self._files, converters, strict=False)]
+        heads = [_block(self._header(fits.PrimaryHDU(), -32)), *[_block(self._mask_header()) for _ in self._files[1:]]]
+        begun = [head + next(rest) for head, rest in zip(heads, pixels, strict=True)]
+        for first, rest in zip(begun, pixels, strict=True):
+            yield first
+            yield from rest
 
     def _mask_header(self) -> fits.Header:
         header = self._header(fits.ImageHDU(name="MSK"), 16)

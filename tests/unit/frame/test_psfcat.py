@@ -59,6 +59,17 @@ def test_a_simulated_catalogue_belongs_to_its_image(simulated):
     assert nearest.max() < 1e-3
 
 
+def test_a_gzip_stream_is_compared_with_its_checksum(simulated, tmp_path):
+    _, path = simulated
+    content = path.read_bytes()
+    packed = bytearray(gzip.compress(content, 0))
+    packed[len(packed) // 2] ^= 1
+    damaged = tmp_path / f"{path.name}.gz"
+    damaged.write_bytes(packed)
+    with pytest.raises(ImageError, match="gzip stream is damaged: CRC check failed"):
+        read_psfcat(damaged)
+
+
 def test_gzip_is_told_by_content(simulated, tmp_path):
     _, path = simulated
     packed = tmp_path / "any name"

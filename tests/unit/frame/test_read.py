@@ -66,6 +66,22 @@ def test_pixels_swapped_in_place_are_the_same(image: Path, tmp_path: Path, packe
     assert swapped.mask.dtype == np.uint16 and np.array_equal(copied.mask, swapped.mask)
 
 
+def test_a_gzip_stream_is_compared_with_its_checksum(image: Path) -> None:
+    """A pixel that changed on the way unpacks without an error; so does the end of a file that was never written."""
+    content = image.read_bytes()
+    packed = bytearray(gzip.compress(content, 0))
+    packed[packed.index(content[-8:])] ^= 1
+    image.write_bytes(packed)
+    with pytest.raises(ImageReadError, match="gzip stream is damaged: CRC check failed"):
+        read_frame(image)
+    image.write_bytes(gzip.compress(content)[:-4])
+    with pytest.raises(ImageReadError, match="cut short: the gzip stream ends early"):
+        read_frame(image)
+    for behind in (bytes(512), b"other bytes", gzip.compress(b"")):  # all of which gzip accepts
+        image.write_bytes(gzip.compress(content) + behind)
+        assert read_frame(image).files[0].compression == "gzip"
+
+
 def test_gzip_under_either_name(image: Path, tmp_path: Path) -> None:
     packed = gzip.compress(image.read_bytes())
     for name in ("a_sciimg.fits.gz", "b_sciimg.fits"):

@@ -95,6 +95,17 @@ def test_compressed_files_are_told_by_their_first_bytes(table, tmp_path, suffix)
     assert read(zipped)[0]["objID"].tolist() == [BIG, -4, 2**63 - 1]
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".fits", ".vot"])
+def test_compressed_files_are_compared_with_their_checksum(table, tmp_path, suffix):
+    """A number that changed on the way unpacks without an error."""
+    packed = bytearray(gzip.compress(write(table, tmp_path / f"t{suffix}").read_bytes()))
+    packed[-8] ^= 1
+    zipped = tmp_path / "t.gz"
+    zipped.write_bytes(packed)
+    with pytest.raises(CatalogueFileError, match="CRC"):
+        read(zipped)
+
+
 def test_hdf5_calibrator_file_reads_all_fields(tmp_path):
     h5py = pytest.importorskip("h5py")
     record = np.dtype([("ra", "f8"), ("dec", "f8"), ("gmag", "f4"), ("e_gmag", "f4")])
