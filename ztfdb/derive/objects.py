@@ -448,7 +448,9 @@ def _known_object(session: Session, object_id: int) -> int:
     if known is None:
         known = find_object_of_oid(session, object_id)
     if known is None:
-        raise UnknownObjectError(f"no object {object_id} in this archive; are the objects up to date?")
+        raise UnknownObjectError(
+            f"no object {object_id} in this archive; `ztfdb objects update` brings objects up to date"
+        )
     return known
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ztfdb.plot.canvas import pyplot
+from ztfdb.plot.canvas import pyplot, say_empty
 from ztfdb.plot.residuals import FEW, check_columns, draw_map, draw_points, image_words, kept_stars
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ def draw_calibration(
     draw_residual_map(stars, panels[2])
     told = {str(name): value for name, value in stars.attrs.items()} | dict(facts or {})
     figure.suptitle(_title(told) if title is None else title)
+    if stars.empty:
+        say_empty(figure, "no star of the image is matched with PS1: ztfdb crossmatch ps1")
     return panels
 
 

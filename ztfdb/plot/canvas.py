@@ -32,3 +32,10 @@ def axes(ax: Axes | None, *, figsize: tuple[float, float], projection: Any = Non
         return ax
     new: Axes = plt.figure(figsize=figsize, layout="constrained").add_subplot(projection=projection)
     return new
+
+
+def say_empty(figure: Any, words: str) -> None:
+    """Write on a figure without data that there is none, and remove the numbers of its axes, which no data gave."""
+    for ax in figure.axes:
+        ax.set(xticks=[], yticks=[])
+    figure.text(0.5, 0.5, words, ha="center", va="center", bbox={"fc": "white", "ec": "0.5"})

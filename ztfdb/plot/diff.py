@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ztfdb.plot.canvas import pyplot
+from ztfdb.plot.canvas import pyplot, say_empty
 from ztfdb.plot.residuals import KEPT, check_columns
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ def draw_diff(sources: pd.DataFrame, magnitudes: pd.DataFrame, images: pd.DataFr
     _draw_shares(panels[2], magnitudes)
     _draw_worst(panels[3], images)
     figure.suptitle(title)
+    if images.empty:
+        say_empty(figure, "the two archives have no image in common")
     return figure
 
 

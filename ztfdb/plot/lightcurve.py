@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ztfdb.arrays import BoolArray, FloatArray
-from ztfdb.plot.canvas import axes
+from ztfdb.plot.canvas import axes, say_empty
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,9 +89,7 @@ def draw_light_curve(
     if counts:
         _legend(ax, shown, counts, beside=own)
     elif own:
-        ax.set(xticks=[], yticks=[])  # numbers that no data gave
-        words = "no epoch" if data.empty else "no epoch has a magnitude or a limit"
-        ax.text(0.5, 0.5, words, ha="center", va="center", transform=ax.transAxes)
+        say_empty(ax.figure, "no epoch" if data.empty else "no epoch has a magnitude or a limit")
     ax.set_title(_title(data) if title is None else title, fontsize="medium")
     return ax
 

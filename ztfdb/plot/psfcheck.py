@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ztfdb.plot.canvas import pyplot
+from ztfdb.plot.canvas import pyplot, say_empty
 from ztfdb.plot.residuals import KEPT, check_columns, draw_map, draw_points, image_words, kept_stars
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ def draw_psf_check(
     draw_difference_map(stars, panels[3])
     told = {str(name): value for name, value in stars.attrs.items()} | dict(facts or {})
     figure.suptitle(_title(told) if title is None else title)
+    if stars.empty:
+        say_empty(figure, "no star of the image is in a PSF catalogue of it")
     return panels
 
 

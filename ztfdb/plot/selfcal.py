@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ztfdb.plot.canvas import pyplot
+from ztfdb.plot.canvas import pyplot, say_empty
 from ztfdb.plot.diff import MOST_POINTS
 from ztfdb.plot.residuals import CELLS, KEPT, check_columns
 
@@ -52,6 +52,8 @@ def draw_self_calibration(stars: pd.DataFrame, title: str = "") -> list[Axes]:
     _draw_worst(panels[5], constant)
     n_image, n_star = constant["image_id"].nunique(), len(constant)
     figure.suptitle(title or f"{n_star:,} detections of constant stars on {n_image:,} images")
+    if constant.empty:
+        say_empty(figure, "no image is calibrated with shared stars: ztfdb calibrate --method self")
     return panels
 
 

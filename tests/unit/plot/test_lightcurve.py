@@ -109,8 +109,8 @@ def test_bare_columns_and_empty_curves_are_enough(curve: pd.DataFrame) -> None:
     assert draw_light_curve(bare.iloc[:0], ax) is ax
     empty = draw_light_curve(bare.iloc[:0])
     assert empty.get_title().endswith(": 0 epochs")
-    assert [text.get_text() for text in empty.texts] == ["no epoch"] and not len(empty.get_yticks())
+    assert [text.get_text() for text in empty.figure.texts] == ["no epoch"] and not len(empty.get_yticks())
     without = draw_light_curve(bare.assign(mag=np.nan))
-    assert [text.get_text() for text in without.texts] == ["no epoch has a magnitude or a limit"]
+    assert [text.get_text() for text in without.figure.texts] == ["no epoch has a magnitude or a limit"]
     with pytest.raises(ValueError, match="no column mjd"):
         draw_light_curve(bare.drop(columns="mjd"))

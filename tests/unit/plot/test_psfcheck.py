@@ -48,6 +48,8 @@ def test_a_check_without_stars_says_why() -> None:
     empty = stars(0)
     empty.attrs.update(median=None, slope=None, failure="0 stars are too few, 20 are needed")
     panels = draw_psf_check(empty)
+    assert "no star" in panels[0].figure.texts[-1].get_text()
+    assert not any(len(panel.get_xticks()) for panel in panels)
     assert "too few" in panels[0].figure.get_suptitle()
 
 

@@ -60,3 +60,9 @@ def test_headers_without_airmass_leave_its_panel_empty():
     assert not panels[3].containers and panels[0].containers
     with pytest.raises(ValueError, match="airmass"):
         draw_self_calibration(frame.drop(columns="airmass"))
+
+
+def test_a_page_without_stars_says_how_to_get_some():
+    panels = draw_self_calibration(residuals().iloc[:0])
+    assert "ztfdb calibrate --method self" in panels[0].figure.texts[-1].get_text()
+    assert not any(len(panel.get_yticks()) for panel in panels)
