@@ -119,6 +119,26 @@ def test_a_job_of_a_service(url, tmp_path):
         runner.close()
 
 
+def test_jobs_can_be_seen_and_deleted_on_a_full_disk(url, tmp_path):
+    """Else nobody could make room: the results fill it."""
+    with small_disk(tmp_path / "small", megabytes=1):
+        store = JobStore(tmp_path / "small" / "state")
+        keys = [store.create([], days=1.0, duration=60.0).id for _ in range(2)]
+        for key in keys:
+            store.start(key)
+            store.finish(key, "COMPLETED")
+            store.result_path(key).write_bytes(bytes(65_536))
+        filler = tmp_path / "small" / "filler"
+        with filler.open("wb", buffering=0) as full, contextlib.suppress(OSError):
+            while True:
+                full.write(bytes(4096))
+        assert [store.get(key).phase for key in keys] == ["COMPLETED", "COMPLETED"]
+        store.delete(keys[0])
+        assert [store.get(key) is None for key in keys] == [True, False]
+        store.create([], days=1.0, duration=60.0)
+        store.close()
+
+
 def test_jobs_wait_while_the_disk_of_their_states_is_full(url, tmp_path):
     """The end of a job and the start of the next are recorded when there is room again."""
     pytest.importorskip("starlette", reason="the extra serve is not installed")

@@ -120,9 +120,7 @@ class JobStore:
         self.folder = folder
         self._worker = secrets.token_hex(8)  # a process that was killed may have had the same pid
         with state_made(folder):
-            self._hold_lock()
-            with self._reading() as connection:
-                connection.execute("pragma journal_mode=wal")
+            self._let_go = weakref.finalize(self, _let_go, *self._held())
             with self._writing() as connection:
                 connection.execute(_TABLE)
                 there = {row["name"] for row in connection.execute("pragma table_info(job)")}
@@ -285,11 +283,11 @@ class JobStore:
         self._files_path(key).unlink(missing_ok=True)
 
     def delete(self, key: str) -> None:
-        """Remove a job and its result."""
-        with self._writing() as connection:
-            connection.execute("delete from job where id = ?", (key,))
+        """Remove a job and its result: first its files, which gives a full disk the space to record it."""
         self.result_path(key).unlink(missing_ok=True)
         self._files_path(key).unlink(missing_ok=True)
+        with self._writing() as connection:
+            connection.execute("delete from job where id = ?", (key,))
 
     def close(self) -> None:
         """Let others know that this process has ended; its jobs must have ended before."""
@@ -336,13 +334,24 @@ class JobStore:
                         total += entry.stat().st_size
         return total
 
-    def _hold_lock(self) -> None:
-        """Hold a lock that shows others that this process lives; it ends with this object."""
+    def _held(self) -> tuple[int, Path, sqlite3.Connection]:
+        """Return what is held until this object ends.
+
+        A lock shows others that this process lives. An idle connection keeps SQLite's log and its index: without one,
+        each other connection makes and removes them, which takes time, and space that a full disk does not have.
+        """
         path, made = self._lock_path(self._worker), self.folder / f"{self._worker}.starting"
         handle = os.open(made, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        self._let_go = weakref.finalize(self, _let_go, handle, path)
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        made.rename(path)  # nobody sees it unlocked
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            idle = self._connected()
+            for statement in ("pragma journal_mode=wal", "select count(*) from sqlite_master"):  # which opens the log
+                idle.execute(statement).fetchall()
+            made.rename(path)  # nobody sees it unlocked
+        except BaseException:
+            _let_go(handle, made)
+            raise
+        return handle, path, idle
 
     def _lock_path(self, worker: str) -> Path:
         return self.folder / f"{worker}.alive"
@@ -382,12 +391,17 @@ class JobStore:
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         with driver_errors():
-            connection = sqlite3.connect(self.folder / "jobs.sqlite", timeout=BUSY_S, isolation_level=None)
-            connection.row_factory = sqlite3.Row
+            connection = self._connected()
             try:
                 yield connection
             finally:
                 connection.close()
+
+    def _connected(self) -> sqlite3.Connection:
+        path = self.folder / "jobs.sqlite"
+        connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+        connection.row_factory = sqlite3.Row
+        return connection
 
 
 def _job(row: Mapping[str, Any]) -> Job:
@@ -411,6 +425,8 @@ def _is_locked(path: Path) -> bool:
     return False
 
 
-def _let_go(handle: int, path: Path) -> None:
+def _let_go(handle: int, path: Path, idle: sqlite3.Connection | None = None) -> None:
+    if idle is not None:
+        idle.close()
     path.unlink(missing_ok=True)
     os.close(handle)
