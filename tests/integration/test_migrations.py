@@ -147,7 +147,7 @@ def test_archive_of_a_newer_ztfdb_is_left_alone(engine):
 
 
 def test_a_failing_upgrade_leaves_nothing_behind(empty_engine, monkeypatch):
-    def fail(connection, name):
+    def fail(*args, **options):
         raise RuntimeError("no views today")
 
     monkeypatch.setattr("ztfdb.store.views.create_view", fail)
