@@ -239,6 +239,34 @@ def test_sources_of_chosen_images_are_those_of_the_conditions(asked, text):
     assert asked.both(text) == [pytest.approx(row) for row in asked.both(plain)]
 
 
+LATEST = [
+    "select top 3 * from ivoa.obscore order by t_min desc",
+    "select top 3 obs_id, s_fov from ivoa.obscore order by t_min desc",
+    "select top 3 obsmjd, field from image order by obsmjd desc",
+]
+
+
+@pytest.mark.parametrize("text", LATEST)
+def test_the_latest_images_are_found_without_a_look_at_all(asked, text):
+    """All columns of all images were computed and sorted: 1.6 s for 10^5 images."""
+    plan = asked.plan("sqlite", text)
+    assert "USING INDEX ix_image_obsmjd" in plan or "COVERING INDEX ix_image_obsmjd" in plan, plan
+    assert "TEMP B-TREE FOR ORDER BY" not in plan
+    assert re.search("Sort Key: .*obsmjd DESC NULLS LAST, .*image_id$", asked.plan("postgresql", text), re.MULTILINE)
+    asked.both(text)
+
+
+def test_ties_are_in_the_order_of_the_key(asked):
+    for text in (
+        "select image_id, filtercode from image order by filtercode desc",
+        "select image_id, em_min from ivoa.obscore order by em_min desc",
+    ):
+        rows = asked.both(text)
+        assert rows == sorted(sorted(rows), key=lambda row: row[1], reverse=True)
+        without = text.replace("image_id, ", "")
+        assert asked.both(without) == [row[1:] for row in rows]
+
+
 NOT_BY_IMAGES = [
     "select count(*) as n from source as s join image as i using (image_id) where i.filtercode = 'zr'",
     "select count(*) as n from light_curve_point where mjd > 58301",

@@ -71,29 +71,34 @@ class SelectTranslator:
             raise QueryError(f"{node.key.upper()} is not part of the supported ADQL")
 
     def finish(self, tree: exp.Query, scope: Scope) -> exp.Query:
-        """Make the order of the answer unique: ties of ORDER BY are ordered by the other columns."""
+        """Make the order of the answer unique: ties of ORDER BY are ordered by the key, or the other columns."""
         order = tree.args.get("order")
         if order is None:
             return tree
         grouped = isinstance(tree, exp.Select) and tree.args.get("group")
         if isinstance(tree, exp.SetOperation) or tree.args.get("distinct") or grouped:
             return self._ordered_outside(tree, scope)
-        if not self._has_key(order, tree, scope):
+        key = self._key_of(tree, scope)
+        if key is None:
             for projection in tree.selects:
                 self._append(order, projection.unalias().copy())
+        elif not any(isinstance(one.this, exp.Column) and one.this.name == key.name for one in order.expressions):
+            self._append(order, key)
         return tree
 
-    def _has_key(self, order: exp.Order, tree: exp.Query, scope: Scope) -> bool:
-        """Return whether rows of one table are ordered by its key, among others: nothing else needs to be sorted."""
+    def _key_of(self, tree: exp.Query, scope: Scope) -> exp.Column | None:
+        """Return the key of the only table of a SELECT: no other column needs to be computed or compared in a sort."""
         source = tree.args.get("from_")
         if source is None or tree.args.get("joins"):
-            return False
+            return None
         alias = source.this.alias_or_name
         table = scope.sources.get(alias)
-        if not isinstance(table, exp.Table):
-            return False
-        key = self._tables.by_name[table.db, table.name].key
-        return any(isinstance(one.this, exp.Column) and one.this.name == key for one in order.expressions)
+        name = self._tables.by_name[table.db, table.name].key if isinstance(table, exp.Table) else ""
+        if not name:
+            return None
+        key = relations.column(name, alias)
+        key.type = exp.DataType(this=exp.DType.BIGINT)
+        return key
 
     def _ordered_outside(self, tree: exp.Query, scope: Scope) -> exp.Query:
         """Order DISTINCT rows, groups and set operations in an outer SELECT, by columns of the answer."""
@@ -253,7 +258,10 @@ class SelectTranslator:
             alias = node.alias_or_name
             if scope.sources.get(alias) is not node and not isinstance(scope.sources.get(alias), exp.Table):
                 continue
-            columns = sorted({one.name for one in select.find_all(exp.Column) if one.table == alias})
+            named = {one.name for one in select.find_all(exp.Column) if one.table == alias}
+            if select.args.get("order") is not None and tables[alias].key:
+                named.add(tables[alias].key)
+            columns = sorted(named)
             place.set("this", self._relation(tables[alias], alias, columns, tables, cuts, select, chosen))
         if self._parameters.engine != relations.POSTGRESQL:
             _put_first(select, [one for one in tables if tables[one].indexed and cuts.cells(one) is not None])
