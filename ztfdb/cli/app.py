@@ -114,9 +114,16 @@ def _end_in_order() -> None:
 
     Commands that run until they are ended, and programs that are started with a signal ignored, have their own way.
     """
+    atexit.register(_end_by_signal)  # as the first, so that it is called as the last
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _interrupt)
+
+
+def _end_by_signal() -> None:
+    """Let the signal end the process: for systemd, that is a clean end, and an exit status of 143 a failure."""
+    if _received:
+        os.kill(os.getpid(), _received[0])  # whose handler is the default by now
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
