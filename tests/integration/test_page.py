@@ -342,6 +342,17 @@ def test_an_address_with_choices_that_the_page_lacks_opens(page, served, held):
     ]
 
 
+def test_a_choice_that_is_refused_can_be_changed(page, served, held):
+    page.allowed.append("status of 4")
+    page.goto(f"{served.base}/?q={held[1][0]:.7f}+{held[1][1]:.7f}&phot=irsa")
+    page.wait_for_selector("#words.bad >> text=no light curves of IRSA")
+    assert page.is_hidden("#plot")
+    page.select_option("#phot", "aperture")
+    ready(page)
+    page.wait_for_selector("#plot")
+    assert len(drawn(page)) == 6 and page.is_hidden("#words")
+
+
 def test_back_before_the_answer_stays_at_the_first_page(page, served, held):
     page.goto(served.base + "/")
     title, held_back = page.title(), []

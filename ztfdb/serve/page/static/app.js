@@ -72,6 +72,7 @@ async function ask() {
   find("main").ariaBusy = "true";
   wait("Reading…");
   try {
+    place = null;
     place = typedDegrees(state.q) ?? await get("resolve", { q: state.q }, signal);
     if (state.tab === "sky") sky.show();
     if (state.tab === "objects") objects.show();
@@ -95,7 +96,15 @@ function nothing(hint) {
 
 function fail(error) {
   welcome();
+  // What the archive refuses may be a choice: the choices stay in reach.
+  if (place && error.status >= 400 && error.status < 500 && error.status !== 401) showCurve(false);
   refused(error, ask);
+}
+
+function showCurve(drawn) {
+  find("welcome").hidden = true;
+  find("curve").hidden = false;
+  find("drawing").hidden = !drawn;
 }
 
 // As before the first question, of which there is no answer.
@@ -123,9 +132,7 @@ function refused(error, again) {
 
 function answered() {
   const [shown, where] = [epochs, place];
-  find("welcome").hidden = true;
-  find("curve").hidden = false;
-  find("drawing").hidden = !epochs.length;
+  showCurve(epochs.length > 0);
   plot.forget();
   redraw(asView(state.view));
   choose(epochs.find((one) => one.key === state.e) ?? null, { quiet: true });
