@@ -239,6 +239,39 @@ def test_sources_of_chosen_images_are_those_of_the_conditions(asked, text):
     assert asked.both(text) == [pytest.approx(row) for row in asked.both(plain)]
 
 
+OF_JOINED_IMAGES = [
+    "select count(*) as n from image_cell as c join source as s on c.image_id = s.image_id where c.cell9 = {cell}",
+    "select count(*) as n from source as s, image_cell as c where s.image_id = c.image_id and c.cell9 = {cell} and s.x > 9",  # noqa: E501
+    "select count(*) as n from forced_source as f join psf_source as p on f.image_id = p.image_id where f.hpx29 = 7",
+    "select count(*) as n from source as s join psf_source as p on p.image_id = s.image_id where s.source_id = {source}",  # noqa: E501
+    "select count(*) as n from source as s left join image_cell as c on s.image_id = c.image_id where c.cell9 = {cell}",
+]
+
+
+@pytest.mark.parametrize("text", OF_JOINED_IMAGES)
+def test_sqlite_reads_no_source_again_for_each_joined_row(asked, text):
+    ids = "select top 1 c.cell9, s.source_id from image_cell as c join source as s using (image_id) order by 2, 1"
+    cell, source = asked.both(ids)[0]
+    text = text.format(cell=cell, source=source)
+    steps = [one for one in asked.plan("sqlite", text).splitlines() if one.startswith(("SCAN", "SEARCH"))]
+    assert not any(re.match(r"SCAN (s|p)\b", one) for one in steps[1:]), steps
+    if "left join" not in text:
+        assert not steps[0].startswith("SCAN"), steps
+    assert asked.both(text) == asked.both(text.replace(".image_id = ", ".image_id + 0 = "))
+
+
+def test_ids_of_an_upload_are_those_of_the_client(asked):
+    """Rows whose source_id was not one of their image_id were left out."""
+    columns = (Column("source_id", "long"), Column("image_id", "long"))
+    mine = Upload("mine", columns, {"source_id": [1, 2, 3], "image_id": [5, 6, 5]})
+    assert asked.both("select source_id from tap_upload.mine where image_id = 5 order by source_id", [mine]) == [
+        (1,),
+        (3,),
+    ]
+    text = "select m.source_id, i.kind from tap_upload.mine as m left join image as i using (image_id) order by 1"
+    assert asked.both(text, [mine]) == [(1, None), (2, None), (3, None)]
+
+
 LATEST = [
     "select top 3 * from ivoa.obscore order by t_min desc",
     "select top 3 obs_id, s_fov from ivoa.obscore order by t_min desc",

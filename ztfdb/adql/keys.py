@@ -12,8 +12,9 @@ from sqlglot import exp
 
 from ztfdb.adql import relations
 from ztfdb.adql.index import find_values
+from ztfdb.adql.of_images import same_image
 from ztfdb.adql.tables import Table
-from ztfdb.ids import SOURCE_ID_SHIFT, source_id_range
+from ztfdb.ids import MAX_SOURCES, SOURCE_ID_SHIFT, source_id_range
 
 MOST_IMAGE_ID = 1 << (63 - SOURCE_ID_SHIFT)
 """From this id on, those of an image's sources would exceed 64 bits."""
@@ -39,6 +40,11 @@ def implied(select: exp.Select, tables: Mapping[str, Table], engine: str) -> Ite
         Its tables by alias.
     engine : str
     """
+    if engine == "sqlite" and not any(join.side for join in select.args.get("joins") or ()):
+        # else it reads all sources for each row of a table that an index has restricted
+        for alias, other in same_image(select, tables):
+            if tables[alias].of_sources:
+                yield _sources_of(alias, other)
     for alias, name, values in find_values(select):
         table = tables.get(alias)
         if table is None:
@@ -61,6 +67,13 @@ def implied(select: exp.Select, tables: Mapping[str, Table], engine: str) -> Ite
 
 def _among(alias: str, name: str, values: list[int]) -> exp.Expr:
     return exp.In(this=relations.column(name, alias), expressions=[relations.number(one) for one in values])
+
+
+def _sources_of(alias: str, other: str) -> exp.Expr:
+    """Return that rows are sources of the image of another table's row."""
+    first = exp.Mul(this=relations.column("image_id", other), expression=relations.number(MAX_SOURCES))
+    last = exp.Add(this=first.copy(), expression=relations.number(MAX_SOURCES - 1))
+    return exp.Between(this=relations.column("source_id", alias), low=first, high=last)
 
 
 def _sources(alias: str, image_id: int) -> exp.Expr:

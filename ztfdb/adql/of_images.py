@@ -49,17 +49,16 @@ def conditions_on_images(select: exp.Select, tables: Mapping[str, Table]) -> dic
         Copies of conditions, for `rows_of_images` after their translation. Tables whose rows an index finds in another
         way, or in order, are left out.
     """
-    where = select.args.get("where")
-    found = list(conjuncts(where.this)) if where is not None else []
+    found = _of_where(select)
     plain: dict[str, list[exp.Expr]] = {alias: [] for alias in tables}
     for node in found:
         owner = _owner(node, tables)
         if owner is not None:
             plain[owner].append(node)
-    ties = dict.fromkeys([*_ties(found, tables), *_joined(select, tables)])
+    ties = same_image(select, tables)
     made = {}
     for alias, table in tables.items():
-        if table.schema == SCHEMA and table.of_sources and table.key == "source_id" and not _has_own_way(select, alias):
+        if table.of_sources and table.key == "source_id" and not _has_own_way(select, alias):
             same = [alias, *(b for a, b in ties if a == alias)]
             conditions = [node.copy() for one in same for node in plain[one]]
             if _choose(conditions, tables):
@@ -92,6 +91,11 @@ def rows_of_images(table: Table, alias: str, columns: list[str], conditions: lis
     else:
         rows = f'"{table.name}" as _t where {among} and {within}'
     return relations.named(exp.Var(this=f"select _i.image_id, {shown} from image as _i cross join {rows}"), alias)
+
+
+def same_image(select: exp.Select, tables: Mapping[str, Table]) -> list[tuple[str, str]]:
+    """Return pairs of aliases, in both orders, whose rows WHERE or ON requires to belong to the same image."""
+    return list(dict.fromkeys([*_ties(_of_where(select), tables), *_joined(select, tables)]))
 
 
 def name_images(condition: exp.Expr, tables: Mapping[str, Table]) -> exp.Expr:
@@ -138,6 +142,11 @@ def _choose(conditions: list[exp.Expr], tables: Mapping[str, Table]) -> bool:
         elif isinstance(node, _LOWER + _UPPER):
             sides.add("lower" if isinstance(node, _LOWER) != turned else "upper")
     return any(len(sides) == 2 for name, sides in bounded.items() if name in CHOOSING)
+
+
+def _of_where(select: exp.Select) -> list[exp.Expr]:
+    where = select.args.get("where")
+    return list(conjuncts(where.this)) if where is not None else []
 
 
 def _joined(select: exp.Select, tables: Mapping[str, Table]) -> Iterator[tuple[str, str]]:

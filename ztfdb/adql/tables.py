@@ -138,7 +138,7 @@ class Table:
     @property
     def of_sources(self) -> bool:
         """Whether its rows belong to sources of images: ``source_id`` is in the range of ``image_id``."""
-        return self.relation is None and {"source_id", "image_id"} <= self._by_name.keys()
+        return self.schema == SCHEMA and {"source_id", "image_id"} <= self._by_name.keys()
 
     @property
     def of_objects(self) -> bool:
