@@ -130,7 +130,10 @@ def test_verify_finds_every_damage(seen):
     assert "file changed" not in quick["problem"].tolist()
     assert thorough["problem"].tolist().count("file changed") == 1
     assert sum("were stored" in problem for problem in quick["problem"]) == 1
-    assert "no row in image_cell" in quick["problem"].tolist()
+    assert "its place on the sky is lost: no position finds it" in quick["problem"].tolist()
+    paths[1].write_bytes(paths[1].read_bytes())  # now of another time: it is another file in the same place
+    assert seen.ingest(paths[2], force=True).replaced == seen.ingest(paths[1]).replaced == 1
+    assert seen.verify(hashes=True)["problem"].tolist() == ["file missing"]
 
 
 def test_an_archive_moves_with_its_files(seen, files, tmp_path):

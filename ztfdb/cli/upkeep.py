@@ -31,6 +31,14 @@ def relocate(ctx: click.Context, name: str, folder: str) -> None:
     say(f"{name}: {before} -> {folder if '://' in folder else Path(folder).absolute()}")
 
 
+OF_FILES = (
+    "files: `ztfdb relocate` records where a folder has moved, `ztfdb ingest` takes a moved or changed file; "
+    "without its file an image keeps its rows, but no stamps"
+)
+OF_ROWS = "stored rows: `ztfdb ingest --force FILE` stores an image again; where there are many, take a backup"
+"""What helps against the problems of each kind."""
+
+
 @click.command(cls=Command, examples=("ztfdb verify", "ztfdb verify --hashes -o problems.csv"))
 @click.option("--hashes", is_flag=True, help="Read every file and compare its sha256.")
 @click.option(
@@ -67,6 +75,10 @@ def verify(ctx: click.Context, hashes: bool, deep: bool, output: Output) -> None
         click.echo("no problems", err=True)
         return
     output.write(problems)
+    of_files = problems["role"].to_numpy() != ""
+    for kind, remedy in ((of_files, OF_FILES), (~of_files, OF_ROWS)):
+        if kind.any():
+            click.echo(f"{counted(int(kind.sum()), 'problem')} of {remedy}", err=True)
     ctx.exit(1)
 
 

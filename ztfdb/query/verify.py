@@ -26,6 +26,13 @@ IMAGES_AT_ONCE = 500
 Problem = tuple[int | None, str, str, str]
 """``image_id`` (None: the whole archive), ``role``, ``path`` and what is wrong."""
 
+LOST = {
+    "image_file": "the names of its files are lost",
+    "image_header": "its headers are lost",
+    "image_cell": "its place on the sky is lost: no position finds it",
+}
+"""What an image without a row in a table lacks."""
+
 COLUMNS = ("image_id", "role", "path", "problem")
 
 
@@ -161,6 +168,6 @@ def _of_tables(session: Session, images: dict[int, int]) -> list[Problem]:
         if image_id not in images:
             problems.append((image_id, "", "", f"{n} forced measurements without an image"))
     problems += [(image_id, "", "", problem) for image_id, problem in psf_disagreements(session)]
-    for table in ("image_file", "image_header", "image_cell"):
-        problems += [(int(i), "", "", f"no row in {table}") for i in images_without(session, table)]
+    for table, what in LOST.items():
+        problems += [(int(i), "", "", what) for i in images_without(session, table)]
     return problems
