@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
@@ -18,6 +19,9 @@ from ztfdb.serve.params import shown
 from ztfdb.serve.votable import BINARY2_TYPE, CONTENT_TYPE, VotableWriter
 
 _JSON_EXACT = 1 << 53
+
+ROW_GROUP = 50_000
+"""Rows of a group of a Parquet file: so many are in memory."""
 
 
 class Writer(Protocol):
@@ -171,39 +175,15 @@ def _json_cell(value: Any, wide: bool) -> str:
     return json.dumps(value)
 
 
-class _WholeWriter:
-    """Collects the columns; the file is made at the end."""
+class ParquetWriter:
+    """Parquet; a column's metadata holds its unit, UCD and description, the table's whether it was truncated."""
 
     def __init__(self, columns: Sequence[Column]) -> None:
         self._columns = columns
-        self._values: list[list[Any]] = [[] for _ in columns]
+        self._waiting: list[Sequence[Any]] = []
 
     def head(self) -> bytes:
-        """Return nothing."""
-        return b""
-
-    def rows(self, rows: Sequence[Sequence[Any]]) -> bytes:
-        """Keep some rows."""
-        if not rows:
-            return b""
-        for values, more in zip(self._values, zip(*rows, strict=True), strict=True):
-            values.extend(more)
-        return b""
-
-    def tail(self, overflow: bool = False, error: str | None = None) -> bytes:
-        """Return the file."""
-        if error is not None:
-            raise ServiceError(error)
-        return self._file(overflow)
-
-    def _file(self, overflow: bool) -> bytes:
-        raise NotImplementedError
-
-
-class ParquetWriter(_WholeWriter):
-    """Parquet; a column's metadata holds its unit, UCD and description, the table's whether it was truncated."""
-
-    def _file(self, overflow: bool) -> bytes:
+        """Return the first bytes."""
         try:
             import pyarrow as pa
             import pyarrow.parquet as pq
@@ -216,44 +196,105 @@ class ParquetWriter(_WholeWriter):
             "float": pa.float32(),
             "double": pa.float64(),
         }
-        fields, arrays = [], []
-        for column, values in zip(self._columns, self._values, strict=True):
-            kind = kinds.get(column.datatype, pa.string())
+        fields = []
+        for column in self._columns:
             words = {key: getattr(column, key) for key in ("unit", "ucd", "description") if getattr(column, key)}
-            fields.append(pa.field(column.name, kind, metadata=words))
-            arrays.append(pa.array(values, kind))
-        schema = pa.schema(fields, metadata={"overflow": json.dumps(overflow)})
-        stream = io.BytesIO()
-        pq.write_table(pa.Table.from_arrays(arrays, schema=schema), stream)
-        return stream.getvalue()
+            fields.append(pa.field(column.name, kinds.get(column.datatype, pa.string()), metadata=words))
+        self._schema, self._sink = pa.schema(fields), _Sink()
+        self._file = pq.ParquetWriter(self._sink, self._schema, store_schema=False)  # it is stored at the end
+        return self._sink.take()
+
+    def rows(self, rows: Sequence[Sequence[Any]]) -> bytes:
+        """Return a group of rows, if there are enough for one."""
+        self._waiting.extend(rows)
+        return self._group() if len(self._waiting) >= ROW_GROUP else b""
+
+    def tail(self, overflow: bool = False, error: str | None = None) -> bytes:
+        """Return the last group and the facts of the table."""
+        if error is not None:
+            raise ServiceError(error)
+        group = self._group() if self._waiting else b""
+        words = {"overflow": json.dumps(overflow)}
+        schema = base64.b64encode(self._schema.with_metadata(words).serialize().to_pybytes())
+        self._file.add_key_value_metadata({"ARROW:schema": schema, **words})
+        self._file.close()
+        return group + self._sink.take()
+
+    def _group(self) -> bytes:
+        import pyarrow as pa
+
+        values = zip(*self._waiting, strict=True)
+        arrays = [pa.array(column, field.type) for column, field in zip(values, self._schema, strict=True)]
+        self._waiting = []
+        self._file.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
+        return self._sink.take()
 
 
-class FitsWriter(_WholeWriter):
-    """A FITS binary table; a missing integer is the smallest of its type, declared by TNULL."""
+class _Sink(io.RawIOBase):
+    """Keeps what is written until it is taken."""
 
-    def _file(self, overflow: bool) -> bytes:
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._n = 0
+
+    def writable(self) -> bool:
+        """Return that it is."""
+        return True
+
+    def write(self, piece: Any) -> int:
+        """Keep some bytes."""
+        self._pieces.append(bytes(piece))
+        self._n += len(self._pieces[-1])
+        return len(self._pieces[-1])
+
+    def tell(self) -> int:
+        """Return how many bytes were written."""
+        return self._n
+
+    def take(self) -> bytes:
+        """Return what was written since the last call."""
+        pieces, self._pieces = self._pieces, []
+        return b"".join(pieces)
+
+
+class FitsWriter:
+    """A FITS binary table; a missing integer is the smallest of its type, declared by TNULL.
+
+    Its header has the number of rows, so that all are collected, in arrays of their types.
+    """
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self._columns = columns
+        self._parts: list[list[Any]] = [[] for _ in columns]
+
+    def head(self) -> bytes:
+        """Return nothing."""
+        return b""
+
+    def rows(self, rows: Sequence[Sequence[Any]]) -> bytes:
+        """Keep some rows."""
+        if rows:
+            for column, parts, values in zip(self._columns, self._parts, zip(*rows, strict=True), strict=True):
+                parts.append(_fits_values(column, values))
+        return b""
+
+    def tail(self, overflow: bool = False, error: str | None = None) -> bytes:
+        """Return the file."""
         import numpy as np
         from astropy.io import fits
 
-        kinds = {
-            "short": ("I", "i2"),
-            "int": ("J", "i4"),
-            "long": ("K", "i8"),
-            "float": ("E", "f4"),
-            "double": ("D", "f8"),
-        }
+        if error is not None:
+            raise ServiceError(error)
         made = []
-        for column, values in zip(self._columns, self._values, strict=True):
-            letter, dtype = kinds.get(column.datatype, ("", ""))
+        for column, parts in zip(self._columns, self._parts, strict=True):
+            array = np.concatenate([*parts, _fits_values(column, ())])
+            parts.clear()
+            letter, dtype = _FITS_KINDS.get(column.datatype, ("", ""))
             more: dict[str, Any] = {"unit": column.unit or None}
             if not letter:
-                texts = np.array(["" if v is None else str(v).encode("ascii", "replace") for v in values], dtype="S")
-                made.append(fits.Column(column.name, f"{max(1, texts.dtype.itemsize)}A", array=texts, **more))
-                continue
-            if dtype[0] == "i":
+                letter = f"{max(1, array.dtype.itemsize)}A"
+            elif dtype[0] == "i":
                 more["null"] = int(np.iinfo(dtype).min)
-            missing = more.get("null", math.nan)
-            array = np.array([missing if v is None else v for v in values], dtype=dtype)
             made.append(fits.Column(column.name, letter, array=array, **more))
         table = fits.BinTableHDU.from_columns(made)
         table.header["OVERFLOW"] = (overflow, "the rows were truncated at the limit")
@@ -263,6 +304,26 @@ class FitsWriter(_WholeWriter):
         stream = io.BytesIO()
         fits.HDUList([fits.PrimaryHDU(), table]).writeto(stream)
         return stream.getvalue()
+
+
+_FITS_KINDS = {
+    "short": ("I", "i2"),
+    "int": ("J", "i4"),
+    "long": ("K", "i8"),
+    "float": ("E", "f4"),
+    "double": ("D", "f8"),
+}
+
+
+def _fits_values(column: Column, values: Sequence[Any]) -> Any:
+    """Return values of a column as an array of its type."""
+    import numpy as np
+
+    _, dtype = _FITS_KINDS.get(column.datatype, ("", ""))
+    if not dtype:
+        return np.array(["" if v is None else str(v).encode("ascii", "replace") for v in values], dtype="S")
+    missing = int(np.iinfo(dtype).min) if dtype[0] == "i" else math.nan
+    return np.array([missing if v is None else v for v in values], dtype=dtype)
 
 
 _WRITERS: dict[str, Any] = {
