@@ -203,7 +203,7 @@ def view_statement(name: str, *, hints: bool) -> str:
 
     SQLite can join the sources of an image to it only by a range of ``source_id``: else it would read all sources for
     each of a few images. It takes any column with an index for one with few equal values; a field has many images, so
-    that their sources, or those of a cone, are read first, and ``field`` (with a plus, which hides its index) compared.
+    that their sources, or those of a cone, are read first, and ``field`` (with a cast, which hides its index) compared.
     """
     statement = VIEWS[name]
     if not hints or " >> 18" not in statement:
@@ -211,7 +211,9 @@ def view_statement(name: str, *, hints: bool) -> str:
     owner = statement.rpartition(".source_id >> 18")[0].rpartition(" ")[2]
     first = f"image.image_id * {MAX_SOURCES}"
     joined = f"{owner}.source_id >> 18 and {owner}.source_id between {first} and {first} + {MAX_SOURCES - 1}"
-    return statement.replace(f"{owner}.source_id >> 18", joined).replace(" image.field,", " +image.field as field,")
+    return statement.replace(f"{owner}.source_id >> 18", joined).replace(
+        " image.field,", " cast(image.field as integer) as field,"
+    )
 
 
 def view_columns(name: str) -> list[tuple[str, str]]:
