@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import io
 import sys
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -157,9 +158,14 @@ def _from_text(text: str) -> pd.DataFrame:
         raise ValueError("it is empty")
     _check_names(next(line for line in lines if line.strip() and not line.startswith("#")), separator)
     source = io.StringIO("".join(lines))
-    if separator == _BLANKS:
-        return pd.read_csv(source, comment="#", sep=separator, engine="python")
-    return pd.read_csv(source, comment="#", sep=separator, skipinitialspace=True)
+    how: dict[str, Any] = {"engine": "python"} if separator == _BLANKS else {"skipinitialspace": True}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        try:
+            # without index_col, pandas takes what is left of the named columns as an index: all values move by one
+            return pd.read_csv(source, comment="#", sep=separator, index_col=False, **how)
+        except pd.errors.ParserWarning as exc:
+            raise ValueError("a row has more values than there are names of columns") from exc
 
 
 def _check_names(line: str, separator: str) -> None:

@@ -37,6 +37,24 @@ def test_sexagesimal_text_and_named_columns(tmp_path):
     assert frame[["ra", "dec"]].to_numpy().tolist() == [[180.0, -0.5]]
 
 
+@pytest.mark.parametrize(
+    "text", ["ra,dec\n58.0,35.7,7\n", "ra dec\n58.0 35.7 7\n", "ra;dec\n58,0;35,7;7\n", "# ra dec\n58.0 35.7 7\n",
+             "ra,dec\n58.0,35.7,7\n1,2\n", "ra,dec\n58.0,35.7\n1,2,3\n"],
+)  # fmt: skip
+def test_values_without_a_name_do_not_move_the_others(tmp_path, text):
+    path = tmp_path / "stars.txt"
+    path.write_text(text)
+    with pytest.raises(PositionTableError, match=r"more values than there are names of columns|Expected 2 fields"):
+        read_positions(str(path))
+
+
+def test_separators_at_the_ends_of_lines_are_no_values(tmp_path):
+    path = tmp_path / "stars.csv"
+    for text in ("ra,dec\n58.0,35.7,\n", "ra,dec,\n58.0,35.7,\n", "ra dec\n58.0 35.7 \n"):
+        path.write_text(text)
+        assert read_positions(str(path))[["ra", "dec"]].to_numpy().tolist() == [[58.0, 35.7]]
+
+
 def test_csv_comes_from_stdin_too(monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO("ra, dec\n1, 2\n"))
     assert read_positions("-")[["ra", "dec"]].to_numpy().tolist() == [[1.0, 2.0]]
