@@ -163,9 +163,10 @@ def _from_text(text: str) -> pd.DataFrame:
         warnings.simplefilter("error", pd.errors.ParserWarning)
         try:
             # without index_col, pandas takes what is left of the named columns as an index: all values move by one
-            return pd.read_csv(source, comment="#", sep=separator, index_col=False, **how)
+            table: pd.DataFrame = pd.read_csv(source, comment="#", sep=separator, index_col=False, **how)
         except pd.errors.ParserWarning as exc:
             raise ValueError("a row has more values than there are names of columns") from exc
+    return table
 
 
 def _check_names(line: str, separator: str) -> None:
