@@ -161,7 +161,6 @@ def test_jobs_wait_while_the_disk_of_their_states_is_full(url, tmp_path):
                 full.write(bytes(4096))
         time.sleep(3.0)
         filler.unlink()
-        wait_until(lambda: store.get(keys[-1]).phase == "COMPLETED")
-        for key in keys[:-1]:
-            assert (store.get(key).phase, "time limit of 1 s" in store.get(key).error) == ("ERROR", True)
+        wait_until(lambda: [store.get(key).phase for key in keys] == [*["ERROR"] * THREADS, "COMPLETED"])
+        assert all("time limit of 1 s" in store.get(key).error for key in keys[:-1])
         runner.close()

@@ -236,7 +236,7 @@ def test_the_command_finds_objects_by_oid(engine_url):
     def run(*words):
         return CliRunner().invoke(application, ["--db", engine_url, "objects", *words])
 
-    assert "1 reference catalogues" in run("build").stderr
+    assert "1 reference catalogue in" in run("build").stderr
     by_oid, by_id = (run("show", str(one), "--format", "csv") for one in (686103400000000, sky_to_cell(150.0, 2.0)))
     assert by_oid.stdout == by_id.stdout and by_oid.exit_code == 0
     told = json.loads(run("oids", "686103400000000", "--format", "json").stdout)
