@@ -40,7 +40,7 @@ def implied(select: exp.Select, tables: Mapping[str, Table], engine: str) -> Ite
         Its tables by alias.
     engine : str
     """
-    if engine == "sqlite" and not any(join.side for join in select.args.get("joins") or ()):
+    if engine != relations.POSTGRESQL and not any(join.side for join in select.args.get("joins") or ()):
         # else it reads all sources for each row of a table that an index has restricted
         for alias, other in same_image(select, tables):
             if tables[alias].of_sources:
