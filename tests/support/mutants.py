@@ -25,7 +25,7 @@ from ztfdb.daemon.service import executor_maker
 from ztfdb.daemon.watch import Watcher
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ingest.loop import Loop, Operating
-from ztfdb.ingest.report import ImageOutcome
+from ztfdb.ingest.report import ImageOutcome, Outcome
 from ztfdb.ingest.worker_limits import Limits
 from ztfdb.schema import Image
 from ztfdb.simulate import make_science_image
@@ -304,7 +304,9 @@ def run_daemon(maker: sessionmaker[Session], pack: Pack, *, jobs: int = 2, limit
     states = Counter(job.state for job in jobs_ended)
     assert len(jobs_ended) == len(pack), (len(jobs_ended), len(pack))
     assert set(states) <= {JobState.DONE.value, JobState.QUARANTINED.value}, states
-    assert n_image == states["done"]
+    kinds = Counter(outcome.outcome for outcome in outcomes)
+    assert n_image == kinds[Outcome.STORED]
+    assert n_image + kinds[Outcome.KNOWN_COPY] == states["done"]
     lost = {job.path for job in jobs_ended if job.path in pack.good and job.state != JobState.DONE}
     assert lost == set()
     set_aside = [job for job in jobs_ended if job.state == JobState.QUARANTINED]
