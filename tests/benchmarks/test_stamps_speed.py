@@ -81,7 +81,7 @@ def test_stamps_of_one_position(seen):
 def test_stamps_of_integers(small_frames, engine_url):
     with ztfdb.open(engine_url, create=True) as archive:
         archive.ingest(small_frames)
-        image = archive.sql("select image_id, nx, ny from image order by obsmjd limit 1")
+        image = archive.sql("select image_id, nx, ny from image order by obsmjd limit 1", force=True)
         bright = archive.sql(
             "select ra, dec from source where image_id = :i and x between 30 and 600 and y between 30 and 450 "
             "order by flux_aper4 desc limit :n",
