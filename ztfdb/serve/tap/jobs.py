@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
 
@@ -47,6 +50,42 @@ class Aborted(ServiceError):
         super().__init__("aborted by its client")
 
 
+class Turns:
+    """Jobs that wait: many jobs of one owner do not hold up those of others."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str | None, deque[str]] = {}
+        self._running: Counter[str | None] = Counter()
+        self._last: Counter[str | None] = Counter()
+        self._turns = itertools.count(1)
+        self._lock = threading.Lock()
+
+    def add(self, job: Job) -> None:
+        """Let a job wait."""
+        with self._lock:
+            self._waiting.setdefault(job.owner, deque()).append(job.id)
+
+    @contextmanager
+    def turn(self) -> Iterator[str]:
+        """Yield the id of the next job, which runs until the end of the block.
+
+        It is the oldest of the owner with the fewest running jobs; of several such owners, of the one whose last turn
+        is longest ago.
+        """
+        with self._lock:
+            owner = min(self._waiting, key=lambda one: (self._running[one], self._last[one]))
+            key = self._waiting[owner].popleft()
+            if not self._waiting[owner]:
+                del self._waiting[owner]
+            self._running[owner] += 1
+            self._last[owner] = next(self._turns)
+        try:
+            yield key
+        finally:
+            with self._lock:
+                self._running[owner] -= 1
+
+
 class JobRunner:
     """Runs the jobs of a store in this process.
 
@@ -61,6 +100,7 @@ class JobRunner:
         self.store = store
         self._reader = reader
         self._limits = limits
+        self._turns = Turns()
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="ztfdb-job")
         self._ending = threading.Event()
         self._sweeper = threading.Thread(target=self._sweep, daemon=True)
@@ -75,11 +115,12 @@ class JobRunner:
         if self.store.count() >= MOST_JOBS or (size and self.store.spooled() + size > self._limits.spool_mb * MB):
             raise Busy("the jobs of all clients use all available space: delete some, or try again later")
 
-    def submit(self, key: str) -> bool:
+    def submit(self, job: Job) -> bool:
         """Put a pending job in the queue; return whether that succeeded."""
-        if not self.store.queue(key):
+        if not self.store.queue(job.id):
             return False
-        self._pool.submit(self._run, key)
+        self._turns.add(job)
+        self._pool.submit(self._run_next)
         return True
 
     def close(self) -> None:
@@ -93,6 +134,10 @@ class JobRunner:
         except StoreError as exc:  # who reads these jobs next records that their process has ended
             log.error("the end of queued jobs cannot be recorded", extra={"reason": str(exc)})
         self.store.close()
+
+    def _run_next(self) -> None:
+        with self._turns.turn() as key:
+            self._run(key)
 
     def _run(self, key: str) -> None:
         if not self._ending.is_set() and self._written(self.store.start, key):

@@ -46,7 +46,7 @@ async def jobs(request: Request, service: Service, params: Parameters) -> Respon
         base=base_url(request), owner=caller,
     )  # fmt: skip
     if (params.one("PHASE") or "").upper() == "RUN":
-        await asyncio.to_thread(runner.submit, job.id)
+        await asyncio.to_thread(runner.submit, job)
     return _see(request, job.id)
 
 
@@ -216,7 +216,7 @@ async def _change(runner: JobRunner, job: Job, params: Parameters, limits: Limit
 
 async def _set_phase(runner: JobRunner, job: Job, phase: str) -> None:
     if phase == "RUN":
-        if not await asyncio.to_thread(runner.submit, job.id):
+        if not await asyncio.to_thread(runner.submit, job):
             now = await asyncio.to_thread(runner.store.get, job.id)
             raise ServiceError(f"the job is {(now or job).phase}, only one that is PENDING can be run")
     elif phase == "ABORT":
