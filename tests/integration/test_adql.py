@@ -449,6 +449,90 @@ def test_rows_of_uploaded_ids_are_looked_up_on_sqlite(asked, text, n):
         assert session.driver.execute("select count(*) from temp.sqlite_schema").fetchone() == (0,)
 
 
+def test_values_of_the_answer_are_sorted_by(asked):
+    rows = asked.both("select ra, dec from source order by abs(ra - 180) + dec, ra")
+    every = asked.both("select ra, dec from source order by source_id")
+    assert rows == sorted(every, key=lambda row: (abs(row[0] - 180.0) + row[1], row[0]))
+    rows = asked.both("select ra - 180 as x, source_id from source order by x * x, source_id")
+    assert rows == sorted(
+        asked.both("select ra - 180, source_id from source order by 2"), key=lambda row: (row[0] ** 2, row[1])
+    )
+    found = asked.both("select top 5 source_id, ra, dec from source order by distance(ra, dec, 180, 10)")
+    same = asked.both("select top 5 source_id, ra, dec, distance(ra, dec, 180, 10) as d from source order by d")
+    assert found == [row[:3] for row in same]
+    by_number = asked.both("select filtercode, count(*) as n from image group by filtercode order by -n, filtercode")
+    assert by_number == sorted(by_number, key=lambda row: (-row[1], row[0])) and len({n for _, n in by_number}) > 1
+
+
+@pytest.mark.parametrize(
+    ("value", "datatype", "expected"),
+    [
+        ("coalesce(cast(null as integer), 0.5)", "double", 0.5),
+        ("coalesce(cast(null as integer), 0.5) + 1", "double", 1.5),
+        ("coalesce(cast(null as smallint), 3000000000)", "long", 3_000_000_000),
+        ("case when 1 = 0 then cast(1 as smallint) else 3000000000 end", "long", 3_000_000_000),
+        ("cast(image_id as varchar)", "unicodeChar", "{image_id}"),
+        ("cast(filtercode as varchar(1))", "unicodeChar", "z"),
+        ("cast(12345 as char(3))", "unicodeChar", "123"),
+        ("cast(fid as double precision)", "double", "{fid}"),
+        ("cast(image_id as smallint) - 1", "long", None),
+        ("cast(2147483647.9 as integer)", "int", 2**31 - 1),
+        ("cast(2147483648 as integer)", "int", None),
+        ("cast(-2147483648.9 as integer)", "int", -(2**31)),
+        ("cast(-2147483649 as integer)", "int", None),
+        ("cast(32768 as smallint)", "short", None),
+        ("cast(-9.223372036854775808e18 as bigint)", "long", -(2**63)),
+        ("cast(9.2233720368547748e18 as bigint)", "long", 9_223_372_036_854_774_784),
+        ("cast(9.223372036854775807e18 as bigint)", "long", None),
+        ("cast(1e300 as bigint)", "long", None),
+        ("cot(0.5)", "double", 1.0 / math.tan(0.5)),
+        ("cot(0)", "double", None),
+        ("(select max(field) from image)", "int", 651),
+    ],
+)
+def test_an_answer_has_the_type_that_is_told(asked, value, datatype, expected):
+    text = f"select top 1 {value}, image_id, fid from image order by image_id"
+    ((found, image_id, fid),) = asked.both(text)
+    if isinstance(expected, str):
+        expected = expected.format(image_id=image_id, fid=fid)
+    assert found == (pytest.approx(float(expected), rel=1e-15) if datatype == "double" and expected else expected)
+    for engine in ENGINES:
+        assert translate(text, TABLES, engine, 10).columns[0].datatype == datatype
+
+
+@pytest.mark.parametrize(
+    ("within", "without"),
+    [
+        ("(source s join image i on s.image_id = i.image_id)", "source s join image i on s.image_id = i.image_id"),
+        ("((source s join image i using (image_id)))", "source s join image i using (image_id)"),
+        ("(image i)", "image i"),
+        (
+            "image i join (source s join image j on s.image_id = j.image_id) on s.image_id = i.image_id",
+            "image i, source s, image j where s.image_id = j.image_id and s.image_id = i.image_id",
+        ),
+        (
+            "image k, (source s left join image i on s.image_id = i.image_id and i.fid = 1)",
+            "image k cross join source s left join image i on s.image_id = i.image_id and i.fid = 1",
+        ),
+    ],
+)
+def test_joins_may_stand_in_parentheses(asked, within, without):
+    ((n,),) = asked.both(f"select count(*) from {within}")
+    assert ((n,),) == tuple(asked.both(f"select count(*) from {without}"))
+    assert n > 0
+
+
+def test_nulls_have_the_type_of_the_other_side(asked):
+    rows = asked.both("select ra, null as f from source union all select null, filtercode from image order by 1, 2")
+    codes = [row[0] for row in asked.both("select filtercode from image order by 1")]
+    assert [f for ra, f in rows if ra is None] == codes
+    rows = asked.both(
+        "select null as n from image union select null from source union select field from image order by n"
+    )
+    assert rows == [(1,), (651,), (None,)]
+    assert asked.both("select null as n, count(*) as k from image group by n order by null") == [(None, 13)]
+
+
 def test_the_limit_is_one_row_more(asked):
     for engine in ENGINES:
         assert len(asked.rows(engine, "select ra from source", max_rows=3)) == 4
@@ -485,6 +569,28 @@ def test_the_limit_is_one_row_more(asked):
         ("select " + "-" * 0 + "+".join(["ra"] * 400) + " from source", "nested"),
         ("select ra from source where ra in (" + ",".join(["1"] * 40_000) + ")", "characters"),
         ("select 'unfinished from source", "does not end"),
+        ("select from source", "columns or"),
+        ("select top 5 from source", "columns or"),
+        ("select count(*) from source where exists (select from image)", "columns or"),
+        ("select * except (ra) from source", "EXCEPT of"),
+        ("select s.x from source as s(x)", "takes no names of columns"),
+        ("select count(*) from (image) as t", "take no name"),
+        (
+            "select 1 from image i left join (source s join image j on 1 = 1) on 1 = 1",
+            "must be an inner one; both take ON",
+        ),
+        ("select ra from source where ra in ()", "has no values"),
+        ("select ra from source where ra in (select ra, dec from source)", "2 columns, expected one"),
+        ("select ra from source where source_id in (select filtercode from image)", "only with a number"),
+        ("select ra from source where count(*) > 1", "WHERE takes no aggregate"),
+        ("select count(*) from image a join image b on count(*) > 1", "ON takes no aggregate"),
+        ("select count(*) as n from image group by 1", "GROUP BY takes no aggregate"),
+        ("select max(count(*)) from image", "MAX of an aggregate"),
+        ("select coalesce(filtercode, 3) from image", "all numbers or all texts"),
+        ("select ra from source where 1 = contains(point('ICRS', 'a', dec), circle(1, 2, 3))", "POINT takes numbers"),
+        ("select distance('a', 1, 2, 3) from source", "DISTANCE takes numbers"),
+        ("select ra from source where", r"not ADQL: WHERE is not complete \("),
+        ("select ra from", r"not ADQL: Expected table name \("),
     ],
 )
 def test_what_is_no_adql_is_told(asked, text, message):

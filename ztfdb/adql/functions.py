@@ -21,7 +21,7 @@ cast(1.7 as integer)   2, 1                                            1
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlglot import exp
@@ -135,6 +135,8 @@ def _aggregate(name: str, args: Args) -> exp.Expr:
     if len(args) != 1:
         raise QueryError(f"{name} has {len(args)} arguments, expected 1")
     (argument,) = args
+    if any(True for _ in argument.find_all(exp.AggFunc)):
+        raise QueryError(f"{name} of an aggregate function")
     if name == "COUNT":
         return of_kind(exp.Count(this=argument), exp.DType.BIGINT)
     if isinstance(argument, exp.Star):
@@ -228,14 +230,18 @@ def _to_digits(x: Any, digits: Any, up: str) -> exp.Expr:
 
 
 def _quotient(a: exp.Expr, b: float) -> exp.Expr:
-    return of_kind(exp.Div(this=_wrapped(a), expression=double(b), typed=True), exp.DType.DOUBLE)
+    return _over(a, double(b))
+
+
+def _over(a: exp.Expr, b: exp.Expr) -> exp.Expr:
+    return of_kind(exp.Div(this=_wrapped(a), expression=b, typed=True), exp.DType.DOUBLE)
 
 
 def _mod(x: Any, y: Any) -> exp.Expr:
     if kind_of(x) == kind_of(y) == "integer":
         return of_kind(exp.Mod(this=exp.Paren(this=x), expression=not_zero(y)), exp.DType.BIGINT)
     a, b = _number(x, "MOD"), _number(y, "MOD")
-    ratio = of_kind(exp.Div(this=_wrapped(a.copy()), expression=not_zero(b.copy()), typed=True), exp.DType.DOUBLE)
+    ratio = _over(a.copy(), not_zero(b.copy()))
     return sub(a, mul(b, _to_digits(ratio, None, "cut")))
 
 
@@ -262,10 +268,39 @@ def _text(name: str) -> Callable[..., exp.Expr]:
     return make
 
 
+def alike(values: Sequence[exp.Expr], what: str) -> list[exp.Expr]:
+    """Return the alternatives of one value with one type: doubles, if any is one.
+
+    Raises
+    ------
+    QueryError
+        If they are not all numbers or all texts.
+    """
+    kinds = {kind_of(one) for one in values} - {"unknown"}
+    if kinds == {"integer", "real"}:
+        return [one if kind_of(one) == "unknown" else as_double(one) for one in values]
+    if len(kinds) > 1:
+        raise QueryError(f"the values of {what} must be all numbers or all texts")
+    return list(values)
+
+
+def widest(values: Sequence[exp.Expr]) -> exp.DataType | None:
+    """Return the type that takes all of some values which are alike."""
+    types = [one.type for one in values if one.type is not None and kind_of(one) != "unknown"]
+    order = [exp.DType.SMALLINT, exp.DType.INT, exp.DType.BIGINT]
+    return max(types, key=lambda one: order.index(one.this) if one.this in order else 0, default=None)
+
+
 def _coalesce(*args: Any) -> exp.Expr:
-    made: Any = exp.Coalesce(this=args[0], expressions=list(args[1:]))
-    made.type = next((one.type for one in args if kind_of(one) != "unknown"), None)
+    values = alike(args, "COALESCE")
+    made: Any = exp.Coalesce(this=values[0], expressions=values[1:])
+    made.type = widest(values)
     return made  # type: ignore[no-any-return]
+
+
+def _cot(x: Any) -> exp.Expr:
+    value = _number(x, "COT")
+    return _over(call("cos", value), not_zero(call("sin", value.copy())))
 
 
 def _atan2(y: Any, x: Any) -> exp.Expr:
@@ -290,6 +325,7 @@ FUNCTIONS: dict[str, tuple[range | tuple[int, ...], Callable[..., exp.Expr]]] = 
     "SIN": ((1,), _plain("sin")),
     "COS": ((1,), _plain("cos")),
     "TAN": ((1,), _plain("tan")),
+    "COT": ((1,), _cot),
     "ASIN": ((1,), _guarded("asin", _within_one)),
     "ACOS": ((1,), _guarded("acos", _within_one)),
     "ATAN": ((1,), _plain("atan")),

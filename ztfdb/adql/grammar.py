@@ -82,6 +82,7 @@ def parse(text: str, max_characters: int = MAX_CHARACTERS) -> exp.Query:
         tree = tree.unnest()
     if not isinstance(tree, exp.Select | exp.SetOperation):
         raise QueryError("expected a statement that begins with SELECT or WITH")
+    _take_out_of_parentheses(tree)
     _check_nodes(tree)
     return tree
 
@@ -98,6 +99,44 @@ def _check_size(text: str, max_characters: int) -> None:
         depth += (token in ("(", "case")) - (token in (")", "end"))
         if depth > MAX_NESTING or negations > MAX_NESTING:
             raise QueryError(f"the statement is nested more than {MAX_NESTING} deep")
+
+
+def _take_out_of_parentheses(tree: exp.Query) -> None:
+    """Join the tables of parentheses in FROM one after the other: `a join (b join c on p) on q` as ADQL allows."""
+    for select in list(tree.find_all(exp.Select)):
+        from_ = select.args.get("from_")
+        if from_ is None:
+            continue
+        first, joins = _out_of_parentheses(from_.this)
+        for join in select.args.get("joins") or ():
+            table, further = _out_of_parentheses(join.this)
+            join.set("this", table)
+            condition = join.args.get("on") if further else None
+            sides = ("",) if condition is not None else ("", "LEFT")
+            inner = all(one.side in sides and one.args.get("on") is not None for one in further)
+            if further and not (inner and not join.side and not join.args.get("using")):
+                raise QueryError("a join in parentheses on the right of another must be an inner one; both take ON")
+            if condition is not None:  # it may name all the tables
+                join.set("on", None)
+                join.set("kind", "CROSS")
+                last = further[-1]
+                last.set("on", exp.and_(last.args["on"], condition, copy=False))
+            joins += [join, *further]
+        from_.set("this", first)
+        select.set("joins", joins)
+
+
+def _out_of_parentheses(node: exp.Expr) -> tuple[exp.Expr, list[exp.Join]]:
+    """Return the first table of an item of FROM, and the joins that follow it in parentheses."""
+    joins: list[exp.Join] = []
+    while isinstance(node, exp.Subquery) and isinstance(node.this, exp.Table | exp.Subquery):
+        if node.args.get("alias") is not None:
+            raise QueryError("tables in parentheses take no name")
+        joins = [*(node.args.pop("joins", None) or ()), *joins]
+        node = node.this
+    if isinstance(node, exp.Table | exp.Subquery):
+        joins = [*(node.args.pop("joins", None) or ()), *joins]
+    return node, joins
 
 
 def _check_nodes(tree: exp.Query) -> None:
@@ -120,10 +159,16 @@ def _check_node(node: exp.Expr) -> None:
     if isinstance(node, exp.Select):
         _only(node, "SELECT", {"with_", "expressions", "distinct", "from_", "joins", "where", "group", "having",
                                "order", "limit", "offset"})  # fmt: skip
+        if not node.expressions:
+            raise QueryError("SELECT must be followed by columns or *")
     elif isinstance(node, exp.Table):
         if not isinstance(node.this, exp.Identifier) or node.catalog:
             raise QueryError(f"{_shown(node)} is not the name of a table")
         _only(node, "a table", {"this", "alias", "db"})
+        if node.alias_column_names:
+            raise QueryError(f"the name of {_shown(node)} takes no names of columns")
+    elif isinstance(node, exp.Star):
+        _only(node, "*", set())
     elif isinstance(node, exp.Group):
         _only(node, "GROUP BY", {"expressions"})
     elif isinstance(node, exp.With):
@@ -140,6 +185,8 @@ def _check_node(node: exp.Expr) -> None:
         _only(node, "CAST", {"this", "to"})
     elif isinstance(node, exp.In):
         _only(node, "IN", {"this", "expressions", "query"})
+        if not node.expressions and node.args.get("query") is None:
+            raise QueryError("IN () has no values")
     elif isinstance(node, exp.Limit) and not (isinstance(node.expression, exp.Literal) and node.expression.is_int):
         raise QueryError("TOP must be followed by a whole number")
     elif isinstance(node, exp.Offset) and not (isinstance(node.expression, exp.Literal) and node.expression.is_int):
@@ -169,8 +216,16 @@ def _place(exc: Exception) -> str:
     if errors:
         first = errors[0]
         near = str(first.get("highlight") or "")[:40]
-        return f"{first['description']} (line {first['line']}, column {first['col']}, at {near!r})"
+        return f"{_described(first['description'])} (line {first['line']}, column {first['col']}, at {near!r})"
     return "a text or a quoted name does not end" if isinstance(exc, TokenError) else str(exc).splitlines()[0]
+
+
+def _described(words: str) -> str:
+    """Return the words of sqlglot without the names of its classes."""
+    missing = re.match(r"Required keyword: .* missing for <class '(?:\w+\.)*(\w+)'>", words)
+    if missing:
+        return f"{missing[1].upper()} is not complete"
+    return re.sub(r" but got <Token .*", "", words, flags=re.DOTALL)
 
 
 def _shown(node: exp.Expr) -> str:

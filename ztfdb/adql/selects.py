@@ -9,7 +9,7 @@ from sqlglot import exp
 from sqlglot.optimizer.scope import Scope
 
 from ztfdb.adql import relations
-from ztfdb.adql.functions import AGGREGATES, ordered_as_bytes
+from ztfdb.adql.functions import AGGREGATES, kind_of, of_kind, ordered_as_bytes
 from ztfdb.adql.geometry import FOOTPRINT
 from ztfdb.adql.index import Cuts, Tie, find_cuts
 from ztfdb.adql.keys import implied
@@ -144,7 +144,9 @@ class SelectTranslator:
         sides = [self._columns[id(side.unnest())] for side in (node.this, node.expression)]
         if len(sides[0]) != len(sides[1]):
             raise QueryError(f"the sides of {node.key.upper()} have {len(sides[0])} and {len(sides[1])} columns")
-        self._columns[id(node)] = tuple(_common(a, b) for a, b in zip(*sides, strict=True))
+        self._columns[id(node)] = tuple(
+            _common(*self._as_the_other(a, b, at, node)) for at, (a, b) in enumerate(zip(*sides, strict=True))
+        )
         for key in ("this", "expression"):
             side = node.args[key]
             inner = side.unnest()
@@ -155,6 +157,16 @@ class SelectTranslator:
         if order is not None:
             for item in order.expressions:
                 item.replace(_ordered(item.this.copy(), bool(item.args.get("desc"))))
+
+    def _as_the_other(self, a: Column, b: Column, at: int, node: exp.SetOperation) -> tuple[Column, Column]:
+        """Give a column that is NULL in all rows of one side the type that it has on the other."""
+        first, second = (_nulls(node.args[key].unnest(), at) for key in ("this", "expression"))
+        if bool(first) == bool(second):
+            return a, b
+        datatype = (b if first else a).datatype
+        for null in first or second:
+            null.replace(_null_of(datatype))
+        return replace(a, datatype=datatype), replace(b, datatype=datatype)
 
     def _wrapped(self, query: exp.Query) -> exp.Query:
         """Return a SELECT from a query: SQLite allows nothing else in a set operation."""
@@ -190,7 +202,7 @@ class SelectTranslator:
                 join.set("on", values.condition(join.args["on"]))
         group = select.args.get("group")
         if group is not None:
-            group.set("expressions", [values.value(one) for one in group.expressions])
+            group.set("expressions", [_never_bare(values.value(one)) for one in group.expressions])
         order = select.args.get("order")
         if order is not None:
             items = [_ordered(values.value(one.this), bool(one.args.get("desc"))) for one in order.expressions]
@@ -231,7 +243,9 @@ class SelectTranslator:
     def _described(self, projection: exp.Expr, scope: Scope) -> Column:
         """Return the description of a column of the answer: a table's column, or a computed one."""
         value = projection.unalias()
-        inner = value.this if isinstance(value, exp.Cast) and isinstance(value.this, exp.Column) else value
+        inner = (
+            value.this if isinstance(value, exp.Cast) and kind_of(value.this) in (kind_of(value), "truth") else value
+        )
         name = projection.alias_or_name
         if isinstance(inner, exp.Column):
             found = self._resolver(scope)(inner)
@@ -341,12 +355,34 @@ def _expand_aliases(select: exp.Select) -> None:
     named = {one.alias_or_name: one.unalias() for one in select.expressions}
     for item in order.expressions if order is not None else ():
         key = item.this
+        inside = key.find_all(exp.Column) if not isinstance(key, exp.Column) else ()
+        for column in [one for one in inside if not one.table and one.name in named]:
+            column.replace(exp.Paren(this=named[column.name].copy()))
         if isinstance(key, exp.Column) and not key.table and key.name in named:
             item.set("this", named[key.name].copy())
 
 
 def _ordered(value: exp.Expr, desc: bool) -> exp.Ordered:
-    return exp.Ordered(this=ordered_as_bytes(value), desc=desc, nulls_first=False)
+    return exp.Ordered(this=ordered_as_bytes(_never_bare(value)), desc=desc, nulls_first=False)
+
+
+def _never_bare(value: exp.Expr) -> exp.Expr:
+    """Return a value for ORDER BY or GROUP BY, where PostgreSQL takes no bare NULL."""
+    return _null_of("unicodeChar") if isinstance(value, exp.Null) else value
+
+
+def _null_of(datatype: str) -> exp.Expr:
+    kind = SQL_KINDS[datatype]
+    return of_kind(exp.Cast(this=exp.Null(), to=exp.DataType(this=kind)), kind)
+
+
+def _nulls(query: exp.Expr, at: int) -> list[exp.Expr]:
+    """Return the NULLs of a column, if it is nothing else in any SELECT of a query."""
+    if isinstance(query, exp.SetOperation):
+        first, second = (_nulls(query.args[key].unnest(), at) for key in ("this", "expression"))
+        return [*first, *second] if first and second else []
+    value = query.selects[at].unalias() if isinstance(query, exp.Query) else query
+    return [value] if isinstance(value, exp.Null) else []
 
 
 def _common(a: Column, b: Column) -> Column:
@@ -364,6 +400,14 @@ def _common(a: Column, b: Column) -> Column:
 def _check_groups(select: exp.Select) -> None:
     """Refuse columns that a group does not determine, for which the engines would differ."""
     group = select.args.get("group")
+    where, joins = select.args.get("where"), select.args.get("joins") or ()
+    for word, ones in (
+        ("WHERE", [where.this] if where is not None else []),
+        ("ON", [join.args["on"] for join in joins if join.args.get("on") is not None]),
+        ("GROUP BY", group.expressions if group is not None else []),
+    ):
+        if any(_aggregates(one) for one in ones):
+            raise QueryError(f"{word} takes no aggregate functions")
     parts = [one.unalias() for one in select.expressions]
     having, order = select.args.get("having"), select.args.get("order")
     parts += [having.this] if having is not None else []

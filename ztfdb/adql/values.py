@@ -8,6 +8,7 @@ from sqlglot import exp
 
 from ztfdb.adql.functions import (
     INTEGERS,
+    alike,
     as_double,
     call,
     double,
@@ -18,6 +19,7 @@ from ztfdb.adql.functions import (
     ordered_as_bytes,
     translate_call,
     when,
+    widest,
 )
 from ztfdb.adql.geometry import is_footprint, is_geometry, translate_geometry
 from ztfdb.adql.tables import SQL_KINDS, Column
@@ -40,8 +42,11 @@ class ValueTranslator:
 
     def projection(self, node: exp.Expr) -> exp.Expr:
         """Return a column of the answer under its name."""
+        name = exp.to_identifier(node.alias_or_name or "expr", quoted=True)
         value = self.value(node.unalias())
-        made = exp.Alias(this=value, alias=exp.to_identifier(node.alias_or_name or "expr", quoted=True))
+        if isinstance(value, exp.Subquery):  # its own name, which sqlglot gives it
+            value.set("alias", None)
+        made = exp.Alias(this=value, alias=name)
         made.type = value.type
         return made
 
@@ -189,6 +194,7 @@ class ValueTranslator:
         this = self.value(node.this)
         query = node.args.get("query")
         if query is not None:
+            _check_alike(this, self._subquery(query))
             return _truth(exp.In(this=this, query=query))
         items = [self.value(one) for one in node.expressions]
         for one in items:
@@ -226,32 +232,36 @@ class ValueTranslator:
         values = [self.value(one.args["true"]) for one in node.args["ifs"]]
         default = None if node.args.get("default") is None else self.value(node.args["default"])
         every = [*values, *([] if default is None else [default])]
-        kinds = {kind_of(one) for one in every} - {"unknown"}
-        if kinds == {"integer", "real"}:
-            values = [one if kind_of(one) == "unknown" else as_double(one) for one in values]
-            default = None if default is None else default if kind_of(default) == "unknown" else as_double(default)
-        elif len(kinds) > 1:
-            raise QueryError("the values of CASE must be all numbers or all texts")
-        ifs = [exp.If(this=test, true=value) for test, value in zip(tests, values, strict=True)]
-        typed = next((one for one in [*values, default] if one is not None and kind_of(one) != "unknown"), None)
-        made: exp.Expr = exp.Case(ifs=ifs, default=default)
-        made.type = typed.type if typed is not None else None
+        every = alike(every, "CASE")
+        ifs = [exp.If(this=test, true=value) for test, value in zip(tests, every, strict=False)]
+        made: exp.Expr = exp.Case(ifs=ifs, default=None if default is None else every[-1])
+        made.type = widest(every)
         return made
 
     def _cast(self, node: exp.Cast) -> exp.Expr:
         value, kind = self.value(node.this), node.to.this
         source = kind_of(value)
         if kind in INTEGERS and source in ("integer", "real", "unknown"):
+            whole = value
             if source == "real":  # one engine rounds, the other truncates
-                value = when(exp.GTE(this=value.copy(), expression=double(0.0)), floor(value), call("ceil", value.copy()))  # fmt: skip  # noqa: E501
-            return of_kind(exp.Cast(this=value, to=exp.DataType(this=kind)), kind)
+                whole = when(exp.GTE(this=value.copy(), expression=double(0.0)), floor(value), call("ceil", value.copy()))  # fmt: skip  # noqa: E501
+            made = of_kind(exp.Cast(this=whole, to=exp.DataType(this=kind)), kind)
+            return made if _fits(value, kind) else when(_within(value, kind), made)
         if kind in (exp.DType.FLOAT, exp.DType.DOUBLE) and source in ("integer", "real", "unknown"):
             return as_double(value)
         if kind in (exp.DType.VARCHAR, exp.DType.CHAR, exp.DType.TEXT) and source in ("integer", "text", "unknown"):
-            return of_kind(exp.Cast(this=value, to=exp.DataType(this=exp.DType.TEXT)), exp.DType.TEXT)
+            made = of_kind(exp.Cast(this=value, to=exp.DataType(this=exp.DType.TEXT)), exp.DType.TEXT)
+            if not node.to.expressions:
+                return made
+            length = node.to.expressions[0].this
+            if not (isinstance(length, exp.Literal) and length.is_int):
+                raise QueryError(f"the length of {node.to.sql()[:40]} is not a whole number")
+            return of_kind(
+                exp.Anonymous(this="substr", expressions=[made, exp.Literal.number("1"), length.copy()]), exp.DType.TEXT
+            )
         raise QueryError(f"CAST of {source} to {node.to.sql()[:40]} is not supported")
 
-    def _subquery(self, node: exp.Subquery) -> exp.Expr:
+    def _subquery(self, node: exp.Expr) -> exp.Expr:
         inner = node.unnest()
         projections = inner.selects if isinstance(inner, exp.Query) else []
         if len(projections) != 1:
@@ -277,20 +287,21 @@ class ValueTranslator:
     def _shaped(self, node: exp.Anonymous) -> exp.Anonymous:
         """Translate the coordinates of nested shapes; numbers stay as written."""
         made: list[exp.Expr] = []
-        for one in node.expressions:
+        name = node.name.upper()
+        for at, one in enumerate(node.expressions):
             if isinstance(one, exp.Anonymous) and one.name.upper() in _SHAPES:
                 made.append(self._shaped(one))
             elif is_footprint(one):
                 made.append(one)
             elif isinstance(one, exp.Literal):
-                made.append(one if one.is_string else self._plain_number(one))
+                made.append(of_kind(one, exp.DType.TEXT if one.is_string else exp.DType.DOUBLE))
             else:
                 made.append(self.value(one))
+            frame = at == 0 and name in _SHAPES and isinstance(one, exp.Literal)
+            if name in (*_SHAPES, "DISTANCE") and not frame and kind_of(made[-1]) in ("text", "truth"):
+                raise QueryError(f"{name} takes numbers, not text")
         node.set("expressions", made)
         return node
-
-    def _plain_number(self, node: exp.Literal) -> exp.Expr:
-        return of_kind(node, exp.DType.DOUBLE)
 
 
 def of_type(node: exp.Expr, like: exp.Expr) -> exp.Expr:
@@ -308,6 +319,29 @@ def _big(node: exp.Expr) -> exp.Expr:
     if isinstance(node, exp.Literal):
         return node
     return of_kind(exp.Cast(this=node, to=exp.DataType(this=exp.DType.BIGINT)), exp.DType.BIGINT)
+
+
+_BITS = {exp.DType.SMALLINT: 15, exp.DType.INT: 31, exp.DType.BIGINT: 63}
+
+
+def _fits(value: exp.Expr, kind: exp.DType) -> bool:
+    """Return whether every value of a node is one of a type of integers, so that the cast needs no look."""
+    if isinstance(value, exp.Literal) and value.is_int:
+        return int(value.this) < 1 << _BITS[kind]
+    bits: int = _BITS.get(value.type.this, 64) if value.type is not None else 0
+    return bits <= _BITS[kind]
+
+
+def _within(value: exp.Expr, kind: exp.DType) -> exp.Expr:
+    """Return whether the whole part of a number is a value of a type: one engine refuses others, one changes them."""
+    end = 1 << _BITS[kind]
+    if kind_of(value) == "integer":
+        low = exp.Neg(this=exp.Literal.number(str(end)))
+        return exp.Between(this=value.copy(), low=low, high=exp.Literal.number(str(end - 1)))
+    # of a double of 2^63 only the bound itself is exact
+    big = kind == exp.DType.BIGINT
+    above = (exp.GTE if big else exp.GT)(this=value.copy(), expression=double(-end - (0.0 if big else 1.0)))
+    return exp.and_(above, exp.LT(this=value.copy(), expression=double(float(end))), copy=False)
 
 
 def _check_alike(a: exp.Expr, b: exp.Expr) -> None:

@@ -24,6 +24,7 @@ _FEATURES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("features-adql-sets", ("UNION", "EXCEPT", "INTERSECT")),
     ("features-adql-offset", ("OFFSET",)),
     ("features-adql-type", ("CAST",)),
+    ("features-adql-conditional", ("COALESCE",)),
 )
 """Declared features; each is tested."""
 
