@@ -274,6 +274,29 @@ def test_a_part_of_a_file_is_sent(served, made, ids):
     assert requests.get(f"{served.base}/files/{ids[0]}/msk", timeout=60).ok
 
 
+@pytest.mark.parametrize("address", ["files/{id}/sci", "ibe/data/ztf/products/sci/{name}"])
+def test_a_file_that_the_client_has_is_not_sent_again(served, made, ids, address):
+    path = made[1][ids[0]]
+    url = f"{served.base}/{address.format(id=ids[0], name=path.name)}"
+    first = requests.get(url, timeout=60)
+    assert first.content == path.read_bytes()
+    tag, last = first.headers["ETag"], first.headers["Last-Modified"]
+    earlier = "Mon, 01 Jan 2001 00:00:00 GMT"
+    for headers, status in (
+        ({"If-None-Match": tag}, 304),
+        ({"If-None-Match": f'"other", W/{tag}'}, 304),
+        ({"If-None-Match": "*"}, 304),
+        ({"If-None-Match": '"other"', "If-Modified-Since": last}, 200),
+        ({"If-Modified-Since": last}, 304),
+        ({"If-Modified-Since": earlier}, 200),
+        ({"If-Modified-Since": "no date"}, 200),
+        ({"If-None-Match": tag, "Range": "bytes=0-79"}, 304),
+    ):
+        answer = requests.get(url, headers=headers, timeout=60)
+        assert (answer.status_code, answer.headers["ETag"]) == (status, tag), headers
+        assert answer.content == (b"" if status == 304 else first.content)
+
+
 def test_a_preview_is_the_image(served, made, ids):
     image = pytest.importorskip("PIL.Image", reason="the extra plot, which brings Pillow, is not installed")
     answer = get(served, f"preview/{ids[0]}.png")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from email.utils import parsedate
 from pathlib import Path
 
 import numpy as np
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute
@@ -26,7 +28,21 @@ PREVIEW_PIX = 256
 async def file(request: Request, service: Service, params: Parameters) -> Response:
     """Send a file of an image, whole or a range of bytes, if it is unchanged since it was ingested."""
     facts = await service.workers.run(request, _facts, service, request.path_params["id"], request.path_params["role"])
-    return FileResponse(facts.path, media_type=FITS, filename=Path(facts.path).name)
+    return await run_in_threadpool(stored, request, facts.path, Path(facts.path).name)
+
+
+def stored(request: Request, path: str, name: str) -> Response:
+    """Return a file or a range of its bytes, or 304 if the client has it already, as for ``wget -N``."""
+    whole = FileResponse(path, media_type=FITS, filename=name, stat_result=Path(path).stat())
+    tags, since = request.headers.get("if-none-match"), request.headers.get("if-modified-since")
+    if tags is not None:
+        known = tags.strip() == "*" or whole.headers["etag"] in (
+            one.strip().removeprefix("W/") for one in tags.split(",")
+        )
+    else:
+        last, of_client = parsedate(whole.headers["last-modified"]), parsedate(since or "")
+        known = last is not None and of_client is not None and of_client >= last
+    return Response(None, 304, {one: whole.headers[one] for one in ("etag", "last-modified")}) if known else whole
 
 
 def _facts(service: Service, text: str, role: str) -> FileFacts:

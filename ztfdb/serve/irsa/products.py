@@ -6,15 +6,16 @@ import gzip
 import re
 from pathlib import PurePosixPath
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 
 from ztfdb.errors import ImageReadError
 from ztfdb.frame.remote import is_remote
 from ztfdb.frame.window import check_file
 from ztfdb.query.products import Product
 from ztfdb.serve.errors import ServiceError
-from ztfdb.serve.files import FITS
+from ztfdb.serve.files import FITS, stored
 from ztfdb.serve.irsa.images import ARCSEC_PER_PIXEL
 from ztfdb.serve.params import Parameters, number, shown
 from ztfdb.serve.service import Service
@@ -48,7 +49,7 @@ async def product(request: Request, service: Service, params: Parameters) -> Res
 async def _whole(request: Request, service: Service, path: str, name: str) -> Response:
     kept, asked = PurePosixPath(path).suffix, PurePosixPath(name).suffix
     if (kept if kept in _PACKED else "") == (asked if asked in _PACKED else ""):
-        return FileResponse(path, media_type=FITS, filename=name)
+        return await run_in_threadpool(stored, request, path, name)
     if kept != ".gz" or asked in _PACKED:
         raise ServiceError(f"{name} is stored with another compression: ask for {PurePosixPath(path).name}", 404)
 
