@@ -12,8 +12,10 @@ from tests.support.measured import EXPID
 from tests.support.plans import planned, read_whole
 from tests.support.reference import hold, store_image
 from ztfdb.errors import UnknownImageError
+from ztfdb.schema import Image, ImageFile
 from ztfdb.store.backends import backend
 from ztfdb.store.export import CELL_SHIFT, COUNTED_AT_ONCE, SUM_MODULI, member_counts, slices
+from ztfdb.store.image_files import may_be_stored
 
 TABLES = {
     "image", "image_match", "calibration", "detection_limit", "psf_check", "psf_catalogue", "source", "psf_source",
@@ -52,6 +54,23 @@ def test_work_on_one_image_reads_no_table_of_images_as_a_whole(many, work):
         WORK[work](archive, images[5])
     assert any("image" in plan for plan in plans)
     assert {table: plan for plan in plans for table in read_whole(plan) & TABLES} == {}
+
+
+def test_a_new_file_is_looked_up_among_the_images_of_its_exposure(many):
+    """All images of its field were looked at, and a field may have a hundred thousand."""
+    archive, images = many
+    with archive._sessions() as session:
+        one = session.get(Image, images[5])
+        name = {"filefracday": one.filefracday, "field": one.field, "rcid": one.rcid, "fid": one.fid}
+        between, size = (one.obsmjd - 1e-3, one.obsmjd + 1e-3), session.get(ImageFile, (images[5], "sci")).size
+    with planned(archive) as plans, archive._sessions() as session:
+        assert may_be_stored(session, size=size, obsmjd=between, **name) == (True, True)
+        assert may_be_stored(session, size=1, obsmjd=between, **name) == (False, True)
+        assert may_be_stored(session, size=size, obsmjd=between, **name | {"rcid": one.rcid + 1}) == (True, False)
+        later = {"filefracday": one.filefracday + 500, "obsmjd": (between[0] + 5e-4, between[1] + 5e-4)}
+        assert may_be_stored(session, size=size, **name | later) == (False, False)
+    of_images = [plan for plan in plans if "image_file" in plan]
+    assert len(of_images) == 4 and all("ix_image_obsmjd" in plan for plan in of_images)
 
 
 def test_a_new_image_joins_the_objects_without_a_look_at_all_that_joined_before(many):

@@ -289,14 +289,23 @@ def _check_expid(expid: int, pid: int | None, obsmjd: float, path: str | Path) -
         raise HeaderError(path, f"DBPID {pid} contradicts EXPID {expid}", "DBPID")
 
 
+def obsmjd_of(filefracday: int) -> tuple[float, float] | None:
+    """Return the range of OBSMJD of images named ``YYYYMMDDdddddd``; None if there is no such day."""
+    day, fraction = divmod(filefracday, 10**6)
+    midnight = _mjd_of_iso(f"{day // 10000:04d}-{day // 100 % 100:02d}-{day % 100:02d}")
+    if midnight is None:
+        return None
+    named, most = midnight + fraction * 1e-6, CLOCK_TOLERANCE_S / SECONDS_PER_DAY
+    return named - most, named + most
+
+
 def _filefracday(header: AnyHeader, name: ZtfName | None, obsmjd: float) -> int | None:
     """Return the first ``YYYYMMDDdddddd`` of the names that agrees with the time."""
     for candidate in _names(header, name):
         if candidate.filefracday is None:
             continue
-        day, fraction = divmod(candidate.filefracday, 10**6)
-        midnight = _mjd_of_iso(f"{day // 10000:04d}-{day // 100 % 100:02d}-{day % 100:02d}")
-        if midnight is not None and abs(midnight + fraction * 1e-6 - obsmjd) * SECONDS_PER_DAY <= CLOCK_TOLERANCE_S:
+        between = obsmjd_of(candidate.filefracday)
+        if between is not None and between[0] <= obsmjd <= between[1]:
             return candidate.filefracday
     return None
 

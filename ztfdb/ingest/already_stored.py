@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from ztfdb.arrays import Places
 from ztfdb.errors import ImageError
 from ztfdb.frame.filename import ZtfName, parse_name
+from ztfdb.frame.identity import obsmjd_of
 from ztfdb.frame.read import Frame, read_frame
 from ztfdb.ingest.discover import FoundImage, is_url
 from ztfdb.records import FileFacts
@@ -28,9 +29,8 @@ from ztfdb.store.image_files import (
     find_copy,
     find_file_at,
     find_files,
-    has_quadrant,
     known_as,
-    may_have_copy,
+    may_be_stored,
     move_file,
 )
 from ztfdb.store.psf_catalogues import PSF_ROLES, find_psf, find_psf_at, move_psf
@@ -183,24 +183,30 @@ def follow_files(session: Session, image_id: int, image: FoundImage, *, places: 
 
 def _find_copy(session: Session, path: str, places: Places) -> StoredFile | None:
     name = parse_name(path)
+    same_size, same_quadrant = True, False
     try:
         size = Path(path).stat().st_size
-        # A checksum costs 0.1 s for a quadrant; most new files have a name that no stored image has.
-        if name is None or may_have_copy(session, size=size, filefracday=name.filefracday, field=name.field):
+        if name is not None:
+            same_size, same_quadrant = may_be_stored(
+                session, size=size, filefracday=name.filefracday, obsmjd=_obsmjd(name), field=name.field,
+                rcid=name.rcid, fid=name.fid,
+            )  # fmt: skip
+        if same_size:  # a checksum costs 0.1 s for a quadrant
             copy = find_copy(session, sha256_of(path), places=places)
             if copy is not None:
                 return copy
     except OSError:
         return None  # measuring will say what is wrong with it
-    return None if name is None else _find_packed(session, name, places)
+    return _find_packed(session, path, places) if same_quadrant else None
 
 
-def _find_packed(session: Session, name: ZtfName, places: Places) -> StoredFile | None:
+def _obsmjd(name: ZtfName) -> tuple[float, float] | None:
+    return None if name.filefracday is None else obsmjd_of(name.filefracday)
+
+
+def _find_packed(session: Session, path: str, places: Places) -> StoredFile | None:
     """Return the image's own file that has the same image as a file, packed in another way."""
-    place = {"field": name.field, "rcid": name.rcid, "fid": name.fid}
-    if name.rcid is None or not has_quadrant(session, filefracday=name.filefracday, **place):
-        return None
-    frame = _frame(name.path)
+    frame = _frame(path)
     if frame is None:
         return None
     files = find_files(session, frame.info.image_id, places=places)

@@ -6,13 +6,12 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from functools import lru_cache
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from sqlalchemy import Row, Select, TextClause, bindparam, select, text, update
+from sqlalchemy import ColumnElement, Row, Select, TextClause, and_, bindparam, case, func, select, text, update
 from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Places
@@ -190,45 +189,58 @@ def find_impostors(session: Session, image_id: Sequence[int]) -> dict[int, str]:
     return found
 
 
-def may_have_copy(session: Session, *, size: int, filefracday: int | None, field: int | None) -> bool:
-    """Return quickly whether a file's content may be stored already, so that most new files need no checksum.
+def may_be_stored(
+    session: Session,
+    *,
+    size: int,
+    filefracday: int | None,
+    obsmjd: tuple[float, float] | None,
+    field: int,
+    rcid: int | None,
+    fid: int,
+) -> tuple[bool, bool]:
+    """Return quickly whether a file's content, and whether an image of its quadrant, may be stored.
+
+    Most new files need neither a checksum nor a look at their pixels.
 
     Parameters
     ----------
     session : Session
     size : int
         Bytes of the file.
-    filefracday, field : int or None
-        From its ZTF name; None for other names and for references.
+    filefracday, field, rcid, fid : int or None
+        From its ZTF name; without ``filefracday`` that of a reference.
+    obsmjd : (float, float) or None
+        Range of OBSMJD of images with this ``filefracday``, by which they are found; None for references.
     """
-    known = {name: value for name, value in (("field", field), ("filefracday", filefracday)) if value is not None}
-    return session.execute(_of_size(tuple(known)), {"size": size, **known}).first() is not None
+    statement = _OF_QUADRANT if filefracday is None or obsmjd is None else _OF_EXPOSURE
+    first, last = obsmjd or (None, None)
+    params = {"size": size, "filefracday": filefracday, "first": first, "last": last}
+    params |= {"field": field, "rcid": rcid, "fid": fid}
+    found = session.execute(statement, params).one()
+    return bool(found.same_size), bool(found.same_quadrant)
 
 
-def has_quadrant(session: Session, **of: int | None) -> bool:
-    """Return quickly whether an image, or a cutout of it, may be stored, by the parts of its name.
-
-    Parameters
-    ----------
-    session : Session
-    **of
-        ``filefracday`` (None for references), ``field``, ``rcid`` and ``fid``.
-    """
-    known = {name: value for name, value in of.items() if value is not None}
-    return session.execute(_of_quadrant(tuple(known)), known).first() is not None
+def _any(name: str, *conditions: ColumnElement[bool]) -> ColumnElement[int]:
+    return func.max(case((and_(*conditions), 1), else_=0)).label(name)
 
 
-@lru_cache
-def _of_quadrant(names: tuple[str, ...]) -> Select[Any]:
-    return select(_IMAGE.c.image_id).where(*(_IMAGE.c[name] == bindparam(name) for name in names)).limit(1)
+_QUADRANT = [_IMAGE.c[name] == bindparam(name) for name in ("field", "rcid", "fid")]
 
 
-@lru_cache
-def _of_size(names: tuple[str, ...]) -> Select[Any]:
-    """Return the statement that finds an image's own file by its size and columns of the image."""
-    statement = select(_FILE.c.image_id).join(_IMAGE, _IMAGE.c.image_id == _FILE.c.image_id)
-    conditions = (_FILE.c.size == bindparam("size"), *(_IMAGE.c[name] == bindparam(name) for name in names))
-    return statement.where(*conditions, _FILE.c.role.in_(OWN_ROLES)).limit(1)
+def _stored(*where: ColumnElement[bool]) -> Select[int, int]:
+    of_size = _FILE.c.size == bindparam("size")
+    statement = select(_any("same_size", of_size), _any("same_quadrant", *_QUADRANT))
+    return statement.join_from(_FILE, _IMAGE, _IMAGE.c.image_id == _FILE.c.image_id).where(
+        _FILE.c.role.in_(OWN_ROLES), *where
+    )
+
+
+_OF_QUADRANT = _stored(*_QUADRANT)
+_OF_EXPOSURE = _stored(
+    _IMAGE.c.filefracday == bindparam("filefracday"), _IMAGE.c.obsmjd.between(bindparam("first"), bindparam("last"))
+)
+"""By time: a field may have a hundred thousand images."""
 
 
 def ids_in(session: Session, ids: Sequence[int]) -> tuple[TextClause, dict[str, Any]]:

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 from astropy.io import fits
+from astropy.time import Time
 
 from tests.support.headers import SCI_NAME, header_a
 from ztfdb.errors import HeaderError
 from ztfdb.frame.filename import parse_name
 from ztfdb.frame.header import image_info
-from ztfdb.frame.identity import END_OF_IDS, FIRST_HASHED_ID, expid_from_mjd
+from ztfdb.frame.identity import END_OF_IDS, FIRST_HASHED_ID, expid_from_mjd, obsmjd_of
 from ztfdb.records import QUADRANT_SHAPE, ImageInfo
 
 IDS = ("EXPID", "DBEXPID", "DBPID")
@@ -201,3 +202,11 @@ def test_an_exposure_under_a_references_name_stays_an_exposure() -> None:
 def test_the_real_quadrant(quadrant: tuple[Path, Path]) -> None:
     found = image_info(fits.getheader(quadrant[0]), None, QUADRANT_SHAPE, quadrant[0])
     assert (found.image_id, found.expid, found.rcid) == (1362431775015, 136243177, 50)
+
+
+def test_the_name_of_an_exposure_tells_its_time():
+    first, last = obsmjd_of(20200924431759)
+    begin = Time("2020-09-24", scale="utc").mjd + 0.431759
+    assert first < begin < last
+    assert (last - first) * 86400 == pytest.approx(240, abs=1e-3)
+    assert obsmjd_of(20200231000000) is None
