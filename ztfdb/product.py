@@ -8,6 +8,7 @@ replaced or verified.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Container
 from pathlib import Path
@@ -61,7 +62,7 @@ def product_in_name(name: str | Path) -> str | None:
     name : str or Path
         Folders are ignored, and so is the part after the product (``sciimg_ra33.9.fits``, ``sciimg.fits?center=…``).
     """
-    base = Path(name).name
+    base = os.path.basename(name)  # noqa: PTH119 (a scan asks for every file; a Path costs more than this)
     spelled = _NAME.search(base)
     if spelled is not None:
         return spelled["product"].lower()

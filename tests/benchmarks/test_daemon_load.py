@@ -86,7 +86,7 @@ def rate(url, night, jobs):
         sources.append(outcome.n_source)
 
     watcher = Watcher([night], settle_s=0.0, grace_s=0.0, scan_s=60.0, events=False)
-    work = Inbox(watcher, on_outcome=heard)
+    work = Inbox(maker, watcher, on_outcome=heard)
     Loop(maker, work, Operating(jobs=jobs), executor_maker(ExtractionSettings())).run(lambda: False, once=True)
     engine.dispose()
     assert len(ends) == N_IMAGE

@@ -13,12 +13,14 @@ from tests.support.crash import CrashRun, pretend_files
 from tests.support.pretend import gate_of, pretend_to_measure
 from tests.support.waiting import wait_until
 from ztfdb.codes import JobState
+from ztfdb.daemon import watch
 from ztfdb.daemon.inbox import Inbox
 from ztfdb.daemon.service import executor_maker
 from ztfdb.daemon.watch import Watcher
 from ztfdb.errors import DatabaseUnavailableError
 from ztfdb.extract.measure import measure_image
 from ztfdb.extract.settings import ExtractionSettings
+from ztfdb.frame.length import missing_bytes
 from ztfdb.ingest.loop import Loop, Operating
 from ztfdb.ingest.run import ingest_paths
 from ztfdb.schema import Image, IngestJob
@@ -51,7 +53,7 @@ def work(maker, folder, *, measure=pretend_to_measure, stop=lambda: False, once=
     """Run the daemon until everything that is there has been dealt with."""
     operating = Operating(jobs=how.pop("jobs", 1), idle_s=0.02, **how)
     watcher = Watcher([folder], settle_s=0.0, scan_s=0.1, grace_s=0.0, events=False)
-    Loop(maker, Inbox(watcher), operating, executor_maker(ExtractionSettings(), measure)).run(stop, once=once)
+    Loop(maker, Inbox(maker, watcher), operating, executor_maker(ExtractionSettings(), measure)).run(stop, once=once)
 
 
 def counts(maker):
@@ -88,6 +90,23 @@ def test_a_renamed_folder_is_followed(maker, night):
     assert all(Path(file.absolute).parent == after for file in files)
     assert outcomes == ["moved", "moved", "stored", "stored"]
     assert n_image(maker) == 2
+
+
+def test_a_new_daemon_reads_no_header_of_a_file_that_the_queue_has(maker, night, monkeypatch):
+    made = [make_science_image(night, shape=(160, 160), n_star=10, seed=k, obsmjd=NIGHT + k) for k in range(4)]
+    work(maker, night)
+    read = []
+    monkeypatch.setattr(watch, "missing_bytes", lambda path: read.append(path) or missing_bytes(path))
+    work(maker, night)
+    assert read == []
+    os.utime(made[0].sci, ns=(10**18, 10**18))
+    os.utime(made[1].msk, ns=(10**18, 10**18))
+    made[2].msk.unlink()
+    made[3].sci.rename(night / made[3].sci.name.replace("_000", "_001"))
+    work(maker, night)
+    changed = {str(path) for one in made[:2] for path in (one.sci, one.msk)}
+    renamed = str(night / made[3].sci.name.replace("_000", "_001"))
+    assert {str(path) for path in read} == {*changed, str(made[2].sci), renamed}
 
 
 def test_failures_wait_longer_each_time_and_the_rest_are_set_aside(maker, night):

@@ -53,7 +53,7 @@ def counts(maker):
 def work(maker, night, sleep):
     watcher = Watcher([night], settle_s=0.0, scan_s=0.1, grace_s=0.0, events=False)
     executor_of = executor_maker(ExtractionSettings(), pretend_to_measure)
-    Loop(maker, Inbox(watcher), Operating(idle_s=0.02), executor_of, sleep=sleep).run(lambda: False, once=True)
+    Loop(maker, Inbox(maker, watcher), Operating(idle_s=0.02), executor_of, sleep=sleep).run(lambda: False, once=True)
 
 
 class Relief:
@@ -125,7 +125,7 @@ class Upgraded(Inbox):
     """An inbox whose archive another ztfdb upgrades after some images were begun."""
 
     def __init__(self, watcher, maker, after, statements):
-        super().__init__(watcher)
+        super().__init__(maker, watcher)
         self._maker, self._after, self._statements = maker, after, statements
 
     def files_of(self, session, job):

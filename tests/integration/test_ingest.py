@@ -6,13 +6,14 @@ import gzip
 import logging
 import os
 import shutil
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from astropy.io import fits
-from sqlalchemy import func, select, text
+from sqlalchemy import event, func, select, text
 
 from tests.support.catalogues import make_epochs
 from tests.support.pretend import pretend_to_measure
@@ -21,6 +22,8 @@ from ztfdb.errors import DatabaseUnavailableError, SettingsMismatchError, StoreE
 from ztfdb.extract.measure import measure_image
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ingest import commit, file_list, loop
+from ztfdb.ingest.already_stored import find_stored, find_unchanged
+from ztfdb.ingest.discover import discover, look_at
 from ztfdb.ingest.psf_catalogues import ingest_psfcats
 from ztfdb.ingest.report import IngestStep, Outcome
 from ztfdb.ingest.run import ingest_paths
@@ -30,7 +33,7 @@ from ztfdb.simulate import make_science_image
 from ztfdb.store.detection_rows import count_orphans
 from ztfdb.store.detections import OURS, rows_of_image
 from ztfdb.store.engine import make_engine, sessions, writing
-from ztfdb.store.image_files import find_files
+from ztfdb.store.image_files import Stored, find_files
 from ztfdb.store.meta import read_meta
 from ztfdb.store.migrate import upgrade
 from ztfdb.store.psf_catalogues import find_psf
@@ -91,6 +94,15 @@ def ingest(maker, *paths, **how):
             image_id: n for image_id, n in session.execute(select(Image.image_id, Image.n_source)) if n
         }
     return report
+
+
+@contextmanager
+def listened(target, name, heard):
+    event.listen(target, name, heard)
+    try:
+        yield
+    finally:
+        event.remove(target, name, heard)
 
 
 def outcomes(report):
@@ -172,6 +184,38 @@ def test_worker_processes_store_the_same(databases, night):
             rows.append(connection.execute(text("select * from source order by source_id")).all())
         engine.dispose()
     assert rows[0] == rows[1]
+
+
+def test_files_that_are_stored_take_no_statement_each(maker, tmp_path):
+    """As many statements for 12 known files as for 3: a folder of 100,000 is looked through in seconds."""
+    for k in range(12):
+        make_science_image(tmp_path, shape=(64, 64), n_star=3, seed=k, obsmjd=NIGHT + k)
+    ingest(maker, tmp_path)
+    numbers = []
+    for paths in (science_files(tmp_path)[:3], [tmp_path]):
+        ran = []
+        with listened(maker.kw["bind"], "before_cursor_execute", lambda *_, ran=ran: ran.append(1)):
+            report = ingest_paths(maker, paths)
+        assert report.unchanged == report.found
+        numbers.append(len(ran))
+    assert report.found == 12
+    assert numbers[0] == numbers[1] <= 10
+
+
+def test_size_and_time_alone_say_the_same_as_the_whole_look(maker, night, tmp_path):
+    ingest(maker, night)
+    images = discover([night]).images
+    os.utime(images[0].path)
+    rewrite(Path(images[1].mask), NOTE="changed")
+    copied = shutil.copytree(night, tmp_path / "copy")
+    images += discover([copied]).images + [replace(image, mask=None) for image in images]
+    images = [look_at(image) for image in images]
+    with maker() as session:
+        known = [find_stored(session, image) for image in images]
+        found = [find_unchanged(session, [image]).get(image.path) for image in images]
+    unchanged = [one[0] if one is not None and one[1] is Stored.UNCHANGED else None for one in known]
+    assert [one is not None for one in unchanged] == [True, False, True] + [False] * 3 + [True] * 3
+    assert found == [None, None, unchanged[2]] + [None] * 4 + unchanged[7:]
 
 
 def test_a_touched_file_is_unchanged(maker, night):
@@ -527,6 +571,7 @@ def test_an_interrupt_leaves_whole_images(maker, tmp_path, pretend, groups, monk
 def test_a_database_that_goes_away_is_a_typed_error(tmp_path, night, pretend, monkeypatch, together, stored):
     monkeypatch.setattr(loop, "MOST_IN_GROUP", together)
     monkeypatch.setattr(loop, "LONGEST_HOLD_S", 1e6)
+    monkeypatch.setattr(file_list, "LOOK_S", 1e6)
     for k in range(4):
         (tmp_path / f"{k}.txt").write_text(f"star {k}")
     server = PostgresServer()
@@ -607,6 +652,7 @@ def test_a_job_that_was_taken_over_takes_no_other_with_it(maker, tmp_path, prete
         return real(sessions_of, images, **how)
 
     monkeypatch.setattr(loop, "commit_images", steal_first)
+    monkeypatch.setattr(file_list, "LOOK_S", 1e6)  # as in `groups`
     report = ingest_paths(maker, [write_stars(tmp_path, 4)])
     found = {Path(one.path).name: one.outcome.value for one in report.outcomes}
     assert found == {"00.txt": "stored", "01.txt": "unchanged", "02.txt": "stored", "03.txt": "stored"}

@@ -50,7 +50,7 @@ operating = Operating(
 )
 measure = {"pretend": pretend_to_measure, "real": measure_image}[measure]
 with Signals() as signals:
-    loop = Loop(maker, Inbox(watcher), operating, executor_maker(frozen_settings(maker, None), measure))
+    loop = Loop(maker, Inbox(maker, watcher), operating, executor_maker(frozen_settings(maker, None), measure))
     logging.getLogger("ztfdb").info("up")
     loop.run(lambda: signals.stop)
 """

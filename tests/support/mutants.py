@@ -289,7 +289,7 @@ def run_daemon(maker: sessionmaker[Session], pack: Pack, *, jobs: int = 2, limit
     spy.start()
     started = time.perf_counter()
     try:
-        work = Inbox(watcher, on_outcome=outcomes.append)
+        work = Inbox(maker, watcher, on_outcome=outcomes.append)
         loop = Loop(maker, work, operating, executor_maker(ExtractionSettings()))
         for _ in range(3):  # once for the second attempts, and once more for certain
             loop.run(lambda: False, once=True)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, sessionmaker
 
 from ztfdb.daemon.watch import Watcher
 from ztfdb.ingest.discover import FoundImage, image_of
 from ztfdb.ingest.file_list import job_file
 from ztfdb.ingest.report import ImageOutcome, Outcome, log_outcome
-from ztfdb.store.ingest_queue import Job, claim_jobs, enqueue
-from ztfdb.store.roots import Root, absolute_path, read_roots
+from ztfdb.store.ingest_queue import Job, claim_jobs, enqueue, find_stamps
+from ztfdb.store.roots import Root, absolute_path, find_places, read_roots
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +23,8 @@ class Inbox:
 
     Parameters
     ----------
+    sessions : sessionmaker
+        Of the archive.
     watcher : Watcher, optional
         Without one the daemon only works on what others put into the queue.
     places : mapping of str to path
@@ -36,12 +38,13 @@ class Inbox:
 
     def __init__(
         self,
+        sessions: sessionmaker[Session],
         watcher: Watcher | None,
         places: Mapping[str, str] | None = None,
         on_outcome: Callable[[ImageOutcome], None] | None = None,
     ) -> None:
         self.places = places or {}
-        self._watcher, self._on_outcome = watcher, on_outcome
+        self._sessions, self._watcher, self._on_outcome = sessions, watcher, on_outcome
         self._found: list[FoundImage] = []
         self._missing_roots: set[str] = set()
         self._failed: set[str] = set()
@@ -65,8 +68,18 @@ class Inbox:
     def discover(self) -> bool:
         """Look for files that are ready; the watcher shares out its time itself."""
         if self._watcher is not None:
-            self._found += self._watcher.look()
+            self._found += self._watcher.look(known=self._in_queue)
         return False
+
+    def _in_queue(self, images: Sequence[FoundImage]) -> set[str]:
+        """Return the paths of the images that the queue has as they are: `enqueue` would change nothing."""
+        with self._sessions() as session:
+            roots = read_roots(session, self.places)
+            places = {
+                image: (one.data_root_id, one.path) for image in images for one in find_places(roots, image.path)[:1]
+            }
+            stamps = find_stamps(session, places.values())
+        return {image.path for image, place in places.items() if stamps.get(place) == image.stamp}
 
     def enqueue_found(self, session: Session, now: float) -> int:
         """Put what was found into the queue."""

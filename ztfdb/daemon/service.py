@@ -97,7 +97,7 @@ def serve(
         if watching.metrics_port is not None:
             metrics = Metrics(maker, watching.metrics_port, watching.metrics_host)
         measure = measuring(completeness=watching.completeness)
-        inbox = Inbox(watcher, config.roots, None if metrics is None else metrics.count)
+        inbox = Inbox(maker, watcher, config.roots, None if metrics is None else metrics.count)
         loop = Loop(maker, inbox, _operating(config, watching), executor_maker(settings, measure))
         with Signals() as signals, warnings_logged():
             started = {"archive": mask_password(config.url), "folders": [str(one) for one in folders]}

@@ -7,7 +7,7 @@ import os
 import queue
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,6 +59,7 @@ class Watcher:
         self._changed: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._watched: dict[str, FoundImage] = {}
         self._since: dict[str, float] = {}
+        self._unasked: list[str] = []
         self._problems: dict[str, str] = {}
         self._handed_over: dict[str, FileStamp | None] = {}
         self._headers = Headers()
@@ -84,13 +85,28 @@ class Watcher:
         if self._events is not None:
             self._events.stop()
 
-    def look(self, budget_s: float = 0.2) -> list[FoundImage]:
-        """Return the files that have become ready, after at most about `budget_s` of looking."""
+    def look(
+        self, budget_s: float = 0.2, *, known: Callable[[Sequence[FoundImage]], Collection[str]] | None = None
+    ) -> list[FoundImage]:
+        """Return the files that have become ready, after at most about `budget_s` of looking.
+
+        Parameters
+        ----------
+        budget_s : float
+        known : callable, optional
+            Returns the paths of those images that were handed over before this process started, with their present
+            stamps. They are not returned, and their headers are not read.
+        """
         end = time.perf_counter() + budget_s
         while time.perf_counter() < end and self._take_event():
             pass
         while time.perf_counter() < end and self._scan_on():
             pass
+        if known is not None and self._unasked:
+            new = [self._watched[path] for path in dict.fromkeys(self._unasked) if path in self._watched]
+            for path in known(new):
+                self._hand_over(path)
+        self._unasked.clear()
         return [image for path in list(self._watched) if (image := self._ready(path)) is not None]
 
     def _take_event(self) -> bool:
@@ -153,6 +169,11 @@ class Watcher:
         """Look at an image again when it may be at rest; it was first seen like this now."""
         self._watched[image.path] = image
         self._since[image.path] = self._clock()
+        self._unasked.append(image.path)
+
+    def _hand_over(self, path: str) -> None:
+        self._handed_over[path] = self._watched[path].stamp
+        self._forget(path)
 
     def _forget(self, path: str) -> None:
         del self._watched[path], self._since[path]
@@ -168,8 +189,7 @@ class Watcher:
         elif image.stamp != watched.stamp:
             self._keep_watching(image)
         else:
-            self._forget(path)
-            self._handed_over[path] = image.stamp
+            self._hand_over(path)
             return self._waiting(image, since)
         return None
 

@@ -6,6 +6,7 @@ reprocessed images have the name of the whole quadrant, and users rename files.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +87,7 @@ def parse_name(path: str | Path) -> ZtfName | None:
     ZtfName or None
         None if it is not a ZTF name.
     """
-    name = Path(path).name
+    name = os.path.basename(path)  # noqa: PTH119 (a scan parses the name of every file; a Path costs more than this)
     match = _SCIENCE.fullmatch(name) or _REFERENCE.fullmatch(name)
     if match is None:
         return None
@@ -123,9 +124,13 @@ def mask_path_for(sci_path: str | Path) -> Path | None:
 def mask_paths_for(sci_path: str | Path) -> list[Path]:
     """Return the possible paths of a science image's mask, in the order of `mask_path_for`; empty for other names."""
     path = Path(sci_path)
-    stem, marker, ending = path.name.rpartition("sciimg")
-    endings = dict.fromkeys((ending, *SUFFIXES)) if marker else ()
-    return [path.with_name(f"{stem}mskimg{one}") for one in endings]
+    return [path.with_name(name) for name in mask_names_for(path.name)]
+
+
+def mask_names_for(name: str) -> list[str]:
+    """Return the names of `mask_paths_for`, from the image's name."""
+    stem, marker, ending = name.rpartition("sciimg")
+    return [f"{stem}mskimg{one}" for one in dict.fromkeys((ending, *SUFFIXES))] if marker else []
 
 
 def _integer(text: str | None) -> int | None:

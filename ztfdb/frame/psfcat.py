@@ -62,14 +62,18 @@ def psfcat_path_for(path: str | Path) -> Path | None:
     ``sciimg`` in the image's name becomes ``psfcat``, and ``refimg`` becomes ``refpsfcat``.
     """
     image = Path(path)
+    candidates = (image.with_name(name) for name in psfcat_names_for(image.name))
+    return next((catalogue for catalogue in candidates if catalogue.is_file()), None)
+
+
+def psfcat_names_for(name: str) -> list[str]:
+    """Return the possible names of an image's PSF catalogue, the preferred first; empty for other names."""
+    names: list[str] = []
     for product, catalogue in PRODUCTS.items():
-        stem, marker, ending = image.name.rpartition(product)
-        if not marker:
-            continue
-        for candidate in dict.fromkeys((ending, *SUFFIXES)):
-            if (found := image.with_name(f"{stem}{catalogue}{candidate}")).is_file():
-                return found
-    return None
+        stem, marker, ending = name.rpartition(product)
+        if marker:
+            names += (f"{stem}{catalogue}{one}" for one in dict.fromkeys((ending, *SUFFIXES)))
+    return names
 
 
 def image_path_for(path: str | Path) -> Path | None:

@@ -9,6 +9,7 @@ what was measured.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from ztfdb.store.image_files import (
     find_copy,
     find_file_at,
     find_files,
+    find_stamps_at,
     known_as,
     may_be_stored,
     move_file,
@@ -137,6 +139,25 @@ def find_stored(session: Session, image: FoundImage, *, places: Places = None) -
         gone=not in_place and is_gone(own.absolute),
     )
     return None if how is None else (own.image_id, how)
+
+
+def find_unchanged(session: Session, images: Iterable[FoundImage], *, places: Places = None) -> dict[str, int]:
+    """Return which images, looked at before, are stored from these very files, by size and time alone: path and id.
+
+    For each of them `find_stored` has the same answer, with several statements an image.
+    """
+    roots = read_roots(session, places)
+    candidates = {image: find_places(roots, image.path) for image in images}
+    stored = find_stamps_at(session, (place for own in candidates.values() for place in own))
+    found: dict[str, int] = {}
+    for image, own in candidates.items():
+        at = next((stored[place] for place in own if place in stored), None)
+        if at is not None and image.stamp is not None:
+            image_id, (*of_own, mask_size, mask_mtime) = at
+            of_mask = (mask_size, mask_mtime) if image.mask is not None else (None, None)
+            if image.stamp == (*of_own, *of_mask):
+                found[image.path] = image_id
+    return found
 
 
 def find_stored_psf(session: Session, path: str, image_id: int | None, *, places: Places = None) -> int | None:

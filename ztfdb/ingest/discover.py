@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ztfdb.errors import ImageError, ImageReadError, MaskError, ProductError, PsfCatalogueError
-from ztfdb.frame.filename import SUFFIXES, mask_path_for
-from ztfdb.frame.psfcat import image_path_for, is_psfcat_name, psfcat_path_for
+from ztfdb.frame.filename import SUFFIXES, mask_names_for, mask_path_for
+from ztfdb.frame.psfcat import image_path_for, is_psfcat_name, psfcat_names_for, psfcat_path_for
 from ztfdb.ingest.folders import Headers, sort_names, why_left_out
 from ztfdb.product import BESIDE, other_product, product_in_name
 
@@ -171,9 +171,11 @@ def search_folder(
         images, others = sort_names(parent, names, headers)
         if left_out is not None:
             left_out.update(others)
+        listed = frozenset(names)
         for name in images:
-            path = Path(parent) / name
-            yield _storable(FoundImage(str(path), _mask_of(path), folder, _psfcat_of(path)))
+            mask = _listed_file(parent, mask_names_for(name), listed)
+            psfcat = _listed_file(parent, psfcat_names_for(name), listed)
+            yield _storable(FoundImage(os.path.join(parent, name), mask, folder, psfcat))  # noqa: PTH118 (as above)
     yield from errors
 
 
@@ -250,8 +252,8 @@ def image_of(path: str, folder: str | None, headers: Headers | None = None) -> F
 def look_at(image: FoundImage) -> FoundImage | None:
     """Return the image with the stamp of its files now; None where one of them is not there."""
     try:
-        own = Path(image.path).stat()
-        mask = None if image.mask is None else Path(image.mask).stat()
+        own = os.stat(image.path)  # noqa: PTH116 (twice as fast as a Path's, and every file comes by)
+        mask = None if image.mask is None else os.stat(image.mask)  # noqa: PTH116 (likewise)
     except OSError:
         return None
     of_mask = (None, None) if mask is None else (mask.st_size, mask.st_mtime_ns)
@@ -305,6 +307,12 @@ def _from_file(path: str) -> FoundImage | ImageError:
         if image.is_file():
             return FoundImage(str(image), path, psfcat=_psfcat_of(image))
     return MaskError(path, "a mask whose image does not lie beside it")
+
+
+def _listed_file(parent: str, candidates: Iterable[str], listed: frozenset[str]) -> str | None:
+    """Return the first candidate that is a file; what the folder does not list costs no look at the disk."""
+    paths = (os.path.join(parent, name) for name in candidates if name in listed)  # noqa: PTH118 (a Path costs more)
+    return next((path for path in paths if os.path.isfile(path)), None)  # noqa: PTH113 (likewise)
 
 
 def _mask_of(path: Path) -> str | None:

@@ -13,10 +13,11 @@ from sqlalchemy.orm import Session, sessionmaker
 from ztfdb.arrays import Places
 from ztfdb.codes import JobState
 from ztfdb.errors import ImageReadError
-from ztfdb.ingest.already_stored import find_stored
+from ztfdb.ingest.already_stored import find_stored, find_unchanged
 from ztfdb.ingest.discover import FoundImage, look_at
 from ztfdb.ingest.psf_catalogues import outcome_of_stored
 from ztfdb.ingest.report import ImageOutcome, Outcome, refused
+from ztfdb.store.image_files import Stored
 from ztfdb.store.ingest_queue import Again, Job, JobFile, claim_these, enqueue, find_job_ids
 from ztfdb.store.queue_reports import JobReport, find_jobs
 from ztfdb.store.roots import place_file
@@ -66,6 +67,7 @@ class FileList:
         self._again = Again.ALL if force else Again.UNLESS_LEASED
         self._claim_at_once = claim_at_once or force
         self._todo = deque(images)
+        self._unknown: deque[FoundImage] = deque()
         self._found: list[FoundImage] = []
         self._to_claim: deque[FoundImage] = deque()
         self._waiting: dict[int, FoundImage] = {}
@@ -80,7 +82,7 @@ class FileList:
     @property
     def exhausted(self) -> bool:
         """True once every image has an outcome."""
-        return not (self._todo or self._found or self._to_claim or self._waiting or self._claimed)
+        return not (self._todo or self._unknown or self._found or self._to_claim or self._waiting or self._claimed)
 
     @property
     def may_claim(self) -> bool:
@@ -90,11 +92,14 @@ class FileList:
     def discover(self) -> bool:
         """Look at the next files, and at the jobs that others have claimed."""
         end = time.perf_counter() + LOOK_S
-        while self._todo and time.perf_counter() < end:
-            self._consider(self._todo.popleft())
+        while (self._todo or self._unknown) and time.perf_counter() < end:
+            if self._unknown:
+                self._consider(self._unknown.popleft())
+            else:
+                self._end_unchanged([self._todo.popleft() for _ in range(min(AT_ONCE, len(self._todo)))])
         if self._claimed_by_others:
             self._collect_others()
-        return bool(self._todo)
+        return bool(self._todo or self._unknown)
 
     def enqueue_found(self, session: Session, now: float) -> int:
         """Put what was found into the queue."""
@@ -131,6 +136,28 @@ class FileList:
         del self._claimed[job.job_id]
         self._on_outcome(outcome)
 
+    def _end_unchanged(self, images: list[FoundImage]) -> None:
+        """End what is stored from these very files, many by one statement; the others are considered one by one."""
+        if self.force:
+            self._unknown += images
+            return
+        started = time.perf_counter()
+        looked = [look_at(image) for image in images]
+        with self._sessions() as session:
+            stored = find_unchanged(session, (one for one in looked if one is not None), places=self._places)
+        share = (time.perf_counter() - started) / len(images)
+        for image in images:
+            image_id = stored.get(image.path)
+            if image_id is None:
+                self._unknown.append(image)
+            else:
+                self._end(image, (image_id, Stored.UNCHANGED), time.perf_counter() - share)
+
+    def _end(self, image: FoundImage, known: tuple[int, Stored], started: float) -> None:
+        outcome = outcome_of_stored(self._sessions, image, known, places=self._places, started=started)
+        if outcome is not None:
+            self._on_outcome(outcome)
+
     def _consider(self, found: FoundImage) -> None:
         started = time.perf_counter()
         image = look_at(found)
@@ -143,9 +170,7 @@ class FileList:
             with self._sessions() as session:
                 known = find_stored(session, image, places=self._places)
         if known is not None:
-            outcome = outcome_of_stored(self._sessions, image, known, places=self._places, started=started)
-            if outcome is not None:
-                self._on_outcome(outcome)
+            self._end(image, known, started)
         elif self._claim_at_once:
             self._to_claim.append(image)
         else:

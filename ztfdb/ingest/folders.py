@@ -6,7 +6,6 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from ztfdb.frame.filename import SUFFIXES, parse_name
 from ztfdb.frame.sniff import UNREADABLE, why_no_image
@@ -18,6 +17,9 @@ UNFINISHED = (".part", ".partial", ".tmp", ".crdownload", ".download", ".filepar
 NOT_FINISHED = "not finished by its name"
 HIDDEN = "hidden"
 COMPRESSED_COPY = "a compressed copy of a plain file beside it"
+
+_WHOLE_IMAGES = frozenset(product + suffix for product in IMAGES for suffix in SUFFIXES)
+_PACKED = tuple(enumerate(SUFFIXES))[1:]
 
 
 @dataclass
@@ -66,7 +68,7 @@ def sort_names(parent: str, names: Iterable[str], headers: Headers) -> tuple[lis
     beside: list[str] = []
     left_out: Counter[str] = Counter()
     for name in sorted(names, key=_order):
-        why = why_left_out(str(Path(parent) / name), headers)
+        why = why_left_out(os.path.join(parent, name), headers)  # noqa: PTH118 (a Path costs more than the rest)
         if why:
             left_out[why] += 1
         elif why == "":
@@ -85,9 +87,9 @@ def why_left_out(path: str, headers: Headers) -> str | None:
 
     A whole name of ZTF's is believed without reading: a damaged ``sciimg.fits`` is an image that fails.
     """
-    name = Path(path).name
+    name = os.path.basename(path)  # noqa: PTH119 (likewise)
     parsed = parse_name(name)
-    if parsed is not None and any(parsed.suffix == product + suffix for product in IMAGES for suffix in SUFFIXES):
+    if parsed is not None and parsed.suffix in _WHOLE_IMAGES:
         return None
     if name.startswith("."):
         return HIDDEN
@@ -113,7 +115,7 @@ def _split(name: str) -> tuple[str, str]:
 
 def _order(name: str) -> tuple[int, str]:
     """Sort plain files before ``.fz`` before ``.gz``."""
-    return next((k for k, suffix in reversed(list(enumerate(SUFFIXES))) if name.endswith(suffix)), 0), name
+    return next((k for k, suffix in _PACKED if name.endswith(suffix)), 0), name
 
 
 def _base(name: str) -> str:

@@ -120,6 +120,18 @@ _FILE_AT = _FILES.where(
     _FILE.c.data_root_id == bindparam("root"), _FILE.c.path == bindparam("place"), _FILE.c.role.in_(OWN_ROLES)
 )
 
+_MASK = _FILE.alias("mask")
+_STAMPS_AT = (
+    select(_FILE.c.image_id, _FILE.c.path, _FILE.c.size, _FILE.c.mtime_ns, _MASK.c.size, _MASK.c.mtime_ns)
+    .outerjoin(_MASK, (_MASK.c.image_id == _FILE.c.image_id) & (_MASK.c.role == "msk"))
+    .where(_FILE.c.data_root_id == bindparam("root"), _FILE.c.path.in_(bindparam("paths", expanding=True)))
+    .where(_FILE.c.role.in_(OWN_ROLES))
+    .order_by(_FILE.c.image_id, _FILE.c.role)
+)
+
+PATHS_AT_ONCE = 1_000
+"""Paths asked for by one statement."""
+
 
 def find_files(session: Session, image_id: int | Sequence[int], *, places: Places = None) -> list[StoredFile]:
     """Return the files of one or several images, ordered by image and role; empty if unknown.
@@ -143,6 +155,22 @@ def find_file_at(session: Session, candidates: Sequence[FilePlace]) -> StoredFil
         if found is not None:
             return _stored_file(found, {})
     return None
+
+
+def find_stamps_at(
+    session: Session, candidates: Iterable[FilePlace]
+) -> dict[FilePlace, tuple[int, tuple[int, int, int | None, int | None]]]:
+    """Return which images have their own files at places, with size and mtime of the files and of their masks."""
+    paths: dict[int, list[str]] = {}
+    for place in candidates:
+        paths.setdefault(place.data_root_id, []).append(place.path)
+    found: dict[FilePlace, tuple[int, tuple[int, int, int | None, int | None]]] = {}
+    for root, wanted in paths.items():
+        for start in range(0, len(wanted), PATHS_AT_ONCE):
+            params = {"root": root, "paths": wanted[start : start + PATHS_AT_ONCE]}
+            for image_id, path, *stamp in session.execute(_STAMPS_AT, params):
+                found.setdefault(FilePlace(root, path), (image_id, tuple(stamp)))
+    return found
 
 
 def find_copy(session: Session, sha256: str, *, places: Places = None) -> StoredFile | None:

@@ -9,7 +9,7 @@ needs a transaction of `ztfdb.store.engine.writing`, whose BEGIN IMMEDIATE is th
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum
 from functools import lru_cache
@@ -139,15 +139,27 @@ def enqueue(
 
 def find_job_ids(session: Session, places: Iterable[Place]) -> dict[Place, int]:
     """Return the ids of the jobs of files; files without a job are left out."""
-    wanted = list(places)
-    found: dict[Place, int] = {}
-    for root in sorted({root for root, _ in wanted}):
-        paths = [path for one, path in wanted if one == root]
+    return {place: int(row[1]) for place, row in _of_places(session, places, (_JOB.c.job_id,))}
+
+
+def find_stamps(session: Session, places: Iterable[Place]) -> dict[Place, tuple[int, int, int | None, int | None]]:
+    """Return the size and mtime of files and of their masks as last enqueued; files without a job are left out."""
+    columns = (_JOB.c.size, _JOB.c.mtime_ns, _JOB.c.mask_size, _JOB.c.mask_mtime_ns)
+    return {place: (row[1], row[2], row[3], row[4]) for place, row in _of_places(session, places, columns)}
+
+
+def _of_places(
+    session: Session, places: Iterable[Place], columns: Sequence[ColumnElement[Any]]
+) -> Iterator[tuple[Place, Sequence[Any]]]:
+    """Yield the rows of files in the queue: the path, then `columns`."""
+    wanted: dict[int, list[str]] = {}
+    for root, path in places:
+        wanted.setdefault(root, []).append(path)
+    for root, paths in sorted(wanted.items()):
         for start in range(0, len(paths), CHUNK):
-            which = (IngestJob.data_root_id == root, IngestJob.path.in_(paths[start : start + CHUNK]))
-            rows = session.execute(select(IngestJob.path, IngestJob.job_id).where(*which))
-            found |= {(root, path): job_id for path, job_id in rows}
-    return found
+            which = (_JOB.c.data_root_id == root, _JOB.c.path.in_(paths[start : start + CHUNK]))
+            for row in session.execute(select(_JOB.c.path, *columns).where(*which)):
+                yield (root, row[0]), row
 
 
 def _upsert(session: Session, now: float, again: Again) -> Any:

@@ -125,6 +125,28 @@ def test_a_changed_file_is_handed_over_again(night, image, clock):
     assert len(looks(watcher, clock, 3)) == 1
 
 
+def test_what_is_known_is_not_handed_over_until_it_changes(night, image, clock):
+    path = write(night, image)
+    asked = []
+
+    def known(images):
+        asked.append([image.path for image in images])
+        if len(asked) == 1:
+            raise OSError("later")  # as a database that does not answer; the next look asks again
+        return [image.path for image in images] if len(asked) == 2 else []
+
+    watcher = Watcher([night], settle_s=0, scan_s=5, events=False, clock=clock)
+    with pytest.raises(OSError, match="later"):
+        watcher.look(known=known)
+    assert watcher.look(known=known) == [] and watcher.idle
+    clock.now += 6
+    assert watcher.look(known=known) == []
+    os.utime(path, (1e9, 1e9))
+    clock.now += 6
+    assert [image.path for image in watcher.look(known=known)] == [str(path)]
+    assert asked == [[str(path)]] * 3
+
+
 def test_other_files_are_passed_by(night, clock):
     for name in ("notes.txt", "ztf_20200924431759_000655_zr_c13_o_q3_sexcat.fits", ".ztf_2020.fits.part"):
         (night / name).write_text("x")
