@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -192,7 +193,9 @@ def test_a_night_in_folders_against_partitions_written_anew(databases, tmp_path)
             archive.export_hats(tmp_path / kind, products=["detections"], layout=kind)
         add_image(sessions(archive._engine), BIG, stars, BIG.n_epoch)
         for kind in ("file", "directory"):
-            spent, (report,) = cpu(lambda kind=kind: archive.export_hats(tmp_path / kind, update=True).products)
+            how = {"products": ["detections"], "update": True}
+            spent, done = cpu(partial(archive.export_hats, tmp_path / kind, **how))
+            (report,) = done.products
             print(f"{kind}: {report.rows_written} rows written, {spent:.1f} s of CPU")
             written = report.rows_written
     databases.drop(url)
