@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False  # typing's, whose import takes longer than this module
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from ztfdb import dao, image, simulate
     from ztfdb.archive import Archive
     from ztfdb.archive import open_archive as open
@@ -29,6 +30,8 @@ if not TYPE_CHECKING:  # a type checker would take any name for one of them
 
     def __getattr__(name: str) -> Any:
         """Import the public names on first use, so that ``import ztfdb`` costs nothing."""
+        from importlib import import_module
+
         try:
             module, attribute = _LAZY[name]
         except KeyError:

@@ -1,5 +1,5 @@
 """The command line ``ztfdb``: one file per command, which parses arguments, calls a workflow and prints rows."""
 
-from ztfdb.cli.app import main
+from ztfdb.cli.start import main
 
 __all__ = ["main"]

@@ -7,9 +7,7 @@ import contextlib
 import gc
 import logging
 import os
-import signal
 import sys
-from types import FrameType
 from typing import Any
 
 import click
@@ -23,6 +21,7 @@ from ztfdb.cli.cone import cone
 from ztfdb.cli.crossmatch import crossmatch
 from ztfdb.cli.demo import demo
 from ztfdb.cli.diff import diff
+from ztfdb.cli.ending import how_ended, is_ended, let_signals_end_the_process
 from ztfdb.cli.explain import explain
 from ztfdb.cli.export import export
 from ztfdb.cli.images import images
@@ -46,6 +45,7 @@ from ztfdb.errors import ZtfdbError
 from ztfdb.texts import one_line
 
 EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,16 @@ class Application(Command, click.Group):
         kwargs["standalone_mode"] = False
         _end_quickly()
         with streams():
-            status = self._run(*args, **kwargs)
+            status = EXIT_INTERRUPTED
+            try:
+                status = self._run(*args, **kwargs)
+            except Exception:  # what a library makes of an interrupt is no bug
+                if not is_ended():
+                    raise
+            if is_ended() or status == EXIT_INTERRUPTED:
+                words, status = how_ended()
+                click.echo(f"\n{words}" if sys.stderr.isatty() else words, err=True)  # after the terminal's ^C
+            let_signals_end_the_process()
             try:
                 sys.stdout.flush()  # a full disk fails here at the latest
             except BrokenPipeError:
@@ -79,13 +88,11 @@ class Application(Command, click.Group):
         sys.exit(status)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; Ctrl-C prints one line, a closed pipe (``| head``) none."""
+        """Run the command; Ctrl-C and a closed pipe (``| head``) are an exit status."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            words = f"ended by {_received[0].name}" if _received else "interrupted"
-            click.echo(f"\n{words}" if sys.stderr.isatty() else words, err=True)  # after the terminal's ^C
-            ctx.exit(128 + (_received[0] if _received else signal.SIGINT))
+            ctx.exit(EXIT_INTERRUPTED)
         except BrokenPipeError:
             ctx.exit(EXIT_BROKEN_PIPE)
         except (ZtfdbError, OSError):
@@ -95,41 +102,19 @@ class Application(Command, click.Group):
     def _run(self, *args: Any, **kwargs: Any) -> int:
         try:
             result = super().main(*args, **kwargs)
+        except click.Abort:  # an interrupt outside of `invoke`
+            return EXIT_INTERRUPTED
         except click.ClickException as exc:
-            exc.show()
+            if not is_ended():
+                exc.show()
             return exc.exit_code
         except UnicodeEncodeError as exc:
             return _failed(f"{exc.object} is not UTF-8")
-        except (ZtfdbError, OSError) as exc:
+        except ZtfdbError as exc:
             return _failed(str(exc))
+        except OSError as exc:
+            return _failed(f"{exc.filename}: {exc.strerror}" if exc.filename and exc.strerror else str(exc))
         return result if isinstance(result, int) else 0
-
-
-_received: list[signal.Signals] = []
-"""The signal that ends this process, once it came; Ctrl-C is not one."""
-
-
-def _end_in_order() -> None:
-    """Let SIGTERM and SIGHUP end a command as Ctrl-C does, leaving no half of a file; a second one ends it at once.
-
-    Commands that run until they are ended, and programs that are started with a signal ignored, have their own way.
-    """
-    atexit.register(_end_by_signal)  # as the first, so that it is called as the last
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, _interrupt)
-
-
-def _end_by_signal() -> None:
-    """Let the signal end the process: for systemd, that is a clean end, and an exit status of 143 a failure."""
-    if _received:
-        os.kill(os.getpid(), _received[0])  # whose handler is the default by now
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    signal.signal(number, signal.SIG_DFL)
-    _received.append(signal.Signals(number))
-    raise KeyboardInterrupt
 
 
 def _end_quickly() -> None:
@@ -149,7 +134,8 @@ def _discard_unwritable() -> None:
 
 
 def _failed(message: str) -> int:
-    click.echo(f"error: {one_line(message)}", err=True)
+    if not is_ended():  # else it has failed because of that
+        click.echo(f"error: {one_line(message)}", err=True)
     return EXIT_FAILED
 
 
@@ -205,12 +191,3 @@ for command in (
     demo,
 ):
     application.add_command(command)
-
-
-def main() -> None:
-    """Entry point ``ztfdb``."""
-    # Set before numpy is imported: otherwise OpenBLAS starts a thread for each core, and each waits in a loop, which
-    # takes as much processor time as the import. No command multiplies matrices that are large enough for threads.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    _end_in_order()
-    application.main(prog_name="ztfdb")

@@ -6,12 +6,17 @@ This is here and not in ``ingest/``, because a worker imports only the pixel hal
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 PARENT_CHECK_S = 1.0
 """Seconds between checks whether the parent is still alive."""
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def enter_worker(memory_mb: int, parent: int) -> None:
@@ -33,6 +38,22 @@ def enter_worker(memory_mb: int, parent: int) -> None:
         limit = min(memory_mb * 2**20, sys.maxsize if most == resource.RLIM_INFINITY else most)
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     threading.Thread(target=_end_with, args=(parent,), name="parent-watch", daemon=True).start()
+
+
+@contextmanager
+def without_signals() -> Iterator[None]:
+    """Let processes that are started in this block not see the signals that end a command, from their first moment on.
+
+    A terminal's Ctrl-C reaches them too. Only the process that started them decides what is done then; it kills them.
+    """
+    if threading.current_thread() is not threading.main_thread():  # another thread would get the signal meanwhile
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _end_with(parent: int) -> None:

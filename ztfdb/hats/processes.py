@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import pickle
 import queue
-import signal
 import subprocess
 import sys
 import threading
@@ -21,6 +20,7 @@ from typing import Any
 
 from ztfdb.derive.threads import ONE_THREAD
 from ztfdb.errors import ExportError
+from ztfdb.extract.process import without_signals
 
 READERS = "ztfdb.hats.readers"
 """Imported by each process while it waits."""
@@ -42,12 +42,13 @@ class Process:
 
     def __init__(self) -> None:
         code = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import serve; serve()"
-        self._running = subprocess.Popen(
-            [sys.executable, "-c", code],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=os.environ | ONE_THREAD,
-        )
+        with without_signals():  # this process ends the other one
+            self._running = subprocess.Popen(
+                [sys.executable, "-c", code],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=os.environ | ONE_THREAD,
+            )
         assert self._running.stdin is not None and self._running.stdout is not None
         self._requests, self._answers = self._running.stdin, self._running.stdout
 
@@ -101,7 +102,6 @@ def _died() -> ExportError:
 
 def serve() -> None:
     """Run functions for the process that started this one, until that ends; standard output is for the results."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C also reaches the other process, which then ends this one
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     sys.meta_path.insert(0, _NoPandas())

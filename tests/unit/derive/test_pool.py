@@ -1,0 +1,39 @@
+"""Processes that measure: the signals of a terminal are for the process that started them."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from ztfdb.derive.pool import new_executor
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def send_to_itself():
+    for number in ENDING:
+        os.kill(os.getpid(), number)
+    return "measured"
+
+
+def test_a_worker_finishes_its_image_whatever_the_terminal_sends():
+    executor = new_executor(1)
+    try:
+        assert executor.submit(send_to_itself).result() == "measured"
+        assert not signal.pthread_sigmask(signal.SIG_BLOCK, ()) & set(ENDING)
+    finally:
+        executor.shutdown(kill_workers=True)
+
+
+def test_a_process_of_an_export_begins_whatever_the_terminal_sends():
+    pytest.importorskip("pyarrow", reason="the extra parquet is not installed")
+    from ztfdb.hats.processes import Process
+
+    other = Process()
+    try:
+        os.kill(other._running.pid, signal.SIGINT)  # while it imports
+        assert other.call(os.getpid) == other._running.pid
+    finally:
+        other.close()
