@@ -30,6 +30,7 @@ from ztfdb.errors import ConfigError
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.ingest.worker_limits import MEMORY_MB, TIMEOUT_S
 from ztfdb.store.address import address_of
+from ztfdb.texts import failure
 
 CONFIG_VARIABLE = "ZTFDB_CONFIG"
 CONFIG_FILE = "ztfdb.toml"
@@ -144,7 +145,7 @@ def _from_file(path: str | Path | None) -> dict[str, Any]:
     try:
         table = tomllib.loads(found.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
-        raise ConfigError(f"the configuration {found} cannot be read: {exc}") from exc
+        raise ConfigError(f"the configuration {found} cannot be read: {failure(exc)}") from exc
     extraction, serve = table.pop("extraction", None), table.pop("serve", {})
     values = {name: _of_kind(name, value, str(found)) for name, value in table.items()}
     if not isinstance(serve, dict):

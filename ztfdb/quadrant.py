@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ztfdb.errors import ZtfdbError
+from ztfdb.texts import failure
 
 REQUIREMENT = "ztfimg==0.19.0"
 MEMBER_FOLDER = "ztfimg-0.19.0/ztfimg/data"
@@ -92,7 +93,7 @@ def fetch_quadrant(folder: str | Path | None = None) -> tuple[Path, Path]:
                 with tempfile.TemporaryDirectory(prefix="fetch-", dir=place) as scratch:
                     _extract(_download(Path(scratch)), Path(scratch), place)
     except OSError as exc:
-        raise QuadrantError(f"the real quadrant cannot be kept in {place}: {exc}") from exc
+        raise QuadrantError(f"the real quadrant cannot be kept in {place}: {failure(exc)}") from exc
     return place / SCIENCE, place / MASK
 
 

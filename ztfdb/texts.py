@@ -92,6 +92,11 @@ def one_line(said: object) -> str:
     return line or (type(said).__name__ if isinstance(said, BaseException) else "")
 
 
+def failure(exc: Exception) -> object:
+    """Return what an error says, of one of the system its reason alone: the message names the file itself."""
+    return getattr(exc, "strerror", None) or exc
+
+
 def _is_seen(one: str) -> bool:
     return one.isprintable() or unicodedata.category(one) not in _UNSEEN
 

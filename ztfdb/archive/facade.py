@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack, cast
 
@@ -12,15 +13,15 @@ from ztfdb.archive.images import Images
 from ztfdb.archive.light_curves import LightCurves
 from ztfdb.archive.objects import Objects
 from ztfdb.archive.upkeep import Upkeep
-from ztfdb.errors import ConfigError, SchemaVersionError
+from ztfdb.errors import ConfigError, DatabaseUnavailableError, SchemaVersionError
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.options import (
     DiffOptions,
 )
 from ztfdb.spelling import checked_as, spelled
-from ztfdb.store.address import address_of
+from ztfdb.store.address import Address, address_of
 from ztfdb.store.meta import MAGERR_SYS
-from ztfdb.texts import hide_secrets
+from ztfdb.texts import failure, hide_secrets
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
@@ -72,16 +73,28 @@ def open_archive(
     address = address_of(_configured() if url is None else url)
     if create and read_only:
         raise ValueError("an archive cannot be created read-only")
+    if address.is_file:  # SQLite would create an empty file
+        _check_file(address, create=create)
     if create:
         from ztfdb.store.migrate import upgrade  # SQLAlchemy
 
         upgrade(address)
-    elif address.is_file and not Path(address.database or "").is_file():
-        if Path(address.database or "").is_dir():
-            raise SchemaVersionError(f"{address.database} is a folder; expected the file of an archive")
-        # SQLite would create an empty file.
-        raise SchemaVersionError(f"there is no archive at {address.shown()}: run `ztfdb init`")
     return Archive(address, settings=settings, magerr_sys=magerr_sys, create=create, read_only=read_only)
+
+
+def _check_file(address: Address, *, create: bool) -> None:
+    path = address.database or ""
+    try:
+        mode = Path(path).stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        if create:
+            return
+        raise SchemaVersionError(f"there is no archive at {address.shown()}: run `ztfdb init`") from None
+    except OSError as exc:
+        raise DatabaseUnavailableError(f"{path}: {failure(exc)}") from exc
+    if not stat.S_ISREG(mode):
+        what = "a folder" if stat.S_ISDIR(mode) else "no regular file"
+        raise SchemaVersionError(f"{path} is {what}; expected the file of an archive")
 
 
 def _configured() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -108,7 +109,7 @@ class Upkeep(OpenArchive):
         from ztfdb.store.engine import writing
         from ztfdb.store.roots import move_root
 
-        if not str(path) or ("://" not in str(path) and not Path(path).is_dir()):
+        if not str(path) or ("://" not in str(path) and not os.path.isdir(path)):  # noqa: PTH112
             raise ConfigError(f"there is no folder {str(path)!r}: {name} is unchanged")
         with writing(self._sessions) as session:
             return move_root(session, name, path)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 import click
 
 from ztfdb.errors import OutputError
+from ztfdb.texts import failure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -239,7 +240,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
                 Path(part.name).unlink(missing_ok=True)
                 raise
     except OSError as exc:
-        raise OutputError(f"{path} cannot be written: {exc.strerror or exc}") from exc
+        raise OutputError(f"{path} cannot be written: {failure(exc)}") from exc
 
 
 def save_figure(figure: Figure, path: Path, *, dpi: int) -> None:

@@ -32,6 +32,7 @@ from ztfdb.sky.columns import (
 )
 from ztfdb.sky.coordinates import from_coordinate
 from ztfdb.sky.given import is_coordinate, numbers
+from ztfdb.texts import failure
 
 _ASTROPY = {
     ".vot": "votable",
@@ -124,7 +125,7 @@ def _read(path: str) -> pd.DataFrame | astropy.table.Table:
         wanted = "save it as CSV UTF-8, VOTable, FITS, ECSV or Parquet, with the suffix of its format"
         raise PositionTableError(f"{path} is not text in UTF-8 (byte {exc.args[2]}): {wanted}") from exc
     except (OSError, ValueError, TypeError, IndexError, MemoryError) as exc:  # other kinds of files
-        raise PositionTableError(f"{path} cannot be read as a table: {exc}") from exc
+        raise PositionTableError(f"{path} cannot be read as a table: {failure(exc)}") from exc
 
 
 def _decoded(content: bytes) -> str:

@@ -11,7 +11,7 @@ from ztfdb.errors import ExportError
 from ztfdb.hats.collection import Collection, Follow, Given, Written
 from ztfdb.hats.layout import SUFFIXES
 from ztfdb.hats.objects import Objects
-from ztfdb.hats.places import Place
+from ztfdb.hats.places import LocalPlace, Place
 from ztfdb.hats.plan import Settings, read_state
 from ztfdb.hats.processes import Process
 from ztfdb.hats.products import Detections, Forced, Images, Product, PsfSources
@@ -122,8 +122,8 @@ def export_hats(
     Raises
     ------
     ExportError
-        If another export writes to `folder`, there is nothing to update, the settings of an update differ from the
-        export's, or a store refuses.
+        If `folder` cannot be written or is no folder, another export writes to it, there is nothing to update, the
+        settings of an update differ from the export's, or a store refuses.
     MissingExtraError
         If `folder` is a URL and fsspec is not installed.
     ValueError
@@ -133,6 +133,8 @@ def export_hats(
     if calibration is not None and calibration not in METHODS:
         raise ValueError(f"calibration {calibration!r} is none of {', '.join(METHODS)}")
     root, report = open_place(folder), HatsReport(str(folder))
+    if isinstance(root, LocalPlace):
+        root.check()
     if others and not root.is_shared:
         raise ExportError(f"no other process sees {root}: export with one (jobs=1)")
     if update and not any(read_state(root.below(name)) for name in PRODUCTS):

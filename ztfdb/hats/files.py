@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ztfdb.errors import ExportError
+from ztfdb.texts import failure
 
 
 def make_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -37,7 +38,7 @@ def make_atomically(path: Path, write: Callable[[Path], object]) -> None:
     except OSError as exc:
         with suppress(OSError):
             waiting.unlink(missing_ok=True)
-        raise ExportError(f"{path} cannot be written: {exc.strerror or exc}") from exc
+        raise ExportError(f"{path} cannot be written: {failure(exc)}") from exc
 
 
 def sync_folder(folder: Path) -> None:

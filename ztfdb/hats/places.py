@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import shutil
+import stat
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from pyarrow import fs
 from ztfdb.errors import ExportError
 from ztfdb.hats.files import link_or_copy, make_atomically
 from ztfdb.surveys.files import filesystem
+from ztfdb.texts import failure
 
 
 class Place(ABC):
@@ -144,6 +146,16 @@ class LocalPlace(Place):
         super().__init__(location)
         self.path = Path(self.location)
 
+    def check(self) -> None:
+        """Raise `ExportError` if this is something else than a folder, or cannot be looked at."""
+        try:
+            if not stat.S_ISDIR(self.path.stat().st_mode):
+                raise ExportError(f"{self.path} is not a folder")
+        except FileNotFoundError:
+            pass
+        except OSError as exc:
+            raise ExportError(f"{self.path} cannot be written: {failure(exc)}") from exc
+
     def make(self, path: str, write: Callable[[Path], object]) -> int:
         """Write under a temporary name, sync to disk and rename."""
         target = self.path / path
@@ -166,12 +178,15 @@ class LocalPlace(Place):
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Lock the folder."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / ".lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as exc:
-                raise ExportError(f"another export is writing to {self.path}") from exc
-            except OSError as exc:
-                raise ExportError(f"{self.path} cannot be locked: {exc.strerror}") from exc
-            yield
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with (self.path / ".lock").open("w") as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError as exc:
+                    raise ExportError(f"another export is writing to {self.path}") from exc
+                except OSError as exc:
+                    raise ExportError(f"{self.path} cannot be locked: {exc.strerror}") from exc
+                yield
+        except OSError as exc:
+            raise ExportError(f"{exc.filename or self.path} cannot be written: {failure(exc)}") from exc

@@ -8,7 +8,10 @@ what was measured.
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -20,6 +23,7 @@ from ztfdb.errors import ImageError
 from ztfdb.frame.filename import ZtfName, parse_name
 from ztfdb.frame.identity import obsmjd_of
 from ztfdb.frame.read import Frame, read_frame
+from ztfdb.frame.sniff import NOT_REGULAR
 from ztfdb.ingest.discover import FoundImage, is_url
 from ztfdb.records import FileFacts
 from ztfdb.store.backends import backend
@@ -51,9 +55,15 @@ def same_content(path: str, stored: FileFacts) -> bool:
 
 
 def sha256_of(path: str) -> str:
-    """Return the checksum of a file, in hexadecimal digits."""
-    with Path(path).open("rb") as file:
+    """Return the checksum of a file, in hexadecimal digits; OSError for a pipe or a device, which may have no end."""
+    with open(path, "rb", opener=_without_waiting) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, NOT_REGULAR, path)
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # else a pipe waits for its other end
 
 
 PACKING_NOISE = 1.0

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, quote_plus, unquote
 
 from ztfdb.errors import ConfigError
-from ztfdb.texts import HIDDEN, is_secret_key
+from ztfdb.texts import HIDDEN, is_secret_key, printable
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
@@ -179,6 +179,8 @@ def _check_file(url: Address) -> None:
 
 def _file_name(name: str) -> str:
     """Return the name of a SQLite file; raise ConfigError if it looks like something else."""
+    if "\0" in name:
+        raise ConfigError(f"the file of an archive cannot be called {printable(name)}")
     if os.name != "nt" and _WINDOWS_PATH.match(name):
         raise ConfigError(f"{name} is a Windows path; this system is not Windows")
     scheme = name.partition(":")[0].lower() if ":" in name else ""

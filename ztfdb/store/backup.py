@@ -17,6 +17,7 @@ from ztfdb.store.engine import make_engine
 from ztfdb.store.faults import driver_errors
 from ztfdb.store.interrupt import signals_heard
 from ztfdb.store.revision import VERSIONS
+from ztfdb.texts import failure
 
 PAGES_AT_ONCE = 4096
 """Pages (32 MB) copied between two progress reports."""
@@ -53,9 +54,9 @@ def backup(url: URL, file: str | Path, *, progress: Progress | None = None) -> P
     target = Path(file).absolute()
     if not Path(url.database or "").is_file():
         raise StoreError(f"there is no archive at {mask_password(url)}")
-    if target.exists() or target.is_symlink():
+    if os.path.lexists(target):
         raise StoreError(f"{target} is there already: a backup never overwrites")
-    if not target.parent.is_dir():
+    if not os.path.isdir(target.parent):  # noqa: PTH112 (where Path raises, writing says why)
         raise StoreError(f"{target.parent} is not a folder: a backup needs an existing one")
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
@@ -68,10 +69,11 @@ def backup(url: URL, file: str | Path, *, progress: Progress | None = None) -> P
         except OSError:  # a file system without links
             part.rename(target)
     except OSError as exc:
-        raise StoreError(f"{target} cannot be written: {exc.strerror}") from exc
+        raise StoreError(f"{target} cannot be written: {failure(exc)}") from exc
     finally:
         for suffix in ("", "-journal", "-wal", "-shm"):
-            part.with_name(part.name + suffix).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # it could not be written, and that is the error
+                part.with_name(part.name + suffix).unlink(missing_ok=True)
     return target
 
 

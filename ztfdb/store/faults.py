@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,6 +64,27 @@ def _line(exc: sqlite3.Error) -> str:
     return one_line(exc)
 
 
+def _why_not_opened(exc: sqlite3.Error, where: str | None) -> str | None:
+    """Return what of the file system keeps SQLite from opening a file, as it does not say; None if nothing does."""
+    if where is None or getattr(exc, "sqlite_errorname", "") != "SQLITE_CANTOPEN":
+        return None
+    folder = os.path.dirname(os.path.realpath(where))  # noqa: PTH120 (of a name that may be impossible)
+    try:
+        if stat.S_ISDIR(os.stat(where).st_mode):  # noqa: PTH116
+            return "it is a folder; expected the file of an archive"
+        os.close(os.open(where, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
+    except FileNotFoundError:
+        if not os.path.isdir(folder):  # noqa: PTH112
+            return f"there is no folder {folder}"
+        try:
+            os.close(os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC))
+        except OSError as failed:
+            return f"it cannot be created: {failed.strerror}"
+    except OSError as failed:
+        return f"it cannot be opened: {failed.strerror}"
+    return None
+
+
 def errors_of_drivers(*others: type[Exception]) -> tuple[type[Exception], ...]:
     """Return the exceptions of the imported drivers, and any others that are to be caught with them."""
     if "psycopg" not in sys.modules:
@@ -93,7 +116,7 @@ def typed_error(original: BaseException | None, where: str | None = None) -> Sto
         return StoreError(f"{where or 'SQLite'}: {one_line(original)}")
     if (typed := unavailable(original)) is not None:
         if isinstance(original, sqlite3.Error):
-            return type(typed)(f"{where or 'SQLite'}: {_line(original)}")
+            return type(typed)(f"{where or 'SQLite'}: {_why_not_opened(original, where) or _line(original)}")
         return typed
     if isinstance(original, UnicodeEncodeError):  # a name with bytes that are not UTF-8, see os.fsdecode
         return StoreError(f"{original.object!r} is not UTF-8: no database keeps it as text")

@@ -14,6 +14,7 @@ from ztfdb.ingest.readers.parquet import ParquetReader
 from ztfdb.ingest.readers.text import TextReader
 from ztfdb.ingest.readers.votable import VotableReader
 from ztfdb.surveys.blocks import BadRow, Block, TableReader
+from ztfdb.texts import failure
 
 __all__ = ["BadRow", "Block", "TableReader", "open_table"]
 
@@ -50,7 +51,7 @@ def _open(path: Path) -> TableReader:
             with gzip.open(path) as file:
                 head = file.read(HEAD)
     except (OSError, EOFError) as exc:
-        raise CatalogueFileError(path, f"cannot be read: {exc}") from exc
+        raise CatalogueFileError(path, f"cannot be read: {failure(exc)}") from exc
     if head.startswith(b"SIMPLE  ="):
         check_content(path, packed=packed, mark=None)
         return FitsReader(path)
