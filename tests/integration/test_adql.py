@@ -333,6 +333,22 @@ def test_an_area_is_read_once_not_for_each_image(asked, text):
         assert steps[0].startswith("SCAN _r"), steps
 
 
+def test_an_area_joined_with_a_view_of_images_is_read_once(asked):
+    """In no order: SQLite began with the images of the field, and read all sources of each."""
+    inside = f"1 = CONTAINS(POINT(s.ra, s.dec), {CIRCLE})"
+    alone = asked.both(f"select s.source_id from source as s where {inside} order by s.source_id")
+    for text in (
+        f"select s.source_id from source as s join image_summary as i using (image_id) where {inside} and field = 651",
+        f"select s.source_id from image_summary i, source s where {inside} and s.image_id = i.image_id and field = 651",
+    ):
+        for engine in ENGINES:
+            assert sorted(asked.rows(engine, text)) == alone
+        steps = [one for one in asked.plan("sqlite", text).splitlines() if one[0] == "S"]
+        assert steps[0].startswith("SCAN _r"), steps
+        counted = text.replace("s.source_id from", "count(*) as n from")  # which names no column of the area's rows
+        assert asked.both(counted) == [(len(alone),)]
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_an_image_is_found_by_its_publisher_did(asked, engine):
     (first, did), (second, other) = asked.both("select top 2 image_id, obs_publisher_did from ivoa.obscore order by 1")

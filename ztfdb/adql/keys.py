@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from sqlglot import exp
 
 from ztfdb.adql import relations
-from ztfdb.adql.index import find_values
+from ztfdb.adql.index import Cuts, find_values
 from ztfdb.adql.of_images import same_image
 from ztfdb.adql.tables import Table
 from ztfdb.ids import MAX_SOURCES, SOURCE_ID_SHIFT, source_id_range
@@ -29,7 +29,7 @@ OIDS = {"object_summary": ("oid", "number"), "object_oid_summary": ("number",)}
 """Columns that the views of objects compute: one of the object's rows in ``object_oid`` has that ``oid``."""
 
 
-def implied(select: exp.Select, tables: Mapping[str, Table], engine: str) -> Iterator[exp.Expr]:
+def implied(select: exp.Select, tables: Mapping[str, Table], engine: str, cuts: Cuts) -> Iterator[exp.Expr]:
     """Yield conditions that follow from those of a SELECT, and that an index answers.
 
     Parameters
@@ -39,12 +39,14 @@ def implied(select: exp.Select, tables: Mapping[str, Table], engine: str) -> Ite
     tables : mapping of str to Table
         Its tables by alias.
     engine : str
+    cuts : Cuts
+        The areas of its tables.
     """
     if engine != relations.POSTGRESQL and not any(join.side for join in select.args.get("joins") or ()):
         # else it reads all sources for each row of a table that an index has restricted
         for alias, other in same_image(select, tables):
             if tables[alias].of_sources:
-                yield _sources_of(alias, other)
+                yield _sources_of(alias, other, hidden=cuts.cells(alias) is not None)
     for alias, name, values in find_values(select):
         table = tables.get(alias)
         if table is None:
@@ -69,11 +71,18 @@ def _among(alias: str, name: str, values: list[int]) -> exp.Expr:
     return exp.In(this=relations.column(name, alias), expressions=[relations.number(one) for one in values])
 
 
-def _sources_of(alias: str, other: str) -> exp.Expr:
-    """Return that rows are sources of the image of another table's row."""
+def _sources_of(alias: str, other: str, *, hidden: bool) -> exp.Expr:
+    """Return that rows are sources of the image of another table's row.
+
+    Sources in an area are found by their cells. With a condition on ``source_id`` that it can look up, SQLite would
+    begin with the images of a view and read all sources of each; a sum hides the index, and it begins with the area.
+    """
     first = exp.Mul(this=relations.column("image_id", other), expression=relations.number(MAX_SOURCES))
     last = exp.Add(this=first.copy(), expression=relations.number(MAX_SOURCES - 1))
-    return exp.Between(this=relations.column("source_id", alias), low=first, high=last)
+    own: exp.Expr = relations.column("source_id", alias)
+    if hidden:
+        own = exp.Add(this=own, expression=relations.number(0))
+    return exp.Between(this=own, low=first, high=last)
 
 
 def _sources(alias: str, image_id: int) -> exp.Expr:

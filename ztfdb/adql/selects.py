@@ -185,7 +185,7 @@ class SelectTranslator:
         }
         self._mark_footprints(scope)
         cuts = find_cuts(select, lambda alias: tables[alias].position if alias in tables else None)
-        further = list(implied(select, tables, self._parameters.engine))
+        further = list(implied(select, tables, self._parameters.engine, cuts))
         values = ValueTranslator(self._resolver(scope))
         chosen = {
             alias: [name_images(values.condition(node), tables) for node in nodes]
