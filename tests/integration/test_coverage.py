@@ -13,6 +13,7 @@ from ztfdb.query.coverage import coverage_map, images_covering
 from ztfdb.schema import Image
 from ztfdb.sky.projection import pixel_to_sky
 from ztfdb.store.engine import make_engine, sessions, writing
+from ztfdb.store.image_cells import cell_depths
 from ztfdb.store.meta_rows import create_meta
 
 PLANS = [Plan(1, 1, centre=(359.9, 1.0)), Plan(1, 1, centre=(10.0, 89.8), first_epoch=5), Plan(1, 1, first_epoch=9)]
@@ -140,6 +141,13 @@ def test_the_map_counts_images_cell_by_cell(generated_maker, order):
     ra, dec = healpix_to_lonlat(found["cell"].to_numpy(), 2**order, order="nested")
     np.testing.assert_allclose(found["ra"], ra.to_value("deg"), atol=1e-9)
     np.testing.assert_allclose(found["dec"], dec.to_value("deg"), atol=1e-9)
+
+
+def test_the_database_sends_no_more_cells_than_the_map_has(generated_maker):
+    with generated_maker() as session:
+        sent = [len(cell_depths(session, 4 ** (9 - order))["cell"]) for order in (0, 6, 9)]
+        assert sent == [len(coverage_map(session, order=order)) for order in (0, 6, 9)]
+    assert sent[0] < sent[1] < sent[2]
 
 
 def test_an_order_that_is_none_is_refused(generated_maker):

@@ -106,15 +106,12 @@ def coverage_map(session: AnySession, *, order: int = 6) -> pd.DataFrame:
 
     if not 0 <= order <= FOOTPRINT_ORDER:
         raise ValueError(f"order {order}: expected 0 to {FOOTPRINT_ORDER}")
-    depths = cell_depths(session)
-    found = pd.DataFrame(depths | {"cell": depths["cell9"] >> np.int64(2 * (FOOTPRINT_ORDER - order))})
-    most = {"n_image": "max", "maglim": "max", "first_mjd": "min", "last_mjd": "max"}
-    grouped = found.groupby(["cell", "fid"], sort=True).agg(most).rename(columns={"maglim": "limitmag"})
-    cell, fid = (grouped.index.get_level_values(name).to_numpy(np.int64) for name in ("cell", "fid"))
+    depths = cell_depths(session, 4 ** (FOOTPRINT_ORDER - order))
+    cell, fid = depths.pop("cell"), depths.pop("fid")
     ra, dec = cell_to_sky(cell, order)
     codes = [FILTERS[number] for number in fid.tolist()]
-    columns = {"cell": cell, "ra": ra, "dec": dec, "filtercode": pd.array(codes, dtype="str")}
-    columns |= {str(name): grouped[name].to_numpy() for name in grouped}
+    columns: dict[str, Any] = {"cell": cell, "ra": ra, "dec": dec, "filtercode": pd.array(codes, dtype="str")}
+    columns |= {"n_image": depths["n_image"], "limitmag": depths.pop("maglim")} | depths
     return data_frame(columns, {"order": order})
 
 

@@ -32,23 +32,37 @@ def covered_cells(session: AnySession) -> IntArray:
     return np.sort(found["cell9"])
 
 
-def cell_depths(session: AnySession) -> Columns:
+def cell_depths(session: AnySession, divisor: int) -> Columns:
     """Return the depth of the coverage of the sky by images other than references.
+
+    Parameters
+    ----------
+    session : Session or Reading
+    divisor : int
+        Number of order-9 cells in a cell of the answer.
 
     Returns
     -------
     dict of ndarray
-        ``cell9``, ``fid``, ``n_image``, ``maglim`` (of the deepest image, NaN where no header has it), ``first_mjd``
-        and ``last_mjd`` (starts of exposures), in no order.
+        ``cell`` (order-9 cell divided by `divisor`), ``fid``, ``n_image`` (the maximum over the order-9 cells inside),
+        ``maglim`` (of the deepest image, NaN where no header has it), ``first_mjd`` and ``last_mjd`` (starts of
+        exposures), ordered by cell and fid.
     """
-    statement = """
-        select image_cell.cell9, image.fid, count(*) as n_image,
-               max(cast(image.maglim as double precision)) as maglim,
-               min(image.obsmjd) as first_mjd, max(image.obsmjd) as last_mjd
-        from image_cell join image on image.image_id = image_cell.image_id
-        where image.kind <> 'ref'
-        group by image_cell.cell9, image.fid"""
-    dtypes = {"cell9": "i8", "fid": "i8", "n_image": "i8", "maglim": "f8", "first_mjd": "f8", "last_mjd": "f8"}
+    # the database puts cells together: of 10^5 images there are a million cells of order 9
+    statement = f"""
+        select cell9 / {int(divisor)} as cell, fid, max(n_image) as n_image, max(maglim) as maglim,
+               min(first_mjd) as first_mjd, max(last_mjd) as last_mjd
+        from (
+            select image_cell.cell9, image.fid, count(*) as n_image,
+                   max(cast(image.maglim as double precision)) as maglim,
+                   min(image.obsmjd) as first_mjd, max(image.obsmjd) as last_mjd
+            from image_cell join image on image.image_id = image_cell.image_id
+            where image.kind <> 'ref'
+            group by image_cell.cell9, image.fid
+        ) as depth
+        group by cell9 / {int(divisor)}, fid
+        order by cell, fid"""
+    dtypes = {"cell": "i8", "fid": "i8", "n_image": "i8", "maglim": "f8", "first_mjd": "f8", "last_mjd": "f8"}
     return reads(session).read_columns(statement, {}, dtypes)
 
 
