@@ -1,4 +1,4 @@
-"""Check the names of options: an error names the public function and suggests the intended option.
+"""Check the names of options, and switches: an error names the public function and suggests the intended option.
 
 Public methods name their options in a TypedDict (`ztfdb.options`), so that `spelled` can check names before anything
 runs, and ``help()`` shows them all.
@@ -58,6 +58,19 @@ def option_names(function: Callable[..., Any]) -> frozenset[str] | None:
     return frozenset(names - {"self"})
 
 
+@functools.cache
+def _switches(function: Callable[..., Any]) -> frozenset[str]:
+    """Return the options of a function that are True or False."""
+    kinds = {**function.__annotations__, **getattr(_options_of(function), "__annotations__", {})}
+    return frozenset(name for name, kind in kinds.items() if _spelled_out(kind) in (bool, "bool"))
+
+
+def _check_switch(name: str, value: Any, label: str) -> None:
+    """Refuse what Python would take for True: a text, even ``"no"``, or an array."""
+    if type(value).__name__ not in ("bool", "bool_", "int") or value not in (True, False):
+        raise OptionError(f"{label}(): {name} is {value!r}, expected True or False")
+
+
 def _options_of(function: Callable[..., Any]) -> Any:
     """Return the TypedDict of a function's ``**options: Unpack[…]``, None if there is none."""
     for word in function.__annotations__.values():
@@ -96,13 +109,17 @@ def checked(function: F, label: str) -> F:
     Returns
     -------
     callable
-        Raises `ztfdb.errors.OptionError`, a TypeError, for an unknown name, with the nearest known one.
+        Raises `ztfdb.errors.OptionError`, a TypeError, for an unknown name, with the nearest known one, and for a
+        switch that is neither True nor False.
     """
 
     @functools.wraps(function)
     def call(*args: Any, **options: Any) -> Any:
-        if options and (known := option_names(function)) is not None and not known.issuperset(options):
-            options = _renamed(options, known, label)
+        if options:
+            if (known := option_names(function)) is not None and not known.issuperset(options):
+                options = _renamed(options, known, label)
+            for name in _switches(function).intersection(options):
+                _check_switch(name, options[name], label)
         return function(*args, **options)
 
     if _options_of(function) is not None:

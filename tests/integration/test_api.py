@@ -327,6 +327,28 @@ def test_errors_are_the_archives(remote, local, star):
     assert kinds == known | {ValueError, OptionError}
 
 
+def test_limits_are_one_kind_of_error(remote, local, star):
+    """Also where the service's are narrower: its cones reach 1 deg, its stamps 1,500 pixels."""
+    words = "a radius of {} arcsec is beyond the maximum of {} arcsec"
+    for archive, most in ((remote, 3600), (local, 36000)):
+        for ask in (archive.cone, archive.iter_cone):
+            with pytest.raises(QueryError) as told:
+                list(ask(*star, radius=most + 1))
+            assert str(told.value) == words.format(most + 1, most)
+    with pytest.raises(QueryError) as told:
+        remote.stamps(*star, size=1501)
+    assert str(told.value) == "a stamp of 1501 px, at most 1500 px are cut"
+
+
+def test_switches_are_one_kind_of_error(remote, local, star):
+    told = set()
+    for archive in (remote, local):
+        with pytest.raises(OptionError) as one:
+            archive.light_curve(*star, good="no")
+        told.add(str(one.value))
+    assert told == {"archive.light_curve(): good is 'no', expected True or False"}
+
+
 PLACES = [(np.nan, 3.0), (10.0, np.nan), (np.inf, 1.0), (10.0, -np.inf), (10.0, 91.0), (10.0, -90.0001)]
 
 
@@ -525,7 +547,7 @@ def test_coverage_is_a_moc(served, local):
         ("/lightcurve?ra=1&dec=2&radios=3", 422, "radios: Extra inputs"),
         ("/lightcurve?ra=nan&dec=2", 422, "ra: "),
         ("/lightcurve?ra=1&dec=2&radius=700", 400, "beyond the maximum of 600"),
-        ("/cone?ra=1&dec=2&radius=7000", 400, "at most 3600 arcsec"),
+        ("/cone?ra=1&dec=2&radius=7000", 400, "maximum of 3600 arcsec"),
         ("/stamp/1.png?ra=1&dec=2&size=2000", 400, "at most 1500 px"),
         ("/stamps.json?ra={ra}&dec={dec}&size=1000", 400, "at most 1 million pixels"),
         ("/stamps.png?ra=1&dec=2", 404, "no image covers"),

@@ -6,6 +6,7 @@ import inspect
 import pydoc
 from typing import TypedDict, Unpack
 
+import numpy as np
 import pytest
 
 import ztfdb
@@ -33,6 +34,24 @@ def archive(tmp_path):
 def test_every_method_answers_a_slip_by_its_own_name(name):
     with pytest.raises(TypeError, match=rf"^archive\.{name}\(\) got an unexpected keyword argument 'nonsense_'"):
         getattr(Archive, name)(None, nonsense_=1)
+
+
+@pytest.mark.parametrize("value", ["no", "false", "", 5, None, [True], float("nan")])
+@pytest.mark.parametrize("kind", [Archive, RemoteArchive])
+@pytest.mark.parametrize(
+    ("method", "name"),
+    [("light_curve", "good"), ("light_curve", "complete"), ("light_curves", "keep"), ("stamps", "all_versions")],
+)
+def test_a_switch_is_true_or_false(kind, method, name, value):
+    """Python would take ``good="no"`` for True."""
+    with pytest.raises(TypeError, match=rf"^archive\.{method}\(\): {name} is .*, expected True or False"):
+        getattr(kind, method)(None, 1.0, 2.0, **{name: value})
+
+
+@pytest.mark.parametrize("value", [True, False, np.True_, np.bool_(0), 1, 0])
+def test_other_spellings_of_true_and_false(archive, value):
+    with pytest.warns(ztfdb.EmptyAnswerWarning):
+        assert len(archive.light_curve(1.0, 2.0, good=value)) == 0
 
 
 @pytest.mark.parametrize(

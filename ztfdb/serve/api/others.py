@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from ztfdb import __version__
 from ztfdb.archive import Archive, words_kept
+from ztfdb.query.request import check_radius as within_limit
 from ztfdb.serve.api.answers import JSON, ProblemRoute, answered, framed
 from ztfdb.serve.api.models import (
     CatalogueConeAsked,
@@ -59,10 +60,8 @@ async def cone(request: Request, asked: Annotated[ConeAsked, Query()]) -> Respon
 
 
 def check_radius(request: Request, radius: float) -> None:
-    """Raise `ServiceError` for a cone that is too wide."""
-    most = service_of(request).limits.cone_deg * 3600.0
-    if radius > most:
-        raise ServiceError(f"a radius of {radius:g} arcsec, at most {most:g} arcsec are searched at once")
+    """Raise `QueryError` for a cone that is too wide for this service, as an archive does for its own limit."""
+    within_limit(radius, service_of(request).limits.cone_deg * 3600.0)
 
 
 @router.get("/object/{object_id}", response_model=Frame)

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ztfdb.archive import Archive, words_kept
+from ztfdb.errors import QueryError
 from ztfdb.serve.api.answers import JSON, ProblemRoute, answered
 from ztfdb.serve.api.lightcurves import check_lengths, path_of
 from ztfdb.serve.api.models import Asked, Id, Picture, StampAsked, StampsAsked, StampsOnImageAsked, StampsOnPathAsked
@@ -109,15 +110,15 @@ def _options(request: Request, asked: Asked, *without: str) -> dict[str, Any]:
 
 
 def check_size(size: int, limits: Limits) -> None:
-    """Raise `ServiceError` for stamps that are too wide."""
+    """Raise `QueryError` for stamps that are too wide."""
     if size > limits.stamp_px:
-        raise ServiceError(f"a stamp of {size} px, at most {limits.stamp_px} px are cut")
+        raise QueryError(f"a stamp of {size} px, at most {limits.stamp_px} px are cut")
 
 
 def check_pixels(number: int, size: int, limits: Limits) -> None:
-    """Raise `ServiceError` for more pixels than one answer holds."""
+    """Raise `QueryError` for more pixels than one answer holds."""
     if number * size**2 > limits.stamps_mpx * 1e6:
-        raise ServiceError(f"{number} stamps of {size} px: at most {limits.stamps_mpx} million pixels are cut at once")
+        raise QueryError(f"{number} stamps of {size} px: at most {limits.stamps_mpx} million pixels are cut at once")
 
 
 def _series(ask: Callable[[], StampSeries], form: Form = Form.JSON, asked: StampsAsked | None = None) -> bytes:
