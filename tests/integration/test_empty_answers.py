@@ -70,6 +70,8 @@ QUESTIONS = [
     ),
     (("cone", RA, DEC + BESIDE, {"radius": 3}), "5 images cover it, 0 have a detection within 3 arcsec"),
     (("light_curve", RA, DEC, {"phot": "psfcat"}), "0 have a row in ZTF's PSF catalogue within 1.5 arcsec"),
+    (("completeness", DEC, RA), "did you swap ra and dec? 5 images cover (16.80000, +5.00000)"),
+    (("completeness", RA, DEC, {"filter": "i"}), "5 images cover it, none in zi: there are 2 in zg, 3 in zr"),
     (("images_of_night", "2020-09-30"), "no image of the night 20200930; the archive holds images of 2020-09-24 to"),
 ]  # fmt: skip
 
@@ -84,6 +86,16 @@ def test_python_warns_with_what_is_there(filled, asked, words):
     (one,) = caught
     assert words in str(one.message)
     assert Path(one.filename) == Path(__file__)  # the line that asked, not one of ztfdb
+
+
+def test_images_that_were_not_tested_with_artificial_stars(filled, engine_url):
+    words = "of 5 images here, none has been tested with artificial stars: `ztfdb completeness`"
+    with pytest.warns(ztfdb.EmptyAnswerWarning, match=words):
+        assert len(filled.completeness(RA, DEC)) == 5
+    result = CliRunner().invoke(application, ["--db", engine_url, "completeness", "--at", str(RA), str(DEC)])
+    assert (result.exit_code, result.stderr.startswith(words)) == (0, True)
+    result = CliRunner().invoke(application, ["--db", engine_url, "completeness", "--at", str(DEC), str(RA)])
+    assert (result.exit_code, "did you swap ra and dec?" in result.stderr) == (0, True)
 
 
 def test_tables_and_paths(filled):

@@ -18,6 +18,7 @@ from ztfdb.query.given import (
     Position,
     position,
 )
+from ztfdb.texts import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,8 +75,13 @@ class Calibrations(OpenArchive):
         """Return the probability of detecting a star on each image; see `ztfdb.query.completeness.completeness`."""
         from ztfdb.query.completeness import completeness
 
+        place, arguments = position(ra, dec), {**options}
         with self._sessions() as session:
-            return completeness(session, *position(ra, dec), **options)
+            found = completeness(session, *place, **options)
+        if len(found) and found["rms"].isna().all():
+            tested = f"of {counted(len(found), 'image')} here, none has been tested with artificial stars"
+            self._warn(f"{tested}: `ztfdb completeness` or archive.measure_completeness() does it")
+        return self._answer(found, place, None, arguments)
 
     def check_psf(self, **options: Unpack[CheckPsfOptions]) -> PsfCheckReport:
         """Check unchecked images against ZTF's PSF catalogues; see `ztfdb.derive.psf_checks.check_psf`."""
