@@ -645,6 +645,19 @@ def test_the_description_names_every_path(served):
         "/object/{object_id}", "/explain/{source_id}", "/matched", "/coverage.moc",
     }  # fmt: skip
     assert wanted <= set(described["paths"])
+    operations = [one for path in described["paths"].values() for one in path.values()]
+    names = {one["operationId"] for one in operations}  # generators of clients name their functions and types by them
+    assert len(names) == len(operations) and {"cone", "images", "lightcurve", "lightcurves", "stamps"} <= names
+    errors = {
+        shape["$ref"]
+        for one in operations
+        for status, answer in one["responses"].items() if status != "200"
+        for shape in (kind["schema"] for kind in answer["content"].values())
+    }  # fmt: skip
+    assert errors == {"#/components/schemas/Problem"}
+    assert set(get(served, "/cone", ra="x", dec="1").json()) == set(
+        described["components"]["schemas"]["Problem"]["properties"]
+    )
     assert get(served, "/docs").status_code == 404
 
 

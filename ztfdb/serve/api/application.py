@@ -19,7 +19,7 @@ MODULES = (lightcurves, stamps, others, resolve, plan)
 """In the order in which their paths are tried."""
 
 ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"description": words, "content": {PROBLEM: {"schema": Problem.model_json_schema()}}}
+    status: {"description": words, "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
     for status, words in (
         (400, "a value that cannot be processed"),
         (404, "not in the archive"),
@@ -30,10 +30,21 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
+class Api(FastAPI):
+    """An application whose description has the document of errors once, under its name."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the description."""
+        described = super().openapi()
+        described["components"]["schemas"]["Problem"] = Problem.model_json_schema()
+        return described
+
+
 def make_api() -> FastAPI:
     """Return the sub-application. It has no documentation page, because fastapi's pages load scripts of other hosts."""
-    api = FastAPI(
+    api = Api(
         title="ztfdb", version=__version__, docs_url=None, redoc_url=None, responses=ERRORS, redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
         description="Sources and light curves from ZTF images. Positions are ICRS degrees, radii arcseconds. Ids are "
         "texts, NaN is null. Errors are problem documents (RFC 9457).",
     )  # fmt: skip
