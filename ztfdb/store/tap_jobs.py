@@ -342,6 +342,7 @@ class JobStore:
         """
         path, made = self._lock_path(self._worker), self.folder / f"{self._worker}.starting"
         handle = os.open(made, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        idle = None
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
             idle = self._connected()
@@ -349,7 +350,7 @@ class JobStore:
                 idle.execute(statement).fetchall()
             made.rename(path)  # nobody sees it unlocked
         except BaseException:
-            _let_go(handle, made)
+            _let_go(handle, made, idle)
             raise
         return handle, path, idle
 
