@@ -50,6 +50,7 @@ def set_up_logs(level: str = "WARNING", form: str = "text", stream: TextIO | Non
         logger.removeHandler(old)
     logger.addHandler(handler)
     logger.setLevel(level.upper())
+    logging.getLogger("psycopg").setLevel(logging.ERROR)  # it warns of a lost connection, which is an error as well
     return handler
 
 

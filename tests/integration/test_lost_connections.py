@@ -1,15 +1,19 @@
 """A connection that was cut while it lay idle is replaced, and what was prepared on one is prepared again."""
 
+import threading
 import time
 
+import psycopg
 import pytest
 from sqlalchemy import text
 
 import ztfdb
 from tests.support.archives import Plan, build_archive
 from tests.support.curves import light_curve
+from tests.support.waiting import wait_until
 from ztfdb.store.backends.connect_postgresql import PING_AFTER_S
 from ztfdb.store.engine import make_engine, sessions
+from ztfdb.store.faults import LOST, unavailable
 
 
 @pytest.fixture
@@ -56,6 +60,52 @@ def test_a_connection_is_tried_where_it_lay_idle(url, monkeypatch, idle):
             with pytest.raises(ztfdb.errors.DatabaseUnavailableError):
                 archive.light_curve(stars.ra[0], stars.dec[0])
         assert len(archive.light_curve(stars.ra[0], stars.dec[0])) == 6
+
+
+def test_a_connection_that_is_cut_at_work_is_one_clear_error(url):
+    """The driver says it in many ways, such as "consuming input failed: server closed the connection unexpectedly"."""
+    said = set()
+    with ztfdb.open(url, create=True) as archive:
+        for statement in ("select pg_sleep(60)", "select count(*) from generate_series(1, 1000000000)"):
+            cutter = threading.Timer(0.5, lambda: wait_until(lambda: cut_others(url) > 0))
+            cutter.start()
+            with pytest.raises(ztfdb.errors.DatabaseUnavailableError) as told:
+                archive.sql(statement, force=True)
+            cutter.join()
+            said.add(str(told.value))
+            assert archive.sql("select 1 as one", force=True)["one"][0] == 1
+    assert said == {LOST}
+
+
+@pytest.mark.parametrize(
+    ("words", "lost"),
+    [
+        ("consuming input failed: server closed the connection unexpectedly", True),
+        ("consuming input failed: SSL connection has been closed unexpectedly", True),
+        ("the connection is lost", True),
+        ("the connection is closed", True),
+        ("sending query failed: no connection to the server", True),
+        ("sending query failed: another command is already in progress", False),
+        ('connection failed: connection to server at "db", port 5432 failed: Connection refused', False),
+        ("connection failed: server closed the connection unexpectedly", False),
+        ("connection timeout expired", False),
+    ],
+)
+def test_a_connection_that_was_lost_is_told_from_one_that_cannot_be_made(words, lost):
+    told = unavailable(psycopg.OperationalError(words))
+    assert (type(told), str(told)) == (ztfdb.errors.DatabaseUnavailableError, LOST if lost else words)
+
+
+def test_a_new_connection_that_is_lost_at_once_is_the_same_error(url, monkeypatch):
+    """After two tries SQLAlchemy's pool gives up with an InvalidRequestError of its own."""
+    engine = make_engine(url)
+    monkeypatch.setattr("ztfdb.store.backends.connect_postgresql.is_alive", lambda *_: False)
+    with pytest.raises(ztfdb.errors.DatabaseUnavailableError, match=LOST):
+        engine.connect()
+    monkeypatch.undo()
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("select 1").scalar_one() == 1
+    engine.dispose()
 
 
 def test_prepared_statements_that_the_server_forgot_are_prepared_again(url):

@@ -102,3 +102,17 @@ def test_warnings_of_libraries_are_lines_of_the_log(log, capsys):
     assert "s3cret" not in stream.getvalue()
     assert "test_logs.py:" in facts["place"]
     assert capsys.readouterr().err == ""
+
+
+def test_a_driver_does_not_tell_of_a_lost_connection_beside_the_error():
+    """psycopg warns "error ignored terminating <psycopg.Pipeline [BAD]>", which Python prints if nobody else does."""
+    logger = logging.getLogger("psycopg")
+    before = logger.level
+    try:
+        logger.setLevel(logging.NOTSET)
+        handler = set_up_logs()
+        assert not logger.isEnabledFor(logging.WARNING)
+        assert logger.isEnabledFor(logging.ERROR)
+        logging.getLogger("ztfdb").removeHandler(handler)
+    finally:
+        logger.setLevel(before)

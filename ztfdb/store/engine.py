@@ -17,12 +17,12 @@ from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine,
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.orm import Session, sessionmaker
 
-from ztfdb.errors import ArchiveClosedError, DatabaseReadOnlyError, StoreError
+from ztfdb.errors import ArchiveClosedError, DatabaseReadOnlyError, DatabaseUnavailableError, StoreError
 from ztfdb.store.address import Address, address_of
 from ztfdb.store.backends import connect_sqlite
 from ztfdb.store.backends.reads import WRITE
 from ztfdb.store.checked_types import check_types
-from ztfdb.store.faults import typed_error
+from ztfdb.store.faults import LOST, typed_error
 from ztfdb.store.interrupt import current_work
 from ztfdb.texts import is_secret_key
 
@@ -158,11 +158,14 @@ def _note_time(connection: Any, record: Any) -> None:
 
 
 def _check_alive(connection: Any, record: Any, proxy: Any) -> None:
-    """Make the pool open new connections if one was lost while idle."""
-    from ztfdb.store.backends.connect_postgresql import is_alive
+    """Make the pool open new connections if one was lost while idle; a new one that is lost already is an error."""
+    from ztfdb.store.backends.connect_postgresql import IDLE_SINCE, is_alive
 
-    if not is_alive(connection, record.info):
+    if is_alive(connection, record.info):
+        return
+    if IDLE_SINCE in record.info:
         raise InvalidatePoolError
+    raise DatabaseUnavailableError(LOST)
 
 
 def _sqlite_engine(url: URL, read_only: bool, exists: bool) -> Engine:

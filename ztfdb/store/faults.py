@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import stat
 import sys
@@ -17,6 +18,16 @@ _RETRYABLE_STATES = ("08", "53", "57P", "40001", "40P01", "55P03", "25P03", "25P
 
 Connection, resources, shutdown, serialization, locks, transactions that the server timed out.
 """
+
+LOST = "the connection to the database was lost, as by a restart of its server: try again"
+
+_LOST_STATES = ("57P01", "57P02")
+"""PostgreSQL's SQLSTATEs of a connection that the server ends, by a shutdown or after a crash."""
+
+_LOST_WORDS = re.compile(
+    r"connection is (lost|closed)|closed the connection|consuming input failed|no connection to the server"
+)
+"""Words of psycopg and libpq, which have no SQLSTATE, for a connection that was open."""
 
 _READ_ONLY_STATE = "25006"
 """PostgreSQL's SQLSTATE of a write in a read-only transaction: on a standby, or set for a server or role."""
@@ -47,6 +58,8 @@ def unavailable(exc: BaseException | None) -> DatabaseUnavailableError | None:
             state = exc.sqlstate or ""
             if state == _READ_ONLY_STATE:
                 return DatabaseReadOnlyError(f"the database takes no writes now: {one_line(exc)}")
+            if state in _LOST_STATES or (isinstance(exc, psycopg.OperationalError) and _is_lost(exc, state)):
+                return DatabaseUnavailableError(LOST)
             if state.startswith(_RETRYABLE_STATES) or (isinstance(exc, psycopg.OperationalError) and not state):
                 return DatabaseUnavailableError(one_line(exc))
     if isinstance(exc, sqlite3.OperationalError):
@@ -55,6 +68,12 @@ def unavailable(exc: BaseException | None) -> DatabaseUnavailableError | None:
         if any(word in str(exc).lower() for word in _RETRYABLE_WORDS):
             return DatabaseUnavailableError(f"SQLite: {_line(exc)}")
     return None
+
+
+def _is_lost(exc: Exception, state: str) -> bool:
+    """Return whether the error without a SQLSTATE is about a connection that was open, not one being made."""
+    words = str(exc)
+    return not state and not words.startswith("connection failed") and _LOST_WORDS.search(words) is not None
 
 
 def _line(exc: sqlite3.Error) -> str:
