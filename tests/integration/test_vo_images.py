@@ -139,6 +139,9 @@ def test_sia_leads_to_datalink_and_soda(served, made, ids):
         table = pyvo.dal.DALResults.from_result_url(sources.access_url)
         assert set(table["image_id"].tolist()) == {image_id}
         circle = [RA, DEC, 0.006] * u.deg
+        for words in ({"time": (row.t_min.mjd - 1.0, row.t_max.mjd + 1.0)}, {"band": (4e-7, 1e-6)}):
+            assert row.processed(circle=circle, **words).read(), words
+        assert not row.processed(circle=circle, time=(row.t_max.mjd + 1.0, row.t_max.mjd + 2.0)).read()
         for answer in (links.get_first_proc().process(circle=circle), row.processed(circle=circle)):
             check_cutout(answer.read(), made[1][image_id], RA, DEC, 0.006)
 

@@ -58,6 +58,14 @@ def soda_descriptor(base: str, ref: str) -> str:
             ),
             param(Column("POLYGON", "double", "deg", "pos.outline;obs", "Corners.", xtype="polygon"), "", size="*"),
             param(Column("POS", "char", "", "pos.outline;obs", "CIRCLE, RANGE or POLYGON and its numbers, deg."), ""),
+            param(Column("BAND", "double", "m", "em.wl", "Wavelengths, low and high.", xtype="interval"), "", size="2"),
+            param(
+                Column(
+                    "TIME", "double", "d", "time.interval;obs.exposure", "MJD, UTC, first and last.", xtype="interval"
+                ),
+                "",
+                size="2",
+            ),
             param(Column("MASK", "int", "", "meta.code", "1: the mask follows as an extension."), "0"),
         ]
     )
