@@ -179,6 +179,16 @@ def test_sighup_with_another_archive_says_that_it_stays(databases, tmp_path):
         assert process.wait(timeout=DEADLINE_S) == 0
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_once_that_was_ended_is_not_done(engine_url, tmp_path, number):
+    """A script goes on with its next step after a status of 0."""
+    make_science_image(tmp_path, shape=(160, 160), n_star=10, seed=1)
+    with running(engine_url, "watch", str(tmp_path), "--once", "--settle", "600", "--log-format", "json") as process:
+        assert next(json_lines(process))["message"] == "watching"
+        process.send_signal(number)
+        assert process.wait(timeout=DEADLINE_S) == -number
+
+
 @contextlib.contextmanager
 def running(url, *words):
     """The command as a process; without a `url` its configuration names the archive."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +61,8 @@ def serve(
         None: only work on what others put into the queue.
     watching : Watching
     once : bool
-        Leave when everything that is there has been dealt with.
+        Leave when everything that is there has been dealt with. A signal that asks to leave earlier then comes again at
+        the end, so that nobody takes it for done.
     reload : callable, optional
         Reads the configuration again, on SIGHUP. Workers, limits, data roots and logs follow it; the archive and its
         extraction settings do not.
@@ -110,13 +112,15 @@ def serve(
                     metrics.follow(loop)
 
             loop.run(lambda: signals.stop, once=once, tick=tick)
-            return inbox.n_failed
     finally:
         if watcher is not None:
             watcher.stop()
         if metrics is not None:
             metrics.stop()
         engine.dispose()
+    if once and signals.number is not None:
+        os.kill(os.getpid(), signals.number)  # what was there is not all done: the signal ends the command
+    return inbox.n_failed
 
 
 def executor_maker(settings: ExtractionSettings, measure: Measure = measure_image) -> Callable[[Operating], Executor]:

@@ -18,10 +18,13 @@ class Signals:
     ----------
     stop : bool
         Finish and leave.
+    number : int or None
+        The signal that asked for it.
     """
 
     def __init__(self) -> None:
         self.stop = False
+        self.number: int | None = None
         self._reload = False
         self._before: dict[int, Any] = {}
 
@@ -49,6 +52,7 @@ class Signals:
         if self.stop and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.stop = True
+        self.number = number
 
     def _on_reload(self, number: int, frame: FrameType | None) -> None:
         self._reload = True

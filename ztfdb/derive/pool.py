@@ -22,7 +22,10 @@ class Measurers(loky.ProcessPoolExecutor):  # type: ignore[misc]  # loky has no 
         """Start a call, and the processes if there are none yet."""
         ensure_running()  # by itself, that would let the signals in again
         with without_signals():
-            return super().submit(*arguments, **options)
+            try:
+                return super().submit(*arguments, **options)
+            except UnboundLocalError as exc:  # loky's own, where the system refuses a pipe
+                raise exc.__context__ or exc from None
 
 
 def new_executor(jobs: int, memory_mb: int = WORKER_MEMORY_MB) -> Measurers:

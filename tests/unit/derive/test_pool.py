@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+from multiprocessing.resource_tracker import ensure_running
 
 import pytest
 
@@ -24,6 +26,24 @@ def test_a_worker_finishes_its_image_whatever_the_terminal_sends():
         assert executor.submit(send_to_itself).result() == "measured"
         assert not signal.pthread_sigmask(signal.SIG_BLOCK, ()) & set(ENDING)
     finally:
+        executor.shutdown(kill_workers=True)
+
+
+def test_a_process_that_cannot_be_started_says_why(monkeypatch):
+    """loky raises an UnboundLocalError instead where the system refuses it a pipe."""
+    executor = new_executor(1)
+    refused = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    def pipe():
+        raise refused
+
+    try:
+        ensure_running()  # before pipes are refused
+        monkeypatch.setattr("os.pipe", pipe)
+        with pytest.raises(OSError, match="Too many open files"):
+            executor.submit(os.getpid)
+    finally:
+        monkeypatch.undo()
         executor.shutdown(kill_workers=True)
 
 
