@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -194,3 +195,16 @@ def test_a_right_import_passes(tmp_path: Path, room: str, source: str) -> None:
     path.write_text(source)
     read = import_map.imports(tmp_path)
     assert import_map.wrong_way(read) + import_map.out_of_place(read) == []
+
+
+TOP = {
+    ".ci", ".gitignore", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "alembic.ini", "docs", "findings",
+    "kernels", "migrations", "pyproject.toml", "requirements", "scripts", "tests", "ztfdb",
+}  # fmt: skip
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists() or shutil.which("git") is None, reason="not in a clone")
+def test_nothing_is_left_at_the_top() -> None:
+    """Figures of an experiment were once committed there."""
+    listed = subprocess.run(["git", "ls-files"], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert {name.partition("/")[0] for name in listed.splitlines()} == TOP
