@@ -98,8 +98,9 @@ def test_a_job_of_a_service(url, tmp_path):
     with small_disk(tmp_path / "small", megabytes=1):
         store = JobStore(tmp_path / "small" / "state")
         runner = JobRunner(store, Reader(url), Limits())
-        key = store.create(asked, days=1.0, duration=60.0).id
-        runner.submit(key)
+        job = store.create(asked, days=1.0, duration=60.0)
+        runner.submit(job)
+        key = job.id
         wait_until(lambda: store.get(key).phase not in ("QUEUED", "EXECUTING"))
         assert (store.get(key).phase, store.get(key).error.partition(":")[0]) == (
             "ERROR",
@@ -113,9 +114,9 @@ def test_a_job_of_a_service(url, tmp_path):
         with pytest.raises(DatabaseUnavailableError, match="disk"):
             store.create(asked, days=1.0, duration=60.0)
         filler.unlink()
-        key = store.create([*asked[:2], ("QUERY", "select top 3 * from ztf.source")], days=1.0, duration=60.0).id
-        runner.submit(key)
-        wait_until(lambda: store.get(key).phase == "COMPLETED")
+        job = store.create([*asked[:2], ("QUERY", "select top 3 * from ztf.source")], days=1.0, duration=60.0)
+        runner.submit(job)
+        wait_until(lambda: store.get(job.id).phase == "COMPLETED")
         runner.close()
 
 
@@ -151,9 +152,9 @@ def test_jobs_wait_while_the_disk_of_their_states_is_full(url, tmp_path):
         store = JobStore(tmp_path / "small" / "state")
         runner = JobRunner(store, Reader(url), Limits())
         asked = [[("LANG", "ADQL"), ("FORMAT", "csv"), ("QUERY", text)] for text in (*[slow] * THREADS, quick)]
-        keys = [store.create(one, days=1.0, duration=1.0).id for one in asked]
-        for key in keys:
-            assert runner.submit(key)
+        jobs = [store.create(one, days=1.0, duration=1.0) for one in asked]
+        assert all(runner.submit(job) for job in jobs)
+        keys = [job.id for job in jobs]
         wait_until(lambda: [store.get(key).phase for key in keys] == [*["EXECUTING"] * THREADS, "QUEUED"])
         filler = tmp_path / "small" / "filler"
         with filler.open("wb", buffering=0) as full, contextlib.suppress(OSError):

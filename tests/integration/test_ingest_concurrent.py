@@ -51,6 +51,7 @@ def files(tmp_path):
 
 
 def write(folder, words):
+    gate_of(folder / "00.txt").unlink(missing_ok=True)  # of an earlier test, whose folder had the same name
     for k, word in enumerate(words):
         (folder / f"{k:02d}.txt").write_text(f"{word} {k}")
     return str(folder / "*.txt")
