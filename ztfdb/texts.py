@@ -93,7 +93,7 @@ def one_line(said: object) -> str:
 
 
 def failure(exc: Exception) -> object:
-    """Return what an error says, of one of the system its reason alone: the message names the file itself."""
+    """Return what an error says; of an error of the system only the reason: messages here name the file themselves."""
     return getattr(exc, "strerror", None) or exc
 
 

@@ -31,7 +31,7 @@ _main: CodeType | None = None
 
 
 def end_in_order() -> None:
-    """Let signals end this process; until `started`, without ado."""
+    """Let signals end this process; until `started`, they end it at once."""
     atexit.register(_end_by_signal)  # as the first, so that it is called as the last
     for number in _NUMBERS:
         if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from email.utils import parsedate
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute
+from starlette.staticfiles import NotModifiedResponse, StaticFiles
 
 from ztfdb.errors import UnknownImageError
 from ztfdb.frame.window import check_file, open_pixels
@@ -21,6 +21,10 @@ from ztfdb.serve.params import Parameters, shown
 from ztfdb.serve.service import Service, route
 
 FITS = "application/fits"
+
+_CACHED = StaticFiles()
+"""Only compares headers."""
+
 PREVIEW_PIX = 256
 """Width of a preview, pixels."""
 
@@ -34,15 +38,7 @@ async def file(request: Request, service: Service, params: Parameters) -> Respon
 def stored(request: Request, path: str, name: str) -> Response:
     """Return a file or a range of its bytes, or 304 if the client has it already, as for ``wget -N``."""
     whole = FileResponse(path, media_type=FITS, filename=name, stat_result=Path(path).stat())
-    tags, since = request.headers.get("if-none-match"), request.headers.get("if-modified-since")
-    if tags is not None:
-        known = tags.strip() == "*" or whole.headers["etag"] in (
-            one.strip().removeprefix("W/") for one in tags.split(",")
-        )
-    else:
-        last, of_client = parsedate(whole.headers["last-modified"]), parsedate(since or "")
-        known = last is not None and of_client is not None and of_client >= last
-    return Response(None, 304, {one: whole.headers[one] for one in ("etag", "last-modified")}) if known else whole
+    return NotModifiedResponse(whole.headers) if _CACHED.is_not_modified(whole.headers, request.headers) else whole
 
 
 def _facts(service: Service, text: str, role: str) -> FileFacts:

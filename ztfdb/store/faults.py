@@ -87,6 +87,8 @@ def _why_not_opened(exc: sqlite3.Error, where: str | None) -> str | None:
     """Return what of the file system keeps SQLite from opening a file, as it does not say; None if nothing does."""
     if where is None or getattr(exc, "sqlite_errorname", "") != "SQLITE_CANTOPEN":
         return None
+    import tempfile  # only for this message
+
     folder = os.path.dirname(os.path.realpath(where))  # noqa: PTH120 (of a name that may be impossible)
     try:
         if stat.S_ISDIR(os.stat(where).st_mode):  # noqa: PTH116
@@ -96,7 +98,7 @@ def _why_not_opened(exc: sqlite3.Error, where: str | None) -> str | None:
         if not os.path.isdir(folder):  # noqa: PTH112
             return f"there is no folder {folder}"
         try:
-            os.close(os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC))
+            tempfile.TemporaryFile(dir=folder).close()
         except OSError as failed:
             return f"it cannot be created: {failed.strerror}"
     except OSError as failed:
