@@ -6,9 +6,7 @@ import csv
 import io
 import json
 import os
-import shlex
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -17,14 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import psycopg
 import pytest
 from astropy.table import Table
 from click.testing import CliRunner, Result
 
 import ztfdb
 from tests.support.postgres import ENGINES, Databases
-from tests.support.waiting import DEADLINE_S, wait_until
 from ztfdb.cli.app import application
 from ztfdb.query import targets
 from ztfdb.simulate import make_science_image
@@ -492,136 +488,6 @@ def test_a_reader_that_goes_away_is_no_error(night, form):
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait() == 141
-
-
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks at the files of a process in /proc")
-def test_interrupted_it_says_so_in_one_line(night):
-    endless = "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n"
-    words = command("-vv", "sql", endless, "--timeout", str(DEADLINE_S), *superuser(night))
-    with subprocess.Popen(words, env=environment(night), stderr=subprocess.PIPE, text=True) as process:
-        wait_until(lambda: is_asking(night, process.pid))
-        process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=DEADLINE_S)
-    assert process.returncode == -signal.SIGINT  # in a shell 130; with another end, its loop would go on
-    assert stderr.splitlines()[-1] == "interrupted"
-    assert "Traceback" not in stderr
-
-
-SLOW_IMPORT = """
-import sys, time
-
-class Slow:
-    def find_spec(self, name, *_):
-        if name == "click":
-            print("importing", flush=True)
-            time.sleep(600)
-
-sys.meta_path.insert(0, Slow())
-from ztfdb.cli import main
-main()
-"""
-
-DEAF = """
-import time
-from ztfdb.cli import main
-from ztfdb.store import backup
-
-class Deaf:  # as callbacks of C code are
-    def __del__(self):
-        print("deaf", flush=True)
-        time.sleep(1)
-
-def copy(*_):
-    try:
-        print("deaf", flush=True)
-        time.sleep(600)
-    except KeyboardInterrupt:
-        Deaf()
-    time.sleep(600)
-
-backup._copy = copy
-main()
-"""
-
-
-@pytest.mark.parametrize("night", ["sqlite"], indirect=True)
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("code", [SLOW_IMPORT, DEAF])
-def test_a_signal_ends_it_wherever_it_comes(night, tmp_path, code, number):
-    """While modules are imported, and where the code around it lets the interrupt go."""
-    words = [sys.executable, "-c", code, "backup", str(tmp_path / "copy.sqlite")]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(words, env=environment(night), text=True, **pipes) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        process.send_signal(number)
-        _, stderr = process.communicate(timeout=DEADLINE_S)
-    told = "interrupted" if number == signal.SIGINT else "ended by SIGTERM"
-    assert (process.returncode, stderr) == (-number, f"{told}\n")
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("night", ["sqlite"], indirect=True)
-def test_ctrl_c_also_ends_the_loop_of_a_shell(night):
-    """A shell goes on with its next command unless the signal itself has ended the one that ran."""
-    endless = "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n"
-    words = shlex.join(command("sql", endless, "--timeout", str(DEADLINE_S), *superuser(night)))
-    loop = f"for i in 1 2; do {words}; echo next; done"
-    with subprocess.Popen(
-        ["bash", "-c", loop], env=environment(night), stdout=subprocess.PIPE, text=True, start_new_session=True
-    ) as shell:
-        wait_until(lambda: any(is_asking(night, child) for child in children_of(shell.pid)))
-        os.killpg(shell.pid, signal.SIGINT)  # as a terminal does
-        assert (shell.communicate(timeout=DEADLINE_S)[0], shell.returncode) == ("", -signal.SIGINT)
-
-
-SLOW_COPY = """
-import time
-from ztfdb.cli import main
-from ztfdb.store import backup
-backup._copy = lambda *_: time.sleep(600)
-main()
-"""
-
-
-@pytest.mark.parametrize("night", ["sqlite"], indirect=True)
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_ended_by_a_signal_it_leaves_no_half_of_a_file(night, tmp_path, number):
-    """As a timer's limit, a shutdown or a lost terminal ends it."""
-    words = [sys.executable, "-c", SLOW_COPY, "backup", str(tmp_path / "copy.sqlite")]
-    with subprocess.Popen(words, env=environment(night), stderr=subprocess.PIPE, text=True) as process:
-        wait_until(lambda: any(tmp_path.glob(".copy*.part")))
-        process.send_signal(number)
-        _, stderr = process.communicate(timeout=DEADLINE_S)
-    assert (process.returncode, stderr) == (-number, f"ended by {number.name}\n")
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("night", ["sqlite"], indirect=True)
-def test_a_signal_that_its_starter_ignores_is_ignored(night, tmp_path):
-    """``nohup ztfdb …``."""
-    words = [sys.executable, "-c", SLOW_COPY.replace("600", "1"), "backup", str(tmp_path / "copy.sqlite")]
-    with subprocess.Popen(["nohup", *words], env=environment(night), stderr=subprocess.PIPE, text=True) as process:
-        wait_until(lambda: any(tmp_path.glob(".copy*.part")))
-        process.send_signal(signal.SIGHUP)
-        process.communicate(timeout=DEADLINE_S)
-    assert process.returncode == 0
-
-
-def children_of(pid: int) -> list[int]:
-    """Return the children of a process."""
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def is_asking(night: Night, pid: int) -> bool:
-    """Tell whether a process has begun to ask: its statement runs on the server, or it has opened the file."""
-    if night.url.startswith("sqlite"):
-        name = Path(night.url.removeprefix("sqlite:///")).name
-        files = Path(f"/proc/{pid}/fd").glob("*")
-        return any(Path(os.path.realpath(file)).name == name for file in files)
-    with psycopg.connect(night.url.replace("+psycopg", "")) as connection:
-        statement = "select count(*) from pg_stat_activity where state = 'active' and query like 'with recursive n(i)%'"
-        return connection.execute(statement).fetchone() != (0,)
 
 
 @pytest.mark.parametrize("night", ["sqlite"], indirect=True)

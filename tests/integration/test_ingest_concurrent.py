@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
+from tests.support.children import children_of
 from tests.support.measured import EXPID, make_measured
 from tests.support.pretend import gate_of, pretend_to_measure
 from tests.support.waiting import DEADLINE_S, wait_until
@@ -160,14 +161,6 @@ def ingest_again(maker, files):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ztfdb.ingest.run.measure_image", pretend_to_measure)
         return ingest_paths(maker, [files])
-
-
-def children_of(pid):
-    try:
-        tasks = list(Path(f"/proc/{pid}/task").glob("*/children"))
-        return {int(child) for task in tasks for child in task.read_text().split()}
-    except OSError:
-        return set()
 
 
 def running(pid):

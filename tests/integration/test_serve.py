@@ -21,6 +21,7 @@ pytest.importorskip("starlette", reason="the extra serve is not installed")
 
 import ztfdb  # noqa: E402
 from tests.support.archives import Plan, build_archive  # noqa: E402
+from tests.support.children import children_of  # noqa: E402
 from tests.support.postgres import ENGINES  # noqa: E402
 from tests.support.serving import Serving, reader_url  # noqa: E402
 from tests.support.waiting import wait_until  # noqa: E402
@@ -67,7 +68,7 @@ def test_one_line_is_printed_and_sigterm_ends_it_well(url):
 
 def test_several_processes_answer_and_a_dead_one_is_replaced(sqlite_url):
     with Serving(sqlite_url, "--workers", "2") as service:
-        children = children_of(service.pid)
+        children = sorted(children_of(service.pid))
         assert len(children) >= 2
         assert requests.get(service.base + "/healthz", timeout=10).ok
         for n, killed in enumerate([pid for pid in children if "spawn_main" in command_of(pid)], start=1):
@@ -347,12 +348,6 @@ def logged(service: Serving, request_id: str) -> dict:
                 return json.loads(line)
         time.sleep(0.05)
     raise AssertionError(f"{request_id} is not in the log")
-
-
-def children_of(pid: int) -> list[int]:
-    """Processes whose parent is `pid` (Linux)."""
-    with open(f"/proc/{pid}/task/{pid}/children") as stream:  # noqa: PTH123
-        return [int(word) for word in stream.read().split()]
 
 
 def command_of(pid: int) -> str:

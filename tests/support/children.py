@@ -1,9 +1,10 @@
-"""Work in a forked process, of another user where wanted."""
+"""Processes that others started: work in a forked one, of another user where wanted, and the children of one."""
 
 import os
 import pickle
 import pwd
 import signal
+from pathlib import Path
 
 
 def in_a_child(work, timeout_s=60, user=None):
@@ -33,3 +34,12 @@ def in_a_child(work, timeout_s=60, user=None):
     _, status = os.waitpid(pid, 0)
     assert status == 0, f"the child was ended ({status}): it hung"
     return pickle.loads(told)
+
+
+def children_of(pid: int) -> set[int]:
+    """Return the processes that a process has started (Linux); none if it has ended."""
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").glob("*/children"))
+        return {int(child) for task in tasks for child in task.read_text().split()}
+    except OSError:
+        return set()

@@ -18,6 +18,7 @@ from typing import Any
 
 from sqlalchemy import func, make_url, select, text
 
+from tests.support.children import children_of
 from tests.support.waiting import DEADLINE_S, wait_until
 from ztfdb.errors import DatabaseUnavailableError
 from ztfdb.schema import Base, Image, Source
@@ -205,7 +206,7 @@ class CrashRun:
         workers: list[int] = []
         deadline = time.monotonic() + DEADLINE_S
         while not workers and self._process.poll() is None and time.monotonic() < deadline:
-            workers = children_of(self._process.pid)
+            workers = workers_of(self._process.pid)
             time.sleep(0.02)
         return workers
 
@@ -249,12 +250,10 @@ class CrashRun:
             return {}
 
 
-def children_of(pid: int) -> list[int]:
+def workers_of(pid: int) -> list[int]:
     """Return the worker processes of a daemon, without multiprocessing's own helper."""
     try:
-        tasks = list(Path(f"/proc/{pid}/task").glob("*/children"))
-        children = {int(child) for task in tasks for child in task.read_text().split()}
-        commands = {child: Path(f"/proc/{child}/cmdline").read_text() for child in children}
+        commands = {child: Path(f"/proc/{child}/cmdline").read_text() for child in children_of(pid)}
     except OSError:
         return []
     return sorted(child for child, command in commands.items() if "popen_loky" in command)

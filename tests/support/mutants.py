@@ -18,7 +18,7 @@ from astropy.io import fits
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from tests.support.crash import children_of
+from tests.support.crash import workers_of
 from ztfdb.codes import JobState
 from ztfdb.daemon.inbox import Inbox
 from ztfdb.daemon.service import executor_maker
@@ -320,7 +320,7 @@ def run_daemon(maker: sessionmaker[Session], pack: Pack, *, jobs: int = 2, limit
 def _spy(peaks: dict[int, float], over: threading.Event) -> None:
     """Note the largest memory that each worker of this process has ever had, MB."""
     while not over.wait(0.05):
-        for pid in children_of(os.getpid()):
+        for pid in workers_of(os.getpid()):
             try:
                 lines = Path(f"/proc/{pid}/status").read_text().splitlines()
                 peaks[pid] = max(float(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
