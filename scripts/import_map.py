@@ -58,7 +58,7 @@ OUTSIDE: dict[str, set[str]] = {
         "demo",
         "ingest.readers.fits_table",
         "cli.astropy_writers",
-        "serve.tap.formats",
+        "serve.tap.fits_table",
     },
     "astropy_healpix": {"sky"},
     "pandas": {"image", "derive", "query"} | ENTRIES,

@@ -23,6 +23,7 @@ from ztfdb.serve.errors import ServiceError
 from ztfdb.serve.links import DATALINK_STANDARD, image_of, soda_descriptor
 from ztfdb.serve.params import Parameters, shown
 from ztfdb.serve.service import Service, base_url, route
+from ztfdb.serve.tap.formats import whole
 from ztfdb.serve.vosi import availability, capability, document
 from ztfdb.serve.votable import VotableWriter, as_votable
 
@@ -70,7 +71,7 @@ def _document(service: Service, asked: list[str], ids: list[int], most: int, bas
     writer = VotableWriter(
         COLUMNS, infos=[("standardID", DATALINK_STANDARD)], links=(0, soda_descriptor(base, KEY)), key=KEY
     )
-    return writer.head() + writer.rows(rows) + writer.tail(len(asked) > most)
+    return whole(writer, rows, len(asked) > most)
 
 
 def _rows(text: str, images: Mapping[int, StoredPixels], related: Mapping[int, Related], base: str) -> list[Row]:

@@ -24,7 +24,7 @@ from ztfdb.serve.dali import intervals, shapes
 from ztfdb.serve.errors import ServiceError
 from ztfdb.serve.params import Parameters
 from ztfdb.serve.service import Service, route
-from ztfdb.serve.tap.formats import find_format, make_writer
+from ztfdb.serve.tap.formats import find_format, make_writer, whole
 from ztfdb.serve.votable import VotableWriter, as_votable, attribute, field, param
 from ztfdb.sky.shapes import SkyCircle
 
@@ -121,7 +121,7 @@ async def light_curve(request: Request, service: Service, params: Parameters) ->
             if form.name in ("votable", "binary2")
             else make_writer(form, columns)
         )
-        return writer.head() + writer.rows(rows[:most]) + writer.tail(len(rows) > most)
+        return whole(writer, rows[:most], len(rows) > most)
 
     return Response(await service.workers.run(request, answer), media_type=form.content_type)
 

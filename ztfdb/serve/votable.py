@@ -135,7 +135,7 @@ class VotableWriter:
         ]
         return "".join(f"<TR>{''.join(cells)}</TR>\n" for cells in zip(*columns, strict=True)).encode()
 
-    def tail(self, overflow: bool = False, error: str | None = None) -> bytes:
+    def tail(self, overflow: bool = False, error: str | None = None) -> tuple[bytes, ...]:
         """Return the end of the document, with a status if rows are missing."""
         last = (
             base64.b64encode(self._rest).decode() + "\n</STREAM></BINARY2></DATA>\n"
@@ -144,7 +144,7 @@ class VotableWriter:
         )
         told = info("QUERY_STATUS", "OVERFLOW", "the answer was truncated at the limit of rows") if overflow else ""
         told = info("QUERY_STATUS", "ERROR", error) if error is not None else told
-        return f"{last}</TABLE>\n{told}</RESOURCE>\n{self._links}</VOTABLE>\n".encode()
+        return (f"{last}</TABLE>\n{told}</RESOURCE>\n{self._links}</VOTABLE>\n".encode(),)
 
     def _base64(self, data: bytes) -> bytes:
         data = self._rest + data

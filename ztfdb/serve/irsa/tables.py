@@ -12,7 +12,7 @@ from starlette.responses import Response
 from ztfdb.adql.tables import Column
 from ztfdb.schema import describe_column
 from ztfdb.serve.params import Parameters
-from ztfdb.serve.tap.formats import find_format, make_writer
+from ztfdb.serve.tap.formats import find_format, make_writer, whole
 
 Rows = Sequence[Sequence[Any]]
 
@@ -54,7 +54,7 @@ def answer(form: str, columns: Sequence[Column], rows: Rows) -> Response:
     if form in _OWN:
         return Response(_OWN[form](columns, rows), media_type=MEDIA[form])
     writer = make_writer(find_format(form), columns)
-    return Response(b"".join((writer.head(), writer.rows(rows), writer.tail())), media_type=MEDIA[form])
+    return Response(whole(writer, rows), media_type=MEDIA[form])
 
 
 def _column(name: str, dtype: Any, answer: str) -> Column:

@@ -7,7 +7,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,9 +16,8 @@ from ztfdb.errors import MissingExtraError
 from ztfdb.serve.errors import ServiceError
 from ztfdb.serve.links import descriptors
 from ztfdb.serve.params import shown
+from ztfdb.serve.tap.fits_table import FitsWriter
 from ztfdb.serve.votable import BINARY2_TYPE, CONTENT_TYPE, VotableWriter
-
-_JSON_EXACT = 1 << 53
 
 ROW_GROUP = 50_000
 """Rows of a group of a Parquet file: so many are in memory."""
@@ -33,8 +32,8 @@ class Writer(Protocol):
     def rows(self, rows: Sequence[Sequence[Any]]) -> bytes:
         """Return some rows."""
 
-    def tail(self, overflow: bool = False, error: str | None = None) -> bytes:
-        """Return what stands after the rows."""
+    def tail(self, overflow: bool = False, error: str | None = None) -> Iterable[bytes]:
+        """Return what stands after the rows, in pieces."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +93,11 @@ def make_writer(form: Format, columns: Sequence[Column], base: str = "", extra: 
     return made
 
 
+def whole(writer: Writer, rows: Sequence[Sequence[Any]], overflow: bool = False) -> bytes:
+    """Return a table that is in memory."""
+    return b"".join((writer.head(), writer.rows(rows), *writer.tail(overflow)))
+
+
 class TextWriter:
     """Comma- or tab-separated values under a line of names; NULL is an empty field."""
 
@@ -116,11 +120,11 @@ class TextWriter:
                     row[at] = None if row[at] is None else f"{row[at]:.9g}"  # type: ignore[index]
         return self._lines(rows)
 
-    def tail(self, overflow: bool = False, error: str | None = None) -> bytes:
+    def tail(self, overflow: bool = False, error: str | None = None) -> tuple[bytes, ...]:
         """Return nothing; after an error the answer just ends."""
         if error is not None:
             raise ServiceError(error)
-        return b""
+        return ()
 
     def _lines(self, rows: Sequence[Sequence[Any]]) -> bytes:
         stream = io.StringIO()
@@ -139,7 +143,7 @@ class TabWriter(TextWriter):
 
 
 class JsonWriter:
-    """``{"metadata": [columns], "data": [[row], …], "overflow": false}``; whole numbers beyond 2^53 are text."""
+    """``{"metadata": [columns], "data": [[row], …], "overflow": false}``; whole numbers of 64 bits are text."""
 
     def __init__(self, columns: Sequence[Column]) -> None:
         self._columns = columns
@@ -161,10 +165,10 @@ class JsonWriter:
             self._before = ","
         return "".join(lines).encode()
 
-    def tail(self, overflow: bool = False, error: str | None = None) -> bytes:
+    def tail(self, overflow: bool = False, error: str | None = None) -> tuple[bytes, ...]:
         """Return the end."""
         told = f', "error": {json.dumps(error)}' if error is not None else ""
-        return f'\n], "overflow": {json.dumps(overflow)}{told}}}\n'.encode()
+        return (f'\n], "overflow": {json.dumps(overflow)}{told}}}\n'.encode(),)
 
 
 def _json_cell(value: Any, wide: bool) -> str:
@@ -209,7 +213,7 @@ class ParquetWriter:
         self._waiting.extend(rows)
         return self._group() if len(self._waiting) >= ROW_GROUP else b""
 
-    def tail(self, overflow: bool = False, error: str | None = None) -> bytes:
+    def tail(self, overflow: bool = False, error: str | None = None) -> tuple[bytes, ...]:
         """Return the last group and the facts of the table."""
         if error is not None:
             raise ServiceError(error)
@@ -218,7 +222,7 @@ class ParquetWriter:
         schema = base64.b64encode(self._schema.with_metadata(words).serialize().to_pybytes())
         self._file.add_key_value_metadata({"ARROW:schema": schema, **words})
         self._file.close()
-        return group + self._sink.take()
+        return (group, self._sink.take())
 
     def _group(self) -> bytes:
         import pyarrow as pa
@@ -255,75 +259,6 @@ class _Sink(io.RawIOBase):
         """Return what was written since the last call."""
         pieces, self._pieces = self._pieces, []
         return b"".join(pieces)
-
-
-class FitsWriter:
-    """A FITS binary table; a missing integer is the smallest of its type, declared by TNULL.
-
-    Its header has the number of rows, so that all are collected, in arrays of their types.
-    """
-
-    def __init__(self, columns: Sequence[Column]) -> None:
-        self._columns = columns
-        self._parts: list[list[Any]] = [[] for _ in columns]
-
-    def head(self) -> bytes:
-        """Return nothing."""
-        return b""
-
-    def rows(self, rows: Sequence[Sequence[Any]]) -> bytes:
-        """Keep some rows."""
-        if rows:
-            for column, parts, values in zip(self._columns, self._parts, zip(*rows, strict=True), strict=True):
-                parts.append(_fits_values(column, values))
-        return b""
-
-    def tail(self, overflow: bool = False, error: str | None = None) -> bytes:
-        """Return the file."""
-        import numpy as np
-        from astropy.io import fits
-
-        if error is not None:
-            raise ServiceError(error)
-        made = []
-        for column, parts in zip(self._columns, self._parts, strict=True):
-            array = np.concatenate([*parts, _fits_values(column, ())])
-            parts.clear()
-            letter, dtype = _FITS_KINDS.get(column.datatype, ("", ""))
-            more: dict[str, Any] = {"unit": column.unit or None}
-            if not letter:
-                letter = f"{max(1, array.dtype.itemsize)}A"
-            elif dtype[0] == "i":
-                more["null"] = int(np.iinfo(dtype).min)
-            made.append(fits.Column(column.name, letter, array=array, **more))
-        table = fits.BinTableHDU.from_columns(made)
-        table.header["OVERFLOW"] = (overflow, "the rows were truncated at the limit")
-        for number, column in enumerate(self._columns, 1):
-            if column.ucd:
-                table.header[f"TUCD{number}"] = column.ucd
-        stream = io.BytesIO()
-        fits.HDUList([fits.PrimaryHDU(), table]).writeto(stream)
-        return stream.getvalue()
-
-
-_FITS_KINDS = {
-    "short": ("I", "i2"),
-    "int": ("J", "i4"),
-    "long": ("K", "i8"),
-    "float": ("E", "f4"),
-    "double": ("D", "f8"),
-}
-
-
-def _fits_values(column: Column, values: Sequence[Any]) -> Any:
-    """Return values of a column as an array of its type."""
-    import numpy as np
-
-    _, dtype = _FITS_KINDS.get(column.datatype, ("", ""))
-    if not dtype:
-        return np.array(["" if v is None else str(v).encode("ascii", "replace") for v in values], dtype="S")
-    missing = int(np.iinfo(dtype).min) if dtype[0] == "i" else math.nan
-    return np.array([missing if v is None else v for v in values], dtype=dtype)
 
 
 _WRITERS: dict[str, Any] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ztfdb.adql.translate import Translation, translate
@@ -99,25 +99,32 @@ def write_answer(
     `strict` they are always raised. `extra` follows the table of a VOTable.
     """
     writer = make_writer(query.form, translation.columns, translation.base, extra)
-    left, overflow, begun = translation.limit, False, False
+    left, overflow, headed, begun = translation.limit, False, False, False
+
+    def pass_on(pieces: Iterable[bytes]) -> None:
+        nonlocal begun
+        for piece in pieces:
+            if piece:
+                begun = True
+                put(piece)
+
     try:
         sql, values, join = translation.sql, translation.values, translation.upload_join
         for rows in reader.pieces(sql, values, rowsets(query.uploads), upload_join=join):
-            if not begun:
-                put(writer.head())
-                begun = True
+            if not headed:
+                pass_on([writer.head()])
+                headed = True
             overflow = len(rows) > left
-            if piece := writer.rows(rows[:left] if overflow else rows):
-                put(piece)
+            pass_on([writer.rows(rows[:left] if overflow else rows)])
             left -= min(left, len(rows))
             if overflow:
                 break
     except (ZtfdbError, ServiceError) as exc:
         if strict or not begun:
             raise
-        put(writer.tail(error=str(exc) if isinstance(exc, QueryError | ServiceError) else "the database failed"))
+        pass_on(writer.tail(error=str(exc) if isinstance(exc, QueryError | ServiceError) else "the database failed"))
         return Written(translation.limit - left)
-    if not begun:
-        put(writer.head())
-    put(writer.tail(overflow))
+    if not headed:
+        pass_on([writer.head()])
+    pass_on(writer.tail(overflow))
     return Written(translation.limit - left, overflow)
