@@ -480,6 +480,50 @@ def test_values_of_the_answer_are_sorted_by(asked):
     assert by_number == sorted(by_number, key=lambda row: (-row[1], row[0])) and len({n for _, n in by_number}) > 1
 
 
+def test_subqueries_see_the_keys_of_groups(asked):
+    images = asked.both("select field, fid from image order by 1, 2")
+    found = asked.both(
+        "select i.field, (select count(*) from image as i where i.fid = 1) as a, (select max(fid) from image as j "
+        "where j.field = i.field) as b, max((select min(j.fid) from image as j where j.fid >= i.fid)) as c "
+        "from image as i group by i.field having exists (select 1 from image as j where j.field = i.field) order by 1"
+    )
+    bluest = sum(fid == 1 for _, fid in images)
+    last = {field: max(fid for other, fid in images if other == field) for field, _ in images}
+    assert found == [(field, bluest, fid, fid) for field, fid in sorted(last.items())]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("(select max(j.expid) from image as j where j.field = i.field)", lambda i, j: j["field"] == i["field"]),
+        ("(select j.expid from image as j where j.image_id = i.image_id)", lambda i, j: j is i),
+        (
+            "(select j.expid from image as j where j.fid > 1 and (i.image_id = j.image_id))",
+            lambda i, j: j is i and j["fid"] > 1,
+        ),
+        ("(select top 1 j.expid from image as j order by j.expid desc)", lambda i, j: True),
+        (
+            "(select j.expid from image as j where j.image_id = (select max(k.image_id) from image as k))",
+            lambda i, j: j["last"],
+        ),
+        ("(select max(j.expid) from image as j having count(*) < 2)", lambda i, j: False),
+        ("(select top 1 a.expid from (select expid from image) as a order by a.expid desc)", lambda i, j: True),
+    ],
+)
+def test_a_subquery_of_one_row_is_a_value(asked, value, expected):
+    names = ("image_id", "expid", "field", "fid")
+    images = [
+        dict(zip(names, row, strict=True)) for row in asked.both(f"select {', '.join(names)} from image order by 1")
+    ]
+    for image in images:
+        image["last"] = image["image_id"] == max(one["image_id"] for one in images)
+    found = dict(asked.both(f"select i.image_id, {value} as v from image as i order by 1"))
+    rows = {i["image_id"]: [j["expid"] for j in images if expected(i, j)] for i in images}
+    assert found == {image_id: max(ones, default=None) for image_id, ones in rows.items()}
+    named = asked.both(f"select distinct {value} as v from image as i order by v")
+    assert {v for (v,) in named} == set(found.values())
+
+
 @pytest.mark.parametrize(
     ("value", "datatype", "expected"),
     [
@@ -597,11 +641,31 @@ def test_the_limit_is_one_row_more(asked):
         ),
         ("select ra from source where ra in ()", "has no values"),
         ("select ra from source where ra in (select ra, dec from source)", "2 columns, expected one"),
+        ("select (select field from image) as f from image", "may have several rows, expected an aggregate function"),
+        ("select ra from source where ra = (select ra from source)", "may have several rows"),
+        ("select (select max(fid) from image group by field) as f from image", "may have several rows"),
+        ("select (select top 2 fid from image) as f from image", "may have several rows"),
+        ("select (select 1 from image union select 2 from image) as f from image", "may have several rows"),
+        ("select (select i.fid from image i where i.image_id > 0) as f from image", "may have several rows"),
+        ("select (select i.fid from image i where i.image_id = i.fid) as f from image", "may have several rows"),
+        ("select (select i.fid from image i join image j on 1=1 where i.image_id = 1) as f from image", "several rows"),
         ("select ra from source where source_id in (select filtercode from image)", "only with a number"),
         ("select ra from source where count(*) > 1", "WHERE takes no aggregate"),
         ("select count(*) from image a join image b on count(*) > 1", "ON takes no aggregate"),
         ("select count(*) as n from image group by 1", "GROUP BY takes no aggregate"),
         ("select max(count(*)) from image", "MAX of an aggregate"),
+        (
+            "select field, (select count(*) from image j where j.fid = i.fid) as n from image i group by field",
+            "column 'fid' stands neither in GROUP BY",
+        ),
+        (
+            "select field from image i group by field having 1 < (select sum(j.fid + i.fid) from image j)",
+            "column 'fid' stands neither in GROUP BY",
+        ),
+        (
+            "select max(fid) from image i having exists (select 1 from image j where j.field = i.field)",
+            "column 'field' stands neither in GROUP BY",
+        ),
         ("select coalesce(filtercode, 3) from image", "all numbers or all texts"),
         ("select ra from source where 1 = contains(point('ICRS', 'a', dec), circle(1, 2, 3))", "POINT takes numbers"),
         ("select distance('a', 1, 2, 3) from source", "DISTANCE takes numbers"),

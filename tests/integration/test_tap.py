@@ -137,6 +137,8 @@ def test_an_answer_that_was_cut_says_so(served):
         ({"QUERY": "select ra from ztf.source", "FORMAT": "pdf"}, "expected one of votable"),
         ({"QUERY": "select ra, ra from ztf.source", "FORMAT": "fits"}, "2 columns have the name 'ra'"),
         ({"QUERY": 'select ra as "é" from ztf.source', "FORMAT": "fits"}, "has no name for FITS"),
+        ({"QUERY": "select top 3 source_id * 1000 as a from ztf.source"}, "out of range"),
+        ({"QUERY": "select top 3 source_id * 1000 as a from ztf.source", "FORMAT": "csv"}, "out of range"),
         ({"QUERY": "select ra from ztf.source", "LANG": "SQL"}, "expected one of ADQL"),
         ({"QUERY": "select ra from ztf.source", "MAXREC": "many"}, "expected a whole number"),
         ({"LANG": "ADQL"}, "QUERY is missing"),

@@ -135,7 +135,7 @@ def _aggregate(name: str, args: Args) -> exp.Expr:
     if len(args) != 1:
         raise QueryError(f"{name} has {len(args)} arguments, expected 1")
     (argument,) = args
-    if any(True for _ in argument.find_all(exp.AggFunc)):
+    if any(isinstance(one, exp.AggFunc) for one in argument.walk(prune=lambda node: isinstance(node, exp.Subquery))):
         raise QueryError(f"{name} of an aggregate function")
     if name == "COUNT":
         return of_kind(exp.Count(this=argument), exp.DType.BIGINT)

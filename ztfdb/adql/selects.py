@@ -18,7 +18,7 @@ from ztfdb.adql.relations import Cells, Parameters
 from ztfdb.adql.tables import SQL_KINDS, Column, Table, Tables
 from ztfdb.adql.uploads import SCHEMA as UPLOADS
 from ztfdb.adql.uploads import Upload
-from ztfdb.adql.values import ValueTranslator
+from ztfdb.adql.values import SINGLE, ValueTranslator
 from ztfdb.errors import QueryError
 
 CELL_SLACK = 0.001
@@ -147,6 +147,8 @@ class SelectTranslator:
         self._columns[id(node)] = tuple(
             _common(*self._as_the_other(a, b, at, node)) for at, (a, b) in enumerate(zip(*sides, strict=True))
         )
+        if _is_cut(node):
+            node.meta[SINGLE] = True
         for key in ("this", "expression"):
             side = node.args[key]
             inner = side.unnest()
@@ -183,6 +185,8 @@ class SelectTranslator:
             for name, source in scope.sources.items()
             if isinstance(source, exp.Table)
         }
+        if _is_single(select, tables):
+            select.meta[SINGLE] = True
         self._mark_footprints(scope)
         cuts = find_cuts(select, lambda alias: tables[alias].position if alias in tables else None)
         further = list(implied(select, tables, self._parameters.engine, cuts))
@@ -333,6 +337,32 @@ class SelectTranslator:
             select.where(same, copy=False)
 
 
+def _is_cut(query: exp.Query) -> bool:
+    """Return whether TOP leaves one row at most."""
+    limit = query.args.get("limit")
+    return limit is not None and int(limit.expression.this) <= 1
+
+
+def _is_single(select: exp.Select, tables: Mapping[str, Table]) -> bool:
+    """Return whether a SELECT, as it was written, can have no more than one row."""
+    if _is_cut(select):
+        return True
+    having = select.args.get("having")
+    parts = select.expressions if having is None else [having.this]
+    if select.args.get("group") is None and any(_aggregates(one) for one in parts):
+        return True
+    where = select.args.get("where")
+    if where is None or select.args.get("joins") or len(tables) != 1:
+        return False
+    ((alias, table),) = tables.items()
+    for one in where.this.flatten() if isinstance(where.this, exp.And) else [where.this]:
+        for this, other in ((one.left, one.right), (one.right, one.left)) if isinstance(one, exp.EQ) else ():
+            own = isinstance(this, exp.Column) and (this.table, this.name) == (alias, table.key)
+            if own and not any(column.table == alias for column in other.find_all(exp.Column)):
+                return True
+    return False
+
+
 def _put_first(select: exp.Select, areas: list[str]) -> None:
     """Move tables within areas to the front of FROM: SQLite would read the area again for each row of those before."""
     joins = select.args.get("joins") or []
@@ -415,15 +445,24 @@ def _check_groups(select: exp.Select) -> None:
     if group is None and having is None and not any(_aggregates(one) for one in parts):
         return
     keys = {one.sql() for one in group.expressions} if group is not None else set()
-    for part in parts:
-        stack = [part]
-        while stack:
-            node = stack.pop()
-            if node.sql() in keys or _is_aggregate(node) or isinstance(node, exp.Subquery):
-                continue
-            if isinstance(node, exp.Column):
-                raise QueryError(f"column {node.name!r} stands neither in GROUP BY nor in an aggregate function")
-            stack += list(node.iter_expressions())
+    own = _aliases(select)
+    stack: list[tuple[exp.Expr, frozenset[str] | None]] = [(part, None) for part in parts]
+    while stack:
+        node, hidden = stack.pop()  # names that inner SELECTs give to their own tables
+        if node.sql() in keys or (hidden is None and _is_aggregate(node)):
+            continue
+        if isinstance(node, exp.Select):
+            hidden = (hidden or frozenset()) | _aliases(node)
+        if isinstance(node, exp.Column) and (hidden is None or node.table in own - hidden):
+            raise QueryError(f"column {node.name!r} stands neither in GROUP BY nor in an aggregate function")
+        stack += [(one, hidden) for one in node.iter_expressions()]
+
+
+def _aliases(select: exp.Select) -> frozenset[str]:
+    """Return the names of the tables of a SELECT."""
+    from_ = select.args.get("from_")
+    places = [*([from_] if from_ is not None else []), *(select.args.get("joins") or ())]
+    return frozenset(place.this.alias_or_name for place in places)
 
 
 def _is_aggregate(node: exp.Expr) -> bool:

@@ -25,6 +25,9 @@ from ztfdb.adql.geometry import is_footprint, is_geometry, translate_geometry
 from ztfdb.adql.tables import SQL_KINDS, Column
 from ztfdb.errors import QueryError
 
+SINGLE = "single"
+"""Mark of a query that can have no more than one row."""
+
 _SHAPES = {"POINT", "CIRCLE", "BOX", "POLYGON"}
 
 
@@ -194,7 +197,7 @@ class ValueTranslator:
         this = self.value(node.this)
         query = node.args.get("query")
         if query is not None:
-            _check_alike(this, self._subquery(query))
+            _check_alike(this, _one_column(query))
             return _truth(exp.In(this=this, query=query))
         items = [self.value(one) for one in node.expressions]
         for one in items:
@@ -262,11 +265,11 @@ class ValueTranslator:
         raise QueryError(f"CAST of {source} to {node.to.sql()[:40]} is not supported")
 
     def _subquery(self, node: exp.Expr) -> exp.Expr:
-        inner = node.unnest()
-        projections = inner.selects if isinstance(inner, exp.Query) else []
-        if len(projections) != 1:
-            raise QueryError(f"a subquery used as a value has {len(projections)} columns, expected one")
-        return of_type(node, projections[0])
+        made = _one_column(node)
+        if not node.unnest().meta.get(SINGLE):  # SQLite would take any of its rows, PostgreSQL fails at the second
+            wanted = "an aggregate function, TOP 1, or = for the key of its table"
+            raise QueryError(f"a subquery used as a value may have several rows, expected {wanted}")
+        return made
 
     def _distinct(self, node: exp.Distinct) -> exp.Expr:
         values = [self.value(one) for one in node.expressions]
@@ -302,6 +305,15 @@ class ValueTranslator:
                 raise QueryError(f"{name} takes numbers, not text")
         node.set("expressions", made)
         return node
+
+
+def _one_column(query: exp.Expr) -> exp.Expr:
+    """Return a subquery with the type of its only column."""
+    inner = query.unnest()
+    projections = inner.selects if isinstance(inner, exp.Query) else []
+    if len(projections) != 1:
+        raise QueryError(f"a subquery used as a value has {len(projections)} columns, expected one")
+    return of_type(query, projections[0])
 
 
 def of_type(node: exp.Expr, like: exp.Expr) -> exp.Expr:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ztfdb.adql.translate import Translation, translate
 from ztfdb.adql.uploads import Upload
@@ -100,6 +101,7 @@ def write_answer(
     """
     writer = make_writer(query.form, translation.columns, translation.base, extra)
     left, overflow, headed, begun = translation.limit, False, False, False
+    integers = [at for at, one in enumerate(translation.columns) if one.datatype in ("short", "int", "long")]
 
     def pass_on(pieces: Iterable[bytes]) -> None:
         nonlocal begun
@@ -111,6 +113,7 @@ def write_answer(
     try:
         sql, values, join = translation.sql, translation.values, translation.upload_join
         for rows in reader.pieces(sql, values, rowsets(query.uploads), upload_join=join):
+            _check_integers(rows, integers)
             if not headed:
                 pass_on([writer.head()])
                 headed = True
@@ -128,3 +131,11 @@ def write_answer(
         pass_on([writer.head()])
     pass_on(writer.tail(overflow))
     return Written(translation.limit - left, overflow)
+
+
+def _check_integers(rows: Sequence[Sequence[Any]], columns: Sequence[int]) -> None:
+    """Raise `QueryError` where SQLite went on with a float after an integer overflow; PostgreSQL has raised it."""
+    for row in rows:
+        for at in columns:
+            if isinstance(row[at], float):
+                raise QueryError("the database refused the statement: a whole number is out of range of 64 bits")
