@@ -7,7 +7,8 @@
 # 10 arcmin, 58 are in no cell. Higher orders and `delta_depth` change nothing. The same cone at right ascension 60 is complete, and the
 # cover of astropy-healpix 2.0.1 holds all points of both.
 # What follows: who narrows rows by such cells first and cuts by angle afterwards loses rows near the poles, without a word. Ask for a cone that is wider
-# by some per cent there (1.1 times the radius is enough here), or take another library's cover.
+# by some per cent there (1.1 times the radius is enough here), or take another library's cover: astropy-healpix's for a cone of several cells (for smaller ones see
+# astropy_healpix_small_cone_misses_its_neighbour.sh).
 set -eu
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
