@@ -153,7 +153,6 @@ def test_words_where_there_is_nothing_to_read(engine_url, tmp_path):
         assert wrong.exit_code == 2
         table = objects()
         bare = write_hats(tmp_path / "bare", {name: table[name].to_numpy() for name in table}, ra="objra", dec="objdec")
-        archive.add_catalogue("irsa", f"hats:{bare}")
         with pytest.raises(CatalogueFileError, match="has no light curves"):
-            archive.light_curve(*STAR, phot="irsa")
+            archive.add_catalogue("irsa", f"hats:{bare}")
         archive.remove_catalogue("irsa")

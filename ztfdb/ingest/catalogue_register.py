@@ -13,7 +13,9 @@ from ztfdb.ingest.catalogue_import import check_name
 from ztfdb.store.catalogue_import import register
 from ztfdb.store.catalogues import KINDS, LIGHT_CURVES
 from ztfdb.store.engine import sessions, writing
+from ztfdb.surveys.curves import nested_columns
 from ztfdb.surveys.files import is_url
+from ztfdb.surveys.hats import count_of
 from ztfdb.surveys.registered import SCHEME, RegisteredCatalogue
 
 
@@ -81,13 +83,16 @@ def add_catalogue(
         place = str(Path(place).expanduser().absolute())
     try:
         opened = RegisteredCatalogue(place, name if name in (*KINDS, LIGHT_CURVES) else "reference", columns, epoch)
+        opened.check()
     except ValueError as exc:
         raise CatalogueFileError(place, str(exc)) from exc
+    if name == LIGHT_CURVES:
+        nested_columns(opened)
     table, motion = opened.table, opened.motion()
-    n_row, size = table.n_row(), table.properties.get("hats_estsize", "0")
-    reading = {"columns": dict(columns or {}), "epoch": epoch, "area": table.area}
+    n_row = table.n_row()
+    reading = {"columns": dict(columns or {}), "epoch": epoch, "area": table.area, "digest": table.digest}
     facts = {
-        "size": 1024 * int(size) if size.isdecimal() else 0,
+        "size": 1024 * (count_of(table.properties.get("hats_estsize")) or 0),
         "sha256": table.digest,
         "layout": opened.plan.layout.name,
     }

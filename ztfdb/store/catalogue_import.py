@@ -279,7 +279,8 @@ def register(
     if catalogue.location is None and catalogue.n_row:
         raise ValueError(f"{name} has {catalogue.n_row:,} imported rows: remove it, or use another name")
     newest = catalogue_files(session, catalogue.catalogue_id)[-1:]
-    same = catalogue.location == location and catalogue.reading == dict(reading)
+    held = {"digest": facts["sha256"], **(catalogue.reading or {})}  # earlier versions did not keep it
+    same = catalogue.location == location and held == dict(reading)
     if newest and same and newest[0].sha256 == facts["sha256"]:
         return None
     done = record_file(session, catalogue, Growth(), n_bad=0, path=f"hats:{location}", format="hats", **facts)

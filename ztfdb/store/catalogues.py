@@ -55,8 +55,8 @@ class CatalogueInfo:
     location : str or None
         Of a HATS catalogue that is read in place; None for imported rows.
     reading : dict or None
-        For such a catalogue ``columns`` and ``epoch``, see `ztfdb.surveys.registered.RegisteredCatalogue`, and
-        ``area``.
+        For such a catalogue ``columns`` and ``epoch``, see `ztfdb.surveys.registered.RegisteredCatalogue`, its
+        ``area``, and its ``digest`` when it was added.
     """
 
     catalogue_id: int
@@ -86,7 +86,8 @@ class CatalogueInfo:
         """Open the HATS catalogue at `location`."""
         assert self.location is not None
         reading = self.reading or {}
-        return open_registered(self.location, self.kind, reading.get("columns"), reading.get("epoch"))
+        columns, epoch, digest = (reading.get(name) for name in ("columns", "epoch", "digest"))
+        return open_registered(self.location, self.kind, columns, epoch, digest)
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,7 @@ def epochs_of(catalogue: RegisteredCatalogue, near: Near) -> tuple[IntArray, Col
     CatalogueFileError
         If the catalogue has no such light curves.
     """
-    nested = _nested_columns(catalogue)
+    nested = nested_columns(catalogue)
     pairs: list[IntArray] = [np.empty(0, np.int64)]
     parts: dict[str, list[NDArray[Any]]] = {name: [np.empty(0)] for name in EPOCH_FIELDS}
     for place in np.unique(near.group).tolist():
@@ -117,8 +117,14 @@ def epochs_of(catalogue: RegisteredCatalogue, near: Near) -> tuple[IntArray, Col
     return np.concatenate(pairs), joined
 
 
-def _nested_columns(catalogue: RegisteredCatalogue) -> list[str]:
-    """Return the columns of the light curves: one with all fields inside, or one list per field."""
+def nested_columns(catalogue: RegisteredCatalogue) -> list[str]:
+    """Return the columns of the light curves: one with all fields inside, or one list per field.
+
+    Raises
+    ------
+    CatalogueFileError
+        If there are none.
+    """
     import pyarrow as pa
 
     schema = catalogue.table.schema

@@ -8,10 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ztfdb.errors import CatalogueFileError, MissingExtraError
+from ztfdb.errors import CatalogueFileError, MissingExtraError, ZtfdbError
+from ztfdb.texts import failure
 
 if TYPE_CHECKING:
-    from pyarrow import fs, parquet
+    from pyarrow import NativeFile, fs, parquet
+
+DESCRIBING = ("collection.properties", "hats.properties", "properties", "partition_info.csv")
+"""Files that change when a catalogue is written again."""
+
+NO_SUCH_FILE, FORBIDDEN = (404, 410), 403
+"""Status codes of HTTP."""
 
 
 class Folder:
@@ -28,10 +35,16 @@ class Folder:
         If pyarrow is not installed, or fsspec for a URL.
     CatalogueFileError
         If fsspec does not support such URLs.
+
+    Attributes
+    ----------
+    denied : str
+        Why a store refused a file that `text` then took as missing, empty if it did not.
     """
 
     def __init__(self, location: str) -> None:
         self.location = location.rstrip("/") or "/"
+        self.denied = ""
         self._files, self._base = filesystem(self.location)
 
     def below(self, name: str) -> Folder:
@@ -43,25 +56,30 @@ class Folder:
         return Folder(name)
 
     def text(self, name: str) -> str | None:
-        """Return the text of a file, None if it does not exist."""
+        """Return the text of a file, None if it does not exist.
+
+        S3 forbids a missing file to readers who may not list the bucket, so a forbidden one counts as missing.
+        """
         try:
-            with self._files.open_input_stream(f"{self._base}/{name}") as stream:
-                return bytes(stream.read()).decode("utf-8", "replace")
+            with self._failures(name):
+                return self._content(f"{self._base}/{name}").decode("utf-8-sig", "replace")
         except FileNotFoundError:
             return None
-        except OSError as exc:
-            raise self._unreadable(name, exc) from exc
+        except CatalogueFileError as exc:
+            if not (is_url(self.location) and _is_denied(exc.__cause__)):
+                raise
+            self.denied = exc.reason
+            return None
 
     @contextmanager
     def open(self, name: str, metadata: parquet.FileMetaData | None = None) -> Iterator[parquet.ParquetFile]:
         """Open a Parquet file; with its `metadata` the footer is not read again."""
-        import pyarrow
         from pyarrow import parquet
 
         try:
-            with self._files.open_input_file(f"{self._base}/{name}") as source:
+            with self._failures(name), self._source(f"{self._base}/{name}") as source:
                 yield parquet.ParquetFile(source, metadata=metadata, pre_buffer=True)
-        except (OSError, pyarrow.ArrowException) as exc:
+        except FileNotFoundError as exc:
             raise self._unreadable(name, exc) from exc
 
     def names(self, name: str, suffix: str) -> list[str]:
@@ -69,23 +87,69 @@ class Folder:
         from pyarrow import fs
 
         try:
-            found = self._files.get_file_info(fs.FileSelector(f"{self._base}/{name}", recursive=True))
+            with self._failures(name):
+                found = self._files.get_file_info(fs.FileSelector(f"{self._base}/{name}", recursive=True))
         except FileNotFoundError:
             return []
-        except OSError as exc:
-            raise self._unreadable(name, exc) from exc
         paths = [one.path for one in found if one.is_file and one.base_name.endswith(suffix)]
         return sorted(path.removeprefix(self._base).lstrip("/") for path in paths if not _is_hidden(path))
 
     def changed(self) -> Any:
-        """Return a value that changes with the folder's properties; None for a URL, to avoid a request each time."""
+        """Return a value that changes with the files that describe the folder; None for a URL, to avoid requests."""
         if is_url(self.location):
             return None
-        stats = [path.stat() for path in sorted(Path(self.location).glob("*.properties"))]
+        stats = [path.stat() for path in map(Path(self.location).joinpath, DESCRIBING) if path.exists()]
         return [(one.st_mtime_ns, one.st_size, one.st_ino) for one in stats]
 
+    def _content(self, path: str) -> bytes:
+        if is_url(self.location):
+            return bytes(self._files.handler.fs.cat_file(path))
+        with self._files.open_input_stream(path) as stream:
+            return bytes(stream.read())
+
+    def _source(self, path: str) -> NativeFile:
+        """Open a file, at a URL without pyarrow's question before whether it is one, which hides why it is not."""
+        import pyarrow
+
+        if is_url(self.location):
+            return pyarrow.PythonFile(self._files.handler.fs.open(path, "rb"), mode="r")
+        return self._files.open_input_file(path)
+
+    @contextmanager
+    def _failures(self, name: str) -> Iterator[None]:
+        """Convert errors, which each fsspec package defines itself, to one that names the file.
+
+        A missing file raises `FileNotFoundError`.
+        """
+        import pyarrow
+
+        try:
+            yield
+        except ZtfdbError:
+            raise
+        except Exception as exc:
+            if isinstance(exc, FileNotFoundError) and _status(exc) in (None, *NO_SUCH_FILE):
+                raise
+            if is_url(self.location) or isinstance(exc, OSError | pyarrow.ArrowException):
+                raise self._unreadable(name, exc) from exc
+            raise
+
     def _unreadable(self, name: str, exc: Exception) -> CatalogueFileError:
-        return CatalogueFileError(f"{self.location}/{name}", f"cannot be read: {exc}")
+        cause = exc.__cause__ if isinstance(exc, FileNotFoundError) else None
+        said = cause if isinstance(cause, Exception) else exc
+        return CatalogueFileError(
+            f"{self.location}/{name}", f"cannot be read: {str(failure(said)) or type(said).__name__}"
+        )
+
+
+def _status(exc: BaseException | None) -> int | None:
+    """Return the status code of an error of HTTP; fsspec takes every failure to open a file for a missing one."""
+    cause = exc.__cause__ if isinstance(exc, FileNotFoundError) else exc
+    return getattr(cause, "status", None)
+
+
+def _is_denied(exc: BaseException | None) -> bool:
+    return isinstance(exc, PermissionError) or _status(exc) == FORBIDDEN
 
 
 def is_url(location: str) -> bool:
@@ -124,6 +188,6 @@ def filesystem(location: str) -> tuple[fs.FileSystem, str]:
         raise MissingExtraError(location, "remote") from exc
     try:
         found, base = fsspec.core.url_to_fs(location)
-    except (ImportError, ValueError) as exc:
-        raise CatalogueFileError(location, f"fsspec does not open it: {exc}") from exc
+    except Exception as exc:  # each package has its own
+        raise CatalogueFileError(location, f"fsspec does not open it: {failure(exc)}") from exc
     return fs.PyFileSystem(fs.FSSpecHandler(found)), str(base).rstrip("/")

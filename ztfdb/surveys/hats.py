@@ -11,14 +11,14 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from ztfdb.arrays import BoolArray, IntArray
+from ztfdb.arrays import BoolArray, FloatArray, IntArray
 from ztfdb.errors import CatalogueFileError
 from ztfdb.sky.cells import HPX_ORDER, cell_area
 from ztfdb.surveys.blocks import Block, numbers
@@ -41,6 +41,19 @@ BATCH = 1_000
 
 READERS = 8
 """Footers read concurrently if all of a catalogue's are needed."""
+
+COUNT_DIGITS = 18
+"""Most digits of a count."""
+
+Value = TypeVar("Value")
+
+NO_TABLES = {
+    "index": "without rows of positions",
+    "map": "without rows of positions",
+    "association": "without rows of positions",
+    "margin": "only the rows beside partitions: name the catalogue that it belongs to",
+}
+"""Kinds of catalogues that are no tables of positions."""
 
 SCHEMA_FILES = ("dataset/_common_metadata", "dataset/_metadata", "_common_metadata", "_metadata")
 
@@ -77,6 +90,8 @@ class HatsTable:
     schema : pyarrow.Schema
     lo, hi : ndarray of int64, shape (n_partition,)
         Half-open ranges of order-29 cells of the partitions, ascending.
+    index : (str, int) or None
+        Column of cells, the spatial index, and their order; None if there is none.
 
     Raises
     ------
@@ -87,8 +102,8 @@ class HatsTable:
     def __init__(self, location: str, *, ra: str | None = None, dec: str | None = None) -> None:
         self.location = location
         self._top = Folder(location)
-        self._stamp = self._top.changed()
         self._folder, self.properties, self._texts = self._find()
+        self._stamp = self._changed()
         self._order, self._npix, self.lo, self.hi = self._partitions()
         self.schema = self._read_schema()
         self.ra = ra or self.properties.get("hats_col_ra", "ra")
@@ -96,7 +111,7 @@ class HatsTable:
         for name in (self.ra, self.dec):
             if name not in self.schema.names:
                 raise self._wrong(f"has no column {name}; there are: {', '.join(self.schema.names)}")
-        self._index = self._spatial_index()
+        self.index = self._spatial_index()
         self._footers: OrderedDict[str, Footer] = OrderedDict()
         self._groups: OrderedDict[tuple[str, int], Group] = OrderedDict()
         self._held = 0
@@ -120,18 +135,21 @@ class HatsTable:
         return hashlib.sha256("\0".join(self._texts).encode()).hexdigest()
 
     def is_stale(self) -> bool:
-        """Return whether the properties have changed since they were read."""
+        """Return whether the properties or the list of partitions have changed since they were read."""
         try:
-            return bool(self._top.changed() != self._stamp)
+            return bool(self._changed() != self._stamp)
         except OSError:
             return True
 
+    def _changed(self) -> Any:
+        return self._top.changed(), self._folder.changed()
+
     def n_row(self) -> int:
         """Return the number of rows; from the footers if the properties do not have it."""
-        said = self.properties.get("hats_nrows", "")
-        if said.isdecimal():
-            return int(said)
-        return sum(footer.metadata.num_rows for footer in self.footers())
+        known = count_of(self.properties.get("hats_nrows"))
+        if known is not None:
+            return known
+        return sum(self._of_files(lambda path, k: int(self.footer(path, k).metadata.num_rows)))
 
     def blocks(self, lo: IntArray, hi: IntArray, wanted: Mapping[str, str]) -> Iterator[Block]:
         """Yield the rows whose positions lie in ranges of cells, in the order of the files.
@@ -174,7 +192,7 @@ class HatsTable:
         with self._lock:
             footer = self._footers.get(path)
         with self._folder.open(path, None if footer is None else footer.metadata) as file:
-            return file.read_row_group(number, columns=list(columns))
+            return self._whole(file.read_row_group(number, columns=list(columns)), path, columns)
 
     def pick(self, path: str, number: int, columns: Sequence[str], rows: IntArray) -> pa.Table:
         """Read columns of some rows (ascending) of a row group in batches, because nested columns make rows long."""
@@ -187,11 +205,22 @@ class HatsTable:
             for batch in file.iter_batches(BATCH, row_groups=[number], columns=list(columns)):
                 first, last = np.searchsorted(rows, [start, start + batch.num_rows])
                 if first < last:
-                    found.append(pa.Table.from_batches([batch]).take(pa.array(rows[first:last] - start)))
+                    table = self._whole(pa.Table.from_batches([batch]), path, columns)
+                    found.append(table.take(pa.array(rows[first:last] - start)))
                 start += batch.num_rows
                 if start > rows[-1]:
                     break
         return pa.concat_tables(found)
+
+    def _whole(self, table: pa.Table, path: str, columns: Sequence[str]) -> pa.Table:
+        """Return a table, which lacks the columns that its file does not have."""
+        lacking = [name for name in columns if name not in table.column_names]
+        if lacking:
+            raise CatalogueFileError(
+                f"{self._folder.location}/{path}",
+                f"has no column {', '.join(lacking)}, which is in the schema of the catalogue",
+            )
+        return table
 
     def footer(self, path: str, partition: int) -> Footer:
         """Return the footer of a file of a partition, from the cache if possible."""
@@ -208,25 +237,29 @@ class HatsTable:
                 self._footers.popitem(last=False)
         return found
 
-    def footers(self) -> Iterator[Footer]:
-        """Yield the footers of all files."""
+    def _of_files(self, function: Callable[[str, int], Value]) -> Iterator[Value]:
+        """Yield a function of each file and the number of its partition."""
         with ThreadPoolExecutor(READERS, thread_name_prefix="hats-footers") as pool:
-            places = [(path, k) for k in range(len(self.lo)) for path in self._files(k)]
-            yield from pool.map(lambda place: self.footer(*place), places)
+            for found in pool.map(lambda k: [function(path, k) for path in self._files(k)], range(len(self.lo))):
+                yield from found
 
-    def extremes(self, name: str) -> tuple[float, float]:
-        """Return a lower and an upper bound of a numeric column: from statistics, else by reading it.
+    def extremes(self, names: Sequence[str]) -> list[tuple[float, float]]:
+        """Return a lower and an upper bound of each of some numeric columns; NaN if it has no values."""
+        bounds = np.array([*self._of_files(lambda path, k: self._bounds(path, k, names))])
+        if not len(bounds):
+            return [(np.nan, np.nan)] * len(names)
+        low, high = np.fmin.reduce(bounds[..., 0]), np.fmax.reduce(bounds[..., 1])
+        return list(zip(low.tolist(), high.tolist(), strict=True))
 
-        NaN if it has no values.
-        """
-        low, high = np.nan, np.nan
-        for k in range(len(self.lo)):
-            for path in self._files(k):
-                metadata = self.footer(path, k).metadata
-                for number, known in enumerate(statistics(metadata, name)):
-                    one = known or self._read_extremes(path, number, name)
-                    low, high = np.fmin(low, one[0]), np.fmax(high, one[1])
-        return float(low), float(high)
+    def _bounds(self, path: str, partition: int, names: Sequence[str]) -> FloatArray:
+        """Return the bounds of columns in a file, shape (n_name, 2): from statistics, else by reading."""
+        metadata, found = self.footer(path, partition).metadata, np.full((len(names), 2), np.nan)
+        for name, bounds in zip(names, found, strict=True):
+            for number, known in enumerate(statistics(metadata, name)):
+                of_numbers = known is not None and all(isinstance(one, int | float) for one in known)
+                low, high = known if known is not None and of_numbers else self._read_extremes(path, number, name)
+                bounds[:] = np.fmin(bounds[0], low), np.fmax(bounds[1], high)
+        return found
 
     def _read_extremes(self, path: str, number: int, name: str) -> tuple[float, float]:
         values = numbers(*arrow_values(self.read(path, number, [name])[name]))
@@ -247,24 +280,38 @@ class HatsTable:
             folder = self._top.below(primary)
         text = folder.text("hats.properties") or folder.text("properties")
         if text is None:
-            raise self._wrong("is no HATS catalogue: it has neither hats.properties nor collection.properties")
+            raise self._no_catalogue(folder)
         found = parse_properties(text)
         kind = found.get("dataproduct_type", "object")
-        if kind in ("index", "map", "association"):
-            raise self._wrong(f"is a HATS catalogue of dataproduct_type {kind}, without rows of positions")
+        if kind in NO_TABLES:
+            raise self._wrong(f"is a HATS catalogue of dataproduct_type {kind}, {NO_TABLES[kind]}")
         return folder, found, [*texts, text]
+
+    def _no_catalogue(self, folder: Folder) -> CatalogueFileError:
+        if folder.denied:
+            return CatalogueFileError(
+                folder.location, f"is no HATS catalogue, or reading it is denied: {folder.denied}"
+            )
+        if folder.text("catalog_info.json") is not None:
+            return self._wrong("is a HiPSCat catalogue, the format before HATS: import its rows with hats-import")
+        return self._wrong("is no HATS catalogue: it has neither hats.properties nor collection.properties")
 
     def _partitions(self) -> tuple[IntArray, IntArray, IntArray, IntArray]:
         text = self._folder.text("partition_info.csv")
         pixels = self._listed() if text is None else self._of_csv(text)
         self._texts.append(repr(pixels))
-        order, npix = np.array(pixels, np.int64).reshape(-1, 2).T
-        if (order < 0).any() or (order > HPX_ORDER).any() or (npix < 0).any() or (npix >= 12 * 4**order).any():
+        if any(not 0 <= order <= HPX_ORDER or not 0 <= npix < 12 << 2 * order for order, npix in pixels):
             raise self._wrong("its partitions are no HEALPix pixels")
+        order, npix = np.array(list(dict.fromkeys(pixels)), np.int64).reshape(-1, 2).T
         shift = 2 * (HPX_ORDER - order)
         by = np.argsort(npix << shift, kind="stable")
         order, npix, shift = order[by], npix[by], shift[by]
-        return order, npix, npix << shift, (npix + 1) << shift
+        lo, hi = npix << shift, (npix + 1) << shift
+        (twice,) = np.nonzero(lo[1:] < hi[:-1])
+        if len(twice):
+            first, second = ((int(order[k]), int(npix[k])) for k in (twice[0], twice[0] + 1))
+            raise self._wrong(f"its partitions (Norder, Npix) {first} and {second} overlap")
+        return order, npix, lo, hi
 
     def _of_csv(self, text: str) -> list[tuple[int, int]]:
         lines = [line.split(",") for line in text.split()]
@@ -276,8 +323,8 @@ class HatsTable:
 
     def _listed(self) -> list[tuple[int, int]]:
         """Return the pixels with files."""
-        found = set()
-        for path in self._folder.names("dataset", ".parquet"):
+        found, suffix = set(), self._suffix
+        for path in self._folder.names("dataset", "" if suffix == "/" else suffix):
             words = dict(part.split("=", 1) for part in path.split("/") if "=" in part)
             npix = words.get("Npix", "").partition(".")[0]
             if words.get("Norder", "").isdecimal() and npix.isdecimal():
@@ -289,8 +336,17 @@ class HatsTable:
     def _files(self, partition: int) -> list[str]:
         order, npix = int(self._order[partition]), int(self._npix[partition])
         path = f"dataset/Norder={order}/Dir={npix // 10_000 * 10_000}/Npix={npix}"
-        suffix = self.properties.get("hats_npix_suffix", ".parquet")
-        return self._folder.names(path, ".parquet") if suffix == "/" else [path + suffix]
+        if self._suffix != "/":
+            return [path + self._suffix]
+        found = self._folder.names(path, "")
+        if not found:
+            raise CatalogueFileError(f"{self._folder.location}/{path}", "is a partition without files")
+        return found
+
+    @property
+    def _suffix(self) -> str:
+        """What follows the number of a partition: an ending, or a slash if it is a folder of files."""
+        return self.properties.get("hats_npix_suffix", ".parquet")
 
     def _read_schema(self) -> pa.Schema:
         for name in SCHEMA_FILES:
@@ -305,11 +361,10 @@ class HatsTable:
         raise self._wrong("has no rows and no _common_metadata")
 
     def _spatial_index(self) -> tuple[str, int] | None:
-        """Return the column of cells and their order, None if there is no reliable one."""
+        """Return the column of cells and their order, by default from its name, None if there is none."""
         name = self.properties.get("hats_col_healpix", "_healpix_29")
-        order = self.properties.get("hats_col_healpix_order", "29")
-        known = name in self.schema.names and order.isdecimal() and int(order) <= HPX_ORDER
-        return (name, int(order)) if known else None
+        order = count_of(self.properties.get("hats_col_healpix_order", name.rpartition("_")[2]))
+        return (name, order) if name in self.schema.names and order is not None and order <= HPX_ORDER else None
 
     def _wrong(self, reason: str) -> CatalogueFileError:
         return CatalogueFileError(self.location, reason)
@@ -317,15 +372,20 @@ class HatsTable:
     # Row groups -----------------------------------------------------------------------------------------------------
 
     def _ranges_of_groups(self, metadata: parquet.FileMetaData, partition: int) -> tuple[IntArray, IntArray]:
-        """Return the range of cells of each row group, from the statistics of the index, else the whole partition."""
+        """Return the range of cells of each row group, from the statistics of the index, else the whole partition.
+
+        An index outside the partition is not what the properties say, and is not used.
+        """
         lo = np.full(metadata.num_row_groups, self.lo[partition])
         hi = np.full(metadata.num_row_groups, self.hi[partition] - 1)
-        if self._index is not None:
-            name, order = self._index
+        if self.index is not None:
+            name, order = self.index
             shift = 2 * (HPX_ORDER - order)
             for number, known in enumerate(statistics(metadata, name)):
                 if known is not None and isinstance(known[0], int) and isinstance(known[1], int):
-                    lo[number], hi[number] = known[0] << shift, ((known[1] + 1) << shift) - 1
+                    first, last = known[0] << shift, ((known[1] + 1) << shift) - 1
+                    if self.lo[partition] <= first and last < self.hi[partition]:
+                        lo[number], hi[number] = first, last
         return lo, hi
 
     def _block(
@@ -364,5 +424,15 @@ class HatsTable:
             self._held -= self._groups.popitem(last=False)[1].nbytes
 
 
+def count_of(text: str | None) -> int | None:
+    """Return the count that a property states, None if it states none."""
+    return int(text) if text is not None and text.isdecimal() and len(text) <= COUNT_DIGITS else None
+
+
 def _columns(table: pa.Table) -> dict[str, pa.ChunkedArray]:
-    return dict(zip(table.column_names, table.columns, strict=True))
+    """Return the columns by name; views of texts, from which pyarrow takes no rows, become texts."""
+    import pyarrow as pa
+
+    plain = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
+    names, columns = table.column_names, table.columns
+    return {name: one.cast(plain.get(one.type, one.type)) for name, one in zip(names, columns, strict=True)}

@@ -12,6 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztfdb.arrays import Columns, IntArray
+from ztfdb.errors import CatalogueFileError
+from ztfdb.sky.cells import HPX_ORDER, sky_to_cell
+from ztfdb.surveys.blocks import Block
 from ztfdb.surveys.hats import HatsTable
 from ztfdb.surveys.layouts import ID_COLUMNS, Plan, make_plan
 from ztfdb.surveys.rows import part_of, wanted_columns
@@ -19,6 +22,12 @@ from ztfdb.surveys.rows import part_of, wanted_columns
 SCHEME = "hats:"
 
 MOTION = ("epoch", "pmra", "pmdec")
+
+EVERYWHERE = np.array([0]), np.array([12 << 2 * HPX_ORDER])
+"""The range of all cells."""
+
+COMPARED_ORDER = 12
+"""Order at which libraries nearly always put a position into the same cell."""
 
 OPEN_AT_ONCE = 8
 """Maximum open catalogues of a process."""
@@ -87,19 +96,43 @@ class RegisteredCatalogue:
         sources = self.plan.sources
         if not {"pmra", "pmdec"} <= sources.keys():
             return Motion(0, 0.0, None)
-        speeds = [max(map(abs, self.table.extremes(sources[name]))) for name in ("pmra", "pmdec")]
-        epochs = self._epochs()
-        if epochs is None or not np.isfinite(speeds).all():
-            return Motion(0, 0.0, None)
-        return Motion(self.table.n_row(), math.hypot(*speeds), epochs)
-
-    def _epochs(self) -> tuple[float, float] | None:
+        names = [sources[name] for name in ("pmra", "pmdec", "epoch") if name in sources]
+        pmra, pmdec, *epoch = self.table.extremes(names)
         default = self.plan.layout.default_epoch if self._epoch is None else self._epoch
-        found = [] if default is None else [default]
-        if "epoch" in self.plan.sources:
-            known = self.table.extremes(self.plan.sources["epoch"])
-            found += [one for one in known if np.isfinite(one)]
-        return (min(found), max(found)) if found else None
+        epochs = [one for one in (default, *(epoch[0] if epoch else ())) if one is not None and math.isfinite(one)]
+        speed = math.hypot(*(max(map(abs, bounds)) for bounds in (pmra, pmdec)))
+        if not epochs or not math.isfinite(speed):
+            return Motion(0, 0.0, None)
+        return Motion(self.table.n_row(), speed, (min(epochs), max(epochs)))
+
+    def check(self) -> None:
+        """Read the first rows.
+
+        Raises
+        ------
+        CatalogueFileError
+            If none of them is valid, they cannot be read, or their spatial index is not what the properties say.
+        """
+        index = {} if self.table.index is None else {self.table.index[0]: "i"}
+        wanted = wanted_columns(self.plan, self._kind, self.table.names, ())
+        block = next(self.table.blocks(*EVERYWHERE, {**wanted, **index}), None)
+        if block is None:
+            return
+        part = part_of(block, self.plan, self._kind, (), self._epoch)
+        if part.bad and not len(part.columns["hpx29"]):
+            raise CatalogueFileError(self.table.location, f"no row can be read; the first: {part.bad[0].reason}")
+        if self.table.index is not None and not self._has_index(block, *self.table.index):
+            name, order = self.table.index
+            raise CatalogueFileError(
+                self.table.location, f"its column {name} has no HEALPix cells of order {order}, as its properties say"
+            )
+
+    def _has_index(self, block: Block, name: str, order: int) -> bool:
+        """Return whether a column has the cells of most rows, compared where libraries agree."""
+        ra, dec = (block.columns[self.plan.sources[one]] for one in ("ra", "dec"))
+        coarse = min(order, COMPARED_ORDER)
+        cell = sky_to_cell(np.mod(ra, 360.0), dec, coarse)
+        return bool(np.mean(cell == block.columns[name] >> 2 * (order - coarse)) > 0.5)
 
     def rows(self, lo: IntArray, hi: IntArray, dtypes: Mapping[str, np.dtype[Any]], missing: int) -> Columns:
         """Return columns of the rows inside ranges of cells, ordered by id; the first of equal ids counts.
@@ -153,10 +186,14 @@ _lock = threading.Lock()
 
 
 def open_registered(
-    location: str, kind: str, columns: Mapping[str, str] | None, epoch: float | None
+    location: str, kind: str, columns: Mapping[str, str] | None, epoch: float | None, digest: str | None = None
 ) -> RegisteredCatalogue:
-    """Return a cached open catalogue, reopened if its properties change; see `RegisteredCatalogue`."""
-    key = (location, kind, tuple(sorted((columns or {}).items())), epoch)
+    """Return a cached open catalogue; see `RegisteredCatalogue`.
+
+    It is reopened if its properties change, or `digest`, that of the last time it was added: at a URL they are not
+    compared each time.
+    """
+    key = (location, kind, tuple(sorted((columns or {}).items())), epoch, digest)
     with _lock:
         found = _open.get(key)
         if found is None or found.table.is_stale():
