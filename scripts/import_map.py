@@ -33,7 +33,7 @@ ROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("", ("plot",)),
     ("foundation", ("sky", "phot")),
     ("", ("records", "spelling")),
-    ("", ("bits", "errors", "product", "wcs")),
+    ("", ("arguments", "bits", "errors", "product", "wcs")),
     ("", ("arrays", "codes", "ids", "texts")),
 )
 LEVEL = {room: level for level, (_, rooms) in enumerate(ROWS) for room in rooms}

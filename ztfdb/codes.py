@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from enum import IntEnum, StrEnum
+from typing import Any
 
 FILTERS = {1: "zg", 2: "zr", 3: "zi"}
 """``filtercode`` of each ``fid``."""
 
 FILTER_IDS = {code: fid for fid, code in FILTERS.items()}
 """``fid`` of each ``filtercode``."""
+
+_FIDS: dict[Any, int] = {
+    name: fid for fid, code in FILTERS.items() for name in (code, code[1], str(fid), f"ztf_{code[1]}", f"ztf {code[1]}")
+} | {f: f for f in FILTERS}
+"""``fid`` by every name of a filter, in lower case."""
+
+
+def fid_of(name: Any) -> int:
+    """Return the ``fid`` of a filter by any of its names: ``zg``, ``g``, ``ZTF_g``, 1.
+
+    Raises
+    ------
+    ValueError
+        If ZTF has no such filter.
+    """
+    known = name.strip().lower() if isinstance(name, str) else name
+    fid = _FIDS.get(known) if isinstance(known, Hashable) and not isinstance(known, bool) else None
+    if fid is None:
+        raise ValueError(f"filter {name!r}: expected zg, zr or zi (or g, r, i; ZTF_g, ZTF_r, ZTF_i; 1, 2, 3)")
+    return fid
+
 
 PS1_BANDS = ("g", "r", "i", "z", "y")
 MEAN_PHOTOMETRY, STACK_PHOTOMETRY = 1, 2

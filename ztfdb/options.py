@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ztfdb.ingest.catalogue_import import FileProgress
     from ztfdb.ingest.report import IngestProgress
     from ztfdb.phot.survey import SelfSettings
+    from ztfdb.query.given import Rate
     from ztfdb.query.positions import Color
     from ztfdb.query.request import Moment
     from ztfdb.query.targets import Motion
@@ -23,6 +24,21 @@ Phot: TypeAlias = Literal["aperture", "psfcat", "both", "irsa", "irsa-both"]
 
 Calibration: TypeAlias = Literal["header", "ps1", "self"]
 Measure: TypeAlias = Literal["auto", "forced", "psf", "none"]
+Aperture: TypeAlias = int
+"""1 to 6, with diameters 2, 3, 4, 6, 10, 14 px."""
+
+Arcsec: TypeAlias = float
+"""A radius, arcsec."""
+
+CatalogueName: TypeAlias = str
+"""A name of letters, digits and ``- _ .``."""
+
+Count: TypeAlias = int
+"""A whole number, 1 or more."""
+
+Service: TypeAlias = Literal["vizier", "mast"]
+"""A service of catalogues."""
+
 Places: TypeAlias = "Mapping[str, str | Path] | None"
 """Folders of this host by the name of their data root."""
 
@@ -30,9 +46,9 @@ Places: TypeAlias = "Mapping[str, str | Path] | None"
 class MotionOptions(TypedDict, total=False):
     """Proper motion (mas / yr, `pmra` with cos dec) of one star, and the Julian year of its position."""
 
-    pmra: float | None
-    pmdec: float | None
-    epoch: float | None
+    pmra: Rate | None
+    pmdec: Rate | None
+    epoch: Rate | None
 
 
 class MotionsOptions(TypedDict, total=False):
@@ -61,7 +77,7 @@ class ImageCutOptions(TypedDict, total=False):
 class EpochOptions(ImageCutOptions, total=False):
     """Which epochs a light curve has, and their calibration."""
 
-    aperture: int
+    aperture: Aperture
     good: bool
     calibration: Calibration
 
@@ -72,7 +88,7 @@ class MeasureOptions(TypedDict, total=False):
     measure: Measure
     bjd: bool
     mag: float | None
-    jobs: int
+    jobs: Count
     keep: bool
     places: Places
     progress: Progress | None
@@ -81,7 +97,7 @@ class MeasureOptions(TypedDict, total=False):
 class PathLightCurveOptions(EpochOptions, MeasureOptions, total=False):
     """Options of the light curve of a moving body."""
 
-    color: float | None
+    color: Rate | None
 
 
 class LightCurveOptions(PathLightCurveOptions, MotionOptions, total=False):
@@ -97,7 +113,7 @@ class LightCurvesOptions(EpochOptions, MeasureOptions, MotionsOptions, total=Fal
 class HintOptions(EpochOptions, MotionOptions, total=False):
     """Options of the hint for a position."""
 
-    color: float | None
+    color: Rate | None
 
 
 class ConeOptions(MotionOptions, total=False):
@@ -116,8 +132,8 @@ class RegionOptions(TypedDict, total=False):
 class StampOptions(PlacesOptions, total=False):
     """How a stamp is cut: size (px), aperture to show, orientation, and calibration of its zero point."""
 
-    size: int
-    aperture: int
+    size: Count
+    aperture: Aperture
     north_up: bool
     calibration: Calibration | None
 
@@ -159,9 +175,9 @@ class MatchedOptions(TypedDict, total=False):
 
     image_id: int | Iterable[int] | None
     mode: str | None
-    radius: float | None
-    aperture: int
-    calibration: Calibration
+    radius: Arcsec | None
+    aperture: Aperture
+    calibration: Literal["header", "ps1"]
 
 
 class ExplainOptions(PlacesOptions, total=False):
@@ -240,7 +256,7 @@ class CrossmatchOptions(AgainOptions, total=False):
     """Options of a crossmatch."""
 
     mode: str | None
-    radius: float | None
+    radius: Arcsec | None
 
 
 class CalibrateOptions(AgainOptions, total=False):
@@ -254,9 +270,9 @@ class CalibrateOptions(AgainOptions, total=False):
 class InjectionOptions(AgainOptions, PlacesOptions, total=False):
     """Options of the measurement of completeness."""
 
-    passes: int
+    passes: Count
     seed: int
-    jobs: int
+    jobs: Count
     settings: InjectionSettings | None
 
 
@@ -269,10 +285,10 @@ class CheckPsfOptions(AgainOptions, total=False):
 class DiffOptions(ImagesOptions, total=False):
     """Options of a comparison of two archives."""
 
-    aperture: int
+    aperture: Aperture
     calibration: Calibration
     calibration_b: Calibration | None
-    radius: float
+    radius: Arcsec
     sources: bool
     progress: Progress | None
 

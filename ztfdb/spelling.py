@@ -1,4 +1,4 @@
-"""Check the names of options, and switches: an error names the public function and suggests the intended option.
+"""Check the names of options and their values: an error names the public function and suggests the intended option.
 
 Public methods name their options in a TypedDict (`ztfdb.options`), so that `spelled` can check names before anything
 runs, and ``help()`` shows them all.
@@ -9,9 +9,11 @@ from __future__ import annotations
 import functools
 import inspect
 import re
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
+from ztfdb.arguments import Converter, converter, shown
 from ztfdb.errors import OptionError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -58,17 +60,38 @@ def option_names(function: Callable[..., Any]) -> frozenset[str] | None:
     return frozenset(names - {"self"})
 
 
-@functools.cache
-def _switches(function: Callable[..., Any]) -> frozenset[str]:
-    """Return the options of a function that are True or False."""
-    kinds = {**function.__annotations__, **getattr(_options_of(function), "__annotations__", {})}
-    return frozenset(name for name, kind in kinds.items() if _spelled_out(kind) in (bool, "bool"))
+def _converters(
+    function: Callable[..., Any], label: str
+) -> tuple[list[tuple[str, Converter | None]], dict[str, Converter]]:
+    """Return the positional arguments of a function with their converters, and those of all by name."""
+    options = _options_of(function)
+    kinds = {name: (kind, function.__globals__) for name, kind in function.__annotations__.items()}
+    if options is not None:
+        names = vars(sys.modules[options.__module__])
+        kinds |= {name: (kind, names) for name, kind in options.__annotations__.items()}
+    switch = _switch_of(label)
+    found = {
+        name: switch if _spelled_out(kind) in (bool, "bool") else converter(kind, names)
+        for name, (kind, names) in kinds.items()
+        if name != "return"
+    }
+    parameters = inspect.signature(function).parameters.values()
+    positional = [
+        (one.name, found.get(one.name))
+        for one in parameters
+        if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)
+    ]
+    return positional, {name: one for name, one in found.items() if one is not None}
 
 
-def _check_switch(name: str, value: Any, label: str) -> None:
-    """Refuse what Python would take for True: a text, even ``"no"``, or an array."""
-    if type(value).__name__ not in ("bool", "bool_", "int") or value not in (True, False):
-        raise OptionError(f"{label}(): {name} is {value!r}, expected True or False")
+def _switch_of(label: str) -> Converter:
+    def switch(name: str, value: Any) -> Any:
+        """Refuse what Python would take for True: a text, even ``"no"``, or an array."""
+        if type(value).__name__ not in ("bool", "bool_", "int") or value not in (True, False):
+            raise OptionError(f"{label}(): {name} is {shown(value)}, expected True or False")
+        return value
+
+    return switch
 
 
 def _options_of(function: Callable[..., Any]) -> Any:
@@ -98,7 +121,7 @@ def _spelled_out(kind: Any) -> Any:
 
 
 def checked(function: F, label: str) -> F:
-    """Return a function that checks the names of its options first.
+    """Return a function that checks the names of its options first, and converts the values of its arguments.
 
     Parameters
     ----------
@@ -110,17 +133,26 @@ def checked(function: F, label: str) -> F:
     -------
     callable
         Raises `ztfdb.errors.OptionError`, a TypeError, for an unknown name, with the nearest known one, and for a
-        switch that is neither True nor False.
+        switch that is neither True nor False; ValueError for another value that its annotation does not allow
+        (`ztfdb.arguments`).
     """
+    made: list[tuple[list[tuple[str, Converter | None]], dict[str, Converter]]] = []
 
     @functools.wraps(function)
     def call(*args: Any, **options: Any) -> Any:
+        if not made:  # on first use: it needs all annotations of the module
+            made.append(_converters(function, label))
+        positional, named = made[0]
         if options:
             if (known := option_names(function)) is not None and not known.issuperset(options):
                 options = _renamed(options, known, label)
-            for name in _switches(function).intersection(options):
-                _check_switch(name, options[name], label)
-        return function(*args, **options)
+            for name in named.keys() & options.keys():
+                options[name] = named[name](name, options[name])
+        plain = [
+            value if convert is None else convert(name, value)
+            for value, (name, convert) in zip(args, positional, strict=False)
+        ]
+        return function(*plain, *args[len(plain) :], **options)
 
     if _options_of(function) is not None:
         call.__signature__ = full_signature(function)  # type: ignore[attr-defined]  # what help() shows

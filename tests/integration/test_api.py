@@ -30,7 +30,7 @@ requests = pytest.importorskip("requests", reason="the extra vo, which brings re
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 
 import ztfdb  # noqa: E402
-from tests.support.catalogues import bright_star, make_epochs  # noqa: E402
+from tests.support.catalogues import bright_star, fill_archive, make_epochs  # noqa: E402
 from tests.support.postgres import ENGINES  # noqa: E402
 from tests.support.serving import Serving, reader_url  # noqa: E402
 from ztfdb.client import archive as client  # noqa: E402
@@ -56,22 +56,8 @@ from ztfdb.query import stamps as query_stamps  # noqa: E402
 @pytest.fixture(scope="module", params=ENGINES)
 def held(request, databases, tmp_path_factory):
     """URL of an archive with images, ZTF's catalogues of them, PS1, matches and objects; and its brightest stars."""
-    folder = tmp_path_factory.mktemp("night")
     url = databases.migrated(request.param)
-    epochs = make_epochs(folder / "images")
-    stars = [bright_star(epochs[0], number)[:2] for number in range(3)]
-    truth = epochs[0].truth
-    mags = dict.fromkeys(("gMeanPSFMag", "rMeanPSFMag", "iMeanPSFMag"), truth.mag)
-    table = pd.DataFrame({"objID": np.arange(len(truth)) + 2**60, "raMean": truth.ra, "decMean": truth.dec, **mags})
-    table.to_csv(folder / "ps1.csv", index=False)
-    with ztfdb.open(url, create=True) as archive:
-        assert archive.ingest(folder / "images").failed == 0
-        archive.import_catalogue("ps1", folder / "ps1.csv")
-        archive.crossmatch("ps1")
-        archive.build_objects()
-        archive.check_psf()
-        assert archive.measure_completeness().n_image > 1
-    yield reader_url(url), stars
+    yield reader_url(url), fill_archive(url, tmp_path_factory.mktemp("night"))
     databases.drop(url)
 
 

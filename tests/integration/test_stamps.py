@@ -270,7 +270,7 @@ def test_stamps_follow_a_moving_target(seen):
 
 def test_wrong_sizes_are_refused(seen):
     for size in (0, 2.5, 10**6):
-        with pytest.raises(ValueError, match="stamp of"):
+        with pytest.raises(ValueError, match=r"size|stamp of"):
             seen.stamps(RA, DEC, size=size)
     assert len(seen.stamps(*OUTSIDE)) == 0
     assert seen.stamps(*OUTSIDE).to_pandas().empty

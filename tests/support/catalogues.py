@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from astropy.io import fits
 
+import ztfdb
 from ztfdb.simulate import SimulatedImage, make_psfcat, make_science_image
 
 REAL = "ztf_000202_zg_c10_q1_refpsfcat.fits"
@@ -44,3 +46,20 @@ def bright_star(image: SimulatedImage, number: int = 0) -> tuple[float, float, f
     inside = (t.x > 20) & (t.x < nx - 20) & (t.y > 20) & (t.y < ny - 20) & (apart.min(axis=1) > 15)
     best = np.flatnonzero(inside)[np.argsort(t.mag[inside])][number]
     return float(t.ra[best]), float(t.dec[best]), float(t.mag[best])
+
+
+def fill_archive(url: str, folder: Path) -> list[tuple[float, float]]:
+    """Fill an archive with images, ZTF's catalogues of them, PS1, matches, objects; return its brightest stars."""
+    epochs = make_epochs(folder / "images")
+    truth = epochs[0].truth
+    mags = dict.fromkeys(("gMeanPSFMag", "rMeanPSFMag", "iMeanPSFMag"), truth.mag)
+    table = pd.DataFrame({"objID": np.arange(len(truth)) + 2**60, "raMean": truth.ra, "decMean": truth.dec, **mags})
+    table.to_csv(folder / "ps1.csv", index=False)
+    with ztfdb.open(url, create=True) as archive:
+        assert archive.ingest(folder / "images").failed == 0
+        archive.import_catalogue("ps1", folder / "ps1.csv")
+        archive.crossmatch("ps1")
+        archive.build_objects()
+        archive.check_psf()
+        assert archive.measure_completeness().n_image > 1
+    return [bright_star(epochs[0], number)[:2] for number in range(3)]

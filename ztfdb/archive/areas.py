@@ -34,8 +34,13 @@ class Areas(OpenArchive):
 
         arguments: dict[str, Any] = {**options}
         place = position(ra, dec, arguments)
+        empty = True
         with self._connections.reading() as session:
-            yield from iter_cone(session, *place, arcsec(radius), phot=phot, **arguments)
+            for part in iter_cone(session, *place, arcsec(radius), phot=phot, **arguments):
+                empty = empty and part.empty
+                yield part
+        if empty and (text := self._hint(place, radius, 0, arguments | {"phot": phot})):
+            self._warn(text)
 
     def region(
         self, polygon: ArrayLike | None = None, *, box: Sequence[float] | None = None, **options: Unpack[RegionOptions]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from ztfdb.archive.base import OpenArchive
 from ztfdb.options import (
+    Aperture,
     CalibrateOptions,
     CheckPsfOptions,
     CompletenessOptions,
@@ -37,7 +38,7 @@ class Calibrations(OpenArchive):
 
         return calibrate.calibrate(self._sessions, **options)
 
-    def plot_calibration(self, image_id: int, *, aperture: int = 4, catalogue: str = "ps1") -> Any:
+    def plot_calibration(self, image_id: int, *, aperture: Aperture = 4, catalogue: str = "ps1") -> Any:
         """Draw the residuals of an image's calibration; return the first of its three Axes.
 
         See `ztfdb.plot.draw_calibration`.
@@ -50,7 +51,7 @@ class Calibrations(OpenArchive):
             done = calibrate.calibrate_image(session, image_id, get_catalogue(session, catalogue))
         return draw_calibration(calibrate.residuals(done, aperture))[0]
 
-    def plot_self_calibration(self, image_ids: Sequence[int] | None = None, *, aperture: int = 4) -> Any:
+    def plot_self_calibration(self, image_ids: Sequence[int] | None = None, *, aperture: Aperture = 4) -> Any:
         """Draw the residuals of a calibration by shared stars, by default of all images; return the first of its Axes.
 
         See `ztfdb.plot.draw_self_calibration`.

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Unpack
 from ztfdb.archive.base import OpenArchive
 from ztfdb.options import (
     AddCatalogueOptions,
+    CatalogueName,
     CrossmatchOptions,
     FetchCatalogueOptions,
     ImportCatalogueOptions,
     MatchedOptions,
     RemoveOptions,
+    Service,
 )
 from ztfdb.query.given import Angle, Position, Region, arcsec, position, region_of
 
@@ -43,7 +45,9 @@ class Catalogues(OpenArchive):
 
         return add_catalogue(self._engine, name, location, **options)
 
-    def catalogue_cone(self, name: str, ra: Position, dec: Angle | None = None, radius: Angle = 1.5) -> pd.DataFrame:
+    def catalogue_cone(
+        self, name: CatalogueName, ra: Position, dec: Angle | None = None, radius: Angle = 1.5
+    ) -> pd.DataFrame:
         """Return a catalogue's rows within `radius`, nearest first; see `ztfdb.query.catalogue_cone.catalogue_cone`."""
         from ztfdb.query.catalogue_cone import catalogue_cone
 
@@ -58,7 +62,7 @@ class Catalogues(OpenArchive):
             return catalogues(session)
 
     def catalogue_recipe(
-        self, name: str, service: str = "vizier", *, everything: bool = False
+        self, name: CatalogueName, service: Service = "vizier", *, everything: bool = False
     ) -> tuple[str, list[str]]:
         """Return a service's address and its queries for a catalogue; see `ztfdb.ingest.catalogue_services.recipe`."""
         from ztfdb.ingest import catalogue_services
@@ -109,8 +113,8 @@ class Catalogues(OpenArchive):
     def get_matched_entries(
         self,
         columns: Sequence[str],
-        catin: str,
-        catref: str,
+        catin: CatalogueName,
+        catref: CatalogueName,
         *,
         region: Region | None = None,
         **options: Unpack[MatchedOptions],

@@ -232,9 +232,10 @@ class LightCurves(OpenArchive):
         min_period, max_period, oversampling : float
             The grid; see `ztfdb.query.periodogram.periodogram`.
         """
-        from ztfdb.query.periodogram import periodogram
+        from ztfdb.query.periodogram import check_grid, periodogram
 
         only_complete("periodogram", complete, options)
+        check_grid(min_period, max_period, oversampling)
         arguments: dict[str, Any] = {**options}
         place = position(ra, dec, arguments)
         curve = self._light_curve("periodogram", place, radius, arguments, complete=complete, phot=phot)
@@ -385,7 +386,8 @@ class LightCurves(OpenArchive):
 
     def hint_of(self, positions: PositionTable, options: dict[str, Any]) -> str:
         """Return the hint for many positions without an epoch; `options` are those of `light_curves`."""
-        return self._hint(positions, options.get("radius", 1.5), 0, {"phot": "aperture", **options})
+        table = position_table(positions, options)
+        return self._hint(table, options.get("radius", 1.5), 0, {"phot": "aperture", **options})
 
     def _requested(
         self, asked_by: str, radius: Angle, options: Mapping[str, Any], **more: Any

@@ -14,6 +14,7 @@ from ztfdb.texts import counted
 
 if TYPE_CHECKING:
     from ztfdb.ingest.catalogue_import import FileImport
+    from ztfdb.options import Service
 
 USUAL = ("catalogue", "n_row", "coverage_deg2", "file_rows", "n_bad", "imported", "file")
 
@@ -115,15 +116,15 @@ def list_(ctx: click.Context, output: Output) -> None:
 @click.option("--all", "everything", is_flag=True, help="Also where the catalogue has rows already.")
 @shared_options
 @click.pass_context
-def recipe(ctx: click.Context, name: str, service: str | None, everything: bool) -> None:
+def recipe(ctx: click.Context, name: str, service: Service | None, everything: bool) -> None:
     """Print queries for the catalogue NAME around the archive's images.
 
     Prints one query per patch of sky that has images but no catalogue rows yet: URLs for MAST (PS1), ADQL for VizieR.
     `ztfdb catalog import` reads their results.
     """
-    services = [service] if service else ["mast", "vizier"] if name == "ps1" else ["vizier"]
+    both: tuple[Service, ...] = ("mast", "vizier") if name == "ps1" else ("vizier",)
     with opened(ctx, read_only=True) as archive, wrong_usage():
-        for one in services:
+        for one in (service,) if service else both:
             address, queries = archive.catalogue_recipe(name, one, everything=everything)
             click.echo(f"# {one}: {address}")
             for query in queries:

@@ -143,8 +143,7 @@ class FilterName(click.ParamType):  # type: ignore[type-arg]  # generic from cli
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the filtercode."""
-        from ztfdb.codes import FILTERS
-        from ztfdb.query.request import fid_of
+        from ztfdb.codes import FILTERS, fid_of
 
         try:
             return FILTERS[fid_of(value)]

@@ -18,6 +18,7 @@ from ztfdb.client.words import part_words, path_words, query_words, star_words, 
 from ztfdb.errors import ArchiveClosedError, ServiceRefusedError, warn_empty
 from ztfdb.extract.settings import ExtractionSettings
 from ztfdb.options import (
+    CatalogueName,
     CompletenessOptions,
     ConeOptions,
     ExplainOptions,
@@ -28,6 +29,7 @@ from ztfdb.options import (
     MotionOptions,
     PathLightCurveOptions,
     Phot,
+    Service,
     StampOnImageOptions,
     StampsAtOptions,
     StampsOnImageOptions,
@@ -173,8 +175,6 @@ class RemoteArchive:
         **options: Unpack[ConeOptions],
     ) -> pd.DataFrame:
         """Return all sources within `radius` of a position, nearest first; see `ztfdb.query.cone.cone`."""
-        if isinstance(options.get("columns"), str):
-            raise ValueError(f"columns {options['columns']!r}: expected a list of names")
         place = self._place(ra, dec, options, radius=arcsec(radius), phot=phot)
         return self._frame("/cone", place)
 
@@ -318,13 +318,13 @@ class RemoteArchive:
 
     def coverage(self, order: int = 6) -> pd.DataFrame:
         """Return number and depth of images over the sky; see `ztfdb.query.coverage.coverage_map`."""
-        return self._frame("/coverage", {"order": str(int(order))})
+        return self._frame("/coverage", {"order": str(order)})
 
     def stamp(
         self, ra: Position, dec: Angle | None = None, *, image_id: int, **options: Unpack[StampOnImageOptions]
     ) -> ImageStamp:
         """Return the stamp of a position on one image; see `ztfdb.query.stamps.stamp`."""
-        found = self._get(f"/stamp/{int(image_id)}.json", self._place(ra, dec, options))
+        found = self._get(f"/stamp/{image_id}.json", self._place(ra, dec, options))
         return unpack_stamps(found["stamps"])[0]
 
     def stamps(self, ra: Position, dec: Angle | None = None, **options: Unpack[StampsOptions]) -> StampSeries:
@@ -346,7 +346,7 @@ class RemoteArchive:
             hints += [answer["hint"]] if answer["hint"] else []
             found = unpack_stamps(answer["stamps"])
             stamps += [replace(stamp, facts=(stamp.facts or {}) | {"position": k}) for stamp in found]
-            check_pixels(len(stamps), int(arguments.get("size", DEFAULT_SIZE)))
+            check_pixels(len(stamps), arguments.get("size", DEFAULT_SIZE))
         if not stamps:
             warn_empty(hints[0] if hints else "the table has no positions")
         return StampSeries(stamps)
@@ -360,20 +360,20 @@ class RemoteArchive:
     ) -> StampSeries:
         """Return the stamps of many positions on one image; see `ztfdb.query.stamps.stamps_on_image`."""
         targets, arguments = target_words(positions, options)
-        return stamps_in(
-            self._post(f"/stamps/image/{int(image_id)}", {**part_words(targets, 0, len(targets)), **arguments})
-        )
+        return stamps_in(self._post(f"/stamps/image/{image_id}", {**part_words(targets, 0, len(targets)), **arguments}))
 
     def catalogues(self) -> pd.DataFrame:
         """Return the reference catalogues of the archive, one row per imported file."""
         return self._frame("/catalogues")
 
-    def catalogue_cone(self, name: str, ra: Position, dec: Angle | None = None, radius: Angle = 1.5) -> pd.DataFrame:
+    def catalogue_cone(
+        self, name: CatalogueName, ra: Position, dec: Angle | None = None, radius: Angle = 1.5
+    ) -> pd.DataFrame:
         """Return a catalogue's rows within `radius`, nearest first; see `ztfdb.query.catalogue_cone.catalogue_cone`."""
         return self._frame(f"/catalogues/{name}/cone", self._place(ra, dec, {}, radius=arcsec(radius)))
 
     def catalogue_recipe(
-        self, name: str, service: str = "vizier", *, everything: bool = False
+        self, name: CatalogueName, service: Service = "vizier", *, everything: bool = False
     ) -> tuple[str, list[str]]:
         """Return a service's URL and its queries for a catalogue."""
         found = self._get(f"/catalogues/{name}/recipe", query_words({"service": service, "everything": everything}))
@@ -382,27 +382,26 @@ class RemoteArchive:
     def get_matched_entries(
         self,
         columns: Sequence[str],
-        catin: str,
-        catref: str,
+        catin: CatalogueName,
+        catref: CatalogueName,
         *,
         region: Region | None = None,
         **options: Unpack[MatchedOptions],
     ) -> pd.DataFrame:
         """Return sources next to the catalogue rows they match; see `ztfdb.query.matched.matched_entries`."""
-        arguments: dict[str, Any] = {**options, "columns": list(columns), "catin": catin, "catref": catref}
+        arguments: dict[str, Any] = {**options, "columns": columns, "catin": catin, "catref": catref}
         place = region_of(region)
         if place is not None:
             arguments |= dict(zip(("ra", "dec", "within"), place, strict=True))
-        ids = arguments.pop("image_id", None)
+        ids = arguments.get("image_id")
         if ids is not None:
-            single = isinstance(ids, int | np.integer)
-            arguments |= {"image_id": [int(ids)] if single else [int(one) for one in ids], "several": not single}
+            single = isinstance(ids, int)
+            arguments |= {"image_id": [ids] if single else ids, "several": not single}
         return self._frame("/matched", query_words(arguments))
 
     def psf_checks(self, image_ids: Sequence[int] | None = None, *, warned: bool = False) -> pd.DataFrame:
         """Return the checks against ZTF's PSF catalogues, the worst first."""
-        ids = None if image_ids is None else [int(one) for one in image_ids]
-        return self._frame("/psf-checks", query_words({"image_id": ids, "warned": warned}))
+        return self._frame("/psf-checks", query_words({"image_id": image_ids, "warned": warned}))
 
     def completeness(
         self, ra: Position, dec: Angle | None = None, **options: Unpack[CompletenessOptions]
@@ -413,7 +412,7 @@ class RemoteArchive:
 
     def explain(self, source_id: int, **options: Unpack[ExplainOptions]) -> Explanation:
         """Return the provenance of a source, and measure it again; see `ztfdb.query.explain.explain`."""
-        found = self._get(f"/explain/{int(source_id)}", query_words({"measure": True, **options}))
+        found = self._get(f"/explain/{source_id}", query_words({"measure": True, **options}))
         files, calibrations, values = (frame_in(found[name]) for name in ("files", "calibrations", "values"))
         for name in ("stored", "measured"):
             values[name] = pd.Series(
@@ -480,11 +479,11 @@ class RemoteArchive:
 
     def object(self, object_id: int) -> pd.DataFrame:
         """Return the statistics of an object, one row per filter."""
-        return self._frame(f"/object/{int(object_id)}")
+        return self._frame(f"/object/{object_id}")
 
     def object_oids(self, object_id: int) -> pd.DataFrame:
         """Return the ZTF reference sources of an object."""
-        return self._frame(f"/object/{int(object_id)}/oids")
+        return self._frame(f"/object/{object_id}/oids")
 
     def status(self) -> dict[str, Any]:
         """Return a summary of the archive, without folders and without the errors of files."""

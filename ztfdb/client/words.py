@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ztfdb.codes import FILTERS
 from ztfdb.errors import ServiceRefusedError
 from ztfdb.query.given import MOTION, PositionTable, path_table, position_table
-from ztfdb.query.request import fid_of
-from ztfdb.query.targets import Targets, path_of, targets_of
+from ztfdb.query.request import checked_mag
+from ztfdb.query.stamps import check_width
+from ztfdb.query.targets import Targets, one_color, path_of, targets_of
+from ztfdb.sky.columns import column_names
 from ztfdb.sky.dates import mjd_of, mjds_of
 
 HOW = ("jobs", "keep", "progress")
@@ -19,24 +20,24 @@ HOW = ("jobs", "keep", "progress")
 
 
 def words(options: dict[str, Any]) -> dict[str, Any]:
-    """Return options in the form of the service.
+    """Return options, whose values `ztfdb.spelling` has converted, in the form of the service.
 
     Raises
     ------
     ServiceRefusedError
         For ``places``: the files are on the service's host.
     ValueError
-        If a filter or a time is invalid.
+        If a time, a colour, a magnitude or the size of a stamp is invalid.
     """
     given = {name: value for name, value in options.items() if value is not None and name not in HOW}
-    if "places" in given:
+    if given.pop("places", None):
         raise ServiceRefusedError("places: a service uses its own folders")
-    if "filters" in given:
-        filters = given["filters"]
-        names: list[Any] = [filters] if isinstance(filters, str | int | np.integer) else list(filters)
-        given["filters"] = [FILTERS[fid_of(name)] for name in names]
-    if "fields" in given:
-        given["fields"] = [int(one) for one in np.atleast_1d(_listed(given["fields"]))]
+    if "mag" in given:
+        given["mag"] = checked_mag(given["mag"])
+    if "size" in given:
+        check_width(given["size"])
+    if "color" in given:  # of a moving body; that of a position or a table is with its targets
+        given["color"] = one_color(given["color"])
     if "mjd" in given:
         given |= _ends(given.pop("mjd"))
     return {name: _plain(value) for name, value in given.items()}
@@ -86,7 +87,7 @@ def path_words(path: PositionTable) -> dict[str, Any]:
     """Return the checked table of a moving body as lists."""
     table = path_table(path)
     path_of(table)
-    name = "time" if "time" in getattr(table, "columns", table) else "mjd"
+    name = "time" if "time" in column_names(table) else "mjd"
     targets = targets_of(table)
     time = mjds_of(table[name], "time")
     return {"time": time.tolist(), "ra": targets.positions.ra.tolist(), "dec": targets.positions.dec.tolist()}
@@ -97,15 +98,9 @@ def nulls(values: Any) -> list[Any]:
     return [value if np.isfinite(value) else None for value in np.asarray(values, np.float64).tolist()]
 
 
-def _ends(mjd: Any) -> dict[str, float]:
-    if isinstance(mjd, str) or not hasattr(mjd, "__len__") or len(mjd) != 2:
-        raise ValueError(f"mjd {mjd!r}: expected (first, last), two MJDs or dates; None leaves an end open")
+def _ends(mjd: Any) -> dict[str, str]:
     named = zip(("from", "to"), mjd, ("the first time", "the last time"), strict=True)
-    return {name: mjd_of(value, what) for name, value, what in named if value is not None}
-
-
-def _listed(value: Any) -> Any:
-    return value if isinstance(value, int | np.integer) else list(value)
+    return {name: repr(mjd_of(value, what)) for name, value, what in named if value is not None}
 
 
 def _plain(value: Any) -> Any:
@@ -116,7 +111,7 @@ def _plain(value: Any) -> Any:
 
 def _texts(value: Any) -> Any:
     if isinstance(value, list):
-        return [_texts(one) for one in value]
+        return [_texts(one) for one in value] or [""]  # a list without elements, which is not the default
     if isinstance(value, bool):
         return "true" if value else "false"
     return repr(value) if isinstance(value, float) else str(value)

@@ -12,6 +12,7 @@ from ztfdb.arrays import Columns
 from ztfdb.query.cone import asked_of, cone_centre, cone_parts, needed, with_images
 from ztfdb.query.within import rows_within
 from ztfdb.sky.cover import cover_triangles
+from ztfdb.sky.given import numbers
 from ztfdb.sky.polygon import box_corners, triangulate
 from ztfdb.sky.shapes import SkyPolygon
 from ztfdb.store.backends import AnySession
@@ -28,12 +29,12 @@ def polygon_of(polygon: ArrayLike | None, box: Sequence[float] | None) -> SkyPol
     if (polygon is None) == (box is None):
         raise ValueError("a region is a polygon, or a box=(ra, dec, width, height)")
     if box is not None:
-        values = np.asarray(box, np.float64)
+        values = numbers(box, "deg", "box")
         if values.shape != (4,):
             raise ValueError(f"a box of {values.size} numbers: expected ra, dec, width and height, deg")
         ra, dec = box_corners(*values.tolist())
     else:
-        corners = np.asarray(polygon, np.float64)
+        corners = numbers(polygon, "deg", "polygon")
         if corners.ndim != 2 or corners.shape[1] != 2:
             raise ValueError(f"a polygon of shape {corners.shape}: expected corners (ra, dec), deg, shape (n, 2)")
         ra, dec = corners[:, 0], corners[:, 1]

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from sqlalchemy.orm import Session
 
+from ztfdb.arguments import shown
 from ztfdb.arrays import Places
 from ztfdb.errors import UnknownImageError
 from ztfdb.records import StoredPixels
@@ -52,6 +53,8 @@ def cutout(
     UnknownImageError
         If there is no such image.
     """
+    if not isinstance(shape, SkyShape | None):
+        raise ValueError(f"shape {shown(shape)}: expected a circle, a range or a polygon of ztfdb.sky.shapes")
     image = stored_pixels(session, [image_id], places=places).get(int(image_id))
     if image is None:
         raise UnknownImageError(f"no image {image_id} in this archive")

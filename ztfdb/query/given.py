@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ztfdb.sky.columns import coordinate_column
+from ztfdb.arguments import shown
+from ztfdb.sky.columns import column_names, coordinate_column
 from ztfdb.sky.given import is_coordinate, no_name, no_position, numbers
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class TableLike(Protocol):
 
 
 Angle: TypeAlias = "float | np.floating[Any] | QuantityLike"
+Rate: TypeAlias = "float | np.floating[Any] | QuantityLike"
+"""A colour, a component of a proper motion, or an epoch."""
 Position: TypeAlias = "float | np.floating[Any] | QuantityLike | CoordinateLike"
 Region: TypeAlias = "tuple[Position, Angle, Angle] | tuple[Position, Angle]"
 """(ra, dec, radius), or (SkyCoord, radius)."""
@@ -96,13 +99,15 @@ def position_table(table: PositionTable, options: dict[str, Any]) -> Any:
 
     So does the only column of SkyCoords of a table without other positions; the other columns stay.
     """
+    if isinstance(table, tuple):  # a tuple of numbers would be one position
+        table = list(table)
     if isinstance(table, str):
         raise ValueError(f"{table!r} is text: expected a table, as pandas.read_csv or astropy's Table.read return it")
     _without_none(options)
     coordinate: Any = table
     others = dict[str, Any]()
     if not is_coordinate(table):
-        names = list(getattr(coordinate, "columns", coordinate)) if _has_names(table) else []
+        names = column_names(table)
         column = coordinate_column(table, names)
         if column is None:
             return table
@@ -110,10 +115,6 @@ def position_table(table: PositionTable, options: dict[str, Any]) -> Any:
         coordinate = coordinate[column]
     given = _given(coordinate, options)
     return {**others, "ra": np.atleast_1d(given.ra), "dec": np.atleast_1d(given.dec)}
-
-
-def _has_names(table: Any) -> bool:
-    return isinstance(table, Mapping) or hasattr(table, "columns")
 
 
 def path_table(path: PositionTable) -> Any:
@@ -133,8 +134,9 @@ def region_of(region: Region | None) -> tuple[float, float, float] | None:
     """Return a region as (ra, dec, radius) in deg, deg and arcsec; a proper motion is an error."""
     if region is None:
         return None
-    if len(region) not in (2, 3):
-        raise ValueError("a region is (ra, dec, radius) or (SkyCoord, radius)")
+    listed = isinstance(region, Sequence | np.ndarray) and not isinstance(region, str | bytes)
+    if not listed or getattr(region, "ndim", 1) != 1 or len(region) not in (2, 3):
+        raise ValueError(f"region {shown(region)}: expected (ra, dec, radius) or (SkyCoord, radius)")
     ra, dec = position(region[0], region[1] if len(region) == 3 else None)
     return ra, dec, arcsec(region[-1])
 

@@ -168,13 +168,18 @@ def _epochs(curve: pd.DataFrame) -> dict[str, Any]:
     return {"time": time, "mag": mag, "error": error, "filters": filters}
 
 
+def check_grid(min_period: float, max_period: float | None, oversampling: float) -> None:
+    """Raise ValueError if a period (d) or the oversampling is not a positive number."""
+    for name, value in (("min_period", min_period), ("max_period", max_period), ("oversampling", oversampling)):
+        if value is not None and not 0.0 < value < np.inf:
+            raise ValueError(f"{name} {value}: expected more than 0")
+
+
 def _grid(baseline: float, min_period: float, max_period: float | None, oversampling: float) -> FloatArray:
     if not baseline > 0.0:
         raise QueryError("all epochs have the same time: no period can be found")
     longest = baseline / 2.0 if max_period is None else float(max_period)
-    for name, value in (("min_period", min_period), ("max_period", longest), ("oversampling", oversampling)):
-        if not (np.isfinite(value) and value > 0.0):
-            raise ValueError(f"{name} {value}: expected more than 0")
+    check_grid(min_period, longest, oversampling)
     if not min_period < longest:
         raise ValueError(
             f"min_period {min_period:g} d is not below max_period {longest:g} d"

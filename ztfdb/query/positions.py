@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 from ztfdb.query.epochs import Positions, oid_digits
 from ztfdb.sky.angles import check_position
 from ztfdb.sky.cells import sky_to_cell
-from ztfdb.sky.columns import DEC_NAMES, RA_NAMES, dec_degrees, find_column, ra_degrees
+from ztfdb.sky.columns import DEC_NAMES, RA_NAMES, column_names, dec_degrees, find_column, ra_degrees
 from ztfdb.sky.given import no_position, numbers
+
+MOST_COLOR = 100.0
+"""Beyond any colour of a star, mag."""
 
 Color = float | str | NDArray[np.floating[Any]] | list[float] | None
 
@@ -51,7 +54,7 @@ def chunk(positions: Positions, start: int, stop: int) -> Positions:
 
 def _coordinates(table: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     if isinstance(table, Mapping) or hasattr(table, "columns"):
-        names = list(getattr(table, "columns", table))
+        names = column_names(table)
         found = find_column(names, RA_NAMES), find_column(names, DEC_NAMES)
         if None in found:
             there = ", ".join(map(str, names[:20])) + (", …" if len(names) > 20 else "")
@@ -63,6 +66,8 @@ def _coordinates(table: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         if pairs.ndim != 2 or pairs.shape[1] != 2:
             raise ValueError(f"positions of shape {pairs.shape}: expected a table with ra and dec, or shape (n, 2)")
         ra, dec = pairs[:, 0], pairs[:, 1]
+    if ra.ndim != 1 or dec.ndim != 1:
+        raise ValueError(f"positions of shapes {ra.shape} and {dec.shape}: expected one number for each row")
     if ra.shape != dec.shape:
         raise ValueError(f"{len(ra)} right ascensions and {len(dec)} declinations")
     return ra, dec
@@ -76,7 +81,16 @@ def _colors(table: Any, color: Color, n: int) -> NDArray[np.float64] | None:
             color = table[color]
         except (KeyError, TypeError, IndexError) as exc:
             raise ValueError(f"color {color!r} is neither a number nor a column of the positions") from exc
-    values = np.asarray(color, dtype=np.float64)
+    values = color_values(color)
     if values.ndim and values.shape != (n,):
         raise ValueError(f"{values.size} colours for {n} positions")
     return np.broadcast_to(values, n)
+
+
+def color_values(color: Any) -> NDArray[np.float64]:
+    """Return colours in magnitudes, NaN where they are missing; ValueError for others."""
+    values = numbers(color, "mag", "color")
+    wrong = np.abs(values) > MOST_COLOR
+    if wrong.any():
+        raise ValueError(f"color {values[wrong][0]:g}: expected a colour in magnitudes")
+    return values

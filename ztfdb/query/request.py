@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from ztfdb.codes import FILTERS, N_APERTURE, ForcedMethod
+from ztfdb.codes import N_APERTURE, ForcedMethod, fid_of
 from ztfdb.errors import OptionError, QueryError
 from ztfdb.sky.dates import mjd_of
 from ztfdb.store.zero_points import METHODS
@@ -37,11 +37,6 @@ COMPLETE_OPTIONS = frozenset({"measure", "bjd", "mag", "jobs", "keep", "places",
 
 Moment: TypeAlias = "float | str | date | Time | None"
 """A time as `ztfdb.sky.dates.mjd_of` takes it, None for an open end."""
-
-_FID = {
-    name: fid for fid, code in FILTERS.items() for name in (code, code[1], str(fid), f"ztf_{code[1]}", f"ztf {code[1]}")
-} | {f: f for f in FILTERS}
-"""``fid`` by every name of a filter, in lower case."""
 
 
 @dataclass(frozen=True)
@@ -287,20 +282,6 @@ def _check_word(name: str, word: str, words: tuple[str, ...]) -> None:
 
 def _fids(filters: Iterable[str | int] | str | int) -> frozenset[int]:
     return frozenset(map(fid_of, [filters] if isinstance(filters, str | int | np.integer) else list(filters)))
-
-
-def fid_of(name: str | int) -> int:
-    """Return the ``fid`` of a filter by any of its names: ``zg``, ``g``, ``ZTF_g``, 1.
-
-    Raises
-    ------
-    ValueError
-        If ZTF has no such filter.
-    """
-    fid = _FID.get(name.strip().lower() if isinstance(name, str) else name)
-    if fid is None:
-        raise ValueError(f"filter {name!r}: expected zg, zr or zi (or g, r, i; ZTF_g, ZTF_r, ZTF_i; 1, 2, 3)")
-    return fid
 
 
 def _integers(values: Iterable[int] | int) -> frozenset[int]:

@@ -193,6 +193,12 @@ def stamps_at(
     return _series(session, targets, size, aperture, north_up, calibration, places, cuts, table=True)
 
 
+def check_width(size: int) -> None:
+    """Raise ValueError for a stamp that is wider than `MAX_SIZE`."""
+    if not 1 <= size <= MAX_SIZE:
+        raise ValueError(f"a stamp of {size} pixels: expected a whole number from 1 to {MAX_SIZE}")
+
+
 def check_pixels(n_stamp: int, size: int) -> None:
     """Raise QueryError if the stamps of a table would have more than `MOST_PIXELS`."""
     if n_stamp * size**2 > MOST_PIXELS:
@@ -363,8 +369,7 @@ def _series(
 
 
 def _radius(size: int, aperture: int) -> float:
-    if int(size) != size or not 1 <= size <= MAX_SIZE:
-        raise ValueError(f"a stamp of {size} pixels: expected a whole number from 1 to {MAX_SIZE}")
+    check_width(size)
     return APERTURE_DIAMETERS[aperture - 1] / 2.0
 
 

@@ -9,16 +9,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ztfdb.arguments import shown
 from ztfdb.arrays import FloatArray, IntArray
 from ztfdb.query.epochs import Positions
-from ztfdb.query.positions import Color, chunk, positions_of
+from ztfdb.query.positions import Color, chunk, color_values, positions_of
 from ztfdb.sky.angles import separation, unit_vector
+from ztfdb.sky.columns import column_names
 from ztfdb.sky.dates import mjds_of
 from ztfdb.sky.given import check_epoch, numbers
 from ztfdb.sky.motion import julian_year, move
 
 DEFAULT_EPOCH = 2016.0
 """Julian year of positions with proper motion unless another is given: that of Gaia DR3."""
+
+MOST_MOTION = 1e9
+"""Largest component of a proper motion that is accepted, mas / yr."""
 
 CUBIC = 4
 """From this many rows on, a path is interpolated by a cubic spline; with fewer, along straight lines."""
@@ -140,14 +145,33 @@ def targets_of(
     east, north = (_column(table, v, n, "mas / yr", "a proper motion") for v in (pmra, pmdec))
     years = _column(table, DEFAULT_EPOCH if epoch is None else epoch, n, "yr", "epoch")
     check_epoch(years)
+    for values in (east, north):
+        if (np.abs(values) > MOST_MOTION).any():
+            raise ValueError(f"a proper motion of {values[np.abs(values) > MOST_MOTION][0]:g} mas / yr is no star's")
     return Targets(positions, east, north, years)
 
 
 def target_of(ra: float, dec: float, color: float | None = None, **motion: Any) -> Targets:
     """Return one target; its colour must be a number, as there is no table with columns."""
+    return targets_of({"ra": ra, "dec": dec}, one_color(color), **motion)
+
+
+def one_color(color: Any) -> float | None:
+    """Return the colour (mag) of one star as a number; None stays None.
+
+    Raises
+    ------
+    ValueError
+        If it is not one finite number.
+    """
+    if color is None:
+        return None
     if isinstance(color, str):
         raise ValueError(f"color {color!r}: expected a number (light_curves takes the name of a column, too)")
-    return targets_of({"ra": ra, "dec": dec}, color, **motion)
+    value = color_values(color)
+    if value.ndim or not np.isfinite(value):
+        raise ValueError(f"color {shown(color)}: expected a number")
+    return float(value)
 
 
 def path_of(table: Any, color: float | None = None) -> Targets:
@@ -168,9 +192,9 @@ def path_of(table: Any, color: float | None = None) -> Targets:
     """
     from scipy.interpolate import CubicSpline, make_interp_spline
 
-    name = next((name for name in ("time", "mjd") if name in getattr(table, "columns", table)), None)
+    name = next((name for name in ("time", "mjd") if name in column_names(table)), None)
     if name is None:
-        raise ValueError("a path has the columns 'time' (MJD), 'ra' and 'dec'")
+        raise ValueError(f"path {shown(table)}: expected a table with the columns 'time' (MJD), 'ra' and 'dec'")
     positions = positions_of(table)
     time = mjds_of(table[name], "time")
     order = np.argsort(time)
@@ -181,7 +205,8 @@ def path_of(table: Any, color: float | None = None) -> Targets:
     curve = CubicSpline(time, vectors) if len(time) >= CUBIC else make_interp_spline(time, vectors, k=1)
     path = Path(float(time[0]), float(time[-1]), curve)
     start = chunk(positions, 0, 1)
-    return Targets(start if color is None else replace(start, color=np.array([float(color)])), path=path)
+    known = one_color(color)
+    return Targets(start if known is None else replace(start, color=np.array([known])), path=path)
 
 
 def _column(table: Any, value: Any, n: int, unit: str, name: str) -> FloatArray:
@@ -191,6 +216,6 @@ def _column(table: Any, value: Any, n: int, unit: str, name: str) -> FloatArray:
         except (KeyError, TypeError, IndexError) as exc:
             raise ValueError(f"{value!r} is neither a number nor a column of the positions") from exc
     values = np.atleast_1d(numbers(value, unit, name))
-    if len(values) not in (1, n):
-        raise ValueError(f"{len(values)} values for {n} positions")
+    if values.ndim != 1 or len(values) not in (1, n):
+        raise ValueError(f"{name} of shape {values.shape}: expected one value, or one for each of {n} positions")
     return np.broadcast_to(values, n)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,14 @@ DEC_NAMES = (
 
 
 _DECIMAL_COMMA = re.compile(r"[+-\u2212]?\d+,\d+")
+
+
+def column_names(table: Any) -> list[Any]:
+    """Return the names of the columns of a table or mapping, none for other values."""
+    found = getattr(table, "column_names", None)  # of pyarrow, whose `columns` are the columns themselves
+    if found is None:
+        found = getattr(table, "columns", table if isinstance(table, Mapping) else ())
+    return list(found) if isinstance(found, Iterable) else []
 
 
 def find_column(names: Iterable[Any], usual: tuple[str, ...]) -> Any:

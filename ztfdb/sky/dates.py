@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ztfdb.arguments import shown
 from ztfdb.sky.given import is_a
 from ztfdb.sky.motion import julian_year
 from ztfdb.sky.times import MJD_ZERO
@@ -42,8 +43,10 @@ def mjd_of(value: Any, name: str = "time") -> float:
         If it is none of these, or outside `ZTF_MJD`.
     """
     if is_a(value, "astropy.time", "Time"):
-        mjd = float(value.utc.mjd)
+        mjd = _mjd_of_number(value.utc.mjd, name)
     elif isinstance(value, date | np.datetime64):
+        if value != value:  # NaT
+            raise ValueError(f"{name} {value}: there is no time")
         mjd = _mjd_of_datetime(_as_datetime(value))
     elif isinstance(value, str):
         mjd = _mjd_of_text(value, name)
@@ -81,7 +84,7 @@ def night_of(value: Any) -> int:
     ValueError
         If it is not a date, or outside ZTF's years.
     """
-    if isinstance(value, int | np.integer) or (isinstance(value, str) and value.strip().isdigit()):
+    if isinstance(value, int | np.integer) or (isinstance(value, str) and value.strip().isdecimal()):
         number = int(value)
         if not _EIGHT_DIGITS[0] <= number < _EIGHT_DIGITS[1]:
             meant = f"; MJD {number} is the night {_night(number)}" if ZTF_MJD[0] <= number <= ZTF_MJD[1] else ""
@@ -109,8 +112,8 @@ def _night(mjd: float) -> str:
 def _mjd_of_number(value: Any, name: str) -> float:
     try:
         number = float(value)
-    except (TypeError, ValueError) as exc:
-        raise ValueError(f"{name} {value!r}: expected an MJD, an ISO date or 'today'") from exc
+    except (TypeError, ValueError, OverflowError) as exc:
+        raise ValueError(f"{name} {shown(value)}: expected an MJD, an ISO date or 'today'") from exc
     if math.isnan(number):
         raise ValueError(f"{name} {value!r}: expected an MJD, an ISO date or 'today'")
     if number.is_integer() and _EIGHT_DIGITS[0] <= number < _EIGHT_DIGITS[1]:

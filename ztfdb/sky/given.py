@@ -6,10 +6,13 @@ astropy is not imported for plain numbers.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ztfdb.arguments import shown
 
 EPOCHS = (1800.0, 2200.0)
 """Range of Julian years that are accepted as the epoch of a position."""
@@ -51,7 +54,7 @@ def numbers(value: Any, unit: str, name: str, *, missing: bool = True) -> NDArra
     ValueError
         If a value is not a number, has a unit of another kind, or is masked and must not be.
     """
-    if type(value) in (float, int) or (type(value) is np.ndarray and value.dtype == np.float64):
+    if type(value) is float or (type(value) is np.ndarray and value.dtype == np.float64):
         return np.asarray(value, np.float64)
     if unit == "yr" and is_a(value, "astropy.time", "Time"):
         value = value.jyear
@@ -67,8 +70,11 @@ def numbers(value: Any, unit: str, name: str, *, missing: bool = True) -> NDArra
             mask = np.ma.getmaskarray(value)
         plain = plain.unmasked if is_a(plain, "astropy.utils.masked", "Masked") else plain
         plain = plain.data if isinstance(plain, np.ma.MaskedArray) else plain
+        plain = plain if hasattr(plain, "dtype") else np.asarray(plain)
+        if getattr(plain.dtype, "kind", "O") in "bcmM":  # numpy would take dates for nanoseconds
+            raise TypeError(f"found {plain.dtype}")
         values = np.asarray(plain, dtype=np.float64)
-    except (TypeError, ValueError) as exc:
+    except (TypeError, ValueError, OverflowError) as exc:
         raise ValueError(_refused(value, unit, name, exc)) from exc
     if mask.any():
         if not missing:
@@ -140,7 +146,15 @@ def _converted(value: Any, own: Any, unit: str) -> Any:
 
 
 def _refused(value: Any, unit: str, name: str, exc: Exception) -> str:
-    first = next((one for one in np.ravel(np.asarray(value, dtype=object)) if isinstance(one, str)), None)
+    listed = isinstance(value, Iterable) and not isinstance(value, str | bytes)
+    first = next((one for one in _flat(value) if isinstance(one, str)), None)
     if first is not None and unit == "deg":
         return f"{name}: {no_name(first)}"
-    return f"{name} {value!r}: expected {'numbers' if np.ndim(value) else 'a number'} of {unit} ({exc})"
+    return f"{name} {shown(value)}: expected {'numbers' if listed else 'a number'} of {unit} ({exc})"
+
+
+def _flat(value: Any) -> list[Any]:
+    try:
+        return np.ravel(np.asarray(value, dtype=object)).tolist()
+    except ValueError:  # lists of unequal lengths
+        return []

@@ -13,6 +13,7 @@ import pytest
 
 pytest.importorskip("starlette", reason="the extra serve is not installed")
 
+from ztfdb.codes import fid_of
 from ztfdb.errors import (
     DatabaseUnavailableError,
     ImageReadError,
@@ -21,7 +22,6 @@ from ztfdb.errors import (
     StoreError,
     UnknownImageError,
 )
-from ztfdb.query.request import fid_of
 from ztfdb.serve.errors import ServiceError, has_own_words, tell
 from ztfdb.sky.typed import parse_position
 

@@ -43,6 +43,8 @@ def open_table(path: str | Path) -> TableReader:
 
 def _open(path: Path) -> TableReader:
     packed = False
+    if "\0" in str(path):
+        raise CatalogueFileError(path, "cannot be read: no file has such a name")
     try:
         with path.open("rb") as file:
             head = file.read(HEAD)

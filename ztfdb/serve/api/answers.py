@@ -117,11 +117,14 @@ def _direct(path: str, endpoint: Callable[..., Coroutine[Any, Any, Response]]) -
 
 
 def _given(request: Request, model: type[BaseModel]) -> dict[str, Any]:
-    """Return the query by name: a list if the model takes several values, else the last value."""
+    """Return the query by name: a list if the model takes several values, else the last value.
+
+    ``name=`` is an empty list.
+    """
     given: dict[str, Any] = {}
     for name, value in request.query_params.multi_items():
         if name in _lists(model):
-            given.setdefault(name, []).append(value)
+            given.setdefault(name, []).extend([value] if value else [])
         else:
             given[name] = value
     return given

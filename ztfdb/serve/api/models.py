@@ -6,14 +6,16 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
+from ztfdb.arguments import CATALOGUE_NAME
+from ztfdb.query.targets import MOST_MOTION
+
 ID_LOW, ID_HIGH = -(2**63), 2**63 - 1
-MOST_OPTION = 1e6
-"""Largest colour and proper motion that is accepted."""
 
 Id = Annotated[int, Field(ge=ID_LOW, le=ID_HIGH)]
-Bounded = Annotated[float, Field(ge=-MOST_OPTION, le=MOST_OPTION, allow_inf_nan=False)]
-Name = Annotated[str, Field(pattern=r"^[\w.+-]{1,64}$")]
+Bounded = Annotated[float, Field(ge=-MOST_MOTION, le=MOST_MOTION, allow_inf_nan=False)]
+Name = Annotated[str, Field(pattern=f"^{CATALOGUE_NAME}$")]
 Word = Annotated[str, Field(max_length=64)]
+Moment = Word | FiniteFloat
 
 
 class Asked(BaseModel):
@@ -34,8 +36,8 @@ class ImageCuts(Asked):
     """Selection of images."""
 
     filters: list[Word] | None = Field(None, description="zg, zr, zi (or g, r, i; 1, 2, 3); repeat for several")
-    from_: Word | None = Field(None, alias="from", description="first start of an exposure: MJD or ISO date, UTC")
-    to: Word | None = Field(None, description="the start must be before: MJD or ISO date, UTC")
+    from_: Moment | None = Field(None, alias="from", description="first start of an exposure: MJD or ISO date, UTC")
+    to: Moment | None = Field(None, description="the start must be before: MJD or ISO date, UTC")
     fields: list[Id] | None = Field(None, description="ZTF fields")
     all_versions: bool = Field(False, description="every processing of an exposure, not only the newest")
 
@@ -208,6 +210,13 @@ class MatchedAsked(Asked):
     calibration: Word = "header"
 
 
+class PsfChecksAsked(Asked):
+    """Checks against ZTF's PSF catalogues."""
+
+    image_id: list[Id] | None = Field(None, description="of these images, by default of all")
+    warned: bool = Field(False, description="those with a warning only")
+
+
 class Problem(BaseModel):
     """What went wrong (RFC 9457)."""
 
@@ -237,7 +246,7 @@ class Frame(BaseModel):
     hint: str | None = Field(None, description="why an answer is empty")
 
 
-def _moment(text: str | None) -> float | str | None:
+def _moment(text: float | str | None) -> float | str | None:
     try:
         return None if text is None else float(text)
     except ValueError:

@@ -22,6 +22,7 @@ from ztfdb.serve.api.models import (
     MatchedAsked,
     Name,
     Place,
+    PsfChecksAsked,
     Word,
 )
 from ztfdb.serve.api.wire import dumps, pack_frame, plain, without_folders
@@ -132,11 +133,9 @@ async def catalogue_recipe(
 
 
 @router.get("/psf-checks", response_model=Frame)
-async def psf_checks(
-    request: Request, image_id: Annotated[list[Id] | None, Query()] = None, warned: bool = False
-) -> Response:
+async def psf_checks(request: Request, asked: Annotated[PsfChecksAsked, Query()]) -> Response:
     """Return the checks against ZTF's PSF catalogues, as `archive.psf_checks`."""
-    return await framed(request, lambda archive: archive.psf_checks(image_id, warned=warned))
+    return await framed(request, lambda archive: archive.psf_checks(asked.image_id, warned=asked.warned))
 
 
 @router.get("/completeness", response_model=Frame)

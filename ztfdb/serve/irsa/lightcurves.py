@@ -11,9 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ztfdb.archive import Archive, words_kept
-from ztfdb.codes import FILTERS
+from ztfdb.codes import FILTERS, fid_of
 from ztfdb.query.answer import IRSA_COLUMNS
-from ztfdb.query.request import fid_of
 from ztfdb.serve.errors import ServiceError
 from ztfdb.serve.irsa.tables import answer, columns_of, format_of, rows_of
 from ztfdb.serve.params import Parameters, number, shown
