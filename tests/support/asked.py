@@ -57,6 +57,11 @@ class Asked:
         assert_same(first, second, text)
         return first
 
+    def sources(self):
+        """Every source as the database has it: id and position."""
+        ids, ra, dec = zip(*self.both("select source_id, ra, dec from source order by source_id"), strict=True)
+        return np.array(ids), SkyCoord(np.array(ra), np.array(dec), unit="deg")
+
     def plan(self, engine, text, uploads=(), *, for_many=False):
         """The plan of a statement; `for_many` makes PostgreSQL plan as if its small tables had many rows."""
         explain = "explain query plan " if engine == "sqlite" else "explain "
