@@ -96,7 +96,7 @@ def write_answer(
 ) -> Written:
     """Run a statement and pass on the answer in batches.
 
-    Errors before the first row are raised; later errors are written into the answer if its format allows it. With
+    Errors before the first byte are raised; later errors are written into the answer if its format allows it. With
     `strict` they are always raised. `extra` follows the table of a VOTable.
     """
     writer = make_writer(query.form, translation.columns, translation.base, extra)
