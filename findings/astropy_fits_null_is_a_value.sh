@@ -3,7 +3,7 @@
 #
 # A column with masked integers gets TNULL, which astropy 8.0.2 takes from the column's `fill_value`: numpy's 999999, cut down to the type. That is 63 in
 # a column of bytes, 16959 in one of 16 bits and 999999 in wider ones. None of them is checked against the values that are there, so rows that hold this
-# number are masked after they are read. The file says so itself: every reader of FITS takes them for missing. A masked boolean comes back as True,
+# number are masked after they are read. The file says so itself: a reader that heeds TNULL takes them for missing. A masked boolean comes back as True,
 # as astropy writes no third state. Nothing is warned of. ECSV, VOTable and Parquet keep both.
 # What follows: set `fill_value` to a number that does not occur before writing a masked column of integers; write masked booleans as integers.
 set -eu
