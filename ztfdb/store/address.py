@@ -70,7 +70,7 @@ class Address:
         if self.username is not None:
             secret = "" if self.password is None else f":{HIDDEN}"
             account = f"{quote(self.username, safe=_PLAIN)}{secret}@"
-        host = f"[{self.host}]" if ":" in (self.host or "") else self.host or ""
+        host = f"[{self.host}]" if ":" in (self.host or "") else quote(self.host or "", safe=",")
         port = "" if self.port is None else f":{self.port}"
         place = "" if database is None else "/" + _quoted(database, f"{_PLAIN}/")
         return f"{self.engine}://{account}{host}{port}{place}{_shown_query(query)}"
@@ -139,7 +139,7 @@ def _parsed(text: str) -> Address:
         unquote(place[1:]) if place else None,
         _unquoted(account and account["username"]),
         _unquoted(account and account["password"]),
-        server["six"] or server["host"],
+        server["six"] or _unquoted(server["host"]),
         port,
         _query(query) if mark else {},
     )

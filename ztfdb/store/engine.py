@@ -61,7 +61,7 @@ def make_engine(url: str | Path | URL | Address, *, read_only: bool = False, exi
     if parsed.get_backend_name() == "sqlite":
         engine = _sqlite_engine(parsed, read_only, exists)
     else:
-        from ztfdb.store.backends.connect_postgresql import session_options  # a SQLite file needs no psycopg
+        from ztfdb.store.backends import connect_postgresql  # a SQLite file needs no psycopg
 
         # not in the URL: SQLAlchemy shows everything in it except its first password
         secrets = {key: value for key, value in parsed.query.items() if is_secret_key(key)}
@@ -69,8 +69,13 @@ def make_engine(url: str | Path | URL | Address, *, read_only: bool = False, exi
             parsed.difference_update_query(secrets),
             json_serializer=strict_json,
             pool_use_lifo=True,
-            connect_args={**secrets, "options": session_options(parsed.query.get("options"), read_only=read_only)},
+            connect_args={**secrets, **connect_postgresql.session_arguments(parsed.query.get("options"))},
         )
+
+        def on_connect(connection: Any, record: Any) -> None:
+            connect_postgresql.set_up(connection, record.info, read_only=read_only)
+
+        event.listen(engine, "connect", on_connect)
         event.listen(engine, "checkin", _note_time)
         event.listen(engine, "checkout", _check_alive)
     event.listen(engine, "handle_error", _translate, retval=True)

@@ -29,8 +29,14 @@ _LOST_WORDS = re.compile(
 )
 """Words of psycopg and libpq, which have no SQLSTATE, for a connection that was open."""
 
+_NO_SUCH_LETTER = "22P05"
+"""PostgreSQL's SQLSTATE of a text that the encoding of the database cannot hold."""
+
 _READ_ONLY_STATE = "25006"
 """PostgreSQL's SQLSTATE of a write in a read-only transaction: on a standby, or set for a server or role."""
+
+_NO_OPTIONS = "unsupported startup parameter"
+_POOLER = " (a setting of PgBouncer lets ztfdb connect: ignore_startup_parameters = options)"
 
 _NO_RIGHT = "42501"
 """PostgreSQL's SQLSTATE of a missing privilege."""
@@ -61,7 +67,7 @@ def unavailable(exc: BaseException | None) -> DatabaseUnavailableError | None:
             if state in _LOST_STATES or (isinstance(exc, psycopg.OperationalError) and _is_lost(exc, state)):
                 return DatabaseUnavailableError(LOST)
             if state.startswith(_RETRYABLE_STATES) or (isinstance(exc, psycopg.OperationalError) and not state):
-                return DatabaseUnavailableError(one_line(exc))
+                return DatabaseUnavailableError(one_line(exc) + (_POOLER if _NO_OPTIONS in str(exc) else ""))
     if isinstance(exc, sqlite3.OperationalError):
         if _READ_ONLY_WORDS in str(exc).lower():
             return DatabaseReadOnlyError(f"SQLite: this archive may not be written here: {_line(exc)}")
@@ -144,6 +150,8 @@ def typed_error(original: BaseException | None, where: str | None = None) -> Sto
     if isinstance(original, sqlite3.OperationalError) and "decode to utf-8" in str(original).lower():
         return StoreError(f"SQLite: a stored text is not UTF-8: {one_line(original)}")
     state = getattr(original, "sqlstate", None) or ""
+    if state == _NO_SUCH_LETTER:
+        return StoreError(f"the database cannot hold every text, as its encoding is not UTF8: {one_line(original)}")
     if state == _NO_RIGHT:
         return StoreError(f"this role may not do that: {one_line(original)}")
     if state.startswith(_BROKEN_STATES):

@@ -95,6 +95,8 @@ def _run(url: str | Path | URL | Address | Engine, revision: str, *, forward: bo
             locks.lock_name(_LOCK)
             locks.limit_lock_wait(LOCK_WAIT_S)
             _check_known(connection)
+            if current_revision(connection) is None:
+                locks.check_encoding()
             if forward and current_revision(connection) == REVISION:
                 replace_views(connection)
                 return

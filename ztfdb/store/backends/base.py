@@ -140,6 +140,15 @@ class Backend(Reads):
     def insert(self, table: Table) -> Any:
         """Return the dialect's INSERT, which has ``on_conflict_do_update``."""
 
+    def check_encoding(self) -> None:
+        """Check that the database can hold every text.
+
+        Raises
+        ------
+        StoreError
+            If it has an encoding of some letters only.
+        """
+
     def limit_lock_wait(self, seconds: float | None) -> None:
         """Limit how long later statements of this transaction wait for a table lock; None removes the limit."""
 

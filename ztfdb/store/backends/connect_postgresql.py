@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import psycopg
-from psycopg.pq import TransactionStatus
+from psycopg.pq import ExecStatus, TransactionStatus
+from psycopg.pq.abc import PGconn
 
 from ztfdb.store.address import Address
 
@@ -20,10 +21,38 @@ _EMPTY_QUERY = 0
 """libpq's status of an empty query, PGRES_EMPTY_QUERY."""
 
 
-def session_options(given: object, *, read_only: bool) -> str:
-    """Return libpq's ``options`` of every connection, appended to those of the URL: UTC, and read-only if wanted."""
-    options = "-c timezone=UTC" + (" -c default_transaction_read_only=on" if read_only else "")
-    return f"{given} {options}" if given else options
+POOLED = "ztfdb_pooled"
+"""Key, in a connection's ``info``, of whether a pooler is between us and the server."""
+
+_OPTIONS = "-c timezone=UTC -c extra_float_digits=1 -c default_transaction_isolation=read\\ committed"
+"""What must not depend on settings of a server, database or role: shorter texts of numbers are other numbers, and
+transactions that wait for each other instead of failing are what writers rely on."""
+
+
+def session_arguments(given: object) -> dict[str, str]:
+    """Return libpq's arguments of every connection; `given` are the ``options`` of the URL, which come first."""
+    # the encoding of the database itself, or PGCLIENTENCODING, may be one that has no letters but ASCII's
+    return {"options": f"{given} {_OPTIONS}" if given else _OPTIONS, "client_encoding": "utf8"}
+
+
+def set_up(connection: psycopg.Connection[Any], info: dict[str, Any], *, read_only: bool) -> None:
+    """Apply the settings of every new connection.
+
+    A pooler may ignore ``options``, and may give each transaction another connection to the server. Then a name of a
+    prepared statement is unknown there, or is another statement of somebody else.
+    """
+    if read_only:
+        connection.read_only = True  # as an option, it would be no server for target_session_attrs=read-write
+    info[POOLED] = _is_pooled(connection.pgconn)
+    if info[POOLED]:
+        connection.prepare_threshold = None
+        connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+
+
+def _is_pooled(pgconn: PGconn) -> bool:
+    """Return whether the server's process is another one than that which has greeted us."""
+    result = pgconn.exec_(b"select pg_backend_pid()")
+    return result.status == ExecStatus.TUPLES_OK and int(result.get_value(0, 0) or b"0") != pgconn.backend_pid
 
 
 def is_alive(connection: Any, info: dict[str, Any]) -> bool:
@@ -55,7 +84,7 @@ class PostgresqlOpener:
     ----------
     address : Address
     read_only : bool
-        No effect: the server refuses writes in any case.
+        No effect: transactions only read in any case.
     """
 
     where = None
@@ -66,7 +95,9 @@ class PostgresqlOpener:
 
     def open(self) -> tuple[psycopg.Connection[Any], dict[str, Any]]:
         """Return a new connection, and the ``info`` that is kept with it."""
-        return psycopg.connect(**self._arguments), {}
+        connection, info = psycopg.connect(**self._arguments), dict[str, Any]()
+        set_up(connection, info, read_only=True)
+        return connection, info
 
     def is_usable(self, connection: psycopg.Connection[Any], info: dict[str, Any]) -> bool:
         """Return whether an idle connection can still be used."""
@@ -94,8 +125,7 @@ def arguments_of(address: Address) -> dict[str, Any]:
         arguments["dbname"] = address.database
     arguments |= address.query
     arguments |= _servers(address.query.get("host", ()), address.query.get("port"))
-    arguments["options"] = session_options(address.query.get("options"), read_only=True)
-    return arguments
+    return arguments | session_arguments(address.query.get("options"))
 
 
 def _servers(hosts: str | Sequence[str], ports: str | Sequence[str] | None) -> dict[str, str]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sqlalchemy import ClauseElement, Connection, Engine, Table
 from sqlalchemy.dialects.postgresql import insert
 
+from ztfdb.errors import StoreError
 from ztfdb.store.backends import views_postgresql
 from ztfdb.store.backends.base import Backend
 from ztfdb.store.backends.reads import Dtypes, SqlText
@@ -66,6 +67,15 @@ class Postgresql(PostgresqlReads, Backend):
         connection = self.session.connection()
         connection.exec_driver_sql(f"drop table if exists pg_temp.{name}")
         connection.exec_driver_sql(f"create temporary table {name} ({fields}) on commit drop")
+
+    def check_encoding(self) -> None:
+        """Refuse all encodings but UTF8 and SQL_ASCII, which keeps the bytes of UTF-8 as they are."""
+        ((name, encoding),) = self.read_rows("select current_database(), current_setting('server_encoding')")
+        if encoding not in ("UTF8", "SQL_ASCII"):
+            raise StoreError(
+                f"the database {name} has the encoding {encoding}, which cannot hold every path: make it with "
+                "createdb --encoding=UTF8 --template=template0"
+            )
 
     def limit_lock_wait(self, seconds: float | None) -> None:
         """Set this transaction's ``lock_timeout``."""

@@ -16,6 +16,7 @@ from psycopg.pq.abc import PGconn, PGresult
 
 from ztfdb.arrays import Columns, IntArray
 from ztfdb.errors import StoreError
+from ztfdb.store.backends.connect_postgresql import POOLED
 from ztfdb.store.backends.reads import Dtypes, Reads, SqlText
 from ztfdb.store.columns import numpy_columns
 
@@ -243,9 +244,12 @@ class PostgresqlReads(Reads):
         """Return the one row of each query, in binary, in one round trip, by statements prepared on the connection.
 
         Inside a transaction they are always prepared again, because a name that the server has lost would abort the
-        transaction: psycopg deallocates all prepared statements, including these, after a rollback.
+        transaction: psycopg deallocates all prepared statements, including these, after a rollback. So they are behind
+        a pooler, which may have another server's connection for us each time.
         """
         connection = self._driver()
+        if self._info.get(POOLED) and connection.pgconn.transaction_status == TransactionStatus.IDLE:
+            return _pipeline(connection, queries, {}, lambda: b"")
         if connection.pgconn.transaction_status != TransactionStatus.IDLE:
             return _pipeline(connection, [*queries, (PREPARED.restore, [])], {}, lambda: b"")
         prepared = self._info.setdefault("ztfdb_prepared", {})
