@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import Any
+from typing import Any, Protocol
 
 HIDDEN = "***"
 """Replaces a secret."""
@@ -26,6 +26,33 @@ _IN_KEYS = ("pass", "pwd", "secret", "token", "sig", "credential", "key")
 """Every key of a hidden value contains one of these."""
 _UNSEEN = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 """Unicode categories of invisible characters: controls, directions, lone surrogates, ends of lines."""
+
+
+class SupportsWrite(Protocol):
+    """A file of text."""
+
+    def write(self, text: str, /) -> Any:
+        """Write a text."""
+
+
+class CsvLines:
+    """What `csv.writer` (with its own ends of lines) writes to, so that lines end with a line feed alone.
+
+    With another ``lineterminator`` it leaves a carriage return within a text without quotes, up to Python 3.12, and
+    readers take that for the end of the line.
+
+    Parameters
+    ----------
+    stream : file
+        Of text.
+    """
+
+    def __init__(self, stream: SupportsWrite) -> None:
+        self._write = stream.write
+
+    def write(self, line: str, /) -> None:
+        """Write one line, which ends with a carriage return and a line feed."""
+        self._write(f"{line[:-2]}\n")
 
 
 def counted(n: int, one: str, many: str = "") -> str:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import csv
+import io
 import os
 
 import pytest
 
 from ztfdb.errors import CatalogueFileError, ConfigError, ImageReadError
-from ztfdb.texts import counted, hide_secrets, is_secret_key, one_line, printable, without_secrets
+from ztfdb.texts import CsvLines, counted, hide_secrets, is_secret_key, one_line, printable, without_secrets
 
 SECRET = "s3cret"
 
@@ -98,3 +100,11 @@ def test_kept_characters_stay():
 def test_numbers_with_nouns() -> None:
     assert [counted(n, "image") for n in (0, 1, 2000)] == ["0 images", "1 image", "2,000 images"]
     assert counted(1, "match", "matches") == "1 match" and counted(2, "match", "matches") == "2 matches"
+
+
+def test_lines_of_csv_are_read_back_with_carriage_returns():
+    rows = [["a\rb", "c\r\nd"], ["", "e"]]
+    stream = io.StringIO(newline="")
+    csv.writer(CsvLines(stream)).writerows(rows)
+    assert stream.getvalue() == '"a\rb","c\r\nd"\n,e\n'
+    assert list(csv.reader(io.StringIO(stream.getvalue(), newline=""))) == rows

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -16,8 +17,17 @@ from numpy.typing import NDArray
 from ztfdb.cli.columns import Words, check_names
 from ztfdb.errors import OutputError
 
-_CONTROLS = dict.fromkeys((*range(32), 127), " ")
-"""Control characters within text, which FITS and IPAC tables cannot hold; they become blanks."""
+_PLAIN = re.compile(r"[\w.:/+-]+", re.ASCII)
+
+_CONTROLS = dict.fromkeys((*range(32), 127, 0x85, 0x2028, 0x2029), " ")
+"""Control characters and ends of lines within text, which FITS and IPAC tables cannot hold; they become blanks."""
+
+_NAMES = {
+    "FITS": (re.compile(r"[ -~]*[!-~][ -~]*"), "printable ASCII characters"),
+    "ECSV": (re.compile(r".*\S.*"), "one line"),
+    "IPAC": (re.compile(r"\w+"), "letters, digits and _"),
+}
+"""Names of columns that each format can hold, and how they are described."""
 
 
 def write_fits(frame: pd.DataFrame, words: Words, stream: BinaryIO) -> None:
@@ -31,7 +41,7 @@ def write_fits(frame: pd.DataFrame, words: Words, stream: BinaryIO) -> None:
     OutputError
         If the rows do not fit into a FITS table.
     """
-    check_names(frame.columns)
+    _check_names(frame.columns, "FITS")
     columns = [_fits_column(str(name), frame.iloc[:, i]) for i, name in enumerate(frame.columns)]
     try:
         with warnings.catch_warnings():
@@ -48,12 +58,35 @@ def write_fits(frame: pd.DataFrame, words: Words, stream: BinaryIO) -> None:
 def write_ecsv(frame: pd.DataFrame, words: Words, stream: BinaryIO) -> None:
     """Write ECSV: CSV under a header with types, units and descriptions, which `astropy.table.Table.read` restores.
 
+    Only the header is astropy's: its rows with a text that begins with ``#``, or is a line separator without quotes,
+    cannot be read again.
+
     Raises
     ------
     OutputError
         If two columns have one name.
     """
-    _write_text(_table(frame, words), "ascii.ecsv", stream)
+    _check_names(frame.columns, "ECSV")
+    table = _table(frame, words)
+    text = io.StringIO()
+    table[:0].write(text, format="ascii.ecsv")
+    header, schema, _ = text.getvalue().partition("# schema: astropy-2.0\n")
+    cells = [_ecsv_cells(column) for column in table.columns.values()]
+    stream.write(f"{header}{schema}{' '.join(map(_quoted, table.colnames))}\n".encode())
+    stream.writelines(f"{' '.join(row)}\n".encode() for row in zip(*cells, strict=True))
+
+
+def _ecsv_cells(column: Any) -> list[str]:
+    values = np.ma.getdata(column)
+    texts = list(map(_quoted, values.tolist())) if values.dtype.kind == "U" else list(map(str, values))
+    for at in np.flatnonzero(np.ma.getmaskarray(column)):
+        texts[at] = '""'
+    return texts
+
+
+def _quoted(text: str) -> str:
+    """Return a text in quotes, if it is not of letters, digits and marks alone."""
+    return text if _PLAIN.fullmatch(text) else '"' + text.replace('"', '""') + '"'
 
 
 def write_ipac(frame: pd.DataFrame, words: Words, stream: BinaryIO) -> None:
@@ -64,6 +97,7 @@ def write_ipac(frame: pd.DataFrame, words: Words, stream: BinaryIO) -> None:
     OutputError
         If two columns have one name.
     """
+    _check_names(frame.columns, "IPAC")
     table = _table(frame, words, ipac=True)
     _write_text(table, "ascii.ipac", stream)
 
@@ -73,6 +107,14 @@ WRITERS: dict[str, Callable[[pd.DataFrame, Words, BinaryIO], None]] = {
     "ecsv": write_ecsv,
     "ipac": write_ipac,
 }
+
+
+def _check_names(names: Iterable[Any], form: str) -> None:
+    check_names(names)
+    fits_in, wanted = _NAMES[form]
+    for name in map(str, names):
+        if not fits_in.fullmatch(name) or len(name.splitlines()) > 1:
+            raise OutputError(f"{form} has no column {name!r}, only names of {wanted}: name it with AS")
 
 
 def _fits_column(name: str, values: pd.Series[Any]) -> fits.Column:
@@ -116,7 +158,6 @@ def _describe(header: fits.Header, names: Any, words: Words) -> None:
 
 
 def _table(frame: pd.DataFrame, words: Words, *, ipac: bool = False) -> Table:
-    check_names(frame.columns)
     table = Table(masked=ipac)
     for name in frame.columns:
         values, missing = _arrays(frame[name])

@@ -13,6 +13,7 @@ import numpy as np
 from ztfdb.cli.cells import Pairs, cells_of, chunks, kind_of
 from ztfdb.cli.columns import check_names, is_id
 from ztfdb.query.columns import MaskedIntegers
+from ztfdb.texts import CsvLines
 
 JSON_EXACT = 1 << 53
 """Most readers of JSON silently round larger integers."""
@@ -25,7 +26,7 @@ def write_csv(pairs: Pairs, n_row: int, stream: BinaryIO) -> None:
     """
     text = io.TextIOWrapper(stream, encoding="utf-8", errors="surrogateescape", newline="", write_through=True)
     try:
-        writer = csv.writer(text, lineterminator="\n")
+        writer = csv.writer(CsvLines(text))
         writer.writerow([name for name, _ in pairs])
         for some in chunks(pairs, n_row):
             writer.writerows(zip(*(_fields(column) for _, column in some), strict=True))

@@ -20,7 +20,7 @@ from ztfdb.cli.cells import pairs_of
 from ztfdb.cli.columns import TIME_SYSTEMS, Words, check_names, vo_reference
 from ztfdb.errors import MissingExtraError, OutputError
 from ztfdb.schema import ColumnDescription
-from ztfdb.texts import printable
+from ztfdb.texts import CsvLines, printable
 
 _CHUNK = 10_000
 _VOTABLE = (
@@ -39,9 +39,10 @@ def write_csv(frame: pd.DataFrame, words: Words, stream: BinaryIO) -> None:
 def write_csv_parts(parts: Iterable[pd.DataFrame], words: Words, stream: BinaryIO) -> None:
     """Write the rows of several frames of the same columns as one CSV file; see `write_csv`."""
     text = io.TextIOWrapper(stream, encoding="utf-8", errors="surrogateescape", newline="", write_through=True)
+    lines: Any = CsvLines(text)
     try:
         for number, frame in enumerate(parts):
-            frame.to_csv(text, index=False, header=number == 0, lineterminator="\n", chunksize=_CHUNK)
+            frame.to_csv(lines, index=False, header=number == 0, lineterminator="\r\n", chunksize=_CHUNK)
     finally:
         text.detach()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import re
 import warnings
 from pathlib import Path
 
@@ -210,3 +211,60 @@ def test_two_columns_of_one_name_are_one_error(form: str, tmp_path: Path) -> Non
 
 def test_every_format_has_a_writer() -> None:
     assert set(FORMATS) == {"table", *WRITERS}
+
+
+ODD = [
+    "plain", " lead", "trail ", "a,b", 'q"u"o', "it's", "line\nbreak", "cr\rx", "crlf\r\ny", "tab\tx", "=1+1", "é☃",
+    "<x>&amp;]]>", "", "NULL", "nan", "None", "-", "--", "'", '"', "\\", "\\n", "|pipe|", "a;b", "#c", "# two words",
+    "0123", "1e5", "true", "x" * 300, "\u00a0nb", "\u202e", "\ufeffbom", "a\x1bb", " ", "\x0b", "\u2028", "\x85", "{}",
+]  # fmt: skip
+
+
+def plainly(text: object) -> str:
+    """The text without what a format may change: blanks at its ends, control characters, other ends of lines."""
+    return " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
+
+
+@pytest.mark.parametrize("first", ["text", "id"])
+@pytest.mark.parametrize("form", ["csv", "votable", "fits", "ecsv", "ipac", "parquet"])
+def test_odd_texts_stay_in_their_rows(form: str, first: str, tmp_path: Path) -> None:
+    """A text that begins with ``#`` was a comment of ECSV, and its row was not there when the table was read."""
+    ids = [BIG + k for k in range(len(ODD))]
+    columns = {"text": ODD, "id": ids, "last": ODD}
+    path = written(pd.DataFrame(dict(sorted(columns.items(), key=lambda one: one[0] != first))), form, tmp_path)
+    if form in ("csv", "parquet"):
+        found = pd.read_parquet(path) if form == "parquet" else pd.read_csv(path, keep_default_na=False)
+        back = {name: values.tolist() for name, values in found.items()}
+    else:
+        table = Table.read(path, format={"ecsv": "ascii.ecsv", "ipac": "ascii.ipac"}.get(form, form))
+        table.convert_bytestring_to_unicode()
+        back = {name: ["" if one is np.ma.masked else one for one in table[name]] for name in table.colnames}
+    assert back["id"] == ids
+    escaped = form == "votable"  # XML has no control characters
+    for name in ("text", "last"):
+        for one, other in zip(back[name], ODD, strict=True):
+            if not (escaped and not other.isprintable()):
+                assert plainly(one) == plainly(other), (other, one)
+
+
+@pytest.mark.parametrize("form", ["csv", "fits", "ecsv", "ipac", "parquet"])
+@pytest.mark.parametrize("name", ["#c", "a b", 'x"y', "é", "1", "a,b", "x|y", "-", "a\nb", "a\rb", " ", ""])
+@pytest.mark.filterwarnings("ignore:It is strongly recommended")
+def test_odd_names_of_columns_are_kept_or_refused(form: str, name: str, tmp_path: Path) -> None:
+    frame = pd.DataFrame({"b": [3, 4], name: [1, 2]}, columns=[name, "b"])
+    fine = {"fits": name.isascii() and name.isprintable() and name.strip(), "ipac": name.isalnum()}
+    fine["ecsv"] = name.strip() and len(name.splitlines()) == 1
+    if not fine.get(form, True):
+        with pytest.raises(OutputError, match=re.escape(f"has no column {name!r}, only names of")):
+            written(frame, form, tmp_path)
+        return
+    path = written(frame, form, tmp_path)
+    if form in ("csv", "parquet"):
+        back = pd.read_csv(path) if form == "csv" else pd.read_parquet(path)
+        names = [str(one).replace("Unnamed: 0", "") for one in back]
+        assert back.to_numpy().tolist() == [[1, 3], [2, 4]]
+    else:
+        table = Table.read(path, format={"ecsv": "ascii.ecsv", "ipac": "ascii.ipac"}.get(form, form))
+        names = table.colnames
+        assert [list(row) for row in table] == [[1, 3], [2, 4]]
+    assert names == [name, "b"]

@@ -18,6 +18,7 @@ from ztfdb.serve.links import descriptors
 from ztfdb.serve.params import shown
 from ztfdb.serve.tap.fits_table import FitsWriter
 from ztfdb.serve.votable import BINARY2_TYPE, CONTENT_TYPE, VotableWriter
+from ztfdb.texts import CsvLines
 
 ROW_GROUP = 50_000
 """Rows of a group of a Parquet file: so many are in memory."""
@@ -128,7 +129,7 @@ class TextWriter:
 
     def _lines(self, rows: Sequence[Sequence[Any]]) -> bytes:
         stream = io.StringIO()
-        csv.writer(stream, delimiter=self.separator, lineterminator="\n").writerows(rows)
+        csv.writer(CsvLines(stream), delimiter=self.separator).writerows(rows)
         return stream.getvalue().encode()
 
 
