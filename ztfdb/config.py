@@ -144,7 +144,9 @@ def _from_file(path: str | Path | None) -> dict[str, Any]:
     found = Path(path or CONFIG_FILE)
     try:
         table = tomllib.loads(found.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
+    except UnicodeDecodeError as exc:
+        raise ConfigError(f"the configuration {found} cannot be read: it is no text in UTF-8") from exc
+    except (OSError, tomllib.TOMLDecodeError) as exc:
         raise ConfigError(f"the configuration {found} cannot be read: {failure(exc)}") from exc
     extraction, serve = table.pop("extraction", None), table.pop("serve", {})
     values = {name: _of_kind(name, value, str(found)) for name, value in table.items()}

@@ -535,3 +535,39 @@ def test_a_folder_without_images_says_what_was_left_out_and_fails(night, tmp_pat
     assert "0 found" in result.stderr
     assert f"no image of ZTF in {tmp_path}; PSF catalogues are ingested with --psfcat" in result.stderr
     assert f"no PSF catalogue of ZTF in {tmp_path}\n" in night.run("ingest", "--psfcat", str(tmp_path)).stderr
+
+
+POSITION = (str(RA), str(DEC))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("explain", "9" * 20), "source_id 99999999999999999999: expected a whole number of at most 64 bits"),
+        (("lightcurve", *POSITION, "--keep", "name"), "--keep, --ra-column and --dec-column go with a table"),
+        (("stamp", *POSITION, "--ra-column", "name"), "--ra-column and --dec-column go with a table"),
+        (("lightcurve", *POSITION, "--complete", "--forced", "--psf"), "take one of --forced and --psf"),
+        (("cone", *POSITION, "5", "--sql", "-o", "q.csv"), "--sql prints a statement: it goes with neither -o"),
+        (("cone", *POSITION, "5", "--sql", "--format", "json"), "--sql prints a statement: it goes with neither -o"),
+        (("cone", *POSITION, "5", "--catalog", "a b"), "name 'a b': expected the name of a catalogue"),
+        (("cone", *POSITION, "5", "--columns", ","), "--columns ,: expected names of columns"),
+        (("sql", "select :a as a", "-p", "a=1", "-p", "a=2"), "--param a is given twice"),
+        (("sql", "select :force as a", "-p", "force=1", "--format", "json"), "--param force: take another name"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_wrong_usage(night, tmp_path, monkeypatch, words, message):
+    monkeypatch.chdir(tmp_path)
+    result = night.run(*words)
+    assert result.exit_code == 2, result.output
+    assert message in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["-", "plot"])
+def test_a_plot_needs_a_suffix(night, tmp_path, monkeypatch, name):
+    """``--plot -`` wrote a file of the name ``-``."""
+    monkeypatch.chdir(tmp_path)
+    result = night.run("lightcurve", *POSITION, "--plot", name)
+    assert result.exit_code == 1
+    assert f"the suffix of {name} tells no format" in result.stderr
+    assert not list(tmp_path.iterdir())

@@ -142,7 +142,7 @@ def recipe(ctx: click.Context, name: str, service: Service | None, everything: b
 @click.pass_context
 def fetch(ctx: click.Context, name: str, url: str | None, keep: str | None, everything: bool) -> None:
     """Query VizieR for the catalogue NAME around the archive's images, and import it."""
-    with opened(ctx) as archive, progress_bar("queries") as bar:
+    with opened(ctx) as archive, wrong_usage(), progress_bar("queries") as bar:
 
         def follow(done: int, total: int) -> None:
             if done == 1:
@@ -166,7 +166,7 @@ def fetch(ctx: click.Context, name: str, url: str | None, keep: str | None, ever
 @click.pass_context
 def remove(ctx: click.Context, name: str, dry_run: bool) -> None:
     """Remove the catalogue NAME with its rows, its matches and the calibrations made from it."""
-    with opened(ctx, read_only=dry_run) as archive:
+    with opened(ctx, read_only=dry_run) as archive, wrong_usage():
         n_row = archive.remove_catalogue(name, dry_run=dry_run)
     stays = "" if n_row else "; files of a catalogue that is read in place stay"
     click.echo(f"{'would remove' if dry_run else 'removed'} {name}: {counted(n_row, 'row')}{stays}", err=True)

@@ -110,6 +110,8 @@ def cone(
         return
     if sql and given(motion):
         raise click.UsageError("--sql prints one fixed cone: it does not support proper motion")
+    if sql and not output.is_plain:
+        raise click.UsageError("--sql prints a statement: it goes with neither -o, --format, --columns nor --all")
     if sql:
         from ztfdb.query.cone_sql import cone_sql  # imports pandas
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ztfdb.cli.options import Command, shared, shared_options
-from ztfdb.cli.session import opened
+from ztfdb.cli.session import opened, wrong_usage
 from ztfdb.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def explain(ctx: click.Context, source_id: int, no_measure: bool) -> None:
     from the file and prints stored and new values side by side. The same software reproduces every bit. The exit
     status is 1 if it does not, or if the file is not the one that was ingested.
     """
-    with opened(ctx, read_only=True) as archive:
+    with opened(ctx, read_only=True) as archive, wrong_usage():
         told = archive.explain(source_id, measure=not no_measure, places=shared(ctx).places)
     for line in explanation_lines(told):
         say(line)

@@ -39,7 +39,7 @@ def images(ctx: click.Context, /, position: tuple[str, ...], output: Output, **m
     if position[0] == IMPORT:
         if len(position) != 2:
             raise click.UsageError(f"{IMPORT} takes one file")
-        with opened(ctx) as archive:
+        with opened(ctx) as archive, wrong_usage():
             report = archive.import_metadata(position[1])
         click.echo(str(report))
         return

@@ -118,6 +118,8 @@ def lightcurve(
     path = table_of(target)
     if moving and path is None:
         raise click.UsageError("--moving takes a table with the columns time, ra and dec")
+    if path is None and (keep or ra_column is not None or dec_column is not None):
+        raise click.UsageError("--keep, --ra-column and --dec-column go with a table")
     with asked(ctx, how) as archive, wrong_usage():
         if path is None:
             position = position_of(target)
@@ -285,6 +287,8 @@ def _question(
     """Return the options as the arguments of `Archive.light_curve` and `light_curves`."""
     if (forced or psf or bjd or mag is not None) and not complete:
         raise click.UsageError("--forced, --psf, --bjd and --mag go with --complete")
+    if forced and psf:
+        raise click.UsageError("take one of --forced and --psf")
     if complete and phot.startswith("irsa"):
         raise click.UsageError("--complete does not go with IRSA's light curves, which have detections only")
     more: dict[str, Any] = {name: value for name, value in motion.items() if value is not None}

@@ -7,7 +7,7 @@ import click
 from ztfdb.cli.options import Command, shared_options
 from ztfdb.cli.output import Output, output_options
 from ztfdb.cli.progress import progress_bar
-from ztfdb.cli.session import opened
+from ztfdb.cli.session import opened, wrong_usage
 
 USUAL = (
     "object_id", "number", "ra", "dec", "filtercode", "n", "median_mag", "scatter", "chi2", "stetson_j", "eta",
@@ -43,7 +43,7 @@ def objects(ctx: click.Context, action: str, object_id: int | None, output: Outp
     if (action in ("show", "oids")) != (object_id is not None):
         raise click.UsageError("show and oids take the ID of an object, build and update take none")
     if object_id is not None:
-        with opened(ctx, read_only=True) as archive:
+        with opened(ctx, read_only=True) as archive, wrong_usage():
             frame = archive.object(object_id) if action == "show" else archive.object_oids(object_id)
         output.write(frame, usual=USUAL if action == "show" else USUAL_OIDS)
         return

@@ -67,6 +67,11 @@ class Output:
     columns: tuple[str, ...] | None
     every: bool
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether no option selects another output than the usual text on stdout."""
+        return self.format == "table" and self.path is None and self.columns is None and not self.every
+
     def write(
         self,
         rows: Rows,
@@ -251,9 +256,11 @@ def save_figure(figure: Figure, path: Path, *, dpi: int) -> None:
     OutputError
         If the suffix is of no known format, or the file cannot be written.
     """
+    if not path.suffix:
+        raise OutputError(f"the suffix of {path} tells no format, such as .png, .pdf or .svg")
     drawn = io.BytesIO()  # on a full disk some formats fail again when they close the file
     try:
-        figure.savefig(drawn, dpi=dpi, format=path.suffix[1:] or None)
+        figure.savefig(drawn, dpi=dpi, format=path.suffix[1:])
     except ValueError as exc:
         raise OutputError(f"{path} cannot be written: {exc}") from exc
     with whole_file(path) as stream:
@@ -341,6 +348,8 @@ def make_output(format_: str | None, path: Path | None, columns: str | None, eve
     if chosen in _TITLES and path is None and sys.stdout.isatty():
         raise click.UsageError(f"{_TITLES[chosen]} is binary; name a file with -o")
     names = tuple(name.strip() for name in columns.split(",") if name.strip()) if columns is not None else None
+    if names == ():
+        raise click.UsageError(f"--columns {columns}: expected names of columns")
     return Output(chosen, path, names, every)
 
 

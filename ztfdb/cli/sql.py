@@ -76,7 +76,7 @@ def sql(
             output.write(table_list() if describe is None else column_list(describe), known=False)
         return
     statement = sys.stdin.read() if text == "-" else text
-    values: dict[str, Any] = dict(map(parse_param, params))
+    values = _values(params)
     with opened(ctx, read_only=True) as archive, wrong_usage(), _names_told():
         if output.format == "csv" and output.columns is None:
             output.write_bytes(archive.sql_csv(statement, timeout_s=timeout, force=force, params=values))
@@ -91,6 +91,16 @@ def sql(
         return
     with parts:
         output.write_sql(parts)
+
+
+def _values(params: tuple[str, ...]) -> dict[str, Any]:
+    """Return the values of a statement's parameters by name."""
+    values: dict[str, Any] = {}
+    for name, value in map(parse_param, params):
+        if name in values:
+            raise click.UsageError(f"--param {name} is given twice")
+        values[name] = value
+    return values
 
 
 @contextmanager
@@ -110,11 +120,13 @@ def parse_param(text: str) -> tuple[str, bool | int | float | str]:
     Raises
     ------
     click.UsageError
-        If there is no name.
+        If there is no name, or one that no parameter can have.
     """
     name, sign, value = text.partition("=")
-    if not sign or not name.isidentifier() or name in _OPTIONS:
+    if not sign or not name.isidentifier():
         raise click.UsageError(f"--param {text}: expected NAME=VALUE")
+    if name in _OPTIONS:
+        raise click.UsageError(f"--param {name}: take another name; this is an option of archive.sql")
     if value in _TRUTH:
         return name, _TRUTH[value]
     if _INTEGER.fullmatch(value):

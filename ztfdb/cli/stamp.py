@@ -79,6 +79,8 @@ def stamp(
     but a status, and exit status 1.
     """
     path = table_of(position)
+    if path is None and (ra_column is not None or dec_column is not None):
+        raise click.UsageError("--ra-column and --dec-column go with a table")
     if path is not None:
         import numpy as np
 

@@ -26,7 +26,7 @@ def relocate(ctx: click.Context, name: str, folder: str) -> None:
     NAME is a root listed by `ztfdb status`, FOLDER its new location. No image is read; `ztfdb verify` checks that the
     files are there.
     """
-    with opened(ctx) as archive:
+    with opened(ctx) as archive, wrong_usage():
         before = archive.relocate(name, folder)
     say(f"{name}: {before} -> {folder if '://' in folder else Path(folder).absolute()}")
 
