@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -345,6 +347,104 @@ def test_a_run_killed_at_any_write_goes_on_to_the_same_bytes(exported, tmp_path,
             stop["at"] = -1
             archive.export_hats(folder, **options)
             assert tree(folder) == tree(tmp_path / "whole")
+
+
+def first_file(folder: Path) -> Path:
+    return min((folder / "dataset").rglob("Npix=*.parquet"))
+
+
+DAMAGE = {
+    "a partition is gone": lambda d: first_file(catalogue(d)).unlink(),
+    "a partition is cut": lambda d: os.truncate(first_file(catalogue(d)), 100),
+    "a margin is gone": lambda d: first_file(margin_of(d)).unlink(),
+    "the margins are gone": lambda d: shutil.rmtree(margin_of(d)),
+    "the catalogue is gone": lambda d: shutil.rmtree(catalogue(d)),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
+def test_an_update_writes_the_files_again_that_are_gone(exported, tmp_path, damage):
+    one, folder = exported["sqlite"], tmp_path / "hats"
+    shutil.copytree(one.folder, folder)
+    mine, whole = folder / "detections", one.folder / "detections"
+    damage(mine)
+    with ztfdb.open(one.url, read_only=True) as archive:
+        (done,) = archive.export_hats(folder, update=True, products=["detections"]).products
+    assert done.n_written >= 1 and done.generation == 2
+    assert tree(catalogue(mine) / "dataset") == tree(catalogue(whole) / "dataset")
+    assert tree(margin_of(mine) / "dataset") == tree(margin_of(whole) / "dataset")
+
+
+SMALL_FILES = {
+    "objects": ["collection.properties", "*_g1/hats.properties", "objects_object_id_g1/dataset/index/part.0.parquet"],
+    "images": ["images_g1/partition_info.csv", "images_10arcs_g1/dataset/_common_metadata"],
+}
+
+
+@pytest.mark.parametrize("product", SMALL_FILES)
+def test_an_update_writes_the_small_files_again_that_are_gone_or_point_elsewhere(exported, tmp_path, product):
+    one = exported["sqlite"]
+    shutil.copytree(one.folder / product, tmp_path / product)
+    mine, whole = tmp_path / product, tree(one.folder / product)
+    with ztfdb.open(one.url, read_only=True) as archive:
+        for pattern in SMALL_FILES[product]:
+            for path in [*mine.glob(pattern)]:
+                path.unlink()
+            archive.export_hats(tmp_path, update=True, products=[product])
+            assert tree(mine) == whole, pattern
+        collection = mine / "collection.properties"
+        collection.write_text("obs_collection=mine\nhats_primary_table_url=images_g7\n")
+        archive.export_hats(tmp_path, update=True, products=[product])
+        assert tree(mine) == whole
+
+
+def test_a_stopped_run_whose_files_are_gone_begins_again(exported, tmp_path, monkeypatch):
+    one, real, left = exported["sqlite"], Path.replace, [6]
+    options = {**OPTIONS, "products": ["images"]}
+
+    def counted(path, target):
+        left[0] -= 1
+        if not left[0]:
+            raise Killed
+        return real(path, target)
+
+    with ztfdb.open(one.url, read_only=True) as archive:
+        archive.export_hats(tmp_path / "whole", **options)
+        monkeypatch.setattr(hats_files.Path, "replace", counted)
+        with pytest.raises(Killed):
+            archive.export_hats(tmp_path / "hats", **options)
+        work = tmp_path / "hats" / "images" / "work_g1"
+        assert list((work / "finished").iterdir())
+        shutil.rmtree(tmp_path / "hats" / "images" / "images_g1")
+        archive.export_hats(tmp_path / "hats", **options)
+    assert tree(tmp_path / "hats") == tree(tmp_path / "whole")
+
+
+def test_folders_of_others_stay(exported, tmp_path):
+    one, names = exported["sqlite"], ("notes_g0", "backup_g1", "detections_mine_g1", "my_images_g2", "images_g1x")
+    for name in names:
+        (tmp_path / "images" / name).mkdir(parents=True)
+    with ztfdb.open(one.url, read_only=True) as archive:
+        for _ in range(3):
+            archive.export_hats(tmp_path, products=["images"])
+    held = {path.name for path in (tmp_path / "images").iterdir() if path.is_dir()}
+    assert held == {*names, "images_g2", "images_10arcs_g2", "images_g3", "images_10arcs_g3"}
+
+
+def test_states_that_are_no_states_are_named(exported, tmp_path):
+    one, state = exported["sqlite"], tmp_path / "images" / "export.json"
+    with ztfdb.open(one.url, read_only=True) as archive:
+        archive.export_hats(tmp_path, products=["images"])
+        known = json.loads(state.read_text())
+        for wrong in ("", "[]", json.dumps({**known, "generation": "two"}), json.dumps({**known, "partitions": 5})):
+            state.write_text(wrong)
+            with pytest.raises(ExportError, match=r"export\.json is not the state of an export .*: remove the folder"):
+                archive.export_hats(tmp_path, products=["images"])
+        state.write_text(json.dumps(known))
+        for wrong in ("{", "[1]"):
+            (tmp_path / "unfinished.json").write_text(wrong)
+            archive.export_hats(tmp_path, products=["images"])
+            assert not (tmp_path / "unfinished.json").exists()
 
 
 def test_two_exports_into_one_folder_are_refused(one, tmp_path):

@@ -131,6 +131,25 @@ def test_a_run_killed_at_any_object_goes_on_to_the_same_bytes(archive_url, url, 
             assert objects_at(f"{url}/{k}") == objects_at(f"{url}/whole")
 
 
+def test_an_update_sends_the_objects_again_that_are_gone(archive_url, url):
+    files, base = fsspec.core.url_to_fs(url)
+    with ztfdb.open(archive_url, read_only=True) as archive:
+        archive.export_hats(url, **OPTIONS)
+        before = objects_at(url)
+        gone = [
+            name for name in before if "images_g1/dataset/Norder" in name or name == "objects/collection.properties"
+        ]
+        for name in gone:
+            files.rm(f"{base}/{name}")
+        generations = [one.generation for one in archive.export_hats(url, update=True).products]
+    assert len(gone) == 2 and generations == [1, 1, 2]
+    after = objects_at(url)
+    assert {name: after[name] for name in before if name.startswith("objects/")} == {
+        name: digest for name, digest in before.items() if name.startswith("objects/")
+    }
+    assert after[gone[-1].replace("_g1", "_g2")] == before[gone[-1]]
+
+
 def test_readers_are_pointed_at_a_generation_when_all_of_it_is_there(archive_url, url, monkeypatch):
     """Whoever opens the collection before any object that an update sends finds every file of one generation."""
     engine = make_engine(archive_url)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from ztfdb.hats.parquet import LEVEL
 from ztfdb.hats.places import Place
 from ztfdb.hats.plan import Generation, Journal, Part, Settings, completed, holds_plan, made_by, read_state
 from ztfdb.hats.products import Product
-from ztfdb.hats.publish import Publisher, catalogue_name, margin_name, read_parts
+from ztfdb.hats.publish import Publisher, catalogue_name, generation_of, margin_name, read_parts, whole_parts
 from ztfdb.hats.readers import Readers
 from ztfdb.hats.tasks import (
     CountRows,
@@ -138,11 +139,19 @@ class Collection:
         self._visible = read_state(place)
         self._old = self._visible if update else None
         self._new_parts: IntArray = np.empty(0, np.int64)
-        self._old_parts = {part.pixel: part for part in self._old.parts} if self._old is not None else {}
 
     @property
     def _context(self) -> Context:
         return self._readers.own.context
+
+    @cached_property
+    def _sizes(self) -> dict[str, int]:
+        return self._place.sizes()
+
+    @cached_property
+    def _old_parts(self) -> dict[Pixel, Part]:
+        """The partitions of the last generation of an update; those with files that are gone are written again."""
+        return {} if self._old is None else whole_parts(self._product, self._old, self._sizes)
 
     @property
     def next_number(self) -> int:
@@ -164,15 +173,24 @@ class Collection:
         contents = self._contents(known)
         self._new_parts = contents.parts[is_new(contents.parts, known)]
         seen = self._visible
+        publisher = Publisher(self._place, self._product, self._context)
         if not len(contents.cell) and not always and seen is None:
             return None
         plan = self._plan(contents)
-        if seen is not None and (self._old is not None or seen.number == begun) and _is_same(plan, seen):
+        if seen is not None and (self._old is not None or seen.number == begun) and self._is_same(plan, seen):
+            if not publisher.is_shown(seen, self._sizes):
+                publisher.show(seen, contents.parts)
             self._place.remove(f"work_g{seen.number}")  # left by a run that stopped at its very end
             return Written(seen)
-        return self._make(plan, contents)
+        return self._make(plan, contents, publisher)
 
-    def _make(self, plan: Generation, contents: Contents) -> Written:
+    def _is_same(self, plan: Generation, held: Generation) -> bool:
+        """Return whether a plan equals the existing generation, all files of which are there."""
+        wanted, there = ([(part.pixel, part.digest) for part in one.parts] for one in (plan, held))
+        same = wanted == there and plan.made_by == held.made_by and plan.settings == held.settings
+        return same and len(whole_parts(self._product, held, self._sizes)) == len(held.parts)
+
+    def _make(self, plan: Generation, contents: Contents, publisher: Publisher) -> Written:
         margins = find_margins([p.pixel for p in plan.parts], plan.settings.margin) if plan.settings.margin else None
         changes = self._changes(plan, margins, contents)
         self._announce(plan, changes, contents)
@@ -181,7 +199,7 @@ class Collection:
         new = completed(plan, journal, self._old)
         self._copy_unchanged(new)
         self._still_ours()
-        Publisher(self._place, self._product, self._context).show(new, contents.parts)
+        publisher.show(new, contents.parts)
         self._place.remove(f"work_g{plan.number}")
         self._clean(new.number)
         files = [file for number in changes.changed for file in new.parts[number].files or ()]
@@ -279,11 +297,24 @@ class Collection:
     def _journal(self, plan: Generation) -> Journal:
         """Resume the work of a killed run, or start again."""
         work = self._place.below(f"work_g{plan.number}")
-        if not holds_plan(work, plan):
+        if not (holds_plan(work, plan) and self._has_done(plan, Journal(work, plan))):
             for name in self._place.folders():
-                if name.endswith(f"_g{plan.number}"):
+                if generation_of(self._product, name) == plan.number:
                     self._place.remove(name)
         return Journal(work, plan)
+
+    def _has_done(self, plan: Generation, journal: Journal) -> bool:
+        """Return whether the files of finished tasks are there."""
+        names = {"partition": catalogue_name(self._product, plan.number)}
+        names["margin"] = margin_name(self._product, plan.settings.margin, plan.number)
+        return all(
+            self._sizes.get(f"{names[stage]}/{self._path(plan, plan.parts[number].pixel)}") == done.size
+            for (stage, number), done in journal.done.items()
+            if done.n_row
+        )
+
+    def _path(self, plan: Generation, pixel: Pixel) -> str:
+        return layout.partition_path(pixel, plan.settings.layout, plan.number)
 
     def _write(
         self, plan: Generation, journal: Journal, margins: Margins | None, changes: Changes, contents: Contents
@@ -333,8 +364,7 @@ class Collection:
             yield WriteMargin(number, held, target, journal.spill, sources.get(number, ()))
 
     def _target(self, plan: Generation, pixel: Pixel, name: str) -> Target:
-        path = layout.partition_path(pixel, plan.settings.layout, plan.number)
-        return Target(self._place.below(name), path, self._product.order, plan.settings.level)
+        return Target(self._place.below(name), self._path(plan, pixel), self._product.order, plan.settings.level)
 
     # The last generation --------------------------------------------------------------------------------------------
 
@@ -383,17 +413,11 @@ class Collection:
     def _clean(self, number: int) -> None:
         """Remove all generations except the published one and the previous one, which some may still read."""
         for name in self._place.folders():
-            ending = name.rpartition("_g")[2]
-            if ending.isdigit() and int(ending) < number - 1:
+            generation = generation_of(self._product, name)
+            if generation is not None and generation < number - 1:
                 self._place.remove(name)
 
 
 def _edge(number: int, margins: Margins, spill: Place) -> Edge | None:
     cell, margin_of = margins.of(number)
     return Edge(2 * (HPX_ORDER - margins.order), cell, margin_of, spill) if len(cell) else None
-
-
-def _is_same(plan: Generation, held: Generation) -> bool:
-    """Return whether a plan equals the existing generation."""
-    wanted, there = ([(part.pixel, part.digest) for part in one.parts] for one in (plan, held))
-    return wanted == there and plan.made_by == held.made_by and plan.settings == held.settings

@@ -165,9 +165,11 @@ def _report(name: str, written: Written) -> ProductReport:
 
 
 def _begun(root: Place) -> dict[str, int]:
-    """Return the generation of each product of an unfinished full export."""
-    text = root.read(UNFINISHED)
-    return {} if text is None else dict(json.loads(text))
+    """Return the generation of each product of an unfinished full export, none if its file is not that of an export."""
+    try:
+        return dict(json.loads(root.read(UNFINISHED) or b"{}"))
+    except (ValueError, TypeError):
+        return {}
 
 
 def _checked(

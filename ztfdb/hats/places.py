@@ -108,6 +108,12 @@ class Place(ABC):
         """Return the names of the direct subfolders, sorted."""
         return [path.rpartition("/")[2] for path in self._listed("", fs.FileType.Directory)]
 
+    def sizes(self) -> dict[str, int]:
+        """Return the sizes of all files below, at any depth, in bytes."""
+        files, base = self._opened
+        found = files.get_file_info(fs.FileSelector(base, recursive=True, allow_not_found=True))
+        return {one.path.removeprefix(f"{base}/"): one.size for one in found if one.type == fs.FileType.File}
+
     def _listed(self, folder: str, kind: fs.FileType) -> list[str]:
         files, base = self._opened
         where = fs.FileSelector(f"{base}/{folder}".rstrip("/"), allow_not_found=True)

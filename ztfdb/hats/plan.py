@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import operator
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
@@ -126,9 +127,10 @@ class Generation:
                 raise ExportError(f"{wrong}: remove the folder and export it anew")
             parts = tuple(_part(*row) for row in values["partitions"])
             settings = Settings(**values["settings"])
-            return cls(values["generation"], settings, values["made_by"], parts)
+            return cls(operator.index(values["generation"]), settings, values["made_by"], parts)
         except (ValueError, KeyError, TypeError) as exc:
-            raise ExportError(f"{path} is not the state of an export: {exc}") from exc
+            wrong = f"{path} is not the state of an export ({exc})"
+            raise ExportError(f"{wrong}: remove the folder and export it anew") from exc
 
 
 def _part(norder: int, npix: int, digest: str, files: list[list[int]] | None, margin: list[list[int]]) -> Part:

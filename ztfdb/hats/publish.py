@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,12 +21,17 @@ from ztfdb.hats.layout import DATASET, File
 from ztfdb.hats.objects import Objects
 from ztfdb.hats.parquet import write_common_metadata, write_rows
 from ztfdb.hats.places import Place
-from ztfdb.hats.plan import Generation, write_state
+from ztfdb.hats.plan import Generation, Part, write_state
 from ztfdb.hats.products import Product
 from ztfdb.hats.tiling import Pixel
+from ztfdb.surveys.properties import parse_properties
 
 PARTS = "parts.npy"
 """File with the parts of a catalogue of folders, from which an update finds the new ones."""
+
+
+INDEX = "index/part.0.parquet"
+"""The only file of an index catalogue."""
 
 
 class Files(NamedTuple):
@@ -45,6 +51,13 @@ def margin_name(product: Product, arcsec: float, number: int) -> str:
     return f"{layout.margin_name(product.name, arcsec)}_g{number}"
 
 
+def generation_of(product: Product, folder: str) -> int | None:
+    """Return the generation of a folder in a product's collection, None if no export made it."""
+    index = layout.index_name(product.name, product.id_column)
+    found = re.fullmatch(rf"(?:{product.name}(?:_[\w+-]+arcs)?|{index}|work)_g(\d+)", folder)
+    return None if found is None else int(found[1])
+
+
 def read_parts(catalogue: Place) -> IntArray | None:
     """Return the parts of a catalogue, None if they are not recorded."""
     content = catalogue.read(PARTS)
@@ -54,6 +67,31 @@ def read_parts(catalogue: Place) -> IntArray | None:
 def _save(path: Path, parts: IntArray) -> None:
     with path.open("wb") as file:
         np.save(file, parts)
+
+
+def whole_parts(product: Product, generation: Generation, sizes: Mapping[str, int]) -> dict[Pixel, Part]:
+    """Return the partitions of a generation whose files, those of their margins too, are there in full.
+
+    Parameters
+    ----------
+    product : Product
+    generation : Generation
+        Published, or of which some partitions are written.
+    sizes : mapping of str to int
+        Files of the collection, from `ztfdb.hats.places.Place.sizes`.
+    """
+    catalogue = catalogue_name(product, generation.number)
+    margin = margin_name(product, generation.settings.margin, generation.number)
+
+    def held(part: Part, name: str, files: tuple[File, ...]) -> bool:
+        paths = [layout.partition_path(part.pixel, generation.settings.layout, file.generation) for file in files]
+        return all(sizes.get(f"{name}/{path}") == file.size for path, file in zip(paths, files, strict=True))
+
+    return {
+        part.pixel: part
+        for part in generation.parts
+        if held(part, catalogue, part.files or ()) and held(part, margin, part.margin)
+    }
 
 
 class Publisher:
@@ -71,6 +109,22 @@ class Publisher:
         self._place, self._product, self._context = place, product, context
         self._schema = product.schema()
 
+    def is_shown(self, generation: Generation, sizes: Mapping[str, int]) -> bool:
+        """Return whether the collection points to a generation, whose small files are among the files in `sizes`."""
+        text, catalogue = self._place.read(layout.COLLECTION), catalogue_name(self._product, generation.number)
+        small = (layout.PROPERTIES, "partition_info.csv", f"{DATASET}/_common_metadata")
+        needed = [f"{catalogue}/{name}" for name in small]
+        if generation.settings.layout == layout.DIRECTORIES:
+            needed.append(f"{catalogue}/{PARTS}")
+        if generation.settings.margin:
+            folder = margin_name(self._product, generation.settings.margin, generation.number)
+            needed += [f"{folder}/{name}" for name in small]
+        if isinstance(self._product, Objects):
+            folder = self._index_folder(generation)
+            needed += [f"{folder}/{name}" for name in (layout.PROPERTIES, f"{DATASET}/{INDEX}", f"{DATASET}/_metadata")]
+        primary = None if text is None else parse_properties(text.decode()).get("hats_primary_table_url")
+        return primary == catalogue and sizes.keys() >= set(needed)
+
     def show(self, new: Generation, parts: IntArray) -> None:
         """Write the small files of a generation with these parts, and make the collection point to it."""
         margin, name = new.settings.margin, self._product.name
@@ -86,12 +140,14 @@ class Publisher:
             self._describe(folder, layout.margin_name(name, margin), "margin", of_margin, new, more)
             collection |= {"all_margins": folder, "default_margin": folder}
         if isinstance(self._product, Objects):
-            column = self._product.id_column
-            folder = f"{layout.index_name(name, column)}_g{new.number}"
+            column, folder = self._product.id_column, self._index_folder(new)
             self._write_index(self._place.below(folder), new)
             collection |= {"all_indexes": f"{column} {folder}", "default_index": column}
         layout.write_properties(self._place, layout.COLLECTION, collection)
         write_state(self._place, new)
+
+    def _index_folder(self, generation: Generation) -> str:
+        return f"{layout.index_name(self._product.name, self._product.id_column)}_g{generation.number}"
 
     def _describe(
         self,
@@ -151,10 +207,9 @@ class Publisher:
     def _write_index(self, place: Place, new: Generation) -> None:
         """Write the partition of each id, ordered by id."""
         column, table = self._product.id_column, self._places(new)
-        relative = "index/part.0.parquet"
-        write_rows(place, f"{DATASET}/{relative}", table, [column])
-        footer = place.footer(f"{DATASET}/{relative}")
-        footer.set_file_path(relative)
+        write_rows(place, f"{DATASET}/{INDEX}", table, [column])
+        footer = place.footer(f"{DATASET}/{INDEX}")
+        footer.set_file_path(INDEX)
         place.make(f"{DATASET}/_metadata", footer.write_metadata_file)
         place.make(f"{DATASET}/_common_metadata", lambda path: pq.write_metadata(table.schema, path))
         facts = {

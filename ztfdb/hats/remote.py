@@ -108,6 +108,14 @@ class RemotePlace(Place):
         """Do nothing: there are no locks."""
         yield
 
+    def sizes(self) -> dict[str, int]:
+        """Return the sizes of all objects below, in bytes."""
+        base = self._opened[1].strip("/")
+        with self._failures(""):
+            self._store.invalidate_cache()
+            found = self._store.find(self._opened[1], detail=True)
+        return {name.strip("/").removeprefix(f"{base}/"): int(one["size"]) for name, one in found.items()}
+
     def _listed(self, folder: str, kind: fs.FileType) -> list[str]:
         wanted = "file" if kind == fs.FileType.File else "directory"
         whole = self._whole(folder).rstrip("/")
