@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
 import ztfdb
@@ -61,6 +62,25 @@ def test_the_demo_archive_answers_the_documented_positions(made):
             assert len(archive.images(ra, dec)) == 1 + len(SIMULATED_EPOCHS), (place, position)
 
 
+def test_the_page_of_light_curves_shows_what_the_demo_archive_says(made):
+    """Its columns, and the warning about swapped coordinates."""
+    page = (ROOT / "docs" / "light_curves.md").read_text(encoding="utf-8")
+    (listed,) = re.findall(r"Columns: IRSA's 24 in IRSA's order and units, then (.*?)\. Without", page, re.DOTALL)
+    (shown,) = re.findall(
+        r"^EmptyAnswerWarning: (no image covers .*?)\nEmptyAnswerWarning", page, re.DOTALL | re.MULTILINE
+    )
+    ra, dec = 58.0029, 35.7365
+    with ztfdb.open(f"sqlite:///{made.database}", read_only=True) as archive:
+        curve = archive.light_curve(ra, dec, complete=True, bjd=True).data
+        names = [name for name in re.findall(r"`([^`]*)`", listed) if "=" not in name]
+        assert list(curve)[24:] == names
+        without = archive.light_curve(ra, dec).data
+        assert list(without) == [one for one in curve if one in without] and list(without)[-1] == "simulated"
+        with pytest.warns(ztfdb.EmptyAnswerWarning) as warned:
+            archive.light_curve(dec, ra)
+    assert " ".join(shown.split()) == str(warned[0].message)
+
+
 def test_the_page_of_the_service_runs_from_its_top_to_its_end(made, tmp_path):
     """As somebody reads it who has nothing: the command of its top, then every example, on the demo's archive."""
     for package in ("starlette", "requests", "pyvo", "ztfquery"):
@@ -91,3 +111,19 @@ def test_the_page_of_the_service_runs_from_its_top_to_its_end(made, tmp_path):
         assert counts[0] == n and counts[2:4] == [n, n] and counts[4] == n and counts[5] >= n, counts
         assert counts[1] > n  # two positions
     assert (tmp_path / "stamps.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_documented_commands_take_the_documented_words():
+    """`ztfdb remove ID` was none: it is `ztfdb remove image ID`."""
+    found = 0
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for name, word in re.findall(r"`?ztfdb (\w+) ([\w-]+)", page.read_text(encoding="utf-8")):
+            command = application.commands.get(name)
+            words = getattr(command, "commands", None)  # of a group
+            if words is None and command is not None:
+                first = next((one for one in command.params if isinstance(one, click.Argument)), None)
+                words = getattr(getattr(first, "type", None), "choices", None)
+            if words is not None and word not in ("and", "or", "of", "to", "with", "shows", "prints"):
+                found += 1
+                assert word in words, (page.name, name, word)
+    assert found > 20

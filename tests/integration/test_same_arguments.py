@@ -190,6 +190,7 @@ def test_every_form_of_ids_and_names_is_one_answer(local, remote, held, asked):
         for method, name in (("psf_checks", "image_ids"), ("get_matched_entries", "image_id")):
             arguments = (matched if name == "image_id" else {}) | {name: form}
             assert isinstance(compare(local, remote, method, arguments, f"{method}({form!r})"), pd.DataFrame)
+    assert len(local.psf_checks([*ids, *ids])) == len(local.psf_checks(ids)) == len(ids)
     for columns in (("ra", "mag"), np.array(["ra"]), pd.Index(["ra", "x"]), ["ra", "ra"]):
         assert len(compare(local, remote, "get_matched_entries", matched | {"columns": columns}, repr(columns)))
     for columns in (("x", "hpx29"), np.array(["x"]), pd.Index(["flags"]), []):

@@ -93,7 +93,10 @@ def night_of(value: Any) -> int:
     elif isinstance(value, float):
         raise ValueError(f"night {value} is not a date: expected a UTC date such as 20200924")
     else:
-        day = MJD_DAY_ZERO + timedelta(days=math.floor(mjd_of(value, "night")))
+        mjd = mjd_of(value, "night")
+        if math.isinf(mjd):
+            raise ValueError(f"night {value} is not a date: expected a UTC date such as 20200924")
+        day = MJD_DAY_ZERO + timedelta(days=math.floor(mjd))
     night = int(f"{day:%Y%m%d}")
     if not ZTF_NIGHTS[0] <= night <= ZTF_NIGHTS[1]:
         raise ValueError(f"night {value} is outside ZTF's years, {ZTF_NIGHTS[0]} to {ZTF_NIGHTS[1]}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
@@ -14,7 +13,7 @@ from ztfdb.schema import Image, PsfCatalogue, PsfCheck
 from ztfdb.store.backends import backend
 from ztfdb.store.columns import python_values
 from ztfdb.store.detections import ZTF_PSF, rows_of_image
-from ztfdb.store.image_choice import image_row
+from ztfdb.store.image_choice import image_row, possible_ids
 from ztfdb.store.image_files import among_rows
 from ztfdb.store.psf_check_summary import WORST_FIRST
 
@@ -97,14 +96,14 @@ def read_psf_checks(session: Session, image_id: Sequence[int] | None = None, *, 
     ----------
     session : Session
     image_id : sequence of int, optional
-        Images to return; by default all.
+        Images to return, each once; by default all.
     warning : int
         Lowest level of the warning.
     """
     fields = ", ".join(f"c.{name}" for name in CHECK_DTYPES)
     origin, params = "image_psf_check as c", dict[str, Any]()
     if image_id is not None:
-        rows, params = backend(session).range_rows(id=np.array(image_id, np.int64))
+        rows, params = backend(session).range_rows(id=possible_ids(image_id))
         origin = f"{rows} join image_psf_check as c on c.image_id = r.id"
     statement = f"select {fields} from {origin} where c.warning >= :warning {WORST_FIRST}"
     return backend(session).read_columns(statement, {**params, "warning": int(warning)}, CHECK_DTYPES)

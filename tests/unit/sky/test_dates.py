@@ -90,6 +90,8 @@ def test_a_night_is_its_utc_date(value):
         (59116.3, "expected a UTC date"),
         (0, "expected a UTC date such as 20200924"),
         ("last", "night 'last'"),
+        ("1e400", "night 1e400 is not a date"),
+        ("²0200924", "night '²0200924'"),
     ],
 )
 def test_what_is_no_night_is_refused(value, words):
