@@ -150,6 +150,34 @@ def test_an_update_sends_the_objects_again_that_are_gone(archive_url, url):
     assert after[gone[-1].replace("_g1", "_g2")] == before[gone[-1]]
 
 
+@pytest.mark.parametrize("exc", [PermissionError("Forbidden"), ConnectionError("gone"), RuntimeError("503 Slow Down")])
+def test_a_state_that_cannot_be_read_is_not_a_missing_one(archive_url, monkeypatch, exc):
+    """A full export begins with generation 1, and removes what a stopped run left of it."""
+    url = f"memory://ztf/{uuid.uuid4().hex}"
+    files, _ = fsspec.core.url_to_fs(url)
+    from fsspec.spec import AbstractFileSystem
+
+    def refused(real):
+        def opened(path, *args, **kwargs):
+            if path.endswith("images/export.json"):
+                raise exc
+            return real(path, *args, **kwargs)
+
+        return opened
+
+    with ztfdb.open(archive_url, read_only=True) as archive:
+        archive.export_hats(url, products=["images"])
+        before = objects_at(url)
+        for method in ("cat_file", "info", "open"):
+            monkeypatch.setattr(files, method, refused(getattr(files, method)))
+        monkeypatch.setattr(files, "isfile", lambda path: AbstractFileSystem.isfile(files, path))
+        for update in (True, False):
+            with pytest.raises(ExportError, match=rf"export\.json: {type(exc).__name__}: {exc}"):
+                archive.export_hats(url, products=["images"], update=update)
+        monkeypatch.undo()
+        assert {path: digest for path, digest in objects_at(url).items() if path != "unfinished.json"} == before
+
+
 def test_readers_are_pointed_at_a_generation_when_all_of_it_is_there(archive_url, url, monkeypatch):
     """Whoever opens the collection before any object that an update sends finds every file of one generation."""
     engine = make_engine(archive_url)
@@ -229,6 +257,14 @@ def test_without_fsspec_the_extra_is_named(archive_url, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "fsspec", None)
     with ztfdb.open(archive_url, read_only=True) as archive, pytest.raises(MissingExtraError, match=r"ztfdb\[remote\]"):
         archive.export_hats("s3://ztf/never")
+
+
+def test_a_url_without_a_folder_is_named(archive_url):
+    with (
+        ztfdb.open(archive_url, read_only=True) as archive,
+        pytest.raises(ExportError, match="s3:// names no folder"),
+    ):
+        archive.export_hats("s3://")
 
 
 def test_a_file_url_is_a_folder(archive_url, tmp_path):

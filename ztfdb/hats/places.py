@@ -10,7 +10,7 @@ import shutil
 import stat
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from pyarrow import fs
 
 from ztfdb.errors import ExportError
 from ztfdb.hats.files import link_or_copy, make_atomically
-from ztfdb.surveys.files import filesystem
+from ztfdb.surveys.files import content_of, filesystem, source_of
 from ztfdb.texts import failure
 
 
@@ -63,9 +63,10 @@ class Place(ABC):
 
     def read(self, path: str) -> bytes | None:
         """Return the content of a file, None if it does not exist."""
+        files, base = self._opened
         try:
-            with self.open(path) as source:
-                return bytes(source.read())
+            with self.reading(path):
+                return content_of(files, f"{base}/{path}")
         except FileNotFoundError:
             return None
 
@@ -79,8 +80,12 @@ class Place(ABC):
             If it does not exist.
         """
         files, base = self._opened
-        with files.open_input_file(f"{base}/{path}") as source:
+        with self.reading(path), source_of(files, f"{base}/{path}") as source:
             yield source
+
+    def reading(self, path: str) -> AbstractContextManager[None]:
+        """Return a context in which errors of a store name the object at `path`; a missing one is FileNotFoundError."""
+        return nullcontext()
 
     def footer(self, path: str) -> pq.FileMetaData:
         """Return the footer of a Parquet file."""

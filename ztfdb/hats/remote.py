@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from pyarrow import fs
 
 from ztfdb.errors import CatalogueFileError, ExportError, ZtfdbError
 from ztfdb.hats.places import LocalPlace, Place
-from ztfdb.surveys.files import filesystem, is_url
+from ztfdb.surveys.files import filesystem, is_missing, is_url
 
 CONNECTIONS = 8
 """Concurrent small requests."""
@@ -26,12 +26,14 @@ ONE_PROCESS = ("memory://",)
 
 
 def open_place(location: str | Path) -> Place:
-    """Return the place of a path or a URL; ``file://`` is a path, an empty text a ValueError."""
+    """Return the place of a path or a URL; ``file://`` is a path, an empty text a ValueError, ``s3://`` an error."""
     text = str(location)
     if not text:
         raise ValueError("'' is not the name of a folder")
     if text.startswith("file://"):
         return LocalPlace(text.removeprefix("file://"))
+    if is_url(text) and not text.partition("://")[2].strip("/"):
+        raise ExportError(f"{text} names no folder")
     return RemotePlace(text) if is_url(text) else LocalPlace(text)
 
 
@@ -66,11 +68,9 @@ class RemotePlace(Place):
     def _store(self) -> Any:
         return self._opened[0].handler.fs
 
-    @contextmanager
-    def open(self, path: str) -> Iterator[pa.NativeFile]:
-        """Open an object for reading at any position."""
-        with self._failures(path), super().open(path) as source:
-            yield source
+    def reading(self, path: str) -> AbstractContextManager[None]:
+        """Return a context in which errors of the store name the object at `path`."""
+        return self._failures(path)
 
     def footers(self, paths: Sequence[str]) -> Iterator[pq.FileMetaData]:
         """Yield the footers of Parquet files, in their order."""
@@ -143,6 +143,6 @@ class RemotePlace(Place):
         except (ZtfdbError, pa.ArrowException):
             raise
         except Exception as exc:
-            if absent and isinstance(exc, FileNotFoundError):
+            if absent and is_missing(exc):
                 raise
             raise ExportError(f"{self.location}/{path}: {type(exc).__name__}: {exc}") from exc

@@ -62,7 +62,7 @@ class Folder:
         """
         try:
             with self._failures(name):
-                return self._content(f"{self._base}/{name}").decode("utf-8-sig", "replace")
+                return content_of(self._files, f"{self._base}/{name}").decode("utf-8-sig", "replace")
         except FileNotFoundError:
             return None
         except CatalogueFileError as exc:
@@ -77,7 +77,7 @@ class Folder:
         from pyarrow import parquet
 
         try:
-            with self._failures(name), self._source(f"{self._base}/{name}") as source:
+            with self._failures(name), source_of(self._files, f"{self._base}/{name}") as source:
                 yield parquet.ParquetFile(source, metadata=metadata, pre_buffer=True)
         except FileNotFoundError as exc:
             raise self._unreadable(name, exc) from exc
@@ -101,20 +101,6 @@ class Folder:
         stats = [path.stat() for path in map(Path(self.location).joinpath, DESCRIBING) if path.exists()]
         return [(one.st_mtime_ns, one.st_size, one.st_ino) for one in stats]
 
-    def _content(self, path: str) -> bytes:
-        if is_url(self.location):
-            return bytes(self._files.handler.fs.cat_file(path))
-        with self._files.open_input_stream(path) as stream:
-            return bytes(stream.read())
-
-    def _source(self, path: str) -> NativeFile:
-        """Open a file, at a URL without pyarrow's question before whether it is one, which hides why it is not."""
-        import pyarrow
-
-        if is_url(self.location):
-            return pyarrow.PythonFile(self._files.handler.fs.open(path, "rb"), mode="r")
-        return self._files.open_input_file(path)
-
     @contextmanager
     def _failures(self, name: str) -> Iterator[None]:
         """Convert errors, which each fsspec package defines itself, to one that names the file.
@@ -128,7 +114,7 @@ class Folder:
         except ZtfdbError:
             raise
         except Exception as exc:
-            if isinstance(exc, FileNotFoundError) and _status(exc) in (None, *NO_SUCH_FILE):
+            if is_missing(exc):
                 raise
             if is_url(self.location) or isinstance(exc, OSError | pyarrow.ArrowException):
                 raise self._unreadable(name, exc) from exc
@@ -146,6 +132,35 @@ def _status(exc: BaseException | None) -> int | None:
     """Return the status code of an error of HTTP; fsspec takes every failure to open a file for a missing one."""
     cause = exc.__cause__ if isinstance(exc, FileNotFoundError) else exc
     return getattr(cause, "status", None)
+
+
+def is_missing(exc: Exception) -> bool:
+    """Return whether a file could not be opened because it does not exist."""
+    return isinstance(exc, FileNotFoundError) and _status(exc) in (None, *NO_SUCH_FILE)
+
+
+def content_of(files: fs.FileSystem, path: str) -> bytes:
+    """Return the content of a file; see `source_of`."""
+    from pyarrow import fs
+
+    if isinstance(files, fs.PyFileSystem):
+        return bytes(files.handler.fs.cat_file(path))
+    with files.open_input_stream(path) as stream:
+        return bytes(stream.read())
+
+
+def source_of(files: fs.FileSystem, path: str) -> NativeFile:
+    """Open a file for reading at any position.
+
+    pyarrow first asks fsspec whether a path is a file, which it is not where a server refuses or fails: what is opened
+    by fsspec itself says why.
+    """
+    import pyarrow
+    from pyarrow import fs
+
+    if isinstance(files, fs.PyFileSystem):
+        return pyarrow.PythonFile(files.handler.fs.open(path, "rb"), mode="r")
+    return files.open_input_file(path)
 
 
 def _is_denied(exc: BaseException | None) -> bool:
