@@ -59,7 +59,7 @@ def rewritten(folder, change):
 
 
 def as_views(table):
-    """Texts as string views, as Polars writes them."""
+    """Texts as string views."""
     return table.set_column(0, "id", table["id"].cast(pa.string()).cast(pa.string_view()))
 
 
