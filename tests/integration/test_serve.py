@@ -7,6 +7,8 @@ import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 import time
 from contextlib import closing
 from importlib.util import find_spec
@@ -203,6 +205,21 @@ def test_an_address_in_use_is_told(url, tmp_path):
         taken.listen()
         with pytest.raises(ConfigError, match="cannot listen on 127"):
             serve(Settings(url, Limits(), tmp_path), Listening(port=taken.getsockname()[1]))
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("files", [12, 20, 100])
+def test_too_few_open_files_are_told(sqlite_url, files, workers):
+    """uvicorn showed tracebacks, of different libraries."""
+    words = [sys.executable, "-m", "ztfdb.cli", "--db", sqlite_url, "serve", "--port", "0", "--workers", workers]
+    done = subprocess.run(
+        ["/bin/bash", "-c", f'ulimit -n {files}; exec "$@"', "bash", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    words = f"error: a service needs 128 open files or more, and may open {files}: ulimit -n\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", words)
 
 
 @pytest.mark.parametrize("package", IMPORTED_LATER)

@@ -15,6 +15,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from ztfdb.errors import ConfigError
 from ztfdb.serve.errors import RETRY_AFTER_S
 from ztfdb.serve.limits import Limits
 from ztfdb.serve.middleware import MAX_HEADERS, MAX_TARGET
@@ -31,6 +32,10 @@ READ_S = 0.1
 MOST_FILES = 65_536
 """Files and connections of a process, if the system allows so many."""
 
+FEWEST_FILES = 128
+"""Files and connections that a process must be allowed. With 20, a service did not start; with 40, it reset the
+connections of its clients when there were a few dozen."""
+
 
 def protocol_of(limits: Limits) -> type[asyncio.Protocol]:
     """Return the connection class with the limits of a service."""
@@ -43,11 +48,19 @@ def protocol_of(limits: Limits) -> type[asyncio.Protocol]:
 
 
 def allow_connections() -> None:
-    """Raise the process's limit of open files and connections to the system's maximum."""
+    """Raise the limit of open files and connections, of this process and its children, to the system's maximum.
+
+    Raises
+    ------
+    ConfigError
+        If that is too low for a service, which would fail somewhere in a library.
+    """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    if (found := resource.getrlimit(resource.RLIMIT_NOFILE)[0]) < FEWEST_FILES:
+        raise ConfigError(f"a service needs {FEWEST_FILES} open files or more, and may open {found}: ulimit -n")
 
 
 class Connection(HttpToolsProtocol):

@@ -79,14 +79,15 @@ def serve(settings: Settings, listening: Listening) -> None:
     Raises
     ------
     ConfigError
-        If sqlglot or the folder of the state cannot be used, if listening on the address fails, or if other machines
-        can reach the address and neither `Listening.public` nor tokens were given.
+        If sqlglot or the folder of the state cannot be used, if too few files may be open, if listening on the address
+        fails, or if other machines can reach the address and neither `Listening.public` nor tokens were given.
     SchemaVersionError
         If there is no archive, or it is at another revision.
     QueryError
         If PostgreSQL's role could write even in a read-only transaction.
     """
     check_parser()
+    allow_connections()
     open_archive(settings.url, read_only=True).close()
     check_reader(settings.url)
     JobStore(settings.state)  # before there are processes, whose errors the framework would show
@@ -182,7 +183,6 @@ class _Server(uvicorn.Server):
 
 
 def _serve_here(settings: Settings, listening: Listening, bound: socket.socket, ready: Callable[[], None]) -> None:
-    allow_connections()
     config = uvicorn.Config(
         make_app(settings),
         http=protocol_of(settings.limits),
