@@ -186,7 +186,7 @@ KINDS: dict[str, Converter] = {
     "tuple[Moment, Moment]": pair,
     **dict.fromkeys(("Sequence[int]", "Iterable[int]", "Iterable[int] | int"), whole_numbers),
     "Sequence[str]": texts,
-    **dict.fromkeys(("Mapping[str, str | Path]", "Mapping[str, str]", "Mapping[str, Any]"), mapping),
+    **dict.fromkeys(("Mapping[str, str | Path]", "Mapping[str, str]", "Mapping[str, Any]", "dict[str, Any]"), mapping),
     **dict.fromkeys(("Progress", "IngestProgress", "FileProgress"), function),
     **{f"Callable[[{given}], None]": function for given in ("int", "str", "str, int, int")},
 }

@@ -128,3 +128,16 @@ def test_a_name_that_is_too_long(archive, places, path):
     assert [one.outcome for one in archive.ingest_psfcat(path).outcomes] == [Outcome.FAILED]
     with pytest.raises(ztfdb.errors.ConfigError, match="there is no folder"):
         archive.relocate("images", path)
+
+
+@pytest.mark.parametrize("url", [5, 1.5, True, b"a.sqlite", ["a.sqlite"], {}, object()])
+def test_what_is_no_address_is_one_error(places, url):
+    with pytest.raises(ztfdb.errors.ConfigError, match="expected the address of an archive"):
+        ztfdb.open(url)
+
+
+@pytest.mark.parametrize("floor", [float("nan"), float("inf"), -0.01, 1.5, "0.01", None, True])
+def test_an_archive_is_not_made_with_a_floor_of_errors_that_is_none(places, floor):
+    """It is fixed when the archive is made."""
+    with pytest.raises(ValueError, match=f"magerr_sys .*{floor}.*: expected"):
+        ztfdb.open("a.sqlite", create=True, magerr_sys=floor)

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from ztfdb.query.diff import ArchiveDiff
 
 
+MOST_MAGERR_SYS = 1.0
+"""Largest systematic floor of ``magerr``, mag: every error would contain it for as long as the archive exists."""
+
+
 @checked_as("ztfdb.open")
 def open_archive(
     url: str | Path | URL | None = None,
@@ -63,6 +67,8 @@ def open_archive(
         If there is no archive, or it is at another schema revision; the message names ``ztfdb init``.
     SettingsMismatchError
         If the archive was made with other settings.
+    ValueError
+        If an argument is of another kind, `magerr_sys` is no number from 0 to 1, or `create` and `read_only` are given.
     DatabaseUnavailableError
         If the database cannot be reached.
     """
@@ -73,6 +79,8 @@ def open_archive(
     address = address_of(_configured() if url is None else url)
     if create and read_only:
         raise ValueError("an archive cannot be created read-only")
+    if not 0.0 <= magerr_sys <= MOST_MAGERR_SYS:
+        raise ValueError(f"magerr_sys {magerr_sys}: expected magnitudes from 0 to {MOST_MAGERR_SYS:g}")
     if address.is_file:  # SQLite would create an empty file
         _check_file(address, create=create)
     if create:

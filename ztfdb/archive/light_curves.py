@@ -386,8 +386,9 @@ class LightCurves(OpenArchive):
 
     def hint_of(self, positions: PositionTable, options: dict[str, Any]) -> str:
         """Return the hint for many positions without an epoch; `options` are those of `light_curves`."""
-        table = position_table(positions, options)
-        return self._hint(table, options.get("radius", 1.5), 0, {"phot": "aperture", **options})
+        arguments: dict[str, Any] = {"phot": "aperture", **options}
+        table = position_table(positions, arguments)
+        return self._hint(table, arguments.get("radius", 1.5), 0, arguments)
 
     def _requested(
         self, asked_by: str, radius: Angle, options: Mapping[str, Any], **more: Any

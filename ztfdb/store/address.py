@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, quote_plus, unquote
 
+from ztfdb.arguments import shown
 from ztfdb.errors import ConfigError
 from ztfdb.texts import HIDDEN, is_secret_key, printable
 
@@ -116,6 +117,8 @@ def mask_password(url: str | Path | URL | Address) -> str:
 
 def _parts(url: Any) -> Address:
     """Return the parts of a URL of SQLAlchemy."""
+    if not isinstance(getattr(url, "drivername", None), str):
+        raise ConfigError(f"url {shown(url)}: expected the address of an archive, as sqlite:///night.db, or a path")
     return Address(url.drivername, url.database, url.username, url.password, url.host, url.port, dict(url.query))
 
 
