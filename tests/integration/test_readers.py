@@ -1,7 +1,9 @@
 """Readers who may not write: every question has the answer that the writer gets; only what writes is refused."""
 
 import os
+import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -124,6 +126,38 @@ def test_sqlite_in_a_folder_without_the_right_to_write(place, writer):
     assert refused == ALL_REFUSED
     if held is not None:
         held.close()
+
+
+def test_a_log_that_a_killed_writer_left_is_told_to_who_may_not_write(place):
+    """Its index has to be made in the same folder, as on a disk that is mounted to read."""
+    folder = place / "archive"
+    folder.mkdir()
+    file = folder / "night.sqlite"
+    url = f"sqlite:///{file}"
+    ztfdb.open(url, create=True).close()
+
+    def write_and_die():
+        engine = make_engine(url)
+        with engine.begin() as connection:
+            connection.exec_driver_sql("create view mine as select 1 as k")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    pid = os.fork()
+    if pid == 0:
+        write_and_die()
+    os.waitpid(pid, 0)
+    file.with_name("night.sqlite-shm").unlink()
+    folder.chmod(0o555)
+
+    def ask():
+        with ztfdb.open(url, read_only=True) as archive:
+            return archive.sql("select k from mine")["k"].tolist()
+
+    assert re.search(r"night\.sqlite: its log, .*night\.sqlite-wal, .*`ztfdb init`", in_a_child(ask, 60, "nobody"))
+    folder.chmod(0o755)
+    ztfdb.open(url, create=True).close()
+    folder.chmod(0o555)
+    assert in_a_child(ask, 60, "nobody") == [1]
 
 
 def test_a_reader_sees_what_is_stored_after_it_began(place):

@@ -96,9 +96,15 @@ def _why_not_opened(exc: sqlite3.Error, where: str | None) -> str | None:
     import tempfile  # only for this message
 
     folder = os.path.dirname(os.path.realpath(where))  # noqa: PTH120 (of a name that may be impossible)
+    log = f"{where}-wal"
     try:
         if stat.S_ISDIR(os.stat(where).st_mode):  # noqa: PTH116
             return "it is a folder; expected the file of an archive"
+        if os.access(where, os.R_OK) and os.path.exists(log) and os.stat(log).st_size:  # noqa: PTH110, PTH116
+            return (
+                f"its log, {log}, has changes that are not in it yet: run `ztfdb init` once where its folder can be "
+                "written, which takes them over"
+            )
         os.close(os.open(where, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
     except FileNotFoundError:
         if not os.path.isdir(folder):  # noqa: PTH112
