@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
+import ztfdb
 from tests.support.archives import Plan, build_archive
 from tests.support.postgres import ENGINES
 from tests.support.waiting import wait_until
@@ -361,3 +362,20 @@ def test_a_parameter_used_twice_is_one_value():
     statement = parse("select :a + :b + :a", {"a": np.float32(0.5), "b": np.nan}, 1.0)
     assert statement.numbered == "select $1 + $2 + $1"
     assert statement.values == {"a": 0.5, "b": None}
+
+
+@pytest.mark.parametrize(
+    "value", [[1, 2], np.array([1]), np.array(1), pd.NA, object(), {"a": 1}, 1j, {1}, bytearray(b"x")]
+)
+def test_a_value_of_another_kind_is_one_error(url, value):
+    """SQLite compared with the bytes in memory of an array, and found nothing."""
+    with pytest.raises(ValueError, match=r"the value of :a is .*, expected a number, a text or None"):
+        read_only_sql(url, "select count(*) as n from image where image_id = :a", {"a": value})
+
+
+def test_values_are_options_or_a_mapping(urls):
+    for url in (urls["sqlite"], urls[READER]):
+        with ztfdb.open(url, read_only=True) as archive:
+            assert archive.sql("select cast(:a as integer) as x", a=np.int64(3))["x"].tolist() == [3]
+            assert archive.sql("select cast(:a as integer) as x", params={"a": 3})["x"].tolist() == [3]
+            assert archive.sql("select cast(:force as integer) as x", params={"force": 3})["x"].tolist() == [3]

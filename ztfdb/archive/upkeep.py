@@ -161,15 +161,25 @@ class Upkeep(OpenArchive):
         return remove_images(self._sessions, wanted, **options)
 
     def sql(
-        self, statement: str, /, *, timeout_s: float | None = None, force: bool = False, **params: Any
+        self,
+        statement: str,
+        /,
+        *,
+        params: Mapping[str, Any] | None = None,
+        timeout_s: float | None = None,
+        force: bool = False,
+        **values: Any,
     ) -> pd.DataFrame:
-        """Run one read-only SQL statement with ``:name`` parameters; see `ztfdb.query.readonly.read_only_sql`."""
+        """Run one read-only SQL statement with ``:name`` parameters; see `ztfdb.query.readonly.read_only_sql`.
+
+        Their values are options, or are in `params`, as of `sql_parts`.
+        """
         from ztfdb.query.readonly import read_only_sql
 
         if self._closed:
             raise ArchiveClosedError(f"{self.url} is closed: open it again")
         options = {} if timeout_s is None else {"timeout_s": timeout_s}
-        return read_only_sql(self._address, statement, params, force=force, **options)
+        return read_only_sql(self._address, statement, {**(params or {}), **values}, force=force, **options)
 
     def sql_csv(
         self,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ztfdb.arguments import shown
 from ztfdb.errors import QueryError
 from ztfdb.store.address import Address, address_of
 from ztfdb.store.backends import ReadOnlySql, read_only_sql
@@ -177,7 +179,7 @@ def parse(text: str, params: Mapping[str, Any], timeout_s: float, max_rows: int 
     QueryError
         If its first word is not one of `READING`.
     ValueError
-        If a parameter has no value, or a value no parameter.
+        If a parameter has no value, a value no parameter, or a value is not one that both engines take.
     """
     match = _FIRST_WORD.match(text)
     word = match[1].lower() if match else ""
@@ -194,6 +196,14 @@ def parse(text: str, params: Mapping[str, Any], timeout_s: float, max_rows: int 
         raise ValueError(f"no value for :{missing[0]}")
     if unused := [name for name in params if name not in numbers]:
         raise ValueError(f"the statement has no parameter :{unused[0]}")
-    values = {name: python_value(params[name]) for name in numbers}
+    values = {name: _bound(name, params[name]) for name in numbers}
     body = _TOKEN.sub(lambda token: " " if token[0].startswith(("--", "/*")) else token[0], text).rstrip("; \t\r\n")
     return Statement(text, numbered, values, timeout_s, max_rows, body)
+
+
+def _bound(name: str, given: Any) -> Any:
+    """Return the value of a parameter; sqlite3 would take the bytes in memory of an array for it."""
+    value = python_value(given)
+    if not isinstance(value, bool | int | float | str | bytes | date | None):
+        raise ValueError(f"the value of :{name} is {shown(given)}, expected a number, a text or None")
+    return value
