@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import pytest
 
-from tests.support.serving import reader_url
-from ztfdb.errors import ZtfdbError
+from tests.support.serving import connect, reader_url
+from ztfdb.errors import QueryError, StoreError, ZtfdbError
 from ztfdb.store.readonly_stream import Reader
 
 VALUES = {
@@ -61,3 +62,30 @@ def test_what_is_ours_goes_to_the_log(reader, sql, caplog):
 def test_what_may_not_be_written_is_not_told(reader):
     told = refused(reader, "create temporary table secret as select 1 as a")
     assert "secret" not in told
+
+
+def test_damage_is_no_fault_of_the_statement(engine_url, reader):
+    """A service answers 400 to a statement that is refused, and 500 where its archive is damaged."""
+    sql = "select count(*) from image"
+    assert len(list(reader.pieces(sql, [] if reader.engine == "postgresql" else {}))) == 1
+    if reader.engine == "sqlite":
+        file = Path(engine_url.removeprefix("sqlite:///"))
+        file.write_bytes(b"no database " * 1000)
+    else:
+        with connect(engine_url) as connection:
+            connection.execute(
+                "create function damaged() returns integer language plpgsql as "
+                "$$ begin raise exception 'invalid page' using errcode = 'XX001'; end $$"
+            )
+        sql = "select damaged()"
+    with pytest.raises(StoreError, match=r"disk image is malformed|is damaged or its disk fails: invalid page"):
+        list(reader.pieces(sql, [] if reader.engine == "postgresql" else {}))
+
+
+def test_what_sqlite_may_not_do_is_a_fault_of_the_statement(databases):
+    url = databases.migrated("sqlite")
+    reader = Reader(url)
+    with pytest.raises(QueryError, match="the database refused the statement"):
+        list(reader.pieces("attach ':memory:' as other", {}))
+    reader.close()
+    databases.drop(url)

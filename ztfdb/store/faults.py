@@ -136,6 +136,16 @@ def driver_errors() -> Iterator[None]:
         raise unavailable(exc) or StoreError(one_line(exc)) from exc
 
 
+def broken(original: BaseException | None, where: str | None = None) -> StoreError | None:
+    """Return the typed error for what a driver raised about damage, of the file or the disk; None for anything else."""
+    # its subclasses are about statements, and so is what an authorizer refuses; this is about the file
+    if type(original) is sqlite3.DatabaseError and getattr(original, "sqlite_errorname", "") != "SQLITE_AUTH":
+        return StoreError(f"{where or 'SQLite'}: {one_line(original)}")
+    if (getattr(original, "sqlstate", None) or "").startswith(_BROKEN_STATES):
+        return StoreError(f"the database is damaged or its disk fails: {one_line(original)}")
+    return None
+
+
 def typed_error(original: BaseException | None, where: str | None = None) -> StoreError | None:
     """Return the typed error for what a driver raised on an archive; None for errors of a statement.
 
@@ -145,8 +155,8 @@ def typed_error(original: BaseException | None, where: str | None = None) -> Sto
     where : str, optional
         The SQLite file, named in the error.
     """
-    if type(original) is sqlite3.DatabaseError:  # its subclasses are about statements; this is about the file
-        return StoreError(f"{where or 'SQLite'}: {one_line(original)}")
+    if (typed := broken(original, where)) is not None:
+        return typed
     if (typed := unavailable(original)) is not None:
         if isinstance(original, sqlite3.Error):
             return type(typed)(f"{where or 'SQLite'}: {_why_not_opened(original, where) or _line(original)}")
@@ -160,6 +170,4 @@ def typed_error(original: BaseException | None, where: str | None = None) -> Sto
         return StoreError(f"the database cannot hold every text, as its encoding is not UTF8: {one_line(original)}")
     if state == _NO_RIGHT:
         return StoreError(f"this role may not do that: {one_line(original)}")
-    if state.startswith(_BROKEN_STATES):
-        return StoreError(f"the database is damaged or its disk fails: {one_line(original)}")
     return None

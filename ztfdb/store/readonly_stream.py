@@ -14,7 +14,7 @@ from ztfdb.errors import QueryError
 from ztfdb.store.address import Address, address_of
 from ztfdb.store.backends import read_only_sql
 from ztfdb.store.connections import Connections
-from ztfdb.store.faults import errors_of_drivers, unavailable
+from ztfdb.store.faults import broken, errors_of_drivers, unavailable
 from ztfdb.store.interrupt import why_stopped
 from ztfdb.store.statement import Rows, Rowset
 from ztfdb.texts import one_line
@@ -86,8 +86,8 @@ class Reader:
         ------
         QueryError
             If the database refuses it.
-        DatabaseUnavailableError
-            If it cannot be reached.
+        DatabaseUnavailableError, StoreError
+            If it cannot be reached, or is damaged.
         """
         with self._typed_errors(), self._connections.reading() as session:
             yield from self._sql.stream(session.driver, sql, values, uploads, upload_join=upload_join, size=size)
@@ -99,7 +99,7 @@ class Reader:
         except errors_of_drivers(sqlite3.Warning) as exc:
             if (reason := why_stopped()) is not None:
                 raise reason from exc
-            raise unavailable(exc) or QueryError(_refusal(exc)) from exc
+            raise unavailable(exc) or broken(exc) or QueryError(_refusal(exc)) from exc
         except OverflowError as exc:
             raise QueryError("a number does not fit 64 bits") from exc
 
