@@ -106,3 +106,11 @@ def test_corrected_apertures_are_those_of_ztfs_catalogue(targets: pd.DataFrame) 
     stars = targets[targets["kind"] == "star"]
     difference = -2.5 * np.log10(stars["aperture"] / stars["flux"])
     assert abs(difference.median()) < 0.01
+
+
+@pytest.mark.parametrize("subpix", [-1, None, 1.5, np.nan, np.inf, "5", pd.NA, np.array([1, 2])])
+def test_subpixels_are_a_whole_number(z: image.ScienceImage, subpix: Any) -> None:
+    """sep raises a bare Exception, a TypeError or an OverflowError."""
+    with pytest.raises(ValueError, match=r"subpix .*: expected a whole number, 0 or more"):
+        z.get_aperture(100.0, 100.0, 3.0, subpix=subpix)
+    assert np.isfinite(z.get_aperture(100.0, 100.0, 3.0, subpix=np.int64(5))[0]).all()

@@ -10,6 +10,7 @@ import pandas as pd
 from astropy.coordinates import SkyCoord
 from numpy.typing import ArrayLike
 
+from ztfdb.arguments import whole
 from ztfdb.arrays import BoolArray, FloatArray, IntArray
 from ztfdb.codes import APERTURE_DIAMETERS
 from ztfdb.dao import DAOPhotReader, PsfModel
@@ -99,10 +100,11 @@ class Photometry:
         Raises
         ------
         ValueError
-            If a unit, system or name is unknown, shapes disagree, or a radius is not positive.
+            If a unit, system or name is unknown, shapes disagree, a radius is not positive, or `subpix` is negative.
         """
         if unit not in UNITS:
             raise ValueError(f"unit {unit!r} is none of {', '.join(UNITS)}")
+        subpix = whole("subpix", subpix, low=0, wanted="a whole number, 0 or more")
         x, y, shape = _positions(self, x0, y0, system)
         radii = np.asarray(radius, dtype=float)
         if radii.size == 0 or not np.all(radii > 0):
