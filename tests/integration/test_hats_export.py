@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from sqlalchemy import text
 
 import ztfdb
 import ztfdb.hats.files as hats_files
@@ -41,7 +42,7 @@ from ztfdb.cli.app import application
 from ztfdb.derive.objects import update_objects
 from ztfdb.errors import ExportError
 from ztfdb.sky.cells import HPX_ORDER
-from ztfdb.store.engine import make_engine, sessions
+from ztfdb.store.engine import make_engine, sessions, writing
 from ztfdb.store.meta import read_meta
 
 pa = pytest.importorskip("pyarrow")
@@ -298,6 +299,24 @@ def test_an_update_writes_what_has_changed_and_gives_the_rows_of_a_whole_export(
             assert sum(kept) == done.n_partition - done.n_written
         assert all(one.n_written == 0 for one in archive.export_hats(folder, update=True).products)
     engine.dispose()
+
+
+def test_statistics_that_alone_have_changed_are_exported(fresh, tmp_path):
+    """An image is calibrated anew and exported, and only then objects are brought up to date."""
+    engine = make_engine(fresh)
+    maker = sessions(engine)
+    with ztfdb.open(fresh) as archive:
+        archive.export_hats(tmp_path / "hats", **OPTIONS)
+        with writing(maker) as session:
+            session.execute(text("update image set magzp = magzp + 0.1 where field = 402"))
+        archive.export_hats(tmp_path / "hats", update=True)
+        update_objects(maker)
+        archive.export_hats(tmp_path / "hats", update=True)
+        archive.export_hats(tmp_path / "whole", **OPTIONS)
+        assert all(one.n_written == 0 for one in archive.export_hats(tmp_path / "hats", update=True).products)
+    engine.dispose()
+    for product in ("detections", "objects"):
+        assert_same_rows(tmp_path / "hats" / product, tmp_path / "whole" / product)
 
 
 def test_a_partition_that_outgrows_the_threshold_is_split(fresh, tmp_path):

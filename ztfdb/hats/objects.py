@@ -74,13 +74,12 @@ class Objects(Product):
         """Count the members in each cell."""
         if not context.has_objects:
             return NOTHING
-        rows, found = Detections().count_rows(session, context, lo, hi), store.object_cells(session, lo, hi)
+        rows = Detections().count_rows(session, context, lo, hi)
         counts = store.member_counts(session, lo, hi, int(rows.weight.sum()))
         digest = blend(counts["n"], counts["sum0"], counts["sum1"])
         members = counted(counts["cell"], counts["n"], digest)
-        facts = [values.view(np.int64) for values in found.values()]
-        objects = counted(found["object_id"] >> store.CELL_SHIFT, np.zeros(len(facts[0]), np.int64), mix(*facts))
-        return merged([members, _digest_only(rows), objects])
+        facts = map(_contents_of, store.objects_in_slice(session, lo, hi))
+        return merged([members, _digest_only(rows), *facts])
 
     def whole(self, contents: Contents) -> Contents:
         """Return the cells with members; their digest also includes the neighbouring cells."""
@@ -111,6 +110,13 @@ class Objects(Product):
         lists = [pa.ListArray.from_arrays(offsets, arrow_array(epochs[one.name], one), pa.list_(one)) for one in inner]
         arrays.append(pa.StructArray.from_arrays(lists, fields=list(schema.field("lightcurve").type)))
         return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _contents_of(found: Columns) -> Contents:
+    """Return the digests of rows about objects: `ztfdb objects update` changes them without any image or member."""
+    bits = [values.view(np.int64) if values.dtype.kind == "f" else values for values in found.values()]
+    cell = found["object_id"] >> store.CELL_SHIFT
+    return counted(cell, np.zeros_like(cell), mix(*bits))
 
 
 def _digest_only(contents: Contents) -> Contents:

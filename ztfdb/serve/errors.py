@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ztfdb.errors import (
+    CatalogueFileError,
     DatabaseUnavailableError,
     ImageError,
     MissingExtraError,
@@ -116,6 +117,9 @@ def tell(exc: Exception, request_id: str) -> Told:
     if isinstance(exc, ImageError):
         log.warning("image unusable", extra={"request": request_id, "reason": str(exc)})
         return Told(404, "the file of this image cannot be read here")
+    if isinstance(exc, CatalogueFileError):  # of a catalogue that is read in place
+        log.warning("catalogue unreadable", extra={"request": request_id, "reason": str(exc)})
+        return Told(503, "a catalogue of this archive cannot be read here now", {"Retry-After": str(RETRY_AFTER_S)})
     known = isinstance(exc, ZtfdbError)
     log.error("request failed", exc_info=exc, extra={"request": request_id, "known": known})
     return Told(500, f"the service failed; its log has the reason under {request_id}")

@@ -145,15 +145,13 @@ def _member_counts(session: AnySession, lo: int, hi: int, by_part: bool) -> Colu
     return {"cell": cell[first], "part": part[first], "n": np.diff(first, append=len(cell)), **sums}
 
 
-def object_cells(session: AnySession, lo: int, hi: int) -> Columns:
-    """Return ``object_id`` and the columns of objects other than members in a slice; ``object_id`` is itself a cell."""
-    statement = """
-        select object_id, ra, dec, best_source_id, crowded, coalesce(ps1_id, -1) as ps1_id,
-               coalesce(ps1_separation, -1.0) as ps1_separation
-        from object where object_id >= :lo and object_id < :hi"""
-    dtypes = {"object_id": "i8", "ra": "f8", "dec": "f8", "best_source_id": "i8", "crowded": "i8", "ps1_id": "i8",
-              "ps1_separation": "f8"}  # fmt: skip
-    return reads(session).by_index().read_bulk(statement, {"lo": lo, "hi": hi}, dtypes)
+def objects_in_slice(session: AnySession, lo: int, hi: int) -> tuple[Columns, Columns]:
+    """Return the rows of ``object`` and of ``object_filter`` of objects in a slice; ``object_id`` is itself a cell."""
+    first, second = (
+        rows(session, table, lo=np.array([lo]), hi=np.array([hi]), key="object_id", ordered=False)
+        for table in ("object", "object_filter")
+    )
+    return first, second
 
 
 def rows_in_range(

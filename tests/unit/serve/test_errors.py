@@ -15,6 +15,7 @@ pytest.importorskip("starlette", reason="the extra serve is not installed")
 
 from ztfdb.codes import fid_of
 from ztfdb.errors import (
+    CatalogueFileError,
     DatabaseUnavailableError,
     ImageReadError,
     QueryError,
@@ -97,6 +98,7 @@ def test_an_error_that_nobody_raised_is_not_told():
         (UnknownImageError("no image 7 in this archive"), 404, "no image 7 in this archive"),
         (QueryError("the statement is too long"), 400, "the statement is too long"),
         (ImageReadError(Path(SECRET), "no such file"), 404, "the file of this image cannot be read here"),
+        (CatalogueFileError(SECRET, "no such file"), 503, "a catalogue of this archive cannot be read here now"),
         (DatabaseUnavailableError(SECRET), 503, "the database cannot be reached now"),
         (SchemaVersionError(SECRET), 503, "the archive was upgraded: the service must be updated and started again"),
         (StoreError(SECRET), 500, "0123"),
