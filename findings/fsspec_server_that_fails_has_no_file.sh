@@ -10,7 +10,7 @@ set -eu
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 python3 -m venv "$work/env"
-"$work/env/bin/python" -m pip install --quiet fsspec==2026.9.0 aiohttp==3.14.5 requests pyarrow==26.0.1 numpy==2.4.6
+"$work/env/bin/python" -m pip install --quiet fsspec==2026.9.0 aiohttp==3.14.5 pyarrow==26.0.1 numpy==2.4.6
 cd "$work"
 cat >run.py <<'PY'
 import http.server

@@ -331,6 +331,8 @@ def test_what_two_daemons_store_is_what_one_would_have(databases, night):
         runs = [CrashRun(url, night, measure="pretend", jobs=1, host=f"host{k}") for k in range(n)]
         for run in runs:
             run.start()
+        for run in runs:  # before, it may not hear a signal
+            run.wait_until_up()
         wait_until(lambda run=runs[0]: run.states() == {"done": 10})
         assert [run.end(signal.SIGTERM) for run in runs] == [0] * n
         held.append(content_of(url))

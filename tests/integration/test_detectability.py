@@ -83,8 +83,8 @@ def test_a_magnitude_goes_with_complete_light_curves_and_is_a_number(judged):
     archive, place, _ = judged
     with pytest.raises(OptionError, match="'mag' with complete=True only"):
         archive.light_curve(*place, mag=20.0)
-    for wrong in (np.nan, np.inf, "faint"):
-        with pytest.raises(ValueError, match="expected a magnitude"):
+    for wrong, wanted in ((np.nan, "a magnitude"), (np.inf, "a magnitude"), ("faint", "a number")):
+        with pytest.raises(ValueError, match=f"mag {wrong!r}: expected {wanted}"):
             archive.light_curve(*place, complete=True, mag=wrong)
     assert not set(NAMES) & set(archive.light_curve(*place).columns)
 

@@ -241,7 +241,7 @@ def test_cuts_apply_to_catalogues_too(seen, campaign):
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({"phot": "dao"}, "phot 'dao': expected one of"),
+        ({"phot": "dao"}, "phot 'dao': expected aperture, psfcat, both, irsa or irsa-both"),
         ({"phot": "psfcat", "calibration": "ps1"}, "are those of apertures"),
         ({"phot": "psfcat", "pmra": 3.0}, "pmra: not with"),
         ({"phot": "both", "complete": True, "measure": "psf"}, "measure: not with"),
@@ -254,7 +254,7 @@ def test_what_cannot_be_answered_is_said(archive, options, problem):
     if "measure" not in options:
         with pytest.raises(ValueError, match=problem):
             archive.light_curves({"ra": [10.0], "dec": [10.0]}, **options)
-    with pytest.raises(ValueError, match="a cone is of our sources"):
+    with pytest.raises(ValueError, match="phot 'both': expected aperture or psfcat"):
         archive.cone(10.0, 10.0, phot="both")
 
 
