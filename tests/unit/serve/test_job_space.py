@@ -28,10 +28,8 @@ def test_results_written_at_the_same_time_share_the_space(tmp_path, monkeypatch)
     store = JobStore(tmp_path)
     runner = jobs.JobRunner(store, SimpleNamespace(), Limits(spool_mb=1))
     try:
-        with (
-            store.result_path("a").open("wb", buffering=0) as one,
-            store.result_path("b").open("wb", buffering=0) as two,
-        ):
+        paths = [store.result_path(store.create([], days=1, duration=60).id) for _ in range(2)]
+        with paths[0].open("wb", buffering=0) as one, paths[1].open("wb", buffering=0) as two:
             puts = [runner._put(stream.write) for stream in (one, two)]
             with pytest.raises(QueryError, match="results of all jobs use all available space"):
                 put_in_turn(puts)
