@@ -76,7 +76,14 @@ OUTSIDE: dict[str, set[str]] = {
 }
 # What the rooms above may take from the tables' definitions: descriptions of columns, and formulas of the views.
 # Codes, ids and constants are in `ztfdb.codes`, `ztfdb.ids` and `ztfdb.sky`.
-SCHEMA_SEEN = ("ColumnDescription", "describe_column", "describe_table", "describe_tables", "formulas.")
+SCHEMA_SEEN = (
+    "ColumnDescription",
+    "describe_column",
+    "describe_table",
+    "describe_tables",
+    "formulas.",
+    "views.view_over",
+)
 # Words of a package that are types to hand on, not a way to do its work.
 TYPES = {"sqlalchemy": {"Session", "sessionmaker", "URL", "Engine", "SQLAlchemyError"}}
 # Numbers that are equal by chance: rounds of two fits, rows of two samples, sizes of two kinds of pieces, three waits.

@@ -12,6 +12,7 @@ from sqlglot import exp, parse_one
 
 from ztfdb.adql.regions import PostgresRegions, SQLiteRegions
 from ztfdb.adql.uploads import Upload
+from ztfdb.schema.views import view_over
 
 POSTGRESQL = "postgresql"
 OBJECT_REACH = 5.0
@@ -64,11 +65,17 @@ def in_ranges(
     """Return the rows of a table whose cell lies in ranges, each row once.
 
     On PostgreSQL each range is a literal, for which the histogram gives the number of rows and the plan scans the index
-    once per range. SQLite scans the index for each range of a JSON text.
+    once per range. A view would be planned once per range, too, so the ranges are those of its own table. SQLite scans
+    the index for each range of a JSON text.
     """
     lo, hi = cells
     if engine == POSTGRESQL:
-        return named(_union(name, columns, lo.tolist(), hi.tolist(), cell), alias)
+
+        def union(table: str, fields: Sequence[str]) -> exp.Query:
+            return _union(table, fields, lo.tolist(), hi.tolist(), cell)
+
+        view = view_over(name, columns, lambda table, fields: union(table, fields).sql(dialect=DIALECTS[engine]))
+        return named(union(name, columns) if view is None else exp.Var(this=view), alias)
     text = exp.Literal.string(ranges_text(list(zip(lo.tolist(), hi.tolist(), strict=True))))
     ranges = exp.Table(
         this=exp.Anonymous(this="json_each", expressions=[text]), alias=exp.TableAlias(this=quoted("_r"))

@@ -276,7 +276,9 @@ class SelectTranslator:
             alias = node.alias_or_name
             if scope.sources.get(alias) is not node and not isinstance(scope.sources.get(alias), exp.Table):
                 continue
-            named = {one.name for one in select.find_all(exp.Column) if one.table == alias}
+            # an inner SELECT may use the name for another table, with other columns
+            used = {one.name for one in select.find_all(exp.Column) if one.table == alias}
+            named = {name for name in used if tables[alias].column(name) is not None or name.startswith("_")}
             if select.args.get("order") is not None and tables[alias].key:
                 named.add(tables[alias].key)
             columns = sorted(named)

@@ -7,6 +7,9 @@ of `ztfdb.schema.formulas` give the same digits on both engines.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterable
+
 from sqlalchemy import Connection, text
 
 from ztfdb.bits import APERTURE_BROKEN, BAD_BITS, CATFLAG_UNUSABLE, INFOBITS_USABLE_BELOW
@@ -214,6 +217,29 @@ def view_statement(name: str, *, hints: bool) -> str:
     return statement.replace(f"{owner}.source_id >> 18", joined).replace(
         " image.field,", " cast(image.field as integer) as field,"
     )
+
+
+def view_over(name: str, columns: Iterable[str], rows: Callable[[str, list[str]], str]) -> str | None:
+    """Return the SELECT of a view of detections, from some of them only; None for other views.
+
+    Parameters
+    ----------
+    name : str
+        One of `VIEWS`, or a table.
+    columns : iterable of str
+        Columns of the view that are read.
+    rows : callable
+        Returns the text that selects rows of the table of detections, from its name and the columns needed.
+    """
+    places = VIEWS.get(name, "").partition("\nfrom ")[2]
+    found = re.search(r"^(.*join )?((?:psf_)?source)\b(?= join| on)", places, re.MULTILINE)
+    if found is None:
+        return None
+    owner, expressions = found[2], dict(view_columns(name))
+    shown = ", ".join(f'{expressions[column]} as "{column}"' for column in columns)
+    needed = sorted(set(re.findall(rf"\b{owner}\.(\w+)", f"{shown} {places}")))
+    chosen = f"({rows(owner, needed)}) as {owner}"
+    return f"select {shown} from {places[: found.start(2)]}{chosen}{places[found.end(2) :]}"
 
 
 def view_columns(name: str) -> list[tuple[str, str]]:
