@@ -6,6 +6,8 @@ of pixels above the threshold are kept.
 
 from __future__ import annotations
 
+import mmap
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -20,6 +22,10 @@ KERNEL_SUM = 16.0
 
 BLOCK = 128
 """Rows per block."""
+
+SCIPY_BYTES = 128 << 20
+"""Memory that must be free before `scipy.sparse.csgraph` is imported, which takes 93 MB: its OpenBLAS, if it gets none,
+tries again for ever and heeds no signal."""
 
 LIMIT_ROWS = 8
 """Rows with the same threshold: the rms changes by less than 0.1 % over them."""
@@ -113,6 +119,7 @@ def connected(index: IntArray, nx: int) -> tuple[IntArray, int]:
     n : int
         Number of components.
     """
+    _check_room()
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -133,3 +140,12 @@ def connected(index: IntArray, nx: int) -> tuple[IntArray, int]:
     graph = coo_array((np.ones(len(run), dtype=np.int8), (run, other)), shape=(len(first), len(first)))
     n, label = connected_components(graph, directed=False)
     return np.repeat(label.astype(np.int64), length), int(n)
+
+
+def _check_room() -> None:
+    if "scipy.linalg" in sys.modules or sys.platform == "win32":
+        return
+    try:
+        mmap.mmap(-1, SCIPY_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
+    except OSError as exc:
+        raise MemoryError(f"{SCIPY_BYTES >> 20} MB") from exc

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
 import pytest
+
+from ztfdb.derive.threads import ONE_THREAD
+from ztfdb.simulate import make_science_image
 
 pytest.importorskip("resource")
 
@@ -35,3 +39,29 @@ def test_a_lower_limit_of_the_session_stays(hard, memory_mb, expected):
         [sys.executable, "-c", ENTER, str(hard), str(memory_mb)], capture_output=True, text=True, check=True
     )
     assert int(told.stdout) == expected
+
+
+MEASURE = """
+import os, sys
+from ztfdb.extract.measure import measure_image
+from ztfdb.extract.process import enter_worker
+enter_worker(160, os.getppid())
+try:
+    measure_image(sys.argv[1])
+except MemoryError as exc:
+    print("MemoryError", exc)
+"""
+
+
+def test_too_little_memory_for_scipy_is_an_error(tmp_path):
+    """Without room for its buffers, scipy's OpenBLAS tries again for ever."""
+    image = make_science_image(tmp_path, n_star=20, shape=(100, 100))
+    told = subprocess.run(
+        [sys.executable, "-c", MEASURE, image.sci],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        env=os.environ | ONE_THREAD,
+    )
+    assert told.stdout == "MemoryError 128 MB\n"
