@@ -111,3 +111,22 @@ def test_a_forked_process_has_connections_of_its_own(engine_url):
         travelled = pickle.loads(pickle.dumps(archive))
         assert np.array_equal(travelled.light_curve(*place)["mag"].to_numpy(), before)
         travelled.close()
+
+
+def test_other_threads_run_while_postgresql_answers(databases):
+    """Also those that hold what the answer waits for: a lock, or the last connection of a pooler."""
+    url = databases.migrated("postgresql")
+    stars = build_archive(url, Plan(20, 3, trouble=0.0))[0]
+    ztfdb.open(url, create=True).close()
+    with ztfdb.open(url) as archive, psycopg.connect(url.replace("+psycopg", "")) as other:
+        other.execute("set idle_in_transaction_session_timeout = '20s'")
+        other.execute("lock table source in access exclusive mode")
+        found = []
+        asking = threading.Thread(target=lambda: found.append(archive.light_curve(stars.ra[0], stars.dec[0])))
+        asking.start()
+        asking.join(0.5)
+        assert found == []
+        other.rollback()  # this thread runs
+        asking.join()
+    databases.drop(url)
+    assert len(found[0]) == 3

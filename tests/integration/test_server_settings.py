@@ -17,7 +17,9 @@ from psycopg import sql
 import ztfdb
 from tests.support.archives import Plan, build_archive
 from tests.support.waiting import wait_until
+from ztfdb.archive import words_kept
 from ztfdb.errors import DatabaseReadOnlyError, DatabaseUnavailableError, StoreError
+from ztfdb.query import targets
 from ztfdb.server import PORT
 from ztfdb.simulate import make_science_image
 from ztfdb.store.backends import connect_postgresql
@@ -154,7 +156,7 @@ listen_port = {own}
 unix_socket_dir =
 auth_type = any
 pool_mode = {mode}
-default_pool_size = 20
+default_pool_size = {size}
 query_wait_timeout = 20
 logfile =
 pidfile =
@@ -163,7 +165,7 @@ pidfile =
 
 
 @contextlib.contextmanager
-def pooler(url, home, mode, more="ignore_startup_parameters = options"):
+def pooler(url, home, mode, more="ignore_startup_parameters = options", size=20):
     """PgBouncer before a database; yields the URL of that through it."""
     program = shutil.which("pgbouncer") or shutil.which("/usr/sbin/pgbouncer")
     if program is None:
@@ -175,7 +177,7 @@ def pooler(url, home, mode, more="ignore_startup_parameters = options"):
     with tempfile.TemporaryDirectory(prefix="ztfdb-pooler-") as made, (Path(made) / "log").open("wb") as log:
         Path(made).chmod(0o755)
         file = Path(made) / "pgbouncer.ini"
-        file.write_text(PGBOUNCER.format(name=name, host=home, port=PORT, own=own, mode=mode, more=more))
+        file.write_text(PGBOUNCER.format(name=name, host=home, port=PORT, own=own, mode=mode, more=more, size=size))
         process = subprocess.Popen([program, file], stdout=log, stderr=log, cwd="/", **user)
         try:
             wait_until(lambda: _is_open(own) or process.poll() is not None)
@@ -224,6 +226,42 @@ def test_pgbouncer(databases, mode):
         reads = archive._connections
         with reads.reading() as session, pytest.raises(DatabaseReadOnlyError), reads.errors():
             session.driver.execute("delete from image")
+    databases.drop(url)
+    assert wrong == []
+
+
+def test_a_question_takes_one_connection_of_a_pooler(databases, monkeypatch):
+    """Six threads would wait for each other, if each of three held one connection and wanted another."""
+    monkeypatch.setattr(targets, "POSITIONS_PER_CHUNK", 7)
+    url = databases.migrated("postgresql")
+    stars = build_archive(url, Plan(40, 6, trouble=0.0))[0]
+    table = {"ra": stars.ra, "dec": stars.dec}
+    ztfdb.open(url, create=True).close()
+    start, wrong = threading.Barrier(6), []
+
+    def ask(archive, right):
+        try:
+            start.wait()
+            for _ in range(5):
+                assert archive.light_curves(table, phot="both").equals(right)
+                archive._held = None  # where images are is read again
+                with words_kept() as words:
+                    archive.light_curve(10.0, 10.0)
+                assert words[0].startswith("no image covers")
+        except Exception as exc:
+            wrong.append(exc)
+
+    with ztfdb.open(url) as archive:
+        right = archive.light_curves(table, phot="both")
+    with (
+        pooler(url, databases.server.home, "transaction", size=3) as pooled,
+        ztfdb.open(pooled) as archive,
+    ):
+        threads = [threading.Thread(target=ask, args=(archive, right)) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
     databases.drop(url)
     assert wrong == []
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session, sessionmaker
 
     from ztfdb.query.hint import Holdings
+    from ztfdb.store.backends import AnySession
 
 
 T = TypeVar("T", bound=Sized)
@@ -182,16 +183,15 @@ class OpenArchive:
             return "the table has no positions"
         with self._connections.reading() as session:
             within = None if radius is None else arcsec(radius)
-            return hints.hint(session, targets, within, n_found, held=self._holdings, **known)
+            return hints.hint(session, targets, within, n_found, held=lambda: self._holdings(session), **known)
 
-    def _holdings(self) -> Holdings:
+    def _holdings(self, session: AnySession) -> Holdings:
         """Return where and when images are; cached for `HOLDINGS_KEPT_S`, as it reads all images."""
         from ztfdb.query import hint as hints
 
         now = time.monotonic()
         if self._held is None or now - self._held[0] > HOLDINGS_KEPT_S:
-            with self._connections.reading() as session:
-                self._held = now, hints.holdings(session)
+            self._held = now, hints.holdings(session)
         return self._held[1]
 
     def _create(self, settings: ExtractionSettings | None, magerr_sys: float) -> dict[str, Any]:

@@ -184,6 +184,8 @@ class Images(OpenArchive):
 
         with self._sessions() as session:
             found = images_of_night(session, night_of(night))
-        if not found:
-            self._warn(f"no image of the night {night_of(night)}; the archive holds {self._holdings().nights}")
+            if not found:
+                self._warn(
+                    f"no image of the night {night_of(night)}; the archive holds {self._holdings(session).nights}"
+                )
         return found

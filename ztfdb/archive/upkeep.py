@@ -154,8 +154,9 @@ class Upkeep(OpenArchive):
         if night is not None:
             with self._sessions() as session:
                 wanted: Iterable[int] = images_of_night(session, night_of(night))
-            if not wanted:
-                self._warn(f"no image of the night {night_of(night)}; the archive holds {self._holdings().nights}")
+                if not wanted:
+                    nights = self._holdings(session).nights
+                    self._warn(f"no image of the night {night_of(night)}; the archive holds {nights}")
         else:
             wanted = image_id if isinstance(image_id, Iterable) else [int(image_id or 0)]
         return remove_images(self._sessions, wanted, **options)

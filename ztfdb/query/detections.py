@@ -59,12 +59,13 @@ def cone_rows(
 ) -> Generator[tuple[int, Positions, Columns], None, None]:
     """Yield the rows around some positions at a time, with these positions and the index of the first.
 
-    While one part is processed, the database reads the next ones, each on a connection of its own.
+    While one part is processed, the database reads the next ones, each on a connection of its own, where it may have
+    further ones.
 
     Parameters
     ----------
     session : Session or Reading
-        Used itself if there is only one part.
+        Used itself if there is only one part, or no further connection.
     positions : Positions
     radius : float
         arcsec.
@@ -87,6 +88,13 @@ def cone_rows(
 
     n_reader = reads(session).concurrent_readers
     sizes = _Sizes(n_row)
+    start = 0
+    if not n_reader:
+        while start < len(positions.ra):
+            part = chunk(positions, start, start + sizes.next)
+            yield start, part, sizes.seen(part, _read(session, kind, part, radius))
+            start += len(part.ra)
+        return
 
     def answer(part: Positions) -> Columns:
         with beside(session) as own:
@@ -96,7 +104,6 @@ def cone_rows(
 
     with ThreadPoolExecutor(n_reader, thread_name_prefix="light-curves") as readers:
         pending: deque[tuple[int, Positions, Future[Columns]]] = deque()
-        start = 0
         while start < len(positions.ra) or pending:
             while start < len(positions.ra) and len(pending) <= n_reader:
                 part = chunk(positions, start, start + sizes.next)

@@ -39,16 +39,20 @@ class Reads(ABC):
     Attributes
     ----------
     concurrent_readers : int
-        Number of connections up to which reading at the same time is faster.
+        Number of further connections up to which reading at the same time is faster; 0 if there may be no further ones.
     cheap_scans : bool
         Whether rows that follow each other in a table cost much less than rows looked up by an index.
     """
 
-    concurrent_readers: ClassVar[int] = 1
     cheap_scans: ClassVar[bool] = False
 
     def __init__(self, session: Session | Reading) -> None:
         self.session = session
+
+    @property
+    def concurrent_readers(self) -> int:
+        """One: SQLite reads in this process, where two would wait for each other at every row."""
+        return 1
 
     @abstractmethod
     def read_columns(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import select
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Self
@@ -81,13 +82,18 @@ SEND = {"i2": "int2send", "i4": "int4send", "i8": "int8send", "f4": "float4send"
 class PostgresqlReads(Reads):
     """PostgreSQL."""
 
-    concurrent_readers = 2
-    """While one result is transferred, the server computes the next: the client is always busy."""
-
     cheap_scans = False
     """Packing a row takes most of the time, wherever it is found; a row that is passed over takes a fifth of it."""
 
     _settings: Settings | None = None
+
+    @property
+    def concurrent_readers(self) -> int:
+        """Two: while one result is transferred, the server computes the next, and the client is always busy.
+
+        None behind a pooler: all questions may hold their first connections, and wait for each other for further ones.
+        """
+        return 0 if self._info.get(POOLED) else 2
 
     def read_columns(
         self, statement: SqlText, params: Mapping[str, Any], dtypes: Dtypes, *, nulls: Mapping[str, int] | None = None
@@ -346,12 +352,22 @@ def _pipeline(
 def _results(pgconn: PGconn) -> list[PGresult]:
     """Return all results of a pipeline."""
     results: list[PGresult] = []
-    while (result := pgconn.get_result()) is None or result.status != ExecStatus.PIPELINE_SYNC:
+    while (result := _next_result(pgconn)) is None or result.status != ExecStatus.PIPELINE_SYNC:
         if result is not None:
             results.append(result)
         elif pgconn.status != ConnStatus.OK:
             raise psycopg.OperationalError("the connection is lost")
     return results
+
+
+def _next_result(pgconn: PGconn) -> PGresult | None:
+    """Return `pgconn.get_result()`, which, if it had to wait, would stop all other threads: it keeps Python's lock."""
+    socket = select.poll()
+    while (unsent := pgconn.flush()) or pgconn.is_busy():
+        socket.register(pgconn.socket, select.POLLIN | (select.POLLOUT if unsent else 0))
+        if any(events & ~select.POLLOUT for _, events in socket.poll()):
+            pgconn.consume_input()
+    return pgconn.get_result()
 
 
 def _not_null(name: str, dtype: np.dtype[Any], nulls: Mapping[str, int]) -> str:

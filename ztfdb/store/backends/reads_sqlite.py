@@ -42,9 +42,6 @@ MOST_PROBLEMS = 100
 class SqliteReads(Reads):
     """SQLite."""
 
-    concurrent_readers = 1
-    """SQLite reads in this process: two readers would wait for each other at every row."""
-
     cheap_scans = True
     """A row looked up by an index takes three times as long as the next one of the table."""
 
