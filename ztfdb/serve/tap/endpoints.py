@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute
 from ztfdb.serve.params import Parameters
 from ztfdb.serve.service import Service, base_url, caller_of, route
 from ztfdb.serve.tap import uws, vosi
+from ztfdb.serve.tap.examples import examples
 from ztfdb.serve.tap.query import read_query, translated, write_answer
 from ztfdb.serve.vosi import availability
 from ztfdb.serve.votable import as_votable
@@ -43,5 +44,5 @@ def routes() -> list[BaseRoute]:
         route("/tap/availability", availability, as_votable, get),
         route("/tap/tables", vosi.tables, as_votable, get),
         route("/tap/tables/{name}", vosi.tables, as_votable, get),
-        route("/tap/examples", vosi.examples, as_votable, get),
+        route("/tap/examples", examples, as_votable, get),
     ]

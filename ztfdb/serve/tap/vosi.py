@@ -1,4 +1,4 @@
-"""Self-description of the TAP service: capabilities, availability, tables, examples."""
+"""Self-description of the TAP service: capabilities, tables."""
 
 from __future__ import annotations
 
@@ -129,30 +129,3 @@ def _column(table: Table, column: Column) -> str:
         f"<column{std}><name>{text(shown_name(column))}</name>{inner}"
         f'<dataType xsi:type="vs:VOTableType"{size}>{told.datatype}</dataType>{flags}</column>\n'
     )
-
-
-EXAMPLES = (
-    ("cone", "Detections around a position",
-     "SELECT TOP 100 source_id, ra, dec, mjd, filtercode, mag, magerr\nFROM ztf.light_curve_point\n"
-     "WHERE 1 = CONTAINS(POINT('ICRS', ra, dec), CIRCLE('ICRS', 58.0029, 35.7365, 0.0005))\nORDER BY mjd"),
-    ("filters", "Images of each filter", "SELECT filtercode, COUNT(*) AS n\nFROM ztf.image\nGROUP BY filtercode"),
-    ("images", "Images of a position",
-     "SELECT obs_publisher_did, t_min, em_min, em_max, s_resolution, access_url\nFROM ivoa.obscore\n"
-     "WHERE 1 = CONTAINS(POINT('ICRS', 58.0029, 35.7365), s_region)\nORDER BY t_min"),
-    ("columns", "Columns of a view",
-     "SELECT column_name, unit, description\nFROM tap_schema.columns\nWHERE table_name = 'ztf.light_curve_point'"),
-)  # fmt: skip
-
-
-async def examples(request: Request, service: Service, params: Parameters) -> Response:
-    """Answer DALI's examples, a page with RDFa."""
-    parts = "".join(
-        f'<div id="{key}" resource="#{key}" typeof="example"><h2 property="name">{text(name)}</h2>'
-        f'<pre property="query">{text(statement)}</pre></div>\n'
-        for key, name, statement in EXAMPLES
-    )
-    page = (
-        f'{HEAD}<html xmlns="http://www.w3.org/1999/xhtml"><head><title>Examples</title></head>'
-        f'<body vocab="http://www.ivoa.net/rdf/examples#"><h1>Examples</h1>\n{parts}</body></html>\n'
-    )
-    return Response(page, media_type="application/xhtml+xml")

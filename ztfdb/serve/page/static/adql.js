@@ -49,7 +49,7 @@ export class Adql {
     const page = new DOMParser().parseFromString(await text("tap/examples"), "text/html");
     this.held = [...page.querySelectorAll("[typeof=example]")].map((one) => ({
       name: one.querySelector("[property=name]").textContent, query: one.querySelector("[property=query]").textContent,
-    }));
+    })).filter((one) => !one.query.includes("tap_upload")); // the page sends no tables
     find("examples").append(...this.held.map((one, at) => make("option", { value: at }, one.name)));
   }
 
