@@ -13,9 +13,11 @@ pytest.importorskip("sqlglot", reason="the extra serve is not installed")
 from tests.support.asked import TABLES, archive_on_both, assert_same
 from tests.support.plans import read_whole
 from tests.support.postgres import ENGINES
-from ztfdb.adql.tables import Column
+from ztfdb.adql.selects import IDS
+from ztfdb.adql.tables import Column, archive_tables
 from ztfdb.adql.translate import translate
 from ztfdb.adql.uploads import Upload
+from ztfdb.store.columns import shape
 
 
 @pytest.fixture(scope="module")
@@ -413,3 +415,33 @@ def test_rows_of_uploaded_ids_are_looked_up_on_sqlite(asked, text, n):
     assert asked.both(text, [upload]) == []
     with asked.readers["sqlite"]._connections.reading() as session:  # nothing is left in the connection
         assert session.driver.execute("select count(*) from temp.sqlite_schema").fetchone() == (0,)
+
+
+OTHERS = [
+    "select s.source_id from source as s where s.flags = 0 and s.source_id not in (select source_id from object_source) order by 1",  # noqa: E501
+    "select source_id from source as s where not (source_id in (select p.source_id from source as p where p.npix > 40 and p.x > s.y)) order by 1",  # noqa: E501
+    "select image_id from image where (fid = 1 or image_id not in (select distinct i.image_id from image_cell as i)) order by 1",  # noqa: E501
+    "select i.image_id, count(*) as n from image as i where i.image_id not in (select image_id from source where npix > 78) group by i.image_id having count(*) > 0 order by 1",  # noqa: E501
+]
+WITH_NULL = [
+    "select source_id from source where source_id not in (select mask_bits from source) order by 1",
+    "select count(*) as n from source where mask_bits not in (select npix from source)",
+    "select i.image_id, s.source_id from image as i left join source as s on s.image_id = i.image_id and s.npix > 78 where s.image_id not in (select image_id from image where fid = 1) order by 1, 2",  # noqa: E501
+    "select count(*) as n from source where image_id not in (select s.image_id from image as i left join source as s on s.image_id = i.image_id + 1)",  # noqa: E501
+]
+
+
+@pytest.mark.parametrize("text", [*OTHERS, *WITH_NULL])
+def test_rows_that_are_not_in_a_subquery(asked, text):
+    """PostgreSQL read a subquery that exceeds its memory again for each row."""
+    sql = translate(text, TABLES, "postgresql", 10).sql
+    assert (
+        ("NOT (EXISTS(SELECT" in sql) == ("NOT IN" not in sql and " IN (SELECT" not in sql) == (text not in WITH_NULL)
+    )
+    assert asked.both(text) == asked.both(re.sub(r"(\b[a-z.]*_id|mask_bits) (not )?in", r"(\1 + 0) \2in", text))
+
+
+def test_ids_are_never_null():
+    for table in archive_tables():
+        if table.kind == "table":
+            assert not IDS & {c.name for c in table.columns} & shape(table.name).nullable, table.name
