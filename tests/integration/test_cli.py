@@ -551,6 +551,14 @@ POSITION = (str(RA), str(DEC))
         (("cone", *POSITION, "5", "--sql", "--format", "json"), "--sql prints a statement: it goes with neither -o"),
         (("cone", *POSITION, "5", "--catalog", "a b"), "name 'a b': expected the name of a catalogue"),
         (("cone", *POSITION, "5", "--columns", ","), "--columns ,: expected names of columns"),
+        (("stamp", *POSITION, "--image", "5", "--filter", "zg"), "--image goes with neither --filter, --from"),
+        (("stamp", *POSITION, "--image", "5", "--to", "59200"), "--image goes with neither --filter, --from"),
+        (("completeness", "--at", *POSITION, "--again"), "--at prints stored limits: it goes with neither --image"),
+        (("completeness", "--at", *POSITION, "--seed", "3"), "--at prints stored limits: it goes with neither --image"),
+        (("objects", "build", "-o", "objects.csv"), "build and update print no rows: --format, -o, --columns"),
+        (("objects", "update", "--format", "json"), "build and update print no rows: --format, -o, --columns"),
+        (("watch", "--once", "--metrics-host", "0.0.0.0"), "--metrics-host goes with --metrics-port"),
+        (("demo", "demo"), "--db: the demo's archive is made in DIR"),
         (("sql", "select :a as a", "-p", "a=1", "-p", "a=2"), "--param a is given twice"),
         (("sql", "select :force as a", "-p", "force=1", "--format", "json"), "--param force: take another name"),
     ],
@@ -561,6 +569,22 @@ def test_an_option_that_would_do_nothing_is_wrong_usage(night, tmp_path, monkeyp
     assert result.exit_code == 2, result.output
     assert message in result.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("watch", "--once", "--settle", "nan"),
+        ("watch", "--once", "--lease", "nan"),
+        ("ingest", "data", "--timeout", "nan"),
+        ("sql", "select 1", "--timeout", "nan"),
+        ("export", "hats", "hats", "--margin", "nan"),
+    ],
+)
+def test_nan_is_in_no_range(night, words):
+    result = night.run(*words)
+    assert result.exit_code == 2, result.output
+    assert f"Invalid value for '{words[-2]}': nan is not a number" in result.stderr
 
 
 @pytest.mark.parametrize("name", ["-", "plot"])

@@ -177,7 +177,12 @@ def test_explain_shows_that_the_numbers_come_back(night):
 
 def test_relocate_verify_and_remove(night, tmp_path):
     sound = night.run("verify", "--hashes")
-    assert (sound.exit_code, "no problems" in sound.stderr) == (0, True)
+    assert (sound.exit_code, "no problems" in sound.stderr, sound.stdout) == (0, True, "")
+    assert night.run("verify", "--format", "json").stdout == "[]\n"
+    earlier = tmp_path / "problems.csv"
+    earlier.write_text("of an earlier night")
+    assert night.run("verify", "-o", str(earlier)).exit_code == 0
+    assert earlier.read_text() == "image_id,role,path,problem\n"
     moved = tmp_path / "moved"
     night.folder.rename(moved)
     lost = night.run("verify")
@@ -188,8 +193,9 @@ def test_relocate_verify_and_remove(night, tmp_path):
     assert night.run("verify").exit_code == 0
     assert night.run("relocate", "nowhere", str(moved)).exit_code == 1
     ids = [row["image_id"] for row in night.rows("images", *POSITION)]
-    plan = night.run("remove", "night", "20200924", "--dry-run")
+    plan = night.run("remove", "night", "20200924", "2020-09-24", "--dry-run")
     assert plan.stdout.split() == [ids[0]]
+    assert "would remove 1 image with" in plan.stderr
     assert len(night.rows("images", *POSITION)) == 3
     assert night.run("remove", "night", "20200924").exit_code == 0
     assert night.run("remove", "image", ids[1]).exit_code == 0

@@ -310,6 +310,24 @@ def test_processes_share_a_port_with_no_other_service(guarded, sqlite_url):
         pass
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("serve", "--proxies", "caddy"), "--proxies caddy: expected addresses such as 127.0.0.1"),
+        (("serve", "--proxies", "127.0.0.1, 10.0.0.1/8"), "--proxies 10.0.0.1/8: expected addresses"),
+        (("serve", "--root-path", "/a b"), "--root-path /a b: expected a path such as /ztf"),
+        (("token", "add", "anna", "--days", "nan"), "nan is not a number"),
+        (("token", "add", "anna", "--days", "1e9"), "1000000000.0 is not in the range 0<x<=36500"),
+    ],
+)
+def test_values_that_would_not_do_what_they_say_are_wrong_usage(sqlite_url, tmp_path, words, told):
+    """A proxy's name was never the address of a request, a token for nan days was one for good."""
+    result = CliRunner().invoke(application, ["--db", sqlite_url, *words, "--state", str(tmp_path / "state")])
+    assert result.exit_code == 2, result.output
+    assert told in result.output
+    assert not list(tmp_path.iterdir())
+
+
 def test_mistakes_about_tokens_are_told(guarded):
     _, state = guarded
     token("add", "twice", "--state", state)

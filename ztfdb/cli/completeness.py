@@ -51,6 +51,10 @@ def completeness(
     """
     if mag is not None and at is None:
         raise click.UsageError("--mag goes with --at")
+    if at is not None and (image_ids or again or passes > 1 or seed or jobs > 1):
+        raise click.UsageError(
+            "--at prints stored limits: it goes with neither --image, --again, --passes, --seed nor --jobs"
+        )
     if at is not None:
         with opened(ctx, read_only=True) as archive, wrong_usage():
             output.write(archive.completeness(*position_of(at), mag=mag), usual=USUAL_AT)

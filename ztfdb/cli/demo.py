@@ -12,7 +12,7 @@ import ztfdb
 from ztfdb.cli.cone import USUAL as CONE_COLUMNS
 from ztfdb.cli.ingest import Follower, tell
 from ztfdb.cli.lightcurve import save_plot
-from ztfdb.cli.options import Command, shared_options
+from ztfdb.cli.options import Command, shared, shared_options
 from ztfdb.cli.output import Output
 from ztfdb.cli.progress import progress_bar
 from ztfdb.cli.session import configuration
@@ -50,6 +50,8 @@ def demo(ctx: click.Context, folder: Path, quadrant_dir: Path | None, jobs: int)
     one star varies. They are labelled as simulated in header, archive and output. Then prints images, a cone and a
     light curve. DIR gets the archive, the simulated images and a plot (70 MB).
     """
+    if shared(ctx).db is not None:
+        raise click.UsageError("--db: the demo's archive is made in DIR")
     configuration(ctx)
     from ztfdb.quadrant import fetch_quadrant, find_quadrant  # imports what --help does not need
 

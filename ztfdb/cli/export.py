@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ztfdb.cli.options import Command, CommandGroup, file_names, shared_options
+from ztfdb.cli.options import Command, CommandGroup, Number, file_names, shared_options
 from ztfdb.cli.progress import progress_bar
 from ztfdb.cli.session import opened, wrong_usage
 
@@ -59,7 +59,7 @@ def _target(_ctx: click.Context, _param: click.Parameter, text: str) -> str:
 )
 @click.option(
     "--margin",
-    type=click.FloatRange(min=0.0),
+    type=Number(min=0.0),
     metavar="ARCSEC",
     help="Width of the margin caches; 0 for none.  [default: 10]",
 )

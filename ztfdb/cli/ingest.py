@@ -12,7 +12,7 @@ import click
 
 import ztfdb
 from ztfdb.bits import CAVEAT_WORDS, Caveat
-from ztfdb.cli.options import Command, file_names, shared_options
+from ztfdb.cli.options import Command, Number, file_names, shared_options
 from ztfdb.cli.output import make_output
 from ztfdb.cli.progress import Bar, progress_bar
 from ztfdb.cli.session import configuration, is_new_file, own_settings, wrong_usage
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 @click.option("--psfcat", is_flag=True, help="PATHs are ZTF's PSF catalogues (psfcat, refpsfcat) of stored images.")
 @click.option("--completeness", is_flag=True, help="Also add artificial stars to each image: 3 times as slow.")
 @click.option("--force", is_flag=True, help="Also measure unchanged images again.")
-@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), help="Seconds per image.")
+@click.option("--timeout", "timeout_s", type=Number(min=0, min_open=True), help="Seconds per image.")
 @click.option("--memory", "memory_mb", type=click.IntRange(min=1), help="Megabytes per image.")
 @click.option("--scheduler", metavar="ADDRESS", help="Measure on a Dask cluster, tcp://HOST:PORT.")
 @click.option("-l", "--list", "listed", is_flag=True, help="Print a line for every image.")

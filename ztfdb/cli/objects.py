@@ -42,6 +42,10 @@ def objects(ctx: click.Context, action: str, object_id: int | None, output: Outp
     """
     if (action in ("show", "oids")) != (object_id is not None):
         raise click.UsageError("show and oids take the ID of an object, build and update take none")
+    if object_id is None and not output.is_plain:
+        raise click.UsageError(
+            "build and update print no rows: --format, -o, --columns and --all go with show and oids"
+        )
     if object_id is not None:
         with opened(ctx, read_only=True) as archive, wrong_usage():
             frame = archive.object(object_id) if action == "show" else archive.object_oids(object_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -134,6 +135,17 @@ def night_number(text: str) -> int:
         return night_of(plain_minus(text))
     except ValueError as exc:
         raise click.BadParameter(str(exc)) from exc
+
+
+class Number(click.FloatRange):
+    """A number in a range; NaN, which click lets into every range, is in none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number."""
+        number = float(super().convert(value, param, ctx))
+        if math.isnan(number):
+            self.fail(f"{value} is not a number", param, ctx)
+        return number
 
 
 class FilterName(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on, not before

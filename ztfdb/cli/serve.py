@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from importlib.util import find_spec
+from ipaddress import ip_network
 from pathlib import Path
 
 import click
@@ -14,6 +16,8 @@ from ztfdb.errors import MissingExtraError
 
 IMPORTED_LATER = ("fastapi", "orjson", "python_multipart", "sqlglot")
 """Packages of the extra that the service imports only with the first request that needs them."""
+
+ROOT_PATH = re.compile(r"(/[\w.~%-]+)*/?")
 
 
 @click.command(
@@ -71,14 +75,30 @@ def serve(
         if (exc.name or "").startswith("ztfdb"):
             raise
         raise MissingExtraError("ztfdb serve", "serve") from exc
-    if root_path and not root_path.startswith("/"):
+    if not ROOT_PATH.fullmatch(root_path):
         raise click.UsageError(f"--root-path {root_path}: expected a path such as /ztf")
+    for proxy in map(str.strip, proxies.split(",") if proxies else ()):
+        if not is_proxy(proxy):
+            raise click.UsageError(
+                f"--proxies {proxy}: expected addresses such as 127.0.0.1 or 10.0.0.0/8, with commas"
+            )
     limits = load_limits(config.serve)
     settings = Settings(config.url, limits, state_folder(state), root_path.rstrip("/"), config.roots, tokens)
     run(
         settings,
         Listening(host, port, workers, public, proxies, config.log_level, config.log_format),
     )
+
+
+def is_proxy(text: str) -> bool:
+    """Whether uvicorn recognizes requests by this word; it takes others, such as names of hosts, and ignores them."""
+    if text == "*":
+        return True
+    try:
+        ip_network(text)
+    except ValueError:
+        return False
+    return True
 
 
 def state_folder(given: str | None) -> Path:

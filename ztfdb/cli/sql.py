@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from ztfdb.cli.options import Command, shared_options
+from ztfdb.cli.options import Command, Number, shared_options
 from ztfdb.cli.output import Output, output_options
 from ztfdb.cli.session import opened, wrong_usage
 from ztfdb.errors import QueryError
@@ -47,7 +47,7 @@ class Statement(Command):
 @click.option("--tables", is_flag=True, help="List every table and view instead.")
 @click.option("--describe", metavar="TABLE", help="List the columns of a table or view instead.")
 @click.option("-p", "--param", "params", multiple=True, metavar="NAME=VALUE", help="Value of :NAME; repeatable.")
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Time limit.")
+@click.option("--timeout", type=Number(min=0, min_open=True), metavar="SECONDS", help="Time limit.")
 @click.option("--force", is_flag=True, help="Allow a PostgreSQL superuser, whom read-only mode cannot restrict.")
 @output_options
 @shared_options

@@ -74,9 +74,9 @@ def stamp(
 ) -> None:
     """Cut stamps of a position, or of a table of them, from every image that covers it.
 
-    TABLE is a CSV, VOTable, FITS, ECSV or Parquet file with columns ra and dec; each image file is opened once for all
-    of them. Without -o, lists the stamps. A file that is missing or is not the one that was ingested gives no pixels
-    but a status, and exit status 1.
+    TABLE is a CSV, VOTable, FITS, ECSV, IPAC or Parquet file with columns ra and dec; each image file is opened once
+    for all of them. Without -o, lists the stamps. A file that is missing or is not the one that was ingested gives no
+    pixels but a status, and exit status 1.
     """
     path = table_of(position)
     if path is None and (ra_column is not None or dec_column is not None):
@@ -90,6 +90,8 @@ def stamp(
     else:
         ra, dec = position_of(position)
         table = {"ra": [ra], "dec": [dec]}
+    if image_id is not None and (filters or fields or all_versions or start is not None or end is not None):
+        raise click.UsageError("--image goes with neither --filter, --from, --to, --field nor --all-versions")
     motion = given({"pmra": pmra, "pmdec": pmdec, "epoch": epoch})
     with opened(ctx, read_only=True) as archive, wrong_usage():
         how["places"] = shared(ctx).places

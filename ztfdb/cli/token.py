@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import click
 
-from ztfdb.cli.options import Command, CommandGroup
+from ztfdb.cli.options import Command, CommandGroup, Number
 from ztfdb.cli.serve import state_folder
 from ztfdb.errors import ConfigError
 
@@ -25,7 +25,7 @@ def token() -> None:
 
 @token.command(cls=Command, examples=("ztfdb token add anna", "ztfdb token add pipeline --days 30"))
 @click.argument("name")
-@click.option("--days", type=click.FloatRange(min=0, min_open=True), help="Days until it expires.  [default: never]")
+@click.option("--days", type=Number(0, 36_500, min_open=True), help="Days until it expires.  [default: never]")
 @STATE
 def add(name: str, days: float | None, state: str | None) -> None:
     """Create a token for NAME and print it: only a hash is stored, so it is never shown again."""

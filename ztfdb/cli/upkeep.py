@@ -73,6 +73,8 @@ def verify(ctx: click.Context, hashes: bool, deep: bool, output: Output) -> None
         click.echo(f"{n_unknown:,} images or PSF catalogues {words}", err=True)
     if problems.empty:
         click.echo("no problems", err=True)
+        if not output.is_plain:
+            output.write(problems)
         return
     output.write(problems)
     of_files = problems["role"].to_numpy() != ""
@@ -98,7 +100,7 @@ def remove(ctx: click.Context, what: str, names: tuple[str, ...], dry_run: bool)
     such as 20200924, 2020-09-24 or today.
     """
     read = _number if what == "image" else night_number
-    wanted = [read(name) for name in names]
+    wanted = list(dict.fromkeys(map(read, names)))
     with opened(ctx) as archive, wrong_usage(), progress_bar("images") as bar:
 
         def follow(done: int, total: int) -> None:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ztfdb.cli.options import Command, shared, shared_options
+from ztfdb.cli.options import Command, Number, shared, shared_options
 from ztfdb.cli.session import configuration
 
 if TYPE_CHECKING:
     from ztfdb.config import Config
 
-POSITIVE = click.FloatRange(min=0, min_open=True)
+POSITIVE = Number(min=0, min_open=True)
 
 
 @click.command(
@@ -26,8 +26,8 @@ POSITIVE = click.FloatRange(min=0, min_open=True)
 @click.argument("folders", nargs=-1, metavar="[DIR…]", type=click.Path(file_okay=False))
 @click.option("-j", "--jobs", type=click.IntRange(min=1), help="Worker processes.  [default: 1]")
 @click.option("--once", is_flag=True, help="Exit when all files present have been processed.")
-@click.option("--mask-grace", "grace_s", type=click.FloatRange(min=0), default=600.0, help="Seconds for a late mask.")
-@click.option("--settle", "settle_s", type=click.FloatRange(min=0), default=2.0, help="Seconds without change.")
+@click.option("--mask-grace", "grace_s", type=Number(min=0), default=600.0, help="Seconds for a late mask.")
+@click.option("--settle", "settle_s", type=Number(min=0), default=2.0, help="Seconds without change.")
 @click.option("--scan", "scan_s", type=POSITIVE, default=60.0, help="Seconds between two scans of the folders.")
 @click.option("--no-events", is_flag=True, help="Scan only, without file-system events.")
 @click.option("--lease", "lease_s", type=POSITIVE, default=120.0, help="Seconds until a dead process loses its jobs.")
@@ -38,7 +38,7 @@ POSITIVE = click.FloatRange(min=0, min_open=True)
 @click.option("--completeness", is_flag=True, help="Also add artificial stars to each image: 3 times as slow.")
 @click.option("--log-format", type=click.Choice(("text", "json")), help="json: one object per line.")
 @click.option("--metrics-port", type=click.IntRange(0, 65535), help="Serve metrics for Prometheus.")
-@click.option("--metrics-host", default="127.0.0.1", show_default=True, help="Address for the metrics.")
+@click.option("--metrics-host", help="Address for the metrics.  [default: 127.0.0.1]")
 @shared_options
 @click.pass_context
 def watch(
@@ -59,7 +59,7 @@ def watch(
     memory_mb: int | None,
     log_format: str | None,
     metrics_port: int | None,
-    metrics_host: str,
+    metrics_host: str | None,
 ) -> None:
     """Ingest files as they arrive in folders.
 
@@ -71,6 +71,8 @@ def watch(
     """
     from ztfdb.daemon.service import Watching, serve
 
+    if metrics_host is not None and metrics_port is None:
+        raise click.UsageError("--metrics-host goes with --metrics-port")
     shared(ctx).verbose = max(shared(ctx).verbose, 1)  # always show the log
 
     def read() -> Config:
@@ -85,7 +87,7 @@ def watch(
         retry_s=retry_s,
         attempts=attempts,
         metrics_port=metrics_port,
-        metrics_host=metrics_host,
+        metrics_host=metrics_host or "127.0.0.1",
         completeness=completeness,
     )
     n_failed = serve(read(), folders, watching, once=once, reload=read)
