@@ -641,6 +641,9 @@ def test_the_description_names_every_path(served):
         for shape in (kind["schema"] for kind in answer["content"].values())
     }  # fmt: skip
     assert errors == {"#/components/schemas/Problem"}
+    assert all("401" in one["responses"] for one in operations)
+    json_only = [one for one in operations if "as JSON" in one["description"]]
+    assert {tuple(one["responses"]["200"]["content"]) for one in json_only} == {("application/json",)}
     assert set(get(served, "/cone", ra="x", dec="1").json()) == set(
         described["components"]["schemas"]["Problem"]["properties"]
     )

@@ -30,6 +30,7 @@ from tests.support.waiting import wait_until  # noqa: E402
 from ztfdb.cli.app import application  # noqa: E402
 from ztfdb.cli.serve import IMPORTED_LATER  # noqa: E402
 from ztfdb.errors import ConfigError, QueryError, SchemaVersionError, ServiceRefusedError  # noqa: E402
+from ztfdb.serve.api.models import Problem  # noqa: E402
 from ztfdb.serve.app import Settings  # noqa: E402
 from ztfdb.serve.limits import Limits  # noqa: E402
 from ztfdb.serve.run import Listening, serve  # noqa: E402
@@ -143,7 +144,7 @@ def test_head_is_get_without_the_body(served, path):
 def test_a_long_address_is_refused(served):
     answer = requests.get(served.base + "/healthz?q=" + "x" * 40_000, timeout=10)
     assert answer.status_code == 414
-    assert "POST" in answer.json()["error"]
+    assert "POST" in Problem(**answer.json()).detail
 
 
 def test_browsers_of_other_pages_may_ask(served):
@@ -287,6 +288,8 @@ def test_only_who_has_a_token_is_answered_until_it_is_removed(guarded, monkeypat
             answer = requests.get(service.base + path, headers=headers, timeout=30)
             assert answer.status_code == 401
             assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+            assert answer.headers["Content-Type"] == "application/problem+json"
+            assert Problem(**answer.json()).request_id == answer.headers["X-Request-Id"]
     time.sleep(2.1)
     with pytest.raises(ServiceRefusedError, match="a token is needed"):
         ztfdb.open(service.base)

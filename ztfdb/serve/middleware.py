@@ -7,6 +7,7 @@ import json
 import logging
 import secrets
 import time
+from http import HTTPStatus
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -163,9 +164,17 @@ class _Exchange:
         return self._given
 
     async def refuse(self, status: int, message: str, *more: tuple[bytes, bytes]) -> None:
-        headers = [(b"content-type", b"application/json"), (b"connection", b"close"), *more]
+        headers = [(b"content-type", b"application/problem+json"), (b"connection", b"close"), *more]
         headers += [(b"retry-after", str(RETRY_AFTER_S).encode())] if status == 503 else []
-        await self.respond(status, json.dumps({"error": message}).encode() + b"\n", headers)
+        body = {
+            "type": "about:blank",
+            "title": HTTPStatus(status).phrase,
+            "status": status,
+            "detail": message,
+            "error": "ServiceError",
+            "request_id": self.scope["ztfdb_request_id"],
+        }
+        await self.respond(status, json.dumps(body).encode() + b"\n", headers)
 
     def log(self) -> None:
         if not log.isEnabledFor(logging.INFO):

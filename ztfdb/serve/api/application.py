@@ -22,6 +22,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"description": words, "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
     for status, words in (
         (400, "a value that cannot be processed"),
+        (401, "a token is needed, as Authorization: Bearer TOKEN"),
         (404, "not in the archive"),
         (413, "too much at once"),
         (422, "an invalid or unknown parameter"),

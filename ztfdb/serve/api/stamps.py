@@ -44,6 +44,7 @@ ANSWER: dict[str, Any] = {
     "response_class": Response,
     "responses": {200: {"content": {media: {} for media in MEDIA.values()}}},
 }
+ONLY_JSON: dict[str, Any] = {"response_class": Response, "responses": {200: {"content": {JSON: {}}}}}
 
 
 @router.get("/stamp/{image_id}.{form}", **ANSWER)
@@ -79,7 +80,7 @@ async def stamps(request: Request, form: Form, asked: Annotated[StampsAsked, Que
     return await answered(request, work, MEDIA[form])
 
 
-@router.post("/stamps/path", **ANSWER)
+@router.post("/stamps/path", **ONLY_JSON)
 async def stamps_on_path(request: Request, asked: StampsOnPathAsked) -> Response:
     """Return the stamps of a moving body as JSON, as `archive.stamps_on_path`."""
     limits = service_of(request).limits
@@ -88,7 +89,7 @@ async def stamps_on_path(request: Request, asked: StampsOnPathAsked) -> Response
     return await answered(request, lambda archive: _series(lambda: archive.stamps_on_path(path, **options), Form.JSON))
 
 
-@router.post("/stamps/image/{image_id}", **ANSWER)
+@router.post("/stamps/image/{image_id}", **ONLY_JSON)
 async def stamps_on_image(request: Request, image_id: Annotated[Id, Path()], asked: StampsOnImageAsked) -> Response:
     """Return the stamps of many positions on one image as JSON, in their order, as `archive.stamps_on_image`."""
     limits = service_of(request).limits
