@@ -316,9 +316,12 @@ def test_processes_share_a_port_with_no_other_service(guarded, sqlite_url):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("serve", "--proxies", "caddy"), "--proxies caddy: expected addresses such as 127.0.0.1"),
-        (("serve", "--proxies", "127.0.0.1, 10.0.0.1/8"), "--proxies 10.0.0.1/8: expected addresses"),
-        (("serve", "--root-path", "/a b"), "--root-path /a b: expected a path such as /ztf"),
+        (("serve", "--host", "0.0.0.0", "--proxies", "caddy"), "--proxies caddy: expected addresses such as 127.0.0.1"),
+        (
+            ("serve", "--host", "0.0.0.0", "--proxies", "127.0.0.1, 10.0.0.1/8"),
+            "--proxies 10.0.0.1/8: expected addresses",
+        ),
+        (("serve", "--host", "0.0.0.0", "--root-path", "/a b"), "--root-path /a b: expected a path such as /ztf"),
         (("token", "add", "anna", "--days", "nan"), "nan is not a number"),
         (("token", "add", "anna", "--days", "1e9"), "1000000000.0 is not in the range 0<x<=36500"),
     ],

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztfdb.sky.given import is_coordinate, numbers
-from ztfdb.sky.typed import parse_dec, parse_ra
+from ztfdb.sky.typed import DASHES, parse_dec, parse_ra
 
 RA_NAMES = (
     "ra", "raj2000", "ra_icrs", "_raj2000", "_ra_icrs", "_ra.icrs", "_ra", "ra_deg", "ra (deg)", "ra_d", "ra_j2000",
@@ -23,7 +23,7 @@ DEC_NAMES = (
 """Ours and Gaia's, VizieR's, those of spreadsheets, SIMBAD's, PS1's, ALeRCE's, SExtractor's, Rubin's, ObsCore's."""
 
 
-_DECIMAL_COMMA = re.compile(r"[+-\u2212]?\d+,\d+")
+_DECIMAL_COMMA = re.compile(rf"[+\-{DASHES}]?\d+,\d+")
 
 
 def column_names(table: Any) -> list[Any]:

@@ -6,6 +6,9 @@ import math
 import re
 from collections.abc import Sequence
 
+DASHES = "\u2010\u2011\u2012\u2013\u2212\ufe63\uff0d"
+"""What papers, pages and word processors print for a minus: hyphens, dashes of a digit's width, the minus itself."""
+
 _NUMBER = r"(?:\d+\.?\d*|\.\d+)"
 _DECIMAL = re.compile(rf"([+-]?{_NUMBER}(?:e[+-]?\d+)?)\s*(deg|d|°|h)?")
 _SEXAGESIMAL = re.compile(
@@ -15,7 +18,7 @@ _DESIGNATION = re.compile(
     r"(?:[A-Za-z][\w.]*[\s_-]*)?J\s?(\d{2})(\d{2})(\d{2}(?:\.\d*)?)\s?([+-])(\d{2})(\d{2})(\d{2}(?:\.\d*)?)"
 )
 _LABEL = re.compile(r"\b(?:ra|dec|α|δ)\s*[=:]\s*", re.IGNORECASE)
-_JOINED = re.compile(r"(?<=[\d.smd\"″'′°])(?=[+\-\u2212]\d)")
+_JOINED = re.compile(r"(?<=[\d.smd\"″'′°])(?=[+\-" + DASHES + r"]\d)")
 """Where a declination follows a right ascension without a blank, as in catalogues' names of positions."""
 _RADIUS = re.compile(rf"({_NUMBER}(?:e[+-]?\d+)?)\s*([a-z\"'″′°]*)")
 _ARCSEC = {
@@ -25,7 +28,9 @@ _ARCSEC = {
 }
 
 MINUS = "\u2212"
-"""The typographic minus, as pasted from papers; the command line also puts it before negative numbers."""
+"""The typographic minus; the command line puts it before negative numbers."""
+
+_PLAIN = str.maketrans(dict.fromkeys(DASHES, "-"))
 
 
 _FILE = re.compile(r"[/\\]|\.[a-z]{3,7}$", re.IGNORECASE)
@@ -33,8 +38,8 @@ _FILE = re.compile(r"[/\\]|\.[a-z]{3,7}$", re.IGNORECASE)
 
 
 def plain_minus(text: str) -> str:
-    """Return `text` with typographic minus signs replaced by ASCII ones."""
-    return text.replace(MINUS, "-")
+    """Return `text` with `DASHES` replaced by ASCII minus signs."""
+    return text.translate(_PLAIN)
 
 
 def parse_ra(text: str) -> float:

@@ -13,6 +13,7 @@ from ztfdb.arrays import BoolArray, Columns, FloatArray
 from ztfdb.codes import MEAN_PHOTOMETRY, STACK_PHOTOMETRY
 from ztfdb.sky.cells import sky_to_cell
 from ztfdb.sky.motion import DAYS_PER_YEAR, J2000_MJD
+from ztfdb.sky.typed import plain_minus
 from ztfdb.surveys.blocks import BadRow, Block
 from ztfdb.surveys.layouts import ID_COLUMNS, Plan
 
@@ -136,7 +137,7 @@ def _angles(texts: NDArray[Any], unit: str) -> FloatArray:
     for row, text in enumerate(texts.tolist()):
         try:
             plain = is_number(text)
-            found[row] = float(text) if plain else Angle(str(text).replace("\u2212", "-"), unit=unit).deg
+            found[row] = float(text) if plain else Angle(plain_minus(str(text)), unit=unit).deg
         except (ValueError, TypeError):
             continue
     return found

@@ -29,8 +29,12 @@ def test_right_ascension_in_decimals_and_marked_degrees(text, degrees):
     assert parse_ra(text) == pytest.approx(degrees, abs=1e-12)
 
 
-def test_typographic_minus_is_a_minus():
-    assert parse_dec(f"{MINUS}3.25") == -3.25
+@pytest.mark.parametrize("dash", ["-", MINUS, "\u2013", "\u2010", "\u2011", "\u2012", "\ufe63", "\uff0d"])
+def test_what_papers_print_for_a_minus_is_a_minus(dash):
+    """A declination of a paper often has an en dash."""
+    assert parse_dec(f"{dash}3.25") == -3.25
+    assert parse_position([f"12:34:56.7{dash}12:34:48"]) == pytest.approx((188.73625, -12.58), abs=1e-9)
+    assert parse_designation(f"J123456.7{dash}123448") == pytest.approx((188.73625, -12.58), abs=1e-9)
 
 
 @pytest.mark.parametrize(
