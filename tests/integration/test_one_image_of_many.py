@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 import numpy as np
 import pytest
+from sqlalchemy import select, text
 
 import ztfdb
 from tests.support.measured import EXPID
 from tests.support.plans import planned, read_whole
 from tests.support.reference import hold, store_image
+from tests.support.references import make_catalogue, store_reference
 from ztfdb.errors import UnknownImageError
-from ztfdb.schema import Image, ImageFile
+from ztfdb.schema import Image, ImageFile, ObjectOid
 from ztfdb.store.backends import backend
 from ztfdb.store.export import CELL_SHIFT, COUNTED_AT_ONCE, SUM_MODULI, member_counts, slices
 from ztfdb.store.image_files import may_be_stored
@@ -125,3 +128,23 @@ def test_members_of_objects_are_counted_as_sql_counts_them(many, by_part, n_row)
     counted = np.array([row for one in found for row in zip(*one.values(), strict=True)], np.int64)
     assert len(expected) > 3 and list(found[0]) == ["cell", "part", "n", "sum0", "sum1"]
     np.testing.assert_array_equal(counted, np.array(expected, dtype=float).astype(np.int64))
+
+
+def test_reference_sources_of_an_object_are_read_by_their_places(many):
+    """PostgreSQL compared all rows of PSF catalogues with those of the object."""
+    archive, _ = many
+    for fid in (1, 2):
+        store_reference(archive._sessions, make_catalogue(*STARS, field=686, fid=fid, rcid=11))
+    archive.build_objects()
+    with archive._sessions() as session:
+        object_id = int(session.execute(select(ObjectOid.object_id)).scalars().first())
+    with planned(archive) as plans:
+        found = archive.object_oids(object_id)
+    with archive._sessions() as session:
+        statement = f"select {', '.join(found)} from object_oid_summary where object_id = {object_id} order by oid"
+        assert found.astype(object).to_numpy().tolist() == [list(row) for row in session.execute(text(statement))]
+    assert len(found) == 2
+    own = [plan for plan in plans if "psf_source" in plan]
+    assert own and not any(read_whole(plan) & TABLES for plan in own)
+    if archive._engine.dialect.name == "postgresql":
+        assert all(re.search(r"pk_psf_source.*\n.*Index Cond: .*hpx29", plan) for plan in own), own

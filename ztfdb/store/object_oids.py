@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from sqlalchemy import delete, insert, select, text
 from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Columns, IntArray
 from ztfdb.ids import MAX_SOURCES, source_id_range
 from ztfdb.schema import Base, ObjectOid, ObjectReference, PsfCatalogue
+from ztfdb.schema.views import view_over
+from ztfdb.sky.cells import cone_ranges
 from ztfdb.store.backends import backend
 from ztfdb.store.select import rows
 
@@ -24,6 +26,9 @@ OID_DTYPES: dict[str, Any] = {
     "reference_mag_err": "f8", "source_id": "i8", "image_id": "i8",
 }  # fmt: skip
 """Columns of view ``object_oid_summary``."""
+
+MARGIN = 1.0
+"""Added to the separations of reference sources, where these are looked for, arcsec."""
 
 _TABLE = Base.metadata.tables["object_oid"]
 
@@ -126,9 +131,26 @@ def find_object_of_oid(session: Session, oid: int) -> int | None:
 
 
 def oids_of_object(session: Session, object_id: int) -> Columns:
-    """Return the rows of view ``object_oid_summary`` of one object, ordered by ``oid``; NULL is NaN."""
-    fields: Mapping[str, Any] = OID_DTYPES
-    statement = (
-        f"select {', '.join(fields)} from object_oid_summary where object_id = :object_id order by oid, source_id"
-    )
-    return backend(session).read_columns(statement, {"object_id": int(object_id)}, fields)
+    """Return the rows of view ``object_oid_summary`` of one object, ordered by ``oid``; NULL is NaN.
+
+    The reference sources are read by their places: PostgreSQL has no index for a few ids among all rows.
+    """
+    on, params = backend(session), {"object_id": int(object_id)}
+    place = """
+        select object_oid.source_id, object.ra, object.dec, object_oid.separation
+        from object join object_oid on object_oid.object_id = object.object_id where object.object_id = :object_id"""
+    found = on.read_columns(place, params, {"source_id": "i8", "ra": "f8", "dec": "f8", "separation": "f8"})
+    reach = float(found["separation"].max(initial=0.0)) + MARGIN
+    _, lo, hi = cone_ranges(found["ra"][:1], found["dec"][:1], reach)
+    keys = rows(session, "psf_source", {"hpx29": "i8", "source_id": "i8"}, lo=lo, hi=hi)
+    own = np.isin(keys["source_id"], found["source_id"])
+    given, values = on.range_rows(**{name: column[own] for name, column in keys.items()})
+
+    def these(table: str, columns: list[str]) -> str:
+        fields = ", ".join(f"{table}.{name}" for name in columns)
+        same = f"{table}.hpx29 = r.hpx29 and {table}.source_id = r.source_id"
+        return f"select {fields} from {given} cross join {table} where {same}"
+
+    view = view_over("object_oid_summary", OID_DTYPES, these)
+    statement = f"{view} where object_oid.object_id = :object_id order by object_oid.oid, object_oid.source_id"
+    return on.read_columns(statement, params | values, OID_DTYPES)
