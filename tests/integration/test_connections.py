@@ -13,10 +13,12 @@ import pytest
 
 import ztfdb
 from tests.support.archives import Plan, build_archive
-from ztfdb.errors import ArchiveClosedError, StoreError
+from ztfdb.errors import ArchiveClosedError, DatabaseUnavailableError, StoreError
+from ztfdb.sky.cells import cone_ranges
 from ztfdb.store.address import address_of
 from ztfdb.store.backends import reads
 from ztfdb.store.connections import MOST_IDLE, Connections, beside
+from ztfdb.store.detections import OURS, light_curve_rows
 from ztfdb.store.interrupt import Work
 
 
@@ -130,3 +132,21 @@ def test_other_threads_run_while_postgresql_answers(databases):
         asking.join()
     databases.drop(url)
     assert len(found[0]) == 3
+
+
+def test_a_connection_lost_in_a_pipeline_is_one_error(databases, caplog):
+    url = databases.migrated("postgresql")
+    stars = build_archive(url, Plan(20, 3, trouble=0.0))[0]
+    ztfdb.open(url, create=True).close()
+    k, low, high = cone_ranges(stars.ra, stars.dec, 1.0)
+    with (
+        ztfdb.open(url) as archive,
+        psycopg.connect(url.replace("+psycopg", "")) as other,
+        archive._connections.reading() as one,
+    ):
+        pid = reads(one).read_rows("select pg_backend_pid()")[0][0]
+        other.execute("select pg_terminate_backend(%s, 10000)", [pid])
+        with pytest.raises(DatabaseUnavailableError, match="was lost"):
+            light_curve_rows(one, OURS, k=k, lo=low, hi=high)
+    databases.drop(url)
+    assert caplog.messages == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -88,8 +89,8 @@ def make_app(settings: Settings) -> ASGIApp:
             try:
                 yield {"service": service, "meters": meters}
             finally:
-                jobs.close()
-                service.workers.close()
+                await asyncio.to_thread(jobs.close)
+                await service.workers.close()
                 reader.close()
 
     app = Starlette(lifespan=lifespan, exception_handlers={HTTPException: _http_error})

@@ -115,9 +115,9 @@ class Workers:
             first = b""
         return _before(first, pieces)
 
-    def close(self) -> None:
-        """Wait for the threads."""
-        self._pool.shutdown(wait=True)
+    async def close(self) -> None:
+        """Wait for the threads, which may wait for this loop to take their pieces."""
+        await asyncio.to_thread(self._pool.shutdown)
 
     async def _watched(self, request: Request, work: Work, call: Callable[[], T], timeout_s: float) -> T:
         future = await self._started(call)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 
@@ -12,6 +13,7 @@ pytest.importorskip("starlette", reason="the extra serve is not installed")
 
 from starlette.requests import Request
 
+from tests.support.children import in_a_child
 from ztfdb.serve import work
 from ztfdb.serve.errors import Busy, ClientGone, TimeLimit
 from ztfdb.serve.limits import Limits
@@ -40,7 +42,7 @@ def in_loop(function, **limits):
         try:
             return await asyncio.wait_for(function(workers), 30)
         finally:
-            workers.close()
+            await workers.close()
 
     return asyncio.run(run())
 
@@ -141,6 +143,29 @@ def test_a_piece_after_the_time_limit_still_arrives(empty_url):
         assert [piece async for piece in pieces] == [b"rows", b"cut short"]
 
     in_loop(ask)
+
+
+def test_a_service_ends_though_a_client_does_not_read():
+    """Uvicorn cancels the requests, and ends the application before they have ended."""
+
+    def produce(put):
+        while True:
+            put(b"rows")
+
+    async def ask(workers):
+        async def answer():
+            async with contextlib.aclosing(await workers.stream(Client().request, produce)) as pieces:
+                async for _ in pieces:
+                    await asyncio.Event().wait()
+
+        answering = asyncio.create_task(answer())
+        await asyncio.sleep(0.3)
+        answering.cancel()
+        await workers.close()
+        await asyncio.wait({answering})
+        return answering.cancelled()
+
+    assert in_a_child(lambda: in_loop(ask)) is True
 
 
 def test_one_client_cannot_take_all_threads_nor_the_whole_queue():

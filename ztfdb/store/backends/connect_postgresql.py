@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import select
 import time
 from collections.abc import Sequence
@@ -27,6 +28,10 @@ POOLED = "ztfdb_pooled"
 _OPTIONS = "-c timezone=UTC -c extra_float_digits=1 -c default_transaction_isolation=read\\ committed"
 """What must not depend on settings of a server, database or role: shorter texts of numbers are other numbers, and
 transactions that wait for each other instead of failing are what writers rely on."""
+
+
+logging.getLogger("psycopg").addFilter(lambda record: not str(record.msg).startswith("error ignored terminating"))
+"""psycopg's second word about a connection that is lost during a pipeline: the error itself is raised."""
 
 
 def session_arguments(given: object) -> dict[str, str]:
