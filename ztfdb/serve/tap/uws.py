@@ -20,7 +20,9 @@ from ztfdb.serve.work import until_gone
 from ztfdb.sky.times import SECONDS_PER_DAY
 from ztfdb.store.tap_jobs import DONE, Job
 
-MAX_WAIT_S = 60.0
+MAX_WAIT_S = 50.0
+"""Longest wait for a change of a job, seconds: proxies give up a silent service after 60 s."""
+
 LOOK_S = 0.1
 LOOK_LATE_S = 1.0
 """Seconds between looks at a job, at first and after a while."""
