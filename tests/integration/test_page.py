@@ -373,6 +373,22 @@ def test_back_before_the_answer_stays_at_the_first_page(page, served, held):
     assert len(drawn(page)) == 6
 
 
+@pytest.mark.parametrize("status", [502, 200])
+def test_the_page_of_a_proxy_is_no_answer(page, served, held, status):
+    page.allowed.append("status of 502")
+    page.goto(served.base + "/")
+    page.wait_for_load_state("networkidle")
+    answer = {"status": status, "content_type": "text/html; charset=utf-8", "body": "<h1>nginx</h1>"}
+    page.route("**/api/v1/**", lambda route: route.fulfill(**answer))
+    page.fill("#q", f"{held[1][0]:.7f} {held[1][1]:.7f}")
+    page.press("#q", "Enter")
+    page.wait_for_selector(f"#words.bad >> text=Another server answered for the service, with status {status}.")
+    page.unroute("**/api/v1/**")
+    page.click("#words button")
+    ready(page)
+    assert page.is_hidden("#words")
+
+
 def test_two_tabs_of_a_browser_do_not_disturb_each_other(page, served, held):
     show(page, served, f"{held[1][0]:.7f} {held[1][1]:.7f}")
     other = page.context.new_page()
@@ -466,6 +482,12 @@ def test_a_narrow_phone_needs_no_scrolling_sideways(browser, served, held):
     with fresh_page(browser, served.base, viewport={"width": 360, "height": 740}) as page:
         show(page, served, f"{held[1][0]:.7f} {held[1][1]:.7f}")
         assert page.evaluate("() => document.documentElement.scrollWidth") == 360
+        page.set_viewport_size({"width": 320, "height": 740})  # 1280 px at 400 %
+        for view in ("sky", "coverage", "objects", "adql", "status"):
+            page.click(f"nav [data-tab={view}]")
+            page.wait_for_selector(f"#tab-{view}:not([hidden])")
+            page.wait_for_load_state("networkidle")
+            assert page.evaluate("() => document.documentElement.scrollWidth") == 320, view
 
 
 def test_a_statement_shows_its_rows(page, served, held, local):
