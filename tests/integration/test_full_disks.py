@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 import tempfile
 import time
 
@@ -14,6 +15,7 @@ from tests.support.disks import small_disk
 from tests.support.waiting import wait_until
 from ztfdb.cli.app import application
 from ztfdb.errors import DatabaseUnavailableError
+from ztfdb.store.faults import typed_error
 from ztfdb.store.readonly_stream import Reader
 from ztfdb.store.tap_jobs import JobStore
 
@@ -165,3 +167,16 @@ def test_jobs_wait_while_the_disk_of_their_states_is_full(url, tmp_path):
         wait_until(lambda: [store.get(key).phase for key in keys] == [*["ERROR"] * THREADS, "COMPLETED"])
         assert all("time limit of 1 s" in store.get(key).error for key in keys[:-1])
         runner.close()
+
+
+def test_a_full_disk_of_temporary_files_is_named(monkeypatch, tmp_path):
+    """SQLite says no more than that some disk is full."""
+    monkeypatch.delenv("SQLITE_TMPDIR", raising=False)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("pragma max_page_count = 2")
+        connection.execute("create table one (x)")
+        with pytest.raises(sqlite3.OperationalError) as caught:
+            connection.execute("insert into one values (zeroblob(100000))")
+    told = f"a.sqlite: database or disk is full: its own, or that of temporary files, {tmp_path}"
+    assert str(typed_error(caught.value, "a.sqlite")) == told

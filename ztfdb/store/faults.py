@@ -84,9 +84,18 @@ def _is_lost(exc: Exception, state: str) -> bool:
 
 def _line(exc: sqlite3.Error) -> str:
     """Return an error of SQLite as one line."""
-    if getattr(exc, "sqlite_errorname", "") == "SQLITE_IOERR_SHMSIZE":
+    name = getattr(exc, "sqlite_errorname", "")
+    if name == "SQLITE_FULL":  # SQLite does not say which disk
+        return f"{one_line(exc)}: its own, or that of temporary files, {_temporary_folder()}"
+    if name == "SQLITE_IOERR_SHMSIZE":
         return f"the disk is full: no room for the index of its log, 32 kB ({one_line(exc)})"
     return one_line(exc)
+
+
+def _temporary_folder() -> str:
+    """Return where SQLite makes its temporary files."""
+    wanted = (os.environ.get("SQLITE_TMPDIR"), os.environ.get("TMPDIR"), "/var/tmp", "/usr/tmp", "/tmp")
+    return next((folder for folder in wanted if folder and os.path.isdir(folder)), ".")  # noqa: PTH112
 
 
 def _why_not_opened(exc: sqlite3.Error, where: str | None) -> str | None:
