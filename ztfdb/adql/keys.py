@@ -12,7 +12,7 @@ from sqlglot import exp
 
 from ztfdb.adql import relations
 from ztfdb.adql.index import Cuts, find_values
-from ztfdb.adql.of_images import same_image
+from ztfdb.adql.of_images import outer_image, same_image
 from ztfdb.adql.tables import Table
 from ztfdb.ids import MAX_SOURCES, SOURCE_ID_SHIFT, source_id_range
 
@@ -29,7 +29,9 @@ OIDS = {"object_summary": ("oid", "number"), "object_oid_summary": ("number",)}
 """Columns that the views of objects compute: one of the object's rows in ``object_oid`` has that ``oid``."""
 
 
-def implied(select: exp.Select, tables: Mapping[str, Table], engine: str, cuts: Cuts) -> Iterator[exp.Expr]:
+def implied(
+    select: exp.Select, tables: Mapping[str, Table], engine: str, cuts: Cuts, outer: Mapping[str, Table]
+) -> Iterator[exp.Expr]:
     """Yield conditions that follow from those of a SELECT, and that an index answers.
 
     Parameters
@@ -41,7 +43,12 @@ def implied(select: exp.Select, tables: Mapping[str, Table], engine: str, cuts: 
     engine : str
     cuts : Cuts
         The areas of its tables.
+    outer : mapping of str to Table
+        Tables of the SELECTs around it, by alias.
     """
+    for alias, other in outer_image(select, tables, outer):
+        # else both engines read all sources for each row of the outer table, if they do not hash them
+        yield _sources_of(alias, other, hidden=cuts.cells(alias) is not None)
     if engine != relations.POSTGRESQL and not any(join.side for join in select.args.get("joins") or ()):
         # else it reads all sources for each row of a table that an index has restricted
         for alias, other in same_image(select, tables):

@@ -233,6 +233,17 @@ def _of_where(select: exp.Select) -> list[exp.Expr]:
     return list(conjuncts(where.this)) if where is not None else []
 
 
+def outer_image(
+    select: exp.Select, tables: Mapping[str, Table], outer: Mapping[str, Table]
+) -> Iterator[tuple[str, str]]:
+    """Yield aliases of a table of sources and of an outer table, whose rows WHERE requires to belong to one image."""
+    for node in _of_where(select):
+        if isinstance(node, exp.EQ) and _is_id(node.this) and _is_id(node.expression):
+            for one, other in ((node.this.table, node.expression.table), (node.expression.table, node.this.table)):
+                if one in tables and tables[one].of_sources and other in outer:
+                    yield one, other
+
+
 def _joined(select: exp.Select, tables: Mapping[str, Table]) -> Iterator[tuple[str, str]]:
     for join in select.args.get("joins") or ():
         if join.args.get("on") is not None and join.side in ("", "LEFT"):

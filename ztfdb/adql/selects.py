@@ -15,7 +15,7 @@ from ztfdb.adql.index import Cuts, Tie, find_cuts
 from ztfdb.adql.keys import implied
 from ztfdb.adql.of_images import conditions_on_images, name_images, rows_of_images
 from ztfdb.adql.relations import Cells, Parameters
-from ztfdb.adql.tables import SQL_KINDS, Column, Table, Tables
+from ztfdb.adql.tables import SCHEMA, SQL_KINDS, Column, Table, Tables
 from ztfdb.adql.uploads import SCHEMA as UPLOADS
 from ztfdb.adql.uploads import Upload
 from ztfdb.adql.values import SINGLE, ValueTranslator
@@ -199,7 +199,7 @@ class SelectTranslator:
             _exclude(select, tables)
         self._mark_footprints(scope)
         cuts = find_cuts(select, lambda alias: tables[alias].position if alias in tables else None)
-        further = list(implied(select, tables, self._parameters.engine, cuts))
+        further = list(implied(select, tables, self._parameters.engine, cuts, self._outer_tables(scope)))
         values = ValueTranslator(self._resolver(scope))
         chosen = {
             alias: [name_images(values.condition(node), tables) for node in nodes]
@@ -243,6 +243,16 @@ class SelectTranslator:
             raise QueryError(f"there is no column {node.name[:60]!r}")
 
         return resolve
+
+    def _outer_tables(self, scope: Scope) -> Mapping[str, Table]:
+        """Return the archive's own tables of the SELECTs around one, by alias, without names that it uses itself."""
+        found: dict[str, Table | None] = dict.fromkeys(scope.sources)
+        while scope.parent is not None:
+            scope = scope.parent
+            for name, source in scope.sources.items():
+                own = self._tables.by_name[source.db, source.name] if isinstance(source, exp.Table) else None
+                found.setdefault(name, own)
+        return {name: one for name, one in found.items() if one is not None and one.schema == SCHEMA}
 
     def _mark_footprints(self, scope: Scope) -> None:
         """Mark the columns that represent the footprint of a table's row; through a subquery they are only text."""
