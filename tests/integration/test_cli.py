@@ -203,12 +203,29 @@ def test_an_empty_word_is_not_the_current_folder(night, tmp_path, monkeypatch, w
 
 
 @pytest.mark.parametrize(
-    "command", ["ingest", "lightcurve", "stamp", "backup", "export hats", "relocate data", "images"]
+    "command",
+    [
+        "ingest",
+        "lightcurve",
+        "stamp",
+        "backup",
+        "export hats",
+        "relocate data",
+        "images",
+        "status --config",
+        "--config",
+    ],
 )
 def test_the_shell_completes_names_of_files(command):
     environ = {"_ZTFDB_COMPLETE": "bash_complete", "COMP_WORDS": f"ztfdb {command} da"}
     environ["COMP_CWORD"] = str(len(command.split()) + 1)
     assert CliRunner(env=environ).invoke(application, [], prog_name="ztfdb").stdout == "file,da\n"
+
+
+def test_the_shell_completes_filters():
+    environ = {"_ZTFDB_COMPLETE": "bash_complete", "COMP_WORDS": "ztfdb stamp --filter z", "COMP_CWORD": "3"}
+    told = CliRunner(env=environ).invoke(application, [], prog_name="ztfdb").stdout
+    assert told.split() == ["plain,zg", "plain,zr", "plain,zi"]
 
 
 @pytest.mark.parametrize("words", [("-r", "5"), ("--radius", "5arcsec"), ("5", "arcsec")])

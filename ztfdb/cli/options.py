@@ -162,6 +162,10 @@ class FilterName(click.ParamType):  # type: ignore[type-arg]  # generic from cli
         except ValueError as exc:
             self.fail(str(exc), param, ctx)
 
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Return the filtercodes that begin so."""
+        return [CompletionItem(code) for code in self.name.split("|") if code.startswith(incomplete)]
+
 
 def cut_options(function: F) -> F:
     """Add the options that select images: filters, times, fields and versions."""
@@ -299,6 +303,7 @@ _SHARED_OPTIONS = (
     click.option(
         "--config",
         metavar="FILE",
+        shell_complete=file_names,
         expose_value=False,
         callback=_remember,
         help="Configuration.  [default: $ZTFDB_CONFIG, else ztfdb.toml if it exists]",
