@@ -515,7 +515,7 @@ def test_stamps_as_fits_have_their_own_wcs(served, local, star):
             assert hdu.header["IMAGEID"] == one.image_id
 
 
-def test_coverage_is_a_moc(served, local):
+def test_coverage_is_a_moc(served, local, tmp_path):
     moc = get(served, "/coverage.moc").json()
     cells = {cell * 4 ** (9 - int(order)) + k for order, group in moc.items() for cell in group
              for k in range(4 ** (9 - int(order)))}  # fmt: skip
@@ -523,6 +523,10 @@ def test_coverage_is_a_moc(served, local):
     text = get(served, "/coverage.moc", format="ascii").text
     mocpy = pytest.importorskip("mocpy", reason="mocpy is not installed")
     assert mocpy.MOC.from_string(text, "ascii") == mocpy.MOC.from_json(moc)
+    answer = get(served, "/coverage.moc", format="fits")
+    assert answer.headers["Content-Type"] == "application/fits"
+    (tmp_path / "moc.fits").write_bytes(answer.content)
+    assert mocpy.MOC.from_fits(tmp_path / "moc.fits") == mocpy.MOC.from_json(moc)
 
 
 @pytest.mark.parametrize(

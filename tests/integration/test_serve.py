@@ -130,6 +130,10 @@ def test_what_is_not_there_is_told_and_shows_nothing(served):
         "/api/v1/images?ra=180&dec=10",
         "/api/v1/lightcurve?ra=x&dec=10",
         "/api/v1/status",
+        "/api/v1/coverage",
+        "/api/v1/coverage.moc?format=fits",
+        "/api/v1/openapi.json",
+        "/api/v1/nothing",
         "/scs?RA=180&DEC=10&SR=0.001",
     ],
 )

@@ -83,8 +83,7 @@ class Ways:
     def find(self, method: str, path: str) -> Found:
         """Return the end point of a request and the parts of its path; None if it must go through the routers.
 
-        HEAD has the end point of GET, as HTTP demands (RFC 9110, section 9.1); fastapi's routes do not know it. The
-        server leaves the body out.
+        HEAD has the end point of GET, as HTTP demands (RFC 9110, section 9.1). The server leaves the body out.
         """
         key = "GET" if method == "HEAD" else method, path.removeprefix(self._prefix)
         return (self._fixed[key], {}) if key in self._fixed else self._first(*key)
@@ -133,6 +132,10 @@ class Protocols:
         """Answer one request."""
         end, parts = await self._find(scope) if scope["type"] == "http" else (None, {})
         if end is None:
+            if (
+                scope.get("method") == "HEAD"
+            ):  # which fastapi's routes do not know; the server's own scope still says it
+                scope = {**scope, "method": "GET"}
             await self._app(scope, receive, send)
             return
         scope["path_params"] = parts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import numpy as np
@@ -34,14 +35,36 @@ def cells_by_order(cells: IntArray, order: int = FOOTPRINT_ORDER) -> dict[int, l
     return dict(sorted(found.items()))
 
 
-def as_json(cells: IntArray) -> str:
+def as_json(cells: IntArray) -> bytes:
     """Return a MOC in its JSON form; the deepest order is included even without cells."""
-    return json.dumps({str(order): values for order, values in cells_by_order(cells).items()})
+    return json.dumps({str(order): values for order, values in cells_by_order(cells).items()}).encode()
 
 
-def as_ascii(cells: IntArray) -> str:
+def as_ascii(cells: IntArray) -> bytes:
     """Return a MOC in its ASCII form, with adjacent cells as ranges."""
-    return " ".join(f"{order}/{' '.join(_ranges(values))}" for order, values in cells_by_order(cells).items())
+    return " ".join(f"{order}/{' '.join(_ranges(values))}" for order, values in cells_by_order(cells).items()).encode()
+
+
+def as_fits(cells: IntArray) -> bytes:
+    """Return a MOC as a FITS file: cells of all orders as NUNIQ numbers (section 4.3.1 of MOC 2.0), ascending."""
+    from astropy.io import fits  # 0.3 s, for this form only
+
+    found = cells_by_order(cells)
+    numbers = [4 ** (order + 1) + np.array(values, np.int64) for order, values in found.items()]
+    uniq = np.sort(np.concatenate(numbers)) if numbers else np.empty(0, np.int64)
+    table = fits.BinTableHDU.from_columns([fits.Column("UNIQ", "1K", array=uniq)])
+    table.header.update(
+        MOCVERS=("2.0", "version of MOC"),
+        MOCDIM=("SPACE", "it is of the sky alone"),
+        ORDERING=("NUNIQ", "how cells are numbered"),
+        COORDSYS=("C", "ICRS"),
+        MOCORD_S=(max(found, default=FOOTPRINT_ORDER), "deepest order"),
+        MOCORDER=(max(found, default=FOOTPRINT_ORDER), "deepest order, as MOC 1.1 writes it"),
+        PIXTYPE=("HEALPIX", "HEALPix, NESTED"),
+    )
+    stream = io.BytesIO()
+    fits.HDUList([fits.PrimaryHDU(), table]).writeto(stream, checksum=True)
+    return stream.getvalue()
 
 
 def _ranges(values: list[int]) -> list[str]:

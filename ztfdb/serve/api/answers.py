@@ -24,7 +24,7 @@ from ztfdb.serve.api.wire import dumps, pack_answer, pack_frame, without_folders
 from ztfdb.serve.errors import ClientGone, ServiceError, TimeLimit, tell
 from ztfdb.serve.service import request_id, service_of
 
-JSON = "application/json"
+JSON, FITS = "application/json", "application/fits"
 PROBLEM = "application/problem+json"
 
 MOST_SHOWN = 60

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from ztfdb import __version__
 from ztfdb.archive import Archive, words_kept
 from ztfdb.query.request import check_radius as within_limit
-from ztfdb.serve.api.answers import JSON, ProblemRoute, answered, framed
+from ztfdb.serve.api.answers import FITS, JSON, ProblemRoute, answered, framed
 from ztfdb.serve.api.models import (
     CatalogueConeAsked,
     CompletenessAsked,
@@ -28,7 +28,7 @@ from ztfdb.serve.api.models import (
 from ztfdb.serve.api.wire import dumps, pack_frame, plain, without_folders
 from ztfdb.serve.errors import ServiceError
 from ztfdb.serve.service import base_url, service_of
-from ztfdb.sky.moc import as_ascii, as_json
+from ztfdb.sky.moc import as_ascii, as_fits, as_json
 
 if TYPE_CHECKING:
     from ztfdb.query.explain import Explanation
@@ -176,11 +176,13 @@ async def status(request: Request) -> Response:
     return await answered(request, work)
 
 
-@router.get("/coverage.moc", response_class=Response, responses={200: {"content": {JSON: {}, "text/plain": {}}}})
-async def coverage(request: Request, format: Literal["json", "ascii"] = "json") -> Response:  # noqa: A002
+@router.get(
+    "/coverage.moc", response_class=Response, responses={200: {"content": {JSON: {}, "text/plain": {}, FITS: {}}}}
+)
+async def coverage(request: Request, format: Literal["json", "ascii", "fits"] = "json") -> Response:  # noqa: A002
     """Return the cells of order 9 that images touch as a MOC 2.0."""
-    media, write = {"json": (JSON, as_json), "ascii": ("text/plain", as_ascii)}[format]
-    return await answered(request, lambda archive: write(archive.coverage_cells()).encode(), media)
+    media, write = {"json": (JSON, as_json), "ascii": ("text/plain", as_ascii), "fits": (FITS, as_fits)}[format]
+    return await answered(request, lambda archive: write(archive.coverage_cells()), media)
 
 
 @router.get("/coverage", response_model=Frame)

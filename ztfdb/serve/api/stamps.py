@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from ztfdb.archive import Archive, words_kept
 from ztfdb.errors import QueryError
-from ztfdb.serve.api.answers import JSON, ProblemRoute, answered
+from ztfdb.serve.api.answers import FITS, JSON, ProblemRoute, answered
 from ztfdb.serve.api.lightcurves import check_lengths, path_of
 from ztfdb.serve.api.models import Asked, Id, Picture, StampAsked, StampsAsked, StampsOnImageAsked, StampsOnPathAsked
 from ztfdb.serve.api.pictures import picture, png, sheet
@@ -39,7 +39,7 @@ class Form(StrEnum):
     PNG = "png"
 
 
-MEDIA = {Form.JSON: JSON, Form.FITS: "application/fits", Form.PNG: "image/png"}
+MEDIA = {Form.JSON: JSON, Form.FITS: FITS, Form.PNG: "image/png"}
 ANSWER: dict[str, Any] = {
     "response_class": Response,
     "responses": {200: {"content": {media: {} for media in MEDIA.values()}}},
