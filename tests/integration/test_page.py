@@ -421,6 +421,13 @@ def test_a_service_with_tokens_lets_a_holder_in(page, held, tmp_path):
     assert result.exit_code == 0
     with Serving(held[0], "--tokens", "--state", str(tmp_path)) as service:
         page.goto(service.base + "/")
+        page.wait_for_selector("#words >> text=This service needs a token.")
+        page.fill("#token", "\u201cztfdb_x\u201d")  # no header can have it
+        page.press("#token", "Enter")
+        assert page.evaluate("() => document.querySelector('#token').validity.patternMismatch")
+        page.fill("#token", "ztfdb_x")
+        page.press("#token", "Enter")
+        page.wait_for_selector("#words >> text=The service does not accept this token")
         page.fill("#token", result.output.split()[-1])
         page.click("#words button[type=submit]")
         page.wait_for_selector("#suggest button")

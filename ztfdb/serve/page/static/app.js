@@ -117,9 +117,10 @@ function welcome() {
 
 // What went wrong, and what helps: another try, or a token.
 function refused(error, again) {
-  say(error.message, { bad: true, again: error.status === 0 || error.status >= 500 ? again : null });
+  const words = token() ? "The service does not accept this token: it is mistyped, removed or expired." : "This service needs a token.";
+  say(error.status === 401 ? words : error.message, { bad: true, again: error.status === 0 || error.status >= 500 ? again : null });
   if (error.status !== 401) return;
-  const box = make("input", { type: "password", id: "token", autocomplete: "off", required: true });
+  const box = make("input", { type: "password", id: "token", autocomplete: "off", required: true, pattern: "\\s*[!-~]+\\s*", title: "Letters, digits, - and _" });
   const form = make("form", {}, make("label", {}, "Token ", box), make("button", { type: "submit" }, "Use it"));
   form.addEventListener("submit", (event) => {
     event.preventDefault();
