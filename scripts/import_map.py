@@ -59,6 +59,7 @@ OUTSIDE: dict[str, set[str]] = {
         "ingest.readers.fits_table",
         "cli.astropy_writers",
         "serve.tap.fits_table",
+        "sky.moc",
     },
     "astropy_healpix": {"sky"},
     "pandas": {"image", "derive", "query"} | ENTRIES,
