@@ -132,9 +132,7 @@ class Protocols:
         """Answer one request."""
         end, parts = await self._find(scope) if scope["type"] == "http" else (None, {})
         if end is None:
-            if (
-                scope.get("method") == "HEAD"
-            ):  # which fastapi's routes do not know; the server's own scope still says it
+            if scope.get("method") == "HEAD":  # unknown to fastapi's routes; the server's own scope keeps it
                 scope = {**scope, "method": "GET"}
             await self._app(scope, receive, send)
             return
