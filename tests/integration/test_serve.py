@@ -244,8 +244,16 @@ def test_a_folder_of_the_state_that_cannot_be_used_is_told(sqlite_url, tmp_path)
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match=r"state, .*file/state, cannot be used: Not a directory"):
         serve(Settings(sqlite_url, Limits(), tmp_path / "file" / "state"), Listening(port=0))
-    result = CliRunner().invoke(application, ["token", "list", "--state", str(tmp_path / "file" / "state")])
+    result = CliRunner().invoke(application, ["token", "add", "anna", "--state", str(tmp_path / "file" / "state")])
     assert (result.exit_code, "cannot be used: Not a directory" in result.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("words", [("list",), ("remove", "anna")])
+def test_tokens_of_a_folder_that_is_not_there_are_an_error(tmp_path, words):
+    mistyped = tmp_path / "stat"
+    result = CliRunner().invoke(application, ["token", *words, "--state", str(mistyped)])
+    assert (result.exit_code, f"--state {mistyped}: there is no such folder" in result.stderr) == (1, True)
+    assert not mistyped.exists()
 
 
 def test_a_superuser_is_refused(databases, tmp_path):

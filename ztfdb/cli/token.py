@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import click
 
@@ -40,7 +41,7 @@ def list_(state: str | None) -> None:
     """Print the name of each token, its creation date and its expiry date."""
     from ztfdb.store.service_tokens import TokenStore
 
-    for one in TokenStore(state_folder(state)).tokens():
+    for one in TokenStore(_used_folder(state)).tokens():
         click.echo(f"{one.name}\t{_day(one.created)}\t{'for good' if one.expires is None else _day(one.expires)}")
 
 
@@ -51,8 +52,16 @@ def remove(name: str, state: str | None) -> None:
     """Remove the token of NAME; a running service refuses it at once."""
     from ztfdb.store.service_tokens import TokenStore
 
-    if not TokenStore(state_folder(state)).remove(name):
+    if not TokenStore(_used_folder(state)).remove(name):
         raise ConfigError(f"there is no token of the name {name}")
+
+
+def _used_folder(state: str | None) -> Path:
+    """Return the folder of a service; one that is named must exist."""
+    folder = state_folder(state)
+    if state is not None and not folder.is_dir():
+        raise ConfigError(f"--state {state}: there is no such folder")
+    return folder
 
 
 def _day(seconds: float) -> str:
