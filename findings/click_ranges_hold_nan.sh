@@ -3,7 +3,7 @@
 #
 # click 8.5.1 checks a FloatRange by comparing the value with the ends of the range, and refuses where the value is beyond one of them. NaN is beyond none, so
 # `--days nan` passes `FloatRange(0, 30, min_open=True)`; with clamp=True it is not moved to an end either.
-# What follows: a time limit that never ends, a token that never expires (`now > end` is false for ever), a NaN in a column of settings. Who needs a number tests
+# What follows: a time limit that never ends, a record that is kept for ever (`now > end` is never true), a NaN in a column of settings. Who needs a number tests
 # math.isfinite in a type of his own; a finite max refuses `inf`, and nothing refuses `nan`.
 set -eu
 work=$(mktemp -d)
