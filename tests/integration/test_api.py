@@ -515,6 +515,20 @@ def test_stamps_as_fits_have_their_own_wcs(served, local, star):
             assert hdu.header["IMAGEID"] == one.image_id
 
 
+def test_the_description_lists_the_words_of_options(served):
+    paths = requests.get(f"{served.base}/api/v1/openapi.json", timeout=60).json()["paths"]
+
+    def words(path, name):
+        (schema,) = (one["schema"] for one in paths[path]["get"]["parameters"] if one["name"] == name)
+        return schema.get("enum") or schema["anyOf"][0]["enum"]
+
+    assert words("/lightcurve", "phot") == ["aperture", "psfcat", "both", "irsa", "irsa-both"]
+    assert words("/lightcurve", "measure") == ["auto", "forced", "psf", "none"]
+    assert words("/lightcurve", "calibration") == ["header", "ps1", "self"]
+    assert words("/cone", "phot") == ["aperture", "psfcat"]
+    assert words("/matched", "mode") == ["nearest", "mutual", "all"]
+
+
 def test_coverage_is_a_moc(served, local, tmp_path):
     moc = get(served, "/coverage.moc").json()
     cells = {cell * 4 ** (9 - int(order)) + k for order, group in moc.items() for cell in group

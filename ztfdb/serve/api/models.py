@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from ztfdb.arguments import CATALOGUE_NAME
+from ztfdb.query.cone import KINDS
+from ztfdb.query.request import MEASURES, PHOTS
 from ztfdb.query.targets import MOST_MOTION
+from ztfdb.store.catalogues import MODES
+from ztfdb.store.zero_points import IMAGE_METHODS, METHODS
 
 ID_LOW, ID_HIGH = -(2**63), 2**63 - 1
 
@@ -15,6 +20,19 @@ Id = Annotated[int, Field(ge=ID_LOW, le=ID_HIGH)]
 Bounded = Annotated[float, Field(ge=-MOST_MOTION, le=MOST_MOTION, allow_inf_nan=False)]
 Name = Annotated[str, Field(pattern=f"^{CATALOGUE_NAME}$")]
 Word = Annotated[str, Field(max_length=64)]
+
+
+def listed(words: Iterable[str]) -> Any:
+    """Return a field whose values the description lists; it is the archive that refuses others, as for all callers."""
+    return Field(max_length=64, json_schema_extra={"enum": list(words)})
+
+
+Phot = Annotated[str, listed(PHOTS)]
+Detections = Annotated[str, listed(KINDS)]
+Measure = Annotated[str, listed(MEASURES)]
+Calibration = Annotated[str, listed(METHODS)]
+ImageCalibration = Annotated[str, listed(IMAGE_METHODS)]
+Mode = Annotated[str, listed(MODES)]
 Moment = Word | FiniteFloat
 
 
@@ -68,12 +86,12 @@ class Photometry(Cuts):
 
     radius: FiniteFloat = Field(1.5, ge=0.0, description="match radius, arcsec, at most 600")
     complete: bool = Field(False, description="an epoch for every image that covers the position, labelled")
-    phot: Word = Field("aperture", description="aperture, psfcat (ZTF's own catalogues), both, irsa or irsa-both")
-    measure: Word | None = Field(None, description="with complete: auto, forced, psf or none")
+    phot: Phot = Field("aperture", description="aperture, psfcat (ZTF's own catalogues), both, irsa or irsa-both")
+    measure: Measure | None = Field(None, description="with complete: auto, forced, psf or none")
     bjd: bool | None = Field(None, description="with complete: add bjd_tdb")
     mag: FiniteFloat | None = Field(None, description="with complete: total magnitude for p_detect")
     good: bool = Field(False, description="good epochs only")
-    calibration: Word = Field("header", description="header, ps1 or self")
+    calibration: Calibration = Field("header", description="header, ps1 or self")
 
 
 class LightCurveAsked(Photometry, Place):
@@ -95,11 +113,11 @@ class HintAsked(Cuts, Place):
 
     radius: FiniteFloat = Field(1.5, ge=0.0)
     color: Bounded | None = None
-    measure: Word | None = None
+    measure: Measure | None = None
     bjd: bool | None = None
-    phot: Word = "aperture"
+    phot: Phot = "aperture"
     good: bool = False
-    calibration: Word = "header"
+    calibration: Calibration = "header"
 
 
 class LightCurvesAsked(Photometry):
@@ -132,7 +150,7 @@ class ConeAsked(Place):
     """All sources within a radius."""
 
     radius: FiniteFloat = Field(1.5, ge=0.0, description="arcsec")
-    phot: Word = Field("aperture", description="aperture, or psfcat for ZTF's own catalogues")
+    phot: Detections = Field("aperture", description="aperture, or psfcat for ZTF's own catalogues")
     columns: list[Word] | None = Field(None, description="all by default")
 
 
@@ -158,7 +176,7 @@ class StampLook(Asked):
     size: int = Field(23, ge=1, description="width and height, px")
     aperture: int = Field(4, ge=1, le=6)
     north_up: bool = Field(False, description="north up and east left, by flips alone")
-    calibration: Word | None = Field(None, description="header, ps1 or self: its zero point beside each stamp")
+    calibration: Calibration | None = Field(None, description="header, ps1 or self: its zero point beside each stamp")
 
 
 class Picture(Asked):
@@ -204,10 +222,10 @@ class MatchedAsked(Asked):
     ra: FiniteFloat | None = Field(None, description="with dec and within, instead of images")
     dec: FiniteFloat | None = Field(None, ge=-90.0, le=90.0)
     within: FiniteFloat | None = Field(None, ge=0.0, description="arcsec")
-    mode: Word | None = None
+    mode: Mode | None = None
     radius: FiniteFloat | None = Field(None, ge=0.0, description="match again within this radius, arcsec")
     aperture: int = Field(4, ge=1, le=6)
-    calibration: Word = "header"
+    calibration: ImageCalibration = "header"
 
 
 class PsfChecksAsked(Asked):
