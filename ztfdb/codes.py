@@ -38,6 +38,9 @@ MEAN_PHOTOMETRY, STACK_PHOTOMETRY = 1, 2
 """``ps1.photometry``: magnitudes averaged over single exposures (the calibrators), or measured on the stack."""
 
 
+MATCH_MODES = ("nearest", "mutual", "all")
+"""Ways to match a source: with the nearest row, with the row whose nearest source it is in turn, with all rows."""
+
 APERTURE_DIAMETERS = (2.0, 3.0, 4.0, 6.0, 10.0, 14.0)
 """ZTF's fixed aperture diameters (header FIXAPERS), pixels; ``aperture`` of a row counts them from 1."""
 

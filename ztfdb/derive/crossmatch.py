@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session, sessionmaker
 
 from ztfdb.arrays import BoolArray, Columns, FloatArray, Progress
+from ztfdb.codes import MATCH_MODES
 from ztfdb.derive.astrometry import AstrometrySettings, check_astrometry
 from ztfdb.derive.silent import warn_of_silent
 from ztfdb.errors import CatalogueFileError
@@ -27,7 +28,7 @@ from ztfdb.sky.footprint import CELL_DIVISOR
 from ztfdb.sky.match import match_all, match_mutual, match_nearest
 from ztfdb.sky.motion import julian_year, move
 from ztfdb.store.catalogue_rows import positions_in_ranges
-from ztfdb.store.catalogues import LIGHT_CURVES, MODES, CatalogueInfo, get_catalogue, held_catalogues, set_match
+from ztfdb.store.catalogues import LIGHT_CURVES, CatalogueInfo, get_catalogue, held_catalogues, set_match
 from ztfdb.store.engine import writing
 from ztfdb.store.image_cells import images_on_cells
 from ztfdb.store.image_choice import chosen_images, image_mjd
@@ -387,8 +388,8 @@ def _chosen(catalogue: CatalogueInfo, mode: str | None, radius: float | None) ->
         raise ValueError(f"{catalogue.name} holds light curves, which cannot be matched with images")
     mode = catalogue.match_mode if mode is None else mode
     radius = catalogue.match_radius if radius is None else radius
-    if mode not in MODES:
-        raise ValueError(f"mode {mode!r}: expected one of {', '.join(MODES)}")
+    if mode not in MATCH_MODES:
+        raise ValueError(f"mode {mode!r}: expected one of {', '.join(MATCH_MODES)}")
     if not 0.0 < radius <= MAX_RADIUS:
         raise ValueError(f"radius {radius}: expected a number between 0 and {MAX_RADIUS:.0f} arcsec")
     return mode, float(radius)

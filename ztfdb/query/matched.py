@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from ztfdb.arrays import Columns, IntArray
+from ztfdb.codes import MATCH_MODES
 from ztfdb.derive.calibrators import BANDS
 from ztfdb.derive.crossmatch import find_matches, near_sources, rank_matches
 from ztfdb.ids import SOURCE_ID_SHIFT
@@ -22,7 +23,7 @@ from ztfdb.sky.motion import julian_year, move
 from ztfdb.sky.projection import sky_to_pixel_many
 from ztfdb.store.calibrations import image_to_calibrate
 from ztfdb.store.catalogue_rows import rows_by_id
-from ztfdb.store.catalogues import MODES, CatalogueInfo, get_catalogue, list_catalogues
+from ztfdb.store.catalogues import CatalogueInfo, get_catalogue, list_catalogues
 from ztfdb.store.columns import MISSING_INT32, NO_MASK, table_dtypes
 from ztfdb.store.detections import OURS, rows_of_image
 from ztfdb.store.image_choice import chosen_images, image_mjd
@@ -95,8 +96,8 @@ def matched_entries(
     catalogue = _catalogue(session, named)
     _check_columns(columns, catalogue)
     how = mode or catalogue.match_mode, catalogue.match_radius if radius is None else radius
-    if how[0] not in MODES:
-        raise ValueError(f"mode {mode!r} is none of {', '.join(MODES)}")
+    if how[0] not in MATCH_MODES:
+        raise ValueError(f"mode {mode!r} is none of {', '.join(MATCH_MODES)}")
     anew = mode is not None or radius is not None
     wanted = list(dict.fromkeys([*columns, "ra", "dec"]))
     of = dict(_sources(session, image_id, region, how[1]))

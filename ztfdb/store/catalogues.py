@@ -24,9 +24,6 @@ KINDS = {"ps1": ("ps1", "ps1_id"), "gaia": ("gaia", "gaia_id"), "reference": ("r
 LIGHT_CURVES = "irsa"
 """Kind and name of ZTF's own light curves, which are read in place and never matched."""
 
-MODES = ("nearest", "mutual", "all")
-"""Ways to match a source: with the nearest row, with the row whose nearest source it is in turn, with all rows."""
-
 DEFAULT_MODE, DEFAULT_RADIUS = "nearest", 1.0
 
 _CATALOGUE_LOCK = -3  # never an image id: those, the other keys of `lock_name`, are not negative
@@ -49,7 +46,7 @@ class CatalogueInfo:
     min_epoch, max_epoch : float or None
         Epochs of the moving rows, Julian years.
     match_mode : str
-        One of `MODES`.
+        One of `ztfdb.codes.MATCH_MODES`.
     match_radius : float
         arcsec.
     location : str or None

@@ -99,7 +99,7 @@ def store_matches(
         Of this image's sources only.
     astrometry : Astrometry
     mode : str
-        One of `ztfdb.store.catalogues.MODES`.
+        One of `ztfdb.codes.MATCH_MODES`.
     radius : float
         arcsec.
     """

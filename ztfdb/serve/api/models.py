@@ -8,10 +8,10 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from ztfdb.arguments import CATALOGUE_NAME
+from ztfdb.codes import MATCH_MODES
 from ztfdb.query.cone import KINDS
 from ztfdb.query.request import MEASURES, PHOTS
 from ztfdb.query.targets import MOST_MOTION
-from ztfdb.store.catalogues import MODES
 from ztfdb.store.zero_points import IMAGE_METHODS, METHODS
 
 ID_LOW, ID_HIGH = -(2**63), 2**63 - 1
@@ -32,7 +32,7 @@ Detections = Annotated[str, listed(KINDS)]
 Measure = Annotated[str, listed(MEASURES)]
 Calibration = Annotated[str, listed(METHODS)]
 ImageCalibration = Annotated[str, listed(IMAGE_METHODS)]
-Mode = Annotated[str, listed(MODES)]
+Mode = Annotated[str, listed(MATCH_MODES)]
 Moment = Word | FiniteFloat
 
 

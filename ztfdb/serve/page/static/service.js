@@ -56,7 +56,7 @@ async function answered(path, how) {
     if (error.name === "AbortError") throw error;
     throw new Refused("The service does not answer. Is it still running?", 0, "");
   }
-  if (answer.headers.get("content-type")?.includes("html")) { // of a proxy, or of a network that wants a login
+  if (answer.headers.get("content-type")?.startsWith("text/html")) { // of a proxy, or of a network that wants a login
     const words = `Another server answered for the service, with status ${answer.status}.`;
     throw new Refused(words, answer.ok ? 0 : answer.status, "");
   }
