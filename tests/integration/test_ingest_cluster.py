@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 
 import pytest
 from click.testing import CliRunner
@@ -203,6 +203,21 @@ def test_a_scheduler_that_does_not_answer_is_one_line(archive, engine_url, night
     assert "nonsense://" in bad.stderr
 
 
+@pytest.mark.parametrize(("late", "ends"), [(2, False), (3, True)])
+def test_a_loop_that_starts_late_is_started_again(cluster, monkeypatch, late, ends):
+    starts, client = [], distributed.Client
+
+    def start(*words, **more):
+        starts.append(words)
+        assert len(starts) > late  # as distributed.utils.LoopRunner
+        return client(*words, **more)
+
+    monkeypatch.setattr(distributed, "Client", start)
+    with pytest.raises(ClusterError, match="this machine is too busy") if ends else nullcontext():
+        DaskCluster(cluster.scheduler_address, ExtractionSettings(), Limits()).stop(kill=False)
+    assert len(starts) == 3
+
+
 def test_without_the_package_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(MissingExtraError, match=r"ztfdb\[dask\]"):
@@ -237,9 +252,13 @@ def test_a_scheduler_that_goes_away_ends_the_ingest_and_leaves_no_lease(database
         if step.done == 2:
             os.killpg(process.pid, signal.SIGKILL)
 
-    with pytest.raises(ClusterError, match="gone away"):
-        ingest_paths(maker, [tmp_path / "*.txt"], scheduler=address, progress=kill)
-    process.communicate()
+    try:
+        with pytest.raises(ClusterError, match="gone away"):
+            ingest_paths(maker, [tmp_path / "*.txt"], scheduler=address, progress=kill)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
     with maker() as session:
         states = count_jobs(session)
     assert states["leased"] == 0

@@ -27,6 +27,9 @@ from ztfdb.texts import one_line
 CONNECT_S = 10.0
 """How long a scheduler, and its first worker, may take to answer."""
 
+STARTS = 3
+"""How often distributed's loop is started: it has 10 s, which are too few now and then on a busy machine."""
+
 COUNT_S = 5.0
 """How often the threads of the cluster are counted: workers come and go."""
 
@@ -82,16 +85,23 @@ class DaskCluster:
         self._storage = storage
         self._measuring: dict[Any, Measurement] = {}
         self._n_thread, self._counted, self._peopled = 0, float("-inf"), time.monotonic()
-        try:
-            self._client: Any = self._dask.Client(scheduler, timeout=CONNECT_S, set_as_default=False)
-        except (OSError, ValueError) as exc:  # TimeoutError is an OSError
-            raise ClusterError(scheduler, f"the scheduler does not answer: {one_line(exc)}") from exc
+        self._client: Any = self._connected()
         try:
             self._check()
             self._check_storing()
         except BaseException:
             self._client.close()
             raise
+
+    def _connected(self, starts: int = STARTS) -> Any:
+        try:
+            return self._dask.Client(self._scheduler, timeout=CONNECT_S, set_as_default=False)
+        except (OSError, ValueError) as exc:  # TimeoutError is an OSError
+            raise ClusterError(self._scheduler, f"the scheduler does not answer: {one_line(exc)}") from exc
+        except AssertionError as exc:  # all that distributed says of a loop that has not started
+            if starts == 1:
+                raise ClusterError(self._scheduler, "distributed does not start: this machine is too busy") from exc
+        return self._connected(starts - 1)
 
     @property
     def size(self) -> int:
