@@ -9,6 +9,7 @@ from sqlglot import exp
 from sqlglot.optimizer.scope import Scope
 
 from ztfdb.adql import relations
+from ztfdb.adql.exclusions import exclude, mark_ids
 from ztfdb.adql.functions import AGGREGATES, kind_of, of_kind, ordered_as_bytes
 from ztfdb.adql.geometry import FOOTPRINT
 from ztfdb.adql.index import Cuts, Tie, find_cuts
@@ -26,12 +27,6 @@ CELL_SLACK = 0.001
 
 REGION = "s_region"
 """The column that is the footprint of a row."""
-
-IDS = {"source_id", "image_id", "object_id"}
-"""Columns that have a value in every row of every table that has them."""
-
-NEVER_NULL = "never null"
-"""Mark of a SELECT of one such column."""
 
 _DATATYPES = {
     exp.DType.SMALLINT: "short", exp.DType.INT: "int", exp.DType.BIGINT: "long", exp.DType.FLOAT: "double",
@@ -193,10 +188,9 @@ class SelectTranslator:
         }
         if _is_single(select, tables):
             select.meta[SINGLE] = True
-        if len(select.expressions) == 1 and _is_never_null(select.expressions[0].unalias(), select, tables):
-            select.meta[NEVER_NULL] = True
+        mark_ids(select, tables)
         if self._parameters.engine == relations.POSTGRESQL:
-            _exclude(select, tables)
+            exclude(select, tables)
         self._mark_footprints(scope)
         cuts = find_cuts(select, lambda alias: tables[alias].position if alias in tables else None)
         further = list(implied(select, tables, self._parameters.engine, cuts, self._outer_tables(scope)))
@@ -383,28 +377,6 @@ def _is_single(select: exp.Select, tables: Mapping[str, Table]) -> bool:
             if own and not any(column.table == alias for column in other.find_all(exp.Column)):
                 return True
     return False
-
-
-def _is_never_null(value: exp.Expr, select: exp.Select, tables: Mapping[str, Table]) -> bool:
-    """Return whether a value of a SELECT, as it was written, is a column without NULL, also after all joins."""
-    if not isinstance(value, exp.Column) or any(join.side for join in select.args.get("joins") or ()):
-        return False
-    return value.name in IDS and value.table in tables and tables[value.table].schema != UPLOADS
-
-
-def _exclude(select: exp.Select, tables: Mapping[str, Table]) -> None:
-    """Replace NOT IN of columns without NULL by NOT EXISTS: PostgreSQL reads a large subquery again for each row."""
-    where = select.args.get("where")
-    for node in list(where.find_all(exp.Not)) if where is not None else ():
-        inner = node.this.unnest()
-        query = inner.args.get("query") if isinstance(inner, exp.In) else None
-        if query is None or node.find_ancestor(exp.Select) is not select or NEVER_NULL not in query.unnest().meta:
-            continue
-        if _is_never_null(inner.this, select, tables):
-            name = query.unnest().selects[0].alias_or_name
-            rows = exp.Select(expressions=[relations.number(1)]).from_(relations.named(query.unnest().copy(), "_n"))
-            same = exp.EQ(this=relations.column(name, "_n"), expression=inner.this.copy())
-            node.set("this", exp.Exists(this=rows.where(same)))
 
 
 def _put_first(select: exp.Select, areas: list[str]) -> None:
