@@ -95,6 +95,21 @@ def test_paths_are_kept_whatever_the_encodings(made, tmp_path, monkeypatch, enco
     assert path.startswith("ä€/")
 
 
+def test_a_statement_that_the_server_stops_condemns_no_image(databases, made, tmp_path):
+    """As where a table is locked for longer than the role's statements may take."""
+    url = made("short_statements", "encoding 'UTF8'")
+    make_science_image(tmp_path, n_star=5, shape=(64, 64))
+    with ztfdb.open(url, create=True) as archive, databases.server.connect("short_statements") as other:
+        other.execute("alter database short_statements set statement_timeout = '300ms'")
+        archive._engine.dispose()
+        with other.transaction():
+            other.execute("lock table image")
+            for ask in (lambda: archive.ingest(tmp_path), archive.build_objects, lambda: archive.verify(deep=True)):
+                with pytest.raises(DatabaseUnavailableError, match=r"statement_timeout or an administrator: cancel"):
+                    ask()
+        assert archive.ingest(tmp_path).stored == 1
+
+
 def test_an_encoding_of_some_letters_only_is_refused(databases, made, tmp_path):
     url = made("few_letters", "encoding 'LATIN1' locale 'C'")
     with pytest.raises(StoreError, match=r"few_letters has the encoding LATIN1.*createdb --encoding=UTF8"):

@@ -41,6 +41,9 @@ _POOLER = " (a setting of PgBouncer lets ztfdb connect: ignore_startup_parameter
 _NO_RIGHT = "42501"
 """PostgreSQL's SQLSTATE of a missing privilege."""
 
+_STOPPED_STATE = "57014"
+"""PostgreSQL's SQLSTATE of a statement that was cancelled. Where we cancel our own, its error never gets here."""
+
 _BROKEN_STATES = ("XX", "58")
 """PostgreSQL's SQLSTATEs (prefixes) of damage: corrupted pages and indexes, missing files, disk errors."""
 
@@ -142,7 +145,7 @@ def driver_errors() -> Iterator[None]:
     try:
         yield
     except errors_of_drivers() as exc:
-        raise unavailable(exc) or StoreError(one_line(exc)) from exc
+        raise typed_error(exc) or StoreError(one_line(exc)) from exc
 
 
 def broken(original: BaseException | None, where: str | None = None) -> StoreError | None:
@@ -175,6 +178,10 @@ def typed_error(original: BaseException | None, where: str | None = None) -> Sto
     if isinstance(original, sqlite3.OperationalError) and "decode to utf-8" in str(original).lower():
         return StoreError(f"SQLite: a stored text is not UTF-8: {one_line(original)}")
     state = getattr(original, "sqlstate", None) or ""
+    if state == _STOPPED_STATE:
+        return DatabaseUnavailableError(
+            f"the server stopped a statement, by statement_timeout or an administrator: {one_line(original)}"
+        )
     if state == _NO_SUCH_LETTER:
         return StoreError(f"the database cannot hold every text, as its encoding is not UTF8: {one_line(original)}")
     if state == _NO_RIGHT:
