@@ -20,9 +20,12 @@ if TYPE_CHECKING:
 ENGINES = {"sqlite": "sqlite", "postgresql": "postgresql", "postgres": "postgresql"}
 """Engines by the scheme of a URL."""
 
-_ACCOUNT = re.compile(r"(?P<username>[^:/]*)(?::(?P<password>[^@]*))?@")
+_ACCOUNT = re.compile(r"(?P<username>[^:/]*)(?::(?P<password>[^@]*(?:@[^@/?]*)*))?@")
+"""The last @ before the path ends the account: no host has one, but an unquoted password may."""
+
 _SERVER = re.compile(r"(?:\[(?P<six>[^/?]+)\]|(?P<host>[^/:?]+))?(?::(?P<port>[^/?]*))?")
 _WINDOWS_PATH = re.compile(r"[A-Za-z]:[\\/]|\\\\")
+_KEYWORDS = re.compile(r"(^|\s)(host|hostaddr|port|dbname|user|password|service)\s*=")
 _PLAIN = " +"
 """Characters that need no quoting in a name, besides letters and digits."""
 
@@ -184,6 +187,8 @@ def _file_name(name: str) -> str:
     """Return the name of a SQLite file; raise ConfigError if it looks like something else."""
     if "\0" in name:
         raise ConfigError(f"the file of an archive cannot be called {printable(name)}")
+    if _KEYWORDS.search(name):  # without the text, which may contain a password
+        raise ConfigError("libpq's name=value words are not an archive's URL: expected postgresql://user@host/database")
     if os.name != "nt" and _WINDOWS_PATH.match(name):
         raise ConfigError(f"{name} is a Windows path; this system is not Windows")
     scheme = name.partition(":")[0].lower() if ":" in name else ""

@@ -40,6 +40,20 @@ def test_passwords_are_never_shown():
     assert "reader:***@h" in shown
 
 
+@pytest.mark.parametrize("password", ["s3@cret", "@s3cret@", "s3/c@ret", "s3cret"])
+def test_a_password_may_contain_an_at_sign(password):
+    """Else a part of it would be the name of the host, and shown."""
+    url = normalise_url(f"postgresql://u:{password}@h:5433/ztf?options=-c%20a=b@c")
+    assert (url.password, url.host, url.port, url.database) == (password, "h", 5433, "ztf")
+
+
+@pytest.mark.parametrize("words", ["host=h dbname=ztf user=u password=s3cret", "password = s3cret", "service=ztf"])
+def test_words_of_libpq_are_refused_and_not_shown(words):
+    with pytest.raises(ConfigError, match="expected postgresql://") as caught:
+        normalise_url(words)
+    assert "s3cret" not in str(caught.value)
+
+
 def test_a_refused_url_does_not_show_its_password():
     with pytest.raises(ConfigError) as caught:
         normalise_url("postgresql://u:s3cret@h:port/ztf")
