@@ -2,7 +2,9 @@
 
 import threading
 import time
+from unittest.mock import Mock
 
+import numpy as np
 import psycopg
 import pytest
 from sqlalchemy import text
@@ -11,8 +13,10 @@ import ztfdb
 from tests.support.archives import Plan, build_archive
 from tests.support.curves import light_curve
 from tests.support.waiting import wait_until
+from ztfdb.schema import ImageCell
+from ztfdb.store.backends import backend
 from ztfdb.store.backends.connect_postgresql import PING_AFTER_S
-from ztfdb.store.engine import make_engine, sessions
+from ztfdb.store.engine import make_engine, sessions, writing
 from ztfdb.store.faults import LOST, unavailable
 
 
@@ -125,3 +129,17 @@ def test_prepared_statements_that_the_server_forgot_are_prepared_again(url):
         session.execute(text("deallocate all"))
         assert ask(session) == 6
     engine.dispose()
+
+
+def test_ctrl_c_while_a_copy_begins_is_ctrl_c(url, monkeypatch, caplog):
+    """psycopg cancels the statement, but the server had begun to wait for rows already, and goes on waiting."""
+    engine = make_engine(url)
+    maker = sessions(engine)
+    with monkeypatch.context() as patched:
+        patched.setattr(psycopg.Copy, "__enter__", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt), writing(maker) as session:
+            backend(session).copy_rows(ImageCell.__table__, {"cell9": np.arange(3), "image_id": np.full(3, 7)})
+    with writing(maker) as session:
+        assert session.execute(text("select count(*) from image_cell")).scalar_one() == 0
+    engine.dispose()
+    assert caplog.records == []

@@ -76,6 +76,7 @@ def make_engine(url: str | Path | URL | Address, *, read_only: bool = False, exi
             connect_postgresql.set_up(connection, record.info, read_only=read_only)
 
         event.listen(engine, "connect", on_connect)
+        event.listen(engine, "rollback", _drop_if_at_work)
         event.listen(engine, "checkin", _note_time)
         event.listen(engine, "checkout", _check_alive)
     event.listen(engine, "handle_error", _translate, retval=True)
@@ -154,6 +155,17 @@ def _unregister_work(connection: Any, record: Any) -> None:
     work = record.info.pop(_WORK, None)
     if work is not None:
         work.discard(connection)
+
+
+def _drop_if_at_work(connection: Connection) -> None:
+    """Close a connection that cannot roll back: Ctrl-C while psycopg begins a COPY leaves it in the middle of that."""
+    from psycopg.pq import TransactionStatus
+
+    if connection.invalidated:
+        return
+    driver = cast(Any, connection.connection.driver_connection)
+    if driver.pgconn.transaction_status == TransactionStatus.ACTIVE:
+        connection.invalidate()
 
 
 def _note_time(connection: Any, record: Any) -> None:
