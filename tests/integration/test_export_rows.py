@@ -95,13 +95,21 @@ def test_objects_come_along(maker, monkeypatch):
     assert_equal(*found)
 
 
+@pytest.mark.parametrize("most", [1, 20, export.SLICE_ROWS])
 @pytest.mark.parametrize("where", TABLES, ids=lambda where: where.table)
-def test_counts_of_cells_are_those_of_the_rows(maker, where):
+def test_counts_of_cells_are_those_of_the_rows(maker, where, most, monkeypatch):
+    monkeypatch.setattr(export, "SLICE_ROWS", most)
     with maker() as session:
         rows_there, part = by_brute_force(session, where, 0, 2**62, None)
-        slices = list(export.slices(session, where.table))
+        slices = list(export.slices(session, {where.table: "hpx29"}))
         counts = [export.cell_counts(session, where, lo, hi) for lo, hi in slices]
-    assert len(slices) > 1
+    assert slices[0][0] == 0
+    assert slices[-1][1] == 12 * 4**29
+    assert [hi for _, hi in slices[:-1]] == [lo for lo, _ in slices[1:]]
+    cells = np.sort(rows_there["hpx29"])
+    n_row = np.diff(np.searchsorted(cells, [0, *(hi for _, hi in slices)]))
+    assert all(n <= most or hi - lo == 4**22 for n, (lo, hi) in zip(n_row, slices, strict=True))
+    assert (len(slices) > 1) == (len(cells) > most)
     found = {name: np.concatenate([one[name] for one in counts]) for name in ("cell", "part", "n")}
     pairs = np.column_stack([rows_there["hpx29"] >> export.CELL_SHIFT, part])
     expected, n = np.unique(pairs, axis=0, return_counts=True)

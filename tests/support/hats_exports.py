@@ -6,13 +6,14 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
+from scipy.spatial import KDTree
 from sqlalchemy import delete, text, update
 
 from tests.support.archives import Plan, Stars, build_archive, store_source_rows
 from ztfdb.derive.objects import build_objects
 from ztfdb.ids import SOURCE_ID_SHIFT
 from ztfdb.schema import ForcedSource, Image, PsfSource, Source
-from ztfdb.sky.angles import ARCSEC_PER_RADIAN, separation
+from ztfdb.sky.angles import ARCSEC_PER_RADIAN, separation, unit_vector
 from ztfdb.sky.cells import CELL_REACH, cell_boundary, cell_to_sky, sky_to_cell
 from ztfdb.store.backends import backend
 from ztfdb.store.columns import table_dtypes
@@ -177,13 +178,12 @@ def near_boundary(norder, npix, ra, dec, arcsec):
     around = np.flatnonzero(separation(ra, dec, *centre) <= reach)
     edge_ra, edge_dec = (v[0] for v in cell_boundary(np.array([npix]), norder, 500))
     step = 2.0 * CELL_REACH / 2**norder * ARCSEC_PER_RADIAN / 500  # no side is longer than the pixel is wide
-    for k in around:
-        distance = separation(ra[k], dec[k], edge_ra, edge_dec)
-        nearest = int(np.argmin(distance))
-        if distance[nearest] <= arcsec:
-            near[k] = True  # the boundary is no farther than a point of it
-        elif distance[nearest] <= arcsec + step:
-            near[k] = fine_distance(norder, npix, nearest, ra[k], dec[k]) <= arcsec
+    _, nearest = KDTree(unit_vector(edge_ra, edge_dec).T).query(unit_vector(ra[around], dec[around]).T)
+    distance = separation(ra[around], dec[around], edge_ra[nearest], edge_dec[nearest])
+    near[around] = distance <= arcsec  # the boundary is no farther than a point of it
+    for k in np.flatnonzero((distance > arcsec) & (distance <= arcsec + step)):
+        at = around[k]
+        near[at] = fine_distance(norder, npix, int(nearest[k]), ra[at], dec[at]) <= arcsec
     return near
 
 

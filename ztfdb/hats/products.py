@@ -18,7 +18,7 @@ from ztfdb.hats.fields import HEALPIX_COLUMN, arrow_table, arrow_type, field, ta
 from ztfdb.hats.rounding import NOTES, rounded
 from ztfdb.hats.tiling import Pixel
 from ztfdb.phot.magnitudes import total_mag_err
-from ztfdb.sky.cells import HPX_ORDER, sky_to_cell
+from ztfdb.sky.cells import sky_to_cell
 from ztfdb.store import export as store
 from ztfdb.store.backends import AnySession
 from ztfdb.store.columns import MISSING, MISSING_INT32, NO_MASK, stand_ins, table_dtypes
@@ -97,8 +97,8 @@ class _Measured(Product):
         return pa.schema(fields)
 
     def slices(self, session: AnySession) -> Iterable[tuple[int, int]]:
-        """Find the slices with rows."""
-        return store.slices(session, self.where.table)
+        """Divide the sky by the number of rows."""
+        return store.slices(session, {self.where.table: "hpx29"})
 
     def count(self, session: AnySession, context: Context, lo: int, hi: int, known: IntArray | None = None) -> Contents:
         """Count the rows of each image in each cell."""
@@ -229,7 +229,7 @@ class Images(Product):
 
     def slices(self, session: AnySession) -> Iterable[tuple[int, int]]:
         """Return the whole sky."""
-        return [(0, 12 << 2 * HPX_ORDER)]
+        return [(0, store.N_CELL)]
 
     def count(self, session: AnySession, context: Context, lo: int, hi: int, known: IntArray | None = None) -> Contents:
         """Count the images."""

@@ -6,7 +6,7 @@ A partition is a range of ``hpx29``; nothing here recomputes a cell.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,19 +14,26 @@ import numpy as np
 
 from ztfdb.arrays import Columns, IntArray
 from ztfdb.ids import MAX_SOURCES, SOURCE_ID_SHIFT
+from ztfdb.sky.cells import HPX_ORDER
 from ztfdb.store.backends import AnySession, reads
 from ztfdb.store.backends.reads import Reads
 from ztfdb.store.columns import MISSING, NO_MASK, shape, stand_ins, table_dtypes
 from ztfdb.store.select import rows
 
+N_CELL = 12 << 2 * HPX_ORDER
+"""Cells of the sky."""
+
 CELL_SHIFT = 38
 """From order 29 to order 10, the finest partition: 2 bits per order."""
 
 SLICE_SHIFT = 44
-"""From order 29 to order 7 (0.2 square degrees): the area whose rows are read at a time, to be counted."""
+"""From order 29 to order 7 (0.2 square degrees): the smallest area whose rows are read at a time, to be counted."""
+
+SLICE_ROWS = 20_000
+"""Largest number of rows of a larger area that is counted at once."""
 
 PART_BITS = 50
-"""Bits of a part in one integer with the cell inside of a slice."""
+"""Bits of a part in one integer with the cell inside of a smallest slice."""
 
 ROWS_AT_ONCE = 50_000
 """Rows of a partition that are read at a time, image by image: 15 MB."""
@@ -69,20 +76,34 @@ PSF_SOURCES = Positions("psf_source", "psf_source.source_id >> 18", "psf_catalog
 FORCED = Positions("forced_source", "forced_source.image_id * 8 + forced_source.method")
 
 
-def slices(session: AnySession, table: str, column: str = "hpx29") -> Iterator[tuple[int, int]]:
-    """Yield the slices of the sky with rows, as half-open ranges of cells, by skipping from one to the next."""
+def slices(session: AnySession, columns: Mapping[str, str]) -> Iterator[tuple[int, int]]:
+    """Divide the sky into slices with about as many rows each, as half-open ranges of cells.
+
+    A slice consists of whole cells of order 7. If it has more than one, it has at most `SLICE_ROWS` rows of each table.
+
+    Parameters
+    ----------
+    session : Session or Reading
+    columns : mapping of str to str
+        Tables and their columns of cells, each with an index.
+    """
     on = reads(session).by_index()
-    find, lo = f"select min({column}) from {table} where {column} >= :lo", 0
-    while (found := on.read_rows(find, {"lo": lo})[0][0]) is not None:
-        first = int(found) >> SLICE_SHIFT << SLICE_SHIFT
-        lo = first + (1 << SLICE_SHIFT)
-        yield first, lo
+    beyond = [
+        f"select {column} from {table} where {column} >= :lo order by {column} limit 1 offset {SLICE_ROWS}"
+        for table, column in columns.items()
+    ]
+    lo = 0
+    while lo < N_CELL:
+        firsts = [row[0] for statement in beyond for row in on.read_rows(statement, {"lo": lo})]
+        hi = max(min(firsts, default=N_CELL) >> SLICE_SHIFT << SLICE_SHIFT, lo + (1 << SLICE_SHIFT))
+        yield lo, hi
+        lo = hi
 
 
 def cell_counts(session: AnySession, where: Positions, lo: int, hi: int) -> Columns:
     """Return the number of rows of each image in each order-10 cell of a slice.
 
-    Both are read as one integer, which takes three quarters of the time of two.
+    Where they fit, both are read as one integer, which takes three quarters of the time of two.
 
     Parameters
     ----------
@@ -97,13 +118,27 @@ def cell_counts(session: AnySession, where: Positions, lo: int, hi: int) -> Colu
         ``cell``, ``part`` and the number of rows, ``n``.
     """
     inside = f"({where.table}.hpx29 - :lo) >> {CELL_SHIFT}"
+    selected = {"cell": inside, "part": where.part}
+    if packed := hi - lo <= 1 << SLICE_SHIFT:
+        selected = {"both": f"(({inside}) << {PART_BITS}) | ({where.part})"}
     statement = f"""
-        select (({inside}) << {PART_BITS}) | ({where.part}) as both
+        select {", ".join(f"{sql} as {name}" for name, sql in selected.items())}
         from {where.table} where {where.table}.hpx29 >= :lo and {where.table}.hpx29 < :hi"""
-    both = np.sort(reads(session).by_index().read_bulk(statement, {"lo": lo, "hi": hi}, {"both": "i8"})["both"])
-    first = np.flatnonzero(np.diff(both, prepend=-1))
-    cell, part = (lo >> CELL_SHIFT) + (both[first] >> PART_BITS), both[first] & ((1 << PART_BITS) - 1)
-    return {"cell": cell, "part": part, "n": np.diff(first, append=len(both))}
+    found = reads(session).by_index().read_bulk(statement, {"lo": lo, "hi": hi}, dict.fromkeys(selected, "i8"))
+    if packed:
+        both = np.sort(found["both"])
+        cell, part = both >> PART_BITS, both & ((1 << PART_BITS) - 1)
+    else:
+        order = np.lexsort((found["part"], found["cell"]))
+        cell, part = found["cell"][order], found["part"][order]
+    first = _first_of_each(cell, part)
+    counts = np.diff(first, append=len(cell))
+    return {"cell": (lo >> CELL_SHIFT) + cell[first], "part": part[first], "n": counts}
+
+
+def _first_of_each(cell: IntArray, part: IntArray) -> IntArray:
+    """Return where the pairs of sorted columns begin."""
+    return np.flatnonzero((np.diff(cell, prepend=-1) != 0) | (np.diff(part, prepend=-1) != 0))
 
 
 def member_counts(session: AnySession, lo: int, hi: int, n_row: int, *, by_part: bool = False) -> Columns:
@@ -137,7 +172,7 @@ def _member_counts(session: AnySession, lo: int, hi: int, by_part: bool) -> Colu
     part = member >> SOURCE_ID_SHIFT if by_part else np.zeros(len(member), np.int64)
     order = np.lexsort((part, cell))
     cell, part, member, owner = (values[order] for values in (cell, part, member, owner))
-    first = np.flatnonzero((np.diff(cell, prepend=-1) != 0) | (np.diff(part, prepend=-1) != 0))
+    first = _first_of_each(cell, part)
     sums = {
         f"sum{k}": np.add.reduceat((owner % p) * (member % q), first) if len(first) else np.empty(0, np.int64)
         for k, (p, q) in enumerate(SUM_MODULI)
