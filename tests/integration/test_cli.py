@@ -22,6 +22,7 @@ from click.testing import CliRunner, Result
 import ztfdb
 from tests.support.postgres import ENGINES, Databases
 from ztfdb.cli.app import application
+from ztfdb.cli.output import make_output
 from ztfdb.query import targets
 from ztfdb.simulate import make_science_image
 
@@ -67,6 +68,9 @@ def night(request: pytest.FixtureRequest, databases: Databases, images: Path) ->
     failed = [line for line in result.stderr.splitlines() if line.startswith("failed: ")]
     assert len(failed) == 1
     assert "000655_zr" in failed[0]
+    assert failed[0].endswith(
+        "not a FITS file but a web page, as a failed download leaves: it starts with b'<html>Not Found<'"
+    )
     assert result.stderr.count("c13_o_q3_sciimg") == 1  # the log does not say it once more
     outcomes = sorted(line.split()[0] for line in result.stdout.splitlines())
     assert outcomes == ["failed", "stored", "stored"]
@@ -274,7 +278,7 @@ def test_a_plot_is_drawn(night, tmp_path):
     result = night.run("lightcurve", str(RA), str(DEC), "--plot", str(path))
     assert result.exit_code == 0, result.stderr
     assert path.read_bytes().startswith(b"\x89PNG")
-    assert night.run("lightcurve", str(RA), str(DEC), "--plot", str(tmp_path / "curve.xyz")).exit_code == 1
+    assert night.run("lightcurve", str(RA), str(DEC), "--plot", str(tmp_path / "curve.xyz")).exit_code == 2
 
 
 @pytest.mark.skipif(shutil.which("stilts") is None, reason="stilts is not installed")
@@ -609,6 +613,49 @@ def test_a_plot_needs_a_suffix(night, tmp_path, monkeypatch, name):
     """``--plot -`` wrote a file of the name ``-``."""
     monkeypatch.chdir(tmp_path)
     result = night.run("lightcurve", *POSITION, "--plot", name)
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert f"the suffix of {name} tells no format" in result.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("name", "status"), [("nowhere/x.png", 1), ("x.csv", 2)])
+@pytest.mark.parametrize("command", [("lightcurve", *POSITION, "--complete", "--plot"), ("stamp", *POSITION, "-o")])
+def test_a_picture_that_cannot_be_drawn_is_told_first(night, tmp_path, monkeypatch, command, name, status):
+    """A complete light curve was measured, and neither drawn nor printed."""
+    monkeypatch.chdir(tmp_path)
+    result = night.run(*command, name, "--db", "sqlite:///nowhere.db")
+    assert result.exit_code == status
+    assert name in result.stderr
+
+
+@pytest.mark.parametrize("more", [(), ("--format", "csv")])
+def test_files_are_not_packed(night, tmp_path, more):
+    """``--format csv`` wrote plain text under a name that pandas unpacks."""
+    result = night.run("lightcurve", *POSITION, "-o", str(tmp_path / "x.csv.gz"), *more)
+    assert result.exit_code == 2
+    assert "x.csv.gz: files are written as they are" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_is_replaced_keeps_its_mode_and_its_link(night, tmp_path):
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far" / "x.csv").touch(mode=0o600)
+    (tmp_path / "link.csv").symlink_to("far/x.csv")
+    assert night.run("lightcurve", *POSITION, "-o", str(tmp_path / "link.csv"), "--format", "CSV").exit_code == 0
+    assert (tmp_path / "link.csv").is_symlink()
+    assert (tmp_path / "far" / "x.csv").read_text().startswith("oid,")
+    assert (tmp_path / "far" / "x.csv").stat().st_mode & 0o777 == 0o600
+    assert [one.name for one in (tmp_path / "far").iterdir()] == ["x.csv"]
+
+
+@pytest.mark.parametrize("name", ["/dev/fd/1", "/proc/self/fd/1"])
+def test_an_open_file_is_written_and_not_replaced(night, tmp_path, name):
+    words = ["lightcurve", *POSITION, "--columns", "mjd", "--format", "csv", "-o", name]
+    with (tmp_path / "x.csv").open("wb") as file:
+        subprocess.run([sys.executable, "-m", "ztfdb", *words, "--db", night.url], stdout=file, check=True)
+    assert (tmp_path / "x.csv").read_text().startswith("mjd")
+
+
+def test_dev_stdout_is_stdout():
+    """With stdout in a file, root replaced the machine's ``/dev/stdout`` (so this test runs no command)."""
+    assert make_output("csv", Path("/dev/stdout"), None, every=False).path is None

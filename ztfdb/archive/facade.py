@@ -97,7 +97,10 @@ def _check_file(address: Address, *, create: bool) -> None:
     except (FileNotFoundError, NotADirectoryError):
         if create:
             return
-        raise SchemaVersionError(f"there is no archive at {address.shown()}: run `ztfdb init`") from None
+        from ztfdb.config import DEFAULT_URL  # a reader of TOML
+
+        other = ", or name another in ZTFDB_URL" if address.shown() == DEFAULT_URL else ""
+        raise SchemaVersionError(f"there is no archive at {address.shown()}: run `ztfdb init`{other}") from None
     except OSError as exc:
         raise DatabaseUnavailableError(f"{path}: {failure(exc)}") from exc
     if not stat.S_ISREG(mode):

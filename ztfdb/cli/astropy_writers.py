@@ -95,7 +95,7 @@ def write_ipac(frame: pd.DataFrame, words: Words, stream: BinaryIO) -> None:
     Raises
     ------
     OutputError
-        If two columns have one name.
+        If two columns have one name, or a text is not ASCII.
     """
     _check_names(frame.columns, "IPAC")
     table = _table(frame, words, ipac=True)
@@ -163,6 +163,7 @@ def _table(frame: pd.DataFrame, words: Words, *, ipac: bool = False) -> Table:
         values, missing = _arrays(frame[name])
         if ipac and values.dtype.kind == "U":
             values = _without_controls(values)
+            _check_ascii(str(name), values)
         if ipac and values.dtype.kind == "b":
             values = values.astype(np.int16)  # the format has no boolean
         if ipac and values.dtype.kind == "f":
@@ -186,6 +187,13 @@ def _write_text(table: Table, form: str, stream: BinaryIO) -> None:
 
 def _without_controls(texts: NDArray[Any]) -> NDArray[Any]:
     return np.array([text.translate(_CONTROLS) for text in texts.tolist()], dtype=str) if len(texts) else texts
+
+
+def _check_ascii(name: str, texts: NDArray[Any]) -> None:
+    """Raise an OutputError for other letters: STILTS and TOPCAT count bytes, and find no value behind them."""
+    other = next((text for text in texts.tolist() if not text.isascii()), None)
+    if other is not None:
+        raise OutputError(f"IPAC tables are ASCII, and the column {name} has {other!r}: choose another format")
 
 
 def _arrays(values: pd.Series[Any]) -> tuple[NDArray[Any], NDArray[np.bool_]]:

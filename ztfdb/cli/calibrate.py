@@ -8,7 +8,7 @@ from typing import Literal
 import click
 
 from ztfdb.cli.options import Command, shared_options
-from ztfdb.cli.output import Output, output_options, save_figure
+from ztfdb.cli.output import Output, new_picture, output_options, save_figure
 from ztfdb.cli.progress import progress_bar
 from ztfdb.cli.session import opened, wrong_usage
 from ztfdb.texts import counted
@@ -35,6 +35,7 @@ USUAL = (
 @click.option(
     "--plot",
     type=click.Path(path_type=Path, dir_okay=False),
+    callback=new_picture,
     help="Draw the residuals of the one --image, or of all (self).",
 )
 @output_options

@@ -9,7 +9,7 @@ import click
 
 import ztfdb
 from ztfdb.cli.options import Command, radius_value, shared_options
-from ztfdb.cli.output import Output, output_options, save_figure
+from ztfdb.cli.output import Output, new_picture, output_options, save_figure
 from ztfdb.cli.progress import progress_bar
 from ztfdb.cli.session import configuration, wrong_usage
 from ztfdb.texts import counted
@@ -50,7 +50,12 @@ USUAL = {
     callback=radius_value,
     help="Largest separation of a match.",
 )
-@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw a page of the differences.")
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path, dir_okay=False),
+    callback=new_picture,
+    help="Draw a page of the differences.",
+)
 @output_options
 @shared_options
 @click.pass_context

@@ -21,7 +21,7 @@ from ztfdb.cli.options import (
     table_options,
     times_of,
 )
-from ztfdb.cli.output import Output, output_options, save_figure
+from ztfdb.cli.output import Output, new_picture, output_options, save_figure
 from ztfdb.cli.progress import progress_bar
 from ztfdb.cli.session import opened, wrong_usage
 from ztfdb.sky.typed import plain_minus
@@ -87,7 +87,9 @@ def color_value(_ctx: click.Context, _param: click.Parameter, text: str | None) 
 @click.option("--epoch", metavar="YEAR", callback=color_value, help="Of the position, or its column.  [default: 2016]")
 @click.option("--moving", is_flag=True, help="TABLE is the path of one body: time (MJD), ra, dec.")
 @click.option("--stamps", is_flag=True, help="With --plot: a strip of stamps below.")
-@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw it (.png, .pdf, .svg).")
+@click.option(
+    "--plot", type=click.Path(path_type=Path, dir_okay=False), callback=new_picture, help="Draw it (.png, .pdf, .svg)."
+)
 @table_options
 @click.option("--keep", multiple=True, metavar="NAME", help="Copy this column of TABLE to the answer; repeat.")
 @output_options
@@ -109,8 +111,8 @@ def lightcurve(
     """Show the light curve of a position or a table.
 
     Prints the nearest detection within the radius on each image, ordered by time; with --complete one labelled epoch
-    for every image that covers the position. TABLE is a CSV, VOTable, FITS, ECSV or Parquet file with columns ra and
-    dec (- reads CSV from stdin); "position" in the answer is its row number, from 0.
+    for every image that covers the position. TABLE is a CSV, VOTable, FITS, ECSV, IPAC or Parquet file with columns
+    ra and dec (- reads CSV from stdin); "position" in the answer is its row number, from 0.
     """
     how = _question(**options)
     if stamps and plot is None:

@@ -44,6 +44,10 @@ class Command(click.Command):
                 raise click.UsageError(f"an empty argument{where}: is a variable of the shell not set?", ctx)
         return super().parse_args(ctx, args)
 
+    def get_short_help_str(self, limit: int = 45) -> str:
+        """Return the whole first sentence, for lists of commands; they wrap it."""
+        return super().get_short_help_str(max(limit, 1000))
+
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples, each on a line of its own."""
         with formatter.section("Examples" if len(self.examples) > 1 else "Example"):

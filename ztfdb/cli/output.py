@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -44,6 +45,8 @@ _SUFFIXES = {
     ".tbl": "ipac",
     ".ipac": "ipac",
 }
+_PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
+"""Suffixes by which pandas and others unpack what they read."""
 
 
 @dataclass(frozen=True)
@@ -229,18 +232,19 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         If it cannot be written; then there is no file, or the former one.
     """
     try:
-        if path.exists() and not path.is_file():  # a device or a pipe
-            with path.open("wb") as stream:
+        if path.exists() and (not path.is_file() or _is_open(path)):
+            with path.open("wb") as stream:  # a device, a pipe, or what is open already
                 yield stream
             return
+        place = Path(os.path.realpath(path))  # a link stays a link
         with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix, delete=False
+            dir=place.parent, prefix=f".{place.stem}.", suffix=path.suffix, delete=False
         ) as part:
             try:
                 yield part  # type: ignore[misc]  # the wrapper has every method of BinaryIO
                 part.close()
-                _permit(part.name)
-                Path(part.name).replace(path)
+                _permit(part.name, place)
+                Path(part.name).replace(place)
             except BaseException:
                 Path(part.name).unlink(missing_ok=True)
                 raise
@@ -256,8 +260,6 @@ def save_figure(figure: Figure, path: Path, *, dpi: int) -> None:
     OutputError
         If the suffix is of no known format, or the file cannot be written.
     """
-    if not path.suffix:
-        raise OutputError(f"the suffix of {path} tells no format, such as .png, .pdf or .svg")
     drawn = io.BytesIO()  # on a full disk some formats fail again when they close the file
     try:
         figure.savefig(drawn, dpi=dpi, format=path.suffix[1:])
@@ -301,17 +303,53 @@ def _words(rows: Rows, answer: str | None = None) -> dict[str, ColumnDescription
     return {name: described for name, described in found.items() if described is not None}
 
 
-def _permit(path: str) -> None:
-    """Give a temporary file (which is private) the permissions of an ordinary new file."""
+def _is_open(path: Path) -> bool:
+    """Return whether a path names what some process has open, as ``/dev/stderr`` and ``/dev/fd/3`` do."""
+    folder = os.path.realpath(path.parent)
+    return folder == "/dev" or folder.startswith("/proc/")
+
+
+def _permit(path: str, place: Path) -> None:
+    """Give a temporary file (which is private) the permissions of the file it replaces, or of an ordinary new one."""
     mask = os.umask(0)
     os.umask(mask)
-    Path(path).chmod(0o666 & ~mask)
+    Path(path).chmod(stat.S_IMODE(place.stat().st_mode) if place.exists() else 0o666 & ~mask)
+
+
+def new_picture(_ctx: click.Context, _param: click.Parameter, path: Path | None) -> Path | None:
+    """Check before any work is done that a picture can be drawn into a file (click callback).
+
+    Raises
+    ------
+    click.UsageError
+        If the suffix is of no known format.
+    MissingExtraError
+        If matplotlib is not installed.
+    OutputError
+        If the file's folder does not exist.
+    """
+    if path is None:
+        return None
+    check_folder(path)
+    from ztfdb.plot.canvas import picture_suffixes  # imports matplotlib
+
+    if path.suffix.lower() not in picture_suffixes():
+        raise click.UsageError(f"the suffix of {path} tells no format of a picture, such as .png, .pdf or .svg")
+    return path
+
+
+def check_folder(path: Path) -> None:
+    """Raise an OutputError if the folder of a new file does not exist."""
+    if not path.parent.is_dir():
+        raise OutputError(f"{path} cannot be written: there is no folder {path.parent}")
 
 
 def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options for the output of rows; the command gets them as ``output``, an `Output`."""
 
-    @click.option("--format", "format_", type=click.Choice(FORMATS), help="[default: by -o, else table]")
+    @click.option(
+        "--format", "format_", type=click.Choice(FORMATS, case_sensitive=False), help="[default: by -o, else table]"
+    )
     @click.option("-o", "--output", "path", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file.")
     @click.option("--columns", metavar="A,B,…", help="Only these columns, in this order.")
     @click.option("--all", "every", is_flag=True, help="All columns, also in a table.")
@@ -330,16 +368,19 @@ def make_output(format_: str | None, path: Path | None, columns: str | None, eve
     Raises
     ------
     click.UsageError
-        If a file's suffix is unknown and no format was given, or a binary format would go to a terminal.
+        If a file's suffix is unknown and no format was given, or is that of a packed file, or a binary format would
+        go to a terminal.
     MissingExtraError
         If the format is Parquet and pyarrow is not installed.
     OutputError
         If the file's folder does not exist.
     """
-    if path is not None and str(path) == "-":
+    if path is not None and str(path) in ("-", "/dev/stdout"):
         path = None
-    if path is not None and not path.parent.is_dir():
-        raise OutputError(f"{path} cannot be written: there is no folder {path.parent}")
+    if path is not None:
+        check_folder(path)
+        if path.suffix.lower() in _PACKED:
+            raise click.UsageError(f"{path}: files are written as they are; pack it afterwards, as with gzip")
     chosen = format_ or (_guessed(path) if path is not None else "table")
     if chosen == "parquet":
         from ztfdb.cli.writers import require_parquet  # imports pandas

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ztfdb.cli.options import Command, night_value, shared_options
-from ztfdb.cli.output import Output, output_options, save_figure
+from ztfdb.cli.output import Output, new_picture, output_options, save_figure
 from ztfdb.cli.progress import progress_bar
 from ztfdb.cli.session import opened, wrong_usage
 from ztfdb.texts import counted
@@ -31,7 +31,12 @@ USUAL = (
 @click.option("--night", metavar="DATE", callback=night_value, help="Only the images of this UTC date.")
 @click.option("--again", is_flag=True, help="Also repeat existing checks.")
 @click.option("--warned", is_flag=True, help="Print only images with a warning.")
-@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw the stars of the one --image.")
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path, dir_okay=False),
+    callback=new_picture,
+    help="Draw the stars of the one --image.",
+)
 @click.option("--remove", is_flag=True, help="Remove checks instead.")
 @click.option("--dry-run", is_flag=True, help="With --remove: only count the checks.")
 @output_options

@@ -20,7 +20,7 @@ from ztfdb.cli.options import (
     table_options,
     times_of,
 )
-from ztfdb.cli.output import save_figure, whole_file
+from ztfdb.cli.output import check_folder, new_picture, save_figure, whole_file
 from ztfdb.cli.session import opened, wrong_usage
 from ztfdb.errors import OutputError
 
@@ -29,6 +29,16 @@ if TYPE_CHECKING:
     from ztfdb.query.stamps import StampSeries
 
 PICTURES = (".png", ".pdf", ".svg", ".jpg", ".gif")
+
+
+def _new_file(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
+    """Check before any work is done that stamps can be written into a file (click callback)."""
+    if path is None or path.suffix.lower() in PICTURES:
+        return new_picture(ctx, param, path)
+    if path.suffix.lower() not in (".fits", ".npy"):
+        raise click.UsageError(f"the suffix of {path} tells no format: .fits, .npy, {', '.join(PICTURES)}")
+    check_folder(path)
+    return path
 
 
 @click.command(
@@ -42,7 +52,11 @@ PICTURES = (".png", ".pdf", ".svg", ".jpg", ".gif")
 )
 @click.argument("position", nargs=-1, required=True, metavar="RA DEC | TABLE", shell_complete=file_names)
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="FITS, PNG, PDF, SVG, GIF or NPY file."
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    callback=_new_file,
+    help="FITS, PNG, PDF, SVG, GIF or NPY file.",
 )
 @click.option("--image", "image_id", type=click.IntRange(0), metavar="ID", help="Only from this image.")
 @click.option("--size", type=click.IntRange(1), default=23, show_default=True, help="Width in pixels.")
@@ -137,8 +151,6 @@ def save(series: StampSeries, path: Path) -> None:
     if not len(series):
         raise OutputError("no image covers this position: there is no stamp to write")
     suffix = path.suffix.lower()
-    if suffix not in (".fits", ".npy", *PICTURES):
-        raise click.UsageError(f"the suffix of {path} tells no format: .fits, .npy, {', '.join(PICTURES)}")
     if suffix not in (".fits", ".npy", ".gif"):
         save_figure(series.plot(), path, dpi=150)
     else:

@@ -204,7 +204,9 @@ def find_image(raw: RawFile) -> FitsImage:
     packed = bytes(raw.content[:2]) == GZIP_MAGIC
     source = _Source(raw, gzip.GzipFile(fileobj=io.BytesIO(raw.content)) if packed else None)
     if not source.peek(9).startswith(b"SIMPLE  ="):
-        raise ImageReadError(raw.path, f"not a FITS file: it starts with {source.peek(16)!r}")
+        start = source.peek(16)
+        what = " but a web page, as a failed download leaves" if start.lstrip().startswith(b"<") else ""
+        raise ImageReadError(raw.path, f"not a FITS file{what}: it starts with {start!r}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # ztfdb checks odd cards itself, one by one, when it needs them
         found = _search(source, packed)

@@ -25,6 +25,11 @@ def pyplot() -> Any:
     return plt
 
 
+def picture_suffixes() -> tuple[str, ...]:
+    """Return the suffixes of the formats in which matplotlib draws, such as ``.png``."""
+    return tuple(f".{name}" for name in pyplot().FigureCanvasBase.get_supported_filetypes())
+
+
 def axes(ax: Axes | None, *, figsize: tuple[float, float], projection: Any = None) -> Axes:
     """Return the given Axes, or new ones on a new figure."""
     plt = pyplot()

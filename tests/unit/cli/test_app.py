@@ -268,3 +268,17 @@ def test_help_is_there_at_once():
 
     assert not {"numpy", "pandas", "astropy", "sqlalchemy", "rich.progress"} & set(loaded())
     assert min(seconds() for _ in range(3)) < 1.0  # 0.2 s on an idle machine
+
+
+def test_the_lists_of_commands_have_whole_sentences():
+    """click ended them with dots: "Cut stamps of a position, or of a table of them, from..."."""
+    for words in ((), ("catalog",), ("token",), ("export",)):
+        assert "...\n" not in run(*words, "--help").stdout.partition("Options:")[2]
+
+
+def test_without_a_name_the_error_says_how_an_archive_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ZTFDB_URL", raising=False)
+    told = "error: there is no archive at sqlite:///{}.sqlite: run `ztfdb init`"
+    assert run("status").stderr.strip() == told.format("ztfdb") + ", or name another in ZTFDB_URL"
+    assert run("status", "--db", "sqlite:///x.sqlite").stderr.strip() == told.format("x")
