@@ -69,6 +69,21 @@ def test_one_line_is_printed_and_sigterm_ends_it_well(url):
     assert re.fullmatch(r"listening on http://127\.0\.0\.1:[1-9]\d*/\n", service.out[0])
 
 
+@pytest.mark.slow
+def test_an_answer_that_nobody_reads_is_cut_off_at_the_end_without_a_traceback(url):
+    with Serving(url) as service, socket.socket() as client:
+        host, port = service.base.removeprefix("http://").split(":")
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect((host, int(port)))
+        query = "select+*+from+ztf.source+as+a,ztf.source+as+b"
+        client.sendall(f"GET /tap/sync?LANG=ADQL&FORMAT=csv&QUERY={query} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        assert client.recv(12) == b"HTTP/1.1 200"
+        assert service.stop() == 0
+    log = "".join(service.log)
+    assert "cut off: the service ends" in log
+    assert "Traceback" not in log
+
+
 def test_several_processes_answer_and_a_dead_one_is_replaced(sqlite_url):
     with Serving(sqlite_url, "--workers", "2") as service:
         children = sorted(children_of(service.pid))

@@ -78,6 +78,8 @@ class Envelope:
             await self._answer(exchange)
         except (ClientGone, TimeoutError):
             exchange.status = 499
+        except asyncio.CancelledError:  # the server ends, and waits no longer for this answer
+            log.warning("cut off: the service ends", extra={"request": scope["ztfdb_request_id"]})
         finally:
             self._open -= 1
             self._meters.opened(self._open)
