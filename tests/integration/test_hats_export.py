@@ -17,6 +17,7 @@ from sqlalchemy import text
 
 import ztfdb
 import ztfdb.hats.files as hats_files
+import ztfdb.store.export as store_export
 from tests.support.archives import add_image, build_archive, stars_of
 from tests.support.hats_exports import (
     PLANS,
@@ -301,6 +302,29 @@ def test_an_update_writes_what_has_changed_and_gives_the_rows_of_a_whole_export(
     engine.dispose()
 
 
+def test_members_are_looked_up_once_and_not_at_all_if_nothing_has_changed(exported, tmp_path, monkeypatch):
+    one, counted, real = exported["sqlite"], [], store_export.member_counts
+
+    def counting(session, lo, hi, n_row, **options):
+        counted.append(lo)
+        return real(session, lo, hi, n_row, **options)
+
+    monkeypatch.setattr(store_export, "member_counts", counting)
+    with ztfdb.open(one.url, read_only=True) as archive:
+        archive.export_hats(tmp_path, **OPTIONS)
+        assert len(counted) == len(set(counted)) > 0
+        state = tmp_path / "objects" / "export.json"
+        for earlier in (False, True):
+            counted.clear()
+            if earlier:  # as a version without stamps wrote it
+                state.write_text(json.dumps({**json.loads(state.read_text()), "stamp": ""}))
+            report = archive.export_hats(tmp_path, update=True)
+            assert bool(counted) == earlier and all(part.n_written == 0 for part in report.products)
+        (tmp_path / "detections" / "collection.properties").unlink()
+        archive.export_hats(tmp_path, update=True)
+    assert tree(catalogue(tmp_path / "detections")) == tree(catalogue(one.folder / "detections"))
+
+
 def test_statistics_that_alone_have_changed_are_exported(fresh, tmp_path):
     """An image is calibrated anew and exported, and only then objects are brought up to date."""
     engine = make_engine(fresh)
@@ -439,6 +463,28 @@ def test_a_stopped_run_whose_files_are_gone_begins_again(exported, tmp_path, mon
     assert tree(tmp_path / "hats") == tree(tmp_path / "whole")
 
 
+def test_a_stopped_run_whose_rows_for_margins_are_gone_begins_again(exported, tmp_path, monkeypatch):
+    from ztfdb.hats.tasks import WriteMargin
+
+    one, real = exported["sqlite"], WriteMargin.run
+    options = {**OPTIONS, "products": ["detections"]}
+
+    def killed(self, session, context):
+        raise Killed
+
+    with ztfdb.open(one.url, read_only=True) as archive:
+        archive.export_hats(tmp_path / "whole", **options)
+        monkeypatch.setattr(WriteMargin, "run", killed)
+        with pytest.raises(Killed):
+            archive.export_hats(tmp_path / "hats", **options)
+        monkeypatch.setattr(WriteMargin, "run", real)
+        spilled = sorted((tmp_path / "hats" / "detections" / "work_g1" / "spill").iterdir())
+        assert len(spilled) > 1
+        spilled[0].unlink()
+        archive.export_hats(tmp_path / "hats", **options)
+    assert tree(tmp_path / "hats") == tree(tmp_path / "whole")
+
+
 def test_folders_of_others_stay(exported, tmp_path):
     one, names = exported["sqlite"], ("notes_g0", "backup_g1", "detections_mine_g1", "my_images_g2", "images_g1x")
     for name in names:
@@ -486,6 +532,8 @@ def test_an_update_of_nothing_and_other_settings_are_refused(one, tmp_path):
             archive.export_hats(tmp_path, update=True, margin=10.0)
         with pytest.raises(ValueError, match="products are"):
             archive.export_hats(tmp_path, products=["stars"])
+        with pytest.raises(ValueError, match="products are"):
+            archive.export_hats(tmp_path, products=[])
 
 
 def test_an_empty_archive_exports_nothing_and_says_so(engine_url, tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -18,7 +18,7 @@ from ztfdb.hats.objects import Objects
 from ztfdb.hats.parquet import LEVEL
 from ztfdb.hats.places import Place
 from ztfdb.hats.plan import Generation, Journal, Part, Settings, completed, holds_plan, made_by, read_state
-from ztfdb.hats.products import Product
+from ztfdb.hats.products import Detections, Product
 from ztfdb.hats.publish import Publisher, catalogue_name, generation_of, margin_name, read_parts, whole_parts
 from ztfdb.hats.readers import Readers
 from ztfdb.hats.tasks import (
@@ -122,6 +122,8 @@ class Collection:
         See `Follow`.
     say : callable
         Called with a line about the amount of data to be written.
+    counts : dict of Contents
+        What was counted of each product; objects use that of detections, whose members take most of the time.
     """
 
     def __init__(
@@ -133,9 +135,10 @@ class Collection:
         update: bool,
         follow: Follow,
         say: Callable[[str], None],
+        counts: dict[str, Contents],
     ) -> None:
         self._readers, self._product, self._place, self._given = readers, product, place, given
-        self._follow, self._say = follow, say
+        self._follow, self._say, self._counts = follow, say, counts
         self._visible = read_state(place)
         self._old = self._visible if update else None
         self._new_parts: IntArray = np.empty(0, np.int64)
@@ -169,20 +172,28 @@ class Collection:
             The generation of an unfinished full export. If it is already published, the earlier run stopped after
             that; it is kept if it is still up to date.
         """
+        seen, publisher = self._visible, Publisher(self._place, self._product, self._context)
+        kept = seen if seen is not None and (self._old is not None or seen.number == begun) else None
+        if kept is not None and self._is_stamped(kept) and publisher.is_shown(kept, self._sizes):
+            self._place.remove(f"work_g{kept.number}")
+            return Written(kept)
         known = self._known_parts()
         contents = self._contents(known)
         self._new_parts = contents.parts[is_new(contents.parts, known)]
-        seen = self._visible
-        publisher = Publisher(self._place, self._product, self._context)
         if not len(contents.cell) and not always and seen is None:
             return None
         plan = self._plan(contents)
-        if seen is not None and (self._old is not None or seen.number == begun) and self._is_same(plan, seen):
-            if not publisher.is_shown(seen, self._sizes):
-                publisher.show(seen, contents.parts)
-            self._place.remove(f"work_g{seen.number}")  # left by a run that stopped at its very end
-            return Written(seen)
+        if kept is not None and self._is_same(plan, kept):
+            if not publisher.is_shown(kept, self._sizes):
+                publisher.show(kept, contents.parts)
+            self._place.remove(f"work_g{kept.number}")  # left by a run that stopped at its very end
+            return Written(kept)
         return self._make(plan, contents, publisher)
+
+    def _is_stamped(self, held: Generation) -> bool:
+        """Return whether nothing has changed since the existing generation, without counting any rows."""
+        plan = self._plan_of(held.parts)
+        return plan.stamp == held.stamp != "" and self._is_same(plan, held)
 
     def _is_same(self, plan: Generation, held: Generation) -> bool:
         """Return whether a plan equals the existing generation, all files of which are there."""
@@ -207,24 +218,34 @@ class Collection:
         return Written(new, len(changes.changed), n_row)
 
     def _contents(self, known: IntArray | None) -> Contents:
-        slices = [*self._product.slices(self._readers.own.session)]
+        contents = self._count(self._product, known)
+        return self._product.whole(contents, lambda: self._counts.get(Detections.name) or self._count(Detections()))
+
+    def _count(self, product: Product, known: IntArray | None = None) -> Contents:
+        slices = [*product.slices(self._readers.own.session)]
         step = math.ceil(len(slices) / COUNTS) or 1
-        tasks = [CountRows(self._product, slices[k : k + step], known) for k in range(0, len(slices), step)]
-        return self._product.whole(merged(self._readers.run(tasks)))
+        tasks = [CountRows(product, slices[k : k + step], known) for k in range(0, len(slices), step)]
+        found = self._counts[product.name] = merged(self._readers.run(tasks))
+        return found
 
     # What is to be done ---------------------------------------------------------------------------------------------
 
     def _plan(self, contents: Contents) -> Generation:
-        settings, by = self._settings(), made_by(self._product.schema())
+        empty = self._plan_of(())
         held = [part.pixel for part in self._old.parts] if self._old is not None else []
-        pixels = tile(contents.cell, contents.weight, settings.threshold, held)
-        known = self._known(by)
+        pixels = tile(contents.cell, contents.weight, empty.settings.threshold, held)
+        known = self._known(empty.made_by)
         parts = []
         for pixel in pixels:
             part = Part(pixel, contents.of(pixel)[1])
             before = known.get(pixel)
             parts.append(before if before is not None and before.digest == part.digest else part)
-        return Generation(self.next_number, settings, by, tuple(parts))
+        return replace(empty, parts=tuple(parts))
+
+    def _plan_of(self, parts: tuple[Part, ...]) -> Generation:
+        """Return a generation of this archive with these partitions."""
+        stamp = self._context.stamp if self._product.stamped else ""
+        return Generation(self.next_number, self._settings(), made_by(self._product.schema()), parts, stamp)
 
     def _settings(self) -> Settings:
         given = self._given
@@ -304,14 +325,17 @@ class Collection:
         return Journal(work, plan)
 
     def _has_done(self, plan: Generation, journal: Journal) -> bool:
-        """Return whether the files of finished tasks are there."""
+        """Return whether the files of finished tasks are there, and the rows for margins that they left."""
         names = {"partition": catalogue_name(self._product, plan.number)}
         names["margin"] = margin_name(self._product, plan.settings.margin, plan.number)
-        return all(
-            self._sizes.get(f"{names[stage]}/{self._path(plan, plan.parts[number].pixel)}") == done.size
+        sizes = {
+            f"{names[stage]}/{self._path(plan, plan.parts[number].pixel)}": done.size
             for (stage, number), done in journal.done.items()
             if done.n_row
-        )
+        }
+        work = f"work_g{plan.number}/spill"
+        sizes |= {f"{work}/{done.number}.arrow": done.spilled for done in journal.done.values() if done.spilled}
+        return sizes.items() <= self._sizes.items()
 
     def _path(self, plan: Generation, pixel: Pixel) -> str:
         return layout.partition_path(pixel, plan.settings.layout, plan.number)

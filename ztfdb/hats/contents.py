@@ -34,6 +34,8 @@ class Contents:
         Digest of the other rows. If it equals the digest at the last export, rows were added but none has changed.
     parts : ndarray of int64, shape (n_part,)
         Ids of the origins of rows (images, or measurements of them), ascending.
+    n_member : ndarray of int64, shape (n,)
+        Rows that belong to objects.
     """
 
     cell: IntArray
@@ -42,6 +44,7 @@ class Contents:
     new_weight: IntArray
     old_digest: Digests
     parts: IntArray
+    n_member: IntArray
 
     def of(self, pixel: Pixel) -> tuple[int, str]:
         """Return weight and digest of a pixel."""
@@ -64,10 +67,7 @@ class Contents:
 
     def where(self, chosen: BoolArray) -> Contents:
         """Return some of the cells."""
-        counts, digests = (self.cell, self.weight, self.new_weight), (self.digest, self.old_digest)
-        cell, weight, new_weight = (column[chosen] for column in counts)
-        digest, old_digest = (column[chosen] for column in digests)
-        return Contents(cell, weight, digest, new_weight, old_digest, self.parts)
+        return replace(self, **{name: values[chosen] for name, values in vars(self).items() if name != "parts"})
 
     def _span(self, pixel: Pixel) -> slice:
         shift = 2 * (HPX_ORDER - DEEPEST)
@@ -91,24 +91,21 @@ def counted(
         Whether rows were added after the last export; by default they were.
     """
     parts = np.empty(0, np.int64) if parts is None else distinct(parts)
-    if is_new is None:
-        return Contents(cell, weight, digest, weight, np.zeros_like(digest), parts)
-    return Contents(cell, weight, digest, np.where(is_new, weight, 0), np.where(is_new, np.uint64(0), digest), parts)
+    new = np.ones(len(cell), bool) if is_new is None else is_new
+    new_weight, old_digest = np.where(new, weight, 0), np.where(new, np.uint64(0), digest)
+    return Contents(cell, weight, digest, new_weight, old_digest, parts, np.zeros(len(cell), np.int64))
 
 
 def merged(pieces: Iterable[Contents]) -> Contents:
     """Sum the contents of cells."""
-    columns = zip(*(vars(piece).values() for piece in (NOTHING, *pieces)), strict=True)
-    cell, weight, digest, new_weight, old_digest, parts = (np.concatenate(column) for column in columns)
+    every = [vars(piece) for piece in (NOTHING, *pieces)]
+    columns: dict[str, NDArray[Any]] = {name: np.concatenate([one[name] for one in every]) for name in every[0]}
+    cell, parts = columns.pop("cell"), distinct(columns.pop("parts"))
     order = np.argsort(cell, kind="stable")
     cell = cell[order]
     first = np.flatnonzero(np.diff(cell, prepend=-1))
-
-    def total(values: NDArray[Any]) -> NDArray[Any]:
-        return np.add.reduceat(values[order], first) if len(first) else values
-
-    weight, digest, new_weight, old_digest = map(total, (weight, digest, new_weight, old_digest))
-    return Contents(cell[first], weight, digest, new_weight, old_digest, distinct(parts))
+    totals = {name: np.add.reduceat(values[order], first) if len(first) else values for name, values in columns.items()}
+    return Contents(cell=cell[first], parts=parts, **totals)
 
 
 NOTHING = counted(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.uint64))

@@ -58,6 +58,8 @@ class Context:
         Calibration of the magnitudes.
     revision : str
         Revision of the archive's schema.
+    stamp : str
+        See `ztfdb.store.export.stamp`.
     """
 
     images: Columns
@@ -67,6 +69,7 @@ class Context:
     has_objects: bool
     calibration: str
     revision: str
+    stamp: str
 
     @property
     def configurations(self) -> list[str]:
@@ -137,6 +140,7 @@ def read_context(session: AnySession, calibration: str) -> Context:
         store.has_rows(session, "object_source"),
         calibration,
         REVISION,
+        store.stamp(session, prints),
     )
 
 

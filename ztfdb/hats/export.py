@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ztfdb.errors import ExportError
 from ztfdb.hats.collection import Collection, Follow, Given, Written
+from ztfdb.hats.contents import Contents
 from ztfdb.hats.layout import SUFFIXES
 from ztfdb.hats.objects import Objects
 from ztfdb.hats.places import LocalPlace, Place
@@ -143,10 +144,10 @@ def export_hats(
     kind = calibration or (held.calibration if held is not None else "header")
     given = Given(threshold, margin, kind, layout, held)
     with root.alone(), Readers(address, others, given.calibration) as readers:
-        begun = {} if update else _begun(root)
+        begun, counts = {} if update else _begun(root), dict[str, Contents]()
         for name in wanted:
             follow, say = progress or (lambda *_: None), tell or (lambda _: None)
-            one = Collection(readers, PRODUCTS[name](), root.below(name), given, update, follow, say)
+            one = Collection(readers, PRODUCTS[name](), root.below(name), given, update, follow, say, counts)
             if not update and name not in begun:
                 begun[name] = one.next_number
                 root.write(UNFINISHED, json.dumps(begun).encode())
@@ -176,8 +177,8 @@ def _checked(
     products: Sequence[str] | None, threshold: int | None, margin: float | None, layout: str | None
 ) -> list[str]:
     unknown = [name for name in products or () if name not in PRODUCTS]
-    if unknown:
-        raise ValueError(f"{', '.join(unknown)}: the products are {', '.join(PRODUCTS)}")
+    if unknown or (products is not None and not products):
+        raise ValueError(f"{', '.join(unknown) or 'none'}: the products are {', '.join(PRODUCTS)}")
     if threshold is not None and threshold < 1:
         raise ValueError(f"threshold {threshold}: a partition holds at least one row")
     if margin:

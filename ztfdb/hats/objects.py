@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -12,10 +12,10 @@ from ztfdb.arrays import Columns, IntArray
 from ztfdb.bits import APERTURE_BROKEN
 from ztfdb.codes import FILTERS
 from ztfdb.errors import StoreError
-from ztfdb.hats.contents import NOTHING, Contents, blend, counted, merged, mix
+from ztfdb.hats.contents import NOTHING, Contents, counted, merged, mix
 from ztfdb.hats.context import Context, aperture_photometry, quality
 from ztfdb.hats.fields import HEALPIX_COLUMN, arrow_array, arrow_type, field, take
-from ztfdb.hats.products import Detections, Product
+from ztfdb.hats.products import Product
 from ztfdb.hats.rounding import NOTES, rounded
 from ztfdb.hats.tiling import GAP, Pixel, cells_around
 from ztfdb.ids import SOURCE_ID_SHIFT
@@ -67,23 +67,18 @@ class Objects(Product):
         return pa.schema(fields)
 
     def slices(self, session: AnySession) -> Iterable[tuple[int, int]]:
-        """Divide the sky by the number of detections and of objects."""
-        return store.slices(session, {"source": "hpx29", "object": "object_id"})
+        """Divide the sky by the number of objects."""
+        return store.slices(session, {"object": "object_id"})
 
     def count(self, session: AnySession, context: Context, lo: int, hi: int, known: IntArray | None = None) -> Contents:
-        """Count the members in each cell."""
-        if not context.has_objects:
-            return NOTHING
-        rows = Detections().count_rows(session, context, lo, hi)
-        counts = store.member_counts(session, lo, hi, int(rows.weight.sum()))
-        digest = blend(counts["n"], counts["sum0"], counts["sum1"])
-        members = counted(counts["cell"], counts["n"], digest)
-        facts = map(_contents_of, store.objects_in_slice(session, lo, hi))
-        return merged([members, _digest_only(rows), *facts])
+        """Return the digests of the rows about objects."""
+        return merged(map(_contents_of, store.objects_in_slice(session, lo, hi)))
 
-    def whole(self, contents: Contents) -> Contents:
-        """Return the cells with members; their digest also includes the neighbouring cells."""
-        found = contents.with_surroundings()
+    def whole(self, contents: Contents, detections: Callable[[], Contents]) -> Contents:
+        """Return the cells with members; the digest also includes all their detections, and the neighbouring cells."""
+        rows = detections()
+        members = replace(rows, weight=rows.n_member, new_weight=rows.n_member, parts=NOTHING.parts)
+        found = merged([members, contents]).with_surroundings()
         return found.where(found.weight > 0)
 
     def rows(self, session: AnySession, context: Context, pixel: Pixel, only: IntArray | None = None) -> pa.Table:
@@ -117,11 +112,6 @@ def _contents_of(found: Columns) -> Contents:
     bits = [values.view(np.int64) if values.dtype.kind == "f" else values for values in found.values()]
     cell = found["object_id"] >> store.CELL_SHIFT
     return counted(cell, np.zeros_like(cell), mix(*bits))
-
-
-def _digest_only(contents: Contents) -> Contents:
-    none = np.zeros_like(contents.weight)
-    return replace(contents, weight=none, new_weight=none, parts=NOTHING.parts)
 
 
 def _dtypes(table: str) -> dict[str, np.dtype[np.generic]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import operator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
@@ -93,12 +93,15 @@ class Generation:
         Versions and columns that determine the bytes.
     parts : tuple of Part
         In order of position on the sky.
+    stamp : str
+        See `ztfdb.store.export.stamp`; empty if it does not cover the rows.
     """
 
     number: int
     settings: Settings
     made_by: str
     parts: tuple[Part, ...]
+    stamp: str = field(default="", compare=False)
 
     def to_json(self) -> bytes:
         """Return the content of its file."""
@@ -107,6 +110,7 @@ class Generation:
             "generation": self.number,
             "settings": vars(self.settings),
             "made_by": self.made_by,
+            "stamp": self.stamp,
             "partitions": [[*p.pixel, p.digest, p.files, p.margin] for p in self.parts],
         }
         return json.dumps(values, separators=(",", ":")).encode()
@@ -127,7 +131,8 @@ class Generation:
                 raise ExportError(f"{wrong}: remove the folder and export it anew")
             parts = tuple(_part(*row) for row in values["partitions"])
             settings = Settings(**values["settings"])
-            return cls(operator.index(values["generation"]), settings, values["made_by"], parts)
+            number, by = operator.index(values["generation"]), values["made_by"]
+            return cls(number, settings, by, parts, values.get("stamp", ""))  # earlier versions wrote none
         except (ValueError, KeyError, TypeError) as exc:
             wrong = f"{path} is not the state of an export ({exc})"
             raise ExportError(f"{wrong}: remove the folder and export it anew") from exc

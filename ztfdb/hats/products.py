@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -48,6 +49,8 @@ class Product(ABC):
         Columns that rows are sorted by.
     grows : bool
         Whether later images only add rows.
+    stamped : bool
+        Whether rows change with the archive's stamp alone; see `ztfdb.store.export.stamp`.
     """
 
     name: ClassVar[str]
@@ -57,6 +60,7 @@ class Product(ABC):
     id_column: ClassVar[str] = "source_id"
     order: ClassVar[tuple[str, ...]] = (HEALPIX_COLUMN, "source_id")
     grows: ClassVar[bool] = False
+    stamped: ClassVar[bool] = True
 
     @abstractmethod
     def schema(self) -> pa.Schema:
@@ -70,8 +74,8 @@ class Product(ABC):
     def count(self, session: AnySession, context: Context, lo: int, hi: int, known: IntArray | None = None) -> Contents:
         """Return number and digest of the rows of each cell in a slice; rows of parts outside `known` are new."""
 
-    def whole(self, contents: Contents) -> Contents:
-        """Return the contents of the product from those of all its slices."""
+    def whole(self, contents: Contents, detections: Callable[[], Contents]) -> Contents:
+        """Return the contents of the product from those of all its slices, and if needed from those of detections."""
         return contents
 
     @abstractmethod
@@ -152,7 +156,7 @@ class Detections(_Measured):
         counts = store.member_counts(session, lo, hi, int(rows.weight.sum()), by_part=known is not None)
         digest = blend(counts["n"], counts["sum0"], counts["sum1"])
         members = counted(counts["cell"], np.zeros_like(counts["n"]), digest, is_new(counts["part"], known))
-        return merged([rows, members])
+        return merged([rows, replace(members, n_member=counts["n"])])
 
     def _joins(self, context: Context) -> bool:
         return context.has_objects
@@ -190,6 +194,7 @@ class Forced(_Measured):
     name = "forced"
     description = "Forced measurements at given positions"
     where = store.FORCED
+    stamped = False
     id_column = HEALPIX_COLUMN
     order = (HEALPIX_COLUMN, "image_id", "method", "config_id")
     default = (HEALPIX_COLUMN, "image_id", "ra", "dec", "mjd", "filtercode", "flux_ujy", "flux_ujy_err", "good")

@@ -388,6 +388,25 @@ def content_prints(session: AnySession) -> dict[int, int]:
     return {image_id: _print(values) for image_id, values in facts.items()}
 
 
+def stamp(session: AnySession, prints: Mapping[int, int]) -> str:
+    """Return a text that changes whenever exported rows of images and objects may have changed, from small tables.
+
+    Objects are a function of the images that are in them. Forced measurements are not part of it.
+
+    Parameters
+    ----------
+    session : Session or Reading
+    prints : mapping of int to int
+        From `content_prints`.
+    """
+    tables = {"image": "image_id, row_checksum", "object_image": "image_id, fingerprint", "object_state": "key, value"}
+    found = [
+        [tuple(row) for row in reads(session).read_rows(f"select {names} from {table} order by 1")]
+        for table, names in tables.items()
+    ]
+    return hashlib.blake2b(repr([sorted(prints.items()), *found]).encode(), digest_size=16).hexdigest()
+
+
 def _plain(value: Any) -> Any:
     """Return a value in the form of both engines: booleans are integers on SQLite."""
     return int(value) if isinstance(value, bool) else value

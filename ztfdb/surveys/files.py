@@ -101,6 +101,16 @@ class Folder:
         stats = [path.stat() for path in map(Path(self.location).joinpath, DESCRIBING) if path.exists()]
         return [(one.st_mtime_ns, one.st_size, one.st_ino) for one in stats]
 
+    def stats(self, name: str) -> list[str]:
+        """Return names, sizes and times of the files at any depth below a folder; none for a URL, as in `changed`."""
+        if is_url(self.location):
+            return []
+        from pyarrow import fs
+
+        with self._failures(name):
+            found = self._files.get_file_info(fs.FileSelector(f"{self._base}/{name}", recursive=True))
+        return sorted(f"{one.path.removeprefix(self._base)} {one.size} {one.mtime_ns}" for one in found if one.is_file)
+
     @contextmanager
     def _failures(self, name: str) -> Iterator[None]:
         """Convert errors, which each fsspec package defines itself, to one that names the file.

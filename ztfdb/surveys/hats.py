@@ -131,8 +131,8 @@ class HatsTable:
 
     @property
     def digest(self) -> str:
-        """Digest that changes with the properties and the partitions."""
-        return hashlib.sha256("\0".join(self._texts).encode()).hexdigest()
+        """Digest that changes with the properties, the partitions and, in a local folder, with the files of rows."""
+        return hashlib.sha256("\0".join([*self._texts, *self._folder.stats("dataset")]).encode()).hexdigest()
 
     def is_stale(self) -> bool:
         """Return whether the properties or the list of partitions have changed since they were read."""
