@@ -163,6 +163,7 @@ def test_the_command_line_says_it_on_stderr(filled, folder, engine_url):
         (("lightcurve", "M31"), "SkyCoord.from_name('M31')"),
         (("images", "NGC", "1068"), "SkyCoord.from_name('NGC 1068')"),
         (("lightcurve", RA, DEC, "--filter", "y"), "expected zg, zr or zi"),
+        (("lightcurve", RA, DEC, "--filter", "g,r"), "ZTF_i; 1, 2, 3); repeat the option for several"),
     ):
         result = run(*words)
         assert (result.exit_code, told in result.stderr) == (2, True), result.stderr

@@ -49,7 +49,7 @@ RIGHT = [
 WRONG = [
     *(("int", value) for value in (None, "3", True, np.True_, 2.5, np.nan, np.inf, 2**63, 2.0**60, 10**5000, 1j)),
     *(("int", value) for value in ([3], b"3")),
-    *(("int", value) for value in (MASKED[1], pd.NA, pd.NaT, np.array([3]), np.timedelta64(3), object())),
+    *(("int", value) for value in (MASKED[1], pd.NA, pd.NaT, np.array([3]), np.timedelta64(3, "s"), object())),
     *(("Count", value) for value in (0, -1, None)),
     *(("Aperture", value) for value in (0, 7, 2.5, "4", None, [4])),
     *(("float", value) for value in (None, "1.5", True, b"1", 10**400, [1.0], np.ma.masked, pd.NA, object())),

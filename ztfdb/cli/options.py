@@ -164,7 +164,8 @@ class FilterName(click.ParamType):  # type: ignore[type-arg]  # generic from cli
         try:
             return FILTERS[fid_of(value)]
         except ValueError as exc:
-            self.fail(str(exc), param, ctx)
+            several = "; repeat the option for several" if "," in str(value) else ""
+            self.fail(f"{exc}{several}", param, ctx)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Return the filtercodes that begin so."""

@@ -184,7 +184,8 @@ def parse(text: str, params: Mapping[str, Any], timeout_s: float, max_rows: int 
     match = _FIRST_WORD.match(text)
     word = match[1].lower() if match else ""
     if word not in READING:
-        raise QueryError(f"{word.upper() or 'an empty statement'} is refused: only statements that return rows are run")
+        first = word.upper() or (text.split() or ["an empty statement"])[0]  # ".tables", as in the shell of SQLite
+        raise QueryError(f"{first} is refused: only statements that return rows are run")
     numbers: dict[str, int] = {}
 
     def number(token: re.Match[str]) -> str:
