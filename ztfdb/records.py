@@ -14,7 +14,7 @@ QUADRANT_SHAPE = (3080, 3072)
 """Shape ``(ny, nx)`` of a whole science quadrant."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Stamp:
     """A cutout around a position.
 
@@ -39,6 +39,10 @@ class Stamp:
     y0: int
     mask: BoolArray | None = None
     wcs: Any = None
+
+    def __repr__(self) -> str:
+        ny, nx = self.shape
+        return f"<Stamp of the pixel ({self.x:.2f}, {self.y:.2f}): {nx} x {ny} px>"
 
     @property
     def xref(self) -> float:

@@ -93,6 +93,12 @@ def test_stamps_are_the_pixels_astropy_cuts(seen, place, size):
     assert [stamp.mask is None for stamp in series] == [False, False, False, True]
 
 
+def test_a_stamp_prints_as_one_line(seen):
+    stamp = seen.stamps(RA, DEC)[0]
+    where = f"({RA:.6f}, {DEC:+.6f}) deg on image {stamp.image_id}"
+    assert repr(stamp) == f"<ImageStamp of {where}: 23 x 23 px, ok>"
+
+
 def test_what_lies_off_the_image_is_nan_and_bad(seen):
     stamp = seen.stamps(*EDGE)[0]
     outside = np.arange(23) + stamp.x0 < 0

@@ -150,7 +150,8 @@ def _refused(value: Any, unit: str, name: str, exc: Exception) -> str:
     first = next((one for one in _flat(value) if isinstance(one, str)), None)
     if first is not None and unit == "deg":
         return f"{name}: {no_name(first)}"
-    return f"{name} {shown(value)}: expected {'numbers' if listed else 'a number'} of {unit} ({exc})"
+    why = exc if first is None else "found text; for another unit give a Quantity of astropy"
+    return f"{name} {shown(value)}: expected {'numbers' if listed else 'a number'} of {unit} ({why})"
 
 
 def _flat(value: Any) -> list[Any]:

@@ -27,7 +27,7 @@ OK = "ok"
 OFF = "off the image"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ImageStamp:
     """A stamp of an ingested image.
 
@@ -73,6 +73,11 @@ class ImageStamp:
     problem: ImageError | None = None
     facts: dict[str, Any] | None = None
     north_up: bool = False
+
+    def __repr__(self) -> str:
+        ny, nx = self.shape
+        where = f"({self.ra:.6f}, {self.dec:+.6f}) deg on image {self.image_id}"
+        return f"<ImageStamp of {where}: {nx} x {ny} px, {self.status}>"
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -33,6 +33,11 @@ def test_size_23_is_always_23(fraction: float) -> None:
     assert stamp.data[11, 11] == IMAGE[30, 20 + (fraction >= 0.5)]
 
 
+def test_a_stamp_prints_as_one_line() -> None:
+    """Its pixels filled the notebook."""
+    assert repr(cut_stamp(IMAGE, 20.5, 30.0, 5, 7)) == "<Stamp of the pixel (20.50, 30.00): 5 x 7 px>"
+
+
 def test_outside_is_nan_and_masked() -> None:
     mask = np.zeros(IMAGE.shape, dtype=bool)
     mask[0, 1] = True
