@@ -25,6 +25,9 @@ Sampled along the edges of all cells of orders 3 and 4 and of thousands of cells
 0.695.
 """
 
+FINEST = 17
+"""Finest order of the cells of a margin (1.6 arcsec): with order 25, those around one partition take gigabytes."""
+
 WIDEST_MARGIN = GAP / (1 << DEEPEST) * ARCSEC_PER_RADIAN
 """Maximum margin, arcsec (130.9): one cell of the smallest partition's order must span it."""
 
@@ -125,7 +128,7 @@ def _smallest(first: int, last: int) -> Pixel:
 
 
 def margin_order(threshold: float) -> int:
-    """Return the finest order whose cells span `threshold` arcsec.
+    """Return the finest order, at most `FINEST`, whose cells span `threshold` arcsec.
 
     Raises
     ------
@@ -134,7 +137,7 @@ def margin_order(threshold: float) -> int:
     """
     if not 0.0 < threshold <= WIDEST_MARGIN:
         raise ValueError(f"a margin must be wider than 0 and at most {WIDEST_MARGIN:.0f} arcsec, not {threshold:g}")
-    return min(HPX_ORDER, int(np.floor(np.log2(GAP * ARCSEC_PER_RADIAN / threshold))))
+    return min(FINEST, int(np.floor(np.log2(GAP * ARCSEC_PER_RADIAN / threshold))))
 
 
 @dataclass(frozen=True)

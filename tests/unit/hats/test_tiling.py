@@ -75,7 +75,7 @@ def test_no_cells_no_partitions():
     assert tile(none, none, 10, [Pixel(3, 5)]) == []
 
 
-@pytest.mark.parametrize(("arcsec", "order"), [(10.0, 13), (8.0, 14), (60.0, 11), (130.0, 10)])
+@pytest.mark.parametrize(("arcsec", "order"), [(10.0, 13), (8.0, 14), (60.0, 11), (130.0, 10), (1.0, 17), (0.001, 17)])
 def test_cells_of_a_margin_span_it(arcsec, order):
     assert margin_order(arcsec) == order
 
