@@ -325,6 +325,20 @@ def test_members_are_looked_up_once_and_not_at_all_if_nothing_has_changed(export
     assert tree(catalogue(tmp_path / "detections")) == tree(catalogue(one.folder / "detections"))
 
 
+def test_a_file_that_was_moved_is_exported_at_its_place(fresh, tmp_path):
+    engine = make_engine(fresh)
+    with ztfdb.open(fresh) as archive:
+        archive.export_hats(tmp_path / "hats", **OPTIONS)
+        with writing(sessions(engine)) as session:
+            where = "where image_id = (select min(image_id) from image)"
+            session.execute(text(f"update image_file set path = 'elsewhere/' || path {where}"))
+        report = archive.export_hats(tmp_path / "hats", update=True)
+        archive.export_hats(tmp_path / "whole", **OPTIONS)
+    engine.dispose()
+    assert {one.name for one in report.products if one.n_written} == {"images"}
+    assert_same_rows(tmp_path / "hats" / "images", tmp_path / "whole" / "images")
+
+
 def test_statistics_that_alone_have_changed_are_exported(fresh, tmp_path):
     """An image is calibrated anew and exported, and only then objects are brought up to date."""
     engine = make_engine(fresh)

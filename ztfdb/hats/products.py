@@ -217,6 +217,7 @@ class Images(Product):
     """Every image, at its centre."""
 
     name = "images"
+    stamped = False
     description = "ZTF images, at their centres"
     kind = "object"
     id_column = "image_id"
@@ -239,7 +240,9 @@ class Images(Product):
     def count(self, session: AnySession, context: Context, lo: int, hi: int, known: IntArray | None = None) -> Contents:
         """Count the images."""
         image_id, cell = context.images["image_id"][:-1], self._cells(context)
-        digest = mix(image_id, context.prints.of(image_id))
+        files = (context.images[name][:-1].tolist() for name in ("data_root", "path"))
+        files_prints = np.array([store.fact_print([*one]) for one in zip(*files, strict=True)], np.uint64)
+        digest = mix(image_id, context.prints.of(image_id), files_prints.view(np.int64))
         return counted(cell >> store.CELL_SHIFT, np.ones(len(cell), np.int64), digest, is_new(image_id, known))
 
     def rows(self, session: AnySession, context: Context, pixel: Pixel, only: IntArray | None = None) -> pa.Table:

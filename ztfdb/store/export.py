@@ -385,7 +385,7 @@ def content_prints(session: AnySession) -> dict[int, int]:
     catalogues = "select image_id, sha256, magzp, infobits from psf_catalogue order by image_id"
     for image_id, sha256, magzp, infobits in on.read_rows(catalogues):
         facts.setdefault(image_id, []).extend(("psfcat", sha256, magzp, infobits))
-    return {image_id: _print(values) for image_id, values in facts.items()}
+    return {image_id: fact_print(values) for image_id, values in facts.items()}
 
 
 def stamp(session: AnySession, prints: Mapping[int, int]) -> str:
@@ -412,7 +412,8 @@ def _plain(value: Any) -> Any:
     return int(value) if isinstance(value, bool) else value
 
 
-def _print(facts: list[Any]) -> int:
+def fact_print(facts: list[Any]) -> int:
+    """Return 64 bits that change with some facts."""
     return int.from_bytes(hashlib.blake2b(repr(facts).encode(), digest_size=8).digest())
 
 
