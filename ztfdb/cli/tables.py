@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import gzip
 import io
 import sys
 import warnings
@@ -55,8 +56,9 @@ def read_positions(
     Parameters
     ----------
     path : str
-        A file; its suffix selects the format. With any other suffix it is an IPAC table or text separated by commas,
-        semicolons, tabs, bars or blanks; the line of names may begin with ``#``. ``-`` reads text from stdin.
+        A file, also one compressed by gzip; its suffix (before ``.gz``) selects the format. With any other suffix it is
+        an IPAC table or text separated by commas, semicolons, tabs, bars or blanks; the line of names may begin with
+        ``#``. ``-`` reads text from stdin.
     ra_column, dec_column : str, optional
         The columns of the positions; by default ``ra`` and ``dec`` in any case, or names that others use. Numbers are
         degrees unless their column has another unit; text may be sexagesimal, its decimal mark may be a comma.
@@ -105,7 +107,7 @@ def tell_empty(found: NDArray[np.bool_], what: str) -> None:
 
 
 def _read(path: str) -> pd.DataFrame | astropy.table.Table:
-    suffix = Path(path).suffix.lower()
+    suffix = Path(path.lower().removesuffix(".gz")).suffix
     try:
         if path == "-":
             return _from_text(_read_stdin())
@@ -115,7 +117,7 @@ def _read(path: str) -> pd.DataFrame | astropy.table.Table:
             return pd.read_parquet(path)
         if suffix in _ASTROPY:
             return _from_astropy(astropy.table.Table.read(path, format=_ASTROPY[suffix]))
-        content = Path(path).read_bytes()
+        content = _content(path)
         if is_ipac(content[:HEAD]):
             return _from_astropy(astropy.table.Table.read(path, format="ascii.ipac"))
         return _from_text(_decoded(content))
@@ -126,6 +128,18 @@ def _read(path: str) -> pd.DataFrame | astropy.table.Table:
         raise PositionTableError(f"{path} is not text in UTF-8 (byte {exc.args[2]}): {wanted}") from exc
     except (OSError, ValueError, TypeError, IndexError, MemoryError) as exc:  # other kinds of files
         raise PositionTableError(f"{path} cannot be read as a table: {failure(exc)}") from exc
+
+
+def _content(path: str) -> bytes:
+    """Return the bytes of a file, which may be compressed by gzip."""
+    content = Path(path).read_bytes()
+    if not content.startswith(b"\x1f\x8b"):
+        return content
+    with gzip.open(path) as unpacked:
+        content = unpacked.read(MAX_WHOLE + 1)
+    if len(content) > MAX_WHOLE:
+        raise ValueError(f"it unpacks to more than {MAX_WHOLE:,} bytes")
+    return content
 
 
 def _decoded(content: bytes) -> str:

@@ -4,6 +4,7 @@ import bz2
 import gzip
 import io
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -158,6 +159,24 @@ def test_a_spreadsheet_with_decimal_commas_is_read(tmp_path, encoding):
     frame = read_positions(str(path))
     np.testing.assert_array_equal(frame[["ra", "dec"]], [[10.5, -3.25], [359.9, 89.0]])
     assert frame["Name"].tolist() == ["Étoile", "b"]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "vot", "fits", "ecsv", "tbl"])
+def test_a_table_compressed_by_gzip_is_read(tmp_path, suffix):
+    """As VizieR sends it: the bytes were taken for text."""
+    path = tmp_path / f"stars.{suffix}"
+    formats = {"csv": "ascii.csv", "vot": "votable", "fits": "fits", "ecsv": "ascii.ecsv", "tbl": "ascii.ipac"}
+    Table({"ra": [10.5, 359.9], "dec": [-3.25, 89.0]}).write(path, format=formats[suffix])
+    packed = Path(f"{path}.gz")
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    np.testing.assert_array_equal(read_positions(str(packed)), [[10.5, -3.25], [359.9, 89.0]])
+
+
+def test_a_spreadsheet_is_told_as_one(tmp_path):
+    path = tmp_path / "stars.xlsx"
+    path.write_bytes(b"PK\3\4" + bytes(26))
+    with pytest.raises(PositionTableError, match=r"stars.xlsx: is a spreadsheet or a zip archive: save it as CSV"):
+        read_positions(str(path))
 
 
 def test_text_that_is_not_utf_8_says_how_to_save_it(tmp_path):

@@ -11,8 +11,9 @@ from ztfdb.ingest.readers.limits import HEAD, MAX_WHOLE, check_columns, check_co
 from ztfdb.ingest.readers.parquet import ParquetReader
 from ztfdb.ingest.readers.votable import VotableReader
 
-_PACKED_OTHERWISE = (b"BZh", b"\xfd7zXZ", b"PK\x03\x04", b"\x28\xb5\x2f\xfd", b"\x1f\x9d")
-"""What bzip2, xz, zip, zstd and compress begin with: astropy would unpack them to any size."""
+_ZIP = b"PK\x03\x04"
+_PACKED_OTHERWISE = (b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"\x1f\x9d")
+"""What bzip2, xz, zstd and compress begin with: astropy would unpack them to any size."""
 
 
 def check_whole(path: str | Path) -> None:
@@ -41,6 +42,8 @@ def check_whole(path: str | Path) -> None:
                 head = unpacked.read(HEAD)
     except EOFError as exc:
         raise CatalogueFileError(path, f"breaks off: {exc}") from exc
+    if head.startswith(_ZIP):
+        raise CatalogueFileError(path, "is a spreadsheet or a zip archive: save it as CSV, or unpack it")
     if head.startswith(_PACKED_OTHERWISE):
         raise CatalogueFileError(path, "is compressed, and not by gzip: unpack it first")
     _check_kind(path, head, packed)
