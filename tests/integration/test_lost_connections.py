@@ -1,7 +1,11 @@
 """A connection that was cut while it lay idle is replaced, and what was prepared on one is prepared again."""
 
+import contextlib
+import os
+import signal
 import threading
 import time
+from pathlib import Path
 from unittest.mock import Mock
 
 import numpy as np
@@ -14,7 +18,8 @@ from tests.support.archives import Plan, build_archive
 from tests.support.curves import light_curve
 from tests.support.waiting import wait_until
 from ztfdb.schema import ImageCell
-from ztfdb.store.backends import backend
+from ztfdb.store import interrupt
+from ztfdb.store.backends import backend, connect_postgresql
 from ztfdb.store.backends.connect_postgresql import PING_AFTER_S
 from ztfdb.store.engine import make_engine, sessions, writing
 from ztfdb.store.faults import LOST, unavailable
@@ -143,3 +148,53 @@ def test_ctrl_c_while_a_copy_begins_is_ctrl_c(url, monkeypatch, caplog):
         assert session.execute(text("select count(*) from image_cell")).scalar_one() == 0
     engine.dispose()
     assert caplog.records == []
+
+
+@contextlib.contextmanager
+def silent(server):
+    """A server that does not answer, as one whose host is gone: for some seconds, or hours, nobody is told."""
+    pid = server._process.pid
+    processes = [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+    for one in processes:
+        os.kill(one, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for one in processes:
+            os.kill(one, signal.SIGCONT)
+
+
+def test_work_is_stopped_whose_server_does_not_answer(databases, url, monkeypatch):
+    monkeypatch.setattr(interrupt, "CANCEL_TIMEOUT_S", 0.2)
+    work, ended = interrupt.Work(), []
+
+    def ask(archive):
+        try:
+            with work.running():
+                archive.sql("select pg_sleep(60)", force=True)
+        except Exception as exc:
+            ended.append(exc)
+
+    with ztfdb.open(url, create=True) as archive:
+        thread = threading.Thread(target=ask, args=(archive,), daemon=True)
+        thread.start()
+        wait_until(lambda: work._connections)
+        time.sleep(0.3)
+        with silent(databases.server):
+            reason = TimeoutError("enough")
+            work.stop(reason)
+            thread.join(10.0)
+            assert ended == [reason]
+        assert archive.sql("select 1 as one", force=True)["one"][0] == 1
+
+
+def test_a_server_that_does_not_answer_is_unavailable(databases, url, monkeypatch):
+    monkeypatch.setattr(connect_postgresql, "PING_TIMEOUT_S", 0.2)
+    stars = build_archive(url, Plan(5, 6, trouble=0.0))[0]
+    with ztfdb.open(f"{url}&connect_timeout=2") as archive:
+        assert archive.status()["n_image"] == 6
+        archive.light_curve(stars.ra[0], stars.dec[0])
+        time.sleep(PING_AFTER_S + 0.1)
+        with silent(databases.server), pytest.raises(ztfdb.errors.DatabaseUnavailableError, match="timeout"):
+            archive.light_curve(stars.ra[0], stars.dec[0])
+        assert len(archive.light_curve(stars.ra[0], stars.dec[0])) == 6

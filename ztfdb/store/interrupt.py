@@ -8,10 +8,12 @@ another one.
 from __future__ import annotations
 
 import logging
+import os
+import socket
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -19,7 +21,7 @@ STEPS = 1_000_000
 """Steps of SQLite between two looks for signals: some 10 ms."""
 
 CANCEL_TIMEOUT_S = 5.0
-"""How long a cancel request to PostgreSQL may take."""
+"""How long a cancel request to PostgreSQL may take; then the connection is cut."""
 
 log = logging.getLogger(__name__)
 
@@ -141,3 +143,11 @@ def _interrupt(connection: Any) -> None:
             connection.cancel_safe(timeout=CANCEL_TIMEOUT_S)
     except Exception:
         log.warning("a statement could not be stopped", exc_info=True)
+        if not isinstance(connection, sqlite3.Connection) and not connection.closed:
+            _cut(connection.pgconn.socket)
+
+
+def _cut(number: int) -> None:
+    """End the connection of a socket: its server does not answer, and the working thread would wait for it."""
+    with suppress(OSError), socket.socket(fileno=os.dup(number)) as shared:
+        shared.shutdown(socket.SHUT_RDWR)

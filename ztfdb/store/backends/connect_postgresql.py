@@ -17,6 +17,9 @@ from ztfdb.store.address import Address
 PING_AFTER_S = 0.5
 """A PostgreSQL connection that was idle for longer is always tested before use."""
 
+PING_TIMEOUT_S = 5.0
+"""A connection whose server does not answer for so long is lost: the host may be gone without a word."""
+
 IDLE_SINCE = "ztfdb_idle_since"
 _EMPTY_QUERY = 0
 """libpq's status of an empty query, PGRES_EMPTY_QUERY."""
@@ -70,8 +73,22 @@ def is_alive(connection: Any, info: dict[str, Any]) -> bool:
     if connection.closed:
         return False
     if idle or has_spoken(connection.pgconn.socket):
-        return bool(connection.pgconn.exec_(b"").status == _EMPTY_QUERY)
+        return _answers(connection.pgconn)
     return True
+
+
+def _answers(pgconn: PGconn) -> bool:
+    """Return whether the server answers in time."""
+    try:
+        pgconn.send_query(b"")
+        socket = select.poll()
+        socket.register(pgconn.socket, select.POLLIN)
+        if not socket.poll(1000 * PING_TIMEOUT_S):
+            return False
+        result = pgconn.get_result()
+        return result is not None and result.status == _EMPTY_QUERY and pgconn.get_result() is None
+    except psycopg.Error:
+        return False
 
 
 def has_spoken(socket: int) -> bool:
