@@ -580,6 +580,8 @@ POSITION = (str(RA), str(DEC))
         (("objects", "update", "--format", "json"), "build and update print no rows: --format, -o, --columns"),
         (("watch", "--once", "--metrics-host", "0.0.0.0"), "--metrics-host goes with --metrics-port"),
         (("demo", "demo"), "--db: the demo's archive is made in DIR"),
+        (("demo", "demo", "--db", "sqlite:///x"), "No such option '--db'"),
+        (("diff", "sqlite:///a", "sqlite:///b"), "--db: the archives are URL_A and URL_B"),
         (("sql", "select :a as a", "-p", "a=1", "-p", "a=2"), "--param a is given twice"),
         (("sql", "select :force as a", "-p", "force=1", "--format", "json"), "--param force: take another name"),
     ],

@@ -12,7 +12,7 @@ import ztfdb
 from ztfdb.cli.cone import USUAL as CONE_COLUMNS
 from ztfdb.cli.ingest import Follower, tell
 from ztfdb.cli.lightcurve import save_plot
-from ztfdb.cli.options import Command, shared, shared_options
+from ztfdb.cli.options import Command, configuration_options, shared
 from ztfdb.cli.output import Output
 from ztfdb.cli.progress import progress_bar
 from ztfdb.cli.session import configuration
@@ -41,7 +41,7 @@ CONE_RADIUS = 15.0
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--quadrant-dir", type=click.Path(path_type=Path, file_okay=False), help="Cache of the real image.")
 @click.option("-j", "--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="Processes that measure.")
-@shared_options
+@configuration_options
 @click.pass_context
 def demo(ctx: click.Context, folder: Path, quadrant_dir: Path | None, jobs: int) -> None:
     """Build a small archive and query it.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 import ztfdb
-from ztfdb.cli.options import Command, radius_value, shared_options
+from ztfdb.cli.options import Command, configuration_options, radius_value, shared
 from ztfdb.cli.output import Output, new_picture, output_options, save_figure
 from ztfdb.cli.progress import progress_bar
 from ztfdb.cli.session import configuration, wrong_usage
@@ -57,7 +57,7 @@ USUAL = {
     help="Draw a page of the differences.",
 )
 @output_options
-@shared_options
+@configuration_options
 @click.pass_context
 def diff(
     ctx: click.Context,
@@ -78,6 +78,8 @@ def diff(
     (only in B). Prints a row per image, the worst first, or per bin of 0.5 mag, or per source. Differences are B minus
     A.
     """
+    if shared(ctx).db is not None:
+        raise click.UsageError("--db: the archives are URL_A and URL_B")
     configuration(ctx)
     with ztfdb.open(url_a, read_only=True) as a, ztfdb.open(url_b, read_only=True) as b, progress_bar("images") as bar:
 

@@ -264,7 +264,12 @@ def shared(ctx: click.Context) -> Shared:
 
 def shared_options(function: F) -> F:
     """Add ``--db``, ``--config`` and ``-v``, which may stand before or after the command."""
-    for option in reversed(_SHARED_OPTIONS):
+    return _DB_OPTION(configuration_options(function))
+
+
+def configuration_options(function: F) -> F:
+    """Add ``--config`` and ``-v`` to a command whose arguments name its archives."""
+    for option in reversed(_CONFIGURATION_OPTIONS):
         function = option(function)
     return function
 
@@ -297,14 +302,15 @@ _TABLE_OPTIONS = (
     click.option("--dec-column", metavar="NAME", help="Column of declinations in TABLE."),
 )
 
-_SHARED_OPTIONS = (
-    click.option(
-        "--db",
-        metavar="URL",
-        expose_value=False,
-        callback=_remember,
-        help="Archive: sqlite:///FILE or postgresql://…  [default: $ZTFDB_URL, else sqlite:///ztfdb.sqlite]",
-    ),
+_DB_OPTION = click.option(
+    "--db",
+    metavar="URL",
+    expose_value=False,
+    callback=_remember,
+    help="Archive: sqlite:///FILE or postgresql://…  [default: $ZTFDB_URL, else sqlite:///ztfdb.sqlite]",
+)
+
+_CONFIGURATION_OPTIONS = (
     click.option(
         "--config",
         metavar="FILE",
