@@ -136,7 +136,7 @@ def margin_order(threshold: float) -> int:
         If a margin is not positive, or wider than `WIDEST_MARGIN`.
     """
     if not 0.0 < threshold <= WIDEST_MARGIN:
-        raise ValueError(f"a margin must be wider than 0 and at most {WIDEST_MARGIN:.0f} arcsec, not {threshold:g}")
+        raise ValueError(f"a margin must be wider than 0 and at most {WIDEST_MARGIN:.1f} arcsec, not {threshold:g}")
     return min(FINEST, int(np.floor(np.log2(GAP * ARCSEC_PER_RADIAN / threshold))))
 
 
