@@ -213,6 +213,10 @@ class DatabaseUnavailableError(StoreError):
     retryable = True
 
 
+class StatementStoppedError(DatabaseUnavailableError):
+    """The server stopped a statement: by its time limit for this role or database, or by an administrator."""
+
+
 class DatabaseReadOnlyError(DatabaseUnavailableError):
     """The database does not accept writes here, or not now.
 

@@ -18,7 +18,7 @@ import ztfdb
 from tests.support.archives import Plan, build_archive
 from tests.support.waiting import wait_until
 from ztfdb.archive import words_kept
-from ztfdb.errors import DatabaseReadOnlyError, DatabaseUnavailableError, StoreError
+from ztfdb.errors import DatabaseReadOnlyError, DatabaseUnavailableError, StatementStoppedError, StoreError
 from ztfdb.query import targets
 from ztfdb.server import PORT
 from ztfdb.simulate import make_science_image
@@ -105,7 +105,7 @@ def test_a_statement_that_the_server_stops_condemns_no_image(databases, made, tm
         with other.transaction():
             other.execute("lock table image")
             for ask in (lambda: archive.ingest(tmp_path), archive.build_objects, lambda: archive.verify(deep=True)):
-                with pytest.raises(DatabaseUnavailableError, match=r"statement_timeout or an administrator: cancel"):
+                with pytest.raises(StatementStoppedError, match=r"statement_timeout or an administrator: cancel"):
                     ask()
         assert archive.ingest(tmp_path).stored == 1
 

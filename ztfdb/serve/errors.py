@@ -20,6 +20,7 @@ from ztfdb.errors import (
     OptionError,
     QueryError,
     SchemaVersionError,
+    StatementStoppedError,
     UnknownCatalogueError,
     UnknownImageError,
     UnknownObjectError,
@@ -107,6 +108,9 @@ def tell(exc: Exception, request_id: str) -> Told:
     if isinstance(exc, ValueError):
         log.error("a library refused a value", exc_info=exc, extra={"request": request_id})
         return Told(400, f"a value of the request cannot be used; the log of the service has the reason: {request_id}")
+    if isinstance(exc, StatementStoppedError):
+        log.warning("the database stopped a statement", extra={"request": request_id, "reason": str(exc)})
+        return Told(400, "the database stopped the statement: narrow the position or the question")
     if isinstance(exc, DatabaseUnavailableError):
         log.warning("database unavailable", extra={"request": request_id, "reason": str(exc)})
         return Told(503, "the database cannot be reached now", {"Retry-After": str(RETRY_AFTER_S)})

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ztfdb.errors import DatabaseReadOnlyError, DatabaseUnavailableError, StoreError
+from ztfdb.errors import DatabaseReadOnlyError, DatabaseUnavailableError, StatementStoppedError, StoreError
 from ztfdb.texts import one_line
 
 _RETRYABLE_STATES = ("08", "53", "57P", "40001", "40P01", "55P03", "25P03", "25P04")
@@ -179,7 +179,7 @@ def typed_error(original: BaseException | None, where: str | None = None) -> Sto
         return StoreError(f"SQLite: a stored text is not UTF-8: {one_line(original)}")
     state = getattr(original, "sqlstate", None) or ""
     if state == _STOPPED_STATE:
-        return DatabaseUnavailableError(
+        return StatementStoppedError(
             f"the server stopped a statement, by statement_timeout or an administrator: {one_line(original)}"
         )
     if state == _NO_SUCH_LETTER:

@@ -20,6 +20,7 @@ from ztfdb.errors import (
     ImageReadError,
     QueryError,
     SchemaVersionError,
+    StatementStoppedError,
     StoreError,
     UnknownImageError,
 )
@@ -99,6 +100,7 @@ def test_an_error_that_nobody_raised_is_not_told():
         (QueryError("the statement is too long"), 400, "the statement is too long"),
         (ImageReadError(Path(SECRET), "no such file"), 404, "the file of this image cannot be read here"),
         (CatalogueFileError(SECRET, "no such file"), 503, "a catalogue of this archive cannot be read here now"),
+        (StatementStoppedError(SECRET), 400, "the database stopped the statement: narrow"),
         (DatabaseUnavailableError(SECRET), 503, "the database cannot be reached now"),
         (SchemaVersionError(SECRET), 503, "the archive was upgraded: the service must be updated and started again"),
         (StoreError(SECRET), 500, "0123"),
