@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 from pathlib import Path
@@ -12,11 +13,13 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import JSON
 
 from tests.support.postgres import ENGINES
 from ztfdb.errors import QueryError
 from ztfdb.query.readonly import read_only_sql
 from ztfdb.schema import describe_table
+from ztfdb.schema.tables import Base
 from ztfdb.schema.views import VIEWS
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "sql.md"
@@ -137,6 +140,22 @@ def test_what_the_engines_share(both, name):
     params = {"yes": True} if ":yes" in statement else {}
     value = both(statement, **params)["n"][0]
     assert (pd.isna(value) and expected is None) or value == expected
+
+
+JSON_COLUMNS = [
+    (name, column.name)
+    for name, table in Base.metadata.tables.items()
+    for column in table.columns
+    if isinstance(column.type, JSON)
+]
+
+
+@pytest.mark.parametrize(("table", "column"), JSON_COLUMNS)
+def test_json_is_the_stored_text(both, table, column):
+    """From PostgreSQL it was the ``repr`` of a dict in CSV and in every other format."""
+    key = ", ".join(one.name for one in Base.metadata.tables[table].primary_key)
+    for text in both(f"select {column} from {table} order by {key}")[column].dropna():
+        assert isinstance(text, str) and json.loads(text) is not None
 
 
 APART = {

@@ -180,11 +180,22 @@ class _Number(NumericBinaryLoader):
         return int(value) if whole else float(value)
 
 
+class _JsonAsText(Loader):
+    """JSON as the text that was stored, the same as from SQLite."""
+
+    format = Format.BINARY
+
+    def load(self, data: Buffer) -> str:
+        return bytes(data).removeprefix(b"\x01").decode()  # the version of jsonb's format
+
+
 def _adapt(connection: psycopg.Connection[Any]) -> None:
     """Convert values in the same way as on SQLite."""
     connection.adapters.register_dumper(bool, _UntypedBool)
     connection.adapters.register_loader("bool", _BoolAsInt)
     connection.adapters.register_loader("numeric", _Number)
+    connection.adapters.register_loader("json", _JsonAsText)
+    connection.adapters.register_loader("jsonb", _JsonAsText)
 
 
 def _typed_error(exc: psycopg.Error, timeout_s: float) -> Exception:
