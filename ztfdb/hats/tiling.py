@@ -26,7 +26,7 @@ Sampled along the edges of all cells of orders 3 and 4 and of thousands of cells
 """
 
 FINEST = 17
-"""Finest order of the cells of a margin (1.6 arcsec): with order 23, those around one partition of order 3 take 0.8 GB."""
+"""Finest order of the cells of a margin (1.6 arcsec): at order 23, those around a partition of order 3 take 0.8 GB."""
 
 WIDEST_MARGIN = GAP / (1 << DEEPEST) * ARCSEC_PER_RADIAN
 """Maximum margin, arcsec (130.9): one cell of the smallest partition's order must span it."""
