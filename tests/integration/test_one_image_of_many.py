@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import select, text
 
 import ztfdb
+import ztfdb.store.export as store_export
 from tests.support.measured import EXPID
 from tests.support.plans import planned, read_whole
 from tests.support.reference import hold, store_image
@@ -113,8 +114,9 @@ def test_ids_that_no_image_can_have_are_unknown(many):
 
 @pytest.mark.parametrize("n_row", [1, 3 * COUNTED_AT_ONCE, 10**9])
 @pytest.mark.parametrize("by_part", [False, True])
-def test_members_of_objects_are_counted_as_sql_counts_them(many, by_part, n_row):
+def test_members_of_objects_are_counted_as_sql_counts_them(many, by_part, n_row, monkeypatch):
     """A slice of many rows is counted in parts, down to single cells."""
+    monkeypatch.setattr(store_export, "SLICE_ROWS", 1)
     archive, _ = many
     archive.build_objects()
     sums = ", ".join(f"sum((o.object_id % {p}) * (s.source_id % {q}))" for p, q in SUM_MODULI)
@@ -122,7 +124,7 @@ def test_members_of_objects_are_counted_as_sql_counts_them(many, by_part, n_row)
         select s.hpx29 >> {CELL_SHIFT}, {"s.source_id >> 18" if by_part else 0}, count(*), {sums}
         from source as s join object_source as o on o.source_id = s.source_id group by 1, 2 order by 1, 2"""
     with archive._sessions() as session:
-        found = [member_counts(session, *one, n_row, by_part=by_part) for one in slices(session, "source")]
+        found = [member_counts(session, *one, n_row, by_part=by_part) for one in slices(session, {"source": "hpx29"})]
         groups = "group by 1, 2" if by_part else "group by 1"
         expected = backend(session).read_rows(statement.replace("group by 1, 2", groups), {})
     counted = np.array([row for one in found for row in zip(*one.values(), strict=True)], np.int64)

@@ -150,10 +150,9 @@ def member_counts(session: AnySession, lo: int, hi: int, n_row: int, *, by_part:
     Objects are looked up in the order of ``source_id``: the members of an image lie side by side, and both engines find
     the next one near the last. In the order of cells, or to group them in SQL, takes twice as long.
     """
-    step = hi - lo
-    while step > 1 << CELL_SHIFT and n_row * step > COUNTED_AT_ONCE * (hi - lo):
-        step //= 4
-    some = [_member_counts(session, start, start + step, by_part) for start in range(lo, hi, step)]
+    n_cell = (hi - lo) >> CELL_SHIFT
+    step = max(1, n_cell * COUNTED_AT_ONCE // max(n_row, COUNTED_AT_ONCE)) << CELL_SHIFT
+    some = [_member_counts(session, start, min(start + step, hi), by_part) for start in range(lo, hi, step)]
     return {name: np.concatenate([one[name] for one in some]) for name in some[0]}
 
 
