@@ -123,7 +123,7 @@ class Collection:
     say : callable
         Called with a line about the amount of data to be written.
     counts : dict of Contents
-        What was counted of each product; objects use that of detections, whose members take most of the time.
+        What was counted of detections, for objects, which take it: to look up the members takes most of the time.
     """
 
     def __init__(
@@ -219,14 +219,16 @@ class Collection:
 
     def _contents(self, known: IntArray | None) -> Contents:
         contents = self._count(self._product, known)
-        return self._product.whole(contents, lambda: self._counts.get(Detections.name) or self._count(Detections()))
+        if isinstance(self._product, Detections):
+            self._counts[Detections.name] = contents
+        kept = self._counts
+        return self._product.whole(contents, lambda: kept.pop(Detections.name, None) or self._count(Detections()))
 
     def _count(self, product: Product, known: IntArray | None = None) -> Contents:
         slices = [*product.slices(self._readers.own.session)]
         step = math.ceil(len(slices) / COUNTS) or 1
         tasks = [CountRows(product, slices[k : k + step], known) for k in range(0, len(slices), step)]
-        found = self._counts[product.name] = merged(self._readers.run(tasks))
-        return found
+        return merged(self._readers.run(tasks))
 
     # What is to be done ---------------------------------------------------------------------------------------------
 
